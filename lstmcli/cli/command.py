@@ -118,9 +118,16 @@ class Command(click.Command):
         try:
             if not ctx.resilient_parsing:
                 self._refuse_repeated(ctx, words)
-            return super().parse_args(ctx, words)
+            return super().parse_args(ctx, [*words])  # click takes words from its list
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # whose help is named
+            if isinstance(error, click.MissingParameter):
+                given, _, _ = self.make_parser(ctx).parse_args([*words])
+                required = [p for p in self.params if p.required and p.name not in given]
+                names = [max(p.opts, key=len) for p in required if isinstance(p, click.Option)]
+                if len(names) > 1:
+                    message = f"missing options {' and '.join(names)}."
+                    raise click.UsageError(message, ctx) from None
             raise
 
     def _in_present_names(self, words: Sequence[str]) -> list[str]:

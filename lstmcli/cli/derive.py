@@ -22,7 +22,7 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import show, standard_output, width
+from lstmcli.cli.terminal import screen, show, standard_output, width
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.run import header_sheet
@@ -92,7 +92,7 @@ def command(
     else:
         show(
             [
-                header_sheet(job.plan(), width()),
+                header_sheet(job.plan(), width(), quiet=screen().quiet),
                 derivation_sheet(found, Detail(digits, count), width()),
             ]
         )

@@ -107,7 +107,7 @@ def _header(found: Drawable) -> list[Sheet]:
     """How files were read: of a run as run says it, else each file with its arrays."""
     if found.plan is None:
         return [sources_sheet(found.sources, found.arrays, width())]
-    return [header_sheet(found.plan, width())]
+    return [header_sheet(found.plan, width(), quiet=screen().quiet)]
 
 
 def _next(found: Drawable, single: bool, paths: Sequence[str], settings: Mapping[str, Any]) -> str:

@@ -508,7 +508,8 @@ def _show_trace(plan: Plan, trace: Trace, window: Window) -> None:
 def _show_sheets(plan: Plan, sheets: Iterator[Sheet], engine: str = "") -> None:
     """Print the header and a table."""
     first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
-    show_paged(chain([header_sheet(plan, width(), engine), first], sheets))
+    header = header_sheet(plan, width(), engine, quiet=screen().quiet)
+    show_paged(chain([header, first], sheets))
 
 
 def _is_long(plan: Plan, window: Window) -> bool:

@@ -258,7 +258,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
             rank=6,
         ),
         _position_column(arrays, [array.rel_at for array in arrays], rank=7),
-        Column("max ulp", ulp_counts([array.max_ulp for array in arrays]), rank=8),
+        Column("max ulp", _ulps(arrays), rank=8),
         _position_column(arrays, [array.ulp_at for array in arrays], rank=9),
     ]
     sheet = fitting_table([column for column in columns if any(column.cells)], width)
@@ -267,7 +267,35 @@ def _arrays(d: Difference, width: Width) -> Sheet:
             a, b = (_size(shape, array.placed) for shape in array.aligned)
             text = f"a has {a}; b has {b}"
             sheet.extend(labelled(array.name, text, width, indent=HINT_INDENT))
+            if text := _to_be_typed(d, array):
+                sheet.extend(labelled("", text, width, indent=HINT_INDENT))
     return sheet
+
+
+def _ulps(arrays: Sequence[ArrayDifference]) -> list[str]:
+    """The greatest distances in ULPs; of two signs it only counts the numbers down to 0."""
+    turned = [a.ulp_at is not None and a.ulp_at.a * a.ulp_at.b < 0 for a in arrays]
+    counts = ulp_counts([
+        None if signs else array.max_ulp for array, signs in zip(arrays, turned, strict=True)
+    ])  # fmt: skip
+    return ["signs differ" if signs else n for n, signs in zip(counts, turned, strict=True)]
+
+
+def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
+    """What compares two arrays of different shapes: last states, or what both have first."""
+    for n, side in enumerate(d.sides):
+        final = f"final_{array.name}"
+        if final in side.arrays and side.arrays[final].shape == array.shapes[1 - n]:
+            return f"{'ba'[n]} has the shape of {side.name}:{final}"
+    a, b = array.aligned
+    if not array.placed or len(a) != len(b):
+        return ""
+    options = [
+        f"--{name} 0:{min(sizes)}"
+        for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)
+        if len({*sizes}) > 1 and min(sizes)
+    ]
+    return f"{' '.join(options)} compares what comes first in both" if options else ""
 
 
 def _share(array: ArrayDifference) -> str:

@@ -76,8 +76,8 @@ class Window(NamedTuple):
 # ---- header
 
 
-def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
-    """The weights, the inputs and the configuration, and what of it was assumed."""
+def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = False) -> Sheet:
+    """The weights, the inputs and the configuration; unless ``quiet``, what of it was assumed."""
     model, shape = plan.model, plan.inputs.x.shape
     sheet = Sheet()
     _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
@@ -85,7 +85,8 @@ def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     _two_parts(sheet, "inputs", read, sizes, width)
     sheet.extend(_config(model, engine, width))
-    sheet.extend(labelled_lines("assumed", _assumed(plan), width, ASSUMED, HEADER_INDENT))
+    assumed = [] if quiet else _assumed(plan)
+    sheet.extend(labelled_lines("assumed", assumed, width, ASSUMED, HEADER_INDENT))
     sheet.add()
     return sheet
 

@@ -38,6 +38,18 @@ def h_of(done: Any) -> np.ndarray[Any, Any]:
     return np.array(json.loads(done.out)["h"])
 
 
+# ---- the header of a table
+
+
+@pytest.mark.parametrize("words", [("run",), ("plot",), ("derive", "--steps", 0, "--units", 0)])
+def test_q_leaves_out_what_was_assumed(lstm: Lstm, words: tuple[Any, ...]) -> None:
+    command, *options = words
+    shown, quiet = (lstm(command, WEIGHTS, INPUTS, *options, *q) for q in ([], ["-q"]))
+    assert "\nassumed  convention tf1" in shown.out
+    assert "assumed" not in quiet.out
+    assert "config   tf1   gates i g f o   float64   forget bias +1.0" in quiet.out
+
+
 # ---- the line on stderr, and meta
 
 

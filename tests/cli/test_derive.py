@@ -225,6 +225,7 @@ def test_of_a_stack_only_a_unit_that_no_cell_has_is_the_output_s(lstm: Lstm) -> 
         (("--steps", 7, "--units", 0), "there is no step 7; steps are 0 to 6"),
         (("--steps", 0, "--units", 0, "--terms", "some"), "--terms some: takes a number"),
         (("--units", 0), "missing option '--steps'"),
+        ((), "missing options --steps and --units."),
         (("--steps", 0, "--units", 0, "--against", "no.npz"), "no.npz"),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
+from lstmcli.core.model.selection import Selection
 from lstmcli.formats.files.source import in_memory
 from lstmcli.formats.text.console_print import read_text
 from lstmcli.views.diff import difference_sheet
@@ -176,6 +177,22 @@ def test_a_final_state_is_named_without_a_step() -> None:
     b = of(h=normal(5, 2, 3), final_h=normal(2, 3, seed=1))
     line = next(r for r in rows(a, b) if r.startswith("first"))
     assert line.startswith("first difference   final_h, batch 0, unit 0:   ")
+
+
+def test_of_different_shapes_it_is_said_what_compares_them() -> None:
+    h = normal(7, 4, 3)
+    shown = rows(of(h=h), of(h=h[:5, :, :2] + 1))
+    assert "           --steps 0:5 --units 0:2 compares what comes first in both" in shown
+    selected = Selection.parse("0:5", None, "0:2")
+    assert compare(of(h=h), of(h=h[:5, :, :2]), selection=selected).equal
+    states = normal(2, 4, 3)
+    shown = rows(of(h=h, final_h=states, name="t.npz"), of(h=states))
+    assert "           b has the shape of t.npz:final_h" in shown
+
+
+def test_ulps_across_zero_are_not_counted() -> None:
+    assert "signs differ" in " ".join(rows(of(h=normal(7, 1, 3)), of(h=-normal(7, 1, 3)), 200))
+    assert "signs differ" not in " ".join(rows(of(h=np.ones((7, 1))), of(h=np.ones((7, 1)) * 2)))
 
 
 def test_different_shapes_are_put_in_words() -> None:
