@@ -35,7 +35,7 @@ from lstmcli.formats.onnx import writer
 Layers = Sequence[Sequence[Cell]]
 
 _KERAS_ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's get_weights
-_PLAIN = ("convention", "layer")  # the settings that --set does not take
+_WITH_OPTION = ("convention", "layer")  # settings that options are written for; --set: the others
 
 
 class Target(NamedTuple):
@@ -71,7 +71,7 @@ class Conversion:
     proof: Proof
 
     @property
-    def how(self) -> Convention:
+    def convention(self) -> Convention:
         """The target's convention, with its settings."""
         return self.layers[0][0].convention
 
@@ -90,7 +90,7 @@ class Conversion:
                 "initial_h and initial_c may be left out (onnxruntime warns that they have "
                 "defaults)" + "; so may sequence_lens" * bool(self.model.lengths),
             )
-        if self.how.name == "keras":
+        if self.convention.name == "keras":
             one = "each layer" if len(self.layers) > 1 else "the layer"
             both = "; Bidirectional takes the forward three, then the backward three"
             return (
@@ -108,7 +108,8 @@ class Conversion:
             return ""
         words: list[str] = []
         for name, value in self.settings.items():
-            words += [f"--{name}", str(value)] if name in _PLAIN else ["--set", f"{name}={value}"]
+            has_option = name in _WITH_OPTION
+            words += [f"--{name}", str(value)] if has_option else ["--set", f"{name}={value}"]
         return typed_command(*words)
 
     @property
@@ -117,7 +118,7 @@ class Conversion:
         given = self.model.given.get("layout")
         source, target = (
             given or self.model.convention.behaviour.layout,
-            find_convention(self.how.name).behaviour.layout,
+            find_convention(self.convention.name).behaviour.layout,
         )
         # a layout that is only assumed takes (1, T, I) for one sequence, a given one does not
         one_of_many = given == "time" and self.file.format != "onnx"
@@ -151,12 +152,12 @@ class Conversion:
 
     def to_json(self) -> dict[str, Any]:
         """The conversion as a document: both sides, the tensors, the recipe, the proof."""
+        to = self.convention
         return {
             "source": self.source,
             "target": self.target,
             "from": self.model.settings(),
-            "to": {"convention": self.how.name, "forget_bias": self.how.behaviour.forget_bias}
-            | self.how.settings(),
+            "to": {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings(),
             "assumed": list(self.model.assumed),
             "dtype": self.model.cell.dtype.name,
             "tensors": {name: list(array.shape) for name, array in self.arrays.items()},

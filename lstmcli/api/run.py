@@ -64,8 +64,8 @@ def run(
     keep
         those of h, c, i, f, g, o, z that the trace is to have; it always has the final state.
     initial_state
-        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H); zero by default. Of a model of several cells
-        each has the cells on a first axis, layer by layer, forward before backward.
+        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H), or a path; zero by default. Of a model of
+        several cells each has the cells on a first axis, layer by layer, forward before backward.
     lengths
         (B,) valid steps of each sequence; by default, and without a mask, those in the model's
         file. Past them every array is 0 and the state is frozen.
