@@ -64,11 +64,13 @@ def run(
     keep
         those of h, c, i, f, g, o, z that the trace is to have; it always has the final state.
     initial_state
-        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H), or a path; zero by default. Of a model of
-        several cells each has the cells on a first axis, layer by layer, forward before backward.
+        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H), or a path; zero by default. Several cells
+        are on a first axis, layer by layer, forward before backward; OpenVINO's are on the second,
+        Core ML's and those of different widths side by side on the last.
     lengths
         (B,) valid steps of each sequence; by default, and without a mask, those in the model's
-        file. Past them every array is 0 and the state is frozen.
+        file. Past them the state is frozen and every array is 0, unless the convention has
+        another rule (Sonnet 2 repeats h, flax runs on) or ``masked_output`` is set.
     mask
         (B, T) or (T, B), in the axes of the inputs: false steps are skipped, wherever they are.
     executor

@@ -53,13 +53,13 @@ def run(
     meter: Meter | None = None,
     name: str = "the inputs",
 ) -> Trace:
-    """Run a model over a sequence, or a batch of them, in memory: as `lstmcli.run`, which see."""
+    """Run a model over a sequence or a batch in memory; `lstmcli.run` describes the parameters."""
     inputs = Inputs(np.asarray(x), layout, initial_state or {}, lengths, mask, name)
     return run_plan(prepare(model, inputs, keep), executor, meter)
 
 
 def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None = None) -> Trace:
-    """The trace of a run in memory; ``executor`` and ``meter`` as in `run`."""
+    """The trace of a run in memory; ``executor`` and ``meter`` are those of `lstmcli.run`."""
     model = plan.model
     here = executor is None or shares_memory(executor)
     work = Work(model, plan.batch, plan.keep, plan.masked, meter=meter if here else None)

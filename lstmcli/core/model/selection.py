@@ -38,7 +38,7 @@ class Choice:
 
     @classmethod
     def parse(cls, text: str | None, option: str, noun: str) -> Choice | None:
-        """The value as typed; None stays None."""
+        """The value as typed, None for None; UserError for what is none or does not ascend."""
         if text is None:
             return None
         if match := RANGE.fullmatch(text):

@@ -235,11 +235,9 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
 def _format_value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    return (
-        f"{value:.17g}"
-        if isinstance(value, float) and value != round(value, 12)
-        else (f"{value:.12g}" if isinstance(value, float) else str(value))
-    )
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.12g}" if value == round(value, 12) else f"{value:.17g}"
 
 
 _CELL = re.compile(r"(layer\d+(?:_reverse)?)\.(\w+)")
@@ -266,7 +264,13 @@ def split_cell(name: str) -> tuple[str, str]:
 
 
 def read_setting(name: str, value: Any, where: str) -> Any:
-    """One value, checked; ``where`` starts the message: ``--gates``, ``weights.json``, ..."""
+    """The value of a setting, parsed.
+
+    Raises
+    ------
+    UserError
+        for an unknown setting or value; ``where`` starts it: ``--gates``, ``weights.json``, ...
+    """
     cell, plain = split_cell(name)
     if cell and plain in MODEL_SETTINGS:
         raise UserError(f"{where}: {plain} is a setting of the model, not of {cell}.")

@@ -441,7 +441,7 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
                 "  --convention cudnn-flat --set flat_units=H     cuDNN's, JAX's, MXNet's",
                 "  --convention torch7-flat --set flat_units=H    Torch7's",
             )
-        if len(shape) == 2 and any(_holds_fused(*sides) for sides in (shape, shape[::-1])):
+        if len(shape) == 2 and any(_is_fused_shape(*sides) for sides in (shape, shape[::-1])):
             raise UserError(
                 f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
                 "kernel for inputs and h, is the bias in it?",
@@ -514,6 +514,6 @@ def _named(roles: Roles, source: str) -> str:
     return typed_command(*words)
 
 
-def _holds_fused(depth: int, gates: int) -> bool:
-    """Whether (I + H, 4H) fits."""
+def _is_fused_shape(depth: int, gates: int) -> bool:
+    """Whether a matrix of these sides may be (I + H, 4H)."""
     return gates > 0 and gates % 4 == 0 and depth > gates // 4

@@ -46,6 +46,11 @@ def fit_or_refuse(
     """The row, with the settings under which it runs as these layers do.
 
     ``asked`` are settings of the target that change only its form (`FORM`).
+
+    Raises
+    ------
+    UserError
+        naming all that the row cannot store, or for a setting that is not of its form.
     """
     how, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
@@ -161,9 +166,9 @@ def _always_coupled(how: Convention) -> bool:
 
 
 def _coupling(coupled: str) -> str:
-    return "a gate computed from another (" + coupled + ")" if coupled != "none" else (
-        "input and forget gates that are independent"
-    )  # fmt: skip
+    if coupled == "none":
+        return "input and forget gates that are independent"
+    return f"a gate computed from another ({coupled})"
 
 
 def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
@@ -184,9 +189,8 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
         yield f"an initial state that differs between batch items{_LEAVES_OUT}"
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != how.names.peephole_matrices:
-            yield "peepholes that are full matrices" if cell.peephole.ndim == 3 else (
-                "peepholes of one number a unit"
-            )  # fmt: skip
+            full = cell.peephole.ndim == 3
+            yield f"peepholes {'that are full matrices' if full else 'of one number a unit'}"
         elif runs.output_peephole != target.output_peephole and np.any(cell.peephole[2]):
             how_it_acts = _words(runs.output_peephole)
             yield f"an output peephole that acts as in {source.name} ({how_it_acts})"

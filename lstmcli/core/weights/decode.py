@@ -54,6 +54,11 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
         the convention, settings already changed.
     source
         what messages call the file.
+
+    Raises
+    ------
+    UserError
+        if shapes do not fit, naming those that would.
     """
     with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
         return _Decoder(tensors, how, source).cell()
@@ -80,16 +85,14 @@ def split_directions(tensors: Tensors, how: Convention, source: str) -> list[Ten
 def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
     """Layers of one or two cells, from cells with one running number.
 
-    So Chainer's NStepBiLSTM numbers layers and directions. Two directions of a layer take the
-    same inputs; a second layer takes the first one's outputs.
+    Chainer's NStepBiLSTM numbers layers and directions so. Two directions of a layer take the
+    same inputs, a second layer takes the outputs of the first.
     """
     single = [cell for (cell,) in cells]
     if len(single) < 2 or len(single) % 2 or single[0].inputs != single[1].inputs:
         return cells
-    if (
-        single[1].inputs == single[0].outputs and len(single) == 2
-    ):  # both interpretations fit: a stack
-        return cells
+    if single[1].inputs == single[0].outputs and len(single) == 2:
+        return cells  # a stack or two directions: taken as a stack
     return [(single[n], single[n + 1]) for n in range(0, len(single), 2)]
 
 

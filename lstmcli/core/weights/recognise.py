@@ -493,7 +493,7 @@ FRAMEWORK_ALIASES = {  # names in use -> rows that may be meant, for the message
 
 
 def find_convention(name: str) -> Convention:
-    """The row of this name."""
+    """The row of this name; UserError with similar names if there is none."""
     try:
         return CONVENTIONS[name.lower()]
     except KeyError:
