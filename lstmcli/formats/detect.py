@@ -238,8 +238,13 @@ def _looks_printed(text: str) -> bool:
     number = IS_NUMBER.match(start)
     if number and re.match(r"\s+[-+.\dni]", start[number.end() :]):
         return True
+    if re.match(r"\[[^\[\]]{0,99}\]\s*[A-Za-z]", text):  # a step or a time of a log
+        return True
     return bool(
-        re.search(r"\bshape=\[|\bTensor\[\[|\d\.(?!\d)|\b(?:nan|inf)\b|\]\s+\[|\w\(|\.\.\.|…", text)
+        re.search(
+            r"\bshape=\[|\bTensor\[\[|\bFloat\d\d\[|\d\.(?!\d)|\b(?:nan|inf)\b|\]\s+\[|\w\(|\.\.\.|…",
+            text,
+        )
     )
 
 
@@ -253,6 +258,8 @@ def _json_kind(first: str, rest: str, hint: str | None) -> str:
 
 def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
     """JSON, JSON lines or a print, for a text that begins with a list."""
+    if hint == "text" and re.match(r'\[\s*\{\s*"', start):  # of objects: no console's
+        hint = "json"
     if hint in ("text", "jsonl"):
         return hint
     if kind_of_line(first) and (rest.strip() or hint != "json"):

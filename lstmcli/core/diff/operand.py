@@ -15,6 +15,7 @@ from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_o
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.hint import join_with_and
+from lstmcli.core.model.settings import split_cell
 from lstmcli.errors import UserError
 
 UNNAMED = ""
@@ -152,15 +153,25 @@ def single_as_h(side: Side) -> Side:
 def with_trace_names(side: Side) -> Side:
     """The results of a run by a framework's names, called as a trace calls them.
 
-    Only if every array is one: of weights none is taken for a result.
+    The object that contains all of them is left out: ``h`` of ``result.h``. Only if every array is
+    such a result: of weights none is taken for one.
     """
-    for table in (FRAMEWORK_NAMES, TUPLE_NAMES):
-        names = [table.get(name, name) for name in side.arrays]
-        known = all(ArrayName.of(name).kind != WEIGHTS for name in names)
-        if known and len({*names}) == len(names) and {*names} != {*side.arrays}:
-            taken = {table[name]: name for name in side.arrays if name in table}
-            return replace(renamed(side, table), called=taken)
+    for container in ("", _container(side.arrays)):
+        for table in (FRAMEWORK_NAMES, TUPLE_NAMES):
+            names = {name: name.removeprefix(container) for name in side.arrays}
+            names = {name: table.get(inner, inner) for name, inner in names.items()}
+            known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
+            if known and len({*names.values()}) == len(names) and {*names} != {*names.values()}:
+                taken = {here: theirs for theirs, here in names.items() if here != theirs}
+                return replace(renamed(side, names), called=taken)
     return side
+
+
+def _container(names: Iterable[str]) -> str:
+    """``result.``, where every name begins with it and it is no cell of a run; or nothing."""
+    before = {name.rpartition(".")[0] for name in names}
+    shared = before.pop() if len(before) == 1 else ""
+    return "" if not shared or split_cell(f"{shared}.h")[0] else f"{shared}."
 
 
 def _name_of_both(one: str, other: str) -> str:

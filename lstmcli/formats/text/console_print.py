@@ -55,6 +55,8 @@ NEAR = 300  # characters before a bracket in which its name is looked for
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
 WORD = r"['\"]?([A-Za-z_][\w.]*)['\"]?(?:\[[^\[\]]*\])*\s*"
+TYPE_LINE = re.compile(r"\s*\[(?:torch\.| \w{1,40}Type\{)")  # of old PyTorch, and of its C++
+FRACTION = re.compile(r"\d\.\d")
 ASSIGNED = re.compile(rf"(?:^|[\s({{,;>]){WORD}=(\s*)$")
 TITLED = re.compile(rf"(?:^|\n|>>>|[({{,:;])[ \t]*{WORD}:(\s*)$")
 HEADINGS = {"output", "outputs", "result", "results", "numpy", "tensorflow", "torch", "keras"}
@@ -237,6 +239,8 @@ def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
     """The printed arrays in their order; none if no brackets contain numbers."""
     console = Console(text, source)
     arrays = list(_array_brackets(console))
+    if _only_count(console, arrays):
+        return []
     _refuse_loose_rows(console, arrays)
     prints: list[Print] = []
     heading = ""
@@ -247,6 +251,20 @@ def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
         found, heading = _described(brackets, before, console, end, heading, rounded)
         prints.append(found)
     return prints
+
+
+def _only_count(console: Console, arrays: list[Brackets]) -> bool:
+    """Whether brackets contain only whole numbers and the text has others: ``[0] h: 0.1 0.2``."""
+    if any("." in brackets.content for brackets in arrays):
+        return False
+    return any(FRACTION.search(console.text, *span) for span in _outside(console, arrays))
+
+
+def _outside(console: Console, arrays: list[Brackets]) -> Iterator[tuple[int, int]]:
+    """The spans of the text outside of brackets that contain arrays."""
+    edges = [0, *(edge for brackets in arrays for edge in (brackets.start, brackets.stop))]
+    edges.append(len(console.text))
+    yield from zip(edges[::2], edges[1::2], strict=True)
 
 
 def _described(
@@ -397,9 +415,7 @@ def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
     """Refuse rows of numbers next to arrays in brackets: what they belong to is unknown."""
     if not arrays:
         return
-    edges = [0, *(edge for brackets in arrays for edge in (brackets.start, brackets.stop))]
-    edges.append(len(console.text))
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+    for start, stop in _outside(console, arrays):
         for match in re.finditer(r"[^\n]+", console.text[start:stop]):
             words = match[0].replace(",", " ").split()
             if len(words) > 1 and all(map(IS_NUMBER.fullmatch, words)):
@@ -426,10 +442,10 @@ def find_rows(text: str, source: str) -> Print:
 
 
 def _row_words(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The words of each line that is no comment and not PyTorch's ``[torch.FloatTensor ...]``."""
+    """The words of each line that is no comment and not PyTorch's line of the type."""
     for line, row in enumerate(text.split("\n"), start=1):
         words = row.partition("#")[0].replace(",", " ").split()
-        if words and not words[0].startswith("[torch."):
+        if words and not TYPE_LINE.match(row):
             yield line, words
 
 

@@ -1,7 +1,8 @@
 """Arrays in the notation of languages other than Python, and in lines of a log, as prints.
 
-- C, Rust and JavaScript: `to_brackets` turns ``float h[] = {0.1f, 0.2f};``, ``vec![0.1, 0.2]``
-  and ``Float32Array(2) [0.1, 0.2]`` into brackets that the print of NumPy would have.
+- C, Rust, JavaScript and Julia: `to_brackets` turns ``float h[] = {0.1f, 0.2f};``, ``vec![0.1]``,
+  ``Float32Array(2) [0.1, 0.2]`` and ``Float32[0.1 0.2; 0.3 0.4]`` into brackets that the print of
+  NumPy would have.
 - MATLAB, Octave and Julia print matrices without brackets, wide ones in blocks of columns, and
   arrays of three axes page by page: `find_matrices`. Julia and MATLAB's documents leave out what
   the window does not hold: a line of ``⋮``, and ``…`` or ``⋯`` in some rows.
@@ -86,32 +87,43 @@ GGML = re.compile(  # the line above a tensor of llama.cpp's eval-callback: name
 _SOURCE_TEXT = re.compile(
     r"\{\s*[-+{.\d]"  # a list in braces
     r"|\bvec!\s?\[|\b(?:let|const|var|static)\b[^=\n]{0,99}="
-    r"|\bFloat(?:32|64)Array\b|\b(?:float|double|half) \w{1,80} ?(?:\[\w{0,20}\]){1,9} ?="
-    r"|\d(?:_?f(?:32|64))\b"
+    r"|\bFloat(?:16|32|64)(?:Array)?\b"
+    r"|\b(?:float|double|half) \w{1,80} ?(?:\[\w{0,20}\]){1,9} ?="
+    r"|\d(?:_?f(?:32|64))\b|\[[^\[\];]*\d\s*;"  # and Julia's rows
 )
 _COMMENT_MARK = re.compile(r"//|/\*")
 _WORDS = re.compile(
     r"\b(?:vec|array)!\s*(?=\[)|&(?=\s*(?:vec!)?\s*\[)|\bnew\s+(?=Float)"
     r"|\bFloat(?:32|64)Array(?:\.(?:of|from))?(?:\(\d+\))?\s*(?=[\[(])"
+    r"|\bFloat(?:16|32|64)(?=\[)"
     r"|\((?:float|double)\)"
 )
 _TYPE = re.compile(r"(\b(?:let|static|const)\b[^:=\n]{0,40}?\b\w{1,80}) ?:[^=]{0,99}(?==)")
-_SUFFIX = re.compile(r"(?<=[\d.])(?:_?f(?:32|64)|[fFlL])(?![\w.])")
+_SUFFIX = re.compile(r"(?<=[\d.])(?:_?f(?:32|64)|[fFlLdD])(?![\w.+-])")
 _CALL = re.compile(r"\(\s*(?=\[)|\]\s*\)")  # of a constructor whose name is gone
 _MORE_ITEMS = re.compile(r"\.{3}\s*\d+ more items?")
 _COMMA_BEFORE_END = re.compile(r",(\s*)\]")
+_ROWS = re.compile(r"\[([^\[\]]*;[^\[\]]*)\]")  # Julia's [0.1 0.2; 0.3 0.4]
 
 
 def to_brackets(text: str) -> str:
-    """A text with the lists of C, Rust and JavaScript in plain brackets; its lines stay."""
+    """A text with the lists of C, Rust, JavaScript and Julia in plain brackets; its lines stay."""
     if GGML.search(text) or not _SOURCE_TEXT.search(text):
         return text
     text = _without_comments(text)
     text = _TYPE.sub(r"\1 ", text)
     text = _MORE_ITEMS.sub("...", _WORDS.sub(" ", text))
     text = _CALL.sub(lambda match: match[0].replace("(", " ").replace(")", " "), text)
-    text = _SUFFIX.sub("", text.replace("{", "[").replace("}", "]"))
+    text = _SUFFIX.sub("", text.replace("{", " [").replace("}", "]"))
+    text = _ROWS.sub(_in_rows, _JULIA_EXPONENT.sub("e", text))
     return _COMMA_BEFORE_END.sub(r"\1]", text)
+
+
+def _in_rows(match: re.Match[str]) -> str:
+    """Rows of numbers between semicolons, each in brackets."""
+    rows = match[1].split(";")
+    numbers = all(IS_NUMBER.fullmatch(word) for row in rows for word in row.split())
+    return f"[[{'], ['.join(rows)}]]" if numbers else match[0]
 
 
 def _without_comments(text: str) -> str:
@@ -146,6 +158,7 @@ _JULIA_EXPONENT = re.compile(r"(?<=\d)f(?=[-+]?\d)")  # of a Float32: 1.0f-5
 _PAGE = re.compile(r"^\s*\[:, :((?:, \d+)+)\] =\s*$")
 _COLUMNS = re.compile(r"^\s*Columns? \d+(?: (?:through|to|and) \d+)?:?\s*$")
 _FACTOR = re.compile(rf"^\s*({NUMBER})\s*\*\s*$")
+_SIZES = re.compile(r"^\s*(\d+(?:×\d+)+) [\w ]*(?:matrix|vector|array)\s*$")  # of MATLAB, below
 
 
 @dataclass
@@ -188,7 +201,8 @@ def find_matrices(text: str, source: str) -> list[Print]:
                 _new_page(blocks[-1])
             else:
                 sizes = tuple(int(n) for n in match[3].split("×")) if match[3] else None
-                blocks.append(_Block(match[1], number, sizes))
+                name = "" if match[1] == "ans" else match[1]  # MATLAB's, for a value without one
+                blocks.append(_Block(name, number, sizes))
         elif not blocks:
             raise UserError(f"{where}: {line.strip()[:40]!a} stands before the name of a matrix.")
         elif _PAGE.match(heading):
@@ -197,6 +211,8 @@ def find_matrices(text: str, source: str) -> list[Print]:
             blocks[-1].next_row = 0
         elif match := _FACTOR.match(heading):
             blocks[-1].factor = float(match[1])
+        elif match := _SIZES.match(heading):
+            blocks[-1].shape = tuple(int(n) for n in match[1].split("×"))
         else:
             _add_row(blocks[-1], line.split(), where)
     return [_matrix(block, source) for block in blocks if block.pages != [[]]]
@@ -213,7 +229,9 @@ def _is_matrix_print(lines: Sequence[str]) -> bool:
             below = next((lines[k] for k in range(n + 1, len(lines)) if lines[k].strip()), "")
             words = [word for word in below[:MOST_LINE].split() if word not in ELIDED]
             rows = bool(words) and all(map(IS_NUMBER.fullmatch, words))
-            if rows or any(p.match(below[:MOST_HEADING]) for p in (_COLUMNS, _FACTOR, _MATLAB)):
+            if rows or any(
+                p.match(below[:MOST_HEADING]) for p in (_COLUMNS, _FACTOR, _MATLAB, _SIZES)
+            ):
                 return True
     return False
 
@@ -297,8 +315,9 @@ _STEP_NAMES = {"t", "step", "time", "timestep", "frame", "iter", "iteration"}
 _NO_ARRAYS = {"shape", "size", "strides", "dims", "ndim", "axis"}
 _STEP = re.compile(rf"\b({'|'.join(_STEP_NAMES)})\s*[=:#]?\s*(\d{{1,9}})\s*[:,;|)\]]*", re.I)
 _LIST = rf"[\[(]?\s*{NUMBER}(?:[,;\s]+{NUMBER})*\s*[\])]?"
+_INDICES = r"\d{1,9}(?:, ?\d{1,9})*"
 _VALUES = re.compile(
-    rf"(?:^|[\s,;|>(])([A-Za-z_][\w.]*)((?:\s*[\[(]\d{{1,9}}[\])])*)\s*(?:=|:)\s*({_LIST})(?![\w.])"
+    rf"(?:^|[\s,;|>(])([A-Za-z_][\w.]*)((?:\s*[\[(]{_INDICES}[\])])*)\s*(?:=|:)\s*({_LIST})(?![\w.])"
 )
 _BARE = re.compile(rf"^\s*[|:,]*\s*({_LIST})\s*$")
 _TIME = re.compile(r"\b\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?\w*|^\s*\[\s*\d+\.\d+\]")  # of a log

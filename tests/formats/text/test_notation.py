@@ -63,6 +63,9 @@ ROWS = [[0.1, -0.2], [0.3, 0.4]]
 TYPED = {
     "C, one name a line": "float h[2][2] = { {0.1f, -0.2f}, {.3f, 4e-1f}, };",
     "C, without a name": "{{0.1, -0.2}, {0.3, 0.4}}",
+    "C++": "std::vector<std::vector<float>> h{{0.1f, -0.2f}, {0.3f, 0.4f}};",
+    "Java": "double[][] h = {{0.1d, -0.2}, {0.3, 0.4D}};",
+    "PyTorch's C++": " 0.1000 -0.2000\n 0.3000  0.4000\n[ CPUFloatType{2,2} ]\n",
     "Rust, typed": "const H: [[f32; 2]; 2] = [[0.1_f32, -0.2], [0.3, 0.4f32]];",
     "Rust's ndarray, as source": "let h = array![[0.1, -0.2],\n             [0.3, 0.4]];",
     "Rust's ndarray": "[[0.1, -0.2],\n [0.3, 0.4]], shape=[2, 2], strides=[2, 1], layout=Cc (0x5), "
@@ -71,6 +74,10 @@ TYPED = {
     "JavaScript": "const h = [[0.1, -0.2], [0.3, 0.4]];",
     "Julia": "2×2 Matrix{Float32}:\n 0.1  -0.2\n 0.3   0.4",
     "Julia, as typed": "julia> h\n2×2 Matrix{Float64}:\n 0.1  -0.2\n 0.3   0.4",
+    "Julia, in brackets": "Float32[0.1 -0.2; 0.3 4.0f-1]",
+    "Julia, of float64": "h = [0.1 -0.2; 0.3 0.4]",
+    "Julia, vectors": "[Float32[0.1, -0.2], Float32[0.3, 0.4]]",
+    "MATLAB, with sizes": "ans =\n\n  2×2 single matrix\n\n   0.1   -0.2\n   0.3    0.4\n",
     "MATLAB": ">> h\n\nh =\n\n    0.1000   -0.2000\n    0.3000    0.4000\n",
     "MATLAB, in columns": "h =\n\n  Column 1\n\n   0.1\n   0.3\n\n  Column 2\n\n  -0.2\n   0.4\n",
     "MATLAB, with a factor": "h =\n\n   1.0e-01 *\n\n    1.0000   -2.0000\n    3.0000    4.0000\n",
@@ -80,6 +87,7 @@ TYPED = {
     "log, steps alone": "step 0: 0.1, -0.2\nstep 1: 0.3, 0.4",
     "log, an element a line": "h[0][0] = 0.1\nh[0][1] = -0.2\nh[1][0] = 0.3\nh[1][1] = 0.4",
     "log, C++": "h(1,0): 0.3\nh(1,1): 0.4".replace(",", ")(") + "\nh(0)(0): 0.1\nh(0)(1): -0.2",
+    "log, indices": "h[0, 0] = 0.1\nh[0, 1] = -0.2\nh[1, 0] = 0.3\nh[1, 1] = 0.4",
     "log, a row a line": "h[0]: 0.1 -0.2\nh[1]: 0.3 0.4",
     "Markdown": "| step | h[0] | h[1] |\n|---|:--|--:|\n| 0 | 0.1 | -0.2 |\n| 1 | 0.3 | 0.4 |",
     "JSON records": json.dumps([{"t": 0, "h": [0.1, -0.2]}, {"t": 1, "h": [0.3, 0.4]}]),
@@ -97,6 +105,25 @@ TYPED = {
 def test_notations(notation: str) -> None:
     (array,) = read(TYPED[notation]).arrays.values()
     np.testing.assert_allclose(array.reshape(2, 2), ROWS)
+
+
+def test_matlab_s_ans_is_no_name() -> None:
+    assert [*read("ans =\n\n    0.1000   -0.2000\n").arrays] == [""]
+
+
+def test_whole_numbers_in_brackets_are_not_taken_for_the_array_of_a_log() -> None:
+    text = "".join(f"[{t}] h0=0.{t}1 h1=-0.{t}2\n" for t in range(3))
+    arrays = read(text).arrays
+    assert {name: array.tolist() for name, array in arrays.items()} == {
+        "h0": [0.01, 0.11, 0.21],
+        "h1": [-0.02, -0.12, -0.22],
+    }
+
+
+def test_objects_in_a_text_file_are_json(tmp_path: Path) -> None:
+    path = tmp_path / "h.txt"
+    path.write_text(json.dumps([{"t": t, "h": row} for t, row in enumerate(ROWS)]))
+    assert formats.read(str(path)).arrays["h"].tolist() == ROWS
 
 
 def test_several_names_on_a_line_of_a_log() -> None:
