@@ -112,10 +112,13 @@ def parse_indices(text: Any) -> Indices | None:
         return None
     if choice is None:
         return None
-    if choice.bounds is None:
-        return choice.numbers
-    start, stop, stride = choice.bounds.start, choice.bounds.stop, choice.bounds.step or 1
-    return None if start is None or stop is None else range(start, stop, stride)
+    numbers: Indices = choice.numbers
+    if choice.bounds is not None:
+        start, stop = choice.bounds.start, choice.bounds.stop
+        if start is None or stop is None:
+            return None
+        numbers = range(start, stop, choice.bounds.step or 1)
+    return numbers if len(numbers) and numbers[0] >= 0 else None
 
 
 class Overlap(NamedTuple):
