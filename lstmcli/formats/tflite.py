@@ -183,7 +183,7 @@ class _ModelReader:
     def _weights(
         self, prefix: str, graph: _SubGraph, names: Mapping[int, str], inputs: list[int]
     ) -> dict[str, np.ndarray]:
-        """The inputs with a name that are not left out; such a one has the number -1."""
+        """The named inputs that the operator has; -1 stands for one that is left out."""
         arrays = {}
         for position, name in names.items():
             index = _at(inputs, position)

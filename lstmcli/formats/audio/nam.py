@@ -2,7 +2,7 @@
 
 Of each cell, in this order: the weights of inputs and state concatenated (4H, I + H), the sum of
 both biases (4H,), the initial h (H,) and c (H,); of the head, weights (O, H) and bias (O,).
-nam/models/recurrent.py (0.13.0) writes and reads them so. This reader knows the shapes of an LSTM:
+The order is that of nam/models/recurrent.py (0.13.0). This reader knows the shapes of an LSTM:
 without them the list cannot be split.
 """
 

@@ -1,8 +1,8 @@
 """JSON of RTNeural: the layers of a network in order, each with its weights in nested lists.
 
-python/model_utils.py of jatinchowdhury18/RTNeural writes a Keras model so, and
-RTNeural/model_loader.h reads it. Early writers called an LSTM "unknown": this
-reader recognises it by the shapes of its weights.
+python/model_utils.py of jatinchowdhury18/RTNeural writes it of a Keras model, and
+RTNeural/model_loader.h reads it. Early versions wrote the type of an LSTM as "unknown"; it is
+recognised by the shapes of its weights.
 """
 
 from __future__ import annotations

@@ -22,12 +22,11 @@ MOST_HOPS = 64  # layers between two LSTMs
 
 
 def lstm_chain(model: Any) -> tuple[str, ...]:
-    """The names of all layers of a model that run an LSTM, if each feeds the next; else nothing.
+    """The names of all layers of a model that run an LSTM, if each feeds the next; else ().
 
-    One layer is a chain too: it may run a stack of cells.
-
-    Only layers of `PASSING` may be between two of them. A model in the model, an LSTM that returns
-    only its last step or starts from another's state cannot be part of a chain.
+    A single layer is a chain: it may run a stack of cells. Between two LSTMs there may only be
+    layers of `PASSING`. A model within the model, or an LSTM that returns only its last step or
+    starts from another's state, cannot be part of a chain.
     """
     if not isinstance(model, dict):
         return ()

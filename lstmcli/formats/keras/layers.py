@@ -136,7 +136,7 @@ def weights_by_name(
 
 
 def _innermost(name: str, path: str, top: str, layer: LayerConfig | None) -> Weight:
-    """A weight of the innermost layer in its name; the layers before it are cut from the name."""
+    """A weight with the innermost layer in its name; ``rest`` is the name below that layer."""
     rest, layer_path = _after(f"/{name}", top), top
     children = layer.children if layer else []
     while inner := next((child for child in children if f"/{child.name}/" in rest), None):
@@ -150,7 +150,7 @@ def _after(text: str, name: str) -> str:
 
 
 def _without_number(weights: list[Weight]) -> list[Weight]:
-    """Cut the number that TensorFlow 1 gives every name of a layer made twice: zeta_W_i_2:0."""
+    """The weights without the number of a layer that TensorFlow 1 built again: zeta_W_i_2:0."""
     matches = [re.fullmatch(r"(.*)_(\d+)((?::0)?)", weight.rest) for weight in weights]
     if len({match and match[2] for match in matches}) != 1 or not matches[0]:
         return weights

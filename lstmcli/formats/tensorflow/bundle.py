@@ -56,7 +56,7 @@ class Bundle:
     Raises
     ------
     Damaged
-        An index that contradicts itself or its shards.
+        Entries of the index that do not fit each other or the shards.
     UserError
         A shard that is missing or outside the folder; big-endian numbers.
     """

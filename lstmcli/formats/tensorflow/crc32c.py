@@ -18,7 +18,7 @@ LONGEST_IN_LOOP = 1 << 20  # bytes: 0.1 s; an index has blocks of a quarter of i
 
 
 def is_right(data: bytes | memoryview, stored: int) -> bool | None:
-    """Whether data has the stored checksum; None if finding out needs the library."""
+    """Whether data has the stored checksum; None if it is too long to check without the library."""
     if extend := library():
         value = 0
         for start in range(0, len(data), PIECE):
@@ -49,14 +49,14 @@ def crc32c(data: bytes | memoryview) -> int:
 
 
 def unmasked(stored: int) -> int:
-    """The checksum that was stored: TensorFlow rotates it and adds a constant, as LevelDB does."""
+    """The checksum of a stored value, which TensorFlow masks as LevelDB does: rotate, add."""
     rotated = (stored - 0xA282EAD8) & ONES
     return (rotated >> 17 | rotated << 15) & ONES
 
 
 @cache
 def _table() -> list[int]:
-    """The change that each of the 256 bytes makes to the checksum."""
+    """The value that each of the 256 bytes contributes to the checksum."""
     values = []
     for value in range(256):
         for _ in range(8):

@@ -38,7 +38,7 @@ ENDS = frozenset({"NextIteration", "Assign", "AssignVariableOp"})
 VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 MOST_STEPS = 10  # operations between a variable and one that is reported
 MOST_VISITS = 200_000  # nodes visited for all variables together
-MOST_NODES = 200_000  # some seconds
+MOST_NODES = 200_000  # of a graph: parsing them takes some seconds
 OPERATION = re.compile(rb"[A-Z_][A-Za-z0-9_>]*")
 
 NodeKey = tuple[str, str]  # the function ("" is the graph itself) and the name of a node
@@ -159,7 +159,7 @@ class TensorFlowGraph:
                 yield name, decode(tensor, spec, where)
 
     def applied_to(self, variable: str) -> dict[str, Any]:
-        """The operations applied to a variable's values -> a number that they also take.
+        """The operations applied to a variable's values -> the constant that is their other input.
 
         ``MatMul/BiasAdd/Split:2/Add`` is 1.0 where 1.0 is added to the third part of a split sum.
         An operation without a number has None, one with numbers as attributes a dict of them.
@@ -189,8 +189,8 @@ class TensorFlowGraph:
     def is_reversed(self, variable: str) -> bool | None:
         """Whether the cell with this kernel runs backwards over the inputs' steps.
 
-        It does if the values that enter its loop come from an operation that reverses. None if the
-        graph does not show it: without a loop, or for a variable that is no kernel.
+        It does if the values that enter its loop come from an operation of `REVERSING`. None if the
+        graph has no loop, or the variable is no kernel.
         """
         product = self._product(variable)
         steps = self._steps(product) if product else None
@@ -207,7 +207,7 @@ class TensorFlowGraph:
         return None
 
     def _product(self, variable: str) -> NodeKey | None:
-        """The node that multiplies by a variable, or a fused cell that takes it."""
+        """The node that multiplies by a variable, or the fused cell that has it as an input."""
         waiting = deque(("", name) for name in (variable, *self._partitions(variable)))
         seen = set(waiting)
         while waiting and self._visits > 0:
@@ -283,7 +283,7 @@ class TensorFlowGraph:
             number += 1
 
     def _entered(self, function: str, node: GraphNode, position: int) -> NodeKey:
-        """The next node of the values: this one, or an argument of the function it calls."""
+        """The node that takes the values: this one, or an argument of the function it calls."""
         if node.op in CALLING:
             called = node.called_function
             arguments = self._arguments.get(called, [])

@@ -1,4 +1,4 @@
-"""Slices of a tensor: TensorFlow saves a partitioned variable as slices that make it up together.
+"""Slices of a tensor, as which TensorFlow saves a partitioned variable.
 
 The encoding of their keys is that of tensorflow/core/lib/strings/ordered_code.cc.
 """
@@ -51,7 +51,7 @@ def slice_shape(extents: Slice, shape: tuple[int, ...]) -> tuple[int, ...]:
 def join(
     slices: Iterable[tuple[Slice, np.ndarray]], shape: tuple[int, ...], where: str
 ) -> np.ndarray:
-    """The tensor that its slices make up; Damaged unless they cover every element once."""
+    """The tensor of its slices; Damaged unless they cover every element once."""
     slices = list(slices)
     if not slices:
         raise Damaged(f"{where} has no parts")
@@ -86,7 +86,7 @@ def _number(value: int) -> bytes:
 
 
 def _string(text: bytes) -> bytes:
-    """Bytes 00 and ff are escaped, so that 00 01 can end the text."""
+    """A string: bytes 00 and ff are escaped, so that 00 01 can end it."""
     return text.replace(b"\xff", b"\xff\0").replace(b"\0", b"\0\xff") + b"\0\x01"
 
 

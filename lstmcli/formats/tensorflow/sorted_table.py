@@ -71,7 +71,7 @@ class SortedTable:
             raise Damaged(f"the checksum of the block at byte {start:,} is wrong")
         if kind:
             name = COMPRESSIONS.get(kind, f"method {kind}")
-            raise Damaged(f"a block is compressed by {name}, which TensorFlow itself never does")
+            raise Damaged(f"a block is compressed by {name}; TensorFlow writes none that are")
         return data[:length]
 
     def _bytes(self, start: int, count: int) -> bytes:

@@ -1,7 +1,7 @@
 """PyTorch's files: state dicts, checkpoints and modules, in each layout since 0.1.
 
-Zip (since 1.6; TorchScript since 1.4), a row of pickles followed by raw storages (before), tar
-(0.1). Nothing is imported and nothing executed: see `wire.pickle`.
+Zip (since 1.6; TorchScript since 1.4), before that pickles followed by raw storages, and tar (0.1).
+Nothing is imported or executed: see `wire.pickle`.
 Source: torch/serialization.py (2.13, and 1.0, 1.4, 1.6 by their files); caffe2/serialize.
 """
 
@@ -64,16 +64,16 @@ def read(source: Opened) -> Document:
 
 @contextmanager
 def _pickle_errors_reported(source: str) -> Iterator[None]:
-    """`damage_reported`, without the warnings that odd escapes in an old pickle's text cause."""
+    """`damage_reported`, without the warnings for invalid escapes in the strings of old pickles."""
     with damage_reported(source), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def named(source: Opened, format: str, tree: Tree) -> Document:
-    """The document of a tree; UserError if it has no tensors, says what it has instead.
+    """The document of a tree; UserError, with what it has instead, if it has no tensors.
 
-    It cannot be run if all that it has of an LSTM is quantised.
+    It cannot be run if its only LSTM is quantised.
     """
     quantised = _quantised(tree)
     if not tree.leaves and quantised:
@@ -93,7 +93,7 @@ def named(source: Opened, format: str, tree: Tree) -> Document:
 
 
 def _quantised(tree: Tree) -> str:
-    """What to tell of a file whose LSTM PyTorch has quantised and packed; "" if it is none.
+    """The message for a file whose LSTM PyTorch has quantised and packed; "" for other files.
 
     Source: torch/ao/nn/quantized/dynamic/modules/rnn.py (2.13).
     """
@@ -170,7 +170,7 @@ class _Zip:
         )
 
     def bytes_of(self, name: str, most: int = MOST_PICKLE) -> bytes:
-        """A member's bytes; an error if there are more than expected."""
+        """A member's bytes; Damaged if there are more than ``most``."""
         member = self.members.get(self.prefix + name)
         if member is None:
             raise ValueError(f"its member {name} is missing")
@@ -192,11 +192,11 @@ def _storage(reference: Any, storages: dict[str, TensorStorage]) -> TensorStorag
     return storages.setdefault(name, TensorStorage(name, kind_of_storage(kind), count))
 
 
-# ---- pickles in a row
+# ---- before 1.6: pickles one after the other
 
 
 class _Legacy:
-    """Magic number, protocol, system, the object, keys of the storages; then each one's bytes."""
+    """Magic number, protocol, system, the object and keys of the storages; then their bytes."""
 
     def __init__(self, stream: BinaryIO, size: int, nested: bool = False) -> None:
         self.stream, self.size = stream, size

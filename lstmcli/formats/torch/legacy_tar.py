@@ -27,7 +27,7 @@ MEMBERS = ("storages", "tensors", "pickle")
 
 
 def value(source: Opened) -> Any:
-    """What the pickle holds, its tensors put together.
+    """The value of the pickle, with its tensors.
 
     Raises
     ------
@@ -67,10 +67,10 @@ def _members(source: Opened) -> dict[str, bytes]:
 
 
 class _WithinFile:
-    """A seekable stream whose reads end with the file, whatever length a header claims.
+    """A seekable stream whose reads are limited to the size of the file.
 
-    `tarfile` reads a long name or an extended header at once, and Python allocates all that is
-    asked for before it reads.
+    `tarfile` reads a long name or an extended header at once, and Python allocates the length that
+    a header claims before it reads.
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:

@@ -1,8 +1,8 @@
-"""What a pickle holds -> named tensors: nested dicts, lists and modules, flattened.
+"""The value of a pickle -> named tensors: nested dicts, lists and modules, flattened.
 
-The names are those of a state dict: keys joined with ".". Every container is entered once, however
-often it is referred to, and nothing recurses: sixty lists that hold each other twice would have
-2^60 leaves, and a list may hold itself.
+The names are those of a state dict: keys joined with ".". Every container is visited once, however
+often it is referred to, and without recursion: sixty lists, each twice in the next, would have 2^60
+leaves, and a list may contain itself.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ class Tree(NamedTuple):
     """The leaves of a value and what it says of them, by name."""
 
     leaves: dict[str, Leaf]
-    groups: dict[
-        str, Settings
-    ]  # of each module: its class, and its attributes that are plain values
+    groups: dict[str, Settings]  # of each module: its class and attributes that are plain values
     remarks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # names of what cannot be read
 
@@ -51,7 +49,7 @@ def flatten(root: Any) -> Tree:
     Raises
     ------
     ValueError
-        for what no checkpoint is: nested beyond measure.
+        It is nested deeper, or has more entries, than any checkpoint.
     """
     leaves: dict[Path, Leaf] = {}
     groups: dict[Path, Settings] = {}
@@ -75,7 +73,7 @@ def flatten(root: Any) -> Tree:
             left -= 1 + len(children)
             if isinstance(value, Record) and isinstance(value.state, dict):
                 left -= len(value.state)
-                groups[path] = _words(value.name, value.state)
+                groups[path] = _settings_of(value.name, value.state)
             if left < 0:
                 raise ValueError(f"more than {MOST_ENTRIES:,} entries in its containers")
             waiting += reversed(children)
@@ -101,7 +99,7 @@ def flatten(root: Any) -> Tree:
 
 
 def _settled(value: Any) -> Any:
-    """What the state of a leaf made of it: an array, or what an array of one object contains."""
+    """The value that the state of a leaf replaced it by: an array, or the object in one."""
     for _ in range(MOST_LEVELS):
         if not isinstance(value, Leaf) or (settled := value.settled()) is value:
             return value
@@ -110,14 +108,12 @@ def _settled(value: Any) -> Any:
 
 
 def document(source: str, size: int, format: str, tree: Tree) -> Document:
-    """The arrays of a tree from a file of so many bytes, once their sizes are found harmless.
+    """The arrays of a tree from a file of ``size`` bytes, once their sizes were checked.
 
     Raises
     ------
     UserError
-        for a tensor that is too large, or all of them together.
-    ValueError
-        for a tensor that is not what it claims to be.
+        Tensors that are too large or damaged.
     """
     declared = 0
     for name, leaf in tree.leaves.items():
@@ -135,7 +131,7 @@ def document(source: str, size: int, format: str, tree: Tree) -> Document:
 
 
 def _children(value: Any) -> Iterator[tuple[Path, Any]]:
-    """What a container holds, each with the step to it; some steps have no name."""
+    """The members of a container, each with the step to it; some steps have no name."""
     if isinstance(value, dict):
         if not all(key in value for key in OPTIMIZER):
             yield from (((str(key),), child) for key, child in value.items() if key != REPEATED)
@@ -164,7 +160,7 @@ def _texts(names: Any) -> set[str]:
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
-def _words(name: str, state: Mapping[Any, Any]) -> Settings:
+def _settings_of(name: str, state: Mapping[Any, Any]) -> Settings:
     """The class of a record, its attributes that are plain values, the names of functions."""
     plain = {
         key: value.name if isinstance(value, Global) else value
@@ -175,7 +171,7 @@ def _words(name: str, state: Mapping[Any, Any]) -> Settings:
 
 
 def _wrapping(root: Any, leaves: Mapping[Path, Leaf]) -> int:
-    """How many first steps are no part of a name: ``state_dict`` and its like, around them all."""
+    """How many first steps are no part of a name: ``state_dict`` and the like around all leaves."""
     cut = 0
     paths = list(leaves)
     while paths and isinstance(root, dict):
@@ -190,7 +186,7 @@ def _wrapping(root: Any, leaves: Mapping[Path, Leaf]) -> int:
 
 
 def name_of(path: Path) -> str:
-    """The steps joined with "."; ValueError for a name beyond measure."""
+    """The steps joined with "."; ValueError for more than `MOST_NAME` characters."""
     if sum(map(len, path)) > MOST_NAME:
         raise ValueError(f"a name of more than {MOST_NAME} characters")
     return ".".join(path).encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,7 @@
 """PyTorch's storages and tensors as its pickles describe them.
 
-A tensor is a window on a storage: offset, sizes and strides in elements. Storages come later than
-the pickle, or are separate: a container hands each a function that gets its bytes.
+A tensor is a view of a storage: offset, sizes and strides in elements. The bytes of a storage are
+after the pickle or in a member of their own: the reader of the file sets a function that gets them.
 Source: torch/_utils.py, torch/serialization.py and torch/storage.py (2.13); the names of older
 versions as files of 1.0, 1.4 and 1.6 have them.
 """
@@ -31,7 +31,7 @@ CODES = {name: code for code, name in KINDS.values()}
 
 
 class TensorStorage:
-    """Numbers in a row, ``count`` of them; their bytes are got when first asked for."""
+    """A vector of ``count`` numbers, whose bytes are read when they are first needed."""
 
     def __init__(self, name: str, kind: str, count: Any) -> None:
         if type(count) is not int or count < 0:
@@ -58,7 +58,7 @@ class TensorStorage:
 
 
 class StorageView(TensorStorage):
-    """A range of another storage: PyTorch saved views of storages so before 0.4."""
+    """A range of another storage, as PyTorch saved before 0.4."""
 
     def __init__(self, storage: TensorStorage, name: str, start: Any, count: Any) -> None:
         if not isinstance(storage, TensorStorage):
@@ -102,7 +102,7 @@ class Tensor(Leaf):
         return -array if self.negative else array
 
     def stored(self) -> np.ndarray:
-        """The window on the storage, nothing copied."""
+        """The view of the storage, without a copy."""
         if len(self.size) != len(self.stride) or min((self.offset, *self.size, *self.stride)) < 0:
             raise ValueError(f"the sizes {self.size} and strides {self.stride}")
         elements = self.storage.elements(self.kind)
@@ -138,7 +138,7 @@ class Quantised(Leaf):
         return np.asarray(centred.astype(np.float32) * scale, np.float32)
 
     def _along(self, value: Any, axes: int) -> Any:
-        """One number, or one for each place of the axis, where broadcasting meets them."""
+        """One number, or those of the axis in a shape that broadcasts."""
         if self.axis is None:
             return np.float32(value)
         if not isinstance(value, Leaf):

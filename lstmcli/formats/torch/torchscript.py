@@ -1,4 +1,4 @@
-"""TorchScript: tensors are attributes of modules, and settings stand in the text of the code.
+"""TorchScript: tensors are attributes of modules, and settings are in the text of the code.
 
 The code is text that `torch.jit` wrote; it is searched, never run. A scripted module lists its
 constants (``batch_first : Final[bool] = True``); a traced or frozen one has only the call
@@ -185,18 +185,18 @@ def _names(call: Call) -> list[str]:
     """nn.LSTM's names of the weights of a call, in the order in which it takes them."""
     if not call.settings:
         return ["weight_ih", "weight_hh", "bias_ih", "bias_hh"][: len(call.weights)]
-    marks = ["", "_reverse"] if call.settings["bidirectional"] else [""]
-    places = [
-        f"_l{n}{mark}"
+    directions = ["", "_reverse"] if call.settings["bidirectional"] else [""]
+    cells = [
+        f"_l{n}{direction}"
         for n in range(min(call.settings["num_layers"], len(call.weights)))
-        for mark in marks
+        for direction in directions
     ]
     roles = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if call.bias else [])]
-    if len(call.weights) == len(places) * (len(roles) + 1):
+    if len(call.weights) == len(cells) * (len(roles) + 1):
         roles.append("weight_hr")
-    if len(call.weights) != len(places) * len(roles):
+    if len(call.weights) != len(cells) * len(roles):
         raise ValueError(f"torch.lstm is called with {len(call.weights)} weights")
-    return [role + place for place in places for role in roles]
+    return [role + cell for cell in cells for role in roles]
 
 
 def _plain(text: str) -> Any:
