@@ -107,6 +107,13 @@ def test_last_states_of_some_sequences_are_refused(lstm: Lstm, tmp_path: Path) -
     assert "e.npz contains batch items 1:2 of a run" in done.err
 
 
+def test_one_of_several_unknown_arrays_is_typed_file_member(lstm: Lstm, tmp_path: Path) -> None:
+    np.savez(tmp_path / "e.npz", foo=np.zeros((7, 3)), bar=np.zeros((7, 3)))
+    done = lstm("explain", *FILES, "e.npz")
+    assert done.status == 2
+    assert done.err.endswith("\n  FILE:MEMBER is one array: e.npz:foo\n")
+
+
 def test_inputs_that_are_no_numbers_are_reported(lstm: Lstm, tmp_path: Path) -> None:
     x = np.load(FILES[1])
     x[..., 3, 1] = np.nan

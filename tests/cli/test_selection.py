@@ -740,6 +740,13 @@ def test_derive_takes_a_part_from_the_start_by_its_numbers(
         assert lines["c"]["theirs"] == pytest.approx(lines["c"]["value"], abs=1e-7)
 
 
+def test_examples_of_a_selection_are_there(lstm: Lstm, files: Path) -> None:
+    done = lstm("run", "w.npz", "one.npy", "--units", "0,99")
+    assert done.status == 2
+    last = UNITS - 1
+    assert f"one unit of 0 to {last}, several (0,{last}), a range (0:{UNITS})." in done.err
+
+
 def test_what_counts_from_0_refuses_a_part(lstm: Lstm, files: Path) -> None:
     lstm("run", "w.npz", "one.npy", "--steps", "3:6", "-o", "part.csv")
     done = lstm("plot", "part.csv")

@@ -325,8 +325,10 @@ def prepare(question: Question) -> Prepared:
         arrays = {"h": question.side.numbers(next(iter(question.side.arrays)))}
     if not arrays:
         names = ", ".join(question.side.arrays) or "no array"
+        source, several = question.side.name, [name for name in question.side.arrays if name][:1]
         raise UserError(
-            f"{question.side.name} contains {names}; EXPECTED is h, c, a gate, or final_h of a run."
+            f"{source} contains {names}; EXPECTED is h, c, a gate, or final_h of a run.",
+            *(f"  FILE:MEMBER is one array: {source}:{name}" for name in several),
         )
     if not any(n.values.size for n in arrays.values()):
         shapes = ", ".join(f"{name} {n.shape}" for name, n in arrays.items())

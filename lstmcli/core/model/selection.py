@@ -79,9 +79,10 @@ class Choice:
         except IndexError:
             numbers = ()
         if not numbers:
+            last = (of_all or size) - 1
             raise UserError(
-                f"{self.option} {self.text}: takes one {self.noun} of 0 to {(of_all or size) - 1}, "
-                "several (0,2), a range (0:10)."
+                f"{self.option} {self.text}: takes one {self.noun} of 0 to {last}, "
+                f"several (0,{last}), a range (0:{last + 1})."
             )
         self.refuse_descent(numbers)
         return numbers

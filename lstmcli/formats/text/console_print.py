@@ -99,7 +99,22 @@ def read_text(text: str, file: Opened) -> Document:
     """
     source = file.source
     _refuse_many(text, source)
-    return document_of(*_all_prints(text, source), source)
+    prints, numbering = _all_prints(text, source)
+    return document_of(_of_tuple(prints, text), numbering, source)
+
+
+INNER_TUPLE = re.compile(r"\),\s*\(\w+\(")
+
+
+def _of_tuple(prints: list[Print], text: str) -> list[Print]:
+    """The prints; those of one tuple, (output, (h_n, c_n)), named by their places in it."""
+    if len(prints) != 3 or any(each.name for each in prints):
+        return prints
+    text = text.strip()
+    if not (text.startswith("(") and text.endswith(")))") and INNER_TUPLE.search(text)):
+        return prints
+    names = ("0", "1.0", "1.1")
+    return [replace(each, name=name) for each, name in zip(prints, names, strict=True)]
 
 
 def document_of(prints: list[Print], numbering: Numbering, source: str) -> Document:

@@ -325,3 +325,23 @@ def test_two_outputs_of_a_notebook_are_not_two_steps() -> None:
     ):
         pasted(first + first.replace("[3]", "[4]"))
     assert pasted(first).arrays[""].shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(array([[[1.5], [2.5]]]), (array([[2.5]]), array([[3.5]])))",
+        "(tensor([[[1.5000],\n         [2.5000]]], grad_fn=<TransposeBackward0>), "
+        "(tensor([[2.5000]], grad_fn=<StackBackward0>), "
+        "tensor([[3.5000]], grad_fn=<StackBackward0>)))\n",
+    ],
+    ids=["numpy", "torch"],
+)
+def test_a_tuple_of_output_and_states_is_named_by_its_places(text: str) -> None:
+    """What ``print(lstm(x))`` gives in PyTorch."""
+    found = read_text(text, in_memory("e.txt", b" ")).arrays
+    assert {name: array.ravel().tolist() for name, array in found.items()} == {
+        "0": [1.5, 2.5], "1.0": [2.5], "1.1": [3.5]
+    }  # fmt: skip
+    with pytest.raises(UserError, match="Steps of one array must be alike"):
+        read_text("array([[1.5, 2.5]]) array([1.5]) array([1.5])", in_memory("e.txt", b" "))
