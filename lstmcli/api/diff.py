@@ -65,7 +65,7 @@ def diff(
         atol=atol,
         ulp=ulp,
         equal_nan=equal_nan,
-        only=[only] if isinstance(only, str) else only,
+        only=[only] if isinstance(only, str) else only and [*map(str, only)],
         selection=Selection.parse(_typed(steps), _typed(batch), _typed(units)),
     )
 

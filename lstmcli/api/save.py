@@ -112,7 +112,7 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
         raise UserError(f'save takes a path, such as "out.npz"; it got {type_of(path)}.')
     path, only = os.fspath(path), [only] if isinstance(only, str) else only
     format = formats.format_of(path)
-    names = members_for(format, None if only is None else list(only))
+    names = members_for(format, None if only is None else [*map(str, only)])
     if only is None and format not in ONLY_H:
         bases = {name.rpartition(".")[2] for name in trace.members()}
         names = tuple(name for name in (*NAMES, *names) if name in bases)

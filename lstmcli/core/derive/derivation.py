@@ -9,6 +9,7 @@ from typing import Any
 from lstmcli.core.derive.exact_sum import Scalar, Sum, as_float, rounded
 from lstmcli.core.derive.formulas import FormulaLine
 from lstmcli.core.diff.tolerance import jsonable
+from lstmcli.errors import UserError
 from lstmcli.notebook import in_notebooks
 
 
@@ -51,8 +52,18 @@ class Derivation:
         return f"<Derivation of {what}: step {at.step}, batch {at.batch}, unit {at.unit}; {values}>"
 
     def line(self, name: str) -> FormulaLine:
-        """The line of a name: ``z_f``, ``f``, ``c``, ``h``."""
-        return next(line for line in self.lines if line.name == name)
+        """The line of a name: ``z_f``, ``f``, ``c``, ``h``.
+
+        Raises
+        ------
+        UserError
+            naming the lines that there are.
+        """
+        for line in self.lines:
+            if line.name == name:
+                return line
+        names = ", ".join(line.name for line in self.lines)
+        raise UserError(f"there is no line {name!r}; the lines are {names}.")
 
     @property
     def first_difference(self) -> FormulaLine | None:
