@@ -47,6 +47,19 @@ def read(case: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     return json.loads(str(arrays.pop("case"))), arrays
 
 
+def test_each_record_names_its_script_and_the_versions_that_it_ran_on() -> None:
+    records = 0
+    for path in GOLDEN.rglob("*.npz"):
+        with np.load(path) as members:
+            if "case" not in members.files:
+                continue
+            record = json.loads(str(members["case"]))
+        records += 1
+        assert (GOLDEN / "record" / record["script"]).is_file(), path
+        assert record.get("version") or record.get("torch") or record.get("keras"), path
+    assert records >= 500
+
+
 @pytest.mark.parametrize("case", CASES + FILES)
 def test_the_framework_s_outputs(case: str) -> None:
     record, expected = read(case)

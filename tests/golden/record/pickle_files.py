@@ -21,7 +21,7 @@ FOLDER = GOLDEN / "pickle_files"
 
 def keep(file: str, version: str, tensors: dict[str, Any], x: Any, **answers: Any) -> None:
     """Keep the tensors as the framework's own loader gives them, and its answers to x (B, T, I)."""
-    record = {"file": file, "version": version}
+    record = {"file": file, "version": version, "script": "pickle_files.py"}
     members = {f"tensors/{name}": np.asarray(tensor) for name, tensor in tensors.items()}
     members |= {name: np.asarray(answer) for name, answer in answers.items()}
     path = FOLDER / f"{file.rpartition('.')[0]}.npz"

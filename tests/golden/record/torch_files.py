@@ -94,6 +94,7 @@ def keep(case, tensors, module=None, inputs=None, told=True, note="", suffix=".p
             y, (h, c) = module(inputs)
         members.update(inputs=inputs.float(), h=y.float(), final_h=h.float(), final_c=c.float())
     record = {"file": case + "-" + VERSION + suffix, "torch": VERSION, "told": told, "note": note}
+    record["script"] = "torch_files.py"
     path = os.path.join(FOLDER, case + "-" + VERSION + ".npz")
     np.savez_compressed(path, case=np.array("%s" % json.dumps(record)), **members)
     print(record["file"], len(members))
