@@ -258,7 +258,7 @@ def test_a_named_pipe_that_nothing_reads_is_refused(
     lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     """Opening it would wait for ever."""
-    monkeypatch.setattr(atomic, "PATIENCE", 0)
+    monkeypatch.setattr(atomic, "PIPE_TIMEOUT", 0)
     os.mkfifo(tmp_path / f"pipe.{suffix}")
     option = "--svg" if suffix == "svg" else "-o"
     done = lstm("run", "-q", WEIGHTS, INPUTS, option, f"pipe.{suffix}")
