@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import format_number
 from lstmcli.views.colors import Scale
 from lstmcli.views.sheet import DIFFERS, Span
+from lstmcli.views.text import short_exponent
 
 TALL = 4  # lines of a chart
 WIDEST = 8  # characters from one step to the next
@@ -26,23 +26,24 @@ def chart(
 
     Where a column of dots stands for several steps it spans the least and greatest of them.
     """
-    columns = max(width - GUTTER - 1, 8)
+    ends = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
+    labels = {line: _label(value) for line, value in ends.items()}
+    gutter = max(GUTTER, 1 + max(map(len, labels.values())))
+    columns = max(width - gutter - 1, 8)
     gaps = max(len(values) - 1, 1)
     per_step = max(1, min(WIDEST, (columns - 1) // gaps))  # characters
     across = min(columns, (len(values) - 1) * per_step + 1)
     dots = _dots(scale.levels(values), across * 2, TALL * 4)
     style = LINE if colors else ""
-    labels = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
     for line, row in enumerate(_characters(dots)):
-        label = _label(labels[line]) if line in labels else ""
-        yield [(f"{label:>{GUTTER - 1}}", "dim"), ("┤", "dim"), (row, style)]
-    yield from _axis(steps, across, marked)
+        yield [(f"{labels.get(line, ''):>{gutter - 1}}", "dim"), ("┤", "dim"), (row, style)]
+    yield from _axis(steps, across, marked, gutter)
 
 
 def _label(value: float) -> str:
-    """A number in five characters."""
-    text = f"{value:.3g}"
-    return text if len(text) < GUTTER else format_number(value, 0)[: GUTTER - 1]
+    """A number with three digits, or as many of them as five characters take, but one at least."""
+    texts = [short_exponent(f"{value:.{digits}g}") for digits in (3, 2, 1)]
+    return next((text for text in texts if len(text) < GUTTER), texts[-1])
 
 
 def _dots(levels: Array, across: int, down: int) -> Array:
@@ -78,7 +79,9 @@ def _characters(dots: Array) -> Iterator[str]:
         yield "".join(map(chr, line.tolist()))
 
 
-def _axis(steps: Sequence[int], across: int, marked: int | None) -> Iterator[list[Span]]:
+def _axis(
+    steps: Sequence[int], across: int, marked: int | None, gutter: int
+) -> Iterator[list[Span]]:
     """The numbers of some steps below their dots."""
     last = max(len(steps) - 1, 1)
     text = ""
@@ -88,5 +91,5 @@ def _axis(steps: Sequence[int], across: int, marked: int | None) -> Iterator[lis
         text = text.ljust(at) + str(steps[n])
     if marked is not None:
         at = round(marked / last * (across - 1))
-        yield [(" " * (GUTTER + at), ""), ("▲", DIFFERS)]
-    yield [(" " * GUTTER + text, "dim")]
+        yield [(" " * (gutter + at), ""), ("▲", DIFFERS)]
+    yield [(" " * gutter + text, "dim")]

@@ -7,11 +7,28 @@ from unicodedata import name
 import numpy as np
 import pytest
 
-from lstmcli.views.chart import TALL, _characters, _dots
+from lstmcli.views.chart import TALL, _characters, _dots, chart
+from lstmcli.views.colors import SIGNED, Scale
 
 PLACES = {(0, 0): "1", (0, 1): "2", (0, 2): "3", (0, 3): "7",
           (1, 0): "4", (1, 1): "5", (1, 2): "6", (1, 3): "8"}  # fmt: skip
 """The number of each dot of a braille pattern, by column and row."""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.123456, "0.123"), (-0.123456, "-0.12"), (-0.0123, "-0.01"), (-0.00123, "-0.001"),
+     (2e-9, "2e-9"), (-3e-12, "-3e-12"), (-1e-300, "-1e-300"), (123456.0, "1.2e5")],
+)  # fmt: skip
+def test_ends_of_the_scale_are_neither_rounded_to_0_nor_cut(value: float, text: str) -> None:
+    x = np.array([-abs(value), abs(value)])
+    scale = Scale(-abs(value), abs(value), SIGNED)
+    top, *_, bottom, steps = ("".join(t for t, _ in line) for line in chart(
+        x, [0, 1], scale, 40, None, colors=False
+    ))  # fmt: skip
+    end = bottom if value < 0 else top
+    assert end.partition("┤")[0].strip() == text
+    assert end.index("┤") == steps.index("0") - 1
 
 
 @pytest.mark.parametrize("place", PLACES)
