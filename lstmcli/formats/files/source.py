@@ -193,7 +193,8 @@ def decode(data: bytes, source: str) -> str:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise UserError(
             f"{source}: line {line}, column {column} is not {error.encoding} text "
-            f"(byte 0x{error.object[error.start]:02x})."
+            f"(byte 0x{error.object[error.start]:02x}).",
+            f"  Raw numbers are read by their type and shape: {source}:f32:7x3",
         ) from None
     _refuse_zero_bytes(text, source)
     return text
