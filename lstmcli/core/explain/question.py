@@ -240,7 +240,7 @@ class Prepared:
         # likelier than some steps of one sequence, of which there are as many ways as sequences
         found = found[:1] + [_of_each_cell(one) for one in states] + found[1:]
         for halves, changes in self.halves:
-            of_both = {**changes, "size": (*size, widths["h"])} if changes else {}
+            of_both = {**changes, "size": (*size, widths["h"])} if changes and "h" in widths else {}
             for one in placements(halves, widths, *size, layout):
                 found.append(replace(one, placement=one.placement._replace(**of_both)))
         turned = how.reverse or how.flip_output or how.go_backwards
