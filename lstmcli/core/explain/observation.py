@@ -521,7 +521,7 @@ def side_by_side_of(
         further = np.full((*lead, total - count), np.nan)
         padded = numbers.moved(lambda array: np.concatenate([array, further], axis=-1))
         ways.append((padded, {"units": count}))
-    if total in lead:
+    if total in lead and not has_direction_axis(model):
         moved = numbers.moved(lambda array: np.moveaxis(array, lead.index(total), -1))
         ways.append((moved, {"axes": "units first"}))
     for one, placement in ways:
