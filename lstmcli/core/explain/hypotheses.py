@@ -72,7 +72,8 @@ class Space:
         self.singles = tuple(single for single in singles if single not in barred)
         rows = [*map(self._row, self.singles), [-1] * len(self.columns)]
         self.table = np.array(rows, np.int8)  # (S + 1, F); the last changes nothing
-        self._settings = np.array([hash(single.setting) for single in self.singles])
+        settings = [single.setting for single in self.singles]
+        self._settings = np.unique(settings, return_inverse=True)[1]  # a number for each
 
     def _singles(self, assumed: Mapping[str, Any], without: set[str]) -> list[Change]:
         """General settings come before special ones, which are stronger."""
