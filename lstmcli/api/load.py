@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lstmcli.api.arguments import (
+    INITIAL_STATES,
     Weights,
     document_of,
     is_weight,
@@ -23,6 +24,7 @@ from lstmcli.core.weights.assumptions import (
     direction_assumptions,
     lengths_assumed,
     refuse_open,
+    unused_assumptions,
 )
 from lstmcli.core.weights.build import (
     build_layers,
@@ -110,6 +112,8 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     check_cell_settings(layers.cells, given)
     lengths = () if given.get("lengths") == "ignored" else common_lengths(layers.lengths, source)
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
+    states = {name for names in INITIAL_STATES for name in names}
+    assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     remarks += layers.remarks
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]

@@ -12,7 +12,7 @@ import struct
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import MOST_CELLS
-from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened
+from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbers_are_read
 from lstmcli.formats.text.jsonl import kind_of_line
 from lstmcli.formats.text.number_text import IS_NUMBER
 
@@ -128,7 +128,7 @@ def binary_kind(file: Opened) -> str | None:
         raise UserError(
             f"{file.source} is neither text nor of a known kind, or it is damaged. What is read:",
             *SUPPORTED.split("\n"),
-            f"  Raw numbers are read by their type and shape: {file.source}:f32:7x3",
+            *how_raw_numbers_are_read(file.source),
         )
     return None
 

@@ -12,9 +12,10 @@ from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import as_options, split_cell
 from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
-from lstmcli.errors import Undecided, UserError
+from lstmcli.errors import Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
+MOST_UNUSED = 4  # tensors that are named
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
@@ -88,6 +89,22 @@ def refuse_open(
             setting=setting,
             value=next(iter(_WAYS[setting])),
         )
+
+
+def unused_assumptions(
+    chosen: Sequence[RecognisedLstm], found: Sequence[RecognisedLstm], names: Collection[str]
+) -> list[str]:
+    """That tensors beside an LSTM which only its shapes tell are no part of it, as peepholes are.
+
+    ``names``: of all tensors but initial states; those of any LSTM ``found`` are not meant.
+    """
+    if not any(one.by_shape for one in chosen):
+        return []
+    used = {name for one in found for name in one.tensors}
+    unused = [name for name in names if name not in used]
+    if not unused:
+        return []
+    return [f"not used: {listed(unused, MOST_UNUSED)} (no part of a cell by their names)"]
 
 
 def direction_assumptions(

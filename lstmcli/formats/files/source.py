@@ -194,10 +194,17 @@ def decode(data: bytes, source: str) -> str:
         raise UserError(
             f"{source}: line {line}, column {column} is not {error.encoding} text "
             f"(byte 0x{error.object[error.start]:02x}).",
-            f"  Raw numbers are read by their type and shape: {source}:f32:7x3",
+            *how_raw_numbers_are_read(source),
         ) from None
     _refuse_zero_bytes(text, source)
     return text
+
+
+def how_raw_numbers_are_read(source: str) -> list[str]:
+    """The line that says what to type for a file without a format; none for standard input."""
+    if source == STDIN:
+        return []
+    return [f"  Raw numbers are read by their type and shape: {source}:f32:7x3"]
 
 
 def _coding(data: bytes) -> str:

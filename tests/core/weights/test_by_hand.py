@@ -251,3 +251,21 @@ def test_a_convention_that_is_asked_for_is_the_one_that_messages_speak_of() -> N
         "weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_hr_l0."
     )
     assert not any(name in " ".join(said) for name in ("cntk", "keras", "onnx"))
+
+
+@pytest.mark.parametrize(
+    ("beside", "unused"),
+    [
+        ({"wci": (3,), "wcf": (3,), "wco": (3,)}, ["wci, wcf, wco"]),
+        ({"Wy": (3, 2), "by": (2,)}, ["Wy, by"]),
+        ({"h0": (1, 3), "c0": (1, 3)}, []),
+        ({}, []),
+    ],
+)
+def test_tensors_beside_weights_that_only_shapes_tell_are_named(
+    beside: dict[str, tuple[int, ...]], unused: list[str]
+) -> None:
+    shapes = {"W": (7, 12), "b": (12,)} | beside
+    assumed = loaded({name: np.ones(shape) for name, shape in shapes.items()}).assumed
+    said = [f"not used: {names} (no part of a cell by their names)" for names in unused]
+    assert [line for line in assumed if line.startswith("not used")] == said
