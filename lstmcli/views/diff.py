@@ -288,7 +288,8 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         if final in side.arrays and side.arrays[final].shape == array.shapes[1 - n]:
             return f"{'ba'[n]} has the shape of {side.name}:{final}"
     a, b = array.aligned
-    if not array.placed or len(a) != len(b):
+    found = any(not hint.code.startswith(("suspect_", "settings_")) for hint in d.hints)
+    if found or not array.placed or len(a) != len(b):
         return ""
     options = [
         f"--{name} 0:{min(sizes)}"
@@ -460,7 +461,7 @@ def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
 def _next(d: Difference, a: Side, b: Side) -> Sheet:
     """The command that searches for the cause, where a configuration of the weights may be one.
 
-    EXPECTED is the side without settings of a run, else b; explain takes only what counts from 0.
+    EXPECTED is the side without settings of a run, else b.
     """
     sheet = Sheet()
     computed = any(
@@ -468,11 +469,10 @@ def _next(d: Difference, a: Side, b: Side) -> Sheet:
         and ArrayName.of(array.name).kind != WEIGHTS
         for array in d.arrays.values()
     )  # fmt: skip
-    sides = [a, b] if a.settings is None and b.settings is not None else [b, a]
-    full = [side for side in sides if side.numbering.from_the_start]
-    if not computed or not full or any(hint.code in NO_CONVENTION for hint in d.hints):
+    if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
         return sheet
-    name = "EXPECTED" if full[0].name == STDIN else file_argument(full[0].name)
+    side = a if a.settings is None and b.settings is not None else b
+    name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
     if all(hint.code == "settings_differ" for hint in d.hints):
         sheet.add()
     command = typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)

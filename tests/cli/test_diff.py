@@ -203,3 +203,20 @@ def test_of_several_cells_the_first_layer_is_looked_at_first(lstm: Lstm) -> None
     out = lstm("diff", "a.npz", "b.npz").out
     assert "first difference   step 0, gate layer0.f" in out
     assert "b.npz adds 1 more to the forget gate" in " ".join(out.split())
+
+
+def test_one_vector_may_be_a_sequence_of_either_layout(lstm: Lstm) -> None:
+    values = np.random.default_rng(0).normal(size=(7, 3, 8))
+    np.save("full.npy", values)
+    np.save("one.npy", values[0, 0] + 1)
+    shown = lstm("diff", "full.npy", "one.npy").out
+    assert "fits a sequence in either layout: --layout batch or time" in " ".join(shown.split())
+    shown = lstm("diff", "full.npy", "one.npy", "--layout", "time").out
+    assert "fits 3 sequences: --batch N picks one" in " ".join(shown.split())
+
+
+def test_a_part_of_a_run_is_what_explain_is_given_next(lstm: Lstm, net: Path) -> None:
+    lstm("run", net, "-o", "full.npz")
+    lstm("run", net, "--steps", "1:3", "--gates", "ifgo", "-o", "part.npz")
+    shown = lstm("diff", "full.npz", "part.npz").out
+    assert shown.splitlines()[-1].endswith("lstm explain WEIGHTS INPUTS part.npz")

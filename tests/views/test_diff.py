@@ -54,7 +54,8 @@ suspects   Step 0 agrees, all later steps differ. From a zero state step 0
            Possible causes: forget bias (TF1 cells add 1 and store it in no
            tensor), coupled gates, the recurrent weights (their gate order, the
            forget gate's place in it, a transpose), a state that is not carried
-           on. Excluded: kernel, bias, the order of i, g and o, activations.
+           on. Excluded: kernel and bias of i, g and o, their order,
+           activations.
 next       lstm explain WEIGHTS INPUTS numpy.txt
 """
 
@@ -183,6 +184,9 @@ def test_of_different_shapes_it_is_said_what_compares_them() -> None:
     h = normal(7, 4, 3)
     shown = rows(of(h=h), of(h=h[:5, :, :2] + 1))
     assert "           --steps 0:5 --units 0:2 compares what comes first in both" in shown
+    found = rows(of(h=h), of(h=h[2:5]))
+    assert any("which are 2 to 4 of" in row for row in found)
+    assert not any("compares what comes first" in row for row in found)
     selected = Selection.parse("0:5", None, "0:2")
     assert compare(of(h=h), of(h=h[:5, :, :2]), selection=selected).equal
     states = normal(2, 4, 3)

@@ -65,9 +65,10 @@ def arrange(
 def _several(ways: Sequence[Arrangement]) -> str:
     items = [way.numbers[1] for way in ways]
     if all(items):
-        return (
-            f"{ways[0].text.partition(' is ')[0]} fits {len(ways)} sequences: --batch N picks one"
-        )
+        fits = f"{ways[0].text.partition(' is ')[0]} fits"
+        if len({tuple(numbers or ()) for numbers in items}) < len(items):
+            return f"{fits} a sequence in either layout: --layout batch or time decides"
+        return f"{fits} {len(ways)} sequences: --batch N picks one"
     texts = dict.fromkeys(way.text for way in ways)
     if len(texts) > 3:
         return ""

@@ -464,7 +464,7 @@ def after_first_step(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
         f"{_capital(layer.name(0))} agrees, {later}. From a zero state {layer.name(0)} depends on "
         "neither the forget gate nor the recurrent weights."
     )
-    cleared = "Excluded: kernel, bias, the order of i, g and o, activations."
+    cleared = "Excluded: kernel and bias of i, g and o, their order, activations."
     others = layer.differ("i", "g", "o")
     if others:
         seen = (
@@ -511,7 +511,7 @@ def backward_order(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
             f"Step {steps[0]} agrees in units 0 to {half - 1}, step {steps[1]} in units {half} to "
             f"{2 * half - 1}, and nearly all others differ, as in two directions side by side: "
             f"what each computes first depends {neither}. {_RECURRENCE}",
-            "Excluded: kernel, bias, the order of i, g and o, activations.",
+            "Excluded: kernel and bias of i, g and o, their order, activations.",
         )
     return None
 

@@ -103,17 +103,19 @@ def read_text(text: str, file: Opened) -> Document:
     return document_of(_of_tuple(prints, text), numbering, source)
 
 
-INNER_TUPLE = re.compile(r"\),\s*\(\w+\(")
+TUPLES = {  # of unnamed prints, by how many: how one is written, and the names of its items
+    2: (re.compile(r"\(\w+\([^()]*\),\s*\w+\([^()]*\)\)"), ("h_n", "c_n")),
+    3: (re.compile(r"\(\w+\(.*\),\s*\(\w+\(.*\)\)\)", re.DOTALL), ("0", "1.0", "1.1")),
+}
 
 
 def _of_tuple(prints: list[Print], text: str) -> list[Print]:
-    """The prints; those of one tuple, (output, (h_n, c_n)), named by their places in it."""
-    if len(prints) != 3 or any(each.name for each in prints):
+    """The prints; those of one tuple, (h_n, c_n) or (output, (h_n, c_n)), with their names."""
+    written, names = TUPLES.get(len(prints), (None, ()))
+    if not written or any(each.name for each in prints) or not written.fullmatch(text.strip()):
         return prints
-    text = text.strip()
-    if not (text.startswith("(") and text.endswith(")))") and INNER_TUPLE.search(text)):
+    if prints[-2].shape != prints[-1].shape:  # of the two states
         return prints
-    names = ("0", "1.0", "1.1")
     return [replace(each, name=name) for each, name in zip(prints, names, strict=True)]
 
 

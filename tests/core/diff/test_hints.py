@@ -572,7 +572,7 @@ def test_two_directions_side_by_side_each_have_a_first_step(backward_first: bool
     start = f"Step {steps[0]} agrees in units 0 to {units - 1}, step {steps[1]} in units {units} "
     assert text.startswith(start)
     assert "forget bias" in text.partition("Excluded")[0]
-    assert "kernel, bias" in text.partition("Excluded")[2]
+    assert "kernel and bias of i, g and o" in text.partition("Excluded")[2]
 
 
 @pytest.mark.parametrize("cells", [False, True])

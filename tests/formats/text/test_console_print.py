@@ -345,3 +345,17 @@ def test_a_tuple_of_output_and_states_is_named_by_its_places(text: str) -> None:
     }  # fmt: skip
     with pytest.raises(UserError, match="Steps of one array must be alike"):
         read_text("array([[1.5, 2.5]]) array([1.5]) array([1.5])", in_memory("e.txt", b" "))
+
+
+def test_two_states_in_a_tuple_are_h_n_and_c_n() -> None:
+    """What ``print(states)`` gives in PyTorch and ``print((h, c))`` in NumPy."""
+    for text in (
+        "(array([[1.5, 2.5]], dtype=float32), array([[3.5, 4.5]],\n      dtype=float32))",
+        "(tensor([[1.5000, 2.5000]], grad_fn=<StackBackward0>), tensor([[3.5000, 4.5000]]))\n",
+    ):
+        found = read_text(text, in_memory("e.txt", b" ")).arrays
+        assert {name: array.tolist() for name, array in found.items()} == {
+            "h_n": [[1.5, 2.5]], "c_n": [[3.5, 4.5]]
+        }  # fmt: skip
+    with pytest.raises(UserError, match="Steps of one array must be alike"):
+        read_text("(array([[1.5, 2.5]]), array([3.5]))", in_memory("e.txt", b" "))
