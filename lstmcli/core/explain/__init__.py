@@ -87,21 +87,22 @@ def _of_shape(
     about = [
         *said,
         *left_out(shaped, has_shape),
-        *_about_expected(prepared, explanation.verdict),
+        *_about_expected(prepared, explanation),
     ]
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
     return in_words(explanation, prepared.model.convention)
 
 
-def _about_expected(prepared: Prepared, verdict: str) -> Iterator[Remark]:
+def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
     """What is to be said of EXPECTED, the inputs and the weights by themselves."""
-    question = prepared.question
+    question, verdict = prepared.question, explanation.verdict
     if said := question.side.taken:
         yield remark("array_taken", said=said)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
     if verdict != "none":
         yield from _exchanged_axes(question)
+        yield from _may_be_one_step(prepared, explanation)
     if count := prepared.not_finite:
         yield remark("not_finite", count=count)
     cells = [cell for _, cell in prepared.model.cells]
@@ -121,6 +122,15 @@ def _exchanged_axes(question: Question) -> Iterator[Remark]:
         if of_steps and array.shape[:-1] == axes[::-1] != axes:
             yield remark("axes_exchanged", given=array.shape, run=(*axes, array.shape[-1]))
             return
+
+
+def _may_be_one_step(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
+    """What last states of two directions side by side would mean as the last step of h."""
+    (*_, (name, _)), layer = prepared.model.cells, prepared.model.layers[-1]
+    widths = {array.shape[-1] for array in prepared.question.side.arrays.values()}
+    joined = len(layer) == 2 and widths == {sum(cell.outputs for cell in layer)}
+    if joined and explanation.placement and explanation.placement.kind == "last states":
+        yield remark("may_be_one_step", cell=name)
 
 
 def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:

@@ -363,6 +363,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "{shape}.",
     "directions_joined": "EXPECTED has the axes {given}; its directions are taken side by side, "
     "{shape}.",
+    "may_be_one_step": "If EXPECTED is the last step of h, its backward half is not turned back in "
+    "time (--set {cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
     "not_merged_so": "EXPECTED is no {assumed} of both directions by its width; it is compared "
     "with {merge}.",

@@ -69,6 +69,19 @@ def test_a_last_step_in_a_row_is_the_last_step() -> None:
         assert f"are taken in a row as {expected.shape}" in explanation.notes[0]
 
 
+def test_what_joined_last_states_are_as_the_last_step_is_said() -> None:
+    """The backward half of y[-1] is that of Keras' last output only where it is not turned back."""
+    arrays = read(TORCH)[1]
+    note = (
+        "If EXPECTED is the last step of h, its backward half is not turned back in time "
+        "(--set layer1_reverse.flip_output=true)."
+    )
+    joined = np.concatenate([*arrays["final_h"][-2:]], axis=-1)
+    assert note in of_torch(joined).notes
+    for expected in (arrays["h"][:, -1], arrays["final_h"], {"final_h": arrays["final_h"]}):
+        assert note not in of_torch(expected).notes
+
+
 def test_a_column_vector_of_each_step_is_its_units() -> None:
     _, arrays = read(TORCH)
     h = arrays["h"]
