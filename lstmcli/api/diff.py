@@ -55,7 +55,8 @@ def diff(
         for a file that cannot be read, if the two have no array in common, or nothing is selected.
     """
     layout = None if layout is None else read_setting("layout", layout, "diff")
-    if only is not None and not only:
+    names = [only] if isinstance(only, str) else only if only is None else [*map(str, only)]
+    if names == []:
         raise UserError('diff: only names no array; it takes names, such as ("h", "c").')
     one, other = (with_layout(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
     return compare(
@@ -65,7 +66,7 @@ def diff(
         atol=atol,
         ulp=ulp,
         equal_nan=equal_nan,
-        only=[only] if isinstance(only, str) else only and [*map(str, only)],
+        only=names,
         selection=Selection.parse(_typed(steps), _typed(batch), _typed(units)),
     )
 

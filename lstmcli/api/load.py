@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 from lstmcli.api.arguments import (
@@ -66,8 +67,10 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     """
     if not weights:
         raise UserError('load takes a path or a dict of arrays, such as load("weights.npz").')
-    if max_bytes is not None and not (isinstance(max_bytes, int) and max_bytes > 0):
-        raise UserError(f"load: max_bytes is {max_bytes!r}; it takes a whole number from 1 on.")
+    if max_bytes is not None:
+        if not (isinstance(max_bytes, Integral) and int(max_bytes) > 0):
+            raise UserError(f"load: max_bytes is {max_bytes!r}; it takes a whole number from 1 on.")
+        max_bytes = int(max_bytes)
     with raised_to(max_bytes):
         documents = [document_of(one, "load") for one in weights]
     model = load_model(documents, checked(settings, "load"))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.api.arguments import Path, Weights
 from lstmcli.api.job import Job, model_and_inputs
+from lstmcli.api.load import checked
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
@@ -98,7 +99,9 @@ def run(
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
     given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
-    model, inputs = model_and_inputs(model, x, settings, given, initial_state, "run")
+    model, inputs = model_and_inputs(
+        model, x, checked(settings, "run"), given, initial_state, "run"
+    )
     return run_plan(prepare(model, inputs, keep), executor, meter)
 
 

@@ -112,6 +112,8 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
         raise UserError(f'save takes a path, such as "out.npz"; it got {type_of(path)}.')
     path, only = os.fspath(path), [only] if isinstance(only, str) else only
     format = formats.format_of(path)
+    if format in BY_STEP and not trace.arrays:
+        raise UserError(f"{path}: a table of steps; this trace has only its final state.")
     names = members_for(format, None if only is None else [*map(str, only)])
     if only is None and format not in ONLY_H:
         bases = {name.rpartition(".")[2] for name in trace.members()}

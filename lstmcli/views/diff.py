@@ -274,7 +274,8 @@ def _arrays(d: Difference, width: Width) -> Sheet:
 
 def _ulps(arrays: Sequence[ArrayDifference]) -> list[str]:
     """The greatest distances in ULPs; of two signs it only counts the numbers down to 0."""
-    turned = [a.ulp_at is not None and a.ulp_at.a * a.ulp_at.b < 0 for a in arrays]
+    pairs = [(at.a, at.b) if (at := array.ulp_at) else (0, 0) for array in arrays]
+    turned = [a < 0 < b or b < 0 < a for a, b in pairs]
     counts = ulp_counts([
         None if signs else array.max_ulp for array, signs in zip(arrays, turned, strict=True)
     ])  # fmt: skip

@@ -164,6 +164,11 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, layout=1), r"layout is 1; it takes batch"),
         (lambda: py.diff(INPUTS, INPUTS, layout="rows"), r"diff: layout is 'rows'; it takes batch"),
         (lambda: py.diff(INPUTS, INPUTS, only=[]), r"only names no array"),
+        (lambda: py.diff(INPUTS, INPUTS, only=iter(())), r"only names no array"),
+        (lambda: py.run(WEIGHTS, INPUTS, forgetbias=3), r"run: there is no setting 'forgetbias'"),
+        (lambda: py.run(WEIGHTS, INPUTS, cell_clip=-1), r"run: cell_clip is -1; it takes"),
+        (lambda: py.run(WEIGHTS, INPUTS, coupled=True), r"run: coupled is True; it takes"),
+        (lambda: py.save(py.run(WEIGHTS, INPUTS, keep=()), "a.csv"), r"only its final state"),
         (lambda: py.diff(INPUTS, INPUTS, steps=slice(2)), r"--steps slice"),
         (lambda: py.run([], INPUTS), r"run takes a path.*the list is empty"),
         (lambda: py.explain((), INPUTS, INPUTS), r"explain takes a path.*the list is empty"),
@@ -185,6 +190,18 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
 def test_a_wrong_type_says_what_to_pass(call: Any, message: str) -> None:
     with pytest.raises(lstmcli.UserError, match=f"(?s){message}"):
         call()
+
+
+def test_settings_of_run_are_read_as_those_of_load() -> None:
+    for settings in ({"gates": "ijfo"}, {"activation": "ReLU"}, {"reverse": "false"}):
+        ran = py.run(WEIGHTS, INPUTS, **settings)
+        assert lstmcli.diff(ran, lstmcli.run(py.load(WEIGHTS, **settings), np.load(INPUTS))).equal
+
+
+def test_names_and_sizes_may_be_numpy_s() -> None:
+    assert py.load(WEIGHTS, max_bytes=np.int64(1 << 20)).cell.units == 3
+    trace = lstmcli.run(WEIGHTS, INPUTS)
+    assert py.diff(trace, trace, only=np.array(["h", "c"])).equal
 
 
 def test_a_single_number_is_an_array_of_one() -> None:

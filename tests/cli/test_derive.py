@@ -259,3 +259,14 @@ def test_a_range_is_refused_with_what_to_type(lstm: Lstm, option: str, value: st
     done = lstm("derive", *FILES, *(word for pair in words.items() for word in pair))
     assert (done.status, done.out) == (2, "")
     assert f"{option}: '{value}' is not one whole number, such as 3.\n" in done.err
+
+
+def test_the_place_that_is_proposed_is_one_that_the_reference_has(
+    lstm: Lstm, tmp_path: Path
+) -> None:
+    weights, inputs = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+    lstm("run", weights, inputs, "--units", "1,2", "-o", tmp_path / "part.npz")
+    words = ["derive", weights, inputs, "--against", tmp_path / "part.npz"]
+    refused = lstm(*words, "--steps", 1, "--units", 0)
+    assert "--steps 0 --batch 0 --units 1 is a place of which it has them" in refused.err
+    assert lstm(*words, "--steps", 0, "--batch", 0, "--units", 1).status == 0

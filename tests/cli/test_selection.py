@@ -557,15 +557,16 @@ def test_a_part_from_the_start_that_differs_is_measured_and_hints_are_given(
         assert "Step 0 agrees, all later steps differ" in done.out
 
 
-def test_diff_sends_no_part_to_explain_which_refuses_it(lstm: Lstm, files: Path) -> None:
+def test_diff_sends_b_to_explain_which_takes_a_part_too(lstm: Lstm, files: Path) -> None:
     words = ["run", "w.npz", "one.npy", "--only", "h", "-q"]
     lstm(*words, "-o", "whole.csv")
     lstm(*words, "--forget-bias", "0", *options("3:6", None, "1:"), "-o", "part.csv")
     for sides in (("part.csv", "whole.csv"), ("whole.csv", "part.csv")):
         out = lstm("diff", *sides).out
-        assert out.endswith("next       lstm explain WEIGHTS INPUTS whole.csv\n")
-    Path("other.csv").write_text(Path("part.csv").read_text().replace("0.", "0.5"))
-    assert "next  " not in lstm("diff", "part.csv", "other.csv").out
+        assert out.endswith(f"next       lstm explain WEIGHTS INPUTS {sides[1]}\n")
+    done = lstm("explain", "w.npz", "one.npy", "part.csv")
+    assert done.status == 0
+    assert "forget bias: 0, not +1" in done.out
 
 
 def test_a_part_of_unknown_direction_clears_nothing(lstm: Lstm, files: Path) -> None:

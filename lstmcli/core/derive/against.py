@@ -91,8 +91,9 @@ def _no_number(
         if pair.b.left_out is not None:
             why = f"taken as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
-            step, item = np.argwhere(~pair.b.left_out)[0][:2]
-            hint = [f"  --steps {step} --batch {item} is a place of which it has them."]
+            for step, item, unit in np.argwhere(~pair.b.left_out)[:1]:
+                at = f"--steps {step} --batch {item} --units {unit}"
+                hint = [f"  {at} is a place of which it has them."]
             break
     return UserError(f"{other.name} holds {names}; a number for one of {wanted} is needed.", *hint)
 

@@ -80,9 +80,10 @@ class Choice:
             numbers = ()
         if not numbers:
             last = (of_all or size) - 1
+            several = f"several (0,{last}), " if last else ""
             raise UserError(
                 f"{self.option} {self.text}: takes one {self.noun} of 0 to {last}, "
-                f"several (0,{last}), a range (0:{last + 1})."
+                f"{several}a range (0:{last + 1})."
             )
         self.refuse_descent(numbers)
         return numbers

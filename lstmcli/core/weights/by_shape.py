@@ -42,7 +42,8 @@ _OUTPUT_LAYER = re.compile(
     re.I,
 )
 _RECURRENT = re.compile(
-    r"u|r|rw|(w|weights?)_?(h|hh|r|rec|recurrent|hidden)|(hidden|recurrent)_?(kernel|weights?)",
+    r"u|r|rw|(w|weights?)_?(h|hh|r|rec|recurrent|hidden)|(hidden|recurrent)_?(kernel|weights?)"
+    r"|recurrent",
     re.I,
 )
 

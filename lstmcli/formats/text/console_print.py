@@ -56,6 +56,7 @@ WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
 WORD = r"['\"]?([A-Za-z_][\w.]*)['\"]?(?:\[[^\[\]]*\])*\s*"
 TYPE_LINE = re.compile(r"\s*\[(?:torch\.| \w{1,40}Type\{)")  # of old PyTorch, and of its C++
+COUNT = re.compile(r"\[?\s*\d+\s*\]?")
 FRACTION = re.compile(r"\d\.\d")
 ASSIGNED = re.compile(rf"(?:^|[\s({{,;>]){WORD}=(\s*)$")
 TITLED = re.compile(rf"(?:^|\n|>>>|[({{,:;])[ \t]*{WORD}:(\s*)$")
@@ -271,9 +272,11 @@ def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
 
 
 def _only_count(console: Console, arrays: list[Brackets]) -> bool:
-    """Whether brackets contain only whole numbers and the text has others: ``[0] h: 0.1 0.2``."""
-    if any("." in brackets.content for brackets in arrays):
-        return False
+    """Whether brackets number the lines of a log, whose numbers follow: ``[0] h: 0.1 0.2``."""
+    for brackets in arrays:
+        before = console.text[: brackets.start].rpartition("\n")[2]
+        if before.strip() or not COUNT.fullmatch(brackets.content):
+            return False
     return any(FRACTION.search(console.text, *span) for span in _outside(console, arrays))
 
 

@@ -353,6 +353,12 @@ def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
     assert "W2 (20, 5), b2 (5,)" in mlp[0]
 
 
+def test_lstm_may_stand_before_the_name_of_a_recurrent_kernel() -> None:
+    tensors = zeros(lstmkernel=(4, 12), lstmrecurrent=(3, 12), lstmbias=(12,))
+    model = load_model([Document("w.npz", "npz", tensors)], {})
+    assert (model.cell.inputs, model.cell.units) == (4, 3)
+
+
 def test_a_matrix_that_may_be_the_recurrent_kernel_is_asked_about() -> None:
     """W, b and V: a kernel for inputs and h beside a layer V, or a kernel and its recurrent one."""
     tensors = zeros(W=(8, 16), b=(16,), V=(4, 16))

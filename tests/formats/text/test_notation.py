@@ -120,6 +120,20 @@ def test_whole_numbers_in_brackets_are_not_taken_for_the_array_of_a_log() -> Non
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = [[1, 0, 1], [0, 1, 0]]\nmean: 0.5 0.5 0.5\n",
+        "lr = 0.01\nx = [[1, 0, 1], [0, 1, 0]]\n",
+        "array([[1, 0, 1], [0, 1, 0]])\nnumpy 1.26.4\n",
+        "const float x[2][3] = {{1, 0, 1}, {0, 1, 0}};\nfloat s = 0.5;",
+    ],
+)
+def test_whole_numbers_beside_others_are_an_array(text: str) -> None:
+    (array,) = (a for name, a in read(text).arrays.items() if name in ("", "x"))
+    assert array.tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
 def test_objects_in_a_text_file_are_json(tmp_path: Path) -> None:
     path = tmp_path / "h.txt"
     path.write_text(json.dumps([{"t": t, "h": row} for t, row in enumerate(ROWS)]))
