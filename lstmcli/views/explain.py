@@ -115,25 +115,27 @@ def _agreeing(v: Comparison) -> str:
 
 
 def _changes(e: Explanation, width: Width) -> Sheet:
-    """A line for each change; who uses it goes below the table where its column does not fit."""
+    """A line for each change; what is assumed, and who uses it, is below where it does not fit."""
     rows = [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows]
     if e.others:
         rows.append((f"{e.others} others", "as assumed", "as assumed", ""))
     setting, assumed, found, used_by = zip(*rows, strict=True)
     columns = [
         Column("setting", setting, "bold", left=True),
-        Column("assumed", assumed, left=True),
+        Column("assumed", assumed, left=True, rank=1),
         Column("found", found, AGREES, left=True),
-        Column(USED_BY, used_by, left=True, rank=1),
+        Column(USED_BY, used_by, left=True, rank=2),
     ]
     indices = fitting_columns(columns, width, gap=3)
     sheet = table([columns[n] for n in indices], gap=3)
-    if len(indices) < len(columns):
-        several = len(e.rows) > 1
-        texts = [f"{row.setting}: {row.used_by}" if several else row.used_by for row in e.rows]
+    hidden = [column for n, column in enumerate(columns) if n not in indices]
+    if hidden:
         sheet.add()
-        text = "; ".join(texts)
-        sheet.extend(labelled(USED_BY, text, width, indent=len(USED_BY) + 2))
+    for column in hidden:
+        cells = column.cells[: len(e.rows)]
+        if len(cells) > 1:
+            cells = [f"{name}: {cell}" for name, cell in zip(setting, cells, strict=False)]
+        sheet.extend(labelled(column.heading, "; ".join(cells), width, indent=len(USED_BY) + 2))
     return sheet
 
 

@@ -67,6 +67,17 @@ def test_used_by_is_never_dropped() -> None:
         assert who in " ".join(" ".join(lines(explanation, width)).split())
 
 
+def test_what_is_assumed_goes_below_where_a_table_is_too_narrow() -> None:
+    weights = str(TOP / "tests/golden/torch/two_layers_bidirectional.weights.npz")
+    model = lstmcli.load(weights, **{"layer1_reverse.flip_output": True})
+    x = np.random.default_rng(0).normal(size=(6, model.cell.inputs))
+    explanation = lstmcli.explain(weights, x, lstmcli.run(model, x).h)
+    shown = lines(explanation, 60)
+    assert max(len(line) for line in shown if not line.startswith("reproduce")) <= 60
+    assert "assumed  in the order of time" in shown
+    assert explanation.rows[0].used_by in " ".join(" ".join(shown).split())
+
+
 def test_two_changes_are_two_lines() -> None:
     model = lstmcli.load(str(SAMPLE / "weights.npz"), gates="ifgo", forget_bias=0.0)
     explanation = asked(lstmcli.run(model, np.load(SAMPLE / "inputs.npy")).h)
