@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lstmcli.core.explain.causes import OPEN, SHUT
 from lstmcli.core.explain.explanation import AGREEMENT, Changed, Explanation, Near
-from lstmcli.core.explain.verify import Comparison, Difference
+from lstmcli.core.explain.verify import Comparison, Mismatch
 from lstmcli.core.explain.wording import (
     familiarity,
     found_of,
@@ -162,7 +162,7 @@ def configuration(changes: Sequence[Changed]) -> str:
     return ", ".join(f"{label(c)} {found_of(c)}" for c in changes)
 
 
-def position(first: Difference | None) -> str:
+def position(first: Mismatch | None) -> str:
     """``step 1, gate f, unit 2``."""
     if first is None:
         return ""

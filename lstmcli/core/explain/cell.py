@@ -99,7 +99,8 @@ class CellSolver(Solver):
     @cached_property
     def search(self) -> Search:
         """The search at this placement, which goes on where it was left."""
-        return Search(self.prepared, self.case, self.simulator, PASSES, self.run_changes())
+        p, changes = self.prepared, self.run_changes()
+        return Search(self.case, self.simulator, PASSES, p.allowances, p.coarse, p.grids, changes)
 
     def solve(self, progress: Progress, levels: int = LEVELS) -> Explanation | None:
         """The explanation by so many changes at most, or None if nothing fits."""

@@ -19,7 +19,7 @@ from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Case,
     Comparison,
-    Difference,
+    Mismatch,
     Remark,
     remark,
     rerun,
@@ -106,7 +106,7 @@ class Near:
         }
 
 
-def _difference(one: Difference) -> dict[str, Any]:
+def _difference(one: Mismatch) -> dict[str, Any]:
     return {
         "array": one.array,
         "step": one.step,

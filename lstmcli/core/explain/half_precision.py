@@ -63,7 +63,7 @@ RERUNS = (
 
 def hypotheses(search: Search) -> Outcome | None:
     """The hypotheses of a search that come from a coarser number type; exact ones win over them."""
-    for half in () if search.looser else search.prepared.coarse:
+    for half in () if search.looser else search.coarse:
         allowance = tolerance(search.case, half)
         if answers := _rounded(search, allowance):
             return search.outcome(answers, allowance)
@@ -86,7 +86,7 @@ def _rounded(search: Search, allowance: Allowance) -> list[Answer]:
     if loaded.comparison.rms <= RMS_RATIO * least:  # a change has little to explain
         near = [loaded] if loaded.comparison.fits else []
     near.sort(key=lambda a: a.comparison.rms)
-    on_grid, tight = allowance.name in search.prepared.grids, search.allowances[-1]
+    on_grid, tight = allowance.name in search.grids, search.allowances[-1]
     bases = [basis(search.case, a.changes, allowance, tight, on_grid) for a in near]
     return [
         Answer((*a.changes, dtype), a.comparison, a.solved, found)

@@ -18,7 +18,6 @@ import numpy as np
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
 from lstmcli.core.explain.observation import Allowance
-from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.simulator import LOOSE, OFF, SAMPLE, Cells, Simulator, View
 from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, remark, verify
 from lstmcli.core.model.arrays import Array
@@ -113,19 +112,22 @@ class Search:
 
     Of EXPECTED's tolerances the second is looser: a hypothesis that meets the first wins over one
     of fewer changes that meets only the second. ``run_changes`` are those that no step shows: each
-    is verified by itself and with what else stays.
+    is verified by itself and with what else stays. ``coarse`` and ``grids`` are the half precisions
+    that EXPECTED may come from, and the number types on whose grid all of it lies.
     """
 
     def __init__(
         self,
-        prepared: Prepared,
         case: Case,
         simulator: Simulator,
         passes: Sequence[Pass],
+        allowances: Sequence[Allowance],
+        coarse: Sequence[Allowance] = (),
+        grids: Sequence[str] = (),
         run_changes: Sequence[Change] = (),
     ) -> None:
-        self.prepared, self.case, self.simulator = prepared, case, simulator
-        self.allowances, self.run_changes = prepared.allowances, run_changes
+        self.case, self.simulator, self.run_changes = case, simulator, run_changes
+        self.allowances, self.coarse, self.grids = allowances, coarse, grids
         self.levels = Levels(simulator)
         self.looser: list[Answer] = []  # that meet only the last tolerance
         self._left = list(passes)

@@ -107,7 +107,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Mismatch:
     """A number of a run that is not EXPECTED's."""
 
     array: str
@@ -127,7 +127,7 @@ class Comparison:
     rms: float
     agreeing: int
     total: int
-    first: Difference | None
+    first: Mismatch | None
     growth: float = 1.0  # how many times the usual rounding this net makes
     items: tuple[bool | None, ...] = ()  # of the batch: whether all of one agrees; None: not known
     zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
@@ -282,7 +282,7 @@ def compared(
     worst = greatest = squares = growth = 0.0
     snr = np.inf
     agreeing = total = zeros = blind = 0
-    first: Difference | None = None
+    first: Mismatch | None = None
     items: list[bool | None] = []
     steps: list[bool | None] = []
     arrays = []
@@ -319,7 +319,7 @@ def compared(
         if known.values.ndim == 3:
             steps = _along(0, steps, is_known, share <= 1)
         if (share > 1).any():
-            first = _earlier(first, _first_difference(name, share > 1, values, known.values))
+            first = _earlier(first, _first_mismatch(name, share > 1, values, known.values))
     if blind and total < LEAST_COMPARED:
         return NEVER
     rms = math.sqrt(squares / max(total, 1))
@@ -348,13 +348,13 @@ def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:
     return iter(sorted(expected.all(), key=rank))
 
 
-def _first_difference(name: str, wrong: Array, given: Array, expected: Array) -> Difference:
+def _first_mismatch(name: str, wrong: Array, given: Array, expected: Array) -> Mismatch:
     at = tuple(int(n) for n in np.argwhere(wrong)[0])
     step = at[0] if len(at) == 3 else None
-    return Difference(name, step, at[-2], at[-1], float(given[at]), float(expected[at]))
+    return Mismatch(name, step, at[-2], at[-1], float(given[at]), float(expected[at]))
 
 
-def _earlier(one: Difference | None, other: Difference) -> Difference:
+def _earlier(one: Mismatch | None, other: Mismatch) -> Mismatch:
     if one is None or one.step is None:
         return one or other
     return other if other.step is not None and other.step < one.step else one
