@@ -83,10 +83,7 @@ def _recognised(
     shapes = dict(named_shapes)
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
     names = [n for n in shapes if not _SLOT.search(normalise(n))] or list(shapes)
-    ending: dict[str, list[str]] = {}  # by row, the names that end in one of its templates
-    for name in names:
-        for known in _ends(name):
-            ending.setdefault(known, []).append(name)
+    ending = _ending(names)
     claims = [
         found
         for row in rows
@@ -271,6 +268,15 @@ def _ends(name: str) -> _Ends:
         if end := template.end(plain):
             found.setdefault(row, []).append((template, end))
     return found
+
+
+def _ending(names: Iterable[str]) -> dict[str, list[str]]:
+    """By row, the names that end in one of its templates."""
+    ending: dict[str, list[str]] = {}
+    for name in names:
+        for row in _ends(name):
+            ending.setdefault(row, []).append(name)
+    return ending
 
 
 @cache
@@ -512,18 +518,18 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
     """
     names = [name for name in tensors if not _SLOT.search(normalise(name))]
     rows = asked or [row for row in CONVENTIONS.values() if row.names.by_name]
-    every = dict.fromkeys(names, ())
+    every, ending = dict.fromkeys(names, ()), _ending(names)
     complete = {
         name
         for row in rows
-        for found in _claims(row, names, False)
+        for found in _claims(row, ending.get(row.name, []), False)
         if not row.names.not_beside or _fits(found, every)
         for name in found.tensors
     }
     parts = [
         (len(RecognisedLstm(row, "", {cell: members}).tensors), -n, row, cell, members)
         for n, row in enumerate(rows)
-        for cells in _groups(row, names, asked=False).values()
+        for cells in _groups(row, ending.get(row.name, []), asked=False).values()
         for cell, members in cells.items()
         if len(members) > 1
         and set(members) & _MATRICES  # a single matrix or bias may be anything
