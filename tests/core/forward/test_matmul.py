@@ -130,7 +130,9 @@ def test_sequences_come_first_where_a_small_batch_is_cut(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows", [GRAIN, ROWS])
-@pytest.mark.parametrize("shape", [(40, 64), (131, 26), (300, 61), (700, 32), (9, 20)])
+@pytest.mark.parametrize(
+    "shape", [(40, 64), (131, 26), (300, 61), (700, 32), (9, 20), (67, 5), (203, 11), (17, 3)]
+)
 def test_rows_are_summed_alike_where_the_probe_says_so(
     shape: tuple[int, int], rows: int, dtype: str
 ) -> None:
