@@ -313,6 +313,8 @@ def test_a_single_line_goes_by_its_suffix(tmp_path: Path) -> None:
             "line 2 is an object of x; the lines before it are a bare list",
         ),
         ("[1, 2]\n7\n", "line 2: a list of numbers or an object"),
+        ("[1]\n[2\n3]\n[4],[5]\n", "broken JSON at line 2"),
+        ('[1]\n[2]},{"":[3]\n', "broken JSON at line 2"),
         (
             '{"step": 0, "h": [1]}\n{"step": 1, "c": [1]}',
             "line 2 is an object of c; the lines before it are an object of h",

@@ -11,7 +11,6 @@ import csv
 import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain, repeat
 from math import prod
 from typing import NamedTuple
@@ -203,8 +202,10 @@ def _is_number(cell: str) -> bool:
 
 def _numbers(cells: list[str], line: int, source: str) -> list[float]:
     if "_" not in "".join(cells):
-        with suppress(ValueError):
+        try:  # in half the time of `suppress`
             return list(map(float, cells))
+        except ValueError:
+            pass
     column = next(n for n, cell in enumerate(cells) if not _is_number(cell))
     cell = cells[column].strip()
     shown = f'"{cell[:40]}"' if cell else "empty"

@@ -45,14 +45,16 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         return _read_tidy(pieces(), names, source, file.size)
     steps, before = Steps(source, file.size), 0
     for piece in pieces():
-        records = {
-            number: parse_line(line, source, number)
-            for number, line in enumerate(piece.split("\n"), before + 1)
-            if line.strip()
-        }
-        if not steps.add_together([*records.values()]):
-            for number, record in records.items():
-                steps.add(record, f"{source}, line {number}")
+        lists = _bare_lists(piece)
+        if lists is None or not steps.add_together(lists):
+            records = {
+                number: parse_line(line, source, number)
+                for number, line in enumerate(piece.split("\n"), before + 1)
+                if line.strip()
+            }
+            if not steps.add_together([*records.values()]):
+                for number, record in records.items():
+                    steps.add(record, f"{source}, line {number}")
         before += piece.count("\n")
     arrays = steps.arrays()
     numbering = _taken_numbering(arrays, steps.numbers)
@@ -62,6 +64,21 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays),
         numbering=numbering,
     )  # fmt: skip
+
+
+def _bare_lists(piece: str) -> list[dict[str, Any]] | None:
+    """`parse_line` of lines that are lists, in a quarter of the time; None for other lines.
+
+    Each becomes the member of an object, so that no line goes on with the list of another.
+    """
+    if not {'"', "{", "}"}.isdisjoint(piece):
+        return None
+    text = '},{"":'.join(filter(str.strip, piece.split("\n")))
+    try:
+        records = json.loads(f'[{{"":{text}}}]')
+    except (ValueError, RecursionError):
+        return None
+    return records if all(type(record[""]) is list for record in records) else None
 
 
 def _tidy_names(text: str) -> list[str]:
@@ -180,7 +197,7 @@ class Steps:
 
         Nothing is appended then: `add`, line by line, raises what is wrong.
         """
-        kinds = {frozenset(record.keys() - {STEP}) for record in records}
+        kinds = {kind - {STEP} for kind in set(map(frozenset, records))}
         steps = [record[STEP] for record in records if STEP in record]
         if len(kinds) != 1 or (steps and not self._ascend(steps)):
             return False
