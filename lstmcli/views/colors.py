@@ -83,9 +83,11 @@ def interpolated(level: float, stops: Sequence[Rgb]) -> Rgb:
     return r, g, b
 
 
-def text_color(level: float, scale: Scale) -> str:
-    """Black or white, whichever is better to read on the colour of a level: at least 4.58 : 1."""
-    shade = luminance(interpolated(level, scale.stops))
+def text_color(background: str) -> str:
+    """Black or white, whichever is better to read on a colour of `color`: at least 4.58 : 1."""
+    from rich.color import Color
+
+    shade = luminance(Color.parse(background).get_truecolor())
     return "#000000" if contrast(shade, 0.0) >= contrast(1.0, shade) else "#ffffff"
 
 
@@ -126,15 +128,19 @@ def character_style(level: float, scale: Scale) -> str:
 
 
 def background_style(level: float, scale: Scale, depth: str) -> str:
-    """The style of a number in a shaded table; with sixteen colours only the ends have one."""
+    """The style of a number in a shaded table; with sixteen colours only the ends have one.
+
+    Those are bright white, since the white of many terminals is a grey, 2.8 : 1 on magenta.
+    """
     if depth == "none":
         return ""
     if depth != "16":
-        return f"{text_color(level, scale)} on {color(level, scale, depth)}"
+        background = color(level, scale, depth)
+        return f"{text_color(background)} on {background}"
     if level != level:
-        return "white on magenta"
+        return "bright_white on magenta"
     if level < 0.2:
-        return "white on blue" if scale.signed else "black on cyan"
+        return "bright_white on blue" if scale.signed else "black on cyan"
     if level > 0.8:
-        return "white on red" if scale.signed else "black on yellow"
+        return "bright_white on red" if scale.signed else "black on yellow"
     return ""

@@ -99,11 +99,17 @@ def test_a_signed_scale_is_lightest_in_the_middle() -> None:
 
 
 def test_numbers_on_a_colour_are_black_on_light_and_white_on_dark() -> None:
-    assert text_color(0.0, GATE) == "#ffffff"
-    assert text_color(1.0, GATE) == "#000000"
+    assert text_color(color(0.0, GATE, "truecolor")) == "#ffffff"
+    assert text_color(color(1.0, GATE, "256")) == "#000000"
     assert background_style(0.5, GATE, "none") == ""
     assert background_style(0.5, GATE, "16") == ""
     assert background_style(1.0, GATE, "truecolor").startswith("#000000 on #")
+
+
+def test_white_on_one_of_sixteen_colours_is_bright() -> None:
+    """Plain white is a grey in many terminals: (170, 170, 170) in that of Linux."""
+    styles = [background_style(level, UNIT_SCALE, "16") for level in (0.0, 1.0, float("nan"))]
+    assert styles == [f"bright_white on {name}" for name in ("blue", "red", "magenta")]
 
 
 # Cone responses without red, green or blue: Vienot, Brettel & Mollon 1999; Brettel et al. 1997.
