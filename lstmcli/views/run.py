@@ -231,6 +231,7 @@ def excerpt_sheets(
     if ("h" in excerpt.arrays and "h" in window.show) or not cells:
         cells.append("")
     ends_blank = True
+    hidden: set[tuple[str, ...]] = set()
     for n, cell in enumerate(cells):
         if network or len(cells) > 1:
             heading = Sheet()
@@ -241,7 +242,8 @@ def excerpt_sheets(
         window_of_cell = window.of_cell(cell)
         arrays = _cell_arrays(excerpt.arrays, window_of_cell.show, cell)
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
-        table = CellTable(CellWindow.of(excerpt.of_steps, batch, units, window), window_of_cell)
+        part = CellWindow.of(excerpt.of_steps, batch, units, window)
+        table = CellTable(part, window_of_cell, hidden)
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or table.part.is_summary):
             summary = CellSummary(window_of_cell)
@@ -356,6 +358,7 @@ class CellTable:
 
     part: CellWindow
     window: Window
+    hidden: set[tuple[str, ...]] = field(default_factory=set)  # columns that were named before
     formats: dict[str, NumberFormat] = field(default_factory=dict)  # by heading
 
     def sheets(
@@ -404,8 +407,10 @@ class CellTable:
             columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
             if is_first:
                 indices = fitting_columns(columns, width, gap)
-                hidden = [c.heading for n, c in enumerate(columns) if n not in indices]
-                sheet.extend(hidden_columns(hidden, width, REMEDY))
+                hidden = tuple(c.heading for n, c in enumerate(columns) if n not in indices)
+                if hidden not in self.hidden:
+                    sheet.extend(hidden_columns(hidden, width, REMEDY))
+                self.hidden.add(hidden)
             rule = is_first and width.table is not None
             shown = [columns[n] for n in indices]
             sheet.extend(table(shown, gap=gap, rule=rule, headings=is_first))

@@ -106,6 +106,17 @@ def test_the_columns_that_are_left_out_are_named(
         assert (name in heading) != (name in named), name
 
 
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("words", [("net.npz",), ("large.npz",), ("stack.npz",)])
+def test_the_hidden_columns_of_a_run_are_named_once_in_one_line(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    named = [line for line in lines_of(lstm, ("run", *words)) if "hidden columns" in line]
+    assert len(named) == 1
+    assert named[0].endswith(", o (use --only or --digits)")
+
+
 DIM = re.compile(r"\x1b\[2m(.*?)\x1b\[0m")
 
 
