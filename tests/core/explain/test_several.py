@@ -18,7 +18,6 @@ from tests.core.explain.asking import FORMS, found, printed, same
 from tests.core.explain.networks import (
     ALONE,
     AS_STORED,
-    BESIDE,
     BOTH_AND_ONE,
     DEEP,
     LAYOUTS,
@@ -44,18 +43,6 @@ def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
     asked.check(truth, "8 digits", merge=assumed)
     options = asked.explain(asked.expected(truth), merge=assumed).command
     assert options.endswith(f"--merge {truth['merge']}")
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize(("assumed", "truth"), PAIRS[:: len(BESIDE) + 1], ids=name_of)
-def test_a_wrong_merge_beside_another_mistake(assumed: str, truth: Truth, tmp_path: Path) -> None:
-    Asked(tmp_path, 0, name_of(truth)).check(truth, merge=assumed)
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize(("assumed", "truth"), BOTH_AND_ONE[::4], ids=name_of)
-def test_a_mistake_of_both_and_one_of_one(assumed: str, truth: Truth, tmp_path: Path) -> None:
-    Asked(tmp_path, 0, name_of(truth)).check(truth, merge=assumed)
 
 
 @pytest.mark.parametrize("truth", LAYOUTS, ids=name_of)
@@ -85,12 +72,6 @@ def test_one_change_in_every_place(place: str, deep: bool, truth: Truth, tmp_pat
     explanation = asked.explain(PLACES[place](np.asarray(asked.expected(truth))))
     assert found(explanation) == truth
     assert explanation.found
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("truth", PAIRS_OF_CELLS, ids=name_of)
-def test_pairs_of_single_cells(truth: Truth, tmp_path: Path) -> None:
-    Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
 
 BEYOND_THE_BUDGET = {
@@ -277,7 +258,7 @@ def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("assumed", "truth"), [*MERGES, *PAIRS, *BOTH_AND_ONE], ids=name_of)
 def test_every_merge(assumed: str, truth: Truth, form: str, tmp_path: Path) -> None:
-    for seed in range(3):
+    for seed in (1, 2):  # 0 is in the record
         Asked(tmp_path, seed, name_of(truth)).check(truth, form, merge=assumed)
 
 
@@ -286,7 +267,7 @@ def test_every_merge(assumed: str, truth: Truth, form: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("rows", [0, 6])
 @pytest.mark.parametrize("truth", LAYOUTS, ids=name_of)
 def test_every_layout(truth: Truth, rows: int, form: str, tmp_path: Path) -> None:
-    for seed in range(3):
+    for seed in (1, 2):  # 0 is in the record
         Asked(tmp_path, seed, name_of(truth), rows=rows).check(truth, form)
 
 
@@ -294,7 +275,7 @@ def test_every_layout(truth: Truth, rows: int, form: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("truth", DEEP, ids=name_of)
 def test_every_depth(truth: Truth, form: str, tmp_path: Path) -> None:
-    for seed in range(3):
+    for seed in (1, 2):  # 0 is in the record
         Asked(tmp_path, seed, name_of(truth), deep=True).check(truth, form)
 
 
@@ -305,7 +286,7 @@ def test_every_depth(truth: Truth, form: str, tmp_path: Path) -> None:
 def test_no_false_cause_of_two_directions(
     kind: str, assumed: str, width: str, tmp_path: Path
 ) -> None:
-    for seed in range(6):
+    for seed in range(3):
         for form in ("float32", "4 digits"):
             asked = Asked(tmp_path, seed, kind)
             h = np.asarray(asked.expected({"merge": width}))
