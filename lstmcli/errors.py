@@ -8,6 +8,8 @@ from typing import Any
 
 from lstmcli.escaping import one_line, typed_command
 
+STDIN = "standard input"  # what messages call it
+
 
 class UserError(Exception):
     """A mistake that the user can correct.

@@ -271,13 +271,13 @@ def inputs_of(document: Document) -> Array:
     if len(names) == 1:
         return document.arrays[names[0]]
     if not names:
-        raise UserError(f"{document.source} holds no array of numbers; inputs are (steps, inputs).")
+        raise UserError(f"{document.source} has no array of numbers; inputs are (steps, inputs).")
     lines = [
         f"{document.source} has {', '.join(names)}; which are the inputs? They are named inputs or "
         f"x, or typed FILE:MEMBER, as {document.source}:{names[0]}."
     ]
     if recognise({name: array.shape for name, array in document.arrays.items()}):
-        lines.append("  It holds weights, which come first, then the inputs.")
+        lines.append("  It contains weights, which come first, then the inputs.")
     raise UserError(*lines)
 
 
@@ -332,7 +332,7 @@ def _settings_in(document: Document) -> dict[str, Any]:
 
 
 def read_state(document: Document) -> dict[str, Array]:
-    """The state that a file holds: h and c, final_h and final_c, or a trace's last step.
+    """The state that a file contains: h and c, final_h and final_c, or a trace's last step.
 
     Raises
     ------
@@ -354,7 +354,7 @@ def read_state(document: Document) -> dict[str, Array]:
 
 
 def _refuse_selected(document: Document) -> None:
-    """Refuse a trace that holds no last step of its run, or only some units."""
+    """Refuse a trace that contains no last step of its run, or only some units."""
     meta = document.attributes.get("meta")
     selected = meta.get("selected", {}) if isinstance(meta, dict) else {}
     steps = parse_indices(selected.get("steps")) if isinstance(selected, dict) else None
@@ -364,7 +364,7 @@ def _refuse_selected(document: Document) -> None:
     if lacks_end or some_units:
         what = "units" if some_units else "steps"
         raise UserError(
-            f"{document.source} holds selected {what} of a run; a state is that after the last "
+            f"{document.source} contains selected {what} of a run; a state is that after the last "
             "step, of all units.",
             "  --save-state FILE writes it, whatever is selected.",
         )

@@ -218,16 +218,16 @@ def convert(
             f"{format_lengths(model.lengths)} of its source (sequence_lens).",
             "  --set lengths=ignored leaves them out; nothing was written.",
         )
-    how = fit_or_refuse(model.layers, row, asked or {})
-    layers = [tuple(fold_forget_bias(cell, how) for cell in layer) for layer in model.layers]
-    arrays = named_tensors(layers, how)
-    stored = _settings(arrays, how, row) | _dtype(file, model)
+    convention = fit_or_refuse(model.layers, row, asked or {})
+    layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
+    arrays = named_tensors(layers, convention)
+    stored = _settings(arrays, convention, row) | _dtype(file, model)
     if file.settings and not file.convention:  # the settings of the source's config too
-        stored = {n: how.setting(n) for n in row.config(model.bidirectional)} | stored
+        stored = {n: convention.setting(n) for n in row.config(model.bidirectional)} | stored
     source = " + ".join(document.source for document in documents)
     conversion = Conversion(
         source, target, model, layers, file, arrays, stored,
-        tuple(recipe(model.layers, how)), _proof(model, layers, arrays, stored, target),
+        tuple(recipe(model.layers, convention)), _proof(model, layers, arrays, stored, target),
     )  # fmt: skip
     _write(conversion)
     return conversion
@@ -264,9 +264,11 @@ def target_of(path: str, row: Convention) -> Target:
     return target
 
 
-def _settings(arrays: Mapping[str, Array], how: Convention, row: Convention) -> dict[str, Any]:
+def _settings(
+    arrays: Mapping[str, Array], convention: Convention, row: Convention
+) -> dict[str, Any]:
     """The settings with which a reader of these tensors assumes nothing."""
-    settings = needed_settings(how, row)
+    settings = needed_settings(convention, row)
     found = recognise({name: a.shape for name, a in arrays.items()})
     if any(one.rivals or one.convention.name != row.name for one in found) or not found:
         settings = {"convention": row.name} | settings

@@ -36,16 +36,15 @@ from lstmcli.core.forward.plan import NAMES, check_axes
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import as_options
-from lstmcli.errors import NoInputs, Undecided, UserError
+from lstmcli.errors import STDIN, NoInputs, Undecided, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.sidecars import is_standard_input
-from lstmcli.formats.files.source import STDIN
 from lstmcli.notebook import in_notebooks
 
 in_notebooks(Explanation)
 
 NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
-WHOLE_TRACE = "trace.npz"  # what holds the arrays of each layer
+WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 
 __all__ = ["Explanation", "explain", "explain_files"]
 
@@ -122,7 +121,7 @@ def explain_files(
     """The same for a command line: weights, then inputs, then EXPECTED."""
     if len(paths) < 2:
         raise UserError(
-            "it takes WEIGHTS... INPUTS EXPECTED; one file may hold both weights and inputs."
+            "it takes WEIGHTS... INPUTS EXPECTED; one file may contain both weights and inputs."
         )
     *run_paths, expected = paths
     typed = [file_argument(path) for path in run_paths]

@@ -43,10 +43,9 @@ from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import read_setting
 from lstmcli.core.weights.assumptions import without_lengths
-from lstmcli.errors import NoInputs, UserError
+from lstmcli.errors import STDIN, NoInputs, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document, StepStream
-from lstmcli.formats.files.source import STDIN
 
 
 class InputFiles(NamedTuple):

@@ -111,9 +111,9 @@ def read_drawable(
     first = None if Named.parse(paths[0]).name else _side_of(paths[0], stdin)
     if first is not None and _is_result(first):
         if len(paths) > 2:
-            raise UserError(f"{paths[0]} holds results; plot takes one such file, or two.")
+            raise UserError(f"{paths[0]} contains results; plot takes one such file, or two.")
         if set(settings) - {"layout"} or any(files):
-            raise UserError(f"{paths[0]} holds results: there is nothing left to run or set.")
+            raise UserError(f"{paths[0]} contains results: there is nothing left to run or set.")
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
             return _of_side(with_layout(first, layout))

@@ -137,11 +137,11 @@ def can_stream(job: Job) -> bool:
 
 
 def run_by_engine(
-    job: Job, name: str, requested: Mapping[str, Sequence[str]], wanted: Collection[str]
+    job: Job, name: str, requested: Mapping[str, Sequence[str]], members: Collection[str]
 ) -> tuple[Trace, tuple[str, ...]]:
     """The trace of a run by an engine, and the arrays that it gives (only h of several cells).
 
-    ``requested`` are names of arrays by the option that asks for them; ``wanted`` are all that are
+    ``requested`` are names of arrays by the option that asks for them; ``members`` are all that are
     shown or written: gates that are not among them may take no time.
 
     Raises
@@ -161,14 +161,14 @@ def run_by_engine(
                 f"{option} {missing}: {engine.name} ({engine.layer}) gives {', '.join(given)} "
                 "here; without --engine every gate is there."
             )
-    gates = not {"h", *FINAL}.issuperset(wanted)
+    gates = not {"h", *FINAL}.issuperset(members)
     return run_with(engine, task_of(job.model, job.inputs, gates=gates)), arrays
 
 
 # ---- step by step, as the inputs come
 
 
-BLOCK = 256  # steps computed before they are written: enough to be quick, little to hold
+BLOCK = 256  # steps computed before they are written: enough to be quick, little memory
 READ = 8 << 20  # bytes of inputs in a file that are read at a time
 TOGETHER = 64  # lines that are there already are run together, which changes no bit
 
@@ -198,7 +198,7 @@ def stream_steps(
     """Run and write as the inputs come, or block by block; gives the last state and the steps.
 
     Memory is that of a block of steps, whatever the length. ``remark`` gets a text if a step of a
-    stream holds NaN or infinity: once, at the first.
+    stream contains NaN or infinity: once, at the first.
     """
     plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
     if plan is None:  # stopped before the first step
@@ -302,7 +302,7 @@ def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Itera
             if step is not None:
                 if step.shape[-1] != takes:
                     raise UserError(
-                        f"{job.inputs.name}, line {stream.line} holds {step.shape[-1]} numbers; "
+                        f"{job.inputs.name}, line {stream.line} contains {step.shape[-1]} numbers; "
                         f"the model takes {takes}."
                     )
                 steps.append(step)

@@ -1,4 +1,4 @@
-"""From a trace or a run to a file, in every format that can hold it."""
+"""From a trace or a run to a file, in every format that can store it."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
     if format in ONLY_H:
         if len(only or "h") > 1 or any(name.rpartition(".")[2] != "h" for name in only or ()):
             raise UserError(
-                f"--only {','.join(only or ())}: {format} holds h alone; try .npz or .json"
+                f"--only {','.join(only or ())}: {format} stores h only; try .npz or .json"
             )
         return tuple(only or ("h",))
     if format in BY_STEP:
         if wrong := [name for name in only or () if name in FINAL]:
             raise UserError(
-                f"--only {wrong[0]}: {format} holds steps; .npz and .json hold {wrong[0]}"
+                f"--only {wrong[0]}: {format} stores steps; .npz and .json store {wrong[0]}"
             )
         return tuple(only or DEFAULT_KEEP)
     return tuple(only or (*DEFAULT_KEEP, *FINAL))
@@ -214,12 +214,12 @@ def write_pieces(
     names: Sequence[str],
     selected: SelectedIndices,
     digits: int | None = None,
-    **how: Any,
+    **execution: Any,
 ) -> State:
     """Run and write one of `IN_PIECES` piece by piece, whatever its size; gives the final state.
 
-    ``how`` takes the ``executor`` and the ``meter`` of a run. The arrays are those of a run in
-    memory, bit for bit.
+    ``execution`` takes the ``executor`` and the ``meter`` of a run. The arrays are those of a run
+    in memory, bit for bit.
     """
     from lstmcli.formats.block_files import open_block_writers
 
@@ -231,7 +231,7 @@ def write_pieces(
         def put(name: str, index: tuple[slice, ...], array: Array) -> None:
             pieces.writers[name].write(index, round_to_digits(array, digits))
 
-        final = sweep_selected(plan, selected, put, **how)
+        final = sweep_selected(plan, selected, put, **execution)
         states = plan.model.convention.behaviour.states
         for name, array in zip(FINAL, final, strict=True):
             if name in names:

@@ -307,7 +307,7 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
     if outputs.tidy and not {*BY_STEP} & {*outputs.written}:
         raise UserError("--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy")
     if outputs.tidy and any(name.rpartition(".")[2] == "z" for name in only or ()):
-        raise UserError("--only z: z has four numbers a unit, a tidy row one; .npz holds z")
+        raise UserError("--only z: z has four numbers a unit, a tidy row one; .npz stores z")
     for format in outputs.written:
         outputs.names_for(format)
     return outputs

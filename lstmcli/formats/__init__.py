@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.raw import is_raw_form
 from lstmcli.formats.arrays.raw import read as read_raw
@@ -25,7 +25,7 @@ from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.overwriting import refuse_folder
 from lstmcli.formats.files.sidecars import main_file, split_member
-from lstmcli.formats.files.source import STDIN, Opened, in_memory, opened, pieces_of
+from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
 from lstmcli.formats.text.number_text import ABBREVIATED
 from lstmcli.formats.text.stdin_steps import LineReader, StepStream
 from lstmcli.formats.text.step_writers import (

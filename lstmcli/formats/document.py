@@ -68,7 +68,7 @@ class Document:
     """Printed text only, and only with `read(abbreviated=True)`: what was left out."""
 
     numbering: Numbering = NOT_NUMBERED
-    """Tables and JSON lines only: which steps, batch items and columns of a run they hold."""
+    """Tables and JSON lines only: which steps, batch items and columns of a run they contain."""
 
     not_run: str = ""
     """The reason why its tensors can be listed but not run; "" if they may be an LSTM's."""

@@ -1,4 +1,4 @@
-"""TensorFlow.js: model.json, which describes the tensors, and the shards that hold their bytes.
+"""TensorFlow.js: model.json, which describes the tensors, and the shards with their bytes.
 
 The tensors of a group are one after another in its shards, without gaps, and may be quantized:
 tfjs-core/src/io/types.ts and io_utils.ts (4.22) define the format.
@@ -122,7 +122,7 @@ def _stored_dtype(spec: dict[str, Any]) -> str:
 
 def _known_dtype(name: str) -> str:
     if name not in DTYPES:
-        raise ValueError(f"a tensor holds {name!a}, not numbers")
+        raise ValueError(f"a tensor contains {name!a}, not numbers")
     return name
 
 

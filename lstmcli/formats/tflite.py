@@ -202,7 +202,7 @@ class _ModelReader:
         tensor_type = tensor.number(TensorTable.type, "b")
         if tensor_type not in DTYPES or tensor.table(TensorTable.sparsity) is not None:
             known = tensor_type in DTYPES
-            problem = "is sparse" if known else f"holds numbers of the kind {tensor_type}"
+            problem = "is sparse" if known else f"contains numbers of the kind {tensor_type}"
             raise UserError(f"{where} {problem}, which this version does not read.")
         dtype = np.dtype(DTYPES[tensor_type])
         itemsize = max(dtype.itemsize, 4)  # of the array
@@ -291,7 +291,7 @@ def _dequantized(array: np.ndarray, parameters: Table | None, where: str) -> np.
     zero = parameters.vector(fields.zero_point, "<i8") if parameters else np.empty(0, "<i8")
     axis = parameters.number(fields.quantized_dimension, "i") if parameters else 0
     if not len(scale):
-        raise UserError(f"{where} holds {array.dtype.name} without a scale.")
+        raise UserError(f"{where} is {array.dtype.name} without a scale.")
     if len(scale) > 1 and (not 0 <= axis < array.ndim or len(scale) != array.shape[axis]):
         raise Damaged(f"{len(scale):,} scales do not fit the shape {array.shape}")
     if len(zero) not in (0, 1, len(scale)):

@@ -60,7 +60,7 @@ COLUMNS: Mapping[str, Callable[[Convention], str]] = {
 
 LEGEND = (
     "gates: their order in a matrix; apart: each gate has separate tensors. kernel: gates along "
-    "cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) holds both. bias: how many; 8H: "
+    "cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) contains both. bias: how many; 8H: "
     "two in one. f +: added to the forget gate at run time and in no tensor. run: whether the "
     "framework itself has run and agreed; part: its equations were, or its weights; no: read in "
     "its source only."

@@ -19,7 +19,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.selection import format_number
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import listed
+from lstmcli.errors import STDIN, listed
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (
     AGREES,
@@ -36,7 +36,6 @@ from lstmcli.views.sheet import (
     table,
 )
 from lstmcli.views.text import (
-    STDIN,
     NumberFormat,
     count,
     error_size,

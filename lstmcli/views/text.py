@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from lstmcli.views.sheet import NO_BREAK
 
-STDIN = "standard input"
-
 
 def unbroken(text: str) -> str:
     """Text that `labelled` does not break between two lines."""

@@ -65,7 +65,7 @@ def test_other_inputs_are_refused_and_lengths_named(
     for command in (("run",), ("derive", "--steps", "0", "--units", "0")):
         status, _, err = lstm(*command, MODEL, tmp_path / "x.npy")
         assert status == 2
-        assert "the file holds the lengths 7,3,5,1 (sequence_lens), for 4 sequences" in err
+        assert "the file has the lengths 7,3,5,1 (sequence_lens), for 4 sequences" in err
         assert f"--lengths {','.join('N' * (shape[1] if len(shape) == 3 else 1))} gives" in err
     with pytest.raises(UserError, match="--lengths"):
         run(load(str(MODEL)), np.ones(shape))

@@ -581,7 +581,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "net.npz", "--lengths", "6,-1"], "whole numbers from 0 on"),
     (["run", "net.npz", "--mask", "gap.npz"], "it needs one array, or mask"),
     (["run", "inputs.npy", "net.npz"], "the weights come first, then the inputs"),
-    (["run", "net.npz", "scalar.npy"], "holds no array of numbers"),
+    (["run", "net.npz", "scalar.npy"], "has no array of numbers"),
     (["run", "number.json", "inputs.npy"], "kernel is 3.0, not an array"),
     (["run", "half.npz", "inputs.npy"], "layer 1, backward lacks its recurrent kernel"),
     (["run", "uneven.npz", "inputs.npy"], "layer 1 has other directions than layer 0"),

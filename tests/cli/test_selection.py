@@ -552,7 +552,9 @@ def test_a_part_from_the_start_that_differs_is_measured_and_hints_are_given(
         lstm(*words, "--forget-bias", "0", "--steps", ":6", "-o", f"part.{format}")
         done = lstm("diff", f"part.{format}", "whole.npz")
         assert done.status == 1
-        assert f"part.{format} holds steps 0:6 of a run; what both hold is compared" in done.out
+        assert (
+            f"part.{format} contains steps 0:6 of a run; what both contain is compared" in done.out
+        )
         assert "of 30" in done.out  # 6 steps of 5 units
         assert "Step 0 agrees, all later steps differ" in done.out
 
@@ -667,7 +669,8 @@ def test_a_part_of_steps_that_the_run_lacks_is_refused(
     done = lstm(*words, "--against", f"part.{format}")
     assert (done.status, done.out) == (2, "")
     assert done.err.endswith(
-        f"part.{format}: h holds steps 5:8; this run is (4, 1, {UNITS}) as (steps, batch, units).\n"
+        f"part.{format}: h contains steps 5:8; "
+        f"this run is (4, 1, {UNITS}) as (steps, batch, units).\n"
     )
 
 

@@ -119,7 +119,7 @@ def test_a_single_scalar_is_an_attribute() -> None:
 
 def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
-    with pytest.raises(UserError, match=r"\.npy holds one array; there are 2: h, c"):
+    with pytest.raises(UserError, match=r"\.npy stores one array; there are 2: h, c"):
         write(str(path), "npy", {"h": np.ones(2), "c": np.ones(2)}, {})
     assert list(tmp_path.iterdir()) == []
 
@@ -135,7 +135,7 @@ def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
         (claimed("(1.5,)"), "header is broken"),
         (claimed("tuple()"), "its header is not one that numpy writes"),
         (claimed("(9,)"), "is cut short"),
-        (claimed("(7,)"), "holds more than one array"),
+        (claimed("(7,)"), "contains more than one array"),
         (claimed("(1,)" + "," * 9), "header is broken"),
         (claimed("(" * 3000), "header is broken"),
         (claimed("(8,)", "'|O'"), "is damaged"),
@@ -145,7 +145,7 @@ def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
         (claimed(f"({10**16},)", "'<U0'", b""), "strings of length 0"),
         (claimed(str((1,) * 40), payload=b"\0" * 8), "too large"),
         (b"\x93NUMPY\x09\x00" + b"\0" * 64, "version 9.0|header is broken"),
-        (saved(np.array([{}], dtype=object), allow_pickle=True), "holds no tensors"),
+        (saved(np.array([{}], dtype=object), allow_pickle=True), "contains no tensors"),
     ],
 )
 def test_headers_are_checked_against_the_file(data: bytes, message: str | None) -> None:
@@ -199,7 +199,7 @@ def test_object_members_are_left_out_next_to_others() -> None:
         (zipped({"a.npy": OBJECTS}), "nothing but Python objects"),
         (zipped({}), "without .npy members"),
         (zipped({"notes.txt": b"x"}), "without .npy members"),
-        (zipped({"h.npy": saved(np.ones(2, complex))}), 'member "h" holds complex'),
+        (zipped({"h.npy": saved(np.ones(2, complex))}), 'member "h" contains complex'),
         (zipped({"h.npy": claimed(f"({10**16},)")}), 'member "h" is cut short'),
         (zipped({"h.npy": b""}), 'member "h"'),
         (zipped({"h.npy": saved(np.ones(9))}, zipfile.ZIP_LZMA), "method 14"),

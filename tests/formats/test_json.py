@@ -343,5 +343,5 @@ def test_an_index_names_the_files_that_contain_the_weights() -> None:
             "/layers/dense/vars": "w_00001.weights.h5",
         },
     }
-    with pytest.raises(UserError, match=r"that hold the LSTM: w_00000\S+ w_00001\.weights\.h5$"):
+    with pytest.raises(UserError, match=r"that contain the LSTM: w_00000\S+ w_00001\.weights\.h5$"):
         piped(json.dumps(index))

@@ -61,7 +61,7 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
         return side
     if not place.is_last:
         raise UserError(
-            f"{side.name} holds {', '.join(states)}: the state after the last step, and no other.",
+            f"{side.name} has {', '.join(states)}: the state after the last step, and no other.",
             "  --steps -1 is the last step; of a backward direction it is --steps 0.",
         )
 
@@ -95,7 +95,7 @@ def _no_number(
                 at = f"--steps {step} --batch {item} --units {unit}"
                 hint = [f"  {at} is a place of which it has them."]
             break
-    return UserError(f"{other.name} holds {names}; a number for one of {wanted} is needed.", *hint)
+    return UserError(f"{other.name} has {names}; a number for one of {wanted} is needed.", *hint)
 
 
 _FIRST_HALF = {"concat": 0, "concat_swapped": 1}

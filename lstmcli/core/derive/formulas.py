@@ -84,8 +84,12 @@ class UnitAtStep:
         """The terms of a gate's sum, its pre-activation, and the gate."""
         self.sums[gate] = Sum.of(self._terms(gate))
         self._pre_activation(gate)
-        how, z, z_name = self.cell.convention, self._z(gate), f"z_{gate}"
-        name = how.behaviour.activation if gate == "g" else how.behaviour.recurrent_activation
+        convention, z, z_name = self.cell.convention, self._z(gate), f"z_{gate}"
+        name = (
+            convention.behaviour.activation
+            if gate == "g"
+            else convention.behaviour.recurrent_activation
+        )
         formula, numbers = _applied(name, z_name), {z_name: z}
         value = _wide(name, z)
         if gate == "o" and self._output_peephole_is("after_sigmoid"):
@@ -202,8 +206,8 @@ class UnitAtStep:
         self._add("c", formula, numbers, self.computed["c"][u], value)
 
     def _h(self) -> None:
-        cell, u, how = self.cell, self.unit, self.cell.convention
-        name, inner = how.behaviour.output_activation, "c"
+        cell, u, convention = self.cell, self.unit, self.cell.convention
+        name, inner = convention.behaviour.output_activation, "c"
         numbers = {"o": self.computed["o"][u], "c": self.computed["c"][u]}
         argument = _up(self.computed["c"])
         if self._output_peephole_is("in_tanh"):

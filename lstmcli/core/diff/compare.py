@@ -64,7 +64,7 @@ class Difference:
         return all(array.equal for array in self.arrays.values())
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON can hold it; non-finite numbers are words.
+        """The comparison as JSON can represent it; non-finite numbers are words.
 
         ``settings`` is there only where both sides say how they were made: name to [of a, of b].
         """
@@ -143,7 +143,7 @@ def compare(
         rtol=None if by_ulp_only else _shared([x.tolerance.rtol for x in arrays.values()]),
         atol=None if by_ulp_only else _shared([x.tolerance.atol for x in arrays.values()]),
         remarks=(
-            *(s.taken for s in (a, b) if s.taken),
+            *(s.renaming for s in (a, b) if s.renaming),
             *_arranged(a, b, pairs),
             *_remarks(a, b, pairs),
             *_parts(a, b, pairs),
@@ -229,9 +229,9 @@ def _arranged(a: Side, b: Side, pairs: Mapping[str, Pair]) -> list[str]:
     for name, pair in pairs.items():
         if text := pair.arrangement or pair.unaligned:
             by_text.setdefault(text, []).append(name)
-    called = _called(a, b)
+    labels = _called(a, b)
     return [
-        f"{join_with_and(names)}: {text.replace('{a}', called[0]).replace('{b}', called[1])}"
+        f"{join_with_and(names)}: {text.replace('{a}', labels[0]).replace('{b}', labels[1])}"
         for text, names in by_text.items()
     ]
 
@@ -242,7 +242,7 @@ def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
             raise UserError(
                 f"{side.name} is printed text, whose hidden digits make a distance in ULPs "
                 "meaningless.",
-                "  Use --atol or --rtol, or compare files that hold every digit.",
+                "  Use --atol or --rtol, or compare files that contain every digit.",
             )
 
 
@@ -255,7 +255,9 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
     if known_settings:
         return all(_runs_backward(settings, name) for settings in known_settings)
     full_name = f"{name.prefix}.{name.base}" if name.prefix else name.base
-    if name.backward or any(_BACKWARD.search(side.called.get(full_name, "")) for side in (a, b)):
+    if name.backward or any(
+        _BACKWARD.search(side.original_names.get(full_name, "")) for side in (a, b)
+    ):
         return True
     return False if name.prefix else None
 
@@ -306,7 +308,7 @@ def _parts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> list[str]:
     """What each side contains of a run, where it is a part: only what both have is compared."""
     texts = [describe_parts(part for p in pairs.values() for part in p.parts[n]) for n in (0, 1)]
     return [
-        f"{name} holds {text} of a run; what both hold is compared"
+        f"{name} contains {text} of a run; what both contain is compared"
         for name, text in zip(_called(a, b), texts, strict=True)
         if text
     ]

@@ -47,15 +47,20 @@ class Side:
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
-    called: Mapping[str, str] = field(default_factory=dict)  # by its name here: that in its file
+    original_names: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by its name here: that in its file
 
     @property
-    def taken(self) -> str:
+    def renaming(self) -> str:
         """``output of a.npz is taken as h``, where its file calls arrays by other names."""
-        if not self.called:
+        if not self.original_names:
             return ""
-        verb = "is" if len(self.called) == 1 else "are"
-        theirs, here = join_with_and([*self.called.values()]), join_with_and([*self.called])
+        verb = "is" if len(self.original_names) == 1 else "are"
+        theirs, here = (
+            join_with_and([*self.original_names.values()]),
+            join_with_and([*self.original_names]),
+        )
         return f"{theirs} of {self.name} {verb} taken as {here}"
 
     def numbers(self, name: str) -> Numbers:
@@ -64,12 +69,12 @@ class Side:
         Raises
         ------
         UserError
-            if it holds something else.
+            if it contains something else.
         """
         array = self.arrays[name]
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise UserError(
-                f"{self.name}: {name or 'the array'} holds {array.dtype}, not numbers to compare."
+                f"{self.name}: {name or 'the array'} is {array.dtype}, not numbers to compare."
             )
         if array.dtype.kind in "biu":
             array = array.astype(np.float64)
@@ -147,7 +152,9 @@ def single_as_h(side: Side) -> Side:
     """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
     names = [*side.arrays]
     unknown = len(names) == 1 and names[0] and ArrayName.of(names[0]).kind == WEIGHTS
-    return replace(renamed(side, {names[0]: "h"}), called={"h": names[0]}) if unknown else side
+    return (
+        replace(renamed(side, {names[0]: "h"}), original_names={"h": names[0]}) if unknown else side
+    )
 
 
 def with_trace_names(side: Side) -> Side:
@@ -162,8 +169,8 @@ def with_trace_names(side: Side) -> Side:
             names = {name: table.get(inner, inner) for name, inner in names.items()}
             known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
             if known and len({*names.values()}) == len(names) and {*names} != {*names.values()}:
-                taken = {here: theirs for theirs, here in names.items() if here != theirs}
-                return replace(renamed(side, names), called=taken)
+                renaming = {here: theirs for theirs, here in names.items() if here != theirs}
+                return replace(renamed(side, names), original_names=renaming)
     return side
 
 
@@ -194,8 +201,8 @@ def _called(side: Side, name: str) -> Side:
     (found,) = side.arrays
     if found == name:
         return side
-    called = {name: side.called.get(found, found)} if found != UNNAMED else {}
-    return replace(renamed(side, {found: name}), called=called)
+    original_names = {name: side.original_names.get(found, found)} if found != UNNAMED else {}
+    return replace(renamed(side, {found: name}), original_names=original_names)
 
 
 def renamed(side: Side, names: Mapping[str, str]) -> Side:
@@ -216,7 +223,7 @@ def _nothing_shared(a: Side, b: Side) -> UserError:
         names = ", ".join(
             name or "an array without a name, which counts as h" for name in side.arrays
         )
-        return f"{side.name} holds {names or 'no arrays'}"
+        return f"{side.name} has {names or 'no arrays'}"
 
     return UserError(
         f"no array has the same name on both sides: {names_in(a)};",

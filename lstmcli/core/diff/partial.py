@@ -134,7 +134,7 @@ def _at_its_numbers(
     if part is None or not any(common.parts) or not complete:
         text = side.numbering.description or describe_parts(common.parts[1])
         raise UserError(
-            f"{side.name}: {name or 'the array'} holds {text}; "
+            f"{side.name}: {name or 'the array'} contains {text}; "
             f"this run is {shape} as (steps, batch, units)."
         )
     return put_at(part, np.ix_(*index), shape), describe_parts(common.parts[1])

@@ -168,7 +168,7 @@ def half_flipped(pair: Pair) -> Finding | None:
         if proves(pair, pair.a.moved(turn), pair.b, pair.wrong):
             return Finding(
                 "half_flipped",
-                f"once the {which} half of the units is turned round in time: it holds the "
+                f"once the {which} half of the units is turned round in time: it contains the "
                 "backward direction, whose outputs only one side has turned back.",
             )
     return None
@@ -269,7 +269,7 @@ def shifted_by_one(pair: Pair) -> Finding | None:
 
 
 def part_of_steps(pair: Pair) -> Finding | None:
-    """One side holds some successive steps of the other."""
+    """One side contains some successive steps of the other."""
     steps, more = len(pair.a.values), len(pair.b.values)
     if steps == more or pair.a.shape[1:] != pair.b.shape[1:]:
         return None

@@ -193,7 +193,7 @@ def greatest(values: Array) -> float:
 
 
 def jsonable(value: float | int | None) -> float | int | str | None:
-    """A number as JSON can hold it: what is not finite becomes a word."""
+    """A number as JSON can represent it: what is not finite becomes a word."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

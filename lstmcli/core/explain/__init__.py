@@ -96,7 +96,7 @@ def _of_shape(
 def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
     """What is to be said of EXPECTED, the inputs and the weights by themselves."""
     question, verdict = prepared.question, explanation.verdict
-    if said := question.side.taken:
+    if said := question.side.renaming:
         yield remark("array_taken", said=said)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)

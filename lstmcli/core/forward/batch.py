@@ -127,8 +127,8 @@ class Runner:
         """Run the steps of x (s, R, I); gives the arrays of these names, each an (s, R, K) view."""
         cell, steps, batch = self.cell, len(x), self.batch
 
-        def target(wanted: bool, *axes: int) -> Array | None:
-            return empty(steps, *axes, batch) if wanted else None
+        def target(kept: bool, *axes: int) -> Array | None:
+            return empty(steps, *axes, batch) if kept else None
 
         empty = self._loops[0].empty
         h = empty(steps, cell.outputs, batch)

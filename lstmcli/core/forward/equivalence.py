@@ -99,14 +99,14 @@ def alike(model: Model) -> Model:
     """The model with inputs, outputs and states in the same axes, whatever its convention."""
 
     def one(cell: Cell) -> Cell:
-        how = cell.convention
-        how = how.with_behaviour(
-            merge="concat" if how.behaviour.merge == "stack" else how.behaviour.merge,
+        convention = cell.convention
+        convention = convention.with_behaviour(
+            merge="concat" if convention.behaviour.merge == "stack" else convention.behaviour.merge,
             layout="batch",
             states="cells",
             initial_state="given",
         )
-        return replace(cell, convention=how)
+        return replace(cell, convention=convention)
 
     layers = tuple(tuple(map(one, layer)) for layer in model.layers)
     return replace(model, layers=layers, lengths=())

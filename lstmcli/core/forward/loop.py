@@ -6,8 +6,8 @@ pre-activations of R sequences.
 
 Inputs ahead. That product reads all of K from memory at every step. Small batches of
 a larger cell multiply the columns of x with the inputs of many steps at once, and a step adds its
-part to the product of ``[h; 1]``: see `matmul.Ahead`. Arrays of a small batch of such cells are
-(R, K) in memory, and views (K, R) of it: see `matmul.sequences_first`.
+part to the product of ``[h; 1]``: see `matmul.InputProducts`. Arrays of a small batch of
+such cells are (R, K) in memory, and views (K, R) of it: see `matmul.sequences_first`.
 
 Two ways through a step. Most cells are plain: sigmoid gates, and none of the parts that frameworks
 add. Their steps take `_run` and `plain_step`, which have separate equations because a step of
@@ -36,7 +36,7 @@ from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
 from lstmcli.core.forward.equations import parts_of, step
 from lstmcli.core.forward.matmul import (
     ROWS,
-    Ahead,
+    InputProducts,
     aligned_empty,
     plus,
     product,
@@ -73,7 +73,7 @@ class Packed:
         self.cell = cell
         self.plain = is_plain(cell)
         self._made: dict[tuple[str, bool], Array] = {}
-        self._ahead: list[Array] = []
+        self._input_pieces: list[Array] = []
         self._lock = Lock()
 
     def matrix(self, columns: str = "xh", *, transposed: bool = False) -> Array:
@@ -84,13 +84,13 @@ class Packed:
                 self._made[key] = self._matrix(columns, transposed)
             return self._made[key]
 
-    def pieces_ahead(self) -> list[Array]:
-        """The columns of x as `matmul.Ahead` takes them."""
+    def input_pieces(self) -> list[Array]:
+        """The columns of x as `matmul.InputProducts` takes them."""
         with self._lock:
-            self._ahead = self._ahead or self._pieces_ahead()
-            return self._ahead
+            self._input_pieces = self._input_pieces or self._cut_inputs()
+            return self._input_pieces
 
-    def _pieces_ahead(self) -> list[Array]:
+    def _cut_inputs(self) -> list[Array]:
         cell, I, pieces = self.cell, self.cell.inputs, []
         for units, size in unit_pieces((I, 4 * cell.units), cell.dtype):
             count = (units.stop - units.start) // size
@@ -195,12 +195,12 @@ class Loop:
             operands = [operand[:, 0] for operand in operands]
         elif self.sequences_first:
             operands = [operand.T for operand in operands]
-        self._ahead: Ahead | None = None
+        self._input_products: InputProducts | None = None
         if ahead:
             rows, _ = tile((I, 4 * H), cell.dtype)
-            self._ahead = Ahead(packed.pieces_ahead(), R, rows, ahead)
+            self._input_products = InputProducts(packed.input_pieces(), R, rows, ahead)
             self._product = plus(self._product, self._z)
-            operands = list(zip(operands, self._ahead.by_step, strict=True))
+            operands = list(zip(operands, self._input_products.by_step, strict=True))
         self._operands = list(zip(operands, self._h[1:], strict=True))
 
         self._fio, self._fi, self._z_g = map(flat, (self._z[:3], self._z[:2], self._z[3]))
@@ -277,8 +277,8 @@ class Loop:
 
     def _fill(self, x: Array) -> None:
         """Copy inputs (s, R, I) into the operands, some sequences at a time; or multiply them."""
-        if self._ahead:
-            self._ahead.multiply(x)
+        if self._input_products:
+            self._input_products.multiply(x)
             return
         spread = x.strides[1] % PAGE != 0
         tile = WIDE_TILE if x.shape[2] <= WIDE_TILE_INPUTS and spread else TILE

@@ -119,7 +119,7 @@ def columns(K: tuple[int, int], batch: int) -> int:
 def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> bool:
     """Whether arrays are (R, K) in memory, where a small batch is quicker so than with (K, R).
 
-    The vectors of the kernels that pack nothing then hold units. On AMD Zen 5 runs took 0.68 to
+    The vectors of the kernels that pack nothing then contain units. On AMD Zen 5 runs took 0.68 to
     0.92 of the time; of smaller cells, whose product is not cut, 1.2 to 1.6.
     """
     small = 1 < batch <= SMALL_BATCH and dtype.char in "fd"
@@ -137,7 +137,7 @@ PIECE = 256  # bytes of a row of K_x in a piece: 64 rows as quick as uncut, 2 ro
 
 
 def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The rows and the columns of one product of `Ahead`, for K_x of this shape (I, 4H).
+    """The rows and the columns of one product of `InputProducts`, for K_x of this shape (I, 4H).
 
     Few enough for the kernels that pack nothing, where BLAS has them: so a single step, whose
     product is of two rows, copies no K_x either.
@@ -157,7 +157,7 @@ def unit_pieces(K_x: tuple[int, int], dtype: np.dtype[Any]) -> list[tuple[slice,
     return [(slice(a, b), n) for a, b, n in ((0, cut, size), (cut, units, units - cut)) if a < b]
 
 
-class Ahead:
+class InputProducts:
     """The products of the columns of x with the inputs of some steps, before the first of them.
 
     ``pieces`` (4, n, 1, I, columns) have K_x by gate in n pieces, as `unit_pieces` cuts them;
@@ -204,7 +204,7 @@ def plus(product: Product, z: Array) -> Product:
 
 
 def rows_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> int:
-    """Of what the rows of `Ahead` are a multiple for K_x of this shape (I, 4H); 0: it is not used.
+    """Of what the rows of `InputProducts` are a multiple, for K_x (I, 4H); 0: it is not used.
 
     It is where it is quicker, and leaves every bit of a run. How many steps there are decides
     nothing: a chunk of one step has the bits of the full run.

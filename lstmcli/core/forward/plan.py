@@ -160,7 +160,7 @@ def check_axes(model: Model, inputs: Inputs) -> str:
             f"{name} is {x.shape}; inputs are (steps, inputs) or (batch, steps, inputs).", *hint
         )
     if x.dtype.kind not in "fiub":
-        raise UserError(f"{name} holds {x.dtype}, not numbers.")
+        raise UserError(f"{name} is {x.dtype}, not numbers.")
     if x.shape[-1] != model.cell.inputs:
         raise _wrong_features(model, x, name)
     layout = inputs.layout

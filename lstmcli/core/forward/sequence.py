@@ -34,7 +34,7 @@ def run_in_order(
     the front, the loop runs over all, and the results are moved back. What comes out where no step
     is valid is then replaced, as ``padding`` (see `padding_rule`) says.
     """
-    how = cell.convention.behaviour
+    behaviour = cell.convention.behaviour
     if _runs_back(cell, backward):
         x, valid = x[::-1], None if valid is None else valid[::-1]
     order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, R)
@@ -43,7 +43,7 @@ def run_in_order(
     names = tuple(dict.fromkeys((*keep, "h") if valid is None else (*keep, "h", "c")))
     arrays, final = advance(x, state, names)
     if valid is not None and order is not None:
-        final = _state_at(valid.sum(axis=0), arrays, state, how.empty_rows)
+        final = _state_at(valid.sum(axis=0), arrays, state, behaviour.empty_rows)
         back = np.argsort(order, axis=0)[:, :, None]
         arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
         _pad(arrays, valid, padding)
@@ -54,14 +54,14 @@ def run_in_order(
 
 def _runs_back(cell: Cell, backward: bool) -> bool:
     """Whether the cell runs from the last step to the first."""
-    how = cell.convention.behaviour
-    return (backward and not how.forward) or how.reverse or how.go_backwards
+    behaviour = cell.convention.behaviour
+    return (backward and not behaviour.forward) or behaviour.reverse or behaviour.go_backwards
 
 
 def _is_reversed(cell: Cell, backward: bool) -> bool:
     """Whether its arrays are in another order than the one in which it ran."""
-    how = cell.convention.behaviour
-    return (_runs_back(cell, backward) and not how.go_backwards) != how.flip_output
+    behaviour = cell.convention.behaviour
+    return (_runs_back(cell, backward) and not behaviour.go_backwards) != behaviour.flip_output
 
 
 def order_of_steps(
@@ -87,10 +87,10 @@ def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
 
     ``zero``; ``repeat``: the last valid one again; ``run``: computed as if the step were valid.
     """
-    how = cell.convention.behaviour
+    behaviour = cell.convention.behaviour
     if not masked:
-        return how.past_length
-    return how.masked_output_merged if both_directions else how.masked_output
+        return behaviour.past_length
+    return behaviour.masked_output_merged if both_directions else behaviour.masked_output
 
 
 def _state_at(
@@ -122,22 +122,22 @@ def merge_directions(directions: list[Array], convention: Convention, layout: st
     (B, D, T, H); between layers (``layout`` None) it concatenates. ``concat_swapped`` has the
     backward half first, between layers too.
     """
-    how = convention.behaviour.merge
+    merge = convention.behaviour.merge
     if len(directions) == 1:
         return directions[0]
     forward, backward = directions
-    if how == "stack" and layout is not None:
+    if merge == "stack" and layout is not None:
         axis = direction_axis(convention, layout)
         return np.stack([from_time_major(one, layout) for one in directions], axis=axis)
     with np.errstate(all="ignore"):
-        if how == "sum":
+        if merge == "sum":
             return forward + backward
-        if how == "mul":
+        if merge == "mul":
             return forward * backward
-        if how == "ave":
-            half: Array = (forward + backward) / forward.dtype.type(2)
-            return half
-    return np.concatenate(directions[::-1] if how == "concat_swapped" else directions, axis=2)
+        if merge == "ave":
+            mean: Array = (forward + backward) / forward.dtype.type(2)
+            return mean
+    return np.concatenate(directions[::-1] if merge == "concat_swapped" else directions, axis=2)
 
 
 def direction_axis(convention: Convention, layout: str) -> int:
@@ -158,7 +158,7 @@ def check_lengths(model: Model, batch: int, steps: int) -> None:
     if len(model.lengths) != batch or max(model.lengths) > steps or min(model.lengths) < 0:
         example = ",".join(["N"] * batch) if batch <= MAX_LENGTHS_SHOWN else "N,N,..."
         raise UserError(
-            f"the file holds the lengths {format_lengths(model.lengths)} (sequence_lens), for "
+            f"the file has the lengths {format_lengths(model.lengths)} (sequence_lens), for "
             f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
             f"{max(model.lengths)} steps or more; the inputs have {batch} of {steps}.",
             f"  --lengths {example} gives others, --set lengths=ignored runs all steps.",
@@ -180,9 +180,9 @@ def valid_steps(
         if lengths is not None:
             raise UserError("lengths and a mask say the same thing; give one of them.")
         array: Array = np.asarray(mask).astype(bool)
-        wanted = {"steps": (steps,), "batch": (batch, steps), "time": (steps, batch)}[layout]
-        if array.shape != wanted:
-            raise UserError(f"the mask is {array.shape}; these inputs need {wanted}.")
+        expected = {"steps": (steps,), "batch": (batch, steps), "time": (steps, batch)}[layout]
+        if array.shape != expected:
+            raise UserError(f"the mask is {array.shape}; these inputs need {expected}.")
         return array.T if layout == "batch" else array.reshape(steps, batch)
     if lengths is None:
         return None

@@ -63,12 +63,12 @@ class LayerStack:
             for a model that needs all steps at once.
         """
         model = plan.model
-        how = model.convention.behaviour
-        if model.backward or how.flip_output:
+        behaviour = model.convention.behaviour
+        if model.backward or behaviour.flip_output:
             raise UserError("a backward run starts from the last step; give the inputs as a file.")
-        if how.state == "reset":
+        if behaviour.state == "reset":
             raise UserError("state=reset is for inputs in a file.")
-        if how.arithmetic != "float":
+        if behaviour.arithmetic != "float":
             raise UserError(
                 "8-bit arithmetic runs all steps at once; give the inputs as a file, or "
                 "--arithmetic float."
@@ -98,9 +98,9 @@ class LayerStack:
 
 def runs_forward(model: Model) -> bool:
     """Whether a step needs only those before it."""
-    how = model.convention.behaviour
-    all_at_once = how.state == "reset" or how.arithmetic != "float"
-    return not (model.backward or how.flip_output or all_at_once)
+    behaviour = model.convention.behaviour
+    all_at_once = behaviour.state == "reset" or behaviour.arithmetic != "float"
+    return not (model.backward or behaviour.flip_output or all_at_once)
 
 
 def sweep(
@@ -138,9 +138,9 @@ def sweep(
         if plan.valid is not None or not runs_forward(model):
             return pass_on(chunk, work(*task_of_chunk(plan, chunk)))
         stack = LayerStack(plan, work.packed, chunk, meter)
-        for steps, wanted in _cuts(plan.steps, size, shown):
-            arrays = stack.advance(plan.block(steps, chunk), plan.keep if wanted else ())
-            if wanted:
+        for steps, shown_here in _cuts(plan.steps, size, shown):
+            arrays = stack.advance(plan.block(steps, chunk), plan.keep if shown_here else ())
+            if shown_here:
                 sink(chunk, steps, arrays)
         return stack.states
 
@@ -250,9 +250,9 @@ def _cuts(steps: int, size: int, shown: Sequence[range] | None) -> Iterator[tupl
     marks = [(r.start, r.stop) for r in shown] if shown is not None else [(0, steps)]
     at = 0
     for start, stop in [*marks, (steps, steps)]:
-        for last, wanted in ((start, False), (stop, True)):
+        for last, shown_here in ((start, False), (stop, True)):
             while at < last:
-                yield slice(at, min(at + size, last)), wanted
+                yield slice(at, min(at + size, last)), shown_here
                 at = min(at + size, last)
 
 

@@ -100,7 +100,7 @@ class Names:
     within: str = ""  # a pattern that the prefix must match
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
-    packed: str = ""  # the roles in the order in which one vector holds all; " | " after each pass
+    packed: str = ""  # the roles in the order in which one vector has them; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
     shadows: str = ""  # a convention whose names are aliases of these in the same file
     not_beside: str = ""  # a pattern of names with which these are of another convention
@@ -154,7 +154,7 @@ class Storage:
     bias_gates: str | None = None
     interleaved: bool = False
     rows: str = "xh"  # of a fused kernel
-    bias_row: str = "none"  # of a fused kernel that holds the bias too: "first" or "last"
+    bias_row: str = "none"  # of a fused kernel that contains the bias too: "first" or "last"
     transposed: str = "none"
     bias: str = "once"
     absent: Mapping[str, str] = field(default_factory=dict)  # gate that may be absent -> coupled

@@ -89,14 +89,14 @@ class Model:
 
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1.0, float64; assumed: ...>``."""
-        cell, how = self.cell, self.convention
+        cell, convention = self.cell, self.convention
         sizes = f"{cell.inputs} inputs -> {cell.units} units"
         if cell.outputs != cell.units:
             sizes += f" -> {cell.outputs}"
-        parts = [how.name, sizes]
+        parts = [convention.name, sizes]
         parts += [f"{len(self.layers)} layers"] if len(self.layers) > 1 else []
         parts += ["both directions"] if self.bidirectional else []
-        bias = how.behaviour.forget_bias
+        bias = convention.behaviour.forget_bias
         parts += [f"forget bias {bias:+g}"] if bias else []
         return f"<Model {', '.join((*parts, cell.dtype.name))}{_assumed(self.assumed)}>"
 
@@ -127,16 +127,18 @@ class Model:
     @property
     def backward(self) -> bool:
         """Whether any cell runs from the last step to the first."""
-        how = self.convention
-        return self.bidirectional or how.behaviour.reverse or how.behaviour.go_backwards
+        convention = self.convention
+        return (
+            self.bidirectional or convention.behaviour.reverse or convention.behaviour.go_backwards
+        )
 
     def settings(self) -> dict[str, Any]:
         """Every setting of the run, by option name: the ``meta`` of what `run` writes."""
-        how = self.convention
+        convention = self.convention
         per_cell = {name: value for name, value in self.given.items() if split_cell(name)[0]}
         return (
-            {"convention": how.name, "forget_bias": how.behaviour.forget_bias}
-            | how.settings()
+            {"convention": convention.name, "forget_bias": convention.behaviour.forget_bias}
+            | convention.settings()
             | per_cell
         )
 

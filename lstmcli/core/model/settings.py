@@ -283,8 +283,8 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         ) from None
     try:
         return setting.read(value)
-    except ValueError as wanted:
-        first, *further = wanted.args
+    except ValueError as error:
+        first, *further = error.args
         raise UserError(f"{_found(name, value, where)} takes {first}", *further) from None
 
 

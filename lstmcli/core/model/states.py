@@ -30,10 +30,10 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, batch: int) ->
     if given and missing:
         raise UserError(f"the initial state lacks {missing.pop()}; it needs both h and c.")
     cells = [cell for _, cell in model.cells]
-    how = model.convention.behaviour.initial_state
-    if not given or how == "zero":
-        return [_stored_state(cell, batch, how) for cell in cells]
-    if how == "swapped":
+    initial_state = model.convention.behaviour.initial_state
+    if not given or initial_state == "zero":
+        return [_stored_state(cell, batch, initial_state) for cell in cells]
+    if initial_state == "swapped":
         given = {"h": given["c"], "c": given["h"]}
     states = model.convention.behaviour.states
     widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
@@ -66,10 +66,10 @@ def _split_by_cell(array: Array, widths: Sequence[int], states: str) -> list[Arr
     return list(np.moveaxis(array, -2, 0) if states == "batch" else array)
 
 
-def _stored_state(cell: Cell, batch: int, how: str) -> State:
+def _stored_state(cell: Cell, batch: int, initial_state: str) -> State:
     zero = np.zeros(cell.outputs), np.zeros(cell.units)
     h, c = cell.initial_h, cell.initial_c
-    if h is None or c is None or how == "zero":
+    if h is None or c is None or initial_state == "zero":
         h, c = zero
     return _state("h", h, cell.outputs, batch, cell), _state("c", c, cell.units, batch, cell)
 

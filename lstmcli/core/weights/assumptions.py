@@ -128,20 +128,22 @@ def direction_assumptions(
 
 
 def _config_assumptions(
-    found: RecognisedLstm, how: Convention, given: Mapping[str, Any]
+    found: RecognisedLstm, convention: Convention, given: Mapping[str, Any]
 ) -> list[str]:
     """The values of settings in a layer's config, where the file has no config: one line."""
     both = any(direction for _, direction in found.cells)
     texts = {
-        "recurrent_activation": f"{how.behaviour.recurrent_activation} gates",
-        "activation": how.behaviour.activation,
-        "merge": f"merge {how.behaviour.merge}",
+        "recurrent_activation": f"{convention.behaviour.recurrent_activation} gates",
+        "activation": convention.behaviour.activation,
+        "merge": f"merge {convention.behaviour.merge}",
         "go_backwards": "forward",
     }
     missing = [name for name in found.convention.config(both) if name not in given]
     if not missing:
         return []
-    unusual = "recurrent_activation" in missing and how.behaviour.recurrent_activation != "sigmoid"
+    unusual = (
+        "recurrent_activation" in missing and convention.behaviour.recurrent_activation != "sigmoid"
+    )
     option = "; --recurrent-activation sigmoid for sigmoid" if unusual else ""
     return [f"{', '.join(texts[k] for k in missing)} (its config is not in the file{option})"]
 

@@ -43,12 +43,12 @@ def build_layers(
     layers: dict[int, list[Cell]] = {}
     origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):
-        how = found.convention.changed(settings[layer, direction])
+        convention = found.convention.changed(settings[layer, direction])
         if settings[layer, direction].get(_FORWARD):
-            how = how.with_behaviour(forward=True)
+            convention = convention.with_behaviour(forward=True)
         by_role = {role: _typed(name, rounded, dtype) for role, name in names.items()}
-        for one in split_directions(by_role, how, source):
-            cell = decode(one, how, source)
+        for one in split_directions(by_role, convention, source):
+            cell = decode(one, convention, source)
             layers.setdefault(layer, []).append(cell)
             origin[id(cell)] = one
     cells = [tuple(layer) for layer in layers.values()]
@@ -83,10 +83,10 @@ def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return by_cell
 
 
-def _changed(how: Convention, changes: Mapping[str, Any], backward: bool) -> Convention:
+def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool) -> Convention:
     """The convention of a cell with changed settings; a backward cell may be set to run forward."""
     forward = backward and changes.get("reverse") is False
-    return how.changed(changes).with_behaviour(forward=forward)
+    return convention.changed(changes).with_behaviour(forward=forward)
 
 
 def _typed(

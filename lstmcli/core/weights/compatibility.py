@@ -52,19 +52,19 @@ def fit_or_refuse(
     UserError
         naming all that the row cannot store, or for a setting that is not of its form.
     """
-    how, lacks = fit(layers, _with_requested_form(row, asked))
+    convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
         raise UserError(
             f"{row.name} cannot store {join_with_and(lacks)}.",
             f"  lstm conventions {row.name} lists what it stores; nothing was written.",
         )
-    return how
+    return convention
 
 
-def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, list[str]]:
+def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Convention, list[str]]:
     """The convention with the settings that these layers need, and what it cannot store of them."""
     cells = [cell for layer in layers for cell in layer]
-    changes, lacks = _settings(cells[0].convention, how, both=len(layers[0]) == 2)
+    changes, lacks = _settings(cells[0].convention, convention, both=len(layers[0]) == 2)
     lacks += [
         f"{'layers' if len(layers) > 1 else 'directions'} that differ in {_words(name)}"
         for name in (*_RUNNING, "coupled")
@@ -73,10 +73,10 @@ def fit(layers: Sequence[Sequence[Cell]], how: Convention) -> tuple[Convention, 
     if any(cell.convention.behaviour.forward for cell in cells):
         lacks.append("a backward cell that runs forward")
     for cell in cells:
-        lacks += list(_lacking_parts(cell, how))
-    if prefix_form(how, len(layers), len(layers[0]) == 2) is None:
+        lacks += list(_lacking_parts(cell, convention))
+    if prefix_form(convention, len(layers), len(layers[0]) == 2) is None:
         lacks.append("two directions")
-    return how.with_behaviour(**changes), list(dict.fromkeys(lacks))
+    return convention.with_behaviour(**changes), list(dict.fromkeys(lacks))
 
 
 def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Convention:
@@ -98,7 +98,7 @@ def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Conventio
     return row.changed(asked)
 
 
-def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
+def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
     """The settings that a reader of the tensors needs: those in no tensor, and those that differ.
 
     A setting that is off where the row has it on is the word "none".
@@ -106,7 +106,7 @@ def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
     names = [*row.hidden, *(name for name in SETTINGS if name != "convention")]
     needed: dict[str, Any] = {}
     for name in dict.fromkeys(names):
-        value, usual = how.setting(name), row.setting(name)
+        value, usual = convention.setting(name), row.setting(name)
         if name == "coupled" and value in row.storage.absent.values():
             continue  # absent tensors show it
         if name == "layout" and value == usual:
@@ -119,50 +119,56 @@ def needed_settings(how: Convention, row: Convention) -> dict[str, Any]:
 
 
 def _settings(
-    source: Convention, how: Convention, *, both: bool
+    source: Convention, convention: Convention, *, both: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """The changes that make ``how`` run as ``source`` does, and what it has no option for."""
+    """The changes that make ``convention`` run as ``source``, and what it has no option for."""
     changes: dict[str, Any] = {}
     lacks = []
-    wanted = {name: source.setting(name) for name in _RUNNING}
-    runs, usual_merge = source.behaviour, how.behaviour.merge
+    settings = {name: source.setting(name) for name in _RUNNING}
+    runs, usual_merge = source.behaviour, convention.behaviour.merge
     if both:
         merge = _ALIKE.get(runs.merge, runs.merge)
         if merge != _ALIKE.get(usual_merge, usual_merge):
-            wanted["merge"] = merge
-    for name, value in wanted.items():
-        usual = how.setting(name)
-        if name == "output_activation" and name not in how.takes and "activation" in changes:
+            settings["merge"] = merge
+    for name, value in settings.items():
+        usual = convention.setting(name)
+        if name == "output_activation" and name not in convention.takes and "activation" in changes:
             usual = changes["output_activation"] = changes["activation"]
         if value == usual:
             continue
-        if _takes(how, name, value):
+        if _takes(convention, name, value):
             changes[name] = value
         elif name != "output_activation" or value != runs.activation:  # else named already
             lacks.append(_describe(name, value, usual))
-    if runs.coupled != how.behaviour.coupled:
-        if runs.coupled in how.storage.absent.values() or _takes(how, "coupled", runs.coupled):
+    if runs.coupled != convention.behaviour.coupled:
+        if runs.coupled in convention.storage.absent.values() or _takes(
+            convention, "coupled", runs.coupled
+        ):
             changes["coupled"] = runs.coupled
         else:
             lacks.append(_coupling(runs.coupled))
-    elif runs.coupled == "none" and _always_coupled(how):
+    elif runs.coupled == "none" and _always_coupled(convention):
         lacks.append(_coupling("none"))
     if runs.initial_state == "swapped":
         lacks.append("a state that is taken as (c, h)")
     return changes, lacks
 
 
-def _takes(how: Convention, name: str, value: Any) -> bool:
-    if name not in how.takes:
+def _takes(convention: Convention, name: str, value: Any) -> bool:
+    if name not in convention.takes:
         return False
-    values = how.takes[name].split()
+    values = convention.takes[name].split()
     return not values or (f"{value:g}" if isinstance(value, float) else value) in values
 
 
-def _always_coupled(how: Convention) -> bool:
+def _always_coupled(convention: Convention) -> bool:
     """Whether one gate never has tensors."""
-    numbered = {role.partition(".")[2] for role in how.names.numbered}
-    return bool(how.storage.absent) and any(numbered) and not set(how.storage.absent) <= numbered
+    numbered = {role.partition(".")[2] for role in convention.names.numbered}
+    return (
+        bool(convention.storage.absent)
+        and any(numbered)
+        and not set(convention.storage.absent) <= numbered
+    )
 
 
 def _coupling(coupled: str) -> str:
@@ -171,10 +177,10 @@ def _coupling(coupled: str) -> str:
     return f"a gate computed from another ({coupled})"
 
 
-def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
+def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
     """The parts of a cell that the row has no tensors for, or that would act otherwise in it."""
-    source, roles = cell.convention, how.roles
-    runs, target = source.behaviour, how.behaviour
+    source, roles = cell.convention, convention.roles
+    runs, target = source.behaviour, convention.behaviour
     for role, noun in _PARTS.items():
         array = getattr(cell, role)
         if array is None or role in roles or not np.any(array):
@@ -184,11 +190,13 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
         hint = _LEAVES_OUT if role == "initial_h" else ""
         yield noun + hint
     state = None if runs.initial_state == "zero" else cell.initial_h
-    one_state = "initial_h" in roles and not how.storage.direction_axis  # ONNX has one a batch item
+    one_state = (
+        "initial_h" in roles and not convention.storage.direction_axis
+    )  # ONNX has one a batch item
     if state is not None and state.ndim > 1 and one_state:
         yield f"an initial state that differs between batch items{_LEAVES_OUT}"
     if cell.peephole is not None and "peephole" in roles:
-        if (cell.peephole.ndim == 3) != how.names.peephole_matrices:
+        if (cell.peephole.ndim == 3) != convention.names.peephole_matrices:
             full = cell.peephole.ndim == 3
             yield f"peepholes {'that are full matrices' if full else 'of one number a unit'}"
         elif runs.output_peephole != target.output_peephole and np.any(cell.peephole[2]):
@@ -199,7 +207,7 @@ def _lacking_parts(cell: Cell, how: Convention) -> Iterator[str]:
     if cell.norm_scale is not None and "norm_scale" in roles:
         if runs.norm_epsilon != target.norm_epsilon:
             yield f"an epsilon of {runs.norm_epsilon:g} in the layer normalisation"
-    elif cell.norm_scale is None and "norm_scale" in how.names.required:
+    elif cell.norm_scale is None and "norm_scale" in convention.names.required:
         yield "a cell without layer normalisation"
 
 

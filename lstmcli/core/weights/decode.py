@@ -42,7 +42,7 @@ def from_blocks(blocks: Array, order: str, interleaved: bool = False) -> Array:
     return blocks.reshape(-1, blocks.shape[2])
 
 
-def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
+def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
     """The cell that these tensors are under a convention.
 
     Parameters
@@ -50,7 +50,7 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
     tensors
         by role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both in one; optionally
         ``bias``, ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`.
-    how
+    convention
         the convention, settings already changed.
     source
         what messages call the file.
@@ -61,10 +61,10 @@ def decode(tensors: Tensors, how: Convention, source: str) -> Cell:
         if shapes do not fit, naming those that would.
     """
     with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
-        return _Decoder(tensors, how, source).cell()
+        return _Decoder(tensors, convention, source).cell()
 
 
-def split_directions(tensors: Tensors, how: Convention, source: str) -> list[Tensors]:
+def split_directions(tensors: Tensors, convention: Convention, source: str) -> list[Tensors]:
     """The tensors of each direction, where directions are the first axis.
 
     Raises
@@ -72,7 +72,7 @@ def split_directions(tensors: Tensors, how: Convention, source: str) -> list[Ten
     UserError
         if that axis is not 1 or 2 in all of them.
     """
-    if not how.storage.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
+    if not convention.storage.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
         return [tensors]
     arrays = {role: t for role, t in tensors.items() if not isinstance(t, Mapping)}
     directions = {a.shape[:1] for a in arrays.values()}
@@ -140,16 +140,18 @@ def _rank(tensor: Array | Mapping[str, Array]) -> int:
 
 
 class _Decoder:
-    def __init__(self, tensors: Tensors, how: Convention, source: str) -> None:
-        self.tensors, self.how, self.storage = tensors, how, how.storage
+    def __init__(self, tensors: Tensors, convention: Convention, source: str) -> None:
+        self.tensors, self.convention, self.storage = tensors, convention, convention.storage
         self.source = source
-        self.along_rows = how.storage.orientation == "rows"  # until the shapes show it
+        self.along_rows = convention.storage.orientation == "rows"  # until the shapes show it
 
     def cell(self) -> Cell:
         kernel, recurrent, peephole = self._kernels()
-        how = self._coupled()
+        convention = self._coupled()
         orientation = "rows" if self.along_rows else "cols"
-        how = replace(how, storage=replace(how.storage, orientation=orientation))
+        convention = replace(
+            convention, storage=replace(convention.storage, orientation=orientation)
+        )
         if peephole is None:
             peephole = self._peephole()
         units = recurrent.shape[1]
@@ -160,8 +162,8 @@ class _Decoder:
             kernel=self._undo_transposed("kernel", kernel),
             recurrent_kernel=self._undo_transposed("recurrent", recurrent),
             bias=bias,
-            convention=how,
-            peephole=None if how.behaviour.peepholes == "ignored" else peephole,
+            convention=convention,
+            peephole=None if convention.behaviour.peepholes == "ignored" else peephole,
             projection=projection,
             projection_bias=self._ungated("projection_bias"),
             norm_scale=norm,
@@ -181,8 +183,8 @@ class _Decoder:
         if isinstance(kernel, Mapping):
             for gate, coupled in self.storage.absent.items():
                 if gate not in kernel:
-                    return self.how.with_behaviour(coupled=coupled)
-        return self.how
+                    return self.convention.with_behaviour(coupled=coupled)
+        return self.convention
 
     # ---- kernels
 
@@ -243,7 +245,7 @@ class _Decoder:
 
     def _gate_index(self, gate: str, role: str) -> int:
         """The index of the gate of a tensor with a gate's name: a changed order exchanges names."""
-        usual = CONVENTIONS[self.how.name].storage.gates
+        usual = CONVENTIONS[self.convention.name].storage.gates
         tensor = role.split("_")[0] if role.endswith("kernel") else "bias"
         order = self.storage.order_of(tensor)
         changed = len(order) == len(usual) and gate in usual
@@ -271,10 +273,10 @@ class _Decoder:
                 f"the recurrent kernel is {(a, b)}; an LSTM with H units has (H, 4H) or (4H, H)"
             )
         if kernel.shape[0 if rows else 1] != (a if rows else b):
-            wanted = f"({a}, I)" if rows else f"(I, {b})"
+            expected = f"({a}, I)" if rows else f"(I, {b})"
             raise self._error(
                 f"the kernel is {kernel.shape}, but the recurrent kernel {(a, b)} has "
-                f"{max(a, b) // gates} units, so it should be {wanted}"
+                f"{max(a, b) // gates} units, so it should be {expected}"
             )
         self.along_rows = rows
         return (kernel, recurrent) if rows else (kernel.T, recurrent.T)
@@ -320,7 +322,7 @@ class _Decoder:
             enough = width - self.storage.extra_columns > (smallest or length // gates)
             if length % gates == 0 and enough and right_bias:
                 fits.append(along_rows)
-        if len(fits) == 2:  # both axes could hold the gates: the row of the table decides
+        if len(fits) == 2:  # the gates could be along either axis: the row of the table decides
             return self.storage.orientation == "rows"
         return fits[0] if fits else None
 
@@ -405,7 +407,7 @@ class _Decoder:
         if tensor is None:
             return None
         if isinstance(tensor, Mapping):
-            if not self.how.names.peephole_matrices:
+            if not self.convention.names.peephole_matrices:
                 tensor = {gate: np.ravel(a) for gate, a in tensor.items()}
             zero = np.zeros_like(next(iter(tensor.values())))
             if any(one.shape != zero.shape for one in tensor.values()):
@@ -452,11 +454,11 @@ class _Decoder:
             )
         if (others := cell.recurrent_kernel.shape[1]) != H:
             raise self._error(f"the kernel has {H} units and the recurrent kernel {others}")
-        axes = (3, H, H) if self.how.names.peephole_matrices else (3, H)
-        wanted = {"peephole": axes, "norm_scale": (4, H), "norm_shift": (4, H)}
-        for name in (*wanted, "state_scale", "state_shift"):
+        axes = (3, H, H) if self.convention.names.peephole_matrices else (3, H)
+        expected = {"peephole": axes, "norm_scale": (4, H), "norm_shift": (4, H)}
+        for name in (*expected, "state_scale", "state_shift"):
             array = getattr(cell, name)
-            if array is not None and array.shape != wanted.get(name, (H,)):
+            if array is not None and array.shape != expected.get(name, (H,)):
                 raise self._error(
                     f"the {_role_name(name)} is {array.shape}, but there are {H} units"
                 )

@@ -19,17 +19,17 @@ UNGATED = ("projection_bias", "state_scale", "state_shift")  # vectors without g
 INITIAL = ("initial_h", "initial_c")
 
 
-def encode(cell: Cell, how: Convention) -> Tensors:
+def encode(cell: Cell, convention: Convention) -> Tensors:
     """The tensors of a cell under a convention, by role, or by role and gate.
 
     The cell must fit the row (`compatibility.fit_or_refuse`) and have its forget bias folded into
     its bias (`fold_forget_bias`). A `Cell` has one bias: of a row's two, the first takes it and the
     other is zero. What the row has no role for is left out.
     """
-    return _Encoder(cell, how).tensors()
+    return _Encoder(cell, convention).tensors()
 
 
-def fold_forget_bias(cell: Cell, how: Convention) -> Cell:
+def fold_forget_bias(cell: Cell, convention: Convention) -> Cell:
     """The cell under another convention; the difference in forget bias is added to its bias.
 
     The sum is rounded to the cell's dtype. A forget gate that is 1 - i has neither. A learned
@@ -38,25 +38,27 @@ def fold_forget_bias(cell: Cell, how: Convention) -> Cell:
     source = cell.convention
     if source.behaviour.initial_state == "zero":
         cell = replace(cell, initial_h=None, initial_c=None)
-    more = cell.dtype.type(source.behaviour.forget_bias - how.behaviour.forget_bias)
-    if more == 0 or how.behaviour.coupled == "f=1-i":
-        return replace(cell, convention=how)
+    more = cell.dtype.type(source.behaviour.forget_bias - convention.behaviour.forget_bias)
+    if more == 0 or convention.behaviour.coupled == "f=1-i":
+        return replace(cell, convention=convention)
     bias, shift = cell.bias, cell.norm_shift
-    if shift is None or "norm_shift" not in how.roles:
+    if shift is None or "norm_shift" not in convention.roles:
         bias = bias.copy()  # (4, H)
         bias[GATES.index("f")] += more
     if shift is not None:
         shift = shift.copy()  # (4, H)
         shift[GATES.index("f")] += more
-    return replace(cell, convention=how, bias=bias, norm_shift=shift)
+    return replace(cell, convention=convention, bias=bias, norm_shift=shift)
 
 
-def present_gates(how: Convention) -> str:
+def present_gates(convention: Convention) -> str:
     """The gates that have tensors: all but one that is computed from another."""
     missing = {
-        gate for gate, coupled in how.storage.absent.items() if coupled == how.behaviour.coupled
+        gate
+        for gate, coupled in convention.storage.absent.items()
+        if coupled == convention.behaviour.coupled
     }
-    return "".join(gate for gate in how.storage.letters if gate not in missing)
+    return "".join(gate for gate in convention.storage.letters if gate not in missing)
 
 
 def stack_directions(cells: list[Tensors]) -> Tensors:
@@ -66,9 +68,9 @@ def stack_directions(cells: list[Tensors]) -> Tensors:
 
 
 class _Encoder:
-    def __init__(self, cell: Cell, how: Convention) -> None:
-        self.cell, self.how, self.storage = cell, how, how.storage
-        self.gates = present_gates(how)
+    def __init__(self, cell: Cell, convention: Convention) -> None:
+        self.cell, self.convention, self.storage = cell, convention, convention.storage
+        self.gates = present_gates(convention)
 
     def tensors(self) -> Tensors:
         tensors: EncodedTensors = dict(self._kernels())
@@ -87,18 +89,20 @@ class _Encoder:
                 tensors[role] = a.T.reshape(a.shape)
         if self.storage.extra_columns:  # the bias is in the fused kernel
             del tensors["bias"]
-        return {role: _contiguous(a) for role, a in tensors.items() if role in self.how.roles}
+        return {
+            role: _contiguous(a) for role, a in tensors.items() if role in self.convention.roles
+        }
 
     # ---- kernels
 
     def _kernels(self) -> Iterator[tuple[str, Array | Mapping[str, Array]]]:
-        how = self.how
+        convention = self.convention
         kernel = self._transpose_blocks("kernel", self.cell.kernel)  # (4, H, I)
         recurrent = self._transpose_blocks("recurrent", self.cell.recurrent_kernel)  # (4, H, P)
-        if how.names.has_tensor_per_gate and "fused" in how.names.tensors:
+        if convention.names.has_tensor_per_gate and "fused" in convention.names.tensors:
             yield "fused", self._per_gate(self._joined(kernel, recurrent))
             return
-        if how.names.has_tensor_per_gate:
+        if convention.names.has_tensor_per_gate:
             yield "kernel", self._per_gate(kernel)
             yield "recurrent_kernel", self._per_gate(recurrent)
             return
@@ -106,7 +110,7 @@ class _Encoder:
             self._in_order(blocks, name)  # (4H, I), (4H, P)
             for name, blocks in (("kernel", kernel), ("recurrent", recurrent))
         )
-        if "fused" in how.names.tensors:
+        if "fused" in convention.names.tensors:
             parts = [self._joined(kernel, recurrent)]
             if self.storage.extra_columns:
                 bias = self._in_order(self.cell.bias[:, :, None], "bias")  # (4H, 1)
@@ -146,20 +150,20 @@ class _Encoder:
 
     def _by_gate(self, role: str, array: Array) -> Array | Mapping[str, Array]:
         """(4, H) in the order of the bias, or a vector per gate."""
-        how = self.how
-        template = how.names.tensors.get(role, "")
-        if "{gate}" in template or any(r.startswith(f"{role}.") for r in how.names.numbered):
+        convention = self.convention
+        template = convention.names.tensors.get(role, "")
+        if "{gate}" in template or any(r.startswith(f"{role}.") for r in convention.names.numbered):
             return {gate: array[GATES.index(gate)] for gate in self.gates}
         return self._in_order(array[:, :, None], "bias")[:, 0]
 
     def _biases(self) -> EncodedTensors:
         """The bias in the row's first bias tensor, and zero in its second."""
-        how, bias = self.how, self.cell.bias
+        convention, bias = self.convention, self.cell.bias
         if self.cell.norm_scale is not None:
-            if "norm_shift" in how.roles:  # it replaces the bias
+            if "norm_shift" in convention.roles:  # it replaces the bias
                 return {}
             bias = bias if self.cell.norm_shift is None else self.cell.norm_shift
-        roles = [role for role in ("bias", "recurrent_bias") if role in how.roles]
+        roles = [role for role in ("bias", "recurrent_bias") if role in convention.roles]
         tensors: EncodedTensors = {role: self._by_gate(role, np.zeros_like(bias)) for role in roles}
         tensors[roles[0]] = self._by_gate(roles[0], bias)
         if self.storage.bias_halves == 2:
@@ -169,12 +173,15 @@ class _Encoder:
         return tensors
 
     def _peepholes(self) -> EncodedTensors:
-        peephole, how = self.cell.peephole, self.how
-        if peephole is None and how.names.peephole_matrices:  # its cells always have them
+        peephole, convention = self.cell.peephole, self.convention
+        if peephole is None and convention.names.peephole_matrices:  # its cells always have them
             peephole = np.zeros((3, self.cell.units, self.cell.units), self.cell.dtype)
         if peephole is None or self.storage.peephole_columns:
             return {}
-        if "{gate}" in how.names.tensors.get("peephole", "") or how.names.peephole_matrices:
+        if (
+            "{gate}" in convention.names.tensors.get("peephole", "")
+            or convention.names.peephole_matrices
+        ):
             return {"peephole": {g: peephole["ifo".index(g)] for g in self.gates if g != "g"}}
         return {"peephole": self._peephole_rows().reshape(-1)}
 
@@ -193,38 +200,40 @@ def _contiguous(tensor: Array | Mapping[str, Array]) -> Array | Mapping[str, Arr
 # ---- names
 
 
-def named_tensors(layers: Sequence[Sequence[Cell]], how: Convention) -> dict[str, Array]:
+def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> dict[str, Array]:
     """The tensors of a network under a convention's names: layers, in each its directions."""
     both = len(layers[0]) == 2
-    before = prefix_form(how, len(layers), both)
+    before = prefix_form(convention, len(layers), both)
     assert before is not None, "fit_or_refuse refuses directions without names"
     named: dict[str, Array] = {}
     for n, layer in enumerate(layers):
-        cells = [encode(cell, how) for cell in layer]
-        if how.storage.direction_axis:
+        cells = [encode(cell, convention) for cell in layer]
+        if convention.storage.direction_axis:
             cells = [stack_directions(cells)]
         for d, tensors in enumerate(cells):
-            number = n * len(layer) + d if how.storage.directions_count else n
+            number = n * len(layer) + d if convention.storage.directions_count else n
             for role, gate, array in _each_tensor(tensors):
-                form = before + _template(how, role, gate, n)
-                named[_fill_template(form, how, role, gate, number, d)] = array
+                form = before + _template(convention, role, gate, n)
+                named[_fill_template(form, convention, role, gate, number, d)] = array
     return named
 
 
-def prefix_form(how: Convention, layers: int, both: bool) -> str | None:
+def prefix_form(convention: Convention, layers: int, both: bool) -> str | None:
     """What is written before the templates; None if the row's names have no directions.
 
     The first form of ``under`` that has the layer and direction where the templates do not.
     """
-    templates = "".join(how.names.tensors.values())
+    templates = "".join(convention.names.tensors.values())
     needs = set()
     if layers > 1 and "{layer}" not in templates and "{number}" not in templates:
         needs.add("layer")
     if both and not (
-        "{direction}" in templates or how.storage.direction_axis or how.storage.directions_count
+        "{direction}" in templates
+        or convention.storage.direction_axis
+        or convention.storage.directions_count
     ):
         needs.add("direction")
-    for form in how.names.under.split(" | "):
+    for form in convention.names.under.split(" | "):
         given = {"layer"} if "{layer}" in form or "{nth}" in form else set()
         given |= {"direction"} if "{direction}" in form else set()
         if needs <= given:
@@ -242,20 +251,20 @@ def _each_tensor(tensors: Tensors) -> Iterator[tuple[str, str, Array]]:
             yield role, "", tensor
 
 
-def _template(how: Convention, role: str, gate: str, layer: int) -> str:
-    if role in how.names.tensors:
-        return how.names.tensors[role].split(" | ")[0]
-    place = how.names.numbered.index(f"{role}.{gate}" if gate else role)
-    number = layer * len(how.names.numbered) + place
-    return how.names.tensors["numbered"].replace("{number}", str(number))
+def _template(convention: Convention, role: str, gate: str, layer: int) -> str:
+    if role in convention.names.tensors:
+        return convention.names.tensors[role].split(" | ")[0]
+    place = convention.names.numbered.index(f"{role}.{gate}" if gate else role)
+    number = layer * len(convention.names.numbered) + place
+    return convention.names.tensors["numbered"].replace("{number}", str(number))
 
 
 def _fill_template(
-    form: str, how: Convention, role: str, gate: str, layer: int, direction: int
+    form: str, convention: Convention, role: str, gate: str, layer: int, direction: int
 ) -> str:
     return form.format(
-        gate=how.names.word(gate, role) if gate else "",
+        gate=convention.names.word(gate, role) if gate else "",
         layer=layer,
         nth=f"_{layer}" if layer else "",
-        direction=how.names.direction_marks[direction],
+        direction=convention.names.direction_marks[direction],
     )

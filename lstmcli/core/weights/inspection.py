@@ -338,8 +338,8 @@ def hints(model: Model, *, named: bool) -> list[Hint]:
 
 
 def _bias_hints(cell: Cell, named: bool) -> Iterator[Hint]:
-    how = cell.convention
-    made, constant = how.behaviour.coupled[0], how.behaviour.forget_bias
+    convention = cell.convention
+    made, constant = convention.behaviour.coupled[0], convention.behaviour.forget_bias
     biases = {gate: cell.bias[n] for n, gate in enumerate(GATES) if gate != made}
     gate = gate_near_one(biases)
     if gate == "f":
@@ -355,9 +355,9 @@ def _bias_hints(cell: Cell, named: bool) -> Iterator[Hint]:
                 f"already has it, it counts twice. --forget-bias 0 leaves it out.",
             )
     elif gate is not None and (not named or _is_initial(np.stack([*biases.values()]))):
-        yield Hint("other_bias_near_1", _other_block(gate, how))
+        yield Hint("other_bias_near_1", _other_block(gate, convention))
     elif _alternates(cell):
-        interleaved = how.storage.interleaved
+        interleaved = convention.storage.interleaved
         yield Hint(
             "alternating_bias_near_1",
             f"read the other way, {'block by block' if interleaved else 'unit by unit'}, one "
@@ -378,25 +378,25 @@ def gate_near_one(biases: Mapping[str, Array]) -> str | None:
     return near[0] if all(mean < NEARER_ZERO for mean in rest) else None
 
 
-def _other_block(gate: str, how: Convention) -> str:
+def _other_block(gate: str, convention: Convention) -> str:
     text = (
         f"the bias of {gate} is near 1, and that of f is not. Keras, Sonnet 2 and Chainer start "
         f"f's bias at 1, so that block is likely f's and the gate order another one: a weak sign"
     )
-    if how.names.has_tensor_per_gate:
+    if convention.names.has_tensor_per_gate:
         return f"{text}, and the names may be mixed up."
-    order = how.storage.order_of("bias").translate(str.maketrans(f"{gate}f", f"f{gate}"))
+    order = convention.storage.order_of("bias").translate(str.maketrans(f"{gate}f", f"f{gate}"))
     return f"{text}. --gates {order} is the order with the two exchanged."
 
 
 def _alternates(cell: Cell) -> bool:
     """Whether the bias in the other of the two arrangements is an initial one: f 1, the rest 0."""
-    how = cell.convention
-    order = how.storage.order_of("bias")
-    if how.names.has_tensor_per_gate or len(order) != len(GATES):
+    convention = cell.convention
+    order = convention.storage.order_of("bias")
+    if convention.names.has_tensor_per_gate or len(order) != len(GATES):
         return False
-    stored = from_blocks(cell.bias[:, :, None], order, how.storage.interleaved)
-    blocks = stored.reshape(4, -1) if how.storage.interleaved else stored.reshape(-1, 4).T
+    stored = from_blocks(cell.bias[:, :, None], order, convention.storage.interleaved)
+    blocks = stored.reshape(4, -1) if convention.storage.interleaved else stored.reshape(-1, 4).T
     return _is_initial(blocks)
 
 

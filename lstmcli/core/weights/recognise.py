@@ -439,7 +439,7 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
 
 
 def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
-    """The inputs and the outputs of a cell whose kernel (I + P, 4H) holds both matrices."""
+    """The inputs and the outputs of a cell whose kernel (I + P, 4H) contains both matrices."""
     fused, projection = names.get("fused"), names.get("projection")
     if not isinstance(fused, str) or len(shapes[fused]) != 2:
         return 0, 0

@@ -35,7 +35,7 @@ class FileArray(PositionedFile):
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """How many numbers it has."""
         return prod(self.shape)
 
     def __len__(self) -> int:

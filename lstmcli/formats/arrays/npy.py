@@ -55,7 +55,7 @@ class Header(NamedTuple):
 def read(source: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
 
-    If it holds Python objects, as ``numpy.save`` of a dict writes them, the arrays among them are
+    If it has Python objects, as ``numpy.save`` of a dict writes them, the arrays among them are
     read by name; no object is loaded. With ``in_blocks``, a large array of two or three axes in C
     order is a `FileArray`.
     """
@@ -99,7 +99,7 @@ def read_header(head: bytes, where: str) -> Header:
 def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy_format.read_magic(stream)
     if version not in _HEADER_READERS:  # version 3 exists for field names beyond Latin-1
-        raise ValueError(f"version {version[0]}.{version[1]}; 1.0 and 2.0 hold plain arrays")
+        raise ValueError(f"version {version[0]}.{version[1]}; 1.0 and 2.0 contain plain arrays")
     width, reader = _HEADER_READERS[version]
     start = stream.tell()
     text = stream.read(int.from_bytes(stream.read(width), "little"))
@@ -127,7 +127,7 @@ def check(header: Header, size: int, where: str) -> None:
         raise UserError(f"{where}: the header claims the shape {header.shape}, too large to be.")
     found = size - header.offset
     if found != header.nbytes:
-        trouble = "is cut short" if found < header.nbytes else "holds more than one array"
+        trouble = "is cut short" if found < header.nbytes else "contains more than one array"
         raise UserError(
             f"{where} {trouble}: the header claims {header.shape} {header.dtype.name}, "
             f"that is {header.nbytes:,} bytes, but {found:,} are there."
@@ -138,9 +138,9 @@ def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
     if dtype == BFLOAT16:
         return
     if dtype.hasobject or dtype.kind in _REFUSED:
-        raise UserError(f"{where} holds {_REFUSED['O' if dtype.hasobject else dtype.kind]}.")
+        raise UserError(f"{where} contains {_REFUSED['O' if dtype.hasobject else dtype.kind]}.")
     if dtype.itemsize == 0:  # any number of these would fit into no bytes
-        raise UserError(f"{where} holds strings of length 0.")
+        raise UserError(f"{where} contains strings of length 0.")
 
 
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
@@ -183,7 +183,7 @@ def _strings(array: np.ndarray, where: str) -> Any:
         text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return text.item() if array.ndim == 0 else text.tolist()
     except (UnicodeError, ValueError):
-        raise UserError(f"{where} holds strings that are no Unicode text.") from None
+        raise UserError(f"{where} contains strings that are no Unicode text.") from None
 
 
 def _check_code_points(array: np.ndarray) -> None:
@@ -215,8 +215,8 @@ def write_elements(stream: BinaryIO, array: np.ndarray | BlockWriter) -> None:
 
 
 def sole(arrays: Mapping[str, np.ndarray | BlockWriter], kind: str) -> np.ndarray | BlockWriter:
-    """The only array; UserError if there are several, which ``kind`` cannot hold."""
+    """The only array; UserError if there are several, which ``kind`` cannot store."""
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"
-        raise UserError(f"{kind} holds one array; there are {len(arrays)}: {names}.")
+        raise UserError(f"{kind} stores one array; there are {len(arrays)}: {names}.")
     return next(iter(arrays.values()))

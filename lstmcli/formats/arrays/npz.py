@@ -55,7 +55,7 @@ def read(source: Opened, only: str | None = None) -> Document:
             _file_under(document, name, value)
     if not document.arrays and not document.attributes:
         raise UserError(
-            f"{source.source} holds nothing but Python objects, which are never loaded."
+            f"{source.source} contains nothing but Python objects, which are never loaded."
         )
     if left_out:
         remark = (

@@ -34,11 +34,11 @@ def read(file: Opened, form: str) -> Document:
     assert match is not None, "the caller has asked is_raw_form"
     kind, shape = match[1].lower(), tuple(int(n) for n in match[2].split("x"))
     dtype = np.dtype(_DTYPES[kind])
-    wanted = prod(shape) * dtype.itemsize
+    expected = prod(shape) * dtype.itemsize
     check_size(shape, dtype.itemsize, f"{file.source}:{form}")
-    if file.size != wanted:
+    if file.size != expected:
         raise UserError(
-            f"{file.source} has {file.size:,} bytes; {form} takes {wanted:,}, "
+            f"{file.source} has {file.size:,} bytes; {form} takes {expected:,}, "
             f"{prod(shape):,} numbers of {dtype.itemsize} bytes."
         )
     array = np.frombuffer(file.stream.read(), dtype).reshape(shape)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from lstmcli.errors import UserError
+from lstmcli.errors import STDIN, UserError
 
 _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 
@@ -22,7 +22,7 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """
     taken = {key: path for path in inputs for key in _keys(path)}
     if "-" in inputs:
-        taken |= dict.fromkeys(_stdin_keys(), "standard input")
+        taken |= dict.fromkeys(_stdin_keys(), STDIN)
     for path in outputs:
         refuse_folder(path)
         keys = _keys(path)

@@ -54,7 +54,7 @@ def _meant(path: str) -> str:
             return found
         if os.path.isfile(path) and not path.endswith(".meta"):
             raise UserError(
-                f"{path} holds tensors of a TensorFlow checkpoint; {prefix}.index, which tells "
+                f"{path} contains tensors of a TensorFlow checkpoint; {prefix}.index, which tells "
                 "which, is not in its folder."
             )
         return path
@@ -87,7 +87,7 @@ def _in_folder(folder: str) -> str:
     if len(indexes) == 1:
         return os.path.join(folder, indexes[0])
     listed = (f"  {shell_word(file_argument(os.path.join(folder, name)))}" for name in indexes)
-    raise UserError(f"{folder} holds {len(indexes)} checkpoints; name one of them:", *listed)
+    raise UserError(f"{folder} contains {len(indexes)} checkpoints; name one of them:", *listed)
 
 
 def _of_saved_model(folder: str) -> str | None:

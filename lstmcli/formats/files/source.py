@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import STDIN, UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
 from lstmcli.formats.files.limits import MOST_LINE, MOST_TEXT
 from lstmcli.formats.files.overwriting import refuse_to_read_an_output
 from lstmcli.outputs import reason
 
-STDIN = "standard input"
 HEAD = 1 << 16  # bytes at the start of a file, enough to recognise its format
 PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 times as much
 NEAR = 0.75  # how similar a name is at least that is suggested (SequenceMatcher.ratio)

@@ -61,8 +61,8 @@ class ConstantFolder:
         Damaged
             where an operator cannot be computed, or a name depends on itself.
         """
-        wanted = scope.definition(name)
-        pending, entered = [wanted], set()
+        definition = scope.definition(name)
+        pending, entered = [definition], set()
         while pending:
             current = pending[-1]
             key = current.scope, current.name
@@ -77,7 +77,7 @@ class ConstantFolder:
             pending += missing
             if not missing:
                 self._known[key] = self._value_of(current, inputs)
-        return self._known[wanted.scope, wanted.name]
+        return self._known[definition.scope, definition.name]
 
     def origin(self, scope: Scope, name: str) -> str:
         """The input or operator that a name depends on, as text for a message."""

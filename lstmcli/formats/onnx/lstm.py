@@ -108,7 +108,7 @@ class _NodeReader:
         if self.node.domain and role in SCALES:
             array = self._dequantized(array, role)
         if array.dtype.kind != "f":
-            raise UnreadableNode(f"its {role} holds {array.dtype}")
+            raise UnreadableNode(f"its {role} is {array.dtype}")
         self.constants.count(array.nbytes)
         return np.array(array, order="C")
 

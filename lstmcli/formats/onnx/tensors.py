@@ -84,7 +84,7 @@ def decode(tensor: Message, source: Opened, name: str) -> np.ndarray:
     data_type = tensor.number(TensorProto.data_type)
     if data_type not in ELEMENT_TYPES:
         raise UserError(
-            f"{where} holds {UNSUPPORTED.get(data_type, f'numbers of kind {data_type}')}."
+            f"{where} contains {UNSUPPORTED.get(data_type, f'numbers of kind {data_type}')}."
         )
     element, shape = ELEMENT_TYPES[data_type], shape_of(tensor)
     itemsize = np.dtype(element.wide or element.stored).itemsize

@@ -118,7 +118,7 @@ def _unchecked(source: Opened, count: int, what: str) -> list[str]:
 
 
 def _left_out(source: Opened, names: Iterable[str]) -> list[str]:
-    return [f"{source.source}: {name} holds no numbers; it is left out." for name in names]
+    return [f"{source.source}: {name} has no numbers; it is left out." for name in names]
 
 
 # ---- graphs

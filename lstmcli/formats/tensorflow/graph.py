@@ -98,7 +98,7 @@ def find_graph(data: Bytes) -> Bytes:
         return data
     graph = message.first_bytes(schema.MetaGraphDef.graph_def)
     if not len(graph) or not _is_node(Message(Message(graph).first_bytes(schema.GraphDef.node))):
-        raise Damaged("it holds no graph")
+        raise Damaged("it has no graph")
     return graph
 
 

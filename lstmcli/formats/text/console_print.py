@@ -456,7 +456,7 @@ def find_rows(text: str, source: str) -> Print:
         _check_row(words, rows, f"{source}, line {line}")
         rows.append(words)
     if not rows:
-        raise UserError(f"{source} holds no array of numbers.")
+        raise UserError(f"{source} has no array of numbers.")
     tokens = [token for row in rows for token in row]
     return Print("", tokens, (len(rows), len(rows[0])), source, "places", factor)
 

@@ -53,7 +53,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     for values in rows:
         table.add(values)
     if not table.rows:
-        raise UserError(f"{source} holds no row of numbers.")
+        raise UserError(f"{source} has no row of numbers.")
     return document_of(table, kind, lambda row: _line_of(row, pieces(), DELIMITERS[kind], source))
 
 

@@ -99,7 +99,7 @@ def _document(value: Any, source: str) -> Document:
         _refuse_index(value, source)
         _collect(value, "", document)
     else:
-        raise UserError(f"{source} holds a single value; an object or a list was expected.")
+        raise UserError(f"{source} is a single value; an object or a list was expected.")
     if records:
         document = _with_steps(document)
     document.dtypes.update(float32_arrays(document.arrays))
@@ -159,7 +159,7 @@ def _parsed(parser: Callable[[], Any], source: str, line: int | None = None) -> 
     except _TwiceError as error:
         raise UserError(f'{where} has two members of the name "{error}".') from None
     except ValueError:  # Python's limit on the digits of an integer
-        raise UserError(f"{where} holds an integer of thousands of digits.") from None
+        raise UserError(f"{where} contains an integer of thousands of digits.") from None
 
 
 @cache
@@ -187,8 +187,8 @@ def _refuse_index(members: dict[str, Any], source: str) -> None:
     files = dict.fromkeys(_printable(one, source) for one in named if isinstance(one, str))
     shown = " ".join(list(files)[:MAX_LISTED]) + " ..." * (len(files) > MAX_LISTED)
     raise UserError(
-        f"{source} holds no weights, only in which files they are. "
-        f"Give those that hold the LSTM: {shown}"
+        f"{source} contains no weights, only in which files they are. "
+        f"Give those that contain the LSTM: {shown}"
     )
 
 

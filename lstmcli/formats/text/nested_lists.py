@@ -115,7 +115,7 @@ def _floats(numbers: list[Any], shape: list[int], where: str) -> np.ndarray:
     try:
         return np.array(numbers, dtype=np.float64)
     except OverflowError:
-        raise NoArray(f"{where} holds an integer too large for float64.") from None
+        raise NoArray(f"{where} contains an integer too large for float64.") from None
 
 
 def _number(value: Any, number: int, shape: list[int], where: str) -> float:

@@ -5,7 +5,7 @@
   NumPy would have.
 - MATLAB, Octave and Julia print matrices without brackets, wide ones in blocks of columns, and
   arrays of three axes page by page: `find_matrices`. Julia and MATLAB's documents leave out what
-  the window does not hold: a line of ``⋮``, and ``…`` or ``⋯`` in some rows.
+  the window does not show: a line of ``⋮``, and ``…`` or ``⋯`` in some rows.
 - Lines such as ``t=0 h: 0.1 0.2``, ``step 3: 0.1 0.2`` and ``h[0][1] = 0.1``: `find_log_lines`.
 """
 

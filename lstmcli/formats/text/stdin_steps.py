@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.files.limits import MOST_TEXT
-from lstmcli.formats.files.source import HEAD, STDIN, decode, drained, refuse_device
+from lstmcli.formats.files.source import HEAD, decode, drained, refuse_device
 from lstmcli.formats.text.jsonl import (
     INPUTS,
     inputs_of,

@@ -84,7 +84,7 @@ def named(source: Opened, format: str, tree: Tree) -> Document:
             raise UserError(f"{source.source} is part of {DISTRIBUTED}")
         kind = f", but a {kind}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
-        raise UserError(f"{source.source} holds no tensors that can be read{kind}.", *why)
+        raise UserError(f"{source.source} contains no tensors that can be read{kind}.", *why)
     found = document(source.source, source.size, format, tree)
     if quantised:
         remark = f"{source.source}: {quantised}"

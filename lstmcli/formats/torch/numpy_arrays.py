@@ -34,7 +34,7 @@ class _Dtype(Record):
         return bool(self.args) and self.args[0] in OBJECTS
 
     def read(self) -> tuple[np.dtype[Any], bool] | None:
-        """The dtype, and whether its bits are bfloat16; None for what holds no numbers."""
+        """The dtype, and whether its bits are bfloat16; None for what contains no numbers."""
         code = self.args[0] if self.args else None
         if isinstance(code, Global):
             is_bfloat16 = code.name.endswith(f".{BFLOAT16}")

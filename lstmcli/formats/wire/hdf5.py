@@ -26,7 +26,7 @@ from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire.bfloat16 import widened
 
 _CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_process.py")
-# the folder that holds the package
+# the folder that contains the package
 _PACKAGES = os.path.abspath(os.path.join(os.path.dirname(_CHILD), *[os.pardir] * 3))
 
 _CODE = """

@@ -26,9 +26,9 @@ import numpy as np
 MOST_OBJECTS = 1 << 16
 MOST_LEVELS = 32  # of groups within groups
 MOST_ATTRIBUTE = 64 << 20  # bytes
-MOST_TIMES = 100  # how much more than its bytes in the file a large dataset may hold
-LARGE = 64 << 20  # bytes that any dataset may hold
-LARGE_FILE = 256 << 20  # bytes that the datasets of any file may hold
+MOST_TIMES = 100  # how much more than its bytes in the file a large dataset may contain
+LARGE = 64 << 20  # bytes that any dataset may contain
+LARGE_FILE = 256 << 20  # bytes that the datasets of any file may contain
 SPARE_MEMORY = 1 << 30  # bytes of address space on top of the file and its largest tensor
 KINDS = "fiub"  # of numbers
 

@@ -149,7 +149,7 @@ def test_no_shared_name_is_an_error_that_lists_both_sides() -> None:
 
 @pytest.mark.parametrize("other", [np.array([[1j]]), np.array([["word"]]), np.array([[None]])])
 def test_what_is_no_number_is_refused(other: Array) -> None:
-    with pytest.raises(UserError, match=r"b\.npy: h holds .*, not numbers"):
+    with pytest.raises(UserError, match=r"b\.npy: h is .*, not numbers"):
         compare(of(h=np.ones((1, 1))), Side("b.npy", {"": other}))
 
 

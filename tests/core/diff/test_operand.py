@@ -27,7 +27,7 @@ def test_results_by_a_frameworks_names_are_called_as_in_a_trace(names: tuple[str
     side = with_trace_names(_side(*names))
     assert list(side.arrays) == ["h", "final_h", "final_c"]
     assert [int(array[0, 0]) for array in side.arrays.values()] == [0, 1, 2]
-    assert side.called["h"] == names[0]
+    assert side.original_names["h"] == names[0]
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_results_by_a_frameworks_names_are_called_as_in_a_trace(names: tuple[str
 def test_other_arrays_keep_their_names(names: tuple[str, ...]) -> None:
     side = with_trace_names(_side(*names))
     assert list(side.arrays) == list(names)
-    assert side.taken == ""
+    assert side.renaming == ""
 
 
 @pytest.mark.parametrize("names", [("h", "final_h"), ("output", "hn")])
 def test_the_object_that_contains_all_results_is_left_out(names: tuple[str, ...]) -> None:
     side = with_trace_names(_side(*(f"result.outputs.{name}" for name in names)))
-    assert side.called == {
+    assert side.original_names == {
         "h": f"result.outputs.{names[0]}",
         "final_h": f"result.outputs.{names[1]}",
     }

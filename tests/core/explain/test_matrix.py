@@ -45,14 +45,14 @@ def test_inputs_ahead_change_no_answer(
     row: Row, multiple: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One sequence of a cell whose runs multiply them ahead, with that and without."""
-    used, multiply = list[int](), matmul.Ahead.multiply
+    used, multiply = list[int](), matmul.InputProducts.multiply
 
-    def seen(self: matmul.Ahead, x: Any) -> None:
+    def seen(self: matmul.InputProducts, x: Any) -> None:
         used.append(len(x))
         multiply(self, x)
 
     monkeypatch.setattr(matmul, "rows_alike", lambda *_: multiple)
-    monkeypatch.setattr(matmul.Ahead, "multiply", seen)
+    monkeypatch.setattr(matmul.InputProducts, "multiply", seen)
     check(row, tmp_path, "float32", 0, (20, 1, 70, 128))
     assert bool(used) == bool(multiple)
 

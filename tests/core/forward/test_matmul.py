@@ -24,7 +24,7 @@ from lstmcli.core.forward.matmul import (
     ROWS,
     SMALL_BATCH,
     UNPACKED,
-    Ahead,
+    InputProducts,
     aligned_empty,
     piece,
     product,
@@ -213,7 +213,7 @@ def test_inputs_ahead_are_their_products(units: int, rows: int, batch: int) -> N
     net = random_net(rng, 9, units)
     packed = Packed(model_of(net).cell)
     x = rng.normal(size=(ROWS // batch, batch, 9))
-    ahead = Ahead(packed.pieces_ahead(), batch, rows, 4)
+    ahead = InputProducts(packed.input_pieces(), batch, rows, 4)
     assert ahead.by_step.shape == (ROWS // batch, 4, units, batch)
     kernel = packed.cell.kernel[[1, 0, 3, 2]] * np.array([-1, -1, -1, 1])[:, None, None]
     for steps in (ROWS // batch, 1, 3):

@@ -82,14 +82,14 @@ def test_strings_of_what_is_no_character_are_refused(
 ) -> None:
     points = np.array([[0x61, point]], f"{order}u4")
     np.save(tmp_path / "x.npy", points.view(f"{order}U2"))
-    with pytest.raises(UserError, match="holds strings that are no Unicode text"):
+    with pytest.raises(UserError, match="contains strings that are no Unicode text"):
         formats.read(str(tmp_path / "x.npy"))
 
 
 def test_a_version_for_names_of_fields_is_refused(tmp_path: Path) -> None:
     with open(tmp_path / "a.npy", "wb") as stream:
         np.lib.format.write_array(stream, np.ones(3), version=(3, 0))
-    with pytest.raises(UserError, match=r"version 3\.0; 1\.0 and 2\.0 hold plain arrays"):
+    with pytest.raises(UserError, match=r"version 3\.0; 1\.0 and 2\.0 contain plain arrays"):
         formats.read(str(tmp_path / "a.npy"))
 
 

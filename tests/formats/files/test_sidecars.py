@@ -81,7 +81,7 @@ def test_several_checkpoints_are_listed(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         main_file(str(tmp_path))
     assert str(caught.value) == (
-        f"{tmp_path} holds 2 checkpoints; name one of them:\n"
+        f"{tmp_path} contains 2 checkpoints; name one of them:\n"
         f"  {tmp_path / 'a.index'}\n  {tmp_path / 'b.index'}"
     )
 

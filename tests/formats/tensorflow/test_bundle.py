@@ -70,7 +70,7 @@ def test_a_kind_that_numpy_lacks_is_left_out_and_reported(tmp_path: Path) -> Non
     entries = {b"a": entry(ONE, 0), b"q": message((1, 20), (2, shape(2)), (4, 24), (5, 2))}
     document = formats.read(str(checkpoint(tmp_path, entries, DATA + b"ab")))
     assert list(document.arrays) == ["a"]
-    assert document.remarks == (f"{document.source}: q holds no numbers; it is left out.",)
+    assert document.remarks == (f"{document.source}: q has no numbers; it is left out.",)
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,9 @@ NO_OPERATION = message((1, message((1, b"v"), (2, b"no operation"))))
     ("data", "reason"),
     [
         (b"\x0a\xff", ""),
-        (message((1, b"")), "it holds no graph"),
-        (message((2, message((4, b"")))), "it holds no graph"),
-        (message((2, NO_OPERATION)), "it holds no graph"),
+        (message((1, b"")), "it has no graph"),
+        (message((2, message((4, b"")))), "it has no graph"),
+        (message((2, NO_OPERATION)), "it has no graph"),
     ],
 )
 def test_a_damaged_graph_of_a_checkpoint_is_reported(

@@ -32,7 +32,7 @@ def test_lines_of_all_kinds_follow_each_other() -> None:
         ("[1, 2, 3]", r"line 3: the shape is \(3,\); before it was \(2,\)"),
         ("[1, 2", "broken JSON at line 3"),
         ('{"y": [1, 2]}', 'line 3 has no member "inputs" or "x"'),
-        ("[1, 1" + "0" * 400 + "]", "line 3 holds an integer too large"),
+        ("[1, 1" + "0" * 400 + "]", "line 3 contains an integer too large"),
         ("[" * 100_000, "line 3"),
         ("7", "line 3: a list of numbers"),
     ],

@@ -90,7 +90,7 @@ def test_states_build_items_and_calls_of_results_are_inert() -> None:
     text = b"cos\nsystem\n}X\x04\x00\x00\x00nameK\x01sb0"
     text += b"cposix\nsystem\nX\x02\x00\x00\x00ls\x85R]K\x01aa0"
     text += b"cbuiltins\ngetattr\n)R)R0"
-    with pytest.raises(UserError, match="holds no tensors that can be read"):
+    with pytest.raises(UserError, match="contains no tensors that can be read"):
         piped(pickled(text + b"}"))
 
 
@@ -245,7 +245,7 @@ def long_names() -> bytes:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (deep_keys(), "holds no tensors"),
+        (deep_keys(), "contains no tensors"),
         (copies(), "opcodes|list|damaged"),
         (long_names(), "a name of more than 1000 characters"),
         (pickled(b"]" * 300_000 + b"a" * 299_999), "nested more than 64 deep"),

@@ -15,7 +15,7 @@ class MetadataSettings(NamedTuple):
     unknown: Mapping[str, str] = {}  # setting with a value that is not supported -> message
     last_step: bool = False  # in its network, only the last step goes on to what follows
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from the file
-    backward: Mapping[str, Any] = {}  # settings of the backward cell of tensors that hold both
+    backward: Mapping[str, Any] = {}  # settings of the backward cell of tensors that contain both
 
     def of_convention(self, takes: Collection[str]) -> MetadataSettings:
         """Without the assumed values of settings that the convention does not take.

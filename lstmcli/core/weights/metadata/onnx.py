@@ -85,11 +85,11 @@ def _direction(attributes: Mapping[str, Any]) -> str:
     direction = attributes.get("direction", "forward")
     if direction not in DIRECTIONS:
         raise UserError(f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}.")
-    wanted = 1 + (direction == "bidirectional")
-    if attributes["directions"] != wanted:
+    expected = 1 + (direction == "bidirectional")
+    if attributes["directions"] != expected:
         raise UserError(
             f"the node's direction is {direction}, "
-            f"but W, R have {attributes['directions']} of {wanted}."
+            f"but W, R have {attributes['directions']} of {expected}."
         )
     return str(direction)
 
@@ -134,8 +134,8 @@ def _shortest(number: float) -> float:
 
 def _remarks(attributes: Mapping[str, Any]) -> Iterator[str]:
     named = [str(name).lower() for name in attributes.get("activations", ())]
-    wanted = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
-    if wanted > len(attributes.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
+    expected = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
+    if expected > len(attributes.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
         taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in sorted(odd))
         yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."
 
