@@ -26,8 +26,14 @@ from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
-from lstmcli.engines.engine import Engine, Network
-from lstmcli.engines.trace import not_installed, refusal, task_of, timed_result, timed_trace
+from lstmcli.engines.engine import (
+    Engine,
+    Network,
+    not_installed,
+    refusal,
+    timed_result,
+    timed_trace,
+)
 from lstmcli.errors import UserError
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn
@@ -152,26 +158,25 @@ def check(
             "Add --arithmetic float."
         )
     job, drawn = _with_inputs(job, seed)
-    task = task_of(job.model, job.inputs)
+    plan = prepare(job.model, replace(job.inputs, x=np.asarray(job.inputs.x)))
     engines, refused = _chosen(names), {}
     networks: dict[str, Network] = {}
     for engine in engines:
-        networks[engine.name], unsupported = engine.network(task)
+        networks[engine.name], unsupported = engine.network(plan)
         if unsupported:
             refused[engine.name] = refusal(engine, unsupported)
     if refused and (ALL not in names or len(refused) == len(engines)):
         first, *others = refused.values()
         raise UserError(first, *(f"  {text}" for text in others))
 
-    inputs = replace(job.inputs, x=np.asarray(job.inputs.x))
-    ours, seconds = timed_result(lambda: run_plan(prepare(job.model, inputs)))
+    ours, seconds = timed_result(lambda: run_plan(plan))
     truth = _truth(job)
     rows, findings = [], {}
     for engine in engines:
         if engine.name in refused:
             continue
         network = networks[engine.name]
-        trace, took = timed_trace(engine, network, task)
+        trace, took = timed_trace(engine, network, plan)
         sides = side_of(trace, engine.name), side_of(ours, "ours")
         difference = compare(*sides, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
         notes = list(engine.notes(network))

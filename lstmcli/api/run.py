@@ -150,7 +150,7 @@ def run_by_engine(
         for an array that it does not give, if it is not installed, or naming what it cannot run.
     """
     from lstmcli.engines import find_engine  # 20 ms that most runs do without
-    from lstmcli.engines.trace import run_with, task_of
+    from lstmcli.engines.engine import run_with
 
     engine = find_engine(name)
     arrays = engine.arrays if len(job.model.cells) == 1 else ("h",)
@@ -162,7 +162,7 @@ def run_by_engine(
                 "here; without --engine every gate is there."
             )
     gates = not {"h", *FINAL}.issuperset(members)
-    return run_with(engine, task_of(job.model, job.inputs, gates=gates)), arrays
+    return run_with(engine, job.plan(), gates=gates), arrays
 
 
 # ---- step by step, as the inputs come

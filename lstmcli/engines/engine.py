@@ -1,4 +1,4 @@
-"""`Engine`, the `Task` and `Network` that it is given, and the `Result` that it returns."""
+"""`Engine`, the `Network` that it is given, its `Result`, and the trace of a run by it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,27 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 
+from lstmcli.core.forward.plan import Plan
+from lstmcli.core.forward.run import SequenceResults, trace_of
 from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.hint import join_with_and
+from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.compatibility import fit
 from lstmcli.core.weights.encode import fold_forget_bias
-from lstmcli.errors import install_command
+from lstmcli.engines.libraries import quiet
+from lstmcli.errors import UserError, install_command
+
+T = TypeVar("T")
 
 Layers = tuple[tuple[Cell, ...], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A run, before an engine is chosen."""
-
-    model: Model
-    x: Array  # (T, B, I), in the model's dtype
-    layout: str  # of the inputs, and of the trace
-    states: Sequence[State]  # h (B, P) and c (B, H) of each cell
-    valid: Array | None  # (T, B), the steps that count
-    masked: bool  # whether the steps that count are given by a mask, not by lengths
-    gates: bool = True  # whether more than h and the last state is wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,32 +138,34 @@ class Engine:
         own, backend = _version(self.packages[0]), self.backend()
         return f"{own} on {backend} {_version(backend)}" if backend else own
 
-    def network(self, task: Task) -> tuple[Network, list[str]]:
+    def network(self, plan: Plan) -> tuple[Network, list[str]]:
         """The network of a run, and the names of what the engine does not support in it."""
-        layers = tuple(tuple(map(_stateless, layer)) for layer in task.model.layers)
+        layers = tuple(tuple(map(_stateless, layer)) for layer in plan.model.layers)
         convention, unsupported = fit(layers, CONVENTIONS[self.convention])
-        valid = None if task.valid is None or task.valid.all() else task.valid
+        valid = None if plan.valid is None or plan.valid.all() else plan.valid
+        with np.errstate(all="ignore"):
+            x = plan.block().astype(plan.dtype)
         network = Network(
             tuple(tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in layers),
-            task.x,
-            task.states,
-            None if valid is None or task.masked else valid.sum(axis=0),
-            valid if task.masked else None,
-            padding_rule(task.model.cell, task.masked, task.model.bidirectional),
+            x,
+            plan.states,
+            None if valid is None or plan.masked else valid.sum(axis=0),
+            valid if plan.masked else None,
+            padding_rule(plan.model.cell, plan.masked, plan.model.bidirectional),
         )
-        unsupported = [*unsupported, *self._unsupported_in_run(task, network)]
+        unsupported = [*unsupported, *self._unsupported_in_run(plan, network)]
         unsupported = unsupported or list(self.unsupported(network))
         if unsupported and self.gates is not None:
             network = replace(network, layers=layers, basic_operations=True)
-            unsupported = list(self._unsupported_in_run(task, network))
+            unsupported = list(self._unsupported_in_run(plan, network))
             unsupported = unsupported or list(self.unsupported(network))
         return network, unsupported
 
-    def _unsupported_in_run(self, task: Task, network: Network) -> Iterator[str]:
+    def _unsupported_in_run(self, plan: Plan, network: Network) -> Iterator[str]:
         if network.cell.dtype.name not in self.dtypes:
             choice = " or ".join(f"--dtype {name}" for name in self.dtypes)
             yield f"{network.cell.dtype.name} (it takes {choice}, which rounds the weights to it)"
-        if task.model.convention.behaviour.arithmetic != "float":
+        if plan.model.convention.behaviour.arithmetic != "float":
             yield "8-bit arithmetic (--arithmetic float)"
         if network.lengths is None and network.mask is None:
             return
@@ -204,3 +201,85 @@ def different_sizes(network: Network) -> Iterator[str]:
     """What a framework does not support whose layers are all of one size."""
     if len({(cell.units, cell.outputs) for cell in network.cells}) > 1:
         yield "layers of different sizes"
+
+
+# ---- a run by an engine
+
+SHORT = 1.0  # seconds up to which a run is repeated
+
+
+def refusal(engine: Engine, unsupported: list[str]) -> str:
+    """One line that names what an engine does not support."""
+    return f"{engine.name} ({engine.layer}) cannot run {join_with_and(unsupported)}."
+
+
+def not_installed(engine: Engine) -> str:
+    """One line that says how to install an engine."""
+    reason = "is not installed" if engine.has_backend() else "is not installed, or has no backend"
+    return f"{engine.name} {reason}: {engine.install}"
+
+
+def run_with(engine: Engine, plan: Plan, *, gates: bool = True) -> Trace:
+    """The trace of a run by an engine; ``gates``: also what its layer does not return.
+
+    Raises
+    ------
+    UserError
+        if the engine is not installed, does not support something in the run, or fails.
+    """
+    if not engine.installed:
+        raise UserError(not_installed(engine))
+    network, unsupported = engine.network(plan)
+    if unsupported:
+        raise UserError(refusal(engine, unsupported))
+    return timed_trace(engine, network, plan, gates=gates)[0]
+
+
+def timed_trace(
+    engine: Engine, network: Network, plan: Plan, *, gates: bool = True
+) -> tuple[Trace, float]:
+    """The trace, and the seconds that a run took without building the layer.
+
+    Raises
+    ------
+    UserError
+        if the framework raises an exception; has the first line of its message.
+    """
+    try:
+        with quiet():
+            prepared = engine.prepare(network)
+            result, seconds = timed_result(prepared)
+            if engine.gates and gates and len(network.cells) == 1 and not result.gates:
+                result = replace(result, gates=engine.gates(network))
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # frameworks raise exceptions of every kind
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{engine.name} {engine.version} ended with an error: {message}") from error
+    trace = trace_of(plan.model, _part(plan.model, result), plan.layout)
+    return replace(
+        trace, settings={**trace.settings, "engine": f"{engine.name} {engine.version}"}
+    ), seconds
+
+
+def timed_result(run: Callable[[], T]) -> tuple[T, float]:
+    """The result of a run, and the seconds that it took.
+
+    A short run is repeated: the first run of a process includes what libraries prepare.
+    """
+    for _ in range(2):
+        start = perf_counter()
+        result = run()
+        seconds = perf_counter() - start
+        if seconds > SHORT:
+            break
+    return result, seconds
+
+
+def _part(model: Model, result: Result) -> SequenceResults:
+    """A result in the form of the results of `core.forward`."""
+    if len(model.cells) == 1:
+        return SequenceResults([], {"h": result.h, **result.gates}, list(result.finals))
+    separate = model.bidirectional and model.convention.behaviour.merge in ("concat", "stack")
+    outputs = np.split(result.h, 2, axis=2) if separate else [result.h]
+    return SequenceResults(list(outputs), {}, list(result.finals))

@@ -11,11 +11,12 @@ import pytest
 
 from lstmcli.api.check import BATCH, STEPS, check
 from lstmcli.api.job import Job
+from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.engines import find_engine
-from lstmcli.engines.engine import Network, Task
+from lstmcli.engines.engine import Network
 from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
 from tests.engines.fake import broken, fake, forgetful, install
@@ -186,10 +187,8 @@ def test_layers_of_different_sizes_are_refused_where_a_framework_has_one_size() 
         )  # fmt: skip
 
     model = Model(((of(3, 5),), (of(2, 3),)), {})
-    states = [(np.zeros((1, n)), np.zeros((1, n))) for n in (3, 2)]
-    x = np.zeros((4, 1, 5), np.float32)
-    task = Task(model, x, "time", states, None, False)
-    assert find_engine("torch").network(task)[1] == ["layers of different sizes"]
-    network, unsupported = find_engine("onnxruntime").network(task)
+    plan = prepare(model, Inputs(np.zeros((4, 1, 5), np.float32), "time"))
+    assert find_engine("torch").network(plan)[1] == ["layers of different sizes"]
+    network, unsupported = find_engine("onnxruntime").network(plan)
     assert not unsupported
     assert network.basic_operations  # as a Scan: LSTM operators have one size

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
+from lstmcli.engines.engine import timed_trace
 from lstmcli.engines.keras import backend
-from lstmcli.engines.trace import task_of, timed_trace
 from tests.paths import TOP
 
 Array = np.ndarray[Any, Any]
@@ -160,7 +161,7 @@ def known(kind: str, name: str) -> set[str]:
 def refusal(kind: Kind, name: str) -> list[str]:
     """What the engine cannot do of a kind of network; no framework is imported."""
     model = kind.model()
-    return find_engine(name).network(task_of(model, Inputs(**kind.run_of(model))))[1]
+    return find_engine(name).network(prepare(model, Inputs(**kind.run_of(model))))[1]
 
 
 def distances(kind: Kind, name: str) -> dict[str, float]:
@@ -168,10 +169,10 @@ def distances(kind: Kind, name: str) -> dict[str, float]:
     model = kind.model()
     given = kind.run_of(model)
     engine = find_engine(name)
-    task = task_of(model, Inputs(**given))
-    network, unsupported = engine.network(task)
+    plan = prepare(model, Inputs(**given))
+    network, unsupported = engine.network(plan)
     assert not unsupported
-    theirs, _ = timed_trace(engine, network, task)
+    theirs, _ = timed_trace(engine, network, plan)
     ours = run(model, **given).members()
     return {k: ulps_of_greatest(a, ours[k]) for k, a in theirs.members().items()}
 

@@ -12,10 +12,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
-from lstmcli.engines.trace import task_of
 from tests.conformance.grid import (
     ABSENT,
     BOUND,
@@ -122,7 +122,7 @@ def test_a_known_difference_is_in_the_engine_s_notes(
     one = KINDS[kind]
     model = one.model()
     engine = find_engine(name)
-    network, _ = engine.network(task_of(model, Inputs(**one.run_of(model))))
+    network, _ = engine.network(prepare(model, Inputs(**one.run_of(model))))
     assert any("measured with" in note for note in engine.notes(network))
 
 

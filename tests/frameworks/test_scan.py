@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from lstmcli.api.load import load
+from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import find_engine
+from lstmcli.engines.engine import run_with
 from lstmcli.engines.scan import ARRAYS
-from lstmcli.engines.trace import run_with, task_of
 from lstmcli.errors import UserError
 from tests.api.test_convert import settings_of
 from tests.test_golden import CASES, GOLDEN, read
@@ -61,28 +62,28 @@ def test_every_array_of_a_recorded_case(case: str, name: str) -> None:
         pytest.skip(f"{name} is not installed")
     model, given = case_of(case)
     ours = run(model, **given)
-    task = task_of(model, Inputs(**given))
-    network, unsupported = engine.network(task)
+    plan = prepare(model, Inputs(**given))
+    network, unsupported = engine.network(plan)
     if unsupported:
         with pytest.raises(UserError) as error:
-            run_with(engine, task)
+            run_with(engine, plan)
         assert len(error.value.lines) == 1
         eight_bit = model.convention.behaviour.arithmetic != "float"
         assert ("8-bit arithmetic" if eight_bit else REFUSED[case]) in str(error.value)
         return
-    theirs = run_with(engine, task)
+    theirs = run_with(engine, plan)
     if len(model.cells) == 1:
         assert set(ARRAYS) <= set(theirs.arrays)
     for array, numbers in theirs.members().items():
         expected = ours.members()[array]
         assert numbers.shape == expected.shape
-        if array.startswith("final") and not network.basic_operations and 0 in lengths_of(task):
+        if array.startswith("final") and not network.basic_operations and 0 in lengths_of(plan):
             continue  # these runtimes hand back zero: a known difference, see the grid
         np.testing.assert_allclose(numbers, expected, rtol=BOUND, atol=BOUND, err_msg=array)
 
 
-def lengths_of(task: Any) -> list[int]:
-    return [] if task.valid is None else task.valid.sum(axis=0).tolist()
+def lengths_of(plan: Plan) -> list[int]:
+    return [] if plan.valid is None else plan.valid.sum(axis=0).tolist()
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -99,7 +100,7 @@ def test_what_a_scan_has_not_is_one_message(
     engine = find_engine(name)
     model = load(str(GOLDEN / "onnxruntime/forward.weights.npz"), **settings, dtype="float32")
     _, unsupported = engine.network(
-        task_of(model, Inputs(np.zeros((3, 2, model.cell.inputs)), "time"))
+        prepare(model, Inputs(np.zeros((3, 2, model.cell.inputs)), "time"))
     )
     assert unsupported
     assert words in unsupported[0]

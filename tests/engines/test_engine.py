@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run
 from lstmcli.core.model.activations import activation as ours
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
+from lstmcli.engines.engine import run_with, timed_trace
 from lstmcli.engines.libraries import activation, library, quiet
-from lstmcli.engines.trace import run_with, task_of, timed_trace
 from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
 from tests.engines.fake import broken, fake
@@ -68,7 +69,7 @@ def test_a_trace_has_the_axes_of_ours(kind: str, layout: str) -> None:
     given = one.run_of(model) | {"layout": layout}
     given["x"] = given["x"] if layout == "time" else given["x"].swapaxes(0, 1)
     theirs, seconds = timed_trace(
-        *(lambda e, t: (e, e.network(t)[0], t))(fake(), task_of(model, Inputs(**given)))
+        *(lambda e, t: (e, e.network(t)[0], t))(fake(), prepare(model, Inputs(**given)))
     )
     assert seconds > 0
     assert theirs.settings["engine"].startswith("torch ")
@@ -80,7 +81,7 @@ def test_a_trace_has_the_axes_of_ours(kind: str, layout: str) -> None:
 def test_one_sequence_without_a_batch_axis() -> None:
     model = KINDS["plain, zero state"].model()
     x = np.random.default_rng(1).normal(size=(6, model.cell.inputs))
-    trace = run_with(fake(), task_of(model, Inputs(x)))
+    trace = run_with(fake(), prepare(model, Inputs(x)))
     assert trace.h.shape == (6, model.cell.units)
     assert trace.final_c.shape == (model.cell.units,)
 
@@ -89,11 +90,11 @@ def test_lengths_that_are_all_of_it_are_none() -> None:
     model = KINDS["plain, zero state"].model()
     x = np.zeros((3, 2, model.cell.inputs))
     _, unsupported = fake(padded_outputs=()).network(
-        task_of(model, Inputs(x, "time", lengths=[3, 3]))
+        prepare(model, Inputs(x, "time", lengths=[3, 3]))
     )
     assert unsupported == []
     _, unsupported = fake(padded_outputs=()).network(
-        task_of(model, Inputs(x, "time", lengths=[3, 2]))
+        prepare(model, Inputs(x, "time", lengths=[3, 2]))
     )
     assert unsupported == ["sequences of several lengths"]
 
@@ -102,7 +103,7 @@ def test_refusals_are_one_line_by_name() -> None:
     kind = KINDS["peepholes, projection, both clips"]
     model = kind.model()
     with pytest.raises(UserError) as error:
-        run_with(fake(), task_of(model, Inputs(**kind.run_of(model))))
+        run_with(fake(), prepare(model, Inputs(**kind.run_of(model))))
     assert str(error.value) == (
         "torch (a loop) cannot run a cell clip of 0.4, a projection clip of 0.3 and peepholes."
     )
@@ -111,14 +112,14 @@ def test_refusals_are_one_line_by_name() -> None:
 def test_an_absent_engine_is_one_line() -> None:
     model = KINDS["plain, zero state"].model()
     with pytest.raises(UserError) as error:
-        run_with(fake(packages=("no_such_package",)), task_of(model, Inputs(np.zeros((2, 5)))))
+        run_with(fake(packages=("no_such_package",)), prepare(model, Inputs(np.zeros((2, 5)))))
     assert str(error.value) == "torch is not installed: pip install 'torch>=2.2'"
 
 
 def test_an_error_of_a_framework_is_one_line() -> None:
     model = KINDS["plain, zero state"].model()
     with pytest.raises(UserError, match=r"^torch [\d.]+ ended with an error: the first line$"):
-        run_with(fake(fault=broken), task_of(model, Inputs(np.zeros((2, 5)))))
+        run_with(fake(fault=broken), prepare(model, Inputs(np.zeros((2, 5)))))
 
 
 def test_a_library_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
