@@ -118,11 +118,6 @@ class Pair:
         return self.tolerance.agree(self.a, self.b) if self.a.shape == self.b.shape else None
 
     @cached_property
-    def wrong(self) -> Mask | None:
-        """True where an element disagrees; None if the shapes differ."""
-        return None if self.agrees is None else ~self.agrees
-
-    @cached_property
     def errors(self) -> Array:
         """|a - b| of arrays of one shape, in float64 or wider."""
         with np.errstate(all="ignore"):

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import SEQUENCE, WEIGHTS, ArrayName, Pair
+from lstmcli.core.diff.alignment import WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.patterns import ComparedSides, suspicion
 from lstmcli.core.diff.rearrangements import Finding, proves, rearranged
 from lstmcli.core.diff.tolerance import Mask, Numbers
@@ -152,9 +152,9 @@ def _namesakes(compared: ComparedSides, name: str) -> list[str]:
 
 
 def _same(compared: ComparedSides, of_a: str, of_b: str) -> bool:
-    pair, wrong = compared.cross(of_a, of_b), compared.pairs[of_b].wrong
-    same = wrong is not None and wrong.shape == pair.b.shape
-    return proves(pair, pair.a, pair.b, wrong if same else None)
+    pair, agreed = compared.cross(of_a, of_b), compared.pairs[of_b].agrees
+    same = agreed is not None and agreed.shape == pair.b.shape
+    return proves(pair, pair.a, pair.b, agreed if same else None)
 
 
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
@@ -187,7 +187,7 @@ def forget_bias(compared: ComparedSides, pair: Pair) -> list[Hint]:
 
     At the first step that differs only: later gates depend on states that differ already.
     """
-    is_forget_gate = pair.kind == SEQUENCE and pair.placed and ArrayName.of(pair.name).base == "f"
+    is_forget_gate = pair.placed and ArrayName.of(pair.name).base == "f"
     step = compared.first_step
     if pair.name != compared.first_array or not is_forget_gate or step is None:
         return []
@@ -196,8 +196,8 @@ def forget_bias(compared: ComparedSides, pair: Pair) -> list[Hint]:
     if constant is None:
         return []
     moved = Numbers(_sigmoid(_logit(b.values) + constant), b.unit)
-    wrong = None if pair.wrong is None else pair.wrong[step : step + 1]
-    if not proves(pair, a, moved, wrong):
+    agreed = None if pair.agrees is None else pair.agrees[step : step + 1]
+    if not proves(pair, a, moved, agreed):
         return []
     more, less = ("{a}", "{b}") if constant > 0 else ("{b}", "{a}")
     text = (

@@ -36,18 +36,16 @@ class Finding:
     text: str
 
 
-def proves(pair: Pair, a: Numbers, b: Numbers, was_wrong: Mask | None) -> bool:
+def proves(pair: Pair, a: Numbers, b: Numbers, agreed: Mask | None) -> bool:
     """Whether a and b, as rearranged, agree, and tell enough.
 
-    ``was_wrong`` marks the elements of b that disagreed before; None: all, as their shapes were
-    different.
+    ``agreed`` marks the elements of b that did before; None: none, as their shapes were different.
     """
     if a.shape != b.shape or not _head_agrees(a, b, pair.tolerance):
         return False
     if not pair.tolerance.agree(a, b).all():
         return False
-    if was_wrong is None:
-        was_wrong = np.ones(b.shape, bool)
+    was_wrong = np.ones(b.shape, bool) if agreed is None else ~agreed
     for unknown in (a.left_out, b.left_out):  # that agrees with anything, and tells nothing
         was_wrong = was_wrong if unknown is None else was_wrong & ~unknown
     return distinct(b, was_wrong, pair.tolerance) >= ENOUGH
@@ -73,7 +71,7 @@ def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
 
 def _if_equal(pair: Pair, how: Callable[[Array], Array], finding: Finding) -> Finding | None:
     """The finding, if a is b once ``how`` has moved its elements."""
-    return finding if proves(pair, pair.a.moved(how), pair.b, pair.wrong) else None
+    return finding if proves(pair, pair.a.moved(how), pair.b, pair.agrees) else None
 
 
 def time_flipped(pair: Pair) -> Finding | None:
@@ -106,7 +104,7 @@ def axes_swapped(pair: Pair) -> Finding | None:
 def axes_permuted(pair: Pair) -> Finding | None:
     """a's axes in an order in which the units are not the last are b's."""
     for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)):
-        if proves(pair, pair.a.moved(partial(np.transpose, axes=order)), pair.b, pair.wrong):
+        if proves(pair, pair.a.moved(partial(np.transpose, axes=order)), pair.b, pair.agrees):
             axes = ("steps", "batch", "units")
             names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
             return Finding(
@@ -127,7 +125,7 @@ def reshaped(pair: Pair) -> Finding | None:
         pair.a.moved(lambda v: v.reshape(batch, steps, units).swapaxes(0, 1)),
         pair.a.moved(lambda v: v.reshape(batch, steps, units)),
     ]
-    if not any(proves(pair, a, pair.b, pair.wrong) for a in candidates):
+    if not any(proves(pair, a, pair.b, pair.agrees) for a in candidates):
         return None
     return Finding(
         "reshaped",
@@ -165,7 +163,7 @@ def half_flipped(pair: Pair) -> Finding | None:
         return np.concatenate([v[..., :half], v[::-1, :, half:]], axis=-1)
 
     for which, turn in (("second", second_turned), ("first", first_turned)):
-        if proves(pair, pair.a.moved(turn), pair.b, pair.wrong):
+        if proves(pair, pair.a.moved(turn), pair.b, pair.agrees):
             return Finding(
                 "half_flipped",
                 f"once the {which} half of the units is turned round in time: it contains the "
@@ -243,7 +241,7 @@ def units_negated(pair: Pair) -> Finding | None:
     negated = ~as_is & pair.tolerance.agree(negative, pair.b).all(axis=(0, 1))
     sign = np.where(negated, -1, 1)
     turned = Numbers(pair.a.values * sign, pair.a.unit)
-    if not proves(pair, turned, pair.b, ~pair.agrees):
+    if not proves(pair, turned, pair.b, pair.agrees):
         return None
     which = np.flatnonzero(negated)
     listed = ", ".join(str(n) for n in which) if which.size <= 16 else str(which.size) + " of them"
@@ -255,9 +253,8 @@ def shifted_by_one(pair: Pair) -> Finding | None:
     """The steps of one side come one step later in the other."""
     if pair.agrees is None or len(pair.a.values) < 2:
         return None
-    wrong = ~pair.agrees
-    late = proves(pair, pair.a[1:], pair.b[:-1], wrong[:-1])
-    early = not late and proves(pair, pair.a[:-1], pair.b[1:], wrong[1:])
+    late = proves(pair, pair.a[1:], pair.b[:-1], pair.agrees[:-1])
+    early = not late and proves(pair, pair.a[:-1], pair.b[1:], pair.agrees[1:])
     if not (late or early):
         return None
     behind, ahead = ("{a}", "{b}") if late else ("{b}", "{a}")
@@ -309,7 +306,7 @@ def gates_permuted(pair: Pair) -> Finding | None:
         if pair.agrees is None or pair.a.shape[axis] % 4 or not pair.a.shape[axis]:
             continue
         for order, moved in _block_orders(pair.a, axis):
-            if proves(pair, moved, pair.b, ~pair.agrees):
+            if proves(pair, moved, pair.b, pair.agrees):
                 blocks = ", ".join(str(n) for n in order)
                 return Finding(
                     "gates_permuted",
