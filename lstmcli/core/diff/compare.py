@@ -125,7 +125,7 @@ def compare(
         pairs=pairs,
         cross=_aligner(a, b, test),
         arrays=(list(a.arrays), list(b.arrays)),
-        names=_called(a, b),
+        names=(a.name, b.name) if a.name != b.name else ("a", "b"),
         settings=(a.settings, b.settings),
         first_array=first.array if first else None,
         first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
@@ -144,9 +144,9 @@ def compare(
         atol=None if by_ulp_only else _shared([x.tolerance.atol for x in arrays.values()]),
         remarks=(
             *(s.renaming for s in (a, b) if s.renaming),
-            *_arranged(a, b, pairs),
+            *_arranged(compared),
             *_remarks(a, b, pairs),
-            *_parts(a, b, pairs),
+            *_parts(compared),
         ),
         settings=compared.differing_settings,
     )
@@ -223,17 +223,13 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     }
 
 
-def _arranged(a: Side, b: Side, pairs: Mapping[str, Pair]) -> list[str]:
+def _arranged(compared: ComparedSides) -> list[str]:
     """How arrays whose axes differ were aligned, or why they were not."""
     by_text: dict[str, list[str]] = {}
-    for name, pair in pairs.items():
+    for name, pair in compared.pairs.items():
         if text := pair.arrangement or pair.unaligned:
             by_text.setdefault(text, []).append(name)
-    labels = _called(a, b)
-    return [
-        f"{join_with_and(names)}: {text.replace('{a}', labels[0]).replace('{b}', labels[1])}"
-        for text, names in by_text.items()
-    ]
+    return [f"{join_with_and(names)}: {compared.say(text)}" for text, names in by_text.items()]
 
 
 def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
@@ -277,10 +273,6 @@ def _runs_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
     return turned != of_cell("flip_output", settings.get("flip_output"))
 
 
-def _called(a: Side, b: Side) -> tuple[str, str]:
-    return (a.name, b.name) if a.name != b.name else ("a", "b")
-
-
 def _shared(values: list[float]) -> float | None:
     """The tolerance that all arrays were given, if it was one."""
     return values[0] if len(set(values)) == 1 else None
@@ -304,12 +296,13 @@ def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
     )
 
 
-def _parts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> list[str]:
+def _parts(compared: ComparedSides) -> list[str]:
     """What each side contains of a run, where it is a part: only what both have is compared."""
-    texts = [describe_parts(part for p in pairs.values() for part in p.parts[n]) for n in (0, 1)]
+    pairs = compared.pairs.values()
+    texts = [describe_parts(part for p in pairs for part in p.parts[n]) for n in (0, 1)]
     return [
         f"{name} contains {text} of a run; what both contain is compared"
-        for name, text in zip(_called(a, b), texts, strict=True)
+        for name, text in zip(compared.names, texts, strict=True)
         if text
     ]
 
@@ -357,7 +350,7 @@ def _first_divergence(
     firsts = [
         array.first
         for name, array in arrays.items()
-        if array.first is not None and pairs[name].placed and pairs[name].kind != WEIGHTS
+        if array.first is not None and pairs[name].placed
     ]
 
     def when(place: Position) -> tuple[Any, ...]:

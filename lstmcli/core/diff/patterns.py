@@ -137,14 +137,10 @@ class LayerPairs:
     def wrong(self) -> dict[str, Mask]:
         """(T,) for each array: the steps that differ, in the order of computation."""
         return {
-            base: self.in_order(np.count_nonzero(~pair.agrees, axis=(1, 2)) > 0, pair)
+            base: _in_order(np.count_nonzero(~pair.agrees, axis=(1, 2)) > 0, pair)
             for base, pair in self.pairs.items()
             if pair.agrees is not None
         }
-
-    def in_order(self, by_step: Array, pair: Pair) -> Array:
-        """Steps as computed, not as stored."""
-        return by_step[::-1] if pair.backward else by_step
 
     def agree(self, *bases: str) -> bool:
         """Whether these are all there and agree at the step where others differ first."""
@@ -366,8 +362,12 @@ def _is_off_from_the_start(pair: Pair, share: float) -> bool:
 
 def _step_errors(pair: Pair) -> Array:
     """(T,) in the order of computation."""
-    errors: Array = pair.errors.max(axis=(1, 2))
-    return errors[::-1] if pair.backward else errors
+    return _in_order(pair.errors.max(axis=(1, 2)), pair)
+
+
+def _in_order(by_step: Array, pair: Pair) -> Array:
+    """Steps as computed, not as stored."""
+    return by_step[::-1] if pair.backward else by_step
 
 
 def gate_order(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
@@ -537,7 +537,7 @@ def initial_state(compared: ComparedSides, layer: LayerPairs) -> Hint | None:
         return None
     with np.errstate(all="ignore"):
         scale = np.abs(layer.pair.b.values.astype(np.float64)).max(axis=(1, 2))
-        errors = _step_errors(layer.pair) / layer.in_order(scale, layer.pair)  # (T,)
+        errors = _step_errors(layer.pair) / _in_order(scale, layer.pair)  # (T,)
     if not np.isfinite(errors).all() or errors.argmax() or errors[-1] > _STATE_GONE * errors[0]:
         return None
     return Hint(
@@ -595,7 +595,7 @@ def _is_conclusive(layer: LayerPairs) -> bool:
     """Whether what agrees before is more than zeros."""
     before = slice(0, layer.at)
     pair = layer.pair
-    b = pair.b.moved(lambda v: layer.in_order(v, pair)[before])
+    b = pair.b.moved(lambda v: _in_order(v, pair)[before])
     zero = b.moved(np.zeros_like)
     return not pair.tolerance.agree(zero, b).all()
 
