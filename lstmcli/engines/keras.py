@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import encode
 from lstmcli.engines.engine import Engine, Network, Prepared, Result
@@ -38,8 +37,10 @@ def prepare(network: Network) -> Prepared:
             [keras.ops.convert_to_tensor(a) for state in states for a in state]  # h, c, h, c
             for _, states in network.by_layer
         ]
-        mask = _mask(network)
-        masked = {} if mask is None else {"mask": keras.ops.convert_to_tensor(mask)}
+        masked = {}
+        if network.valid is not None:
+            mask = np.ascontiguousarray(network.valid.T)  # (B, T)
+            masked = {"mask": keras.ops.convert_to_tensor(mask)}
 
     def run() -> Result:
         y, finals = x, []
@@ -77,25 +78,12 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
         dtype=dtype,
     )
     if network.directions == 2:
-        lstm = keras.layers.Bidirectional(lstm, merge_mode=_merge(behaviour.merge), dtype=dtype)
+        merge = "concat" if behaviour.merge == "stack" else behaviour.merge
+        lstm = keras.layers.Bidirectional(lstm, merge_mode=merge, dtype=dtype)
     lstm.build((None, None, cell.inputs))
     tensors = [encode(one, one.convention) for one in layer]
     lstm.set_weights([one[role] for one in tensors for role in ORDER])
     return lstm
-
-
-def _merge(merge: str) -> str:
-    return "concat" if merge == "stack" else merge
-
-
-def _mask(network: Network) -> Array | None:
-    """(B, T) truth of the steps that count."""
-    if network.mask is not None:
-        return np.ascontiguousarray(network.mask.T)
-    if network.lengths is None:
-        return None
-    counts: Array = np.arange(len(network.x)) < network.lengths[:, None]
-    return counts
 
 
 def _activation(keras: Any, name: str) -> Any:

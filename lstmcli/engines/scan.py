@@ -91,7 +91,7 @@ def scan_graph(network: Network) -> OnnxGraph:
     """
     dtype, constants = network.cell.dtype, dict[str, Array]()
     graph = Operators("graph", constants, dtype)
-    below, valid = graph.value("X"), _valid(network)
+    below, valid = graph.value("X"), network.valid
     ends: list[ValueInfo] = []
     for layer, states in network.by_layer:
         outputs = []
@@ -129,14 +129,6 @@ def unsupported(network: Network) -> Iterator[str]:
     """What the body of the Scan cannot express."""
     if network.convention.behaviour.state == "reset":
         yield "a state that is reset at every step"
-
-
-def _valid(network: Network) -> Array | None:
-    """(T, B) truth of the steps that count; None: all do."""
-    if network.lengths is None:
-        return network.mask
-    counts: Array = np.arange(len(network.x))[:, None] < network.lengths
-    return counts
 
 
 def _start(cell: Cell, state: State, valid: Array | None) -> State:
