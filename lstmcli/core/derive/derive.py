@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lstmcli.core.derive.against import with_reference
@@ -63,7 +61,16 @@ def derive(
         )
     (layer, direction), unit = _chosen_cell(model, cell, unit)
     plan = prepare(model, inputs, NAMES)
-    return _Run(plan, run_plan(plan)).derive(layer, direction, (step, batch, unit), gate, against)
+    place = _place(plan, layer, direction, (step, batch, unit))
+    trace = run_plan(plan)
+    computed = {k: trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES}
+    one = model.layers[layer][direction]
+    moment = UnitAtStep(one, place.unit, *_entering(plan, trace, place), computed)
+    with np.errstate(all="ignore"):
+        moment.derive(gate)
+    outputs = None if one.projection is None else one.outputs
+    found = Derivation(place, gate, moment.sums, tuple(moment.lines), outputs)
+    return found if against is None else with_reference(found, trace, model, against)
 
 
 def _chosen_cell(model: Model, name: str | None, unit: int) -> tuple[tuple[int, int], int]:
@@ -102,90 +109,58 @@ def _cell_of_output(model: Model, unit: int) -> tuple[tuple[int, int], int] | No
     return ((layer, 0), at) if at < units else ((layer, 1), at - units)
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """A run, of which numbers are derived."""
-
-    plan: Plan
-    trace: Trace
-
-    @property
-    def model(self) -> Model:
-        return self.plan.model
-
-    def derive(
-        self, layer: int, direction: int, where: tuple[int, int, int], gate: str | None,
-        against: Side | None,
-    ) -> Derivation:  # fmt: skip
-        """The derivation of a step, batch item and unit of one cell."""
-        cell = self.model.layers[layer][direction]
-        place = self._place(layer, direction, where)
-        moment = UnitAtStep(cell, place.unit, *self._entering(place), self._made(place))
-        with np.errstate(all="ignore"):
-            moment.derive(gate)
-        outputs = None if cell.projection is None else cell.outputs
-        found = Derivation(place, gate, moment.sums, tuple(moment.lines), outputs)
-        return found if against is None else with_reference(found, self.trace, self.model, against)
-
-    # ---- the place
-
-    def _place(self, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
-        """The position of a number, checked, with the step before it and the step of its inputs."""
-        plan, cell = self.plan, self.model.layers[layer][direction]
-        sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
-        step, batch, unit = map(_number, where, sizes, nouns)
-        reads, shown = (
-            order[:, batch if order.shape[1] > 1 else 0]  # (T,)
-            for order in order_of_steps(cell, plan.steps, plan.valid, direction == 1)
+def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
+    """The position of a number, checked, with the step before it and the step of its inputs."""
+    model = plan.model
+    cell = model.layers[layer][direction]
+    sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
+    step, batch, unit = map(_number, where, sizes, nouns)
+    reads, shown = (
+        order[:, batch if order.shape[1] > 1 else 0]  # (T,)
+        for order in order_of_steps(cell, plan.steps, plan.valid, direction == 1)
+    )
+    at = int(np.flatnonzero(shown == step)[0])  # in the order of the loop
+    rule = padding_rule(cell, plan.masked, len(model.layers[layer]) == 2)
+    if plan.valid is not None and not plan.valid[reads[at], batch] and rule != "run":
+        by = "the mask" if plan.masked else "its length"
+        raise UserError(
+            f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
         )
-        at = int(np.flatnonzero(shown == step)[0])  # in the order of the loop
-        rule = padding_rule(cell, plan.masked, len(self.model.layers[layer]) == 2)
-        if plan.valid is not None and not plan.valid[reads[at], batch] and rule != "run":
-            by = "the mask" if plan.masked else "its length"
-            raise UserError(
-                f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
-            )
-        several = len(self.model.cells) > 1
-        prefix = f"{cell_name(layer, direction)}." if several else ""
-        carried = at == 0 or cell.convention.behaviour.state != "reset"
-        before = int(shown[at - 1]) if at and carried else None
-        later = reads[at + 1 :]
-        is_last = not (len(later) if plan.valid is None else plan.valid[later, batch].any())
-        return StepPosition(
-            layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried, is_last
-        )
+    several = len(model.cells) > 1
+    prefix = f"{cell_name(layer, direction)}." if several else ""
+    carried = at == 0 or cell.convention.behaviour.state != "reset"
+    before = int(shown[at - 1]) if at and carried else None
+    later = reads[at + 1 :]
+    is_last = not (len(later) if plan.valid is None else plan.valid[later, batch].any())
+    return StepPosition(
+        layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried, is_last
+    )
 
-    def _entering(self, place: StepPosition) -> tuple[Array, Array, Array]:
-        """x (I,), h (P,) and c (H,) that the step takes."""
-        cell = self.model.layers[place.layer][place.direction]
-        x = self._inputs(place.layer)[place.reads, place.batch]
-        with np.errstate(all="ignore"):
-            x = x.astype(cell.dtype)
-        if place.before is not None:
-            names = (f"{place.prefix}{k}" for k in "hc")
-            h, c = (self.trace.time_major(n)[place.before, place.batch] for n in names)
-        else:
-            number = sum(map(len, self.model.layers[: place.layer])) + place.direction
-            h, c = (a[place.batch] for a in self.plan.states[number])
-            if not place.carried:
-                h, c = np.zeros_like(h), np.zeros_like(c)
-        return x, h, c
 
-    def _inputs(self, layer: int) -> Array:
-        """(T, B, I) of a layer: the model's, or what the layer below gives."""
-        if layer == 0:
-            return self.plan.block()
-        below = self.model.layers[layer - 1]
-        names = (f"{cell_name(layer - 1, d)}.h" for d in range(len(below)))
-        return merge_directions(
-            [self.trace.time_major(n) for n in names], below[0].convention, None
-        )
+def _entering(plan: Plan, trace: Trace, place: StepPosition) -> tuple[Array, Array, Array]:
+    """x (I,), h (P,) and c (H,) that the step takes."""
+    cell = plan.model.layers[place.layer][place.direction]
+    x = _inputs(plan, trace, place.layer)[place.reads, place.batch]
+    with np.errstate(all="ignore"):
+        x = x.astype(cell.dtype)
+    if place.before is not None:
+        names = (f"{place.prefix}{k}" for k in "hc")
+        h, c = (trace.time_major(n)[place.before, place.batch] for n in names)
+    else:
+        number = sum(map(len, plan.model.layers[: place.layer])) + place.direction
+        h, c = (a[place.batch] for a in plan.states[number])
+        if not place.carried:
+            h, c = np.zeros_like(h), np.zeros_like(c)
+    return x, h, c
 
-    def _made(self, place: StepPosition) -> dict[str, Array]:
-        """What the loop computed there, by name."""
-        return {
-            k: self.trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES
-        }
+
+def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
+    """(T, B, I) of a layer: the model's, or what the layer below gives."""
+    if layer == 0:
+        return plan.block()
+    below = plan.model.layers[layer - 1]
+    names = (f"{cell_name(layer - 1, d)}.h" for d in range(len(below)))
+    return merge_directions([trace.time_major(n) for n in names], below[0].convention, None)
 
 
 def _number(at: int, size: int, noun: str) -> int:

@@ -23,9 +23,6 @@ from lstmcli.core.model.vocabulary import GATES
 
 Numbers = dict[str, Scalar]
 
-KINDS = ("kernel", "recurrent", "peephole", "projection")
-"""The matrix of a term's weight."""
-
 
 @dataclass(frozen=True)
 class FormulaLine:
@@ -97,7 +94,7 @@ class UnitAtStep:
             formula, numbers, value = (
                 f"{formula} + {added}",
                 numbers | symbols,
-                value + self._peephole_product(),
+                value + self._peephole_products()[self.unit],
             )
         self._add(gate, formula, numbers, self.computed[gate][self.unit], value)
 
@@ -257,9 +254,6 @@ class UnitAtStep:
         assert self.cell.peephole is not None
         weight = self.cell.peephole[2, self.unit]
         return "p_o * c", {"p_o": weight, "c": self.computed["c"][self.unit]}
-
-    def _peephole_product(self) -> Any:
-        return self._peephole_products()[self.unit]
 
     def _peephole_products(self) -> Array:
         assert self.cell.peephole is not None
