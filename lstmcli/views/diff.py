@@ -296,7 +296,13 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)
         if len({*sizes}) > 1 and min(sizes)
     ]
-    return f"{' '.join(options)} compares what comes first in both" if options else ""
+    if not options:
+        return ""
+    text = f"{' '.join(options)} compares what comes first in both"
+    if len(options) == 1 and a[0] != b[0]:
+        few, many = sorted((a[0], b[0]))
+        text += f"; --steps {many - few}:{many} takes {'ab'[a[0] > b[0]]} as the last steps"
+    return text
 
 
 def _share(array: ArrayDifference) -> str:

@@ -149,7 +149,8 @@ def align(
     length 1 are added and dropped, except the last, which is the units'. Axes that differ by a
     known arrangement are aligned if exactly one fits (`lstmcli.core.diff.axes`). Where the
     ``numbering`` of a side makes it a part of a run, both are cut to the steps, batch items and
-    units that both contain; then to what is selected.
+    units that both contain; then to what is selected. A side that has just as many of an axis as
+    are selected of the longer other one is what is selected.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind
@@ -164,6 +165,7 @@ def align(
         a, b, text = _finals_joined(a, b)
         three = _final(a), _final(b)
     pair = Pair(name, a, b, tolerance, placed=False, backward=backward, arrangement=text)
+    choices = [None if kind == FINAL else selection.steps, selection.batch, selection.units]
     if three[0] is not None and three[1] is not None:
         pair = replace(pair, a=three[0], b=three[1], placed=True)
         common = overlaps((pair.a.shape, pair.b.shape), numbering, name, kind == FINAL)
@@ -181,18 +183,50 @@ def align(
         if any(selection[1:3]):
             text = "in full, as no file tells which axes are those of cells and batch items"
             pair = replace(pair, unaligned=text)
-    choices = (None, *selection[1:3]) if kind == FINAL else selection[:3]
-    if kind == SEQUENCE and pair.agrees is None:
-        found, why = arrange(*raw, tolerance, layouts, selection.batch)
-        pair = replace(pair, unaligned=why)
-        if found is not None:
+    if pair.agrees is None:
+        cut, left = _cut_to_selected(pair, choices)
+        found, why = None, ""
+        if kind == SEQUENCE and cut.agrees is None:
+            found, why = arrange(*raw, tolerance, layouts, (choices[0], choices[1]))
+        if found is None:
+            pair, choices = replace(cut, unaligned=cut.unaligned or why), left
+        else:
             numbers = tuple(map(_numbers_within, pair.numbers, found.numbers))
             pair = replace(
                 pair, a=found.a, b=found.b, placed=True, numbers=numbers, arrangement=found.text
             )
-            if found.numbers[1] is not None:  # the choice named the sequence
-                choices = choices[0], None, choices[2]
+            choices = [None if n in found.named else c for n, c in enumerate(choices)]
     return _selected(pair, choices)
+
+
+def _cut_to_selected(
+    pair: Pair, choices: Sequence[Choice | None]
+) -> tuple[Pair, list[Choice | None]]:
+    """A pair with the longer side cut to what is selected, where the other is as long as that.
+
+    With it the choices of the other axes.
+    """
+    left = [*choices]
+    taken: dict[int, list[str]] = {}
+    for axis, choice in enumerate(choices if pair.placed else ()):
+        sizes = pair.a.shape[axis], pair.b.shape[axis]
+        if choice is None or pair.numbers[axis] is not None or sizes[0] == sizes[1]:
+            continue
+        picked, shorter = choice.among(max(sizes)), sizes.index(min(sizes))
+        if len(picked) == min(sizes):
+            a, b = pair.a, pair.b
+            a, b = (a, _taken(b, picked, axis)) if shorter == 0 else (_taken(a, picked, axis), b)
+            numbers = [*pair.numbers]
+            numbers[axis] = picked
+            pair = replace(pair, a=a, b=b, numbers=tuple(numbers))
+            taken.setdefault(shorter, []).append(f"{choice.option} {choice.text}")
+            left[axis] = None
+    texts = [
+        f"{{{'ab'[n]}}} is taken as {' '.join(options)} of {{{'ba'[n]}}}"
+        for n, options in taken.items()
+    ]
+    text = "; ".join(filter(None, [pair.arrangement, *texts]))
+    return replace(pair, arrangement=text), left
 
 
 def _with_steps_alike(

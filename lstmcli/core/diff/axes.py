@@ -20,6 +20,7 @@ from lstmcli.core.model.selection import Choice, Indices
 MOST_ITEMS = 1024  # sequences of a batch that are tried, each over the full run
 
 Layouts = tuple[str | None, str | None]
+Choices = tuple[Choice | None, Choice | None]
 
 
 class Arrangement(NamedTuple):
@@ -30,6 +31,7 @@ class Arrangement(NamedTuple):
     numbers: tuple[Indices | None, Indices | None, Indices | None]  # of the axes in the full run
     text: str  # with {a} and {b} for the sides
     by_numbers: bool = False  # too rare to be taken unless its numbers agree
+    named: tuple[int, ...] = ()  # the axes whose choice named the step or the sequence
 
     @property
     def turned(self) -> Arrangement:
@@ -39,15 +41,19 @@ class Arrangement(NamedTuple):
 
 
 def arrange(
-    a: Numbers, b: Numbers, test: Tolerance, layouts: Layouts, batch: Choice | None = None
+    a: Numbers,
+    b: Numbers,
+    test: Tolerance,
+    layouts: Layouts,
+    choices: Choices = (None, None),
 ) -> tuple[Arrangement | None, str]:
     """The arrangement that fits two sequences of different shapes, or why there is none.
 
     Of several that fit by their shapes, the one whose numbers agree is taken, else the one whose
-    first step agrees. ``batch`` is what was selected: it may name the sequence.
+    first step agrees. ``choices``, of steps and batch items, may name the step and the sequence.
     """
-    ways = [*_ways(a, b, layouts, batch)]
-    ways += [way.turned for way in _ways(b, a, layouts[::-1], batch, parts_only=True)]
+    ways = [*_ways(a, b, layouts, choices)]
+    ways += [way.turned for way in _ways(b, a, layouts[::-1], choices, parts_only=True)]
     agreeing = [way for way in ways if test.agree(way.a, way.b).all()]
     if agreeing:  # what is the last step of one layout is the last sequence of the other
         return min(agreeing, key=lambda way: (way.by_numbers, way.numbers[1] is not None)), ""
@@ -81,7 +87,7 @@ def _ways(
     narrow: Numbers,
     wide: Numbers,
     layouts: Layouts,
-    batch: Choice | None,
+    choices: Choices,
     parts_only: bool = False,
 ) -> Iterator[Arrangement]:
     """Every arrangement in which the first side (a) is all of the second (b), or a part of it."""
@@ -95,7 +101,7 @@ def _ways(
             if len(lead_n) == len(lead_w) and joined and not parts_only:
                 yield from _same_axes(n, w, lead_n, lead_w, layouts, joined)
             elif len(lead_n) < len(lead_w) <= 2:
-                for way in _parts(n, w, layouts, batch):
+                for way in _parts(n, w, layouts, choices):
                     yield way._replace(text=f"{joined}; {way.text}" if joined else way.text)
 
 
@@ -178,9 +184,9 @@ def _three(side: Numbers, lead: Sequence[int], batch_first: bool) -> Numbers:
 
 
 def _parts(
-    narrow: Numbers, wide: Numbers, layouts: Layouts, batch: Choice | None
+    narrow: Numbers, wide: Numbers, layouts: Layouts, choices: Choices
 ) -> Iterator[Arrangement]:
-    """The first side as the last step of the second, as one of its sequences, or as both."""
+    """The first side as one step of the second (the last), as one of its sequences, or as both."""
     lead, of_wide = without_ones(narrow), without_ones(wide)
     said = layouts[0] not in (None, "steps") and narrow.values.ndim > 2  # how many steps it has
     orders = [layouts[1] == "batch"] if layouts[1] in ("batch", "time") else [False, True]
@@ -190,36 +196,46 @@ def _parts(
         T, B = full.shape[:2]
         one = [n for n in (B,) if n != 1]
         is_sequence = lead == [T] and B > 1
+        picked = range(0) if choices[0] is None else choices[0].among(T)
+        step = picked[0] if len(picked) == 1 else None
         if lead == one and not said and not (is_sequence and layouts[0] == "steps"):
-            yield from _last_steps(narrow, full, start)
+            yield from _single_step(narrow, full, start, step)
         if is_sequence or (not lead and B > 1 and not said):
-            yield from _sequences(narrow, full, start, batch)
+            yield from _sequences(narrow, full, start, step, choices[1])
 
 
-def _last_steps(narrow: Numbers, full: Numbers, start: str) -> Iterator[Arrangement]:
+def _single_step(
+    narrow: Numbers, full: Numbers, start: str, step: int | None
+) -> Iterator[Arrangement]:
     T, B, K = full.shape
-    last = narrow.moved(lambda v: v.reshape(1, B, K))
+    one = narrow.moved(lambda v: v.reshape(1, B, K))
+    if step is not None:
+        text = f"{start} taken as step {step} of {{b}}"
+        yield Arrangement(one, full[step : step + 1], ([step], None, None), text, named=(0,))
+        return
     text = f"{start} taken as the last step of {{b}}"
-    yield Arrangement(last, full[-1:], ([T - 1], None, None), text)
+    yield Arrangement(one, full[-1:], ([T - 1], None, None), text)
     if K % 2 == 0 and T > 1:
 
         def ends(v: Array) -> Array:
             return np.concatenate([v[-1:, :, : K // 2], v[:1, :, K // 2 :]], axis=-1)
 
         text = f"{start} the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
-        yield Arrangement(last, full.moved(ends), ([T - 1], None, None), text, True)
+        yield Arrangement(one, full.moved(ends), ([T - 1], None, None), text, True)
 
 
 def _sequences(
-    narrow: Numbers, full: Numbers, start: str, batch: Choice | None
+    narrow: Numbers, full: Numbers, start: str, step: int | None, batch: Choice | None
 ) -> Iterator[Arrangement]:
     T, B, K = full.shape
-    steps = T if without_ones(narrow) else 1
+    is_full = bool(without_ones(narrow))
+    first, last = (0, T - 1) if is_full else (T - 1, T - 1) if step is None else (step, step)
+    named = (1,) if is_full or step is None else (0, 1)
     items: Indices = range(B) if batch is None else batch.among(B)
-    one = narrow.moved(lambda v: v.reshape(steps, 1, K))
+    one = narrow.moved(lambda v: v.reshape(-1, 1, K))
     for item in items[:MOST_ITEMS]:
-        part = full.moved(lambda v, n=item: v[T - steps :, n : n + 1])  # type: ignore[misc]
+        part = full[first : last + 1, item : item + 1]
         text = f"{start} compared with sequence {item} of {B} of {{b}}"
-        text += "" if steps > 1 else ", its last step"
-        numbers = None if steps > 1 else [T - 1]
-        yield Arrangement(one, part, (numbers, [item], None), text)
+        text += "" if is_full else ", its last step" if step is None else f", its step {step}"
+        numbers = None if is_full else [last]
+        yield Arrangement(one, part, (numbers, [item], None), text, named=named)

@@ -275,11 +275,12 @@ def part_of_steps(pair: Pair) -> Finding | None:
         window = slice(start, start + short)
         a, b = (s[window] if len(s.values) == long else s for s in (pair.a, pair.b))
         if proves(pair, a, b, None):
-            return _part(start, short, long, a_is_part=steps < more)
+            typed = f": --steps {start}:{start + short} compares these" * (not pair.numbers[0])
+            return _part(start, short, long, a_is_part=steps < more, typed=typed)
     return None
 
 
-def _part(start: int, short: int, long: int, a_is_part: bool) -> Finding:
+def _part(start: int, short: int, long: int, a_is_part: bool, typed: str) -> Finding:
     part, full = ("{a}", "{b}") if a_is_part else ("{b}", "{a}")
     if start == 1 and long == short + 1 and short > 1:
         return Finding(
@@ -290,7 +291,7 @@ def _part(start: int, short: int, long: int, a_is_part: bool) -> Finding:
     if short == 1:
         which = "the last one" if start == long - 1 else f"step {start}"
         steps = f"the only step in {part}, which is {which} of {full}"
-    return Finding("part_of_steps", f"in {steps}; {full} has {long} steps.")
+    return Finding("part_of_steps", f"in {steps}; {full} has {long} steps{typed}.")
 
 
 def transposed(pair: Pair) -> Finding | None:

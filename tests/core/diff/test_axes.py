@@ -303,6 +303,48 @@ def test_steps_that_both_sides_have_can_be_selected() -> None:
     assert compare(*short, selection=Selection.parse("0:5", None, None)).equal
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(
+    ("part", "choice", "taken"),
+    [
+        (np.s_[2:5], ("2:5", None, None), " is taken as --steps 2:5 of full"),
+        (np.s_[3:5], ("-4:-2", None, None), " is taken as --steps -4:-2 of full"),
+        (np.s_[:, [1, 3]], (None, "1,3", None), " is taken as --batch 1,3 of full"),
+        (np.s_[..., [0, 2]], (None, None, "0,2"), " is taken as --units 0,2 of full"),
+        (np.s_[3, 1], ("3", "1", None), " is taken as --steps 3 --batch 1 of full"),
+        (np.s_[2:5, 1], ("2:5", "1", None), " is taken as --steps 2:5 --batch 1 of full"),
+        (np.s_[3, 1], ("3", None, None), ", (5,), is compared with sequence 1 of 4 of full, its "
+                                         "step 3"),
+        (np.s_[3], ("3", None, None), ", (4, 5), is taken as step 3 of full"),
+        (np.s_[3], ("-4", None, None), ", (4, 5), is taken as step 3 of full"),
+    ],
+)  # fmt: skip
+def test_a_part_without_numbers_is_what_is_selected_of_the_run(
+    part: Any, choice: tuple[str | None, str | None, str | None], taken: str, swapped: bool
+) -> None:
+    h = normal(T, B, H)
+    sides = of("part", h=h[part]), of("full", "time", h=h)
+    d = compare(*(sides[::-1] if swapped else sides), selection=Selection.parse(*choice))
+    assert d.equal
+    assert d.remarks == (f"h: part{taken}",)
+
+
+def test_the_first_difference_of_what_is_selected_has_the_numbers_of_the_run() -> None:
+    h = normal(T, B, H)
+    part = h[2:5, [1, 3]] + 0.0
+    part[1, 1, 4] += 1
+    d = compare(of("a", h=part), of("b", "time", h=h), selection=Selection.parse("2:5", "1,3", ":"))
+    first = d.first_divergence
+    assert first is not None
+    assert (first.step, first.batch, first.unit) == (3, 3, 4)
+
+
+def test_what_is_not_as_long_as_the_selection_is_cut_by_it() -> None:
+    h = normal(T, H)
+    d = compare(of("a", h=h[:5]), of("b", h=h), selection=Selection.parse("1:3", None, None))
+    assert (d.equal, d.arrays["h"].total, d.remarks) == (True, 2 * H, ())
+
+
 def test_units_of_the_pre_activations_are_those_of_each_gate() -> None:
     z, h = normal(T, B, 4 * H), normal(T, B, H)
     other = z.copy()

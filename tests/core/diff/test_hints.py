@@ -1,5 +1,6 @@
 """Hints: every proof is found for its rearrangement, and for nothing else."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, Tolerance
 from lstmcli.core.model.half_precision import to_bfloat16
+from lstmcli.core.model.selection import Selection
 from tests.core.explain import matrix, reference
 
 Array = npt.NDArray[Any]
@@ -791,15 +793,20 @@ def test_noise_of_a_part_of_the_numbers_is_not_everywhere() -> None:
 @pytest.mark.parametrize(
     ("part", "text"),
     [
-        (slice(2, 5), "h agrees in the 3 steps in a.npy, which are 2 to 4 of b.npy; b.npy has"),
-        (slice(6, 7), "h agrees in the only step in a.npy, which is the last one of b.npy;"),
-        (slice(3, 4), "h agrees in the only step in a.npy, which is step 3 of b.npy; b.npy has 7"),
+        (slice(2, 5), "h agrees in the 3 steps in a.npy, which are 2 to 4 of b.npy; b.npy has 7 "
+         "steps: --steps 2:5 compares these."),
+        (slice(6, 7), "h agrees in the only step in a.npy, which is the last one of b.npy; "
+         "b.npy has 7 steps: --steps 6:7 compares these."),
+        (slice(3, 4), "h agrees in the only step in a.npy, which is step 3 of b.npy; b.npy has 7 "
+         "steps: --steps 3:4 compares these."),
     ],
 )  # fmt: skip
 def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
     h = normal(7, B, H)
     d = compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h))
-    assert d.hints[0].text.startswith(text)
+    assert d.hints[0].text == text
+    choice = Selection.parse(re.findall("--steps (.*) compares", text)[0], None, None)
+    assert compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h), selection=choice).equal
 
 
 @pytest.mark.parametrize(("unit", "count"), [(0.0, 4), (0.25, 2), (1.0, 1)])
