@@ -14,7 +14,7 @@ import numpy as np
 
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.patterns import ComparedSides, suspicion
-from lstmcli.core.diff.rearrangements import Finding, proves, rearranged
+from lstmcli.core.diff.rearrangements import proves, rearranged
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint, join_with_and
@@ -91,7 +91,7 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         for pair in compared.differing
         if (found := nan_in_both(pair) or rearranged(pair))
     }
-    groups: dict[Finding, list[str]] = {}  # one hint for h, c and all gates, not seven
+    groups: dict[Hint, list[str]] = {}  # one hint for h, c and all gates, not seven
     for name, finding in findings.items():
         groups.setdefault(finding, []).append(name)
     hints = [
@@ -110,16 +110,14 @@ def _agreeing(names: Sequence[str]) -> str:
     return f"{join_with_and(names)} {'agrees' if len(names) == 1 else 'agree'}"
 
 
-def nan_in_both(pair: Pair) -> Finding | None:
+def nan_in_both(pair: Pair) -> Hint | None:
     """All that differs is NaN on both sides."""
     if pair.agrees is None:
         return None
     both = np.isnan(pair.a.values) & np.isnan(pair.b.values)
     if not (both | pair.agrees).all():
         return None
-    return Finding(
-        "nan_in_both", "but for places where both sides are NaN; --equal-nan allows them."
-    )
+    return Hint("nan_in_both", "but for places where both sides are NaN; --equal-nan allows them.")
 
 
 def _exchanged_names(compared: ComparedSides, pairs: Sequence[Pair]) -> dict[str, str]:

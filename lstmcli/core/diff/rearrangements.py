@@ -1,5 +1,8 @@
 """Rearrangements of one array under which it equals the other: each is a proof, not a guess.
 
+The text of a hint from here goes on after "h agrees" or "h and c agree"; {a} and {b} stand for the
+sides.
+
 A rearrangement proves nothing about numbers that are all alike, so each has to make several
 elements agree that disagreed before and that the tolerance distinguishes.
 """
@@ -7,7 +10,6 @@ elements agree that disagreed before and that the tolerance distinguishes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
 from typing import Any
@@ -17,23 +19,13 @@ import numpy as np
 from lstmcli.core.diff.alignment import WEIGHTS, Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.hint import Hint
 
 ENOUGH = 3
 """Distinct numbers that a rearrangement has to make agree."""
 
 _SAMPLED_ROWS = 48  # of a search for a permutation; what is found is then checked on every row
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A rearrangement that holds: its code, and what it does in the words of a hint.
-
-    ``text`` goes on after "agrees with" or "agree with"; {a} and {b} stand for the sides.
-    """
-
-    code: str
-    text: str
 
 
 def proves(pair: Pair, a: Numbers, b: Numbers, agreed: Mask | None) -> bool:
@@ -69,17 +61,17 @@ def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
     return bool(tolerance.agree(a[:rows], b[:rows]).all())
 
 
-def _if_equal(pair: Pair, how: Callable[[Array], Array], finding: Finding) -> Finding | None:
+def _if_equal(pair: Pair, how: Callable[[Array], Array], finding: Hint) -> Hint | None:
     """The finding, if a is b once ``how`` has moved its elements."""
     return finding if proves(pair, pair.a.moved(how), pair.b, pair.agrees) else None
 
 
-def time_flipped(pair: Pair) -> Finding | None:
+def time_flipped(pair: Pair) -> Hint | None:
     """a's steps in reverse order are b's."""
     return _if_equal(
         pair,
         lambda v: v[::-1],
-        Finding(
+        Hint(
             "time_flipped",
             "once time is turned round: the first step of {a} is the last of {b}. One side ran "
             "backwards over the sequence, or did not turn its outputs back.",
@@ -87,12 +79,12 @@ def time_flipped(pair: Pair) -> Finding | None:
     )
 
 
-def axes_swapped(pair: Pair) -> Finding | None:
+def axes_swapped(pair: Pair) -> Hint | None:
     """a's step and batch axes, exchanged, are b's."""
     return _if_equal(
         pair,
         lambda v: v.swapaxes(0, 1),
-        Finding(
+        Hint(
             "axes_swapped",
             "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
             "units), the other (batch, steps, units). Look for batch_first, time_major or "
@@ -101,13 +93,13 @@ def axes_swapped(pair: Pair) -> Finding | None:
     )
 
 
-def axes_permuted(pair: Pair) -> Finding | None:
+def axes_permuted(pair: Pair) -> Hint | None:
     """a's axes in an order in which the units are not the last are b's."""
     for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)):
         if proves(pair, pair.a.moved(partial(np.transpose, axes=order)), pair.b, pair.agrees):
             axes = ("steps", "batch", "units")
             names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
-            return Finding(
+            return Hint(
                 "axes_permuted",
                 f"once the axes of {{a}} are put in another order: they are ({', '.join(names)}), "
                 "as where the units come first in MATLAB or Julia. The last axis has to be that of "
@@ -116,7 +108,7 @@ def axes_permuted(pair: Pair) -> Finding | None:
     return None
 
 
-def reshaped(pair: Pair) -> Finding | None:
+def reshaped(pair: Pair) -> Hint | None:
     """One side was reshaped where its axes had to be transposed."""
     steps, batch, units = pair.a.shape
     swapped = pair.a.moved(lambda v: v.swapaxes(0, 1))  # (B, T, H)
@@ -127,14 +119,14 @@ def reshaped(pair: Pair) -> Finding | None:
     ]
     if not any(proves(pair, a, pair.b, pair.agrees) for a in candidates):
         return None
-    return Finding(
+    return Hint(
         "reshaped",
         "number by number in the order of memory, not of the axes: one side was reshaped "
         "where the step and batch axes had to be transposed.",
     )
 
 
-def halves_exchanged(pair: Pair) -> Finding | None:
+def halves_exchanged(pair: Pair) -> Hint | None:
     """The halves of the units have changed places, as of a forward and a backward direction."""
     units = pair.a.shape[-1]
     if units < 4 or units % 2:
@@ -142,7 +134,7 @@ def halves_exchanged(pair: Pair) -> Finding | None:
     return _if_equal(
         pair,
         lambda v: np.roll(v, units // 2, axis=-1),
-        Finding(
+        Hint(
             "halves_exchanged",
             "once the first and the second half of the units change places: the forward and the "
             "backward direction were joined in the other order.",
@@ -150,7 +142,7 @@ def halves_exchanged(pair: Pair) -> Finding | None:
     )
 
 
-def half_flipped(pair: Pair) -> Finding | None:
+def half_flipped(pair: Pair) -> Hint | None:
     """One half of the units runs the other way in time, as a backward direction may."""
     half = pair.a.shape[-1] // 2
     if pair.a.shape[-1] % 2:
@@ -164,7 +156,7 @@ def half_flipped(pair: Pair) -> Finding | None:
 
     for which, turn in (("second", second_turned), ("first", first_turned)):
         if proves(pair, pair.a.moved(turn), pair.b, pair.agrees):
-            return Finding(
+            return Hint(
                 "half_flipped",
                 f"once the {which} half of the units is turned round in time: it contains the "
                 "backward direction, whose outputs only one side has turned back.",
@@ -172,7 +164,7 @@ def half_flipped(pair: Pair) -> Finding | None:
     return None
 
 
-def units_permuted(pair: Pair) -> Finding | None:
+def units_permuted(pair: Pair) -> Hint | None:
     """The units of a, in another order, are those of b."""
     order = _unit_order(pair)
     if order is None:
@@ -182,7 +174,7 @@ def units_permuted(pair: Pair) -> Finding | None:
     return _if_equal(
         pair,
         lambda v: v[..., order],
-        Finding(
+        Hint(
             "units_permuted",
             f"once the units of {{a}} are put in another order ({listed}): the rows or columns of "
             "the weights were permuted on one side.",
@@ -232,7 +224,7 @@ def _spread(index: Any, shape: tuple[int, int], values: Array) -> Array:
     return np.broadcast_to(values[index], shape)
 
 
-def units_negated(pair: Pair) -> Finding | None:
+def units_negated(pair: Pair) -> Hint | None:
     """Some units of a have the other sign in b."""
     if pair.agrees is None:
         return None
@@ -246,10 +238,10 @@ def units_negated(pair: Pair) -> Finding | None:
     which = np.flatnonzero(negated)
     listed = ", ".join(str(n) for n in which) if which.size <= 16 else str(which.size) + " of them"
     units = "every unit" if negated.all() else f"unit{'s' * (which.size > 1)} {listed}"
-    return Finding("units_negated", f"once the sign of {units} is changed.")
+    return Hint("units_negated", f"once the sign of {units} is changed.")
 
 
-def shifted_by_one(pair: Pair) -> Finding | None:
+def shifted_by_one(pair: Pair) -> Hint | None:
     """The steps of one side come one step later in the other."""
     if pair.agrees is None or len(pair.a.values) < 2:
         return None
@@ -258,14 +250,14 @@ def shifted_by_one(pair: Pair) -> Finding | None:
     if not (late or early):
         return None
     behind, ahead = ("{a}", "{b}") if late else ("{b}", "{a}")
-    return Finding(
+    return Hint(
         "shifted_by_one",
         f"once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. {behind} "
         "starts with the state before the first step, or was fed its inputs one step later.",
     )
 
 
-def part_of_steps(pair: Pair) -> Finding | None:
+def part_of_steps(pair: Pair) -> Hint | None:
     """One side contains some successive steps of the other."""
     steps, more = len(pair.a.values), len(pair.b.values)
     if steps == more or pair.a.shape[1:] != pair.b.shape[1:]:
@@ -280,10 +272,10 @@ def part_of_steps(pair: Pair) -> Finding | None:
     return None
 
 
-def _part(start: int, short: int, long: int, a_is_part: bool, typed: str) -> Finding:
+def _part(start: int, short: int, long: int, a_is_part: bool, typed: str) -> Hint:
     part, full = ("{a}", "{b}") if a_is_part else ("{b}", "{a}")
     if start == 1 and long == short + 1 and short > 1:
-        return Finding(
+        return Hint(
             "shifted_by_one",
             f"once the first step of {full} is left out: it may be the initial state.",
         )
@@ -291,17 +283,17 @@ def _part(start: int, short: int, long: int, a_is_part: bool, typed: str) -> Fin
     if short == 1:
         which = "the last one" if start == long - 1 else f"step {start}"
         steps = f"the only step in {part}, which is {which} of {full}"
-    return Finding("part_of_steps", f"in {steps}; {full} has {long} steps{typed}.")
+    return Hint("part_of_steps", f"in {steps}; {full} has {long} steps{typed}.")
 
 
-def transposed(pair: Pair) -> Finding | None:
+def transposed(pair: Pair) -> Hint | None:
     """A matrix of weights is stored the other way round."""
     if pair.a.values.ndim != 2:
         return None
-    return _if_equal(pair, np.transpose, Finding("transposed", "once one of them is transposed."))
+    return _if_equal(pair, np.transpose, Hint("transposed", "once one of them is transposed."))
 
 
-def gates_permuted(pair: Pair) -> Finding | None:
+def gates_permuted(pair: Pair) -> Hint | None:
     """The four blocks of gates in the weights stand in another order."""
     for axis in range(pair.a.values.ndim):
         if pair.agrees is None or pair.a.shape[axis] % 4 or not pair.a.shape[axis]:
@@ -309,7 +301,7 @@ def gates_permuted(pair: Pair) -> Finding | None:
         for order, moved in _block_orders(pair.a, axis):
             if proves(pair, moved, pair.b, pair.agrees):
                 blocks = ", ".join(str(n) for n in order)
-                return Finding(
+                return Hint(
                     "gates_permuted",
                     f"once the four blocks of {{a}} along axis {axis} are put in the order "
                     f"{blocks}: the sides store the gates in different orders.",
@@ -327,12 +319,12 @@ def _block_orders(numbers: Numbers, axis: int) -> Iterator[tuple[tuple[int, ...]
 
 # Tried from top to bottom; the first that holds is reported. Simple before general: a full turn
 # before half of one, exchanged halves before any order of the units.
-OF_PLACED: tuple[Callable[[Pair], Finding | None], ...] = (
+OF_PLACED: tuple[Callable[[Pair], Hint | None], ...] = (
     units_negated,
     halves_exchanged,
     units_permuted,
 )
-OF_STEPS: tuple[Callable[[Pair], Finding | None], ...] = (
+OF_STEPS: tuple[Callable[[Pair], Hint | None], ...] = (
     time_flipped,
     axes_swapped,
     axes_permuted,
@@ -342,10 +334,10 @@ OF_STEPS: tuple[Callable[[Pair], Finding | None], ...] = (
     half_flipped,
     *OF_PLACED,
 )
-OF_WEIGHTS: tuple[Callable[[Pair], Finding | None], ...] = (transposed, gates_permuted)
+OF_WEIGHTS: tuple[Callable[[Pair], Hint | None], ...] = (transposed, gates_permuted)
 
 
-def rearranged(pair: Pair) -> Finding | None:
+def rearranged(pair: Pair) -> Hint | None:
     """The first rearrangement under which a pair that differs is equal."""
     if pair.equal or not pair.a.values.size or not pair.b.values.size:
         return None
