@@ -100,23 +100,15 @@ def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Wi
 
 def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: int) -> Sheet:
     """The table with texts wrapped in a last column of a width."""
-    pieces = [wrap(text, width, break_long_words=False, break_on_hyphens=False) for text in texts]
-    blanks = [[""] * (len(lines) - 1) for lines in pieces]
-    return table(
-        [
-            *(
-                column._replace(
-                    cells=[
-                        cell
-                        for first, below in zip(column.cells, blanks, strict=True)
-                        for cell in (first, *below)
-                    ]
-                )
-                for column in columns
-            ),
-            Column("what", [line for lines in pieces for line in lines], left=True),
-        ]
-    )
+    heading, *lines = table(columns).lines
+    sheet = Sheet([[*heading, ("  what", "dim")]])
+    blank = " " * sum(column.width + 2 for column in columns)
+    for line, text in zip(lines, texts, strict=True):
+        first, *below = wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        sheet.add(*line, f"  {first}")
+        for piece in below:
+            sheet.add(blank + piece)
+    return sheet
 
 
 # ---- one convention
