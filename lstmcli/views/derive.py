@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from textwrap import wrap
 from typing import NamedTuple
 
@@ -47,17 +46,11 @@ class Detail(NamedTuple):
 
     def scalar(self, value: Scalar | Exact | None) -> str:
         """A number in an equation or a table; nothing for None."""
-        if value is None:
-            return ""
-        exact = as_float(value) if isinstance(value, Fraction) else float(value)
-        return format_number(exact, self.digits)
+        return "" if value is None else format_number(as_float(value), self.digits)
 
     def column(self, values: Sequence[Scalar | Exact | None]) -> list[str]:
         """Numbers of a column of a table, in one format; nothing for None."""
-        numbers = [
-            None if v is None else as_float(v) if isinstance(v, Fraction) else float(v)
-            for v in values
-        ]
+        numbers = [None if value is None else as_float(value) for value in values]
         return [*map(NumberFormat.of(numbers, self.digits).text, numbers)]
 
     def result(self, value: Scalar) -> str:

@@ -70,12 +70,12 @@ def exactly(number: Scalar) -> Exact:
     return Fraction(*number.as_integer_ratio())
 
 
-def as_float(exact: Exact) -> float:
+def as_float(number: Exact | Scalar) -> float:
     """The nearest float64; infinite beyond its range."""
     try:
-        return float(exact)
+        return float(number)
     except OverflowError:
-        return inf if exact > 0 else -inf
+        return inf if number > 0 else -inf
 
 
 def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
