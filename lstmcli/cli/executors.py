@@ -36,16 +36,11 @@ def execution(
             count = min(threads or default, len(batch_chunks(batch, job.model)))
             if count > 1:
                 how["executor"] = stack.enter_context(workers(count))
-        total = batch * steps * len(job.model.cells)
-        bar = stack.enter_context(ProgressBar(total, _unit(batch, steps, job), quiet=quiet))
+        cells = len(job.model.cells)
+        unit = ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
+        bar = stack.enter_context(ProgressBar(batch * steps * cells, unit, quiet=quiet))
         how["meter"] = stack.enter_context(metered(bar))
         yield how
-
-
-def _unit(batch: int, steps: int, job: Job) -> tuple[str, int]:
-    """The unit that the bar counts, and how many sequences x steps of a cell make one."""
-    cells = len(job.model.cells)
-    return ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
 
 
 @contextmanager

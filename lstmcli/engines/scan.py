@@ -31,10 +31,6 @@ class Operators:
         self.name, self.constants, self.dtype = name, constants, dtype
         self.nodes: list[Operator] = []
 
-    def value(self, name: str) -> Value:
-        """A value that is an input, or is computed outside of the body."""
-        return Value(self, name)
-
     def constant(self, array: Array | float) -> Value:
         """A constant; a number is rounded to the graph's type."""
         name = f"{self.name}_constant_{len(self.constants)}"
@@ -91,7 +87,7 @@ def scan_graph(network: Network) -> OnnxGraph:
     """
     dtype, constants = network.cell.dtype, dict[str, Array]()
     graph = Operators("graph", constants, dtype)
-    below, valid = graph.value("X"), network.valid
+    below, valid = Value(graph, "X"), network.valid
     ends: list[ValueInfo] = []
     for layer, states in network.by_layer:
         outputs = []
@@ -165,7 +161,7 @@ def _scan(
     ahead = x @ kernel  # of all steps
     body = Operators(f"cell_{n}", graph.constants, cell.dtype)
     h, c, y, xk, counts = (
-        body.value(f"{body.name}_{name}") for name in ["h", "c", "y", "x", "valid"]
+        Value(body, f"{body.name}_{name}") for name in ["h", "c", "y", "x", "valid"]
     )
     now = _step(body, cell, xk, h, c)
     carried = {"h": now["h"], "c": now["c"]}
