@@ -15,13 +15,12 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError, import_extra
 from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
-from lstmcli.views.heatmap import Pooling, pooled
+from lstmcli.views.heatmap import Pooling, Quantity, pooled
 from lstmcli.views.plot import (
     CHARTS,
     DIFFERENCE,
     Annotations,
     PlotWindow,
-    Quantity,
     quantities,
     scales,
 )

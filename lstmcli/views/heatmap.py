@@ -26,6 +26,12 @@ TICK = 8  # characters between two numbers on the axis of steps, at least
 
 Lines = list[list[Span]]
 
+QUANTITIES = {
+    "h": "output", "c": "cell state", "i": "input gate", "f": "forget gate", "g": "candidate",
+    "o": "output gate",
+    **{f"z_{gate}": f"pre-activation of {gate}" for gate in "ifgo"},
+}  # fmt: skip
+
 
 def _ceil_div(count: int, size: int) -> int:
     return -(-count // size)
@@ -81,49 +87,59 @@ def pooled(values: Array, pooling: Pooling, how: str) -> Array:
         return mean
 
 
-class Panel(NamedTuple):
-    """One quantity to draw: its cells, the numbers of its steps and units, and what to mark."""
+class Quantity(NamedTuple):
+    """The part of one array to draw: (T, H) with the numbers of its steps and units."""
 
-    title: str
-    words: str
-    cells: Array  # (T, H), pooled
-    pooling: Pooling
+    name: str
+    values: Array
     steps: Sequence[int]
     units: Sequence[int]
-    scale: Scale
-    marked: tuple[int, int] | None = None  # indices into steps and units
+    kind: str  # quantities of one kind share a scale
+    marked: tuple[int, int] | None = None
+
+    @property
+    def base(self) -> str:
+        """``f`` of ``layer0.f``."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def words(self) -> str:
+        """What the quantity is called."""
+        return QUANTITIES.get(self.base, "")
 
 
-def panel_lines(panel: Panel, depth: str) -> Lines:
-    """The lines of a panel, all of one width: title, cells with their units, axis of steps."""
-    pooling = panel.pooling
-    gutter = len(str(panel.units[-1])) + 1
-    width = gutter + _ceil_div(len(panel.steps), pooling.steps) * pooling.characters
-    words = f"  {panel.words}" if panel.words else ""
-    lines: Lines = [[(" " * gutter, ""), (panel.title, "bold"), (words, "dim")]]
-    if panel.marked:
-        column = gutter + panel.marked[0] // pooling.steps * pooling.characters
+def panel_lines(
+    quantity: Quantity, cells: Array, pooling: Pooling, scale: Scale, depth: str
+) -> Lines:
+    """The lines of a quantity, all of one width: title, cells with their units, axis of steps.
+
+    ``cells`` are its values, pooled.
+    """
+    gutter = len(str(quantity.units[-1])) + 1
+    width = gutter + _ceil_div(len(quantity.steps), pooling.steps) * pooling.characters
+    words = f"  {quantity.words}" if quantity.words else ""
+    lines: Lines = [[(" " * gutter, ""), (quantity.name, "bold"), (words, "dim")]]
+    if quantity.marked:
+        column = gutter + quantity.marked[0] // pooling.steps * pooling.characters
         lines.append([(" " * column, ""), ("▼", DIFFERS)])
-    levels = panel.scale.levels(panel.cells).T  # (units, steps)
+    levels = scale.levels(cells).T  # (units, steps)
     for first in range(0, len(levels), pooling.rows_per_line):
-        cells = levels[first : first + pooling.rows_per_line]
-        label, style = _unit_label(panel, first)
-        line = [(label.ljust(gutter), style), *painted_cells(cells, panel.scale, pooling, depth)]
-        lines.append(line)
-    lines += [[(" " * gutter + text, "dim")] for text in _step_axis(panel.steps, pooling)]
+        row = levels[first : first + pooling.rows_per_line]
+        label, style = _unit_label(quantity, pooling, first)
+        lines.append([(label.ljust(gutter), style), *painted_cells(row, scale, pooling, depth)])
+    lines += [[(" " * gutter + text, "dim")] for text in _step_axis(quantity.steps, pooling)]
     return padded(lines, width)
 
 
-def _unit_label(panel: Panel, first: int) -> Span:
+def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
     """The unit of a row of cells; where a line has several units, on every second line."""
-    pooling = panel.pooling
-    digits = len(str(panel.units[-1]))
+    digits = len(str(quantity.units[-1]))
     rows = pooling.rows_per_line
-    if panel.marked and first <= panel.marked[1] // pooling.units < first + rows:
-        return f"{panel.units[panel.marked[1]]:>{digits}}▶", DIFFERS
+    if quantity.marked and first <= quantity.marked[1] // pooling.units < first + rows:
+        return f"{quantity.units[quantity.marked[1]]:>{digits}}▶", DIFFERS
     if rows * pooling.units > 1 and (first // rows) % 2:
         return "", "dim"
-    return f"{panel.units[first * pooling.units]:>{digits}}", "dim"
+    return f"{quantity.units[first * pooling.units]:>{digits}}", "dim"
 
 
 def painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:

@@ -12,7 +12,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Choice, format_number, indices_of
 from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
-from lstmcli.views.heatmap import Panel, Pooling, in_rows, legend, panel_lines, pooled
+from lstmcli.views.heatmap import Pooling, Quantity, in_rows, legend, panel_lines, pooled
 from lstmcli.views.sheet import INDENT, Sheet, Width, labelled
 from lstmcli.views.text import count
 
@@ -21,12 +21,6 @@ LINES = 8  # of each panel
 TALL_PANELS, TALL_LINES = 2, 16  # at most so many panels have these lines
 CHARTS = "ifgoch"  # the order of one unit's lines
 DIFFERENCE, GATES = "a - b", "gates"
-
-QUANTITIES = {
-    "h": "output", "c": "cell state", "i": "input gate", "f": "forget gate", "g": "candidate",
-    "o": "output gate",
-    **{f"z_{gate}": f"pre-activation of {gate}" for gate in "ifgo"},
-}  # fmt: skip
 
 
 class PlotWindow(NamedTuple):
@@ -45,27 +39,6 @@ class Annotations(NamedTuple):
     first: Position | None = None  # the first difference
     batch: int = 1  # size
     hidden: Sequence[str] = ()  # cells that are not drawn
-
-
-class Quantity(NamedTuple):
-    """The part of one array to draw: (T, H) with the numbers of its steps and units."""
-
-    name: str
-    values: Array
-    steps: Sequence[int]
-    units: Sequence[int]
-    kind: str  # quantities of one kind share a scale
-    marked: tuple[int, int] | None = None
-
-    @property
-    def base(self) -> str:
-        """``f`` of ``layer0.f``."""
-        return self.name.rpartition(".")[2]
-
-    @property
-    def words(self) -> str:
-        """What the quantity is called."""
-        return QUANTITIES.get(self.base, "")
 
 
 def quantities(
@@ -134,10 +107,10 @@ def heat_sheet(
     cells = [pooled(q.values, p, window.pool) for q, p in zip(drawn, poolings, strict=True)]
     of_kind = scales(drawn, cells)
     panels = [
-        Panel(q.name, q.words, c, pooling, q.steps, q.units, of_kind[q.kind], q.marked)
-        for q, pooling, c in zip(drawn, poolings, cells, strict=True)
+        panel_lines(q, c, pooling, of_kind[q.kind], depth)
+        for q, c, pooling in zip(drawn, cells, poolings, strict=True)
     ]
-    sheet = Sheet(in_rows([panel_lines(panel, depth) for panel in panels], width.text))
+    sheet = Sheet(in_rows(panels, width.text))
     sheet.add()
     for kind, scale in of_kind.items():
         bases = " ".join(dict.fromkeys(q.base for q in drawn if q.kind == kind))

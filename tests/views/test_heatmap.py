@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lstmcli.views.colors import GATE, around_zero, background_style, character, color, text_color
-from lstmcli.views.heatmap import UNIT_SCALE, Panel, Pooling, panel_lines, pooled, shading_styles
+from lstmcli.views.heatmap import UNIT_SCALE, Pooling, Quantity, panel_lines, pooled, shading_styles
 
 
 def text(lines: list[list[tuple[str, str]]]) -> list[str]:
@@ -38,8 +38,8 @@ def test_without_pooling_the_numbers_are_the_cells() -> None:
 def test_a_map_of_any_size_fits(steps: int, units: int, depth: str) -> None:
     pooling = Pooling.to_fit((steps, units), 74, 8, depth)
     cells = pooled(np.zeros((steps, units)), pooling, "mean")
-    panel = Panel("f", "", cells, pooling, range(steps), range(units), GATE)
-    lines = panel_lines(panel, depth)
+    quantity = Quantity("f", cells, range(steps), range(units), "gates")
+    lines = panel_lines(quantity, cells, pooling, GATE, depth)
     assert all(len(line) <= 80 for line in text(lines))
     assert len(lines) <= 8 + 3
     assert len({sum(len(part) for part, _ in line) for line in lines}) == 1
@@ -51,8 +51,8 @@ def test_half_blocks_show_two_units_in_a_line() -> None:
     pooling = Pooling.to_fit(values.shape, 8, 8, "truecolor")
     assert pooling.half_blocks
     assert pooling.units == 1
-    panel = Panel("f", "", values, pooling, range(2), range(9), GATE)
-    line = panel_lines(panel, "truecolor")[2]  # units 2 and 3
+    quantity = Quantity("f", values, range(2), range(9), "gates")
+    line = panel_lines(quantity, values, pooling, GATE, "truecolor")[2]  # units 2 and 3
     low, high = color(0.0, GATE, "truecolor"), color(1.0, GATE, "truecolor")
     assert (f"{'▀' * 4}", f"{low} on {low}") in line
     assert (f"{'▀' * 4}", f"{low} on {high}") in line
