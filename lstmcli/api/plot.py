@@ -18,9 +18,7 @@ from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import UNNAMED, Side, single_as_h
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import run_plan
-from lstmcli.core.forward.sequence import has_direction_axis
-from lstmcli.core.forward.streaming import run_selected
+from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import split_z
 from lstmcli.core.weights.recognise import recognise
@@ -144,19 +142,18 @@ def _is_result(side: Side) -> bool:
 def _of_run(job: Job, keep: Sequence[str], item: int) -> Drawable:
     job = job.drained()
     plan = job.plan(keep)
-    if has_direction_axis(job.model):
-        trace = run_plan(plan)
-        arrays = {k: trace.time_major(k) for k, a in trace.arrays.items() if a.ndim <= 3}
-    else:
-        arrays = _of_item(plan, item)
-    return Drawable(split_z(arrays), (job.inputs.name,), plan)
+    return Drawable(split_z(_of_item(plan, item)), (job.inputs.name,), plan)
 
 
 def _of_item(plan: Plan, item: int) -> dict[str, Array]:
-    """The arrays of a run with one sequence repeated for all; the first where there is none."""
+    """The arrays of a run with one sequence repeated for all; the first where there is none.
+
+    An h with an axis of directions is left out: that of each cell is there.
+    """
     item = item % plan.batch if -plan.batch <= item < plan.batch else 0
     trace, _ = run_selected(plan, replace(plan.select(), batch=[item]))
     arrays = {name: trace.time_major(name) for name in trace.arrays}  # (T, 1, K)
+    arrays = {name: array for name, array in arrays.items() if array.ndim == 3}
     return {k: np.broadcast_to(a, (len(a), plan.batch, a.shape[2])) for k, a in arrays.items()}
 
 

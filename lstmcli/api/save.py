@@ -11,8 +11,8 @@ import numpy as np
 from lstmcli import formats
 from lstmcli.api.arguments import Path, is_path, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
+from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
-from lstmcli.core.forward.streaming import sweep_selected
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import (

@@ -36,14 +36,8 @@ from lstmcli.cli.options import (
 from lstmcli.cli.terminal import remark, screen, show_paged, standard_output, tell, width
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
-from lstmcli.core.forward.sequence import has_direction_axis
-from lstmcli.core.forward.streaming import (
-    LayerStack,
-    run_in_blocks,
-    run_selected,
-    runs_forward,
-    step_pieces,
-)
+from lstmcli.core.forward.run import run_plan, run_selected
+from lstmcli.core.forward.streaming import LayerStack, runs_forward, step_pieces
 from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named
@@ -417,13 +411,13 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
             digits = selection.digits
             state = save.write_pieces(plan, target, str(format), names, selected, digits, **how)
             return RunResult(state, steps)
-    if selection.selects and outputs.screen != "table" and not has_direction_axis(job.model):
+    if selection.selects and outputs.screen != "table":
         selected = plan.select(selection, outputs.members)
         trace, state = run_selected(plan, selected, **how)
         _write(trace, asked, selected)
         return RunResult(state, steps)
     columns = asked.window.show if outputs.screen == "table" else ()
-    trace = run_in_blocks(plan_of(job, (*columns, *outputs.members)), **how)
+    trace = run_plan(plan_of(job, (*columns, *outputs.members)), **how)
     _show_and_write(job, trace, asked)
     return RunResult((trace.final_h, trace.final_c), steps)
 
@@ -486,7 +480,7 @@ def _show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
     """
     plan = plan_of(job, window.show)
     if not _is_long(plan, window):
-        trace = run_in_blocks(plan, **how)
+        trace = run_plan(plan, **how)
         _show_trace(plan, trace, window)
         return trace.final_h, trace.final_c
     every_step = window.steps is not None and window.steps.is_all

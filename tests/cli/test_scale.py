@@ -17,6 +17,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.api import load, run, save
+from lstmcli.core.forward import run as forward_run
 from lstmcli.core.forward import streaming
 from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats.arrays import npy
@@ -53,11 +54,17 @@ def written(folder: Path, steps: int, options: str, kind: dict[str, Any]) -> lis
     return ["run", "w.npz", "x.npy", *options.split()]
 
 
+def cut(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Pieces of so many bytes, of results and of steps."""
+    for module in (forward_run, streaming):
+        monkeypatch.setattr(module, "PIECE", size)
+
+
 @pytest.fixture
 def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs in .npy files are never read as a whole, whatever their size."""
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
-    monkeypatch.setattr(streaming, "PIECE", 10_000)
+    cut(monkeypatch, 10_000)
     monkeypatch.setattr(run, "READ", 5_000)
 
 
@@ -70,7 +77,7 @@ def test_a_table_of_every_step_is_printed_from_pieces_of_any_size(
     words = ("run", "w.npz", "x.npy", "--digits", "9", "--steps", ":")
     expected = lstm(*words)
     assert expected.status == 0
-    monkeypatch.setattr(streaming, "PIECE", 10_000)  # fewer steps than a table takes at a time
+    cut(monkeypatch, 10_000)  # fewer steps than a table takes at a time
     done = lstm(*words)
     assert (done.status, done.err) == (0, "")
     assert done.out.split() == expected.out.split()  # columns are as wide as the first piece needs
@@ -163,7 +170,7 @@ def test_pieces_make_what_a_full_run_makes(
     assert len(batch_chunks(131, load.load("w.npz"))) > 1
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
-    monkeypatch.setattr(streaming, "PIECE", 100_000)
+    cut(monkeypatch, 100_000)
     monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     assert (done.status, done.err if "reverse" not in options and "both" not in kind else "") == (
@@ -207,9 +214,9 @@ def test_texts_in_pieces_are_those_of_a_full_run(
     whole = lstm(*words, "-f", format)
     assert whole.status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
-    monkeypatch.setattr(streaming, "PIECE", 10_000)
+    cut(monkeypatch, 10_000)
     monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
-    monkeypatch.setattr("lstmcli.cli.run.run_in_blocks", None)  # the run of all in memory
+    monkeypatch.setattr("lstmcli.cli.run.run_plan", None)  # the run of all in memory
     assert lstm(*words, "-f", format) == whole
     assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
     assert (tmp_path / f"pieces.{suffix}").read_text() == whole.out
@@ -415,5 +422,5 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     whole = lstm(*words)
     assert whole.status == 0
     monkeypatch.setattr("lstmcli.cli.run.LONG", 0)
-    monkeypatch.setattr(streaming, "PIECE", 50_000)
+    cut(monkeypatch, 50_000)
     assert lstm(*words) == whole

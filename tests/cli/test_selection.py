@@ -131,7 +131,7 @@ def test_a_run_in_pieces_writes_the_same_bytes(
     words += ["--digits", "3"] if format != "npz" else []
     assert lstm(*words, "-o", f"memory.{suffix}").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
-    monkeypatch.setattr("lstmcli.core.forward.streaming.PIECE", 1)
+    monkeypatch.setattr("lstmcli.core.forward.run.PIECE", 1)
     monkeypatch.setattr("lstmcli.cli.run.run_selected", None)
     assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
     assert Path(f"memory.{suffix}").read_bytes() == Path(f"pieces.{suffix}").read_bytes()
@@ -761,7 +761,7 @@ def test_what_counts_from_0_refuses_a_part(lstm: Lstm, files: Path) -> None:
 def test_only_what_is_selected_is_kept_in_memory(
     lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstmcli.core.forward.streaming.PIECE", 1 << 18)
+    monkeypatch.setattr("lstmcli.core.forward.run.PIECE", 1 << 18)
     write_pytorch(tmp_path / "net.npz", 1, 1)
     steps, batch = 2000, 32
     np.save(tmp_path / "x.npy", np.zeros((steps, batch, INPUTS), np.float32))

@@ -1,11 +1,12 @@
-"""Run a model over inputs: from (B, T, I) to a trace in the same axes."""
+"""Run a model over inputs: from (B, T, I) to a trace, or to parts of it as they are computed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,17 +28,38 @@ from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, cell_names, prepare, run_settings
 from lstmcli.core.forward.sequence import (
+    direction_axis,
     has_direction_axis,
     merge_directions,
     padding_rule,
     run_in_order,
 )
+from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, from_time_major
+from lstmcli.core.model.selection import (
+    SelectedIndices,
+    contiguous_ranges,
+    cut_final_state,
+    positions_between,
+    take,
+)
 from lstmcli.core.model.states import State, join_states
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+Put = Callable[[str, tuple[slice, ...], Array], None]
+"""Takes a part of an array by name, and where it belongs in the axes of the inputs.
+
+Called from several threads. Where directions are stacked, h has them before its last axis.
+"""
+
+Observe = Callable[[Mapping[str, Array]], None]
+"""Takes the arrays (s, R, K) of some steps of some sequences; called from several threads."""
+
+AHEAD = 8  # chunks of sequences that an executor gets before the first of them is waited for
+MAX_GAPS = 64  # between selected steps; the quick path over steps in between stops at each of them
 
 
 def run(
@@ -59,23 +81,118 @@ def run(
 
 
 def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None = None) -> Trace:
-    """The trace of a run in memory; ``executor`` and ``meter`` are those of `lstmcli.run`."""
+    """The trace of a run; ``executor`` and ``meter`` are those of `lstmcli.run`.
+
+    Inputs in a file are read block by block, with the same bits.
+    """
     model = plan.model
-    here = executor is None or shares_memory(executor)
-    work = Work(model, plan.batch, plan.keep, plan.masked, meter=meter if here else None)
-    if executor is None or (here and not worth_threads(plan.batch, model)):
-        part = work(slice(0, plan.batch), plan.block(), plan.states, plan.valid)
+    at_once = executor is None or (shares_memory(executor) and not worth_threads(plan.batch, model))
+    if at_once and isinstance(plan.inputs.x, np.ndarray):
+        work = Work(model, plan.batch, plan.keep, plan.masked, meter)
+        part = work(*task_of_chunk(plan, slice(0, plan.batch)))
         return trace_of(model, part, plan.layout, plan.assumed_layout)
-    chunks, assembly = batch_chunks(plan.batch, model), Assembly(plan.batch)
-    tasks = zip(*(task_of_chunk(plan, chunk) for chunk in chunks), strict=True)
-    if here:
-        with one_thread():
-            list(executor.map(lambda chunk, *of: assembly.put(chunk, work(chunk, *of)), *tasks))
+    return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
+
+
+def run_selected(
+    plan: Plan,
+    selected: SelectedIndices,
+    *,
+    observe: Observe | None = None,
+    executor: Executor | None = None,
+    meter: Meter | None = None,
+) -> tuple[Trace, State]:
+    """A trace of what is selected, for which memory is taken, and the full final state.
+
+    ``observe``, ``executor`` and ``meter`` are as in `sweep_selected`.
+    """
+    convention, stacked = plan.model.convention, has_direction_axis(plan.model)
+    arrays: dict[str, Array] = {}
+    for name, columns in selected.columns.items():
+        axes = (2, len(columns)) if stacked and name == "h" else (len(columns),)
+        shape = len(selected.steps), *axes, len(selected.batch)  # in memory as the loop writes it
+        time_major = np.moveaxis(np.empty(shape, plan.dtype), -1, 1)
+        arrays[name] = from_time_major(time_major, plan.layout)
+
+    def put(name: str, index: tuple[slice, ...], array: Array) -> None:
+        arrays[name][index] = array
+
+    final = sweep_selected(
+        plan, selected, put, observe=observe, executor=executor, meter=meter, ahead=plan.batch
+    )
+    if stacked and "h" in arrays:
+        arrays["h"] = np.moveaxis(arrays["h"], -2, direction_axis(convention, plan.layout))
+    states = convention.behaviour.states
+    h, c = (cut_final_state(array, selected, plan.layout, states) for array in final)
+    return Trace(arrays, h, c, plan.layout, plan.settings() | selected.settings()), final
+
+
+def sweep_selected(
+    plan: Plan,
+    selected: SelectedIndices,
+    put: Put,
+    *,
+    observe: Observe | None = None,
+    executor: Executor | None = None,
+    meter: Meter | None = None,
+    ahead: int = AHEAD,
+) -> State:
+    """Run, and ``put`` what is selected piece by piece, bit for bit as in a run at once.
+
+    Gives the full ``final_h`` and ``final_c``. ``observe`` is called with every piece of the run;
+    without it, a model that runs forward takes the quick path over steps that are not selected.
+    Memory is that of some pieces of inputs and results; where a model needs all steps at once
+    (backward, masked), that of a chunk of sequences, of which ``ahead`` are computed at a time.
+    """
+    model = plan.model
+    shown = contiguous_ranges(selected.steps)
+    if observe is not None or len(shown) > MAX_GAPS:
+        shown = [range(plan.steps) if observe else range(shown[0].start, shown[-1].stop)]
+    work = Work(model, plan.batch, plan.keep, plan.masked, meter=meter)
+    chunks = batch_chunks(plan.batch, model)
+    size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
+
+    def pass_on(batch: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
+        if observe is not None:
+            observe(arrays)
+        at = positions_between(selected.steps, steps.start, steps.stop)
+        items = positions_between(selected.batch, batch.start, batch.stop)
+        if at.start == at.stop or items.start == items.stop:
+            return
+        steps_of_piece = [n - steps.start for n in selected.steps[at]]
+        items_of_piece = [n - batch.start for n in selected.batch[items]]
+        index = {"steps": (at,), "time": (at, items), "batch": (items, at)}[plan.layout]
+        for name, columns in selected.columns.items():
+            array = take(take(arrays[name], steps_of_piece, 0), items_of_piece, 1)  # (s, R, K)
+            put(name, index, from_time_major(take(array, columns, array.ndim - 1), plan.layout))
+
+    def pass_on_all(chunk: slice, part: SequenceResults) -> list[State]:
+        pass_on(chunk, slice(0, plan.steps), _arrays(model, part))
+        return part.finals
+
+    def run_here(chunk: slice) -> list[State]:
+        if plan.valid is not None or not runs_forward(model):
+            return pass_on_all(chunk, work(*task_of_chunk(plan, chunk)))
+        stack = LayerStack(plan, work.packed, chunk, meter)
+        for steps, shown_here in _cuts(plan.steps, size, shown):
+            arrays = stack.advance(plan.block(steps, chunk), plan.keep if shown_here else ())
+            if shown_here:
+                pass_on(chunk, steps, arrays)
+        return stack.states
+
+    finals = [(h.copy(), c.copy()) for h, c in plan.states]
+    if executor is None or shares_memory(executor):
+        tasks: Iterator[tuple[Any, ...]] = ((chunk,) for chunk in chunks)
+        ends: Iterator[list[State]] = _in_order(executor, run_here, tasks, ahead)
     else:
-        parts = metered(executor.map(work, *tasks), chunks, plan, meter)
-        for chunk, part in zip(chunks, parts, strict=True):
-            assembly.put(chunk, part)
-    return trace_of(model, assembly.part, plan.layout, plan.assumed_layout)
+        tasks = (task_of_chunk(plan, chunk) for chunk in chunks)
+        parts = _in_order(executor, work, tasks, ahead)
+        ends = map(pass_on_all, chunks, _metered(parts, chunks, plan, meter))
+    with one_thread():
+        for chunk, states in zip(chunks, ends, strict=True):
+            for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
+                h[chunk], c[chunk] = chunk_h, chunk_c
+    return join_states(finals, model.convention.behaviour.states, plan.layout)
 
 
 class SequenceResults(NamedTuple):
@@ -149,53 +266,6 @@ class Work:
         return [chunk] if quicker and is_same_in_one_block(K, self.batch, blocks) else blocks
 
 
-def metered(
-    parts: Iterable[SequenceResults], chunks: Iterable[slice], plan: Plan, meter: Meter | None
-) -> Iterator[SequenceResults]:
-    """Parts from other processes; the meter is called as each arrives."""
-    for chunk, part in zip(chunks, parts, strict=True):
-        if meter:
-            meter((chunk.stop - chunk.start) * plan.steps * len(plan.model.cells))
-        yield part
-
-
-class Assembly:
-    """The results of a batch, put together from its parts by several threads."""
-
-    def __init__(self, batch: int) -> None:
-        self.batch, self.part = batch, SequenceResults([], {}, [])
-        self._lock, self._empty = Lock(), True
-
-    def put(self, chunk: slice, part: SequenceResults) -> None:
-        """Copy the results of some sequences to where they belong."""
-        with self._lock:
-            if self._empty:
-                self._empty = False
-                self.part = part if chunk == slice(0, self.batch) else self._for_all(part)
-        if self.part is part:
-            return
-        for target, source in zip(self.part.outputs, part.outputs, strict=True):
-            target[:, chunk] = source
-        for name, array in part.arrays.items():
-            self.part.arrays[name][:, chunk] = array
-        for (h, c), (part_h, part_c) in zip(self.part.finals, part.finals, strict=True):
-            h[chunk], c[chunk] = part_h, part_c
-
-    def _for_all(self, part: SequenceResults) -> SequenceResults:
-        """Empty arrays like those of a part, for all sequences."""
-        return SequenceResults(
-            [_empty(a, self.batch) for a in part.outputs],
-            {k: _empty(a, self.batch) for k, a in part.arrays.items()},
-            [tuple(_empty(a[None], self.batch)[0] for a in state) for state in part.finals],
-        )
-
-
-def _empty(array: Array, batch: int) -> Array:
-    """An empty array (T, B, K) like (T, R, K), with B last in memory, as the loop writes it."""
-    steps, _, width = array.shape
-    return np.empty((steps, width, batch), array.dtype).transpose(0, 2, 1)
-
-
 def trace_of(model: Model, part: SequenceResults, layout: str, assumed_layout: str = "") -> Trace:
     """The trace of all results, in the axes of the inputs and of the model's convention."""
     arrays, stacked = part.arrays, has_direction_axis(model)
@@ -237,3 +307,59 @@ def _advance_reset(
         {k: a.reshape(steps, batch, -1) for k, a in arrays.items()},
         (h[-batch:], c[-batch:]),
     )
+
+
+def _metered(
+    parts: Iterable[SequenceResults], chunks: Iterable[slice], plan: Plan, meter: Meter | None
+) -> Iterator[SequenceResults]:
+    """Parts from other processes; the meter is called as each arrives."""
+    for chunk, part in zip(chunks, parts, strict=True):
+        if meter:
+            meter((chunk.stop - chunk.start) * plan.steps * len(plan.model.cells))
+        yield part
+
+
+def _cuts(steps: int, size: int, shown: Sequence[range]) -> Iterator[tuple[slice, bool]]:
+    """All steps in order, in slices of at most this size, and whether they are shown."""
+    at = 0
+    for start, stop in [*((r.start, r.stop) for r in shown), (steps, steps)]:
+        for last, shown_here in ((start, False), (stop, True)):
+            while at < last:
+                yield slice(at, min(at + size, last)), shown_here
+                at = min(at + size, last)
+
+
+def _steps_of_piece(plan: Plan, batch: int) -> int:
+    """The steps whose results, or inputs if these are more, fill a piece."""
+    model, keep = plan.model, plan.keep
+    numbers = sum(cell.units for _, cell in model.cells) * (len(keep) + 3 * ("z" in keep))
+    numbers = max(numbers, model.cell.inputs)
+    return max(16, PIECE // max(1, numbers * batch * plan.dtype.itemsize))
+
+
+def _in_order(
+    executor: Executor | None,
+    function: Callable[..., Any],
+    arguments: Iterable[tuple[Any, ...]],
+    ahead: int,
+) -> Iterator[Any]:
+    """The results in order; so many calls are submitted before the first is waited for."""
+    if executor is None:
+        yield from starmap(function, arguments)
+        return
+    pending: deque[Any] = deque()
+    for one in arguments:
+        pending.append(executor.submit(function, *one))
+        if len(pending) >= ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
+    """The arrays (T, R, K) of a part, with the h of the model; stacked directions (T, R, D, H)."""
+    if not part.outputs:
+        return part.arrays
+    if has_direction_axis(model):
+        return {"h": np.stack(part.outputs, axis=2)} | part.arrays
+    return {"h": merge_directions(part.outputs, model.layers[-1][0].convention, None)} | part.arrays

@@ -19,8 +19,7 @@ from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, worke
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
 from lstmcli.core.forward.plan import prepare
-from lstmcli.core.forward.run import run
-from lstmcli.core.forward.streaming import sweep
+from lstmcli.core.forward.run import run, sweep_selected
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
 from tests.core.judge import model_of, random_net
 from tests.paths import TOP
@@ -165,13 +164,13 @@ def test_small_blocks_are_not_handed_to_threads(monkeypatch: pytest.MonkeyPatch)
     rng = np.random.default_rng(0)
     model, x = model_of(random_net(rng, 5, 66, np.float32)), rng.normal(size=(131, 3, 5))
     with ThreadPoolExecutor(2) as pool:
-        handed, own = list[Any](), pool.map
+        handed, own = list[Any](), pool.submit
 
         def heard(*given: Any) -> Any:
             handed.append(given)
             return own(*given)
 
-        monkeypatch.setattr(pool, "map", heard)
+        monkeypatch.setattr(pool, "submit", heard)
         alone = run(model, x, executor=pool)
         assert not handed
         monkeypatch.setattr(batch, "WORTH", 0)
@@ -294,7 +293,7 @@ def test_a_meter_counts_every_block_that_arrives() -> None:
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         run(model, x, executor=pool, meter=told[0].append)
         plan = prepare(model, Inputs(x), "h")
-        sweep(plan, lambda *piece: None, executor=pool, meter=told[1].append)
+        sweep_selected(plan, plan.select(), lambda *_: None, executor=pool, meter=told[1].append)
     blocks = [(chunk.stop - chunk.start) * 11 * 4 for chunk in batch_chunks(131, model)]
     assert len(blocks) > 1
     assert told == [blocks, blocks]
