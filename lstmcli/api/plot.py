@@ -14,19 +14,26 @@ from lstmcli.api.arguments import STATE, Named, only_one_stdin
 from lstmcli.api.diff import side_of, with_layout
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
+from lstmcli.core.diff.axes import side_by_side
 from lstmcli.core.diff.compare import compare, matched
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.operand import UNNAMED, Side, single_as_h
+from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, single_as_h
+from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import split_z
+from lstmcli.core.model.selection import Indices, split_z
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import UserError, did_you_mean, listed
+from lstmcli.escaping import typed_command
 from lstmcli.formats.files.sidecars import is_standard_input, split_member
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")
+
+
+Numbering = tuple[Indices | None, Indices | None]
+"""The numbers of the steps and batch items of an array in the full run; None: all from 0."""
 
 
 class Drawable(NamedTuple):
@@ -40,6 +47,8 @@ class Drawable(NamedTuple):
     sources: tuple[str, ...]  # one file, or the two whose difference it is
     plan: Plan | None = None  # of a run
     first: Position | None = None  # where two results first differ
+    numbers: Mapping[str, Numbering] = {}  # of the arrays of a part of a run
+    remarks: tuple[str, ...] = ()  # how arrays were taken
 
     @property
     def differs(self) -> bool:
@@ -106,7 +115,7 @@ def read_drawable(
     """
     if any(map(is_standard_input, paths)) and stdin is not None:
         stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights
-    first = None if Named.parse(paths[0]).name else _side_of(paths[0], stdin)
+    first = None if Named.parse(paths[0]).name else _side_of(paths[0], stdin, len(paths) < 3)
     if first is not None and _is_result(first):
         if len(paths) > 2:
             raise UserError(f"{paths[0]} contains results; plot takes one such file, or two.")
@@ -116,20 +125,37 @@ def read_drawable(
         if len(paths) == 1:
             return _of_side(with_layout(first, layout))
         only_one_stdin([], *paths)
-        second = _side_of(paths[1], stdin)
+        second = _side_of(paths[1], stdin, True)
         return _of_two(with_layout(first, layout), with_layout(second, layout))
+    if first is not None and len(paths) == 1:
+        _refuse_unknown(first, paths[0])
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
     job = load_job(paths, settings, stdin=stdin, files=files)
     return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item)
 
 
-def _side_of(path: str, stdin: BinaryIO | None) -> Side:
-    """The arrays of a file; a member that is no tensor of an LSTM is h, whatever its name."""
+def _side_of(path: str, stdin: BinaryIO | None, may_be_result: bool) -> Side:
+    """The arrays of a file; a single one that is no tensor of an LSTM is h, whatever its name."""
     side = side_of(formats.read(path, stdin), path)
-    shapes = {name: array.shape for name, array in side.arrays.items()}
-    is_member = split_member(path)[1] is not None
-    return single_as_h(side) if is_member and not recognise(shapes) else side
+    may_be_result = may_be_result and not any(map(WEIGHT.search, side.arrays))
+    is_h = may_be_result or split_member(path)[1] is not None
+    return single_as_h(side) if is_h and not recognise(_shapes(side)) else side
+
+
+def _shapes(side: Side) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in side.arrays.items()}
+
+
+def _refuse_unknown(side: Side, path: str) -> None:
+    """Refuse a single file whose arrays have names of neither results nor weights."""
+    names = [*side.arrays]
+    if len(names) > 1 and not any(map(WEIGHT.search, names)) and not recognise(_shapes(side)):
+        raise UserError(
+            f"{path} contains {listed(names, 6)}: none is called as results of a run are (h, c, i, "
+            "f, g, o), nor as weights.",
+            f"  {typed_command('lstm', 'plot', f'{path}:{names[0]}')} draws one.",
+        )
 
 
 def _is_result(side: Side) -> bool:
@@ -158,21 +184,52 @@ def _of_item(plan: Plan, item: int) -> dict[str, Array]:
 
 
 def _of_side(side: Side) -> Drawable:
-    side.numbering.refuse_parts(side.name, "plot")
+    _refuse_part_of_units(side)
     arrays: dict[str, Array] = {}
+    numbers: dict[str, Numbering] = {}
+    remarks = dict.fromkeys([side.renaming] if side.renaming else ())
     for name in side.arrays:
         if ArrayName.of(name or "h").kind == SEQUENCE:
-            placed = sequence(side.numbers(name), side.layout)
+            placed, text = _placed(side, name)
             if placed is not None and placed.values.size:
                 arrays[name or "h"] = placed.values
+                steps, batch = (
+                    known if known is not None and len(known) == n else None
+                    for known, n in zip(side.numbering[:2], placed.shape, strict=False)
+                )
+                numbers[name or "h"] = steps, batch
+                remarks |= dict.fromkeys([text] if text else ())
     if not arrays:
-        raise UserError(f"{side.name}: no h, c or gates of steps to draw.")
-    return Drawable(split_z(arrays), (side.name,))
+        held = ", ".join(f"{name or 'h'} {shape}" for name, shape in _shapes(side).items())
+        raise UserError(
+            f"{side.name}: no h, c or gates of steps to draw; it contains {held}.",
+            "  Drawn are (T, H), (T, B, H), (B, T, H), and two directions on one axis of 2.",
+        )
+    return Drawable(split_z(arrays), (side.name,), numbers=numbers, remarks=tuple(remarks))
+
+
+def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
+    """An array as (T, B, H), and what had to be assumed; None if its axes are not known."""
+    numbers, layout, texts = side.numbers(name), side.layout, []
+    if numbers.ndim == 4 and 1 not in numbers.shape[:3]:
+        joined = [*side_by_side(numbers, 2 * numbers.shape[-1], side.name)]
+        if len(joined) != 1:
+            return None, ""
+        layout = "time" if numbers.shape[1] == 2 else layout  # ONNX's (T, 2, B, H)
+        numbers, text = joined[0]
+        texts.append(f"{name or 'h'}: {text}")
+    if layout is None and numbers.ndim == 3 and min(numbers.shape[:2]) > 1:
+        texts.append(f"the first axis of {name or 'h'} is time (not in the file; --layout batch)")
+    return sequence(numbers, layout), "; ".join(texts)
+
+
+def _refuse_part_of_units(*sides: Side) -> None:
+    for side in sides:
+        side.numbering._replace(steps=None, batch=None).refuse_parts(side.name, "plot")
 
 
 def _of_two(a: Side, b: Side) -> Drawable:
-    for side in (a, b):
-        side.numbering.refuse_parts(side.name, "plot")
+    _refuse_part_of_units(a, b)
     pairs = matched(a, b)
     arrays = {
         name: pair.a.values.astype(np.float64) - pair.b.values
@@ -181,4 +238,9 @@ def _of_two(a: Side, b: Side) -> Drawable:
     }
     if not arrays:
         raise UserError(f"{a.name} and {b.name} have no steps of the same shape in common.")
-    return Drawable(split_z(arrays), (a.name, b.name), first=compare(a, b).first_divergence)
+    numbers = {name: (pairs[name].numbers[0], pairs[name].numbers[1]) for name in arrays}
+    compared = compare(a, b)
+    return Drawable(
+        split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbers,
+        compared.remarks,
+    )  # fmt: skip

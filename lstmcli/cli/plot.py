@@ -87,12 +87,13 @@ def command(
         for text in found.plan.model.remarks:
             remark(text)
     first = found.first.batch if found.first else None  # the sequence where results first differ
-    item = batch if batch is not None else first or 0
+    items = next((items for _, items in found.numbers.values() if items is not None), None)
+    item = batch if batch is not None else first or (0 if items is None else items[0])
     single = units is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", units) is not None
     window = PlotWindow(steps, units, item, pool)
     arrays = found.chosen(names, cell)
     hidden = found.cells if names is None and cell is None and "h" in found.arrays else []
-    notes = Annotations(found.differs, found.first, found.batch, hidden)
+    notes = Annotations(found.differs, found.first, found.batch, hidden, found.numbers)
     if output is not None:
         with formats.atomically(output) as stream:
             draw_figure(stream, suffix, arrays, window, notes, single)
@@ -100,13 +101,14 @@ def command(
     draw = lines_sheet if single else heat_sheet
     picture = draw(arrays, window, notes, width=width(), depth=screen().depth)
     closing = closing_sheet(notes, window, _next(found, single, path, settings), width())
-    show([*_header(found), picture, *_saturation(found, item), closing])
+    show([*_header(found), picture, *_saturation(found, notes, item), closing])
 
 
 def _header(found: Drawable) -> list[Sheet]:
     """How files were read: of a run as run says it, else each file with its arrays."""
     if found.plan is None:
-        return [sources_sheet(found.sources, found.arrays, width())]
+        remarks = () if screen().quiet else found.remarks
+        return [sources_sheet(found.sources, found.arrays, remarks, width())]
     return [header_sheet(found.plan, width(), quiet=screen().quiet)]
 
 
@@ -118,14 +120,14 @@ def _next(found: Drawable, single: bool, paths: Sequence[str], settings: Mapping
     return "" if single else "--units 0 draws one unit as lines; -o plot.png a figure"
 
 
-def _saturation(found: Drawable, item: int) -> Iterator[Sheet]:
+def _saturation(found: Drawable, notes: Annotations, item: int) -> Iterator[Sheet]:
     """The saturated gates and dead units of the item that is drawn, for each cell."""
     if found.differs:
         return
     for cell in found.cells or [""]:
         prefix = f"{cell}." * bool(cell)
-        of_cell = {k[len(prefix) :]: a[:, item : item + 1] for k, a in found.arrays.items()
-               if k.startswith(prefix)}  # fmt: skip
+        of_cell = {k[len(prefix) :]: a[:, [notes.sequence_of(k, item, a.shape[1])[1]]]
+                   for k, a in found.arrays.items() if k.startswith(prefix)}  # fmt: skip
         counts = Saturation()
         counts.add(of_cell)
         if counts.anything and cell:

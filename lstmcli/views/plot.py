@@ -9,11 +9,18 @@ import numpy as np
 
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import Choice, format_number, indices_of
+from lstmcli.core.model.selection import (
+    Choice,
+    Indices,
+    format_indices,
+    format_number,
+    indices_of,
+    numbers_on_axis,
+)
 from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
 from lstmcli.views.heatmap import Pooling, Quantity, in_rows, legend, panel_lines, pooled
-from lstmcli.views.sheet import INDENT, Sheet, Width, labelled
+from lstmcli.views.sheet import ASSUMED, INDENT, Sheet, Width, labelled, labelled_lines
 from lstmcli.views.text import count
 
 GUTTER = 6  # columns for the numbers of units
@@ -39,6 +46,20 @@ class Annotations(NamedTuple):
     first: Position | None = None  # the first difference
     batch: int = 1  # size
     hidden: Sequence[str] = ()  # cells that are not drawn
+    numbers: Mapping[str, tuple[Indices | None, Indices | None]] = {}  # of steps and batch items
+
+    def numbers_of(self, name: str) -> tuple[Indices | None, Indices | None]:
+        """The numbers of the steps and batch items of an array in the full run, None: all.
+
+        ``z_f`` has those of z.
+        """
+        return self.numbers.get(name) or self.numbers.get(name.rpartition("_")[0]) or (None, None)
+
+    def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
+        """The number of a sequence of an array in the full run, and its place among ``batch``."""
+        choice = Choice.parse(str(item), "--batch", "batch item")
+        (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1])
+        return number, place
 
 
 def quantities(
@@ -61,10 +82,11 @@ def _quantity(
     name: str, array: Array, units: Sequence[int], window: PlotWindow, notes: Annotations
 ) -> Quantity:
     length, batch, _ = array.shape
-    steps = indices_of(Choice.parse(window.steps, "--steps", "step"), length)
-    (item,) = indices_of(Choice.parse(str(window.item), "--batch", "batch item"), batch)
-    values = array[:, item].astype(np.float64)  # (T, H)
-    values = values if window.steps is None else values[list(steps)]
+    chosen = Choice.parse(window.steps, "--steps", "step")
+    steps, places = numbers_on_axis(chosen, length, notes.numbers_of(name)[0])
+    item, place = notes.sequence_of(name, window.item, batch)
+    values = array[:, place].astype(np.float64)  # (T, H)
+    values = values if window.steps is None else values[list(places)]
     values = values if window.units is None else values[:, units]
     quantity = Quantity(name, values, steps, units, _kind(name, values, notes.differs))
     first = notes.first
@@ -157,14 +179,17 @@ def lines_sheet(
 # ---- the lines above and below the pictures
 
 
-def sources_sheet(sources: Sequence[str], arrays: Mapping[str, Array], width: Width) -> Sheet:
-    """The files, and the sizes of what is drawn."""
+def sources_sheet(
+    sources: Sequence[str], arrays: Mapping[str, Array], remarks: Sequence[str], width: Width
+) -> Sheet:
+    """The files, the sizes of what is drawn, and how arrays were taken."""
     steps, batch, units = (max(n) for n in zip(*(a.shape for a in arrays.values()), strict=True))
     sizes = f"batch {batch} x {count(steps, 'step')} x {count(units, 'unit')}"
     labels = ("a", "b") if len(sources) == 2 else ("trace",)
     sheet = Sheet()
     for label, text in zip((*labels, "sizes"), (*sources, sizes), strict=True):
         sheet.extend(labelled(label, text, width))
+    sheet.extend(labelled_lines("assumed", remarks, width, ASSUMED))
     sheet.add()
     return sheet
 
@@ -175,7 +200,9 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     if notes.differs:
         texts["first"] = _first_difference(notes.first, notes.batch)
     if notes.batch > 1:
-        texts["batch"] = f"{window.item} of {notes.batch}: --batch shows another"
+        known = next((items for _, items in notes.numbers.values() if items is not None), None)
+        all_items = notes.batch if known is None else format_indices(known)
+        texts["batch"] = f"{window.item} of {all_items}: --batch shows another"
     if notes.hidden:
         names = ", ".join(notes.hidden)
         texts["cells"] = f"{names}: --cell {notes.hidden[0]} shows its gates"

@@ -198,6 +198,82 @@ def test_the_layout_of_results_without_a_layout(lstm: Lstm) -> None:
     assert "lstm diff a.npy b.npy --layout batch" in done.out
 
 
+@pytest.mark.parametrize("words", [("a.npy",), ("a.npy", "a.npy"), ("other.npz",)])
+def test_an_assumed_layout_of_results_is_said(lstm: Lstm, words: tuple[str, ...]) -> None:
+    h = np.random.default_rng(0).normal(size=(2, 5, 3))
+    np.save("a.npy", h)
+    np.savez("other.npz", predictions=h)
+    assumed = "the first axis of h is time (not in the file"
+    assert assumed in lstm("plot", *words).out
+    assert "assumed" not in lstm("plot", *words, "-q").out
+    assert assumed not in lstm("plot", *words, "--layout", "time").out
+    np.save("a.npy", h[:1])
+    np.savez("other.npz", h=h[:1])
+    assert "assumed" not in lstm("plot", *words).out
+
+
+@pytest.mark.parametrize("chosen", [("--steps", "3:6"), ("--batch", "1,2"), ("--steps", "4")])
+def test_a_part_of_a_run_is_drawn_by_its_numbers(
+    lstm: Lstm, net: Path, chosen: tuple[str, str]
+) -> None:
+    lstm("run", net, "-o", "full.npz")
+    lstm("run", net, "-o", "part.npz", *chosen)
+    item = ("--batch", 2 if chosen[0] == "--batch" else 0)
+    steps = chosen if chosen[0] == "--steps" else ()
+    for only in ("h", "z"):
+        lstm("run", net, "-o", "full.npz", "--only", f"h,{only}")
+        lstm("run", net, "-o", "part.npz", "--only", f"h,{only}", *chosen)
+        full = lstm("plot", "full.npz", "--only", only, *steps, *item)
+        part = lstm("plot", "part.npz", "--only", only, *item)
+        assert part.out.split("\n\n")[1:-1] == full.out.split("\n\n")[1:-1] != []
+    both = lstm("plot", "part.npz", "full.npz")
+    assert "no difference" in both.out
+    refused = lstm("plot", "part.npz", chosen[0], 0)
+    there = {"3:6": "steps there are 3:6", "4": "steps there are 4:5"}
+    assert there.get(chosen[1], "batch items there are 1:3") in refused.err
+
+
+def test_a_part_of_the_units_is_refused(lstm: Lstm, net: Path) -> None:
+    lstm("run", net, "-o", "part.npz", "--units", "1:")
+    done = lstm("plot", "part.npz")
+    assert done.status == 2
+    assert "part.npz contains units 1:3 of h" in done.err
+
+
+def test_the_first_difference_of_parts_is_marked_at_its_number(lstm: Lstm, net: Path) -> None:
+    lstm("run", net, "-o", "a.npz", "--steps", "3:6", "--batch", 2, "--only", "h")
+    lstm("run", net, "-o", "b.npz", "--forget-bias", 0, "--only", "h")
+    out = lstm("plot", "a.npz", "b.npz").out
+    assert "h differs at step 3" in out
+    assert "▼" in out
+
+
+def test_directions_on_an_axis_of_their_own_are_drawn_side_by_side(lstm: Lstm) -> None:
+    h = np.random.default_rng(0).normal(size=(7, 2, 3, 4))
+    np.save("onnx.npy", h)
+    np.save("beside.npy", np.concatenate([h[:, 0], h[:, 1]], axis=-1))
+    done = lstm("plot", "onnx.npy", "--batch", 1)
+    assert "h: the directions of onnx.npy, (7, 2, 3, 4), side by side" in done.out
+    assert _cells(done.out) == _cells(lstm("plot", "beside.npy", "--batch", 1).out)
+    np.save("onnx.npy", h[:, :, :2])
+    done = lstm("plot", "onnx.npy")
+    assert (done.status, "it contains h (7, 2, 2, 4)" in done.err) == (2, True)
+
+
+def test_a_file_of_outputs_is_drawn_whatever_it_calls_them(lstm: Lstm) -> None:
+    h = np.random.default_rng(0).normal(size=(5, 3))
+    np.savez("one.npz", y_pred=h)
+    np.savez("two.npz", y_pred=h, y_true=h)
+    done = lstm("plot", "one.npz")
+    assert "y_pred of one.npz is taken as h" in done.out
+    assert "no difference" in lstm("plot", "one.npz", "two.npz:y_true").out
+    done = lstm("plot", "two.npz")
+    assert done.status == 2
+    assert "two.npz contains y_pred, y_true: none is called as results of a run are" in done.err
+    (typed,) = [line for line in done.err.splitlines() if line.startswith("  lstm plot")]
+    assert lstm(*typed.replace(" draws one.", "").split()[1:]).status == 0
+
+
 def test_a_number_that_is_none_is_marked(lstm: Lstm) -> None:
     h = np.linspace(-1, 1, 12).reshape(4, 3)
     h[2, 1] = np.nan

@@ -119,6 +119,30 @@ def indices_of(choice: Choice | None, size: int) -> Indices:
     return range(size) if choice is None else choice.among(size)
 
 
+def numbers_on_axis(
+    choice: Choice | None, size: int, numbers: Indices | None
+) -> tuple[Indices, Indices]:
+    """The numbers in the full run that are chosen of an axis, and their places on it.
+
+    ``numbers`` are those of the axis, None: all from 0.
+
+    Raises
+    ------
+    UserError
+        if none of them is chosen.
+    """
+    if numbers is None:
+        chosen = indices_of(choice, size)
+        return chosen, chosen
+    if choice is None:
+        return numbers, range(size)
+    both = np.intersect1d(numbers, choice.among(numbers[-1] + 1)).tolist()
+    if not both:
+        there = f"the {choice.noun}s there are {format_indices(numbers)}"
+        raise UserError(f"{choice.option} {choice.text}: {there}.")
+    return both, np.searchsorted(np.asarray(numbers), both).tolist()
+
+
 class Selection(NamedTuple):
     """What a run shows and writes, as typed; None is all of it, or the digits of each output."""
 
