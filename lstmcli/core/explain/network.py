@@ -55,6 +55,8 @@ from lstmcli.core.model.states import split_state
 MOST_CHANGES = 2  # at once, in full runs
 ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them can be chosen from
 SHOWN = 4  # hypotheses that come near
+RUNS_KEPT = 2**26  # bytes of what single changes give in other placements
+CONSTANT_RUNS = 150  # in float64, that it takes to solve for a constant: as 300 others
 
 
 class NetworkSolver(Solver):
@@ -75,7 +77,8 @@ class NetworkSolver(Solver):
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
         self.unexplained: Explanation | None = None  # what came near, if it was searched
-        self.runs_in_full = True  # for one change; else the cells of the top layer are searched
+        self.is_affordable = True  # to run single changes in full, and to solve for constants
+        self.together: Sequence[NetworkSolver] = ()  # other placements, searched for one change too
         self.closest = inf  # the least rms of what was tried, also of what is not worth saying
         self._comparisons: dict[Changes, Comparison] = {}
 
@@ -197,6 +200,11 @@ class NetworkSolver(Solver):
         lowest = self.names[0]
         known = [name for name in lowest if self.expected.part(name).numbers]
         return len(known) >= (1 if self.prepared.one_way else len(lowest))
+
+    @property
+    def runs_in_full(self) -> bool:
+        """Whether one change is searched in full runs, not only in the cells of the top layer."""
+        return self.is_affordable or self.full_runs.are_run
 
     @cached_property
     def full_runs(self) -> FullRunSearch:
@@ -385,18 +393,17 @@ def _affordable(
     solvers: Sequence[NetworkSolver], untried: dict[Remark, None]
 ) -> Iterator[NetworkSolver]:
     """All, for one change; full runs are made in as many as a budget of them allows."""
-    work, left = 0.0, 0
+    work = 0.0
     for one in solvers:
-        one.runs_in_full = work <= Budget.ALL_SINGLES
+        one.together, one.is_affordable = solvers, work <= Budget.ALL_SINGLES
         yield one
-        if one.can_search_cells:
-            continue
-        if not one.runs_in_full:
-            left += 1
-        elif one.tried > 1:
-            work += len(one.full_runs.single_changes) * one.full_runs.simulator.work
-    if left:
-        untried[remark("singles_placed", left=left, placements=len(solvers))] = None
+        work += one.full_runs.work
+    left = [one for one in solvers if not (one.can_search_cells or one.is_affordable)]
+    if singles := sum(not one.full_runs.are_run for one in left):
+        untried[remark("singles_placed", left=singles, placements=len(solvers))] = None
+    if len(left) > singles:
+        constants = len(left) - singles
+        untried[remark("constants_placed", left=constants, placements=len(solvers))] = None
 
 
 def _placed(as_assumed: Sequence[NetworkSolver]) -> list[NetworkSolver]:
@@ -573,7 +580,10 @@ class FullRunSearch:
     def __init__(self, network: NetworkSolver) -> None:
         self.network = network
         self.untried: list[Remark] = []
+        self.work = 0.0  # as it was done so far, for one change
         self._searched = 0  # changes at once
+        self._constants_left = True  # of one change
+        self._off: Array | None = None
 
     def search(self, progress: Progress, levels: int) -> Explanation:
         """One change, or two; what was searched before is not searched again."""
@@ -601,11 +611,40 @@ class FullRunSearch:
             self.untried.append(remark("some_singles", left=left, singles=total))
         return every[: max(most, SHOWN)]
 
-    @cached_property
+    @property
+    def are_run(self) -> bool:
+        """Whether the single changes were run, here or for another placement."""
+        return self._off is not None
+
+    @property
     def off(self) -> Array:
-        """(N, E) how far off these are, in tolerances."""
-        self.network.tried += len(self.single_changes)
-        return self.simulator.off(self.single_changes)
+        """(N, E) how far off the single changes are, in tolerances.
+
+        Placements that are compared with the same runs have them from one run.
+        """
+        if self._off is None:
+            singles = self.single_changes
+            of_others = (one.full_runs for one in self.network.together)
+            places = [one for one in of_others if one is not self and one.runs_like(self)]
+            room = 4 * len(singles) * self.simulator.numbers  # bytes of one of them
+            places = [self, *places[: RUNS_KEPT // max(room, 1)]]
+            self.work += len(singles) * self.simulator.work
+            every = self.simulator.off_at(singles, [one.simulator for one in places])
+            for one, off in zip(places, every, strict=True):
+                one._off = off
+        assert self._off is not None
+        return self._off
+
+    def runs_like(self, other: FullRunSearch) -> bool:
+        """Whether single changes are the same runs elsewhere: only EXPECTED lies otherwise."""
+        one, two = self.network, other.network
+        return (
+            one.prepared is two.prepared
+            and one.case.layout == two.case.layout
+            and not one.can_search_cells
+            and self.simulator.item == other.simulator.item
+            and len(self.single_changes) == len(other.single_changes)
+        )
 
     @cached_property
     def nearest(self) -> Hypotheses:
@@ -615,6 +654,7 @@ class FullRunSearch:
         return order[np.sort(first)]
 
     def _one_change(self) -> Explanation | None:
+        self.network.tried += len(self.single_changes)
         plain = ~self.simulator.are_open(self.single_changes)
         rms = mean(self.off[plain])
         near = self.single_changes[plain][np.argsort(rms, kind="stable")]
@@ -622,7 +662,9 @@ class FullRunSearch:
         run_changes = [(extra,) for extra in self.run_changes if self.network.verify((extra,)).fits]
         fitting = [*run_changes, *self._verified(near[:close])]
         answer = self._answer(fitting)
-        return answer if answer or self.network.of_run else self._with_constant(self.nearest)
+        if answer or self.network.of_run or not self.network.is_affordable:
+            return answer
+        return self._one_constant()
 
     @cached_property
     def run_changes(self) -> list[Change]:
@@ -637,8 +679,16 @@ class FullRunSearch:
         of_outputs = arrays <= {"h", "final_h"} and not network.prepared.array
         return [Change("array", "c"), *found] if of_outputs else found
 
+    def _one_constant(self) -> Explanation | None:
+        """One change whose constant is to be found."""
+        self._constants_left = False
+        self.work += CONSTANT_RUNS * Budget.CONSTANTS * self.simulator.work
+        return self._with_constant(self.nearest)
+
     def _two(self, progress: Progress) -> Explanation | None:
         """Two changes of the top layer, or pairs of the nearest single ones with all."""
+        if self._constants_left and (found := self._one_constant()):
+            return found
         if of_top := self.network.of_top(progress, MOST_CHANGES):
             return of_top
         every, near = (

@@ -8,6 +8,7 @@ float32; nothing here accepts a hypothesis: a run of the network does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -239,6 +240,19 @@ class NetworkSimulator:
         """(N, E) how far off full runs are, in tolerances."""
         return self._in_chunks(hypotheses, False, dtype)[0]
 
+    def off_at(self, hypotheses: Hypotheses, places: Sequence[NetworkSimulator]) -> list[Array]:
+        """The same for each of some simulators that differ only in EXPECTED, from one run."""
+        every = copy(self)
+        every.targets = [target for one in places for target in one.targets]
+        every.steps = max(one.steps for one in places)
+        ends = np.cumsum([one.numbers for one in places])
+        return np.split(every.off(hypotheses), ends[:-1], axis=1)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers of EXPECTED a run is compared with."""
+        return sum(len(target.values) for target in self.targets)
+
     def near(self, hypotheses: Hypotheses) -> Array:
         """The hypotheses (places) that stay near EXPECTED.
 
@@ -249,7 +263,7 @@ class NetworkSimulator:
         return near
 
     def _in_chunks(self, hypotheses: Hypotheses, drop: bool, dtype: Any) -> tuple[Array, Array]:
-        off = np.zeros((len(hypotheses), sum(len(t.values) for t in self.targets)), np.float32)
+        off = np.zeros((len(hypotheses), self.numbers), np.float32)
         alive = np.zeros(len(hypotheses), bool)
         widest = max(cell.units for _, cell in self.model.cells)
         room = CHUNK_MEMORY // (8 * len(self.x) * widest * len(self.cells))
@@ -317,8 +331,7 @@ class _Chunk:
                 self._run(name, below)
             below = names
         off = [self._off(target) for target in self.of.targets] if not self.drop else []
-        count = sum(len(target.values) for target in self.of.targets)
-        return np.concatenate(off, axis=1) if off else np.zeros((len(self.alive), count))
+        return np.concatenate(off, axis=1) if off else np.zeros((len(self.alive), self.of.numbers))
 
     def _off(self, target: KnownNumbers) -> Array:
         names = [target.cell] if target.cell else self.of.layers[-1]

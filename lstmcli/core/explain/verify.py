@@ -286,40 +286,43 @@ def compared(
     items: list[bool | None] = []
     steps: list[bool | None] = []
     arrays = []
-    for name, known in _in_step_order(expected):
-        values, is_known = given[name], np.isfinite(known.values)
-        tolerance = allowance.of(known)
+    for name, known in _in_step_order(expected):  # number by number: often few are known
+        at = np.nonzero(np.isfinite(known.values))
+        values, wanted = given[name][at], known.values[at]
+        tolerance = allowance.of(Known(wanted, known.half[at]))
         if drift is not None:
-            of_others = np.where(drift[name] > GROWN, OTHERS_GROWN, OTHERS) * drift[name]
-            wider = np.where(np.isfinite(values), of_others, 0)  # NaN is no rounding
-            is_blind = wider > BLIND * np.maximum(1, np.abs(known.values))
-            blind += int((is_known & is_blind).sum())
-            is_known &= ~is_blind
-            seen = np.where(is_known, drift[name], 0)
-            growth = max(growth, float(seen.max(initial=0)) / ROUNDING)
-            tolerance = tolerance + wider
-        off = np.where(is_known, np.abs(values - np.where(is_known, known.values, 0)), 0)
+            rounding = np.broadcast_to(drift[name], known.values.shape)[at]
+            wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
+            wider = np.where(np.isfinite(values), wider, 0)  # NaN is no rounding
+            seen = wider <= BLIND * np.maximum(1, np.abs(wanted))
+            blind += int((~seen).sum())
+            growth = max(growth, float(rounding[seen].max(initial=0)) / ROUNDING)
+            at = tuple(axis[seen] for axis in at)
+            values, wanted, tolerance = values[seen], wanted[seen], (tolerance + wider)[seen]
+        off = np.abs(values - wanted)
         off = np.where(np.isfinite(off), off, np.inf)
-        share = np.where(off == 0, 0, off / np.where(is_known, tolerance, 1))
-        agrees = is_known & (share <= 1)
+        share = np.where(off == 0, 0, off / tolerance)
+        wrong = share > 1
+        right = len(wanted) - int(wrong.sum())
         worst = max(worst, float(share.max(initial=0)))
         greatest = max(greatest, float(off.max(initial=0)))
         noise = float((np.minimum(off, 1e6) ** 2).sum())
         squares += noise
         if noise:
-            snr = min(snr, math.sqrt(float((known.values[is_known] ** 2).sum()) / noise))
-        total += int(is_known.sum())
-        agreeing += int(agrees.sum())
-        arrays.append((name, int(agrees.sum()), int(is_known.sum())))
-        not_zero = np.any(
-            known.values != 0, axis=-1, keepdims=True
-        )  # no step that is zero throughout
-        zeros += int(((known.values == 0) & (share > 1) & not_zero).sum())
-        items = _along(known.values.ndim - 2, items, is_known, share <= 1)
+            snr = min(snr, math.sqrt(float((wanted**2).sum()) / noise))
+        total += len(wanted)
+        agreeing += right
+        arrays.append((name, right, len(wanted)))
+        if (zero := wrong & (wanted == 0)).any():  # but for steps that are zero throughout
+            zeros += int(np.any(known.values != 0, axis=-1)[at[:-1]][zero].sum())
+        items = _agreeing(items, at[-2], wrong, known.values.shape[-2])
         if known.values.ndim == 3:
-            steps = _along(0, steps, is_known, share <= 1)
-        if (share > 1).any():
-            first = _earlier(first, _first_mismatch(name, share > 1, values, known.values))
+            steps = _agreeing(steps, at[0], wrong, len(known.values))
+        if right < len(wanted):
+            n = int(np.argmax(wrong))
+            step, unit = int(at[0][n]) if len(at) == 3 else None, int(at[-1][n])
+            here = name, step, int(at[-2][n]), unit, float(values[n]), float(wanted[n])
+            first = _earlier(first, Mismatch(*here))
     if blind and total < LEAST_COMPARED:
         return NEVER
     rms = math.sqrt(squares / max(total, 1))
@@ -329,14 +332,16 @@ def compared(
     )  # fmt: skip
 
 
-def _along(
-    axis: int, before: list[bool | None], is_known: Array, right: Array
+def _agreeing(
+    before: list[bool | None], places: Array, wrong: Array, count: int
 ) -> list[bool | None]:
-    """Whether each part along an axis agrees, with one more array looked at; None: not known."""
-    axes = tuple(n for n in range(is_known.ndim) if n != axis)
-    now, known = np.all(right | ~is_known, axis=axes), np.any(is_known, axis=axes)
-    before = before or [None] * len(now)
-    return [bool(now[n]) and was is not False if known[n] else was for n, was in enumerate(before)]
+    """Whether each step or sequence agrees, with one more array looked at; None: not known."""
+    known = np.bincount(places, minlength=count) > 0
+    agree = np.bincount(places[wrong], minlength=count) == 0
+    before = before or [None] * count
+    return [
+        bool(agree[n]) and was is not False if known[n] else was for n, was in enumerate(before)
+    ]
 
 
 def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:
@@ -346,12 +351,6 @@ def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:
         return (*part.layer, place)
 
     return iter(sorted(expected.all(), key=rank))
-
-
-def _first_mismatch(name: str, wrong: Array, given: Array, expected: Array) -> Mismatch:
-    at = tuple(int(n) for n in np.argwhere(wrong)[0])
-    step = at[0] if len(at) == 3 else None
-    return Mismatch(name, step, at[-2], at[-1], float(given[at]), float(expected[at]))
 
 
 def _earlier(one: Mismatch | None, other: Mismatch) -> Mismatch:

@@ -433,6 +433,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "pairs_placed": "two changes at once in {left} of the {placements} places where EXPECTED can "
     "lie",
     "singles_placed": "one change in {left} of the {placements} places where EXPECTED can lie",
+    "constants_placed": "a forget bias or a clip in {left} of the {placements} places where "
+    "EXPECTED can lie",
     "windows": "EXPECTED as {left:,} more windows of the steps",
     "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
     "pairs_of_the_run": "another array, initial state or padding with one more change",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
+from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.search import Budget
 from tests.core.explain.asking import found, same
 from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
@@ -123,6 +124,38 @@ def test_a_change_of_the_top_layer_is_found_where_a_budget_leaves_out_full_runs(
     explanation = deep.explain(deep.top({"layer1.gates": "ifgo"})[0, 0])
     assert explanation.verdict == "found"
     assert found(explanation) == {"layer1.gates": "ifgo"}
+
+
+def test_placements_are_compared_with_the_same_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each change was run again for step 0, for the last step and for every other one."""
+    placements: list[int] = []
+    off_at = NetworkSimulator.off_at
+
+    def counted(self: Any, hypotheses: Any, places: Any) -> Any:
+        placements.append(len(places))
+        return off_at(self, hypotheses, places)
+
+    monkeypatch.setattr(NetworkSimulator, "off_at", counted)
+    deep = Deep(tmp_path)
+    explanation = deep.explain(deep.top({"layer0.gates": "ifgo"})[0, 0])
+    assert found(explanation) == {"layer0.gates": "ifgo"}
+    assert placements == [8], "the steps of the first sequence, which is proved to be it"
+
+
+@pytest.mark.wide
+def test_a_constant_is_found_where_few_placements_are_searched_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep, truth = Deep(tmp_path), {"layer0.forget_bias": 0.3}
+    expected = deep.top(truth)[0, 3]
+    monkeypatch.setattr(Budget, "ALL_SINGLES", 1)  # the first placement reaches it
+    explanation = deep.explain(expected)
+    assert explanation.verdict == "found"
+    assert same(found(explanation), truth, "float32"), explanation.changes
+    refused = deep.explain(np.cos(1e4 * expected))
+    assert any("a forget bias or a clip in" in one for one in refused.not_tried)
 
 
 @pytest.mark.wide
