@@ -117,8 +117,7 @@ def compare(
     pair = _aligner(a, b, test, selection, columns)
     pairs = {name: pair(name, name) for name in common}
     arrays = {
-        name: replace(measure(pairs[name]), shapes=(a.arrays[name].shape, b.arrays[name].shape))
-        for name in common
+        name: measure(pairs[name], (a.arrays[name].shape, b.arrays[name].shape)) for name in common
     }
     first = _first_divergence(arrays, pairs)
     compared = ComparedSides(

@@ -95,12 +95,11 @@ class ArrayDifference:
         } | {key: value for key, value in optional.items() if value}
 
 
-def measure(pair: Pair) -> ArrayDifference:
-    """Count and measure what differs in one array."""
-    shapes = pair.a.shape, pair.b.shape
-    agrees = pair.agrees
+def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> ArrayDifference:
+    """Count and measure what differs in one array, which has these shapes in the files."""
+    aligned, agrees = (pair.a.shape, pair.b.shape), pair.agrees
     if agrees is None:
-        return ArrayDifference(pair.name, False, shapes, shapes, pair.placed, pair.tolerance)
+        return ArrayDifference(pair.name, False, shapes, aligned, pair.placed, pair.tolerance)
     cosine, snr = similarity(pair)
     absolute, relative, beyond = _errors(pair)
     unknown = _left_out(pair)
@@ -110,7 +109,7 @@ def measure(pair: Pair) -> ArrayDifference:
         name=pair.name,
         equal=pair.equal,
         shapes=shapes,
-        aligned=shapes,
+        aligned=aligned,
         placed=pair.placed,
         tolerance=pair.tolerance,
         mismatched=int(agrees.size - np.count_nonzero(agrees)),
@@ -199,7 +198,7 @@ def _greatest_ulp(ulp_errors: npt.NDArray[np.uint64], absolute: Array) -> float 
 
 
 def _place_of_greatest(pair: Pair, errors: Array) -> Position | None:
-    return _place(pair, int(np.argmax(errors))) if errors.size else None
+    return place_of(pair, int(np.argmax(errors))) if errors.size else None
 
 
 def _first(pair: Pair) -> Position | None:
@@ -208,12 +207,13 @@ def _first(pair: Pair) -> Position | None:
         return None
     wrong = ~pair.agrees
     if not (pair.stepwise and pair.backward):
-        return _place(pair, int(np.argmax(wrong)))
+        return place_of(pair, int(np.argmax(wrong)))
     last = int(np.flatnonzero(wrong.any(axis=(1, 2)))[-1])
-    return _place(pair, last * wrong[last].size + int(np.argmax(wrong[last])))
+    return place_of(pair, last * wrong[last].size + int(np.argmax(wrong[last])))
 
 
-def _place(pair: Pair, flat: int) -> Position:
+def place_of(pair: Pair, flat: int) -> Position:
+    """The element of this number in the order of memory."""
     index = tuple(int(n) for n in np.unravel_index(flat, pair.a.shape))
     values = float(pair.a.values[index]), float(pair.b.values[index])
     if not pair.placed:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName, Pair
-from lstmcli.core.diff.metrics import similarity
+from lstmcli.core.diff.metrics import place_of, similarity
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
@@ -248,22 +248,14 @@ def _stand_out(pair: Pair) -> bool:
 def _odd_places(compared: ComparedSides, pair: Pair) -> list[str]:
     """``h at step 3, unit 0 is 0.5 in a.npz and inf in b.npz``, for each number that differs."""
     assert pair.agrees is not None
+    batch = pair.placed and pair.a.shape[1] > 1
+    places = [place_of(pair, n) for n in np.flatnonzero(~pair.agrees).tolist()]
     return [
         compared.say(
-            f"{pair.name} at {_place(pair, index)} is {float(pair.a.values[index])} in {{a}} "
-            f"and {float(pair.b.values[index])} in {{b}}"
+            f"{pair.name} at {at.words(batch=batch)} is {at.a} in {{a}} and {at.b} in {{b}}"
         )
-        for index in map(tuple, np.argwhere(~pair.agrees).tolist())
+        for at in places
     ]
-
-
-def _place(pair: Pair, index: tuple[int, ...]) -> str:
-    if not pair.placed:
-        return str(list(index))
-    numbers = pair.numbers_of(index)
-    parts = list(zip(("step", "batch", "unit"), numbers, pair.a.shape, strict=True))
-    kept = [f"{word} {n}" for word, n, size in parts if size > 1 or word == "unit"]
-    return ", ".join(kept)
 
 
 def not_a_number(compared: ComparedSides) -> Hint | None:
