@@ -38,8 +38,6 @@ SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
 STEP_ORDER = ("z", "i", "f", "g", "o", "c", "h")
 FINALS = ("final_c", "final_h")
 
-_BACKWARD = "_reverse"
-
 
 @dataclass(frozen=True)
 class ArrayName:
@@ -64,7 +62,7 @@ class ArrayName:
     @property
     def backward(self) -> bool:
         """Whether the last step was computed first."""
-        return self.prefix.endswith(_BACKWARD)
+        return self.prefix.endswith("_reverse")
 
     @property
     def layer(self) -> tuple[int, str, str]:
@@ -172,10 +170,8 @@ def align(
         if any(common.parts):
             pair = _cut_to_common(pair, common)
             raw, layouts = (pair.a, pair.b), ("time", "time")
-        elif not (None not in layouts and a.values.ndim == b.values.ndim == 3):
-            a_leads = layouts[0] is not None and (
-                layouts[1] is None or a.values.ndim >= b.values.ndim
-            )
+        elif not (None not in layouts and a.ndim == b.ndim == 3):
+            a_leads = layouts[0] is not None and (layouts[1] is None or a.ndim >= b.ndim)
             one, other = _in_leading_shape(pair.a, pair.b, a_leads)
             pair = replace(pair, a=one, b=other)
     elif kind == FINAL:
@@ -235,7 +231,7 @@ def _with_steps_alike(
     """The layouts, where one side says none and has the other's steps in the other layout only."""
     for silent, other, n in ((a, b, 0), (b, a, 1)):
         said = layouts[1 - n]
-        if layouts[n] or said is None or silent.values.ndim != 3:
+        if layouts[n] or said is None or silent.ndim != 3:
             continue
         known = _sequence(other, said)
         if known is None or 1 in silent.shape[:2] or known.shape[0] == 1:
@@ -261,7 +257,7 @@ def _cut_to_common(pair: Pair, common: Overlaps) -> Pair:
 
 def _batch_items_cut(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pair:
     """Last states of several cells, (cells, B, H) or (B, cells, H), cut to the same batch items."""
-    for axis in (1, 0) if pair.a.values.ndim == pair.b.values.ndim == 3 else ():
+    for axis in (1, 0) if pair.a.ndim == pair.b.ndim == 3 else ():
         sizes = pair.a.shape[axis], pair.b.shape[axis]
         common = overlaps(((1, sizes[0], 0), (1, sizes[1], 0)), numbering, pair.name, final=True)
         if any(common.parts):
@@ -323,7 +319,7 @@ def _directions_joined(
     axes = (2, 1) if batch else (1, 2)
     axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
     lead = a.shape[0], b.shape[0]
-    if not a.values.ndim == b.values.ndim == 4 or lead == (1, 1) or axis is None:
+    if not a.ndim == b.ndim == 4 or lead == (1, 1) or axis is None:
         return a, b, numbering
     known = [side.columns[name] for side in numbering if name in side.columns]
     units = max(a.shape[-1], b.shape[-1], *(numbers[-1] + 1 for numbers in known))
@@ -334,7 +330,7 @@ def _directions_joined(
 def _finals_joined(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers, str]:
     """Final states of (2, B, H) and (B, 2 H) with directions side by side, and what was done."""
     for side, other, name in ((a, b, "{a}"), (b, a, "{b}")):
-        if side.values.ndim > 1 and side.shape[0] == 2 and 2 * side.shape[-1] == other.shape[-1]:
+        if side.ndim > 1 and side.shape[0] == 2 and 2 * side.shape[-1] == other.shape[-1]:
             text = f"the directions of {name}, {side.shape}, side by side"
             both = (joined(side, 0), other)
             return (*(both if side is a else both[::-1]), text)
@@ -343,7 +339,7 @@ def _finals_joined(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers, str]:
 
 def _layout_by_shape(*sides: Numbers) -> str:
     """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
-    firsts = [side.shape[0] for side in sides if side.values.ndim == 3]
+    firsts = [side.shape[0] for side in sides if side.ndim == 3]
     return "batch" if firsts and all(n == 1 for n in firsts) else "time"
 
 
@@ -356,9 +352,9 @@ def sequence(array: Numbers, layout: str | None) -> Numbers | None:
 def _sequence(array: Numbers, layout: str) -> Numbers | None:
     """(T, B, H), or None if there are more axes than that."""
     array = _at_most_three(array)
-    if array.values.ndim > 3:
+    if array.ndim > 3:
         return None
-    if array.values.ndim < 3:  # (H,) is one step, (T, H) one sequence
+    if array.ndim < 3:  # (H,) is one step, (T, H) one sequence
         steps = prod(array.shape[:-1])
         return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
     if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
@@ -377,7 +373,7 @@ def _final(array: Numbers) -> Numbers | None:
 def _at_most_three(array: Numbers) -> Numbers:
     """Without leading axes of length 1, as many as are too many."""
     spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
-    surplus = spare[: max(array.values.ndim - 3, 0)]
+    surplus = spare[: max(array.ndim - 3, 0)]
     return array.moved(lambda v: v.squeeze(tuple(surplus))) if surplus else array
 
 

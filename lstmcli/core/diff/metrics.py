@@ -104,6 +104,9 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     absolute, relative, beyond = _errors(pair)
     unknown = _left_out(pair)
     ulp_errors = _ulp_errors(pair, absolute)
+    max_ulp: float | int | None = None
+    if ulp_errors is not None:
+        max_ulp = float("nan") if np.isnan(absolute).any() else int(ulp_errors.max(initial=0))
     by_step = (1, 2) if pair.stepwise else None
     return ArrayDifference(
         name=pair.name,
@@ -116,7 +119,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         total=int(agrees.size - np.count_nonzero(unknown)),
         max_abs=greatest(absolute),
         max_rel=greatest(relative),
-        max_ulp=None if ulp_errors is None else _greatest_ulp(ulp_errors, absolute),
+        max_ulp=max_ulp,
         abs_at=_place_of_greatest(pair, absolute),
         rel_at=_place_of_greatest(pair, relative),
         ulp_at=None if ulp_errors is None else _place_of_greatest(pair, ulp_errors),
@@ -189,12 +192,6 @@ def _ulp_errors(pair: Pair, absolute: Array) -> npt.NDArray[np.uint64] | None:
     ulp_errors[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
     ulp_errors[np.isnan(absolute)] = np.iinfo(np.uint64).max
     return ulp_errors
-
-
-def _greatest_ulp(ulp_errors: npt.NDArray[np.uint64], absolute: Array) -> float | int:
-    if np.isnan(absolute).any():
-        return float("nan")
-    return int(ulp_errors.max(initial=0))
 
 
 def _place_of_greatest(pair: Pair, errors: Array) -> Position | None:

@@ -144,7 +144,6 @@ def _with_name(side: Side, other: Side) -> Side:
     """An array without a name is h, if the other side has h or such an array too."""
     if UNNAMED not in side.arrays or "h" in side.arrays or not {UNNAMED, "h"} & set(other.arrays):
         return side
-
     return renamed(side, {UNNAMED: "h"})
 
 
