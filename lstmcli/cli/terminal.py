@@ -122,10 +122,7 @@ class Screen:
 
 def screen() -> Screen:
     """The screen of the command line that is running."""
-    context = click.get_current_context(silent=True)
-    if context is None:
-        return Screen()
-    found: Screen = context.meta.setdefault("lstmcli.screen", Screen())
+    found: Screen = click.get_current_context().meta.setdefault("lstmcli.screen", Screen())
     return found
 
 
