@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 SIZE, ACROSS, DOWN = 14, 8.43, 18  # pixels: of the font; of one character
 MARGIN = 14
-UPPER_HALF, FULL_BLOCK = "▀", "█"
+UPPER_HALF = "▀"
 # Each colour has a contrast of 4.5 : 1 or more with its ground (WCAG 2, AA).
 LIGHT = {
     "ground": "#fbfbfa", "ink": "#24292f", "dim": "#656d76", "assumed": "#8f4700",
@@ -79,8 +79,6 @@ def _svg_line(line: Sequence[Span], n: int) -> Iterator[str]:
         fill = f'fill="{front}"' if front else f'class="{_class(style) or "ink"}"'
         if text.strip(UPPER_HALF) == "" and text:
             yield _rect(column, top, wide, DOWN / 2, fill)
-        elif text.strip(FULL_BLOCK) == "" and text:
-            yield _rect(column, top, wide, DOWN, fill)
         else:
             yield from _words(text, column, top, fill, bool(style.bold))
         column += wide
