@@ -13,8 +13,6 @@ from typing import Any
 from lstmcli.core.model.vocabulary import split_activation
 from lstmcli.errors import UserError
 
-Function = Callable[[Any], Any]
-
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -50,7 +48,7 @@ def library(name: str) -> Any:
         raise UserError(f"{name} is installed and cannot be imported: {reason}") from None
 
 
-def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Function:
+def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[[Any], Any]:
     """The activation function of one of our names, made of a framework's functions.
 
     ``functions`` has the framework's function of a family, which takes the family's parameters
