@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lstmcli.api.arguments import Path, Weights
 from lstmcli.api.diff import Result, side_of
-from lstmcli.api.job import Job, model_and_inputs
+from lstmcli.api.job import Job, job_of
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.operand import single_as_h
@@ -46,7 +46,7 @@ def derive(
         for a place that is not there, or a file that cannot be read.
     """
     given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
-    job = Job(*model_and_inputs(model, x, {}, given, initial_state, "derive"))
+    job = job_of(model, x, {}, given, initial_state, "derive")
     return derive_in_job(job, step, unit, gate, batch=batch, cell=cell, against=against)
 
 

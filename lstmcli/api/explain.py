@@ -15,12 +15,10 @@ from lstmcli.api.arguments import (
     Path,
     Weights,
     is_path,
-    numbers_of,
     only_one_stdin,
-    state_of,
 )
 from lstmcli.api.diff import Result, read_side, side_of
-from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job, with_lengths
+from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job
 from lstmcli.api.load import checked
 from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
@@ -91,23 +89,21 @@ def explain(
     several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
     given = checked(settings, "explain")
     side = side_of(expected, "EXPECTED")
-    job, assumed = _loaded(lambda known: job_of(several, inputs, known, "explain"), given)
+    also = Inputs(np.empty(0), lengths=lengths, mask=mask)
+    job, assumed = _loaded(
+        lambda known: job_of(several, inputs, known, also, initial_state, "explain"), given
+    )
     words = [file_argument(os.fspath(one)) if is_path(one) else "WEIGHTS" for one in several]
     if inputs is not None:
         words.append(file_argument(os.fspath(inputs)) if is_path(inputs) else "INPUTS")
-    also: dict[str, Any] = {}
     if initial_state is not None:
-        also["initial_state"] = state_of(initial_state, "explain")
         path = os.fspath(initial_state) if is_path(initial_state) else "STATE"
         words += ["--initial-state", path]
     if lengths is not None:
-        also["lengths"] = numbers_of(lengths, "lengths")
         words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
     if mask is not None:
-        also["mask"] = numbers_of(mask, "the mask")
         words += ["--mask", "MASK"]
-    job = job._replace(inputs=replace(job.inputs, **also))
-    return _explained(with_lengths(job), side, words, given, assumed, quiet)
+    return _explained(job, side, words, given, assumed, quiet)
 
 
 def explain_files(

@@ -119,69 +119,57 @@ def load_job(
 
 
 def job_of(
-    weights: Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None,
-    settings: Mapping[str, Any],
-    where: str,
-) -> Job:
-    """A model and its inputs as Python passes them: paths, arrays, or dicts of arrays.
-
-    Without ``x`` the inputs are those that the weights' files contain.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with files, names, types or shapes; ``where`` begins messages.
-    """
-    several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
-    if not several:
-        raise UserError(f"{where} takes a path or a dict of arrays of weights; the list is empty.")
-    documents = [document_of(one, where) for one in several]
-    if x is None:
-        paths = [Named(os.fspath(one)) for one in several if is_path(one)]
-        array, name, holder = _inputs_within(paths, documents)
-    elif is_path(x):
-        holder = formats.read(os.fspath(x))
-        refuse_gaps(holder)
-        array, name = inputs_of(holder), holder.source
-    else:
-        array, name = numbers_of(x, "the inputs"), "the inputs"
-        holder = Document(name, "", {"inputs": array})
-    return _job_of(documents, array, name, holder, settings)
-
-
-def model_and_inputs(
     model: Model | Weights | Sequence[Weights],
     x: npt.ArrayLike | Path | None,
     settings: Mapping[str, Any],
     given: Inputs,
     initial_state: Mapping[str, npt.ArrayLike] | Path | None,
     where: str,
-) -> tuple[Model, Inputs]:
-    """A model, loaded where it is not yet one, and its inputs.
+) -> Job:
+    """A model, loaded where it is not yet one, and its inputs, as Python passes them.
 
     ``given`` and ``initial_state`` are what the caller gives with ``x``; what they lack, the files
-    of weights may have. An empty ``initial_state`` is zero.
+    of weights may have, and without ``x`` the inputs. An empty ``initial_state`` is zero.
+
+    Raises
+    ------
+    UserError
+        for whatever is wrong with files, names, types or shapes; ``where`` begins messages.
     """
-    if given.layout is not None:
-        given = replace(given, layout=read_setting("layout", given.layout, where))
+    layout = None if given.layout is None else read_setting("layout", given.layout, where)
     lengths = None if given.lengths is None else numbers_of(given.lengths, "lengths")
     mask = None if given.mask is None else numbers_of(given.mask, "the mask")
-    given = replace(given, lengths=lengths, mask=mask)
     state = None if initial_state is None else state_of(initial_state, where)
     if isinstance(model, Model):
-        given = replace(given, initial_state=state or {})
-        if not is_path(x):
-            return model, replace(given, x=numbers_of(x, given.name))
-        holder = formats.read(os.fspath(x))
-        return model, replace(given, x=inputs_of(holder), name=holder.source)
-    job = job_of(model, x, settings, where)
-    inputs = replace(job.inputs, layout=given.layout or job.inputs.layout)
+        array, name, _ = _python_inputs(x, given.name)
+        job = Job(model, Inputs(array, name=name))
+    else:
+        several: list[Any] = [*model] if isinstance(model, list | tuple) else [model]
+        if not several:
+            raise UserError(
+                f"{where} takes a path or a dict of arrays of weights; the list is empty."
+            )
+        documents = [document_of(one, where) for one in several]
+        if x is None:
+            paths = [Named(os.fspath(one)) for one in several if is_path(one)]
+            job = _job_of(documents, *_inputs_within(paths, documents), settings)
+        else:
+            job = _job_of(documents, *_python_inputs(x, given.name), settings)
+    inputs = replace(job.inputs, layout=layout or job.inputs.layout)
     if state is not None:
         inputs = replace(inputs, initial_state=state)
-    if given.lengths is not None or given.mask is not None:
-        inputs = replace(inputs, lengths=given.lengths, mask=given.mask)
-    return job.model, inputs
+    if lengths is None and mask is None:
+        return job._replace(inputs=inputs)
+    return with_lengths(job._replace(inputs=replace(inputs, lengths=lengths, mask=mask)))
+
+
+def _python_inputs(x: Any, name: str) -> tuple[Array, str, Document | None]:
+    """The inputs that Python passes, what messages call them, and the file that has them."""
+    if not is_path(x):
+        return numbers_of(x, name), name, None
+    holder = formats.read(os.fspath(x))
+    refuse_gaps(holder)
+    return inputs_of(holder), holder.source, holder
 
 
 def _job_of(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.arguments import Path, Weights
-from lstmcli.api.job import Job, model_and_inputs
+from lstmcli.api.job import Job, job_of
 from lstmcli.api.load import checked
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
@@ -99,10 +99,8 @@ def run(
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
     given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
-    model, inputs = model_and_inputs(
-        model, x, checked(settings, "run"), given, initial_state, "run"
-    )
-    return run_plan(prepare(model, inputs, keep), executor, meter)
+    job = job_of(model, x, checked(settings, "run"), given, initial_state, "run")
+    return run_plan(job.plan(keep), executor, meter)
 
 
 def plan_of(job: Job, names: Sequence[str]) -> Plan:

@@ -48,6 +48,15 @@ def test_lengths_and_a_mask_are_taken_instead(lstm: Lstm, inputs: Path, tmp_path
         assert np.load("all.npz")["h"][-1].all()
 
 
+def test_lengths_that_python_gives_leave_those_of_the_file_out_of_what_was_assumed(
+    inputs: Path,
+) -> None:
+    x = np.load(inputs)
+    for model in (load(str(MODEL)), str(MODEL)):
+        assert LINE in run(model, x).settings["assumed"]
+        assert "assumed" not in run(model, x, lengths=[7] * 4).settings
+
+
 def test_all_steps_are_run_where_they_are_ignored(lstm: Lstm, inputs: Path) -> None:
     _, out, _ = lstm("run", MODEL, inputs, "--set", "lengths=ignored")
     assert "7,3,5,1" not in out
