@@ -72,11 +72,12 @@ def oldest(session: nox.Session) -> None:
     session.install("--resolution", "lowest-direct", *wheels, ".[test]", "pyparsing<3.3")
     session.run("uv", "pip", "list")
     run(session, "test")
+    run(session, "slow")
 
 
 @nox.session
 def development(session: nox.Session) -> None:
-    """Small benchmarks, the coverage of the quick tests, what they notice, and the wide ones."""
+    """Small benchmarks, coverage of quick and slow tests, what they notice, and the wide ones."""
     session.install(".[dev]")
     for word in session.posargs or ("benchmarks", "coverage", "mutation", "wide"):
         run(session, word)

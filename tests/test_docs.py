@@ -33,6 +33,7 @@ COMMAND = {name: DOCS / "commands" / f"{name}.md" for name in COMMANDS}
 
 
 @pytest.mark.parametrize("document", documents())
+@pytest.mark.slow
 def test_what_is_shown_is_the_program_s(document: str, tmp_path: Path) -> None:
     text = (TOP / document).read_text()
     assert filled(text, tmp_path) == text, f"python -m tests.docs {document} writes today's output"

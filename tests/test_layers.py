@@ -111,6 +111,7 @@ def test_no_imports_go_in_a_circle() -> None:
     assert not graph
 
 
+@pytest.mark.slow
 def test_every_module_imports_in_a_fresh_process() -> None:
     """Each after the others are forgotten, so that none relies on an import elsewhere."""
     names = [dotted(path) for path in MODULES if path.stem != "__main__"]

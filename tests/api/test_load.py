@@ -108,6 +108,7 @@ def test_names_beyond_measure_are_refused(tmp_path: Path) -> None:
         load(str(path))
 
 
+@pytest.mark.slow
 def test_thirty_thousand_tensors_are_looked_through_within_seconds(tmp_path: Path) -> None:
     names = [f"rnn{n}.{role}" for n in range(7_500) for role in ("weight_ih_l0", "weight_hh_l0")]
     path = tmp_path / "w.json"

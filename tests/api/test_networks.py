@@ -51,6 +51,7 @@ def test_projected_cells_have_no_h_and_c_to_exchange() -> None:
     assert not found.found
 
 
+@pytest.mark.slow
 def test_numbers_behind_the_end_of_a_sequence_explain_nothing() -> None:
     """As the last steps of the run they are all padding: nothing is compared then, nor warned."""
     rng = np.random.default_rng(0)

@@ -365,6 +365,7 @@ def start(path_with_lstm: str, typists: list[Typist]) -> Callable[[str, Path], T
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.slow
 def test_a_name_is_not_carried_out_by_tab_and_enter(
     hostile: Path, start: Callable[[str, Path], Typist], shell: str
 ) -> None:

@@ -50,6 +50,7 @@ def test_no_cause_is_status_1(lstm: Lstm, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(7, 3), (2, 3), (1, 1, 3)], ids=str)
 @pytest.mark.parametrize("piped", [True, False])
+@pytest.mark.slow
 def test_what_is_to_be_typed_next_can_be(
     shape: tuple[int, ...], piped: bool, lstm: Lstm, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_what_is_to_be_typed_next_can_be(
 
 
 @pytest.mark.parametrize("name", ["", "final_h"])
+@pytest.mark.slow
 def test_last_states_of_a_batch_are_put_beside_the_last_step(
     name: str, lstm: Lstm, tmp_path: Path
 ) -> None:
@@ -123,6 +125,7 @@ def test_inputs_that_are_no_numbers_are_reported(lstm: Lstm, tmp_path: Path) -> 
     assert "x.npy: 1 NaN or infinite" in done.out
 
 
+@pytest.mark.slow
 def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", kernel=np.array([[0.3, -0.8, 0.5, 0.9], [0.2, 0.4, -0.7, 0.6]]),
              bias=np.array([0.1, 0.2, 0.3, 0.4]))  # fmt: skip

@@ -153,6 +153,7 @@ def test_the_command_in_a_picture_is_escaped(lstm: Lstm, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, r"$\frac$"], ids=ascii)
+@pytest.mark.slow
 def test_figures_with_any_name_are_well_formed(lstm: Lstm, name: str) -> None:
     pytest.importorskip("matplotlib")
     h = rng().normal(size=(7, 3)).tolist()

@@ -68,6 +68,7 @@ def lines_of(lstm: Lstm, words: tuple[object, ...]) -> list[str]:
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("words", LINES, ids=lambda words: " ".join(map(str, words)))
+@pytest.mark.slow
 def test_a_screen_fits_from_60_to_200_columns(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...]
 ) -> None:

@@ -58,6 +58,7 @@ def in_shell(*words: object) -> Done:
 
 
 @pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.slow
 def test_a_pipe_that_closes_within_the_results_ends_the_run_silently(
     long: Path, format: str
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_pipe_that_closes_within_the_results_ends_the_run_silently(
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(map(str, words[:2])))
+@pytest.mark.slow
 def test_a_closed_pipe_is_never_a_difference(words: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -83,6 +85,7 @@ def test_a_closed_pipe_is_never_a_difference(words: list[str]) -> None:
 
 @needs_full
 @pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.slow
 def test_a_full_disk_behind_standard_output(format: str) -> None:
     with open("/dev/full", "wb") as full:
         process = start("run", WEIGHTS, INPUTS, "-f", format, stdout=full)
@@ -98,6 +101,7 @@ def test_help_on_a_full_disk() -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.slow
 def test_standard_output_that_is_closed(format: str) -> None:
     assert in_shell("run", "-q", WEIGHTS, INPUTS, "-f", format, ">&-") == (0, "", "")
 
@@ -218,6 +222,7 @@ def test_every_output_names_itself(lstm: Lstm, option: str) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.usefixtures("pieces")
+@pytest.mark.slow
 def test_a_named_pipe_takes_what_a_file_does(
     lstm: Lstm, tmp_path: Path, long: Path, suffix: str
 ) -> None:
@@ -281,6 +286,7 @@ def test_the_pipe_of_a_command_that_has_ended_is_a_closed_pipe() -> None:
 
 
 @pytest.mark.parametrize("suffix", BY_STEP)
+@pytest.mark.slow
 def test_a_folder_that_vanishes_during_the_run(tmp_path: Path, suffix: str) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -86,6 +86,7 @@ def test_less_is_set_up_only_where_the_user_has_not(folder: Path) -> None:
     assert (folder / "started").read_text() == "-i"
 
 
+@pytest.mark.slow
 def test_a_pager_that_is_quit_ends_the_run_with_status_0(folder: Path) -> None:
     """After 20 of 32,000 lines: the rest is neither computed nor waited for."""
     words = ("run", "net.npz", "long.npy", "--steps", ":")
@@ -108,6 +109,7 @@ def test_a_pager_that_is_quit_ends_the_run_with_status_0(folder: Path) -> None:
         ("--steps", ":", "--svg", "out.svg"), ("--steps", ":", "--save-state", "state.npz"),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_nothing_else_starts_a_pager(folder: Path, words: tuple[str, ...]) -> None:
     status, _ = on_terminal(
         folder, "run", "net.npz", "x.npy", *words, pager=script(folder, "pager.py")
@@ -117,6 +119,7 @@ def test_nothing_else_starts_a_pager(folder: Path, words: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("pager", ["", "cat", "no-such-pager", "'"])
+@pytest.mark.slow
 def test_without_a_pager_all_is_printed(folder: Path, pager: str) -> None:
     status, out = on_terminal(folder, "run", "net.npz", "x.npy", "--steps", ":", pager=pager)
     assert status == 0

@@ -356,6 +356,7 @@ def test_a_figure_is_the_same_each_time(lstm: Lstm, suffix: str) -> None:
     assert one == Path(f"other.{suffix}").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_figure_shows_the_numbers(lstm: Lstm) -> None:
     pytest.importorskip("matplotlib")
     assert lstm("plot", WEIGHTS, INPUTS, "-o", "plot.svg", "--only", "h,f").status == 0

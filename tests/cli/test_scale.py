@@ -95,6 +95,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize(("options", "kind"), KINDS, ids=[o for o, _ in KINDS])
+@pytest.mark.slow
 def test_inputs_read_in_blocks_give_the_same_bytes(
     lstm: Lstm,
     tmp_path: Path,
@@ -157,6 +158,7 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
         ("--layout batch --initial-state state.npz --cell-clip 0.5", {}),
     ],
 )
+@pytest.mark.slow
 def test_pieces_make_what_a_full_run_makes(
     lstm: Lstm,
     tmp_path: Path,
@@ -249,6 +251,7 @@ def test_inputs_larger_than_memory(lstm: Lstm, tmp_path: Path, output: str) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> None:
     network(tmp_path / "w.npz", 4, 3)
     x = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
@@ -345,6 +348,7 @@ def on_a_terminal(code: str, *words: str) -> str:
     return shown.decode()
 
 
+@pytest.mark.slow
 def test_a_bar_shows_what_lasts(tmp_path: Path) -> None:
     shown = on_a_terminal(BAR, "0.05")
     assert "sequences/s" in shown
@@ -362,6 +366,7 @@ sys.exit(invoke(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_run_has_a_bar_unless_it_is_to_be_quiet(tmp_path: Path) -> None:
     network(tmp_path / "w.npz", 64, 64)
     np.save(tmp_path / "x.npy", np.zeros((60, 3000, 64), np.float32))
@@ -411,6 +416,7 @@ def test_a_bar_is_not_imported_while_the_blas_is_looked_for() -> None:
     ],
 )
 @pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.slow
 def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     H: int, shape: tuple[int, ...], options: str, layers: int,

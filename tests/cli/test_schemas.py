@@ -96,6 +96,7 @@ def test_all_conventions(lstm: Lstm) -> None:
 
 
 @pytest.mark.parametrize("case", CASES[::6])
+@pytest.mark.slow
 def test_recorded_weights(case: str, lstm: Lstm) -> None:
     path = str(GOLDEN / f"{case}.weights.npz")
     record = json.loads(str(np.load(GOLDEN / f"{case}.npz")["case"]))
@@ -113,6 +114,7 @@ def test_recorded_weights(case: str, lstm: Lstm) -> None:
 
 
 @pytest.mark.parametrize("name", ASKED[::170])
+@pytest.mark.slow
 def test_recorded_questions(name: str, tmp_path: Path) -> None:
     explanation = questions()[name](tmp_path).explain()
     validate("explain", json.loads(json.dumps(explanation.to_json(), allow_nan=False)))

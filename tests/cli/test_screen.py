@@ -135,6 +135,7 @@ def test_heat_needs_colours_and_says_so(lstm: Lstm, monkeypatch: pytest.MonkeyPa
     assert len(COLOR.findall(painted.out)) > 7 * 3 * 6
 
 
+@pytest.mark.slow
 def test_an_encoding_without_blocks_shows_letters_that_look_alike(lstm: Lstm) -> None:
     environment = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONIOENCODING": "ascii"}
     for words in (PLOT, (*PLOT, "--units", "0"), RUN):

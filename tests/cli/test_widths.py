@@ -72,6 +72,7 @@ ODD = ["0", "-5", "²", "٣", "wide", "1e3", "9" * 5000, "1000000000"]
     [*product(("1", "10", "20", "40"), ("", "1")), *((odd, "1") for odd in ODD)],
 )
 @pytest.mark.usefixtures("files")
+@pytest.mark.slow
 def test_every_command_at_every_width(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, columns: str, colors: str
 ) -> None:
@@ -125,6 +126,7 @@ def test_tables_in_a_pipe_fit_columns_and_no_column_is_left_out(
         ({"PYTHONIOENCODING": "utf-16"}, "always"),
     ],
 )
+@pytest.mark.slow
 def test_every_command_in_every_encoding(
     files: Path, environment: dict[str, str], color: str
 ) -> None:
@@ -155,6 +157,7 @@ def test_every_command_in_every_encoding(
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_figure_needs_no_backend(tmp_path: Path) -> None:
     """MPLBACKEND names what matplotlib shows windows with; a file has no use for it."""
     pytest.importorskip("matplotlib")

@@ -33,6 +33,7 @@ def output_of(module: str, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_survives_each_fault() -> None:
     names = "run-json", "run-stdout", "convert-json", "init-json"
     shown = output_of("faults", *names)
@@ -49,6 +50,7 @@ def test_each_command_survives_each_fault(name: str) -> None:
     assert int(shown.split()[3]) >= 8  # opening, writing, closing, renaming fail at least
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_read() -> None:
     shown = output_of("faults.sources", "csv", "notation", "saved-model")
     assert shown.count(": 0 of ") == 3

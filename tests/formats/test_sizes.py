@@ -104,6 +104,7 @@ def inspected(path: Path) -> tuple[int, float, int]:
 
 
 @for_each(TEXTS)
+@pytest.mark.slow
 def test_a_megabyte_takes_little_memory(tmp_path: Path, text: Text) -> None:
     small = Text("small.txt", "", "1\n", "")
     _, started = small.inspect(tmp_path, 50)  # 36 MB; 43 with NumPy 1.24

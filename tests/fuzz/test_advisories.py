@@ -42,6 +42,7 @@ pickle.loads(sys.stdin.buffer.read())
         pytest.param([*PICKLES], marks=pytest.mark.wide, id="all"),
     ],
 )
+@pytest.mark.slow
 def test_nothing_that_passed_a_scanner_is_run_or_opens_a_file(names: list[str]) -> None:
     command = [sys.executable, "-c", READ, *names]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=600)

@@ -40,6 +40,7 @@ for number in range(first, 10):
 """
 
 
+@pytest.mark.slow
 def test_every_misbehaviour_of_a_reader_is_found() -> None:
     command = [sys.executable, "-m", "tests.fuzz.misbehaving"]
     done = subprocess.run(

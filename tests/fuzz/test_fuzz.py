@@ -20,6 +20,7 @@ NEW_PROCESSES = {"keras-h5": 150, "keras-weights": 75, "keras-zip": 75}  # 300 v
 FORMATS = [*corpus.TABLE]
 
 
+@pytest.mark.slow
 def test_some_variants_of_every_format() -> None:
     command = [sys.executable, "-m", "tests.fuzz", *FORMATS, "--count", "4"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)

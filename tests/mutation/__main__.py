@@ -173,8 +173,9 @@ def failure_of(functions: Sequence[str], top: Path, seconds: float) -> Failure |
     """How the first of some tests fails, None if all pass; TimeoutExpired if they take too long."""
     files = dict.fromkeys(name.partition("::")[0] for name in functions)
     command = [sys.executable, "-m", "pytest", "-x", "-v", "-p", "no:cacheprovider"]
+    recorded = ("-m", "not wide and not frameworks")  # those that `.ci/run coverage` runs
     with subprocess.Popen(
-        [*command, "-p", "tests.mutation.selection", *files],
+        [*command, *recorded, "-p", "tests.mutation.selection", *files],
         cwd=top, env={**os.environ, NAMED: json.dumps(functions)}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as tests:  # fmt: skip

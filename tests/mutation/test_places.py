@@ -42,6 +42,7 @@ def test_the_tests_that_noticed_are_named() -> None:
         (["test_ends", "test_fails"], Failure("status 9", "test_ends")),
     ],
 )
+@pytest.mark.slow
 def test_how_tests_fail_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, functions: list[str], failure: Failure | None
 ) -> None:

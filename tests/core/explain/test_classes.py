@@ -212,6 +212,7 @@ def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: P
         (lambda h: h.swapaxes(0, 1), ""),
     ],
 )
+@pytest.mark.slow
 def test_a_part_is_laid_on_the_run_and_said(
     part: Callable[[Array], Array], words: str, tmp_path: Path
 ) -> None:
@@ -265,6 +266,7 @@ def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
     assert not any("EXPECTED lacks the first step" in one for one in none.not_tried)
 
 
+@pytest.mark.slow
 def test_the_last_h_alone_of_a_net_with_a_long_memory(tmp_path: Path) -> None:
     asked = Asked(tmp_path, units=16, steps=40, recurrent=0.7)
     assert found(asked({"forget_bias": 3.0}, lambda h: h[0, -1])) == {"forget_bias": 3.0}

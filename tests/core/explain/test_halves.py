@@ -116,6 +116,7 @@ def asking_pytorch(case: str, folder: Path) -> Asking:
     "case",
     [case if "tiny" in case else pytest.param(case, marks=pytest.mark.wide) for case in CASES],
 )
+@pytest.mark.slow
 def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
     explanation = asking_pytorch(case, tmp_path).explain()
     name, how, _ = case.split("-")
@@ -150,6 +151,7 @@ def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
     ],
     ids=lambda value: "-".join(sorted(value)) if isinstance(value, set) else "",
 )
+@pytest.mark.slow
 def test_a_part_that_is_rounded_is_run_again(
     where: set[str], said: str, name: str, tmp_path: Path
 ) -> None:

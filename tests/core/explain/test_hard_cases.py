@@ -36,6 +36,7 @@ def check(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in QUICK])
+@pytest.mark.slow
 def test_some_hard_cases(name: str, tmp_path: Path) -> None:
     check(name, tmp_path)
 

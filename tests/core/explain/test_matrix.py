@@ -30,6 +30,7 @@ def check(
 
 
 @pytest.mark.parametrize("row", QUICK_SINGLES, ids=lambda row: row.name)
+@pytest.mark.slow
 def test_a_single_mistake(row: Row, tmp_path: Path) -> None:
     check(row, tmp_path, "float32", 0)
 

@@ -228,6 +228,7 @@ PARTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("text", PARTS)
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"gates": "ifgo"}], ids=str)
+@pytest.mark.slow
 def test_a_part_is_found_with_a_mistake(text: str, truth: dict[str, Any], asked: Asked) -> None:
     part = PARTS[text](asked.run(**truth)["h"])
     explanation = asked(part)
@@ -263,6 +264,7 @@ def test_gates_side_by_side_are_taken_apart(order: str, asked: Asked) -> None:
     assert found(asked(gates)) == {"gates": "ifgo", "forget_bias": 0.0}
 
 
+@pytest.mark.slow
 def test_windows_that_a_budget_leaves_out_are_counted(
     asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +332,7 @@ def test_a_step_of_the_first_sequences(step: int, truth: dict[str, Any], asked: 
     assert explanation.taken == f"EXPECTED is taken as step {step} of 5, the first 2 of 3 sequences"
 
 
+@pytest.mark.slow
 def test_the_shape_of_fewest_changes_wins(tmp_path: Path) -> None:
     """A vector of both directions at one step, of two sequences: no last states in a row."""
     asked = networks.Asked(tmp_path, 0, "parts of both")

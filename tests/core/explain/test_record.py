@@ -27,6 +27,7 @@ def test_every_question_has_its_line() -> None:
     assert list(RECORD) == sorted(questions())
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_right() -> None:
     """What a question was made with is answered, and nothing where no setting gives EXPECTED."""
     held = 0
@@ -44,6 +45,7 @@ def test_what_is_recorded_is_right() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.slow
 def test_an_answer_is_as_recorded(name: str) -> None:
     assert not differences(RECORD[name], asked(name)[0], WORDS)
 

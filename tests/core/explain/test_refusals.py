@@ -214,6 +214,7 @@ def test_where_the_outputs_agree(where: Any, said: str, tmp_path: Path) -> None:
     assert not any("carried" in note for note in explanation.notes)
 
 
+@pytest.mark.slow
 def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
     """The figures are of the whole output: nothing comes nearer to the other direction."""
     rng = np.random.default_rng(0)
@@ -233,6 +234,7 @@ def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0.02, 0.3])
+@pytest.mark.slow
 def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
     """Figures are of the whole output, and what is nearer by chance is not named."""
     rng = np.random.default_rng(4)

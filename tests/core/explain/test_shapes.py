@@ -106,6 +106,7 @@ def test_stacked_directions_of_one_sequence_agree(shape: Shape) -> None:
 
 
 @pytest.mark.parametrize("row", [None, 0, 2])
+@pytest.mark.slow
 def test_a_step_of_stacked_directions_is_no_last_state(row: int | None) -> None:
     """ONNX' Y[-1], (2, B, H): the backward half is what the backward cell began with."""
     arrays = read(ONNX)[1]
@@ -195,6 +196,7 @@ def answer(weights: str, inputs: Shape, expected: Any) -> str:
 
 @pytest.mark.parametrize("name", ["h", "final_h", "layer0.h"])
 @pytest.mark.parametrize("net", NETS)
+@pytest.mark.slow
 def test_every_shape_has_an_answer_or_is_refused(net: str, name: str, tmp_path: Path) -> None:
     """Zeros, which need no search: they prove nothing."""
     weights, path = saved(tmp_path / "w.npz", **NETS[net]), tmp_path / "expected.npz"

@@ -692,6 +692,7 @@ def test_an_h5py_that_the_process_does_not_find_is_named(
 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", SMALL)
+@pytest.mark.slow
 def test_damaged_files_end_in_a_line(tmp_path: Path, name: str) -> None:
     data = (FILES / name).read_bytes()
     withstand(tmp_path / "m", truncations(data, most=20), lambda path: load(path, layer="0"))

@@ -42,6 +42,7 @@ def refusal(path: Path, data: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.slow
 def test_damaged_files(tmp_path: Path, name: str) -> None:
     data = (GOLDEN / "onnx_files" / f"{name}.onnx").read_bytes()
     withstand(tmp_path / "m.onnx", truncations(data, most=FEW))

@@ -71,6 +71,7 @@ def damaged(case: str, name: str, given: str, count: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("what", FILES)
+@pytest.mark.slow
 def test_every_file(what: str, tmp_path: Path) -> None:
     damaged(*FILES[what], 15, tmp_path)
 

@@ -275,6 +275,7 @@ def long_names() -> bytes:
         "opcodes",
     ],
 )
+@pytest.mark.slow
 def test_pickle_bombs_end_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
 
     def refused(path: str) -> None:
@@ -421,6 +422,7 @@ def test_a_folder_of_a_distributed_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", FILES)
+@pytest.mark.slow
 def test_damage_ends_in_one_line(tmp_path: Path, kind: str) -> None:
     data = (FOLDER / FILES[kind]).read_bytes()
     withstand(tmp_path / "a.pt", truncations(data, most=60))

@@ -95,6 +95,7 @@ PICKLES = {
 
 
 @pytest.mark.parametrize("what", PICKLES)
+@pytest.mark.slow
 def test_what_is_repeated_without_end_is_refused(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def test_any_bytes_are_a_message_or_damaged(data: bytes) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_message_of_more_fields_or_numbers_than_there_is_memory_for() -> None:
     """As objects of Python they take up to a hundred times what they take in a file."""
     assert Message(b"\x08\x01" * 10_000).count == 10_000
