@@ -14,7 +14,7 @@ import numpy as np
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
-from lstmcli.core.diff.operand import UNNAMED, Side
+from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.selection import format_number
@@ -67,7 +67,7 @@ def difference_sheet(
     The settings that differ come first, if both sides have some. ``per_step`` adds the error of
     each step; a terminal shows the first and last of many.
     """
-    sheet, (a, b) = Sheet(), d.sides
+    sheet = Sheet()
     if d.settings:
         sheet.extend(_settings(d.settings))
         sheet.add()
@@ -78,7 +78,7 @@ def difference_sheet(
         else:
             sheet.extend(labelled("", text, width, AGREES, indent=0))
     else:
-        sheet.extend(_sides(d, (a, b), width))
+        sheet.extend(_sides(d, width))
         sheet.add()
         sheet.extend(_arrays(d, width))
     sheet.extend(_not_compared(d, width))
@@ -90,7 +90,7 @@ def difference_sheet(
     if not d.equal:
         sheet.extend(_first_errors(d, width, with_strips=not per_step))
         sheet.extend(_hints(d.hints, width))
-        sheet.extend(_next(d, a, b))
+        sheet.extend(_next(d))
     return sheet
 
 
@@ -141,17 +141,17 @@ def _tolerance(d: Difference) -> str:
 # ---- the two sides
 
 
-def _sides(d: Difference, sides: tuple[Side, Side], width: Width) -> Sheet:
+def _sides(d: Difference, width: Width) -> Sheet:
     """Each side on a line: its name, its arrays with shapes, its precision.
 
     Where that is longer than the width, the arrays follow on the next lines.
     """
-    names = [side.name for side in sides]
-    arrays = [_shapes(side, d, n) for n, side in enumerate(sides)]
+    names = [side.name for side in d.sides]
+    arrays = [_shapes(side, d, n) for n, side in enumerate(d.sides)]
     of_names = max(map(len, names))
     of_arrays = max(len("   ".join(texts)) for texts in arrays)
     sheet = Sheet()
-    for n, side in enumerate(sides):
+    for n, side in enumerate(d.sides):
         label = ("ab"[n] + "  ", "dim")
         precision = _precision(side, d, n)
         line = f"{names[n]:{of_names}}   {'   '.join(arrays[n]):{of_arrays}}   {precision}"
@@ -172,9 +172,9 @@ def _shapes(side: Side, d: Difference, n: int) -> list[str]:
     """``h c i f g o (7, 3)`` and ``final_h final_c (3,)``: arrays of one shape together."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, array in side.arrays.items():
-        compared = d.arrays.get(_name(name, d))
+        compared = d.arrays.get(name)
         shape = compared.shapes[n] if name in side.gaps and compared else array.shape
-        by_shape.setdefault(shape, []).append(_name(name, d))
+        by_shape.setdefault(shape, []).append(name or "(unnamed)")
     return [f"{_by_cell(names)} {shape}" for shape, names in by_shape.items()]
 
 
@@ -192,18 +192,14 @@ def _by_cell(names: Sequence[str]) -> str:
     )
 
 
-def _name(name: str, d: Difference) -> str:
-    return ("h" if "h" in d.arrays else "(unnamed)") if name == UNNAMED else name
-
-
 def _precision(side: Side, d: Difference, n: int) -> str:
     """``printed, 8 digits, 144 of 1,280 numbers``, or the dtypes of the compared arrays."""
-    names = [name for name in side.arrays if _name(name, d) in d.arrays]
+    names = [name for name in side.arrays if name in d.arrays]
     if printed := [name for name in names if name in side.units]:
         digits = max(_printed_digits(side.arrays[k], side.units[k]) for k in printed)
         text = f"printed, {count(digits, 'digit')}" if digits else "printed"
         given = sum(int(np.isfinite(side.units[k]).sum()) for k in printed)
-        total = sum(prod(d.arrays[_name(k, d)].shapes[n]) for k in printed)
+        total = sum(prod(d.arrays[k].shapes[n]) for k in printed)
         return text + (f", {given:,} of {total:,} numbers" if given < total else "")
     dtypes = dict.fromkeys(side.arrays[name].dtype.name for name in names)
     counted = dict.fromkeys(side.dtypes[name].name for name in names if name in side.dtypes)
@@ -464,7 +460,7 @@ def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
     return sheet
 
 
-def _next(d: Difference, a: Side, b: Side) -> Sheet:
+def _next(d: Difference) -> Sheet:
     """The command that searches for the cause, where a configuration of the weights may be one.
 
     EXPECTED is the side without settings of a run, else b.
@@ -477,6 +473,7 @@ def _next(d: Difference, a: Side, b: Side) -> Sheet:
     )  # fmt: skip
     if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
         return sheet
+    a, b = d.sides
     side = a if a.settings is None and b.settings is not None else b
     name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
     if all(hint.code == "settings_differ" for hint in d.hints):
