@@ -156,7 +156,7 @@ def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
     ]
     rows += [(name, _part_sums(d.sums, "", name, detail), "") for name in ("bias", "forget bias")]
     rows += _gate_rows(d, detail)
-    rows = [row for row in rows if row[1]]
+    rows = [row for row in rows if any(row[1].values())]
     widths = {g: max(len(cells.get(g, "")) for _, cells, _ in rows) for g in GATES}
     sheet = Sheet()
     for n, gates in enumerate(_fitting_gates(widths, width)):
@@ -185,13 +185,8 @@ def _fitting_gates(widths: Mapping[str, int], width: Width) -> list[list[str]]:
 def _part_sums(
     sums: Mapping[str, Sum], matrix: str, name: str | None, detail: Detail
 ) -> dict[str, str]:
-    """The sum of the terms of a matrix or of one name, for each gate that has them."""
-    return {
-        gate: detail.scalar(sums[gate].part(matrix, name))
-        for gate in GATES
-        if gate in sums
-        and any(t.matrix == matrix and name in (None, t.name) for t in sums[gate].terms)
-    }
+    """The sum of the terms of a matrix or of one name, for each gate; "" where it has none."""
+    return {gate: detail.scalar(total.part(matrix, name)) for gate, total in sums.items()}
 
 
 def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str], str]]:

@@ -57,10 +57,10 @@ class Sum:
         """The sum of all terms but the first ``count``."""
         return sum((term.product for term in self.terms[count:]), Fraction(0))
 
-    def part(self, matrix: str, name: str | None = None) -> Exact:
-        """The sum of the terms with their weights in one matrix; of the single number of a name."""
+    def part(self, matrix: str, name: str | None = None) -> Exact | None:
+        """The sum of the terms of one matrix, or of the single number of a name; None without."""
         chosen = [t for t in self.terms if t.matrix == matrix and name in (None, t.name)]
-        return sum((term.product for term in chosen), Fraction(0))
+        return sum((term.product for term in chosen), Fraction(0)) if chosen else None
 
 
 def exactly(number: Scalar) -> Exact:
