@@ -47,8 +47,7 @@ def command(
     settings = settings_from(options)
     asked = named_settings(to_set, "--to-set")
     conversion = convert(paths[:-1], paths[-1], to, settings, asked, standard_input())
-    for text in (*conversion.model.remarks, *conversion.remarks):
-        remark(text)
+    remark(*conversion.model.remarks, *conversion.remarks)
     if format == "json":
         formats.write(standard_output(), "json", {}, conversion.to_json())
     else:

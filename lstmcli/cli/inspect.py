@@ -36,8 +36,7 @@ def command(
     """
     settings = settings_from(options)
     inspection = inspect_files(file, settings, standard_input())
-    for text in inspection.remarks:
-        remark(text)
+    remark(*inspection.remarks)
     if format == "json":
         formats.write(standard_output(), "json", {}, inspection.to_json())
     else:

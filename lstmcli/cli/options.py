@@ -206,6 +206,5 @@ def read_job(
     """The model and inputs that a command line names; remarks about them go to stderr."""
     stdin = standard_input()
     job = load_job(paths, settings, stdin=stdin, files=files, inputs_needed=inputs_needed)
-    for text in job.model.remarks:
-        remark(text)
+    remark(*job.model.remarks)
     return job

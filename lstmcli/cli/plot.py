@@ -84,8 +84,7 @@ def command(
     files = input_files(options)
     found = read_drawable(path, settings, standard_input(), names, batch or 0, files)
     if found.plan is not None:
-        for text in found.plan.model.remarks:
-            remark(text)
+        remark(*found.plan.model.remarks)
     first = found.first.batch if found.first else None  # the sequence where results first differ
     items = next((items for _, items in found.numbers.values() if items is not None), None)
     item = batch if batch is not None else first or (0 if items is None else items[0])

@@ -272,9 +272,10 @@ def _command_line(words: Sequence[str]) -> str:
 # ---- messages
 
 
-def remark(text: str) -> None:
-    """Print one line on stderr that the user should know, and that is no error."""
-    tell(f"lstm: {one_line(text)}")
+def remark(*texts: str) -> None:
+    """Print lines on stderr that the user should know, and that are no error."""
+    for text in texts:
+        tell(f"lstm: {one_line(text)}")
 
 
 def tell(text: str) -> None:
