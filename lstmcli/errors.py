@@ -105,8 +105,19 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+MOST_BITS = 1024  # of a whole number: more are above every float64; from 14,282 Python prints none
+
+
+def refuse_unprintable(value: object, what: str) -> None:
+    """Refuse a whole number that is too large, before a message has to show it."""
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        bits = f"a whole number of {value.bit_length():,} bits"
+        raise UserError(f"{what} is {bits}, which is not a finite number of float64.")
+
+
 NEAR = 0.75  # share of letters in common: "kears" and "keras" 0.8, "inputs" and "units" 0.55
 SHORT = 3  # letters of a word for which the next share is enough
+LONG = 6  # letters of a name that may have more behind it
 NEAR_SHORT = 0.6  # share of letters in common: "rnu" and "run" 0.67
 
 
@@ -120,6 +131,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     plain = {_plain(name): name for name in known}
     cutoff = NEAR if len(_plain(word)) > SHORT else NEAR_SHORT
     near = get_close_matches(_plain(word), list(plain), n=1, cutoff=cutoff)
+    for name in () if near else sorted(plain, key=len, reverse=True):
+        if len(name) >= LONG and get_close_matches(_plain(word)[: len(name)], [name], 1, NEAR):
+            near = [name]  # and more behind it: "forget_bias_value"
+            break
     return f' Did you mean "{plain[near[0]]}"?' if near else ""
 
 

@@ -38,6 +38,13 @@ def test_what_is_to_be_installed_is_what_the_extras_name() -> None:
         ("rnu", ["run", "diff"], "run"),
         ("--forgetbias", ["--forget-bias", "--format"], "--forget-bias"),
         ("forget_gate_bias", ["forget_bias", "bias"], "forget_bias"),
+        ("forgett_bias_of_the_cell", ["bias", "forget_bias"], "forget_bias"),
+        (
+            "recurrent_activation_name",
+            ["recurrent_gates", "recurrent_activation"],
+            "recurrent_activation",
+        ),
+        ("gate_of_the_cell", ["gates", "gate_clip"], None),
         ("--inputs", ["--units", "--lengths", "--set"], None),
         ("--batch-size", ["--digits", "--html"], None),
         ("x", ["h", "c", "i"], None),

@@ -21,7 +21,7 @@ from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Selection
 from lstmcli.core.model.settings import read_setting
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 
 __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
@@ -73,6 +73,7 @@ def diff(
 
 def _typed(choice: str | int | None) -> str | None:
     """A selection as the option takes it; `str` because an integer of NumPy is no int."""
+    refuse_unprintable(choice, "diff: a selection")
     return None if choice is None else str(choice)
 
 

@@ -216,3 +216,17 @@ def test_save_takes_a_path_and_one_name(tmp_path: Path) -> None:
     lstmcli.save(trace, tmp_path / "out.npz", only="h")
     with np.load(tmp_path / "out.npz") as file:
         assert {*file} == {"h", "meta"}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_that_python_does_not_print_are_refused(sign: int) -> None:
+    value: Any = sign * 10**5000
+    for name in ("forget_bias", "cell_clip", "activation"):
+        settings: dict[str, Any] = {name: value}
+        with pytest.raises(lstmcli.UserError, match=f"{name} is a whole number"):
+            lstmcli.run(WEIGHTS, INPUTS, **settings)
+    h = lstmcli.run(WEIGHTS, INPUTS).h
+    with pytest.raises(lstmcli.UserError, match="diff: a selection is a whole number"):
+        lstmcli.diff(h, h, steps=value)
+    with pytest.raises(lstmcli.UserError, match="derive: step is a whole number"):
+        lstmcli.derive(WEIGHTS, INPUTS, value, 0)

@@ -116,8 +116,8 @@ def test_arrays_of_several_sizes_are_refused(lstm: Lstm, tmp_path: Path) -> None
     np.savez(tmp_path / "two.npz", **arrays)
     done = lstm("run", "two.npz", INPUTS, "-o", "t.csv", "--tidy", "-q")
     assert done.status == 2
-    assert "h 5" in done.err
-    assert "layer0.c 3" in done.err
+    assert "5 of h, layer1.h" in done.err
+    assert "3 of layer0.h, layer0.c" in done.err
     assert not (tmp_path / "t.csv").exists()
     one = ("--only", "layer1.c,layer1.h")
     assert lstm("run", "two.npz", INPUTS, "-o", "t.csv", "--tidy", *one).status == 0
@@ -170,3 +170,18 @@ def test_rows_may_come_in_any_order(lstm: Lstm, tmp_path: Path) -> None:
     np.random.default_rng(0).shuffle(rows)
     (tmp_path / "shuffled.csv").write_text("\n".join([header, *rows]))
     assert lstm("diff", "shuffled.csv", "t.csv").status == 0
+
+
+def test_of_arrays_that_differ_in_size_a_few_are_named(lstm: Lstm, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"ih_l0": (12, 2), "hh_l0": (12, 3), "ih_l1": (12, 6), "hh_l1": (12, 3)}
+    both = {
+        f"weight_{k}{d}": rng.normal(size=s) for k, s in shapes.items() for d in ("", "_reverse")
+    }
+    np.savez(tmp_path / "net.npz", **both, inputs=rng.normal(size=(4, 2)))  # type: ignore[arg-type]
+    done = lstm("run", tmp_path / "net.npz", "--tidy", "-f", "csv")
+    assert done.status == 2
+    assert "they have 6 of h; 3 of layer0.h, layer0_reverse.h, layer1.h and 21 more." in done.err
+    assert "--only h or --only layer0.h,layer0_reverse.h." in done.err
+    assert lstm("run", tmp_path / "net.npz", "--tidy", "-f", "csv", "--only", "h").status == 0
+    assert lstm("run", tmp_path / "net.npz", "--set", "layer1.forgett_bias=1").err.count("Did") == 1

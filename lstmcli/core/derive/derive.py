@@ -14,7 +14,7 @@ from lstmcli.core.forward.sequence import merge_directions, order_of_steps, padd
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, cell_name
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
 
 
 def derive(
@@ -52,6 +52,7 @@ def derive(
     if gate is not None and gate not in GATES:
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     for noun, at in (("step", step), ("unit", unit), ("batch", batch)):
+        refuse_unprintable(at, f"derive: {noun}")
         if not isinstance(at, int | np.integer):
             raise UserError(f"derive: {noun} is {at!r}; it takes a whole number.")
     if model.convention.behaviour.arithmetic != "float":

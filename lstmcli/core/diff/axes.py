@@ -108,7 +108,7 @@ def _ways(
 def _half(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
     """The first side as one half of the units of the second: one direction of two."""
     units, lead = narrow.shape[-1], without_ones(narrow)
-    if 2 * units == wide.shape[-1] and lead:
+    if 0 < 2 * units == wide.shape[-1] and lead:
         for start in (0, units):
             half = range(start, start + units)
             part = wide.moved(lambda v, n=half: v[..., n.start : n.stop])  # type: ignore[misc]
@@ -232,7 +232,7 @@ def _sequences(
     first, last = (0, T - 1) if is_full else (T - 1, T - 1) if step is None else (step, step)
     named = (1,) if is_full or step is None else (0, 1)
     items: Indices = range(B) if batch is None else batch.among(B)
-    one = narrow.moved(lambda v: v.reshape(-1, 1, K))
+    one = narrow.moved(lambda v: v.reshape(last + 1 - first, 1, K))
     for item in items[:MOST_ITEMS]:
         part = full[first : last + 1, item : item + 1]
         text = f"{start} compared with sequence {item} of {B} of {{b}}"

@@ -278,9 +278,9 @@ def _shared(values: list[float]) -> float | None:
 
 
 def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
-    """What the reader has to know about axes that neither side explains."""
+    """What the reader has to know about axes that a side, or both, do not explain."""
     if a.layout or b.layout:
-        return ()
+        return _layout_of_other(a, b, pairs) + _layout_of_other(b, a, pairs)
     unclear = [
         name
         for name, pair in pairs.items()
@@ -293,6 +293,23 @@ def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
     return (
         f"the first axis of {join_with_and(unclear)} is time (not in the files; --layout batch)",
     )
+
+
+def _layout_of_other(silent: Side, other: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
+    """Which axes a side has that says no layout, where it is taken to have the other's."""
+    if silent.layout is not None or other.layout not in ("batch", "time"):
+        return ()
+    names = [
+        name
+        for name, pair in pairs.items()
+        if pair.stepwise and not pair.arrangement
+        if silent.arrays[name].ndim == 3 and min(silent.arrays[name].shape[:2]) > 1
+    ]
+    if not names:
+        return ()
+    axes = "batch, steps" if other.layout == "batch" else "steps, batch"
+    verb = "is" if len(names) == 1 else "are"
+    return (f"{join_with_and(names)} of {silent.name} {verb} ({axes}, units), as in {other.name}",)
 
 
 def _parts(compared: ComparedSides) -> list[str]:

@@ -134,14 +134,29 @@ def tolerance(
     UserError
         if one is negative or not a number, or ``ulp`` not whole.
     """
-    for name, value in (("rtol", rtol), ("atol", atol), ("ulp", ulp)):
-        if value is not None and not (isinstance(value, Real) and value >= 0):
-            raise UserError(f"{name} is {value}; a tolerance is a number of 0 or more.")
-    if ulp is not None and ulp % 1 != 0:  # of inf it is NaN
-        raise UserError(f"ulp is {ulp}; a distance in ULPs is a whole number.")
+    rtol, atol, distance = _number("rtol", rtol), _number("atol", atol), _number("ulp", ulp)
+    if distance is not None and distance % 1 != 0:  # of inf it is NaN
+        raise UserError(f"ulp is {distance:g}; a distance in ULPs is a whole number.")
+    ulp = None if distance is None else int(distance)
     if rtol is None and atol is None and ulp is None:
         return Tolerance(precision, precision.rtol, precision.atol, None, equal_nan)
     return Tolerance(precision, rtol or 0.0, atol or 0.0, ulp, equal_nan)
+
+
+def _number(name: str, value: Any) -> float | None:
+    """A tolerance as a float; a number of NumPy may be in an array of no axes."""
+    if value is None:
+        return None
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    try:
+        number = float(value) if isinstance(value, Real) else None
+    except OverflowError:  # of a whole number
+        number = math.inf if value > 0 else -math.inf
+    if number is None or not number >= 0:
+        shown = value if number is None else number
+        raise UserError(f"{name} is {shown}; a tolerance is a number of 0 or more.")
+    return number
 
 
 def widened(a: Array, b: Array) -> tuple[Array, Array]:

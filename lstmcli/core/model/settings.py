@@ -20,7 +20,7 @@ from lstmcli.core.model.vocabulary import (
     read_activation_name,
     read_gate_order,
 )
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
 
 MOST_SHOWN = 40  # characters of a value in a message: half a line
 CONVENTIONS_OWN = "the convention's"
@@ -278,9 +278,10 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         setting = SETTINGS[plain]
     except KeyError:
         raise UserError(
-            f"{where}: there is no setting {name!r}.{did_you_mean(name, SETTINGS)}",
+            f"{where}: there is no setting {name!r}.{did_you_mean(plain, SETTINGS)}",
             f"  Settings: {', '.join(SETTINGS)}.",
         ) from None
+    refuse_unprintable(value, f"{where}: {name}")
     try:
         return setting.read(value)
     except ValueError as error:

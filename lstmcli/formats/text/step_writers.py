@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, listed
 from lstmcli.formats.text.number_text import JSON_NAMES, PLAIN_NAMES, row_texts
 
 STEP, BATCH, UNIT = "step", "batch", "unit"
@@ -134,11 +134,15 @@ class TidyWriter(StepWriter):
         self._header = ""
 
     def _refuse_sizes(self, sizes: Sequence[int]) -> None:
-        if len({*sizes}) > 1:
-            listed = ", ".join(f"{n} {size}" for n, size in zip(self.names, sizes, strict=True))
+        by_size: dict[int, list[str]] = {}
+        for name, size in zip(self.names, sizes, strict=True):
+            by_size.setdefault(size, []).append(name)
+        if len(by_size) > 1:
+            found = "; ".join(f"{size} of {listed(n, 3)}" for size, n in by_size.items())
+            choices = " or ".join(f"--only {','.join(n[:2])}" for n in by_size.values())
             raise UserError(
-                f"--tidy: a row is one unit of every array, and the arrays have: {listed}.",
-                "  --cell NAME or --only NAME,... choose arrays with as many units.",
+                f"--tidy: a row is one unit of every array, and they have {found}.",
+                f"  --cell NAME or --only choose arrays with as many units: {choices}.",
             )
 
 

@@ -303,6 +303,14 @@ def test_steps_that_both_sides_have_can_be_selected() -> None:
     assert compare(*short, selection=Selection.parse("0:5", None, None)).equal
 
 
+@pytest.mark.parametrize(("layout", "axes"), [("batch", "batch, steps"), ("time", "steps, batch")])
+def test_a_side_that_takes_the_layout_of_the_other_is_named(layout: str, axes: str) -> None:
+    h = normal(T, B, H)
+    d = compare(of("a.npy", h=h), of("b", layout, h=h))
+    assert d.remarks == (f"h of a.npy is ({axes}, units), as in b",)
+    assert compare(of("a.npy", h=h[:1]), of("b", layout, h=h[:1])).remarks == ()
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize(
     ("part", "choice", "taken"),
@@ -430,6 +438,12 @@ def test_any_shapes_are_compared_or_refused(
     json.dumps(d.to_json(), allow_nan=False)
     for array in d.arrays.values():
         assert (array.mismatched is None) == (array.aligned[0] != array.aligned[1])
+
+
+def test_no_units_are_no_half_of_no_units() -> None:
+    sides = of("a", "time", h=normal(1, 3, 0)), of("b", "batch", h=normal(1, 3, 0))
+    with pytest.raises(UserError, match="--units 0:2"):
+        compare(*sides, selection=Selection.parse(None, None, "0:2"))
 
 
 @pytest.mark.parametrize("size", [0, 4])

@@ -1,5 +1,7 @@
 """What counts as the same number."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -51,10 +53,26 @@ def test_one_of_rtol_and_atol_leaves_the_other_at_zero() -> None:
     assert tolerance(FLOAT32, ulp=3).rtol == tolerance(FLOAT32, ulp=3).atol == 0
 
 
-@pytest.mark.parametrize("asked", [{"rtol": -1.0}, {"atol": float("nan")}, {"ulp": -2}])
-def test_a_tolerance_that_is_none_is_refused(asked: dict[str, float]) -> None:
+def test_a_tolerance_may_be_any_number_of_python_or_numpy() -> None:
+    value: Any
+    for value in (np.array(0.25), np.float64(0.25), np.float32(0.25), np.array(0.25, "f4")):
+        assert tolerance(FLOAT64, rtol=value, atol=value) == tolerance(FLOAT64, 0.25, 0.25)
+    value = np.array(3)
+    assert tolerance(FLOAT64, ulp=value).ulp == 3
+    assert tolerance(FLOAT64, atol=10**5000).atol == float("inf")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"rtol": -1.0}, {"atol": float("nan")}, {"ulp": -2}, {"ulp": 10**5000}, {"ulp": 0.5},
+        {"rtol": -(10**5000)}, {"atol": np.array([0.1])}, {"atol": "0.1"},
+    ],
+    ids=lambda asked: next(iter(asked)),
+)  # fmt: skip
+def test_a_tolerance_that_is_none_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=next(iter(asked))):
-        tolerance(FLOAT32, **asked)  # type: ignore[arg-type]
+        tolerance(FLOAT32, **asked)
 
 
 def test_the_relative_part_is_of_b() -> None:
