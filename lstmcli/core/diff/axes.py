@@ -97,23 +97,23 @@ def _ways(
     for n, of_n in side_by_side(narrow, width, "{a}"):
         for w, of_w in side_by_side(wide, width, "{b}"):
             joined = "; ".join(text for text in (of_n, of_w) if text)
-            lead_n, lead_w = without_ones(n), without_ones(w)
-            if len(lead_n) == len(lead_w) and joined and not parts_only:
-                yield from _same_axes(n, w, lead_n, lead_w, layouts, joined)
-            elif len(lead_n) < len(lead_w) <= 2:
+            axes_n, axes_w = len(without_ones(n)), len(without_ones(w))
+            if axes_n == axes_w and joined and not parts_only:
+                yield from _same_axes(n, w, layouts, joined)
+            elif axes_n < axes_w <= 2:
                 for way in _parts(n, w, layouts, choices):
                     yield way._replace(text=f"{joined}; {way.text}" if joined else way.text)
 
 
 def _half(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
     """The first side as one half of the units of the second: one direction of two."""
-    units, lead = narrow.shape[-1], without_ones(narrow)
-    if 0 < 2 * units == wide.shape[-1] and lead:
+    units = narrow.shape[-1]
+    if 0 < 2 * units == wide.shape[-1] and without_ones(narrow):
         for start in (0, units):
             half = range(start, start + units)
-            part = wide.moved(lambda v, n=half: v[..., n.start : n.stop])  # type: ignore[misc]
+            part = wide[..., start : start + units]
             text = f"{{a}} is compared with units {start} to {start + units - 1} of {{b}}"
-            for way in _same_axes(narrow, part, lead, without_ones(wide), layouts, text):
+            for way in _same_axes(narrow, part, layouts, text):
                 yield way._replace(numbers=(None, None, half), by_numbers=True)
 
 
@@ -127,7 +127,7 @@ def _in_a_row(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arra
         reshaped = narrow.moved(lambda v: v.reshape(wide.shape))
         what, how = ("column vectors", "") if dims == columns else ("numbers", "in a row ")
         text = f"the {what} of {{a}}, {narrow.shape}, {how}as {wide.shape}"
-        yield from _same_axes(reshaped, wide, lead, lead, (layouts[1], layouts[1]), text)
+        yield from _same_axes(reshaped, wide, (layouts[1], layouts[1]), text)
 
 
 def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
@@ -153,13 +153,12 @@ def without_ones(side: Numbers) -> list[int]:
     return [n for n in side.shape[:-1] if n != 1]
 
 
-def _same_axes(
-    a: Numbers, b: Numbers, lead_a: list[int], lead_b: list[int], layouts: Layouts, text: str
-) -> Iterator[Arrangement]:
+def _same_axes(a: Numbers, b: Numbers, layouts: Layouts, text: str) -> Iterator[Arrangement]:
     """Both have all steps and sequences, as they lie or exchanged.
 
     A side that says no layout has the other's; or else the other one, if only that fits.
     """
+    lead_a, lead_b = without_ones(a), without_ones(b)
     if len(lead_a) > 2:
         return
     said = layouts[0] or layouts[1] or "time"
@@ -171,12 +170,12 @@ def _same_axes(
         a_first, b_first = a_first != (layouts[0] is None), b_first != (layouts[1] is None)
         axes = "steps, batch" if said == "batch" else "batch, steps"
         text += f" as ({axes}, units), which gives {'{b}' if layouts[0] else '{a}'} as many steps"
-    sides = _three(a, lead_a, a_first), _three(b, lead_b, b_first)
-    yield Arrangement(*sides, (None, None, None), text)
+    yield Arrangement(_three(a, a_first), _three(b, b_first), (None, None, None), text)
 
 
-def _three(side: Numbers, lead: Sequence[int], batch_first: bool) -> Numbers:
-    """(T, B, K) of an array with the axes ``lead`` (those of length 1 left out) and K."""
+def _three(side: Numbers, batch_first: bool) -> Numbers:
+    """(T, B, K) of an array with at most two longer axes before K."""
+    lead = without_ones(side)
     if len(lead) < 2:
         return side.moved(lambda v: v.reshape(prod(lead), 1, v.shape[-1]))
     three = side.moved(lambda v: v.reshape(*lead, v.shape[-1]))
@@ -187,12 +186,12 @@ def _parts(
     narrow: Numbers, wide: Numbers, layouts: Layouts, choices: Choices
 ) -> Iterator[Arrangement]:
     """The first side as one step of the second (the last), as one of its sequences, or as both."""
-    lead, of_wide = without_ones(narrow), without_ones(wide)
+    lead = without_ones(narrow)
     said = layouts[0] not in (None, "steps") and narrow.values.ndim > 2  # how many steps it has
     orders = [layouts[1] == "batch"] if layouts[1] in ("batch", "time") else [False, True]
     start = f"{{a}}, {narrow.shape}, is"
-    for batch_first in orders[: len(of_wide)]:
-        full = _three(wide, of_wide, batch_first and len(of_wide) == 2)
+    for batch_first in orders[: len(without_ones(wide))]:
+        full = _three(wide, batch_first)
         T, B = full.shape[:2]
         one = [n for n in (B,) if n != 1]
         is_sequence = lead == [T] and B > 1
