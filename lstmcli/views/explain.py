@@ -126,9 +126,8 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         Column("found", found, AGREES, left=True),
         Column(USED_BY, used_by, left=True, rank=2),
     ]
-    indices = fitting_columns(columns, width, gap=3)
-    sheet = table([columns[n] for n in indices], gap=3)
-    hidden = [column for n, column in enumerate(columns) if n not in indices]
+    shown, hidden = fitting_columns(columns, width, gap=3)
+    sheet = table(shown, gap=3)
     if hidden:
         sheet.add()
     for column in hidden:

@@ -119,9 +119,8 @@ def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
 
     The role of a tensor and its LSTM are what the list is read for: they stay.
     """
-    indices = fitting_columns(columns, width, GAP)
-    shown = [columns[n] for n in indices]
-    hidden = [column.heading for n, column in enumerate(columns) if n not in indices]
+    shown, left_out = fitting_columns(columns, width, GAP)
+    hidden = [column.heading for column in left_out]
     for n, column in enumerate(shown):
         if width.table is None or column.heading not in SHORTENED:
             continue

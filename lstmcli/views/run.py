@@ -386,7 +386,7 @@ class CellTable:
         The format of a column is that which the first block and the last need.
         """
         build, gap = self._layout(width)
-        indices: list[int] = []
+        hidden: tuple[str, ...] = ()
         least: list[int] = []
         for block in blocks:
             is_first = not least
@@ -406,13 +406,13 @@ class CellTable:
                 yield self._steps_not_shown(width, blank=build == self._tall)
             columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
             if is_first:
-                indices = fitting_columns(columns, width, gap)
-                hidden = tuple(c.heading for n, c in enumerate(columns) if n not in indices)
+                _, left_out = fitting_columns(columns, width, gap)
+                hidden = tuple(column.heading for column in left_out)
                 if hidden not in self.hidden:
                     sheet.extend(hidden_columns(hidden, width, REMEDY))
                 self.hidden.add(hidden)
             rule = is_first and width.table is not None
-            shown = [columns[n] for n in indices]
+            shown = [column for column in columns if column.heading not in hidden]
             sheet.extend(table(shown, gap=gap, rule=rule, headings=is_first))
             yield sheet
 

@@ -153,17 +153,18 @@ class Column(NamedTuple):
         return max(self.least, *(len(one_line(text)) for text in texts))
 
 
-def fitting_columns(columns: Sequence[Column], width: Width, gap: int = 2) -> list[int]:
-    """Indices of the columns that fit the width: those of the highest rank are left out first."""
+def fitting_columns(
+    columns: Sequence[Column], width: Width, gap: int = 2
+) -> tuple[list[Column], list[Column]]:
+    """The columns that fit the width, and the others: those of the highest rank do not first."""
     indices = list(range(len(columns)))
-    if width.table is None:
-        return indices
-    while sum(columns[n].width + gap for n in indices) - gap > width.table:
+    while width.table and sum(columns[n].width + gap for n in indices) - gap > width.table:
         rank = max(columns[n].rank for n in indices)
         if rank == 0:  # what cannot go is shown even if the terminal has to wrap it
             break
         indices.remove(max(n for n in indices if columns[n].rank == rank))
-    return indices
+    hidden = [column for n, column in enumerate(columns) if n not in indices]
+    return [columns[n] for n in indices], hidden
 
 
 def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
@@ -173,10 +174,9 @@ def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False
     """
     if width.piped is not None:
         return _continued_table(columns, width.piped, rule)
-    indices = fitting_columns(columns, width)
-    sheet = table([columns[n] for n in indices], rule=rule)
-    hidden = [column.heading for n, column in enumerate(columns) if n not in indices]
-    sheet.extend(hidden_columns(hidden, width))
+    shown, hidden = fitting_columns(columns, width)
+    sheet = table(shown, rule=rule)
+    sheet.extend(hidden_columns([column.heading for column in hidden], width))
     return sheet
 
 
