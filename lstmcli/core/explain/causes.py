@@ -53,6 +53,7 @@ class Cause:
     of_run: bool = False  # no step of a cell shows it: its values are compared in full runs
     usual: tuple[Any, ...] | None = None  # values that some framework has; None: all of them
     unusual: float = 5.0  # added to the prior of the others
+    forward: float = 0.0  # added where it is a single forward cell's
     words: Texts = field(default_factory=dict)  # of values, where they are not words themselves
     hides: Texts = field(default_factory=dict)  # why the mistake does not show at once
     used_by: Texts = field(default_factory=dict)  # who does it; else the conventions that do
@@ -290,6 +291,7 @@ CAUSES: dict[str, Cause] = {
             "order of the outputs",
             prior=2.7,
             values=(False, True),
+            forward=5.0,  # what is forgotten is to turn the backward half back
             words={True: "turned round in time", False: "in the order of time"},
             hides={ANY: "Outputs turned round in time have the same shape"},
             used_by={True: "Keras' go_backwards, not turned back"},
@@ -431,9 +433,11 @@ COLUMNS: Mapping[str, tuple[Any, ...]] = {
 
 def prior_of(setting: str, value: Any) -> float:
     """How far down a list of suspects a change stands; lower is likelier."""
-    cause = CAUSES.get(setting.rpartition(".")[2], Cause(setting))
+    cell, _, plain = setting.rpartition(".")
+    cause = CAUSES.get(plain, Cause(setting))
     unusual = cause.usual is not None and value not in cause.usual
-    return cause.prior + cause.unusual * unusual
+    forward = bool(cell) and not cell.endswith("_reverse")
+    return cause.prior + cause.unusual * unusual + cause.forward * forward
 
 
 def text_for(texts: Texts, value: Any) -> str:

@@ -531,7 +531,10 @@ def side_by_side_of(
 
 
 def _states(name: str, array: Any, model: Model) -> dict[str, Any] | None:
-    """The last state of each cell, from the axes that a run has; None if they are other ones."""
+    """The last state of each cell, from the axes that a run has; None if they are other ones.
+
+    Of several layers they may be those of the last one's directions, as its ONNX node has them.
+    """
     names, (axis, widths) = [f"{cell}.{name}" for cell, _ in model.cells], _state_axis(name, model)
     if axis is None:
         if array.shape[-1:] != (sum(widths),):
@@ -539,8 +542,10 @@ def _states(name: str, array: Any, model: Model) -> dict[str, Any] | None:
         ends = zip(widths, accumulate(widths), strict=True)
         return {n: array[..., e - w : e] for n, (w, e) in zip(names, ends, strict=True)}
     axis = axis if array.ndim > 2 else 0
-    if array.ndim not in (2, 3) or array.shape[axis] != len(names):
+    counts = (len(names), 2) if model.bidirectional else (len(names),)
+    if array.ndim not in (2, 3) or array.shape[axis] not in counts:
         return None
+    names = names[-array.shape[axis] :]
     return {n: _item(array, axis, k) for k, n in enumerate(names)}
 
 

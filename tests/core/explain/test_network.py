@@ -41,7 +41,7 @@ class Deep:
             x = both(self.nets[2 * n : 2 * n + 2], x, own, dtype)
         return x
 
-    def explain(self, expected: Array) -> Explanation:
+    def explain(self, expected: Any) -> Explanation:
         return explain(self.weights, self.x, expected, **AS_STORED, layout="batch")
 
 
@@ -124,6 +124,42 @@ def test_a_change_of_the_top_layer_is_found_where_a_budget_leaves_out_full_runs(
     explanation = deep.explain(deep.top({"layer1.gates": "ifgo"})[0, 0])
     assert explanation.verdict == "found"
     assert found(explanation) == {"layer1.gates": "ifgo"}
+
+
+@pytest.mark.parametrize("at", [(0, 0), (slice(None), 0)], ids=["y[0, 0]", "y[:, 0]"])
+def test_a_backward_half_that_is_not_turned_back_is_likelier_than_a_turned_forward_half(
+    at: Any, tmp_path: Path
+) -> None:
+    """Such a first step is the last one of a net whose forward half is turned round."""
+    deep, truth = Deep(tmp_path), {"layer1_reverse.flip_output": True}
+    explanation = deep.explain(deep.top(truth)[at])
+    assert explanation.verdict == "found"
+    assert found(explanation) == truth
+    assert [found_of(one) for one in explanation.equivalent] == [{"layer1.flip_output": True}]
+
+
+@pytest.mark.parametrize("way", ["layer1", "layer1_reverse"])
+@pytest.mark.parametrize("part", [slice(None), 1], ids=["all sequences", "one"])
+def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
+    way: str, part: Any, tmp_path: Path
+) -> None:
+    """The output of one direction was refused, unless the weights as loaded gave it."""
+    deep, truth = Deep(tmp_path), {f"{way}.gates": "ifgo"}
+    half = np.split(deep.top(truth), 2, axis=-1)[way == "layer1_reverse"]
+    explanation = deep.explain(half[part])
+    assert explanation.verdict == "found"
+    assert found(explanation) == {**truth, "array": f"{way}.h"}
+
+
+@pytest.mark.parametrize("name", ["final_h", ""])
+@pytest.mark.parametrize("truth", [{}, {"layer0.gates": "ifgo"}], ids=["right", "wrong"])
+def test_last_states_of_the_last_layer_alone(truth: Truth, name: str, tmp_path: Path) -> None:
+    """Each bidirectional node of ONNX has its own Y_h, (2, B, H)."""
+    deep = Deep(tmp_path)
+    forward, backward = np.split(deep.top(truth), 2, axis=-1)
+    explanation = deep.explain({name: np.stack([forward[:, -1], backward[:, 0]])})
+    assert explanation.verdict == ("found" if truth else "agrees")
+    assert found(explanation) == truth
 
 
 def test_placements_are_compared_with_the_same_runs(
