@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.detect import binary_kind

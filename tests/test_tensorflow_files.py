@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.tensorflow import crc32c

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("default")]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.check import BATCH, STEPS, check
 from lstmcli.api.job import Job
 from lstmcli.core.forward.plan import prepare
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.engines import find_engine

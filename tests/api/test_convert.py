@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api import load
 from lstmcli.api.convert import convert, target_of
 from lstmcli.core.forward.equivalence import compared_runs, same_weights
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, TOLERANCE, read

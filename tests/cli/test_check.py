@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstmcli.core.forward.run import run
+from lstmcli import run
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
 from lstmcli.engines.engine import Network

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from tests.cli.conftest import Lstm
 from tests.paths import TOP
 

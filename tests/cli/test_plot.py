@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.job import InputFiles
 from lstmcli.api.load import load
 from lstmcli.api.plot import read_drawable
-from lstmcli.core.forward.run import run
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.cli.test_scale import network
 from tests.paths import TOP

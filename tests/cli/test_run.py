@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
 from tests.paths import TOP
 from tests.test_golden import GOLDEN

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lstmcli import run
 from lstmcli.api import save
 from lstmcli.api.diff import diff
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Trace, as_time_major
 from lstmcli.core.model.selection import Selection, cut_trace
 from lstmcli.formats import read

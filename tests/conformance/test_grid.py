@@ -12,8 +12,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.core.forward.plan import prepare
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
 from tests.conformance.grid import (

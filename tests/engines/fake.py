@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lstmcli.core.forward.run import run
+from lstmcli import run
 from lstmcli.core.model.model import Model
 from lstmcli.engines.engine import Engine, Network, Prepared, Result, nothing
 

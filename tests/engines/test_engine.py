@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.core.forward.plan import prepare
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.activations import activation as ours
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.convert import convert
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.compatibility import fit_or_refuse
 from lstmcli.core.weights.encode import fold_forget_bias

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
 from tests.formats.helpers import filed
 from tests.formats.hostile import mutations, truncations, withstand

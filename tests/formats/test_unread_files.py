@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
 from tests.test_golden import GOLDEN
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api import load
 from lstmcli.api.convert import convert
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.errors import UserError
 from tests.api.test_convert import settings_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 
 pytestmark = [
     pytest.mark.frameworks,

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.load import load
 from lstmcli.core.forward.plan import Plan, prepare
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import find_engine
 from lstmcli.engines.engine import run_with

@@ -17,9 +17,10 @@ import numpy as np
 from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
-from lstmcli.core.forward.run import run
+from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, Trace, as_time_major
+from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
 from lstmcli.errors import UserError
 
 Arrays = Mapping[str, Array]
@@ -85,12 +86,9 @@ class Case:
         """Run under settings."""
         layout = settings.get("layout", self.layout)
         model = self.model(settings)
-        trace = run(
-            model, self.x, self._names(settings.get("array", "h")),
-            layout=None if layout == "steps" else layout,
-            initial_state=self.initial_state, lengths=self.lengths, mask=self.mask,
-        )  # fmt: skip
-        return trace, model
+        layout = None if layout == "steps" else layout
+        inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
+        return run_plan(prepare(model, inputs, self._names(settings.get("array", "h")))), model
 
     def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
         """What a run gives, as EXPECTED lies; ``array`` is what its h holds."""

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.forward.loop import is_plain
-from lstmcli.core.forward.run import run
+from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.encode import present_gates
 from lstmcli.core.weights.initializers import draw_run
@@ -85,7 +86,8 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     one, other = (alike(model) for model in (ours, theirs))
     cells = [cell for _, cell in one.cells]
     x, state = draw_run(one, ROWS, STEPS, SEED)
-    traces = [run(model, x, ("h", "c"), initial_state=state).members() for model in (one, other)]
+    inputs = Inputs(x, initial_state=state)
+    traces = [run_plan(prepare(m, inputs, ("h", "c"))).members() for m in (one, other)]
     exact = all(_same_arithmetic(a, b) for a, b in zip(cells, chain(*other.layers), strict=True))
     scale = max(1.0, *(_greatest(array) for array in traces[0].values()))
     allowed = 0.0 if exact else ROUNDING * float(np.finfo(one.cell.dtype).eps) * scale

@@ -10,7 +10,6 @@ from itertools import starmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.forward.batch import (
     PAYS_FROM,
@@ -26,7 +25,7 @@ from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
-from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, cell_names, prepare, run_settings
+from lstmcli.core.forward.plan import Plan, cell_names, run_settings
 from lstmcli.core.forward.sequence import (
     direction_axis,
     has_direction_axis,
@@ -36,7 +35,7 @@ from lstmcli.core.forward.sequence import (
 )
 from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Inputs, Model, Trace, from_time_major
+from lstmcli.core.model.model import Model, Trace, from_time_major
 from lstmcli.core.model.selection import (
     SelectedIndices,
     contiguous_ranges,
@@ -60,24 +59,6 @@ Observe = Callable[[Mapping[str, Array]], None]
 
 AHEAD = 8  # chunks of sequences that an executor gets before the first of them is waited for
 MAX_GAPS = 64  # between selected steps; the quick path over steps in between stops at each of them
-
-
-def run(
-    model: Model,
-    x: npt.ArrayLike,
-    keep: str | Iterable[str] = DEFAULT_KEEP,
-    *,
-    layout: str | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | None = None,
-    lengths: npt.ArrayLike | None = None,
-    mask: npt.ArrayLike | None = None,
-    executor: Executor | None = None,
-    meter: Meter | None = None,
-    name: str = "the inputs",
-) -> Trace:
-    """Run a model over a sequence or a batch in memory; `lstmcli.run` describes the parameters."""
-    inputs = Inputs(np.asarray(x), layout, initial_state or {}, lengths, mask, name)
-    return run_plan(prepare(model, inputs, keep), executor, meter)
 
 
 def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None = None) -> Trace:
@@ -238,11 +219,8 @@ class Work:
                     packed = self.packed[len(finals)]
                     operand = rounded(cell, x.astype(cell.dtype), 2) if is_eight_bit(cell) else x
                     blocks = self._blocks(packed, chunk, len(x))
-                    advance = (
-                        _advance_reset if cell.convention.behaviour.state == "reset" else _advance
-                    )
                     of_cell, final = run_in_order(
-                        partial(advance, packed, blocks, self.meter),
+                        partial(_advance, packed, blocks, self.meter),
                         cell, operand, states[len(finals)], valid, self.keep,
                         backward=d == 1, padding=padding_rule(cell, self.masked, len(layer) == 2),
                     )  # fmt: skip
@@ -285,28 +263,20 @@ def _advance(
     packed: Packed, blocks: Sequence[slice], meter: Meter | None,
     x: Array, state: State, names: tuple[str, ...],
 ) -> tuple[dict[str, Array], State]:  # fmt: skip
-    """Step over x (T, R, I), the state carried on."""
-    runner = Runner(packed, blocks, state, meter=meter)
-    return runner.advance(x, names), runner.state
-
-
-def _advance_reset(
-    packed: Packed, blocks: Sequence[slice], meter: Meter | None,
-    x: Array, state: State, names: tuple[str, ...],
-) -> tuple[dict[str, Array], State]:  # fmt: skip
-    """Step over x with a state that is never carried: all steps are sequences of one step."""
+    """Step over x (T, R, I); with a state that is never carried, steps are sequences of one."""
     steps, batch = x.shape[:2]
-    h, c = (
-        np.concatenate([a, np.zeros(((steps - 1) * batch, a.shape[1]), a.dtype)]) for a in state
-    )
-    flat = x.reshape(1, steps * batch, -1)
-    arrays, (h, c) = _advance(
-        packed, batch_blocks(steps * batch, packed.cell), meter, flat, (h, c), names
-    )
-    return (
-        {k: a.reshape(steps, batch, -1) for k, a in arrays.items()},
-        (h[-batch:], c[-batch:]),
-    )
+    reset = packed.cell.convention.behaviour.state == "reset"
+    if reset:
+        more = (steps - 1) * batch
+        h, c = (np.concatenate([a, np.zeros((more, a.shape[1]), a.dtype)]) for a in state)
+        x, state = x.reshape(1, steps * batch, -1), (h, c)
+        blocks = batch_blocks(steps * batch, packed.cell)
+    runner = Runner(packed, blocks, state, meter=meter)
+    arrays, (h, c) = runner.advance(x, names), runner.state
+    if reset:
+        arrays = {k: a.reshape(steps, batch, -1) for k, a in arrays.items()}
+        h, c = h[-batch:], c[-batch:]
+    return arrays, (h, c)
 
 
 def _metered(

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli import run
 from lstmcli.api.derive import derive
 from lstmcli.api.load import load
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
@@ -330,7 +330,7 @@ def test_a_last_state_at_another_step_says_which_step_to_ask_for() -> None:
         derive(model, x, 4, 0, against=final)
     found = derive(model, x, 3, 0, batch=1, lengths=[4] * 5, against=final)
     assert found.line("h").theirs == final.arrays["final_h"][1, 0]
-    last = Side("theirs", {"": np.asarray(run(model, x[3], layout="steps").h)[-1]})
+    last = Side("theirs", {"": np.asarray(run(model, x[3]).h)[-1]})
     with pytest.raises(UserError, match=r"step 5 of 6, sequence 3 .*\n  --steps 5 --batch 3"):
         derive(model, x, 4, 0, batch=2, against=last)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli import run
 from lstmcli.api.explain import Explanation
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from tests.core.explain.asking import Asking, found, printed, same
 from tests.core.explain.reference import Net, outputs, random_net
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from tests.core.explain.asking import FORMS, found, printed, same
 from tests.core.explain.networks import (
     ALONE,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.observation import SINGLE, Expected, Known
 from lstmcli.core.explain.search import settled
 from lstmcli.core.explain.simulator import Layout, Simulator
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read

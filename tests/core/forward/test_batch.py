@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.core.forward import batch, blas, matmul
 from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, workers, worth_threads
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
 from lstmcli.core.forward.plan import prepare
-from lstmcli.core.forward.run import run, sweep_selected
+from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
 from tests.core.judge import model_of, random_net
 from tests.paths import TOP
@@ -184,7 +185,7 @@ import numpy as np
 from concurrent.futures import ThreadPoolExecutor
 from lstmcli.core.forward import batch
 from lstmcli.core.forward.matmul import rows_ahead
-from lstmcli.core.forward.run import run
+from lstmcli import run
 from tests.core.judge import model_of, random_net
 batch.WORTH = 0
 AHEAD = [(1, 300, 61), (1, 131, 130), (1, 700, 300), (3, 900, 301), (8, 260, 130), (12, 1000, 800)]

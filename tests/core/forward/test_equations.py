@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.core.forward.equations import Parts, Peepholes, clip_to, step
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.activations import sigmoid as s
 from lstmcli.core.model.model import Model
 from tests.core.judge import Array, model_of, random_net, sigmoid

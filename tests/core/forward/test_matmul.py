@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.core.forward import blas, matmul
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import (
@@ -37,7 +38,6 @@ from lstmcli.core.forward.matmul import (
     tile,
 )
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.forward.run import run
 from tests.core.judge import model_of, random_net
 
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstmcli import run
 from lstmcli.core.forward import batch
 from lstmcli.core.forward.batch import batch_blocks
-from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.forward.run import run
+from lstmcli.core.forward.plan import NAMES, prepare
+from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
 from tests.core.judge import Array, model_of, random_net, simple_loop
 
@@ -252,7 +253,7 @@ def test_lengths_equal_each_sequence_run_separately(reverse: bool) -> None:
 def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
     model = model_of(random_net(np.random.default_rng(0), 4, 3))
     with pytest.raises(UserError, match=message):
-        run(model, x)
+        prepare(model, Inputs(x))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 from tests.test_golden import GOLDEN

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.api.load import load, load_model
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.errors import UserError
 from lstmcli.formats import Document

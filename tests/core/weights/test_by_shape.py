@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli import run
 from lstmcli.api.load import load_model
-from lstmcli.core.forward.run import run
 from lstmcli.core.weights.by_shape import find_by_shape
 from lstmcli.errors import UserError
 from lstmcli.formats import Document

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstmcli import run
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.decode import decode, fold_weight_norm, from_blocks, to_blocks
 from lstmcli.errors import UserError

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.convert import convert
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.files import limits

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.errors import UserError
 from tests.paths import TESTS
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstmcli import formats
+from lstmcli import formats, run
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
-from lstmcli.core.forward.run import run
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from tests.formats.onnx.helpers import LSTM, REST, attribute, message, model, node, numbers, tensor
