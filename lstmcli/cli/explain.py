@@ -47,6 +47,7 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
     settings = settings_from(options)
     with ProgressBar(1.0, quiet=screen().quiet) as bar:
         progress = _Progress(bar)
+        progress(0.0, "reading the files")
         found = explain.explain_files(
             paths,
             settings,

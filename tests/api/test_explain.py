@@ -10,6 +10,7 @@ import pytest
 
 import lstmcli
 from lstmcli.api.explain import explain_files
+from lstmcli.core.explain.search import Progress
 from tests.core.explain.asking import found
 from tests.paths import TOP
 
@@ -124,3 +125,15 @@ def test_what_weights_leave_open_is_searched(order: str) -> None:
     given = lstmcli.explain(weights, x, np.array(expected), rows=order)
     assert given.verdict == "agrees"
     assert not any("assumed and searched" in note for note in given.notes)
+
+
+def test_progress_has_words_before_the_search_begins() -> None:
+    """Of many placements, the weights as loaded alone may take seconds."""
+    told: list[tuple[float, str]] = []
+
+    class Recorder(Progress):
+        def __call__(self, share: float, what: str) -> None:
+            told.append((share, what))
+
+    explain_files([WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt")], {}, progress=Recorder())
+    assert told[:2] == [(0.0, "weights as loaded"), (0.0, "one change")]

@@ -270,3 +270,11 @@ def test_the_place_that_is_proposed_is_one_that_the_reference_has(
     refused = lstm(*words, "--steps", 1, "--units", 0)
     assert "--steps 0 --batch 0 --units 1 is a place of which it has them" in refused.err
     assert lstm(*words, "--steps", 0, "--batch", 0, "--units", 1).status == 0
+
+
+def test_a_reference_of_another_shape_is_shown_as_it_is_stored(lstm: Lstm) -> None:
+    np.save("last.npy", np.ones(4))
+    done = lstm("derive", *FILES, "--steps", 6, "--units", 0, "--against", "last.npy")
+    assert done.status == 2
+    assert "last.npy: h is (4,), read as (1, 1, 4) in (steps, batch, units)" in done.err
+    assert "this run's is (7, 1, 3), and one step of it (3,)." in done.err

@@ -549,6 +549,10 @@ MISTAKES: list[tuple[list[str], str]] = [
         "has the tensors of the convention keras (kernel, recurrent_kernel, bias); tf1 has kernel",
     ),
     (
+        ["run", "gates.npz", "inputs.npy", "--convention", "keras1"],
+        "gates.npz has W_g, U_g, b_g, names of the convention per-gate; keras1 has W_c, U_c, b_c.",
+    ),
+    (
         ["run", "net.npz", "--convention", "pytorch"],
         "pytorch has weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0.",
     ),
@@ -609,6 +613,9 @@ def files(net: Path) -> Path:
     np.savez(folder / "gru.npz", **members)
     members = {"kernel": np.ones((4, 12)), "recurrent_kernel": np.ones((3, 12))}
     np.savez(folder / "split.npz", **members, bias=np.ones(12))
+    shapes = {"W": (4, 3), "U": (3, 3), "b": (3,)}
+    gates = {f"{k}_{gate}": np.ones(shape) for k, shape in shapes.items() for gate in "ifgo"}
+    np.savez(folder / "gates.npz", **gates)  # type: ignore[arg-type]
     np.savez(folder / "strange.npz", foo=np.zeros((7, 12)))
     np.savez(folder / "twobias.npz", kernel=np.zeros((7, 12)), bias=np.zeros(13))
     members = {f"{k}/kernel": rng.normal(size=(7, 12)) for k in "ab"}

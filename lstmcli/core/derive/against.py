@@ -11,7 +11,7 @@ from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import FormulaLine
 from lstmcli.core.diff.alignment import FINAL, ArrayName, Pair
 from lstmcli.core.diff.compare import matched
-from lstmcli.core.diff.operand import Side, renamed
+from lstmcli.core.diff.operand import UNNAMED, Side, renamed
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import join_with_and
@@ -134,9 +134,10 @@ def _with_number(
         return line
     pair = pairs[name]
     if pair.agrees is None or not pair.placed:
+        given = other.arrays.get(name, other.arrays.get(UNNAMED, pair.b.values)).shape
         raise UserError(
-            f"{other.name}: {name} is {pair.b.shape} as (steps, batch, units), but this run's is "
-            f"{pair.a.shape}."
+            f"{other.name}: {name} is {given}, read as {pair.b.shape} in (steps, batch, units); "
+            f"this run's is {pair.a.shape}, and one step of it ({pair.a.shape[-1]},)."
         )
     where = place.step, place.batch, unit
     if pair.b.left_out is not None and pair.b.left_out[where]:

@@ -80,6 +80,7 @@ def _of_shape(
 ) -> Explanation:
     """The explanation of EXPECTED in a shape that it can have, in words."""
     prepared = prepare(shaped)
+    progress(0.0, "weights as loaded")
     explain_cells = explain_network if len(prepared.model.cells) > 1 else explain_cell
     explanation = explain_cells(prepared, progress)
     if explanation.verdict == "none" and not prepared.all_zero:

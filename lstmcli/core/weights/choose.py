@@ -19,7 +19,7 @@ from lstmcli.core.weights.recognise import (
     normalise,
     recognise,
 )
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
@@ -274,9 +274,21 @@ def refuse_partial(
 def other_names(convention: str, found: list[RecognisedLstm], source: str) -> UserError:
     """The error where tensors have the names of another convention than is asked for."""
     asked, fits = find_convention(convention), found[0].convention
+    expected = [name for role in _main_roles(asked) for name in asked.tensor_names(role, "0")]
+    missing = [name for name in expected if name not in found[0].tensors]
+    others = [name for name in found[0].tensors if name not in expected]
+    if others and 0 < len(missing) < len(expected):  # W_g where Keras 1 has W_c
+        text = (
+            f"{source} has {listed(others, 6)}, names of the convention {fits.name}; "
+            f"{asked.name} has {listed(missing, 6)}."
+        )
+    else:
+        text = (
+            f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
+            f"{asked.name} has {_names_of(asked)}."
+        )
     return UserError(
-        f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
-        f"{asked.name} has {_names_of(asked)}.",
+        text,
         f"  To read them as {fits.name} with other settings, leave out --convention: "
         f"--gates {asked.storage.gates} --forget-bias {asked.behaviour.forget_bias:g}",
     )
@@ -284,5 +296,8 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 
 def _names_of(row: Convention) -> str:
     """A name of each role that nearly every LSTM has, as it stands in a file."""
-    roles = [role for role in row.names.tensors if role not in _OPTIONAL]
-    return ", ".join(row.tensor_names(role, "0")[0] for role in roles)
+    return ", ".join(row.tensor_names(role, "0")[0] for role in _main_roles(row))
+
+
+def _main_roles(row: Convention) -> list[str]:
+    return [role for role in row.names.tensors if role not in _OPTIONAL]
