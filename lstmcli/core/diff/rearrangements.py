@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
@@ -144,18 +143,16 @@ def halves_exchanged(pair: Pair) -> Hint | None:
 
 def half_flipped(pair: Pair) -> Hint | None:
     """One half of the units runs the other way in time, as a backward direction may."""
-    half = pair.a.shape[-1] // 2
-    if pair.a.shape[-1] % 2:
+    units = pair.a.shape[-1]
+    if units % 2:
         return None
 
-    def first_turned(v: Array) -> Array:
-        return np.concatenate([v[::-1, :, :half], v[..., half:]], axis=-1)
+    def turned(columns: Mask) -> Numbers:
+        return pair.a.moved(lambda v: np.where(columns, v[::-1], v))
 
-    def second_turned(v: Array) -> Array:
-        return np.concatenate([v[..., :half], v[::-1, :, half:]], axis=-1)
-
-    for which, turn in (("second", second_turned), ("first", first_turned)):
-        if proves(pair, pair.a.moved(turn), pair.b, pair.agrees):
+    first = np.arange(units) < units // 2  # (H,)
+    for which, columns in (("second", ~first), ("first", first)):
+        if proves(pair, turned(columns), pair.b, pair.agrees):
             return Hint(
                 "half_flipped",
                 f"once the {which} half of the units is turned round in time: it contains the "
@@ -212,16 +209,10 @@ def _candidates(pair: Pair, moved: Array) -> Mask:
         side.moved(lambda v: v.reshape(-1, v.shape[-1])[:, moved])  # (T B, M)
         for side in (pair.a, pair.b)
     )
-    shape = moved.size, moved.size
-    possible = np.ones(shape, bool)
+    possible = np.ones((moved.size, moved.size), bool)
     for row in sorted(set(np.linspace(0, len(a.values) - 1, _SAMPLED_ROWS).astype(int).tolist())):
-        across, down = partial(_spread, row, shape), partial(_spread, (row, ..., None), shape)
-        possible &= pair.tolerance.agree(a.moved(across), b.moved(down))
+        possible &= pair.tolerance.agree(a[row : row + 1], b[row, :, None])
     return possible
-
-
-def _spread(index: Any, shape: tuple[int, int], values: Array) -> Array:
-    return np.broadcast_to(values[index], shape)
 
 
 def units_negated(pair: Pair) -> Hint | None:

@@ -101,7 +101,7 @@ class Tolerance:
     equal_nan: bool = False
 
     def agree(self, a: Numbers, b: Numbers) -> Mask:
-        """True where two arrays of one shape agree."""
+        """True where two arrays agree, of one shape or broadcast to one."""
         with np.errstate(all="ignore"):
             x, y = widened(a.values, b.values)
             near = excess(a, b) <= self.atol + self.rtol * np.abs(y)
