@@ -543,7 +543,6 @@ _ROWS = (
         "tf-block-v2",
         "TensorFlow raw op BlockLSTMV2: the same names, another order, no forget bias",
         **TF_BLOCK,
-        gates="ifgo",
         takes={"cell_clip": ANY},
     ),
     Convention.row(
@@ -563,7 +562,6 @@ _ROWS = (
         orientation="rows",
         absent={"i": "i=1-f"},
         norm_epsilon=1e-8,
-        layout="batch",
         under=" | lstm{nth}/ | {direction}_ | lstm{nth}/{direction}_",
         takes={
             "activation": "tanh relu sigmoid identity", "cell_clip": ANY, "projection_clip": ANY,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lstmcli.formats.keras.layers import Config, config_of, serialized_layers
+from lstmcli.formats.keras.layers import Config, config_of, layer_name, serialized_layers
 
 PASSING = {  # layers that return their inputs unchanged when a model is run, not trained
     "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
@@ -31,7 +31,7 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
     if not isinstance(model, dict):
         return ()
     layers = [layer for layer in serialized_layers(model) if isinstance(layer, dict)]
-    names = [_name(layer) for layer in layers]
+    names = [str(layer_name(layer)) for layer in layers]
     if len({*names}) < len(names):
         return ()
     by_name = dict(zip(names, layers, strict=True))
@@ -50,10 +50,6 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
 
 def _class_name(layer: Config) -> str:
     return str(layer.get("class_name"))
-
-
-def _name(layer: Config) -> str:
-    return str(config_of(layer).get("name", layer.get("name")))
 
 
 def _runs_an_lstm(layer: Config) -> bool:
@@ -99,7 +95,7 @@ def _lstm_before(
 
 
 def _sources(model: Config, layers: Sequence[Config]) -> dict[str, str | None]:
-    names = [_name(layer) for layer in layers]
+    names = [str(layer_name(layer)) for layer in layers]
     if _class_name(model) == "Sequential":
         return dict(zip(names[1:], names, strict=False))
     return {name: _source(layer) for name, layer in zip(names, layers, strict=True)}

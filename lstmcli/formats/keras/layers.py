@@ -77,7 +77,7 @@ def parse_layers(model: Any, where: str) -> list[LayerConfig]:
 def _layers(model: Any, above: str) -> list[LayerConfig]:
     layers = []
     for entry in serialized_layers(model):
-        if isinstance(entry, dict) and isinstance(name := _name(entry), str) and name:
+        if isinstance(entry, dict) and isinstance(name := layer_name(entry), str) and name:
             path = f"{above}/{name}" if above else name
             serialized = {**entry, "config": {**config_of(entry), "name": name}}
             layers.append(LayerConfig(path, serialized, _layers(entry, path)))
@@ -100,7 +100,8 @@ def config_of(layer: Any) -> Config:
     return config if isinstance(config, dict) else {}
 
 
-def _name(layer: Config) -> Any:
+def layer_name(layer: Config) -> Any:
+    """The name of a serialized layer, in its config or, in early versions, beside it."""
     return config_of(layer).get("name", layer.get("name"))
 
 

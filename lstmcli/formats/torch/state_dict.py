@@ -7,7 +7,7 @@ leaves, and a list may contain itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +51,7 @@ def flatten(root: Any) -> Tree:
     ValueError
         It is nested deeper, or has more entries, than any checkpoint.
     """
-    leaves: dict[Path, Leaf] = {}
+    leaves: list[tuple[Path, Leaf]] = []
     groups: dict[Path, Settings] = {}
     remarks: list[str] = []
     entered: set[int] = set()
@@ -62,9 +62,7 @@ def flatten(root: Any) -> Tree:
         path, value = waiting.pop()
         value = _settled(value)
         if isinstance(value, Leaf):
-            leaf = value
-            if leaves.setdefault(path, leaf) is not leaf:
-                remarks.append(f"a second tensor named {name_of(path)} is left out.")
+            leaves.append((path, value))
         elif isinstance(value, (dict, list, tuple, Record)) and id(value) not in entered:
             entered.add(id(value))
             if len(path) > MOST_LEVELS:
@@ -77,10 +75,10 @@ def flatten(root: Any) -> Tree:
             if left < 0:
                 raise ValueError(f"more than {MOST_ENTRIES:,} entries in its containers")
             waiting += reversed(children)
-    cut = _wrapping(root, leaves)
+    cut = _wrapping(root, [path for path, _ in leaves])
     read: dict[str, Leaf] = {}
     unread: list[tuple[str, Unread]] = []
-    for path, leaf in leaves.items():
+    for path, leaf in leaves:
         name = name_of(path[cut:])
         if isinstance(leaf, Unread):
             unread.append((name, leaf))
@@ -170,10 +168,9 @@ def _settings_of(name: str, state: Mapping[Any, Any]) -> Settings:
     return {"class": name, **plain}
 
 
-def _wrapping(root: Any, leaves: Mapping[Path, Leaf]) -> int:
+def _wrapping(root: Any, paths: Sequence[Path]) -> int:
     """How many first steps are no part of a name: ``state_dict`` and the like around all leaves."""
     cut = 0
-    paths = list(leaves)
     while paths and isinstance(root, dict):
         first = {path[cut : cut + 1] for path in paths}
         step = min(first)

@@ -130,7 +130,7 @@ class Message:
             if isinstance(field.value, int):
                 found.append(field.value)
             else:
-                found += _unpacked(to_memoryview(field.value))
+                found += _decoded(to_memoryview(field.value), MOST_NUMBERS).tolist()
         return found
 
     def varints(self, number: int, count: int) -> np.ndarray:
@@ -203,7 +203,7 @@ def _decoded(data: memoryview, most: int) -> np.ndarray:
     codes = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(codes < 128) + 1
     if len(ends) > most:
-        raise Damaged(f"it has {len(ends):,} numbers where {most:,} should be")
+        raise Damaged(f"it has {len(ends):,} numbers where at most {most:,} should be")
     starts = np.concatenate([[0], ends[:-1]])
     if len(codes) and (not len(ends) or ends[-1] != len(codes)):
         raise Damaged("it ends within a number")
@@ -215,16 +215,4 @@ def _decoded(data: memoryview, most: int) -> np.ndarray:
         longer = np.flatnonzero(lengths > n)
         bits = (codes[starts[longer] + n] & 127).astype(np.uint64)
         numbers[longer] |= bits << np.uint64(7 * n)
-    return numbers
-
-
-def _unpacked(data: memoryview) -> list[int]:
-    last_bytes = np.frombuffer(data, np.uint8) < 128
-    if np.count_nonzero(last_bytes) > MOST_NUMBERS:
-        raise Damaged(f"it lists more than {MOST_NUMBERS:,} numbers")
-    numbers: list[int] = []
-    at = 0
-    while at < len(data):
-        number, at = varint(data, at)
-        numbers.append(number)
     return numbers
