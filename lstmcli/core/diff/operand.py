@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -61,7 +62,7 @@ class Side:
             join_with_and([*self.original_names.values()]),
             join_with_and([*self.original_names]),
         )
-        return f"{theirs} of {self.name} {verb} taken as {here}"
+        return f"{theirs} of {self.name} {verb} taken as {here}".removeprefix(" of ")
 
     def numbers(self, name: str) -> Numbers:
         """One array with the units of its print; bools and whole numbers as float64.
@@ -141,10 +142,33 @@ def _no_shape(side: Side, other: Side, name: str) -> str:
 
 
 def _with_name(side: Side, other: Side) -> Side:
-    """An array without a name is h, if the other side has h or such an array too."""
-    if UNNAMED not in side.arrays or "h" in side.arrays or not {UNNAMED, "h"} & set(other.arrays):
+    """An array without a name is h, if the other side has h or such an array too.
+
+    It is a final state where the name of its file says so, and the other side has that state too.
+    """
+    if UNNAMED not in side.arrays or "h" in side.arrays:
+        return side
+    final = _final_by_file(side)
+    if final is not None and (
+        (final in other.arrays and other.arrays[final].size == side.arrays[UNNAMED].size)
+        or (UNNAMED in other.arrays and final == _final_by_file(other))
+    ):
+        return replace(renamed(side, {UNNAMED: final}), original_names={final: UNNAMED})
+    if not {UNNAMED, "h"} & set(other.arrays):
         return side
     return renamed(side, {UNNAMED: "h"})
+
+
+_FINAL_FILE = re.compile(
+    r"(?:^|[^a-z])(?:([hc])[-_]?n|(?:final|last)[-_]?([hc]))(?:$|[^a-z])", re.IGNORECASE
+)
+"""What the name of a file with the last states has in it: ``torch_hn.npy``, ``final_c.npy``."""
+
+
+def _final_by_file(side: Side) -> str | None:
+    """``final_h`` or ``final_c``, where the name of a side's file says it."""
+    found = _FINAL_FILE.search(os.path.basename(side.name))
+    return f"final_{next(filter(None, found.groups())).lower()}" if found else None
 
 
 def single_as_h(side: Side) -> Side:
