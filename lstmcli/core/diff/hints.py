@@ -40,19 +40,17 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
         return None, compared
     units = pair.a.shape[2]
     differs: Mask = ~pair.agrees
-    wrong: Mask = np.any(differs, axis=(0, 1))  # (H,)
-    halves = wrong[: units // 2], wrong[units // 2 :]
-    complete = [bool(half.all()) for half in halves]
-    one = sum(complete) == sum(bool(half.any()) for half in halves) == 1
-    if not one or units % 2 or units < 4 or pair.numbers[2] is not None:
+    wrong = np.flatnonzero(differs.any(axis=(0, 1))).tolist()
+    halves = [*range(units // 2)], [*range(units // 2, units)]
+    if wrong not in halves or units % 2 or units < 4 or pair.numbers[2] is not None:
         return None, compared
-    start, stop = (units // 2, units) if complete[1] else (0, units // 2)
+    start, stop = wrong[0], wrong[-1] + 1
     cells = any("_reverse." in name for names in compared.arrays for name in names)
     merges = {s.get("merge", "concat") for s in compared.settings if s is not None} or {"concat"}
     if not merges <= {"concat", "concat_swapped"}:
         return None, compared
     known = cells and len(merges) == 1
-    backward = complete[1] != (merges == {"concat_swapped"})
+    backward = (start > 0) != (merges == {"concat_swapped"})
     text = (
         f"Only units {start} to {stop - 1} of h differ: the {'back' if backward else 'for'}ward "
         f"half{'' if known else ', if the units are those of two directions side by side'}."
