@@ -435,14 +435,9 @@ def _first_errors(d: Difference, width: Width, with_strips: bool) -> Sheet:
 
 def _first_position(d: Difference, place: Position) -> str:
     """``step 1, gate f, batch 0, unit 2``; the array only if there are several."""
-    position = _position(d.arrays[place.array], place)
-    if len(d.arrays) == 1:
-        return position
-    array = f"gate {place.array}" if ArrayName.of(place.array).base in GATES else place.array
-    if place.step is None:
-        return f"{array}, {position}"
-    step, _, rest = position.partition(", ")
-    return f"{step}, {array}, {rest}"
+    gate = "gate " * (ArrayName.of(place.array).base in GATES)
+    array = f"{gate}{place.array}" if len(d.arrays) > 1 else ""
+    return place.words(batch=d.arrays[place.array].aligned[0][1] > 1, array=array)
 
 
 # ---- hints

@@ -29,12 +29,14 @@ class Position:
     unit: int | None = None
     index: tuple[int, ...] | None = None
 
-    def words(self, *, batch: bool = True) -> str:
-        """``step 3, batch 1, unit 0``, or an index; the item of a ``batch`` of one can go."""
+    def words(self, *, batch: bool = True, array: str = "") -> str:
+        """``step 3, gate f, batch 1, unit 0``, or an index; the item of a ``batch`` can go."""
         if self.index is not None:
             return f"[{', '.join(map(str, self.index))}]"
-        axes = {"step": self.step, "batch": self.batch if batch else None, "unit": self.unit}
-        return ", ".join(f"{axis} {n}" for axis, n in axes.items() if n is not None)
+        parts = [] if self.step is None else [f"step {self.step}"]
+        axes = {"batch": self.batch if batch else None, "unit": self.unit}
+        parts += [array] if array else []
+        return ", ".join([*parts, *(f"{axis} {n}" for axis, n in axes.items() if n is not None)])
 
     def to_json(self) -> dict[str, Any]:
         """The place without the name of its array."""
