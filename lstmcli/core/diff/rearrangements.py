@@ -60,35 +60,25 @@ def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
     return bool(tolerance.agree(a[:rows], b[:rows]).all())
 
 
-def _if_equal(pair: Pair, how: Callable[[Array], Array], finding: Hint) -> Hint | None:
-    """The finding, if a is b once ``how`` has moved its elements."""
-    return finding if proves(pair, pair.a.moved(how), pair.b, pair.agrees) else None
-
-
 def time_flipped(pair: Pair) -> Hint | None:
     """a's steps in reverse order are b's."""
-    return _if_equal(
-        pair,
-        lambda v: v[::-1],
-        Hint(
-            "time_flipped",
-            "once time is turned round: the first step of {a} is the last of {b}. One side ran "
-            "backwards over the sequence, or did not turn its outputs back.",
-        ),
+    if not proves(pair, pair.a[::-1], pair.b, pair.agrees):
+        return None
+    return Hint(
+        "time_flipped",
+        "once time is turned round: the first step of {a} is the last of {b}. One side ran "
+        "backwards over the sequence, or did not turn its outputs back.",
     )
 
 
 def axes_swapped(pair: Pair) -> Hint | None:
     """a's step and batch axes, exchanged, are b's."""
-    return _if_equal(
-        pair,
-        lambda v: v.swapaxes(0, 1),
-        Hint(
-            "axes_swapped",
-            "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
-            "units), the other (batch, steps, units). Look for batch_first, time_major or "
-            "--layout.",
-        ),
+    if not proves(pair, pair.a.moved(lambda v: v.swapaxes(0, 1)), pair.b, pair.agrees):
+        return None
+    return Hint(
+        "axes_swapped",
+        "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
+        "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
     )
 
 
@@ -130,14 +120,13 @@ def halves_exchanged(pair: Pair) -> Hint | None:
     units = pair.a.shape[-1]
     if units < 4 or units % 2:
         return None
-    return _if_equal(
-        pair,
-        lambda v: np.roll(v, units // 2, axis=-1),
-        Hint(
-            "halves_exchanged",
-            "once the first and the second half of the units change places: the forward and the "
-            "backward direction were joined in the other order.",
-        ),
+    exchanged = pair.a.moved(lambda v: np.roll(v, units // 2, axis=-1))
+    if not proves(pair, exchanged, pair.b, pair.agrees):
+        return None
+    return Hint(
+        "halves_exchanged",
+        "once the first and the second half of the units change places: the forward and the "
+        "backward direction were joined in the other order.",
     )
 
 
@@ -168,14 +157,12 @@ def units_permuted(pair: Pair) -> Hint | None:
         return None
     moved = np.flatnonzero(order != np.arange(order.size))
     listed = ", ".join(str(n) for n in order) if order.size <= 16 else f"{moved.size} have moved"
-    return _if_equal(
-        pair,
-        lambda v: v[..., order],
-        Hint(
-            "units_permuted",
-            f"once the units of {{a}} are put in another order ({listed}): the rows or columns of "
-            "the weights were permuted on one side.",
-        ),
+    if not proves(pair, pair.a[..., order], pair.b, pair.agrees):
+        return None
+    return Hint(
+        "units_permuted",
+        f"once the units of {{a}} are put in another order ({listed}): the rows or columns of "
+        "the weights were permuted on one side.",
     )
 
 
@@ -279,9 +266,9 @@ def _part(start: int, short: int, long: int, a_is_part: bool, typed: str) -> Hin
 
 def transposed(pair: Pair) -> Hint | None:
     """A matrix of weights is stored the other way round."""
-    if pair.a.values.ndim != 2:
+    if pair.a.ndim != 2 or not proves(pair, pair.a.moved(np.transpose), pair.b, pair.agrees):
         return None
-    return _if_equal(pair, np.transpose, Hint("transposed", "once one of them is transposed."))
+    return Hint("transposed", "once one of them is transposed.")
 
 
 def gates_permuted(pair: Pair) -> Hint | None:
