@@ -186,20 +186,18 @@ def _continued_table(columns: Sequence[Column], most: int, rule: bool) -> Sheet:
     The position of a value (heading ``at``) stays in the table of the value.
     """
     first, *others = columns
-    groups: list[list[Column]] = []
+    tables = [[first]]
     for n, column in enumerate(others):
-        pair = (
-            others[n : n + 2] if [c.heading for c in others[n + 1 : n + 2]] == ["at"] else [column]
-        )
-        used = sum(c.width + 2 for c in (first, *(groups[-1] if groups else ()), *pair)) - 2
-        if not groups or (column.heading != "at" and used > most):
-            groups.append([])
-        groups[-1].append(column)
+        pair = [column, *(c for c in others[n + 1 : n + 2] if c.heading == "at")]
+        used = sum(c.width + 2 for c in (*tables[-1], *pair)) - 2
+        if len(tables[-1]) > 1 and column.heading != "at" and used > most:
+            tables.append([first])
+        tables[-1].append(column)
     sheet = Sheet()
-    for group in groups or [[]]:
+    for part in tables:
         if sheet.lines:
             sheet.add()
-        sheet.extend(table([first, *group], rule=rule))
+        sheet.extend(table(part, rule=rule))
     return sheet
 
 
