@@ -264,7 +264,7 @@ def timed_trace(
     except Exception as error:  # frameworks raise exceptions of every kind
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{engine.name} {engine.version} ended with an error: {message}") from error
-    trace = trace_of(plan.model, _part(plan.model, result), plan.layout)
+    trace = trace_of(plan, _part(plan.model, result))
     return replace(
         trace, settings={**trace.settings, "engine": f"{engine.name} {engine.version}"}
     ), seconds

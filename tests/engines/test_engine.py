@@ -78,6 +78,13 @@ def test_a_trace_has_the_axes_of_ours(kind: str, layout: str) -> None:
         np.testing.assert_array_equal(array, ours[name])
 
 
+def test_a_trace_says_which_layout_was_assumed() -> None:
+    model = KINDS["plain, zero state"].model()
+    trace = run_with(fake(), prepare(model, Inputs(np.zeros((3, 2, model.cell.inputs)))))
+    (assumed,) = trace.settings["assumed"]
+    assert assumed.startswith(f"layout {trace.layout} ")
+
+
 def test_one_sequence_without_a_batch_axis() -> None:
     model = KINDS["plain, zero state"].model()
     x = np.random.default_rng(1).normal(size=(6, model.cell.inputs))

@@ -211,7 +211,7 @@ def _of_states(case: Case, settings: Mapping[str, Any], name: str) -> tuple[Trac
         advance, model.cell, plan.block(), plan.states[0], plan.valid, plan.keep,
         backward=False, padding=padding_rule(model.cell, plan.masked, both_directions=False),
     )  # fmt: skip
-    return trace_of(model, SequenceResults([], arrays, [last]), plan.layout), model
+    return trace_of(plan, SequenceResults([], arrays, [last])), model
 
 
 def _expected(case: Case, changes: Changes) -> Expected:

@@ -83,8 +83,10 @@ class Plan:
         return None if self.valid is None else self.valid[:, batch]
 
     def settings(self) -> dict[str, Any]:
-        """The ``meta`` of the run: its settings, and what was assumed."""
-        return run_settings(self.model, self.layout, self.assumed_layout)
+        """The ``meta`` of the run: its settings, and what was assumed, the layout by its words."""
+        assumed = [*self.model.assumed, *([self.assumed_layout] if self.assumed_layout else [])]
+        of_run = {"layout": self.layout, "dtype": self.dtype.name}
+        return self.model.settings() | of_run | ({"assumed": assumed} if assumed else {})
 
     def widths(self, names: Sequence[str] = NAMES) -> dict[str, int]:
         """The size of the last axis of each array of these names."""
@@ -131,13 +133,6 @@ def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -
     if set(arrays) <= {"h"}:  # only the output of the model is wanted
         return {}
     return {f"{cell_name(layer, direction)}.{k}": a for k, a in arrays.items()}
-
-
-def run_settings(model: Model, layout: str, assumed_layout: str = "") -> dict[str, Any]:
-    """The ``meta`` of a run: its settings, and what was assumed, the layout by its words."""
-    assumed = [*model.assumed, *([assumed_layout] if assumed_layout else [])]
-    of_run = {"layout": layout, "dtype": model.cell.dtype.name}
-    return model.settings() | of_run | ({"assumed": assumed} if assumed else {})
 
 
 # ---- the layout

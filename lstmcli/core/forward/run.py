@@ -25,7 +25,7 @@ from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
-from lstmcli.core.forward.plan import Plan, cell_names, run_settings
+from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.sequence import (
     direction_axis,
     has_direction_axis,
@@ -71,7 +71,7 @@ def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None =
     if at_once and isinstance(plan.inputs.x, np.ndarray):
         work = Work(model, plan.batch, plan.keep, plan.masked, meter)
         part = work(*task_of_chunk(plan, slice(0, plan.batch)))
-        return trace_of(model, part, plan.layout, plan.assumed_layout)
+        return trace_of(plan, part)
     return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
 
 
@@ -244,8 +244,9 @@ class Work:
         return [chunk] if quicker and is_same_in_one_block(K, self.batch, blocks) else blocks
 
 
-def trace_of(model: Model, part: SequenceResults, layout: str, assumed_layout: str = "") -> Trace:
+def trace_of(plan: Plan, part: SequenceResults) -> Trace:
     """The trace of all results, in the axes of the inputs and of the model's convention."""
+    model, layout = plan.model, plan.layout
     arrays, stacked = part.arrays, has_direction_axis(model)
     if part.outputs:
         arrays = {
@@ -255,7 +256,7 @@ def trace_of(model: Model, part: SequenceResults, layout: str, assumed_layout: s
         {k: a if k == "h" and stacked else from_time_major(a, layout) for k, a in arrays.items()},
         *join_states(part.finals, model.convention.behaviour.states, layout),
         layout,
-        run_settings(model, layout, assumed_layout),
+        plan.settings(),
     )
 
 
