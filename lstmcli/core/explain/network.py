@@ -359,7 +359,9 @@ def _searched(
     """
     placed, changed = _placed(as_assumed), _first_of_each(others)
     # of what can be no steps of the output, parts are searched in full runs too
-    is_part = not any(one.expected.sequences for one in (*as_assumed, *others))
+    is_part = not any(
+        one.prepared.arrays.keys() & one.expected.sequences for one in (*as_assumed, *others)
+    )
     lower = [one for one in _first_of_each(parts) if one.can_search_cells or is_part]
     unproven: list[Explanation] = []
     untried: dict[Remark, None] = {}

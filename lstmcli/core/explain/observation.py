@@ -493,14 +493,20 @@ def states_of(array: Any, model: Model) -> dict[str, Any]:
     return {}
 
 
-def one_step_of(array: Any, model: Model) -> dict[str, Any]:
-    """An array without a name as a step of stacked directions, ONNX' Y[t]; {} if it cannot be."""
-    if not has_direction_axis(model) or array.ndim not in (2, 3):
-        return {}
-    axis = int(model.convention.behaviour.states == "batch" and array.ndim > 2)
-    if array.shape[axis] != 2:
-        return {}
-    return {f"{n}.h": _item(array, axis, k) for k, (n, _) in enumerate(model.cells[-2:])}
+def stacked_of(array: Any, model: Model) -> Iterator[dict[str, Any]]:
+    """An array without a name as a part of stacked directions, ONNX' Y[t] or Y[:, :, n].
+
+    Where a run has them side by side, any axis may be that of the directions.
+    """
+    last = model.layers[-1]
+    if len(last) < 2 or array.shape[-1:] != (last[0].outputs,):
+        return
+    axes = list(range(array.ndim - 1))
+    if has_direction_axis(model):
+        of_step = int(model.convention.behaviour.states == "batch" and array.ndim > 2)
+        axes = [of_step] if array.ndim in (2, 3) else []
+    for axis in (n for n in axes if array.shape[n] == 2):
+        yield {f"{n}.h": _item(array, axis, k) for k, (n, _) in enumerate(model.cells[-2:])}
 
 
 def side_by_side_of(

@@ -29,10 +29,10 @@ from lstmcli.core.explain.observation import (
     allowances_of,
     by_cell,
     grids_of,
-    one_step_of,
     placements,
     printed_digits,
     side_by_side_of,
+    stacked_of,
     states_of,
 )
 from lstmcli.core.explain.verify import Cached, Case, Reader, Remark, remark
@@ -236,6 +236,8 @@ class Prepared:
         found = placements(arrays, widths, *size, said if said in ("batch", "time") else layout)
         # a print of (n, 1, H) counts as n steps, and may be n sequences all the same
         found = found or placements(arrays, widths, *size, layout)
+        if len(self.model.cells) > 1:  # a run has last states cell by cell
+            found = [one for one in found if not one.finals.keys() & {"final_h", "final_c"}]
         states = placements(self.states, widths, *size, layout)
         # likelier than some steps of one sequence, of which there are as many ways as sequences
         found = found[:1] + [_of_each_cell(one) for one in states] + found[1:]
@@ -341,11 +343,10 @@ def prepare(question: Question) -> Prepared:
     allowances, precision = allowances_of(question.side, arrays)
     digits = printed_digits(arrays) if precision == "printed" else None
     states = states_of(arrays["h"], model) if set(arrays) == {"h"} else {}
-    halves: Sequence[tuple[dict[str, Numbers], dict[str, Any]]] = ()
+    halves: list[tuple[dict[str, Numbers], dict[str, Any]]] = []
     if set(arrays) == {"h"}:
-        halves = [*side_by_side_of(arrays["h"], model)]
-        if states:
-            halves = [(one_step_of(arrays["h"], model), {})]
+        halves = [] if states else [*side_by_side_of(arrays["h"], model)]
+        halves += [(one, {}) for one in stacked_of(arrays["h"], model)]
     arrays = by_cell(arrays, model, layout, question.axes)
     dtype = question.read({}).cell.dtype.name
     grids = (precision,) if precision in EPS else tuple(grids_of(arrays))
