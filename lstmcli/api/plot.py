@@ -138,7 +138,8 @@ def read_drawable(
 def _side_of(path: str, stdin: BinaryIO | None, may_be_result: bool) -> Side:
     """The arrays of a file; a single one that is no tensor of an LSTM is h, whatever its name."""
     side = side_of(formats.read(path, stdin), path)
-    may_be_result = may_be_result and not any(map(WEIGHT.search, side.arrays))
+    is_flat = any(array.ndim < 2 for array in side.arrays.values())  # as flat weights are
+    may_be_result = may_be_result and not is_flat and not any(map(WEIGHT.search, side.arrays))
     is_h = may_be_result or split_member(path)[1] is not None
     return single_as_h(side) if is_h and not recognise(_shapes(side)) else side
 

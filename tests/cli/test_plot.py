@@ -274,6 +274,15 @@ def test_a_file_of_outputs_is_drawn_whatever_it_calls_them(lstm: Lstm) -> None:
     assert lstm(*typed.replace(" draws one.", "").split()[1:]).status == 0
 
 
+def test_flat_weights_of_any_name_are_run(lstm: Lstm) -> None:
+    rng = np.random.default_rng(0)
+    np.savez("flat.npz", everything=rng.normal(size=4 * 3 * (4 + 3 + 2)))
+    settings = ("--convention", "cudnn-flat", "--set", "flat_units=3")
+    assert lstm("run", "flat.npz", INPUTS, *settings).status == 0
+    done = lstm("plot", "flat.npz", INPUTS, *settings)
+    assert (done.status, done.out.startswith("weights  weight_ih_l0 (12, 4)")) == (0, True)
+
+
 def test_a_number_that_is_none_is_marked(lstm: Lstm) -> None:
     h = np.linspace(-1, 1, 12).reshape(4, 3)
     h[2, 1] = np.nan
