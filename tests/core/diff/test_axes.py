@@ -239,6 +239,11 @@ def test_shapes_of_no_known_arrangement_stay_different() -> None:
         assert lone(normal(*a), normal(*b, seed=1)).arrays["h"].mismatched is None
 
 
+def test_an_array_of_more_axes_than_steps_and_batch_is_no_half_of_another() -> None:
+    both = normal(5, 2, 3, 8)
+    assert lone(both[..., :4], both).arrays["h"].mismatched is None
+
+
 # ---- what is selected
 
 

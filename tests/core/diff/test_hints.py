@@ -600,6 +600,25 @@ def test_one_half_that_differs_is_named(half: int, cells: bool) -> None:
     assert d.hints[1].text.startswith(f"{first} agrees")
 
 
+@pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
+def test_half_of_the_units_is_no_direction_where_directions_are_merged(merge: str) -> None:
+    right, wrong = normal(T, B, H), normal(T, B, H)
+    wrong[..., H // 2 :] += 1
+    a, b = (
+        Side(n, {"h": h}, "time", settings={"merge": merge})
+        for n, h in (("a", right), ("b", wrong))
+    )
+    assert "one_half" not in codes(compare(a, b))
+
+
+def test_settings_that_make_no_difference_are_no_hint() -> None:
+    h = normal(T, B, H)
+    a, b = (Side(n, {"h": h}, "time", settings={"gates": n}) for n in ("ifgo", "ijfo"))
+    d = compare(a, b)
+    assert d.settings == {"gates": ("ifgo", "ijfo")}
+    assert d.hints == []
+
+
 @pytest.mark.parametrize("of", ["a", "b", "both"])
 def test_a_backward_cell_that_ran_forward_is_reported_in_that_order(of: str) -> None:
     """``layer0_reverse.reverse=false``: its first step was computed first."""
