@@ -114,15 +114,17 @@ def compare(
     common = [name for name in common if name not in columns or columns[name].numbers]
     if by_ulp_only:
         _refuse_print(a, b, common)
-    pair = _aligner(a, b, test, selection, columns)
-    pairs = {name: pair(name, name) for name in common}
+    pairs = {
+        name: _aligned(a, b, name, name, test, selection._replace(units=columns.get(name)))
+        for name in common
+    }
     arrays = {
         name: measure(pairs[name], (a.arrays[name].shape, b.arrays[name].shape)) for name in common
     }
     first = _first_divergence(arrays, pairs)
     compared = ComparedSides(
         pairs=pairs,
-        cross=_aligner(a, b, test),
+        cross=lambda of_a, of_b: _aligned(a, b, of_a, of_b, test),
         arrays=(list(a.arrays), list(b.arrays)),
         names=(a.name, b.name) if a.name != b.name else ("a", "b"),
         settings=(a.settings, b.settings),
@@ -154,33 +156,24 @@ def compare(
 def matched(a: Side, b: Side) -> dict[str, Pair]:
     """The arrays that two sides share by name, aligned, with the tolerance of each."""
     a, b, common = named_alike(a, b)
-    pair = _aligner(a, b)
-    return {name: pair(name, name) for name in common}
+    return {name: _aligned(a, b, name, name) for name in common}
 
 
-def _aligner(
+def _aligned(
     a: Side,
     b: Side,
+    of_a: str,
+    of_b: str,
     tolerance_of: Callable[[Precision], Tolerance] = tolerance,
     selection: Selection = EVERYTHING,
-    columns: Mapping[str, Choice] = {},
-) -> Callable[[str, str], Pair]:
-    """A function that aligns an array of a with one of b, both cut to what is selected.
-
-    ``columns`` are the selected columns of each array.
-    """
-
-    def pair(of_a: str, of_b: str) -> Pair:
-        precision = coarser(a.precision(of_a), b.precision(of_b))
-        layouts = a.layout, b.layout
-        backward = _computed_backward(a, b, ArrayName.of(of_b))
-        of_array = selection._replace(units=columns.get(of_b))
-        return align(
-            of_b, a.numbers(of_a), b.numbers(of_b), tolerance_of(precision), layouts, backward,
-            (a.numbering, b.numbering), of_array,
-        )  # fmt: skip
-
-    return pair
+) -> Pair:
+    """An array of a aligned with one of b, both cut to what is selected."""
+    precision = coarser(a.precision(of_a), b.precision(of_b))
+    backward = _computed_backward(a, b, ArrayName.of(of_b))
+    return align(
+        of_b, a.numbers(of_a), b.numbers(of_b), tolerance_of(precision), (a.layout, b.layout),
+        backward, (a.numbering, b.numbering), selection,
+    )  # fmt: skip
 
 
 def _chosen(common: list[str], only: Sequence[str] | None) -> list[str]:
