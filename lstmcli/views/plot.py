@@ -58,7 +58,7 @@ class Annotations(NamedTuple):
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
         choice = Choice.parse(str(item), "--batch", "batch item")
-        (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1])
+        (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1], name)
         return number, place
 
 
@@ -83,7 +83,7 @@ def _quantity(
 ) -> Quantity:
     length, batch, _ = array.shape
     chosen = Choice.parse(window.steps, "--steps", "step")
-    steps, places = numbers_on_axis(chosen, length, notes.numbers_of(name)[0])
+    steps, places = numbers_on_axis(chosen, length, notes.numbers_of(name)[0], name)
     item, place = notes.sequence_of(name, window.item, batch)
     values = array[:, place].astype(np.float64)  # (T, H)
     values = values if window.steps is None else values[list(places)]

@@ -229,8 +229,8 @@ def test_a_part_of_a_run_is_drawn_by_its_numbers(
     both = lstm("plot", "part.npz", "full.npz")
     assert "no difference" in both.out
     refused = lstm("plot", "part.npz", chosen[0], 0)
-    there = {"3:6": "steps there are 3:6", "4": "steps there are 4:5"}
-    assert there.get(chosen[1], "batch items there are 1:3") in refused.err
+    there = {"3:6": "only steps 3:6 of h", "4": "only steps 4:5 of h"}
+    assert there.get(chosen[1], "only batch items 1:3 of h") in refused.err
 
 
 def test_a_part_of_the_units_is_refused(lstm: Lstm, net: Path) -> None:

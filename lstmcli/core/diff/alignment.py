@@ -14,7 +14,6 @@ from lstmcli.core.diff.axes import arrange, joined, without_ones
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import (
-    AXES,
     AxisNumbers,
     Overlap,
     Overlaps,
@@ -26,10 +25,9 @@ from lstmcli.core.model.selection import (
     Choice,
     Indices,
     Selection,
-    format_indices,
+    numbers_on_axis,
     take,
 )
-from lstmcli.errors import UserError
 
 SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
 
@@ -284,18 +282,9 @@ def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:
         if choice is None or choice.is_all:
             continue
         for n, side in enumerate(sides):
-            of_run = pair.numbers[axis]
-            picked = choice.among(side.shape[axis] if of_run is None else of_run[-1] + 1)
-            if of_run is not None:
-                both = np.intersect1d(of_run, picked).tolist()
-                if not both:
-                    raise UserError(
-                        f"{choice.option} {choice.text}: both sides contain {AXES[axis]} "
-                        f"{format_indices(of_run)} of {pair.name}."
-                    )
-                picked = np.searchsorted(of_run, both)
-            sides[n] = _taken(side, picked, axis)
-            numbers[axis] = picked if of_run is None else both
+            size, of_run = side.shape[axis], pair.numbers[axis]
+            numbers[axis], places = numbers_on_axis(choice, size, of_run, pair.name)
+            sides[n] = _taken(side, places, axis)
     return replace(pair, a=sides[0], b=sides[1], numbers=tuple(numbers))
 
 

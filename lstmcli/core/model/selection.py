@@ -120,9 +120,9 @@ def indices_of(choice: Choice | None, size: int) -> Indices:
 
 
 def numbers_on_axis(
-    choice: Choice | None, size: int, numbers: Indices | None
+    choice: Choice | None, size: int, numbers: Indices | None, name: str
 ) -> tuple[Indices, Indices]:
-    """The numbers in the full run that are chosen of an axis, and their places on it.
+    """The numbers in the full run that are chosen of an axis of an array, and their places on it.
 
     ``numbers`` are those of the axis, None: all from 0.
 
@@ -138,7 +138,7 @@ def numbers_on_axis(
         return numbers, range(size)
     both = np.intersect1d(numbers, choice.among(numbers[-1] + 1)).tolist()
     if not both:
-        there = f"the {choice.noun}s there are {format_indices(numbers)}"
+        there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
         raise UserError(f"{choice.option} {choice.text}: {there}.")
     return both, np.searchsorted(np.asarray(numbers), both).tolist()
 
