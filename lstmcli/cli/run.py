@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
 
@@ -516,7 +517,7 @@ def _show_as_computed(plan: Plan, window: Window, meter: Meter | None) -> State:
     """Print all steps as they are computed; gives the final state."""
     stack = LayerStack.of_plan(plan, meter)
     summary = CellSummary(window)
-    pieces = step_pieces(plan, stack, CHUNK, _observer({"": summary}))
+    pieces = step_pieces(plan, stack, CHUNK, partial(_summarise, {"": summary}))
     _show_sheets(plan, piece_sheets(pieces, _sizes(plan)[""], window, width(), summary))
     return stack.state(plan.layout)
 
@@ -525,7 +526,7 @@ def _excerpt(plan: Plan, window: Window, how: Mapping[str, Any]) -> tuple[Excerp
     """The steps that a table shows of a run, and its final state."""
     sizes = _sizes(plan)
     summaries = {cell: CellSummary(window) for cell in sizes}
-    observe = _observer(summaries) if needs_every_step(sizes.values(), window) else None
+    observe = partial(_summarise, summaries) if needs_every_step(sizes.values(), window) else None
     numbers = [step for part in steps_shown(sizes.values(), window) for step in part]
     trace, final = run_selected(plan, replace(plan.select(), steps=numbers), observe=observe, **how)
     arrays = {name: trace.time_major(name) for name in trace.arrays}
@@ -544,13 +545,9 @@ def _sizes(plan: Plan) -> dict[str, Sizes]:
     return {cell: (plan.steps, plan.batch, widths[cell]) for cell in cells}
 
 
-def _observer(summaries: Mapping[str, CellSummary]) -> Callable[[Mapping[str, Any]], None]:
-    """A function that adds pieces of a run to the summary of each cell."""
-
-    def add(arrays: Mapping[str, Any]) -> None:
-        for cell, summary in summaries.items():
-            prefix = f"{cell}." if cell else ""
-            by_name = {k[len(prefix) :]: a for k, a in arrays.items() if k.startswith(prefix)}
-            summary.add({k: a for k, a in by_name.items() if k in DEFAULT_COLUMNS})
-
-    return add
+def _summarise(summaries: Mapping[str, CellSummary], arrays: Mapping[str, Any]) -> None:
+    """Add a piece of a run to the summary of each cell."""
+    for cell, summary in summaries.items():
+        prefix = f"{cell}." if cell else ""
+        names = [name for name in DEFAULT_COLUMNS if prefix + name in arrays]
+        summary.add({name: arrays[prefix + name] for name in names})
