@@ -121,7 +121,7 @@ LONG = 6  # letters of a name that may have more behind it
 NEAR_SHORT = 0.6  # share of letters in common: "rnu" and "run" 0.67
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str]) -> str:
     """`` Did you mean "tf1"?`` when a known word is near, else an empty string.
 
     Meant for the end of a message, so it starts with a space.
@@ -138,6 +138,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f' Did you mean "{plain[near[0]]}"?' if near else ""
 
 
-def _plain(word: str) -> str:
+def _plain(word: object) -> str:
     """A word without what is often typed otherwise: case, ``-`` for ``_``, leading dashes."""
-    return word.lower().lstrip("-").replace("-", "_")
+    return str(word).lower().lstrip("-").replace("-", "_")

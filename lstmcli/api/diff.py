@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -55,7 +55,9 @@ def diff(
         for a file that cannot be read, if the two have no array in common, or nothing is selected.
     """
     layout = None if layout is None else read_setting("layout", layout, "diff")
-    names = [only] if isinstance(only, str) else only if only is None else [*map(str, only)]
+    names = [only] if isinstance(only, str) else only
+    if names is not None:
+        names = [*map(str, names)] if isinstance(names, Iterable) else []
     if names == []:
         raise UserError('diff: only names no array; it takes names, such as ("h", "c").')
     one, other = (with_layout(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))

@@ -81,11 +81,7 @@ class Drawable(NamedTuple):
             return plain or dict(self.arrays)
         chosen: dict[str, Array] = {}
         for name in names:
-            found = {
-                k: a
-                for k, a in self.arrays.items()
-                if name in (k, *k.rpartition(".")[::2], k.rpartition("_")[0] or k)
-            }
+            found = {k: a for k, a in self.arrays.items() if _is_named(k, name)}
             if not found:
                 near = did_you_mean(name, self.arrays)
                 names = ", ".join(self.arrays)
@@ -97,6 +93,13 @@ class Drawable(NamedTuple):
     def cells(self) -> list[str]:
         """The cells that have separate arrays: ``layer0``, ..."""
         return list(dict.fromkeys(p for k in self.arrays if (p := k.rpartition(".")[0])))
+
+
+def _is_named(key: str, name: str) -> bool:
+    """Whether a name is an array's, its cell's, or that of all four parts of its z."""
+    cell, dot, base = key.rpartition(".")
+    whole = base.rpartition("_")[0] or base  # z of z_i
+    return name in (key, cell, base, whole, f"{cell}{dot}{whole}")
 
 
 def read_drawable(

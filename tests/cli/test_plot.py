@@ -163,6 +163,14 @@ def test_cells_of_a_deep_model_by_name(lstm: Lstm) -> None:
     assert "layer1.f" in both
 
 
+def test_a_cell_is_not_its_direction_s_other(lstm: Lstm) -> None:
+    case = TOP / "tests" / "golden" / "torch" / "two_layers_bidirectional.weights.npz"
+    np.save("x.npy", np.load(str(case).replace(".weights", ""))["inputs"])
+    one = lstm("plot", case, "x.npy", "--cell", "layer1").out
+    assert "layer1.f" in one
+    assert "reverse" not in one
+
+
 def test_pre_activations_are_drawn_gate_by_gate(lstm: Lstm) -> None:
     out = lstm("plot", WEIGHTS, INPUTS, "--only", "z").out
     assert [g for g in "ifgo" if f"z_{g}  pre-activation of {g}" in out] == list("ifgo")

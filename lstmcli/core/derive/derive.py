@@ -49,7 +49,7 @@ def derive(
     UserError
         for an index out of range, or a step that lengths or a mask leave out; and as `run`.
     """
-    if gate is not None and gate not in GATES:
+    if gate is not None and gate not in (*GATES,):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     for noun, at in (("step", step), ("unit", unit), ("batch", batch)):
         refuse_unprintable(at, f"derive: {noun}")

@@ -117,9 +117,11 @@ def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     """The names of the arrays to keep; UserError for one that no trace has."""
-    if not isinstance(keep, Iterable):
-        raise UserError(f'keep is {keep!r}; it takes names of arrays, such as ("h", "c").')
-    names = (keep,) if isinstance(keep, str) else tuple(keep)
+    one = isinstance(keep, str) or not isinstance(keep, Iterable)
+    names: tuple[Any, ...] = (keep,) if one else tuple(keep)
+    if not all(isinstance(name, str) for name in names):
+        kind = type(keep).__name__
+        raise UserError(f'keep is of type {kind}; it takes names of arrays, such as ("h", "c").')
     for name in names:
         if name not in NAMES:
             raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
