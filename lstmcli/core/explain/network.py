@@ -643,7 +643,7 @@ class FullRunSearch:
         """Whether single changes are the same runs elsewhere: only EXPECTED lies otherwise."""
         one, two = self.network, other.network
         return (
-            one.prepared is two.prepared
+            one.model is two.model
             and one.case.layout == two.case.layout
             and not one.can_search_cells
             and self.simulator.item == other.simulator.item

@@ -151,6 +151,16 @@ def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
     assert found(explanation) == {**truth, "array": f"{way}.h"}
 
 
+def test_one_direction_is_searched_in_the_runs_of_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The budget of full runs was spent on the first part that EXPECTED may be."""
+    monkeypatch.setattr(Budget, "ALL_SINGLES", 1)
+    deep, truth = Deep(tmp_path), {"layer0.gates": "ifgo"}
+    forward, _ = np.split(deep.top(truth), 2, axis=-1)
+    assert found(deep.explain(forward[0, 0])) == {**truth, "array": "layer1.h"}
+
+
 @pytest.mark.parametrize("name", ["final_h", ""])
 @pytest.mark.parametrize("truth", [{}, {"layer0.gates": "ifgo"}], ids=["right", "wrong"])
 def test_last_states_of_the_last_layer_alone(truth: Truth, name: str, tmp_path: Path) -> None:
