@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.explain import execution, half_precision
+from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.causes import CONSTANTS, OPEN, SHUT
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
@@ -50,7 +50,7 @@ RARER_RATIO = 3.0  # of the rms of two placements, from which the rarer one come
 PASSES = (
     Pass("one change", 1, partial(Search.level, size=1)),
     Pass("two changes", 2, partial(Search.level, size=2)),
-    Pass("half precision", 2, half_precision.hypotheses),
+    Pass("half precision", 2, rounding.hypotheses),
     Pass("three changes", 3, partial(Search.level, size=3)),
     Pass("execution", LEVELS, remark=execution.how_run),
 )
@@ -284,7 +284,7 @@ class CellSolver(Solver):
             fewest = min(len(answer.changes) for answer in fitting)
             fitting = [answer for answer in fitting if len(answer.changes) == fewest]
             return self._explained(Outcome(fitting, self.tried, self.allowance))
-        size = list(half_precision.remark_of_size(self.prepared, self.case, loaded))
+        size = list(rounding.remark_of_size(self.prepared, self.case, loaded))
         none = self.no_answer(loaded, near)
         remarks = tuple(size) or none.remarks
         return replace(none, remarks=remarks, untried=(*self.untried, *NOT_SEARCHED))
