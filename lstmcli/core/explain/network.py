@@ -371,7 +371,7 @@ def _searched(
         (2, lower, Budget.TURNED), (LEVELS, placed, 1),
     ):  # fmt: skip
         nearest = sorted(some, key=lambda one: one.closest)[:most] if most else some
-        batches = [[one] for one in nearest] if most else [_affordable(some, untried)]
+        batches = [[one] for one in nearest] if most else [_affordable(some)]
         for batch in batches:  # of one change all that fit; else the first that does
             answers = solve_each(batch, levels, [], progress)
             proven = [one for one in answers if some is not lower or one.explanation.found]
@@ -390,24 +390,27 @@ def _searched(
     near = [one.unexplained for one in (*placed, *changed, *lower) if one.unexplained]
     if not near or not (as_assumed or others):
         return None
-    return replace(min(near, key=_nearest_rms), untried=tuple(untried))
+    first = [left for some in (placed, changed, lower) for left in _left_out(some)]
+    return replace(min(near, key=_nearest_rms), untried=(*first, *untried))
 
 
-def _affordable(
-    solvers: Sequence[NetworkSolver], untried: dict[Remark, None]
-) -> Iterator[NetworkSolver]:
+def _affordable(solvers: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
     """All, for one change; full runs are made in as many as a budget of them allows."""
     work = 0.0
     for one in solvers:
         one.together, one.is_affordable = solvers, work <= Budget.ALL_SINGLES
         yield one
         work += one.full_runs.work
-    left = [one for one in solvers if not (one.can_search_cells or one.is_affordable)]
-    if singles := sum(not one.full_runs.are_run for one in left):
-        untried[remark("singles_placed", left=singles, placements=len(solvers))] = None
-    if len(left) > singles:
-        constants = len(left) - singles
-        untried[remark("constants_placed", left=constants, placements=len(solvers))] = None
+
+
+def _left_out(solvers: Sequence[NetworkSolver]) -> Iterator[Remark]:
+    """What the budget of one change has left out."""
+    searches = [one.full_runs for one in solvers if not one.can_search_cells]
+    singles = sum(not one.are_run for one in searches)
+    constants = sum(one.are_run and one.constants_left for one in searches)
+    for code, left in (("singles_placed", singles), ("constants_placed", constants)):
+        if left:
+            yield remark(code, left=left, placements=len(solvers))
 
 
 def _placed(as_assumed: Sequence[NetworkSolver]) -> list[NetworkSolver]:
@@ -586,7 +589,7 @@ class FullRunSearch:
         self.untried: list[Remark] = []
         self.work = 0.0  # as it was done so far, for one change
         self._searched = 0  # changes at once
-        self._constants_left = True  # of one change
+        self.constants_left = True  # of one change
         self._off: Array | None = None
 
     def search(self, progress: Progress, levels: int) -> Explanation:
@@ -685,13 +688,13 @@ class FullRunSearch:
 
     def _one_constant(self) -> Explanation | None:
         """One change whose constant is to be found."""
-        self._constants_left = False
+        self.constants_left = False
         self.work += CONSTANT_RUNS * Budget.CONSTANTS * self.simulator.work
         return self._with_constant(self.nearest)
 
     def _two(self, progress: Progress) -> Explanation | None:
         """Two changes of the top layer, or pairs of the nearest single ones with all."""
-        if self._constants_left and (found := self._one_constant()):
+        if self.constants_left and (found := self._one_constant()):
             return found
         if of_top := self.network.of_top(progress, MOST_CHANGES):
             return of_top
