@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -515,7 +516,7 @@ def side_by_side_of(
     """An array without a name as two directions side by side, and what its placement is then.
 
     The units may be an axis before the last, or the first ones only: the others are not known. So
-    many units as one direction has are its output.
+    many units as one direction has are its output, but in a vector the first ones of a print too.
     """
     widths = [cell.outputs for cell in model.layers[-1]]
     *lead, count = numbers.shape or (0,)
@@ -523,7 +524,8 @@ def side_by_side_of(
     if len(widths) < 2 or count == total:
         return
     ways: list[tuple[Numbers, dict[str, Any]]] = []
-    if count < total and count not in (0, *widths):
+    is_vector = prod(lead) == 1 and not has_direction_axis(model)
+    if 0 < count < total and (is_vector or count not in widths):
         further = np.full((*lead, total - count), np.nan)
         padded = numbers.moved(lambda array: np.concatenate([array, further], axis=-1))
         ways.append((padded, {"units": count}))

@@ -242,6 +242,17 @@ def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> Non
     assert explanation.taken.endswith(f"the first 2 of {h.shape[-1]} units")
 
 
+@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=name_of)
+def test_a_print_cut_where_the_forward_direction_ends(truth: Truth, tmp_path: Path) -> None:
+    """``out[0, 0, :H]``: not that somebody took one direction for the output."""
+    asked = Asked(tmp_path, 0, "cut")
+    h = np.asarray(asked.expected(truth))
+    for cut in (h[0, 0, : h.shape[-1] // 2], h[:1, 0, : h.shape[-1] // 2]):
+        explanation = asked.explain(cut)
+        assert found(explanation) == truth
+        assert explanation.taken.endswith(f"the first {cut.shape[-1]} of {h.shape[-1]} units")
+
+
 @pytest.mark.parametrize("part", [0, (slice(None), 0)], ids=["sequence", "step"])
 def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path) -> None:
     """``y[0].T``."""
