@@ -131,7 +131,13 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     plain = {_plain(name): name for name in known}
     cutoff = NEAR if len(_plain(word)) > SHORT else NEAR_SHORT
     near = get_close_matches(_plain(word), list(plain), n=1, cutoff=cutoff)
-    for name in () if near else sorted(plain, key=len, reverse=True):
+    for name in (
+        ()
+        if near
+        else sorted(
+            plain, key=lambda name: (_plain(word).startswith(name), len(name)), reverse=True
+        )
+    ):
         if len(name) >= LONG and get_close_matches(_plain(word)[: len(name)], [name], 1, NEAR):
             near = [name]  # and more behind it: "forget_bias_value"
             break

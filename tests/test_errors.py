@@ -49,6 +49,7 @@ def test_what_is_to_be_installed_is_what_the_extras_name() -> None:
         ("--batch-size", ["--digits", "--html"], None),
         ("x", ["h", "c", "i"], None),
         ("torch", ["onnxruntime", "jax"], None),
+        ("pytorch_lstm_layer", ["pytorch", "pytorch-cell"], "pytorch"),
     ],
 )
 def test_only_what_is_near_is_suggested(word: str, known: list[str], near: str | None) -> None:

@@ -118,7 +118,9 @@ def read_drawable(
     """
     if any(map(is_standard_input, paths)) and stdin is not None:
         stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights
-    first = None if Named.parse(paths[0]).name else _side_of(paths[0], stdin, len(paths) < 3)
+    is_run = bool(set(settings) - {"layout"}) or any(files)
+    may_be_result = len(paths) < 3 and not is_run
+    first = None if Named.parse(paths[0]).name else _side_of(paths[0], stdin, may_be_result)
     if first is not None and _is_result(first):
         if len(paths) > 2:
             raise UserError(f"{paths[0]} contains results; plot takes one such file, or two.")

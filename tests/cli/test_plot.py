@@ -171,6 +171,15 @@ def test_a_cell_is_not_its_direction_s_other(lstm: Lstm) -> None:
     assert "reverse" not in one
 
 
+def test_settings_make_an_array_of_any_name_weights(lstm: Lstm) -> None:
+    saved = np.load(WEIGHTS)
+    np.savez("fused.npz", foo=np.concatenate([saved["kernel"], saved["bias"][None]]))
+    words = ("fused.npz", INPUTS, "--convention", "tf1", "--set", "bias_row=last")
+    done = lstm("plot", *words)
+    assert done.status == 0, done.err
+    assert _cells(done.out) == _cells(lstm("plot", WEIGHTS, INPUTS).out)
+
+
 def test_pre_activations_are_drawn_gate_by_gate(lstm: Lstm) -> None:
     out = lstm("plot", WEIGHTS, INPUTS, "--only", "z").out
     assert [g for g in "ifgo" if f"z_{g}  pre-activation of {g}" in out] == list("ifgo")

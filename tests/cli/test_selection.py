@@ -758,6 +758,14 @@ def test_a_part_is_drawn_at_its_numbers(lstm: Lstm, files: Path) -> None:
     assert ["3", "4", "5"] in [line.split() for line in done.out.splitlines()]
 
 
+def test_a_part_has_no_other_numbers_to_draw(lstm: Lstm, files: Path) -> None:
+    lstm("run", "w.npz", "one.npy", "--steps", "3:6", "-o", "part.npz")
+    for words in (("--steps", "8"), ("--steps", "0")):
+        done = lstm("plot", "part.npz", *words)
+        assert done.status == 2
+        assert "there are only steps 3:6 of" in done.err
+
+
 def test_only_what_is_selected_is_kept_in_memory(
     lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ class Pair:
     backward: bool | None = False  # the last step was computed first; None: not known
     numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
+    selected: str = ""  # what of the longer side the shorter one is taken as
     unaligned: str = ""  # why they were not
     parts: tuple[tuple[Part, ...], tuple[Part, ...]] = ((), ())  # of a run that a side contains
 
@@ -92,6 +93,11 @@ class Pair:
     def kind(self) -> str:
         """``sequence``, ``final`` or ``weights``."""
         return ArrayName.of(self.name).kind
+
+    @property
+    def taken_as(self) -> str:
+        """All that was done to bring the sides together."""
+        return "; ".join(filter(None, [self.arrangement, self.selected]))
 
     @property
     def lacks_start(self) -> bool:
@@ -136,6 +142,7 @@ def align(
     backward: bool | None,
     numbering: tuple[AxisNumbers, AxisNumbers],
     selection: Selection,
+    counted: tuple[bool, bool] = (False, False),
 ) -> Pair:
     """Bring an array of each side into the same axes, as far as their names and layouts allow.
 
@@ -146,7 +153,8 @@ def align(
     known arrangement are aligned if exactly one fits (`lstmcli.core.diff.axes`). Where the
     ``numbering`` of a side makes it a part of a run, both are cut to the steps, batch items and
     units that both contain; then to what is selected. A side that has just as many of an axis as
-    are selected of the longer other one is what is selected.
+    are selected of the longer other one is what is selected, unless it is ``counted``: a whole
+    trace has numbers of its own, from 0.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind
@@ -178,7 +186,7 @@ def align(
             text = "in full, as no file tells which axes are those of cells and batch items"
             pair = replace(pair, unaligned=text)
     if pair.agrees is None:
-        cut, left = _cut_to_selected(pair, choices)
+        cut, left = _cut_to_selected(pair, choices, counted)
         found, why = None, ""
         if kind == SEQUENCE and cut.agrees is None:
             found, why = arrange(*raw, tolerance, layouts, (choices[0], choices[1]))
@@ -194,7 +202,7 @@ def align(
 
 
 def _cut_to_selected(
-    pair: Pair, choices: Sequence[Choice | None]
+    pair: Pair, choices: Sequence[Choice | None], counted: tuple[bool, bool]
 ) -> tuple[Pair, list[Choice | None]]:
     """A pair with the longer side cut to what is selected, where the other is as long as that.
 
@@ -207,7 +215,7 @@ def _cut_to_selected(
         if choice is None or pair.numbers[axis] is not None or sizes[0] == sizes[1]:
             continue
         picked, shorter = choice.among(max(sizes)), sizes.index(min(sizes))
-        if len(picked) == min(sizes):
+        if len(picked) == min(sizes) and not counted[shorter]:
             a, b = pair.a, pair.b
             a, b = (a, _taken(b, picked, axis)) if shorter == 0 else (_taken(a, picked, axis), b)
             numbers = [*pair.numbers]
@@ -219,8 +227,7 @@ def _cut_to_selected(
         f"{{{'ab'[n]}}} is taken as {' '.join(options)} of {{{'ba'[n]}}}"
         for n, options in taken.items()
     ]
-    text = "; ".join(filter(None, [pair.arrangement, *texts]))
-    return replace(pair, arrangement=text), left
+    return replace(pair, selected="; ".join(texts)), left
 
 
 def _with_steps_alike(

@@ -173,6 +173,7 @@ def _aligned(
     return align(
         of_b, a.numbers(of_a), b.numbers(of_b), tolerance_of(precision), (a.layout, b.layout),
         backward, (a.numbering, b.numbering), selection,
+        (a.settings is not None, b.settings is not None),
     )  # fmt: skip
 
 
@@ -219,7 +220,7 @@ def _arranged(compared: ComparedSides) -> list[str]:
     """How arrays whose axes differ were aligned, or why they were not."""
     by_text: dict[str, list[str]] = {}
     for name, pair in compared.pairs.items():
-        if text := pair.arrangement or pair.unaligned:
+        if text := pair.taken_as or pair.unaligned:
             by_text.setdefault(text, []).append(name)
     return [f"{join_with_and(names)}: {compared.say(text)}" for text, names in by_text.items()]
 

@@ -128,7 +128,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         first=_first(pair),
         cosine=cosine,
         snr=snr,
-        arrangement=pair.arrangement,
+        arrangement=pair.taken_as,
         smallest_atol=limit if np.isfinite(limit := greatest(beyond)) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,

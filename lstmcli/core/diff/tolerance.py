@@ -137,7 +137,7 @@ def tolerance(
     rtol, atol, distance = _number("rtol", rtol), _number("atol", atol), _number("ulp", ulp)
     if distance is not None and distance % 1 != 0:  # of inf it is NaN
         raise UserError(f"ulp is {distance:g}; a distance in ULPs is a whole number.")
-    ulp = None if distance is None else int(distance)
+    ulp = None if ulp is None else int(ulp)  # not of the float: from 2**53 that is another
     if rtol is None and atol is None and ulp is None:
         return Tolerance(precision, precision.rtol, precision.atol, None, equal_nan)
     return Tolerance(precision, rtol or 0.0, atol or 0.0, ulp, equal_nan)

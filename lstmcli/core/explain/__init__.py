@@ -138,7 +138,8 @@ def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     """What the numbers hint at, what is never searched, and a layout that nobody gave."""
     loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
     if hints := [hint for one in cell.PASSES if one.remark for hint in one.remark(prepared)]:
-        remarks = tuple(one for one in remarks if one.code not in ("near_miss", "noise"))
+        close = ("near_miss", "within_tolerance", "noise")
+        remarks = tuple(one for one in remarks if one.code not in close)
     elif loaded is not None:
         remarks = (*agreement(loaded), *remarks)
     is_near = any(one.code in NEARLY_RIGHT for one in remarks)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.patterns import NOISE_SNR
-from lstmcli.core.diff.tolerance import jsonable
+from lstmcli.core.diff.tolerance import FLOAT32, jsonable
 from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import NONE, Change, Changes, prior, settings_of
 from lstmcli.core.explain.observation import Allowance, Placement, decimal_places
@@ -257,7 +257,7 @@ CHANCE = 1e-5  # see `_factor`
 MANY_ZEROS = 0.05  # of all numbers
 APPROXIMATED = 3e-3  # a difference that an approximated function makes, and few wrong settings
 DISTANT = 30.0  # times further off all other configurations are then
-NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision"})
+NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision", "within_tolerance"})
 """Codes of remarks on weights that are right, or nearly so."""
 
 
@@ -320,16 +320,19 @@ def clues(comparison: Comparison, changes: Sequence[Changed] = ()) -> Iterator[R
 
 
 def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
-    """Whether one configuration comes near and all others are far: it is no setting then.
+    """Whether the weights as loaded differ by no more than `diff` allows, and nothing is nearer.
 
-    Otherwise, whether the weights as loaded differ as noise does, and nothing comes nearer.
+    Otherwise, whether one configuration comes near and all others are far, so that it is no
+    setting; or whether the weights as loaded differ as noise does, and nothing comes nearer.
     """
     best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words
     others = [near.comparison.rms for near in (as_loaded, *nears)]
     others = [other for other in others if other > 1.01 * rms]
-    if error <= APPROXIMATED and others and min(others) >= DISTANT * rms:
+    if best is as_loaded and error <= FLOAT32.atol:
+        yield remark("within_tolerance", error=error, atol=FLOAT32.atol)
+    elif error <= APPROXIMATED and others and min(others) >= DISTANT * rms:
         yield remark("near_miss", changes=best.changes, error=error)
     elif best is as_loaded and (decibels := _noise(best.comparison)) is not None:
         yield remark("noise", decibels=decibels, least=NOISE_SNR)

@@ -365,6 +365,7 @@ def _searched(
     lower = [one for one in _first_of_each(parts) if one.can_search_cells or is_part]
     unproven: list[Explanation] = []
     untried: dict[Remark, None] = {}
+    pairs = 0.0  # work of two changes and more
     for levels, some, most in (
         (1, placed, None), (1, changed, None), (1, lower, None),
         (2, placed, Budget.PAIRED_PLACEMENTS), (2, changed, Budget.TURNED),
@@ -372,7 +373,11 @@ def _searched(
     ):  # fmt: skip
         nearest = sorted(some, key=lambda one: one.closest)[:most] if most else some
         batches = [[one] for one in nearest] if most else [_affordable(some)]
+        searched = 0
         for batch in batches:  # of one change all that fit; else the first that does
+            if pairs > Budget.ALL_PAIRS:
+                break
+            searched += 1
             answers = solve_each(batch, levels, [], progress)
             proven = [one for one in answers if some is not lower or one.explanation.found]
             if proven:
@@ -380,10 +385,11 @@ def _searched(
                 further = found.wanted or (remark("whole_run"),)
                 return replace(found, wanted=further) if found.is_placed_elsewhere else found
             unproven += [one.explanation for one in answers]
+            pairs += sum(one.full_runs.work for one in batch) if most else 0
         if some is placed and most:
-            untried |= dict.fromkeys(left for one in nearest for left in one.untried)
-        if some is placed and most == Budget.PAIRED_PLACEMENTS < len(as_assumed):
-            left, placements = len(as_assumed) - Budget.PAIRED_PLACEMENTS, len(as_assumed)
+            untried |= dict.fromkeys(left for one in nearest[:searched] for left in one.untried)
+        if some is placed and most == Budget.PAIRED_PLACEMENTS and searched < len(as_assumed):
+            left, placements = len(as_assumed) - searched, len(as_assumed)
             untried[remark("pairs_placed", left=left, placements=placements)] = None
     if unproven:
         return min(unproven, key=lambda one: len(one.changes))
@@ -708,6 +714,7 @@ class FullRunSearch:
         )
         pairs = self.simulator.pairs(near[:most], every)
         self.network.tried += len(pairs)
+        self.work += len(pairs) * self.simulator.work_of_pairs
         if found := self._answer(self._verified(pairs[self.simulator.near(pairs)])):
             return found
         run_changes = self.run_changes
@@ -730,6 +737,7 @@ class FullRunSearch:
             pairs += self.simulator.pairs(one, others)[: room - len(pairs)]
             count += 1
         self.network.tried += len(pairs)
+        self.work += len(pairs) * self.simulator.work
         self.untried.append(remark("pairs_of_cells", singles=most, constants=count))
         order = np.argsort(mean(self.simulator.off(pairs)), kind="stable")
         return self._with_constant(pairs[order])

@@ -63,7 +63,7 @@ class Placement(NamedTuple):
     items: int = 0  # the first so many sequences; 0: all
     units: int = 0  # the first so many units of each vector; 0: all
     axes: str = ""  # the order of EXPECTED's axes, where nothing gives it
-    array: str = ""  # of a last state: h, c, final_h, final_c
+    array: str = ""  # of a last state: h, c, final_h, final_c; of last states: cells, if not all
     size: tuple[int, int, int] = (0, 0, 0)  # T, B, K of the run
 
     @property

@@ -40,6 +40,7 @@ from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.core.model.settings import MERGES
 from lstmcli.core.model.vocabulary import GATES
@@ -240,7 +241,7 @@ class Prepared:
             found = [one for one in found if not one.finals.keys() & {"final_h", "final_c"}]
         states = placements(self.states, widths, *size, layout)
         # likelier than some steps of one sequence, of which there are as many ways as sequences
-        found = found[:1] + [_of_each_cell(one) for one in states] + found[1:]
+        found = found[:1] + [self._of_each_cell(one) for one in states] + found[1:]
         for halves, changes in self.halves:
             of_both = {**changes, "size": (*size, widths["h"])} if changes and "h" in widths else {}
             for one in placements(halves, widths, *size, layout):
@@ -249,6 +250,14 @@ class Prepared:
         if not turned and self.question.lengths is None and self.question.mask is None:
             return found
         return [replace(one, needs=()) for one in found]  # the last step is no last state
+
+    def _of_each_cell(self, states: Expected) -> Expected:
+        """The same with the words for it: last states of all cells, or of the last layer's."""
+        if not states.placement.is_plain:
+            return states
+        cells = list(dict.fromkeys(name.rpartition(".")[0] for name in states.finals))
+        some = join_with_and(cells) if 0 < len(cells) < len(self.model.cells) else ""
+        return replace(states, placement=states.placement._replace(kind="last states", array=some))
 
     def _widths(self) -> dict[str, int]:
         """The numbers of each array of a run."""
@@ -265,12 +274,6 @@ class Prepared:
             joined = last[0].convention.behaviour.merge in ("concat", "concat_swapped")
             widths["h"] = sum(c.outputs for c in last) if joined else last[0].outputs
         return widths
-
-
-def _of_each_cell(states: Expected) -> Expected:
-    if not states.placement.is_plain:
-        return states
-    return replace(states, placement=states.placement._replace(kind="last states"))
 
 
 def _merged_as(read: Reader, merge: str, settings: Mapping[str, Any]) -> Model:

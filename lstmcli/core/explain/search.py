@@ -71,7 +71,8 @@ class Budget:
     SEARCHED, UNITS = (8, 64), 2048  # are searched for one change: more of small nets,
     ALL_SINGLES = 10e10  # as long as all take no more work than this
     PAIRED_PLACEMENTS = 4  # of these, the nearest, are searched for two changes at once,
-    TURNED = 2  # and so many under another layout or merge, or as a part of the network
+    TURNED = 2  # and so many under another layout or merge, or as a part of the network,
+    ALL_PAIRS = 10e10  # as long as all take no more work than this
 
 
 class Progress:

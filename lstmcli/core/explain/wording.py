@@ -406,6 +406,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "near_miss": "{changes}: no number is off by more than {error:.2g}, and all other "
     "configurations are much further off. Coarser arithmetic does that rather than a setting: an "
     "approximated tanh or exp, a table, fewer bits.",
+    "within_tolerance": "As loaded, no value is off by more than {error:.2g}: more than float32 "
+    "makes of these weights, and within what lstm diff allows by itself ({atol:.0e}).",
     "noise": "As loaded, nearly all values are off, but by little: EXPECTED is {decibels:.0f} dB "
     "above the difference, and no configuration that was tried comes clearly nearer. A wrong gate "
     "order, transpose or direction leaves less than {least:.0f} dB. Possible causes: weights of "
@@ -492,7 +494,7 @@ def _steps_text(placement: Placement) -> str:
     item, items = placement.item, placement.items
     which = "" if item is None else f" of sequence {item}"
     if placement.kind == "last states":
-        return "the last state of each cell"
+        return f"the last state of {placement.array or 'each cell'}"
     some = f" of the first {items} of {B} sequences" if items else which
     if placement.kind == "last step":
         return f"the last step{some}"

@@ -136,9 +136,12 @@ def numbers_on_axis(
         return chosen, chosen
     if choice is None:
         return numbers, range(size)
-    both = np.intersect1d(numbers, choice.among(numbers[-1] + 1)).tolist()
+    there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
+    try:
+        both = np.intersect1d(numbers, choice.among(numbers[-1] + 1)).tolist()
+    except UserError:  # it proposes numbers from 0
+        both = []
     if not both:
-        there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
         raise UserError(f"{choice.option} {choice.text}: {there}.")
     return both, np.searchsorted(np.asarray(numbers), both).tolist()
 

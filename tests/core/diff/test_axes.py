@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -339,7 +340,23 @@ def test_a_part_without_numbers_is_what_is_selected_of_the_run(
     sides = of("part", h=h[part]), of("full", "time", h=h)
     d = compare(*(sides[::-1] if swapped else sides), selection=Selection.parse(*choice))
     assert d.equal
-    assert d.remarks == (f"h: part{taken}",)
+    layout = "h of part is (steps, batch, units), as in full"
+    assert [one for one in d.remarks if one != layout] == [f"h: part{taken}"]
+
+
+def test_a_whole_trace_counts_from_0_whatever_is_selected() -> None:
+    h = normal(T, H)
+    short, full = (replace(of(n, "steps", h=a), settings={}) for n, a in (("a", h[:4]), ("b", h)))
+    d = compare(short, full, selection=Selection.parse("1:5", None, None))
+    assert not any("is taken as" in remark for remark in d.remarks)
+    assert d.first_divergence is None, "no step is held against another one"
+
+
+def test_the_axes_of_a_part_without_numbers_are_said() -> None:
+    h = normal(T, B, H)
+    d = compare(of("a", h=h), of("b", h=h[2:4]), selection=Selection.parse("2:4", None, None))
+    assert d.equal
+    assert any("first axis of h is time" in remark for remark in d.remarks)
 
 
 def test_the_first_difference_of_what_is_selected_has_the_numbers_of_the_run() -> None:

@@ -122,6 +122,10 @@ def test_no_more_than_half_a_unit_is_allowed(units: float, same: bool) -> None:
     assert exact.agree(one(0.25 + units * 1e-4), one(0.25, 1e-4)).all() == same
 
 
+def test_a_distance_in_ulps_is_the_number_that_was_given() -> None:
+    assert tolerance(FLOAT64, ulp=2**53 + 1).ulp == 2**53 + 1
+
+
 @pytest.mark.parametrize("name", EVERY)
 @given(st.floats(width=16, allow_nan=False, allow_infinity=False), st.integers(0, 5))
 @settings(deadline=None, max_examples=60)

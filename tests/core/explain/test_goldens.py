@@ -148,8 +148,18 @@ def test_what_is_left_of_both_directions(case: str, taken: str, wrong: Settings)
     explanation, _ = ask(case, wrong, instead={"": expected})
     assert explanation.verdict == ("found" if wrong else "agrees")
     assert found(explanation) == ({"gates": "ifgo"} if wrong else {})
-    said = "the last step" if taken == "the last step" else "the last state of each cell"
+    of_top = taken == "both last states joined" and len(h_n) > 2
+    cells = "layer1 and layer1_reverse" if of_top else "each cell"
+    said = "the last step" if taken == "the last step" else f"the last state of {cells}"
     assert explanation.taken == f"EXPECTED is taken as {said}"
+
+
+def test_last_states_of_the_top_layer_alone_are_said_to_be_that() -> None:
+    """Y_h of the last ONNX node of two."""
+    case = "torch/two_layers_bidirectional"
+    explanation, _ = ask(case, {}, instead={"": read(case)[1]["final_h"][-2:]})
+    assert explanation.verdict == "agrees"
+    assert explanation.taken.endswith("the last state of layer1 and layer1_reverse")
 
 
 def test_widths_that_do_not_fit_both_directions_are_told() -> None:
