@@ -30,7 +30,7 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.verify import Comparison
 from lstmcli.core.explain.wording import TAKEN_AS
-from lstmcli.core.forward.plan import NAMES, check_axes
+from lstmcli.core.forward.plan import NAMES, check_axes, prepare
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import as_options
@@ -235,6 +235,10 @@ def _lies_alike(
     if any(ArrayName.of(n).kind == FINAL for n in arrays):
         return len(model.cells) == 1 and not model.backward
     arrays = {n: a for n, a in arrays.items() if ArrayName.of(n).kind == SEQUENCE}
+    given = Inputs(question.x, question.layout, name=question.inputs)
+    widths = prepare(model, given, NAMES).widths()
+    if any(a.shape[-1:] != (widths.get(n, a.shape[-1]),) for n, a in arrays.items()):
+        return False
     dims = [n for n in axes if n > 1]
     if all([n for n in a.shape[:-1] if n > 1] == dims for a in arrays.values()):
         return True
@@ -242,7 +246,7 @@ def _lies_alike(
     if not first:
         return False
     zeros = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
-    layout = check_axes(model, Inputs(question.x, question.layout, name=question.inputs))
+    layout = check_axes(model, given)
     if first.step is not None:
         taken = at_its_place(side, zeros, layout, first.step, first.item).taken
         return [TAKEN_AS + one for one in taken] == [explanation.taken]

@@ -13,6 +13,7 @@ import pytest
 from lstmcli.api.explain import Explanation, explain_files
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.core.explain.reference import outputs, random_net
+from tests.paths import TESTS
 
 FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 
@@ -61,6 +62,21 @@ def test_what_is_to_be_typed_next_can_be(
     last = shlex.split(done.out.partition("\nnext ")[2])
     assert ("--against" in last) == (not piped)
     assert lstm(*last[1:]).status == ("--against" in last)
+
+
+@pytest.mark.slow
+def test_what_has_another_width_is_put_beside_nothing(lstm: Lstm, tmp_path: Path) -> None:
+    """Directions that were added behind two layers: `derive` would refuse them."""
+    case = TESTS / "golden" / "torch" / "two_layers_bidirectional"
+    recorded = np.load(f"{case}.npz")
+    np.save(tmp_path / "x.npy", recorded["inputs"])
+    np.save(tmp_path / "e.npy", np.add(*np.split(recorded["h"], 2, axis=-1)))
+    done = lstm("explain", f"{case}.weights.npz", "x.npy", "e.npy", "--layout", "batch")
+    assert done.status == 1
+    last = shlex.split(done.out.partition("\nnext ")[2])
+    assert last[1] == "derive"
+    assert "--against" not in last
+    assert lstm(*last[1:]).status == 0
 
 
 @pytest.mark.parametrize("name", ["", "final_h"])
