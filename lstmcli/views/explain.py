@@ -74,7 +74,9 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
 def title(e: Explanation, expected: str) -> str:
     """The first line."""
     if e.verdict == "agrees":
-        return f"Nothing has to be changed: as loaded, these weights give {expected}."
+        left_out = sum(one.facts["count"] for one in e.remarks if one.code == "not_finite")
+        rest = f", but for {left_out:,} NaN or infinite" if left_out else ""
+        return f"Nothing has to be changed: as loaded, these weights give {expected}{rest}."
     if e.verdict == "found":
         changes = len(e.changes)
         numeral = NUMERALS[changes] if changes < len(NUMERALS) else str(changes)
@@ -94,7 +96,10 @@ def details(e: Explanation, expected: str) -> list[str]:
     greatest = f"greatest difference {error_size(measured.max_abs)}"
     if e.found:
         precision = f"{text}, " if (text := precision_text(e)) else ""
-        all_values = f"ll {measured.total} values of {expected} agree ({precision}{greatest})."
+        finite = "finite " * any(one.code == "not_finite" for one in e.remarks)
+        all_values = (
+            f"ll {measured.total} {finite}values of {expected} agree ({precision}{greatest})."
+        )
         changes = "this change" if len(e.changes) == 1 else "these changes"
         return [f"With {changes}, a{all_values}" if e.changes else f"A{all_values}"]
     if e.verdict == "unproven":

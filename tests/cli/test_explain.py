@@ -320,3 +320,15 @@ def test_weights_that_were_forgotten_are_asked_for(lstm: Lstm) -> None:
     assert done.err.endswith(
         "has no tensors of an LSTM.\n  The weights come first, then the inputs.\n"
     )
+
+
+def test_numbers_that_are_not_finite_are_said_at_once(lstm: Lstm, tmp_path: Path) -> None:
+    """A port that gives a NaN does not give all that the weights give."""
+    assert lstm("run", *FILES, "--only", "h", "-o", "h.npy").status == 0
+    h = np.load(tmp_path / "h.npy")
+    h[..., 3, 1] = np.nan
+    np.save(tmp_path / "nan.npy", h)
+    done = lstm("explain", *FILES, "nan.npy")
+    said = " ".join(done.out.split())
+    assert "these weights give nan.npy, but for 1 NaN or infinite." in said
+    assert f"All {h.size - 1} finite values of nan.npy agree" in said
