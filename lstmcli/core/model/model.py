@@ -169,7 +169,10 @@ class Trace:
             arrays: Mapping[str, Array] = self.__dict__["arrays"]
             if name in arrays:
                 return arrays[name]
-        raise AttributeError(f"this trace has no {name!r}")
+            of_cells = [key for key in arrays if key.rpartition(".")[2] == name]
+            there = f"; its arrays are {', '.join(of_cells or arrays)}" if arrays else ""
+            raise AttributeError(f"this trace has no {name!r}{there}")
+        raise AttributeError(name)
 
     def __repr__(self) -> str:
         """``<Trace h, c (7, 3), final_h, final_c (3,), layout steps, float32; assumed: ...>``."""

@@ -20,6 +20,7 @@ from lstmcli.core.forward.plan import NAMES, prepare
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
 from tests.core.judge import Array, model_of, random_net, simple_loop
+from tests.test_golden import GOLDEN
 
 SHAPES = [
     (9, 1, 4, 3),
@@ -336,3 +337,10 @@ def test_a_trace_of_final_states_has_no_number_of_steps() -> None:
     trace = run(model_of(random_net(np.random.default_rng(0), 4, 3)), np.zeros((5, 4)), keep=())
     with pytest.raises(AttributeError, match="this trace has no 'steps'"):
         _ = trace.steps
+
+
+def test_arrays_of_several_cells_are_named_where_one_is_asked_for() -> None:
+    case = GOLDEN / "torch" / "two_layers"
+    trace = run(f"{case}.weights.npz", np.load(f"{case}.npz")["inputs"])
+    with pytest.raises(AttributeError, match=r"no 'i'; its arrays are layer0\.i, layer1\.i$"):
+        _ = trace.i
