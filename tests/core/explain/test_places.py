@@ -116,8 +116,11 @@ def _unlisted(explanation: Explanation, fewest: list[Reading]) -> list[Reading]:
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("size", [(3, 5, 4, 6), (5, 3, 4, 6), (4, 4, 3, 5), (2, 4, 3, 3)])
-@pytest.mark.parametrize("seed", [7, 8])
+@pytest.mark.parametrize(
+    ("size", "seed"),
+    [((3, 5, 4, 6), 7), ((5, 3, 4, 6), 8), ((4, 4, 3, 5), 7), ((2, 4, 3, 3), 8)],
+    ids=str,
+)
 def test_every_reading_of_as_few_changes_is_told(
     size: tuple[int, int, int, int], seed: int, tmp_path: Path
 ) -> None:
