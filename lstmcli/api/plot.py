@@ -206,9 +206,9 @@ def _of_side(side: Side) -> Drawable:
                 numbers[name or "h"] = steps, batch
                 remarks |= dict.fromkeys([text] if text else ())
     if not arrays:
-        held = ", ".join(f"{name or 'h'} {shape}" for name, shape in _shapes(side).items())
+        contained = ", ".join(f"{name or 'h'} {shape}" for name, shape in _shapes(side).items())
         raise UserError(
-            f"{side.name}: no h, c or gates of steps to draw; it contains {held}.",
+            f"{side.name}: no h, c or gates of steps to draw; it contains {contained}.",
             "  Drawn are (T, H), (T, B, H), (B, T, H), and two directions on one axis of 2.",
         )
     return Drawable(split_z(arrays), (side.name,), numbers=numbers, remarks=tuple(remarks))
