@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from lstmcli.core.diff.axes import arrange, joined, without_ones
+from lstmcli.core.diff.axes import Arrangement, arrange, joined, without_ones
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import (
@@ -85,6 +85,7 @@ class Pair:
     backward: bool | None = False  # the last step was computed first; None: not known
     numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
+    exchanged: bool = False  # it says which axes of one side are those of steps and of sequences
     selected: str = ""  # what of the longer side the shorter one is taken as
     unaligned: str = ""  # why they were not
     parts: tuple[tuple[Part, ...], tuple[Part, ...]] = ((), ())  # of a run that a side contains
@@ -185,6 +186,10 @@ def align(
         if any(selection[1:3]):
             text = "in full, as no file tells which axes are those of cells and batch items"
             pair = replace(pair, unaligned=text)
+    if kind == SEQUENCE and pair.a.shape == pair.b.shape and raw[0].ndim == 4 and not pair.equal:
+        found, _ = arrange(*raw, tolerance, layouts)
+        if found is not None and tolerance.agree(found.a, found.b).all():
+            pair = _arranged(pair, found)
     if pair.agrees is None:
         cut, left = _cut_to_selected(pair, choices, counted)
         found, why = None, ""
@@ -193,12 +198,17 @@ def align(
         if found is None:
             pair, choices = replace(cut, unaligned=cut.unaligned or why), left
         else:
-            numbers = tuple(map(_numbers_within, pair.numbers, found.numbers))
-            pair = replace(
-                pair, a=found.a, b=found.b, placed=True, numbers=numbers, arrangement=found.text
-            )
+            pair = _arranged(pair, found)
             choices = [None if n in found.named else c for n, c in enumerate(choices)]
     return _selected(pair, choices)
+
+
+def _arranged(pair: Pair, found: Arrangement) -> Pair:
+    numbers = tuple(map(_numbers_within, pair.numbers, found.numbers))
+    return replace(
+        pair, a=found.a, b=found.b, placed=True, numbers=numbers, arrangement=found.text,
+        exchanged=found.exchanged,
+    )  # fmt: skip
 
 
 def _cut_to_selected(

@@ -23,6 +23,10 @@ Layouts = tuple[str | None, str | None]
 Choices = tuple[Choice | None, Choice | None]
 
 
+# How likely an arrangement is; the last is taken only if its numbers agree.
+LIKELY, LESS_LIKELY, RARE = 0, 1, 2
+
+
 class Arrangement(NamedTuple):
     """Both sides in the same axes (T, B, K), and what was done to them."""
 
@@ -30,7 +34,8 @@ class Arrangement(NamedTuple):
     b: Numbers
     numbers: tuple[Indices | None, Indices | None, Indices | None]  # of the axes in the full run
     text: str  # with {a} and {b} for the sides
-    by_numbers: bool = False  # too rare to be taken unless its numbers agree
+    rank: int = LIKELY
+    exchanged: bool = False  # steps and sequences of one side, which the text says
     named: tuple[int, ...] = ()  # the axes whose choice named the step or the sequence
 
     @property
@@ -50,22 +55,23 @@ def arrange(
     """The arrangement that fits two sequences of different shapes, or why there is none.
 
     Of several that fit by their shapes, the one whose numbers agree is taken, else the one whose
-    first step agrees. ``choices``, of steps and batch items, may name the step and the sequence.
+    first step agrees, else the likeliest. ``choices``, of steps and batch items, may name the step
+    and the sequence.
     """
     ways = [*_ways(a, b, layouts, choices)]
     ways += [way.turned for way in _ways(b, a, layouts[::-1], choices, parts_only=True)]
     agreeing = [way for way in ways if test.agree(way.a, way.b).all()]
     if agreeing:  # what is the last step of one layout is the last sequence of the other
-        return min(agreeing, key=lambda way: (way.by_numbers, way.numbers[1] is not None)), ""
-    ways = [way for way in ways if not way.by_numbers]
-    if len(ways) > 1:
-        starting = [
-            way for way in ways if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
-        ]
-        if len(starting) != 1:
-            return None, _several(ways)
-        ways = starting
-    return (ways[0], "") if ways else (None, "")
+        return min(agreeing, key=lambda way: (way.rank, way.numbers[1] is not None)), ""
+    ways = [way for way in ways if way.rank < RARE]
+    starting = [
+        way for way in ways if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
+    ]
+    likeliest = [way for way in ways if way.rank == min(way.rank for way in ways)]
+    for few in (starting, likeliest):
+        if len(few) == 1:
+            return few[0], ""
+    return None, _several(likeliest) if likeliest else ""
 
 
 def _several(ways: Sequence[Arrangement]) -> str:
@@ -93,16 +99,27 @@ def _ways(
     """Every arrangement in which the first side (a) is all of the second (b), or a part of it."""
     yield from _half(narrow, wide, layouts)
     yield from _in_a_row(narrow, wide, layouts)
-    width = max(narrow.shape[-1], wide.shape[-1])
-    for n, of_n in side_by_side(narrow, width, "{a}"):
-        for w, of_w in side_by_side(wide, width, "{b}"):
-            joined = "; ".join(text for text in (of_n, of_w) if text)
-            axes_n, axes_w = len(without_ones(n)), len(without_ones(w))
-            if axes_n == axes_w and joined and not parts_only:
-                yield from _same_axes(n, w, layouts, joined)
-            elif axes_n < axes_w <= 2:
-                for way in _parts(n, w, layouts, choices):
-                    yield way._replace(text=f"{joined}; {way.text}" if joined else way.text)
+    for n, w, joined in _with_directions_joined(narrow, wide):
+        axes_n, axes_w = len(without_ones(n)), len(without_ones(w))
+        if axes_n == axes_w and joined and not parts_only:
+            yield from _same_axes(n, w, layouts, joined, stacked=int(n is narrow))
+        elif axes_n < axes_w <= 2:
+            for way in _parts(n, w, layouts, choices):
+                yield way._replace(text=f"{joined}; {way.text}") if joined else way
+
+
+def _with_directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers, str]]:
+    """Both as wide as each other, with what was done for it: directions side by side, or nothing.
+
+    Where both have them on an axis of their own, in every pair of axes that may be theirs.
+    """
+    widths = [max(a.shape[-1], b.shape[-1])]
+    if a.ndim == b.ndim == 4 and a.shape[-1] == b.shape[-1]:
+        widths.append(2 * widths[0])
+    for width in widths:
+        for one, of_a in side_by_side(a, width, "{a}"):
+            for other, of_b in side_by_side(b, width, "{b}"):
+                yield one, other, "; ".join(filter(None, [of_a, of_b]))
 
 
 def _half(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
@@ -113,8 +130,8 @@ def _half(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangem
             half = range(start, start + units)
             part = wide[..., start : start + units]
             text = f"{{a}} is compared with units {start} to {start + units - 1} of {{b}}"
-            for way in _same_axes(narrow, part, layouts, text):
-                yield way._replace(numbers=(None, None, half), by_numbers=True)
+            for way in _same_axes(narrow, part, layouts, text, stacked=0):
+                yield way._replace(numbers=(None, None, half), rank=RARE)
 
 
 def _in_a_row(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
@@ -153,24 +170,34 @@ def without_ones(side: Numbers) -> list[int]:
     return [n for n in side.shape[:-1] if n != 1]
 
 
-def _same_axes(a: Numbers, b: Numbers, layouts: Layouts, text: str) -> Iterator[Arrangement]:
+def _same_axes(
+    a: Numbers, b: Numbers, layouts: Layouts, text: str, stacked: int | None = None
+) -> Iterator[Arrangement]:
     """Both have all steps and sequences, as they lie or exchanged.
 
-    A side that says no layout has the other's; or else the other one, if only that fits.
+    A side that says no layout has the other's, or the other one. A side that had its directions on
+    an axis of their own (``stacked``, 0 or 1) may be (steps, batch), as in ONNX, where the other is
+    (batch, steps), also if --layout says that of both.
     """
     lead_a, lead_b = without_ones(a), without_ones(b)
     if len(lead_a) > 2:
         return
     said = layouts[0] or layouts[1] or "time"
-    a_first, b_first = ((layout or said) == "batch" for layout in layouts)
-    alike = a_first == b_first
-    if lead_a != (lead_b if alike else lead_b[::-1]):
-        if layouts.count(None) != 1 or lead_a != (lead_b[::-1] if alike else lead_b):
-            return
-        a_first, b_first = a_first != (layouts[0] is None), b_first != (layouts[1] is None)
-        axes = "steps, batch" if said == "batch" else "batch, steps"
-        text += f" as ({axes}, units), which gives {'{b}' if layouts[0] else '{a}'} as many steps"
-    yield Arrangement(_three(a, a_first), _three(b, b_first), (None, None, None), text)
+    firsts = [(layout or said) == "batch" for layout in layouts]
+    if lead_a == (lead_b if firsts[0] == firsts[1] else lead_b[::-1]):
+        yield Arrangement(_three(a, firsts[0]), _three(b, firsts[1]), (None, None, None), text)
+    if layouts.count(None) == 1:
+        turned = layouts.index(None)
+    elif stacked is not None and layouts[0] == layouts[1] != "time":
+        turned = stacked if said == "batch" else 1 - stacked
+    else:
+        return
+    firsts[turned] = not firsts[turned]
+    if len(lead_a) == 2 and lead_a == (lead_b if firsts[0] == firsts[1] else lead_b[::-1]):
+        axes = "batch, steps" if firsts[turned] else "steps, batch"
+        text += f"; {{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
+        three = _three(a, firsts[0]), _three(b, firsts[1])
+        yield Arrangement(*three, (None, None, None), text, LESS_LIKELY, exchanged=True)
 
 
 def _three(side: Numbers, batch_first: bool) -> Numbers:
@@ -220,7 +247,7 @@ def _single_step(
             return np.concatenate([v[-1:, :, : K // 2], v[:1, :, K // 2 :]], axis=-1)
 
         text = f"{start} the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
-        yield Arrangement(one, full.moved(ends), ([T - 1], None, None), text, True)
+        yield Arrangement(one, full.moved(ends), ([T - 1], None, None), text, RARE)
 
 
 def _sequences(

@@ -279,7 +279,7 @@ def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
         name
         for name, pair in pairs.items()
         if ArrayName.of(name).base in STEP_ORDER
-        and not (pair.arrangement and any(n is not None for n in pair.numbers))
+        and not (pair.exchanged or (pair.arrangement and any(n is not None for n in pair.numbers)))
         and any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if not unclear:

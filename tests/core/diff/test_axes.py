@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -141,12 +142,57 @@ def test_stacked_directions_of_a_side_without_a_layout_have_as_many_steps_as_the
     h = np.concatenate([y[:, 0], y[:, 1]], axis=-1).swapaxes(0, 1)
     for d in (lone(y, h, (None, "batch")), lone(h, y, ("batch", None))):
         assert d.equal
-        assert "side by side as (steps, batch, units), which gives" in d.remarks[0]
+        assert f"{d.sides[d.sides[1].layout is None].name} as (steps, batch, units)" in d.remarks[0]
     assert not lone(y, h + 1, (None, "batch")).equal
     d = lone(y.swapaxes(0, 2), h.swapaxes(0, 1), (None, "time"))
     assert d.equal
-    assert "side by side as (batch, steps, units)" in d.remarks[0]
-    assert "shape" in repr(lone(y, h))  # two silent sides are compared as they lie
+    assert "side by side; a.npy as (batch, steps, units)" in d.remarks[0]
+
+
+@pytest.mark.parametrize("layout", [None, "batch"])
+@pytest.mark.parametrize(("steps", "items"), [(T, B), (T, 2), (2, B)])
+@pytest.mark.parametrize("order", [*permutations("tbd")])
+def test_stacked_directions_beside_sequences_in_front(
+    order: tuple[str, ...], steps: int, items: int, layout: str | None
+) -> None:
+    """(B, T, 2 H) of PyTorch or Keras beside ONNX' (T, 2, B, H), or directions on any other axis."""
+    each = normal(steps, items, 2, H).astype(np.float32)
+    h = each.reshape(steps, items, 2 * H).swapaxes(0, 1)
+    wrong = each.copy()
+    wrong[1, 2 - (items == 2), 1, 3] += 1
+
+    def stacked(array: Array) -> Array:
+        return np.transpose(array, [*("tbd".index(axis) for axis in order), 3])
+
+    for n in (0, 1):
+        sides = [h, stacked(each)]
+        assert lone(*sides[:: 1 - 2 * n], (layout, layout)).equal  # type: ignore[misc]
+        sides[1] = stacked(wrong)
+        d = lone(*sides[:: 1 - 2 * n], (layout, layout))  # type: ignore[misc]
+        (array,) = d.arrays.values()
+        assert array.mismatched == 1
+        first = d.first_divergence
+        assert first is not None
+        place = first.step, first.batch
+        assert place in [(1, 2 - (items == 2)), (2 - (items == 2), 1)]
+        if layout == "batch" or order.index("t") < order.index("b"):
+            assert place[0] == 1
+            exchanged = order.index("t") < order.index("b")
+            side = "ab"[n != 0 if layout is None else n == 0]
+            said = f"{side}.npy as ({'batch, steps' if layout is None else 'steps, batch'}, units)"
+            assert any(said in remark for remark in d.remarks) == exchanged
+            assert not any("is time" in remark for remark in d.remarks)
+
+
+@pytest.mark.parametrize("items", [2, B])
+def test_directions_on_two_different_axes(items: int) -> None:
+    each = normal(T, items, 2, H)
+    axes = [*permutations(range(3))]
+    for order in axes:
+        a, b = each, np.transpose(each, [*order, 3])
+        d = lone(a, b)
+        assert d.equal, order
+        assert not lone(a, np.where(b == each[1, 1, 1, 1], 9, b)).equal
 
 
 def test_final_states_of_two_directions() -> None:
