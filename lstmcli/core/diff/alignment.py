@@ -10,7 +10,13 @@ from math import prod
 
 import numpy as np
 
-from lstmcli.core.diff.axes import Arrangement, arrange, joined, without_ones
+from lstmcli.core.diff.axes import (
+    Arrangement,
+    arrange,
+    joined,
+    with_directions_joined,
+    without_ones,
+)
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import (
@@ -167,7 +173,7 @@ def align(
         said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
         three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
     elif kind == FINAL:
-        a, b, text = _finals_joined(a, b)
+        a, b, text = _finals_joined(a, b, tolerance)
         three = _final(a), _final(b)
     pair = Pair(name, a, b, tolerance, placed=False, backward=backward, arrangement=text)
     choices = [None if kind == FINAL else selection.steps, selection.batch, selection.units]
@@ -333,14 +339,20 @@ def _directions_joined(
     return joined(a, axis), joined(b, axis), (one, other)
 
 
-def _finals_joined(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers, str]:
-    """Final states of (2, B, H) and (B, 2 H) with directions side by side, and what was done."""
-    for side, other, name in ((a, b, "{a}"), (b, a, "{b}")):
-        if side.ndim > 1 and side.shape[0] == 2 and 2 * side.shape[-1] == other.shape[-1]:
-            text = f"the directions of {name}, {side.shape}, side by side"
-            both = (joined(side, 0), other)
-            return (*(both if side is a else both[::-1]), text)
-    return a, b, ""
+def _finals_joined(a: Numbers, b: Numbers, tolerance: Tolerance) -> tuple[Numbers, Numbers, str]:
+    """Final states of (2, B, H), (B, 2, H) and (B, 2 H) with directions side by side, and a text.
+
+    Where two axes may be that of the directions, the one whose numbers agree.
+    """
+    if a.shape == b.shape:
+        return a, b, ""
+    ways = [
+        (one, other, text)
+        for one, other, text in with_directions_joined(a, b, 3)
+        if text and one.shape == other.shape
+    ]
+    agreeing = [way for way in ways if tolerance.agree(way[0], way[1]).all()]
+    return [*agreeing, *ways, (a, b, "")][0]
 
 
 def _layout_by_shape(*sides: Numbers) -> str:

@@ -99,7 +99,7 @@ def _ways(
     """Every arrangement in which the first side (a) is all of the second (b), or a part of it."""
     yield from _half(narrow, wide, layouts)
     yield from _in_a_row(narrow, wide, layouts)
-    for n, w, joined in _with_directions_joined(narrow, wide):
+    for n, w, joined in with_directions_joined(narrow, wide, 4):
         axes_n, axes_w = len(without_ones(n)), len(without_ones(w))
         if axes_n == axes_w and joined and not parts_only:
             yield from _same_axes(n, w, layouts, joined, stacked=int(n is narrow))
@@ -108,13 +108,16 @@ def _ways(
                 yield way._replace(text=f"{joined}; {way.text}") if joined else way
 
 
-def _with_directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers, str]]:
+def with_directions_joined(
+    a: Numbers, b: Numbers, stacked: int
+) -> Iterator[tuple[Numbers, Numbers, str]]:
     """Both as wide as each other, with what was done for it: directions side by side, or nothing.
 
-    Where both have them on an axis of their own, in every pair of axes that may be theirs.
+    Where both have so many axes that one is that of the directions (``stacked``), in every pair of
+    axes that may be theirs.
     """
     widths = [max(a.shape[-1], b.shape[-1])]
-    if a.ndim == b.ndim == 4 and a.shape[-1] == b.shape[-1]:
+    if a.ndim == b.ndim == stacked and a.shape[-1] == b.shape[-1]:
         widths.append(2 * widths[0])
     for width in widths:
         for one, of_a in side_by_side(a, width, "{a}"):
