@@ -760,10 +760,12 @@ def test_a_part_is_drawn_at_its_numbers(lstm: Lstm, files: Path) -> None:
 
 def test_a_part_has_no_other_numbers_to_draw(lstm: Lstm, files: Path) -> None:
     lstm("run", "w.npz", "one.npy", "--steps", "3:6", "-o", "part.npz")
-    for words in (("--steps", "8"), ("--steps", "0")):
-        done = lstm("plot", "part.npz", *words)
-        assert done.status == 2
-        assert "there are only steps 3:6 of" in done.err
+    for steps in ("8", "0", "0,3", "3,8", "-1", "3:-1"):
+        for command in (("plot", "part.npz"), ("diff", "part.npz", "part.npz")):
+            done = lstm(*command, "--steps", steps)
+            assert (done.status, done.out) == (2, "")
+            why = "it counts from the end of the full run; " * ("-" in steps)
+            assert f" --steps {steps}: {why}there are only steps 3:6 of h." in done.err
 
 
 def test_only_what_is_selected_is_kept_in_memory(

@@ -97,10 +97,15 @@ class Choice:
             f"{self.option} {self.text}: numbers ascend, such as {self.option} {ascending}"
         )
 
+    @property
+    def counts_from_the_end(self) -> bool:
+        """Whether a number is below 0."""
+        given = self.numbers or (self.bounds and (self.bounds.start, self.bounds.stop)) or ()
+        return any(one is not None and one < 0 for one in given)
+
     def refuse_from_the_end(self) -> None:
         """Refuse numbers that are counted from an end which is not known yet."""
-        given = self.numbers or (self.bounds and (self.bounds.start, self.bounds.stop)) or ()
-        if any(one is not None and one < 0 for one in given):
+        if self.counts_from_the_end:
             raise UserError(
                 f"{self.option} {self.text}: the end of a stream is not known; "
                 "numbers are 0 or more, or give the inputs as a file."
@@ -129,20 +134,23 @@ def numbers_on_axis(
     Raises
     ------
     UserError
-        if none of them is chosen.
+        if one is not there, none is left, or a part of a run is counted from its end.
     """
     if numbers is None:
         chosen = indices_of(choice, size)
         return chosen, chosen
     if choice is None:
         return numbers, range(size)
-    there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
+    from_the_end = choice.counts_from_the_end and numbers[-1] >= size  # of a part
     try:
-        both = np.intersect1d(numbers, choice.among(numbers[-1] + 1)).tolist()
+        chosen = () if from_the_end else choice.among(numbers[-1] + 1)
     except UserError:  # it proposes numbers from 0
-        both = []
-    if not both:
-        raise UserError(f"{choice.option} {choice.text}: {there}.")
+        chosen = ()
+    both = np.intersect1d(numbers, chosen).tolist()
+    if not both or (choice.numbers and len(both) < len(chosen)):
+        why = "it counts from the end of the full run; " * from_the_end
+        there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
+        raise UserError(f"{choice.option} {choice.text}: {why}{there}.")
     return both, np.searchsorted(np.asarray(numbers), both).tolist()
 
 
