@@ -231,7 +231,7 @@ def excerpt_sheets(
     if ("h" in excerpt.arrays and "h" in window.show) or not cells:
         cells.append("")
     ends_blank = True
-    hidden: set[tuple[str, ...]] = set()
+    hidden: dict[str, None] = {}
     for n, cell in enumerate(cells):
         if network or len(cells) > 1:
             heading = Sheet()
@@ -243,7 +243,7 @@ def excerpt_sheets(
         arrays = _cell_arrays(excerpt.arrays, window_of_cell.show, cell)
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
         part = CellWindow.of(excerpt.of_steps, batch, units, window)
-        table = CellTable(part, window_of_cell, hidden)
+        table = CellTable(part, window_of_cell, hidden, is_last=cell == cells[-1])
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or table.part.is_summary):
             summary = CellSummary(window_of_cell)
@@ -358,7 +358,8 @@ class CellTable:
 
     part: CellWindow
     window: Window
-    hidden: set[tuple[str, ...]] = field(default_factory=set)  # columns that were named before
+    hidden: dict[str, None] = field(default_factory=dict)  # columns that do not fit, of all cells
+    is_last: bool = True  # of the cells: it names those columns
     formats: dict[str, NumberFormat] = field(default_factory=dict)  # by heading
 
     def sheets(
@@ -373,6 +374,8 @@ class CellTable:
         Columns are as wide as the first block needs, and the ``last`` one if it is known.
         """
         yield from self._table(blocks, width, last)
+        if self.is_last and self.hidden:
+            yield hidden_columns(self.hidden, width, REMEDY)
         if summary is None:
             return
         if self.part.is_summary:
@@ -386,7 +389,7 @@ class CellTable:
         The format of a column is that which the first block and the last need.
         """
         build, gap = self._layout(width)
-        hidden: tuple[str, ...] = ()
+        hidden: list[str] = []
         least: list[int] = []
         for block in blocks:
             is_first = not least
@@ -407,10 +410,8 @@ class CellTable:
             columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
             if is_first:
                 _, left_out = fitting_columns(columns, width, gap)
-                hidden = tuple(column.heading for column in left_out)
-                if hidden not in self.hidden:
-                    sheet.extend(hidden_columns(hidden, width, REMEDY))
-                self.hidden.add(hidden)
+                hidden = [column.heading for column in left_out]
+                self.hidden.update(dict.fromkeys(hidden))
             rule = is_first and width.table is not None
             shown = [column for column in columns if column.heading not in hidden]
             sheet.extend(table(shown, gap=gap, rule=rule, headings=is_first))

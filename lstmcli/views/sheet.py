@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INDENT = 10  # columns of a label
 NO_BREAK = "\N{NO-BREAK SPACE}"
-WIDER = "widen the terminal or use a pipe"
+WIDER = "widen it or use a pipe"
 PLAIN_WIDTH = 80  # columns at which sentences are wrapped where there is no terminal
 WIDEST_TEXT = 100  # columns of a sentence: longer lines are hard to read
 
@@ -211,7 +211,7 @@ def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -
     if not names:
         return Sheet()
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
-    return labelled("", f"hidden columns: {listed} ({remedy})", width, indent=0)
+    return labelled("", f"hidden columns: {listed} (terminal too narrow; {remedy})", width, indent=0)
 
 
 def table(

@@ -58,7 +58,7 @@ left out        jax (a cell) cannot run a projection.
 def test_a_narrow_terminal_hides_columns_and_names_them() -> None:
     heading, *_, gone = list(check_sheet(CHECK, {}, Width.of(50)).rows())[:5]
     assert heading.split() == ["engine", "version", "max", "abs", "long", "double"]
-    assert gone == "hidden columns: max rel, max ulp, ms (widen the"
+    assert gone == "hidden columns: max rel, max ulp, ms (terminal too"
 
 
 def test_drawn_inputs_and_ulps_are_reported() -> None:

@@ -128,7 +128,7 @@ def test_the_role_of_a_tensor_has_room_however_long_its_name(tmp_path: Path) -> 
         assert re.fullmatch(r"\(2, 8\) +…\S*nt_kernel  recurrent kernel  \S*_encoder",
                             rows[first + 2])  # fmt: skip
         hidden = " ".join(rows[first + 7 : first + 9]).strip()
-        assert hidden.startswith("hidden columns: dtype, starts of names (widen the terminal or ")
+        assert hidden.startswith("hidden columns: dtype, starts of names (terminal too narrow; ")
     whole = "\n".join(sheet(path, None))
     assert all(f"float64  {name}/kernel " in whole for name in names)
     assert "hidden" not in whole

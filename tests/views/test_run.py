@@ -26,7 +26,7 @@ def test_what_is_reported_of_many_units_fits_the_window(width: int) -> None:
     assert any(row.startswith("saturated") for row in rows)
     text = " ".join(" ".join(rows).split())
     assert "next to see units: --units 0:4, one sequence: --batch 0; -o out.npz saves" in text
-    assert "(use --only or --digits)" in text
+    assert "(terminal too narrow; use --only or --digits)" in text
 
 
 def table_lines(trace: Trace, window: Window, width: int | None) -> list[list[Span]]:
