@@ -121,10 +121,11 @@ LONG = 6  # letters of a name that may have more behind it
 NEAR_SHORT = 0.6  # share of letters in common: "rnu" and "run" 0.67
 
 
-def did_you_mean(word: object, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     """`` Did you mean "tf1"?`` when a known word is near, else an empty string.
 
-    Meant for the end of a message, so it starts with a space.
+    Meant for the end of a message, so it starts with a space. ``prefix`` is what was typed
+    correctly before the word.
     """
     from difflib import get_close_matches  # 3 ms that only a mistake needs
 
@@ -141,7 +142,7 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
         if len(name) >= LONG and get_close_matches(_plain(word)[: len(name)], [name], 1, NEAR):
             near = [name]  # and more behind it: "forget_bias_value"
             break
-    return f' Did you mean "{plain[near[0]]}"?' if near else ""
+    return f' Did you mean "{prefix}{plain[near[0]]}"?' if near else ""
 
 
 def _plain(word: object) -> str:

@@ -211,7 +211,8 @@ def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -
     if not names:
         return Sheet()
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
-    return labelled("", f"hidden columns: {listed} (terminal too narrow; {remedy})", width, indent=0)
+    text = f"hidden columns: {listed} (terminal too narrow; {remedy})"
+    return labelled("", text, width, indent=0)
 
 
 def table(

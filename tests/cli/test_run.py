@@ -564,6 +564,12 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "net.npz", "--rows", "xx"], "xh or hx"),
     (["run", "net.npz", "--coupled", "f=i"], "f=1-i"),
     (["run", "net.npz", "--set", "forget_bais=0"], 'Did you mean "forget_bias"?'),
+    (["run", "net.npz", "--set", "layer0.forget_bais=0"], 'Did you mean "layer0.forget_bias"?'),
+    (
+        ["run", "net.npz", "--set", "layr0.forget_bias=0"],
+        'there is no cell layr0; there is layer0. Did you mean "layer0"?',
+    ),
+    (["run", "net.npz", "--set", ".forget_bias=0"], "there is no setting '.forget_bias'."),
     (["run", "net.npz", "--set", "forget_bias"], "NAME=VALUE"),
     (["run", "net.npz", "--forget-bais", "0"], "--forget-bias"),
     (["run", "net.npz", "--lengths", "1,2"], "each of 5 sequences"),

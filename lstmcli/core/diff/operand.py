@@ -16,7 +16,7 @@ from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_o
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.hint import join_with_and
-from lstmcli.core.model.settings import split_cell
+from lstmcli.core.model.settings import CELL
 from lstmcli.errors import UserError
 
 UNNAMED = ""
@@ -201,7 +201,7 @@ def _container(names: Iterable[str]) -> str:
     """``result.``, where every name begins with it and it is no cell of a run; or nothing."""
     before = {name.rpartition(".")[0] for name in names}
     shared = before.pop() if len(before) == 1 else ""
-    return "" if not shared or split_cell(f"{shared}.h")[0] else f"{shared}."
+    return "" if not shared or CELL.fullmatch(shared) else f"{shared}."
 
 
 def _name_of_both(one: str, other: str) -> str:

@@ -240,8 +240,8 @@ def _format_value(value: Any) -> str:
     return f"{value:.12g}" if value == round(value, 12) else f"{value:.17g}"
 
 
-_CELL = re.compile(r"(layer\d+(?:_reverse)?)\.(\w+)")
-
+CELL = re.compile(r"layer\d+(?:_reverse)?")
+"""What the cells of a model are called."""
 
 MODEL_SETTINGS = (
     "convention",
@@ -259,8 +259,8 @@ MODEL_SETTINGS = (
 
 def split_cell(name: str) -> tuple[str, str]:
     """``layer1_reverse.forget_bias`` as the cell and its setting; the cell is "" for all cells."""
-    match = _CELL.fullmatch(name)
-    return (match[1], match[2]) if match else ("", name)
+    cell, _, setting = name.rpartition(".")
+    return (cell, setting) if cell else ("", name)
 
 
 def read_setting(name: str, value: Any, where: str) -> Any:
@@ -278,7 +278,8 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         setting = SETTINGS[plain]
     except KeyError:
         raise UserError(
-            f"{where}: there is no setting {name!r}.{did_you_mean(plain, SETTINGS)}",
+            f"{where}: there is no setting {name!r}."
+            + did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell)),
             f"  Settings: {', '.join(SETTINGS)}.",
         ) from None
     refuse_unprintable(value, f"{where}: {name}")

@@ -19,7 +19,7 @@ from lstmcli.core.model.model import Cell, cell_name
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, find_convention
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
 _FORWARD = "forward"  # of a backward cell that a file says runs forward; no setting of all cells
@@ -121,7 +121,8 @@ def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, 
     cells = [cell_name(n, d) for n, la in enumerate(layers) for d in range(len(la))]
     for name in given:
         if (cell := split_cell(name)[0]) and cell not in cells:
-            raise UserError(f"{name}: there is no cell {cell}; there is {', '.join(cells)}.")
+            there = f"there is {', '.join(cells)}.{did_you_mean(cell, cells)}"
+            raise UserError(f"{name}: there is no cell {cell}; {there}")
 
 
 def check_layers(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], source: str) -> None:
