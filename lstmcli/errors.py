@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from math import log10
 from typing import Any
 
 from lstmcli.escaping import one_line, typed_command
@@ -111,8 +112,8 @@ MOST_BITS = 1024  # of a whole number: more are above every float64; from 14,282
 def refuse_unprintable(value: object, what: str) -> None:
     """Refuse a whole number that is too large, before a message has to show it."""
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
-        bits = f"a whole number of {value.bit_length():,} bits"
-        raise UserError(f"{what} is {bits}, which is not a finite number of float64.")
+        digits = int(value.bit_length() * log10(2)) + 1
+        raise UserError(f"{what} is too large a whole number, of about {digits:,} digits.")
 
 
 NEAR = 0.75  # share of letters in common: "kears" and "keras" 0.8, "inputs" and "units" 0.55

@@ -69,13 +69,15 @@ def diff(
         ulp=ulp,
         equal_nan=equal_nan,
         only=names,
-        selection=Selection.parse(_typed(steps), _typed(batch), _typed(units)),
+        selection=Selection.parse(
+            _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
+        ),
     )
 
 
-def _typed(choice: str | int | None) -> str | None:
+def _typed(choice: str | int | None, name: str) -> str | None:
     """A selection as the option takes it; `str` because an integer of NumPy is no int."""
-    refuse_unprintable(choice, "diff: a selection")
+    refuse_unprintable(choice, f"diff: {name}")
     return None if choice is None else str(choice)
 
 
