@@ -31,8 +31,7 @@ from lstmcli.formats.files.sidecars import is_standard_input, split_member
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")
 
-
-Numbering = tuple[Indices | None, Indices | None]
+StepsAndItems = tuple[Indices | None, Indices | None]
 """The numbers of the steps and batch items of an array in the full run; None: all from 0."""
 
 
@@ -47,7 +46,7 @@ class Drawable(NamedTuple):
     sources: tuple[str, ...]  # one file, or the two whose difference it is
     plan: Plan | None = None  # of a run
     first: Position | None = None  # where two results first differ
-    numbers: Mapping[str, Numbering] = {}  # of the arrays of a part of a run
+    numbering: Mapping[str, StepsAndItems] = {}  # of the arrays of a part of a run
     remarks: tuple[str, ...] = ()  # how arrays were taken
 
     @property
@@ -141,7 +140,7 @@ def read_drawable(
 
 
 def _side_of(path: str, stdin: BinaryIO | None, may_be_result: bool) -> Side:
-    """The arrays of a file; a single one that is no tensor of an LSTM is h, whatever its name."""
+    """The arrays of a file. A single array is called h unless it seems to be a weight."""
     side = side_of(formats.read(path, stdin), path)
     is_flat = any(array.ndim < 2 for array in side.arrays.values())  # as flat weights are
     may_be_result = may_be_result and not is_flat and not any(map(WEIGHT.search, side.arrays))
@@ -151,6 +150,10 @@ def _side_of(path: str, stdin: BinaryIO | None, may_be_result: bool) -> Side:
 
 def _shapes(side: Side) -> dict[str, tuple[int, ...]]:
     return {name: array.shape for name, array in side.arrays.items()}
+
+
+def _contents(side: Side) -> str:
+    return ", ".join(f"{name or 'h'} {shape}" for name, shape in _shapes(side).items())
 
 
 def _refuse_unknown(side: Side, path: str) -> None:
@@ -192,7 +195,7 @@ def _of_item(plan: Plan, item: int) -> dict[str, Array]:
 def _of_side(side: Side) -> Drawable:
     _refuse_part_of_units(side)
     arrays: dict[str, Array] = {}
-    numbers: dict[str, Numbering] = {}
+    numbering: dict[str, StepsAndItems] = {}
     remarks = dict.fromkeys([side.renaming] if side.renaming else ())
     for name in side.arrays:
         if ArrayName.of(name or "h").kind == SEQUENCE:
@@ -203,15 +206,14 @@ def _of_side(side: Side) -> Drawable:
                     known if known is not None and len(known) == n else None
                     for known, n in zip(side.numbering[:2], placed.shape, strict=False)
                 )
-                numbers[name or "h"] = steps, batch
+                numbering[name or "h"] = steps, batch
                 remarks |= dict.fromkeys([text] if text else ())
     if not arrays:
-        contained = ", ".join(f"{name or 'h'} {shape}" for name, shape in _shapes(side).items())
         raise UserError(
-            f"{side.name}: no h, c or gates of steps to draw; it contains {contained}.",
-            "  Drawn are (T, H), (T, B, H), (B, T, H), and two directions on one axis of 2.",
+            f"{side.name} contains {_contents(side)}; plot draws h, c and gates of (T, H), "
+            "(T, B, H) or (B, T, H), also with a further axis, the only one of 2, for directions."
         )
-    return Drawable(split_z(arrays), (side.name,), numbers=numbers, remarks=tuple(remarks))
+    return Drawable(split_z(arrays), (side.name,), numbering=numbering, remarks=tuple(remarks))
 
 
 def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
@@ -243,10 +245,13 @@ def _of_two(a: Side, b: Side) -> Drawable:
         if pair.stepwise and pair.a.shape == pair.b.shape and pair.a.values.size
     }
     if not arrays:
-        raise UserError(f"{a.name} and {b.name} have no steps of the same shape in common.")
-    numbers = {name: (pairs[name].numbers[0], pairs[name].numbers[1]) for name in arrays}
+        raise UserError(
+            f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
+            f"{_contents(a)}, {b.name} contains {_contents(b)}."
+        )
+    numbering = {name: (pairs[name].numbers[0], pairs[name].numbers[1]) for name in arrays}
     compared = compare(a, b)
     return Drawable(
-        split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbers,
+        split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
         compared.remarks,
     )  # fmt: skip

@@ -86,13 +86,13 @@ def command(
     if found.plan is not None:
         remark(*found.plan.model.remarks)
     first = found.first.batch if found.first else None  # the sequence where results first differ
-    items = next((items for _, items in found.numbers.values() if items is not None), None)
+    items = next((items for _, items in found.numbering.values() if items is not None), None)
     item = batch if batch is not None else first or (0 if items is None else items[0])
     single = units is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", units) is not None
     window = PlotWindow(steps, units, item, pool)
     arrays = found.chosen(names, cell)
     hidden = found.cells if names is None and cell is None and "h" in found.arrays else []
-    notes = Annotations(found.differs, found.first, found.batch, hidden, found.numbers)
+    notes = Annotations(found.differs, found.first, found.batch, hidden, found.numbering)
     if output is not None:
         with formats.atomically(output) as stream:
             draw_figure(stream, suffix, arrays, window, notes, single)

@@ -46,14 +46,14 @@ class Annotations(NamedTuple):
     first: Position | None = None  # the first difference
     batch: int = 1  # size
     hidden: Sequence[str] = ()  # cells that are not drawn
-    numbers: Mapping[str, tuple[Indices | None, Indices | None]] = {}  # of steps and batch items
+    numbering: Mapping[str, tuple[Indices | None, Indices | None]] = {}  # of steps, batch items
 
     def numbers_of(self, name: str) -> tuple[Indices | None, Indices | None]:
         """The numbers of the steps and batch items of an array in the full run, None: all.
 
         ``z_f`` has those of z.
         """
-        return self.numbers.get(name) or self.numbers.get(name.rpartition("_")[0]) or (None, None)
+        return self.numbering.get(name) or self.numbering.get(name.rpartition("_")[0]) or (None, None)
 
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
@@ -70,11 +70,11 @@ def quantities(
     Arrays without any of the units are left out, as h of a projection may be.
     """
     most = max(array.shape[2] for array in arrays.values())
-    wanted = indices_of(Choice.parse(window.units, "--units", "unit"), most)
+    chosen = indices_of(Choice.parse(window.units, "--units", "unit"), most)
     return [
         _quantity(name, array, units, window, notes)
         for name, array in arrays.items()
-        if (units := [unit for unit in wanted if unit < array.shape[2]])
+        if (units := [unit for unit in chosen if unit < array.shape[2]])
     ]
 
 
@@ -145,12 +145,12 @@ def heat_sheet(
     return sheet
 
 
-def _pooled(pooling: Pooling, how: str) -> str:
+def _pooled(pooling: Pooling, kind: str) -> str:
     """``a cell is the mean of 13 steps x 8 units``."""
     axes = ((pooling.steps, "step"), (pooling.units, "unit"))
     sizes = " x ".join(count(n, noun) for n, noun in axes if n > 1)
     what, other = "the mean of", "--pool extreme shows the farthest from 0"
-    if how == "extreme":
+    if kind == "extreme":
         what, other = "the farthest from 0 of", "--pool mean"
     return f"a cell is {what} {sizes} ({other}; --steps, --units show a part)"
 
@@ -200,9 +200,9 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     if notes.differs:
         texts["first"] = _first_difference(notes.first, notes.batch)
     if notes.batch > 1:
-        known = next((items for _, items in notes.numbers.values() if items is not None), None)
-        all_items = notes.batch if known is None else format_indices(known)
-        texts["batch"] = f"{window.item} of {all_items}: --batch shows another"
+        known = next((items for _, items in notes.numbering.values() if items is not None), None)
+        there = f"{notes.batch}" if known is None else f"items {format_indices(known)}"
+        texts["batch"] = f"item {window.item} of {there}; --batch draws another"
     if notes.hidden:
         names = ", ".join(notes.hidden)
         texts["cells"] = f"{names}: --cell {notes.hidden[0]} shows its gates"

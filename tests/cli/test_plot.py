@@ -122,8 +122,8 @@ def test_a_run_contains_the_sequence_that_is_drawn_with_the_bits_of_the_full_run
 
 def test_sequences_of_a_batch_one_at_a_time(lstm: Lstm, long: Path) -> None:
     first, second = (lstm("plot", long, "--only", "h", "--batch", n).out for n in (0, 1))
-    assert "0 of 2: --batch shows another" in first
-    assert "1 of 2: --batch" in second
+    assert "batch     item 0 of 2; --batch draws another" in first
+    assert "item 1 of 2; --batch" in second
     assert _cells(first) != _cells(second)
     beyond = lstm("plot", long, "--batch", 2)
     assert beyond.status == 2
@@ -274,7 +274,7 @@ def test_directions_on_an_axis_of_their_own_are_drawn_side_by_side(lstm: Lstm) -
     assert _cells(done.out) == _cells(lstm("plot", "beside.npy", "--batch", 1).out)
     np.save("onnx.npy", h[:, :, :2])
     done = lstm("plot", "onnx.npy")
-    assert (done.status, "it contains h (7, 2, 2, 4)" in done.err) == (2, True)
+    assert (done.status, "onnx.npy contains h (7, 2, 2, 4); " in done.err) == (2, True)
 
 
 def test_a_file_of_outputs_is_drawn_whatever_it_calls_them(lstm: Lstm) -> None:
@@ -368,7 +368,21 @@ def test_odd_traces_are_drawn_all_the_same(lstm: Lstm, values: list[list[float]]
 def test_only_weights_ask_for_inputs_and_files_without_steps_are_reported(lstm: Lstm) -> None:
     assert lstm("plot", WEIGHTS).status == 2
     lstm("run", WEIGHTS, INPUTS, "-o", "end.npz", "--only", "final_h")
-    assert "no h, c or gates of steps" in lstm("plot", "end.npz").err
+    for name, shape in (("many", (2, 2, 2, 3)), ("none", (0, 3))):
+        np.save(f"{name}.npy", np.zeros(shape))
+    takes = "plot draws h, c and gates of (T, H), (T, B, H) or (B, T, H), also with a further axis"
+    for file, contents in (
+        ("end.npz", "final_h (1, 3)"),
+        ("many.npy", "h (2, 2, 2, 3)"),
+        ("none.npy", "h (0, 3)"),
+    ):
+        done = lstm("plot", file)
+        assert (done.status, done.out) == (2, "")
+        assert done.err.startswith(f"lstm plot: {file} contains {contents}; {takes}")
+        assert done.err.count("\n") == 1
+    done = lstm("plot", "many.npy", "none.npy")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.endswith("; many.npy contains h (2, 2, 2, 3), none.npy contains h (0, 3).\n")
 
 
 @pytest.mark.wide
