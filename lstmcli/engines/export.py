@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.conventions import Behaviour
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
 from lstmcli.core.weights.metadata.onnx import activation_attributes
@@ -149,9 +149,9 @@ def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Itera
 def _lstm(
     layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
 ) -> list[Operator]:
-    how = layer[0].convention
-    tensors = stack_directions([encode(cell, how) for cell in layer])
-    names = {role: f"{how.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
+    row = layer[0].convention
+    tensors = stack_directions([encode(cell, row) for cell in layer])
+    names = {role: f"{row.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
         below, names["kernel"], names["recurrent_kernel"], names["bias"],
@@ -160,25 +160,21 @@ def _lstm(
     if "peephole" in names:
         inputs.append(names["peephole"])
     outputs = [f"Y_{n}", f"Y_h_{n}", f"Y_c_{n}"]
-    return [Operator("LSTM", inputs, outputs, _attributes(how, layer[0].units, len(layer)))]
+    attributes = _attributes(row.behaviour, layer[0].units, len(layer))
+    return [Operator("LSTM", inputs, outputs, attributes)]
 
 
-def _attributes(how: Convention, units: int, directions: int) -> dict[str, Any]:
+def _attributes(behaviour: Behaviour, units: int, directions: int) -> dict[str, Any]:
     """The attributes of a node, without those that equal the specification's defaults."""
-    direction = (
-        "bidirectional" if directions == 2 else "reverse" if how.behaviour.reverse else "forward"
-    )
+    one = "reverse" if behaviour.reverse else "forward"
+    direction = "bidirectional" if directions == 2 else one
     attributes: dict[str, Any] = {"hidden_size": units, "direction": direction}
-    three = (
-        how.behaviour.recurrent_activation,
-        how.behaviour.activation,
-        how.behaviour.output_activation,
-    )
+    three = (behaviour.recurrent_activation, behaviour.activation, behaviour.output_activation)
     if three != ("sigmoid", "tanh", "tanh"):
         attributes |= activation_attributes(three * directions)
-    if how.behaviour.gate_clip is not None:
-        attributes["clip"] = how.behaviour.gate_clip
-    if how.behaviour.coupled == "f=1-i":
+    if behaviour.gate_clip is not None:
+        attributes["clip"] = behaviour.gate_clip
+    if behaviour.coupled == "f=1-i":
         attributes["input_forget"] = 1
     return attributes
 

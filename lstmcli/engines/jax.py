@@ -49,21 +49,21 @@ def prepare(network: Network) -> Prepared:
 
 def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
     """The RNN of a layer, or the two of both directions."""
-    how = cells[0].convention
+    behaviour = cells[0].convention.behaviour
 
     def rnn(cell: Cell) -> Any:
         functions = _activations(jax)
         return linen.RNN(
             linen.LSTMCell(
                 cell.units,
-                gate_fn=activation(how.behaviour.recurrent_activation, functions),
-                activation_fn=activation(how.behaviour.activation, functions),
+                gate_fn=activation(behaviour.recurrent_activation, functions),
+                activation_fn=activation(behaviour.activation, functions),
                 dtype=cell.dtype,
                 param_dtype=cell.dtype,
             ),
             time_major=True,
-            reverse=how.behaviour.reverse or how.behaviour.go_backwards,
-            keep_order=how.behaviour.reverse,
+            reverse=behaviour.reverse or behaviour.go_backwards,
+            keep_order=behaviour.reverse,
         )
 
     if len(cells) == 1:

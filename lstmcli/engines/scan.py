@@ -214,18 +214,22 @@ def _scan(
 
 def _step(body: Operators, cell: Cell, xk: Value, h: Value, c: Value) -> dict[str, Value]:
     """The equations of `core.forward.equations` for K x (B, 4H), h (B, P) and c (B, H)."""
-    how = cell.convention.behaviour
+    behaviour = cell.convention.behaviour
     recurrent = cell.recurrent_kernel.reshape(-1, cell.outputs).T  # (P, 4H)
     z = xk + h @ recurrent
     if cell.norm_scale is None:
         bias = cell.bias.copy()
-        bias[1] += cell.dtype.type(how.forget_bias)
+        bias[1] += cell.dtype.type(behaviour.forget_bias)
         z += bias.reshape(-1)
     z_i, z_f, z_g, z_o = body.calls("Split", 4, z, axis=-1)
     functions = _activations(body)
     s, t, t_c = (
         activation(name, functions)
-        for name in (how.recurrent_activation, how.activation, how.output_activation)
+        for name in (
+            behaviour.recurrent_activation,
+            behaviour.activation,
+            behaviour.output_activation,
+        )
     )
 
     def clip(value: Value, limit: float | None) -> Value:
@@ -236,15 +240,15 @@ def _step(body: Operators, cell: Cell, xk: Value, h: Value, c: Value) -> dict[st
             return value
         centred = value - body.call("ReduceMean", value, axes=[-1], keepdims=1)
         variance = body.call("ReduceMean", centred * centred, axes=[-1], keepdims=1)
-        deviation = body.call("Sqrt", variance + how.norm_epsilon)
+        deviation = body.call("Sqrt", variance + behaviour.norm_epsilon)
         return centred / deviation * scale + shift
 
     def pre(value: Value, gate: int) -> Value:
         """What the activation takes: normalised, then clipped."""
         if cell.norm_scale is not None and cell.norm_shift is not None:
-            shift = cell.norm_shift[gate] + cell.dtype.type(how.forget_bias * (gate == 1))
+            shift = cell.norm_shift[gate] + cell.dtype.type(behaviour.forget_bias * (gate == 1))
             value = normalized(value, cell.norm_scale[gate], shift)
-        return clip(value, how.gate_clip)
+        return clip(value, behaviour.gate_clip)
 
     def peephole(gate: int, state: Value) -> Value:
         assert cell.peephole is not None
@@ -252,15 +256,15 @@ def _step(body: Operators, cell: Cell, xk: Value, h: Value, c: Value) -> dict[st
         product: Value = state @ p.T if p.ndim == 2 else state * p
         return product
 
-    acts = "" if cell.peephole is None else how.output_peephole
+    acts = "" if cell.peephole is None else behaviour.output_peephole
     if acts:
         z_i, z_f = z_i + peephole(0, c), z_f + peephole(1, c)
     i, f, g = s(pre(z_i, 0)), s(pre(z_f, 1)), t(pre(z_g, 2))
-    if how.coupled == "f=1-i":
+    if behaviour.coupled == "f=1-i":
         f = 1.0 - i
-    elif how.coupled == "i=1-f":
+    elif behaviour.coupled == "i=1-f":
         i = 1.0 - f
-    c_new = normalized(clip(f * c + i * g, how.cell_clip), cell.state_scale, cell.state_shift)
+    c_new = normalized(clip(f * c + i * g, behaviour.cell_clip), cell.state_scale, cell.state_shift)
     if acts in ("old_c", "new_c"):
         z_o += peephole(2, c if acts == "old_c" else c_new)
     o = s(pre(z_o, 3))
@@ -271,7 +275,7 @@ def _step(body: Operators, cell: Cell, xk: Value, h: Value, c: Value) -> dict[st
         h @= cell.projection.T
         if cell.projection_bias is not None:
             h += cell.projection_bias
-    h = clip(h, how.projection_clip)
+    h = clip(h, behaviour.projection_clip)
     return {"h": h, "i": i, "f": f, "g": g, "o": o, "c": c_new}
 
 

@@ -58,7 +58,7 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
 
 
 def _cell(tf: Any, cell: Cell) -> Any:
-    how = cell.convention
+    behaviour = cell.convention.behaviour
     functions = {name: getattr(tf.nn, name) for name in ("sigmoid", "tanh", "relu", "softsign")}
     functions |= {
         "softplus": tf.nn.softplus, "clip": tf.clip_by_value, "where": tf.where,
@@ -68,11 +68,11 @@ def _cell(tf: Any, cell: Cell) -> Any:
     return tf.compat.v1.nn.rnn_cell.LSTMCell(
         cell.units,
         use_peepholes=cell.peephole is not None,
-        cell_clip=how.behaviour.cell_clip,
+        cell_clip=behaviour.cell_clip,
         num_proj=None if cell.projection is None else cell.outputs,
-        proj_clip=how.behaviour.projection_clip,
-        forget_bias=how.behaviour.forget_bias,
-        activation=activation(how.behaviour.activation, functions),
+        proj_clip=behaviour.projection_clip,
+        forget_bias=behaviour.forget_bias,
+        activation=activation(behaviour.activation, functions),
         dtype=cell.dtype.name,
     )
 

@@ -39,15 +39,15 @@ def prepare(network: Network) -> Prepared:
 def _call(tf: Any, cell: Cell, states: Sequence[State]) -> dict[str, Any]:
     """The operands of the op, which takes peepholes even where they are not used."""
     ((h, c),) = states
-    how, tensors = cell.convention, encode(cell, cell.convention)
+    behaviour, tensors = cell.convention.behaviour, encode(cell, cell.convention)
     zero = np.zeros(cell.units, cell.dtype)
     peephole: Any = tensors.get("peephole", dict.fromkeys(PEEPHOLE_GATES, zero))
     operands = {"w": tensors["fused"], "b": tensors["bias"], "h_prev": h, "cs_prev": c}
     operands |= {f"wc{gate}": peephole[gate] for gate in PEEPHOLE_GATES}
     return {name: tf.constant(a) for name, a in operands.items()} | {
         "use_peephole": cell.peephole is not None,
-        "forget_bias": how.behaviour.forget_bias,
-        "cell_clip": NO_CLIP if how.behaviour.cell_clip is None else how.behaviour.cell_clip,
+        "forget_bias": behaviour.forget_bias,
+        "cell_clip": NO_CLIP if behaviour.cell_clip is None else behaviour.cell_clip,
     }
 
 

@@ -53,7 +53,9 @@ class Annotations(NamedTuple):
 
         ``z_f`` has those of z.
         """
-        return self.numbering.get(name) or self.numbering.get(name.rpartition("_")[0]) or (None, None)
+        return (
+            self.numbering.get(name) or self.numbering.get(name.rpartition("_")[0]) or (None, None)
+        )
 
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""

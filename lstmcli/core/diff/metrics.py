@@ -30,7 +30,10 @@ class Position:
     index: tuple[int, ...] | None = None
 
     def words(self, *, batch: bool = True, array: str = "") -> str:
-        """``step 3, gate f, batch 1, unit 0``, or an index; the item of a ``batch`` can go."""
+        """``step 3, gate f, batch 1, unit 0``, or an index such as ``[2, 0]``.
+
+        Without ``batch`` the batch item is left out; ``array`` is a name after the step.
+        """
         if self.index is not None:
             return f"[{', '.join(map(str, self.index))}]"
         parts = [] if self.step is None else [f"step {self.step}"]

@@ -48,9 +48,7 @@ class Side:
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
-    original_names: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by its name here: that in its file
+    original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
 
     @property
     def renaming(self) -> str:
@@ -58,10 +56,8 @@ class Side:
         if not self.original_names:
             return ""
         verb = "is" if len(self.original_names) == 1 else "are"
-        theirs, here = (
-            join_with_and([*self.original_names.values()]),
-            join_with_and([*self.original_names]),
-        )
+        theirs = join_with_and([*self.original_names.values()])
+        here = join_with_and([*self.original_names])
         return f"{theirs} of {self.name} {verb} taken as {here}".removeprefix(" of ")
 
     def numbers(self, name: str) -> Numbers:

@@ -108,14 +108,14 @@ class NetworkSolver(Solver):
         """What layer n takes, (T, B, I): as recorded, or as the settled cells below it give it."""
         if n == 0:
             return self.inputs
-        how, names = self.model.layers[n - 1][0].convention, self.names[n - 1]
+        below, names = self.model.layers[n - 1][0].convention, self.names[n - 1]
         sequences = [self.expected.sequences.get(f"{name}.h") for name in names]
         if all(k is not None and np.isfinite(k.values).all() for k in sequences):
-            return merge_directions([k.values for k in sequences if k is not None], how, None)
+            return merge_directions([k.values for k in sequences if k is not None], below, None)
         if not settled.issuperset(names):
             return None
         trace, _ = self.case.trace({**settings_of(done), "dtype": "float64"})
-        return merge_directions([trace.time_major(f"{name}.h") for name in names], how, None)
+        return merge_directions([trace.time_major(f"{name}.h") for name in names], below, None)
 
     def solver_of(
         self, n: int, d: int, inputs: Array, expected: Expected, done: Changes
@@ -129,10 +129,10 @@ class NetworkSolver(Solver):
             dtype = {k: settings[k] for k in numbers if k in settings}
             model = self.case.read({**settings_of(done), **further, **dtype})
             one = model.layers[n][d]
-            how = one.convention.with_behaviour(merge="concat", states="cells", layout="time")
+            row = one.convention.with_behaviour(merge="concat", states="cells", layout="time")
             if d == 1:
-                how = how.with_behaviour(reverse=not how.behaviour.forward, forward=False)
-            return replace(model, layers=((replace(one, convention=how),),))
+                row = row.with_behaviour(reverse=not row.behaviour.forward, forward=False)
+            return replace(model, layers=((replace(one, convention=row),),))
 
         state: dict[str, Array] = {}
         if self.case.initial_state:
@@ -177,8 +177,8 @@ class NetworkSolver(Solver):
                 inputs = np.broadcast_to(0.0, (T, B, cell.inputs))
                 simulators[self.names[n][d]] = self.solver_of(n, d, inputs, unknown, ()).simulator
         settings = settings_of(self.of_run)
-        how = self.model.convention.behaviour
-        forward = not self.model.backward and not how.flip_output and not self.expected.finals
+        behaviour = self.model.convention.behaviour
+        forward = not self.model.backward and not behaviour.flip_output and not self.expected.finals
         return NetworkSimulator(
             self.model, simulators, self.inputs, self.expected, self.allowance,
             None if "lengths" in settings else self.valid, settings.get("array", "h"),
@@ -649,7 +649,7 @@ class FullRunSearch:
         return self._off
 
     def runs_like(self, other: FullRunSearch) -> bool:
-        """Whether single changes are the same runs elsewhere: only EXPECTED lies otherwise."""
+        """Whether both run the same single changes, and differ in the placement of EXPECTED."""
         one, two = self.network, other.network
         return (
             one.model is two.model

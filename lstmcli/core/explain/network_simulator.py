@@ -135,7 +135,7 @@ class NetworkSimulator:
         start: str | None = None,
         steps: int | None = None,
     ) -> None:
-        self.model, self.how, self.start = model, model.convention, start
+        self.model, self.convention, self.start = model, model.convention, start
         self.layers = [
             [cell_name(n, d) for d in range(len(layer))] for n, layer in enumerate(model.layers)
         ]
@@ -336,12 +336,12 @@ class _Chunk:
     def _off(self, target: KnownNumbers) -> Array:
         names = [target.cell] if target.cell else self.of.layers[-1]
         *steps, units = target.at
-        if target.cell or self.of.how.behaviour.merge in ("sum", "mul", "ave"):
+        if target.cell or self.of.convention.behaviour.merge in ("sum", "mul", "ave"):
             given = [self._taken(name, target.array, *steps, units) for name in names]
-            merged = merge_directions(given, self.of.how, None)
+            merged = merge_directions(given, self.of.convention, None)
         else:  # side by side
             merged, start = np.zeros((len(self.alive), len(units)), self.dtype), 0
-            swapped = self.of.how.behaviour.merge == "concat_swapped"
+            swapped = self.of.convention.behaviour.merge == "concat_swapped"
             for name in reversed(names) if swapped else names:
                 width = self._arrays[name][target.array].shape[-1]
                 here = np.flatnonzero((start <= units) & (units < start + width))
@@ -371,13 +371,13 @@ class _Chunk:
         self._back[name][alive] = back
         codes, constants = cell.configured(key[first, :2].astype(int), key[first, 2:])
         inputs = [(self._arrays[one]["h"], self._back[one][first]) for one in below]
-        how, space = cell.simulator.how.behaviour, cell.simulator.space
+        behaviour, space = cell.simulator.how.behaviour, cell.simulator.space
         turned, flipped = (
             np.array(space.values[name], bool)[codes[:, space.column(name)]]
             for name in ("reverse", "flip_output")
         )
-        turned |= how.go_backwards
-        flipped ^= turned & (not how.go_backwards)
+        turned |= behaviour.go_backwards
+        flipped ^= turned & (not behaviour.go_backwards)
         self._arrays[name] = {}
         left = np.zeros(len(codes), bool)
         for way in sorted({*zip(turned.tolist(), flipped.tolist(), strict=True)}):
@@ -411,7 +411,7 @@ class _Chunk:
             x = self.x[taken].astype(self.dtype)  # (I,)
             if inputs:
                 parts = [array[at[which], taken][:, None] for array, at in inputs]
-                x = merge_directions(parts, self.of.how, None)[:, 0]  # (n, I)
+                x = merge_directions(parts, self.of.convention, None)[:, 0]  # (n, I)
             given = simulator.step(simulator.before(cells, x, h, c, step), c, cells, constants)
             h, c = given["h"], given["c"]
             for one in names:

@@ -141,9 +141,8 @@ def _settings(
         elif name != "output_activation" or value != runs.activation:  # else named already
             lacks.append(_describe(name, value, usual))
     if runs.coupled != convention.behaviour.coupled:
-        if runs.coupled in convention.storage.absent.values() or _takes(
-            convention, "coupled", runs.coupled
-        ):
+        stored = runs.coupled in convention.storage.absent.values()
+        if stored or _takes(convention, "coupled", runs.coupled):
             changes["coupled"] = runs.coupled
         else:
             lacks.append(_coupling(runs.coupled))
@@ -190,18 +189,16 @@ def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
         hint = _LEAVES_OUT if role == "initial_h" else ""
         yield noun + hint
     state = None if runs.initial_state == "zero" else cell.initial_h
-    one_state = (
-        "initial_h" in roles and not convention.storage.direction_axis
-    )  # ONNX has one a batch item
-    if state is not None and state.ndim > 1 and one_state:
+    of_all_items = "initial_h" in roles and not convention.storage.direction_axis  # ONNX: of each
+    if state is not None and state.ndim > 1 and of_all_items:
         yield f"an initial state that differs between batch items{_LEAVES_OUT}"
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != convention.names.peephole_matrices:
-            full = cell.peephole.ndim == 3
-            yield f"peepholes {'that are full matrices' if full else 'of one number a unit'}"
+            kind = "that are full matrices" if cell.peephole.ndim == 3 else "of one number a unit"
+            yield f"peepholes {kind}"
         elif runs.output_peephole != target.output_peephole and np.any(cell.peephole[2]):
-            how_it_acts = _words(runs.output_peephole)
-            yield f"an output peephole that acts as in {source.name} ({how_it_acts})"
+            kind = _words(runs.output_peephole)
+            yield f"an output peephole that acts as in {source.name} ({kind})"
     if runs.peepholes == "old_c":
         yield "an output peephole with the old c as input"
     if cell.norm_scale is not None and "norm_scale" in roles:
