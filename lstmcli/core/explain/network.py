@@ -670,10 +670,10 @@ class FullRunSearch:
         self.network.tried += len(self.single_changes)
         plain = ~self.simulator.are_open(self.single_changes)
         rms = mean(self.off[plain])
-        near = self.single_changes[plain][np.argsort(rms, kind="stable")]
-        close = max(SHOWN, int(np.sum(rms <= WORTH_MORE)))
+        order = np.argsort(rms, kind="stable")
+        order = order[: max(SHOWN, int(np.sum(rms <= WORTH_MORE)))]
         run_changes = [(extra,) for extra in self.run_changes if self.network.verify((extra,)).fits]
-        fitting = [*run_changes, *self._verified(near[:close])]
+        fitting = [*run_changes, *self._verified(self.single_changes[plain][order], rms[order])]
         answer = self._answer(fitting)
         if answer or self.network.of_run or not self.network.is_affordable:
             return answer
@@ -715,7 +715,8 @@ class FullRunSearch:
         pairs = self.simulator.pairs(near[:most], every)
         self.network.tried += len(pairs)
         self.work += len(pairs) * self.simulator.work_of_pairs
-        if found := self._answer(self._verified(pairs[self.simulator.near(pairs)])):
+        near = pairs[self.simulator.near(pairs)]
+        if found := self._answer(self._verified(near, mean(self.simulator.off(near)))):
             return found
         run_changes = self.run_changes
         if len(run_changes) * len(self.single_changes) * self.simulator.work > products:
@@ -742,14 +743,18 @@ class FullRunSearch:
         order = np.argsort(mean(self.simulator.off(pairs)), kind="stable")
         return self._with_constant(pairs[order])
 
-    def _verified(self, hypotheses: Hypotheses) -> list[Changes]:
-        """Those that a run of the network confirms, the likeliest first."""
+    def _verified(self, hypotheses: Hypotheses, rms: Array) -> list[Changes]:
+        """Those that a run of the network confirms.
+
+        ``rms`` (N,) is how far off they are, in tolerances: the likeliest of those that fit are run
+        first, then the nearest.
+        """
         each = [self.simulator.changes(hypotheses, n) for n in range(len(hypotheses))]
-        return [
-            c
-            for c in sorted(each, key=_likely)[: Budget.NETWORKS_VERIFIED]
-            if self.network.verify(c).fits
+        keys = [
+            (0.0, *_likely(c)) if r <= 1 else (r, 0, 0.0) for c, r in zip(each, rms, strict=True)
         ]
+        order = sorted(range(len(each)), key=keys.__getitem__)[: Budget.NETWORKS_VERIFIED]
+        return [each[n] for n in order if self.network.verify(each[n]).fits]
 
     def _with_constant(self, ordered: Hypotheses) -> Explanation | None:
         """The nearest hypotheses that have a constant to be found, with that constant solved."""
