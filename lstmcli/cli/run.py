@@ -302,7 +302,10 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
     if outputs.tidy and not {*BY_STEP} & {*outputs.written}:
         raise UserError("--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy")
     if outputs.tidy and any(name.rpartition(".")[2] == "z" for name in only or ()):
-        raise UserError("--only z: z has four numbers a unit, a tidy row one; .npz stores z")
+        raise UserError(
+            "--only z: --tidy writes a row for each unit, of which z has four numbers, one for "
+            "each gate; leave out --tidy or z."
+        )
     for format in outputs.written:
         outputs.names_for(format)
     return outputs

@@ -116,8 +116,8 @@ def test_arrays_of_several_sizes_are_refused(lstm: Lstm, tmp_path: Path) -> None
     np.savez(tmp_path / "two.npz", **arrays)
     done = lstm("run", "two.npz", INPUTS, "-o", "t.csv", "--tidy", "-q")
     assert done.status == 2
-    assert "5 of h, layer1.h" in done.err
-    assert "3 of layer0.h, layer0.c" in done.err
+    assert "units: 5 in h, layer1.h, layer1.c and 4 more; 3 in layer0.h, layer0.c" in done.err
+    assert "  Choose those of one size: --only h,layer1.h or --only layer0.h,layer0.c;" in done.err
     assert not (tmp_path / "t.csv").exists()
     one = ("--only", "layer1.c,layer1.h")
     assert lstm("run", "two.npz", INPUTS, "-o", "t.csv", "--tidy", *one).status == 0
@@ -132,7 +132,9 @@ def test_other_formats_are_not_tidy(lstm: Lstm, tmp_path: Path, words: tuple[str
     assert (done.status, done.out) == (2, "")
     assert "--tidy is for csv, tsv and jsonl" in done.err
     assert list(tmp_path.iterdir()) == []
-    assert lstm("run", WEIGHTS, INPUTS, "--only", "z", "-f", "csv", "--tidy").status == 2
+    done = lstm("run", WEIGHTS, INPUTS, "--only", "z", "-f", "csv", "--tidy")
+    assert (done.status, done.out) == (2, "")
+    assert "z has four numbers, one for each gate; leave out --tidy or z." in done.err
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_of_arrays_that_differ_in_size_a_few_are_named(lstm: Lstm, tmp_path: Pat
     np.savez(tmp_path / "net.npz", **both, inputs=rng.normal(size=(4, 2)))  # type: ignore[arg-type]
     done = lstm("run", tmp_path / "net.npz", "--tidy", "-f", "csv")
     assert done.status == 2
-    assert "they have 6 of h; 3 of layer0.h, layer0_reverse.h, layer1.h and 21 more." in done.err
-    assert "--only h or --only layer0.h,layer0_reverse.h." in done.err
+    assert "of units: 6 in h; 3 in layer0.h, layer0_reverse.h, layer1.h and 21 more." in done.err
+    assert "--only h or --only layer0.h,layer0_reverse.h; or one cell" in done.err
     assert lstm("run", tmp_path / "net.npz", "--tidy", "-f", "csv", "--only", "h").status == 0
     assert lstm("run", tmp_path / "net.npz", "--set", "layer1.forgett_bias=1").err.count("Did") == 1

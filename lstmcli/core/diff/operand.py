@@ -156,9 +156,9 @@ def _with_name(side: Side, other: Side) -> Side:
 
 
 _FINAL_FILE = re.compile(
-    r"(?:^|[^a-z])(?:([hc])[-_]?n|(?:final|last)[-_]?([hc]))(?:$|[^a-z])", re.IGNORECASE
+    r"(?:^|[^a-z])(?:([hc])[-_]?n|(?:final|last)[-_]?([hc]))\d*(?:\.\w+)?$", re.IGNORECASE
 )
-"""What the name of a file with the last states has in it: ``torch_hn.npy``, ``final_c.npy``."""
+"""How the name of a file with last states ends: ``torch_hn.npy``, ``final_c.npy``."""
 
 
 def _final_by_file(side: Side) -> str | None:

@@ -138,11 +138,12 @@ class TidyWriter(StepWriter):
         for name, size in zip(self.names, sizes, strict=True):
             by_size.setdefault(size, []).append(name)
         if len(by_size) > 1:
-            found = "; ".join(f"{size} of {listed(n, 3)}" for size, n in by_size.items())
+            found = "; ".join(f"{size} in {listed(n, 3)}" for size, n in by_size.items())
             choices = " or ".join(f"--only {','.join(n[:2])}" for n in by_size.values())
             raise UserError(
-                f"--tidy: a row is one unit of every array, and they have {found}.",
-                f"  --cell NAME or --only choose arrays with as many units: {choices}.",
+                "--tidy writes a row for each unit of all arrays, which have different numbers of "
+                f"units: {found}.",
+                f"  Choose those of one size: {choices}; or one cell: --cell NAME.",
             )
 
 

@@ -70,7 +70,8 @@ def test_an_array_that_is_taken_as_another_is_reported() -> None:
     [
         ("hn.npy", "final_h"), ("runs/torch_h_n.npy", "final_h"), ("cn2.npy", "final_c"),
         ("final_c.npy", "final_c"), ("last-h.txt", "final_h"), ("hnew.npy", None), ("h.npy", None),
-        ("h_final.npy", None), ("chn.npy", None),
+        ("h_final.npy", None), ("chn.npy", None), ("final_h_v1.npy", None), ("h_n_seq.npy", None),
+        ("hn", "final_h"),
     ],
 )  # fmt: skip
 def test_the_name_of_a_file_tells_last_states(file: str, final: str | None) -> None:
