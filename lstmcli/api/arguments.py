@@ -20,7 +20,7 @@ from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError, did_you_mean, listed
-from lstmcli.escaping import file_argument
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import is_standard_input, split_member
 
@@ -94,9 +94,15 @@ def _renamed(document: Document, old: str, new: str) -> Document:
 
 
 def refuse_unused(
-    documents: Sequence[Document], model: Model | None, used: Collection[str] = ()
+    documents: Sequence[Document],
+    model: Model | None,
+    used: Collection[str] = (),
+    inputs: str = "",
 ) -> None:
-    """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source)."""
+    """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source).
+
+    ``inputs`` is the file that is taken as the inputs: it may be outputs, and an unused one inputs.
+    """
     from_files = {*(model.sources if model else ()), *used}
     unused = [document for document in documents if document.source not in from_files]
     if not unused:
@@ -109,6 +115,14 @@ def refuse_unused(
     if len(arrays) == len(unused):  # a single array each: it may be inputs, or lack its name
         takes = None if model is None else model.cell.inputs
         are_inputs = all(a.ndim > 1 and a.shape[-1] == takes for a in arrays)
+        if are_inputs and inputs:
+            weights = [one.source for one in documents if one.source in from_files]
+            verb = "is" if len(unused) == 1 else "are"
+            raise UserError(
+                f"{inputs} is taken as the inputs; {names} {verb} not used.",
+                f"  Give one file of inputs. If {inputs} has outputs to compare a run with:",
+                f"  {typed_command('lstm', 'explain', *weights, unused[0].source, inputs)}",
+            )
         hint += "; a run takes one file of inputs" if are_inputs else ", or name it: bias=FILE"
     raise UserError(f"{names}: nothing in {it} is used; {contents}.", f"  {hint}.")
 
@@ -278,6 +292,8 @@ def inputs_of(document: Document) -> Array:
     ]
     if recognise({name: array.shape for name, array in document.arrays.items()}):
         lines.append("  It contains weights, which come first, then the inputs.")
+    elif {"h", "final_h"} & {*names}:
+        lines.append("  It contains results of a run, which lstm explain and lstm diff compare.")
     raise UserError(*lines)
 
 

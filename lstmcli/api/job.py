@@ -198,7 +198,8 @@ def _job_of(
         line = f"initial state {' and '.join(names)} of {state_from} (--set initial_state=zero)"
         model = replace(model, assumed=(*model.assumed, line))
     within = [holder.source] if holder and any(holder is one for one in documents) else []
-    refuse_unused(documents, model, [*within, state_from])
+    last = holder.source if holder and not within and holder.source != STDIN else ""
+    refuse_unused(documents, model, [*within, state_from], last)
     lengths = _lengths(files.lengths, holder, stdin)
     mask = _array_with_inputs("mask", files.mask, holder, stdin)
     stream = x if isinstance(x, StepStream) else None

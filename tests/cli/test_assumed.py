@@ -41,6 +41,23 @@ def h_of(done: Any) -> np.ndarray[Any, Any]:
 # ---- the header of a table
 
 
+def test_transposed_weights_are_assumed_where_only_their_shapes_tell(
+    lstm: Lstm, pytorch: Path
+) -> None:
+    with np.load(pytorch) as file:
+        np.savez("transposed.npz", **{name: file[name].T for name in file})
+    one, other = (lstm("run", path, INPUTS) for path in (pytorch, "transposed.npz"))
+    assert "transposed" not in one.out
+    line = "assumed  transposed weights (units along the last axis; pytorch: the first)"
+    assert line in other.out
+    assert "transposed weights" in lstm("inspect", "transposed.npz").out
+    assert other.out.split("\n\n")[1:] == one.out.split("\n\n")[1:]
+    kernel = np.load(WEIGHTS)["kernel"]
+    np.savez("tf1.npz", kernel=kernel.T, bias=np.zeros(4 * H))
+    line = "transposed weights (units along the first axis; tf1: the last)"
+    assert line in lstm("run", "tf1.npz", INPUTS).out
+
+
 @pytest.mark.parametrize("words", [("run",), ("plot",), ("derive", "--steps", 0, "--units", 0)])
 def test_q_leaves_out_what_was_assumed(lstm: Lstm, words: tuple[Any, ...]) -> None:
     command, *options = words

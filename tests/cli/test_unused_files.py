@@ -34,8 +34,11 @@ def test_further_inputs_are_refused_by_name_and_the_advice_runs(
     shutil.copy(INPUTS, tmp_path / "first.npy")
     done = lstm(*("first.npy" if word == "FURTHER" else word for word in words))
     assert (done.status, done.out) == (2, "")
-    assert "first.npy: nothing in it is used; first.npy contains first (1, 7, 4)." in done.err
-    assert "Leave it out; a run takes one file of inputs." in done.err
+    assert "one file of inputs." in done.err
+    if words[0] == "convert":
+        assert "first.npy: nothing in it is used; first.npy contains first (1, 7, 4)." in done.err
+    else:
+        assert f"{INPUTS} is taken as the inputs; first.npy is not used." in done.err
     assert not (tmp_path / "out.npz").exists()
     if words[0] != "check":  # which needs a framework
         assert lstm(*(word for word in words if word != "FURTHER")).status in (0, 1)
@@ -47,8 +50,24 @@ def test_all_unused_files_are_named_at_once(lstm: Lstm, tmp_path: Path) -> None:
     done = lstm("run", WEIGHTS, *sorted(tmp_path.glob("inputs_*.npy")))
     assert done.status == 2
     assert "inputs_0.npy, " in done.err
-    assert "inputs_1.npy: nothing in them is used" in done.err
-    assert "inputs_2.npy" not in done.err
+    assert "inputs_2.npy is taken as the inputs; " in done.err
+    assert "inputs_1.npy are not used" in done.err
+
+
+def test_outputs_in_the_place_of_the_inputs_are_blamed_and_the_advice_runs(
+    lstm: Lstm, tmp_path: Path
+) -> None:
+    shutil.copy(SAMPLE / "numpy.txt", "outputs.txt")
+    lstm("run", WEIGHTS, INPUTS, "-o", "trace.npz", "-q")
+    for command in ("run", "plot"):
+        done = lstm(command, WEIGHTS, INPUTS, "outputs.txt")
+        assert (done.status, done.out) == (2, "")
+        assert f"outputs.txt is taken as the inputs; {INPUTS} is not used." in done.err
+        words = done.err.splitlines()[-1].split()
+        assert words == ["lstm", "explain", str(WEIGHTS), str(INPUTS), "outputs.txt"]
+        assert lstm(*words[1:]).status == 0
+    done = lstm("run", WEIGHTS, INPUTS, "trace.npz")
+    assert "  It contains results of a run, which lstm explain and lstm diff compare." in done.err
 
 
 def test_inspect_refuses_a_file_without_arrays_next_to_others(lstm: Lstm, tmp_path: Path) -> None:

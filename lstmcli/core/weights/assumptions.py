@@ -36,6 +36,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
             assumed.append(f"convention {row.name}{ways} (assumed from shapes; --convention)")
     elif "convention" not in given and has_ambiguous_names(found):
         assumed.append(f"convention {row.name} (names are ambiguous; --convention)")
+    assumed += _orientation_assumption(found, cell)
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
         amount = f"{cell.convention.behaviour.forget_bias:+}"
@@ -48,6 +49,15 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
             assumed.append(f"{noun} {bound} (not stored in the weights; --{option})")
     inside = given.get("bias") == "none" or cell.convention.storage.extra_columns
     return assumed + ([] if inside else _bias_assumptions(found))
+
+
+def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
+    """That matrices are transposed, where their shapes say so and their names do not."""
+    row, orientation = found.convention, cell.convention.storage.orientation
+    if found.by_shape or row.required_settings or orientation == row.storage.orientation:
+        return []
+    axes = ("first", "last") if orientation == "rows" else ("last", "first")
+    return [f"transposed weights (units along the {axes[0]} axis; {row.name}: the {axes[1]})"]
 
 
 _WAYS = {  # of settings that are required: values, each with what it stands for
