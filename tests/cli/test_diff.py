@@ -137,6 +137,16 @@ def test_one_array_and_one_array_are_compared_and_aligned(lstm: Lstm) -> None:
     assert "h: b.npz, (2, 3), is taken as the last step of a.npz" in said
     report = json.loads(lstm("diff", "a.npz", "b.npz", "--layout", "batch", "-f", "json").out)
     assert report["arrays"]["h"]["aligned"] == "b, (2, 3), is taken as the last step of a"
+    assert report["remarks"] == [
+        {"code": "renamed", "text": "out of a.npz is taken as h"},
+        {"code": "renamed", "text": "predicted of b.npz is taken as h"},
+        {"code": "axes", "text": "h: b.npz, (2, 3), is taken as the last step of a.npz"},
+    ]
+    np.savez("b.npz", predicted=h + 1)
+    report = json.loads(lstm("diff", "a.npz", "b.npz", "-f", "json").out)
+    said = " ".join(lstm("diff", "a.npz", "b.npz").out.split())
+    assert report["remarks"][-1]["code"] == "layout"
+    assert f"{report['remarks'][-1]['text']} " in said
 
 
 def test_what_is_compared_can_be_selected(lstm: Lstm, net: Path) -> None:

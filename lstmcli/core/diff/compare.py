@@ -39,7 +39,7 @@ class Difference:
     hints: list[Hint]
     rtol: float | None  # None: arrays of several precisions have different ones, or --ulp
     atol: float | None
-    remarks: tuple[str, ...] = ()  # what no file said and had to be assumed
+    assumed: tuple[Hint, ...] = ()  # what no file says
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
 
     def __repr__(self) -> str:
@@ -63,6 +63,11 @@ class Difference:
         """Whether every shared array agrees."""
         return all(array.equal for array in self.arrays.values())
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was assumed, in words."""
+        return tuple(one.text for one in self.assumed)
+
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON can represent it; non-finite numbers are words.
 
@@ -78,6 +83,7 @@ class Difference:
             "only_in_a": self.only_in_a,
             "only_in_b": self.only_in_b,
             "hints": [{"code": hint.code, "text": hint.text} for hint in self.hints],
+            "remarks": [{"code": one.code, "text": one.text} for one in self.assumed],
         } | ({} if self.settings is None else {"settings": dict(self.settings)})
 
 
@@ -143,10 +149,10 @@ def compare(
         hints=[] if any(pair.lacks_start for pair in pairs.values()) else find_hints(compared),
         rtol=None if by_ulp_only else _shared([x.tolerance.rtol for x in arrays.values()]),
         atol=None if by_ulp_only else _shared([x.tolerance.atol for x in arrays.values()]),
-        remarks=(
-            *(s.renaming for s in (a, b) if s.renaming),
+        assumed=(
+            *(Hint("renamed", s.renaming) for s in (a, b) if s.renaming),
             *_arranged(compared),
-            *_remarks(a, b, pairs),
+            *(Hint("layout", text) for text in _layouts(a, b, pairs)),
             *_parts(compared),
         ),
         settings=compared.differing_settings,
@@ -216,13 +222,14 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     }
 
 
-def _arranged(compared: ComparedSides) -> list[str]:
+def _arranged(compared: ComparedSides) -> list[Hint]:
     """How arrays whose axes differ were aligned, or why they were not."""
     by_text: dict[str, list[str]] = {}
     for name, pair in compared.pairs.items():
         if text := pair.taken_as or pair.unaligned:
             by_text.setdefault(text, []).append(name)
-    return [f"{join_with_and(names)}: {compared.say(text)}" for text, names in by_text.items()]
+    texts = [f"{join_with_and(names)}: {compared.say(t)}" for t, names in by_text.items()]
+    return [Hint("axes", text) for text in texts]
 
 
 def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
@@ -271,8 +278,8 @@ def _shared(values: list[float]) -> float | None:
     return values[0] if len(set(values)) == 1 else None
 
 
-def _remarks(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
-    """What the reader has to know about axes that a side, or both, do not explain."""
+def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
+    """How axes are taken that a side, or both, do not explain."""
     if a.layout or b.layout:
         return _layout_of_other(a, b, pairs) + _layout_of_other(b, a, pairs)
     unclear = [
@@ -306,12 +313,12 @@ def _layout_of_other(silent: Side, other: Side, pairs: Mapping[str, Pair]) -> tu
     return (f"{join_with_and(names)} of {silent.name} {verb} ({axes}, units), as in {other.name}",)
 
 
-def _parts(compared: ComparedSides) -> list[str]:
+def _parts(compared: ComparedSides) -> list[Hint]:
     """What each side contains of a run, where it is a part: only what both have is compared."""
     pairs = compared.pairs.values()
     texts = [describe_parts(part for p in pairs for part in p.parts[n]) for n in (0, 1)]
     return [
-        f"{name} contains {text} of a run; what both contain is compared"
+        Hint("part_of_run", f"{name} contains {text} of a run; what both contain is compared")
         for name, text in zip(compared.names, texts, strict=True)
         if text
     ]

@@ -110,6 +110,7 @@ def test_the_json_of_the_question_is_that_of_the_contract() -> None:
         "only_in_a": [],
         "only_in_b": [],
         "hints": [{"code": "suspect_recurrence", "text": compare(*question()).hints[0].text}],
+        "remarks": [],
     }
 
 
