@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
+from inspect import signature
 from itertools import chain
-from typing import Any, BinaryIO, NamedTuple, TypeGuard
+from typing import Any, BinaryIO, NamedTuple, ParamSpec, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -227,6 +229,47 @@ def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
             f'{where}: initial_state is {type_of(state)}; it is {{"h": h, "c": c}} or a path.'
         )
     return {k: numbers_of(a, f"{where}: initial_state {k}") for k, a in state.items()}
+
+
+OTHER_NAMES = {"steps": "step", "units": "unit", "only": "keep"}
+"""What some functions call the argument that stands for an option."""
+_VALUE = "|".join(dict.fromkeys(word for one in SETTINGS.values() for word in one.choices))
+_OPTION = re.compile(
+    r"--(?:set +(?=[\w.]+=)|(?P<named>layer|cell|convention|gates)(?: (?=\S))?"
+    rf"|(?P<name>[a-z][a-z-]*)(?P<space> (?=-?[\d:]|[A-Z]+\b|\S+: |(?:{_VALUE})\b))?)"
+)
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+
+
+def errors_name_arguments(
+    function: Callable[Parameters, Returned],
+) -> Callable[Parameters, Returned]:
+    """A function of the Python API; its errors say ``steps=9`` where a command's say ``--steps 9``.
+
+    Lines that are commands to type stay as they are.
+    """
+    known = {*signature(function).parameters, *SETTINGS, "layer"}
+
+    def argument(match: re.Match[str]) -> str:
+        option = (match["named"] or match["name"] or "").replace("-", "_")
+        name = option if option in known else OTHER_NAMES.get(option, "")
+        if option and name not in known:
+            return match[0]
+        return f"{name}=" if option and match[0].endswith(" ") else name
+
+    @wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        try:
+            return function(*args, **kwargs)
+        except UserError as error:
+            error.args = tuple(
+                line if line.startswith("  lstm ") else _OPTION.sub(argument, line)
+                for line in error.lines
+            )
+            raise
+
+    return call
 
 
 def type_of(value: object) -> str:

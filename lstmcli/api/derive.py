@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.api.arguments import Path, Weights
+from lstmcli.api.arguments import Path, Weights, errors_name_arguments
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.job import Job, job_of
 from lstmcli.core.derive.derivation import Derivation
@@ -18,6 +18,7 @@ from lstmcli.core.model.model import Inputs, Model
 __all__ = ["Derivation", "derive"]
 
 
+@errors_name_arguments
 def derive(
     model: Model | Weights | Sequence[Weights],
     x: npt.ArrayLike | Path,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, is_path, numbers_of, only_one_stdin
+from lstmcli.api.arguments import Path, errors_name_arguments, is_path, numbers_of, only_one_stdin
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side, with_trace_names
@@ -29,6 +29,7 @@ __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout
 Result = Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
 
 
+@errors_name_arguments
 def diff(
     a: Result,
     b: Result,

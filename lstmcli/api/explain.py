@@ -14,6 +14,7 @@ from lstmcli.api.arguments import (
     Named,
     Path,
     Weights,
+    errors_name_arguments,
     is_path,
     only_one_stdin,
 )
@@ -56,6 +57,7 @@ def _short(explanation: Explanation) -> str:
 setattr(Explanation, "__repr__", _short)  # noqa: B010 (mypy refuses to assign a method)
 
 
+@errors_name_arguments
 def explain(
     weights: Weights | Sequence[Weights],
     inputs: npt.ArrayLike | Path | None,

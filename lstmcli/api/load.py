@@ -11,6 +11,7 @@ from lstmcli.api.arguments import (
     INITIAL_STATES,
     Weights,
     document_of,
+    errors_name_arguments,
     is_weight,
     refuse_unused,
     settings_in,
@@ -52,6 +53,7 @@ from lstmcli.formats.files.limits import raised_to
 Reader = Callable[[Mapping[str, Any]], Model]
 
 
+@errors_name_arguments
 def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     """The model in some files, with settings by option name: ``load("w.npz", forget_bias=1.0)``.
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, Weights
+from lstmcli.api.arguments import Path, Weights, errors_name_arguments
 from lstmcli.api.job import Job, job_of
 from lstmcli.api.load import checked
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 
+@errors_name_arguments
 def run(
     model: Model | Weights | Sequence[Weights],
     x: npt.ArrayLike | Path | None = None,

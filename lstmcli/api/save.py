@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, is_path, type_of
+from lstmcli.api.arguments import Path, errors_name_arguments, is_path, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -95,6 +95,7 @@ def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
 # ---- traces
 
 
+@errors_name_arguments
 def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> None:
     """Write a trace to a file, the format by its suffix; the file appears complete or not at all.
 

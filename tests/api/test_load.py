@@ -44,7 +44,7 @@ def test_a_layer_that_is_not_read_is_no_choice(tmp_path: Path) -> None:
 
 def test_if_nothing_can_be_read_all_are_listed(tmp_path: Path) -> None:
     dense = {"kernel": (3, 5), "bias": (5,)}
-    with pytest.raises(UserError, match="--layer 1  or  --layer head"):
+    with pytest.raises(UserError, match="layer=1  or  layer=head"):
         load(saved(tmp_path / "w.npz", encoder=dense, head=dense))
 
 
@@ -68,9 +68,9 @@ def test_layers_are_advised_in_an_order_that_runs(
 ) -> None:
     layers = {f"part{n}": KERAS | {"kernel": (i, 12)} for n, i in enumerate(inputs)}
     path = saved(tmp_path / "w.npz", **layers)
-    with pytest.raises(UserError, match=f"--layer {advice} runs them one after the other") as error:
+    with pytest.raises(UserError, match=f"layer={advice} runs them one after the other") as error:
         load(path)
-    for word in re.findall(r"--layer (\S+)", str(error.value).partition("\n")[2]):
+    for word in re.findall(r"layer=(\S+)", str(error.value).partition("\n")[2]):
         load(path, layer=word)
 
 

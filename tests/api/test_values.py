@@ -12,7 +12,7 @@ import lstmcli
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
-WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+WEIGHTS, INPUTS, TEXT = (SAMPLE / name for name in ("weights.npz", "inputs.npy", "numpy.txt"))
 
 
 class Tensor:
@@ -169,7 +169,7 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
         (lambda: py.run(WEIGHTS, INPUTS, cell_clip=-1), r"run: cell_clip is -1; it takes"),
         (lambda: py.run(WEIGHTS, INPUTS, coupled=True), r"run: coupled is True; it takes"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS, keep=()), "a.csv"), r"only its final state"),
-        (lambda: py.diff(INPUTS, INPUTS, steps=slice(2)), r"--steps slice"),
+        (lambda: py.diff(INPUTS, INPUTS, steps=slice(2)), r"steps slice"),
         (lambda: py.run([], INPUTS), r"run takes a path.*the list is empty"),
         (lambda: py.explain((), INPUTS, INPUTS), r"explain takes a path.*the list is empty"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state={"h": ["a"]}), r"state h is an array"),
@@ -185,14 +185,44 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
         (lambda: py.derive(WEIGHTS, INPUTS, "a", 0), r"step is 'a'; it takes a whole number"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, None), r"unit is None; it takes a whole number"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, "f").line("z_i"), r"no line 'z_i'; the lines"),
-        (lambda: py.diff(py.run(WEIGHTS, INPUTS), INPUTS, only=[3]), r"--only 3: both sides"),
-        (lambda: py.save(py.run(WEIGHTS, INPUTS), "a.npz", only=[3]), r"--only 3: a trace has"),
+        (lambda: py.diff(py.run(WEIGHTS, INPUTS), INPUTS, only=[3]), r"only=3: both sides"),
+        (lambda: py.save(py.run(WEIGHTS, INPUTS), "a.npz", only=[3]), r"only=3: a trace has"),
         (lambda: py.save(np.ones(3), "a.npz"), r"save takes a trace.*got a ndarray"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS), 5), r"save takes a path.*got an int"),
     ],
 )  # fmt: skip
 def test_a_wrong_type_says_what_to_pass(call: Any, message: str) -> None:
     with pytest.raises(lstmcli.UserError, match=f"(?s){message}"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: py.diff(INPUTS, INPUTS, steps=9), r"^steps=9: takes one step of 0 to 6"),
+        (lambda: py.diff("h.npy", INPUTS, only="q"), r"^only=q: both sides contain h\."),
+        (lambda: py.diff(TEXT, TEXT, ulp=1), r"\n  Use atol or rtol, or compare files"),
+        (lambda: py.load({"W": np.ones((4, 4))}), r"\n  convention=tf1 bias_row=last  +yes"),
+        (lambda: py.load("twice.npz"), r"choose one with layer:\n  layer=0  or  layer=one\n"),
+        (
+            lambda: py.load(WEIGHTS, max_bytes=8),
+            r"would take .*\n  If that is meant: max_bytes=672$",
+        ),
+        (
+            lambda: py.derive(py.load(WEIGHTS, arithmetic="8bit"), INPUTS, 0, 0),
+            r"Add arithmetic=float\.$",
+        ),
+        (lambda: py.run(["h.npy", WEIGHTS], x=None), r"\n  lstm run h\.npy .* inputs\.npy$"),
+    ],
+)
+def test_messages_name_arguments_and_not_options(
+    call: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("h.npy", np.ones((1, 7, 4)))
+    one = {"kernel": np.ones((3, 8)), "recurrent_kernel": np.ones((2, 8))}
+    np.savez("twice.npz", **{f"{n}/{k}": a for n in ("one", "two") for k, a in one.items()})  # type: ignore[arg-type]
+    with pytest.raises(lstmcli.UserError, match=message):
         call()
 
 

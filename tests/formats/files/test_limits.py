@@ -87,7 +87,7 @@ def test_a_limit_belongs_to_one_command_and_one_call(
     assert "--max-bytes 64" in capsys.readouterr().err
     assert most() == USUAL
     assert invoke(["inspect", path]) == 0
-    with pytest.raises(UserError, match="--max-bytes 64"):
+    with pytest.raises(UserError, match="max_bytes=64"):
         lstmcli.load(path, max_bytes=63)
     assert lstmcli.load(path).cell.units == 1
 

@@ -123,7 +123,7 @@ def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> No
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", [n for n in RECORDED if "plain" in n])
 def test_weights_without_a_config_have_no_chain(name: str) -> None:
-    with pytest.raises(UserError, match="has 2 LSTMs; choose one with --layer"):
+    with pytest.raises(UserError, match="has 2 LSTMs; choose one with layer:"):
         load(str(FILES / name))
 
 
@@ -284,7 +284,7 @@ def test_each_layer_of_a_stack_has_separate_settings() -> None:
 
 @pytest.mark.usefixtures("kept")
 def test_several_lstms_are_listed_by_the_names_of_their_layers() -> None:
-    with pytest.raises(UserError, match=r"--layer inner/zeta\n.*--layer alpha"):
+    with pytest.raises(UserError, match=r"layer=inner/zeta\n.*layer=alpha"):
         load(str(FILES / "keras-3.15.1" / "nested.keras"))
 
 
@@ -422,7 +422,7 @@ def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(tmp_path:
     path = made(tmp_path / "w.h5", lstm(), model_config=config(activation="selu"))
     with pytest.raises(UserError, match="zeta has the activation 'selu'") as error:
         load(str(path))
-    assert "--activation" in str(error.value)
+    assert "activation sets another" in str(error.value)
     assert load(str(path), activation="relu").convention.behaviour.activation == "relu"
 
 
