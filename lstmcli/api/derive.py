@@ -33,7 +33,7 @@ def derive(
     initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
     lengths: npt.ArrayLike | None = None,
     mask: npt.ArrayLike | None = None,
-    name: str = "the inputs",
+    name: str = "the input array",
 ) -> Derivation:
     """The arithmetic of one unit at one step of a run: ``derive(model, x, 1, 0).line("h").value``.
 

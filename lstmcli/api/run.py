@@ -50,7 +50,7 @@ def run(
     mask: npt.ArrayLike | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
-    name: str = "the inputs",
+    name: str = "the input array",
     **settings: Any,
 ) -> Trace:
     """Run a model over a sequence, or a batch of them: ``run("weights.npz", x).h``.

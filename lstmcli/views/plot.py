@@ -20,8 +20,16 @@ from lstmcli.core.model.selection import (
 from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
 from lstmcli.views.heatmap import Pooling, Quantity, in_rows, legend, panel_lines, pooled
-from lstmcli.views.sheet import ASSUMED, INDENT, Sheet, Width, labelled, labelled_lines
-from lstmcli.views.text import count
+from lstmcli.views.sheet import (
+    ASSUMED,
+    INDENT,
+    Sheet,
+    Width,
+    labelled,
+    labelled_command,
+    labelled_lines,
+)
+from lstmcli.views.text import count, unbroken
 
 GUTTER = 6  # columns for the numbers of units
 LINES = 8  # of each panel
@@ -198,7 +206,7 @@ def sources_sheet(
 
 def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: Width) -> Sheet:
     """The first difference, which batch item is drawn, and what to type next."""
-    texts = {"first": "", "batch": "", "cells": "", "next": command}
+    texts = {"first": "", "batch": "", "cells": "", "next": "" if notes.differs else command}
     if notes.differs:
         texts["first"] = _first_difference(notes.first, notes.batch)
     if notes.batch > 1:
@@ -211,6 +219,8 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     sheet = Sheet()
     for label, text in texts.items():
         sheet.extend(labelled(label, text, width))
+    if notes.differs:
+        sheet.extend(labelled_command("next", command))
     return sheet
 
 
@@ -219,5 +229,5 @@ def _first_difference(first: Position | None, batch: int) -> str:
     if first is None:
         return "no difference: every number agrees within the tolerance of its dtype"
     where = first.words(batch=batch > 1)
-    values = f"{format_number(first.a, 8)} / {format_number(first.b, 8)}"
+    values = unbroken(f"{format_number(first.a, 8)} / {format_number(first.b, 8)}")
     return f"{first.array} differs at {where}:   {values}"

@@ -8,6 +8,7 @@ not fit is left out and named.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
@@ -206,8 +207,9 @@ def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -
 
     The position of a value (heading ``at``) is hidden with the value, and is not named.
     """
-    names = dict.fromkeys(" ".join(heading.split()) for heading in headings)
-    names.pop("at", None)
+    names = dict.fromkeys(name for heading in headings for name in re.split(" {2,}", heading))
+    for unnamed in ("", "at"):
+        names.pop(unnamed, None)
     if not names:
         return Sheet()
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)

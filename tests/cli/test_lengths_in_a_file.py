@@ -76,7 +76,7 @@ def test_other_inputs_are_refused_and_lengths_named(
         assert status == 2
         assert "the file has the lengths 7,3,5,1 (sequence_lens), for 4 sequences" in err
         assert f"--lengths {','.join('N' * (shape[1] if len(shape) == 3 else 1))} gives" in err
-    with pytest.raises(UserError, match="--lengths"):
+    with pytest.raises(UserError, match="lengths=N"):
         run(load(str(MODEL)), np.ones(shape))
 
 

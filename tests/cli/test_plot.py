@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -36,6 +37,17 @@ def test_the_question_s_difference_with_its_first_divergence_marked(lstm: Lstm) 
     ]
     assert "h differs at step 1, unit 0:   -0.04818152 / -0.01461723" in done.out
     assert "-0.13" in done.out  # the end of the scale
+
+
+def test_a_command_and_two_values_are_not_wrapped(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    files = (QUESTION / "tensorflow.txt", QUESTION / "numpy.txt")
+    lines = lstm("plot", *files, "--color", "always").out.splitlines()
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+    assert f"next      lstm diff {files[0]} {files[1]}" in lines
+    assert "          -0.04818152 / -0.01461723" in lines
 
 
 def test_a_run_is_drawn_from_weights_and_inputs_as_from_its_trace(lstm: Lstm) -> None:

@@ -44,7 +44,7 @@ b  numpy.txt        h (7, 3)      printed, 8 digits
 
 array    differ   %  max abs  at              required atol  cosine  SNR dB
 h      18 of 21  86  1.33e-1  step 3, unit 0  0.134           0.951    10.1
-hidden columns: a b, max rel (terminal too narrow; widen it or use a pipe)
+hidden columns: a, b, max rel (terminal too narrow; widen it or use a pipe)
 
 error per step     0 ▁▄▂█▄▄▆ 6   0 .. 0.13
 first difference   step 1, unit 0:   -0.04818152 / -0.01461723
@@ -87,7 +87,7 @@ def test_narrow_tables_leave_out_full_columns() -> None:
     shown = rows(*question(), width=50)
     at = next(n for n, row in enumerate(shown) if row.startswith("array"))
     assert shown[at].split() == ["array", "differ", "max", "abs", "at"]
-    assert shown[at + 2] == "hidden columns: %, a b, required atol, cosine,"
+    assert shown[at + 2] == "hidden columns: %, a, b, required atol, cosine,"
     assert shown[at + 3] == "SNR dB, max rel (terminal too narrow; widen it or"
 
 

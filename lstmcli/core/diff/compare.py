@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from lstmcli.core.diff.alignment import FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
 from lstmcli.core.diff.hints import find_hints
@@ -41,6 +41,10 @@ class Difference:
     atol: float | None
     assumed: tuple[Hint, ...] = ()  # what no file says
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
+        raise ValueError("the truth value of a Difference is ambiguous: use .equal")
 
     def __repr__(self) -> str:
         """``<Difference 18 of 21 values of h differ, first h at step 1, batch 0, unit 0>``."""

@@ -65,7 +65,7 @@ class Question:
     initial_state: Mapping[str, Array] = field(default_factory=dict)
     lengths: Array | None = None
     mask: Array | None = None
-    inputs: str = "the inputs"  # what messages call them
+    inputs: str = "the input array"  # what messages call them
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
 
     def model(self) -> Model:

@@ -254,4 +254,4 @@ class Inputs:
     initial_state: Mapping[str, npt.ArrayLike] = field(default_factory=dict)  # h and c, or empty
     lengths: npt.ArrayLike | None = None
     mask: npt.ArrayLike | None = None
-    name: str = "the inputs"  # in messages
+    name: str = "the input array"  # in messages

@@ -80,6 +80,12 @@ def test_the_question_agrees_at_step_0_and_differs_at_step_1() -> None:
     assert not compare(*question(), atol=0.999 * h.smallest_atol).equal
 
 
+def test_a_difference_is_neither_true_nor_false() -> None:
+    for other in (normal(2, 3), normal(2, 3) + 1):
+        with pytest.raises(ValueError, match=r"ambiguous: use \.equal$"):
+            bool(compare(of(h=normal(2, 3)), of(h=other)))
+
+
 def test_the_json_of_the_question_is_that_of_the_contract() -> None:
     assert compare(*question()).to_json() == {
         "equal": False,
