@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any, TextIO
 
 import click
+from click.types import FloatParamType, IntParamType
 
 from lstmcli.cli.command import CLOSED_PIPE, Ended
 from lstmcli.cli.group import COMMANDS, COMPLETION_VARIABLE, lstm
@@ -92,12 +92,17 @@ def _usage_message(error: click.UsageError) -> str:
     if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
         return one_line(f"{error.option_name} needs a value.")
     if type(error) is click.BadParameter and error.param is not None:
-        option = max(error.param.opts, key=len)
-        text = re.sub("a valid integer( range)?", "one whole number, such as 3", error.message)
-        if isinstance(error.param.type, click.Choice):
-            word, values = text.partition("' is not")[0].strip("'"), error.param.type.choices
-            text = f"takes {', '.join(values)}.{did_you_mean(word, values)}"
-            option = f"{option} {word}"
+        option, kind, text = max(error.param.opts, key=len), error.param.type, error.message
+        word = text.partition(" is not")[0].strip("'")
+        if isinstance(kind, click.Choice):
+            values = ", ".join(kind.choices)
+            return one_line(f"{option} {word}: takes {values}.{did_you_mean(word, kind.choices)}")
+        if isinstance(kind, IntParamType | FloatParamType):
+            least, most = getattr(kind, "min", None), getattr(kind, "max", None)
+            noun = "a whole number" if isinstance(kind, IntParamType) else "a number"
+            limits = "" if least is None else f" from {least} on"
+            limits = limits if most is None else f" from {least} to {most}"
+            return one_line(f"{option} {word}: takes {noun}{limits}")
         return one_line(f"{option}: {text}")
     message = one_line(" ".join(error.format_message().split()))
     return message[:1].lower() + message[1:]

@@ -258,7 +258,7 @@ def test_a_range_is_refused_with_what_to_type(lstm: Lstm, option: str, value: st
     words = {"--steps": "0", "--units": "0", "--batch": "0"} | {option: value}
     done = lstm("derive", *FILES, *(word for pair in words.items() for word in pair))
     assert (done.status, done.out) == (2, "")
-    assert f"{option}: '{value}' is not one whole number, such as 3.\n" in done.err
+    assert f"{option} {value}: takes a whole number\n" in done.err
 
 
 def test_the_place_that_is_proposed_is_one_that_the_reference_has(

@@ -97,7 +97,14 @@ def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
             "--format josn: takes table, json, jsonl, csv, tsv, text, npy, npz. "
             'Did you mean "json"?\n  see `lstm run --help`\n',
         ),
-        (("--threads", "0"), "--threads: 0 is not in the range x>=1.\n  see `lstm run --help`\n"),
+        (
+            ("--threads", "0"),
+            "--threads 0: takes a whole number from 1 on\n  see `lstm run --help`\n",
+        ),
+        (
+            ("--digits", "1.5"),
+            "--digits 1.5: takes a whole number from 0 to 17\n  see `lstm run --help`\n",
+        ),
         (
             ("--forget", "0"),
             'there is no option --forget. Did you mean "--forget-bias"?\n  see `lstm run --help`\n',

@@ -572,7 +572,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "net.npz", "--set", ".forget_bias=0"], "there is no setting '.forget_bias'."),
     (["run", "net.npz", "--set", "forget_bias"], "NAME=VALUE"),
     (["run", "net.npz", "--forget-bais", "0"], "--forget-bias"),
-    (["run", "net.npz", "--lengths", "1,2"], "each of 5 sequences"),
+    (["run", "net.npz", "--lengths", "1,2"], "one for each sequence of the batch"),
     (["run", "net.npz", "--lengths", "9,1,1,1,1"], "7 steps"),
     (["run", "net.npz", "--layer", "q"], "no LSTM of that name"),
     (["run", "net.npz", "--steps", "99"], "--steps 99"),

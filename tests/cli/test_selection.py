@@ -749,6 +749,9 @@ def test_examples_of_a_selection_are_there(lstm: Lstm, files: Path) -> None:
     assert done.status == 2
     last = UNITS - 1
     assert f"one unit of 0 to {last}, several (0,{last}), a range (0:{UNITS})." in done.err
+    done = lstm("run", "w.npz", "one.npy", "--batch", 1)
+    assert (done.status, done.out) == (2, "")
+    assert "--batch 1: there is only batch item 0.\n" in done.err
 
 
 def test_a_part_is_drawn_at_its_numbers(lstm: Lstm, files: Path) -> None:

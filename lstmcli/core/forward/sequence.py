@@ -189,7 +189,8 @@ def valid_steps(
     array = np.atleast_1d(np.asarray(lengths))
     if array.shape != (batch,) or array.dtype.kind not in "iuf" or (array != np.floor(array)).any():
         raise UserError(
-            f"lengths are {array.tolist()}; one integer for each of {batch} sequences is needed."
+            f"lengths are {array.tolist()}; they are whole numbers, one for each sequence of the "
+            f"batch, whose size is {batch}."
         )
     if array.min() < 0 or array.max() > steps:
         raise UserError(f"lengths are {array.tolist()}, but the inputs have {steps} steps.")

@@ -80,6 +80,8 @@ class Choice:
             numbers = ()
         if not numbers:
             last = (of_all or size) - 1
+            if size == 1:
+                raise UserError(f"{self.option} {self.text}: there is only {self.noun} 0.")
             several = f"several (0,{last}), " if last else ""
             raise UserError(
                 f"{self.option} {self.text}: takes one {self.noun} of 0 to {last}, "
