@@ -442,7 +442,7 @@ def test_units_of_the_pre_activations_are_those_of_each_gate() -> None:
 def test_a_selection_of_nothing_is_refused() -> None:
     h = normal(T, H)
     for choice in (("9", None, None), (None, "3", None), (None, None, "5")):
-        with pytest.raises(UserError, match="takes one|there is only"):
+        with pytest.raises(UserError, match=r"takes one|there is only"):
             compare(of("a", h=h), of("b", h=h), selection=Selection.parse(*choice))
     with pytest.raises(UserError, match="kernel is no result of a run"):
         compare(of("a", kernel=h), of("b", kernel=h), selection=Selection.parse("0", None, None))
