@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 INDENT = 10  # columns of a label
 NO_BREAK = "\N{NO-BREAK SPACE}"
 WIDER = "widen it or use a pipe"
+OPTION_AT_END = re.compile(r"(--[a-z-]+) ([\w.=]+\))$")  # with its value, in brackets: one word
 PLAIN_WIDTH = 80  # columns at which sentences are wrapped where there is no terminal
 WIDEST_TEXT = 100  # columns of a sentence: longer lines are hard to read
 
@@ -100,7 +101,8 @@ def labelled(label: str, text: str, width: Width, style: str = "", indent: int =
     """A label and its text, wrapped to the right of it; a word longer than a line is not cut."""
     sheet = Sheet()
     columns = max(width.prose - indent, 20)
-    lines = wrap(one_line(text), columns, break_long_words=False, break_on_hyphens=False)
+    text = OPTION_AT_END.sub(rf"\1{NO_BREAK}\2", one_line(text))
+    lines = wrap(text, columns, break_long_words=False, break_on_hyphens=False)
     for n, line in enumerate(lines):
         start = (one_line(label) if n == 0 else "").ljust(indent)
         sheet.add((start, "dim"), (line.replace(NO_BREAK, " "), style))

@@ -663,9 +663,7 @@ def test_a_message_on_inputs_of_another_width_has_both_widths_and_what_would_fit
     np.savez("w.npz", W=np.ones((9, 16)), b=np.ones(16))  # 5 inputs, 4 units
     np.save("x.npy", np.ones((7, 4)))
     done = lstm("run", "w.npz", "x.npy")
-    assert done.err == (
-        "lstm run: x.npy is (7, 4), but the W (9, 16) with 4 units takes 5 inputs.\n"
-    )
+    assert done.err == ("lstm run: x.npy is (7, 4), but W (9, 16) with 4 units takes 5 inputs.\n")
     np.savez("w.npz", W=np.ones((5, 16)), b=np.ones(16))  # one input: an axis is missing
     assert "lacks the input axis" in lstm("run", "w.npz", "x.npy").err
     np.savez("w.npz", W=np.ones((9, 16)))

@@ -11,8 +11,14 @@ import pytest
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Choice
 from lstmcli.views.run import Window, trace_sheets
-from lstmcli.views.sheet import Span, Width
+from lstmcli.views.sheet import Span, Width, labelled
 from lstmcli.views.text import NumberFormat
+
+
+def test_an_option_and_its_value_stay_on_one_line() -> None:
+    text = "layout batch ((1, 7, 4) is one sequence; --layout time)"
+    rows = [*labelled("assumed", text, Width.of(60), indent=9).rows()]
+    assert rows == ["assumed  layout batch ((1, 7, 4) is one sequence;", "         --layout time)"]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])

@@ -213,8 +213,9 @@ def layout_words(shape: Sequence[int], layout: str) -> str:
 def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     cell = model.cell
     tensor, shape = next(iter(model.tensors.items()))
+    called = "the kernel" if tensor == "kernel" else tensor
     lines = [
-        f"{name} is {x.shape}, but the {tensor} {shape} with {cell.units} units "
+        f"{name} is {x.shape}, but {called} {shape} with {cell.units} units "
         f"takes {cell.inputs} inputs."
     ]
     if cell.inputs in x.shape:
