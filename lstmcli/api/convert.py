@@ -21,6 +21,7 @@ from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
+from lstmcli.core.weights.choose import layer_options
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recipe import Step, recipe
@@ -95,7 +96,7 @@ class Conversion:
             both = "; Bidirectional takes the forward three, then the backward three"
             return (
                 f"in Keras, build {one}, then layer.set_weights([{', '.join(_KERAS_ORDER)}])"
-                + both * (len(self.layers[0]) > 1),
+                + both * self.model.bidirectional,
             )
         return ()
 
@@ -218,13 +219,13 @@ def convert(
             f"{format_lengths(model.lengths)} of its source (sequence_lens).",
             "  --set lengths=ignored leaves them out; nothing was written.",
         )
-    convention = fit_or_refuse(model.layers, row, asked or {})
+    source = " + ".join(document.source for document in documents)
+    convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
     layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, convention)
     stored = _settings(arrays, convention, row) | _dtype(file, model)
     if file.settings and not file.convention:  # the settings of the source's config too
         stored = {n: convention.setting(n) for n in row.config(model.bidirectional)} | stored
-    source = " + ".join(document.source for document in documents)
     conversion = Conversion(
         source, target, model, layers, file, arrays, stored,
         tuple(recipe(model.layers, convention)), _proof(model, layers, arrays, stored, target),
@@ -274,7 +275,7 @@ def _settings(
         settings = {"convention": row.name} | settings
         found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
     if len(found) > 1:
-        settings["layer"] = ",".join(str(n) for n in range(len(found)))
+        settings["layer"] = ",".join(layer_options(found))  # names: a file may sort its tensors
     return settings
 
 

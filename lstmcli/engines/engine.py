@@ -57,11 +57,6 @@ class Network:
         """The engine's convention, with the settings that the model needs."""
         return self.cell.convention
 
-    @property
-    def directions(self) -> int:
-        """Directions: 1 or 2."""
-        return len(self.layers[0])
-
     @cached_property
     def by_layer(self) -> list[tuple[tuple[Cell, ...], Sequence[State]]]:
         """Each layer with the states of its cells."""
@@ -149,6 +144,7 @@ class Engine:
     def network(self, plan: Plan) -> tuple[Network, list[str]]:
         """The network of a run, and the names of what the engine does not support in it."""
         layers = tuple(tuple(map(_stateless, layer)) for layer in plan.model.layers)
+        last = plan.model.layers[-1]
         convention, unsupported = fit(layers, CONVENTIONS[self.convention])
         valid = None if plan.valid is None or plan.valid.all() else plan.valid
         with np.errstate(all="ignore"):
@@ -159,7 +155,7 @@ class Engine:
             plan.states,
             None if valid is None or plan.masked else valid.sum(axis=0),
             valid if plan.masked else None,
-            padding_rule(plan.model.cell, plan.masked, plan.model.bidirectional),
+            padding_rule(last[0], plan.masked, len(last) == 2),  # no layer reads padded outputs
         )
         unsupported = [*unsupported, *self._unsupported_in_run(plan, network)]
         unsupported = unsupported or list(self.unsupported(network))
@@ -288,6 +284,7 @@ def _part(model: Model, result: Result) -> SequenceResults:
     """A result in the form of the results of `core.forward`."""
     if len(model.cells) == 1:
         return SequenceResults([], {"h": result.h, **result.gates}, list(result.finals))
-    separate = model.bidirectional and model.convention.behaviour.merge in ("concat", "stack")
+    last = model.layers[-1]
+    separate = len(last) == 2 and last[0].convention.behaviour.merge in ("concat", "stack")
     outputs = np.split(result.h, 2, axis=2) if separate else [result.h]
     return SequenceResults(list(outputs), {}, list(result.finals))

@@ -23,23 +23,21 @@ Layers = Sequence[Sequence[Cell]]
 def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = ()) -> OnnxGraph:
     """A graph that runs the layers one after the other.
 
-    Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (L D, B, H), layer by layer, forward
+    Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (cells, B, H), layer by layer, forward
     before backward; their defaults are a learned state or zero. If sequences are ``padded``, or
     there are ``lengths``, which are its default: the valid steps of each sequence,
     ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state
-    of every cell, ``Y_h`` and ``Y_c`` (L D, B, H). ONNX specification, LSTM-14.
+    of every cell, ``Y_h`` and ``Y_c`` (cells, B, H). ONNX specification, LSTM-14.
 
-    States of layers of different widths are side by side, (B, D H + D H' + ...). A state that is
+    States of layers of different widths are side by side, (B, D H + D' H' + ...). A state that is
     an input with a default can be left out; onnxruntime warns of each that it is no constant.
 
     The cells are in the convention ``onnx``.
     """
-    cell, directions = layers[0][0], len(layers[0])
-    cells = len(layers) * directions
-    uneven = len({layer[0].units for layer in layers}) > 1
+    cell, units = layers[0][0], [cell.units for layer in layers for cell in layer]
+    uneven = len(set(units)) > 1
     state, given = (
-        (rows, sum(cell.units for layer in layers for cell in layer)) if uneven
-        else (cells, rows, cell.units)
+        (rows, sum(units)) if uneven else (len(units), rows, cell.units)
         for rows in ("B", "B_or_1")
     )  # fmt: skip
     constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in INITIAL}
@@ -50,9 +48,8 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
     for n, layer in enumerate(layers):
         nodes += _lstm(layer, n, below, steps, constants)
         if n + 1 < len(layers):
-            nodes += _joined(n, directions, constants)
+            nodes += _joined(n, len(layer), constants)
         below = f"joined_{n}"
-    last = layers[-1][0].units
     nodes.append(Operator("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
     nodes += _last_state(len(layers), uneven, constants)
     return OnnxGraph(
@@ -63,7 +60,7 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
             *([ValueInfo(steps, np.dtype(np.int32), ("B",))] if steps else []),
         ],
         [
-            ValueInfo("Y", cell.dtype, ("T", directions, "B", last)),
+            ValueInfo("Y", cell.dtype, ("T", len(layers[-1]), "B", units[-1])),
             *(ValueInfo(name, cell.dtype, state) for name in ("Y_h", "Y_c")),
         ],
         nodes,
@@ -74,7 +71,7 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
 def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
     """The learned initial state of every cell, or zero; B is 1 unless a learned one has a batch.
 
-    (L D, B, H), or side by side (B, sum of H).
+    (cells, B, H), or side by side (B, sum of H).
     """
     states = []
     for cell in (cell for layer in layers for cell in layer):
@@ -95,32 +92,31 @@ def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) ->
 
 
 def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Operator]:
-    """From (L D, B, H)."""
-    cells, units = len(layers) * len(layers[0]), layers[0][0].units
-    constants |= {"cells": np.array([cells], np.int64), "units": np.array([units], np.int64)}
+    """From (cells, B, H)."""
+    directions, units = np.array([len(layer) for layer in layers], np.int64), layers[0][0].units
+    constants |= {"cells": directions.sum(keepdims=True), "units": np.array([units], np.int64)}
+    if len(layers) > 1:
+        constants["directions"] = directions
     yield Operator("Concat", ["cells", "rows", "units"], ["state_shape"], {"axis": 0})
     for letter in "hc":
         parts = [f"{letter}_{n}" for n in range(len(layers))]
         stacked = parts[0] if len(layers) == 1 else f"{letter}_all"
         yield Operator("Expand", [f"initial_{letter}", "state_shape"], [stacked])
         if len(layers) > 1:
-            yield Operator("Split", [stacked], parts, {"axis": 0})
+            yield Operator("Split", [stacked, "directions"], parts, {"axis": 0})
 
 
 def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Operator]:
-    """From (B, D H + D H' + ...)."""
-    directions = len(layers[0])
-    units = [layer[0].units for layer in layers]
-    constants |= {
-        "directions": np.array([directions], np.int64),
-        "widths": directions * np.array(units, np.int64),
-    }
-    for n, width in enumerate(units):
+    """From (B, D H + D' H' + ...)."""
+    sizes = [(len(layer), layer[0].units) for layer in layers]
+    constants["widths"] = np.prod(np.array(sizes, np.int64), axis=1)
+    for n, (directions, units) in enumerate(sizes):
         constants |= {
-            f"units_{n}": np.array([width], np.int64),
-            f"split_{n}": np.array([0, directions, width], np.int64),  # 0: an axis stays as it is
+            f"directions_{n}": np.array([directions], np.int64),
+            f"units_{n}": np.array([units], np.int64),
+            f"split_{n}": np.array([0, directions, units], np.int64),  # 0: an axis stays as it is
         }
-        shape = ["directions", "rows", f"units_{n}"]
+        shape = [f"directions_{n}", "rows", f"units_{n}"]
         yield Operator("Concat", shape, [f"state_shape_{n}"], {"axis": 0})
     for letter in "hc":
         cut = [f"{letter}_{n}_cut" for n in range(len(layers))]  # (B, D H)

@@ -18,7 +18,8 @@ def prepare(network: Network) -> Prepared:
     """The layers with our parameters, compiled for these shapes."""
     jax, linen = library("jax"), library("flax.linen")
     layers = [_layer(jax, linen, cells) for cells in network.layers]
-    options = {"time_major": True} if network.directions == 1 else {}
+    both = len(network.layers[0]) == 2
+    options = {} if both else {"time_major": True}
     lengths = None if network.lengths is None else np.asarray(network.lengths, np.int32)
 
     def forward(parameters: Any, carries: Any, x: Any) -> Any:
@@ -27,7 +28,7 @@ def prepare(network: Network) -> Prepared:
             last, y = layer.apply(
                 variables, y, initial_carry=carry, seq_lengths=lengths, return_carry=True, **options
             )
-            finals += [last] if network.directions == 1 else last
+            finals += last if both else [last]
         return y, finals
 
     with jax.enable_x64(network.cell.dtype == np.float64):

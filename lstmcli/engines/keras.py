@@ -77,7 +77,7 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
         zero_output_for_mask=network.padded_output == "zero",
         dtype=dtype,
     )
-    if network.directions == 2:
+    if len(layer) == 2:
         merge = "concat" if behaviour.merge == "stack" else behaviour.merge
         lstm = keras.layers.Bidirectional(lstm, merge_mode=merge, dtype=dtype)
     lstm.build((None, None, cell.inputs))

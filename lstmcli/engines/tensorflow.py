@@ -45,7 +45,7 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
         starts = [v1.nn.rnn_cell.LSTMStateTuple(tf.constant(c), tf.constant(h)) for h, c in states]
         options = {"sequence_length": network.lengths, "time_major": True}
         with v1.variable_scope(f"layer{n}"):
-            if network.directions == 1:
+            if len(cells) == 1:
                 y, final = v1.nn.dynamic_rnn(cells[0], y, initial_state=starts[0], **options)
                 finals.append(final)
                 continue

@@ -18,7 +18,7 @@ def prepare(network: Network) -> Prepared:
     cell = network.cell
     lstm = torch.nn.LSTM(
         cell.inputs, cell.units, len(network.layers),
-        bidirectional=network.directions == 2,
+        bidirectional=len(network.layers[0]) == 2,
         proj_size=0 if cell.projection is None else cell.outputs,
         dtype=getattr(torch, cell.dtype.name),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,86 @@ def test_layers_of_different_widths_are_converted(tmp_path: Path, to: str, name:
         for path, more in ((source, STACK), (target, {}))
     )
     np.testing.assert_array_equal(joined(ours), theirs)
+
+
+ONE, BOTH = 1, 2
+STACKS = [
+    ((ONE, 6), (BOTH, 4)),
+    ((ONE, 6), (BOTH, 4), (ONE, 3)),
+    ((BOTH, 4), (ONE, 3)),
+    ((ONE, 4), (BOTH, 4)),  # of one width
+]
+"""Directions and units of each layer."""
+
+
+def mixed(folder: Path, stack: Sequence[tuple[int, int]]) -> tuple[str, dict[str, str]]:
+    """Layers of Keras of 5 inputs, and what runs them in turn."""
+    rng = np.random.default_rng(5)
+    tensors: dict[str, Any] = {}
+    layers: list[str] = []
+    inputs = 5
+    for directions, units in stack:
+        kind = "lstm" if directions == ONE else "bidirectional"
+        count = sum(name.startswith(kind) for name in layers)
+        layers.append(f"{kind}_{count}" if count else kind)
+        for inner in ("forward_lstm/", "backward_lstm/") if directions == BOTH else ("",):
+            for role, shape in (
+                ("kernel", (inputs, 4 * units)),
+                ("recurrent_kernel", (units, 4 * units)),
+                ("bias", (4 * units,)),
+            ):
+                tensors[f"{layers[-1]}/{inner}{role}"] = rng.normal(size=shape).astype("f4")
+        inputs = directions * units
+    np.savez(folder / "mixed.npz", **tensors)
+    return str(folder / "mixed.npz"), {"layer": ",".join(layers)}
+
+
+@pytest.mark.parametrize("stack", STACKS, ids=str)
+def test_layers_of_one_direction_and_of_two_are_converted(tmp_path: Path, stack: Any) -> None:
+    source, in_turn = mixed(tmp_path, stack)
+    x = np.random.default_rng(1).normal(size=(7, 2, 5))
+    theirs = run(load(source, **in_turn), x, layout="time").h
+    for to, name in (("keras", "n.npz"), ("keras", "n.safetensors"), ("onnx", "o.npz")):
+        target = str(tmp_path / name)
+        made = convert([source], target, to, in_turn)
+        assert made.proof.difference == 0
+        settings = made.settings if name.endswith("safetensors") else {}
+        ours = run(load(target, **settings), x, layout="time").h
+        np.testing.assert_array_equal(joined(ours), theirs)
+        if to == "keras":
+            with np.load(source) as own:
+                assert list(made.arrays) == list(own)
+
+
+@pytest.mark.parametrize("stack", STACKS, ids=str)
+def test_a_graph_has_the_directions_of_each_layer(tmp_path: Path, stack: Any) -> None:
+    source, in_turn = mixed(tmp_path, stack)
+    layers = load(source, **in_turn).layers
+    row = fit_or_refuse(layers, CONVENTIONS["onnx"], {})
+    made = graph_of([tuple(fold_forget_bias(cell, row) for cell in layer) for layer in layers])
+    lstms = nodes(made, "LSTM")
+    assert [len(made.constants[node.inputs[1]]) for node in lstms] == [ways for ways, _ in stack]
+    words = {ONE: "forward", BOTH: "bidirectional"}
+    assert [node.attributes["direction"] for node in lstms] == [words[ways] for ways, _ in stack]
+    y, y_h, _ = (port.shape for port in made.outputs)
+    ways, units = stack[-1]
+    assert y == ("T", ways, "B", units)
+    one_width = len({units for _, units in stack}) == 1
+    total = sum(ways * units for ways, units in stack)
+    assert y_h == ((total // units, "B", units) if one_width else ("B", total))
+    assert made.constants["initial_h"].size == total
+
+
+@pytest.mark.parametrize("to", ["pytorch", "mxnet", "tf1"])
+def test_what_cannot_store_layers_of_one_direction_and_of_two_says_so(
+    tmp_path: Path, to: str
+) -> None:
+    source, in_turn = mixed(tmp_path, STACKS[0])
+    with pytest.raises(UserError) as error:
+        convert([source], str(tmp_path / "n.npz"), to, in_turn)
+    first, second, _ = error.value.lines
+    assert first == f"{source}: {to} cannot store layers of one direction beside layers of two."
+    assert second == "  --layer lstm or --layer bidirectional_lstm converts one of them."
 
 
 def test_states_of_layers_of_different_widths_are_side_by_side(tmp_path: Path) -> None:

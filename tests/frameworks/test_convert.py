@@ -15,11 +15,13 @@ import pytest
 
 from lstmcli import run
 from lstmcli.api import load
+from lstmcli.api.check import check
 from lstmcli.api.convert import convert
-from lstmcli.core.model.model import Model, Trace
+from lstmcli.api.job import Job
+from lstmcli.core.model.model import Inputs, Model, Trace
 from lstmcli.errors import UserError
 from tests.api.test_convert import settings_of
-from tests.engines.test_export import STACK, uneven
+from tests.engines.test_export import STACK, STACKS, mixed, uneven
 from tests.test_golden import CASES, GOLDEN, TOLERANCE, read
 
 pytestmark = [
@@ -188,25 +190,30 @@ def test_onnxruntime_runs_the_model(case: str, tmp_path: Path) -> None:
     runs_as_ours(one, outputs)
 
 
-def test_onnxruntime_runs_layers_of_different_widths(tmp_path: Path) -> None:
-    """Their states lie side by side, on the way in and on the way out."""
+@pytest.mark.parametrize("stack", [None, *STACKS], ids=str)
+def test_onnxruntime_runs_layers_of_other_sizes(tmp_path: Path, stack: Any) -> None:
+    """States of different widths are side by side, on the way in and on the way out."""
     ort = framework("onnxruntime")
     framework("onnx")
-    source, target = uneven(tmp_path, "f4"), str(tmp_path / "net.onnx")
-    convert([source], target, "onnx", STACK)
+    source, in_turn = mixed(tmp_path, stack) if stack else (uneven(tmp_path, "f4"), STACK)
+    target = str(tmp_path / "net.onnx")
+    convert([source], target, "onnx", in_turn)
     options = ort.SessionOptions()
     options.log_severity_level = 3  # it warns that an input has a default
     session = ort.InferenceSession(target, options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(2)
-    x, h, c = (rng.normal(size=shape).astype("f4") for shape in ((7, 3, 5), (3, 20), (3, 20)))
-    model = load.load(source, **STACK)
+    model = load.load(source, **in_turn)
+    x = rng.normal(size=(7, 3, 5)).astype("f4")
+    shape = run(model, x, layout="time").final_h.shape
+    h, c = (rng.normal(size=shape).astype("f4") for _ in "hc")
     for given in ({}, {"h": h, "c": c}):
         state = {f"initial_{name}": array for name, array in given.items()}
         y, y_h, y_c = session.run(None, {"X": x, **state})
         trace = run(model, x, layout="time", initial_state=given)
-        close("", y.transpose(0, 2, 1, 3).reshape(7, 3, 8), trace.h)
+        close("", y.transpose(0, 2, 1, 3).reshape(trace.h.shape), trace.h)
         close("", y_h, trace.final_h)
         close("", y_c, trace.final_c)
+    assert check(Job(model, Inputs(x, "time")), ["onnxruntime"]).equal
 
 
 # ---- Keras

@@ -15,8 +15,9 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import SETTINGS
-from lstmcli.core.weights.encode import prefix_form
+from lstmcli.core.weights.encode import prefix_forms
 from lstmcli.errors import UserError, did_you_mean
+from lstmcli.escaping import typed_command
 
 FORM = (
     "forget_bias", "gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved",
@@ -36,16 +37,22 @@ _PARTS = {
     "state_scale": "layer normalisation of c",
     "initial_h": "a learned initial state",
 }
+MIXED = "layers of one direction beside layers of two"
 _LEAVES_OUT = " (--set initial_state=zero leaves it out)"
 _ALIKE = {"stack": "concat"}  # the same numbers, on another axis
 
 
 def fit_or_refuse(
-    layers: Sequence[Sequence[Cell]], row: Convention, asked: Mapping[str, Any]
+    layers: Sequence[Sequence[Cell]],
+    row: Convention,
+    asked: Mapping[str, Any],
+    source: str = "",
+    labels: Sequence[str] = (),
 ) -> Convention:
     """The row, with the settings under which it runs as these layers do.
 
-    ``asked`` are settings of the target that change only its form (`FORM`).
+    ``asked`` are settings of the target that change only its form (`FORM`); ``source`` has these
+    layers, which --layer calls by their ``labels``.
 
     Raises
     ------
@@ -54,8 +61,10 @@ def fit_or_refuse(
     """
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
+        one = " or ".join(typed_command("--layer", label) for label in labels)
         raise UserError(
-            f"{row.name} cannot store {join_with_and(lacks)}.",
+            f"{source}{': ' * bool(source)}{row.name} cannot store {join_with_and(lacks)}.",
+            *([f"  {one} converts one of them."] if one and MIXED in lacks else []),
             f"  lstm conventions {row.name} lists what it stores; nothing was written.",
         )
     return convention
@@ -64,7 +73,8 @@ def fit_or_refuse(
 def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Convention, list[str]]:
     """The convention with the settings that these layers need, and what it cannot store of them."""
     cells = [cell for layer in layers for cell in layer]
-    changes, lacks = _settings(cells[0].convention, convention, both=len(layers[0]) == 2)
+    both = max(layers, key=len)
+    changes, lacks = _settings(both[0].convention, convention, both=len(both) == 2)
     lacks += [
         f"{'layers' if len(layers) > 1 else 'directions'} that differ in {_words(name)}"
         for name in (*_RUNNING, "coupled")
@@ -74,8 +84,10 @@ def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Conve
         lacks.append("a backward cell that runs forward")
     for cell in cells:
         lacks += list(_lacking_parts(cell, convention))
-    if prefix_form(convention, len(layers), len(layers[0]) == 2) is None:
-        lacks.append("two directions")
+    if prefix_forms(convention, layers) is None:
+        bidirectional = [layer for layer in layers if len(layer) == 2]
+        has_names = prefix_forms(convention, bidirectional) is not None
+        lacks.append(MIXED if has_names else "two directions")
     return convention.with_behaviour(**changes), list(dict.fromkeys(lacks))
 
 

@@ -202,9 +202,8 @@ def _contiguous(tensor: Array | Mapping[str, Array]) -> Array | Mapping[str, Arr
 
 def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> dict[str, Array]:
     """The tensors of a network under a convention's names: layers, in each its directions."""
-    both = len(layers[0]) == 2
-    before = prefix_form(convention, len(layers), both)
-    assert before is not None, "fit_or_refuse refuses directions without names"
+    forms = prefix_forms(convention, layers)
+    assert forms is not None, "fit_or_refuse refuses directions without names"
     named: dict[str, Array] = {}
     for n, layer in enumerate(layers):
         cells = [encode(cell, convention) for cell in layer]
@@ -213,16 +212,26 @@ def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> d
         for d, tensors in enumerate(cells):
             number = n * len(layer) + d if convention.storage.directions_count else n
             for role, gate, array in _each_tensor(tensors):
-                form = before + _template(convention, role, gate, n)
-                named[_fill_template(form, convention, role, gate, number, d)] = array
+                form = forms[n] + _template(convention, role, gate, n)
+                nth = forms[:n].count(forms[n])  # Keras numbers each class of layers
+                named[_fill_template(form, convention, role, gate, number, nth, d)] = array
     return named
 
 
-def prefix_form(convention: Convention, layers: int, both: bool) -> str | None:
-    """What is written before the templates; None if the row's names have no directions.
+def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> list[str] | None:
+    """What is written before the templates of each layer; None if the row has no such names.
 
-    The first form of ``under`` that has the layer and direction where the templates do not.
+    Layers of one direction and of two are stored together only where they have prefixes of their
+    own, or an axis of directions.
     """
+    forms = [_prefix_form(convention, len(layers), len(layer) == 2) for layer in layers]
+    mixed = len(set(map(len, layers))) > 1 and not convention.storage.direction_axis
+    names = [form for form in forms if form is not None and ("{nth}" in form or not mixed)]
+    return names if len(names) == len(layers) else None
+
+
+def _prefix_form(convention: Convention, layers: int, both: bool) -> str | None:
+    """The first form of ``under`` that has the layer and direction where the templates do not."""
     templates = "".join(convention.names.tensors.values())
     needs = set()
     if layers > 1 and "{layer}" not in templates and "{number}" not in templates:
@@ -260,11 +269,11 @@ def _template(convention: Convention, role: str, gate: str, layer: int) -> str:
 
 
 def _fill_template(
-    form: str, convention: Convention, role: str, gate: str, layer: int, direction: int
+    form: str, convention: Convention, role: str, gate: str, layer: int, nth: int, direction: int
 ) -> str:
     return form.format(
         gate=convention.names.word(gate, role) if gate else "",
         layer=layer,
-        nth=f"_{layer}" if layer else "",
+        nth=f"_{nth}" if nth else "",
         direction=convention.names.direction_marks[direction],
     )

@@ -14,7 +14,7 @@ from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
 from lstmcli.core.weights.decode import decode, fold_weight_norm
-from lstmcli.core.weights.encode import encode, fold_forget_bias, named_tensors, prefix_form
+from lstmcli.core.weights.encode import encode, fold_forget_bias, named_tensors, prefix_forms
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
@@ -143,7 +143,7 @@ def test_two_layers_come_back_bit_for_bit(name: str, both: bool) -> None:
         tuple(cell_for(row, parts, width, 10 * n + d) for d in range(ways))
         for n, width in enumerate((I, ways * outputs))
     ]
-    if both and prefix_form(row, 2, True) is None:
+    if both and prefix_forms(row, layers) is None:
         with pytest.raises(UserError, match="two directions"):
             fit_or_refuse(layers, row, {})
         return
