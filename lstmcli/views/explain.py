@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lstmcli.core.explain.causes import OPEN, SHUT
-from lstmcli.core.explain.explanation import AGREEMENT, Changed, Explanation, Near
+from lstmcli.core.explain.explanation import (
+    AGREEMENT,
+    APPROXIMATED,
+    RUN_OTHERWISE,
+    Changed,
+    Explanation,
+    Near,
+)
 from lstmcli.core.explain.verify import Comparison, Mismatch
 from lstmcli.core.explain.wording import (
     familiarity,
@@ -16,6 +23,7 @@ from lstmcli.core.explain.wording import (
     name_of,
     precision_text,
 )
+from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
@@ -86,7 +94,15 @@ def title(e: Explanation, expected: str) -> str:
         several = len(e.equivalent) + 1
         fitting = "One configuration fits" if several == 1 else f"{several} configurations fit"
         return f"{fitting}, but {expected} has too few numbers to prove it."
+    if _ran_otherwise(e):
+        return f"No setting is wrong, but {expected} was run otherwise."
     return f"No configuration of these weights gives {expected}."
+
+
+def _ran_otherwise(e: Explanation) -> str:
+    """How the weights as loaded give EXPECTED after all; empty if they do not."""
+    runs = (one for one in e.remarks if one.code in RUN_OTHERWISE and one.facts["numbers"])
+    return next((one.text for one in runs), "")
 
 
 def details(e: Explanation, expected: str) -> list[str]:
@@ -101,10 +117,16 @@ def details(e: Explanation, expected: str) -> list[str]:
             f"ll {measured.total} {finite}values of {expected} agree ({precision}{greatest})."
         )
         changes = "this change" if len(e.changes) == 1 else "these changes"
-        return [f"With {changes}, a{all_values}" if e.changes else f"A{all_values}"]
+        fits = [f"With {changes}, a{all_values}" if e.changes else f"A{all_values}"]
+        if e.equivalent:
+            several = len(e.equivalent) > 1
+            others = f"{len(e.equivalent)} other configuration{'s fit' if several else ' fits'}"
+            fits.append(f"{others} as well: see equivalent.")
+        return fits
     if e.verdict == "unproven":
         return []
     agreement = [one.text for one in e.remarks if one.code in AGREEMENT]
+    agreement = [*filter(None, [_ran_otherwise(e)]), *agreement]
     first = f"; first mismatch at {position(measured.first)}" if measured.first else ""
     return [f"As loaded, {_agreeing(measured)}; {greatest}{first}.", *agreement]
 
@@ -112,7 +134,8 @@ def details(e: Explanation, expected: str) -> list[str]:
 def _agreeing(v: Comparison) -> str:
     if v.nearly:
         wrong = v.total - v.agreeing
-        return f"all but {wrong} of {v.total} values agree: a wrong number, not a convention"
+        why = ": a wrong number, not a convention" if v.max_abs > APPROXIMATED else ""
+        return f"all but {wrong} of {v.total} values agree{why}"
     return f"{v.agreeing} of {v.total} values agree"
 
 
@@ -163,7 +186,14 @@ def configuration(changes: Sequence[Changed]) -> str:
     """The changes of a configuration in short; ``as loaded`` if there are none."""
     if not changes:
         return "as loaded"
-    return ", ".join(f"{label(c)} {found_of(c)}" for c in changes)
+    alike: dict[tuple[str, str], list[str]] = {}  # cells by setting and value
+    for change in changes:
+        name, _, cell = label(change).partition(", ")
+        alike.setdefault((name, found_of(change)), []).append(cell)
+    return " and ".join(
+        f"{', '.join(filter(None, [name, join_with_and(cells)]))} {found}"
+        for (name, found), cells in alike.items()
+    )
 
 
 def position(first: Mismatch | None) -> str:
@@ -187,7 +217,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     if e.taken:
         yield "assumed", f"{e.taken}."
     for remark in e.remarks:
-        if remark.code not in AGREEMENT:
+        if remark.code not in AGREEMENT and remark.text != _ran_otherwise(e):
             yield "note", remark.text
     if e.hidden:
         yield hidden_label(e), e.hidden

@@ -379,7 +379,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "needs_float64": "In {dtype}, the number type of the weights, the run is up to {error:.2g} "
     "off; --dtype float64 gives EXPECTED.",
     "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "
-    "only the output was stored so, nothing was computed in it.",
+    "storing the output in {dtype} is enough to give them.",
     "agrees_as_float32": "EXPECTED agrees as float32 does; at the precision of float64 it does "
     "not{places}.",
     "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} numbers "
@@ -394,8 +394,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     # where nothing fits
     "size_of_half_precision": "As loaded, nearly all values are off, but by at most {eps:.2g} eps "
     "of {dtype}. Errors of this size come from half precision, and from 8-bit weights, an "
-    "approximated tanh or noise too; no run with rounded weights, inputs or states gives these "
-    "values.",
+    "approximated tanh or noise too; no run with the weights, the inputs, or h and c rounded to "
+    "{dtype} gives these values.",
     "some_arrays_agree": _some_arrays,
     "some_steps_agree": lambda agreeing, differing: (
         f"{_capital(_parts('step', agreeing, differing))}."

@@ -16,7 +16,7 @@ import pytest
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.search import Budget
-from tests.core.explain.asking import found, same
+from tests.core.explain.asking import found, printed, same
 from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
 from tests.core.explain.reference import random_net
 from tests.paths import PACKAGE
@@ -27,9 +27,11 @@ Array = np.ndarray[Any, Any]
 class Deep:
     """Two layers of two directions: their weights, inputs, and the top of what they give."""
 
-    def __init__(self, folder: Path, seed: int = 0, units: int = 4, steps: int = 7) -> None:
+    def __init__(
+        self, folder: Path, seed: int = 0, units: int = 4, steps: int = 7, scale: float = 1.0
+    ) -> None:
         rng = np.random.default_rng(seed)
-        self.nets = [random_net(rng, k, units) for k in (3, 3, 2 * units, 2 * units)]
+        self.nets = [random_net(rng, k, units, scale, scale) for k in (3, 3, 2 * units, 2 * units)]
         self.x = rng.normal(size=(2, steps, 3)).astype(np.float32).astype(np.float64)
         names = ("l0", "l0_reverse", "l1", "l1_reverse")
         self.weights = write(dict(zip(names, self.nets, strict=True)), folder / "w.npz")
@@ -89,6 +91,25 @@ def test_backward_outputs_not_turned_back_in_all_layers_are_one_change(tmp_path:
     assert explanation.verdict == "found"
     assert found(explanation) == truth
     assert explanation.tried < 2000, "no two changes were tried"
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        pytest.param({"recurrent_activation": "hard_sigmoid_0.2"}, marks=pytest.mark.slow),
+        {"output_activation": "identity"},
+        pytest.param(ONE_CHANGE[-1], marks=pytest.mark.slow),
+    ],
+    ids=name_of,
+)
+def test_few_digits_of_the_first_units_of_a_step(truth: Truth, tmp_path: Path) -> None:
+    """Hundreds of wrong settings come within a thousand tolerances of five such numbers."""
+    deep = Deep(tmp_path, scale=0.4)
+    explanation = deep.explain(printed(deep.top(truth)[0, 0, :5], 4, tmp_path / "y.txt"))
+    assert explanation.found
+    answers = [explanation.changes, *explanation.equivalent]
+    assert truth in [found_of(changes) for changes in answers]
+    assert all(len(changes) <= len(truth) for changes in answers)
 
 
 @pytest.mark.wide
