@@ -292,7 +292,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)
         if len({*sizes}) > 1 and min(sizes)
     ]
-    if not options:
+    if len(options) not in (1, 2):  # where all axes differ, what comes first need not be the same
         return ""
     text = f"{' '.join(options)} compares what comes first in both"
     if len(options) == 1 and a[0] != b[0]:

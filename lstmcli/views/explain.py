@@ -95,13 +95,13 @@ def title(e: Explanation, expected: str) -> str:
         fitting = "One configuration fits" if several == 1 else f"{several} configurations fit"
         return f"{fitting}, but {expected} has too few numbers to prove it."
     if _ran_otherwise(e):
-        return f"No setting is wrong, but {expected} was run otherwise."
+        return f"No setting is wrong, but {expected} was run or arranged otherwise."
     return f"No configuration of these weights gives {expected}."
 
 
 def _ran_otherwise(e: Explanation) -> str:
     """How the weights as loaded give EXPECTED after all; empty if they do not."""
-    runs = (one for one in e.remarks if one.code in RUN_OTHERWISE and one.facts["numbers"])
+    runs = (one for one in e.remarks if one.code in RUN_OTHERWISE and one.facts.get("numbers", 1))
     return next((one.text for one in runs), "")
 
 

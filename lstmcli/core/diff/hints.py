@@ -93,7 +93,7 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     for name, finding in findings.items():
         groups.setdefault(finding, []).append(name)
     hints = [
-        Hint(finding.code, compared.say(f"{_agreeing(names)} {finding.text}"))
+        Hint(finding.code, compared.say(f"{_agreeing(names)} {_of_axes(compared, finding)}"))
         for finding, names in groups.items()
     ]
     exchanged = _exchanged_names(
@@ -102,6 +102,13 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     hints += exchanged_hint(compared, exchanged)
     hints += [hint for pair in compared.differing for hint in forget_bias(compared, pair)]
     return hints, {*findings, *exchanged}
+
+
+def _of_axes(compared: ComparedSides, finding: Hint) -> str:
+    """The text of a finding; of steps that may be sequences, with that."""
+    if finding.code != "time_flipped" or not compared.axes_assumed:
+        return finding.text
+    return f"{finding.text} If the first axis is the batch, its sequences are in reverse order."
 
 
 def _agreeing(names: Sequence[str]) -> str:

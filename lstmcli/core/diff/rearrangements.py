@@ -10,13 +10,15 @@ elements agree that disagreed before and that the tolerance distinguishes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import WEIGHTS, Pair
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
+from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 
@@ -115,6 +117,28 @@ def reshaped(pair: Pair) -> Hint | None:
     )
 
 
+def directions_reshaped(pair: Pair) -> Hint | None:
+    """(T, 2, B, H) was reshaped to (T, B, 2 H), where the axes had to be exchanged before."""
+    steps, batch, units = pair.a.shape
+    if units % 2 or batch < 2:
+        return None
+    stacked, beside = (steps, 2, batch, units // 2), (steps, batch, 2, units // 2)
+
+    def moved(shape: tuple[int, ...], array: Array) -> Array:
+        return array.reshape(shape).swapaxes(1, 2).reshape(steps, batch, units)
+
+    for shape in (stacked, beside):
+        if proves(pair, pair.a.moved(partial(moved, shape)), pair.b, pair.agrees):
+            which = "{a}" if shape == stacked else "{b}"
+            return Hint(
+                "reshaped",
+                f"once the directions of {which} are moved: (steps, 2, batch, units), as of ONNX, "
+                "was reshaped to (steps, batch, 2 * units) where the axis of the directions had to "
+                "be moved before the units first.",
+            )
+    return None
+
+
 def halves_exchanged(pair: Pair) -> Hint | None:
     """The halves of the units have changed places, as of a forward and a backward direction."""
     units = pair.a.shape[-1]
@@ -152,18 +176,30 @@ def half_flipped(pair: Pair) -> Hint | None:
 
 def units_permuted(pair: Pair) -> Hint | None:
     """The units of a, in another order, are those of b."""
-    order = _unit_order(pair)
-    if order is None:
-        return None
-    moved = np.flatnonzero(order != np.arange(order.size))
-    listed = ", ".join(str(n) for n in order) if order.size <= 16 else f"{moved.size} have moved"
-    if not proves(pair, pair.a[..., order], pair.b, pair.agrees):
-        return None
-    return Hint(
+    order = _order_of_units(pair)
+    return order and Hint(
         "units_permuted",
-        f"once the units of {{a}} are put in another order ({listed}): the rows or columns of "
+        f"once the units of {{a}} are put in another order ({order}): the rows or columns of "
         "the weights were permuted on one side.",
     )
+
+
+def batch_permuted(pair: Pair) -> Hint | None:
+    """The sequences of a, in another order, are those of b."""
+    a, b = (side.moved(lambda v: v.swapaxes(1, 2)) for side in (pair.a, pair.b))
+    order = _order_of_units(replace(pair, a=a, b=b))
+    return order and Hint(
+        "batch_permuted", f"once the sequences of {{a}} are put in another order ({order})."
+    )
+
+
+def _order_of_units(pair: Pair) -> Any:
+    """The order in which the units of a are those of b, as a text; None if there is none."""
+    order = _unit_order(pair)
+    if order is None or not proves(pair, pair.a[..., order], pair.b, pair.agrees):
+        return None
+    moved = np.count_nonzero(order != np.arange(order.size))
+    return ", ".join(map(str, order)) if order.size <= 16 else f"{moved} have moved"
 
 
 def _unit_order(pair: Pair) -> Array | None:
@@ -217,6 +253,29 @@ def units_negated(pair: Pair) -> Hint | None:
     listed = ", ".join(str(n) for n in which) if which.size <= 16 else str(which.size) + " of them"
     units = "every unit" if negated.all() else f"unit{'s' * (which.size > 1)} {listed}"
     return Hint("units_negated", f"once the sign of {units} is changed.")
+
+
+def rescaled(pair: Pair) -> Hint | None:
+    """b is a times one number, or a and one number more."""
+    if pair.agrees is None:
+        return None
+    a, b = widened(pair.a.values, pair.b.values)
+    told = np.isfinite(a) & np.isfinite(b) & (a != 0)
+    if not told.any():
+        return None
+    with np.errstate(all="ignore"):
+        factor, offset = np.median(b[told] / a[told]), np.median(b[told] - a[told])
+        for constant, moved, text in (
+            (factor, pair.a.moved(lambda v: v * factor), "multiplied by"),
+            (offset, pair.a.moved(lambda v: v + offset), "shifted by"),
+        ):
+            if np.isfinite(constant) and proves(pair, moved, pair.b, pair.agrees):
+                return Hint(
+                    "rescaled",
+                    f"once {{a}} is {text} {constant:.4g}: what comes after the LSTM was compared "
+                    "(a scale, dropout, a normalisation, a bias), not the LSTM.",
+                )
+    return None
 
 
 def shifted_by_one(pair: Pair) -> Hint | None:
@@ -301,12 +360,15 @@ OF_PLACED: tuple[Callable[[Pair], Hint | None], ...] = (
     units_negated,
     halves_exchanged,
     units_permuted,
+    rescaled,
 )
 OF_STEPS: tuple[Callable[[Pair], Hint | None], ...] = (
     time_flipped,
     axes_swapped,
     axes_permuted,
     reshaped,
+    directions_reshaped,
+    batch_permuted,
     shifted_by_one,
     part_of_steps,
     half_flipped,

@@ -53,6 +53,7 @@ PASSES = (
     Pass("half precision", 2, rounding.hypotheses),
     Pass("three changes", 3, partial(Search.level, size=3)),
     Pass("execution", LEVELS, remark=execution.how_run),
+    Pass("arrangement", LEVELS, remark=execution.rearranged),
 )
 """What is tried where the run as loaded does not give EXPECTED, in this order.
 

@@ -3,17 +3,20 @@
 Asked where the search found nothing. A run in chunks whose state is not carried on, one that starts
 from where another ended, and sequences that end early are runs of the weights as loaded: each is
 run and compared with EXPECTED before it is said. Padding at the ends of sequences is named unproved
-too: the numbers show it.
+too: the numbers show it. Outputs that were arranged otherwise are what `diff` proves of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.hypotheses import Change
 from lstmcli.core.explain.observation import Allowance, Expected, Known
 from lstmcli.core.explain.question import Prepared
@@ -49,6 +52,18 @@ def how_run(prepared: Prepared) -> Iterator[Remark]:
     else:
         found = ended_early(prepared.cases[0], allowance)
     yield from [found] if found else []
+
+
+def rearranged(prepared: Prepared) -> Iterator[Remark]:
+    """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
+    side = prepared.question.side
+    for case in prepared.cases[:1]:
+        trace, _ = case.trace({"dtype": "float64"})
+        arrays = trace.members() if len(side.arrays) > 1 else {"h": trace.h}
+        with suppress(UserError):  # no array has the same name
+            for hint in compare(Side("the run as loaded", arrays, case.layout), side).hints:
+                if not hint.code.startswith(("suspect_", "one_half")):
+                    yield remark("rearranged", hint=hint.text)
 
 
 def _cases(prepared: Prepared) -> Iterator[Case]:

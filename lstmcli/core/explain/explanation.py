@@ -288,8 +288,8 @@ def _factor(numbers: int) -> float:
 
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
-RUN_OTHERWISE = {"chunks", "resumed", "padded", "masked", "ended_early"}
-"""Codes of remarks on how the other side ran the weights as loaded."""
+RUN_OTHERWISE = {"chunks", "resumed", "padded", "masked", "ended_early", "rearranged"}
+"""Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
 
 
 def agreement(comparison: Comparison) -> Iterator[Remark]:

@@ -421,6 +421,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "masked": _masked,
     "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths} all {numbers} values "
     "agree.",
+    "rearranged": "Beside the run as loaded, {hint}",
     # of the cells of a network
     "first_cell": "{cell} is the first that needs a change.",
     "one_cell_shows": "{cell} shows it; EXPECTED does not show whether other cells have it too.",

@@ -316,7 +316,7 @@ def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path
         explanation = net.ask(one, tmp_path)
         assert explanation.found
         assert found(explanation) == ({} if order == "ifgo" else {"gates": "iofg"})
-        assert any("only the output was stored" in remark for remark in explanation.notes)
+        assert any("storing the output in" in remark for remark in explanation.notes)
 
 
 def test_what_half_precision_hides_is_not_singled_out(tmp_path: Path) -> None:

@@ -196,3 +196,30 @@ def test_axes_of_one_length_that_are_exchanged(tmp_path: Path) -> None:
     assert explanation.found
     assert not explanation.changes
     assert explanation.taken == "EXPECTED is taken as (time, batch, units)"
+
+
+def reshaped(h: Array) -> Array:
+    """Two directions as (T, 2, B, H), taken for (T, B, 2 H), with the batch first."""
+    steps = h.swapaxes(0, 1).reshape(T, B, 2, 3)
+    return steps.swapaxes(1, 2).reshape(T, B, 6).swapaxes(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("arranged", "said"),
+    [
+        pytest.param(lambda h: h[[1, 2, 0]], "the sequences of", marks=pytest.mark.slow),
+        pytest.param(lambda h: h[..., [4, 2, 0, 1, 3, 5]], "the units of", marks=pytest.mark.slow),
+        pytest.param(lambda h: 2 * h, "is multiplied by 2", marks=pytest.mark.slow),
+        pytest.param(reshaped, "the directions of", marks=pytest.mark.slow),
+        (lambda h: np.concatenate([0 * h[:, :1], h[:, :-1]], axis=1), "shifted by one step"),
+    ],
+)
+def test_outputs_arranged_otherwise_are_what_diff_proves(
+    arranged: Callable[[Array], Array], said: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(17)
+    net, x = random_net(rng, I, 6), rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
+    found = _asked(tmp_path, net, x, arranged(outputs(net, x, {})["h"]), layout="batch")
+    assert found.verdict == "none"
+    (remark,) = [one for one in found.remarks if one.code == "rearranged"]
+    assert said in remark.text
