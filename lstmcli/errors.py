@@ -122,15 +122,37 @@ LONG = 6  # letters of a name that may have more behind it
 NEAR_SHORT = 0.6  # share of letters in common: "rnu" and "run" 0.67
 
 
+OTHER_NAMES = {
+    "batch_first": ("layout", "batch"),  # PyTorch
+    "time_major": ("layout", "time"),  # TensorFlow, Keras 2, flax
+    "sequence_length": ("lengths", ""),  # TensorFlow 1
+    "sequence_lens": ("lengths", ""),  # ONNX
+    "inner_activation": ("recurrent_activation", ""),  # Keras 1
+    "gate_fn": ("recurrent_activation", ""),  # flax
+    "merge_mode": ("merge", ""),  # Keras
+    "zero_output_for_mask": ("masked_output", "zero"),  # Keras 3
+}
+"""Names that frameworks have for a setting, and the value if the name is that of a switch."""
+
+
 def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     """`` Did you mean "tf1"?`` when a known word is near, else an empty string.
 
+    The name that a framework has for a setting counts as near: `` Did you mean layout="batch"?``.
     Meant for the end of a message, so it starts with a space. ``prefix`` is what was typed
     correctly before the word.
     """
     from difflib import get_close_matches  # 3 ms that only a mistake needs
 
     plain = {_plain(name): name for name in known}
+    name, value = OTHER_NAMES.get(_plain(word), ("", ""))
+    if value and value in plain.values():
+        return f' Did you mean "{value}"?'
+    if value and name in plain:
+        text = f" {value}" if plain[name].startswith("-") else f'="{value}"'
+        return f" Did you mean {plain[name]}{text}?"
+    if name in plain:
+        return f' Did you mean "{prefix}{plain[name]}"?'
     cutoff = NEAR if len(_plain(word)) > SHORT else NEAR_SHORT
     near = get_close_matches(_plain(word), list(plain), n=1, cutoff=cutoff)
     for name in (

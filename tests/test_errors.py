@@ -54,3 +54,19 @@ def test_what_is_to_be_installed_is_what_the_extras_name() -> None:
 )
 def test_only_what_is_near_is_suggested(word: str, known: list[str], near: str | None) -> None:
     assert did_you_mean(word, known) == (f' Did you mean "{near}"?' if near else "")
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "meant"),
+    [
+        ("--batch_first", ["--batch", "--layout"], "--layout batch"),
+        ("time_major", ["layout", "lengths"], 'layout="time"'),
+        ("batch_first", ["batch", "time"], '"batch"'),
+        ("batch_first", ["h", "c"], None),
+        ("sequence_length", ["layout", "lengths"], '"lengths"'),
+        ("inner_activation", ["activation", "recurrent_activation"], '"recurrent_activation"'),
+        ("zero_output_for_mask", ["--mask", "--masked-output"], "--masked-output zero"),
+    ],
+)
+def test_a_framework_s_name_suggests_ours(word: str, known: list[str], meant: str | None) -> None:
+    assert did_you_mean(word, known) == (f" Did you mean {meant}?" if meant else "")

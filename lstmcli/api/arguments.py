@@ -162,7 +162,12 @@ def document_of(weights: Weights, where: str) -> Document:
         return read_named(Named.parse(os.fspath(weights)), None)
     if isinstance(weights, Mapping):
         return document_of_arrays(weights, where)
-    hint = f" Call {where} with the files it came from." if isinstance(weights, Model) else ""
+    hint = ""
+    if isinstance(weights, Model):
+        took = f": {', '.join(weights.sources)}" if weights.sources else ""
+        hint = f" Call {where} with the files and settings that load took{took}."
+    elif hasattr(weights, "state_dict"):  # a module of PyTorch
+        hint = " Pass its .state_dict()."
     raise UserError(
         f"{where} takes weights as a path or a dict of arrays, such as "
         f'{{"kernel": K, "bias": b}}; it got {type_of(weights)}.{hint}'
@@ -225,8 +230,10 @@ def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
     if is_path(state):
         return read_state(formats.read(os.fspath(state)))
     if not isinstance(state, Mapping):
+        order = " (a tuple is (h, c) in PyTorch, and (c, h) in TensorFlow 1 and flax)"
         raise UserError(
-            f'{where}: initial_state is {type_of(state)}; it is {{"h": h, "c": c}} or a path.'
+            f'{where}: initial_state is {type_of(state)}; pass {{"h": h, "c": c}} or a path'
+            f"{order * isinstance(state, tuple)}."
         )
     return {k: numbers_of(a, f"{where}: initial_state {k}") for k, a in state.items()}
 

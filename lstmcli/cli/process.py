@@ -110,7 +110,7 @@ def _usage_message(error: click.UsageError) -> str:
 
 def _similar_option(error: click.NoSuchOption) -> str:
     """A suggestion: the option that begins so, or one of nearly that name."""
-    known = error.possibilities or ()
+    known = [option for one in error.ctx.command.params for option in one.opts] if error.ctx else []
     begun = [option for option in known if option.startswith(error.option_name)]
     return did_you_mean(begun[0] if begun else error.option_name, known)
 

@@ -126,6 +126,13 @@ def test_the_command_of_an_explanation_has_the_state_and_the_mask() -> None:
 py: Any = lstmcli  # whose types mypy does not hold these calls to
 
 
+class Module:
+    """What is like a module of PyTorch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -135,6 +142,10 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
         (lambda: py.load(WEIGHTS, max_bytes="1 GiB"), r"max_bytes is '1 GiB'; it takes a whole"),
         (lambda: py.load(WEIGHTS, max_bytes=0), r"max_bytes is 0; it takes a whole"),
         (lambda: py.load([1, 2]), r"got a list"),
+        (lambda: py.load(Module()), r"got a Module\. Pass its \.state_dict\(\)\."),
+        (lambda: py.load(WEIGHTS, batch_first=True), r"Did you mean layout=\"batch\"\?"),
+        (lambda: py.load(WEIGHTS, layout="batch_first"), r"Did you mean \"batch\"\?"),
+        (lambda: py.run(WEIGHTS, INPUTS, initial_state=(1, 2)), r"pass {\"h\": h.*\(h, c\) in PyT"),
         (lambda: py.load({1: np.ones(3)}), r"names for keys; it has 1"),
         (lambda: py.load({"kernel": object()}), r"load: kernel is an object"),
         (lambda: py.load({"kernel": np.array(["a"])}), r"load: kernel is an array of <U1"),
@@ -156,7 +167,7 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
         (lambda: py.load(WEIGHTS, activation="relu(,)"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="elu(1"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="hard_sigmoid()"), r"hard_sigmoid_0\.2, clip"),
-        (lambda: py.explain(py.load(WEIGHTS), INPUTS, np.ones(3)), r"files it came from"),
+        (lambda: py.explain(py.load(WEIGHTS), INPUTS, np.ones(3)), r"load took: .*weights"),
         (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, initial_state=[1]), r"state is a list"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state=np.ones((2, 3))), r"state is a ndarray"),
         (lambda: py.derive(py.load(WEIGHTS), INPUTS, 0, 0, initial_state=5), r"state is an int"),
