@@ -19,6 +19,7 @@ from lstmcli.api.check import check
 from lstmcli.api.convert import convert
 from lstmcli.api.job import Job
 from lstmcli.core.model.model import Inputs, Model, Trace
+from lstmcli.engines import find_engine
 from lstmcli.errors import UserError
 from tests.api.test_convert import settings_of
 from tests.engines.test_export import STACK, STACKS, mixed, uneven
@@ -213,7 +214,24 @@ def test_onnxruntime_runs_layers_of_other_sizes(tmp_path: Path, stack: Any) -> N
         close("", y.transpose(0, 2, 1, 3).reshape(trace.h.shape), trace.h)
         close("", y_h, trace.final_h)
         close("", y_c, trace.final_c)
-    assert check(Job(model, Inputs(x, "time")), ["onnxruntime"]).equal
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "keras"])
+@pytest.mark.parametrize("stack", STACKS, ids=str)
+def test_engines_run_layers_of_one_direction_and_of_two(
+    tmp_path: Path, stack: Any, engine: str
+) -> None:
+    """What is shown at padded steps is a matter of the last layer."""
+    if not find_engine(engine).installed:
+        pytest.skip(f"{engine} is not installed")
+    source, in_turn = mixed(tmp_path, stack)
+    rng = np.random.default_rng(2)
+    x, mask = rng.normal(size=(7, 3, 5)).astype("f4"), rng.random((7, 3)) > 0.4
+    mask[0] = True
+    given: list[dict[str, Any]] = [{}, {"lengths": np.array([7, 3, 1])}, {"mask": mask}]
+    for padded in given:
+        job = Job(load.load(source, **in_turn), Inputs(x, "time", **padded))
+        assert check(job, [engine]).equal
 
 
 # ---- Keras
