@@ -16,6 +16,7 @@ import numpy as np
 from lstmcli.core.diff.tolerance import Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Choice, Indices
+from lstmcli.errors import UserError
 
 MOST_ITEMS = 1024  # sequences of a batch that are tried, each over the full run
 
@@ -62,7 +63,16 @@ def arrange(
     ways += [way.turned for way in _ways(b, a, layouts[::-1], choices, parts_only=True)]
     agreeing = [way for way in ways if test.agree(way.a, way.b).all()]
     if agreeing:  # what is the last step of one layout is the last sequence of the other
-        return min(agreeing, key=lambda way: (way.rank, way.numbers[1] is not None)), ""
+        best = min(agreeing, key=lambda way: (way.rank, way.numbers[1] is not None))
+        if best.numbers[1] is None or not any(best.numbers[1]) or layouts != (None, None):
+            return best, ""
+        if any(way.numbers[1] is None and way.rank < RARE for way in ways):
+            step = best.numbers[1][0]  # a wrong step must not pass for a sequence
+            return None, (
+                f"{best.text} if the first axis is the batch (--layout batch), and with step "
+                f"{step} if it is time (--steps {step})"
+            )
+        return best, ""
     ways = [way for way in ways if way.rank < RARE]
     starting = [
         way for way in ways if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
@@ -225,7 +235,10 @@ def _parts(
         T, B = full.shape[:2]
         one = [n for n in (B,) if n != 1]
         is_sequence = lead == [T] and B > 1
-        picked = range(0) if choices[0] is None else choices[0].among(T)
+        try:
+            picked = range(0) if choices[0] is None else choices[0].among(T)
+        except UserError:  # there are no such steps if that axis is time
+            continue
         step = picked[0] if len(picked) == 1 else None
         if lead == one and not said and not (is_sequence and layouts[0] == "steps"):
             yield from _single_step(narrow, full, start, step)

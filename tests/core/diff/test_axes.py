@@ -254,15 +254,28 @@ def test_the_last_step_of_each_direction() -> None:
 
 def test_one_sequence_against_a_batch() -> None:
     h = normal(B, T, H)
-    for layouts in ((None, "batch"), (None, None), ("steps", "batch")):
-        d = lone(h[2], h, layouts)
+    for item, first, layout in ((2, None, "batch"), (0, None, None), (2, "steps", "batch")):
+        d = lone(h[item], h, (first, layout))
         assert d.equal
-        assert f"h: a.npy, (7, 5), is compared with sequence 2 of {B} of b.npy" in d.remarks
+        assert f"h: a.npy, (7, 5), is compared with sequence {item} of {B} of b.npy" in d.remarks
     late = h[2].copy()
     late[3:] += 1
     d = lone(h, late, ("batch", None))
     assert d.first_divergence is not None
     assert (d.first_divergence.step, d.first_divergence.batch) == (3, 2)
+
+
+def test_a_wrong_step_does_not_pass_for_a_sequence() -> None:
+    """Where no side says which axis is time, h[2] is step 2 as well, where the last is meant."""
+    h = normal(T, B, H)
+    d = lone(h, h[2])
+    assert not d.equal
+    assert "(--layout batch), and with step 2 if it is time (--steps 2)" in d.remarks[0]
+    assert lone(h, h[2], ("batch", None)).equal
+    assert not lone(h, h[2], ("time", None)).equal
+    for n in (2, 5):
+        step = Selection.parse(str(n), None, None)
+        assert compare(Side("a.npy", {"": h}), Side("b.npy", {"": h[n]}), selection=step).equal
 
 
 def test_several_alignments_that_fit_are_not_guessed() -> None:
