@@ -13,6 +13,7 @@ import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.explain import cell
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.cell import explain_cell
 from lstmcli.core.explain.explanation import (
     NEARLY_RIGHT,
@@ -53,11 +54,15 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     with np.errstate(all="ignore"), one_thread():
         shapes = list(in_shape(question))
         shapes = sorted(shapes, key=_order) if len(shapes) > 1 else shapes
-        best = _of_shape(*shapes[0], has_shape, progress)
-        for one in shapes[1:]:
+        several = len(question.model().cells) > 1
+        question.work.most *= Budget.OF_NETWORK if several else 1
+        with question.work.share(Budget.SHARE if shapes[1:] else 1):
+            best = _of_shape(*shapes[0], has_shape, progress)
+        for n, one in enumerate(shapes[1:], 2):
             if best.verdict != "none" and size(best) < 2:
                 break
-            with suppress(UserError):  # no run gives that shape
+            part = 1 / (len(shapes) - n + 1)
+            with suppress(UserError), question.work.share(part):  # no run gives that shape
                 other = _of_shape(*one, has_shape, progress)
                 if other.verdict != "none" and (best.verdict == "none" or size(other) < size(best)):
                     best = other

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import combinations
 from math import factorial
-from typing import Any
 
 import numpy as np
 
 from lstmcli.core.explain import execution, rounding
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CONSTANTS, OPEN, SHUT
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
@@ -31,13 +31,13 @@ from lstmcli.core.explain.explanation import (
 from lstmcli.core.explain.hypotheses import Change, Changes, conventions_that_run, settings_of
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.search import LEVELS, Budget, Outcome, Pass, Progress, Search
+from lstmcli.core.explain.search import LEVELS, Outcome, Pass, Progress, Search
 from lstmcli.core.explain.simulator import LOOSE, Layout, Simulator
 from lstmcli.core.explain.solver import Fitting, Solver, fewest_of, joined, solve_each
 from lstmcli.core.explain.verify import Answer, Basis, Comparison, Remark, arrays_at, remark, verify
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.model.model import Cell, as_time_major
+from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.states import split_state
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself,
@@ -73,7 +73,7 @@ class CellSolver(Solver):
     @cached_property
     def simulator(self) -> Simulator:
         """The cell under all hypotheses."""
-        case, cells = self.case, self.prepared.cells  # shared by all placements
+        case, made = self.case, self.prepared.question.made
         layouts = {}
         for layout, expected in case.expected.items():
             x = as_time_major(np.asarray(case.x, np.float64), layout)
@@ -81,19 +81,19 @@ class CellSolver(Solver):
                 x, expected, valid_steps(case.lengths, case.mask, x.shape, layout)
             )
 
-        def decode(settings: Mapping[str, Any]) -> Cell:
-            key = tuple(sorted(settings.items()))
-            if key not in cells:
-                cells[key] = case.read({**settings, "dtype": "float64"}).cell
-            return cells[key]
-
         state = None
         if case.initial_state:  # as it is given, whatever the convention does with it
             how = self.how.changed({"initial_state": "given"})
             cell = replace(self.model.cell, convention=how)
             model = replace(self.model, layers=((cell,),))
             state = split_state(case.initial_state, model, layouts[case.layout].x.shape[1])[0]
-        return Simulator(decode, self.how, layouts, self.allowance, state)
+        if "cell" not in made:
+            made["cell"] = Simulator(
+                lambda settings: case.read({**settings, "dtype": "float64"}).cell,
+                self.how, layouts, self.allowance, state, self.work,
+            )  # fmt: skip
+        one: Simulator = made["cell"].on(layouts, self.allowance, state)
+        return one
 
     # ---- the search
 
@@ -364,15 +364,15 @@ def _searched(solvers: Sequence[CellSolver], progress: Progress) -> Explanation:
     begun = sorted(begun, key=lambda s: s.search.levels.first_step_distance)
     # one or two changes give the first step: then EXPECTED lies here, or nearly so
     likely = [s for s in begun if s.search.levels.first_step_distance <= LOOSE]
-    last, later = _last(solvers), _later(solvers)
-    left = len(solvers) - len(begun) - len(last) - len(later)
+    last = _last(solvers)
+    later = [s for s in solvers if not s.expected.placement.is_from_the_start]
     found = [Fitting(s, agreed) for s in solvers if s.common_changes and (agreed := s.agreeing())]
     found = _by_levels(likely, found, progress)
     others = [*last, *begun[len(likely) :], *later]
     found = _by_levels(others, found, progress)
     if found:
         return _explained(found, tried=sum(solver.tried for solver in solvers))
-    return _none(solvers, left, max(0, len(others) - _most(solvers, 2)))
+    return _none(solvers, len(others) - _most(solvers, 2))
 
 
 def _last(solvers: Sequence[CellSolver]) -> list[CellSolver]:
@@ -394,42 +394,32 @@ def _most(solvers: Sequence[CellSolver], levels: int) -> int:
         return 0
     simulator = solvers[0].simulator
     sets = len(simulator.space.singles) ** levels / factorial(levels)
-    return max(Budget.PLACED, int(Budget.PLACED_WORK / (simulator.work * sets)))
-
-
-def _later(solvers: Sequence[CellSolver]) -> list[CellSolver]:
-    """Windows and every n-th step, as many as a budget of full runs allows."""
-    later = [s for s in solvers if not s.expected.placement.is_from_the_start]
-    if not later:
-        return []
-    simulator = later[0].simulator
-    a_level = simulator.work * len(simulator.space.singles)
-    return later[: max(1, int(Budget.WINDOWS_WORK / a_level))]
+    return max(Budget.PLACED, int(simulator.work.runs(simulator.of_run * sets)))
 
 
 def _by_levels(
     solvers: Sequence[CellSolver], found: list[Fitting], progress: Progress
 ) -> list[Fitting]:
     """What was found, and what these placements give with no more changes: one, two, three."""
-    for levels in range(1, LEVELS + 1):
+    for levels in range(1, LEVELS + 1) if solvers else ():
         if found and fewest_of(found) < levels:
             break
         likeliest = solvers[: _most(solvers, levels)] if levels > 1 else solvers
-        found = solve_each(likeliest, levels, found, progress)
+        affordable = (s for n, s in enumerate(likeliest) if n < Budget.PLACED or s.work.left)
+        with solvers[0].work.share(Budget.SHARE if levels < LEVELS else 1):
+            found = solve_each(affordable, levels, found, progress)
     return found
 
 
-def _none(solvers: Sequence[CellSolver], unsearched: int, left: int) -> Explanation:
-    """What comes near in the likeliest placement.
-
-    ``unsearched`` placements were only compared with the run as loaded, and ``left`` were left
-    after one change.
-    """
+def _none(solvers: Sequence[CellSolver], left: int) -> Explanation:
+    """What comes near in the likeliest placement; ``left`` were left after one change."""
+    unsearched = sum(not one.tried for one in solvers)  # only compared with the run as loaded
+    left -= unsearched
     # the last h of all sequences is a last state by its shape, not steps of one
     last_states = [one for one in solvers[:1] if not one.expected.sequences and one.tried]
     near = last_states or [one for one in solvers if one.tried] or solvers[:1]
-    nearest = min(near, key=_distance)
-    none = nearest.none()
+    affordable = (one for n, one in enumerate(near) if not n or one.work.left)
+    none = min(affordable, key=_distance).none()
     more = [remark("pairs_placed", left=left, placements=len(solvers))] * (left > 0)
     if unsearched:
         more.append(remark("singles_placed", left=unsearched, placements=len(solvers)))

@@ -10,9 +10,9 @@ numbers it contains: these are searched as changes of the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from math import inf
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CONSTANTS
 from lstmcli.core.explain.cell import CellSolver
 from lstmcli.core.explain.explanation import (
@@ -42,10 +43,19 @@ from lstmcli.core.explain.network_simulator import (
 )
 from lstmcli.core.explain.observation import Expected, Known
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.search import LEVELS, NEARLY, Budget, Progress, fewest_decimals, vanishing
+from lstmcli.core.explain.search import LEVELS, NEARLY, Progress, fewest_decimals, vanishing
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.solver import Fitting, Solver, joined, solve_each
-from lstmcli.core.explain.verify import Answer, Cached, Case, Comparison, Remark, remark, verify
+from lstmcli.core.explain.verify import (
+    Answer,
+    Cached,
+    Case,
+    Comparison,
+    Remark,
+    may_fit,
+    remark,
+    verify,
+)
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED
@@ -55,6 +65,8 @@ from lstmcli.core.model.states import split_state
 MOST_CHANGES = 2  # at once, in full runs
 ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them can be chosen from
 SHOWN = 4  # hypotheses that come near
+OF_SINGLE = 0.4  # of the work of a run: cells that a change leaves as they are, are run once
+MOST_ROUNDING = 0.1  # rms up to which rounding in a chaotic net may be behind all of it
 RUNS_KEPT = 2**26  # bytes of what single changes give in other placements
 CONSTANT_RUNS = 150  # in float64, that it takes to solve for a constant: as 300 others
 
@@ -76,7 +88,9 @@ class NetworkSolver(Solver):
             [cell_name(n, d) for d in range(len(layer))]
             for n, layer in enumerate(self.model.layers)
         ]  # of the cells, layer by layer
-        self.unexplained: Explanation | None = None  # what came near, if it was searched
+        # what came near: once searched, and where only cells were
+        self.none_fits: Callable[[], Explanation] | None = None
+        self.stuck: Callable[[], Explanation] | None = None
         self.is_affordable = True  # to run single changes in full, and to solve for constants
         self.together: Sequence[NetworkSolver] = ()  # other placements, searched for one change too
         self.closest = inf  # the least rms of what was tried, also of what is not worth saying
@@ -97,7 +111,7 @@ class NetworkSolver(Solver):
     @property
     def fits(self) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
-        return self.verify(()).fits
+        return may_fit(self.case, self.of_run, self.allowance) and self.verify(()).fits
 
     @cached_property
     def inputs(self) -> Array:
@@ -145,9 +159,12 @@ class NetworkSolver(Solver):
             read_cell, inputs, "time", {"time": self._valid_only(expected)}, state,
             self.case.lengths, mask, self.case.given,
         )  # fmt: skip
-        cells = self.prepared.of_cells.setdefault(((n, d), done), {})
-        model = read_cell({"dtype": "float64"})
-        prepared = replace(self.prepared, model=model, layout="time", cells=cells, cached=Cached())
+        question = self.prepared.question
+        question = replace(question, made=question.made.setdefault((name, done), {}))
+        prepared = replace(
+            self.prepared, question=question, model=read_cell({"dtype": "float64"}), layout="time",
+            cached=Cached(),
+        )  # fmt: skip
         return CellSolver(prepared, case)
 
     @cached_property
@@ -167,7 +184,25 @@ class NetworkSolver(Solver):
         return replace(expected, sequences=sequences)
 
     def simulator(self) -> NetworkSimulator:
-        """The cells of the network, to be run under many hypotheses."""
+        """The cells of the network, to be run under many hypotheses.
+
+        Placements that differ only in where EXPECTED lies have the same ones.
+        """
+        made = self.prepared.question.made
+        key = self.prepared.merge, self.case.layout, self.of_run
+        if key not in made:
+            made[key] = self._cells()
+        settings = settings_of(self.of_run)
+        behaviour = self.model.convention.behaviour
+        forward = not self.model.backward and not behaviour.flip_output and not self.expected.finals
+        valid = None if "lengths" in settings else self.valid
+        one: NetworkSimulator = made[key].on(
+            self.inputs, self.expected, self.allowance, valid, settings.get("array", "h"),
+            self._steps() if forward else None,
+        )  # fmt: skip
+        return one
+
+    def _cells(self) -> NetworkSimulator:
         T, B, _ = self.inputs.shape
         simulators: dict[str, Simulator] = {}
         for n, layer in enumerate(self.model.layers):
@@ -176,14 +211,8 @@ class NetworkSolver(Solver):
                 unknown = Expected({"h": Known(no_numbers, no_numbers)}, {})
                 inputs = np.broadcast_to(0.0, (T, B, cell.inputs))
                 simulators[self.names[n][d]] = self.solver_of(n, d, inputs, unknown, ()).simulator
-        settings = settings_of(self.of_run)
-        behaviour = self.model.convention.behaviour
-        forward = not self.model.backward and not behaviour.flip_output and not self.expected.finals
-        return NetworkSimulator(
-            self.model, simulators, self.inputs, self.expected, self.allowance,
-            None if "lengths" in settings else self.valid, settings.get("array", "h"),
-            settings.get("initial_state"), self._steps() if forward else None,
-        )  # fmt: skip
+        start = settings_of(self.of_run).get("initial_state")
+        return NetworkSimulator(self.model, simulators, start)
 
     def _steps(self) -> int:
         """So many steps show what is wrong, where all cells run forward."""
@@ -214,21 +243,24 @@ class NetworkSolver(Solver):
     def solve(self, progress: Progress, levels: int = LEVELS) -> Explanation | None:
         """The explanation by so many changes at most, or None if nothing fits."""
         found = by_cells(self, progress, levels)
-        if found is None and levels == 1 and not self.runs_in_full:
+        if self.stuck is not None:
+            self.closest, self.none_fits = self.verify(()).rms, self.stuck
+        elif found is None and levels == 1 and not self.runs_in_full:
             return self.of_top(progress, levels)
-        found = found or self.full_runs.search(progress, levels)
-        if found.verdict != "none":
-            return found
-        self.untried = found.untried
-        known = [self.unexplained] if self.unexplained else []
-        self.unexplained = min([*known, found], key=_nearest_rms)
-        return None
+        if found is None and self.stuck is None:
+            found = self.full_runs.search(progress, levels)
+            self.closest = min(self.closest, self.full_runs.closest)
+            self.untried, self.none_fits = self.full_runs.untried, self.full_runs.none_fits
+        return found
 
     def of_top(self, progress: Progress, levels: int) -> Explanation | None:
         """So many changes of each cell of the top layer, if those below are as loaded."""
         *below, _ = self.names
-        found = by_cells(self, progress, levels, chain(*below)) if below else None
-        return found if found is not None and found.verdict != "none" else None
+        if not below or not self.work.left:
+            return None
+        found = by_cells(self, progress, levels, chain(*below))
+        self.stuck = None
+        return found
 
     def none(self, near: Iterable[Changes] = (), untried: Iterable[Remark] = ()) -> Explanation:
         """Nothing fits: what comes nearer than the weights as loaded, and these."""
@@ -319,7 +351,7 @@ def _by_base(
     if 1 in fitting[0].case.x.shape[:-1]:  # sequences of one step are steps that start from zero
         assumed = next((n for n in as_assumed if not n.common_changes), None)
         reset = assumed and by_cells(assumed, progress, levels=1)
-        if reset and reset.verdict != "none" and len(reset.changes) <= fewest:
+        if reset and len(reset.changes) <= fewest:
             answers = [replace(reset, wanted=(remark("second_sequence"),)), *answers]
     first, *rest = answers
     equivalent = (*first.equivalent, *(one.changes for one in rest))
@@ -365,7 +397,6 @@ def _searched(
     lower = [one for one in _first_of_each(parts) if one.can_search_cells or is_part]
     unproven: list[Explanation] = []
     untried: dict[Remark, None] = {}
-    pairs = 0.0  # work of two changes and more
     for levels, some, most in (
         (1, placed, None), (1, changed, None), (1, lower, None),
         (2, placed, Budget.PAIRED_PLACEMENTS), (2, changed, Budget.TURNED),
@@ -375,38 +406,45 @@ def _searched(
         batches = [[one] for one in nearest] if most else [_affordable(some)]
         searched = 0
         for batch in batches:  # of one change all that fit; else the first that does
-            if pairs > Budget.ALL_PAIRS:
+            work = (as_assumed or others or parts)[0].work
+            if most and not work.left:
                 break
             searched += 1
-            answers = solve_each(batch, levels, [], progress)
+            with work.share(Budget.SHARE):
+                answers = solve_each(batch, levels, [], progress)
             proven = [one for one in answers if some is not lower or one.explanation.found]
             if proven:
                 found = joined(proven).explanation
                 further = found.wanted or (remark("whole_run"),)
                 return replace(found, wanted=further) if found.is_placed_elsewhere else found
             unproven += [one.explanation for one in answers]
-            pairs += sum(one.full_runs.work for one in batch) if most else 0
         if some is placed and most:
-            untried |= dict.fromkeys(left for one in nearest[:searched] for left in one.untried)
+            untried |= dict.fromkeys(
+                left for one in nearest[: max(searched, 1)] for left in one.untried
+            )
         if some is placed and most == Budget.PAIRED_PLACEMENTS and searched < len(as_assumed):
             left, placements = len(as_assumed) - searched, len(as_assumed)
             untried[remark("pairs_placed", left=left, placements=placements)] = None
     if unproven:
         return min(unproven, key=lambda one: len(one.changes))
-    near = [one.unexplained for one in (*placed, *changed, *lower) if one.unexplained]
-    if not near or not (as_assumed or others):
+    without = [one for one in (*placed, *changed, *lower) if one.none_fits]
+    if not without or not (as_assumed or others):
         return None
     first = [left for some in (placed, changed, lower) for left in _left_out(some)]
-    return replace(min(near, key=_nearest_rms), untried=(*first, *untried))
+    closest = min(without, key=lambda one: one.closest)
+    assert closest.none_fits is not None
+    return replace(closest.none_fits(), untried=(*first, *untried))
 
 
 def _affordable(solvers: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
-    """All, for one change; full runs are made in as many as a budget of them allows."""
-    work = 0.0
+    """All, for one change; full runs are made in as many as a share of the work allows."""
+    room = Budget.FULL_RUNS * solvers[0].work.left if solvers else 0
     for one in solvers:
-        one.together, one.is_affordable = solvers, work <= Budget.ALL_SINGLES
+        one.together, one.is_affordable = solvers, room > 0
+        done = one.work.done
         yield one
-        work += one.full_runs.work
+        if one.is_affordable and not one.can_search_cells:
+            room -= one.work.done - done
 
 
 def _left_out(solvers: Sequence[NetworkSolver]) -> Iterator[Remark]:
@@ -444,23 +482,22 @@ def _first_of_each(networks: Sequence[NetworkSolver]) -> list[NetworkSolver]:
     return [network for of_base in by_base.values() for network in of_base[: Budget.TURNED]]
 
 
-def _nearest_rms(one: Explanation) -> float:
-    return min((near.comparison.rms for near in one.nearest), default=inf)
-
-
 # ---- cell by cell
 
 
 def by_cells(
     network: NetworkSolver, progress: Progress, levels: int, settled: Iterable[str] = ()
 ) -> Explanation | None:
-    """What is found cell by cell; None if no cell can be searched by itself.
+    """What is found cell by cell; None if nothing is.
+
+    Where a cell can be searched by itself and nothing fits, ``network.stuck`` says what comes near.
 
     Parameters
     ----------
     settled
         cells that are as loaded: those above them can be searched.
     """
+    network.stuck = None
     done: Changes = ()
     first: tuple[str, Explanation] | None = None  # the first cell that needs a change
     given = set(settled)
@@ -484,12 +521,9 @@ def by_cells(
             if found is None:
                 if n and not first:
                     return None
-                of_cell = solver.nearest()
-                near = [
-                    (*done, *each) for one in of_cell if one.changes
-                    for each in _scopes(network, one.changes, name, n)
-                ]  # fmt: skip
-                return _stuck(network, first, near, solver.untried)
+                network.untried = solver.untried
+                network.stuck = partial(_stuck, network, first, (solver, done, name, n))
+                return None
             first = first or (name, found)
             changes = plain_of(found.changes)
             answers = [
@@ -500,17 +534,26 @@ def by_cells(
             if answers:
                 return joined(answers).explanation  # of other cells they may do as well
             done = (*done, *scoped(changes, name))
-    return _stuck(network, first) if first else None
+    if first:
+        network.stuck = partial(_stuck, network, first)
+    return None
 
 
 def _stuck(
     network: NetworkSolver,
     first: tuple[str, Explanation] | None,
-    near: Iterable[Changes] = (),
-    untried: Iterable[Remark] = (),
+    at: tuple[CellSolver, Changes, str, int] | None = None,
 ) -> Explanation:
-    """Cells are explained, but not the network; ``near`` is compared with all of EXPECTED."""
-    explanation = network.none(near, untried)
+    """Cells are explained, but not the network.
+
+    ``at`` is the cell that nothing explains, what was found below it, its name and its layer.
+    """
+    near: list[Changes] = []
+    if at is not None:
+        solver, done, name, n = at
+        changes = [one.changes for one in solver.nearest() if one.changes]
+        near = [(*done, *each) for c in changes for each in _scopes(network, c, name, n)]
+    explanation = network.none(near, network.untried)
     fits = [remark("cell_fits", cell=first[0], changes=first[1].changes)] if first else []
     remarks = (*fits, *explanation.remarks)
     return replace(explanation, tried=network.tried, remarks=remarks)
@@ -592,22 +635,40 @@ class FullRunSearch:
 
     def __init__(self, network: NetworkSolver) -> None:
         self.network = network
-        self.untried: list[Remark] = []
-        self.work = 0.0  # as it was done so far, for one change
+        self.left_out: list[Remark] = []
+        self.work = network.work
         self._searched = 0  # changes at once
         self.constants_left = True  # of one change
         self._off: Array | None = None
 
-    def search(self, progress: Progress, levels: int) -> Explanation:
+    def search(self, progress: Progress, levels: int) -> Explanation | None:
         """One change, or two; what was searched before is not searched again."""
         while self._searched < min(levels, MOST_CHANGES):
             progress(self._searched / MOST_CHANGES, f"{self._searched + 1} changes at once")
             self._searched += 1
             if found := self._one_change() if self._searched == 1 else self._two(progress):
                 return found
-        untried = [*self.untried, remark("triples" if levels > 1 else "pairs")]
+        return None
+
+    @property
+    def untried(self) -> list[Remark]:
+        """What was left out."""
+        return [*self.left_out, remark("triples" if self._searched > 1 else "pairs")]
+
+    def none_fits(self) -> Explanation:
+        """Nothing was found: what comes near."""
         near = [self.simulator.changes(self.nearest, n) for n in range(SHOWN)]
-        return self.network.none(near, untried)
+        return self.network.none(near, self.untried)
+
+    @property
+    def closest(self) -> float:
+        """The least rms of a single change."""
+        return float(mean(self.off * self.allowed).min(initial=inf))
+
+    @property
+    def allowed(self) -> Array:
+        """(E,) the tolerances that `off` is in."""
+        return np.concatenate([one.allowed for one in self.simulator.targets])
 
     @cached_property
     def simulator(self) -> NetworkSimulator:
@@ -618,10 +679,10 @@ class FullRunSearch:
     def single_changes(self) -> Hypotheses:
         """The single changes that are run, those of all cells first."""
         every = self.simulator.single_changes
-        most = int(Budget.SINGLES // self.simulator.work)
+        most = int(self.work.runs(OF_SINGLE * self.simulator.of_run, part=1))
         if len(every) > most:
             left, total = len(np.unique(every.sets[most:, 0])), len(self.simulator.singles) - 1
-            self.untried.append(remark("some_singles", left=left, singles=total))
+            self.left_out.append(remark("some_singles", left=left, singles=total))
         return every[: max(most, SHOWN)]
 
     @property
@@ -641,10 +702,9 @@ class FullRunSearch:
             places = [one for one in of_others if one is not self and one.runs_like(self)]
             room = 4 * len(singles) * self.simulator.numbers  # bytes of one of them
             places = [self, *places[: RUNS_KEPT // max(room, 1)]]
-            self.work += len(singles) * self.simulator.work
             every = self.simulator.off_at(singles, [one.simulator for one in places])
             for one, off in zip(places, every, strict=True):
-                one._off = off
+                one._off, one.single_changes = off, singles
         assert self._off is not None
         return self._off
 
@@ -656,7 +716,6 @@ class FullRunSearch:
             and one.case.layout == two.case.layout
             and not one.can_search_cells
             and self.simulator.item == other.simulator.item
-            and len(self.single_changes) == len(other.single_changes)
         )
 
     @cached_property
@@ -671,7 +730,9 @@ class FullRunSearch:
         plain = ~self.simulator.are_open(self.single_changes)
         rms = mean(self.off[plain])
         order = np.argsort(rms, kind="stable")
-        order = order[: max(SHOWN, int(np.sum(rms <= WORTH_MORE)))]
+        close = int(np.sum(rms <= WORTH_MORE))
+        rounding_may = mean(self.off[plain][order[:SHOWN]] * self.allowed) <= MOST_ROUNDING
+        order = order[: max(close, SHOWN * bool(rounding_may.any()))]
         run_changes = [(extra,) for extra in self.run_changes if self.network.verify((extra,)).fits]
         fitting = [*run_changes, *self._verified(self.single_changes[plain][order], rms[order])]
         answer = self._answer(fitting)
@@ -694,43 +755,49 @@ class FullRunSearch:
 
     def _one_constant(self) -> Explanation | None:
         """One change whose constant is to be found."""
+        if not self.affordable_constants:
+            return None
         self.constants_left = False
-        self.work += CONSTANT_RUNS * Budget.CONSTANTS * self.simulator.work
         return self._with_constant(self.nearest)
+
+    @property
+    def affordable_constants(self) -> int:
+        """How many hypotheses may have their constants solved."""
+        simulator = self.simulator
+        most = self.work.runs(CONSTANT_RUNS * simulator.of_run, simulator.of_rounds)
+        return max(0, min(Budget.CONSTANTS, int(most)))
 
     def _two(self, progress: Progress) -> Explanation | None:
         """Two changes of the top layer, or pairs of the nearest single ones with all."""
         if self.constants_left and (found := self._one_constant()):
             return found
-        if of_top := self.network.of_top(progress, MOST_CHANGES):
+        with self.work.share(Budget.SHARE):
+            of_top = self.network.of_top(progress, MOST_CHANGES)
+        if of_top:
             return of_top
         every, near = (
             one[~self.simulator.are_open(one)] for one in (self.single_changes, self.nearest)
         )
-        products = Budget.PAIRS_TURNED if self.network.common_changes else Budget.PAIRS
-        most = min(
-            Budget.PAIRED_SINGLES,
-            int(products / (self.simulator.work_of_pairs * max(len(every), 1))),
-        )
+        of_each = self.simulator.of_pair * max(len(every), 1)
+        most = min(Budget.PAIRED_SINGLES, int(self.work.runs(of_each)))
         pairs = self.simulator.pairs(near[:most], every)
         self.network.tried += len(pairs)
-        self.work += len(pairs) * self.simulator.work_of_pairs
         near = pairs[self.simulator.near(pairs)]
         if found := self._answer(self._verified(near, mean(self.simulator.off(near)))):
             return found
         run_changes = self.run_changes
-        if len(run_changes) * len(self.single_changes) * self.simulator.work > products:
+        if len(run_changes) * len(self.single_changes) > self.work.runs(self.simulator.of_run):
             run_changes = []
-            self.untried.append(remark("pairs_of_the_run"))
+            self.left_out.append(remark("pairs_of_the_run"))
         for extra in run_changes:
             other = NetworkSolver(self.network.prepared, self.network.case, (extra,))
             found = other.full_runs.search(progress, 1)
             self.network.tried += other.tried
-            if found.verdict != "none":
+            if found:
                 return found
         singles = self.simulator.single_changes
         opened = singles[self.simulator.are_open(singles)]
-        room = int(products / self.simulator.work)
+        room = int(self.work.runs(self.simulator.of_run))
         pairs, count = every[:0], 0
         while count < min(Budget.PAIRED_CONSTANTS, len(self.nearest)) and len(pairs) < room:
             one = self.nearest[count : count + 1]
@@ -738,8 +805,7 @@ class FullRunSearch:
             pairs += self.simulator.pairs(one, others)[: room - len(pairs)]
             count += 1
         self.network.tried += len(pairs)
-        self.work += len(pairs) * self.simulator.work
-        self.untried.append(remark("pairs_of_cells", singles=most, constants=count))
+        self.left_out.append(remark("pairs_of_cells", singles=most, constants=count))
         order = np.argsort(mean(self.simulator.off(pairs)), kind="stable")
         return self._with_constant(pairs[order])
 
@@ -760,7 +826,7 @@ class FullRunSearch:
         """The nearest hypotheses that have a constant to be found, with that constant solved."""
         ordered = ordered[self.simulator.are_open(ordered)]
         _, first = np.unique(ordered.sets, axis=0, return_index=True)
-        solved, rms = self.simulator.solve(ordered[np.sort(first)[: Budget.CONSTANTS]])
+        solved, rms = self.simulator.solve(ordered[np.sort(first)[: self.affordable_constants]])
         shortest = [self._shortest(solved, n) for n in np.flatnonzero(rms <= WORTH_MORE).tolist()]
         return self._answer([changes for changes in shortest if changes], solved=1)
 
@@ -805,7 +871,7 @@ class FullRunSearch:
             network.explanation("found" if proven else "unproven", comparison, first),
             equivalent=tuple(network.changed(other) for other in others),
             evidence=proof,
-            untried=tuple(self.untried),
+            untried=tuple(self.left_out),
         )
 
 

@@ -16,11 +16,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, ArrayName
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, SOLVE
 from lstmcli.core.explain.hypotheses import NONE, Change, Changes
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.search import CHUNK, LEAST_CLIP, refine
-from lstmcli.core.explain.simulator import FAR, INITIAL_STATES, LOOSE, Simulator
+from lstmcli.core.explain.search import LEAST_CLIP, ROUNDS, refine
+from lstmcli.core.explain.simulator import (
+    CHUNK,
+    FAR,
+    INITIAL_STATES,
+    LOOSE,
+    Simulator,
+    work_of_step,
+)
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Model, cell_name
@@ -38,7 +46,6 @@ FIRST_VALUES: Mapping[str, Array] = {
 }
 """The coarse grid of a constant; the finer ones are around its best value."""
 SPAN, SPAN_OF_CLIP = 1.5, 0.6  # of the first of these: of a bias, and the share of a clip
-OF_A_UNIT, OF_A_STEP = 600, 8000  # products that take as long as the rest of a step
 SHARED, DROPPED = 0.3, 0.2  # of the work, as measured
 WORTH_MORE = 1e3  # tolerances, on average, within which a hypothesis is worth more
 
@@ -109,43 +116,23 @@ class NetworkSimulator:
         as loaded, in float64.
     simulators
         of each cell, by name.
-    x, expected
-        inputs (T, B, I) and EXPECTED on the axes of the run.
-    allowance
-        the tolerance of EXPECTED.
-    valid
-        (T, B) the steps that count, or None.
-    array
-        what EXPECTED's h is compared with.
     start
         the value of ``initial_state``, if not the assumed one.
-    steps
-        so many are run where that suffices: of cells that all run forward.
     """
 
+    item: int  # the sequence of the batch that is run,
+    x: Array  # its inputs (T, I),
+    steps: int  # and how far
+    targets: list[KnownNumbers]
+
     def __init__(
-        self,
-        model: Model,
-        simulators: Mapping[str, Simulator],
-        x: Array,
-        expected: Expected,
-        allowance: Allowance,
-        valid: Array | None = None,
-        array: str = "h",
-        start: str | None = None,
-        steps: int | None = None,
+        self, model: Model, simulators: Mapping[str, Simulator], start: str | None = None
     ) -> None:
         self.model, self.convention, self.start = model, model.convention, start
         self.layers = [
             [cell_name(n, d) for d in range(len(layer))] for n, layer in enumerate(model.layers)
         ]
         self.cells = {name: _Cell(simulator) for name, simulator in simulators.items()}
-        self.item = _best_known(expected, valid)
-        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
-        self.x = x[keep, self.item]  # (T, I)
-        self.steps = len(self.x) if steps is None else min(steps, len(self.x))
-        keep = keep[: self.steps]
-        self.targets = list(_targets(expected, allowance, self.item, keep, array))
         self.singles: list[Changes] = [()]  # of the network; the first is none
         local = [[0] * len(self.cells)]
         for changes, places in self._singles():
@@ -156,6 +143,38 @@ class NetworkSimulator:
         self.is_of_time = np.array([bool(one & OF_TIME) for one in names])  # (S,)
         self.is_open = np.array([any(c.value == SOLVE for c in one) for one in self.singles])
         self.is_clip = self.is_open & np.array(["forget_bias" not in one for one in names])
+
+    def on(
+        self,
+        x: Array,
+        expected: Expected,
+        allowance: Allowance,
+        valid: Array | None = None,
+        array: str = "h",
+        steps: int | None = None,
+    ) -> NetworkSimulator:
+        """The same cells on inputs, compared with EXPECTED.
+
+        Parameters
+        ----------
+        x, expected
+            inputs (T, B, I) and EXPECTED on the axes of the run.
+        allowance
+            the tolerance of EXPECTED.
+        valid
+            (T, B) the steps that count, or None.
+        array
+            what EXPECTED's h is compared with.
+        steps
+            so many are run where that suffices: of cells that all run forward.
+        """
+        one = copy(self)
+        one.item = _best_known(expected, valid)
+        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, one.item])
+        one.x = x[keep, one.item]
+        one.steps = len(one.x) if steps is None else min(steps, len(one.x))
+        one.targets = list(_targets(expected, allowance, one.item, keep[: one.steps], array))
+        return one
 
     # ---- hypotheses
 
@@ -211,18 +230,15 @@ class NetworkSimulator:
         )
 
     @property
-    def work(self) -> float:
-        """About how many products a run of one hypothesis takes, what is between them included."""
+    def of_run(self) -> float:
+        """The work of a run of one of many hypotheses."""
         return sum(map(self._work, self.model.layers))
 
     def _work(self, layer: Sequence[Cell]) -> float:
-        return self.steps * sum(
-            cell.units * (4.0 * (cell.inputs + cell.outputs) + OF_A_UNIT) + OF_A_STEP
-            for cell in layer
-        )
+        return self.steps * sum(work_of_step(cell) + Budget.CALL / CHUNK for cell in layer)
 
     @property
-    def work_of_pairs(self) -> float:
+    def of_pair(self) -> float:
         """The same of one of many pairs: they share cells below, and most are dropped above."""
         first, *others = map(self._work, self.model.layers)
         if others and self.drops:
@@ -276,6 +292,11 @@ class NetworkSimulator:
                 chunk = _Chunk(self, hypotheses[part], steps, drop, dtype)
                 off[part], alive[part] = chunk.off(), chunk.alive
         return off, alive
+
+    @property
+    def of_rounds(self) -> float:
+        """The work of the calls of a search for constants, of however few hypotheses."""
+        return ROUNDS[1] * self.steps * len(self.cells) * Budget.CALL
 
     def solve(self, hypotheses: Hypotheses) -> tuple[Hypotheses, Array]:
         """The open constant of each by ever finer grids, and the rms that is left (N,).
@@ -380,9 +401,12 @@ class _Chunk:
         flipped ^= turned & (not behaviour.go_backwards)
         self._arrays[name] = {}
         left = np.zeros(len(codes), bool)
-        for way in sorted({*zip(turned.tolist(), flipped.tolist(), strict=True)}):
-            which = np.flatnonzero((turned == way[0]) & (flipped == way[1]))
-            left[self._step(name, which, codes, constants, inputs, *way)] = True
+        # what is dropped at once where EXPECTED is known is so by its own way through time
+        ways = 2 * turned + flipped if self.drop else np.zeros(len(codes), int)
+        for way in np.unique(ways):
+            which = np.flatnonzero(ways == way)
+            of_time = turned[which], flipped[which]
+            left[self._step(name, which, codes, constants, inputs, *of_time)] = True
         self.alive[alive] = left[back]
 
     def _step(
@@ -392,10 +416,14 @@ class _Chunk:
         codes: Array,
         constants: Array,
         inputs: Sequence[tuple[Array, Array]],
-        turned: bool,
-        flipped: bool,
+        turned: Array,
+        flipped: Array,
     ) -> Array:
-        """Run hypotheses of a cell, all one way through time; those that are left."""
+        """Run hypotheses of a cell; those that are left.
+
+        ``turned`` and ``flipped`` (n,): whether each takes its inputs, and gives its outputs, from
+        the last step on. Where hypotheses are dropped, all are alike.
+        """
         simulator, constants = self.of.cells[name].simulator, constants[which].astype(self.dtype)
         cells = simulator.cells(codes[which])
         if self.of.start is not None:
@@ -407,8 +435,8 @@ class _Chunk:
         stepped = [t for t in targets if t.cell and len(t.at) == 2] if self.drop else []
         seen, steps = 0, len(self.x)
         for step in range(steps):
-            taken, shown = (steps - 1 - step if way else step for way in (turned, flipped))
-            x = self.x[taken].astype(self.dtype)  # (I,)
+            taken, shown = (_at_step(step, steps, way) for way in (turned, flipped))
+            x = self.x[taken].astype(self.dtype)  # (I,), or (n, I)
             if inputs:
                 parts = [array[at[which], taken][:, None] for array, at in inputs]
                 x = merge_directions(parts, self.of.convention, None)[:, 0]  # (n, I)
@@ -425,6 +453,7 @@ class _Chunk:
                 return which[stay]
             if len(stay) < len(which):
                 which, cells, constants = which[stay], cells.subset(stay), constants[stay]
+                turned, flipped = turned[stay], flipped[stay]
                 h, c = h[stay], c[stay]
         for one, last in (("final_h", h), ("final_c", c)):
             self._keep(name, one, (len(codes),), (which,), last)
@@ -444,6 +473,13 @@ def mean(off: Array) -> Array:
         return np.full(len(off), np.inf)
     rms: Array = np.sqrt(np.square(off, dtype=np.float64).mean(axis=1))
     return rms
+
+
+def _at_step(step: int, steps: int, back: Array) -> Any:
+    """The step of the run that is the n-th of a cell: of all hypotheses, or (n,) of each."""
+    if back.all() or not back.any():
+        return steps - 1 - step if back.all() else step
+    return np.where(back, steps - 1 - step, step)
 
 
 def _worst(targets: Sequence[KnownNumbers], step: int, given: Mapping[str, Array]) -> Array | None:

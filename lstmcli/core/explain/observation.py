@@ -336,8 +336,10 @@ class _Ways:
     def _spread(self, part: Array, placement: Placement) -> Expected:
         """(2, t, b, K) on the axes of a run."""
         values, item = _unknown(self.T, self.B, self.width), placement.item or 0
-        steps = self._at_steps(part, placement.first, placement.stride)
-        values[:, :, item : item + part.shape[2]] = steps
+        steps, items = part.shape[1:3]
+        first, stride = placement.first, placement.stride
+        end = first + stride * (steps - 1) + 1
+        values[:, first:end:stride, item : item + items] = part
         return Expected({self.name: Known(*values)}, {}, placement._replace(size=self.size))
 
     def _each_item(self, steps: Array, placement: Placement) -> Iterator[Expected]:
@@ -346,11 +348,11 @@ class _Ways:
             at_item = placement._replace(item=item, size=self.size)
             yield Expected({self.name: Known(*values)}, {}, at_item)
 
-    def _at_steps(self, part: Array, first: int = 0, stride: int = 1) -> Array:
+    def _at_steps(self, part: Array, first: int = 0) -> Array:
         """(2, T, b, K) from (2, t, b, K)."""
         steps, items = part.shape[1:3]
         values = _unknown(self.T, items, self.width)
-        values[:, first : first + stride * (steps - 1) + 1 : stride] = part
+        values[:, first : first + steps] = part
         return values
 
     def _at_items(self, part: Array) -> Iterator[tuple[int | None, Array]]:

@@ -17,6 +17,7 @@ from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.axes import side_by_side
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.causes import SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import (
@@ -41,7 +42,7 @@ from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.hint import join_with_and
-from lstmcli.core.model.model import Cell, Inputs, Model
+from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import MERGES
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
@@ -67,6 +68,9 @@ class Question:
     mask: Array | None = None
     inputs: str = "the input array"  # what messages call them
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
+    # of all its shapes and placements:
+    work: Work = field(default_factory=Work)
+    made: dict[Any, Any] = field(default_factory=dict)  # the simulators that they share
 
     def model(self) -> Model:
         """The model as assumed, in float64."""
@@ -96,11 +100,9 @@ class Prepared:
     coarse: tuple[Allowance, ...] = ()  # of half precision, if EXPECTED may come from it
     grids: tuple[str, ...] = ()  # the number types on whose grid all of it lies
     dtype: str = "float32"  # of the weights
-    cells: dict[tuple[Any, ...], Cell] = field(default_factory=dict)  # as decoded so far
     states: Mapping[str, Numbers] = field(default_factory=dict)  # h as the last states of cells
     halves: Sequence[tuple[Mapping[str, Numbers], dict[str, Any]]] = ()
     """h as a part of both directions, and what its placement is then."""
-    of_cells: dict[Any, dict[tuple[Any, ...], Cell]] = field(default_factory=dict)  # one by one
     cached: Cached = field(default_factory=Cached)  # runs of several cells
     merge: tuple[str, str] | None = None  # as assumed, and the one in place of it
     array: str = ""  # what EXPECTED is compared with, if not the output of the model
@@ -173,7 +175,7 @@ class Prepared:
             if merge != assumed:
                 with suppress(UserError):  # the layer above takes another width
                     other = prepare(replace(self.question, read=read))
-                    yield replace(other, merge=(assumed, merge), of_cells=self.of_cells)
+                    yield replace(other, merge=(assumed, merge))
 
     def elsewhere(self) -> Iterator[Prepared]:
         """The same question with EXPECTED as the output of a lower layer, or of one direction."""

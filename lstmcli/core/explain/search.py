@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, rank
 from lstmcli.core.explain.observation import Allowance
-from lstmcli.core.explain.simulator import LOOSE, OFF, SAMPLE, Cells, Simulator, View
+from lstmcli.core.explain.simulator import CHUNK, LOOSE, OFF, SAMPLE, Cells, Simulator, View
 from lstmcli.core.explain.verify import Answer, Case, Comparison, Remark, remark, verify
 from lstmcli.core.model.arrays import Array
 
@@ -27,52 +28,9 @@ LEVELS = 3  # changes at once
 # What is stepped, and how far.
 LONGEST = 12  # known steps after which what is left is verified: rounding grows
 FEW = 24  # hypotheses that are not worth dropping one by one
-CHUNK = 1000  # hypotheses stepped at once: more leave the cache
 LESS = 0.1  # of a clip, that must not do as well
 NEAR_COST = 1e4  # squares of tolerances: what a search from near may leave to one from anywhere
 CLOSEST_STEPS = 4  # by which placements are put in order
-
-
-class Budget:
-    """How much is tried: all that decides it, in one table.
-
-    Work is in operations, as `Simulator.work` and `NetworkSimulator.work` count them: 1e10 take
-    about a second of one core, in products of networks half of it.
-    """
-
-    # of one cell, at one placement
-    SOLVED = 64  # hypotheses at most of which all steps so far are run to solve for constants
-    RANKED = 2000  # hypotheses of a level that are put in order with care,
-    VERIFIED = 60  # and of these, the likeliest, are verified
-    UNSEEN = 12  # settings that are verified before they are called unseen
-    NEAREST = 4  # hypotheses that are named where none fits
-    # Where EXPECTED lacks the first step, full runs are stepped. Of a large net, pairs are tried of
-    # the nearest single changes with all: one of a pair was among the 25 nearest in 68 of 69 pairs
-    # of last states and of stacked nets.
-    LATE_LEVEL = 2.5e10  # work of a level
-    LATE_CONSTANTS = 2e9  # work of constants,
-    LATE_SOLVED = 16  # and so many hypotheses at least, the nearest, have theirs solved
-    LATE_RUNS = 250, 6000  # runs that it takes to solve for one constant, and for two
-
-    # of one cell, over placements
-    PLACED = 4  # are searched for two changes and for three,
-    PLACED_WORK = 4e9  # and of small nets as many more as this work allows
-    WINDOWS_WORK = 1e10  # of one change in windows and in every n-th step
-
-    # of a network, at one placement
-    SINGLES = 6e10  # work of one change,
-    PAIRS, PAIRS_TURNED = 4e10, 1e10  # of two, as assumed and with another layout or merge
-    PAIRED_SINGLES = 80  # the nearest single changes that each other one is added to,
-    PAIRED_CONSTANTS = 16  # and that each constant is
-    CONSTANTS = 12  # hypotheses of a level whose constants are solved
-    NETWORKS_VERIFIED = 40  # hypotheses of a level
-
-    # of a network, over placements
-    SEARCHED, UNITS = (8, 64), 2048  # are searched for one change: more of small nets,
-    ALL_SINGLES = 10e10  # as long as all take no more work than this
-    PAIRED_PLACEMENTS = 4  # of these, the nearest, are searched for two changes at once,
-    TURNED = 2  # and so many under another layout or merge, or as a part of the network,
-    ALL_PAIRS = 10e10  # as long as all take no more work than this
 
 
 class Progress:
@@ -286,7 +244,7 @@ class Levels:
         expected = next(iter(self.simulator.layouts.values())).expected
         if expected.distinct(self.simulator.allowance.of) <= size:
             return sets[:0]  # too few numbers to prove so many changes
-        affordable = int(Budget.LATE_LEVEL / self.simulator.work)
+        affordable = int(self.simulator.work.runs(self.simulator.of_run, part=1))
         if len(sets) <= affordable:
             return sets
         rank = np.argsort(np.argsort(self.distances[1:], kind="stable"))  # (S,) of each single
@@ -482,9 +440,8 @@ class _Steps:
         leaving = leaving[np.argsort((off[leaving] ** 2).sum(axis=1), kind="stable")]
         several = self.cells.is_open[leaving].sum(axis=1) > 1
         runs = np.cumsum(np.array(Budget.LATE_RUNS)[several.astype(int)])
-        affordable = runs <= Budget.LATE_CONSTANTS / self.simulator.work
-        affordable |= ~several & (np.cumsum(~several) <= Budget.LATE_SOLVED)
-        return leaving[affordable]
+        calls = Budget.LATE_ROUNDS * self.view.steps * Budget.CALL
+        return leaving[runs <= self.simulator.work.runs(self.simulator.of_run, calls)]
 
     def _solved_here(self, which: Array, z: Array, greatest: Array, t: int) -> tuple[Array, Array]:
         cells, z, c = self.cells.subset(which), z[which], self.c[which]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.explain.budget import Budget, Work
 from lstmcli.core.explain.causes import ACTIVATIONS, COLUMNS, CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Space
 from lstmcli.core.explain.observation import Allowance, Expected, Processed, processed
@@ -42,6 +43,8 @@ FAR = 1e6  # tolerances: how much further off a number is than this does not mat
 LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
 OFF = np.array([0.0, np.inf, np.inf])
 """Each constant where it does nothing."""
+CHUNK = 1000  # hypotheses stepped at once: more leave the cache
+PRODUCTS = 2000  # of four gates, that take as long as the rest of a step of a unit
 SAMPLE = 12  # units of a first step that are compared: enough to distinguish any two hypotheses
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
@@ -217,6 +220,8 @@ class Simulator:
         by ``layout``: the assumed one first, the other if it is possible.
     state
         h (B, P) and c (B, H) that are given, or None.
+    work
+        of the question, to which that of each step is added.
     """
 
     def __init__(
@@ -226,17 +231,13 @@ class Simulator:
         layouts: Mapping[str, Layout],
         allowance: Allowance,
         state: tuple[Array, Array] | None = None,
+        work: Work | None = None,
     ) -> None:
-        self.decode, self.how, self.layouts, self.allowance = decode, how, layouts, allowance
-        self.state = state
-        self.cell = decode({"peepholes": "used"})  # to have them where they are assumed ignored
-        first = next(iter(layouts.values()))
-        self.needs = first.expected.needs
-        names = (*first.expected.sequences, *first.expected.finals)
-        self.names = tuple(dict.fromkeys(name.removeprefix("final_") for name in names))
-        self.space = Space(
-            _assumed(how, next(iter(layouts))), (*self._idle(first),), (*self._barred(),)
-        )
+        self.work = Work() if work is None else work
+        self.how, self._decode = how, decode
+        self._cells: dict[Any, Cell] = {}
+        self.cell = self.decode({"peepholes": "used"})  # they may be assumed ignored
+        self._spaces: dict[Any, Space] = {}
         self.matrices: dict[str, list[Array]] = {part: [] for part in _CHOOSE}
         self.ordered: dict[str, list[tuple[int, ...]]] = {part: [] for part in _CHOOSE}
         self.biases: list[Array] = []
@@ -245,20 +246,53 @@ class Simulator:
         self._matrices: dict[Any, tuple[int, list[int]]] = {}  # places, by what is decoded
         self._cast: dict[tuple[str, int, str], Array] = {}  # matrices (K, 4 H) in a number type
         self._tables: dict[str, Array] = {}
-        self._views: dict[tuple[int, ...], int] = {}
-        self.views: list[View] = []
-        assumed = (self.space.values[name][0] for name in _ACTIVATIONS_OF)
+        assumed = (how.setting(name) for name in _ACTIVATIONS_OF)
         self._activations = tuple(dict.fromkeys((*ACTIVATIONS, *assumed)))
         self._functions = [activation(name) for name in self._activations]
+        self._lay(layouts, allowance, state)
+
+    def decode(self, settings: Mapping[str, Any]) -> Cell:
+        """The cell under settings that change what was assumed."""
+        key = tuple(sorted(settings.items()))
+        if key not in self._cells:
+            self._cells[key] = self._decode(settings)
+        return self._cells[key]
+
+    def on(
+        self,
+        layouts: Mapping[str, Layout],
+        allowance: Allowance,
+        state: tuple[Array, Array] | None = None,
+    ) -> Simulator:
+        """The same at another placement of EXPECTED; what was decoded is shared."""
+        other = copy(self)
+        other._lay(layouts, allowance, state)
+        return other
 
     def with_allowance(self, allowance: Allowance) -> Simulator:
-        """The same with another tolerance; what was decoded is shared."""
+        """The same with another tolerance."""
         if allowance == self.allowance:
             return self
-        other = copy(self)
-        other.allowance, other.views, other._views = allowance, [], {}
-        other.__dict__.pop("as_loaded", None)
-        return other
+        return self.on(self.layouts, allowance, self.state)
+
+    def _lay(
+        self,
+        layouts: Mapping[str, Layout],
+        allowance: Allowance,
+        state: tuple[Array, Array] | None,
+    ) -> None:
+        self.layouts, self.allowance, self.state = layouts, allowance, state
+        self._views: dict[tuple[int, ...], int] = {}
+        self.views: list[View] = []
+        self.__dict__.pop("as_loaded", None)
+        name, first = next(iter(layouts.items()))
+        self.needs = first.expected.needs
+        names = (*first.expected.sequences, *first.expected.finals)
+        self.names = tuple(dict.fromkeys(name.removeprefix("final_") for name in names))
+        of_space = name, (*self._idle(first),), (*self._barred(),)
+        if of_space not in self._spaces:
+            self._spaces[of_space] = Space(_assumed(self.how, name), *of_space[1:])
+        self.space = self._spaces[of_space]
 
     # ---- which hypotheses there are
 
@@ -324,10 +358,9 @@ class Simulator:
         return self.views[int(self.as_loaded.view[0])]
 
     @property
-    def work(self) -> float:
-        """About how many operations the run of a hypothesis takes, over one sequence."""
-        cell = self.cell  # some 60 operations on each of 10 numbers a unit come to 600 products
-        return self.view.steps * cell.units * (4.0 * (cell.inputs + cell.outputs) + 600)
+    def of_run(self) -> float:
+        """The work of a run of one of many hypotheses, over one sequence."""
+        return self.view.steps * (work_of_step(self.cell) + Budget.CALL / CHUNK)
 
     @property
     def has_first_step(self) -> bool:
@@ -532,6 +565,8 @@ class Simulator:
         self, z: Array, c: Array, cells: Cells, constants: Array, units: Any = slice(None)
     ) -> dict[str, Array]:
         """The arrays (N, U) of a step, from z (N, 4, U), which is kept, and c (N, U)."""
+        share = z.shape[2] / self.cell.units
+        self.work.done += Budget.CALL + len(z) * work_of_step(self.cell) * share
         gates = z.swapaxes(0, 1).copy()  # (4, N, U)
         shift = None
         if self.cell.norm_scale is not None:
@@ -636,6 +671,11 @@ class Simulator:
                 out[which] = part
 
         return activate
+
+
+def work_of_step(cell: Cell) -> float:
+    """The work of a step of one hypothesis, its products included."""
+    return Budget.HYPOTHESIS + cell.units * (1 + (cell.inputs + cell.outputs) / PRODUCTS)
 
 
 def permutation(assumed: str, order: str) -> tuple[int, ...]:

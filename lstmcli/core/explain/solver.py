@@ -42,7 +42,8 @@ class Solver(ABC):
 
     def __init__(self, prepared: Prepared, case: Case, common_changes: Changes = ()) -> None:
         self.prepared, self.common_changes = prepared, common_changes
-        self.case = replace(case, cached=prepared.cached)
+        self.work = prepared.question.work
+        self.case = replace(case, cached=prepared.cached, work=prepared.question.work)
         self.model, self.how = prepared.model, prepared.model.convention
         self.expected = case.expected[case.layout]
         self.allowance = prepared.allowances[-1]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
+from lstmcli.core.explain.budget import Budget, Work
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
 from lstmcli.core.forward.plan import prepare
@@ -74,6 +75,7 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
+    work: Work = field(default_factory=Work)  # of the question
     cached: Cached | None = None  # runs that other places of EXPECTED are compared with too
 
     def model(self, settings: Mapping[str, Any]) -> Model:
@@ -88,6 +90,7 @@ class Case:
         model = self.model(settings)
         layout = None if layout == "steps" else layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
+        self.work.done += Budget.RUN * len(model.cells) * np.size(self.x) / np.shape(self.x)[-1]
         return run_plan(prepare(model, inputs, self._names(settings.get("array", "h")))), model
 
     def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
@@ -243,6 +246,30 @@ def arrays_at(case: Case, changes: Changes) -> Array | None:
 
 def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
     return case.expected.get(settings.get("layout", case.layout))
+
+
+def may_fit(case: Case, changes: Changes, allowance: Allowance) -> bool:
+    """Whether `verify` has to say if a hypothesis fits: not where all is far off.
+
+    A quick look, for the many placements of EXPECTED that the weights as loaded are compared at.
+    """
+    settings = settings_of(changes)
+    expected = _expected(case, settings)
+    try:
+        given = case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
+    except UserError:
+        return False
+    if expected is None or not expected.is_in(given):
+        return False
+    greatest = 0.0
+    for name, known in expected.all():
+        at = np.isfinite(known.values)
+        wanted = known.values[at]
+        off = np.abs(given[name][at] - wanted)
+        greatest = max(greatest, float(off.max(initial=0)))
+        if not (off > allowance.of(Known(wanted, known.half[at]))).all():
+            return True
+    return greatest < SMALL
 
 
 def arrays_of(trace: Trace, model: Model, array: str) -> Arrays:

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.network_simulator import NetworkSimulator
-from lstmcli.core.explain.search import Budget
+from lstmcli.core.explain.simulator import Simulator
+from lstmcli.core.explain.verify import Case
 from tests.core.explain.asking import found, printed, same
 from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
 from tests.core.explain.reference import random_net
@@ -55,6 +57,7 @@ ONE_CHANGE: list[Truth] = [
     {"layer1.forget_bias": 0.3, "layer1_reverse.forget_bias": 0.3},
     {"layer0_reverse.reverse": False, "layer1_reverse.reverse": False},
 ]
+LONG = ((1, 120), (4, 120), (16, 120), (64, 120))  # units and steps
 TWO_CHANGES: list[Truth] = [
     {"gates": "ifgo", "forget_bias": 0.0},
     {"layer0.gates": "gofi", "layer1_reverse.bias": "none"},
@@ -141,7 +144,7 @@ def test_a_change_of_the_top_layer_is_found_where_a_budget_leaves_out_full_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else outputs turned round and more changes give the same numbers as the last step."""
-    monkeypatch.setattr(Budget, "ALL_SINGLES", -1)
+    monkeypatch.setattr(Budget, "FULL_RUNS", -1)
     deep = Deep(tmp_path)
     explanation = deep.explain(deep.top({"layer1.gates": "ifgo"})[0, 0])
     assert explanation.verdict == "found"
@@ -177,7 +180,7 @@ def test_one_direction_is_searched_in_the_runs_of_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The budget of full runs was spent on the first part that EXPECTED may be."""
-    monkeypatch.setattr(Budget, "ALL_SINGLES", 1)
+    monkeypatch.setattr(Budget, "FULL_RUNS", 1e-6)
     deep, truth = Deep(tmp_path), {"layer0.gates": "ifgo"}
     _, backward = np.split(deep.top(truth), 2, axis=-1)
     assert found(deep.explain(backward[0, :2])) == {**truth, "array": "layer1_reverse.h"}
@@ -218,7 +221,7 @@ def test_a_constant_is_found_where_few_placements_are_searched_for_one(
 ) -> None:
     deep, truth = Deep(tmp_path), {"layer0.forget_bias": 0.3}
     expected = deep.top(truth)[0, 3]
-    monkeypatch.setattr(Budget, "ALL_SINGLES", 1)  # the first placement reaches it
+    monkeypatch.setattr(Budget, "FULL_RUNS", 1e-6)  # the first placement reaches it
     explanation = deep.explain(expected)
     assert explanation.verdict == "found"
     assert same(found(explanation), truth, "float32"), explanation.changes
@@ -234,8 +237,7 @@ def test_what_a_budget_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     noise += np.random.default_rng(1).normal(0, 0.3, noise.shape)
     whole = deep.explain(noise)
     assert not any("single changes" in one for one in whole.not_tried)
-    for budget in ("SINGLES", "PAIRS", "PAIRS_TURNED"):
-        monkeypatch.setattr(Budget, budget, 1e8)
+    monkeypatch.setattr(Budget, "QUESTION", 5e5)
     part = deep.explain(noise)
     assert any("single changes" in one for one in part.not_tried)
     assert part.tried < whole.tried / 4
@@ -246,18 +248,49 @@ def test_pairs_are_tried_in_as_many_placements_as_work_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``y[0, 0]`` of 2 x 2 cells of 64 units took 40 s where nothing gives it."""
-    deep = Deep(tmp_path)
+    deep = Deep(tmp_path, steps=3)
     row = np.random.default_rng(1).normal(0, 0.3, 8)
     for budget in ("PAIRED_SINGLES", "PAIRED_CONSTANTS"):
         monkeypatch.setattr(Budget, budget, 1)
     monkeypatch.setattr(Budget, "SEARCHED", (4, 4))
     whole = deep.explain(row)
-    monkeypatch.setattr(Budget, "ALL_PAIRS", 0)
+    monkeypatch.setattr(Budget, "QUESTION", 1e6)
     part = deep.explain(row)
     assert part.tried < whole.tried
     (said,) = [one for one in part.not_tried if one.startswith("two changes at once in")]
     left, places = map(int, re.findall(r"\d+", said))
-    assert left == places - 1
+    assert left == places
+
+
+@pytest.mark.parametrize(
+    ("units", "steps"), [(4, 60), *(pytest.param(*size, marks=pytest.mark.slow) for size in LONG)]
+)
+def test_a_refusal_takes_so_many_steps_and_runs(
+    units: int, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of 4 units and 120 steps took 140 s: what it took were calls, of few hypotheses each.
+
+    It may lie at any step, of three shapes; a step of a cell takes some 0.15 ms, a run 20 ms.
+    """
+    calls = {Simulator: 0, Case: 0}
+
+    def counted(of: Any, name: str) -> None:
+        function = getattr(of, name)
+
+        def call(*args: Any) -> Any:
+            calls[of] += 1
+            return function(*args)
+
+        monkeypatch.setattr(of, name, call)
+
+    counted(Simulator, "step")
+    counted(Case, "trace")
+    deep = Deep(tmp_path, units=units, steps=steps)
+    explanation = deep.explain(np.random.default_rng(1).normal(0, 0.3, 2 * units))
+    assert explanation.verdict == "none"
+    assert any("places where EXPECTED can lie" in one for one in explanation.not_tried)
+    assert calls[Simulator] < 40_000
+    assert calls[Case] < 300
 
 
 def test_three_layers_with_lengths_that_agree_are_run_once(tmp_path: Path) -> None:
