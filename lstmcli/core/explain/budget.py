@@ -34,6 +34,7 @@ class Budget:
 
     # of one cell, over placements
     PLACED = 4  # are searched for two changes and for three,
+    OF_LEVEL = 0.5, 0.75, 1  # of what is left: the most that one, two, three changes may take
 
     # of a network, at one placement
     PAIRED_SINGLES = 80  # the nearest single changes that each other one is added to,

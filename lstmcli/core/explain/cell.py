@@ -406,7 +406,7 @@ def _by_levels(
             break
         likeliest = solvers[: _most(solvers, levels)] if levels > 1 else solvers
         affordable = (s for n, s in enumerate(likeliest) if n < Budget.PLACED or s.work.left)
-        with solvers[0].work.share(Budget.SHARE if levels < LEVELS else 1):
+        with solvers[0].work.share(Budget.OF_LEVEL[levels - 1]):
             found = solve_each(affordable, levels, found, progress)
     return found
 
