@@ -222,6 +222,7 @@ class Levels:
         self._known = np.concatenate([self._known, cells.keys()])
         self.tried += len(sets)
         found: list[Found] = []
+        unsolved = 0
         for view, which in simulator.by_view(cells):
             if simulator.from_zero and view.first == 0:
                 which = which[self._pass_first_step(cells.subset(which), view)]
@@ -230,6 +231,9 @@ class Levels:
                 steps = _Steps(simulator, cells.subset(part), view)
                 left, constants = steps.staying()
                 found += [Found(s, c) for s, c in zip(sets[part[left]], constants, strict=True)]
+                unsolved += steps.unsolved
+        if unsolved:
+            self.untried.append(remark("unsolved", changes=size, count=unsolved))
         return found
 
     def _sets(self, size: int) -> Array:
@@ -382,6 +386,7 @@ class _Steps:
         self.has_first_step = view.first == 0
         self.dtype = np.float64 if self.has_first_step else np.float32
         self.left = np.arange(len(cells))
+        self.unsolved = 0  # whose constants are not solved for: a budget leaves them out
         self.h, self.c = simulator.start(cells, view.item, self.dtype)
 
     def staying(self) -> tuple[Array, Array]:
@@ -421,7 +426,9 @@ class _Steps:
         from the first step on where they may have acted before, unseen or as solved for.
         """
         if not self.has_first_step:
+            among = len(leaving)
             leaving = self._affordable(leaving, off)
+            self.unsolved += among - len(leaving)
         greatest = np.abs(arrays["c"][leaving]).max(axis=1).astype(np.float64)
         values, left = self.constants[leaving], np.full(len(leaving), np.inf)
         if self.has_first_step:

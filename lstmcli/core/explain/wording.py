@@ -436,6 +436,11 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "pairs_placed": "two changes at once in {left} of the {placements} places where EXPECTED can "
     "lie",
     "singles_placed": "one change in {left} of the {placements} places where EXPECTED can lie",
+    "unsolved": lambda changes, count: (
+        f"a forget bias or a clip to be found in {count:,} of the configurations of "
+        f"{'one change' if changes == 1 else 'two changes' if changes == 2 else 'three changes'}: "
+        "those that lie further off"
+    ),
     "constants_placed": "a forget bias or a clip in {left} of the {placements} places where "
     "EXPECTED can lie",
     "windows": "EXPECTED as {left:,} more windows of the steps",
