@@ -18,16 +18,17 @@ def prepare(network: Network) -> Prepared:
     """The layers with our parameters, compiled for these shapes."""
     jax, linen = library("jax"), library("flax.linen")
     layers = [_layer(jax, linen, cells) for cells in network.layers]
-    both = len(network.layers[0]) == 2
-    options = {} if both else {"time_major": True}
     lengths = None if network.lengths is None else np.asarray(network.lengths, np.int32)
 
     def forward(parameters: Any, carries: Any, x: Any) -> Any:
         y, finals = x, list[Any]()
-        for layer, variables, carry in zip(layers, parameters, carries, strict=True):
+        each = zip(layers, network.layers, parameters, carries, strict=True)
+        for layer, cells, variables, carry in each:
+            both = len(cells) == 2
             last, y = layer.apply(
-                variables, y, initial_carry=carry, seq_lengths=lengths, return_carry=True, **options
-            )
+                variables, y, initial_carry=carry, seq_lengths=lengths, return_carry=True,
+                **({} if both else {"time_major": True}),
+            )  # fmt: skip
             finals += last if both else [last]
         return y, finals
 

@@ -216,7 +216,7 @@ def test_onnxruntime_runs_layers_of_other_sizes(tmp_path: Path, stack: Any) -> N
         close("", y_c, trace.final_c)
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "keras"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "keras", "jax"])
 @pytest.mark.parametrize("stack", STACKS, ids=str)
 def test_engines_run_layers_of_one_direction_and_of_two(
     tmp_path: Path, stack: Any, engine: str
@@ -229,7 +229,7 @@ def test_engines_run_layers_of_one_direction_and_of_two(
     x, mask = rng.normal(size=(7, 3, 5)).astype("f4"), rng.random((7, 3)) > 0.4
     mask[0] = True
     given: list[dict[str, Any]] = [{}, {"lengths": np.array([7, 3, 1])}, {"mask": mask}]
-    for padded in given:
+    for padded in given[: 1 if engine == "jax" else 3]:  # flax has no zeros past a length
         job = Job(load.load(source, **in_turn), Inputs(x, "time", **padded))
         assert check(job, [engine]).equal
 
