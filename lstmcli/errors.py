@@ -151,7 +151,7 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     if value and name in plain:
         text = f" {value}" if plain[name].startswith("-") else f'="{value}"'
         return f" Did you mean {plain[name]}{text}?"
-    if name in plain:
+    if name and name in plain:
         return f' Did you mean "{prefix}{plain[name]}"?'
     cutoff = NEAR if len(_plain(word)) > SHORT else NEAR_SHORT
     near = get_close_matches(_plain(word), list(plain), n=1, cutoff=cutoff)

@@ -70,3 +70,8 @@ def test_only_what_is_near_is_suggested(word: str, known: list[str], near: str |
 )
 def test_a_framework_s_name_suggests_ours(word: str, known: list[str], meant: str | None) -> None:
     assert did_you_mean(word, known) == (f" Did you mean {meant}?" if meant else "")
+
+
+def test_a_known_name_that_is_empty_is_no_suggestion() -> None:
+    """The label of an LSTM without a prefix is empty."""
+    assert did_you_mean("7", [""]) == ""

@@ -285,7 +285,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
             return f"{'ba'[n]} has the shape of {side.name}:{final}"
     a, b = array.aligned
     found = any(not hint.code.startswith(("suspect_", "settings_")) for hint in d.hints)
-    if found or not array.placed or len(a) != len(b):
+    if found or array.unaligned or not array.placed or len(a) != len(b):
         return ""
     options = [
         f"--{name} 0:{min(sizes)}"

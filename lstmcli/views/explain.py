@@ -101,8 +101,9 @@ def title(e: Explanation, expected: str) -> str:
 
 def _ran_otherwise(e: Explanation) -> str:
     """How the weights as loaded give EXPECTED after all; empty if they do not."""
-    runs = (one for one in e.remarks if one.code in RUN_OTHERWISE and one.facts.get("numbers", 1))
-    return next((one.text for one in runs), "")
+    runs = (one for one in e.remarks if one.code in RUN_OTHERWISE)
+    proved = (one for one in runs if one.facts.get("whole", one.facts.get("numbers", True)))
+    return next((one.text for one in proved), "")
 
 
 def details(e: Explanation, expected: str) -> list[str]:

@@ -344,7 +344,8 @@ def _finals_joined(a: Numbers, b: Numbers, tolerance: Tolerance) -> tuple[Number
 
     Where two axes may be that of the directions, the one whose numbers agree.
     """
-    if a.shape == b.shape:
+    as_they_lie = a.shape == b.shape
+    if as_they_lie and tolerance.agree(a, b).all():
         return a, b, ""
     ways = [
         (one, other, text)
@@ -352,7 +353,7 @@ def _finals_joined(a: Numbers, b: Numbers, tolerance: Tolerance) -> tuple[Number
         if text and one.shape == other.shape
     ]
     agreeing = [way for way in ways if tolerance.agree(way[0], way[1]).all()]
-    return [*agreeing, *ways, (a, b, "")][0]
+    return [*agreeing, *([] if as_they_lie else ways), (a, b, "")][0]
 
 
 def _layout_by_shape(*sides: Numbers) -> str:

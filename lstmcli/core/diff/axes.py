@@ -8,6 +8,7 @@ only where exactly one fits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import prod
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class Arrangement(NamedTuple):
     text: str  # with {a} and {b} for the sides
     rank: int = LIKELY
     exchanged: bool = False  # steps and sequences of one side, which the text says
+    batch_first: bool = False  # the side that the other one is a part of
     named: tuple[int, ...] = ()  # the axes whose choice named the step or the sequence
 
     @property
@@ -64,15 +66,13 @@ def arrange(
     agreeing = [way for way in ways if test.agree(way.a, way.b).all()]
     if agreeing:  # what is the last step of one layout is the last sequence of the other
         best = min(agreeing, key=lambda way: (way.rank, way.numbers[1] is not None))
-        if best.numbers[1] is None or not any(best.numbers[1]) or layouts != (None, None):
+        if best.numbers[1] is None or not best.batch_first or layouts != (None, None):
             return best, ""
-        if any(way.numbers[1] is None and way.rank < RARE for way in ways):
-            step = best.numbers[1][0]  # a wrong step must not pass for a sequence
-            return None, (
-                f"{best.text} if the first axis is the batch (--layout batch), and with step "
-                f"{step} if it is time (--steps {step})"
-            )
-        return best, ""
+        step = best.numbers[1][0]  # a wrong step must not pass for a sequence
+        return None, (
+            f"{best.text} if the first axis is the batch (--layout batch), and with step {step} if "
+            f"it is time (--steps {step})"
+        )
     ways = [way for way in ways if way.rank < RARE]
     starting = [
         way for way in ways if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
@@ -240,10 +240,12 @@ def _parts(
         except UserError:  # there are no such steps if that axis is time
             continue
         step = picked[0] if len(picked) == 1 else None
+        ways: list[Iterator[Arrangement]] = []
         if lead == one and not said and not (is_sequence and layouts[0] == "steps"):
-            yield from _single_step(narrow, full, start, step)
+            ways.append(_single_step(narrow, full, start, step))
         if is_sequence or (not lead and B > 1 and not said):
-            yield from _sequences(narrow, full, start, step, choices[1])
+            ways.append(_sequences(narrow, full, start, step, choices[1]))
+        yield from (way._replace(batch_first=batch_first) for way in chain(*ways))
 
 
 def _single_step(

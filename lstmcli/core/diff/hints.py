@@ -106,9 +106,10 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
 
 def _of_axes(compared: ComparedSides, finding: Hint) -> str:
     """The text of a finding; of steps that may be sequences, with that."""
-    if finding.code != "time_flipped" or not compared.axes_assumed:
+    other = {"time_flipped": "sequences", "batch_permuted": "steps"}.get(finding.code)
+    if other is None or not compared.axes_assumed:
         return finding.text
-    return f"{finding.text} If the first axis is the batch, its sequences are in reverse order."
+    return f"{finding.text} If the first axis is the batch, the {other} are in another order."
 
 
 def _agreeing(names: Sequence[str]) -> str:

@@ -75,6 +75,7 @@ class ArrayDifference:
     cosine: float | None = None  # of the angle between a and b; None where one is all zeros
     snr: float | None = None  # dB: the power of b over that of a - b; None where b is all zeros
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
+    unaligned: bool = False  # several alignments fit, and a remark says which
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
@@ -104,7 +105,10 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     """Count and measure what differs in one array, which has these shapes in the files."""
     aligned, agrees = (pair.a.shape, pair.b.shape), pair.agrees
     if agrees is None:
-        return ArrayDifference(pair.name, False, shapes, aligned, pair.placed, pair.tolerance)
+        return ArrayDifference(
+            pair.name, False, shapes, aligned, pair.placed, pair.tolerance,
+            unaligned=bool(pair.unaligned),
+        )  # fmt: skip
     cosine, snr = similarity(pair)
     absolute, relative, beyond = _errors(pair)
     unknown = _left_out(pair)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import WEIGHTS, Pair
+from lstmcli.core.diff.alignment import WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
@@ -256,8 +256,8 @@ def units_negated(pair: Pair) -> Hint | None:
 
 
 def rescaled(pair: Pair) -> Hint | None:
-    """b is a times one number, or a and one number more."""
-    if pair.agrees is None:
+    """b is a times one number, or a and one number more: of outputs only."""
+    if pair.agrees is None or ArrayName.of(pair.name).base not in ("h", "final_h"):
         return None
     a, b = widened(pair.a.values, pair.b.values)
     told = np.isfinite(a) & np.isfinite(b) & (a != 0)

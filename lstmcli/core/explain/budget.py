@@ -1,4 +1,4 @@
-"""How much is tried: all that decides it, and the work that a question has taken."""
+"""How much is tried: what decides it, and the work that a question has taken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Budget:
-    """How much is tried: all that decides it, in one table.
+    """How much is tried at most; a first placement is searched whatever work is left.
 
     Work is in steps of one unit of one hypothesis, of which a second of one core does some 1e7.
     """
@@ -33,7 +33,7 @@ class Budget:
     LATE_ROUNDS = 20  # and one after another
 
     # of one cell, over placements
-    PLACED = 4  # are searched for two changes and for three,
+    PLACED = 4  # are searched at least, however little work is left
     OF_LEVEL = 0.5, 0.75, 1  # of what is left: the most that one, two, three changes may take
 
     # of a network, at one placement

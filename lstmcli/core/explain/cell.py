@@ -372,7 +372,7 @@ def _searched(solvers: Sequence[CellSolver], progress: Progress) -> Explanation:
     found = _by_levels(others, found, progress)
     if found:
         return _explained(found, tried=sum(solver.tried for solver in solvers))
-    return _none(solvers, len(others) - _most(solvers, 2))
+    return _none(solvers)
 
 
 def _last(solvers: Sequence[CellSolver]) -> list[CellSolver]:
@@ -411,16 +411,20 @@ def _by_levels(
     return found
 
 
-def _none(solvers: Sequence[CellSolver], left: int) -> Explanation:
-    """What comes near in the likeliest placement; ``left`` were left after one change."""
+def _none(solvers: Sequence[CellSolver]) -> Explanation:
+    """What comes near in the likeliest placement."""
     unsearched = sum(not one.tried for one in solvers)  # only compared with the run as loaded
-    left -= unsearched
+    depths = [one.depth for one in solvers if one.tried]
     # the last h of all sequences is a last state by its shape, not steps of one
     last_states = [one for one in solvers[:1] if not one.expected.sequences and one.tried]
     near = last_states or [one for one in solvers if one.tried] or solvers[:1]
     affordable = (one for n, one in enumerate(near) if not n or one.work.left)
     none = min(affordable, key=_distance).none()
-    more = [remark("pairs_placed", left=left, placements=len(solvers))] * (left > 0)
+    more = [
+        remark(code, left=left, placements=len(solvers))
+        for code, depth in (("triples_placed", 3), ("pairs_placed", 2))
+        if depth <= max(depths, default=0) and (left := sum(one < depth for one in depths))
+    ]
     if unsearched:
         more.append(remark("singles_placed", left=unsearched, placements=len(solvers)))
     return replace(

@@ -27,6 +27,8 @@ from lstmcli.errors import UserError
 State = Mapping[str, Array]
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
+NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both"
+"""How the codes of diff's other hints begin."""
 CARRIED: tuple[tuple[str, ...], ...] = ((), ("h",), ("c",))
 """What of the state may be carried from chunk to chunk, where not all of it is."""
 
@@ -61,9 +63,11 @@ def rearranged(prepared: Prepared) -> Iterator[Remark]:
         trace, _ = case.trace({"dtype": "float64"})
         arrays = trace.members() if len(side.arrays) > 1 else {"h": trace.h}
         with suppress(UserError):  # no array has the same name
-            for hint in compare(Side("the run as loaded", arrays, case.layout), side).hints:
-                if not hint.code.startswith(("suspect_", "one_half")):
-                    yield remark("rearranged", hint=hint.text)
+            found = compare(Side("the run as loaded", arrays, case.layout), side)
+            differing = sum(not array.equal for array in found.arrays.values())
+            for hint in found.hints:
+                if not hint.code.startswith(NO_ARRANGEMENTS):
+                    yield remark("rearranged", hint=hint.text, whole=differing == 1)
 
 
 def _cases(prepared: Prepared) -> Iterator[Case]:

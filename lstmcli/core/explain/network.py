@@ -67,6 +67,7 @@ ENOUGH_NUMBERS = 3  # that are different prove a layout or a merge: few of them 
 SHOWN = 4  # hypotheses that come near
 OF_SINGLE = 0.4  # of the work of a run: cells that a change leaves as they are, are run once
 MOST_ROUNDING = 0.1  # rms up to which rounding in a chaotic net may be behind all of it
+OTHERWISE, OF_A_PART = " under another layout or merge", " on a part of the network"
 RUNS_KEPT = 2**26  # bytes of what single changes give in other placements
 CONSTANT_RUNS = 150  # in float64, that it takes to solve for a constant: as 300 others
 
@@ -78,7 +79,7 @@ class NetworkSolver(Solver):
     searched by itself. ``of_run`` are changes of the run that all hypotheses here have.
     """
 
-    depth = MOST_CHANGES
+    depth = 1
 
     def __init__(self, prepared: Prepared, case: Case, of_run: Changes = ()) -> None:
         common_changes = (*prepared.common_changes(case), *of_run)
@@ -251,6 +252,7 @@ class NetworkSolver(Solver):
             found = self.full_runs.search(progress, levels)
             self.closest = min(self.closest, self.full_runs.closest)
             self.untried, self.none_fits = self.full_runs.untried, self.full_runs.none_fits
+            self.depth = max(self.depth, self.full_runs.depth)
         return found
 
     def of_top(self, progress: Progress, levels: int) -> Explanation | None:
@@ -422,18 +424,23 @@ def _searched(
             untried |= dict.fromkeys(
                 left for one in nearest[: max(searched, 1)] for left in one.untried
             )
-        if some is placed and most == Budget.PAIRED_PLACEMENTS and searched < len(as_assumed):
-            left, placements = len(as_assumed) - searched, len(as_assumed)
-            untried[remark("pairs_placed", left=left, placements=placements)] = None
+        among = "" if some is placed else OTHERWISE if some is changed else OF_A_PART
+        placements = len(as_assumed if some is placed else some)
+        if levels == MOST_CHANGES and (left := placements - searched):
+            untried[remark("pairs_placed", left=left, placements=placements, among=among)] = None
     if unproven:
         return min(unproven, key=lambda one: len(one.changes))
     without = [one for one in (*placed, *changed, *lower) if one.none_fits]
     if not without or not (as_assumed or others):
         return None
-    first = [left for some in (placed, changed, lower) for left in _left_out(some)]
+    first = [
+        *_left_out(placed, len(as_assumed), ""), *_left_out(changed, len(changed), OTHERWISE),
+        *_left_out(lower, len(lower), OF_A_PART),
+    ]  # fmt: skip
     closest = min(without, key=lambda one: one.closest)
     assert closest.none_fits is not None
-    return replace(closest.none_fits(), untried=(*first, *untried))
+    depth = max(one.depth for one in without)
+    return replace(closest.none_fits(), depth=depth, untried=(*first, *untried))
 
 
 def _affordable(solvers: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
@@ -447,14 +454,14 @@ def _affordable(solvers: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
             room -= one.work.done - done
 
 
-def _left_out(solvers: Sequence[NetworkSolver]) -> Iterator[Remark]:
-    """What the budget of one change has left out."""
+def _left_out(solvers: Sequence[NetworkSolver], placements: int, among: str) -> Iterator[Remark]:
+    """What the budget of one change has left out of so many placements."""
     searches = [one.full_runs for one in solvers if not one.can_search_cells]
-    singles = sum(not one.are_run for one in searches)
+    singles = sum(not one.are_run for one in searches) + placements - len(solvers)
     constants = sum(one.are_run and one.constants_left for one in searches)
     for code, left in (("singles_placed", singles), ("constants_placed", constants)):
         if left:
-            yield remark(code, left=left, placements=len(solvers))
+            yield remark(code, left=left, placements=placements, among=among)
 
 
 def _placed(as_assumed: Sequence[NetworkSolver]) -> list[NetworkSolver]:
@@ -637,7 +644,8 @@ class FullRunSearch:
         self.network = network
         self.left_out: list[Remark] = []
         self.work = network.work
-        self._searched = 0  # changes at once
+        self._searched = 0  # changes at once,
+        self.depth = 1  # and in so many any were tried
         self.constants_left = True  # of one change
         self._off: Array | None = None
 
@@ -705,6 +713,8 @@ class FullRunSearch:
             every = self.simulator.off_at(singles, [one.simulator for one in places])
             for one, off in zip(places, every, strict=True):
                 one._off, one.single_changes = off, singles
+                if one is not self:
+                    one.left_out += self.left_out
         assert self._off is not None
         return self._off
 
@@ -758,6 +768,9 @@ class FullRunSearch:
         if not self.affordable_constants:
             return None
         self.constants_left = False
+        sought = int(self.simulator.are_open(self.nearest).sum())
+        if left := min(sought, Budget.CONSTANTS) - min(sought, self.affordable_constants):
+            self.left_out.append(remark("unsolved", changes=1, count=left))
         return self._with_constant(self.nearest)
 
     @property
@@ -781,6 +794,7 @@ class FullRunSearch:
         of_each = self.simulator.of_pair * max(len(every), 1)
         most = min(Budget.PAIRED_SINGLES, int(self.work.runs(of_each)))
         pairs = self.simulator.pairs(near[:most], every)
+        self.depth = MOST_CHANGES if len(pairs) else self.depth
         self.network.tried += len(pairs)
         near = pairs[self.simulator.near(pairs)]
         if found := self._answer(self._verified(near, mean(self.simulator.off(near)))):

@@ -346,6 +346,13 @@ def _no_first_step(changes: int, singles: int) -> str:
     )
 
 
+def _placed(changes: str) -> Callable[..., str]:
+    def text(left: int, placements: int, among: str = "") -> str:
+        return f"{changes} in {left} of the {placements} places where EXPECTED can lie{among}"
+
+    return text
+
+
 TEXTS: dict[str, str | Callable[..., str]] = {
     # of EXPECTED and the inputs
     "all_zero": "EXPECTED is zero throughout: a bound of 0 or an output left out would give that "
@@ -421,7 +428,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "masked": _masked,
     "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths} all {numbers} values "
     "agree.",
-    "rearranged": "Beside the run as loaded, {hint}",
+    "rearranged": lambda hint, whole: f"Beside the run as loaded, {hint}",
     # of the cells of a network
     "first_cell": "{cell} is the first that needs a change.",
     "one_cell_shows": "{cell} shows it; EXPECTED does not show whether other cells have it too.",
@@ -433,21 +440,24 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "other_weights": "other weights than these",
     "rare_triples": "three changes at once with a clip or with a gate order that no framework uses",
     "no_first_step": _no_first_step,
-    "pairs_placed": "two changes at once in {left} of the {placements} places where EXPECTED can "
-    "lie",
-    "singles_placed": "one change in {left} of the {placements} places where EXPECTED can lie",
+    "triples_placed": _placed("three changes at once"),
+    "pairs_placed": _placed("two changes at once"),
+    "singles_placed": _placed("one change"),
     "unsolved": lambda changes, count: (
         f"a forget bias or a clip to be found in {count:,} of the configurations of "
         f"{'one change' if changes == 1 else 'two changes' if changes == 2 else 'three changes'}: "
         "those that lie further off"
     ),
-    "constants_placed": "a forget bias or a clip in {left} of the {placements} places where "
-    "EXPECTED can lie",
+    "constants_placed": _placed("a forget bias or a clip"),
     "windows": "EXPECTED as {left:,} more windows of the steps",
     "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
     "pairs_of_the_run": "another array, initial state or padding with one more change",
-    "pairs_of_cells": "two changes at once but with one of the {singles} nearest single ones, or "
-    "the {constants} nearest where a constant is to be found",
+    "pairs_of_cells": lambda singles, constants: (
+        f"two changes at once but with one of the {singles} nearest single ones, or the "
+        f"{constants} nearest where a constant is to be found"
+        if singles
+        else "two changes at once"
+    ),
     "pairs": "two changes at once",
     "triples": "three changes at once",
     # what further data would decide
