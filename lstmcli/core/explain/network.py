@@ -676,7 +676,7 @@ class FullRunSearch:
     @property
     def allowed(self) -> Array:
         """(E,) the tolerances that `off` is in."""
-        return np.concatenate([one.allowed for one in self.simulator.targets])
+        return np.concatenate([np.zeros(0), *(one.allowed for one in self.simulator.targets)])
 
     @cached_property
     def simulator(self) -> NetworkSimulator:
