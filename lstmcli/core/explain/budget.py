@@ -13,8 +13,8 @@ class Budget:
     """
 
     # of a question, over all shapes and placements of EXPECTED
-    QUESTION = 6e7
-    OF_NETWORK = 0.33  # of it, about several cells: what lies between these takes as long
+    QUESTION = 7.2e7
+    OF_NETWORK = 0.275  # of it, about several cells: what lies between these takes as long
     CALL = 1500  # what the calls of NumPy in a step of a cell take, of however few hypotheses,
     HYPOTHESIS = 8  # what each hypothesis takes beside its units,
     RUN = 100  # and what a step takes in a run of a hypothesis by itself
@@ -34,7 +34,7 @@ class Budget:
 
     # of one cell, over placements
     PLACED = 4  # are searched at least, however little work is left
-    OF_LEVEL = 0.5, 0.75, 1  # of what is left: the most that one, two, three changes may take
+    OF_LEVEL = 0.5, 0.59, 1  # of what is left: the most that one, two, three changes may take
 
     # of a network, at one placement
     PAIRED_SINGLES = 80  # the nearest single changes that each other one is added to,
