@@ -78,9 +78,9 @@ def arrange(
         way for way in ways if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
     ]
     likeliest = [way for way in ways if way.rank == min(way.rank for way in ways)]
-    for few in (starting, likeliest):
-        if len(few) == 1:
-            return few[0], ""
+    for candidates in (starting, likeliest):
+        if len(candidates) == 1:
+            return candidates[0], ""
     return None, _several(likeliest) if likeliest else ""
 
 

@@ -260,20 +260,20 @@ def rescaled(pair: Pair) -> Hint | None:
     if pair.agrees is None or ArrayName.of(pair.name).base not in ("h", "final_h"):
         return None
     a, b = widened(pair.a.values, pair.b.values)
-    told = np.isfinite(a) & np.isfinite(b) & (a != 0)
-    if not told.any():
+    usable = np.isfinite(a) & np.isfinite(b) & (a != 0)
+    if not usable.any():
         return None
     with np.errstate(all="ignore"):
-        factor, offset = np.median(b[told] / a[told]), np.median(b[told] - a[told])
-        for constant, moved, text in (
-            (factor, pair.a.moved(lambda v: v * factor), "multiplied by"),
-            (offset, pair.a.moved(lambda v: v + offset), "shifted by"),
+        factor, offset = np.median(b[usable] / a[usable]), np.median(b[usable] - a[usable])
+        for constant, moved, once in (
+            (factor, pair.a.moved(lambda v: v * factor), f"{{a}} is multiplied by {factor:.4g}"),
+            (offset, pair.a.moved(lambda v: v + offset), f"{offset:.4g} is added to {{a}}"),
         ):
             if np.isfinite(constant) and proves(pair, moved, pair.b, pair.agrees):
                 return Hint(
                     "rescaled",
-                    f"once {{a}} is {text} {constant:.4g}: what comes after the LSTM was compared "
-                    "(a scale, dropout, a normalisation, a bias), not the LSTM.",
+                    f"once {once}. One side may be what comes after the LSTM: a scale, dropout, a "
+                    "normalisation, a bias.",
                 )
     return None
 

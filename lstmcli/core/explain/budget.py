@@ -14,7 +14,7 @@ class Budget:
 
     # of a question, over all shapes and placements of EXPECTED
     QUESTION = 7.2e7
-    OF_NETWORK = 0.275  # of it, about several cells: what lies between these takes as long
+    OF_NETWORK = 0.8  # of it, about several cells: what lies between these takes as long
     CALL = 1500  # what the calls of NumPy in a step of a cell take, of however few hypotheses,
     HYPOTHESIS = 8  # what each hypothesis takes beside its units,
     RUN = 100  # and what a step takes in a run of a hypothesis by itself
@@ -49,7 +49,7 @@ class Budget:
     TURNED = 2  # and so many under another layout or merge, or as a part of the network
 
 
-class Work:
+class QuestionWork:
     """The work that a question has taken so far, and up to where it may go on."""
 
     def __init__(self) -> None:

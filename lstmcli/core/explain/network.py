@@ -412,7 +412,7 @@ def _searched(
             if most and not work.left:
                 break
             searched += 1
-            with work.share(Budget.SHARE):
+            with work.share(1 if len(batches) == 1 and most else Budget.SHARE):
                 answers = solve_each(batch, levels, [], progress)
             proven = [one for one in answers if some is not lower or one.explanation.found]
             if proven:

@@ -17,7 +17,7 @@ from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.axes import side_by_side
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.budget import Work
+from lstmcli.core.explain.budget import QuestionWork
 from lstmcli.core.explain.causes import SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import (
@@ -69,7 +69,7 @@ class Question:
     inputs: str = "the input array"  # what messages call them
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
-    work: Work = field(default_factory=Work)
+    work: QuestionWork = field(default_factory=QuestionWork)
     made: dict[Any, Any] = field(default_factory=dict)  # the simulators that they share
 
     def model(self) -> Model:

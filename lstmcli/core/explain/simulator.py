@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.budget import Budget, QuestionWork
 from lstmcli.core.explain.causes import ACTIVATIONS, COLUMNS, CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Space
 from lstmcli.core.explain.observation import Allowance, Expected, Processed, processed
@@ -231,9 +231,9 @@ class Simulator:
         layouts: Mapping[str, Layout],
         allowance: Allowance,
         state: tuple[Array, Array] | None = None,
-        work: Work | None = None,
+        work: QuestionWork | None = None,
     ) -> None:
-        self.work = Work() if work is None else work
+        self.work = QuestionWork() if work is None else work
         self.how, self._decode = how, decode
         self._cells: dict[Any, Cell] = {}
         self.cell = self.decode({"peepholes": "used"})  # they may be assumed ignored

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
-from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.budget import Budget, QuestionWork
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
 from lstmcli.core.forward.plan import prepare
@@ -75,7 +75,7 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
-    work: Work = field(default_factory=Work)  # of the question
+    work: QuestionWork = field(default_factory=QuestionWork)  # of the question
     cached: Cached | None = None  # runs that other places of EXPECTED are compared with too
 
     def model(self, settings: Mapping[str, Any]) -> Model:
