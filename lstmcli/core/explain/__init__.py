@@ -54,8 +54,6 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     with np.errstate(all="ignore"), one_thread():
         shapes = list(in_shape(question))
         shapes = sorted(shapes, key=_order) if len(shapes) > 1 else shapes
-        several = len(question.model().cells) > 1
-        question.work.most *= Budget.OF_NETWORK if several else 1
         with question.work.share(Budget.SHARE if shapes[1:] else 1):
             best = _of_shape(*shapes[0], has_shape, progress)
         for n, one in enumerate(shapes[1:], 2):

@@ -14,7 +14,6 @@ class Budget:
 
     # of a question, over all shapes and placements of EXPECTED
     QUESTION = 7.2e7
-    OF_NETWORK = 0.8  # of it, about several cells: what lies between these takes as long
     CALL = 1500  # what the calls of NumPy in a step of a cell take, of however few hypotheses,
     HYPOTHESIS = 8  # what each hypothesis takes beside its units,
     RUN = 100  # and what a step takes in a run of a hypothesis by itself
@@ -43,6 +42,7 @@ class Budget:
     NETWORKS_VERIFIED = 40  # hypotheses of a level
 
     # of a network, over placements
+    OF_PLACES = 0.3  # of what is left, if they are several: pairs in one alone may need all of it
     FULL_RUNS = 0.5  # of the work of one change; the rest is for the cells of the top layer
     SEARCHED, UNITS = (8, 64), 2048  # are searched for one change: more of small nets
     PAIRED_PLACEMENTS = 4  # of these, the nearest, are searched for two changes at once,

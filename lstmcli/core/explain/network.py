@@ -44,7 +44,7 @@ from lstmcli.core.explain.network_simulator import (
 from lstmcli.core.explain.observation import Expected, Known
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.search import LEVELS, NEARLY, Progress, fewest_decimals, vanishing
-from lstmcli.core.explain.simulator import Simulator
+from lstmcli.core.explain.simulator import LOOSE, Simulator
 from lstmcli.core.explain.solver import Fitting, Solver, joined, solve_each
 from lstmcli.core.explain.verify import (
     Answer,
@@ -310,7 +310,9 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     for some in (networks, parts):
         if fitting := _fitting(some):
             return _by_base(fitting, as_assumed, progress)
-    found = _searched(as_assumed, others, parts, progress)
+    part = 1 if len(as_assumed) == 1 else Budget.OF_PLACES
+    with prepared.question.work.share(part):
+        found = _searched(as_assumed, others, parts, progress)
     if found is None:
         raise prepared.no_place()
     found = replace(found, tried=sum(n.tried for n in (*networks, *parts)))
@@ -827,13 +829,14 @@ class FullRunSearch:
         """Those that a run of the network confirms.
 
         ``rms`` (N,) is how far off they are, in tolerances: the likeliest of those that fit are run
-        first, then the nearest.
+        first, then the nearest; and a few at least, as rounding may have taken them away.
         """
         each = [self.simulator.changes(hypotheses, n) for n in range(len(hypotheses))]
         keys = [
             (0.0, *_likely(c)) if r <= 1 else (r, 0, 0.0) for c, r in zip(each, rms, strict=True)
         ]
-        order = sorted(range(len(each)), key=keys.__getitem__)[: Budget.NETWORKS_VERIFIED]
+        most = min(Budget.NETWORKS_VERIFIED, max(SHOWN, int(np.sum(rms <= LOOSE))))
+        order = sorted(range(len(each)), key=keys.__getitem__)[:most]
         return [each[n] for n in order if self.network.verify(each[n]).fits]
 
     def _with_constant(self, ordered: Hypotheses) -> Explanation | None:
