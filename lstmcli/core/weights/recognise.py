@@ -181,7 +181,7 @@ class _Template:
         self.texts, self.has_fields = tuple(self._pieces[::2]), len(self._pieces) > 1
 
     def end(self, plain: str) -> NameEnd | None:
-        """Match a normalised name that has the template's texts, without fields as its end."""
+        """Match a normalised name; one without fields is known to be the name's end."""
         if not self.has_fields:
             prefix, size = plain[: -len(self.texts[0])], len(self.texts[0])
             return NameEnd(prefix[:-1], size, {}) if not prefix or prefix[-1] in "_-" else None
@@ -232,21 +232,22 @@ class _Index(NamedTuple):
 
     by_text: Mapping[str, list[tuple[str, int]]]  # row and number of those without fields
     lengths: tuple[int, ...]  # of these texts
-    # of those with fields, by their texts
-    by_pieces: Mapping[tuple[str, ...], list[tuple[str, int]]]
+    # of those with fields, by the longest text between them
+    by_longest: Mapping[str, list[tuple[str, int]]]
 
 
 @cache
 def _index() -> _Index:
     by_text: dict[str, list[tuple[str, int]]] = {}
-    by_pieces: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    by_longest: dict[str, list[tuple[str, int]]] = {}
     for row in CONVENTIONS:
         for number, template in enumerate(_templates(row)):
             if not template.has_fields:
                 by_text.setdefault(template.texts[0], []).append((row, number))
             else:
-                by_pieces.setdefault(template.texts, []).append((row, number))
-    return _Index(by_text, tuple(sorted({len(text) for text in by_text})), by_pieces)
+                longest = max(template.texts, key=len)
+                by_longest.setdefault(longest, []).append((row, number))
+    return _Index(by_text, tuple(sorted({len(text) for text in by_text})), by_longest)
 
 
 _Ends = Mapping[str, list[tuple[_Template, NameEnd]]]
@@ -259,8 +260,8 @@ def _ends(name: str) -> _Ends:
     near: list[tuple[str, int]] = []
     for length in index.lengths:
         near += index.by_text.get(plain[-length:], ())
-    for texts, templates in index.by_pieces.items():
-        if all(text in plain for text in texts):
+    for text, templates in index.by_longest.items():
+        if text in plain:
             near += templates
     found: dict[str, list[tuple[_Template, NameEnd]]] = {}
     for row, number in sorted(near):
