@@ -22,6 +22,7 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.selection import Indices, split_z
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError, did_you_mean, listed
@@ -197,14 +198,15 @@ def _of_side(side: Side) -> Drawable:
     arrays: dict[str, Array] = {}
     numbering: dict[str, StepsAndItems] = {}
     remarks = dict.fromkeys([side.renaming] if side.renaming else ())
+    said = "selected" in (side.settings or {})  # that it is a part; the numbers of a table do not
     for name in side.arrays:
         if ArrayName.of(name or "h").kind == SEQUENCE:
             placed, text = _placed(side, name)
             if placed is not None and placed.values.size:
                 arrays[name or "h"] = placed.values
                 steps, batch = (
-                    known if known is not None and len(known) == n else None
-                    for known, n in zip(side.numbering[:2], placed.shape, strict=False)
+                    _numbers_of_part(known, size, said)
+                    for known, size in zip(side.numbering[:2], placed.shape, strict=False)
                 )
                 numbering[name or "h"] = steps, batch
                 remarks |= dict.fromkeys([text] if text else ())
@@ -214,6 +216,13 @@ def _of_side(side: Side) -> Drawable:
             "(T, B, H) or (B, T, H), also with a further axis, the only one of 2, for directions."
         )
     return Drawable(split_z(arrays), (side.name,), numbering=numbering, remarks=tuple(remarks))
+
+
+def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | None:
+    """The numbers on an axis of a part of a run, None of a full one."""
+    if known is None or len(known) != size or (counts_from_0(known) and not said):
+        return None
+    return known
 
 
 def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
@@ -249,7 +258,7 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    numbering = {name: (pairs[name].numbers[0], pairs[name].numbers[1]) for name in arrays}
+    numbering = {n: (pairs[n].numbers_of_part(0), pairs[n].numbers_of_part(1)) for n in arrays}
     compared = compare(a, b)
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,

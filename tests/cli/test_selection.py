@@ -771,6 +771,24 @@ def test_a_part_has_no_other_numbers_to_draw(lstm: Lstm, files: Path) -> None:
             assert f" --steps {steps}: {why}there are only steps 3:6 of h." in done.err
 
 
+def test_a_part_from_the_first_step_has_no_end_of_the_run(lstm: Lstm, files: Path) -> None:
+    lstm("run", "w.npz", "one.npy", "-o", "full.npz")
+    lstm("run", "w.npz", "one.npy", "-o", "full.csv")
+    lstm("run", "w.npz", "one.npy", "--steps", ":3", "-o", "part.npz")
+    lstm("run", "w.npz", "one.npy", "--steps", ":3", "-o", "part.csv")
+    for paths in (["part.npz"], ["part.npz", "full.npz"], ["part.csv", "full.npz"]):
+        for command in ("plot", "diff")[: len(paths)]:
+            done = lstm(command, *paths, "--steps", "-1")
+            assert (done.status, done.out) == (2, "")
+            assert (
+                "it counts from the end of the full run; there are only steps 0:3 of h" in done.err
+            )
+            assert lstm(command, *paths, "--steps", "2").status == 0
+    for paths in (["full.npz"], ["full.csv"], ["full.csv", "full.npz"]):  # a table has numbers too
+        for command in ("plot", "diff")[: len(paths)]:
+            assert lstm(command, *paths, "--steps", "-1").status == 0
+
+
 def test_only_what_is_selected_is_kept_in_memory(
     lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

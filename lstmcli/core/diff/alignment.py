@@ -20,6 +20,7 @@ from lstmcli.core.diff.axes import (
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import (
+    AXES,
     AxisNumbers,
     Overlap,
     Overlaps,
@@ -115,6 +116,12 @@ class Pair:
     def stepwise(self) -> bool:
         """Whether the first axis is time."""
         return self.placed and self.kind == SEQUENCE
+
+    def numbers_of_part(self, axis: int) -> Indices | None:
+        """The numbers on an axis in the full run where a side contains a part; None for all."""
+        numbers = self.numbers[axis]
+        part = any(noun == AXES[axis] for noun, *_ in (*self.parts[0], *self.parts[1]))
+        return range(self.a.shape[axis]) if numbers is None and part else numbers
 
     def numbers_of(self, index: Sequence[int]) -> tuple[int, ...]:
         """An index in the full run: of a placed pair the step, batch item and unit."""
@@ -305,8 +312,8 @@ def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:
         if choice is None or choice.is_all:
             continue
         for n, side in enumerate(sides):
-            size, of_run = side.shape[axis], pair.numbers[axis]
-            numbers[axis], places = numbers_on_axis(choice, size, of_run, pair.name)
+            size, of_part = side.shape[axis], pair.numbers_of_part(axis)
+            numbers[axis], places = numbers_on_axis(choice, size, of_part, pair.name)
             sides[n] = _taken(side, places, axis)
     return replace(pair, a=sides[0], b=sides[1], numbers=tuple(numbers))
 

@@ -131,7 +131,7 @@ def numbers_on_axis(
 ) -> tuple[Indices, Indices]:
     """The numbers in the full run that are chosen of an axis of an array, and their places on it.
 
-    ``numbers`` are those of the axis, None: all from 0.
+    ``numbers`` are those of the axis of a part of a run; None: all from 0.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def numbers_on_axis(
         return chosen, chosen
     if choice is None:
         return numbers, range(size)
-    from_the_end = choice.counts_from_the_end and numbers[-1] >= size  # of a part
+    from_the_end = choice.counts_from_the_end
     try:
         chosen = () if from_the_end else choice.among(numbers[-1] + 1)
     except UserError:  # it proposes numbers from 0

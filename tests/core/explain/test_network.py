@@ -79,9 +79,13 @@ def test_one_change_of_all_cells_or_some(truth: Truth, tmp_path: Path) -> None:
 
 
 @pytest.mark.wide
+@pytest.mark.parametrize(("units", "steps"), [(4, 7), (64, 60)])
 @pytest.mark.parametrize("truth", TWO_CHANGES, ids=name_of)
-def test_two_changes_of_all_cells_or_some(truth: Truth, tmp_path: Path) -> None:
-    deep = Deep(tmp_path)
+def test_two_changes_of_all_cells_or_some(
+    truth: Truth, units: int, steps: int, tmp_path: Path
+) -> None:
+    """Also of a network whose every run is a noticeable part of the work that one question has."""
+    deep = Deep(tmp_path, units=units, steps=steps, scale=1.0 if units < 64 else 0.25)
     explanation = deep.explain(deep.top(truth))
     assert explanation.verdict == "found"
     assert same(found(explanation), truth, "float32"), explanation.changes
