@@ -54,8 +54,8 @@ suspects   Step 0 agrees, all later steps differ. From a zero state step 0
            Possible causes: forget bias (TF1 cells add 1 and store it in no
            tensor), coupled gates, the recurrent weights (their gate order, the
            forget gate's place in it, a transpose), a state that is not carried
-           on. Excluded: kernel and bias of i, g and o, their order,
-           activations.
+           on. Excluded unless inputs of step 0 are zero or small: kernel and
+           bias of i, g and o, their order, activations.
 next       lstm explain WEIGHTS INPUTS numpy.txt
 """
 
