@@ -17,10 +17,11 @@ from lstmcli import formats
 from lstmcli._version import __version__
 from lstmcli.api import load
 from lstmcli.api.arguments import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
-from lstmcli.core.forward.equivalence import Proof, compared_runs, same_weights
+from lstmcli.core.forward.equivalence import Proof, compared_runs, greatest_difference, same_weights
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
+from lstmcli.core.weights.build import BFLOAT16
 from lstmcli.core.weights.choose import layer_options
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
@@ -37,6 +38,14 @@ Layers = Sequence[Sequence[Cell]]
 
 _KERAS_ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's get_weights
 _WITH_OPTION = ("convention", "layer")  # settings that options are written for; --set: the others
+
+
+class Rounding(NamedTuple):
+    """How far --dtype moved the weights."""
+
+    dtype: str  # of the source
+    to: str
+    max_abs: float
 
 
 class Target(NamedTuple):
@@ -70,6 +79,7 @@ class Conversion:
     settings: Mapping[str, Any]  # that a reader needs with the tensors
     steps: tuple[Step, ...]
     proof: Proof
+    rounding: Rounding | None = None  # of the weights
 
     @property
     def convention(self) -> Convention:
@@ -167,6 +177,7 @@ class Conversion:
             "use": list(self.use),
             "recipe": [{"what": step.what, "text": step.text} for step in self.steps],
             "proof": self.proof._asdict(),
+            "rounding": self.rounding and self.rounding._asdict(),
         }
 
 
@@ -229,6 +240,7 @@ def convert(
     conversion = Conversion(
         source, target, model, layers, file, arrays, stored,
         tuple(recipe(model.layers, convention)), _proof(model, layers, arrays, stored, target),
+        _rounding(model, documents, settings),
     )  # fmt: skip
     _write(conversion)
     return conversion
@@ -303,6 +315,25 @@ def _proof(
             f"{proof.difference:.2g}, where {proof.allowed:.2g} is rounding. Nothing was written."
         )
     return proof
+
+
+def _rounding(
+    model: Model, documents: Sequence[Document], settings: Mapping[str, Any]
+) -> Rounding | None:
+    """The difference between the weights in the dtype asked for and those of the source."""
+    to = settings.get("dtype")
+    if to is None:
+        return None
+    source = load.load_model(documents, {k: v for k, v in settings.items() if k != "dtype"})
+    if to != BFLOAT16 and source.cell.dtype.itemsize <= model.cell.dtype.itemsize:
+        return None
+    difference = max(
+        greatest_difference(array, getattr(rounded, name))
+        for (_, cell), (_, rounded) in zip(source.cells, model.cells, strict=True)
+        for name, array in vars(cell).items()
+        if isinstance(array, np.ndarray)
+    )
+    return Rounding(source.cell.dtype.name, to, difference) if difference else None
 
 
 # ---- the file

@@ -32,6 +32,10 @@ def conversion_sheet(conversion: Mapping[str, Any], width: Width) -> Sheet:
     sheet.extend(labelled("to", _side(target, conversion["to"], conversion["dtype"]), width))
     tensors = [f"{name} {tuple(shape)}" for name, shape in conversion["tensors"].items()]
     sheet.extend(labelled("  tensors", phrases(tensors), width))
+    rounding = conversion["rounding"]
+    if rounding:
+        text = "the weights, from {dtype} to {to}: by {max_abs:.1e} at most".format(**rounding)
+        sheet.extend(labelled("  rounded", text, width, ASSUMED))
     if conversion["settings"]:
         settings = [f"{name}={value}" for name, value in conversion["settings"].items()]
         text = f"metadata written: {phrases(settings)}"
@@ -39,7 +43,7 @@ def conversion_sheet(conversion: Mapping[str, Any], width: Width) -> Sheet:
     sheet.add()
     sheet.extend(_recipe(conversion["recipe"], width))
     sheet.add()
-    sheet.extend(labelled("proof", _proof(conversion["proof"]), width, AGREES))
+    sheet.extend(labelled("proof", _proof(conversion["proof"], bool(rounding)), width, AGREES))
     sheet.extend(labelled_lines("use", conversion["use"], width))
     command = typed_command("lstm", "run", file_argument(target), "inputs.npy")
     options = conversion["options"]
@@ -67,10 +71,10 @@ def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
     return phrases([text for text in texts if text])
 
 
-def _proof(proof: Mapping[str, Any]) -> str:
+def _proof(proof: Mapping[str, Any], rounded: bool) -> str:
     run = (
-        f"read back and run next to the source, {proof['rows']} sequences of {proof['steps']} "
-        "steps from a random state: "
+        f"read back and run next to the source{' with the rounded weights' * rounded}, "
+        f"{proof['rows']} sequences of {proof['steps']} steps from a random state: "
     )
     if proof["difference"] == 0:
         return f"{run}h and c are equal, bit for bit"

@@ -15,6 +15,7 @@ from tests.cli.conftest import SAMPLE, Lstm
 from tests.paths import TOP
 
 WEIGHTS = SAMPLE / "weights.npz"
+JSON = ("-f", "json")
 GOLDEN = TOP / "tests" / "golden"
 
 
@@ -29,6 +30,19 @@ def test_the_recipe_of_a_conversion(lstm: Lstm) -> None:
     assert "+1 into the bias of f; tf1 adds +1 at run time" in lines
     assert "h and c are equal, bit for bit" in lines
     assert out.splitlines()[-1] == "next      lstm run net.npz inputs.npy"
+
+
+def test_weights_that_dtype_rounds_are_said_to_be_rounded(lstm: Lstm) -> None:
+    exact = np.full((4, 12), 0.5, np.float32)
+    np.savez("w.npz", kernel=exact, recurrent_kernel=exact[:3], bias=exact[0] + np.float32(2**-13))
+    for dtype, rounded in (("float16", 2**-13), ("bfloat16", 2**-13), ("float64", None)):
+        done = lstm("convert", "w.npz", "net.npz", "--to", "pytorch", "--dtype", dtype, *JSON)
+        found = json.loads(done.out)["rounding"]
+        assert found == (rounded and {"dtype": "float32", "to": dtype, "max_abs": rounded})
+    out = lstm("convert", "w.npz", "net.npz", "--to", "pytorch", "--dtype", "float16").out
+    assert "rounded the weights, from float32 to float16: by 1.2e-04 at most" in " ".join(
+        out.split()
+    )
 
 
 def test_the_recipe_says_how_the_kernels_of_the_source_are_stored(lstm: Lstm) -> None:

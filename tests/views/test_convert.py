@@ -23,6 +23,7 @@ TOLD: dict[str, Any] = {
         {"what": "kernels", "text": "word " * 40},
     ],
     "proof": {"rows": 3, "steps": 6, "difference": 0.0, "allowed": 0.0},
+    "rounding": None,
 }
 
 
@@ -56,6 +57,14 @@ def test_the_verdict() -> None:
     assert "3 sequences of 6 steps" in verdict()
     assert "h and c are equal, bit for bit" in verdict()
     assert "within 1.5e-07 (1.3e-05 is rounding)" in verdict(difference=1.5e-7, allowed=1.3e-5)
+
+
+def test_rounded_weights_are_named_and_so_is_what_the_proof_compares() -> None:
+    rounding = {"dtype": "float32", "to": "float16", "max_abs": 3.05e-4}
+    shown = " ".join(" ".join(lines(rounding=rounding)).split())
+    assert "rounded the weights, from float32 to float16: by 3.0e-04 at most" in shown
+    assert "run next to the source with the rounded weights, 3 sequences" in shown
+    assert "rounded" not in "".join(lines())
 
 
 def test_the_next_command_names_the_file_as_a_shell_takes_it() -> None:
