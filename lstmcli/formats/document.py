@@ -93,8 +93,9 @@ class Document:
         """The error for a name of an array that the document does not have."""
         start = f"{self.source}:{name}: {self.source} has"
         names = [member for member in self.arrays if member]
-        if not names:
-            found = "one array, without a name" if self.arrays else "no arrays"
-            return UserError(f"{start} {found}; leave out :{name}.")
-        members = listed(names, MOST_LISTED)
+        if self.arrays and not names:
+            return UserError(f"{start} one array, without a name; leave out :{name}.")
+        members = listed(names, MOST_LISTED) or "no arrays"
+        if name in self.attributes:
+            return UserError(f"{start} {members}; {name} is no array of numbers.")
         return UserError(f"{start} no {name!r}; it has {members}.{did_you_mean(name, names)}")

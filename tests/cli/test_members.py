@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,6 +147,13 @@ def test_a_member_that_is_not_there_is_reported_with_those_that_are(
     )
     done = lstm("diff", "h.npy:h", "h.npy")
     assert done.err == ("lstm diff: h.npy:h: h.npy has one array, without a name; leave out :h.\n")
+    labels: dict[str, Any] = {"label": np.array(["a", "b"])}
+    np.savez("many.npz", lstm_out=np.ones((7, 3)), **labels)
+    np.savez("labels.npz", **labels)
+    for file, arrays in (("many.npz", "lstm_out"), ("labels.npz", "no arrays")):
+        done = lstm("diff", "h.npy", f"{file}:label")
+        message = f"{file}:label: {file} has {arrays}; label is no array of numbers."
+        assert done.err == f"lstm diff: {message}\n"
     assert lstm("diff", "nowhere.npz:h", "h.npy").err.startswith(
         "lstm diff: nowhere.npz:h: no such file."
     )
