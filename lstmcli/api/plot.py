@@ -25,8 +25,8 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.selection import Indices, split_z
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import UserError, did_you_mean, listed
-from lstmcli.escaping import typed_command
+from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.sidecars import is_standard_input, split_member
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
@@ -136,7 +136,11 @@ def read_drawable(
         _refuse_unknown(first, paths[0])
     if isinstance(stdin, io.BytesIO):
         stdin.seek(0)
-    job = load_job(paths, settings, stdin=stdin, files=files)
+    try:
+        job = load_job(paths, settings, stdin=stdin, files=files)
+    except NoInputs as error:
+        command = typed_command("lstm", "plot", *map(file_argument, paths), "inputs.npy")
+        raise NoInputs(error.lines[0], f"  {command}") from None
     return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item)
 
 

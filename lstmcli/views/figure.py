@@ -162,7 +162,8 @@ def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Sc
             axis.axhline(0, color="0.7", linewidth=0.5, zorder=0)
         margin = 0.06 * (scale.high - scale.low)
         axis.set_ylim(scale.low - margin, scale.high + margin)
-        axis.set_ylabel(f"{_plain(quantity.name)}[{quantity.units[0]}]")
+        difference = f"\n{DIFFERENCE}" * (quantity.kind == DIFFERENCE)
+        axis.set_ylabel(f"{_plain(quantity.name)}[{quantity.units[0]}]{difference}")
         axis.spines[["top", "right"]].set_visible(False)
         axis.xaxis.set_major_locator(
             import_module("matplotlib.ticker").MaxNLocator(nbins=6, integer=True)

@@ -67,7 +67,7 @@ class Annotations(NamedTuple):
 
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
-        choice = Choice.parse(str(item), "--batch", "batch item")
+        choice = Choice("--batch", "batch item", str(item), None, (item,), single=True)
         (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1], name)
         return number, place
 
@@ -178,7 +178,9 @@ def lines_sheet(
     for n, q in enumerate(drawn):
         if n:
             sheet.add()
-        sheet.add((" " * GUTTER, ""), (f"{q.name}[{q.units[0]}]", "bold"), f"  {q.words}")
+        difference = f"   {DIFFERENCE}" * (q.kind == DIFFERENCE)
+        title = (f"{q.name}[{q.units[0]}]", "bold")
+        sheet.add((" " * GUTTER, ""), title, f"  {q.words}{difference}")
         marked = q.marked[0] if q.marked else None
         sheet.lines.extend(
             chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked, depth != "none")
@@ -211,8 +213,9 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
         texts["first"] = _first_difference(notes.first, notes.batch)
     if notes.batch > 1:
         known = next((items for _, items in notes.numbering.values() if items is not None), None)
+        item = window.item % notes.batch if known is None else window.item
         there = f"{notes.batch}" if known is None else f"items {format_indices(known)}"
-        texts["batch"] = f"item {window.item} of {there}; --batch draws another"
+        texts["batch"] = f"item {item} of {there}; --batch draws another"
     if notes.hidden:
         names = ", ".join(notes.hidden)
         texts["cells"] = f"{names}: --cell {notes.hidden[0]} shows its gates"

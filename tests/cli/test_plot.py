@@ -138,8 +138,8 @@ def test_sequences_of_a_batch_one_at_a_time(lstm: Lstm, long: Path) -> None:
     assert "item 1 of 2; --batch" in second
     assert _cells(first) != _cells(second)
     beyond = lstm("plot", long, "--batch", 2)
-    assert beyond.status == 2
-    assert "--batch 2" in beyond.err
+    assert beyond == (2, "", "lstm plot: --batch 2: takes one batch item of 0 to 1.\n")
+    assert lstm("plot", long, "--only", "h", "--batch", -1).out == second
 
 
 def test_one_unit_as_lines(lstm: Lstm) -> None:
@@ -334,7 +334,9 @@ def test_the_first_divergence_of_two_traces_is_marked_in_its_gate(lstm: Lstm) ->
     assert "▶" in lines[top + 2]
     only = lstm("plot", "a.npz", "b.npz", "--only", "h", "--steps", "3:").out
     assert "▼" not in only  # it is not in this part
-    assert "▲" in lstm("plot", "a.npz", "b.npz", "--only", "f", "--units", 0).out
+    lines = lstm("plot", "a.npz", "b.npz", "--only", "f", "--units", 0).out
+    assert "▲" in lines
+    assert "f[0]  forget gate   a - b\n" in lines
     same = lstm("plot", "a.npz", "a.npz")
     assert same.status == 0
     assert "no difference" in same.out
@@ -378,7 +380,9 @@ def test_odd_traces_are_drawn_all_the_same(lstm: Lstm, values: list[list[float]]
 
 
 def test_only_weights_ask_for_inputs_and_files_without_steps_are_reported(lstm: Lstm) -> None:
-    assert lstm("plot", WEIGHTS).status == 2
+    done = lstm("plot", WEIGHTS)
+    assert done.status == 2
+    assert done.err.endswith(f"\n  lstm plot {WEIGHTS} inputs.npy\n")
     lstm("run", WEIGHTS, INPUTS, "-o", "end.npz", "--only", "final_h")
     for name, shape in (("many", (2, 2, 2, 3)), ("none", (0, 3))):
         np.save(f"{name}.npy", np.zeros(shape))
@@ -416,6 +420,9 @@ def test_a_figure_shows_the_numbers(lstm: Lstm) -> None:
     assert [word in svg for word in (">step<", ">unit<", ">f<", ">h<")] == [True] * 4
     assert lstm("plot", WEIGHTS, INPUTS, "-o", "lines.svg", "--units", 2).status == 0
     assert ">f[2]<" in Path("lines.svg").read_text()
+    a, b = (QUESTION / name for name in ("tensorflow.txt", "numpy.txt"))
+    assert lstm("plot", a, b, "-o", "lines.svg", "--units", 2).status == 0
+    assert ">a - b<" in Path("lines.svg").read_text()
 
 
 def test_without_matplotlib_one_line_says_what_to_install(

@@ -35,6 +35,7 @@ class Choice:
     text: str
     bounds: slice | None  # of a range
     numbers: tuple[int, ...] = ()  # of a list
+    single: bool = False  # the option takes one number only
 
     @classmethod
     def parse(cls, text: str | None, option: str, noun: str) -> Choice | None:
@@ -82,10 +83,10 @@ class Choice:
             last = (of_all or size) - 1
             if size == 1:
                 raise UserError(f"{self.option} {self.text}: there is only {self.noun} 0.")
-            several = f"several (0,{last}), " if last else ""
+            several = f", several (0,{last})" * bool(last) + f", a range (0:{last + 1})"
             raise UserError(
-                f"{self.option} {self.text}: takes one {self.noun} of 0 to {last}, "
-                f"{several}a range (0:{last + 1})."
+                f"{self.option} {self.text}: takes one {self.noun} of 0 to {last}"
+                f"{several * (not self.single)}."
             )
         self.refuse_descent(numbers)
         return numbers
