@@ -24,6 +24,7 @@ from lstmcli.core.weights.assumptions import (
     assumptions,
     common_lengths,
     direction_assumptions,
+    idle_settings,
     lengths_assumed,
     refuse_open,
     unused_assumptions,
@@ -103,7 +104,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     tensors = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
     layer = given.pop("layer", None)
-    tensors = cut_flat(tensors, given, source)
+    stored, tensors = tensors, cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
     chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
     if "convention" in given:
@@ -120,6 +121,8 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     states = {name for names in INITIAL_STATES for name in names}
     assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
+    packed = tensors.keys() != stored.keys()
+    remarks += idle_settings(settings, chosen, layers.cells, source, packed=packed)
     remarks += layers.remarks
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
     return Model(

@@ -83,6 +83,8 @@ def command(
     Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 trouble.
     """
     count = _term_count(terms)
+    if format == "json" and digits is not None:
+        raise UserError("--digits is for the table; -f json has every digit.")
     settings, files = settings_from(options), input_files(options)
     only_one_stdin([Named.parse(w) for w in weights], *files, against)
     job = read_job(weights, settings, files).drained()

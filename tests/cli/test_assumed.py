@@ -38,6 +38,37 @@ def h_of(done: Any) -> np.ndarray[Any, Any]:
     return np.array(json.loads(done.out)["h"])
 
 
+# ---- settings that change nothing, and numbers that are assumed
+
+
+def test_a_setting_that_changes_nothing_is_remarked_on(lstm: Lstm, pytorch: Path) -> None:
+    plain = h_of(lstm("run", pytorch, INPUTS, "-f", "json"))
+    none = {
+        "rows=hx": "there is no fused kernel",
+        "layer0.bias_row=last": "there is no fused kernel",
+        "merge=sum": "there is one direction",
+        "peepholes=ignored": "no peepholes",
+        "flat_units=7": "the weights are not one vector of a convention that packs them",
+    }
+    for setting, why in none.items():
+        done = lstm("run", pytorch, INPUTS, "--set", setting, "-f", "json")
+        assert f"lstm: {pytorch}: {setting} changes nothing: {why}.\n" in done.err
+        np.testing.assert_array_equal(h_of(done), plain)
+    assert "changes nothing" not in lstm("run", pytorch, INPUTS, "--set", "interleaved=true").err
+    assert "changes nothing" not in lstm("run", WEIGHTS, INPUTS, "--rows", "hx").err
+
+
+def test_the_numbers_of_an_activation_that_has_none_by_its_standard_are_assumed(
+    lstm: Lstm, pytorch: Path
+) -> None:
+    line = "scaled_tanh(1.0, 1.0) (no numbers given; --output-activation 'scaled_tanh(A,B)')"
+    out = lstm("run", pytorch, INPUTS, "--output-activation", "scaled_tanh").out
+    assert line in " ".join(out.split())
+    given = lstm("run", pytorch, INPUTS, "--output-activation", "scaled_tanh(1.7,0.6)").out
+    assert "no numbers given" not in given
+    assert "no numbers given" not in lstm("run", pytorch, INPUTS, "--activation", "elu").out
+
+
 # ---- the header of a table
 
 

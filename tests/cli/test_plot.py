@@ -334,9 +334,9 @@ def test_the_first_divergence_of_two_traces_is_marked_in_its_gate(lstm: Lstm) ->
     assert "▶" in lines[top + 2]
     only = lstm("plot", "a.npz", "b.npz", "--only", "h", "--steps", "3:").out
     assert "▼" not in only  # it is not in this part
-    lines = lstm("plot", "a.npz", "b.npz", "--only", "f", "--units", 0).out
-    assert "▲" in lines
-    assert "f[0]  forget gate   a - b\n" in lines
+    chart = lstm("plot", "a.npz", "b.npz", "--only", "f", "--units", 0).out
+    assert "▲" in chart
+    assert "f[0]  forget gate   a - b\n" in chart
     same = lstm("plot", "a.npz", "a.npz")
     assert same.status == 0
     assert "no difference" in same.out

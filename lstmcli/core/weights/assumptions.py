@@ -10,6 +10,7 @@ from typing import Any
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import as_options, split_cell
+from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
 from lstmcli.errors import Undecided, UserError, listed
@@ -42,6 +43,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
         amount = f"{cell.convention.behaviour.forget_bias:+}"
         assumed.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
     assumed += _config_assumptions(found, cell.convention, given)
+    assumed += _activation_assumptions(given)
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
             bound = cell.convention.setting(name) or "none"
@@ -158,6 +160,16 @@ def _config_assumptions(
     return [f"{', '.join(texts[k] for k in missing)} (its config is not in the file{option})"]
 
 
+def _activation_assumptions(given: Mapping[str, Any]) -> list[str]:
+    """The numbers of activations that have none by ONNX's standard, where none are given."""
+    return [
+        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; "
+        f"{typed_command(*as_options({name: f'{value}(A,B)'}))})"
+        for name, value in given.items()
+        if value in ("affine", "scaled_tanh")
+    ]
+
+
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:
     """The biases that the row has names for and the file lacks."""
     row = found.convention
@@ -178,6 +190,36 @@ def _bias_assumptions(found: RecognisedLstm) -> list[str]:
                     f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)
                 ]
     return assumed
+
+
+def idle_settings(
+    given: Mapping[str, Any],
+    chosen: Sequence[RecognisedLstm],
+    layers: Sequence[Sequence[Cell]],
+    source: str,
+    *,
+    packed: bool,
+) -> list[str]:
+    """A line for each setting that changes nothing, as these weights lack what it is about.
+
+    ``packed``: they are one vector.
+    """
+    tensors = [item for one in chosen for names in one.cells.values() for item in names.items()]
+    fused = "fused" not in dict(tensors) and "there is no fused kernel"
+    per_gate = all(isinstance(names, Mapping) for _, names in tensors) and "each gate has tensors"
+    single = all(len(layer) == 1 for layer in layers) and "there is one direction"
+    bare = all(cell.peephole is None for layer in layers for cell in layer) and "no peepholes"
+    several = not packed and "the weights are not one vector of a convention that packs them"
+    why = {
+        "rows": fused, "bias_row": fused, "interleaved": per_gate, "merge": single,
+        "peepholes": bare, "peephole_gates": bare,
+        "flat_units": several, "flat_layers": several, "flat_directions": several,
+    }  # fmt: skip
+    return [
+        f"{source}: {name}={value} changes nothing: {reason}."
+        for name, value in given.items()
+        if (reason := why.get(split_cell(name)[1]))
+    ]
 
 
 def lengths_assumed(lengths: Sequence[int]) -> str:
