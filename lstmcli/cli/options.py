@@ -77,10 +77,11 @@ def digits_option(default: str, where: str = "") -> Decorator:
 def tolerance_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the tolerances of a comparison."""
     for option, kind, text in (
-        ("--ulp", click.IntRange(min=0), "Tolerance in units in the last place, in their stead."),
+        ("--ulp", click.IntRange(min=0),
+         "Tolerance in ULPs; with --rtol or --atol, passing either is enough."),
         ("--atol", click.FloatRange(min=0), "Absolute tolerance."),
         ("--rtol", click.FloatRange(min=0), "Tolerance relative to the second value."),
-    ):
+    ):  # fmt: skip
         default = None if option == "--ulp" else "by dtype"
         function = click.option(option, type=kind, metavar="X", help=text, show_default=default)(
             function

@@ -40,6 +40,7 @@ from lstmcli.formats.text.number_text import (
     NUMBER,
     SEMICOLONS,
     float32_arrays,
+    refuse_decimal_commas,
 )
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
@@ -100,6 +101,7 @@ def read_text(text: str, file: Opened) -> Document:
     """
     source = file.source
     _refuse_many(text, source)
+    refuse_decimal_commas(text, source)
     prints, numbering = _all_prints(text, source)
     return document_of(_of_tuple(prints, text), numbering, source)
 

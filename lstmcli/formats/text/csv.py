@@ -2,7 +2,8 @@
 
 A trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
 one array. Without any index, all columns are one array without a name. With columns ``step`` and
-``unit``, each other column is an array.
+``unit``, each other column is an array. A first column without a name, as pandas writes its index,
+is the step's where no column has that name, else it is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, MOST_STEPS, check_growth
 from lstmcli.formats.files.source import Opened, Pieces
-from lstmcli.formats.text.number_text import SEMICOLONS, float32_arrays
+from lstmcli.formats.text.number_text import SEMICOLONS, float32_arrays, refuse_decimal_commas
 from lstmcli.formats.text.step_writers import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
@@ -42,6 +43,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     """
     source, first = file.source, next(pieces(), "").lstrip("\r\n").partition("\n")[0]
     _refuse_semicolons(first, source)
+    refuse_decimal_commas(first, source)
     kind = "tsv" if "\t" in first else "csv"
     if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_COLUMNS:
         raise UserError(
@@ -126,7 +128,7 @@ class Rows:
         self._first_line = 0
         for line, cells in _cells(self._lines, delimiter, source):
             self.width = len(cells)
-            if any(map(_is_number, cells)):
+            if any(map(_is_number, cells)) and not _is_header_of_pandas(cells):
                 self._first, self._first_line = cells, line
             else:
                 self.header = _checked_names(cells, source)
@@ -214,8 +216,15 @@ def _numbers(cells: list[str], line: int, source: str) -> list[float]:
     )
 
 
+def _is_header_of_pandas(cells: list[str]) -> bool:
+    """Whether cells are the numbers of columns without a name, after an index without one."""
+    return cells == ["", *map(str, range(len(cells) - 1))]
+
+
 def _checked_names(cells: list[str], source: str) -> list[str]:
     names = [cell.strip() for cell in cells]
+    if names[0] == "" and len(names) > 1 and not {*KEYS} & {*names}:
+        names[0] = STEP  # the index of pandas
     if len(set(names)) < len(names):
         found = set[str]()
         twice = next(name for name in names if name in found or found.add(name))  # type: ignore[func-returns-value]
@@ -238,6 +247,8 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
     unless the rows are units: then each is an array.
     """
     keys = _keys(names)
+    if names and not names[0]:
+        keys = [*keys, ""]  # the index of pandas, beside the steps
     indexed: dict[str, dict[int, int]] = {}
     single: dict[str, Columns] = {}
     for column, name in enumerate(names or []):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of
 
 NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
@@ -26,6 +27,10 @@ JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": 
 SEMICOLONS = "the separator is ; and must be , or a tab (with a point in decimals)."
 """The message for a table of a spreadsheet in a language with decimal commas."""
 
+_DECIMAL = r"\d+,\d+(?:[eE][-+]?\d+)?"
+_TWO_DECIMALS = re.compile(rf"{_DECIMAL}[ \t]+[-+]?\d+,\d")
+_DIGITS = re.compile(r"\d[\d.,]*(?:[eE][-+]?\d+)?")
+
 ABBREVIATED = (
     "the print is abbreviated, so numbers are missing. Print all of it: "
     "np.set_printoptions(threshold=sys.maxsize), torch.set_printoptions(profile='full'), in Julia "
@@ -35,6 +40,14 @@ ABBREVIATED = (
 
 PLAIN_NAMES: dict[str, str] = {}
 """Every reader of CSV accepts nan, inf and -inf."""
+
+
+def refuse_decimal_commas(text: str, source: str) -> None:
+    """Refuse a text whose numbers all have a comma, with blanks or tabs between them."""
+    if _TWO_DECIMALS.search(text) and all(
+        re.fullmatch(_DECIMAL, number) for number in _DIGITS.findall(text)
+    ):
+        raise UserError(f"{source}: its decimals have commas; write them with points.")
 
 
 def row_texts(

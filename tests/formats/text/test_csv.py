@@ -126,6 +126,31 @@ def test_semicolons_are_named(tmp_path: Path, text: str) -> None:
         filed(tmp_path, "a.csv", text)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt"])
+@pytest.mark.parametrize("text", ["0,17 -0,04\n0,18 1,5e-02\n", "0,17\t0,04\n-0,18\t0,09\n"])
+def test_decimal_commas_are_named(tmp_path: Path, name: str, text: str) -> None:
+    for written in (text, f"h = [[{text}]]"):
+        with pytest.raises(UserError, match="its decimals have commas; write them with points"):
+            filed(tmp_path, name, written if name == "a.txt" else text)
+
+
+@pytest.mark.parametrize("text", ["1,2\n3,4\n", "1, 2\n3, 4\n", "[[1,2], [3,4]]", "1,2 3\n4,5 6"])
+def test_commas_between_numbers_are_no_decimals(tmp_path: Path, text: str) -> None:
+    assert filed(tmp_path, "a.txt", text).arrays[""].shape[0] == 2
+
+
+@pytest.mark.parametrize("header", [",0,1", ",a,b", ",h[0],h[1]", '"",a,b'])
+def test_the_index_of_pandas_has_the_steps(tmp_path: Path, header: str) -> None:
+    document = filed(tmp_path, "a.csv", f"{header}\n2,0.5,1\n3,1.5,2\n")
+    assert [array.tolist() for array in document.arrays.values()] == [[[0.5, 1], [1.5, 2]]]
+    assert list(document.numbering.steps or ()) == [2, 3]
+
+
+def test_an_index_of_pandas_beside_units_is_no_array(tmp_path: Path) -> None:
+    document = filed(tmp_path, "a.csv", ",step,unit,h\n0,0,0,0.5\n1,0,1,0.7\n")
+    assert {name: array.tolist() for name, array in document.arrays.items()} == {"h": [[0.5, 0.7]]}
+
+
 def test_semicolons_are_named_in_a_pipe() -> None:
     with pytest.raises(UserError, match="the separator is ; and must be , or a tab"):
         piped("0.5;1.5\n2.5;3.5\n")
