@@ -52,8 +52,10 @@ class Choice:
             choice.refuse_descent([n for n in numbers if n >= 0])
             choice.refuse_descent([n for n in numbers if n < 0])
             return choice
+        mixed = "a list has no ranges in it; " * ({",", ":"} <= {*text})
         raise UserError(
-            f"{option} {text}: takes one {noun} (3), several (0,2), or a range that ascends (0:10)."
+            f"{option} {_quoted(text)}: {mixed}takes one {noun} (3), several (0,2), or a range "
+            "that ascends (0:10)."
         )
 
     @property
@@ -83,6 +85,11 @@ class Choice:
             last = (of_all or size) - 1
             if size == 1:
                 raise UserError(f"{self.option} {self.text}: there is only {self.noun} 0.")
+            if self.bounds is not None:
+                raise UserError(
+                    f"{self.option} {_quoted(self.text)}: no {self.noun} is in this range; they "
+                    f"are 0 to {last}, and a range ascends (0:{last + 1})."
+                )
             several = f", several (0,{last})" * bool(last) + f", a range (0:{last + 1})"
             raise UserError(
                 f"{self.option} {self.text}: takes one {self.noun} of 0 to {last}"
@@ -120,6 +127,11 @@ class Choice:
             return [one for one in self.numbers if start <= one < stop]
         numbers = range(stop)[self.bounds]
         return numbers[bisect_left(numbers, start) :]
+
+
+def _quoted(text: str) -> str:
+    """The text of an option, in quotes where it is empty or ends with a colon."""
+    return f'"{text}"' if not text or text.endswith(":") else text
 
 
 def indices_of(choice: Choice | None, size: int) -> Indices:
