@@ -32,7 +32,7 @@ def check_sheet(
     for name, place in check["first_divergence"].items():
         add("first mismatch", f"{name}: {_position(place)}", DIFFERS)
         if name in findings:
-            add("finding", title(findings[name], name))
+            add("finding", _finding(findings[name], name))
     if check["nearest"]:
         add("most accurate", f"{', '.join(check['nearest'])} (vs. the same run in long double)")
     for name, notes in check["notes"].items():
@@ -41,6 +41,15 @@ def check_sheet(
     for text in check["refused"].values():
         add("left out", text)
     return sheet
+
+
+def _finding(e: Explanation, name: str) -> str:
+    """The title of the explanation; explain may allow more for rounding than the tolerance here."""
+    text = title(e, name)
+    if e.verdict != "agrees" or e.measured is None:
+        return text
+    size = error_size(e.measured.max_abs)
+    return f"{text[:-1]}, within what explain allows for rounding (greatest difference {size})."
 
 
 def _engines(check: Mapping[str, Any], width: Width) -> Sheet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,22 @@ def test_one_that_differs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "differs         torch; 1 of 2 agree within rtol 1e-07, atol 1e-07" in out
     assert "first mismatch  torch: h, step 1, batch 0, unit 0: " in out
     assert "finding         One change explains it: forget bias: 0, not +1" in out
+
+
+def test_a_difference_that_explain_takes_for_rounding_is_said_to_be_one(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def a_little_off(network: Network) -> Network:
+        return replace(network, x=network.x * (1 + 1e-14))
+
+    install(monkeypatch, fake(fault=a_little_off))
+    status, out, _ = lstm("check", WEIGHTS, INPUTS, "--rtol", 0, "--atol", 0)
+    assert status == 1
+    finding = " ".join(out.partition("finding ")[2].split())
+    assert finding.startswith(
+        "Nothing has to be changed: as loaded, these weights give torch, within what explain "
+        "allows for rounding (greatest difference "
+    )
 
 
 def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
