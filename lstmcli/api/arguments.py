@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, signature
 from itertools import chain
+from types import UnionType
 from typing import Any, BinaryIO, NamedTuple, ParamSpec, TypeGuard, TypeVar
 
 import numpy as np
@@ -238,6 +239,30 @@ def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
     return {k: numbers_of(a, f"{where}: initial_state {k}") for k, a in state.items()}
 
 
+def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
+    """The names that ``only`` gives, one or several; ``where`` begins messages.
+
+    Raises
+    ------
+    UserError
+        for an empty collection, or what is none.
+    """
+    try:
+        names = [only] if isinstance(only, str) else None if only is None else [*map(str, only)]
+    except (TypeError, ValueError):  # ValueError: a whole number that Python does not print
+        names = []
+    if names == []:
+        raise UserError(f'{where}: only names no array; it takes names, such as ("h", "c").')
+    return names
+
+
+def refuse_other_types(types: type | UnionType, takes: str, where: str, **values: object) -> None:
+    """Refuse arguments that are not of these types; messages say what each ``takes``."""
+    for name, value in values.items():
+        if not isinstance(value, types):
+            raise UserError(f"{where}: {name} is {type_of(value)}; it takes {takes}.")
+
+
 OTHER_NAMES = {"steps": "step", "units": "unit", "only": "keep"}
 """What some functions call the argument that stands for an option."""
 _VALUE = "|".join(dict.fromkeys(word for one in SETTINGS.values() for word in one.choices))
@@ -254,9 +279,12 @@ def errors_name_arguments(
 ) -> Callable[Parameters, Returned]:
     """A function of the Python API; its errors say ``steps=9`` where a command's say ``--steps 9``.
 
-    Lines that are commands to type stay as they are.
+    Lines that are commands to type stay as they are. An argument that the function does not have is
+    such an error too.
     """
-    known = {*signature(function).parameters, *SETTINGS, "layer"}
+    parameters = signature(function).parameters
+    takes_settings = any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
+    known = {*parameters, *SETTINGS, "layer"}
 
     def argument(match: re.Match[str]) -> str:
         option = (match["named"] or match["name"] or "").replace("-", "_")
@@ -267,6 +295,13 @@ def errors_name_arguments(
 
     @wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        for name in () if takes_settings else kwargs:
+            if name not in parameters:
+                near = did_you_mean(name, parameters)
+                raise UserError(
+                    f"{function.__name__}: there is no argument {name!r}.{near}",
+                    f"  Arguments: {', '.join(parameters)}.",
+                )
         try:
             return function(*args, **kwargs)
         except UserError as error:

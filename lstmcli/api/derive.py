@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.api.arguments import Path, Weights, errors_name_arguments
+from lstmcli.api.arguments import Path, Weights, errors_name_arguments, refuse_other_types
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.job import Job, job_of
 from lstmcli.core.derive.derivation import Derivation
@@ -46,6 +46,7 @@ def derive(
     UserError
         for a place that is not there, or a file that cannot be read.
     """
+    refuse_other_types(str | None, "text", "derive", gate=gate, cell=cell)
     given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
     job = job_of(model, x, {}, given, initial_state, "derive")
     return derive_in_job(job, step, unit, gate, batch=batch, cell=cell, against=against)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, errors_name_arguments, is_path, numbers_of, only_one_stdin
+from lstmcli.api.arguments import (
+    Path,
+    errors_name_arguments,
+    is_path,
+    names_of,
+    numbers_of,
+    only_one_stdin,
+    refuse_other_types,
+)
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side, with_trace_names
@@ -56,11 +64,8 @@ def diff(
         for a file that cannot be read, if the two have no array in common, or nothing is selected.
     """
     layout = None if layout is None else read_setting("layout", layout, "diff")
-    names = [only] if isinstance(only, str) else only
-    if names is not None:
-        names = [*map(str, names)] if isinstance(names, Iterable) else []
-    if names == []:
-        raise UserError('diff: only names no array; it takes names, such as ("h", "c").')
+    names = names_of(only, "diff")
+    refuse_other_types(bool | np.bool_, "True or False", "diff", equal_nan=equal_nan)
     one, other = (with_layout(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
     return compare(
         one,
@@ -100,8 +105,21 @@ def read_side(path: str, stdin: BinaryIO | None) -> Side:
     return _side(formats.read(path, stdin, abbreviated=True))
 
 
-def side_of(result: Result, name: str) -> Side:
-    """Whatever `diff` takes, as one side of a comparison."""
+def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
+    """Whatever `diff` takes, as one side of a comparison.
+
+    Raises
+    ------
+    UserError
+        for what is none, and for a single number where it is to be an array ``of_run``.
+    """
+
+    def array_of(value: object, what: str) -> Array:
+        array = numbers_of(value, what)
+        if of_run and not array.ndim:
+            raise UserError(f"{what} is a single number; it has to be an array of a run.")
+        return np.atleast_1d(array)
+
     if isinstance(result, Side):
         return result
     if isinstance(result, Trace):
@@ -116,16 +134,18 @@ def side_of(result: Result, name: str) -> Side:
     if isinstance(result, Document):
         return _side(result)
     if isinstance(result, Mapping):
-        arrays = {
-            str(k): np.atleast_1d(numbers_of(array, f"{name}: {k}")) for k, array in result.items()
-        }
+        arrays = {str(k): array_of(array, f"{name}: {k}") for k, array in result.items()}
         return with_trace_names(Side(name, arrays))
-    return Side(name, {"": np.atleast_1d(numbers_of(result, name))})
+    return Side(name, {"": array_of(result, name)})
 
 
 def _side(document: Document) -> Side:
     meta = document.attributes.get("meta")
     meta = meta if isinstance(meta, dict) else None
+    numbers = [name for name, v in document.attributes.items() if isinstance(v, int | float)]
+    if numbers and not document.arrays:
+        only = "has only single numbers" if numbers != [""] else "is a single number"
+        raise UserError(f"{document.source} {only}; diff and explain compare arrays.")
     arrays = {name: _as_written(document, name) for name in document.arrays}
     units, gaps = dict(document.units), {}
     for name, left_out in document.gaps.items():

@@ -90,7 +90,7 @@ def explain(
     """
     several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
     given = checked(settings, "explain")
-    side = side_of(expected, "EXPECTED")
+    side = side_of(expected, "EXPECTED", of_run=True)
     also = Inputs(np.empty(0), lengths=lengths, mask=mask)
     job, assumed = _loaded(
         lambda known: job_of(several, inputs, known, also, initial_state, "explain"), given

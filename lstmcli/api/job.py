@@ -32,6 +32,7 @@ from lstmcli.api.arguments import (
     read_named,
     read_state,
     refuse_gaps,
+    refuse_other_types,
     refuse_unused,
     settings_in,
     state_members,
@@ -136,6 +137,7 @@ def job_of(
     UserError
         for whatever is wrong with files, names, types or shapes; ``where`` begins messages.
     """
+    refuse_other_types(str, "text", where, name=given.name)
     layout = None if given.layout is None else read_setting("layout", given.layout, where)
     lengths = None if given.lengths is None else numbers_of(given.lengths, "lengths")
     mask = None if given.mask is None else numbers_of(given.mask, "the mask")

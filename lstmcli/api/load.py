@@ -47,7 +47,7 @@ from lstmcli.core.weights.choose import (
 from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
 from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings, merge_metadata
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, recognise
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
 
@@ -83,6 +83,7 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
 
 def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Settings as keywords of a function, read and checked."""
+    refuse_unprintable(settings.get("layer"), f"{where}: layer")
     return {k: v if k == "layer" else read_setting(k, v, where) for k, v in settings.items()}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, Weights, errors_name_arguments
+from lstmcli.api.arguments import Path, Weights, errors_name_arguments, type_of
 from lstmcli.api.job import Job, job_of
 from lstmcli.api.load import checked
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
@@ -99,6 +99,13 @@ def run(
         )
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
+    if executor is not None and not (
+        hasattr(executor, "submit") and not isinstance(executor, type)
+    ):
+        takes = "a concurrent.futures.Executor, such as ThreadPoolExecutor()"
+        raise UserError(f"run: executor is {type_of(executor)}; it takes {takes}.")
+    if meter is not None and not callable(meter):
+        raise UserError(f"run: meter is {type_of(meter)}; it takes a function of one number.")
     given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
     job = job_of(model, x, checked(settings, "run"), given, initial_state, "run")
     return run_plan(job.plan(keep), executor, meter)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, errors_name_arguments, is_path, type_of
+from lstmcli.api.arguments import Path, errors_name_arguments, is_path, names_of, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -111,11 +111,11 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
         raise UserError(f"save takes a trace, which lstmcli.run gives; it got {type_of(trace)}.")
     if not is_path(path):
         raise UserError(f'save takes a path, such as "out.npz"; it got {type_of(path)}.')
-    path, only = os.fspath(path), [only] if isinstance(only, str) else only
+    path, only = os.fspath(path), names_of(only, "save")
     format = formats.format_of(path)
     if format in BY_STEP and not trace.arrays:
         raise UserError(f"{path}: a table of steps; this trace has only its final state.")
-    names = members_for(format, None if only is None else [*map(str, only)])
+    names = members_for(format, only)
     if only is None and format not in ONLY_H:
         bases = {name.rpartition(".")[2] for name in trace.members()}
         names = tuple(name for name in (*NAMES, *names) if name in bases)

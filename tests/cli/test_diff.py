@@ -230,3 +230,11 @@ def test_a_part_of_a_run_is_what_explain_is_given_next(lstm: Lstm, net: Path) ->
     lstm("run", net, "--steps", "1:3", "--gates", "ifgo", "-o", "part.npz")
     shown = lstm("diff", "full.npz", "part.npz").out
     assert shown.splitlines()[-1].endswith("lstm explain WEIGHTS INPUTS part.npz")
+
+
+def test_a_single_number_is_said_to_be_one(lstm: Lstm, net: Path) -> None:
+    np.save("s.npy", 3.0)
+    np.savez("s.npz", h=3.0, k=2)
+    for words in (("diff", "s.npy", "s.npy"), ("explain", net, "s.npy")):
+        assert "s.npy is a single number; diff and explain compare arrays." in lstm(*words).err
+    assert "s.npz has only single numbers; diff" in lstm("diff", "s.npz", "s.npy").err

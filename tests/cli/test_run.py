@@ -583,6 +583,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["run", "-", "-"], "read only once"),
     (["run", "net.npz", "-", "--initial-state", "-"], "read only once"),
     (["run", "two.npz", "inputs.npy"], "choose one with --layer"),
+    (["run", "two.npz", "inputs.npy", "--layer", ""], "no LSTM of that name"),
     (["run", "block.npz", "inputs.npy"], "--convention tf-block-v2"),
     (["run", "net.npz", "-o", "no/such/out.npz"], "no/such"),
     (["run", "net.npz", "-o", "net.npz"], "would be written over net.npz"),

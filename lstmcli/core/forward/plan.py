@@ -117,8 +117,10 @@ def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     """The names of the arrays to keep; UserError for one that no trace has."""
-    one = isinstance(keep, str) or not isinstance(keep, Iterable)
-    names: tuple[Any, ...] = (keep,) if one else tuple(keep)
+    try:
+        names: tuple[Any, ...] = (keep,) if isinstance(keep, str) else tuple(keep)
+    except TypeError:  # of a number, or an array of no axes
+        names = (None,)
     if not all(isinstance(name, str) for name in names):
         kind = type(keep).__name__
         raise UserError(f'keep is of type {kind}; it takes names of arrays, such as ("h", "c").')

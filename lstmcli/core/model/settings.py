@@ -77,7 +77,7 @@ def _number(value: Any) -> float:
 
 
 def _bound(value: Any) -> float | None:
-    if value is None or value == "none":  # TensorFlow's BlockLSTM has one unless it is turned off
+    if str(value).lower() == "none":  # TensorFlow's BlockLSTM has one unless it is turned off
         return None
     number = _number(value)
     if number <= 0:

@@ -88,7 +88,7 @@ def choose_lstms(
             numbers = ",".join(map(str, in_turn))
             lines.append(f"  --layer {numbers} runs them one after the other.")
         raise UserError(*lines, *_as_directions([found[n] for n in counted], tensors, source))
-    if layer:
+    if layer is not None:
         chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
     else:
         chosen = [found[n] for n in counted]
