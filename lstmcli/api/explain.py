@@ -287,7 +287,10 @@ def _command(
     given: Mapping[str, Any],
 ) -> str:
     """The command line that gives EXPECTED; empty if none does."""
-    if explanation.verdict not in ("agrees", "found", "unproven"):
+    rounds_otherwise = (
+        one.facts["part"] for one in explanation.remarks if one.code == "dtype_rounds_otherwise"
+    )
+    if explanation.verdict == "none" or any(rounds_otherwise):
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
     shown = changed.pop("array", None)

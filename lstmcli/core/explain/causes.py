@@ -28,7 +28,8 @@ ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu"
 CANDIDATE = "candidate"  # the activation of the candidate only
 SHUT, OPEN = "shut", "open"  # a forget gate that is always 0, or 1
 ONE_WAY = "one way"  # the output of one of two directions
-WEIGHTS, INPUTS, STATES, ALL = "weights", "weights and inputs", "states", "weights, inputs, states"
+WEIGHTS, INPUTS, BOTH, STATES = "weights", "inputs", "weights and inputs", "states"
+ALL = "weights, inputs, states"
 
 ANY = None
 """Any other value, in what a row says of single values."""
@@ -354,7 +355,7 @@ CAUSES: dict[str, Cause] = {
             "EXPECTED",
             prior=4.6,
             values=("h", "c", "i", "f", "g", "o"),
-            hides={ANY: "h and c have the same shape"},
+            hides={ANY: "No shape tells which array of a run it is"},
             used_by={"c": "code that returns (c, h)"},
             thread="https://github.com/neulab/xnmt/issues/223",
         ),
@@ -406,7 +407,8 @@ SENSES: dict[str, Cause] = {
             Cause("dtype", name, part, used_by={ANY: who})
             for part, name, who in (
                 (WEIGHTS, "dtype of the weights", "weights that were saved in it once"),
-                (INPUTS, "dtype of weights and inputs", "mixed precision"),
+                (INPUTS, "dtype of the inputs", "inputs that were saved in it once"),
+                (BOTH, "dtype of weights and inputs", "mixed precision"),
                 (STATES, "dtype of the states", "states that are kept or sent in it"),
                 (ALL, "dtype", "mixed precision"),
             )

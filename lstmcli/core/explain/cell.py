@@ -226,7 +226,7 @@ class CellSolver(Solver):
             wanted=wanted(self.data, unseen, others, proven),
             remarks=(
                 *([basis.remark] if basis else []),
-                *self._remarks_on(answer.changes, allowance, answer.comparison),
+                *self._remarks_on(answer.changes, allowance, answer.comparison, basis),
             ),
             untried=tuple(outcome.untried),
             evidence=proof,
@@ -308,10 +308,14 @@ class CellSolver(Solver):
         return tuple(replace(c, sense=sense) if n in places else c for n, c in enumerate(changes))
 
     def _remarks_on(
-        self, changes: Changes, allowance: Allowance, comparison: Comparison
+        self,
+        changes: Changes,
+        allowance: Allowance,
+        comparison: Comparison,
+        basis: Basis | None = None,
     ) -> Iterator[Remark]:
-        p = self.prepared
-        return remarks_on(self.case, changes, comparison, allowance, p.allowances, p.dtype)
+        p, part = self.prepared, basis.rounded if basis else ""
+        return remarks_on(self.case, changes, comparison, allowance, p.allowances, p.dtype, part)
 
 
 # ---- several placements

@@ -226,16 +226,18 @@ def remarks_on(
     allowance: Allowance,
     allowances: Sequence[Allowance],
     dtype: str,
+    part: str = "",
 ) -> Iterator[Remark]:
     """What has to be known of a run that fits: the precision at which it does.
 
     ``allowance`` is the one of EXPECTED's ``allowances`` that it meets, ``dtype`` that of the
-    weights.
+    weights, ``part`` what alone was rounded.
     """
     again = rerun(case, changes, allowance)
     rounded = settings_of(changes).get("dtype")
     if again.fits and rounded and again.max_abs > 2 * allowances[-1].absolute:
-        yield remark("dtype_rounds_otherwise", dtype=rounded, error=again.max_abs)
+        facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": dtype}
+        yield remark("dtype_rounds_otherwise", **facts)
     if not again.fits:
         yield remark("needs_float64", dtype=dtype, error=again.max_abs)
     if allowance.stored:

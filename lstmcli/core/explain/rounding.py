@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.explain.causes import ALL, INPUTS, STATES, WEIGHTS
+from lstmcli.core.explain.causes import ALL, BOTH, INPUTS, STATES, WEIGHTS
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.observation import EPS, Allowance, Expected
 from lstmcli.core.explain.question import Prepared
@@ -55,8 +55,8 @@ FEW_AGREE = 0.2  # of all values: a rounded run meets some by chance
 RMS_RATIO = 3.0  # from which one hypothesis in half precision is better than another
 # A state that float32 computes may lie on the other side of the middle of two numbers.
 RERUNS = (
-    (WEIGHTS, "float64"), (INPUTS, "float64"), (STATES, "float64"), (STATES, "float32"),
-    (ALL, "float64"), (ALL, "float32"),
+    (WEIGHTS, "float64"), (INPUTS, "float64"), (BOTH, "float64"), (STATES, "float64"),
+    (STATES, "float32"), (ALL, "float64"), (ALL, "float32"),
 )  # fmt: skip
 """The parts that are rounded, and the number type of the run."""
 
@@ -140,7 +140,7 @@ def tolerance(case: Case, half: Allowance) -> Allowance:
 def _on_grid(case: Case, changes: Changes, half: Allowance, plain: Arrays) -> Basis | None:
     """The second hypothesis, for EXPECTED on the format's grid."""
     name, expected = half.name, _expected(case, changes)
-    inputs, all_ = _arrays(case, changes, name, INPUTS), _arrays(case, changes, name, ALL)
+    inputs, all_ = _arrays(case, changes, name, BOTH), _arrays(case, changes, name, ALL)
     if inputs is None or all_ is None:
         return None
     none, rounded = _at(expected, plain), _at(expected, inputs)
@@ -175,10 +175,10 @@ def _arrays(
 ) -> Arrays | None:
     """The arrays of a run, a part of it rounded to a format; None if it cannot be run."""
     settings = {**settings_of(changes), "dtype": dtype}
-    if part in (WEIGHTS, INPUTS, ALL):
+    if part in (WEIGHTS, BOTH, ALL):
         settings[ROUNDED] = name
     x = np.asarray(case.x, np.float64)
-    one = replace(case, x=round_to_format(x, name) if part in (INPUTS, ALL) else x)
+    one = replace(case, x=round_to_format(x, name) if part in (INPUTS, BOTH, ALL) else x)
     try:
         states = part in (STATES, ALL)
         trace, model = _of_states(one, settings, name) if states else one.trace(settings)

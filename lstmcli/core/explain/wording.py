@@ -9,10 +9,12 @@ from typing import Any
 
 from lstmcli.core.diff.partial import part_words
 from lstmcli.core.explain.causes import (
+    ALL,
     CAUSES,
     OPEN,
     SENSES,
     SHUT,
+    STATES,
     ZERO_STATE,
     Cause,
     text_for,
@@ -338,6 +340,16 @@ def _masked(ending: str, **facts: Any) -> str:
     ).format(what=what, **{**facts, "layout": FACTS["layout"](facts["layout"])})
 
 
+def _rounds_otherwise(dtype: str, error: float, part: str, run: str) -> str:
+    text = f"--dtype {dtype} rounds otherwise: it comes within {error:.2g} of it."
+    if not part:
+        return text
+    if part in (STATES, ALL):
+        return f"{text} No option rounds just the {part}, so no command reproduces EXPECTED."
+    by_hand = f"To reproduce EXPECTED, round the {part} to {dtype} in the file"
+    return f"{text} {by_hand} and run with --dtype {run}."
+
+
 def _no_first_step(changes: int, singles: int) -> str:
     but = f" but with one of the {singles} nearest single changes" if singles else ""
     return (
@@ -381,8 +393,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "searched_in_float": "The search runs these weights in float, although they run in 8-bit "
     "arithmetic; what it finds is confirmed by a run in 8 bits, but a cause may be missed.",
     # of a run that fits
-    "dtype_rounds_otherwise": "--dtype {dtype} rounds otherwise: it comes within {error:.2g} of "
-    "it.",
+    "dtype_rounds_otherwise": _rounds_otherwise,
     "needs_float64": "In {dtype}, the number type of the weights, the run is up to {error:.2g} "
     "off; --dtype float64 gives EXPECTED.",
     "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "

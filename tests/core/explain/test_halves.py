@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lstmcli
 from lstmcli.api.explain import Explanation
 from lstmcli.core.model.half_precision import round_to_format, spacing, to_bfloat16
 from tests.core.explain.asking import Asking, found, printed
@@ -145,6 +146,7 @@ def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
     ("where", "said"),
     [
         ({"weights"}, "dtype of the weights"),
+        ({"inputs"}, "dtype of the inputs"),
         ({"weights", "inputs"}, "dtype of weights and inputs"),
         ({"states"}, "dtype of the states"),
         ({"weights", "inputs", "states"}, "dtype"),
@@ -160,6 +162,38 @@ def test_a_part_that_is_rounded_is_run_again(
     explanation = net.ask(net.run(**rounded), tmp_path)
     check(explanation, name, RERUN)
     assert explanation.rows[0].setting == said
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("where", ["weights", "inputs", "states"])
+def test_what_is_said_to_reproduce_a_rounded_part_does(
+    where: str, name: str, tmp_path: Path
+) -> None:
+    """A command, or what is to be done by hand; nothing where neither gives EXPECTED."""
+    net, r = Net(1, 2, 9, 4, 5), rounder(name)
+    rounded: Any = {where: r}
+    expected = net.run(**rounded)
+    asking = net.asking(expected, tmp_path)
+    explanation = asking.explain()
+    said = " ".join(explanation.notes)
+    with np.load(asking.weights) as held:
+        weights = dict(held)
+    x = net.x.astype(np.float32)
+    if (where, name) == ("weights", "bfloat16"):
+        assert explanation.command.endswith("--dtype bfloat16")
+        trace = lstmcli.run(asking.weights, x, layout="batch", dtype="bfloat16")
+    else:
+        assert not explanation.command, "--dtype rounds every operation"
+        by_hand = f"round the {where} to {name} in the file and run with --dtype float32"
+        assert (by_hand in said) == (where != "states")
+        if where == "states":
+            return
+        if where == "weights":
+            weights = {k: r(a).astype(np.float32) for k, a in weights.items()}
+        else:
+            x = r(x).astype(np.float32)
+        trace = lstmcli.run(weights, x, layout="batch", dtype="float32")
+    np.testing.assert_allclose(trace.h, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.wide
