@@ -29,7 +29,7 @@ CANDIDATE = "candidate"  # the activation of the candidate only
 SHUT, OPEN = "shut", "open"  # a forget gate that is always 0, or 1
 ONE_WAY = "one way"  # the output of one of two directions
 WEIGHTS, INPUTS, BOTH, STATES = "weights", "inputs", "weights and inputs", "states"
-ALL = "weights, inputs, states"
+ALL, EVERY = "weights, inputs, states", "every operation"
 
 ANY = None
 """Any other value, in what a row says of single values."""
@@ -411,6 +411,7 @@ SENSES: dict[str, Cause] = {
                 (BOTH, "dtype of weights and inputs", "mixed precision"),
                 (STATES, "dtype of the states", "states that are kept or sent in it"),
                 (ALL, "dtype", "mixed precision"),
+                (EVERY, "dtype", _HALF),
             )
         ),
     )

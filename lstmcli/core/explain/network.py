@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.explain import rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CONSTANTS
-from lstmcli.core.explain.cell import CellSolver
+from lstmcli.core.explain.cell import LEAST_MOVED, CellSolver
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
@@ -31,6 +32,7 @@ from lstmcli.core.explain.explanation import (
     digits,
     first_shown,
     plain_of,
+    remarks_on,
     wanted,
 )
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
@@ -315,8 +317,13 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
         found = _searched(as_assumed, others, parts, progress)
     if found is None:
         raise prepared.no_place()
-    found = replace(found, tried=sum(n.tried for n in (*networks, *parts)))
-    return found if found.verdict != "none" else _as_loaded(found, prepared, as_assumed or others)
+    if found.verdict == "none":
+        rounded = _in_half_precision(found, prepared, as_assumed)
+        untried = (*found.untried, remark("rounded_with_change"))
+        found = rounded or _as_loaded(
+            replace(found, untried=untried), prepared, as_assumed or others
+        )
+    return replace(found, tried=sum(n.tried for n in (*networks, *parts)))
 
 
 def _fewest_first(networks: Iterable[NetworkSolver]) -> list[NetworkSolver]:
@@ -360,6 +367,36 @@ def _by_base(
     first, *rest = answers
     equivalent = (*first.equivalent, *(one.changes for one in rest))
     return replace(first, equivalent=equivalent, tried=max(1, first.tried))
+
+
+def _in_half_precision(
+    none: Explanation, prepared: Prepared, networks: Sequence[NetworkSolver]
+) -> Explanation | None:
+    """The network as loaded with a part of its run rounded to float16 or bfloat16."""
+    near = [
+        (network, half)
+        for network in networks
+        for half in prepared.coarse
+        if not network.common_changes and network.verify(()).max_abs <= half.absolute
+    ]
+    for network, half in near[: Budget.PLACED]:
+        allowance = rounding.tolerance(network.case, half)
+        on_grid, p = half.name in prepared.grids, prepared
+        basis = rounding.basis(network.case, (), allowance, network.allowance, on_grid)
+        if basis is None or basis.comparison.max_abs > allowance.absolute:
+            continue
+        dtype = (Change("dtype", half.name),)
+        proven = basis.digits >= ENOUGH and network.distinct > LEAST_MOVED
+        found = network.explanation("found" if proven else "unproven", basis.comparison, dtype)
+        of_run = network.case, dtype, basis.comparison, allowance, p.allowances, p.dtype
+        return replace(
+            found,
+            changes=tuple(replace(c, sense=basis.rounded) for c in found.changes),
+            nearest=none.nearest[:1],
+            remarks=(basis.remark, *remarks_on(*of_run, basis.rounded)),
+            untried=none.untried,
+        )
+    return None
 
 
 def _as_loaded(

@@ -1,21 +1,22 @@
 """Half precision as a cause: two hypotheses, each a run of this network.
 
 1. A part of the run was rounded to float16 or bfloat16: the weights, the inputs, or h and c from
-   step to step. The run with that part rounded meets EXPECTED at EXPECTED's own tolerance.
-2. Every operation was rounded. No other run gives the same digits then, since they depend on the
-   order of operations. But EXPECTED lies on the format's grid, its error goes along with that of a
-   run with rounded weights and inputs, and the rest is of the size that rounding leaves.
+   step to step; or all of it, as `lstm run` does. That run meets EXPECTED at EXPECTED's own
+   tolerance.
+2. Every operation was rounded in another order, on which the digits depend: no run gives the same.
+   But EXPECTED lies on the format's grid, its error goes along with that of a run with rounded
+   weights and inputs, and the rest is of the size that rounding leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from lstmcli.core.explain.causes import ALL, BOTH, INPUTS, STATES, WEIGHTS
+from lstmcli.core.explain.causes import ALL, BOTH, EVERY, INPUTS, STATES, WEIGHTS
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.observation import EPS, Allowance, Expected
 from lstmcli.core.explain.question import Prepared
@@ -31,14 +32,13 @@ from lstmcli.core.explain.verify import (
     compared,
     remark,
 )
-from lstmcli.core.forward.batch import Runner
 from lstmcli.core.forward.loop import Packed
-from lstmcli.core.forward.plan import prepare
-from lstmcli.core.forward.run import SequenceResults, trace_of
-from lstmcli.core.forward.sequence import padding_rule, run_in_order
+from lstmcli.core.forward.plan import Plan
+from lstmcli.core.forward.run import Work, run_plan, task_of_chunk, trace_of
+from lstmcli.core.forward.sequence import Advance
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import ROUNDED, round_to_format
-from lstmcli.core.model.model import Inputs, Model, Trace
+from lstmcli.core.model.model import Trace
 from lstmcli.core.model.states import State
 from lstmcli.errors import UserError
 
@@ -56,9 +56,9 @@ RMS_RATIO = 3.0  # from which one hypothesis in half precision is better than an
 # A state that float32 computes may lie on the other side of the middle of two numbers.
 RERUNS = (
     (WEIGHTS, "float64"), (INPUTS, "float64"), (BOTH, "float64"), (STATES, "float64"),
-    (STATES, "float32"), (ALL, "float64"), (ALL, "float32"),
+    (STATES, "float32"), (ALL, "float64"), (ALL, "float32"), (EVERY, ""),
 )  # fmt: skip
-"""The parts that are rounded, and the number type of the run."""
+"""The parts that are rounded, and the number type of the run: the format itself rounds all."""
 
 
 def hypotheses(search: Search) -> Outcome | None:
@@ -108,7 +108,7 @@ def basis(
     off = compared(plain, expected, tight)
     if off.total - off.agreeing >= max(FEWEST_OFF, SHARE_OFF * off.total):
         for part, dtype in RERUNS:
-            arrays = _arrays(case, changes, name, part, dtype)
+            arrays = _arrays(case, changes, name, part, dtype or name)
             if arrays is not None and (found := compared(arrays, expected, tight)).fits:
                 rerun = remark("half_precision_run", part=part, dtype=name)
                 return Basis(part, found, rerun)
@@ -180,38 +180,40 @@ def _arrays(
     x = np.asarray(case.x, np.float64)
     one = replace(case, x=round_to_format(x, name) if part in (INPUTS, BOTH, ALL) else x)
     try:
-        states = part in (STATES, ALL)
-        trace, model = _of_states(one, settings, name) if states else one.trace(settings)
+        run = partial(_rounding_states, name) if part in (STATES, ALL) else run_plan
+        trace, model = one.trace(settings, run)
     except UserError:
         return None
     arrays = arrays_of(trace, model, settings.get("array", "h"))
     return arrays if _expected(case, changes).is_in(arrays) else None
 
 
-def _of_states(case: Case, settings: Mapping[str, Any], name: str) -> tuple[Trace, Model]:
-    """The trace of a run of one cell, as computed; h and c are rounded for the next step."""
-    model = case.model(settings)
-    layout = settings.get("layout", case.layout)
-    inputs = Inputs(
-        case.x, None if layout == "steps" else layout, case.initial_state, case.lengths, case.mask
-    )
-    plan = prepare(model, inputs, ("h", "c", "i", "f", "g", "o"))
-    packed = Packed(model.cell)
+@dataclass(frozen=True, eq=False)
+class RoundedStates(Work):
+    """A run whose h and c are rounded to a format for the next step; it gives them as computed."""
 
-    def advance(x: Array, state: State, names: tuple[str, ...]) -> tuple[dict[str, Array], State]:
-        steps = []
-        for t in range(len(x)):
-            h, c = (round_to_format(a, name).astype(a.dtype) for a in state) if t else state
-            runner = Runner(packed, [slice(0, plan.batch)], (h, c))
-            steps.append(runner.advance(x[t : t + 1], names))
-            state = runner.state
-        return {k: np.concatenate([step[k] for step in steps]) for k in names}, state
+    name: str = ""
 
-    arrays, last = run_in_order(
-        advance, model.cell, plan.block(), plan.states[0], plan.valid, plan.keep,
-        backward=False, padding=padding_rule(model.cell, plan.masked, both_directions=False),
-    )  # fmt: skip
-    return trace_of(plan, SequenceResults([], arrays, [last])), model
+    def advance(self, packed: Packed, blocks: Sequence[slice]) -> Advance:
+        """One step after another, with the state rounded between them."""
+        one_step = super().advance(packed, blocks)
+
+        def advance(
+            x: Array, state: State, names: tuple[str, ...]
+        ) -> tuple[dict[str, Array], State]:
+            steps = []
+            for t in range(len(x)):
+                h, c = (round_to_format(a, self.name).astype(a.dtype) if t else a for a in state)
+                arrays, state = one_step(x[t : t + 1], (h, c), names)
+                steps.append(arrays)
+            return {k: np.concatenate([step[k] for step in steps]) for k in names}, state
+
+        return advance
+
+
+def _rounding_states(name: str, plan: Plan) -> Trace:
+    work = RoundedStates(plan.model, plan.batch, plan.keep, plan.masked, name=name)
+    return trace_of(plan, work(*task_of_chunk(plan, slice(0, plan.batch))))
 
 
 def _expected(case: Case, changes: Changes) -> Expected:

@@ -18,7 +18,7 @@ from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
 from lstmcli.core.explain.budget import Budget, QuestionWork
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
@@ -84,14 +84,16 @@ class Case:
             spelled_out({k: v for k, v in settings.items() if k != "array"}, self.given)
         )
 
-    def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
+    def trace(
+        self, settings: Mapping[str, Any], run: Callable[[Plan], Trace] = run_plan
+    ) -> tuple[Trace, Model]:
         """Run under settings."""
         layout = settings.get("layout", self.layout)
         model = self.model(settings)
         layout = None if layout == "steps" else layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
         self.work.done += Budget.RUN * len(model.cells) * np.size(self.x) / np.shape(self.x)[-1]
-        return run_plan(prepare(model, inputs, self._names(settings.get("array", "h")))), model
+        return run(prepare(model, inputs, self._names(settings.get("array", "h")))), model
 
     def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
         """What a run gives, as EXPECTED lies; ``array`` is what its h holds."""

@@ -469,6 +469,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
         if singles
         else "two changes at once"
     ),
+    "rounded_with_change": "float16 or bfloat16 with another change",
     "pairs": "two changes at once",
     "triples": "three changes at once",
     # what further data would decide

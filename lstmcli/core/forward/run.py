@@ -27,6 +27,7 @@ from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.sequence import (
+    Advance,
     direction_axis,
     has_direction_axis,
     merge_directions,
@@ -220,7 +221,7 @@ class Work:
                     operand = rounded(cell, x.astype(cell.dtype), 2) if is_eight_bit(cell) else x
                     blocks = self._blocks(packed, chunk, len(x))
                     of_cell, final = run_in_order(
-                        partial(_advance, packed, blocks, self.meter),
+                        self.advance(packed, blocks),
                         cell, operand, states[len(finals)], valid, self.keep,
                         backward=d == 1, padding=padding_rule(cell, self.masked, len(layer) == 2),
                     )  # fmt: skip
@@ -230,6 +231,10 @@ class Work:
                 if n + 1 < len(self.model.layers):
                     x = merge_directions(outputs, layer[0].convention, None)
         return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
+
+    def advance(self, packed: Packed, blocks: Sequence[slice]) -> Advance:
+        """What steps a cell over inputs in their order."""
+        return partial(_advance, packed, blocks, self.meter)
 
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
         """The blocks of a chunk; one block where that is quicker and gives the same bits.

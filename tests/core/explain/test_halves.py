@@ -14,6 +14,7 @@ import pytest
 
 import lstmcli
 from lstmcli.api.explain import Explanation
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.model.half_precision import round_to_format, spacing, to_bfloat16
 from tests.core.explain.asking import Asking, found, printed
 from tests.paths import TESTS
@@ -82,11 +83,12 @@ class Net:
 
     def asking(self, expected: Any, folder: Path, **assumed: Any) -> Asking:
         path = folder / "w.npz"
-        held = {"weight_ih_l0": self.W, "weight_hh_l0": self.U}
-        held |= {"bias_ih_l0": self.b, "bias_hh_l0": self.b_hh}
-        arrays: dict[str, Any] = {name: a.astype(np.float32) for name, a in held.items()}
-        np.savez(path, **arrays)
+        np.savez(path, **self.tensors(0))
         return Asking(str(path), self.x, expected, {"layout": "batch", **assumed})
+
+    def tensors(self, layer: int) -> dict[str, Any]:
+        held = {"weight_ih": self.W, "weight_hh": self.U, "bias_ih": self.b, "bias_hh": self.b_hh}
+        return {f"{name}_l{layer}": a.astype(np.float32) for name, a in held.items()}
 
 
 def codes(explanation: Explanation) -> set[str]:
@@ -194,6 +196,34 @@ def test_what_is_said_to_reproduce_a_rounded_part_does(
             x = r(x).astype(np.float32)
         trace = lstmcli.run(weights, x, layout="batch", dtype="float32")
     np.testing.assert_allclose(trace.h, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("where", ["weights", "inputs", "states"])
+def test_a_part_of_two_layers_that_is_rounded_is_run_again(
+    where: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Budget, "QUESTION", 1e6)  # what full runs try is not what is asked
+    lower, upper = Net(1, 2, 9, 4, 5), Net(2, 2, 9, 5, 4)
+    rounded: Any = {where: rounder(name)}
+    upper.x = lower.run(**rounded)
+    expected = upper.run(**{k: r for k, r in rounded.items() if k != "inputs"})
+    np.savez(tmp_path / "w.npz", **lower.tensors(0), **upper.tensors(1))
+    for off, verdict in ((0.0, "found"), (1e-4, "none")):
+        asked = (str(tmp_path / "w.npz"), lower.x, expected + off)
+        explanation = lstmcli.explain(*asked, layout="batch")
+        assert explanation.verdict == verdict
+        assert found(explanation) == ({} if off else {"dtype": name})
+        assert off or explanation.rows[0].setting == f"dtype of the {where}"
+        assert (RERUN in codes(explanation)) == (not off)
+
+
+@pytest.mark.parametrize("steps", [6, 9])
+def test_every_operation_in_float16_as_numpy_rounds(steps: int, tmp_path: Path) -> None:
+    net = Net(1, 2, steps, 4, 5)
+    h = lstmcli.run(net.tensors(0), net.x.astype(np.float32), layout="batch", dtype="float16").h
+    check(net.ask(h, tmp_path), "float16", RERUN)
+    check(net.ask(h.astype(np.float32), tmp_path), "float16", RERUN)
 
 
 @pytest.mark.wide
