@@ -152,6 +152,8 @@ def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
             hints = list(clues(nearest[0].comparison, nearest[0].changes))
     if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
         hints.append(remark("layout_assumed", layout=prepared.layout))
-    windows = [remark("windows", left=left)] if (left := prepared.left_out) else []
-    untried = (*explanation.untried, *windows, *NOT_SEARCHED)
+    left_out = [remark("windows", left=left)] if (left := prepared.left_out) else []
+    if explanation.placement and (first := explanation.placement.units):
+        left_out.append(remark("units", first=first))
+    untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
     return replace(explanation, remarks=(*remarks, *hints), untried=untried)

@@ -16,7 +16,6 @@ from lstmcli.core.explain.causes import CONSTANTS, OPEN, SHUT
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     ENOUGH,
-    NOT_SEARCHED,
     Changed,
     Explanation,
     Near,
@@ -287,8 +286,7 @@ class CellSolver(Solver):
             return self._explained(Outcome(fitting, self.tried, self.allowance))
         size = list(rounding.remark_of_size(self.prepared, self.case, loaded))
         none = self.no_answer(loaded, near)
-        remarks = tuple(size) or none.remarks
-        return replace(none, remarks=remarks, untried=(*self.untried, *NOT_SEARCHED))
+        return replace(none, remarks=tuple(size) or none.remarks, untried=tuple(self.untried))
 
     def _sensed(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
         """The changes; a forget bias that any greater one could stand for says what it is."""

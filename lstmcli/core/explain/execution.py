@@ -27,6 +27,7 @@ from lstmcli.errors import UserError
 State = Mapping[str, Array]
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
+FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
 NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both"
 """How the codes of diff's other hints begin."""
 CARRIED: tuple[tuple[str, ...], ...] = ((), ("h",), ("c",))
@@ -49,10 +50,12 @@ def how_run(prepared: Prepared) -> Iterator[Remark]:
             return
     if cases:
         found = padded(cases[0], allowance, proved=False)
+        found = found or (None if prepared.model.backward else other_state(cases[0], allowance))
     elif prepared.model.backward or not prepared.cases:
         return
     else:
         found = ended_early(prepared.cases[0], allowance)
+        found = found or other_units(prepared.cases[0], allowance)
     yield from [found] if found else []
 
 
@@ -144,6 +147,38 @@ def resumed(case: Case, allowance: Allowance) -> Remark | None:
     if not compared(given, outputs, allowance).fits or not _is_proved(case, 0, allowance):
         return None
     return remark("resumed", numbers=outputs.numbers)
+
+
+def other_state(case: Case, allowance: Allowance) -> Remark | None:
+    """An error that is greatest at the first step and dies out from there on."""
+    given, _ = _run(case, slice(None), case.initial_state)
+    outputs = _outputs(case).sequences.items()
+    off = np.concatenate([given[name] - known.values for name, known in outputs], axis=-1)
+    rms = np.sqrt((off**2).mean(axis=(1, 2)))  # (T,)
+    if len(rms) < FADING_STEPS or rms.argmax() or rms[1] <= allowance.absolute:
+        return None
+    return remark("other_state", share=rms[-1] / rms[0]) if rms[-1] <= FADED * rms[0] else None
+
+
+# ---- some of the units
+
+
+def other_units(case: Case, allowance: Allowance) -> Remark | None:
+    """Units of the run as loaded that EXPECTED is, where it has fewer."""
+    expected = case.expected[case.layout]
+    count, outputs = expected.placement.units, [*_outputs(case).sequences.items()]
+    if not count or len(outputs) != 1 or expected.distinct(allowance.of) < LEAST_SHOWN:
+        return None
+    ((name, known),) = outputs
+    h = _run(case, slice(None), case.initial_state)[0][name]  # (T, B, K)
+    units = []
+    for k in range(count):
+        one = Known(known.values[..., [k]], known.half[..., [k]])
+        differs = np.abs(h - one.values) > allowance.of(one)  # not where it is not known
+        units.append(np.flatnonzero(~differs.any(axis=(0, 1))))
+    if any(len(one) != 1 for one in units):
+        return None
+    return remark("other_units", units=[int(u[0]) for u in units], numbers=expected.numbers)
 
 
 # ---- sequences that end early

@@ -290,7 +290,9 @@ def _factor(numbers: int) -> float:
 
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
-RUN_OTHERWISE = {"chunks", "resumed", "padded", "masked", "ended_early", "rearranged"}
+RUN_OTHERWISE = {
+    "chunks", "resumed", "padded", "masked", "ended_early", "rearranged", "other_units",
+}  # fmt: skip
 """Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
 
 

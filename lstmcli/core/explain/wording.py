@@ -293,7 +293,7 @@ def _numbered(name: str, numbers: Sequence[int]) -> str:
     """``step 0``, ``steps 1 to 3``, ``steps 0, 2``, ``12 steps from 0 to 30``."""
     if len(numbers) == 1:
         return f"{name} {numbers[0]}"
-    if numbers[-1] - numbers[0] == len(numbers) - 1:
+    if [*numbers] == [*range(numbers[0], numbers[-1] + 1)]:
         return f"{name}s {numbers[0]} to {numbers[-1]}"
     if len(numbers) > MOST_NUMBERED:
         return f"{len(numbers)} {name}s from {numbers[0]} to {numbers[-1]}"
@@ -439,6 +439,12 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "masked": _masked,
     "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths} all {numbers} values "
     "agree.",
+    "other_state": "The difference is greatest at step 0 and falls to {share:.1%} of that by the "
+    "last step, as with another initial state: give h and c of the other side with "
+    "--initial-state.",
+    "other_units": lambda units, numbers: (
+        f"Taken as {_numbered('unit', units)} of the run, all {numbers} values of EXPECTED agree."
+    ),
     "rearranged": lambda hint, whole: f"Beside the run as loaded, {hint}",
     # of the cells of a network
     "first_cell": "{cell} is the first that needs a change.",
@@ -448,7 +454,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     # what was not tried
     "dropout": "dropout and zoneout (random: run the other side twice, they differ)",
     "layer_norm": "layer norm that the weights do not contain",
-    "other_weights": "other weights than these",
+    "other_weights": "other weights than these, and other initial states",
     "rare_triples": "three changes at once with a clip or with a gate order that no framework uses",
     "no_first_step": _no_first_step,
     "triples_placed": _placed("three changes at once"),
@@ -461,6 +467,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     ),
     "constants_placed": _placed("a forget bias or a clip"),
     "windows": "EXPECTED as {left:,} more windows of the steps",
+    "units": "changes where EXPECTED has other units than the first {first}",
     "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
     "pairs_of_the_run": "another array, initial state or padding with one more change",
     "pairs_of_cells": lambda singles, constants: (

@@ -142,6 +142,39 @@ def test_padding_is_named_where_a_setting_is_wrong_too(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("start", [0.5, 0.0])
+def test_an_error_that_fades_may_be_another_initial_state(start: float, tmp_path: Path) -> None:
+    net, x, _ = _net()
+    net.kernel[I:] *= 0.5  # the state is soon forgotten
+    state = np.full((B, H), 0.5), np.full((B, H), -0.5)
+    expected = outputs(net, x, {}, state)["h"] if start else outputs(net, x + 0.1, {})["h"]
+    found = _asked(tmp_path, net, x, expected, layout="batch")
+    assert found.verdict == "none"
+    said = [one for one in found.remarks if one.code == "other_state"]
+    assert len(said) == bool(start)
+    assert all("--initial-state" in one.text for one in said)
+    assert any("other initial states" in text for text in found.not_tried)
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [([1, 2, 3], "units 1 to 3"), ([3, 1], "units 3, 1"), ([2, 4, 3], "units 2, 4, 3")],
+)
+def test_units_that_are_not_the_first_are_proved(
+    units: list[int], said: str, tmp_path: Path
+) -> None:
+    net, x, h = _net()
+    found = _asked(tmp_path, net, x, h[..., units], layout="batch")
+    assert found.notes == (
+        f"Taken as {said} of the run, all {27 * len(units)} values of EXPECTED agree.",
+    )
+    first = f"changes where EXPECTED has other units than the first {len(units)}"
+    assert first in found.not_tried
+    wrong = _asked(tmp_path, net, x, 0.9 * h[..., units], layout="batch")
+    assert first in wrong.not_tried
+    assert not any("Taken as units" in text for text in wrong.notes)
+
+
 def test_axes_that_are_exchanged_are_said(tmp_path: Path) -> None:
     net, x, h = _net()
     assert _asked(tmp_path, net, x, h, layout="batch").notes == ()
