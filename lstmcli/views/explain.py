@@ -155,7 +155,8 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         Column("found", found, AGREES, left=True),
         Column(USED_BY, used_by, left=True, rank=2),
     ]
-    shown, hidden = fitting_columns(columns, width, gap=3)
+    narrow = width._replace(table=width.table or width.piped)
+    shown, hidden = fitting_columns(columns, narrow, gap=3)
     sheet = table(shown, gap=3)
     if hidden:
         sheet.add()

@@ -410,6 +410,9 @@ class CellTable:
             columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
             if is_first:
                 _, left_out = fitting_columns(columns, width, gap)
+                if left_out and build == self._tall:
+                    gap = 1
+                    _, left_out = fitting_columns(columns, width, gap)
                 hidden = [column.heading for column in left_out]
                 self.hidden.update(dict.fromkeys(hidden))
             rule = is_first and width.table is not None

@@ -120,6 +120,17 @@ def test_the_hidden_columns_of_a_run_are_named_once_in_one_line(
     assert not any(line.split()[:1] == ["step"] for line in lines[at:])  # it is of all tables
 
 
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("width", [44, 60])
+def test_the_settings_of_explain_fit_a_pipe_whose_width_is_set(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = lstm("explain", "w.npz", "x.npy", "n.txt").out.splitlines()
+    assert any(line.startswith("used by") for line in lines)
+    assert max(len(line) for line in lines if not COMMAND.match(line)) <= width
+
+
 DIM = re.compile(r"\x1b\[2m(.*?)\x1b\[0m")
 
 
