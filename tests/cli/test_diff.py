@@ -169,6 +169,25 @@ def test_what_is_compared_can_be_selected(lstm: Lstm, net: Path) -> None:
     assert "--units 99: takes one unit of 0 to" in done.err
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_part_with_as_many_steps_as_sequences_has_the_axes_of_its_run(
+    lstm: Lstm, net: Path, turned: bool, order: int
+) -> None:
+    """Of an array that says no layout, the full run has 7 steps and 5 sequences."""
+    lstm("run", net, "--layout", "batch", "-o", "full.npz")
+    lstm("run", net, "--layout", "batch", "--steps", "1:6", "-o", "part.npz")
+    h = np.load("full.npz")["h"]
+    assert h.shape[:2] == (5, 7)
+    np.save("other.npy", h.swapaxes(0, 1) if turned else h)
+    assert lstm("diff", *["part.npz", "other.npy"][::order]).status == 0
+    h[2, 4, 1] += 1
+    np.save("other.npy", h.swapaxes(0, 1) if turned else h)
+    done = lstm("diff", *["part.npz", "other.npy"][::order], "-f", "json")
+    first = json.loads(done.out)["first_divergence"]
+    assert (first["step"], first["batch"], first["unit"]) == (4, 2, 1)
+
+
 @pytest.mark.parametrize("format", ["csv", "jsonl", "npz", "json"])
 def test_a_last_step_against_each_format_of_a_trace(lstm: Lstm, net: Path, format: str) -> None:
     lstm("run", net, "-o", "a.npz")

@@ -176,7 +176,7 @@ def align(
     raw, text = (a, b), ""
     if kind == SEQUENCE:
         a, b, numbering = _directions_joined(a, b, "batch" in layouts, name, numbering)
-        layouts, text = _with_steps_alike(a, b, layouts)
+        layouts, text = _with_steps_alike(a, b, layouts, numbering)
         said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
         three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
     elif kind == FINAL:
@@ -254,9 +254,16 @@ def _cut_to_selected(
 
 
 def _with_steps_alike(
-    a: Numbers, b: Numbers, layouts: tuple[str | None, str | None]
+    a: Numbers,
+    b: Numbers,
+    layouts: tuple[str | None, str | None],
+    numbering: tuple[AxisNumbers, AxisNumbers],
 ) -> tuple[tuple[str | None, str | None], str]:
-    """The layouts, where one side says none and has the other's steps in the other layout only."""
+    """The layouts, where one side says none and has the other's steps in the other layout only.
+
+    Of a part of a run they are its steps or those of the full run, whichever gives it the other's
+    batch items too.
+    """
     for silent, other, n in ((a, b, 0), (b, a, 1)):
         said = layouts[1 - n]
         if layouts[n] or said is None or silent.ndim != 3:
@@ -264,11 +271,19 @@ def _with_steps_alike(
         known = _sequence(other, said)
         if known is None or 1 in silent.shape[:2] or known.shape[0] == 1:
             continue
-        layout, steps = ("time", 0) if said == "batch" else ("batch", 1)
-        if silent.shape[1 - steps] != known.shape[0] == silent.shape[steps]:
+        as_other = silent.shape[1::-1] if said == "batch" else silent.shape[:2]  # (T, B)
+        counts = known.shape[0], numbering[1 - n].of_steps
+        fits, turned_fits = (
+            (steps in counts) + (batch == known.shape[1])
+            for steps, batch in (as_other, as_other[::-1])
+        )
+        steps = as_other[1]
+        if steps in counts and turned_fits > fits:
+            layout = "time" if said == "batch" else "batch"
             found = (layout, said) if n == 0 else (said, layout)
             axes = "steps, batch" if layout == "time" else "batch, steps"
-            return found, f"{{{'ab'[n]}}} as ({axes}, units), which gives it as many steps"
+            count = "as many steps" if steps == counts[0] else f"the {steps} steps of the run"
+            return found, f"{{{'ab'[n]}}} as ({axes}, units), which gives it {count}"
     return layouts, ""
 
 

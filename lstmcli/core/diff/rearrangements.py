@@ -287,10 +287,16 @@ def shifted_by_one(pair: Pair) -> Hint | None:
     if not (late or early):
         return None
     behind, ahead = ("{a}", "{b}") if late else ("{b}", "{a}")
+    first = (pair.a if late else pair.b)[:1]
+    text = f"Step 0 of {behind} is missing in {ahead}."
+    if pair.tolerance.agree(first.moved(np.zeros_like), first).all():
+        text = (
+            f"Step 0 of {behind} is zero: the state before the first step, inputs that come one "
+            f"step later, or a step that {ahead} lacks."
+        )
     return Hint(
         "shifted_by_one",
-        f"once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. {behind} "
-        "starts with the state before the first step, or was fed its inputs one step later.",
+        f"once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. {text}",
     )
 
 
@@ -314,7 +320,8 @@ def _part(start: int, short: int, long: int, a_is_part: bool, typed: str) -> Hin
     if start == 1 and long == short + 1 and short > 1:
         return Hint(
             "shifted_by_one",
-            f"once the first step of {full} is left out: it may be the initial state.",
+            f"once the first step of {full} is left out: it is the initial state, or {part} "
+            "lacks it.",
         )
     steps = f"the {short} steps in {part}, which are {start} to {start + short - 1} of {full}"
     if short == 1:

@@ -183,6 +183,23 @@ def test_the_digits_of_a_print_are_moved_with_its_numbers() -> None:
     assert codes(compare(print_, of(h=h), atol=0.0)) == ["time_flipped"]
 
 
+@pytest.mark.parametrize("zero", [False, True])
+def test_a_step_that_is_missing_is_blamed_on_neither_side_alone(zero: bool) -> None:
+    """Of outputs and their first step left out, in both orders."""
+    h = normal(T, B, H)
+    if zero:
+        h[0] = 0
+    full, cut = of(name="full", h=h), of(name="cut", h=np.concatenate([h[1:], 0.3 * h[-1:]]))
+    text = (
+        "Step 0 of full is zero: the state before the first step, inputs that come one step later, "
+        "or a step that cut lacks."
+    )
+    for sides in ((full, cut), (cut, full)):
+        start, _, blame = only_text(compare(*sides)).partition(", and so on. ")
+        assert start == "h agrees once shifted by one step: step 1 of full is step 0 of cut"
+        assert blame == (text if zero else "Step 0 of full is missing in cut.")
+
+
 def test_arrays_that_are_alike_share_one_hint() -> None:
     h, c = normal(T, B, H), normal(T, B, H, seed=1)
     d = compare(of(h=h[::-1], c=c[::-1]), of(h=h, c=c))
