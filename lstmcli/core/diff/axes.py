@@ -228,6 +228,7 @@ def _parts(
     """The first side as one step of the second (the last), as one of its sequences, or as both."""
     lead = without_ones(narrow)
     said = layouts[0] not in (None, "steps") and narrow.values.ndim > 2  # how many steps it has
+    state = said and layouts[0] == "batch" and narrow.shape[:-1] == (1, *lead)  # (1, B, H) of torch
     orders = [layouts[1] == "batch"] if layouts[1] in ("batch", "time") else [False, True]
     start = f"{{a}}, {narrow.shape}, is"
     for batch_first in orders[: len(without_ones(wide))]:
@@ -243,6 +244,9 @@ def _parts(
         ways: list[Iterator[Arrangement]] = []
         if lead == one and not said and not (is_sequence and layouts[0] == "steps"):
             ways.append(_single_step(narrow, full, start, step))
+        elif lead == one and state:
+            last = _single_step(narrow, full, start, step)
+            ways.append(way._replace(rank=RARE) for way in last)
         if is_sequence or (not lead and B > 1 and not said):
             ways.append(_sequences(narrow, full, start, step, choices[1]))
         yield from (way._replace(batch_first=batch_first) for way in chain(*ways))

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
-from lstmcli.core.diff.alignment import FINALS, STEP_ORDER, WEIGHTS, ArrayName, Pair, align
+from lstmcli.core.diff.alignment import (
+    FINALS,
+    SEQUENCE,
+    STEP_ORDER,
+    WEIGHTS,
+    ArrayName,
+    Pair,
+    align,
+)
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
@@ -60,6 +68,8 @@ class Difference:
         ]
         first = self.first_divergence
         text = "" if first is None else f"; first {first.array} at {first.words()}"
+        if first is not None:
+            text += "".join(f"; {one.text}" for one in self.assumed if one.code == "layout")
         return f"<Difference {', '.join(differing)}{text}>"
 
     @property
@@ -228,11 +238,15 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
 
 def _arranged(compared: ComparedSides) -> list[Hint]:
     """How arrays whose axes differ were aligned, or why they were not."""
-    by_text: dict[str, list[str]] = {}
+    by_text: dict[tuple[str, str], list[str]] = {}
     for name, pair in compared.pairs.items():
         if text := pair.taken_as or pair.unaligned:
-            by_text.setdefault(text, []).append(name)
-    texts = [f"{join_with_and(names)}: {compared.say(t)}" for t, names in by_text.items()]
+            start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
+            by_text.setdefault((start, text), []).append(name)
+    texts = [
+        f"{start}{join_with_and(names)}: {compared.say(text)}"
+        for (start, text), names in by_text.items()
+    ]
     return [Hint("axes", text) for text in texts]
 
 
@@ -290,7 +304,11 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
         name
         for name, pair in pairs.items()
         if ArrayName.of(name).base in STEP_ORDER
-        and not (pair.exchanged or (pair.arrangement and any(n is not None for n in pair.numbers)))
+        and not (
+            pair.exchanged
+            or pair.unaligned
+            or (pair.arrangement and any(n is not None for n in pair.numbers))
+        )
         and any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if not unclear:

@@ -591,3 +591,41 @@ def test_a_silent_side_has_as_many_steps_as_the_other_one(swapped: bool) -> None
     assert found.equal
     assert "as (batch, steps, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
     assert compare(of("a", "time", h=h[:3]), of("b", h=h[:3])).equal
+
+
+def test_the_axes_of_a_position_are_told_with_it() -> None:
+    """(B, T, H) of two silent sides: what is called the step is the sequence."""
+    a = normal(B, T, H)
+    b = a.copy()
+    b[:, 2:] += 0.1
+    assert "first h at step 0, batch 2, unit 0; the first axis of h is time" in repr(lone(a, b))
+    assert repr(lone(a, b, ("batch", None))).endswith(
+        "first h at step 2, batch 0, unit 0; h of b.npy is (batch, steps, units), as in a.npy>"
+    )
+    assert repr(lone(a, b, ("batch", "batch"))).endswith("first h at step 2, batch 0, unit 0>")
+
+
+@pytest.mark.parametrize("full_first", [False, True])
+def test_what_fits_in_two_layouts_is_not_said_to_be_assumed(full_first: bool) -> None:
+    """Sequence 1 of a batch of as many steps, or step 1 of the other layout."""
+    full = normal(T, T, H)
+    sides = (full, full[1]) if full_first else (full[1], full)
+    d = lone(*sides)
+    assert not d.equal
+    (text,) = d.remarks
+    assert text.startswith("nothing for h: ")
+    assert "if the first axis is the batch (--layout batch), and with step 1 if it is time" in text
+
+
+def test_a_last_state_of_torch_is_no_matter_of_layout() -> None:
+    """(1, B, H) whatever batch_first is; but only where its numbers agree."""
+    full = normal(B, T, H)
+    last = full[None, :, -1]
+    for sides in ((last, full), (full, last)):
+        d = lone(*sides, ("batch", "batch"))
+        assert d.equal
+        assert "is taken as the last step of" in d.remarks[0]
+        one, other = (side + 1e-3 * (side.shape[0] == 1) for side in sides)
+        wrong = lone(one, other, ("batch", "batch"))
+        assert wrong.arrays["h"].mismatched is None
+    assert not lone(full[None, :, 0], full, ("batch", "batch")).equal  # that is no last step
