@@ -144,13 +144,14 @@ class Command(click.Command):
         return present
 
     def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:
-        """Refuse an option that is given twice and takes one value: one would be ignored."""
+        """Refuse an option or a flag that is given twice: it takes one value."""
         given: set[click.Parameter] = set()
         for parameter in self.make_parser(ctx).parse_args(list(words))[2]:
-            if not isinstance(parameter, click.Option) or parameter.is_flag or parameter.multiple:
+            if not isinstance(parameter, click.Option) or parameter.multiple:
                 continue
             if parameter in given:
-                option = max(parameter.opts, key=len)
+                names = [max(o, key=len) for o in (parameter.opts, parameter.secondary_opts) if o]
+                option = " or ".join(names)
                 raise click.UsageError(f"{option} is given twice; give it once.", ctx)
             given.add(parameter)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import click
@@ -132,12 +132,7 @@ def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
         for name in (*WITH_OPTION, *FLAGS)
         if options[name] is not None
     }
-    for name, value in named_settings(options["set_"], "--set").items():
-        if name in settings:
-            raise UserError(
-                f"--set {name}={value}: {_option_of(name)} sets {name} too; give it once."
-            )
-        settings[name] = value
+    settings |= named_settings(options["set_"], "--set", settings)
     if options["layer"] is not None:
         settings["layer"] = options["layer"]
     return settings
@@ -157,8 +152,10 @@ def _option_of(setting: str) -> str:
     return f"--{setting.replace('_', '-')}"
 
 
-def named_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """Settings given as NAME=VALUE, parsed and checked."""
+def named_settings(
+    pairs: Sequence[str], option: str, by_options: Collection[str] = ()
+) -> dict[str, Any]:
+    """Settings given as NAME=VALUE, parsed and checked; none that options set too."""
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -167,6 +164,8 @@ def named_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
         name = name.strip().replace("-", "_")
         if name in settings:
             raise UserError(f"{option} {pair}: {name} is given twice; give it once.")
+        if name in by_options:
+            raise UserError(f"{option} {pair}: {_option_of(name)} sets {name} too; give it once.")
         settings[name] = read_setting(name, value.strip(), f"{option} {pair}")
     return settings
 

@@ -224,7 +224,11 @@ def test_a_message_on_an_unknown_suffix_has_both_ways_out(lstm: Lstm, tmp_path: 
     [
         (("--set", "forget_bias=0", "--set", "forget_bias=1"), "forget_bias is given twice"),
         (("--set", "bias=none", "--set", "bias=once"), "bias is given twice"),
-        (("--forget-bias", "0", "--set", "forget_bias=1"), "--forget-bias sets forget_bias too"),
+        (("--forget-bias", "0", "--set", "forget-bias=1"), "--set forget-bias=1: --forget-bias sets"),
+        (("--reverse", "--reverse"), "--reverse is given twice"),
+        (("--reverse", "--set", "reverse=no"), "--set reverse=no: --reverse sets reverse too"),
+        (("--heat", "-f", "csv", "--heat"), "--heat is given twice"),
+        (("-q", "-q"), "--quiet is given twice"),
         (("--forget-bias", "0", "--forget-bias", "1"), "--forget-bias is given twice"),
         (("--layer", "0", "--layer", "1"), "--layer is given twice"),
         (("--steps", "0", "--steps=1"), "--steps is given twice"),
@@ -250,8 +254,13 @@ def test_what_would_have_no_effect_is_refused(lstm: Lstm, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_settings_of_two_cells_and_flags_may_be_repeated(lstm: Lstm) -> None:
-    words = ("--set", "layer0.forget_bias=0", "--set", "forget_bias=1", "-q", "-q", "-f", "csv")
+def test_a_flag_and_its_opposite_are_one_option(lstm: Lstm) -> None:
+    said = "--heat or --no-heat is given twice; give it once."
+    assert said in lstm("inspect", FILES[0], "--heat", "--no-heat").err
+
+
+def test_a_setting_may_be_given_for_a_cell_too(lstm: Lstm) -> None:
+    words = ("--set", "layer0.forget_bias=0", "--set", "forget_bias=1", "-f", "csv")
     assert lstm("run", *FILES, *words).status == 0
 
 
