@@ -265,12 +265,9 @@ def implied(path: str) -> str:
 
 def target_of(path: str, row: Convention) -> Target:
     """The kind of file that the suffix and the convention ask for."""
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = formats.suffix_of(path, TARGETS)
     if suffix == ".json" and row.name == RTNEURAL.convention:
         return RTNEURAL
-    if suffix not in TARGETS:
-        found = f'unsupported extension "{suffix}"' if suffix else "no extension"
-        raise UserError(f"{path}: {found}; weights are written as {', '.join(TARGETS)}.")
     target = TARGETS[suffix]
     if target.convention not in (None, row.name):
         raise UserError(f"{path}: a {suffix} file goes with --to {target.convention}.")

@@ -26,7 +26,7 @@ from lstmcli.cli.terminal import remark, screen, show, standard_input, width
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.settings import as_options
 from lstmcli.escaping import file_argument, typed_command
-from lstmcli.views.figure import draw_figure, suffix_of
+from lstmcli.views.figure import SUFFIXES, draw_figure
 from lstmcli.views.plot import (
     Annotations,
     PlotWindow,
@@ -78,7 +78,7 @@ def command(
 
     Exit status: 0 drawn, 2 trouble.
     """
-    suffix = "" if output is None else suffix_of(output)
+    suffix = "" if output is None else formats.suffix_of(output, SUFFIXES)
     names = listed_names(only, "--only")
     settings = settings_from(options)
     files = input_files(options)

@@ -218,7 +218,12 @@ def has_known_suffix(path: str) -> bool:
 
 
 def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
-    """The name of the format of a path's suffix, which is one of ``suffixes``.
+    """The name of the format of a path's suffix, which is one of ``suffixes``."""
+    return FORMATS[suffix_of(path, suffixes)].name
+
+
+def suffix_of(path: str, suffixes: Collection[str]) -> str:
+    """The suffix of a path, which is one of ``suffixes``.
 
     Raises
     ------
@@ -230,4 +235,4 @@ def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
         refuse_folder(path)
         found = f'unsupported extension "{suffix}"' if suffix else "no extension"
         raise UserError(f"{path}: {found}; use {', '.join(suffixes)}.")
-    return FORMATS[suffix].name
+    return suffix

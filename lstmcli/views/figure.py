@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, BinaryIO
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.errors import UserError, import_extra
+from lstmcli.errors import import_extra
 from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
@@ -37,14 +37,6 @@ NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 FINEST = (1000, 300, "none")  # cells across and down, more than a column can show; no half blocks
 MAPS = "ifoghc"  # from top to bottom: what shares a scale is adjacent
 LINE, MARK = "#104ea0", "#b24800"
-
-
-def suffix_of(path: str) -> str:
-    """The suffix of a figure."""
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in SUFFIXES:
-        raise UserError(f"{path}: a figure is {', '.join(SUFFIXES)}.")
-    return suffix
 
 
 def draw_figure(

@@ -218,7 +218,7 @@ def test_the_proof_sees_another_constant() -> None:
         (
             "net.pt",
             "pytorch",
-            r'unsupported extension "\.pt"; weights are written as \.npz',
+            r'unsupported extension "\.pt"; use \.npz',
         ),
         ("net", "pytorch", "no extension"),
         ("net.csv", "keras", "unsupported extension"),

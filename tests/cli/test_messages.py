@@ -149,7 +149,12 @@ def test_a_folder_is_no_file_to_write(lstm: Lstm, tmp_path: Path) -> None:
 
 def test_a_message_on_a_suffix_that_is_not_written_names_those_that_are(lstm: Lstm) -> None:
     files = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
-    for words in (("init", "--inputs", "4", "--units", "3", "-o"), ("run", *files, "--save-state")):
+    for words, suffixes in (
+        (("init", "--inputs", "4", "--units", "3", "-o"), ".npz, .json"),
+        (("run", *files, "--save-state"), ".npz, .json"),
+        (("plot", *files, "-o"), ".png, .svg, .pdf"),
+        (("convert", files[0], "--to", "tf1"), ".npz, .json, .safetensors, .onnx"),
+    ):
         for name, found in (("x.csv", 'unsupported extension ".csv"'), ("x", "no extension")):
             done = lstm(*words, name)
-            assert done == (2, "", f"lstm {words[0]}: {name}: {found}; use .npz, .json.\n")
+            assert done == (2, "", f"lstm {words[0]}: {name}: {found}; use {suffixes}.\n")

@@ -224,7 +224,7 @@ def test_a_message_on_an_unknown_suffix_has_both_ways_out(lstm: Lstm, tmp_path: 
     [
         (("--set", "forget_bias=0", "--set", "forget_bias=1"), "forget_bias is given twice"),
         (("--set", "bias=none", "--set", "bias=once"), "bias is given twice"),
-        (("--forget-bias", "0", "--set", "forget-bias=1"), "--set forget-bias=1: --forget-bias sets"),
+        (("--forget-bias", "0", "--set", "forget-bias=1"), "--set forget-bias=1: --forget-bias"),
         (("--reverse", "--reverse"), "--reverse is given twice"),
         (("--reverse", "--set", "reverse=no"), "--set reverse=no: --reverse sets reverse too"),
         (("--heat", "-f", "csv", "--heat"), "--heat is given twice"),

@@ -209,7 +209,7 @@ def test_mistakes_are_reported(lstm: Lstm) -> None:
     done = lstm("plot", QUESTION / "numpy.txt", "--forget-bias", 0)
     assert "nothing left to run or set" in done.err
     done = lstm("plot", WEIGHTS, INPUTS, "-o", "plot.gif")
-    assert done.err == "lstm plot: plot.gif: a figure is .png, .svg, .pdf.\n"
+    assert done.err == 'lstm plot: plot.gif: unsupported extension ".gif"; use .png, .svg, .pdf.\n'
     assert lstm("plot", "-", "-", stdin=b"[[1. 2.]]").status == 2
     done = lstm("plot", QUESTION / "numpy.txt", TOP / "samples" / "answer" / "numpy.txt", INPUTS)
     assert "one such file, or two" in done.err
