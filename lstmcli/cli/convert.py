@@ -11,7 +11,7 @@ from lstmcli.api.convert import convert
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, named_settings, setting_options, settings_from
-from lstmcli.cli.terminal import remark, show, standard_input, standard_output, width
+from lstmcli.cli.terminal import remark, screen, show, standard_input, standard_output, width
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet
 
@@ -51,4 +51,4 @@ def command(
     if format == "json":
         formats.write(standard_output(), "json", {}, conversion.to_json())
     else:
-        show([conversion_sheet(conversion.to_json(), width())])
+        show([conversion_sheet(conversion.to_json(), width(), quiet=screen().quiet)])

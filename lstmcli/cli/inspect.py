@@ -42,5 +42,5 @@ def command(
     else:
         pictures = screen().depth if (screen().rich if heat is None else heat) else None
         how: dict[str, Any] = {"width": width(), "show_all": all_, "pictures": pictures}
-        show([inspection_sheet(inspection, file, settings, **how)])
+        show([inspection_sheet(inspection, file, settings, quiet=screen().quiet, **how)])
     return 0

@@ -23,11 +23,11 @@ from lstmcli.views.text import phrases
 RECIPE_INDENT = 14  # columns of what a step of the recipe is about
 
 
-def conversion_sheet(conversion: Mapping[str, Any], width: Width) -> Sheet:
-    """The lines of a conversion, given as JSON."""
+def conversion_sheet(conversion: Mapping[str, Any], width: Width, *, quiet: bool = False) -> Sheet:
+    """The lines of a conversion, given as JSON; unless ``quiet``, what was assumed and written."""
     source, target = conversion["source"], conversion["target"]
     sheet = labelled("from", _side(source, conversion["from"]), width)
-    for text in conversion["assumed"]:
+    for text in () if quiet else conversion["assumed"]:
         sheet.extend(labelled("  assumed", text, width, ASSUMED))
     sheet.extend(labelled("to", _side(target, conversion["to"], conversion["dtype"]), width))
     tensors = [f"{name} {tuple(shape)}" for name, shape in conversion["tensors"].items()]
@@ -36,7 +36,7 @@ def conversion_sheet(conversion: Mapping[str, Any], width: Width) -> Sheet:
     if rounding:
         text = "the weights, from {dtype} to {to}: by {max_abs:.1e} at most".format(**rounding)
         sheet.extend(labelled("  rounded", text, width, ASSUMED))
-    if conversion["settings"]:
+    if conversion["settings"] and not quiet:
         settings = [f"{name}={value}" for name, value in conversion["settings"].items()]
         text = f"metadata written: {phrases(settings)}"
         sheet.extend(labelled("", text, width))

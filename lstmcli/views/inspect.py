@@ -57,18 +57,20 @@ def inspection_sheet(
     width: Width,
     show_all: bool = False,
     pictures: str | None = None,
+    quiet: bool = False,
 ) -> Sheet:
     """The tensors, the LSTMs, and the next command.
 
     ``paths`` and ``settings`` are as typed, for that command; ``show_all`` lists all tensors;
-    ``pictures`` is the depth of the colours with which weights are drawn.
+    ``pictures`` is the depth of the colours with which weights are drawn; ``quiet`` leaves out what
+    was assumed.
     """
     sheet = _head(inspection, width)
     sheet.add()
     sheet.extend(_tensors(inspection, width, show_all))
     for lstm in inspection.lstms:
         sheet.add()
-        sheet.extend(_lstm(lstm, width))
+        sheet.extend(_lstm(lstm, width, quiet=quiet))
         if pictures is not None:
             sheet.extend(_pictures(lstm, width, pictures))
     sheet.extend(_problems(inspection, width))
@@ -150,7 +152,7 @@ def _more_tensors(tensors: Tensors) -> str:
 # ---- one LSTM
 
 
-def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
+def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
     convention = lstm.model.convention
     names = [convention.name] if lstm.layer == "0" else [lstm.layer, convention.name]
     sheet = labelled("lstm", f"{phrases(names)}   {convention.title}", width, "bold")
@@ -164,7 +166,8 @@ def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
         sheet.extend(labelled("found", f"{phrases(found)}   in the file", width))
-    sheet.extend(labelled_lines("assumed", lstm.model.assumed, width, ASSUMED))
+    assumed = () if quiet else lstm.model.assumed
+    sheet.extend(labelled_lines("assumed", assumed, width, ASSUMED))
     sheet.add()
     sheet.extend(_gates(lstm, width))
     for hint in lstm.hints:

@@ -278,6 +278,11 @@ def test_quiet_leaves_only_the_status_of_a_comparison(lstm: Lstm) -> None:
 def test_quiet_leaves_out_what_was_assumed_and_written(lstm: Lstm) -> None:
     assert "assumed" in lstm("run", *FILES, "-f", "json").err
     assert lstm("run", *FILES, "-f", "json", "-q").err == ""
+    for words in (("inspect", FILES[0]), ("convert", FILES[0], "a.npz", "--to", "keras")):
+        full, quiet = lstm(*words).out, lstm(*words, "-q").out
+        assert "assumed" in full
+        assert not re.search("assumed|not stored|metadata written", quiet)
+        assert quiet.splitlines() == [line for line in full.splitlines() if line in quiet]
     assert lstm("run", FILES[0], "nowhere.npy", "-q").err != ""
     assert lstm("init", "--example", "demo").err.startswith("wrote ")
     assert lstm("init", "--example", "demo", "-q") == Done(0, "", "")
