@@ -132,7 +132,10 @@ class RunOptions:
 
     @property
     def shows_every_step(self) -> bool:
-        """Whether the table of all steps is shown, and nothing is written."""
+        """Whether the table of all steps is shown, and nothing is written.
+
+        A pager that is quit ends the run: no final state would be left to write.
+        """
         steps = self.window.steps
         written = self.outputs.written or self.save_state
         return steps is not None and steps.is_all and not written

@@ -65,8 +65,9 @@ def script(folder: Path, name: str) -> str:
     return shlex.join([sys.executable, str(folder / name)])
 
 
-def test_all_steps_go_through_the_pager(folder: Path) -> None:
-    words = ("run", "net.npz", "x.npy", "--steps", ":")
+@pytest.mark.parametrize("steps", [":", pytest.param("0:", marks=pytest.mark.slow)])
+def test_all_steps_go_through_the_pager(folder: Path, steps: str) -> None:
+    words = ("run", "net.npz", "x.npy", "--steps", steps)
     status, out = on_terminal(folder, *words, pager=script(folder, "pager.py"))
     assert status == 0
     assert out.replace("\r", "") == "END OF PAGER\n"
@@ -105,7 +106,8 @@ def test_a_pager_that_is_quit_ends_the_run_with_status_0(folder: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("--steps", "0:5"), (), ("--steps", ":", "-f", "csv"), ("--steps", ":", "-o", "out.npz"),
+        ("--steps", "0:5"), ("--steps", "1:"), ("--steps", "::2"), (),
+        ("--steps", ":", "-f", "csv"), ("--steps", ":", "-o", "out.npz"),
         ("--steps", ":", "--svg", "out.svg"), ("--steps", ":", "--save-state", "state.npz"),
     ],
 )  # fmt: skip

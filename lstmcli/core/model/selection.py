@@ -19,7 +19,6 @@ from lstmcli.errors import UserError, listed
 
 Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
 
-ALL = ":"
 MAX_DIGITS = 18  # of a number of a step; more name nothing, and Python refuses thousands
 NUMBER = rf"-?\d{{1,{MAX_DIGITS}}}"
 RANGE = re.compile(rf"\s*({NUMBER})?\s*:\s*({NUMBER})?\s*(?::\s*({NUMBER})?\s*)?")
@@ -60,8 +59,9 @@ class Choice:
 
     @property
     def is_all(self) -> bool:
-        """Whether it is the range of all."""
-        return self.text == ALL
+        """Whether it is the range of all: ``:``, ``0:`` or ``::1``."""
+        of = self.bounds
+        return of is not None and (of.start or 0, of.stop, of.step or 1) == (0, None, 1)
 
     def among(self, size: int, of_all: int | None = None) -> Indices:
         """The numbers from 0 that are chosen among ``size``, as NumPy takes them.
