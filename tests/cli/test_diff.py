@@ -257,3 +257,20 @@ def test_a_single_number_is_said_to_be_one(lstm: Lstm, net: Path) -> None:
     for words in (("diff", "s.npy", "s.npy"), ("explain", net, "s.npy")):
         assert "s.npy is a single number; diff and explain compare arrays." in lstm(*words).err
     assert "s.npz has only single numbers; diff" in lstm("diff", "s.npz", "s.npy").err
+
+
+def test_an_array_goes_by_its_name_in_a_file(lstm: Lstm) -> None:
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    np.savez("y.npz", y=values)
+    np.savez("q.npz", q=values)
+    np.savez("torch.npz", output=values, h_n=values[-1:])
+    np.savez("ours.npz", h=values, final_h=values[-1:] + 1)
+    for name in ("y", "q", "h"):
+        assert "equal: 15 values" in lstm("diff", "y.npz", "q.npz", "--only", name).out
+    assert lstm("diff", "torch.npz", "ours.npz", "--only", "output").status == 0
+    assert lstm("diff", "torch.npz", "ours.npz", "--only", "h_n").status == 1
+    wrong = lstm("diff", "torch.npz", "ours.npz", "--only", "outputs").err.splitlines()
+    assert wrong == [
+        'lstm diff: --only outputs: both sides contain h, final_h. Did you mean "output"?',
+        "  output and h_n of torch.npz are taken as h and final_h.",
+    ]

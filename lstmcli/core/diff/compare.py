@@ -129,7 +129,7 @@ def compare(
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     by_ulp_only = ulp is not None and rtol is None and atol is None
     a, b, common = named_alike(a, b)
-    common = _chosen(common, only)
+    common = _chosen(a, b, common, only)
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
     if by_ulp_only:
@@ -197,14 +197,21 @@ def _aligned(
     )  # fmt: skip
 
 
-def _chosen(common: list[str], only: Sequence[str] | None) -> list[str]:
-    """The shared names that ``only`` chooses: ``h`` is ``layer0.h`` too."""
+def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
+    """The shared names that ``only`` chooses: ``h`` is ``layer0.h`` too.
+
+    An array goes by the name that it has in a file, too.
+    """
     if only is None:
         return common
+    in_files = {theirs: here for side in (a, b) for here, theirs in side.original_names.items()}
+    only = [name if name in common else in_files.get(name, name) for name in only]
     for name in only:
         if not any(name in (member, member.rpartition(".")[2]) for member in common):
-            near = did_you_mean(name, common)
-            raise UserError(f"--only {name}: both sides contain {', '.join(common)}.{near}")
+            near = did_you_mean(name, [*common, *filter(None, in_files)])
+            renamed = [f"  {side.renaming}." for side in (a, b) if side.renaming]
+            found = f"both sides contain {', '.join(common)}.{near}"
+            raise UserError(f"--only {name}: {found}", *renamed)
     return [m for m in common if m in only or m.rpartition(".")[2] in only]
 
 
