@@ -22,7 +22,7 @@ from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import UserError, did_you_mean, listed
+from lstmcli.errors import UserError, did_you_mean, listed, refuse_unprintable
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import is_standard_input, split_member
@@ -189,6 +189,7 @@ def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
         if not isinstance(name, str):
             raise UserError(f"{where}: a dict of arrays has names for keys; it has {name!r}.")
         if isinstance(value, SETTING):
+            refuse_unprintable(value, f"{where}: {name}")
             settings[name] = value
         elif isinstance(value, Mapping):
             nested = {f"{name}.{k}": v for k, v in value.items()}

@@ -142,9 +142,9 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
 def _side(document: Document) -> Side:
     meta = document.attributes.get("meta")
     meta = meta if isinstance(meta, dict) else None
-    numbers = [name for name, v in document.attributes.items() if isinstance(v, int | float)]
-    if numbers and not document.arrays:
-        only = "has only single numbers" if numbers != [""] else "is a single number"
+    single = [name for name, v in document.attributes.items() if isinstance(v, int | float)]
+    if single and not document.arrays:
+        only = "has only single numbers" if single != [""] else "is a single number"
         raise UserError(f"{document.source} {only}; diff and explain compare arrays.")
     arrays = {name: _as_written(document, name) for name in document.arrays}
     units, gaps = dict(document.units), {}

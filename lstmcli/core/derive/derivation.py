@@ -59,7 +59,7 @@ class Derivation:
         UserError
             naming the lines that there are.
         """
-        for line in self.lines:
+        for line in self.lines if isinstance(name, str) else ():
             if line.name == name:
                 return line
         names = ", ".join(line.name for line in self.lines)
