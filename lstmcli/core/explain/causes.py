@@ -75,8 +75,6 @@ _HARD = {
 _IF_SET = {
     "hard_sigmoid_0.2": "Keras 1 and 2, TF1 and ONNX, if set to hard_sigmoid",
     "hard_sigmoid_1_6": "Keras 3, PyTorch and JAX, if set to hard_sigmoid",
-    "relu": "Keras and ONNX, if set to relu",
-    ANY: "no framework by itself; most take any activation",
 }
 _HALF = "layers moved to it, autocast"
 
@@ -301,6 +299,9 @@ CAUSES: dict[str, Cause] = {
         Cause(
             "go_backwards",
             "go_backwards",
+            prior=2.8,
+            columns=("reverse", "flip_output"),
+            values=(True,),
             words={True: "yes", False: "no"},
             hides={ANY: "The direction is in no tensor"},
             used_by={True: "Keras with go_backwards=True"},
@@ -378,7 +379,9 @@ SENSES: dict[str, Cause] = {
             "activation of the candidate",
             CANDIDATE,
             words=_HARD,
-            used_by={ANY: "code that gives the candidate the gates' activation"},
+            used_by=dict.fromkeys(
+                ("sigmoid", *_HARD), "code that gives the candidate the gates' activation"
+            ),
         ),
         Cause(
             "forget_bias",

@@ -61,15 +61,10 @@ def plain_of(changed: Sequence[Changed]) -> Changes:
 def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
     """Changes with what was assumed, the likelier ones first.
 
-    The search knows another activation of the candidate alone as two settings, and Keras'
-    go_backwards as two others; here each is one change.
+    The search knows another activation of the candidate alone as two settings; here it is one.
     """
     left = {c.setting: c for c in sorted(changes, key=prior)}
     found = []
-    turned, flipped = left.get("reverse"), left.get("flip_output")
-    if turned and flipped and turned.value and flipped.value:
-        del left["reverse"], left["flip_output"]
-        found.append(Changed("go_backwards", assumed=False, found=True))
     candidate, output = left.get("activation"), left.get("output_activation")
     if candidate and output:
         del left["activation"]
@@ -252,7 +247,7 @@ def remarks_on(
 
 # ---- remarks where nothing fits
 
-NOT_SEARCHED = (remark("dropout"), remark("layer_norm"), remark("other_weights"))
+NOT_SEARCHED = tuple(map(remark, ("dropout", "layer_norm", "rare_settings", "other_weights")))
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
 CHANCE = 1e-5  # see `_factor`

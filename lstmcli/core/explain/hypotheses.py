@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.causes import COLUMNS, KNOWN_ORDERS, SPREADS, prior_of
+from lstmcli.core.explain.causes import CAUSES, COLUMNS, KNOWN_ORDERS, SPREADS, prior_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
 from lstmcli.core.model.settings import SETTINGS
@@ -22,11 +22,12 @@ def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     """Settings such that none of those given before is stronger than a changed one.
 
     ``activation`` means the output's too, unless somebody has set that by itself.
+    ``go_backwards`` is no shorter name of two settings: it is stronger than they are.
     """
     stale = {
         special: settings[general]
         for general, specials in SPREADS.items()
-        if general in settings
+        if general in settings and general != "go_backwards"
         for special in specials
         if special != general and special in given and special not in settings
     }
@@ -84,7 +85,7 @@ class Space:
                 continue
             columns = SPREADS.get(setting, (setting,))
             known = [v for v in KNOWN_ORDERS if v in COLUMNS[column]]
-            values = dict.fromkeys([*known, *COLUMNS[column]])
+            values = dict.fromkeys([*known, *CAUSES[setting].values])
             for value in values:
                 # the assumed output activation is a change beside a changed activation
                 is_change = setting == "output_activation" and "activation" not in without

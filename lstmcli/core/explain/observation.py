@@ -126,6 +126,14 @@ class Expected:
         return items
 
     @property
+    def steps(self) -> int:
+        """How many steps of a sequence something is known of; of last states alone, none."""
+        return max(
+            (int(np.isfinite(k.values).any(axis=(1, 2)).sum()) for k in self.sequences.values()),
+            default=0,
+        )
+
+    @property
     def numbers(self) -> int:
         """How many numbers are known."""
         return sum(int(np.isfinite(known.values).sum()) for _, known in self.all())

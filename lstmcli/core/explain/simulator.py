@@ -308,6 +308,9 @@ class Simulator:
             "array": self.names != ("h",) or cell.outputs != cell.units,
             "reverse": steps == 1 or self.how.behaviour.go_backwards,
             "flip_output": steps == 1 or not first.expected.sequences,
+            "go_backwards": self.how.behaviour.reverse  # then one of the two says the same
+            or self.how.behaviour.flip_output
+            or first.expected.steps < 2,
             "state": steps == 1,
             "coupled": self._coupling() == {self.how.behaviour.coupled},
             "rows": self._is_same("kernel", rows="hx" if self.how.storage.rows == "xh" else "xh"),

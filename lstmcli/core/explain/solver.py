@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from lstmcli.core.explain.causes import CAUSES, ONE_WAY
 from lstmcli.core.explain.explanation import (
     Changed,
@@ -90,15 +88,13 @@ class Solver(ABC):
     @property
     def data(self) -> Data:
         """What EXPECTED is made of."""
-        sequences = self.expected.sequences
-        steps = (int(np.isfinite(k.values).any(axis=(1, 2)).sum()) for k in sequences.values())
         cells = [cell for _, cell in self.model.cells]
         return Data(
-            steps=max(steps, default=0),
+            steps=self.expected.steps,
             sequences=shape_of(self.case.x, self.case.layout)[1],
             units=max(cell.units for cell in cells),
             zero_bias=not any(cell.bias.any() for cell in cells),
-            final=not sequences,
+            final=not self.expected.sequences,
         )
 
     def near(self, answer: Answer) -> Near:
@@ -202,10 +198,7 @@ def joined(found: Sequence[Fitting]) -> Fitting:
 
 def size(explanation: Explanation) -> int:
     """Changes as the search counts them: two of them may be said as one."""
-    changes = explanation.changes
-    return sum(
-        2 if change.setting == "go_backwards" else len(change.settings) for change in changes
-    )
+    return sum(len(change.settings) for change in explanation.changes)
 
 
 def _rank(fitting: Fitting) -> tuple[bool, bool, float]:

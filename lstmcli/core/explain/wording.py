@@ -10,6 +10,7 @@ from typing import Any
 from lstmcli.core.diff.partial import part_words
 from lstmcli.core.explain.causes import (
     ALL,
+    CANDIDATE,
     CAUSES,
     OPEN,
     SENSES,
@@ -165,12 +166,21 @@ def used_by(change: Changed, assumed: Convention) -> str:
             return "code that takes a lower layer's output"
     if text := text_for(cause.used_by, value):
         return text
-    names = sorted(conventions_having(setting, value), key=familiarity)
+    names = conventions_having(setting, value)
     option = convention_in_layout(assumed.name, value) if setting == "layout" else ""
     if option not in ("", assumed.name):
-        return f"{option}; {', '.join(names[:3])}"
-    if not names:
-        return text_for(cause.if_set, value) or "no framework known here"
+        return f"{option}; {', '.join(sorted(names, key=familiarity)[:3])}"
+    if names:
+        return _named(names)
+    if text := text_for(cause.if_set, value):
+        return text
+    setting = "output_activation" if change.sense == CANDIDATE else setting  # set one by one
+    names = [name for name, row in CONVENTIONS.items() if row.can_be_set_to(setting, value)]
+    return f"{_named(names)}, if set to it" if names else "no framework known here"
+
+
+def _named(conventions: Sequence[str]) -> str:
+    names = sorted(conventions, key=familiarity)
     if len(names) > len(CONVENTIONS) // 2:
         return "most frameworks: " + ", ".join(names[:3])
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
@@ -454,6 +464,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     # what was not tried
     "dropout": "dropout and zoneout (random: run the other side twice, they differ)",
     "layer_norm": "layer norm that the weights do not contain",
+    "rare_settings": "activations that few use (softsign, elu, ...) and arithmetic in 8 bits, "
+    "unless given",
     "other_weights": "other weights than these, and other initial states",
     "rare_triples": "three changes at once with a clip or with a gate order that no framework uses",
     "no_first_step": _no_first_step,

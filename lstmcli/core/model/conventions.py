@@ -306,6 +306,13 @@ class Convention:
             flat |= members.pop(group)
         return flat | members
 
+    def can_be_set_to(self, name: str, value: Any) -> bool:
+        """Whether layers of the convention have a setting, and it takes the value."""
+        if name not in self.takes:
+            return False
+        values = self.takes[name].split()
+        return not values or (f"{value:g}" if isinstance(value, float) else value) in values
+
     def config(self, both: bool) -> tuple[str, ...]:
         """The settings in a layer's config, of rows whose files may be without a config.
 

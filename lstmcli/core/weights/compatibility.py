@@ -100,7 +100,7 @@ def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Conventio
                 f"another form: {', '.join(FORM)}.{near}"
             )
         constant = row.behaviour.forget_bias
-        if name == "forget_bias" and value != constant and not _takes(row, name, value):
+        if name == "forget_bias" and value != constant and not row.can_be_set_to(name, value):
             raise UserError(
                 f"--to-set forget_bias={value:g}: {row.name} always adds {constant:g} to "
                 f"the forget gate; the rest of the constant goes into the bias."
@@ -148,13 +148,13 @@ def _settings(
             usual = changes["output_activation"] = changes["activation"]
         if value == usual:
             continue
-        if _takes(convention, name, value):
+        if convention.can_be_set_to(name, value):
             changes[name] = value
         elif name != "output_activation" or value != runs.activation:  # else named already
             lacks.append(_describe(name, value, usual))
     if runs.coupled != convention.behaviour.coupled:
         stored = runs.coupled in convention.storage.absent.values()
-        if stored or _takes(convention, "coupled", runs.coupled):
+        if stored or convention.can_be_set_to("coupled", runs.coupled):
             changes["coupled"] = runs.coupled
         else:
             lacks.append(_coupling(runs.coupled))
@@ -163,13 +163,6 @@ def _settings(
     if runs.initial_state == "swapped":
         lacks.append("a state that is taken as (c, h)")
     return changes, lacks
-
-
-def _takes(convention: Convention, name: str, value: Any) -> bool:
-    if name not in convention.takes:
-        return False
-    values = convention.takes[name].split()
-    return not values or (f"{value:g}" if isinstance(value, float) else value) in values
 
 
 def _always_coupled(convention: Convention) -> bool:

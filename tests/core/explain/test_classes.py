@@ -135,6 +135,13 @@ def test_a_run_backwards_that_is_not_turned_back_is_go_backwards(tmp_path: Path)
     assert "Keras" in explanation.rows[0].used_by
 
 
+def test_go_backwards_is_one_of_three_changes(tmp_path: Path) -> None:
+    truth = {"gates": "ifgo", "forget_bias": 0.0}
+    explanation = Asked(tmp_path, rows=2)({**truth, "reverse": True, "flip_output": True})
+    assert explanation.verdict == "found"
+    assert found(explanation) == {**truth, "go_backwards": True}
+
+
 def test_a_forget_gate_that_is_shut_is_no_measured_constant(tmp_path: Path) -> None:
     explanation = Asked(tmp_path, rows=2)({"forget_bias": -40.0})
     (change,) = explanation.changes

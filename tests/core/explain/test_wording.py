@@ -6,13 +6,14 @@ import ast
 import inspect
 import string
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lstmcli.core.explain import wording
-from lstmcli.core.explain.causes import CAUSES, SENSES, Cause, prior_of
+from lstmcli.core.explain.causes import CANDIDATE, CAUSES, SENSES, Cause, prior_of
 from lstmcli.core.explain.explanation import Changed, Data, wanted
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.explain.wording import (
@@ -184,8 +185,16 @@ def test_who_does_it() -> None:
     assert used_by(Changed("layer0_reverse.reverse", False, True), TF1) == "every framework"
     assert "pytorch" in used_by(Changed("gates", "igfo", "ifgo"), TF1)
     assert used_by(Changed("bias", "once", "none"), TF1) == "code that leaves it out"
-    assert used_by(Changed("activation", "tanh", "relu"), TF1) == "Keras and ONNX, if set to relu"
-    assert used_by(Changed("cell_clip", None, 0.74), TF1) == "no framework known here"
+    relu = used_by(Changed("activation", "tanh", "relu"), TF1)
+    assert relu.startswith("keras, tf1, onnx, flax and ")
+    assert relu.endswith(" more, if set to it")
+    relu_candidate = Changed("activation", "tanh", "relu", CANDIDATE)
+    assert used_by(relu_candidate, TF1).startswith("onnx, openvino, ")
+    assert "gates' activation" in used_by(replace(relu_candidate, found="sigmoid"), TF1)
+    assert used_by(Changed("coupled", "none", "f=1-i"), TF1) == "onnx, coreml-nn, if set to it"
+    assert used_by(Changed("merge", "concat", "sum"), TF1).startswith("keras, ")
+    assert used_by(Changed("gate_clip", None, 0.74), TF1) == "onnx, openvino, if set to it"
+    assert used_by(Changed("masked_output", "zero", "run"), TF1) == "no framework known here"
 
 
 # ---- what would decide
