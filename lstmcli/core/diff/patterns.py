@@ -352,7 +352,8 @@ def _noisy(pair: Pair) -> bool:
         return False
     if not pair.stepwise:
         return True
-    return not _in_order(pair.agrees.all(axis=(1, 2)), pair)[0]
+    first = -1 if pair.backward else 0  # in the order of computation
+    return not pair.agrees[first].all()
 
 
 def _stored_format(compared: ComparedSides, size: float) -> tuple[str, str] | None:

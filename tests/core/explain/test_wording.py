@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lstmcli.core.explain import wording
-from lstmcli.core.explain.causes import CANDIDATE, CAUSES, SENSES, Cause, prior_of
+from lstmcli.core.explain.causes import CANDIDATE, CAUSES, SENSES, Cause, prior_of, text_for
 from lstmcli.core.explain.explanation import Changed, Data, wanted
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.explain.wording import (
@@ -161,10 +161,12 @@ def test_a_constant_and_a_cell_in_words() -> None:
 @pytest.mark.parametrize("sense", SENSES)
 def test_a_sense_has_its_words(sense: str) -> None:
     cause = SENSES[sense]
-    found = {"array": "layer0.h", "dtype": "float16", "forget_bias": 9.0}.get(cause.setting, "relu")
+    values = {"array": "layer0.h", "dtype": "float16", "forget_bias": 9.0}
+    found = values.get(cause.setting, "sigmoid")
     change = Changed(cause.setting, None, found, sense)
     assert "{" not in change_text(change)
-    assert used_by(change, TF1) == cause.used_by[None]
+    assert used_by(change, TF1) == text_for(cause.used_by, found)
+    assert text_for(cause.used_by, found)
     assert why_hidden([change], 2).endswith("The difference shows from step 2.")
 
 
