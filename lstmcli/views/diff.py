@@ -20,7 +20,7 @@ from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.selection import format_number
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import STDIN, listed
-from lstmcli.escaping import file_argument, typed_command
+from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
@@ -237,7 +237,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
         Column("differ", differing, DIFFERS),
         Column("%", [_share(array) for array in arrays], DIFFERS, rank=4),
         Column("max abs", [error_size(array.max_abs) for array in arrays]),
-        _position_column(arrays, [array.abs_at for array in arrays]),
+        _position_column(arrays, [array.abs_at for array in arrays], rank=1),
         _value_column(arrays),
         _required_column(arrays),
         Column("cosine", _cosines([array.cosine for array in arrays]), rank=3),
@@ -257,13 +257,13 @@ def _arrays(d: Difference, width: Width) -> Sheet:
         _position_column(arrays, [array.ulp_at for array in arrays], rank=9),
     ]
     sheet = fitting_table([column for column in columns if any(column.cells)], width)
-    for array in arrays:
-        if array.mismatched is None:
-            a, b = (_size(shape, array.placed) for shape in array.aligned)
-            text = f"a has {a}; b has {b}"
-            sheet.extend(labelled(array.name, text, width, indent=HINT_INDENT))
-            if text := _to_be_typed(d, array):
-                sheet.extend(labelled("", text, width, indent=HINT_INDENT))
+    unlike = [array for array in arrays if array.mismatched is None]
+    indent = max([HINT_INDENT, *(len(one_line(array.name)) + 2 for array in unlike)])
+    for array in unlike:
+        a, b = (_size(shape, array.placed) for shape in array.aligned)
+        sheet.extend(labelled(array.name, f"a has {a}; b has {b}", width, indent=indent))
+        if text := _to_be_typed(d, array):
+            sheet.extend(labelled("", text, width, indent=indent))
     return sheet
 
 
@@ -313,12 +313,12 @@ def _cosines(values: Sequence[float | None]) -> list[str]:
     places = next(
         (n for n in range(3, 6) if not any(v < 1 - 1e-6 and round(v, n) == 1 for v in known)), 6
     )
-    return ["" if value is None else f"{value:.{places}f}" for value in values]
+    return ["" if value is None else f"{value:z.{places}f}" for value in values]
 
 
 def _decibels(array: ArrayDifference) -> str:
     """The signal-to-noise ratio; nothing where nothing is off."""
-    return "" if array.snr is None or array.snr == math.inf else f"{array.snr:.1f}"
+    return "" if array.snr is None or array.snr == math.inf else f"{array.snr:z.1f}"
 
 
 def _size(shape: tuple[int, ...], named: bool) -> str:
@@ -356,8 +356,15 @@ def _value_column(arrays: Sequence[ArrayDifference]) -> Column:
 def _required_column(arrays: Sequence[ArrayDifference]) -> Column:
     """The smallest tolerance with which each array agrees, as it can be typed."""
     found = [_required(array) for array in arrays]
-    if any("e" in text for kind, text in found if kind == "atol"):
+    atols = [text for kind, text in found if kind == "atol"]
+    if any("e" in text for text in atols):
         found = [(k, error_size(float(text)) if k == "atol" else text) for k, text in found]
+    elif len(atols) > 1:  # as many places, so that the numbers line up on the point
+        places = max(len(text.partition(".")[2]) for text in atols)
+        digits = max(len(f"{float(text):.{places}f}") for text in atols)
+        found = [
+            (k, f"{float(text):{digits}.{places}f}" if k == "atol" else text) for k, text in found
+        ]
     kinds = {kind for kind, _ in found if kind}
     if len(kinds) == 1:
         return Column(f"required {kinds.pop()}", [text for _, text in found], left=True, rank=1)
@@ -501,15 +508,19 @@ def _strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> She
     of_names, of_firsts, of_lasts, of_legends = (
         max(map(len, texts)) for texts in (names, firsts, lasts, legends)
     )
-    used = STRIP_INDENT + of_names + of_firsts + of_lasts + of_legends
-    sheet = Sheet()
+    used = of_names + of_firsts + of_lasts + of_legends
+    sheet, label, indent = Sheet(), "error per step", STRIP_INDENT
+    if indent + used + FEWEST_BARS > width.text:
+        sheet.add((label, "dim"))
+        label, indent = "", 3
     for n, of_array in enumerate(errors):
-        label = f"{'' if n else 'error per step':{STRIP_INDENT}}"
         start = f"{names[n]:{of_names}}{firsts[n]:>{of_firsts}}"
-        bars = "".join(_bars(of_array, max(width.text - used, FEWEST_BARS)))
-        sheet.add((label, "dim"), start, (bars, DIFFERS), lasts[n], legends[n])
+        bars = "".join(_bars(of_array, max(width.text - indent - used, FEWEST_BARS)))
+        sheet.add(
+            (f"{'' if n else label:{indent}}", "dim"), start, (bars, DIFFERS), lasts[n], legends[n]
+        )
     if more := len(arrays) - len(shown):
-        sheet.add(f"{'':{STRIP_INDENT}}and {more} arrays more: --per-step")
+        sheet.add(f"{'':{indent}}and {more} arrays more: --per-step")
     return sheet
 
 

@@ -38,6 +38,7 @@ from lstmcli.views.sheet import (
     labelled,
     labelled_lines,
     table,
+    total_width,
 )
 from lstmcli.views.text import NumberFormat, count, percent, phrases, unbroken
 
@@ -352,6 +353,13 @@ def needs_every_step(sizes: Iterable[Sizes], window: Window) -> bool:
     )
 
 
+class Layout(NamedTuple):
+    """How the numbers of a cell are arranged in columns."""
+
+    build: Callable[[Block], list[Column]]
+    gap: int  # spaces between two columns
+
+
 @dataclass(frozen=True)
 class CellTable:
     """The table of one cell, made block by block."""
@@ -388,43 +396,49 @@ class CellTable:
 
         The format of a column is that which the first block and the last need.
         """
-        build, gap = self._layout(width)
+        layout, *others = self._layouts(width)
         hidden: list[str] = []
         least: list[int] = []
         for block in blocks:
             is_first = not least
-            other = last if is_first and last and last.steps[0] != block.steps[0] else None
-            if other is not None:
-                build(self._select(other))
-                for heading in [k for k, format in self.formats.items() if not format.exponents]:
-                    del self.formats[heading]
-            columns = build(self._select(block))
-            sheet = Sheet()
             if is_first:
+                other = last if last and last.steps[0] != block.steps[0] else None
+                columns = self._first_columns(layout.build, block, other)
+                while others and width.table and total_width(columns, layout.gap) > width.table:
+                    layout, *others = others
+                    columns = self._first_columns(layout.build, block, other)
                 least = [column.width for column in columns]
-                if other is not None:
-                    of_last = build(self._select(other))
-                    least = [max(w, c.width) for w, c in zip(least, of_last, strict=True)]
-            elif len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
-                yield self._steps_not_shown(width, blank=build == self._tall)
-            columns = [c._replace(least=w) for c, w in zip(columns, least, strict=True)]
-            if is_first:
-                _, left_out = fitting_columns(columns, width, gap)
-                if left_out and build == self._tall:
-                    gap = 1
-                    _, left_out = fitting_columns(columns, width, gap)
-                hidden = [column.heading for column in left_out]
+                hidden = [c.heading for c in fitting_columns(columns, width, layout.gap)[1]]
                 self.hidden.update(dict.fromkeys(hidden))
+            else:
+                if len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
+                    yield self._steps_not_shown(width, blank=layout.build == self._tall)
+                built = layout.build(self._select(block))
+                columns = [c._replace(least=w) for c, w in zip(built, least, strict=True)]
             rule = is_first and width.table is not None
             shown = [column for column in columns if column.heading not in hidden]
-            sheet.extend(table(shown, gap=gap, rule=rule, headings=is_first))
-            yield sheet
+            yield table(shown, gap=layout.gap, rule=rule, headings=is_first)
 
-    def _layout(self, width: Width) -> tuple[Callable[[Block], list[Column]], int]:
-        """What makes the columns of a block, and the spaces between them."""
+    def _layouts(self, width: Width) -> list[Layout]:
+        """The layouts in order of preference; columns that do not fit the last are hidden."""
         if self.part.is_summary:
-            return self._summary, 2
-        return (self._wide, 1) if self._fits_wide(width) else (self._tall, 2)
+            return [Layout(self._summary, 2)]
+        wide = [Layout(self._wide, 1)] if self._may_fit_wide(width) else []
+        return [*wide, Layout(self._tall, 2), Layout(self._tall, 1)]
+
+    def _first_columns(
+        self, build: Callable[[Block], list[Column]], block: Block, other: Block | None
+    ) -> list[Column]:
+        """The columns of the first block, in the formats and widths that the last needs too."""
+        if other is None:
+            return build(self._select(block))
+        build(self._select(other))
+        for heading in [k for k, format in self.formats.items() if not format.exponents]:
+            del self.formats[heading]
+        columns = build(self._select(block))
+        of_last = build(self._select(other))
+        pairs = zip(columns, of_last, strict=True)
+        return [column._replace(least=last.width) for column, last in pairs]
 
     def _select(self, block: Block) -> Block:
         """The batch items and units of a block that are shown."""
@@ -540,8 +554,8 @@ class CellTable:
             return self.window.digits
         return STATE_DIGITS if quantity in ("h", "c") else GATE_DIGITS
 
-    def _fits_wide(self, width: Width) -> bool:
-        """Whether all units of a step fit on one line of a terminal."""
+    def _may_fit_wide(self, width: Width) -> bool:
+        """Whether all units of a step fit on one line of a terminal, without exponents."""
         units, items = self.part.units, self.part.items
         quantities = [name for name in self.window.show for _ in range(4 if name == "z" else 1)]
         of_unit = sum(self._digits(name) + 4 for name in quantities)  # sign, digit, point, gap

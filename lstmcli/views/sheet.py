@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -156,12 +157,17 @@ class Column(NamedTuple):
         return max(self.least, *(len(one_line(text)) for text in texts))
 
 
+def total_width(columns: Iterable[Column], gap: int = 2) -> int:
+    """Characters of a line of a table, with ``gap`` spaces between the columns."""
+    return sum(column.width + gap for column in columns) - gap
+
+
 def fitting_columns(
     columns: Sequence[Column], width: Width, gap: int = 2
 ) -> tuple[list[Column], list[Column]]:
     """The columns that fit the width, and the others: those of the highest rank do not first."""
     indices = list(range(len(columns)))
-    while width.table and sum(columns[n].width + gap for n in indices) - gap > width.table:
+    while width.table and total_width([columns[n] for n in indices], gap) > width.table:
         rank = max(columns[n].rank for n in indices)
         if rank == 0:  # what cannot go is shown even if the terminal has to wrap it
             break
@@ -179,7 +185,11 @@ def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False
         return _continued_table(columns, width.piped, rule)
     shown, hidden = fitting_columns(columns, width)
     sheet = table(shown, rule=rule)
-    sheet.extend(hidden_columns([column.heading for column in hidden], width))
+    headings = [column.heading for column in hidden]
+    for value, position in pairwise(columns):
+        if position.heading == "at" and value in shown and position in hidden:
+            headings.append(f"position of {value.heading}")
+    sheet.extend(hidden_columns(headings, width))
     return sheet
 
 
@@ -192,7 +202,7 @@ def _continued_table(columns: Sequence[Column], most: int, rule: bool) -> Sheet:
     tables = [[first]]
     for n, column in enumerate(others):
         pair = [column, *(c for c in others[n + 1 : n + 2] if c.heading == "at")]
-        used = sum(c.width + 2 for c in (*tables[-1], *pair)) - 2
+        used = total_width((*tables[-1], *pair))
         if len(tables[-1]) > 1 and column.heading != "at" and used > most:
             tables.append([first])
         tables[-1].append(column)
@@ -207,7 +217,7 @@ def _continued_table(columns: Sequence[Column], most: int, rule: bool) -> Sheet:
 def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -> Sheet:
     """A line that names the columns that do not fit; no line if all do.
 
-    The position of a value (heading ``at``) is hidden with the value, and is not named.
+    The position of a value (heading ``at``) is not named where the value is hidden too.
     """
     names = dict.fromkeys(name for heading in headings for name in re.split(" {2,}", heading))
     for unnamed in ("", "at"):
@@ -244,7 +254,7 @@ def table(
     if headings:
         line([(column.heading, "dim") for column in columns])
     if rule:
-        sheet.add(("─" * (sum(width + gap for width in widths) - gap), "dim"))
+        sheet.add(("─" * total_width(columns, gap), "dim"))
     for row in range(max((len(c.cells) for c in columns), default=0)):
         line([(c.cells[row], c.styles[row] if c.styles else c.style) for c in columns])
     return sheet

@@ -64,11 +64,9 @@ class NumberFormat(NamedTuple):
         if not math.isfinite(value):
             return str(value)
         if self.exponents:
-            return f"{value or 0.0:.{self.digits}e}"
-        text = f"{value:.{self.digits}f}"
-        if float(text) or not value:
-            return text if float(text) else text.removeprefix("-")
-        return f"{value:.{self.digits}e}"
+            return f"{value:z.{self.digits}e}"
+        text = f"{value:z.{self.digits}f}"
+        return text if float(text) or not value else f"{value:.{self.digits}e}"
 
 
 def error_size(value: float | None) -> str:

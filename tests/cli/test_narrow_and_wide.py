@@ -142,3 +142,16 @@ def test_only_labels_and_scales_are_dim(lstm: Lstm, words: tuple[object, ...]) -
     for text in DIM.findall(out):
         assert len(re.findall("[a-z]{2,}", text)) <= 3 or re.search(" {2,}", text.strip()), text
         assert not NUMBER.search(text) or words[0] == "plot", text
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("options", [(), ("--per-step",)])
+def test_long_names_of_arrays_fit_60_columns(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    lstm("run", "stack.npz", "-o", "one.npz")
+    lstm("run", "stack.npz", "--forget-bias", 1, "-o", "two.npz")
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = lines_of(lstm, ("diff", "one.npz", "two.npz", *options))
+    assert any(line.startswith("layer0_reverse.h ") for line in lines)
+    assert max(len(line) for line in lines if not COMMAND.match(line)) <= 60

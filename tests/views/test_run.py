@@ -196,3 +196,19 @@ def test_directions_on_a_separate_axis_are_side_by_side() -> None:
     text = " ".join(rows)
     assert all(f"{value:.8f}" in text for value in h.ravel())
     assert "h[5]" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+@pytest.mark.parametrize("digits", [0, 1, None])
+@pytest.mark.parametrize("scale", [1, 1e-3, 1e200])
+def test_units_are_side_by_side_only_where_their_numbers_fit(
+    width: int, digits: int | None, scale: float
+) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=(70, 1, 3)) * scale for name in "hcifgo"}
+    trace = Trace(arrays, np.zeros((1, 3)), np.zeros((1, 3)), "time")
+    sheets = trace_sheets(trace, Window(digits=digits), Width.of(width))
+    rows = [row for sheet in sheets for row in sheet.rows()]
+    assert max(map(len, rows)) <= width
+    is_wide = any("h[2]" in row for row in rows)
+    assert is_wide == (width == 200 and (digits is not None or scale < 1e100))

@@ -389,8 +389,7 @@ def format_number(value: float, digits: int) -> str:
         return str(value)
     if size != 0 and (size < 1e-4 or size >= 1e8):
         return f"{value:.{digits}e}"
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
+    return f"{value:z.{digits}f}"
 
 
 def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:
