@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
+from lstmcli.core.diff.operand import WEIGHT
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell
@@ -327,6 +328,10 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         sheet.add()
         text = f"results of a run, and no weights: {listed([*inspection.tensors], MEMBERS_NAMED)}"
         sheet.extend(labelled("trace", text, width))
+    elif _may_be_h(inspection):
+        sheet.add()
+        text = "a single array, and no weights: it may be h of a run, as lstm plot and diff take it"
+        sheet.extend(labelled(label, text, width, ASSUMED))
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
         problem, *ways = inspection.ways or ("no LSTM recognised in these names",)
@@ -345,9 +350,17 @@ def _is_trace(inspection: Inspection) -> bool:
     return no_lstm and bool(names) and all(ArrayName.of(n).kind != WEIGHTS for n in names)
 
 
+def _may_be_h(inspection: Inspection) -> bool:
+    """Whether there is only one array, of the axes of an h, which is not called as weights are."""
+    if inspection.lstms or inspection.unread or inspection.ways or len(inspection.tensors) != 1:
+        return False
+    ((name, tensor),) = inspection.tensors.items()
+    return 2 <= len(tensor.shape) <= 4 and not WEIGHT.search(name)
+
+
 def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, Any]) -> str:
     """The command that runs the first LSTM, compares a trace, or lists the conventions."""
-    if _is_trace(inspection) and len(paths) == 1:
+    if (_is_trace(inspection) or _may_be_h(inspection)) and len(paths) == 1:
         return f"{typed_command('lstm', 'diff', *map(file_argument, paths))} OTHER"
     words = ["lstm", "run", *map(file_argument, paths)]
     if not {"inputs", "x"} & set(inspection.tensors):

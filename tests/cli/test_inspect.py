@@ -154,6 +154,17 @@ def test_a_trace_is_called_one(lstm: Lstm, net: Path) -> None:
     assert "no LSTM recognised" in lstm("inspect", "other.npz").out
 
 
+def test_a_single_array_may_be_h_of_a_run(lstm: Lstm, net: Path) -> None:
+    for file in ("trace.npy", "trace.txt"):
+        lstm("run", net, "-o", file)
+        out = lstm("inspect", file).out
+        assert "no weights: it may be h of a run" in out
+        assert out.endswith(f"next      lstm diff {file} OTHER\n")
+    for name, shape in (("flat", (21,)), ("my_weights", (3, 4))):
+        np.save(f"{name}.npy", np.ones(shape))
+        assert "it may be h" not in lstm("inspect", f"{name}.npy").out
+
+
 def test_that_it_is_no_lstm_is_said_once(lstm: Lstm) -> None:
     np.savez("one.npz", foo=np.ones((7, 12)))
     out = lstm("inspect", "one.npz").out

@@ -428,8 +428,11 @@ def test_no_cosine_and_no_ratio_is_minus_zero() -> None:
 
 def test_required_tolerances_have_one_format() -> None:
     errors = {"h": 0.8461, "c": 12.599, "i": 2.0, "f": 0.59, "g": 0.0}
-    a, b = ({k: np.full((2, 1), e * n) for k, e in errors.items()} for n in (1, 0))
-    table = rows(of(**a), of(**b), 120)[3:9]
+    a, b = (
+        Side("x.npz", {k: np.full((2, 1), e * n) for k, e in errors.items()}, "time")
+        for n in (1, 0)
+    )
+    table = rows(a, b, 120)[3:9]
     at = table[0].index("required atol")
     shown = [row[at : at + 13].rstrip() for row in table[1:]]
     assert shown == [" 0.847", "12.600", " 2.000", " 0.590", "agrees"]
@@ -437,15 +440,14 @@ def test_required_tolerances_have_one_format() -> None:
 
 def test_a_long_name_does_not_touch_its_shapes() -> None:
     names = ("recurrent_kernel", "bias")
-    a = of(**{name: np.zeros((1, 4)) for name in names})
-    text = sheet(a, of(**{name: np.zeros((2, 4)) for name in names})).plain()
+    a, b = (Side("x.npz", {name: np.zeros((n, 4)) for name in names}) for n in (1, 2))
+    text = sheet(a, b).plain()
     assert "\nrecurrent_kernel  a has (1, 4); b has (2, 4)\nbias              a has" in text
 
 
 def test_a_position_that_does_not_fit_is_named_if_its_value_is_shown() -> None:
     name = "a_long_name_of_an_array.final_h"
-    text = " ".join(
-        sheet(of(**{name: normal(4, 3)}), of(**{name: normal(4, 3, seed=1)}), 60).plain().split()
-    )
+    a, b = (Side("x.npz", {name: normal(4, 3, seed=n)}, "time") for n in (0, 1))
+    text = " ".join(sheet(a, b, 60).plain().split())
     assert "position of max abs" in text
     assert "position of max rel" not in text
