@@ -17,7 +17,7 @@ import click
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line
-from lstmcli.views.sheet import PLAIN_WIDTH, Sheet, Span, Width
+from lstmcli.views.sheet import PLAIN_WIDTH, WIDEST_TEXT, Sheet, Span, Width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -285,7 +285,7 @@ def tell(text: str) -> None:
     change it.
     """
     shown = "\n".join(map(one_line, text.split("\n")))
-    width = columns_of(sys.stderr) if sys.stderr.isatty() else None
+    width = min(columns_of(sys.stderr), WIDEST_TEXT) if sys.stderr.isatty() else None
     try:
         print(wrapped(shown, width), file=sys.stderr, flush=True)
     except OSError:
