@@ -23,6 +23,7 @@ from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import counts_from_0
+from lstmcli.core.model.model import names_in_cell, similar_cell
 from lstmcli.core.model.selection import Indices, split_z
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
@@ -71,11 +72,17 @@ class Drawable(NamedTuple):
         Without names, h and the gates of a single cell; of several cells only the output h, or
         all of the ``cell``.
         """
-        if cell is not None and (cell != SINGLE_CELL or self.cells):
-            if cell not in self.cells:
-                there = ", ".join(self.cells or [SINGLE_CELL])
-                raise UserError(f"--cell {cell}: there is {there}.{did_you_mean(cell, self.cells)}")
-            names = [cell] if names is None else [f"{cell}.{name}" for name in names]
+        prefix = ""
+        if cell is not None:
+            cells = self.cells or [SINGLE_CELL]
+            if cell not in cells:
+                near = similar_cell(cell, cells)
+                raise UserError(f"--cell {cell}: there is {', '.join(cells)}.{near}")
+            prefix = f"{cell}." if self.cells else ""
+            if names is not None:
+                names = [prefix + name for name in names_in_cell(names, cell)]
+            elif prefix:
+                names = [cell]
         if names is None:
             plain = {k: self.arrays[k] for k in DRAWN if k in self.arrays}
             return plain or dict(self.arrays)
@@ -83,9 +90,10 @@ class Drawable(NamedTuple):
         for name in names:
             found = {k: a for k, a in self.arrays.items() if _is_named(k, name)}
             if not found:
-                near = did_you_mean(name, self.arrays)
-                names = ", ".join(self.arrays)
-                raise UserError(f"--only {name}: there is {names}.{near}")
+                name = name.removeprefix(prefix)
+                known = [k.removeprefix(prefix) for k in self.arrays if k.startswith(prefix)]
+                near = did_you_mean(name, known)
+                raise UserError(f"--only {name}: there is {', '.join(known)}.{near}")
             chosen |= found
         return chosen
 

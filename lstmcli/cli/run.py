@@ -40,7 +40,7 @@ from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.run import run_plan, run_selected
 from lstmcli.core.forward.streaming import LayerStack, runs_forward, step_pieces
 from lstmcli.core.model.arrays import describe_not_finite
-from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.model import Model, Trace, names_in_cell, similar_cell
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
@@ -151,7 +151,7 @@ class RunOptions:
         outputs, window = self.outputs, self.window
         cells = [name for name, _ in model.cells]
         if outputs.cell is not None and outputs.cell not in cells:
-            near = did_you_mean(outputs.cell, cells)
+            near = similar_cell(outputs.cell, cells)
             raise UserError(f"--cell {outputs.cell}: there is {', '.join(cells)}.{near}")
         if len(cells) > 1:
             show = [f"{outputs.cell}.{n}" if outputs.cell else n for n in window.show]
@@ -297,11 +297,11 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
         screen = "table"
     if file is not None and file_format is None:
         file_format = _format_of(file)
+    if options["cell"] is not None and only is not None:
+        only = names_in_cell(only, options["cell"])
+        if final := [name for name in only if name in FINAL]:
+            raise UserError(f"--only {final[0]} is not of one cell; leave it out, or --cell.")
     outputs = Outputs(file, file_format, screen, only, options["tidy"], options["cell"])
-    if outputs.cell is not None:
-        for name in only or ():
-            if "." in name or name in FINAL:
-                raise UserError(f"--only {name} is not of one cell; leave it out, or --cell.")
     if outputs.tidy and not {*BY_STEP} & {*outputs.written}:
         raise UserError("--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy")
     if outputs.tidy and any(name.rpartition(".")[2] == "z" for name in only or ()):

@@ -174,6 +174,32 @@ def test_a_message_on_a_cell_that_is_not_there_names_those_that_are(
     assert "--only final_h is not of one cell" in done.err
 
 
+def test_an_array_of_the_cell_may_be_typed_with_its_cell(lstm: Lstm, stack: Path) -> None:
+    lstm("run", stack, FILES[1], "-o", "full.npz")
+    for words in (("run", stack, FILES[1]), ("plot", stack, FILES[1]), ("plot", "full.npz")):
+        words = (*words, "--cell", "layer1", "--only")
+        assert lstm(*words, "layer1.h") == lstm(*words, "h")
+        done = lstm(*words, "layer0.h")
+        assert (done.status, done.out) == (2, "")
+        assert "--only layer0.h is an array of layer0, and --cell names layer1" in done.err
+    done = lstm("plot", "full.npz", "--cell", "layer1", "--only", "q")
+    assert "--only q: there is h, c, i, f, g, o." in done.err
+
+
+def test_a_layer_of_a_stack_is_a_cell_and_no_lstm(lstm: Lstm, stack: Path) -> None:
+    for command, word in (("run", "1"), ("run", "layer1"), ("inspect", "layer1")):
+        files = [stack, FILES[1]][: 1 + (command == "run")]
+        done = lstm(command, *files, "--layer", word)
+        assert (done.status, done.out) == (2, "")
+        assert f"--layer {word}: {stack} has one LSTM, of 2 layers; its cells are " in done.err
+        assert "\n  --cell layer1  shows one, with run, plot, derive\n" in done.err
+    for command in ("run", "plot", "derive"):
+        step = ("--steps", 0, "--units", 0) if command == "derive" else ()
+        done = lstm(command, stack, FILES[1], "--cell", "1", *step)
+        assert done.err.rstrip().endswith('Did you mean "layer1"?')
+    assert "has no LSTM of that name" in lstm("run", stack, FILES[1], "--layer", 2).err
+
+
 def test_an_engine_gives_no_single_cell(
     lstm: Lstm, stack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

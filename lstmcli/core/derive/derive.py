@@ -12,9 +12,9 @@ from lstmcli.core.forward.plan import NAMES, Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import merge_directions, order_of_steps, padding_rule
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Inputs, Model, Trace, cell_name
+from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, similar_cell
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
+from lstmcli.errors import UserError, refuse_unprintable
 
 
 def derive(
@@ -89,7 +89,7 @@ def _chosen_cell(model: Model, name: str | None, unit: int) -> tuple[tuple[int, 
         raise UserError(
             f"the model has {len(names)} cells: {listed}.", f"  Say which: --cell {names[-1]}"
         )
-    raise UserError(f"there is no cell {name!r}; there is {listed}.{did_you_mean(name, names)}")
+    raise UserError(f"there is no cell {name!r}; there is {listed}.{similar_cell(name, names)}")
 
 
 def _cell_of_output(model: Model, unit: int) -> tuple[tuple[int, int], int] | None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import split_cell
+from lstmcli.errors import UserError, did_you_mean
 from lstmcli.notebook import in_notebooks
 
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
@@ -71,6 +72,24 @@ class Cell:
 def cell_name(layer: int, direction: int) -> str:
     """``layer0``, ``layer0_reverse``, ``layer1``, ...: a cell in settings and traces."""
     return f"layer{layer}{'_reverse' * direction}"
+
+
+def similar_cell(word: str, cells: Sequence[str]) -> str:
+    """A suggestion like that of `did_you_mean`; a number stands for the cell of that layer."""
+    name = f"layer{word}"
+    return f' Did you mean "{name}"?' if name in cells else did_you_mean(word, cells)
+
+
+def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
+    """Names of a cell's arrays as the cell has them: ``h`` for ``h`` and ``layer0.h``."""
+    for name in names:
+        other, _, base = name.rpartition(".")
+        if other not in ("", cell):
+            raise UserError(
+                f"--only {name} is an array of {other}, and --cell names {cell}; "
+                f"leave out --cell, or type --only {base}"
+            )
+    return [name.rpartition(".")[2] for name in names]
 
 
 @in_notebooks

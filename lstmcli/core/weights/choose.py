@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.model import cell_name
 from lstmcli.core.model.settings import as_options
 from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.recognise import (
@@ -162,6 +163,7 @@ def _select_one(
     for form in forms:
         matches = matches or [n for n, label in enumerate(labels) if re.fullmatch(form, label)]
     if not matches:
+        _refuse_cell(found, word, source)
         labels = [f.label for f in found]
         parts = [label for label in labels if plain and plain in normalise(label)]
         near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
@@ -177,6 +179,19 @@ def _select_one(
             *_option_lines(found, matches),
         )
     return found[matches[0]]
+
+
+def _refuse_cell(found: Sequence[RecognisedLstm], word: str, source: str) -> None:
+    """Say where ``word`` means a layer of the only LSTM that ``--layer`` does not split it."""
+    names = [cell_name(*cell) for one in found for cell in one.cells]
+    if len(found) > 1 or len(names) == 1 or not {word, f"layer{word}"} & {*names}:
+        return
+    layers = len({layer for layer, _ in found[0].cells})
+    raise UserError(
+        f"--layer {word}: {source} has one LSTM, of {layers} layer{'s' * (layers > 1)}; its cells "
+        f"are {', '.join(names)}.",
+        f"  --cell {word if word in names else f'layer{word}'}  shows one, with run, plot, derive",
+    )
 
 
 def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
