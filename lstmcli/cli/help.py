@@ -44,7 +44,8 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
         click.echo(settings_text(ctx, setting and setting.replace("-", "_")))
         return
     if name not in COMMANDS:
-        raise UserError(f"there is no command {name!r}.{did_you_mean(name, TOPICS)}")
+        near = did_you_mean(name, TOPICS)
+        raise UserError(f"there is no command {name!r}.{near}", "  lstm help")
     if setting is not None:
         raise UserError(f"{name} {setting}: one command only; of settings, one name.")
     assert isinstance(group.command, click.Group)
@@ -59,7 +60,8 @@ def settings_text(ctx: click.Context, name: str | None = None) -> str:
     formatter = ctx.make_formatter()
     if name is not None:
         if name not in SETTINGS:
-            raise UserError(f"{name!r} is no setting.{did_you_mean(name, SETTINGS)}")
+            near = did_you_mean(name, SETTINGS)
+            raise UserError(f"{name!r} is no setting.{near}", "  lstm help settings")
         formatter.write_dl([(name, _description(SETTINGS[name]))])
         option = f"--{name.replace('_', '-')}" + (" VALUE" if name in WITH_OPTION else "")
         options = f"{option}, or " if name in (*WITH_OPTION, *FLAGS) else ""

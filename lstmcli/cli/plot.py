@@ -72,9 +72,8 @@ def command(
     lstm plot demo/weights.npz demo/inputs.npy
     lstm plot demo/tensorflow.txt demo/numpy.txt
 
-    PATH is a trace, whatever run writes; or WEIGHTS... INPUTS as for run; or two results, of
-    which the difference a - b is drawn and the first difference marked. Steps go across, units
-    down.
+    TRACE is whatever run writes; A and B are two results, of which the difference A - B is drawn
+    and the first difference marked; WEIGHTS... INPUTS are as for run. Steps go across, units down.
 
     Exit status: 0 drawn, 2 trouble.
     """

@@ -121,6 +121,8 @@ def test_one_setting_is_shown_by_its_name(lstm: Lstm) -> None:
         assert lstm("help", "settings", name).out.endswith(f"\n\nGiven by {given}.\n")
     for words, told in (
         (("settings", "gate"), "'gate' is no setting. Did you mean \"gates\"?"),
+        (("settings", "nope"), "'nope' is no setting.\n  lstm help settings\n"),
+        (("foo",), "there is no command 'foo'.\n  lstm help\n"),
         (("run", "gates"), "run gates: one command only; of settings, one name."),
         (("runn", "gates"), "there is no command 'runn'."),
     ):

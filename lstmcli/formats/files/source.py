@@ -44,6 +44,9 @@ NUMBERS = (
 )  # fmt: skip
 """Ends of the names of other files that are read."""
 
+TABLES = (".npy", ".csv", ".tsv")  # where such a file is, it may be meant, and not the model
+FILES_OFFERED = 6  # in place of their folder
+
 BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe": "utf-16",  # what Windows PowerShell writes with ">"
@@ -314,11 +317,15 @@ def _folder(path: str) -> tuple[str, ...]:
             f"{path} is a Core ML package; this version does not read it. "
             "Give the model that it was converted from.",
         )
-    models = [name for name in sorted(os.listdir(path)) if name.lower().endswith(MODELS)]
-    if len(models) == 1:
-        inner = shell_word(file_argument(os.path.join(path, models[0])))
-        return f"{path} is a folder; give the file in it:", f"  {inner}"
-    return (f"{path} is a folder; name a file in it.",)
+    names = sorted(os.listdir(path))
+    offered = [name for name in names if name.lower().endswith(MODELS)]
+    if any(name.lower().endswith(TABLES) for name in names):
+        offered = [name for name in names if name.lower().endswith((*MODELS, *NUMBERS))]
+    if not 0 < len(offered) <= FILES_OFFERED:
+        return (f"{path} is a folder; name a file in it.",)
+    inner = [shell_word(file_argument(os.path.join(path, name))) for name in offered]
+    which = "the" if len(inner) == 1 else "a"
+    return f"{path} is a folder; give {which} file in it:", *(f"  {one}" for one in inner)
 
 
 def _near(path: str) -> str:
@@ -328,7 +335,7 @@ def _near(path: str) -> str:
         names = os.listdir(folder or ".")
     except OSError:
         return f" There is no folder {folder} either." if folder else ""
-    return did_you_mean(name, [one for one in names if _alike(one, name)])
+    return did_you_mean(name, [o for o in names if _alike(o, name)], path.removesuffix(name))
 
 
 def _alike(one: str, other: str) -> bool:

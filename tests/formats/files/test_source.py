@@ -126,9 +126,27 @@ def test_a_folder_with_one_model_names_it(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path} is a folder; give the file in it:\n  {tmp_path / 'model.json'}"
     )
-    (tmp_path / "best.pt").touch()
-    with pytest.raises(UserError, match=r"is a folder; name a file in it\.$"):
-        read(str(tmp_path))
+
+
+def test_a_folder_offers_its_files_where_it_cannot_tell_which_is_meant(tmp_path: Path) -> None:
+    def offered(*names: str) -> list[str]:
+        for name in names:
+            (tmp_path / name).touch()
+        with pytest.raises(UserError, match="is a folder") as caught:
+            read(str(tmp_path))
+        return [Path(line.strip()).name for line in caught.value.lines[1:]]
+
+    assert offered("best.pt", "last.pt", "notes.txt") == ["best.pt", "last.pt"]
+    assert offered("inputs.npy") == ["best.pt", "inputs.npy", "last.pt", "notes.txt"]
+    assert offered(*(f"{n}.npy" for n in range(9))) == []
+
+
+def test_a_similar_file_is_offered_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "inputs.npy").touch()
+    path = tmp_path / "input.npy"
+    with pytest.raises(UserError) as caught:
+        read(str(path))
+    assert str(caught.value) == f'{path}: no such file. Did you mean "{tmp_path}/inputs.npy"?'
 
 
 def test_the_content_goes_before_the_suffix(tmp_path: Path) -> None:
@@ -146,7 +164,7 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such file\.$"):
         read(str(tmp_path / "nofile.npz"))
     (tmp_path / "nofiles.pt").touch()
-    with pytest.raises(UserError, match=r'Did you mean "nofiles.pt"\?'):
+    with pytest.raises(UserError, match=r'Did you mean ".*/nofiles\.pt"\?'):
         read(str(tmp_path / "nofile.npz"))
     (tmp_path / "nofiles.pt").unlink()
     (tmp_path / "inputs.npy").touch()
@@ -155,11 +173,11 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
         ("inputs.npz", "inputs.npy"), ("inputs.nyp", "inputs.npy"), ("inputs", "inputs.npy"),
         ("steps.cvs", "steps.csv"),
     ):  # fmt: skip
-        with pytest.raises(UserError, match=f'Did you mean "{meant}"'):
+        with pytest.raises(UserError, match=f'Did you mean ".*/{meant}"'):
             read(str(tmp_path / typed))
     with pytest.raises(UserError, match=r"no such file\.$"):
         read(str(tmp_path / "nofile.npy"))
-    with pytest.raises(UserError, match=r'no such file. Did you mean "weights.npz"\?'):
+    with pytest.raises(UserError, match=r'no such file. Did you mean ".*/weights.npz"\?'):
         read(str(tmp_path / "weight.npz"))
     with pytest.raises(UserError, match="There is no folder"):
         read(str(tmp_path / "nowhere" / "a.npz"))
