@@ -102,6 +102,8 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     question, verdict = prepared.question, explanation.verdict
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
+    if prepared.digits is not None and not question.side.units:
+        yield remark("taken_as_printed", digits=prepared.digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
     if verdict != "none":

@@ -631,6 +631,7 @@ def _sizes(axes: Sequence[int]) -> list[int]:
 EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 HALF, BRAIN = (Allowance(8 * eps, 8 * eps, name) for name, eps in EPS.items())
 """The most that half precision is searched at; what a format predicts is less for most nets."""
+MOST_ROUNDED = 6  # digits after the point: with more, the tolerance of float32 does as well
 GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on which they lie
 
 
@@ -654,6 +655,23 @@ def _on_grid(numbers: Numbers, name: str) -> bool:
     slack = 0.5 * unit + 0.5 * np.spacing(np.abs(values).astype(np.float32))
     finer = np.log10(np.maximum(spacing(values, name) / np.where(unit > 0, unit, np.inf), 1))
     return bool((off <= slack).all() and finer.sum() >= GRID_DIGITS)
+
+
+def as_printed(arrays: Mapping[str, Numbers]) -> Mapping[str, Numbers]:
+    """Arrays that were rounded to some digits after the point, with these as their units.
+
+    Others as they are: those on the grid of a number type, and whose digits chance may give.
+    """
+    known = [n.values[np.isfinite(n.values)].astype(np.float32) for n in arrays.values()]
+    values = np.concatenate([*known, np.zeros(0, np.float32)])
+    values = values[values != 0]
+    rounds = (n for n in range(MOST_ROUNDED + 1) if np.array_equal(values, np.round(values, n)))
+    if any(n.unit is not None for n in arrays.values()) or not (places := next(rounds, 0)):
+        return arrays
+    finer = np.log10(np.maximum(10.0**-places / np.spacing(np.abs(values)), 1))
+    if finer.sum() < GRID_DIGITS or any(grids_of(arrays)):
+        return arrays
+    return {k: Numbers(n.values, np.full(n.shape, 10.0**-places)) for k, n in arrays.items()}
 
 
 def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:

@@ -28,6 +28,7 @@ from lstmcli.core.explain.observation import (
     Allowance,
     Expected,
     allowances_of,
+    as_printed,
     by_cell,
     grids_of,
     placements,
@@ -345,6 +346,7 @@ def prepare(question: Question) -> Prepared:
             f"{question.side.name}: every number is NaN or infinite, so no run can be compared "
             "with it; look for the first of them in the other side's weights, inputs or states."
         )
+    arrays = dict(as_printed(arrays))
     allowances, precision = allowances_of(question.side, arrays)
     digits = printed_digits(arrays) if precision == "printed" else None
     states = states_of(arrays["h"], model) if set(arrays) == {"h"} else {}

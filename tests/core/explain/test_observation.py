@@ -6,9 +6,10 @@ import tracemalloc
 from typing import Any
 
 import numpy as np
+import pytest
 
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.observation import Expected, placements, processed
+from lstmcli.core.explain.observation import Expected, as_printed, placements, processed
 from lstmcli.core.explain.wording import placement_text
 
 Array = np.ndarray[Any, Any]
@@ -134,3 +135,29 @@ def test_a_last_state_stands_at_the_last_step_that_counts() -> None:
 def test_different_numbers_are_counted_as_the_tolerance_sees_them() -> None:
     one = placed(np.array([[1.0, 1.0 + 1e-9], [2.0, 0.5]]))[0]
     assert one.distinct(lambda known: np.full(known.values.shape, 1e-6)) == 3
+
+
+def test_numbers_that_were_rounded_have_the_digits_as_their_units() -> None:
+    rng = np.random.default_rng(3)
+    exact = rng.normal(0, 0.4, (7, 3))
+    for places in (1, 2, 4, 6):
+        for dtype in (np.float32, np.float64):
+            rounded = np.round(exact.astype(dtype), places)
+            rounded[0, 0] = np.nan
+            (one,) = as_printed({"h": Numbers(rounded)}).values()
+            assert one.unit is not None
+            np.testing.assert_allclose(one.unit, 10.0**-places)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.random.default_rng(4).normal(0, 0.4, (7, 3)).astype(np.float32),
+        np.round(np.random.default_rng(4).normal(0, 40, (7, 3))),  # whole numbers
+        np.array([[0.5, 0.25], [0.125, -0.75]]),  # of any format
+        np.array([[0.1234, 0.0]]),  # one number: by chance
+        np.zeros((3, 2)),
+    ],
+)
+def test_numbers_that_were_not_rounded_are_exact(values: Array) -> None:
+    assert as_printed({"h": Numbers(values)})["h"].unit is None

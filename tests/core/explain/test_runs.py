@@ -175,6 +175,22 @@ def test_units_that_are_not_the_first_are_proved(
     assert not any("Taken as units" in text for text in wrong.notes)
 
 
+@pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_outputs_that_were_rounded_to_some_digits(
+    truth: dict[str, Any], dtype: type, tmp_path: Path
+) -> None:
+    net, x, _ = _net()
+    h = np.round(outputs(net, x, truth)["h"].astype(dtype), 4)
+    found = explain(write(net, tmp_path / "w.npz", I), x, h, layout="batch")
+    assert found.found
+    assert {c.setting: c.found for c in found.changes} == truth
+    assert found.notes[0].startswith("No number of EXPECTED has more than 4 digits")
+    h[1, 2, 3] += 0.0002
+    wrong = explain(write(net, tmp_path / "w.npz", I), x, h, layout="batch")
+    assert wrong.verdict == "none"
+
+
 def test_axes_that_are_exchanged_are_said(tmp_path: Path) -> None:
     net, x, h = _net()
     assert _asked(tmp_path, net, x, h, layout="batch").notes == ()
