@@ -479,7 +479,9 @@ def _searched(
     closest = min(without, key=lambda one: one.closest)
     assert closest.none_fits is not None
     depth = max(one.depth for one in without)
-    return replace(closest.none_fits(), depth=depth, untried=(*first, *untried))
+    return replace(
+        closest.none_fits(), depth=depth, untried=(*first, *with_the_fewest_pairs([*untried]))
+    )
 
 
 def _affordable(solvers: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
@@ -491,6 +493,14 @@ def _affordable(solvers: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:
         yield one
         if one.is_affordable and not one.can_search_cells:
             room -= one.work.done - done
+
+
+def with_the_fewest_pairs(untried: Sequence[Remark]) -> Iterator[Remark]:
+    """What was left out of several placements, with the fewest pairs tried in any of them."""
+    pairs = [one.facts for one in untried if one.code == "pairs_of_cells"]
+    if pairs:
+        yield remark("pairs_of_cells", **{k: min(one[k] for one in pairs) for k in pairs[0]})
+    yield from (one for one in untried if one.code != "pairs_of_cells")
 
 
 def _left_out(solvers: Sequence[NetworkSolver], placements: int, among: str) -> Iterator[Remark]:

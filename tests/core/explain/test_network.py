@@ -15,9 +15,10 @@ import pytest
 
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.network import with_the_fewest_pairs
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.verify import Case
+from lstmcli.core.explain.verify import Case, remark
 from tests.core.explain.asking import found, printed, same
 from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
 from tests.core.explain.reference import random_net
@@ -245,6 +246,13 @@ def test_what_a_budget_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     part = deep.explain(noise)
     assert any("single changes" in one for one in part.not_tried)
     assert part.tried < whole.tried / 4
+
+
+def test_pairs_left_out_of_several_placements_are_said_once() -> None:
+    pairs = (remark("pairs_of_cells", singles=n, constants=k) for n, k in ((30, 2), (7, 3)))
+    said = list(with_the_fewest_pairs([next(pairs), remark("triples"), next(pairs)]))
+    fewest = remark("pairs_of_cells", singles=7, constants=2)
+    assert said == [fewest, remark("triples")]
 
 
 @pytest.mark.wide
