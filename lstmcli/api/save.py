@@ -157,10 +157,10 @@ def write_trace(
                 )
                 at += size
         return
-    rounded = {name: round_to_digits(array, digits) for name, array in members.items()}
     if format in ONLY_H:
-        formats.write(stream, format, {"h": rounded[names[0]]}, {})
+        formats.write(stream, format, {"h": members[names[0]]}, {"digits": digits})
     else:
+        rounded = {name: round_to_digits(array, digits) for name, array in members.items()}
         formats.write(stream, format, rounded, {"meta": _meta(trace.settings, digits)})
 
 

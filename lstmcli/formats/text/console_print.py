@@ -212,6 +212,9 @@ def write(
 ) -> None:
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
+    With ``digits`` among the attributes it is that of this precision. Numbers that were rounded
+    before would be printed with more digits than they have, where NumPy adds an exponent.
+
     Raises
     ------
     UserError
@@ -226,7 +229,9 @@ def write(
         )
     if isinstance(array, BlockWriter):
         array = np.concatenate([*array.rows()]).reshape(array.shape)
-    text = np.array2string(array, threshold=sys.maxsize, floatmode="unique")
+    digits = attributes.get("digits")
+    mode: Any = "unique" if digits is None else "maxprec"
+    text = np.array2string(array, threshold=sys.maxsize, precision=digits, floatmode=mode)
     stream.write(f"{text}\n".encode())
 
 
