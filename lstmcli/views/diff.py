@@ -52,7 +52,7 @@ MOST_DIGITS = 17  # two different float64 differ within these
 ARRAYS_NAMED = 6  # of those on one side only; -f json names all
 HINT_INDENT = 11
 STRIP_INDENT = 19  # columns of the label of a strip of errors and of the first difference
-NO_CONVENTION = {"nan_in_both", "suspect_nan", "suspect_single"}
+NO_CONVENTION = {"nan_in_both", "rounded", "suspect_nan", "suspect_single"}
 """Hints that no other configuration of the weights can explain."""
 
 

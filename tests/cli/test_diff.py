@@ -169,6 +169,28 @@ def test_what_is_compared_can_be_selected(lstm: Lstm, net: Path) -> None:
     assert "--units 99: takes one unit of 0 to" in done.err
 
 
+def test_text_of_few_digits_is_the_print_of_numpy_at_that_precision(lstm: Lstm, net: Path) -> None:
+    """With an exponent too, where numbers that were rounded before have fewer digits than shown."""
+    lstm("run", net, "-o", "full.npz")
+    lstm("run", net, "--digits", 4, "-o", "few.txt")
+    h = np.load("full.npz")["h"]
+    assert "e-02" in Path("few.txt").read_text()
+    assert Path("few.txt").read_text() == np.array2string(h, precision=4, threshold=1000) + "\n"
+
+
+def test_a_csv_of_few_digits_differs_by_rounding_and_says_so(lstm: Lstm, net: Path) -> None:
+    """CSV counts as exact, a print does not; full digits stay exact on both."""
+    lstm("run", net, "--only", "h", "-o", "full.npz")
+    for name, digits, status in (
+        ("few.csv", ("--digits", 4), 1), ("few.txt", ("--digits", 4), 0), ("all.csv", (), 0)
+    ):  # fmt: skip
+        lstm("run", net, "--only", "h", *digits, "-o", name)
+        done = lstm("diff", name, "full.npz:h")
+        assert done.status == status
+        said = "once full.npz:h is rounded to 4 digits, as all of few.csv are."
+        assert (said in " ".join(done.out.split())) == bool(status)
+
+
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_part_with_as_many_steps_as_sequences_has_the_axes_of_its_run(

@@ -26,6 +26,7 @@ ENOUGH = 3
 """Distinct numbers that a rearrangement has to make agree."""
 
 _SAMPLED_ROWS = 48  # of a search for a permutation; what is found is then checked on every row
+_MOST_DIGITS = 7  # half a unit of more is far below the tolerance of float32
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
 
 
@@ -278,6 +279,41 @@ def rescaled(pair: Pair) -> Hint | None:
     return None
 
 
+def rounded(pair: Pair) -> Hint | None:
+    """All numbers of one side have few digits, as ``--digits`` writes, and the other's round so."""
+    for side, other, few, full in ((pair.a, pair.b, "{a}", "{b}"), (pair.b, pair.a, "{b}", "{a}")):
+        digits, unit = _rounded_to(side)
+        if unit is None or pair.agrees is None:
+            continue
+        known = Numbers(side.values, unit)
+        a, b = (known, other) if side is pair.a else (other, known)
+        if proves(pair, a, b, pair.agrees):
+            return Hint(
+                "rounded", f"once {full} is rounded to {digits} digits, as all of {few} are."
+            )
+    return None
+
+
+def _rounded_to(side: Numbers) -> tuple[int, Array | None]:
+    """The fewest digits after the point that all numbers of an exact side have, and their units.
+
+    Numbers below 1e-4 have as many after the point of their exponent.
+    """
+    values, exact = side.values, side.values.astype(np.float64)
+    if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
+        return 0, None
+    size = np.abs(exact)
+    exponent = np.where((size < 1e-4) & (size > 0), np.floor(np.log10(np.maximum(size, 1e-300))), 0)
+    spacing = np.finfo(values.dtype).eps * size
+    for digits in range(1, _MOST_DIGITS + 1):
+        unit = 10.0 ** (exponent - digits)
+        if (unit < 64 * spacing).any():  # too many numbers of the type have so many by chance
+            break
+        if (np.abs(np.rint(exact / unit) * unit - exact) <= spacing).all():
+            return digits, unit
+    return 0, None
+
+
 def shifted_by_one(pair: Pair) -> Hint | None:
     """The steps of one side come one step later in the other."""
     if pair.agrees is None or len(pair.a.values) < 2:
@@ -364,6 +400,7 @@ def _block_orders(numbers: Numbers, axis: int) -> Iterator[tuple[tuple[int, ...]
 # Tried from top to bottom; the first that holds is reported. Simple before general: a full turn
 # before half of one, exchanged halves before any order of the units.
 OF_PLACED: tuple[Callable[[Pair], Hint | None], ...] = (
+    rounded,
     units_negated,
     halves_exchanged,
     units_permuted,
@@ -381,7 +418,7 @@ OF_STEPS: tuple[Callable[[Pair], Hint | None], ...] = (
     half_flipped,
     *OF_PLACED,
 )
-OF_WEIGHTS: tuple[Callable[[Pair], Hint | None], ...] = (transposed, gates_permuted)
+OF_WEIGHTS: tuple[Callable[[Pair], Hint | None], ...] = (rounded, transposed, gates_permuted)
 
 
 def rearranged(pair: Pair) -> Hint | None:

@@ -72,6 +72,7 @@ PROOFS: list[tuple[str, Callable[[Array], Array]]] = [
     ("rescaled", lambda h: 2.5 * h),
     ("rescaled", lambda h: -0.5 * h),
     ("rescaled", lambda h: h + np.float32(0.01)),
+    ("rounded", lambda h: np.round(h, 4)),
     ("units_permuted", lambda h: h[..., [1, 0, 2, 3, 4, 5]]),
     ("units_permuted", lambda h: h[..., [3, 5, 1, 0, 2, 4]]),
     ("units_negated", lambda h: -h),
@@ -152,6 +153,16 @@ def test_units_that_come_first_are_named() -> None:
     ):
         text = compare(of(h=a, name="a"), of(h=b, name="b")).hints[0].text
         assert f"they are {axes}" in text
+
+
+def test_numbers_of_few_digits_prove_rounding_only_where_all_round_to_them() -> None:
+    h = normal(T, B, H).astype("f4")
+    few = np.round(h.astype(float), 3)
+    d = compare(of(name="few.csv", h=few), of(name="h.npy", h=h))
+    assert only_text(d) == "h agrees once h.npy is rounded to 3 digits, as all of few.csv are."
+    few[2, 1, 3] += 1e-3
+    assert "rounded" not in h_codes(few, h)
+    assert "rounded" not in h_codes(h + np.float32(4e-4), h)
 
 
 def test_a_permutation_is_found_among_many_units() -> None:
