@@ -332,7 +332,7 @@ def explain_cell(prepared: Prepared, progress: Progress) -> Explanation:
         raise prepared.no_place()
     solvers = [CellSolver(prepared, case, prepared.common_changes(case)) for case in cases]
     for solver in solvers:
-        if not solver.common_changes and (agreed := solver.agreeing()):
+        if not solver.common_changes and (agreed := solver.agreeing()) is not None:
             return agreed
     if prepared.all_zero:
         first = solvers[0]
@@ -360,7 +360,8 @@ def _searched(solvers: Sequence[CellSolver], progress: Progress) -> Explanation:
     ``solvers`` stand for the placements, the likeliest first; none of them fits without a change.
     """
     if len(solvers) == 1:
-        return solvers[0].solve(progress) or solvers[0].none()
+        only = solvers[0].solve(progress)
+        return solvers[0].none() if only is None else only
     from_start = [s for s in solvers if s.expected.placement.is_from_the_start]
     begun = [s for s in from_start if s.has_first_step]
     begun = sorted(begun, key=lambda s: s.search.levels.first_step_distance)
@@ -368,7 +369,8 @@ def _searched(solvers: Sequence[CellSolver], progress: Progress) -> Explanation:
     likely = [s for s in begun if s.search.levels.first_step_distance <= LOOSE]
     last = _last(solvers)
     later = [s for s in solvers if not s.expected.placement.is_from_the_start]
-    found = [Fitting(s, agreed) for s in solvers if s.common_changes and (agreed := s.agreeing())]
+    each = [(s, s.agreeing()) for s in solvers if s.common_changes]
+    found = [Fitting(s, agreed) for s, agreed in each if agreed is not None]
     found = _by_levels(likely, found, progress)
     others = [*last, *begun[len(likely) :], *later]
     found = _by_levels(others, found, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -158,6 +158,10 @@ class Explanation:
     hidden: str = ""  # why the changes do not show at once
     decide: str = ""
     taken: str = ""  # where EXPECTED is taken to lie
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false: ``assert explain(...)`` would never fail."""
+        raise ValueError("the truth value of an Explanation is ambiguous: use .found")
 
     @property
     def found(self) -> bool:

@@ -320,8 +320,10 @@ def explain_network(prepared: Prepared, progress: Progress) -> Explanation:
     if found.verdict == "none":
         rounded = _in_half_precision(found, prepared, as_assumed)
         untried = (*found.untried, remark("rounded_with_change"))
-        found = rounded or _as_loaded(
-            replace(found, untried=untried), prepared, as_assumed or others
+        found = (
+            _as_loaded(replace(found, untried=untried), prepared, as_assumed or others)
+            if rounded is None
+            else rounded
         )
     return replace(found, tried=sum(n.tried for n in (*networks, *parts)))
 
@@ -361,8 +363,8 @@ def _by_base(
     ]
     if 1 in fitting[0].case.x.shape[:-1]:  # sequences of one step are steps that start from zero
         assumed = next((n for n in as_assumed if not n.common_changes), None)
-        reset = assumed and by_cells(assumed, progress, levels=1)
-        if reset and len(reset.changes) <= fewest:
+        reset = None if assumed is None else by_cells(assumed, progress, levels=1)
+        if reset is not None and len(reset.changes) <= fewest:
             answers = [replace(reset, wanted=(remark("second_sequence"),)), *answers]
     first, *rest = answers
     equivalent = (*first.equivalent, *(one.changes for one in rest))
@@ -703,7 +705,8 @@ class FullRunSearch:
         while self._searched < min(levels, MOST_CHANGES):
             progress(self._searched / MOST_CHANGES, f"{self._searched + 1} changes at once")
             self._searched += 1
-            if found := self._one_change() if self._searched == 1 else self._two(progress):
+            found = self._one_change() if self._searched == 1 else self._two(progress)
+            if found is not None:
                 return found
         return None
 
@@ -795,7 +798,7 @@ class FullRunSearch:
         run_changes = [(extra,) for extra in self.run_changes if self.network.verify((extra,)).fits]
         fitting = [*run_changes, *self._verified(self.single_changes[plain][order], rms[order])]
         answer = self._answer(fitting)
-        if answer or self.network.of_run or not self.network.is_affordable:
+        if answer is not None or self.network.of_run or not self.network.is_affordable:
             return answer
         return self._one_constant()
 
@@ -831,11 +834,11 @@ class FullRunSearch:
 
     def _two(self, progress: Progress) -> Explanation | None:
         """Two changes of the top layer, or pairs of the nearest single ones with all."""
-        if self.constants_left and (found := self._one_constant()):
+        if self.constants_left and (found := self._one_constant()) is not None:
             return found
         with self.work.share(Budget.SHARE):
             of_top = self.network.of_top(progress, MOST_CHANGES)
-        if of_top:
+        if of_top is not None:
             return of_top
         every, near = (
             one[~self.simulator.are_open(one)] for one in (self.single_changes, self.nearest)
@@ -846,7 +849,8 @@ class FullRunSearch:
         self.depth = MOST_CHANGES if len(pairs) else self.depth
         self.network.tried += len(pairs)
         near = pairs[self.simulator.near(pairs)]
-        if found := self._answer(self._verified(near, mean(self.simulator.off(near)))):
+        found = self._answer(self._verified(near, mean(self.simulator.off(near))))
+        if found is not None:
             return found
         run_changes = self.run_changes
         if len(run_changes) * len(self.single_changes) > self.work.runs(self.simulator.of_run):
@@ -856,7 +860,7 @@ class FullRunSearch:
             other = NetworkSolver(self.network.prepared, self.network.case, (extra,))
             found = other.full_runs.search(progress, 1)
             self.network.tried += other.tried
-            if found:
+            if found is not None:
                 return found
         singles = self.simulator.single_changes
         opened = singles[self.simulator.are_open(singles)]
