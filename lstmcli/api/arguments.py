@@ -18,6 +18,7 @@ from lstmcli import formats
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.model import Model
+from lstmcli.core.model.selection import split_names
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
@@ -201,7 +202,7 @@ def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
     return Document("the dict of arrays", "", arrays, settings)
 
 
-def numbers_of(value: object, what: str) -> Array:
+def numbers_of(value: Any, what: str) -> Array:
     """An array of numbers: NumPy's, a list, or a tensor of a framework.
 
     Raises
@@ -209,16 +210,24 @@ def numbers_of(value: object, what: str) -> Array:
     UserError
         if ``what`` is anything else.
     """
-    detach = getattr(value, "detach", None)  # a tensor that requires a gradient refuses NumPy
+    several = isinstance(value, list | tuple)
     try:
-        array = np.asarray(detach().cpu() if callable(detach) else value)
+        tensors = several and hasattr(next(iter(value), None), "detach")
+        array = np.asarray([*map(_detached, value)] if tensors else _detached(value))
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
+        if several and "inhomogeneous" in reason:
+            reason = "its items differ in shape; pass one of them, or a dict of arrays by name."
         raise UserError(f"{what} is {type_of(value)}, and no array: {reason}") from None
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         found = type_of(value) if array.dtype == object else f"an array of {array.dtype}"
         raise UserError(f"{what} is {found}; it has to be an array of numbers.")
     return array
+
+
+def _detached(value: Any) -> Any:
+    """A tensor that requires a gradient, which refuses NumPy, without it; the rest as it is."""
+    return value.detach().cpu() if callable(getattr(value, "detach", None)) else value
 
 
 def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
@@ -241,7 +250,9 @@ def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
 
 
 def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
-    """The names that ``only`` gives, one or several; ``where`` begins messages.
+    """The names that ``only`` gives: several, one, or a text with commas.
+
+    ``where`` begins messages.
 
     Raises
     ------
@@ -249,7 +260,8 @@ def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
         for an empty collection, or what is none.
     """
     try:
-        names = [only] if isinstance(only, str) else None if only is None else [*map(str, only)]
+        only = split_names(only) if isinstance(only, str) else only
+        names = None if only is None else [*map(str, only)]
     except (TypeError, ValueError):  # ValueError: a whole number that Python does not print
         names = []
     if names == []:

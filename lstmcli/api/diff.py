@@ -84,6 +84,8 @@ def diff(
 def _typed(choice: str | int | None, name: str) -> str | None:
     """A selection as the option takes it; `str` because an integer of NumPy is no int."""
     refuse_unprintable(choice, f"diff: {name}")
+    takes = 'one number, or a text such as "0:10" or "0,2"'
+    refuse_other_types(str | int | np.integer | None, takes, "diff", **{name: choice})
     return None if choice is None else str(choice)
 
 
@@ -133,6 +135,9 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
         return _side(formats.read(os.fspath(result), abbreviated=True))
     if isinstance(result, Document):
         return _side(result)
+    if isinstance(result, tuple) and [isinstance(r, tuple) for r in result] == [0, 1]:
+        output, states = result  # (output, (h, c)), as PyTorch returns it; a print has these names
+        result = {"0": output, **{f"1.{n}": one for n, one in enumerate(states)}}
     if isinstance(result, Mapping):
         arrays = {str(k): array_of(array, f"{name}: {k}") for k, array in result.items()}
         return with_trace_names(Side(name, arrays))

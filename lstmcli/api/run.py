@@ -92,8 +92,9 @@ def run(
     UserError
         for whatever is wrong with files, names or shapes.
     """
-    if isinstance(model, Model) and settings:
-        names = ", ".join(settings)
+    known = checked(settings, "run")
+    if isinstance(model, Model) and known:
+        names = ", ".join(known)
         raise UserError(
             f"run: {names}: a model that is loaded has its settings; give them to load."
         )
@@ -107,7 +108,7 @@ def run(
     if meter is not None and not callable(meter):
         raise UserError(f"run: meter is {type_of(meter)}; it takes a function of one number.")
     given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
-    job = job_of(model, x, checked(settings, "run"), given, initial_state, "run")
+    job = job_of(model, x, known, given, initial_state, "run")
     return run_plan(job.plan(keep), executor, meter)
 
 

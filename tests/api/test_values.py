@@ -183,7 +183,7 @@ class Module:
         (lambda: py.run(WEIGHTS, INPUTS, cell_clip=-1), r"run: cell_clip is -1; it takes"),
         (lambda: py.run(WEIGHTS, INPUTS, coupled=True), r"run: coupled is True; it takes"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS, keep=()), "a.csv"), r"only its final state"),
-        (lambda: py.diff(INPUTS, INPUTS, steps=slice(2)), r"steps slice"),
+        (lambda: py.diff(INPUTS, INPUTS, steps=slice(2)), r"steps is a slice; it takes one number"),
         (lambda: py.run([], INPUTS), r"run takes a path.*the list is empty"),
         (lambda: py.explain((), INPUTS, INPUTS), r"explain takes a path.*the list is empty"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state={"h": ["a"]}), r"state h is an array"),
@@ -216,6 +216,11 @@ class Module:
         (lambda: py.diff(INPUTS, INPUTS, only=np.array("h")), r"diff: only names no array"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS), "a.npz", 3), r"save: only names no array; it"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS), "a.npz", []), r"save: only names no array; it"),
+        (lambda: py.diff(INPUTS, INPUTS, units=[0, 1]), r"units is a list; it takes one number"),
+        (lambda: py.diff(INPUTS, [np.ones((2, 3)), np.ones(3)]), r"its items differ in shape"),
+        (lambda: py.run(py.load(WEIGHTS), INPUTS, steps=2), r"run: there is no setting 'steps'"),
+        (lambda: py.run(py.load(WEIGHTS), INPUTS, layuot="batch"), r'Did you mean "layout"\?'),
+        (lambda: py.run(py.load(WEIGHTS), INPUTS, forget_bias=1), r"give them to load\."),
         (lambda: py.derive(WEIGHTS, INPUTS, "a", 0), r"step is 'a'; it takes a whole number"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, None), r"unit is None; it takes a whole number"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, "f").line("z_i"), r"no line 'z_i'; the lines"),
@@ -271,6 +276,30 @@ def test_names_and_sizes_may_be_numpy_s() -> None:
     assert py.load(WEIGHTS, max_bytes=np.int64(1 << 20)).cell.units == 3
     trace = lstmcli.run(WEIGHTS, INPUTS)
     assert py.diff(trace, trace, only=np.array(["h", "c"])).equal
+
+
+def test_what_a_framework_returns_is_taken_as_a_print_of_it() -> None:
+    trace = lstmcli.run(WEIGHTS, INPUTS)
+    h, final_h, final_c = (Tensor(a) for a in (trace.h, trace.final_h, trace.final_c))
+    found = py.diff(trace, (h, (final_h, final_c)))
+    assert [*found.arrays] == ["h", "final_h", "final_c"]
+    assert found.equal
+    assert py.diff(trace, [Tensor(sequence) for sequence in trace.h]).equal
+
+
+def test_names_may_be_a_text_with_commas(tmp_path: Path) -> None:
+    trace = py.run(WEIGHTS, INPUTS, "h, c")
+    assert {*trace.arrays} == {"h", "c"}
+    assert [*py.diff(trace, trace, only="h,final_h").arrays] == ["h", "final_h"]
+    py.save(trace, tmp_path / "out.npz", only="h,c")
+    with np.load(tmp_path / "out.npz") as file:
+        assert {*file} == {"h", "c", "meta"}
+
+
+def test_an_explanation_is_neither_true_nor_false() -> None:
+    found = py.explain(WEIGHTS, INPUTS, TEXT)
+    with pytest.raises(ValueError, match="the truth value of an Explanation is ambiguous: use"):
+        bool(found)
 
 
 def test_a_single_number_is_an_array_of_one_for_diff() -> None:

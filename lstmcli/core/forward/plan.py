@@ -12,7 +12,13 @@ import numpy.typing as npt
 from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model, block, cell_name, steps_and_batch
-from lstmcli.core.model.selection import EVERYTHING, SelectedIndices, Selection, is_named
+from lstmcli.core.model.selection import (
+    EVERYTHING,
+    SelectedIndices,
+    Selection,
+    is_named,
+    split_names,
+)
 from lstmcli.core.model.states import State, split_state
 from lstmcli.errors import UserError
 
@@ -118,7 +124,7 @@ def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     """The names of the arrays to keep; UserError for one that no trace has."""
     try:
-        names: tuple[Any, ...] = (keep,) if isinstance(keep, str) else tuple(keep)
+        names: tuple[Any, ...] = tuple(split_names(keep) if isinstance(keep, str) else keep)
     except TypeError:  # of a number, or an array of no axes
         names = (None,)
     if not all(isinstance(name, str) for name in names):

@@ -332,6 +332,11 @@ class SelectedIndices:
         return {"selected": meta} if meta else {}
 
 
+def split_names(text: str) -> list[str]:
+    """The names that a text has between commas."""
+    return [name.strip() for name in text.split(",")]
+
+
 def is_named(member: str, name: str) -> bool:
     """Whether a member of a trace is what a name asks for: ``layer0.f`` is an ``f``."""
     return name in (member, member.rpartition(".")[2])
