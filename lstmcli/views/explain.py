@@ -81,15 +81,15 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
 
 def title(e: Explanation, expected: str) -> str:
     """The first line."""
+    left_out = sum(one.facts["count"] for one in e.remarks if one.code == "not_finite")
+    rest = f", but for {left_out:,} NaN or infinite" if left_out else ""
     if e.verdict == "agrees":
-        left_out = sum(one.facts["count"] for one in e.remarks if one.code == "not_finite")
-        rest = f", but for {left_out:,} NaN or infinite" if left_out else ""
         return f"Nothing has to be changed: as loaded, these weights give {expected}{rest}."
     if e.verdict == "found":
         changes = len(e.changes)
         numeral = NUMERALS[changes] if changes < len(NUMERALS) else str(changes)
         verb = "change explains" if changes == 1 else "changes explain"
-        return f"{numeral} {verb} it: {headline(e.changes)}"
+        return f"{numeral} {verb} it{rest}: {headline(e.changes)}"
     if e.verdict == "unproven":
         several = len(e.equivalent) + 1
         fitting = "One configuration fits" if several == 1 else f"{several} configurations fit"

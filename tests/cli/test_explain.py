@@ -332,3 +332,5 @@ def test_numbers_that_are_not_finite_are_said_at_once(lstm: Lstm, tmp_path: Path
     said = " ".join(done.out.split())
     assert "these weights give nan.npy, but for 1 NaN or infinite." in said
     assert f"All {h.size - 1} finite values of nan.npy agree" in said
+    said = " ".join(lstm("explain", *FILES, "nan.npy", "--forget-bias", "2").out.split())
+    assert "One change explains it, but for 1 NaN or infinite: forget bias" in said
