@@ -517,7 +517,7 @@ def _first_step_excludes(steps: str) -> str:
 
 
 def _small_h(steps: str) -> str:
-    return f" h of {steps} is too small to exclude the kernel, bias, gate order or activations."
+    return f" At {steps} h is too small to exclude the kernel, bias, gate order or activations."
 
 
 def _h_shows_all(layer: LayerPairs) -> bool:
