@@ -40,6 +40,7 @@ def test_one_half_of_units_is_a_direction_only_where_directions_are_joined(merge
     assert ("one_half" in codes) == (merge == "concat")
 
 
+@pytest.mark.slow
 def test_projected_cells_have_no_h_and_c_to_exchange() -> None:
     rng = np.random.default_rng(0)
     net = weights(rng, "l0", I, 1) | weights(rng, "l1", 1, 1)

@@ -162,6 +162,7 @@ def test_last_states_of_the_top_layer_alone_are_said_to_be_that() -> None:
     assert explanation.taken.endswith("the last state of layer1 and layer1_reverse")
 
 
+@pytest.mark.slow
 def test_widths_that_do_not_fit_both_directions_are_told() -> None:
     _, arrays = read("torch/two_layers_bidirectional")
     width = arrays["h"].shape[-1] // 2

@@ -276,9 +276,8 @@ def test_pairs_are_tried_in_as_many_placements_as_work_allows(
     assert left == places
 
 
-@pytest.mark.parametrize(
-    ("units", "steps"), [(4, 60), *(pytest.param(*size, marks=pytest.mark.slow) for size in LONG)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("units", "steps"), [(4, 60), *LONG])
 def test_a_refusal_takes_so_many_steps_and_runs(
     units: int, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

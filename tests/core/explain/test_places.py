@@ -180,6 +180,7 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
     assert explanation.decide == "all steps and sequences of EXPECTED"
 
 
+@pytest.mark.slow
 def test_as_few_changes_win_in_every_place(asked: Asked) -> None:
     explanation = asked(asked.run(state="reset", gates="ifgo")["h"][:, -1])
     assert found(explanation) == {"gates": "ifgo", "state": "reset"}
