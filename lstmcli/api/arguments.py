@@ -213,7 +213,8 @@ def numbers_of(value: Any, what: str) -> Array:
     several = isinstance(value, list | tuple)
     try:
         tensors = several and hasattr(next(iter(value), None), "detach")
-        array = np.asarray([*map(_detached, value)] if tensors else _detached(value))
+        each = [np.asarray(_detached(one)) for one in value] if tensors else _detached(value)
+        array = np.asarray(each)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         if several and "inhomogeneous" in reason:
