@@ -380,8 +380,10 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "all_zero": "EXPECTED is zero throughout: a bound of 0 or an output left out would give that "
     "with any weights, so it proves nothing.",
     "array_taken": "{said}.",
-    "taken_as_printed": "No number of EXPECTED has more than {digits} digits after the point: they "
-    "are taken as rounded to that.",
+    "taken_as_printed": lambda digits: (
+        f"No number of EXPECTED has more than {digits} digit{'s' * (digits != 1)} after the point: "
+        "they are taken as rounded to that."
+    ),
     "undecided": lambda settings: (
         "Given by neither names nor shapes, so assumed and searched: "
         + join_with_and([f"{name_of(k)} {value_of(k, v)}" for k, v in settings.items()])

@@ -242,7 +242,7 @@ def test_what_a_budget_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     noise += np.random.default_rng(1).normal(0, 0.3, noise.shape)
     whole = deep.explain(noise)
     assert not any("single changes" in one for one in whole.not_tried)
-    monkeypatch.setattr(Budget, "QUESTION", 5e5)
+    monkeypatch.setattr(Budget, "QUESTION", 1.5e5)
     part = deep.explain(noise)
     assert any("single changes" in one for one in part.not_tried)
     assert part.tried < whole.tried / 4
