@@ -220,7 +220,7 @@ def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -
     net, x, h = _net()
     found = _asked(tmp_path, net, x, spoiled(kind, h, x, np.random.default_rng(5)))
     codes = [one.code for one in found.untried]
-    assert codes[-3:] == ["dropout", "layer_norm", "other_weights"]
+    assert codes[-4:] == ["dropout", "layer_norm", "rare_settings", "other_weights"]
     assert not [r for r in found.notes if "chunks" in r or "--lengths" in r or "Run from" in r]
 
 
