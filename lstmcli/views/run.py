@@ -353,7 +353,7 @@ def needs_every_step(sizes: Iterable[Sizes], window: Window) -> bool:
     )
 
 
-class Layout(NamedTuple):
+class TableLayout(NamedTuple):
     """How the numbers of a cell are arranged in columns."""
 
     build: Callable[[Block], list[Column]]
@@ -419,12 +419,12 @@ class CellTable:
             shown = [column for column in columns if column.heading not in hidden]
             yield table(shown, gap=layout.gap, rule=rule, headings=is_first)
 
-    def _layouts(self, width: Width) -> list[Layout]:
+    def _layouts(self, width: Width) -> list[TableLayout]:
         """The layouts in order of preference; columns that do not fit the last are hidden."""
         if self.part.is_summary:
-            return [Layout(self._summary, 2)]
-        wide = [Layout(self._wide, 1)] if self._may_fit_wide(width) else []
-        return [*wide, Layout(self._tall, 2), Layout(self._tall, 1)]
+            return [TableLayout(self._summary, 2)]
+        wide = [TableLayout(self._wide, 1)] if self._may_fit_wide(width) else []
+        return [*wide, TableLayout(self._tall, 2), TableLayout(self._tall, 1)]
 
     def _first_columns(
         self, build: Callable[[Block], list[Column]], block: Block, other: Block | None
