@@ -1,4 +1,4 @@
-"""Time and memory of reading a text: 10 s and 1 GB for 20 MB, whatever is in it."""
+"""Time and memory of reading a text: 20 MB take some 10 s and 1 GB at most, whatever is in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lstmcli.formats.files.limits import MOST_WHOLE, raised_to
 from lstmcli.formats.files.source import Opened
 from tests.paths import TOP
 
-SECONDS, MEMORY = 10, 1_000_000_000  # for 20 MB
+LOOPS, MEMORY = 10, 1_000_000_000  # for 20 MB; a loop of `MEASURED` takes about a second
 STARTED = 80_000_000  # bytes that Python, NumPy and the libraries take
 
 # a name, what begins the file, what is repeated in it, what ends it
@@ -54,7 +54,7 @@ LARGER = [text for text in TEXTS if text[0] in BY_PIECES]
 
 
 MEASURED = """
-import resource, sys
+import resource, sys, time
 from lstmcli.cli import invoke
 status = invoke(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
@@ -62,7 +62,11 @@ most = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 if sys.platform == "linux":  # where ru_maxrss counts what the process was forked from too
     lines = open("/proc/self/status").read().splitlines()
     most = next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-print(status, used.ru_utime + used.ru_stime, most, file=sys.stderr)
+characters, begun = 0, time.process_time()
+for number in range(4_000_000):  # what this machine can do now
+    characters += len(str(number))
+loop = time.process_time() - begun
+print(status, (used.ru_utime + used.ru_stime) / loop, most, file=sys.stderr)
 """
 
 
@@ -75,13 +79,13 @@ class Text(NamedTuple):
     end: str
 
     def inspect(self, folder: Path, size: int) -> tuple[float, int]:
-        """Seconds of processor time and bytes of memory that ``lstm inspect`` takes for it."""
+        """Processor time, in loops, and bytes of memory that ``lstm inspect`` takes for it."""
         count = (size - len(self.begin) - len(self.end)) // len(self.repeated)
         path = folder / self.name
         path.write_text(self.begin + self.repeated * count + self.end)
-        status, seconds, memory = inspected(path)
+        status, loops, memory = inspected(path)
         assert status in (0, 2)
-        return seconds, memory
+        return loops, memory
 
 
 def for_each(texts: Iterable[tuple[str, str, str, str]]) -> pytest.MarkDecorator:
@@ -91,7 +95,7 @@ def for_each(texts: Iterable[tuple[str, str, str, str]]) -> pytest.MarkDecorator
 
 
 def inspected(path: Path) -> tuple[int, float, int]:
-    """Status, seconds of processor time and bytes of memory of ``lstm inspect`` for a file."""
+    """Status, processor time in loops and bytes of memory of ``lstm inspect`` for a file."""
     # Coverage, where the tests are run under it, takes memory of its own in every process.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
     done = subprocess.run(
@@ -99,8 +103,8 @@ def inspected(path: Path) -> tuple[int, float, int]:
         env=environment | {"PYTHONPATH": str(TOP)},
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True,
     )  # fmt: skip
-    status, seconds, memory = done.stderr.splitlines()[-1].split()
-    return int(status), float(seconds), int(memory)
+    status, loops, memory = done.stderr.splitlines()[-1].split()
+    return int(status), float(loops), int(memory)
 
 
 @for_each(TEXTS)
@@ -115,8 +119,9 @@ def test_a_megabyte_takes_little_memory(tmp_path: Path, text: Text) -> None:
 @pytest.mark.wide
 @for_each(TEXTS)
 def test_twenty_megabytes_take_seconds_and_a_gigabyte(tmp_path: Path, text: Text) -> None:
-    seconds, memory = text.inspect(tmp_path, MOST_WHOLE)
-    assert seconds < SECONDS
+    """As many as a plain loop takes beside it: how fast a machine is, changes by the minute."""
+    loops, memory = text.inspect(tmp_path, MOST_WHOLE)
+    assert loops < LOOPS
     assert memory < MEMORY
 
 
