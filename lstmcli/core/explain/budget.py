@@ -45,7 +45,7 @@ class Budget:
     OF_PLACES = 0.3  # of what is left, if they are several: pairs in one alone may need all of it
     FULL_RUNS = 0.5  # of the work of one change; the rest is for the cells of the top layer
     SEARCHED, UNITS = (8, 64), 2048  # are searched for one change: more of small nets
-    PAIRED_PLACEMENTS = 4  # of these, the nearest, are searched for two changes at once,
+    PAIRED_PLACEMENTS = 6  # of these, likely or near, are searched for two changes at once,
     TURNED = 2  # and so many under another layout or merge, or as a part of the network
 
 

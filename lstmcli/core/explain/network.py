@@ -445,7 +445,7 @@ def _searched(
         (2, placed, Budget.PAIRED_PLACEMENTS), (2, changed, Budget.TURNED),
         (2, lower, Budget.TURNED), (LEVELS, placed, 1),
     ):  # fmt: skip
-        nearest = sorted(some, key=lambda one: one.closest)[:most] if most else some
+        nearest = _worth_pairs(some)[:most] if most else some
         batches = [[one] for one in nearest] if most else [_affordable(some)]
         searched = 0
         for batch in batches:  # of one change all that fit; else the first that does
@@ -484,6 +484,16 @@ def _searched(
     return replace(
         closest.none_fits(), depth=depth, untried=(*first, *with_the_fewest_pairs([*untried]))
     )
+
+
+def _worth_pairs(solvers: Sequence[NetworkSolver]) -> list[NetworkSolver]:
+    """The likeliest placements and the nearest by turns.
+
+    Where two changes are missing, the right placement need not be near; and few numbers are near
+    by chance.
+    """
+    nearest = sorted(solvers, key=lambda one: one.closest)
+    return [*dict.fromkeys(chain.from_iterable(zip(nearest, solvers, strict=True)))]
 
 
 def _affordable(solvers: Sequence[NetworkSolver]) -> Iterator[NetworkSolver]:

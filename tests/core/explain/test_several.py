@@ -74,18 +74,9 @@ def test_one_change_in_every_place(place: str, deep: bool, truth: Truth, tmp_pat
     assert explanation.found
 
 
-BEYOND_THE_BUDGET = {
-    *(
-        ("layer1.bias=none + layer0.gates=ifgo", place)
-        for place in ("a row", "first steps", "first steps of a row")
-    ),
-    *(
-        ("layer0.bias=none + layer0.activation=relu", place)
-        for place in ("a row", "first steps of a row")
-    ),
-}
-"""Pairs whose place is not among those that come nearest, or neither of which is among the single
-changes that do: it is said."""
+BEYOND_THE_BUDGET = "first steps of a row"
+"""What may lie in 80 places, of which the right one is neither among the likeliest nor among those
+that come nearest: it is said."""
 
 
 @pytest.mark.wide
@@ -96,7 +87,7 @@ def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path
     asked = Asked(tmp_path, 0, name_of(truth), deep=True)
     parts = PLACES | {"the last step of a row": lambda h: h[1, -1]}
     explanation = asked.explain(parts[place](np.asarray(asked.expected(truth))))
-    if (name_of(truth), place) in BEYOND_THE_BUDGET:
+    if place == BEYOND_THE_BUDGET:
         assert explanation.verdict == "none"
         assert any("two changes at once but with one of" in one for one in explanation.not_tried)
         return
