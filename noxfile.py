@@ -77,9 +77,9 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def development(session: nox.Session) -> None:
-    """Small benchmarks, coverage of quick and slow tests, what they notice, and the wide ones."""
+    """Small benchmarks, coverage of quick and slow tests, what they notice, and some wide ones."""
     session.install(".[dev]")
-    for word in session.posargs or ("benchmarks", "coverage", "mutation", "wide"):
+    for word in session.posargs or ("benchmarks", "coverage", "mutation", "wide_quarter"):
         run(session, word)
 
 

@@ -37,9 +37,8 @@ NUMBERS = 600  # of EXPECTED, at most, on which hypotheses are compared
 TELLING = 12  # known steps after which those that are left are verified
 CHUNK_MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
 OF_THE_RUN = frozenset({"layout", "lengths", "array", "initial_state"})  # not of a cell
-OF_TIME = frozenset(
-    {"reverse", "flip_output", "go_backwards"}
-)  # need all steps, wherever EXPECTED is known
+# These need all steps, wherever EXPECTED is known.
+OF_TIME = frozenset({"reverse", "flip_output", "go_backwards"})
 
 FIRST_VALUES: Mapping[str, Array] = {
     "forget_bias": np.concatenate([np.arange(-4, 5.0), [6.0, 8.0]]),
