@@ -221,7 +221,8 @@ def numbers_of(value: Any, what: str) -> Array:
             reason = "its items differ in shape; pass one of them, or a dict of arrays by name."
         raise UserError(f"{what} is {type_of(value)}, and no array: {reason}") from None
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        found = type_of(value) if array.dtype == object else f"an array of {array.dtype}"
+        is_array = array.dtype != object or isinstance(value, np.ndarray)
+        found = f"an array of {array.dtype}" if is_array else type_of(value)
         raise UserError(f"{what} is {found}; it has to be an array of numbers.")
     return array
 
@@ -258,15 +259,16 @@ def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
     Raises
     ------
     UserError
-        for an empty collection, or what is none.
+        for an empty collection, what is none, or a name that is no text.
     """
+    if only is None:
+        return None
     try:
-        only = split_names(only) if isinstance(only, str) else only
-        names = None if only is None else [*map(str, only)]
-    except (TypeError, ValueError):  # ValueError: a whole number that Python does not print
+        names = split_names(only) if isinstance(only, str) else [*only]
+    except TypeError:
         names = []
-    if names == []:
-        raise UserError(f'{where}: only names no array; it takes names, such as ("h", "c").')
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f'{where}: only takes names of arrays, such as ("h", "c").')
     return names
 
 
@@ -309,9 +311,10 @@ def errors_name_arguments(
 
     @wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
-        for name in () if takes_settings else kwargs:
-            if name not in parameters:
-                near = did_you_mean(name, parameters)
+        for name in kwargs:
+            other = OTHER_NAMES.get(name)
+            if name not in parameters and (other in parameters or not takes_settings):
+                near = f" It is {other} here." if other else did_you_mean(name, parameters)
                 raise UserError(
                     f"{function.__name__}: there is no argument {name!r}.{near}",
                     f"  Arguments: {', '.join(parameters)}.",
@@ -333,7 +336,7 @@ def type_of(value: object) -> str:
     name = "None" if value is None else type(value).__name__
     if value is None:
         return name
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name[:1].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"
 
 
 # ---- tensors, settings, inputs and states that files contain
@@ -385,13 +388,17 @@ def inputs_of(document: Document) -> Array:
         return document.arrays[names[0]]
     if not names:
         raise UserError(f"{document.source} has no array of numbers; inputs are (steps, inputs).")
+    if recognise({name: array.shape for name, array in document.arrays.items()}):
+        raise UserError(
+            f"{document.source} contains weights ({', '.join(names)}), which come before the "
+            "inputs.",
+            "  Inputs in a file of weights are named inputs or x, or typed FILE:MEMBER.",
+        )
     lines = [
         f"{document.source} has {', '.join(names)}; which are the inputs? They are named inputs or "
         f"x, or typed FILE:MEMBER, as {document.source}:{names[0]}."
     ]
-    if recognise({name: array.shape for name, array in document.arrays.items()}):
-        lines.append("  It contains weights, which come first, then the inputs.")
-    elif {"h", "final_h"} & {*names}:
+    if {"h", "final_h"} & {*names}:
         lines.append("  It contains results of a run, which lstm explain and lstm diff compare.")
     raise UserError(*lines)
 

@@ -47,7 +47,7 @@ def test_a_setting_that_changes_nothing_is_remarked_on(lstm: Lstm, pytorch: Path
         "rows=hx": "there is no fused kernel",
         "layer0.bias_row=last": "there is no fused kernel",
         "merge=sum": "there is one direction",
-        "peepholes=ignored": "no peepholes",
+        "peepholes=ignored": "there are no peepholes",
         "flat_units=7": "the weights are not one vector of a convention that packs them",
     }
     for setting, why in none.items():
@@ -56,6 +56,30 @@ def test_a_setting_that_changes_nothing_is_remarked_on(lstm: Lstm, pytorch: Path
         np.testing.assert_array_equal(h_of(done), plain)
     assert "changes nothing" not in lstm("run", pytorch, INPUTS, "--set", "interleaved=true").err
     assert "changes nothing" not in lstm("run", WEIGHTS, INPUTS, "--rows", "hx").err
+
+
+def test_peepholes_that_are_ignored_are_no_setting_that_changes_nothing(
+    lstm: Lstm, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    weights, inputs = tmp_path / "peep.npz", tmp_path / "x.npy"
+    tensors = {"kernel": rng.normal(size=(6, 8)), "bias": np.zeros(8)}
+    tensors |= {f"w_{gate}_diag": np.ones(2) for gate in "ifo"}
+    np.savez(weights, **tensors)  # type: ignore[arg-type]
+    np.save(inputs, rng.normal(size=(3, 4)))
+    ignored = lstm("run", weights, inputs, "--set", "peepholes=ignored", "-f", "json")
+    assert "changes nothing" not in ignored.err
+    assert not np.allclose(h_of(ignored), h_of(lstm("run", weights, inputs, "-f", "json")))
+
+
+def test_an_idle_value_is_said_as_it_is_typed(lstm: Lstm, tmp_path: Path) -> None:
+    tensors = {f"{part}_{gate}": np.ones((2, 2)) for part in "WU" for gate in "ifco"}
+    np.savez(tmp_path / "gates.npz", **tensors, **{f"b_{gate}": np.ones(2) for gate in "ifco"})  # type: ignore[arg-type]
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    done = lstm(
+        "run", tmp_path / "gates.npz", tmp_path / "x.npy", "--set", "interleaved=true", "-q"
+    )
+    assert "interleaved=true changes nothing: each gate has tensors." in done.err
 
 
 def test_the_numbers_of_an_activation_that_has_none_by_its_standard_are_assumed(

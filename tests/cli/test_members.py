@@ -232,6 +232,19 @@ def test_several_that_may_be_the_inputs_are_listed(lstm: Lstm, tmp_path: Path) -
     assert lstm("run", WEIGHTS, "data.npz:x_train").status == 0
 
 
+def test_weights_in_the_place_of_the_inputs_are_named(lstm: Lstm) -> None:
+    done = lstm("run", INPUTS, WEIGHTS)
+    assert done.status == 2
+    assert "contains weights (kernel, bias), which come before the inputs." in done.err
+
+
+def test_a_member_of_python_objects_is_said_to_be_that(lstm: Lstm, tmp_path: Path) -> None:
+    np.savez(tmp_path / "o.npz", a=np.array([{}], dtype=object), b=np.ones(3))
+    done = lstm("diff", "o.npz:a", "o.npz:b")
+    assert done.status == 2
+    assert done.err.startswith("lstm diff: o.npz:a contains Python objects, which are never loaded")
+
+
 def test_raw_numbers_as_inputs_and_on_both_sides_of_diff(lstm: Lstm, tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(np.load(INPUTS).astype("<f4").tobytes())
     np.save(tmp_path / "x.npy", np.load(INPUTS).astype("<f4"))

@@ -128,8 +128,7 @@ def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     except TypeError:  # of a number, or an array of no axes
         names = (None,)
     if not all(isinstance(name, str) for name in names):
-        kind = type(keep).__name__
-        raise UserError(f'keep is of type {kind}; it takes names of arrays, such as ("h", "c").')
+        raise UserError('keep takes names of arrays, such as ("h", "c").')
     for name in names:
         if name not in NAMES:
             raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")

@@ -55,7 +55,7 @@ class OneOf:
 
     def __call__(self, value: Any) -> str:
         """The word; ValueError with all of them for another."""
-        text = str(value)
+        text = value.__name__ if isinstance(value, type) else str(value)  # np.float64
         if text not in self.values:
             *others, last = self.values
             raise ValueError(f"{', '.join(others)} or {last}.{did_you_mean(text, self.values)}")
@@ -221,7 +221,7 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
     """Settings as arguments of the command line: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
     arguments: list[str] = []
     for name, value in settings.items():
-        text = _format_value(value)
+        text = setting_text(value)
         option = f"--{name.replace('_', '-')}"
         if name in FLAGS and value is True:
             arguments.append(option)
@@ -232,7 +232,8 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
     return arguments
 
 
-def _format_value(value: Any) -> str:
+def setting_text(value: Any) -> str:
+    """A value as it is typed."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, float):

@@ -9,7 +9,7 @@ from typing import Any
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
-from lstmcli.core.model.settings import as_options, split_cell
+from lstmcli.core.model.settings import as_options, setting_text, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
@@ -208,7 +208,9 @@ def idle_settings(
     fused = "fused" not in dict(tensors) and "there is no fused kernel"
     per_gate = all(isinstance(names, Mapping) for _, names in tensors) and "each gate has tensors"
     single = all(len(layer) == 1 for layer in layers) and "there is one direction"
-    bare = all(cell.peephole is None for layer in layers for cell in layer) and "no peepholes"
+    cells = [cell for layer in layers for cell in layer]
+    stored = "peephole" in dict(tensors) or cells[0].convention.storage.peephole_columns
+    bare = not stored and all(cell.peephole is None for cell in cells) and "there are no peepholes"
     several = not packed and "the weights are not one vector of a convention that packs them"
     why = {
         "rows": fused, "bias_row": fused, "interleaved": per_gate, "merge": single,
@@ -216,7 +218,7 @@ def idle_settings(
         "flat_units": several, "flat_layers": several, "flat_directions": several,
     }  # fmt: skip
     return [
-        f"{source}: {name}={value} changes nothing: {reason}."
+        f"{source}: {name}={setting_text(value)} changes nothing: {reason}."
         for name, value in given.items()
         if (reason := why.get(split_cell(name)[1]))
     ]

@@ -53,6 +53,8 @@ def read(source: Opened, only: str | None = None) -> Document:
             left_out.append(name)
         else:
             _file_under(document, name, value)
+    if only in left_out:
+        raise UserError(f"{source.source}:{only} contains Python objects, which are never loaded.")
     if only in members and only not in document.arrays:
         return read(source)  # the caller's message names the arrays
     if not document.arrays and not document.attributes:

@@ -151,6 +151,18 @@ def test_a_projection_bias_has_the_numbers_that_the_projection_gives(
         load(tensors)
 
 
+@pytest.mark.parametrize("transposed", ["kernel", "recurrent_kernel"])
+def test_one_matrix_of_two_that_is_transposed_is_named(transposed: str) -> None:
+    tensors = {
+        "kernel": np.ones((3, 16)),
+        "recurrent_kernel": np.ones((4, 16)),
+        "bias": np.ones(16),
+    }
+    tensors[transposed] = tensors[transposed].T
+    with pytest.raises(UserError, match=r"of the two is transposed\n  Save the \.T of that one"):
+        load(tensors)
+
+
 @pytest.mark.parametrize("gates_last", [True, False])
 def test_the_recurrent_matrix_decides_the_orientation(gates_last: bool) -> None:
     rng = np.random.default_rng(3)
