@@ -57,6 +57,7 @@ WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
 WORD = r"['\"]?([A-Za-z_][\w.]*)['\"]?(?:\[[^\[\]]*\])*\s*"
 TYPE_LINE = re.compile(r"\s*\[(?:torch\.| \w{1,40}Type\{)")  # of old PyTorch, and of its C++
+NEGATIVE_ZERO = re.compile(r"-(?=0\.0*(?:e[+-]00)?[\s\]])")
 COUNT = re.compile(r"\[?\s*\d+\s*\]?")
 FRACTION = re.compile(r"\d\.\d")
 ASSIGNED = re.compile(rf"(?:^|[\s({{,;>]){WORD}=(\s*)$")
@@ -213,7 +214,8 @@ def write(
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
     With ``digits`` among the attributes it is that of this precision. Numbers that were rounded
-    before would be printed with more digits than they have, where NumPy adds an exponent.
+    before would be printed with more digits than they have, where NumPy adds an exponent. What is
+    rounded to zero has no sign.
 
     Raises
     ------
@@ -232,6 +234,8 @@ def write(
     digits = attributes.get("digits")
     mode: Any = "unique" if digits is None else "maxprec"
     text = np.array2string(array, threshold=sys.maxsize, precision=digits, floatmode=mode)
+    if digits is not None:
+        text = NEGATIVE_ZERO.sub(" ", text)
     stream.write(f"{text}\n".encode())
 
 

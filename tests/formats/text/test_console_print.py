@@ -59,6 +59,20 @@ def test_more_numbers_than_a_console_prints_are_refused_with_the_format_to_take(
         write(io.BytesIO(), "text", {"h": np.arange(6.0)})
 
 
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([-0.2, 0.3, -0.6], "[ 0.  0. -1.]"),
+        ([-0.0, 1e-6, -1e-6], "[ 0.e+00  1.e-06 -1.e-06]"),
+        ([-10.0, -0.3], "[-10.   0.]"),
+    ],
+)
+def test_what_is_rounded_to_zero_has_no_sign(values: list[float], text: str) -> None:
+    stream = io.BytesIO()
+    console_print.write(stream, {"h": np.array(values)}, {"digits": 0})
+    assert stream.getvalue().decode() == f"{text}\n"
+
+
 def test_long_arrays_are_not_abbreviated() -> None:
     buffer = io.BytesIO()
     write(buffer, "text", {"h": np.arange(5000.0)}, {})
