@@ -173,7 +173,11 @@ SETTINGS: dict[str, Setting] = {
         OneOf(*MERGES, "stack"),
         "How two directions become one output; concat_swapped has the backward half first.",
     ),
-    "masked_output": Setting(OneOf("zero", "repeat", "run"), "Output at padded or masked steps."),
+    "masked_output": Setting(
+        OneOf("zero", "repeat", "run"),
+        "Output at masked steps and past lengths.",
+        default="the convention's, which may differ for the two",
+    ),
     "flip_output": Setting(_boolean, "Outputs in the other order of time.", default="false"),
     "state": Setting(
         OneOf("carried", "reset"), "Whether a step starts from the last state.", default="carried"
