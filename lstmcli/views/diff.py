@@ -287,6 +287,8 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     found = any(not hint.code.startswith(("suspect_", "settings_")) for hint in d.hints)
     if found or array.unaligned or not array.placed or len(a) != len(b):
         return ""
+    if a[0] != a[1] and a == (b[1], b[0], b[2]):
+        return "steps and batch look exchanged: save x.swapaxes(0,1) of one of them"
     options = [
         f"--{name} 0:{min(sizes)}"
         for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)

@@ -296,3 +296,12 @@ def test_an_array_goes_by_its_name_in_a_file(lstm: Lstm) -> None:
         'lstm diff: --only outputs: both sides contain h, final_h. Did you mean "output"?',
         "  output and h_n of torch.npz are taken as h and final_h.",
     ]
+
+
+def test_steps_and_batch_that_look_exchanged_are_not_cut_to_what_comes_first(lstm: Lstm) -> None:
+    h = np.random.default_rng(0).normal(size=(6, 2, 4))
+    np.save("a.npy", h)
+    np.save("b.npy", np.swapaxes(h, 0, 1) + 1e-3)
+    shown = lstm("diff", "a.npy", "b.npy").out
+    assert "save x.swapaxes(0,1) of one of them" in shown
+    assert "--steps" not in shown

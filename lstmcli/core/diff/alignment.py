@@ -14,6 +14,8 @@ from lstmcli.core.diff.axes import (
     Arrangement,
     arrange,
     joined,
+    nearest,
+    several_axes,
     with_directions_joined,
     without_ones,
 )
@@ -164,25 +166,27 @@ def align(
     (B, T, H). A side that does not say (None) takes the other's, unless only the other layout gives
     it as many steps; two silent sides are compared as they lie, the first axis as time. Axes of
     length 1 are added and dropped, except the last, which is the units'. Axes that differ by a
-    known arrangement are aligned if exactly one fits (`lstmcli.core.diff.axes`). Where the
-    ``numbering`` of a side makes it a part of a run, both are cut to the steps, batch items and
-    units that both contain; then to what is selected. A side that has just as many of an axis as
-    are selected of the longer other one is what is selected, unless it is ``counted``: a whole
-    trace has numbers of its own, from 0.
+    known arrangement are aligned if exactly one fits, or is clearly nearest
+    (`lstmcli.core.diff.axes`). Where the ``numbering`` of a side makes it a part of a run, both are
+    cut to the steps, batch items and units that both contain; then to what is selected. A side that
+    has just as many of an axis as are selected of the longer other one is what is selected, unless
+    it is ``counted``: a whole trace has numbers of its own, from 0.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     kind = ArrayName.of(name).kind
     three: tuple[Numbers | None, Numbers | None] = (None, None)
-    raw, text = (a, b), ""
+    raw, text, why = (a, b), "", ""
     if kind == SEQUENCE:
         a, b, numbering = _directions_joined(a, b, "batch" in layouts, name, numbering)
         layouts, text = _with_steps_alike(a, b, layouts, numbering)
         said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
         three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
     elif kind == FINAL:
-        a, b, text = _finals_joined(a, b, tolerance)
+        a, b, text, why = _finals_joined(a, b, tolerance)
         three = _final(a), _final(b)
-    pair = Pair(name, a, b, tolerance, placed=False, backward=backward, arrangement=text)
+    pair = Pair(
+        name, a, b, tolerance, placed=False, backward=backward, arrangement=text, unaligned=why
+    )
     choices = [None if kind == FINAL else selection.steps, selection.batch, selection.units]
     if three[0] is not None and three[1] is not None:
         pair = replace(pair, a=three[0], b=three[1], placed=True)
@@ -201,7 +205,10 @@ def align(
             pair = replace(pair, unaligned=text)
     if kind == SEQUENCE and pair.a.shape == pair.b.shape and raw[0].ndim == 4 and not pair.equal:
         found, _ = arrange(*raw, tolerance, layouts)
-        if found is not None and tolerance.agree(found.a, found.b).all():
+        if found is not None and (
+            tolerance.agree(found.a, found.b).all()
+            or 0 in nearest([(found.a, found.b), (pair.a, pair.b)])
+        ):
             pair = _arranged(pair, found)
     if pair.agrees is None:
         cut, left = _cut_to_selected(pair, choices, counted)
@@ -361,21 +368,26 @@ def _directions_joined(
     return joined(a, axis), joined(b, axis), (one, other)
 
 
-def _finals_joined(a: Numbers, b: Numbers, tolerance: Tolerance) -> tuple[Numbers, Numbers, str]:
+def _finals_joined(
+    a: Numbers, b: Numbers, tolerance: Tolerance
+) -> tuple[Numbers, Numbers, str, str]:
     """Final states of (2, B, H), (B, 2, H) and (B, 2 H) with directions side by side, and a text.
 
-    Where two axes may be that of the directions, the one whose numbers agree.
+    Where two axes may be that of the directions, the one whose numbers agree, or are clearly the
+    nearest; else the sides as they are, and why.
     """
-    as_they_lie = a.shape == b.shape
-    if as_they_lie and tolerance.agree(a, b).all():
-        return a, b, ""
-    ways = [
+    as_they_lie = [(a, b, "")] if a.shape == b.shape else []
+    ways = as_they_lie + [
         (one, other, text)
         for one, other, text in with_directions_joined(a, b, 3)
         if text and one.shape == other.shape
     ]
     agreeing = [way for way in ways if tolerance.agree(way[0], way[1]).all()]
-    return [*agreeing, *([] if as_they_lie else ways), (a, b, "")][0]
+    pairs = [(one[None], other[None]) for one, other, _ in ways]
+    taken = agreeing or [ways[n] for n in nearest(pairs)]
+    if taken or as_they_lie or len(ways) == 1:
+        return *[*taken, *ways][0], ""
+    return a, b, "", several_axes([text for *_, text in ways]) if ways else ""
 
 
 def _layout_by_shape(*sides: Numbers) -> str:

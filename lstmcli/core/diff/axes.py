@@ -2,14 +2,14 @@
 
 Frameworks return directions on a separate axis or side by side, only the last step, or one
 sequence without its batch; a port in C prints numbers in a row. An array is taken for one of these
-only where exactly one fits.
+only where exactly one fits, or one is clearly nearer by its numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from math import prod
+from math import inf, isclose, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +21,17 @@ from lstmcli.errors import UserError
 
 MOST_ITEMS = 1024  # sequences of a batch that are tried, each over the full run
 
+# Of the distance of every other arrangement. In 1,050 pairs of runs of two directions and two
+# sequences, of 2 to 20 steps, one with wrong gates, no bias or other weights, the nearest was never
+# the wrong one at 0.7 (in one at 0.8), and the right one was so near in nine tenths of those with
+# another forget bias.
+_CLEARLY_NEARER = 0.5
+
 Layouts = tuple[str | None, str | None]
 Choices = tuple[Choice | None, Choice | None]
 
 
-# How likely an arrangement is; the last is taken only if its numbers agree.
+# How likely an arrangement is; the last is taken only if its numbers agree or are nearest.
 LIKELY, LESS_LIKELY, RARE = 0, 1, 2
 
 
@@ -58,14 +64,21 @@ def arrange(
     """The arrangement that fits two sequences of different shapes, or why there is none.
 
     Of several that fit by their shapes, the one whose numbers agree is taken, else the one whose
-    first step agrees, else the likeliest. ``choices``, of steps and batch items, may name the step
-    and the sequence.
+    first step agrees, else the one that is clearly nearest, else the likeliest. ``choices``, of
+    steps and batch items, may name the step and the sequence.
     """
     ways = [*_ways(a, b, layouts, choices)]
     ways += [way.turned for way in _ways(b, a, layouts[::-1], choices, parts_only=True)]
     agreeing = [way for way in ways if test.agree(way.a, way.b).all()]
-    if agreeing:  # what is the last step of one layout is the last sequence of the other
-        best = min(agreeing, key=lambda way: (way.rank, way.numbers[1] is not None))
+    likely = [way for way in ways if way.rank < RARE]
+    starting = [
+        way for way in likely if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
+    ]
+    if not agreeing and len(starting) == 1:
+        return starting[0], ""
+    near = agreeing or [ways[n] for n in nearest([(way.a, way.b) for way in ways])]
+    if near:  # what is the last step of one layout is the last sequence of the other
+        best = min(near, key=lambda way: (way.rank, way.numbers[1] is not None))
         if best.numbers[1] is None or not best.batch_first or layouts != (None, None):
             return best, ""
         step = best.numbers[1][0]  # a wrong step must not pass for a sequence
@@ -73,30 +86,71 @@ def arrange(
             f"{best.text} if the first axis is the batch (--layout batch), and with step {step} if "
             f"it is time (--steps {step})"
         )
-    ways = [way for way in ways if way.rank < RARE]
-    starting = [
-        way for way in ways if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
-    ]
-    likeliest = [way for way in ways if way.rank == min(way.rank for way in ways)]
-    for candidates in (starting, likeliest):
-        if len(candidates) == 1:
-            return candidates[0], ""
-    return None, _several(likeliest) if likeliest else ""
+    likeliest = [way for way in likely if way.rank == min(way.rank for way in likely)]
+    if len(likeliest) == 1:
+        return likeliest[0], ""
+    return None, _several(likeliest, layouts) if likeliest else ""
 
 
-def _several(ways: Sequence[Arrangement]) -> str:
+def nearest(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[int]:
+    """The position of the pair whose numbers are clearly the nearest; empty if no pair's are.
+
+    Several that compare the same numbers count as one, which is the first of them.
+    """
+    distances = [_distance(a, b) for a, b in pairs if len(pairs) > 1]
+    least = min(distances, default=inf)
+    others = [distance for distance in distances if not isclose(distance, least)]
+    clear = least < _CLEARLY_NEARER * min(others, default=0)
+    return [distances.index(least)] if clear else []
+
+
+def _distance(a: Numbers, b: Numbers) -> float:
+    """How far two arrays of one shape are apart, relative to their size.
+
+    With directions in the order, and each in the direction of time, in which they are nearest: a
+    mistake in these is no reason to take other axes.
+    """
+    x, y = (_finite(side) for side in (a, b))
+    halves = 2 - x.shape[-1] % 2
+    of_a, of_b = (np.split(side, halves, axis=-1) for side in (x, y))
+
+    def error(one: Array, other: Array) -> float:
+        return min(float(np.sum((turned - other) ** 2)) for turned in (one, one[::-1]))
+
+    with np.errstate(all="ignore"):
+        size = float(np.sum(x**2) + np.sum(y**2))
+        least = min(sum(map(error, halves, of_b)) for halves in (of_a, of_a[::-1]))
+    return (least / size) ** 0.5 if 0 < size < inf else inf
+
+
+def _finite(side: Numbers) -> Array:
+    """The numbers in float64; 0 for one that is not finite, or that a print left out."""
+    known = np.isfinite(side.values) & (True if side.left_out is None else ~side.left_out)
+    return np.where(known, side.values, 0).astype(np.float64)
+
+
+def _several(ways: Sequence[Arrangement], layouts: Layouts) -> str:
     items = [way.numbers[1] for way in ways]
     if all(items):
         fits = f"{ways[0].text.partition(' is ')[0]} fits"
         if len({tuple(numbers or ()) for numbers in items}) < len(items):
             return f"{fits} a sequence in either layout: --layout batch or time decides"
         return f"{fits} {len(ways)} sequences: --batch N picks one"
-    texts = dict.fromkeys(way.text for way in ways)
-    if len(texts) > 3:
-        return ""
-    by_layout = all("(axis" not in text for text in texts)
-    decides = "--layout batch or time decides" if by_layout else "the numbers agree in none"
-    return f"{' or '.join(texts)}: {decides}"
+    texts = [*dict.fromkeys(way.text for way in ways)]
+    silent = layouts == (None, None)
+    if any("(axis" in way.text or (way.exchanged and silent) for way in ways):
+        return several_axes(texts)
+    return f"{' or '.join(texts)}: --layout batch or time decides" if len(texts) <= 3 else ""
+
+
+def several_axes(texts: Sequence[str]) -> str:
+    """What is said where the axis of the directions is not known, and what to type."""
+    more = ", or others" * (len(texts) > 2)
+    return (
+        f"either {', or '.join(texts[:2])}{more}; the numbers do not show which. Save one side "
+        "with the axes of the other: numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1) puts "
+        "directions side by side, x.swapaxes(0,1) exchanges the first two axes"
+    )
 
 
 def _ways(
@@ -210,7 +264,8 @@ def _same_axes(
         axes = "batch, steps" if firsts[turned] else "steps, batch"
         text += f"; {{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
         three = _three(a, firsts[0]), _three(b, firsts[1])
-        yield Arrangement(*three, (None, None, None), text, LESS_LIKELY, exchanged=True)
+        rank = LIKELY if None in layouts else LESS_LIKELY
+        yield Arrangement(*three, (None, None, None), text, rank, exchanged=True)
 
 
 def _three(side: Numbers, batch_first: bool) -> Numbers:

@@ -99,9 +99,93 @@ def test_two_axes_that_may_be_the_directions_are_named_and_no_layout_is_asked_fo
     d = lone(stacked, normal(T, 2, 2 * H, seed=1))
     said = " ".join(d.remarks)
     assert not d.equal
-    assert "(axis 1), side by side or the directions" in said
-    assert ": the numbers agree in none" in said
+    assert "(axis 1), side by side, or the directions" in said
+    assert "the numbers do not show which" in said
     assert "decides" not in said
+
+
+def _changed(h: Array, change: str) -> Array:
+    """(B, T, 2 H) of two directions with a difference that is no matter of its axes."""
+    half = h.shape[-1] // 2
+    if change == "noise":
+        return h + 1e-4 * normal(*h.shape, seed=1)
+    if change == "exchanged":
+        return np.roll(h, half, axis=-1)
+    return np.concatenate([h[..., :half], h[:, ::-1, half:]], axis=-1)
+
+
+@pytest.mark.parametrize("items", [2, 3])
+@pytest.mark.parametrize("change", ["noise", "exchanged", "turned"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_two_axes_that_may_be_the_directions_the_nearer_is_taken(
+    items: int, change: str, swapped: bool
+) -> None:
+    """(2, T, B, H) beside (B, T, 2 H): two sequences are no reason for other axes than three."""
+    each = normal(2, T, items, H)
+    h = np.concatenate([*each], axis=-1).swapaxes(0, 1)
+    other = _changed(h, change)
+    d = lone(*((other, each) if swapped else (each, other)))
+    (array,) = d.arrays.values()
+    assert array.max_abs == pytest.approx(np.abs(other - h).max())
+    found = {"noise": "suspect_", "exchanged": "halves_exchanged", "turned": "half_flipped"}
+    assert d.hints[0].code.startswith(found[change])
+
+
+def test_where_no_axis_is_nearer_both_are_named_with_what_to_type() -> None:
+    each = normal(2, T, 2, H)
+    for other in (
+        normal(2, T, 2 * H, seed=1),
+        np.zeros((2, T, 2 * H)),
+        np.full((2, T, 2 * H), np.inf),
+    ):
+        for sides in ((each, other), (other, each)):
+            d = lone(*sides)
+            assert d.arrays["h"].mismatched is None
+            (said,) = d.remarks
+            assert "(axis 0), side by side" in said
+            assert "(axis 2), side by side" in said
+            assert "numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1)" in said
+    typed = np.concatenate(np.moveaxis(each, 0, 0), -1).swapaxes(0, 1)
+    assert lone(typed, other).arrays["h"].total == other.size
+
+
+def test_one_odd_number_does_not_hide_the_nearer_axis() -> None:
+    each = normal(2, T, 2, H)
+    other = np.concatenate([*each], axis=-1).swapaxes(0, 1) + 0
+    other[0, 1, 2], other[1, 3, 4] = np.inf, np.nan
+    assert lone(each, other).arrays["h"].mismatched == 2
+
+
+def test_as_many_steps_as_sequences_do_not_show_the_wrong_layout() -> None:
+    """ONNX' (T, 2, B, H) beside (B, T, 2 H) where T is B: as they lie, steps are sequences."""
+    y = normal(B, 2, B, H)
+    h = np.concatenate([y[:, 0], y[:, 1]], axis=-1).swapaxes(0, 1)
+    for layouts in ((None, "batch"), (None, None)):
+        (array,) = lone(y, h + 1e-4, layouts).arrays.values()
+        assert array.max_abs == pytest.approx(1e-4)
+        d = lone(y, normal(*h.shape, seed=1), layouts)
+        assert d.arrays["h"].mismatched is None
+        assert ("--layout batch or time decides" in d.remarks[0]) == (layouts[1] is not None)
+    for layout in ("batch", "time"):
+        d = lone(y, normal(*h.shape, seed=1), (layout, "batch"))
+        assert d.arrays["h"].mismatched == h.size
+
+
+def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
+    h = normal(B, T, 2 * H)
+    ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)
+    for part, said in (
+        (h[2], "sequence 2 of 4"),
+        (h[:, -1], "the last step of"),
+        (ends, "step 6 forward, 0 backward"),
+        (h[..., H:], "units 5 to 9"),
+    ):
+        d = lone(part + 1e-4, h, (None, "batch"))
+        assert said in " ".join(d.remarks)
+        assert d.arrays["h"].max_abs == pytest.approx(1e-4)
+    d = lone(h[2] + 1e-4, h)  # a wrong step must not pass for a sequence
+    assert d.arrays["h"].mismatched is None
+    assert "(--layout batch), and with step 2 if it is time (--steps 2)" in d.remarks[0]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -208,8 +292,11 @@ def test_final_states_of_two_directions(items: int) -> None:
             d = compare(of("a.npz", final_h=a), of("b.npz", final_h=b))
             assert d.equal
             assert "side by side" in d.remarks[0]
-            (array,) = compare(of("a.npz", final_h=a), of("b.npz", final_h=b + 1)).arrays.values()
-            assert array.mismatched == a.size
+            for other, nearer in ((b + 1e-3, True), (normal(*b.shape, seed=1), False)):
+                d = compare(of("a.npz", final_h=a), of("b.npz", final_h=other))
+                (array,) = d.arrays.values()
+                assert array.mismatched == (a.size if nearer or items != 2 else None)
+                assert ("the numbers do not show which" in d.remarks[0]) == (not array.mismatched)
 
 
 # ---- parts
