@@ -45,6 +45,8 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     if wrong not in halves or units % 2 or units < 4 or pair.numbers[2] is not None:
         return None, compared
     start, stop = wrong[0], wrong[-1] + 1
+    if differs[..., start:stop].mean() < 0.5:  # isolated numbers are no matter of a direction
+        return None, compared
     cells = any("_reverse." in name for names in compared.arrays for name in names)
     merges = {s.get("merge", "concat") for s in compared.settings if s is not None} or {"concat"}
     if not merges <= {"concat", "concat_swapped"}:

@@ -765,6 +765,20 @@ def test_one_number_hardly_off_is_named(step: int) -> None:
     assert only(compare(of("steps", h=odd), of("steps", h=h), ulp=4)) == "suspect_single"
 
 
+@pytest.mark.parametrize("values", [(0.5, 0.5), (0.5, 0.5, 0.5), (np.inf, np.nan)])
+@pytest.mark.parametrize("first_unit", [0, 2])
+def test_isolated_numbers_of_one_half_are_no_direction(
+    values: tuple[float, ...], first_unit: int
+) -> None:
+    h = normal(6, 2, 4)
+    odd = h.copy()
+    for step, value in enumerate(values):
+        odd[step, step % 2, first_unit + step % 2] = value
+    d = compare(of(h=odd), of(h=h))
+    assert only(d) == "suspect_single"
+    assert d.hints[0].text.startswith(f"{len(values)} numbers of 48 differ: ")
+
+
 def test_three_odd_numbers_are_all_named() -> None:
     h = normal(12, 3)
     odd = h.copy()
