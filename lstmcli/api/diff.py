@@ -129,7 +129,7 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
         numbering = AxisNumbers.of_meta(result.settings, widths)
         return Side(
             name, result.members(), layout=result.layout, settings=result.settings,
-            numbering=numbering,
+            numbering=numbering, in_memory=True,
         )  # fmt: skip
     if is_path(result):
         return _side(formats.read(os.fspath(result), abbreviated=True))
@@ -140,8 +140,8 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
         result = {"0": output, **{f"1.{n}": one for n, one in enumerate(states)}}
     if isinstance(result, Mapping):
         arrays = {str(k): array_of(array, f"{name}: {k}") for k, array in result.items()}
-        return with_trace_names(Side(name, arrays))
-    return Side(name, {"": array_of(result, name)})
+        return with_trace_names(Side(name, arrays, in_memory=True))
+    return Side(name, {"": array_of(result, name)}, in_memory=True)
 
 
 def _side(document: Document) -> Side:

@@ -40,7 +40,8 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     other = _with_states_as_step(other, place)
     other, taken, assumed = at_its_place(other, arrays, trace.layout, place.step, place.batch)
     taken = tuple(f"{words}{ASSUMED}" for words in taken) if assumed else taken
-    pairs = matched(Side("this run", arrays, trace.layout, settings=trace.settings), other)
+    run = Side("this run", arrays, trace.layout, settings=trace.settings, in_memory=True)
+    pairs = matched(run, other)
     units = model.layers[place.layer][place.direction].units
     lines = [_with_number(line, place, pairs, units, first_unit, other) for line in found.lines]
     if all(line.theirs is None for line in lines):

@@ -17,7 +17,8 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.settings import CELL
-from lstmcli.errors import UserError
+from lstmcli.errors import STDIN, UserError
+from lstmcli.escaping import file_argument, shell_word
 
 UNNAMED = ""
 """What readers call an array that came without a name; here it is `h`."""
@@ -49,6 +50,7 @@ class Side:
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
+    in_memory: bool = False  # given in Python: its name is that of an argument, and no file's
 
     @property
     def renaming(self) -> str:
@@ -244,8 +246,21 @@ def _nothing_shared(a: Side, b: Side) -> UserError:
         )
         return f"{side.name} has {names or 'no arrays'}"
 
+    together = " and " if a.in_memory or b.in_memory else " "
+    one_of_each = together.join(_single_array(*sides) for sides in ((a, b), (b, a)))
     return UserError(
         f"no array has the same name on both sides: {names_in(a)};",
         f"  {names_in(b)}.",
-        "  Arrays of one name are compared, or one array of each file: a.npz:out b.npz:h.",
+        f"  Arrays of one name are compared, or one array of each side: {one_of_each}",
     )
+
+
+def _single_array(side: Side, other: Side) -> str:
+    """``a.npz:out``: the first array that has the shape of one of the other side, or the first."""
+    shapes = [array.shape for array in other.arrays.values()]
+    names = sorted(side.arrays, key=lambda name: side.arrays[name].shape not in shapes)
+    name = side.original_names.get(names[0], names[0]) if names else UNNAMED
+    if side.in_memory:
+        return f"{name} of {side.name}" if name else side.name
+    file = "-" if side.name == STDIN else file_argument(side.name)
+    return shell_word(f"{file}:{name}" if name and len(names) > 1 else file)

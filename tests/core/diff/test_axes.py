@@ -66,10 +66,24 @@ def test_one_array_and_one_array_are_compared_whatever_their_names(
     assert not compare(Side("a.npz", {of_a: x}), Side("b.npz", {of_b: x + 1})).equal
 
 
-def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose() -> None:
-    x = normal(T, H)
-    with pytest.raises(UserError, match=r"a\.npz:out b\.npz:h"):
-        compare(Side("a.npz", {"p": x}), Side("b.npz", {"q": x, "r": x}))
+@pytest.mark.parametrize(
+    ("one", "other", "typed"),
+    [
+        (Side("x.npz", {"p": normal(T, H)}), {"s": normal(H), "q": normal(T, H)}, "x.npz y.npz:q"),
+        (Side("x 1.npz:h", {"p": normal(H)}), {"q": normal(T, H), "r": normal(2)},
+         "'x 1.npz:h' y.npz:q"),
+        (Side("standard input", {"o": normal(H), "p": normal(T, H)}), {"q": normal(T, H)},
+         "-:p y.npz"),
+        (Side("a", {"h": normal(T, H), "c": normal(T, H)}, in_memory=True), {"q": normal(T, H)},
+         "h of a and y.npz"),
+    ],
+)  # fmt: skip
+def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose(
+    one: Side, other: dict[str, Array], typed: str
+) -> None:
+    with pytest.raises(UserError) as refusal:
+        compare(one, Side("y.npz", other))
+    assert refusal.value.lines[-1].endswith(f"one array of each side: {typed}")
 
 
 # ---- column vectors
