@@ -483,6 +483,8 @@ def _next(d: Difference) -> Sheet:
     if all(hint.code == "settings_differ" for hint in d.hints):
         sheet.add()
     command = typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
+    if side.in_memory:
+        command = f"lstmcli.explain(weights, x, {side.name})"
     sheet.extend(labelled_command("next", command, HINT_INDENT))
     return sheet
 
