@@ -305,3 +305,24 @@ def test_steps_and_batch_that_look_exchanged_are_not_cut_to_what_comes_first(lst
     shown = lstm("diff", "a.npy", "b.npy").out
     assert "save x.swapaxes(0,1) of one of them" in shown
     assert "--steps" not in shown
+
+
+@pytest.mark.parametrize("files", ["ea", "ae"])
+def test_an_empty_array_is_trouble_and_no_difference(lstm: Lstm, files: str) -> None:
+    np.save("a.npy", np.ones((2, 6, 4)))
+    np.save("e.npy", np.zeros((0, 4)))
+    done = lstm("diff", *(f"{name}.npy" for name in files))
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "lstm diff: e.npy is empty: h is (0, 4), without numbers.\n"
+
+
+@pytest.mark.parametrize("words", [("--steps", 5), ("--steps", "4:"), ("--batch", 7)])
+def test_a_selection_of_an_axis_that_is_only_taken_as_time_says_so(
+    lstm: Lstm, words: tuple[object, ...]
+) -> None:
+    np.save("a.npy", np.ones((2, 6, 4)))
+    axis = "  The first axis of h is taken as time (not in the files; --layout batch)."
+    assert lstm("diff", "a.npy", "a.npy", *words).err.splitlines()[1:] == [axis]
+    assert axis not in lstm("diff", "a.npy", "a.npy", *words, "--layout", "time").err
+    assert axis not in lstm("diff", "a.npy", "a.npy", "--units", 5).err
+    assert lstm("diff", "a.npy", "a.npy", "--steps", 5, "--layout", "batch").status == 0

@@ -123,8 +123,8 @@ def compare(
     Raises
     ------
     UserError
-        if no name is shared, a tolerance makes no sense, ``ulp`` alone meets printed text, or
-        nothing is selected.
+        if no name is shared, an array is empty, a tolerance makes no sense, ``ulp`` alone meets
+        printed text, or nothing is selected.
     """
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     by_ulp_only = ulp is not None and rtol is None and atol is None
@@ -134,10 +134,17 @@ def compare(
     common = [name for name in common if name not in columns or columns[name].numbers]
     if by_ulp_only:
         _refuse_print(a, b, common)
-    pairs = {
-        name: _aligned(a, b, name, name, test, selection._replace(units=columns.get(name)))
-        for name in common
-    }
+    _refuse_empty(a, b, common)
+    pairs = {}
+    for name in common:
+        selected = selection._replace(units=columns.get(name))
+        try:
+            pairs[name] = _aligned(a, b, name, name, test, selected)
+        except UserError as error:
+            if not str(error).startswith(("--steps", "--batch")) or not _axes_assumed(a, b, name):
+                raise
+            axes = f"  The first axis of {name} is taken as time (not in the files;"
+            raise UserError(*error.lines, f"{axes} --layout batch).") from None
     arrays = {
         name: measure(pairs[name], (a.arrays[name].shape, b.arrays[name].shape)) for name in common
     }
@@ -255,6 +262,16 @@ def _arranged(compared: ComparedSides) -> list[Hint]:
         for (start, text), names in by_text.items()
     ]
     return [Hint("axes", text) for text in texts]
+
+
+def _refuse_empty(a: Side, b: Side, names: Sequence[str]) -> None:
+    """Refuse an array without numbers beside one with some; none and none are equal."""
+    for side, other in ((a, b), (b, a)):
+        for name in names:
+            if not side.arrays[name].size and other.arrays[name].size:
+                in_file = side.original_names.get(name, name)
+                shape = side.arrays[name].shape
+                raise UserError(f"{side.name} is empty: {in_file} is {shape}, without numbers.")
 
 
 def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
