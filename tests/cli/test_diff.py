@@ -326,3 +326,20 @@ def test_a_selection_of_an_axis_that_is_only_taken_as_time_says_so(
     assert axis not in lstm("diff", "a.npy", "a.npy", *words, "--layout", "time").err
     assert axis not in lstm("diff", "a.npy", "a.npy", "--units", 5).err
     assert lstm("diff", "a.npy", "a.npy", "--steps", 5, "--layout", "batch").status == 0
+
+
+@pytest.mark.parametrize("words", [("-q",), (), ("--only", "h", "--steps", 1), ("--units", ":")])
+@pytest.mark.parametrize("sizes", [(3, 8, 40), (2, 3, 7)])
+def test_the_table_of_a_run_is_refused_with_what_to_save(
+    lstm: Lstm, words: tuple[object, ...], sizes: tuple[int, ...]
+) -> None:
+    inputs, units, steps = sizes
+    lstm("init", "--inputs", inputs, "--units", units, "--steps", steps, "-o", "w.npz")
+    printed = lstm("run", "w.npz", *words).out
+    Path("s.txt").write_text(printed)
+    np.save("a.npy", np.ones((2, 3)))
+    for file, name in (("s.txt", "s.txt"), ("-", "standard input")):
+        done = lstm("diff", file, "a.npy", stdin=printed.encode())
+        assert done.status == 2
+        assert f"{name} is the table that lstm run prints" in done.err
+        assert "-f csv, or -o out.npz" in done.err

@@ -59,6 +59,7 @@ WORD = r"['\"]?([A-Za-z_][\w.]*)['\"]?(?:\[[^\[\]]*\])*\s*"
 TYPE_LINE = re.compile(r"\s*\[(?:torch\.| \w{1,40}Type\{)")  # of old PyTorch, and of its C++
 NEGATIVE_ZERO = re.compile(r"-(?=0\.0*(?:e[+-]00)?[\s\]])")
 COUNT = re.compile(r"\[?\s*\d+\s*\]?")
+RUN_TABLE = re.compile(r"^step  +[a-z]", re.MULTILINE)  # the names of its columns
 FRACTION = re.compile(r"\d\.\d")
 ASSIGNED = re.compile(rf"(?:^|[\s({{,;>]){WORD}=(\s*)$")
 TITLED = re.compile(rf"(?:^|\n|>>>|[({{,:;])[ \t]*{WORD}:(\s*)$")
@@ -458,6 +459,11 @@ def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
 
 def find_rows(text: str, source: str) -> Print:
     """Rows of numbers without brackets, as `numpy.savetxt` writes them: one array (T, K)."""
+    if RUN_TABLE.search(text):
+        raise UserError(
+            f"{source} is the table that lstm run prints for people to read, not for a program.",
+            "  Save the numbers instead: lstm run ... -f csv, or -o out.npz",
+        )
     rows: list[list[str]] = []
     factor = 1.0
     for line, words in _row_words(text):
