@@ -200,6 +200,7 @@ def test_what_is_said_to_reproduce_a_rounded_part_does(
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("where", ["weights", "inputs", "states"])
+@pytest.mark.slow
 def test_a_part_of_two_layers_that_is_rounded_is_run_again(
     where: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def test_a_change_of_the_top_layer_is_found_where_a_budget_leaves_out_full_runs(
 
 
 @pytest.mark.parametrize("at", [(0, 0), (slice(None), 0)], ids=["y[0, 0]", "y[:, 0]"])
+@pytest.mark.slow
 def test_a_backward_half_that_is_not_turned_back_is_likelier_than_a_turned_forward_half(
     at: Any, tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_backward_half_that_is_not_turned_back_is_likelier_than_a_turned_forwa
 
 @pytest.mark.parametrize("way", ["layer1", "layer1_reverse"])
 @pytest.mark.parametrize("part", [slice(None), 1], ids=["all sequences", "one"])
+@pytest.mark.slow
 def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
     way: str, part: Any, tmp_path: Path
 ) -> None:
@@ -181,6 +183,7 @@ def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
     assert found(explanation) == {**truth, "array": f"{way}.h"}
 
 
+@pytest.mark.slow
 def test_one_direction_is_searched_in_the_runs_of_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +196,7 @@ def test_one_direction_is_searched_in_the_runs_of_the_other(
 
 @pytest.mark.parametrize("name", ["final_h", ""])
 @pytest.mark.parametrize("truth", [{}, {"layer0.gates": "ifgo"}], ids=["right", "wrong"])
+@pytest.mark.slow
 def test_last_states_of_the_last_layer_alone(truth: Truth, name: str, tmp_path: Path) -> None:
     """Each bidirectional node of ONNX has its own Y_h, (2, B, H)."""
     deep = Deep(tmp_path)

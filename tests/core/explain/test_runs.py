@@ -160,6 +160,7 @@ def test_an_error_that_fades_may_be_another_initial_state(start: float, tmp_path
     ("units", "said"),
     [([1, 2, 3], "units 1 to 3"), ([3, 1], "units 3, 1"), ([2, 4, 3], "units 2, 4, 3")],
 )
+@pytest.mark.slow
 def test_units_that_are_not_the_first_are_proved(
     units: list[int], said: str, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_units_that_are_not_the_first_are_proved(
 
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}], ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.slow
 def test_outputs_that_were_rounded_to_some_digits(
     truth: dict[str, Any], dtype: type, tmp_path: Path
 ) -> None:
