@@ -386,7 +386,7 @@ def _finals_joined(
     pairs = [(one[None], other[None]) for one, other, _ in ways]
     taken = agreeing or [ways[n] for n in nearest(pairs)]
     if taken or as_they_lie or len(ways) == 1:
-        return *[*taken, *ways][0], ""
+        return *(taken or ways)[0], ""
     return a, b, "", several_axes([text for *_, text in ways]) if ways else ""
 
 
