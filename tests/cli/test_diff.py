@@ -187,7 +187,7 @@ def test_a_csv_of_few_digits_differs_by_rounding_and_says_so(lstm: Lstm, net: Pa
         lstm("run", net, "--only", "h", *digits, "-o", name)
         done = lstm("diff", name, "full.npz:h")
         assert done.status == status
-        said = "once full.npz:h is rounded to 4 digits, as all of few.csv are."
+        said = "once full.npz:h is rounded to 4 digits after the point, as all of few.csv are."
         assert (said in " ".join(done.out.split())) == bool(status)
 
 

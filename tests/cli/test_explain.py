@@ -116,6 +116,19 @@ def test_a_part_that_run_wrote_is_put_at_its_numbers(
     assert any("the others are not compared" in note for note in found["notes"])
 
 
+@pytest.mark.parametrize("steps", ["0:", "1:"])
+def test_a_csv_of_few_digits_agrees(steps: str, lstm: Lstm, tmp_path: Path) -> None:
+    """All of a run or some steps of it; numbers below 1e-4 have an exponent in it."""
+    x = np.load(FILES[1])
+    x[..., 0, :] *= 1e-4
+    np.save(tmp_path / "x.npy", x)
+    lstm("run", FILES[0], "x.npy", "--digits", 3, "--only", "h", "--steps", steps, "-o", "few.csv")
+    assert ("e-05" in (tmp_path / "few.csv").read_text()) == (steps == "0:")
+    done = lstm("explain", FILES[0], "x.npy", "few.csv")
+    assert (done.status, "printed to 3 digits" in done.out) == (0, True)
+    assert "more than 3 digits after the" in done.out
+
+
 def test_last_states_of_some_sequences_are_refused(lstm: Lstm, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 7, 4)))
     files = (FILES[0], "x.npy", "--layout", "batch")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName, Pair
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
+from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 
@@ -288,30 +288,24 @@ def rounded(pair: Pair) -> Hint | None:
         known = Numbers(side.values, unit)
         a, b = (known, other) if side is pair.a else (other, known)
         if proves(pair, a, b, pair.agrees):
-            return Hint(
-                "rounded", f"once {full} is rounded to {digits} digits, as all of {few} are."
-            )
+            places = f"{digits} digit{'s' * (digits != 1)} after the point"
+            return Hint("rounded", f"once {full} is rounded to {places}, as all of {few} are.")
     return None
 
 
 def _rounded_to(side: Numbers) -> tuple[int, Array | None]:
-    """The fewest digits after the point that all numbers of an exact side have, and their units.
+    """The digits after the point to which an exact side was rounded, and the unit of each number.
 
-    Numbers below 1e-4 have as many after the point of their exponent.
+    Whole numbers are what they are, and no rounding.
     """
-    values, exact = side.values, side.values.astype(np.float64)
+    values = side.values
     if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
         return 0, None
-    size = np.abs(exact)
-    exponent = np.where((size < 1e-4) & (size > 0), np.floor(np.log10(np.maximum(size, 1e-300))), 0)
-    spacing = np.finfo(values.dtype).eps * size
-    for digits in range(1, _MOST_DIGITS + 1):
-        unit = 10.0 ** (exponent - digits)
-        if (unit < 64 * spacing).any():  # too many numbers of the type have so many by chance
-            break
-        if (np.abs(np.rint(exact / unit) * unit - exact) <= spacing).all():
-            return digits, unit
-    return 0, None
+    digits, unit = last_places(values, _MOST_DIGITS)
+    spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
+    if not digits or unit is None or (unit < 64 * spacing).any():
+        return 0, None  # too many numbers of the type have so many by chance
+    return digits, unit
 
 
 def shifted_by_one(pair: Pair) -> Hint | None:

@@ -85,6 +85,29 @@ class Numbers:
         return unknown if unknown.any() else None
 
 
+def last_places(values: Array, most: int) -> tuple[int, Array | None]:
+    """The fewest digits after the point, up to ``most``, that all numbers have; each one's unit.
+
+    `lstm run --digits` writes numbers below 1e-4 with an exponent, after as many digits. No units
+    if a number has more. NaN and infinities are left out.
+    """
+    size = np.abs(np.where(np.isfinite(values), values, 0).astype(np.float64))
+    spacing = np.finfo(values.dtype).eps * size
+    is_small = (size < 1e-4) & (size > 0)
+    exponent = np.where(is_small, np.floor(np.log10(np.maximum(size, 1e-300))), 0)
+
+    def is_met(unit: Array | float) -> bool:
+        with np.errstate(over="ignore"):
+            return bool((np.abs(np.rint(size / unit) * unit - size) <= spacing).all())
+
+    for digits in range(most + 1):
+        unit = 10.0 ** (exponent - digits)
+        if is_met(unit):
+            fixed = 10.0**-digits
+            return digits, np.full(size.shape, fixed) if is_met(fixed) else unit
+    return 0, None
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """The test that one element of a has to pass against its element of b.

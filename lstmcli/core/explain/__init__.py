@@ -23,6 +23,7 @@ from lstmcli.core.explain.explanation import (
     clues,
 )
 from lstmcli.core.explain.network import explain_network
+from lstmcli.core.explain.observation import is_printed
 from lstmcli.core.explain.question import (
     Prepared,
     Question,
@@ -102,7 +103,7 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     question, verdict = prepared.question, explanation.verdict
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
-    if prepared.digits is not None and not question.side.units:
+    if prepared.digits is not None and not is_printed(question.side.units.values()):
         yield remark("taken_as_printed", digits=prepared.digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)

@@ -28,7 +28,7 @@ State = Mapping[str, Array]
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
 FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
-NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both"
+NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both", "rounded"
 """How the codes of diff's other hints begin."""
 CARRIED: tuple[tuple[str, ...], ...] = ((), ("h",), ("c",))
 """What of the state may be carried from chunk to chunk, where not all of it is."""

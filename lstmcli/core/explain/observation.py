@@ -7,7 +7,7 @@ and EXPECTED into the order of processing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
@@ -17,7 +17,7 @@ import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers
+from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, last_places
 from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import round_to_format, spacing
@@ -657,34 +657,42 @@ def _on_grid(numbers: Numbers, name: str) -> bool:
     return bool((off <= slack).all() and finer.sum() >= GRID_DIGITS)
 
 
-def as_printed(arrays: Mapping[str, Numbers]) -> Mapping[str, Numbers]:
-    """Arrays that were rounded to some digits after the point, with these as their units.
+def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], int | None]:
+    """Arrays that were rounded to some digits after the point with their units, and the digits.
 
     Others as they are: those on the grid of a number type, and whose digits chance may give.
     """
-    known = [n.values[np.isfinite(n.values)].astype(np.float32) for n in arrays.values()]
-    values = np.concatenate([*known, np.zeros(0, np.float32)])
-    values = values[values != 0]
-    rounds = (n for n in range(MOST_ROUNDED + 1) if np.array_equal(values, np.round(values, n)))
-    if any(n.unit is not None for n in arrays.values()) or not (places := next(rounds, 0)):
-        return arrays
-    finer = np.log10(np.maximum(10.0**-places / np.spacing(np.abs(values)), 1))
+    parts = [n.values.ravel().astype(np.float32) for n in arrays.values()]
+    values = np.concatenate([*parts, np.zeros(0, np.float32)])
+    places, unit = last_places(values, MOST_ROUNDED)
+    if is_printed(n.unit for n in arrays.values()) or not places or unit is None:
+        return arrays, None
+    counts = np.isfinite(values) & (values != 0)
+    finer = np.log10(np.maximum(unit[counts] / np.spacing(np.abs(values[counts])), 1))
     if finer.sum() < GRID_DIGITS or any(grids_of(arrays)):
-        return arrays
-    return {k: Numbers(n.values, np.full(n.shape, 10.0**-places)) for k, n in arrays.items()}
+        return arrays, None
+    units = np.split(unit, np.cumsum([part.size for part in parts]))
+    printed = {
+        name: Numbers(n.values, u.reshape(n.shape) + (0 if n.unit is None else n.unit))
+        for (name, n), u in zip(arrays.items(), units, strict=False)
+    }
+    return printed, places  # what was left out keeps its infinite unit
+
+
+def is_printed(units: Iterable[Array | None]) -> bool:
+    """Whether a number was printed, not just left out."""
+    return any(unit is not None and bool(((unit > 0) & (unit < np.inf)).any()) for unit in units)
 
 
 def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
     """The tolerances of EXPECTED, tight before loose; its number type, or "printed"."""
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
-    units = [numbers.unit for numbers in arrays.values() if numbers.unit is not None]
-    printed = any(bool(((unit > 0) & (unit < np.inf)).any()) for unit in units)
     precisions = {side.precision(name).name for name in names}
     if BFLOAT16.name in precisions:
         return (BRAIN,), BRAIN.name
     if FLOAT16.name in precisions:
         return (HALF,), HALF.name
-    if printed:
+    if is_printed(numbers.unit for numbers in arrays.values()):
         return (SINGLE,), "printed"
     if precisions == {FLOAT64.name} and not _all_single(arrays):
         return (EXACT, SINGLE), "float64"

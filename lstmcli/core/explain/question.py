@@ -346,9 +346,10 @@ def prepare(question: Question) -> Prepared:
             f"{question.side.name}: every number is NaN or infinite, so no run can be compared "
             "with it; look for the first of them in the other side's weights, inputs or states."
         )
-    arrays = dict(as_printed(arrays))
+    taken, rounded = as_printed(arrays)
+    arrays = dict(taken)
     allowances, precision = allowances_of(question.side, arrays)
-    digits = printed_digits(arrays) if precision == "printed" else None
+    digits = rounded or printed_digits(arrays) if precision == "printed" else None
     states = states_of(arrays["h"], model) if set(arrays) == {"h"} else {}
     halves: list[tuple[dict[str, Numbers], dict[str, Any]]] = []
     if set(arrays) == {"h"}:

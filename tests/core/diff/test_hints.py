@@ -159,10 +159,26 @@ def test_numbers_of_few_digits_prove_rounding_only_where_all_round_to_them() -> 
     h = normal(T, B, H).astype("f4")
     few = np.round(h.astype(float), 3)
     d = compare(of(name="few.csv", h=few), of(name="h.npy", h=h))
-    assert only_text(d) == "h agrees once h.npy is rounded to 3 digits, as all of few.csv are."
+    said = "h agrees once h.npy is rounded to 3 digits after the point, as all of few.csv are."
+    assert only_text(d) == said
     few[2, 1, 3] += 1e-3
     assert "rounded" not in h_codes(few, h)
     assert "rounded" not in h_codes(h + np.float32(4e-4), h)
+
+
+def test_a_small_number_is_rounded_as_the_others_are() -> None:
+    h = normal(T, B, H)
+    h[0, 0, 0] = 2.4e-5
+    d = compare(of(name="few", h=np.round(h, 5)), of(name="h", h=h), atol=0.0, rtol=0.0)
+    assert "h is rounded to 5 digits after the point" in only_text(d)
+
+
+def test_one_digit_is_one_and_whole_numbers_are_not_rounded() -> None:
+    h = normal(T, B, H)
+    d = compare(of(name="few", h=np.round(h, 1)), of(name="h", h=h))
+    assert "h is rounded to 1 digit after the point" in only_text(d)
+    whole = np.round(10 * h)
+    assert "rounded" not in h_codes(whole, whole + 0.04 * np.sin(h))
 
 
 def test_a_permutation_is_found_among_many_units() -> None:

@@ -144,9 +144,31 @@ def test_numbers_that_were_rounded_have_the_digits_as_their_units() -> None:
         for dtype in (np.float32, np.float64):
             rounded = np.round(exact.astype(dtype), places)
             rounded[0, 0] = np.nan
-            (one,) = as_printed({"h": Numbers(rounded)}).values()
-            assert one.unit is not None
-            np.testing.assert_allclose(one.unit, 10.0**-places)
+            for unit in (None, np.where(np.isnan(rounded), np.inf, 0.0)):  # NaN, or left out
+                printed, digits = as_printed({"h": Numbers(rounded, unit)})
+                assert digits == places
+                wanted = 10.0**-places + (0.0 if unit is None else unit)
+                np.testing.assert_allclose(
+                    np.asarray(printed["h"].unit), np.broadcast_to(wanted, (7, 3))
+                )
+
+
+def test_small_numbers_have_as_many_digits_before_an_exponent() -> None:
+    """As `lstm run --digits` writes them; where all are multiples of one unit, that is it."""
+    rng = np.random.default_rng(3)
+    h = np.round(rng.normal(0, 0.4, (7, 3)), 3)
+    h[0] = -2.299e-05, 0.0, 8.863e-06
+    printed, digits = as_printed({"h": Numbers(h), "c": Numbers(h[1:])})
+    assert digits == 3
+    wanted = np.full((7, 3), 1e-3)
+    wanted[0, [0, 2]] = 1e-8, 1e-9
+    np.testing.assert_allclose(np.asarray(printed["h"].unit), wanted)
+    np.testing.assert_allclose(np.asarray(printed["c"].unit), wanted[1:])
+    five = np.round(rng.normal(0, 0.4, (7, 3)), 5)
+    five[0, 0] = 2e-5
+    np.testing.assert_allclose(
+        np.asarray(as_printed({"h": Numbers(five)})[0]["h"].unit), np.full((7, 3), 1e-5)
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,4 +182,4 @@ def test_numbers_that_were_rounded_have_the_digits_as_their_units() -> None:
     ],
 )
 def test_numbers_that_were_not_rounded_are_exact(values: Array) -> None:
-    assert as_printed({"h": Numbers(values)})["h"].unit is None
+    assert as_printed({"h": Numbers(values)})[0]["h"].unit is None
