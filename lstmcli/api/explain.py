@@ -287,12 +287,12 @@ def _command(
     given: Mapping[str, Any],
 ) -> str:
     """The command line that gives EXPECTED; empty if none does."""
-    rounds_otherwise = (
-        one.facts["part"] for one in explanation.remarks if one.code == "dtype_rounds_otherwise"
-    )
-    if explanation.verdict == "none" or any(rounds_otherwise):
+    remarks = {one.code: one.facts for one in explanation.remarks}
+    if explanation.verdict == "none" or remarks.get("dtype_rounds_otherwise", {}).get("part"):
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
+    if "needs_float64" in remarks:
+        changed["dtype"] = "float64"
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:

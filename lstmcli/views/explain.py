@@ -84,7 +84,9 @@ def title(e: Explanation, expected: str) -> str:
     left_out = sum(one.facts["count"] for one in e.remarks if one.code == "not_finite")
     rest = f", but for {left_out:,} NaN or infinite" if left_out else ""
     if e.verdict == "agrees":
-        return f"Nothing has to be changed: as loaded, these weights give {expected}{rest}."
+        wide = any(one.code == "needs_float64" for one in e.remarks)
+        run = " but the number type: in float64" if wide else ": as loaded"
+        return f"Nothing has to be changed{run}, these weights give {expected}{rest}."
     if e.verdict == "found":
         changes = len(e.changes)
         numeral = NUMERALS[changes] if changes < len(NUMERALS) else str(changes)

@@ -180,6 +180,13 @@ def test_weights_that_agree_as_loaded_say_what_was_assumed() -> None:
     assert not any(line.startswith("assumed") for line in lines(known))
 
 
+def test_a_number_type_that_does_not_give_expected_is_no_agreement_as_loaded() -> None:
+    expected = lstmcli.run(SAMPLE / "weights.npz", SAMPLE / "inputs.npy").h
+    head = lines(asked(expected, dtype="float16"))[0]
+    assert head.startswith("✔ Nothing has to be changed but the number type: in float64,")
+    assert lines(asked(expected))[0].startswith("✔ Nothing has to be changed: as loaded,")
+
+
 def test_what_half_precision_hides_is_not_singled_out() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
     (change,) = explanation.changes

@@ -21,9 +21,11 @@ from lstmcli.core.explain.explanation import (
     Explanation,
     agreement,
     clues,
+    plain_of,
 )
+from lstmcli.core.explain.hypotheses import settings_of
 from lstmcli.core.explain.network import explain_network
-from lstmcli.core.explain.observation import is_printed
+from lstmcli.core.explain.observation import EPS, is_printed
 from lstmcli.core.explain.question import (
     Prepared,
     Question,
@@ -34,7 +36,7 @@ from lstmcli.core.explain.question import (
 )
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.solver import size
-from lstmcli.core.explain.verify import Remark, remark, verify
+from lstmcli.core.explain.verify import Remark, arrays_of, compared, remark, verify
 from lstmcli.core.explain.wording import in_words
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
@@ -93,6 +95,7 @@ def _of_shape(
         *said,
         *left_out(shaped, has_shape),
         *_about_expected(prepared, explanation),
+        *_not_in_half_precision(prepared, explanation),
     ]
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
     return in_words(explanation, prepared.model.convention)
@@ -119,6 +122,25 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
         if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):
             yield remark("not_finite_run", name=name, count=count)
+
+
+def _not_in_half_precision(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
+    """Whether the half precision that is given, or that of the weights, misses EXPECTED."""
+    settings = settings_of(plain_of(explanation.changes))
+    array, layout = settings.get("array", "h"), settings.get("layout", prepared.layout)
+    is_said = any(one.code == "needs_float64" for one in explanation.remarks)
+    if explanation.verdict == "none" or is_said or "dtype" in settings or "." in array:
+        return
+    for case in prepared.cases:
+        expected = case.expected.get(layout)
+        if expected is None or expected.placement != explanation.placement:
+            continue
+        trace, model = case.trace(settings)
+        dtype = model.given.get("dtype", model.cell.dtype.name)
+        given = arrays_of(trace, model, array)
+        if dtype in EPS and not (off := compared(given, expected, prepared.allowances[-1])).fits:
+            yield remark("needs_float64", dtype=dtype, error=off.max_abs)
+        return
 
 
 def _exchanged_axes(question: Question) -> Iterator[Remark]:

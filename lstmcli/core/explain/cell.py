@@ -313,7 +313,8 @@ class CellSolver(Solver):
         basis: Basis | None = None,
     ) -> Iterator[Remark]:
         p, part = self.prepared, basis.rounded if basis else ""
-        return remarks_on(self.case, changes, comparison, allowance, p.allowances, p.dtype, part)
+        every = (*self.common_changes, *changes)
+        return remarks_on(self.case, every, comparison, allowance, p.allowances, p.dtype, part)
 
 
 # ---- several placements

@@ -13,7 +13,7 @@ from lstmcli.core.diff.patterns import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
 from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import NONE, Change, Changes, prior, settings_of
-from lstmcli.core.explain.observation import Allowance, Placement, decimal_places
+from lstmcli.core.explain.observation import EPS, Allowance, Placement, decimal_places
 from lstmcli.core.explain.simulator import FAR, OFF, Simulator
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
@@ -235,8 +235,9 @@ def remarks_on(
     again = rerun(case, changes, allowance)
     rounded = settings_of(changes).get("dtype")
     if again.fits and rounded and again.max_abs > 2 * allowances[-1].absolute:
-        facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": dtype}
-        yield remark("dtype_rounds_otherwise", **facts)
+        run = "float64" if dtype in EPS else dtype
+        facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
+        yield remark("dtype_rounds_otherwise", **facts, others=len(changes) > 1)
     if not again.fits:
         yield remark("needs_float64", dtype=dtype, error=again.max_abs)
     if allowance.stored:

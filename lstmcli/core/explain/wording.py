@@ -350,14 +350,14 @@ def _masked(ending: str, **facts: Any) -> str:
     ).format(what=what, **{**facts, "layout": FACTS["layout"](facts["layout"])})
 
 
-def _rounds_otherwise(dtype: str, error: float, part: str, run: str) -> str:
+def _rounds_otherwise(dtype: str, error: float, part: str, run: str, others: bool) -> str:
     text = f"--dtype {dtype} rounds otherwise: it comes within {error:.2g} of it."
     if not part:
         return text
     if part in (STATES, ALL):
         return f"{text} No option rounds just the {part}, so no command reproduces EXPECTED."
     by_hand = f"To reproduce EXPECTED, round the {part} to {dtype} in the file"
-    return f"{text} {by_hand} and run with --dtype {run}."
+    return f"{text} {by_hand} and run with {'the other changes and ' * others}--dtype {run}."
 
 
 def _no_first_step(changes: int, singles: int) -> str:
@@ -408,8 +408,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "arithmetic; what it finds is confirmed by a run in 8 bits, but a cause may be missed.",
     # of a run that fits
     "dtype_rounds_otherwise": _rounds_otherwise,
-    "needs_float64": "In {dtype}, the number type of the weights, the run is up to {error:.2g} "
-    "off; --dtype float64 gives EXPECTED.",
+    "needs_float64": "In {dtype} the run is up to {error:.2g} off; --dtype float64 gives EXPECTED.",
     "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "
     "storing the output in {dtype} is enough to give them.",
     "agrees_as_float32": "EXPECTED agrees as float32 does; at the precision of float64 it does "

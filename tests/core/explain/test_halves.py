@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.api.explain import Explanation
+from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.model.half_precision import round_to_format, spacing, to_bfloat16
 from tests.core.explain.asking import Asking, found, printed
@@ -141,6 +141,44 @@ def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
 
 
 # ---- the cell above
+
+
+def test_other_changes_go_with_inputs_that_are_rounded_by_hand(tmp_path: Path) -> None:
+    net = Net(1, 2, 9, 4, 5)
+    expected = net.run(inputs=rounder("float16"), order="iofg")
+    for given, dtype in (({}, "float32"), ({"dtype": "float16"}, "float64")):
+        explanation = net.ask(expected, tmp_path, **given)
+        check(explanation, "float16", RERUN, gates="iofg")
+        by_hand = f"in the file and run with the other changes and --dtype {dtype}."
+        assert any(by_hand in text for text in explanation.notes)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("order", ["ifgo", "iofg"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_half_precision_that_is_given_is_not_said_to_give_what_it_misses(
+    layers: int, order: str, name: str, tmp_path: Path
+) -> None:
+    net, above = Net(1, 2, 9, 4, 5), Net(2, 2, 9, 5, 5)
+    expected = above.x = net.run(order=order)
+    tensors = net.tensors(0)
+    if layers == 2:
+        expected, tensors = above.run(order=order), tensors | above.tensors(1)
+    np.savez(tmp_path / "w.npz", **tensors)
+    np.save(tmp_path / "x.npy", net.x.astype(np.float32))
+    files = str(tmp_path / "w.npz"), str(tmp_path / "x.npy")
+    expected = expected.astype(np.float32)
+    explanation = explain(*files, expected, layout="batch", dtype=name)
+    assert explanation.found
+    assert found(explanation) == ({} if order == "ifgo" else {"gates": "iofg"})
+    assert any(text.startswith(f"In {name} the run is up to") for text in explanation.notes)
+    assert "--dtype float64" in explanation.command
+    fine = lstmcli.run(*files, layout="batch", gates=order, dtype="float64").h
+    np.testing.assert_allclose(fine, expected, 1e-5, 1e-6)
+    rounded = lstmcli.run(*files, layout="batch", gates=order, dtype="float16").h
+    explanation = explain(*files, rounded, layout="batch", dtype="float16", gates=order)
+    assert not any("float64" in text for text in explanation.notes)
+    assert "--dtype float16" in explanation.command
 
 
 @pytest.mark.parametrize("name", FORMATS)
