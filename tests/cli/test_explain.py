@@ -116,6 +116,19 @@ def test_a_part_that_run_wrote_is_put_at_its_numbers(
     assert any("the others are not compared" in note for note in found["notes"])
 
 
+@pytest.mark.parametrize("suffix", ["npz", "csv"])
+def test_one_unit_is_not_taken_for_numbers_in_a_row(
+    suffix: str, lstm: Lstm, tmp_path: Path
+) -> None:
+    """12 numbers of one unit might be 4 steps of 3 units."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(12, 4)))
+    for unit in (1, 2):
+        part = ("--only", "h", "--units", unit, "-o", f"u.{suffix}")
+        assert lstm("run", FILES[0], "x.npy", *part).status == 0
+        done = lstm("explain", FILES[0], "x.npy", f"u.{suffix}")
+        assert (done.status, "All 12 values" in done.out) == (0, True)
+
+
 @pytest.mark.parametrize("steps", ["0:", "1:"])
 def test_a_csv_of_few_digits_agrees(steps: str, lstm: Lstm, tmp_path: Path) -> None:
     """All of a run or some steps of it; numbers below 1e-4 have an exponent in it."""

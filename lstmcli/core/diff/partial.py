@@ -90,7 +90,9 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
         if computed is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
             continue
         full = as_time_major(computed, layout)  # (T, B, K)
-        numbers = _in_rows(side.numbers(name), full.shape)
+        numbers = side.numbers(name)
+        if name not in side.numbering.columns:
+            numbers = _in_rows(numbers, full.shape)
         if (numbered := _at_its_numbers(side, name, numbers, full.shape, axes, item)) is not None:
             found[name], text = numbered
             taken[text] = None
