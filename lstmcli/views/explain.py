@@ -111,7 +111,7 @@ def _ran_otherwise(e: Explanation) -> str:
 def details(e: Explanation, expected: str) -> list[str]:
     """The lines below the title: how well the values agree, and where."""
     if (measured := e.measured) is None:
-        return []
+        return [*filter(None, [_ran_otherwise(e)])]
     greatest = f"greatest difference {error_size(measured.max_abs)}"
     if e.found:
         precision = f"{text}, " if (text := precision_text(e)) else ""
@@ -239,7 +239,8 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
         yield "to decide", e.decide
     if e.verdict == "none" and e.tried:
-        nearer = "" if len(e.nearest) > 1 else "; none is clearly nearer than as loaded"
+        far = e.measured is not None and len(e.nearest) < 2
+        nearer = "; none is clearly nearer than as loaded" * far
         yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     if e.not_tried:
         yield "not tried", "; ".join(e.not_tried)

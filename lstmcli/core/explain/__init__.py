@@ -178,6 +178,8 @@ def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
         hints.append(remark("layout_assumed", layout=prepared.layout))
     left_out = [remark("windows", left=left)] if (left := prepared.left_out) else []
+    if any(one.code == "other_units" for one in hints):  # else as the first: they are not
+        explanation = replace(explanation, placement=None, measured=None, nearest=())
     if explanation.placement and (first := explanation.placement.units):
         left_out.append(remark("units", first=first))
     untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
