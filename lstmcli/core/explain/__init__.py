@@ -36,7 +36,7 @@ from lstmcli.core.explain.question import (
 )
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.solver import size
-from lstmcli.core.explain.verify import Remark, arrays_of, compared, remark, verify
+from lstmcli.core.explain.verify import Remark, compared, remark, verify
 from lstmcli.core.explain.wording import in_words
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
@@ -135,11 +135,12 @@ def _not_in_half_precision(prepared: Prepared, explanation: Explanation) -> Iter
         expected = case.expected.get(layout)
         if expected is None or expected.placement != explanation.placement:
             continue
-        trace, model = case.trace(settings)
+        model = case.model(settings)
         dtype = model.given.get("dtype", model.cell.dtype.name)
-        given = arrays_of(trace, model, array)
-        if dtype in EPS and not (off := compared(given, expected, prepared.allowances[-1])).fits:
-            yield remark("needs_float64", dtype=dtype, error=off.max_abs)
+        if dtype in EPS:
+            off = compared(case.arrays(settings, array), expected, prepared.allowances[-1])
+            if not off.fits:
+                yield remark("needs_float64", dtype=dtype, error=off.max_abs)
         return
 
 
