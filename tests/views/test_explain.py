@@ -187,6 +187,15 @@ def test_a_number_type_that_does_not_give_expected_is_no_agreement_as_loaded() -
     assert lines(asked(expected))[0].startswith("✔ Nothing has to be changed: as loaded,")
 
 
+def test_of_other_units_than_the_first_nothing_is_said_as_loaded() -> None:
+    h = lstmcli.run(str(SAMPLE / "weights.npz"), np.load(SAMPLE / "inputs.npy")).h
+    found = asked(h[..., [2, 0]])
+    shown = lines(found, width=None)
+    assert shown[1] == f"  {found.notes[0]}"
+    assert "Taken as units 2, 0 of the run" in shown[1]
+    assert not any("as loaded" in line for line in shown)
+
+
 def test_what_half_precision_hides_is_not_singled_out() -> None:
     explanation = asked(str(SAMPLE / "numpy.txt"))
     (change,) = explanation.changes

@@ -11,8 +11,6 @@ import pytest
 
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.errors import UserError
-from lstmcli.views.explain import explanation_sheet
-from lstmcli.views.sheet import Width
 from tests.core.explain.asking import write
 from tests.core.explain.reference import Net, outputs, random_net
 from tests.core.explain.test_refusals import spoiled
@@ -174,9 +172,6 @@ def test_units_that_are_not_the_first_are_proved(
     first = f"changes where EXPECTED has other units than the first {len(units)}"
     assert first not in found.not_tried
     assert not any((found.taken, found.nearest, found.measured, found.next))
-    shown = list(explanation_sheet(found, "e.npy", width=Width.of(None)).rows())
-    assert shown[1] == f"  {found.notes[0]}"
-    assert not any("as loaded" in line for line in shown)
     wrong = _asked(tmp_path, net, x, 0.9 * h[..., units], layout="batch")
     assert first in wrong.not_tried
     assert not any("Taken as units" in text for text in wrong.notes)
