@@ -102,6 +102,7 @@ def module_imports(path: Path, names: set[str]) -> set[str]:
     return (found & names) - {dotted(path)}
 
 
+@pytest.mark.slow
 def test_no_imports_go_in_a_circle() -> None:
     names = {dotted(path) for path in MODULES}
     graph = {dotted(path): module_imports(path, names) for path in MODULES}

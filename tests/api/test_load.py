@@ -98,6 +98,7 @@ def test_directions_of_other_sizes_are_refused(tmp_path: Path) -> None:
         load(path, merge="sum")
 
 
+@pytest.mark.slow
 def test_names_beyond_measure_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     path.write_text(json.dumps({"a_" * 500_000: [1.0]}))

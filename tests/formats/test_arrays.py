@@ -166,6 +166,7 @@ def test_cut_at_any_length(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+@pytest.mark.slow
 def test_a_flipped_byte_is_an_error_or_other_numbers(tmp_path: Path, name: str) -> None:
     array = np.arange(6.0).reshape(2, 3)
     whole = saved(array) if name == "a.npy" else written("npz", {"h": array, "c": array})
@@ -219,6 +220,7 @@ def test_an_encrypted_member_is_named() -> None:
         piped(bytes(data))
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_unread() -> None:
     data = zipped({"h.npy": bytes(300 << 20)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(UserError, match="claim to unpack to 314,572,800"):

@@ -53,6 +53,7 @@ def test_every_misbehaviour_of_a_reader_is_found() -> None:
     assert found.keys() == FOUND.keys()
 
 
+@pytest.mark.slow
 def test_a_crash_and_a_hang_name_their_variant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

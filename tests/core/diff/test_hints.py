@@ -103,6 +103,7 @@ def test_a_rearrangement_is_found_on_either_side(
     st.integers(0, 10**6), st.sampled_from([(1, 1, 3), (7, 1, 3), (5, 5, 4), (7, 3, 6), (2, 1, 40)])
 )
 @settings(deadline=None, max_examples=60)
+@pytest.mark.slow
 def test_nothing_is_proved_of_unrelated_numbers(seed: int, shape: tuple[int, int, int]) -> None:
     a, b = normal(2, *shape, seed=seed)
     names = {"h": a, "c": a**3, "i": sigmoid(a), "f": sigmoid(a + 1)}
@@ -950,6 +951,7 @@ def test_a_small_initial_state_dies_out(size: float, seed: int) -> None:
     assert "differs most, and the difference decays" in only_text(batch_first(a, b))
 
 
+@pytest.mark.slow
 def test_a_gate_that_starts_nearly_right_is_no_mistake_either() -> None:
     """Of few units, whose approximated functions may be exact at the first step by chance."""
 

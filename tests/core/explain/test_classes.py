@@ -353,6 +353,7 @@ def test_the_output_of_a_lower_layer_is_named(tmp_path: Path) -> None:
     assert not explain(path, x, h[:, ::-1] + 0.01, layout="batch").found
 
 
+@pytest.mark.slow
 def test_a_layout_that_nobody_said_is_none_of_three_mistakes(tmp_path: Path) -> None:
     """PyTorch's weights are read as batch_first=False; three settings are wrong beside that."""
     rng = np.random.default_rng(5)

@@ -23,6 +23,7 @@ from tests.test_golden import GOLDEN, read
 CLIP = 0.02
 
 
+@pytest.mark.slow
 def test_a_row_of_the_table_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first step of a recorded net with a projection, bounded: no row has that."""
     case = "torch/projection"

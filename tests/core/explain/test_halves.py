@@ -258,6 +258,7 @@ def test_a_part_of_two_layers_that_is_rounded_is_run_again(
 
 
 @pytest.mark.parametrize("steps", [6, 9])
+@pytest.mark.slow
 def test_every_operation_in_float16_as_numpy_rounds(steps: int, tmp_path: Path) -> None:
     net = Net(1, 2, steps, 4, 5)
     h = lstmcli.run(net.tensors(0), net.x.astype(np.float32), layout="batch", dtype="float16").h

@@ -188,6 +188,7 @@ def test_as_few_changes_win_in_every_place(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("gate", ["i", "f", "g", "o"])
+@pytest.mark.slow
 def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
     explanation = asked(asked.run()[gate][:, -1])
     assert found(explanation) == {"array": gate}
@@ -255,6 +256,7 @@ def test_first_units_of_as_many_steps_as_there_are_units(
     assert explanation.taken.endswith("the first 6 of 8 steps, the first 4 of 6 units")
 
 
+@pytest.mark.slow
 def test_axes_in_another_order_are_understood(asked: Asked) -> None:
     h = asked.run(gates="ifgo")["h"]
     for array in (h.transpose(0, 2, 1), h.transpose(1, 2, 0), h.ravel(), h.ravel(order="F")):

@@ -23,6 +23,7 @@ SAMPLE = [
 ][::61]
 
 
+@pytest.mark.slow
 def test_every_question_has_its_line() -> None:
     assert list(RECORD) == sorted(questions())
 

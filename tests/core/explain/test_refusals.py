@@ -91,6 +91,7 @@ def test_zeros_and_rows_hint_at_what_happened(tmp_path: Path) -> None:
     assert not any("exact zeros" in remark for remark in ask("random", tmp_path, 0).notes)
 
 
+@pytest.mark.slow
 def test_inputs_and_weights_that_are_not_finite_are_both_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     net = random_net(rng, 4, 3)
@@ -111,6 +112,7 @@ def lambert(z: Array) -> Array:
 
 
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"recurrent_gates": "ifgo"}])
+@pytest.mark.slow
 def test_an_approximated_tanh_is_no_setting(
     truth: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +139,7 @@ def test_an_approximated_tanh_is_no_setting(
         (0.3, "layout_assumed"),
     ],
 )
+@pytest.mark.slow
 def test_noise_on_the_outputs_of_the_right_weights(size: float, code: str, tmp_path: Path) -> None:
     """Neither a layout nor a setting is doubted where the outputs are off by little everywhere."""
     rng = np.random.default_rng([4, int(size * 1e4)])
@@ -154,6 +157,7 @@ def test_noise_on_the_outputs_of_the_right_weights(size: float, code: str, tmp_p
         assert remark.facts["decibels"] == pytest.approx(decibels, abs=0.01)
 
 
+@pytest.mark.slow
 def test_an_array_that_is_all_wrong_is_no_noise_beside_one_that_is_near(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     net = random_net(rng, 4, 5)
@@ -169,6 +173,7 @@ def test_an_array_that_is_all_wrong_is_no_noise_beside_one_that_is_near(tmp_path
         assert ("noise" in [one.code for one in explanation.remarks]) == is_noise
 
 
+@pytest.mark.slow
 def test_noise_at_some_steps_is_not_called_that(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     net = random_net(rng, 4, 5)
@@ -181,6 +186,7 @@ def test_noise_at_some_steps_is_not_called_that(tmp_path: Path) -> None:
     assert "noise" not in codes
 
 
+@pytest.mark.slow
 def test_rows_that_agree_are_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     net = random_net(rng, 4, 3)
@@ -209,6 +215,7 @@ def noisy(h: Array, where: Any, rng: np.random.Generator) -> Array:
     ],
     ids=["from a step on", "one step", "sequences that go wrong"],
 )
+@pytest.mark.slow
 def test_where_the_outputs_agree(where: Any, said: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     net = random_net(rng, 4, 3)
@@ -255,6 +262,7 @@ def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
     assert [near.changes for near in explanation.nearest] == [()]
 
 
+@pytest.mark.slow
 def test_what_comes_clearly_nearer_is_named_with_the_figures_of_the_whole(tmp_path: Path) -> None:
     """A forget bias in both directions, and noise beside it."""
     rng = np.random.default_rng(4)
@@ -269,6 +277,7 @@ def test_what_comes_clearly_nearer_is_named_with_the_figures_of_the_whole(tmp_pa
     assert nearest.comparison.rms < 0.5 * loaded.comparison.rms
 
 
+@pytest.mark.slow
 def test_a_step_of_zeros_is_no_dropout(tmp_path: Path) -> None:
     """The first step of EXPECTED was never written."""
     rng = np.random.default_rng(0)

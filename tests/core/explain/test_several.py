@@ -253,6 +253,7 @@ def test_a_print_cut_where_the_forward_direction_ends(truth: Truth, tmp_path: Pa
 
 
 @pytest.mark.parametrize("part", [0, (slice(None), 0)], ids=["sequence", "step"])
+@pytest.mark.slow
 def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path) -> None:
     """``y[0].T``."""
     asked = Asked(tmp_path, 0, "units first")

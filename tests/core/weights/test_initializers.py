@@ -47,6 +47,7 @@ def test_normal_numbers_have_their_deviation(initializer: str, deviation: float)
     assert abs(drawn.mean()) < 0.01 * deviation
 
 
+@pytest.mark.slow
 def test_an_orthogonal_kernel_keeps_lengths() -> None:
     drawn = kernel("orthogonal")
     np.testing.assert_allclose(drawn @ drawn.T, np.eye(ROWS), atol=1e-12)

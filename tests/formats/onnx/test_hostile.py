@@ -168,6 +168,7 @@ def test_states_and_inputs_that_feed_themselves(tmp_path: Path) -> None:
     withstand(tmp_path / "m.onnx", [model(nodes, WEIGHTS)], act=load)
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_operations_is_followed(tmp_path: Path) -> None:
     nodes = [node("Identity", [f"v{n}"], [f"v{n + 1}"]) for n in range(20_000)]
     nodes.append(node("LSTM", ["X", "v20000", "R"], ["Y"]))

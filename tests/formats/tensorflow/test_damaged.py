@@ -99,6 +99,7 @@ def test_entries_thousands_of_times(what: str, tmp_path: Path) -> None:
     withstand(tmp_path / name, sealed(data, 4, 1500), lambda _: formats.read(str(tmp_path / given)))
 
 
+@pytest.mark.slow
 def test_the_same_part_over_and_over(tmp_path: Path) -> None:
     """Many entries that one number fills would fill memory from a small file."""
     listed = message((1, message((1, b"w"), (2, shape(1 << 26)), (3, 1))))

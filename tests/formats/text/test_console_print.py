@@ -93,6 +93,7 @@ OPTIONS = st.fixed_dictionaries(
 
 @settings(deadline=None, max_examples=150)
 @given(arrays(finite=True), OPTIONS, st.sampled_from([str, repr]))
+@pytest.mark.slow
 def test_numpy_prints_come_back_within_half_a_unit(
     array: np.ndarray, options: dict[str, Any], printer: Any
 ) -> None:

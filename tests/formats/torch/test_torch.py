@@ -206,6 +206,7 @@ def test_lying_tensors_are_refused(size: bytes, stride: bytes, numel: bytes, mes
         piped(zip_of(storage_pickle(size, stride, numel), _0=bytes(16)))
 
 
+@pytest.mark.slow
 def test_a_storage_that_unpacks_to_much_more_than_the_file_is_refused() -> None:
     count = (300 << 20) // 4
     data = storage_pickle(b"K\x02\x85", b"K\x01\x85", b"J" + count.to_bytes(4, "little"))
