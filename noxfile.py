@@ -72,14 +72,13 @@ def oldest(session: nox.Session) -> None:
     session.install("--resolution", "lowest-direct", *wheels, ".[test]", "pyparsing<3.3")
     session.run("uv", "pip", "list")
     run(session, "test")
-    run(session, "slow")
 
 
 @nox.session
 def development(session: nox.Session) -> None:
     """Small benchmarks, coverage of quick and slow tests, what they notice, and some wide ones."""
     session.install(".[dev]")
-    for word in session.posargs or ("benchmarks", "coverage", "mutation", "wide_quarter"):
+    for word in session.posargs or ("benchmarks", "coverage", "mutation", "wide_eighth"):
         run(session, word)
 
 
