@@ -18,7 +18,7 @@ from lstmcli.api.arguments import (
     tensors_in,
 )
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell, Model, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
@@ -35,7 +35,6 @@ from lstmcli.core.weights.build import (
     check_layers,
     cut_flat,
     direction_settings,
-    layer_width,
 )
 from lstmcli.core.weights.choose import (
     choose_lstms,
