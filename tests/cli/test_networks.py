@@ -318,3 +318,57 @@ def test_the_table_of_a_stack_labels_every_cell(lstm: Lstm) -> None:
                              (("--show", "c"), cells), (("--show", "h"), ["output"])):  # fmt: skip
             lines = lstm("run", "net.npz", "x.npy", *show).out.splitlines()
             assert [x for x in lines if x in (*cells, "output")] == labels
+
+
+DYNET = GOLDEN / "dynet"
+
+
+def test_the_builders_of_dynet_run_forward_and_backward(lstm: Lstm, tmp_path: Path) -> None:
+    """Their names suggest it, unless BiRNNBuilder's own collection is before them."""
+    x = f"{DYNET}/birnn.npz:inputs"
+    words = ("--layout", "time", "-f", "json", "--only", "h,layer0_reverse.h")
+    done = lstm("run", DYNET / "birnn.weights.npz", x, *words)
+    with np.load(DYNET / "birnn.npz") as case:
+        h = case["h"]
+    result = json.loads(done.out)
+    np.testing.assert_allclose(result["h"], h, atol=1e-6)
+    assert any("vanilla-lstm-builder_1 backward" in line for line in result["meta"]["assumed"])
+    option = re.search(r"--set (layer0_reverse\S+=\w+)", done.err)
+    assert option
+    forward = lstm("run", DYNET / "birnn.weights.npz", x, *words, "--set", option[1])
+    assert "backward" not in forward.err
+    of_builder = [
+        f"vanilla-lstm-builder/_{n}={DYNET}/birnn.weights.npz:vanilla-lstm-builder_1/_{n}"
+        for n in range(3)
+    ]
+    second = lstm("run", *of_builder, x, "--layout", "time", "-f", "json", "--only", "h")
+    both = json.loads(forward.out)
+    np.testing.assert_allclose(both["layer0_reverse.h"], json.loads(second.out)["h"], atol=1e-6)
+    certain = lstm("run", DYNET / "birnn_3_layers.weights.npz", x, *words)
+    assert "backward" not in certain.err
+
+
+def test_both_directions_of_dynet_are_converted(lstm: Lstm, tmp_path: Path) -> None:
+    source, x = DYNET / "birnn_3_layers.weights.npz", f"{DYNET}/birnn_3_layers.npz:inputs"
+    for to in ("pytorch", "dynet"):
+        assert lstm("convert", source, f"{to}.npz", "--to", to).status == 0
+        h = json.loads(lstm("run", f"{to}.npz", x, "--layout", "time", "-f", "json").out)["h"]
+        with np.load(DYNET / "birnn_3_layers.npz") as case:
+            np.testing.assert_allclose(h, case["h"], atol=1e-6)
+    with np.load(source) as given, np.load("dynet.npz") as written:
+        assert set(given) <= set(written)
+
+
+def test_names_that_a_message_proposes_run(lstm: Lstm, tmp_path: Path) -> None:
+    with np.load(DYNET / "vanilla.weights.npz") as given:
+        arrays = [given[f"vanilla-lstm-builder/_{n}"] for n in range(3)]
+    np.savez("w.npz", **{f"my {n}": array for n, array in enumerate(arrays)}, other=np.eye(2))
+    x = f"{DYNET}/vanilla.npz:inputs"
+    refused = lstm("run", "w.npz", x, "--convention", "dynet")
+    assert refused.status == 2
+    (typed,) = re.findall(r"'(vanilla\S+=FILE:my 0)'", refused.err)
+    words = [
+        typed.replace("_0", f"_{n}").replace("FILE", "w.npz").replace("my 0", f"my {n}")
+        for n in range(3)
+    ]
+    assert lstm("run", *words, x, "--layout", "time").status == 0

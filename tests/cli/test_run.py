@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -135,6 +136,41 @@ def test_single_arrays_are_named_by_stem_or_by_name(lstm: Lstm) -> None:
     assert lstm("run", "kernel=kernel.npy", "bias=b.npy", "x=x.npy", "-f", "text").out == wanted
     os.rename("x.npy", "a=b.npy")
     assert lstm("run", WEIGHTS, "./a=b.npy", "-f", "text").out == wanted
+    assert lstm("run", WEIGHTS, "a=b.npy", "-f", "text").out == wanted
+    np.savez("c=d.npz", out=np.load(INPUTS))
+    assert lstm("run", WEIGHTS, "c=d.npz:out", "-f", "text").out == wanted
+
+
+@pytest.mark.parametrize("before", ["vanilla-lstm-builder/", "/a b/", "./ä+~", "0:1:", "-"])
+def test_a_name_before_the_first_equals_sign_may_have_any_characters(
+    lstm: Lstm, before: str
+) -> None:
+    """Every template matches the end of a name."""
+    weights = np.load(WEIGHTS)
+    np.savez("w=1.npz", a=weights["kernel"], b=weights["bias"])
+    words = [f"{before}/kernel=w=1.npz:a", f"{before}/bias=w=1.npz:b"]
+    wanted = lstm("run", WEIGHTS, INPUTS, "-f", "text").out
+    assert lstm("run", "-f", "text", "--", *words, INPUTS).out == wanted
+
+
+@pytest.mark.parametrize("command", ["run", "inspect", "convert", "explain", "plot", "derive"])
+@pytest.mark.parametrize("typed", ["a-b/_0=none.npz:k", "runs/lr=0.1/w.npz", "b:=none.npy"])
+def test_a_file_that_does_not_exist_is_missed_by_the_full_argument(
+    lstm: Lstm, command: str, typed: str
+) -> None:
+    options = {"convert": ("--to", "keras"), "derive": ("--steps", "0", "--units", "0")}
+    others = {"convert": ("out.npz",), "explain": (INPUTS, INPUTS)}.get(command, (INPUTS,))
+    done = lstm(command, WEIGHTS, typed, *others, *options.get(command, ()))
+    assert (done.status, done.out) == (2, "")
+    assert f"{typed}: " in done.err.splitlines()[0]
+    assert "before the first = is a name" in done.err
+
+
+def test_the_prefix_of_a_checkpoint_may_have_an_equals_sign(lstm: Lstm) -> None:
+    with ZipFile(TOP / "tests" / "golden" / "tensorflow_files" / "tf1.15_bidirectional.zip") as z:
+        z.extractall("lr=0.1")
+    done = lstm("inspect", "lr=0.1/model.ckpt")
+    assert (done.status, done.err) == (0, "")
 
 
 def test_a_keras_pair_of_kernels_is_keras(lstm: Lstm, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ class Names:
     within: str = ""  # a pattern that the prefix must match
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
+    pairs: str = ""  # {builder} numbers the directions of layers: surely so under this pattern
     packed: str = ""  # the roles in the order in which one vector has them; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
     shadows: str = ""  # a convention whose names are aliases of these in the same file
@@ -332,7 +333,7 @@ class Convention:
         found: list[str] = []
         for form in self.names.tensors[role].split(" | "):
             plain = form.replace("{layer}", number).replace("{number}", number)
-            plain = plain.replace("{direction}", self.names.marks[0])
+            plain = plain.replace("{direction}", self.names.marks[0]).replace("{builder}", "")
             words = [self.names.word(gate, role) for gate in gates] if "{gate}" in plain else [""]
             found += [plain.replace("{gate}", word) for word in words]
         return found
@@ -883,20 +884,21 @@ _ROWS = (
     Convention.row(
         "dynet",
         "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, +1.0",
-        {"numbered": "vanilla-lstm-builder/_{number}"},
+        {"numbered": "vanilla-lstm-builder{builder}/_{number}"},
         numbered=("kernel", "recurrent_kernel", "bias"),
         orientation="rows",
+        pairs="birnn",
         gates="ifog",
         forget_bias=1.0,
         takes={"forget_bias": ANY},
-        source="dynet/lstm.cc (2.2)",
+        source="dynet/lstm.cc, python/_dynet.pyx (2.2)",
         verified="run: dyNET38 2.2",
         hidden=("forget_bias",),
     ),
     Convention.row(
         "dynet-coupled",
         "DyNet CoupledLSTMBuilder: f = 1 - i, peepholes as full matrices",
-        {"numbered": "lstm-builder/_{number}"},
+        {"numbered": "lstm-builder{builder}/_{number}"},
         numbered=(
             "kernel.i", "recurrent_kernel.i", "peephole.i", "bias.i",
             "kernel.o", "recurrent_kernel.o", "peephole.o", "bias.o",
@@ -904,7 +906,8 @@ _ROWS = (
         ),
         orientation="rows",
         absent={"f": "f=1-i"},
-        source="dynet/lstm.cc (2.2)",
+        pairs="birnn",
+        source="dynet/lstm.cc, python/_dynet.pyx (2.2)",
         verified="run: dyNET38 2.2",
     ),
     Convention.row(

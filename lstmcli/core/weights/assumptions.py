@@ -122,21 +122,25 @@ def unused_assumptions(
 def direction_assumptions(
     found: RecognisedLstm, known: Collection[CellIndex], given: Mapping[str, Any]
 ) -> list[str]:
-    """The assumption that a cell runs backward, where only the scope in its name suggests it.
+    """The assumption that a cell runs backward, where only its name suggests it.
 
-    With a forward cell, in the scope of TensorFlow's function, nothing is assumed.
+    A scope of TensorFlow or the number of a DyNet builder may have been given by other code.
     ``known``: the cells whose direction a file gives.
     """
+    row = found.convention.names
     backward = {cell for cell in found.cells if cell[1]}
     settled = any(split_cell(setting)[1] == "reverse" for setting in given)
-    if settled or not found.convention.names.scopes or not backward - set(known):
+    if settled or not (row.scopes or row.pairs) or not backward - set(known):
         return []
     only_backward = len(backward) == len(found.cells)
-    names = [normalise(name) for cell in backward for name in found.names(cell)]
-    if not only_backward and all(_TENSORFLOW_SCOPE.search(name) for name in names):
+    names = [normalise(name) for cell in sorted(backward) for name in found.names(cell)]
+    certain = re.compile(rf"(^|_){row.pairs}(_|$)") if row.pairs else _TENSORFLOW_SCOPE
+    if not only_backward and all(map(certain.search, names)):
         return []
+    builders = ", ".join(dict.fromkeys(name.rpartition("_")[0] for name in names))
     name = "reverse" if only_backward else "layer0_reverse.reverse"
-    return [f"bw backward (from the tensor names; --set {name}=false)"]
+    what = builders if row.pairs else "bw"
+    return [f"{what} backward (from the tensor names; --set {name}=false)"]
 
 
 def _config_assumptions(

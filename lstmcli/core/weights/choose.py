@@ -248,7 +248,7 @@ def _nothing_found(
             f"{source} has {shown}; these are neither by name nor by shape what {rows[0].name} "
             f"stores: {', '.join(names)}.",
             "  NAME=FILE:MEMBER gives an array its name: "
-            f"lstm run {names[0]}=FILE:{next(iter(tensors))} ...",
+            f"{typed_command('lstm', 'run', f'{names[0]}=FILE:{next(iter(tensors))}')} ...",
         )
     return (
         f"{source} has {shown}; no LSTM is recognised in these names.",
