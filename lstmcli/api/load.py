@@ -122,7 +122,9 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
-    remarks += idle_settings(settings, chosen, layers.cells, source, packed=packed)
+    remarks += idle_settings(
+        settings, chosen, layers.cells, source, packed=packed, reversed=all(layers.reversed)
+    )
     remarks += layers.remarks
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
     return Model(
@@ -147,6 +149,7 @@ class _LayerList:
         self.layout: dict[str, Any] = {}  # of the first LSTM, if a file has it; it feeds the others
         self.of_backward: dict[str, Any] = {}  # settings in files of one of two directions
         self.lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
+        self.reversed: list[bool] = []  # of each cell: by its files and its name
         self.assumed: list[str] = []
         self.remarks: list[str] = []
 
@@ -169,20 +172,20 @@ class _LayerList:
             for name, value in cell.backward.items()
             if name not in given
         }
-        settings = {
-            index: {
-                **direction_settings(found, index, cell.settings),
-                **self.layout,
-                **self.of_backward,
-                **given,
-            }
+        of_files = {
+            index: direction_settings(found, index, cell.settings)
             for index, cell in metadata.items()
+        }
+        settings = {
+            index: {**of_cell, **self.layout, **self.of_backward, **given}
+            for index, of_cell in of_files.items()
         }
         of_first = next(iter(settings.values()))
         if not self.cells:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
         refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
         layers = build_layers(found, self._tensors, settings, self._source, first)
+        self.reversed += [bool(one.get("reverse")) for one in of_files.values()]
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
@@ -190,6 +193,7 @@ class _LayerList:
         self.assumed += assumptions(found, layers[0][0], of_first)
         self.assumed += direction_assumptions(found, known, given)
         self.assumed += [t for cell in cells for n, t in cell.assumed.items() if n not in given]
+        self.assumed += [text for cell in cells for text in cell.classes]
         self.remarks += [remark for cell in cells for remark in cell.remarks]
         if not is_last and any(cell.last_step for cell in cells):
             self.remarks.append(
