@@ -37,6 +37,7 @@ from lstmcli.core.weights.build import (
     direction_settings,
 )
 from lstmcli.core.weights.choose import (
+    choose_layer,
     choose_lstms,
     fitting_in_turn,
     other_names,
@@ -45,7 +46,12 @@ from lstmcli.core.weights.choose import (
 )
 from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
 from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings, merge_metadata
-from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, recognise
+from lstmcli.core.weights.recognise import (
+    CellIndex,
+    RecognisedLstm,
+    layers_of_stacks,
+    recognise,
+)
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
@@ -318,6 +324,8 @@ def _choose(
 ) -> tuple[list[RecognisedLstm], list[str]]:
     """The LSTMs to run one after the other, and remarks on the files and the choice."""
     remarks = [remark for document in documents for remark in document.remarks]
+    if layers := layers_of_stacks(found):
+        return [choose_layer(layers, layer, source)], remarks
     if layer is None and (chain := run_in_turn(found, documents)):
         layer = ",".join(map(str, chain))
         names = " into ".join(found[n].label for n in chain)

@@ -100,6 +100,7 @@ class Names:
     within: str = ""  # a pattern that the prefix must match
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
+    stacks: str = ""  # what each direction is called where it is a stack with skip connections
     pairs: str = ""  # {builder} numbers the directions of layers: surely so under this pattern
     packed: str = ""  # the roles in the order in which one vector has them; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
@@ -484,6 +485,7 @@ _ROWS = (
         },
         words={"i": "I", "f": "F", "o": "O"},
         path=r"RNN_(?P<direction>0|1)_RNN_MultiRNNCell_Cell(?P<layer>\d{1,9})",
+        stacks="RNN_{direction}",
         gates="igfo",
         forget_bias=1.0,
         projection_rows=False,
@@ -514,7 +516,7 @@ _ROWS = (
         "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h], +1.0",
         {
             "fused": "kernel", "bias": "bias",
-            "peephole": "w_{gate}_diag", "projection": "projection/kernel",
+            "peephole": "w_{gate}_diag", "projection": "projection/kernel | projection",
         },
         **TF1,
         under="rnn/lstm_cell/ | rnn/multi_rnn_cell/cell_{layer}/lstm_cell/"

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.weights.by_shape import find_by_shape, is_letter, is_numbered
@@ -425,8 +425,11 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
     TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
     two last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
     """
-    if not found.convention.names.scopes or len({direction for _, direction in found.cells}) < 2:
+    names = found.convention.names
+    if len({direction for _, direction in found.cells}) < 2 or not (names.scopes or names.stacks):
         return [found]
+    if names.stacks:
+        return _stacks(found, [names.stacks.format(direction=d) for d in names.direction_marks])
     sizes = {cell: _fused_sizes(names, shapes) for cell, names in found.cells.items()}
     separate = False
     for (layer, direction), (inputs, _) in sizes.items():
@@ -435,6 +438,11 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
         separate |= inputs != other[0] or (layer > 0 and inputs == below[1])
     if not separate:
         return [found]
+    return _stacks(found, ("fw", "bw"))
+
+
+def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]:
+    """Each direction as an LSTM, with its word at the end of the prefix."""
     return [
         replace(
             found,
@@ -442,7 +450,34 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
             cells={cell: names for cell, names in found.cells.items() if cell[1] == direction},
             lacking={cell: role for cell, role in found.lacking.items() if cell[1] == direction},
         )
-        for direction, word in enumerate(("fw", "bw"))
+        for direction, word in enumerate(words)
+    ]
+
+
+def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
+    """Each layer in both directions, where these are stacks of the same file; otherwise none.
+
+    With skip connections between layers, only one layer can be run.
+    """
+    if len(found) < 2 or not all(one.convention.names.stacks for one in found):
+        return []
+
+    def of_layer(number: int, by_cell: Iterable[Mapping[CellIndex, Any]]) -> dict[CellIndex, Any]:
+        return {
+            (0, direction): value
+            for cells in by_cell
+            for (layer, direction), value in cells.items()
+            if layer == number
+        }
+
+    return [
+        replace(
+            found[0],
+            prefix=f"layer {n}",
+            cells=of_layer(n, [one.cells for one in found]),
+            lacking=of_layer(n, [one.lacking for one in found]),
+        )
+        for n in sorted({layer for one in found for layer, _ in one.cells})
     ]
 
 
