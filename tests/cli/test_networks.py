@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,129 @@ def test_h_of_one_cell_is_a_separate_member(lstm: Lstm) -> None:
     assert header == "step,layer0.h[0],layer0.h[1],layer0.h[2]"
     got = [[float(number) for number in line.split(",")[1:]] for line in lines]
     np.testing.assert_array_equal(got, wanted)
+
+
+DYNET = GOLDEN / "dynet"
+
+
+def test_the_builders_of_dynet_run_forward_and_backward(lstm: Lstm, tmp_path: Path) -> None:
+    """Their names suggest it, unless BiRNNBuilder's own collection is before them."""
+    x = f"{DYNET}/birnn.npz:inputs"
+    words = ("--layout", "time", "-f", "json", "--only", "h,layer0_reverse.h")
+    done = lstm("run", DYNET / "birnn.weights.npz", x, *words)
+    with np.load(DYNET / "birnn.npz") as case:
+        h = case["h"]
+    result = json.loads(done.out)
+    np.testing.assert_allclose(result["h"], h, atol=1e-6)
+    assert any("vanilla-lstm-builder_1 backward" in line for line in result["meta"]["assumed"])
+    option = re.search(r"--set (layer0_reverse\S+=\w+)", done.err)
+    assert option
+    forward = lstm("run", DYNET / "birnn.weights.npz", x, *words, "--set", option[1])
+    assert "backward" not in forward.err
+    of_builder = [
+        f"vanilla-lstm-builder/_{n}={DYNET}/birnn.weights.npz:vanilla-lstm-builder_1/_{n}"
+        for n in range(3)
+    ]
+    second = lstm("run", *of_builder, x, "--layout", "time", "-f", "json", "--only", "h")
+    both = json.loads(forward.out)
+    np.testing.assert_allclose(both["layer0_reverse.h"], json.loads(second.out)["h"], atol=1e-6)
+    certain = lstm("run", DYNET / "birnn_3_layers.weights.npz", x, *words)
+    assert "backward" not in certain.err
+
+
+def test_both_directions_of_dynet_are_converted(lstm: Lstm, tmp_path: Path) -> None:
+    source, x = DYNET / "birnn_3_layers.weights.npz", f"{DYNET}/birnn_3_layers.npz:inputs"
+    for to in ("pytorch", "dynet"):
+        assert lstm("convert", source, f"{to}.npz", "--to", to).status == 0
+        h = json.loads(lstm("run", f"{to}.npz", x, "--layout", "time", "-f", "json").out)["h"]
+        with np.load(DYNET / "birnn_3_layers.npz") as case:
+            np.testing.assert_allclose(h, case["h"], atol=1e-6)
+    with np.load(source) as given, np.load("dynet.npz") as written:
+        assert set(given) <= set(written)
+
+
+def test_names_that_a_message_proposes_run(lstm: Lstm, tmp_path: Path) -> None:
+    with np.load(DYNET / "vanilla.weights.npz") as given:
+        arrays = [given[f"vanilla-lstm-builder/_{n}"] for n in range(3)]
+    np.savez("w.npz", **{f"my {n}": array for n, array in enumerate(arrays)}, other=np.eye(2))
+    x = f"{DYNET}/vanilla.npz:inputs"
+    refused = lstm("run", "w.npz", x, "--convention", "dynet")
+    assert refused.status == 2
+    (typed,) = re.findall(r"'(vanilla\S+=FILE:my 0)'", refused.err)
+    words = [
+        typed.replace("_0", f"_{n}").replace("FILE", "w.npz").replace("my 0", f"my {n}")
+        for n in range(3)
+    ]
+    assert lstm("run", *words, x, "--layout", "time").status == 0
+
+
+def plain_lstm(x: Any, fused: Any, bias: Any, projection: Any) -> Any:
+    """The h (T, P) of TensorFlow's LSTMCell with a projection, +1 on the forget gate."""
+    c, h, steps = np.zeros(projection.shape[0]), np.zeros(projection.shape[1]), []
+    for row in x:
+        i, g, f, o = np.split(np.concatenate([row, h]) @ fused + bias, 4)
+        i, f, o = (1 / (1 + np.exp(-z)) for z in (i, f + 1, o))
+        c = f * c + i * np.tanh(g)
+        h = (o * np.tanh(c)) @ projection
+        steps.append(h)
+    return np.stack(steps)
+
+
+@pytest.fixture
+def elmo(tmp_path: Path) -> dict[str, Any]:
+    """The arrays of ``bilm.npz``, under the names of ELMo's HDF5; and ``x.npy`` (T, P)."""
+    rng = np.random.default_rng(8)
+    width, units = 4, 10
+    shapes = {"W_0": (2 * width, 4 * units), "B": (4 * units,), "W_P_0": (units, width)}
+    arrays = {
+        f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell/{name}": rng.normal(size=shape)
+        for direction in (0, 1) for layer in (0, 1) for name, shape in shapes.items()
+    }  # fmt: skip
+    np.savez(tmp_path / "bilm.npz", **arrays)  # type: ignore[arg-type]
+    np.save(tmp_path / "x.npy", rng.normal(size=(5, width)))
+    return arrays
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_one_layer_of_elmo_runs_in_both_directions(
+    lstm: Lstm, elmo: dict[str, Any], layer: int
+) -> None:
+    done = lstm("run", "bilm.npz", "x.npy", "--layer", layer, "--only", "h", "-f", "json")
+    x = np.load("x.npy")
+    forward, backward = (
+        [elmo[f"RNN_{d}/RNN/MultiRNNCell/Cell{layer}/LSTMCell/{k}"] for k in ("W_0", "B", "W_P_0")]
+        for d in (0, 1)
+    )
+    both = [plain_lstm(x, *forward), plain_lstm(x[::-1], *backward)[::-1]]
+    h = np.array(json.loads(done.out)["h"])
+    np.testing.assert_allclose(h, np.concatenate(both, axis=1), rtol=1e-10)
+
+    names = zip(("kernel", "bias", "projection"), ("W_0", "B", "W_P_0"), strict=True)
+    before = f"bilm.npz:RNN_0/RNN/MultiRNNCell/Cell{layer}/LSTMCell/"
+    by_hand = [f"{name}={before}{stored}" for name, stored in names]
+    done = lstm("run", *by_hand, "x.npy", "--only", "h", "-f", "json")
+    np.testing.assert_allclose(json.loads(done.out)["h"], both[0], rtol=1e-10)
+
+
+def test_the_stacks_of_elmo_end_in_one_line(lstm: Lstm, elmo: dict[str, Any]) -> None:
+    for options in ((), ("--layer", "0,1"), ("--layer", "RNN_0"), ("--layer", "2")):
+        done = lstm("run", "bilm.npz", "x.npy", *options)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+        assert "skip connection" in done.err
+        assert "--layer 0 or --layer 1 runs one layer" in done.err
+    listed = json.loads(lstm("inspect", "bilm.npz", "-f", "json").out)
+    assert [one["layer"] for one in listed["lstms"]] == ["RNN_0", "RNN_1"]
+    screen = lstm("inspect", "bilm.npz").out
+    assert screen.count("2 layers   1 direction") == 2
+    next_line = screen.splitlines()[-1].split()[1:]
+    assert next_line == ["lstm", "run", "bilm.npz", "inputs.npy", "--layer", "0"]
+    single = json.loads(lstm("inspect", "bilm.npz", "--layer", "1", "-f", "json").out)
+    assert len(single["lstms"]) == 1
+
+
+def test_a_fused_kernel_needs_more_rows_only_without_a_projection(lstm: Lstm) -> None:
+    np.savez("w.npz", kernel=np.ones((5, 24)), bias=np.ones(24))
+    np.save("x.npy", np.ones((3, 2)))
+    assert "6 units and no projection" in lstm("run", "w.npz", "x.npy").err
+    np.savez("w.npz", kernel=np.ones((5, 24)), bias=np.ones(24), projection=np.ones((6, 3)))
+    assert lstm("run", "w.npz", "x.npy").status == 0

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -459,3 +460,35 @@ def test_a_layer_number_of_thousands_of_digits_is_refused(
     done = lstm("run", "deep.npz", INPUTS)
     assert done.status == 2
     assert message in done.err
+
+
+@pytest.mark.parametrize("before", ["vanilla-lstm-builder/", "/a b/", "./ä+~", "0:1:", "-"])
+def test_a_name_before_the_first_equals_sign_may_have_any_characters(
+    lstm: Lstm, before: str
+) -> None:
+    """Every template matches the end of a name."""
+    weights = np.load(WEIGHTS)
+    np.savez("w=1.npz", a=weights["kernel"], b=weights["bias"])
+    words = [f"{before}/kernel=w=1.npz:a", f"{before}/bias=w=1.npz:b"]
+    wanted = lstm("run", WEIGHTS, INPUTS, "-f", "text").out
+    assert lstm("run", "-f", "text", "--", *words, INPUTS).out == wanted
+
+
+@pytest.mark.parametrize("command", ["run", "inspect", "convert", "explain", "plot", "derive"])
+@pytest.mark.parametrize("typed", ["a-b/_0=none.npz:k", "runs/lr=0.1/w.npz", "b:=none.npy"])
+def test_a_file_that_does_not_exist_is_missed_by_the_full_argument(
+    lstm: Lstm, command: str, typed: str
+) -> None:
+    options = {"convert": ("--to", "keras"), "derive": ("--steps", "0", "--units", "0")}
+    others = {"convert": ("out.npz",), "explain": (INPUTS, INPUTS)}.get(command, (INPUTS,))
+    done = lstm(command, WEIGHTS, typed, *others, *options.get(command, ()))
+    assert (done.status, done.out) == (2, "")
+    assert f"{typed}: " in done.err.splitlines()[0]
+    assert "before the first = is a name" in done.err
+
+
+def test_the_prefix_of_a_checkpoint_may_have_an_equals_sign(lstm: Lstm) -> None:
+    with ZipFile(TOP / "tests" / "golden" / "tensorflow_files" / "tf1.15_bidirectional.zip") as z:
+        z.extractall("lr=0.1")
+    done = lstm("inspect", "lr=0.1/model.ckpt")
+    assert (done.status, done.err) == (0, "")
