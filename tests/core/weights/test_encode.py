@@ -144,7 +144,7 @@ def test_two_layers_come_back_bit_for_bit(name: str, both: bool) -> None:
         for n, width in enumerate((I, ways * outputs))
     ]
     if row.names.stacks or (both and prefix_forms(row, layers) is None):
-        with pytest.raises(UserError, match="skip connections|two directions"):
+        with pytest.raises(UserError, match=r"skip connections|two directions"):
             fit_or_refuse(layers, row, {})
         return
     assert_same(layers, reread(layers, fit_or_refuse(layers, row, {}), row))
