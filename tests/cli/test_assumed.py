@@ -302,7 +302,8 @@ def test_no_screen_calls_one_cell_both_reverse_and_forward(
 ) -> None:
     rng = np.random.default_rng(3)
     shapes = {"kernel": (I, 4 * H), "recurrent_kernel": (H, 4 * H), "bias": (4 * H,)}
-    np.savez(tmp_path / "w.npz", **{prefix + k: rng.normal(size=s) for k, s in shapes.items()})
+    tensors = {prefix + name: rng.normal(size=shape) for name, shape in shapes.items()}
+    np.savez(tmp_path / "w.npz", **tensors)  # type: ignore[arg-type]
     np.save(tmp_path / "x.npy", rng.normal(size=(T, I)))
     for words in (("run", "w.npz", "x.npy"), ("inspect", "w.npz"), ("plot", "w.npz", "x.npy")):
         screen = lstm(*words, *options).out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -26,7 +27,7 @@ Layer = list[tuple[Array, Array, Array]]  # kernel, recurrent kernel and bias of
 
 SHARDS = TESTS / "golden" / "tfjs_files" / "shards" / "model.json"
 B, T, I, H = 2, 3, 4, 3
-MERGES = {
+MERGES: dict[str, Callable[[Array, Array], Array]] = {
     "concat": lambda f, b: np.concatenate([f, b], axis=-1),
     "concat_swapped": lambda f, b: np.concatenate([b, f], axis=-1),
     "sum": lambda f, b: f + b,
@@ -188,7 +189,7 @@ def test_no_layer_that_needs_all_steps_is_run_line_by_line(
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     layers = [[rng.normal(size=s) for s in sizes] for _ in range(2)]
     named = {f"{k}_l{n}": a for n in (0, 1) for k, a in zip(names, layers[n], strict=True)}
-    np.savez(tmp_path / "w.npz", **named)
+    np.savez(tmp_path / "w.npz", **named)  # type: ignore[arg-type]
     x = rng.normal(size=(1, T, H))
     np.save(tmp_path / "x.npy", x[0])
 
