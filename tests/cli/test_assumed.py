@@ -163,6 +163,7 @@ TARGETS = [
 @pytest.mark.parametrize("layout", [None, "batch", "time"])
 @pytest.mark.parametrize(("target", "to"), TARGETS)
 @pytest.mark.parametrize("source", ["pytorch", "tf1"])
+@pytest.mark.sampled(5)
 def test_the_command_that_convert_prints_gives_the_same_numbers(
     lstm: Lstm, pytorch: Path, source: str, target: str, to: str, layout: str | None
 ) -> None:

@@ -120,6 +120,7 @@ DIM = re.compile(r"\x1b\[2m(.*?)\x1b\[0m")
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("words", LINES, ids=lambda words: " ".join(map(str, words)))
+@pytest.mark.sampled(3)
 def test_only_labels_and_scales_are_dim(lstm: Lstm, words: tuple[object, ...]) -> None:
     """Dim text is hard to read on some terminals: no sentence, value or name is dim alone."""
     out = lstm(*words, "--color", "always").out

@@ -60,6 +60,7 @@ def refused(lstm: Lstm, words: list[Any]) -> str:
     ],
 )
 @pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.sampled(3)
 def test_run_writes_over_no_input(
     lstm: Lstm, files: dict[str, Path], name: str, option: str, alike: str
 ) -> None:

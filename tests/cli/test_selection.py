@@ -104,6 +104,7 @@ SELECTIONS: list[tuple[Axis, Axis, Axis]] = [
     [(f, a) for f in FORMATS for a in (SELECTIONS if f in ("npz", "csv") else SELECTIONS[4:6])],
 )
 @pytest.mark.parametrize("layout", ["batch", "time", "steps"])
+@pytest.mark.sampled(3)
 def test_what_is_written_is_that_part_of_the_full_run(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis], layout: str
 ) -> None:
@@ -399,6 +400,7 @@ PARTS: list[tuple[Axis, Axis, Axis]] = [
         for axes in (PARTS if format in ("npz", "csv") else PARTS[:2])
     ],
 )
+@pytest.mark.sampled(4)
 def test_diff_aligns_a_part_with_the_full_run_by_its_numbers(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis]
 ) -> None:

@@ -64,6 +64,7 @@ def kept(process: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.sampled(3)
 def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
     _, expected = recorded(name)
     arrays = read(FILES / name).arrays
