@@ -233,7 +233,7 @@ def check(
     ours, seconds = timed_result(lambda: run_plan(plan))
     truth = _truth(job, engines)
     runs = [_OurRun(job, plan, ours, {} if asked else _rounding(ours, truth))]
-    if not asked and plan.dtype == np.float32 and any(map(_has_float64, engines)):
+    if not asked and plan.dtype == np.float32 and any(e.has_float64 for e in engines):
         wide = _in_dtype(job, np.float64)
         in_float64 = run_plan(wide.plan())
         runs.append(_OurRun(wide, wide.plan(), in_float64, _rounding(in_float64, truth)))
@@ -241,7 +241,7 @@ def check(
     for engine in engines:
         network = networks[engine.name]
         trace, took = timed_trace(engine, network, plan)
-        traces = [trace, *(_again(engine, run.plan) for run in runs[1:])]
+        traces = [trace, *(_in_float64(engine, run.plan) for run in runs[1:])]
         comparisons = {
             run.plan.dtype.name: run.comparison(theirs, engine.name, compared)
             for run, theirs in zip(runs, traces, strict=True)
@@ -277,14 +277,10 @@ class _OurRun:
         return Comparison(difference, self.rounding)
 
 
-def _has_float64(engine: Engine) -> bool:
-    return "float64" in engine.dtypes
-
-
-def _again(engine: Engine, plan: Plan) -> Trace | None:
-    """The run of a plan in another dtype; None if the engine does not have it."""
+def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
+    """The run of a plan in float64 by an engine that has it."""
     network, unsupported = engine.network(plan)
-    if unsupported:
+    if unsupported or not engine.has_float64:
         return None
     return timed_trace(engine, network, plan)[0]
 

@@ -258,13 +258,17 @@ def test_an_engine_with_float64_is_asked_in_float64_too(monkeypatch: pytest.Monk
         cell = replace(network.cell, bias=network.cell.bias + network.cell.dtype.type(2e-6))
         return replace(network, layers=((cell,),))
 
-    install(monkeypatch, fake(fault=a_little_off), fake("jax", a_little_off, dtypes=("float32",)))
-    found = check(job(), ["torch", "jax"])
-    wide, narrow = found.to_json()["engines"]
-    assert wide["max_abs"] == narrow["max_abs"] < 1e-5  # the tolerance in float32
-    assert wide["float64_abs"] > 1e-7  # and in float64
+    install(
+        monkeypatch, fake(fault=a_little_off), fake("jax", a_little_off, dtypes=("float32",)),
+        fake("keras", a_little_off, all_in_float64=lambda: False),
+    )  # fmt: skip
+    found = check(job(), ["torch", "jax", "keras"])
+    wide, *narrow = found.to_json()["engines"]
+    assert wide["float64_abs"] > 1e-7  # the tolerance in float64
     assert (wide["differs_in"], wide["equal"]) == ("float64", False)
-    assert (narrow["differs_in"], narrow["equal"]) == (None, True)
+    for row in narrow:
+        assert row["max_abs"] == wide["max_abs"] < 1e-5  # and in float32
+        assert (row["differs_in"], row["equal"], row["float64_abs"]) == (None, True, None)
     assert list(found.to_json()["first_divergence"]) == ["torch"]
 
 
