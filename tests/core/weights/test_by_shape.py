@@ -342,6 +342,24 @@ def test_an_output_layer_next_to_an_lstm_is_left_out(
         assert set(found.cells[0, 0].values()) == set(named)
 
 
+@pytest.mark.parametrize("form", ["{}", "{}/ReadVariableOp:0"])
+def test_operations_of_a_graph_are_one_cell_whatever_their_numbers(form: str) -> None:
+    """Keras' cell as basic operations: its first two tensors alone could be TensorFlow 1's."""
+    names = [form.format(f"net/lstm_6/{name}") for name in ("MatMul", "MatMul_1", "BiasAdd")]
+    rng = np.random.default_rng(5)
+    layers = draw(rng, 5, 3, 1, 1)
+    kernel, recurrent, bias = layers[0][0]
+    order = "ifgo"
+    arrays = [flat(kernel, order).T, flat(recurrent, order).T, flat(bias[:, :, None], order).T[0]]
+    other = {"net/dense/MatMul": np.zeros((3, 2)), "net/dense/BiasAdd": np.zeros(2)}
+    x = rng.normal(size=(T, 5))
+    found = answer(dict(zip(names, arrays, strict=True)) | other, x, {})
+    np.testing.assert_allclose(found, outputs(layers, x), atol=1e-12)
+    lines = refusal(zeros(**{names[0]: (3, 12), names[1]: (3, 12), names[2]: (12,)}))
+    assert lines[1].startswith("  lstm run kernel=")
+    assert names[0] in lines[1]
+
+
 def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
     fitting = "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
     assert refusal(zeros(W=(8, 15), b=(15,), Wy=(4, 2), by=(2,))) == [
