@@ -241,18 +241,18 @@ def check(
     for engine in engines:
         network = networks[engine.name]
         trace, took = timed_trace(engine, network, plan)
-        traces = [trace, *(_in_float64(engine, run.plan) for run in runs[1:])]
+        again = [(run, _in_float64(engine, run.plan)) for run in runs[1:]]
+        pairs = [(runs[0], trace), *((run, theirs) for run, theirs in again if theirs is not None)]
         comparisons = {
             run.plan.dtype.name: run.comparison(theirs, engine.name, compared)
-            for run, theirs in zip(runs, traces, strict=True)
-            if theirs is not None
+            for run, theirs in pairs
         }
         error, notes = _distance(trace, truth), engine.notes(network)
         row = Checked(engine, engine.version, comparisons, error, took, tuple(notes))
         if row.differs_in is not None and job.reread is not None:
-            n = [*comparisons].index(row.differs_in)
+            run, theirs = pairs[[*comparisons].index(row.differs_in)]
             try:
-                findings[engine.name] = _finding(runs[n].job, traces[n], engine.name)
+                findings[engine.name] = _finding(run.job, theirs, engine.name)
             except UserError as unable:  # it does not take every kind of run
                 note = f"explain cannot search for the cause: {' '.join(unable.lines)}"
                 row = replace(row, notes=(*row.notes, note))

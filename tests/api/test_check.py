@@ -176,10 +176,11 @@ def test_the_tolerance_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
 def cancelling() -> Job:
     """A network whose pre-activations are small sums of large products: float32 is off by 1e-3."""
     rng = np.random.default_rng(3)
-    kernel = rng.normal(size=(4, 16, 32))
-    kernel -= kernel.mean(axis=2, keepdims=True)
-    arrays = (kernel, rng.normal(size=(4, 16, 16)), rng.normal(size=(4, 16)))
-    cell = Cell(*(a.astype(np.float32) for a in arrays), CONVENTIONS["pytorch"])
+    balanced = rng.normal(size=(4, 16, 32))
+    balanced -= balanced.mean(axis=2, keepdims=True)
+    drawn = (balanced, rng.normal(size=(4, 16, 16)), rng.normal(size=(4, 16)))
+    kernel, recurrent, bias = (a.astype(np.float32) for a in drawn)
+    cell = Cell(kernel, recurrent, bias, CONVENTIONS["pytorch"])
     x = (1e4 + rng.normal(size=(40, 32))).astype(np.float32)
     return Job(Model(((cell,),), {"kernel": (64, 32)}), Inputs(x, name="x.npy"))
 
