@@ -203,6 +203,7 @@ def _explained(
 ) -> Explanation:
     """The explanation with its commands; ``assumed`` are settings that the weights leave open."""
     assert job.reread is not None
+    _refuse_nan(job)
     settings = {**settings, **assumed}
     side = _at_its_numbers(side, job)
     inputs = cast(Any, job.inputs)  # its arrays, from files
@@ -223,6 +224,24 @@ def _explained(
     return replace(
         explanation, next=_next(start, comparison, side.name if alike else None, several)
     )
+
+
+def _refuse_nan(job: Job) -> None:
+    """Refuse inputs with NaN at steps that count: no configuration makes numbers of it."""
+    x = np.asarray(job.inputs.x)
+    bad = np.isnan(x).any(axis=-1) if x.dtype.kind == "f" else np.zeros(0, bool)
+    if not bad.any():
+        return
+    plan = job.plan()
+    if plan.valid is not None:
+        axes = {"batch": plan.valid.T, "time": plan.valid, "steps": plan.valid[:, 0]}
+        bad &= axes[plan.layout]
+    for place in np.argwhere(bad)[:1].tolist():
+        where = [*place, int(np.argmax(np.isnan(x[tuple(place)])))]
+        raise UserError(
+            f"{job.inputs.name} has NaN at {where}: explain cannot compare runs of these inputs.",
+            "  Give inputs without NaN; if it is padding, --lengths or --mask say so.",
+        )
 
 
 def _at_its_numbers(side: Side, job: Job) -> Side:

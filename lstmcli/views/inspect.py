@@ -141,7 +141,7 @@ def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
     shown, left_out = fitting_columns(columns, width, GAP)
     hidden = [column.heading for column in left_out]
     for n, column in enumerate(shown):
-        if width.table is None or column.heading not in SHORTENED:
+        if width.table is None or width.grows or column.heading not in SHORTENED:
             continue
         others = sum(other.width + GAP for other in shown) - column.width - GAP
         cells = _shortened(column.cells, max(width.table - others, SHORTEST))

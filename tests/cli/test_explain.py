@@ -158,13 +158,20 @@ def test_one_of_several_unknown_arrays_is_typed_file_member(lstm: Lstm, tmp_path
     assert done.err.endswith("\n  FILE:MEMBER is one array: e.npz:foo\n")
 
 
-def test_inputs_that_are_no_numbers_are_reported(lstm: Lstm, tmp_path: Path) -> None:
+def test_inputs_with_nan_are_refused_unless_they_are_padding(lstm: Lstm, tmp_path: Path) -> None:
     x = np.load(FILES[1])
-    x[..., 3, 1] = np.nan
+    x[..., 5, 1] = np.nan
     np.save(tmp_path / "x.npy", x)
-    done = lstm("explain", FILES[0], "x.npy", SAMPLE / "numpy.txt")
-    assert done.status == 1
-    assert "x.npy: 1 NaN or infinite" in done.out
+    words = ("explain", FILES[0], "x.npy", SAMPLE / "numpy.txt", "--layout", "batch")
+    done = lstm(*words)
+    assert (done.status, done.out) == (2, "")
+    assert "x.npy has NaN at [0, 5, 1]" in done.err
+    printed = (SAMPLE / "numpy.txt").read_text().splitlines()
+    h = np.loadtxt([line.strip(" []") for line in printed])
+    h[5:] = 0  # past the length
+    (tmp_path / "h.txt").write_text(np.array2string(h, precision=8))
+    words = ("explain", FILES[0], "x.npy", "h.txt", "--lengths", 5, "-f", "json")
+    assert [c["setting"] for c in json.loads(lstm(*words).out)["changes"]] == ["forget_bias"]
 
 
 @pytest.mark.slow

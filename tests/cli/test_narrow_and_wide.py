@@ -108,6 +108,20 @@ def test_the_columns_that_are_left_out_are_named(
 
 
 @pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("words", [("diff", "a.npz", "b.npz"), ("inspect", "net.npz")])
+def test_a_file_of_a_screen_has_all_columns(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    piped = lstm(*words).out
+    monkeypatch.setenv("COLUMNS", "40")
+    lstm(*words, "--html", "screen.html")
+    text = re.sub("<[^>]*>", "", Path("screen.html").read_text())
+    assert "terminal" not in text
+    heading = next(line for line in piped.splitlines() if re.match("array |shape ", line))
+    assert " ".join(heading.split()) in " ".join(text.split())
+
+
+@pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("words", [("net.npz",), ("large.npz",), ("stack.npz",)])
 def test_the_hidden_columns_of_a_run_are_named_once_in_one_line(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

@@ -154,10 +154,10 @@ def test_a_line_is_as_high_as_its_number(lstm: Lstm) -> None:
     np.save("h.npy", np.array([[1.0], [1.0], [-1.0], [-1.0]]))
     out = lstm("plot", "h.npy", "--units", 0).out
     rows = [line.partition("┤")[2] for line in out.splitlines() if "┤" in line]
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert rows[0][0] == "⠉"  # the topmost dots
-    assert rows[3][-1] == "⣀"  # the lowest
-    assert rows[0][-1] == rows[3][0] == "⠀"
+    assert rows[4][-1] == "⣀"  # the lowest
+    assert rows[0][-1] == rows[4][0] == "⠀"
 
 
 def test_cells_of_a_deep_model_by_name(lstm: Lstm) -> None:
