@@ -170,8 +170,8 @@ def test_inputs_with_nan_are_refused_unless_they_are_padding(lstm: Lstm, tmp_pat
     h = np.loadtxt([line.strip(" []") for line in printed])
     h[5:] = 0  # past the length
     (tmp_path / "h.txt").write_text(np.array2string(h, precision=8))
-    words = ("explain", FILES[0], "x.npy", "h.txt", "--lengths", 5, "-f", "json")
-    assert [c["setting"] for c in json.loads(lstm(*words).out)["changes"]] == ["forget_bias"]
+    done = lstm("explain", FILES[0], "x.npy", "h.txt", "--lengths", 5, "-f", "json")
+    assert [c["setting"] for c in json.loads(done.out)["changes"]] == ["forget_bias"]
 
 
 @pytest.mark.slow
