@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lstmcli.cli.group import COMMANDS
 from lstmcli.engines import NAMES
-from tests.docs.documents import documents, output_of
+from tests.docs.documents import documents
 from tests.paths import TOP
+from tests.transcripts.shell import Shell
 
 CODE = re.compile(r"`([a-z-]+)`")
 
@@ -69,5 +70,5 @@ def test_the_columns_that_readme_gives_for_a_tidy_table_are_those_of_its_sample(
     shown = re.search(r"--tidy > out\.csv +# (\S+)\.\.\.", readme)
     assert shown
     sample = "samples/forget-bias"
-    out = output_of(f"lstm run {sample}/weights.npz {sample}/inputs.npy -f csv --tidy -q", tmp_path)
-    assert out.startswith(shown[1])
+    command = f"lstm run {sample}/weights.npz {sample}/inputs.npy -f csv --tidy -q"
+    assert Shell(tmp_path).run(command).out.startswith(shown[1])
