@@ -10,6 +10,7 @@ from typing import Any
 from lstmcli.escaping import one_line, typed_command
 
 STDIN = "standard input"  # what messages call it
+ARRAYS = "the dict of arrays"  # and weights that a caller of Python passes as arrays
 
 
 class UserError(Exception):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
-from inspect import Parameter, signature
 from itertools import chain
 from types import UnionType
-from typing import Any, BinaryIO, NamedTuple, ParamSpec, TypeGuard, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.core.model.arrays import Array
@@ -24,7 +23,7 @@ from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import UserError, did_you_mean, listed, refuse_unprintable
+from lstmcli.errors import ARRAYS, UserError, did_you_mean, listed, refuse_unprintable
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import is_source, is_standard_input, split_member
@@ -153,8 +152,8 @@ def _contents(document: Document) -> str:
 
 
 Path = str | os.PathLike[str]
-Weights = Path | Mapping[str, Any]
-"""A path, NAME=FILE, or arrays by the names of their tensors, settings among them."""
+Weights = Path | Mapping[str, Any] | Sequence[npt.ArrayLike]
+"""A path, NAME=FILE, arrays by the names of their tensors, settings among them, or in order."""
 
 SETTING = (str, bool, int, float, type(None))
 
@@ -162,6 +161,18 @@ SETTING = (str, bool, int, float, type(None))
 def is_path(value: Any) -> TypeGuard[Path]:
     """Whether a value names a file."""
     return isinstance(value, str | os.PathLike)
+
+
+def each_of(weights: Any) -> list[Any]:
+    """The weights one by one: the items of a list, unless it is a list of arrays."""
+    if not isinstance(weights, list | tuple) or _are_arrays(weights):
+        return [weights]
+    return [*weights]
+
+
+def _are_arrays(values: Sequence[Any]) -> bool:
+    """Whether values are all arrays, or tensors of a framework."""
+    return bool(values) and all(hasattr(one, "shape") for one in values)
 
 
 def document_of(weights: Weights, where: str) -> Document:
@@ -174,12 +185,14 @@ def document_of(weights: Weights, where: str) -> Document:
     """
     if is_path(weights):
         return read_named(Named.parse(os.fspath(weights)), None)
+    if isinstance(weights, list | tuple) and _are_arrays(weights):
+        in_order = {f"arr_{n}": array for n, array in enumerate(weights)}  # as numpy.savez has them
+        return document_of_arrays(in_order, where)
     if isinstance(weights, Mapping):
         return document_of_arrays(weights, where)
     hint = ""
     if isinstance(weights, Model):
-        took = f": {', '.join(weights.sources)}" if weights.sources else ""
-        hint = f" Call {where} with the files and settings that load took{took}."
+        hint = " A model that is loaded is not loaded again."
     elif hasattr(weights, "state_dict"):  # a module of PyTorch
         hint = " Pass its .state_dict()."
     raise UserError(
@@ -211,7 +224,7 @@ def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
             settings |= inner.attributes
         else:
             arrays[name] = numbers_of(value, f"{where}: {name}")
-    return Document("the dict of arrays", "", arrays, settings)
+    return Document(ARRAYS, "", arrays, settings)
 
 
 def numbers_of(value: Any, what: str) -> Array:
@@ -284,63 +297,20 @@ def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
     return names
 
 
+def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:
+    """Refuse settings of a model that has its own; ``where`` begins messages."""
+    if settings:
+        names = ", ".join(settings)
+        raise UserError(
+            f"{where}: {names}: a model that is loaded has its settings; give them to load."
+        )
+
+
 def refuse_other_types(types: type | UnionType, takes: str, where: str, **values: object) -> None:
     """Refuse arguments that are not of these types; messages say what each ``takes``."""
     for name, value in values.items():
         if not isinstance(value, types):
             raise UserError(f"{where}: {name} is {type_of(value)}; it takes {takes}.")
-
-
-OTHER_NAMES = {"steps": "step", "units": "unit", "only": "keep"}
-"""What some functions call the argument that stands for an option."""
-_VALUE = "|".join(dict.fromkeys(word for one in SETTINGS.values() for word in one.choices))
-_OPTION = re.compile(
-    r"--(?:set +(?=[\w.]+=)|(?P<named>layer|cell|convention|gates)(?: (?=\S))?"
-    rf"|(?P<name>[a-z][a-z-]*)(?P<space> (?=-?[\d:]|[A-Z]+\b|\S+: |(?:{_VALUE})\b))?)"
-)
-Parameters = ParamSpec("Parameters")
-Returned = TypeVar("Returned")
-
-
-def errors_name_arguments(
-    function: Callable[Parameters, Returned],
-) -> Callable[Parameters, Returned]:
-    """A function of the Python API; its errors say ``steps=9`` where a command's say ``--steps 9``.
-
-    Lines that are commands to type stay as they are. An argument that the function does not have is
-    such an error too.
-    """
-    parameters = signature(function).parameters
-    takes_settings = any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
-    known = {*parameters, *SETTINGS, "layer"}
-
-    def argument(match: re.Match[str]) -> str:
-        option = (match["named"] or match["name"] or "").replace("-", "_")
-        name = option if option in known else OTHER_NAMES.get(option, "")
-        if option and name not in known:
-            return match[0]
-        return f"{name}=" if option and match[0].endswith(" ") else name
-
-    @wraps(function)
-    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
-        for name in kwargs:
-            other = OTHER_NAMES.get(name)
-            if name not in parameters and (other in parameters or not takes_settings):
-                near = f" It is {other} here." if other else did_you_mean(name, parameters)
-                raise UserError(
-                    f"{function.__name__}: there is no argument {name!r}.{near}",
-                    f"  Arguments: {', '.join(parameters)}.",
-                )
-        try:
-            return function(*args, **kwargs)
-        except UserError as error:
-            error.args = tuple(
-                line if line.startswith("  lstm ") else _OPTION.sub(argument, line)
-                for line in error.lines
-            )
-            raise
-
-    return call
 
 
 def type_of(value: object) -> str:

@@ -1,19 +1,24 @@
 """The same weights through the real frameworks: which agree with us, and which is most accurate.
 
-The truth is the same run in longdouble. What an engine cannot do is known before anything runs.
+The truth is the same run in longdouble. Its distance from our own run is what rounding does to this
+network, and a difference of that size is none. What an engine cannot do is known before anything
+runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli._version import __version__
 from lstmcli.api.diff import compare, side_of
 from lstmcli.api.job import Job, with_lengths
+from lstmcli.core.diff.alignment import FINALS
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.tolerance import jsonable
@@ -21,7 +26,7 @@ from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.question import Question
 from lstmcli.core.forward.equivalence import greatest_difference
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.core.weights.initializers import draw_run
@@ -38,33 +43,40 @@ from lstmcli.errors import UserError
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
+ROUNDING = 4.0
+"""Times our own distance from the run in longdouble by which an engine may differ from us. Two runs
+that are each that far from it differ by up to twice as much; an engine may also sum less exactly
+than we do, in the grid of `tests/conformance` up to twice."""
 
 
 @dataclass(frozen=True, eq=False)
-class Checked:
-    """The run of one engine, compared with ours."""
+class Comparison:
+    """An engine's arrays against ours in one dtype, and what rounding may do to each array."""
 
-    engine: Engine
-    version: str
-    difference: Difference  # the engine's arrays against ours
-    truth_abs: float | None  # the greatest error against the run in longdouble; None without one
-    seconds: float
-    notes: tuple[str, ...] = ()
+    difference: Difference
+    rounding: Mapping[str, float]  # the greatest difference that counts as none, by array
 
     @property
-    def equal(self) -> bool:
-        """Whether it agrees with us within the tolerance."""
-        return self.difference.equal
+    def differing(self) -> list[str]:
+        """The arrays that differ by more than the tolerance and by more than rounding."""
+        return [
+            name
+            for name, array in self.difference.arrays.items()
+            if not (array.equal or self._is_rounding(name))
+        ]
+
+    @property
+    def within_rounding(self) -> bool:
+        """Whether it is beyond the tolerance, and only by what rounding may do."""
+        return not (self.difference.equal or self.differing)
 
     @property
     def first(self) -> Position | None:
         """Where it first differs from us."""
-        return self.difference.first_divergence
-
-    @property
-    def ulp(self) -> int | None:
-        """The tolerance in ULPs, if one was asked for."""
-        return next(iter(self.difference.arrays.values())).tolerance.ulp
+        first, differing = self.difference.first_divergence, self.differing
+        if not differing or (first is not None and first.array in differing):
+            return first if differing else None
+        return self.difference.arrays[differing[0]].first
 
     def worst(self, figure: str) -> float | int | None:
         """The greatest ``max_abs``, ``max_rel`` or ``max_ulp`` of all arrays; NaN if one is."""
@@ -72,13 +84,58 @@ class Checked:
         known = [value for value in figures if value is not None]
         return next((v for v in known if v != v), max(known, default=None))
 
+    def _is_rounding(self, name: str) -> bool:
+        error, allowed = self.difference.arrays[name].max_abs, self.rounding.get(name)
+        return error is not None and allowed is not None and error <= allowed < np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The run of one engine, compared with ours; again in float64 if the run has float32."""
+
+    engine: Engine
+    version: str
+    comparisons: Mapping[str, Comparison]  # by dtype, that of the run first
+    truth_abs: float | None  # the greatest error against the run in longdouble; None without one
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def of_run(self) -> Comparison:
+        """The comparison in the dtype of the run."""
+        return next(iter(self.comparisons.values()))
+
+    @property
+    def differs_in(self) -> str | None:
+        """The first dtype in which it differs from us; None if it agrees."""
+        return next((dtype for dtype, one in self.comparisons.items() if one.differing), None)
+
+    @property
+    def equal(self) -> bool:
+        """Whether it agrees with us within the tolerance or rounding."""
+        return self.differs_in is None
+
+    @property
+    def first(self) -> Position | None:
+        """Where it first differs from us."""
+        return None if self.differs_in is None else self.comparisons[self.differs_in].first
+
+    @property
+    def ulp(self) -> int | None:
+        """The tolerance in ULPs, if one was asked for."""
+        return next(iter(self.of_run.difference.arrays.values())).tolerance.ulp
+
     def to_json(self) -> dict[str, Any]:
         """The row of ``-f json``."""
+        of_run, also = self.of_run, [*self.comparisons.values()][1:]
         return {
             "name": self.engine.name,
             "version": self.version,
             "equal": self.equal,
-            **{name: jsonable(self.worst(name)) for name in ("max_abs", "max_rel", "max_ulp")},
+            **{name: jsonable(of_run.worst(name)) for name in ("max_abs", "max_rel", "max_ulp")},
+            "float64_abs": jsonable(also[0].worst("max_abs")) if also else None,
+            "differs_in": self.differs_in,
+            "within_rounding": any(one.within_rounding for one in self.comparisons.values()),
             "truth_abs": jsonable(self.truth_abs),
             "seconds": self.seconds,
         }
@@ -120,8 +177,8 @@ class Check:
                 "seconds": self.seconds,
             },
             "nearest": self.nearest,
-            "rtol": jsonable(self.rows[0].difference.rtol),
-            "atol": jsonable(self.rows[0].difference.atol),
+            "rtol": jsonable(self.rows[0].of_run.difference.rtol),
+            "atol": jsonable(self.rows[0].of_run.difference.atol),
             "ulp": self.rows[0].ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
@@ -159,7 +216,8 @@ def check(
             "Add --arithmetic float."
         )
     job, drawn = _with_inputs(job, seed)
-    plan = prepare(job.model, replace(job.inputs, x=np.asarray(job.inputs.x)))
+    job = job._replace(inputs=replace(job.inputs, x=np.asarray(job.inputs.x)))
+    plan = job.plan()
     engines, refused = _chosen(names), {}
     networks: dict[str, Network] = {}
     for engine in engines:
@@ -169,27 +227,63 @@ def check(
     if refused and (ALL not in names or len(refused) == len(engines)):
         first, *others = refused.values()
         raise UserError(first, *(f"  {text}" for text in others))
+    engines = [engine for engine in engines if engine.name not in refused]
 
+    asked = any(value is not None for value in (rtol, atol, ulp))
+    compared = partial(compare, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
     ours, seconds = timed_result(lambda: run_plan(plan))
-    truth = _truth(job)
+    truth = _truth(job, engines)
+    runs = [_OurRun(job, plan, ours, {} if asked else _rounding(ours, truth))]
+    if not asked and plan.dtype == np.float32 and any(e.has_float64 for e in engines):
+        wide = _in_dtype(job, np.float64)
+        in_float64 = run_plan(wide.plan())
+        runs.append(_OurRun(wide, wide.plan(), in_float64, _rounding(in_float64, truth)))
     rows, findings = [], {}
     for engine in engines:
-        if engine.name in refused:
-            continue
         network = networks[engine.name]
         trace, took = timed_trace(engine, network, plan)
-        sides = side_of(trace, engine.name), side_of(ours, "ours")
-        difference = compare(*sides, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
-        notes = list(engine.notes(network))
-        if not difference.equal and job.reread is not None:
+        again = [(run, _in_float64(engine, run.plan)) for run in runs[1:]]
+        pairs = [(runs[0], trace), *((run, theirs) for run, theirs in again if theirs is not None)]
+        comparisons = {
+            run.plan.dtype.name: run.comparison(theirs, engine.name, compared)
+            for run, theirs in pairs
+        }
+        error, notes = _distance(trace, truth), engine.notes(network)
+        row = Checked(engine, engine.version, comparisons, error, took, tuple(notes))
+        if row.differs_in is not None and job.reread is not None:
+            run, theirs = pairs[[*comparisons].index(row.differs_in)]
             try:
-                findings[engine.name] = _finding(job, trace, engine.name)
-            except UserError as error:  # it does not take every kind of run
-                notes.append(f"explain cannot search for the cause: {' '.join(error.lines)}")
-        rows.append(
-            Checked(engine, engine.version, difference, _distance(trace, truth), took, tuple(notes))
-        )
+                findings[engine.name] = _finding(run.job, theirs, engine.name)
+            except UserError as unable:  # it does not take every kind of run
+                note = f"explain cannot search for the cause: {' '.join(unable.lines)}"
+                row = replace(row, notes=(*row.notes, note))
+        rows.append(row)
     return Check(job, tuple(rows), refused, _distance(ours, truth), seconds, drawn, findings)
+
+
+@dataclass(frozen=True, eq=False)
+class _OurRun:
+    """Our own run of a job, and the differences from it that count as rounding, by array."""
+
+    job: Job
+    plan: Plan
+    trace: Trace
+    rounding: Mapping[str, float]
+
+    def comparison(
+        self, theirs: Trace, name: str, compared: Callable[..., Difference]
+    ) -> Comparison:
+        """An engine's run of the same plan, compared with ours."""
+        difference = compared(side_of(theirs, name), side_of(self.trace, "ours"))
+        return Comparison(difference, self.rounding)
+
+
+def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
+    """The run of a plan in float64 by an engine that has it."""
+    network, unsupported = engine.network(plan)
+    if unsupported or not engine.has_float64:
+        return None
+    return timed_trace(engine, network, plan)[0]
 
 
 def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
@@ -236,33 +330,49 @@ def _finding(job: Job, trace: Trace, name: str) -> Explanation:
 # ---- the truth
 
 
-def _truth(job: Job) -> Trace | None:
-    """The same run in longdouble, of the same numbers; None where that is float64 again."""
-    dtype = job.model.cell.dtype
-    if np.finfo(np.longdouble).eps >= np.finfo(dtype).eps:
+def _truth(job: Job, engines: Sequence[Engine]) -> Trace | None:
+    """The same run in longdouble, of all arrays that an engine gives; None if that is no wider."""
+    if np.finfo(np.longdouble).eps >= np.finfo(job.model.cell.dtype).eps:
         return None
+    given = {name for engine in engines for name in engine.arrays}
+    return run_plan(_in_dtype(job, np.longdouble).plan(given if len(job.model.cells) == 1 else "h"))
+
+
+def _in_dtype(job: Job, dtype: npt.DTypeLike) -> Job:
+    """The job with the same numbers, those that its own dtype has, in a wider one."""
+    narrow, reread = job.model.cell.dtype, job.reread
     with np.errstate(all="ignore"):
-        x = np.asarray(job.inputs.x).astype(dtype)
-        state = {k: np.asarray(a).astype(dtype) for k, a in job.inputs.initial_state.items()}
+        x = np.asarray(job.inputs.x).astype(narrow)
+        state = {k: np.asarray(a).astype(narrow) for k, a in job.inputs.initial_state.items()}
     inputs = replace(job.inputs, x=x, initial_state=state)
-    return run_plan(prepare(_widened(job.model), inputs, "h"))
+    again = None if reread is None else lambda settings: _widened(reread(settings), dtype)
+    return job._replace(model=_widened(job.model, dtype), inputs=inputs, reread=again)
 
 
-def _widened(model: Model) -> Model:
-    """The model with the same numbers in longdouble."""
+def _widened(model: Model, dtype: npt.DTypeLike) -> Model:
+    """The model with the same numbers in a wider dtype."""
 
     def wide(cell: Cell) -> Cell:
         arrays = {name: a for name, a in vars(cell).items() if isinstance(a, np.ndarray)}
-        widened: dict[str, Any] = {name: a.astype(np.longdouble) for name, a in arrays.items()}
+        widened: dict[str, Any] = {name: a.astype(dtype) for name, a in arrays.items()}
         return replace(cell, **widened)
 
     return replace(model, layers=tuple(tuple(map(wide, layer)) for layer in model.layers))
+
+
+def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
+    """The greatest difference from ours that counts as rounding, of each array; none without truth.
+
+    Nothing is allowed where our own run in float32 or float64 overflows.
+    """
+    found, exact = ours.members(), {} if truth is None else truth.members()
+    return {name: ROUNDING * greatest_difference(found[name], a) for name, a in exact.items()}
 
 
 def _distance(trace: Trace, truth: Trace | None) -> float | None:
     """The greatest distance of h and the last state from the truth."""
     if truth is None:
         return None
-    found = trace.members()
-    distances = [greatest_difference(found[name], exact) for name, exact in truth.members().items()]
+    found, exact = trace.members(), truth.members()
+    distances = [greatest_difference(found[name], exact[name]) for name in ("h", *FINALS)]
     return max(distances, key=lambda d: (d != d, d))

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.api.arguments import Path, Weights, errors_name_arguments, refuse_other_types
+from lstmcli.api.arguments import Path, Weights, refuse_other_types
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.job import Job, job_of
+from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.operand import single_as_h

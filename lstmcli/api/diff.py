@@ -13,13 +13,13 @@ import numpy.typing as npt
 from lstmcli import formats
 from lstmcli.api.arguments import (
     Path,
-    errors_name_arguments,
     is_path,
     names_of,
     numbers_of,
     only_one_stdin,
     refuse_other_types,
 )
+from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side, with_trace_names

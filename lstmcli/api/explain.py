@@ -14,13 +14,15 @@ from lstmcli.api.arguments import (
     Named,
     Path,
     Weights,
-    errors_name_arguments,
+    each_of,
     is_path,
     only_one_stdin,
+    refuse_settings,
 )
 from lstmcli.api.diff import Result, read_side, side_of
 from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job
 from lstmcli.api.load import checked
+from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place, part_words
@@ -31,12 +33,14 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.verify import Comparison
 from lstmcli.core.explain.wording import TAKEN_AS
+from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES, check_axes, prepare
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import STDIN, NoInputs, Undecided, UserError
 from lstmcli.escaping import file_argument, typed_command
+from lstmcli.formats.files.limits import raised_to
 from lstmcli.formats.files.sidecars import is_standard_input
 from lstmcli.notebook import in_notebooks
 
@@ -59,7 +63,7 @@ setattr(Explanation, "__repr__", _short)  # noqa: B010 (mypy refuses to assign a
 
 @errors_name_arguments
 def explain(
-    weights: Weights | Sequence[Weights],
+    weights: Model | Weights | Sequence[Weights],
     inputs: npt.ArrayLike | Path | None,
     expected: Result,
     *,
@@ -73,7 +77,8 @@ def explain(
     Parameters
     ----------
     weights
-        a path, a dict of arrays, or several in a list, as for `lstmcli.load`.
+        a path, a dict of arrays, a list of arrays in order, or several in a list, as for
+        `lstmcli.load`; or what that gave, whose files are read again.
     inputs
         (T, I), (B, T, I) or (T, B, I), or a path; None: those in the files of the weights.
     expected
@@ -81,21 +86,28 @@ def explain(
     initial_state, lengths, mask
         as for `lstmcli.run`.
     settings
-        what is assumed, by option name.
+        what is assumed, by option name, where ``weights`` are not loaded yet.
 
     Raises
     ------
     UserError
         for whatever is wrong with files, names or shapes.
     """
-    several: list[Any] = [*weights] if isinstance(weights, list | tuple) else [weights]
     given = checked(settings, "explain")
+    several, max_bytes = each_of(weights), None
+    if isinstance(weights, Model):
+        refuse_settings(weights, given, "explain")
+        several, given, max_bytes = _loaded_from(weights)
     side = side_of(expected, "EXPECTED", of_run=True)
     also = Inputs(np.empty(0), lengths=lengths, mask=mask)
-    job, assumed = _loaded(
-        lambda known: job_of(several, inputs, known, also, initial_state, "explain"), given
-    )
+    with raised_to(max_bytes):
+        job, assumed = _loaded(
+            lambda known: job_of(several, inputs, known, also, initial_state, "explain"), given
+        )
     words = [file_argument(os.fspath(one)) if is_path(one) else "WEIGHTS" for one in several]
+    if isinstance(weights, Model):
+        _refuse_changed(weights, job.model)
+        words = ["WEIGHTS"]
     if inputs is not None:
         words.append(file_argument(os.fspath(inputs)) if is_path(inputs) else "INPUTS")
     if initial_state is not None:
@@ -106,6 +118,28 @@ def explain(
     if mask is not None:
         words += ["--mask", "MASK"]
     return _explained(job, side, words, given, assumed, quiet)
+
+
+def _loaded_from(model: Model) -> tuple[list[Any], dict[str, Any], int | None]:
+    """What a model was loaded from: the weights, the settings and the limit of bytes."""
+    if model.loaded_from is None:
+        raise UserError(
+            "explain reads weights under other settings: it takes a model that load made, or what "
+            "load takes."
+        )
+    weights, settings, max_bytes = model.loaded_from
+    return [*weights], dict(settings), max_bytes
+
+
+def _refuse_changed(model: Model, again: Model) -> None:
+    """Refuse a model that is not what its weights are now."""
+    conventions = [[cell.convention for _, cell in one.cells] for one in (model, again)]
+    if conventions[0] == conventions[1] and same_weights(model.layers, again.layers):
+        return
+    raise UserError(
+        f"explain: {' + '.join(again.sources) or 'the weights'} changed since the model was loaded."
+        " Load it again."
+    )
 
 
 def explain_files(
@@ -169,6 +203,7 @@ def _explained(
 ) -> Explanation:
     """The explanation with its commands; ``assumed`` are settings that the weights leave open."""
     assert job.reread is not None
+    _refuse_nan(job)
     settings = {**settings, **assumed}
     side = _at_its_numbers(side, job)
     inputs = cast(Any, job.inputs)  # its arrays, from files
@@ -189,6 +224,24 @@ def _explained(
     return replace(
         explanation, next=_next(start, comparison, side.name if alike else None, several)
     )
+
+
+def _refuse_nan(job: Job) -> None:
+    """Refuse inputs with NaN at steps that count: no configuration makes numbers of it."""
+    x = np.asarray(job.inputs.x)
+    bad = np.isnan(x).any(axis=-1) if x.dtype.kind == "f" else np.zeros(0, bool)
+    if not bad.any():
+        return
+    plan = job.plan()
+    if plan.valid is not None:
+        axes = {"batch": plan.valid.T, "time": plan.valid, "steps": plan.valid[:, 0]}
+        bad &= axes[plan.layout]
+    for place in np.argwhere(bad)[:1].tolist():
+        where = [*place, int(np.argmax(np.isnan(x[tuple(place)])))]
+        raise UserError(
+            f"{job.inputs.name} has NaN at {where}: explain cannot compare runs of these inputs.",
+            "  Give inputs without NaN; if it is padding, --lengths or --mask say so.",
+        )
 
 
 def _at_its_numbers(side: Side, job: Job) -> Side:

@@ -24,6 +24,7 @@ from lstmcli.api.arguments import (
     Path,
     Weights,
     document_of,
+    each_of,
     input_names,
     inputs_of,
     is_path,
@@ -146,7 +147,7 @@ def job_of(
         array, name, _ = _python_inputs(x, given.name)
         job = Job(model, Inputs(array, name=name))
     else:
-        several: list[Any] = [*model] if isinstance(model, list | tuple) else [model]
+        several = each_of(model)
         if not several:
             raise UserError(
                 f"{where} takes a path or a dict of arrays of weights; the list is empty."

@@ -11,14 +11,14 @@ from lstmcli.api.arguments import (
     INITIAL_STATES,
     Weights,
     document_of,
-    errors_name_arguments,
     is_weight,
     refuse_unused,
     settings_in,
     tensors_in,
 )
+from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Cell, Model, layer_width
+from lstmcli.core.model.model import Cell, LoadedFrom, Model, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
@@ -63,8 +63,9 @@ Reader = Callable[[Mapping[str, Any]], Model]
 def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     """The model in some files, with settings by option name: ``load("w.npz", forget_bias=1.0)``.
 
-    ``weights`` are paths, or dicts of arrays by the names that their tensors have in a file:
-    ``load({"kernel": K, "bias": b})``, ``load(torch_module.state_dict())``. ``max_bytes`` (int) is
+    ``weights`` are paths, dicts of arrays by the names that their tensors have in a file:
+    ``load({"kernel": K, "bias": b})``, ``load(torch_module.state_dict())``, or lists of arrays in
+    the order of a framework: ``load(keras_layer.get_weights())``. ``max_bytes`` (int) is
     the most that one tensor of a file may take in memory; without it a GiB. Settings of one cell
     are given as ``**{"layer1.forget_bias": 1.0}``.
 
@@ -81,9 +82,10 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
         max_bytes = int(max_bytes)
     with raised_to(max_bytes):
         documents = [document_of(one, "load") for one in weights]
-    model = load_model(documents, checked(settings, "load"))
+    given = checked(settings, "load")
+    model = load_model(documents, given)
     refuse_unused(documents, model)
-    return model
+    return replace(model, loaded_from=LoadedFrom(weights, given, max_bytes))
 
 
 def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:

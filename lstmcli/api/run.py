@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, Weights, errors_name_arguments, type_of
+from lstmcli.api.arguments import Path, Weights, refuse_settings, type_of
 from lstmcli.api.job import Job, job_of
 from lstmcli.api.load import checked
+from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
@@ -58,7 +59,8 @@ def run(
     Parameters
     ----------
     model
-        from `lstmcli.load`, or what that takes: a path, a dict of arrays, or several in a list.
+        from `lstmcli.load`, or what that takes: a path, a dict of arrays, a list of arrays in
+        order, such as Keras' ``layer.get_weights()``, or several in a list.
     x
         (T, I), or a batch: (B, T, I) or (T, B, I) by ``layout`` ("batch" or "time"; default: what
         the model's file gives, else its convention's, and then (1, T, I) is one sequence); or a
@@ -93,11 +95,8 @@ def run(
         for whatever is wrong with files, names or shapes.
     """
     known = checked(settings, "run")
-    if isinstance(model, Model) and known:
-        names = ", ".join(known)
-        raise UserError(
-            f"run: {names}: a model that is loaded has its settings; give them to load."
-        )
+    if isinstance(model, Model):
+        refuse_settings(model, known, "run")
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
     if executor is not None and not (

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, errors_name_arguments, is_path, names_of, type_of
+from lstmcli.api.arguments import Path, is_path, names_of, type_of
+from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis

@@ -129,7 +129,7 @@ def screen() -> Screen:
 def width() -> Width:
     """The columns that a view may fill; in a pipe COLUMNS is where lines are wrapped."""
     if (columns := screen().width) is not None:
-        return Width.of(columns)
+        return Width.of(columns)._replace(grows=bool(screen().files))
     columns = _columns_of_environment()
     return Width(columns or PLAIN_WIDTH, piped=columns)
 

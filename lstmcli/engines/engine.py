@@ -118,6 +118,7 @@ class Engine:
     has_backend: Callable[[], bool] = lambda: True  # whether a backend that it needs is there
     extra: str = ""  # of pyproject.toml; "" is the name
     dtypes: tuple[str, ...] = ("float32", "float64")
+    all_in_float64: Callable[[], bool] = lambda: True  # whether float64 is float64 in every step
     arrays: tuple[str, ...] = ("h",)  # that it returns of a single cell
     padded_outputs: tuple[str, ...] = ("zero",)  # as `Network.padded_output`; (): no lengths
     masks: bool = False
@@ -134,6 +135,11 @@ class Engine:
     def installed(self) -> bool:
         """Whether its packages are there; none is imported."""
         return self.has_backend() and all(find_spec(package) for package in self.packages)
+
+    @property
+    def has_float64(self) -> bool:
+        """Whether it computes in float64 throughout."""
+        return "float64" in self.dtypes and self.all_in_float64()
 
     @property
     def version(self) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import re
 import struct
+import zlib
+from collections.abc import Iterable, Sequence
 
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import MOST_CELLS
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbers_are_read
@@ -59,20 +61,36 @@ EXPORTED = (
     "a program of torch.export",
     "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
 )
+# the storages of its pickles are elsewhere in the archive: unzipped, none is a file of weights
+PACKAGED = "Save its weights: torch.save(torch.package.PackageImporter(FILE)"
+UNZIP = "Unzip it"  # and give the files in it that `WEIGHTS` names
 UNREAD_ARCHIVES = {  # ending of a member's name -> what an archive is, and the way out
     "model_weights_config.json": EXPORTED, "serialized_exported_program.json": EXPORTED,
-    "MAR-INF/MANIFEST.json": ("an archive of TorchServe", "Unzip it, and give the .pt in it."),
-    ".data/extern_modules": ("a torch.package", "Unzip it, and give the .pt or .pkl in it."),
+    "MAR-INF/MANIFEST.json": ("an archive of TorchServe", UNZIP),
+    ".data/extern_modules": ("a torch.package", PACKAGED),
+    "WHEEL": ("a wheel, a package of Python", UNZIP),
     "coefficients.bin": ("a DL4J model", ""),
 }  # fmt: skip
+WEIGHTS = (
+    ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
+    ".tflite", ".nam", ".npz", ".npy",
+)  # fmt: skip
+MOST_NAMED = 3  # files of an archive that a message names
 
 TESSERACT = (
     "Its LSTMs run only in Tesseract; to run one here, save the arrays of its weights with "
     "numpy.savez."
 )
 
+GZIP = b"\x1f\x8b"
+GZIPPED = ("a gzip archive", "Unpack it first: gunzip FILE.")
+GZIPPED_TAR = (
+    "a tar archive in gzip",
+    "Unpack it, and give a file of weights in it: tar xzf FILE.",
+)
+TAR_BLOCK = 512  # bytes of the first header of a tar
+
 UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
-    rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE."),
     rb".{4}ORTM": (
         "a model in onnxruntime's format",
         "Give the .onnx file that it was made from.",
@@ -80,8 +98,10 @@ UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
     rb"MATLAB 5\.0": ("a MATLAB file", ""),
     rb"\x84\xa5nodes[\x90-\x9f\xdc\xdd].{0,4}\x84\xa5index": (  # MessagePack; spaCy's too
         "a model of thinc, as spaCy keeps them",
-        "Load it with thinc, cut the flat array of its LSTM into kernel, recurrent kernel and "
-        "bias, and save them with numpy.savez; of a PyTorchLSTM, save the state dict.",
+        "Load it with thinc. Of a layer LSTM, cut the flat array into kernel, recurrent kernel and "
+        "bias, and save them with numpy.savez; of a PyTorchLSTM, torch.save the state dict of "
+        "layer.shims[0]._model. Each component of a pipeline has a file of its own: the layer may "
+        "be in another.",
     ),
     rb"\0\x06\0\0\0Series": ("a network of Tesseract", TESSERACT),
     rb"#(Lookup)?Parameter# /": (
@@ -124,6 +144,8 @@ def binary_kind(file: Opened) -> str | None:
             return kind
     if head.startswith(tuple(BYTE_ORDER_MARKS)):
         return None
+    if head.startswith(GZIP):
+        raise _unread(file, *(GZIPPED_TAR if _is_gzipped_tar(head) else GZIPPED))
     for pattern, (what, way_out) in UNREAD.items():
         if re.match(pattern, head, re.DOTALL):
             raise _unread(file, what, way_out)
@@ -142,6 +164,33 @@ def _unread(file: Opened, what: str, way_out: str) -> UserError:
     return UserError(
         f"{file.source} is {what}; this version does not read it. {way_out or WAY_OUT}"
     )
+
+
+def _is_gzipped_tar(head: bytes) -> bool:
+    """Whether the first bytes of a gzip archive unpack to the header of a tar."""
+    try:
+        start = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, TAR_BLOCK)
+    except zlib.error:
+        return False
+    return start[257:262] == b"ustar"
+
+
+def unzip(names: Iterable[str]) -> str:
+    """What to do with an archive that has files of weights among its members; "" without any."""
+    files = [name for name in names if name.lower().endswith(WEIGHTS)]
+    return f"{UNZIP}, and give {listed(files, MOST_NAMED)}." if files else ""
+
+
+def _way_out(start: str, names: Sequence[str]) -> str:
+    """What to do with an archive of `UNREAD_ARCHIVES`, where that depends on its members."""
+    if start == UNZIP:
+        return unzip(names) or "No file of weights is in it."
+    if start == PACKAGED:
+        pickle = next((name for name in names if name.endswith(".pkl")), "PACKAGE/RESOURCE")
+        *package, resource = pickle.split("/")[-pickle.count("/") :]  # without the folder of all
+        loaded = f"load_pickle({'.'.join(package)!r}, {resource!r})"
+        return f"{start}.{loaded}.state_dict(), 'weights.pt')"
+    return start
 
 
 def is_unknown(file: Opened) -> bool:
@@ -209,7 +258,7 @@ def _archive_kind(file: Opened) -> str:
 
     for ending, (what, way_out) in UNREAD_ARCHIVES.items():
         if has(ending):
-            raise _unread(file, what, way_out)
+            raise _unread(file, what, _way_out(way_out, names))
     return next((kind for ending, kind in ARCHIVES.items() if has(ending)), "npz")
 
 

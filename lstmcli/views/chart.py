@@ -11,7 +11,7 @@ from lstmcli.views.colors import Scale
 from lstmcli.views.sheet import DIFFERS, Span
 from lstmcli.views.text import short_exponent
 
-TALL = 4  # lines of a chart
+TALL = 5  # lines of a chart: an odd number, so that 0 is in the middle of one
 WIDEST = 8  # characters from one step to the next
 GUTTER = 6  # columns for the numbers of the scale
 LINE = "color(32)"  # a blue that is visible on light and on dark

@@ -12,6 +12,10 @@ from lstmcli.views.text import error_size, ulp_counts
 
 OURS = "ours"
 INDENT = 16  # columns of the labels
+WITHIN_ROUNDING = (
+    "more than the tolerance, but at most 4 times the distance of ours from the same run in long "
+    "double: rounding, and no difference"
+)
 
 
 def check_sheet(
@@ -26,11 +30,17 @@ def check_sheet(
     if check["seed"] is not None:
         add("drawn", f"inputs and the initial state, from seed {check['seed']}: none were given")
         sheet.add()
+    engines = check["engines"]
+    some_in_float64 = any(row["float64_abs"] is not None for row in engines)
     sheet.extend(_engines(check, width))
     sheet.add()
     add(*_agreement(check))
+    if rounded := _rounded(check):
+        add("rounding", f"{', '.join(rounded)}: {WITHIN_ROUNDING}")
+    dtypes = {row["name"]: row["differs_in"] for row in engines}
     for name, place in check["first_divergence"].items():
-        add("first mismatch", f"{name}: {_position(place)}", DIFFERS)
+        in_dtype = f"{name} in {dtypes[name]}" if some_in_float64 else name
+        add("first mismatch", f"{in_dtype}: {_position(place)}", DIFFERS)
         if name in findings:
             add("finding", _finding(findings[name], name))
     if check["nearest"]:
@@ -55,8 +65,8 @@ def _finding(e: Explanation, name: str) -> str:
 def _engines(check: Mapping[str, Any], width: Width) -> Sheet:
     """The errors of each engine against ours, and of all against the run in long double."""
     engines = check["engines"]
-    rows = [{"name": OURS, "max_abs": None, "max_rel": None, "max_ulp": None, **check["ours"]}]
-    rows += engines
+    errors = ("max_abs", "max_rel", "max_ulp", "float64_abs")
+    rows = [{"name": OURS, **dict.fromkeys(errors), **check["ours"]}, *engines]
     agreement = ["agrees" if row["equal"] else "differs" for row in engines]
     columns = [
         Column("engine", [row["name"] for row in rows], "bold", left=True),
@@ -65,6 +75,7 @@ def _engines(check: Mapping[str, Any], width: Width) -> Sheet:
         Column("max abs", [_error(row["max_abs"]) for row in rows]),
         Column("max rel", [_error(row["max_rel"]) for row in rows], rank=3),
         Column("max ulp", _ulps([row["max_ulp"] for row in rows]), rank=2),
+        Column("float64", [_error(row["float64_abs"]) for row in rows], rank=1),
         Column("long double", [_error(row["truth_abs"]) for row in rows]),
         Column("ms", [f"{1000 * row['seconds']:.3g}" for row in rows], rank=4),
     ]
@@ -87,6 +98,11 @@ def _ulps(values: Sequence[float | str | None]) -> list[str]:
     return [v if isinstance(v, str) else text for v, text in zip(values, texts, strict=True)]
 
 
+def _rounded(check: Mapping[str, Any]) -> list[str]:
+    """The engines that agree although a difference is beyond the tolerance."""
+    return [row["name"] for row in check["engines"] if row["equal"] and row["within_rounding"]]
+
+
 def _agreement(check: Mapping[str, Any]) -> tuple[str, str, str]:
     """Label, text and style of the line about all engines."""
     count = len(check["engines"])
@@ -95,7 +111,7 @@ def _agreement(check: Mapping[str, Any]) -> tuple[str, str, str]:
         tolerance = f"{check['ulp']} ULP"
     else:
         rtol, atol = float(check["rtol"]), float(check["atol"])  # infinity is a text in JSON
-        tolerance = f"rtol {rtol:g}, atol {atol:g}"
+        tolerance = f"rtol {rtol:g}, atol {atol:g}" + ", or rounding" * bool(_rounded(check))
     if differing:
         agreeing = f"{count - len(differing)} of {count} agree within {tolerance}"
         return "differs", f"{', '.join(differing)}; {agreeing}", DIFFERS

@@ -1,4 +1,4 @@
-"""A conversion: both sides, the recipe, the proof."""
+"""A conversion: both sides, the recipe, and how it was verified."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def conversion_sheet(conversion: Mapping[str, Any], width: Width, *, quiet: bool
     sheet.add()
     sheet.extend(_recipe(conversion["recipe"], width))
     sheet.add()
-    sheet.extend(labelled("proof", _proof(conversion["proof"], bool(rounding)), width, AGREES))
+    sheet.extend(labelled("verified", _proof(conversion["proof"], bool(rounding)), width, AGREES))
     sheet.extend(labelled_lines("use", conversion["use"], width))
     command = typed_command("lstm", "run", file_argument(target), "inputs.npy")
     options = conversion["options"]

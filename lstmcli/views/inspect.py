@@ -14,7 +14,13 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import as_options
 from lstmcli.core.model.vocabulary import GATES, spaced_order
-from lstmcli.core.weights.inspection import InspectedLstm, Inspection, TensorInfo, UnreadableLstm
+from lstmcli.core.weights.inspection import (
+    InspectedLstm,
+    Inspection,
+    TensorInfo,
+    UnreadableLstm,
+    unlikeness,
+)
 from lstmcli.errors import listed
 from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.colors import Scale, around_zero
@@ -93,11 +99,15 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
 
 
 def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
-    """A line for each tensor, those of LSTMs first; of many tensors the others are counted."""
-    tensors = sorted(inspection.tensors.items(), key=lambda item: item[1].layer is None)
+    """A line for each tensor, those of LSTMs first; of many tensors the others are counted.
+
+    Without an LSTM the first of all are listed, since their names have to be typed.
+    """
+    tensors = sorted(inspection.tensors.items(), key=_order)
+    of_lstms = sum(tensor.layer is not None for _, tensor in tensors)
     shown = tensors
     if not show_all and len(tensors) > TENSORS_LISTED:
-        shown = [item for item in tensors if item[1].layer is not None][:TENSORS_LISTED]
+        shown = tensors[: min(of_lstms or len(tensors), TENSORS_LISTED)]
     columns = [
         Column("shape", [str(t.shape) for _, t in shown], left=True),
         Column("dtype", [t.dtype for _, t in shown], left=True, rank=1),
@@ -117,6 +127,12 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     return sheet
 
 
+def _order(item: tuple[str, TensorInfo]) -> int:
+    """Sorts the tensors of LSTMs first, then those whose names are most like an LSTM's."""
+    name, tensor = item
+    return -1 if tensor.layer is not None else unlikeness(name)
+
+
 def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
     """The list in a width: without dtypes if they do not fit, then with shortened names.
 
@@ -125,7 +141,7 @@ def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
     shown, left_out = fitting_columns(columns, width, GAP)
     hidden = [column.heading for column in left_out]
     for n, column in enumerate(shown):
-        if width.table is None or column.heading not in SHORTENED:
+        if width.table is None or width.grows or column.heading not in SHORTENED:
             continue
         others = sum(other.width + GAP for other in shown) - column.width - GAP
         cells = _shortened(column.cells, max(width.table - others, SHORTEST))

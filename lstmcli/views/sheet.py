@@ -42,6 +42,7 @@ class Width(NamedTuple):
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
     table: int | None = None  # what tables have to fit; None in a pipe, where no column is left out
     piped: int | None = None  # COLUMNS, if it is set, in a pipe: where tables are continued below
+    grows: bool = False  # whether a table may be wider: a file has the columns that it needs
 
     @classmethod
     def of(cls, columns: int | None) -> Width:
@@ -167,7 +168,8 @@ def fitting_columns(
 ) -> tuple[list[Column], list[Column]]:
     """The columns that fit the width, and the others: those of the highest rank do not first."""
     indices = list(range(len(columns)))
-    while width.table and total_width([columns[n] for n in indices], gap) > width.table:
+    most = None if width.grows else width.table
+    while most and total_width([columns[n] for n in indices], gap) > most:
         rank = max(columns[n].rank for n in indices)
         if rank == 0:  # what cannot go is shown even if the terminal has to wrap it
             break

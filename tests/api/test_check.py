@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from lstmcli import run
-from lstmcli.api.check import BATCH, STEPS, check
+from lstmcli.api.check import BATCH, STEPS, Check, check
 from lstmcli.api.job import Job
 from lstmcli.core.forward.plan import prepare
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.engines import find_engine
-from lstmcli.engines.engine import Network
+from lstmcli.engines.engine import Network, Prepared, Result
 from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
-from tests.engines.fake import broken, fake, forgetful, install
+from tests.engines.fake import broken, fake, forgetful, install, prepared
 
 
 def job(kind: str = "initial state", **changes: Any) -> Job:
@@ -41,7 +42,8 @@ def test_a_right_engine_agrees_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> N
     told = found.to_json()
     (row,) = told["engines"]
     assert list(row) == [
-        "name", "version", "equal", "max_abs", "max_rel", "max_ulp", "truth_abs", "seconds",
+        "name", "version", "equal", "max_abs", "max_rel", "max_ulp", "float64_abs", "differs_in",
+        "within_rounding", "truth_abs", "seconds",
     ]  # fmt: skip
     assert (row["name"], row["equal"]) == ("torch", True)
     assert row["max_abs"] == row["max_rel"] == row["max_ulp"] == 0
@@ -161,11 +163,114 @@ def test_the_tolerance_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
     def a_little_off(network: Network) -> Network:
         return replace(network, x=network.x * np.float32(1 + 1e-6))
 
-    install(monkeypatch, fake(fault=a_little_off))
+    install(monkeypatch, fake(fault=a_little_off, dtypes=("float32",)))
     assert check(job(), ["torch"]).equal
     assert not check(job(), ["torch"], rtol=0, atol=0).equal
     assert not check(job(), ["torch"], ulp=0).equal
     assert check(job(), ["torch"], atol=1e-3).equal
+
+
+# ---- rounding, and float64
+
+
+def cancelling() -> Job:
+    """A network whose pre-activations are small sums of large products: float32 is off by 1e-3."""
+    rng = np.random.default_rng(3)
+    balanced = rng.normal(size=(4, 16, 32))
+    balanced -= balanced.mean(axis=2, keepdims=True)
+    drawn = (balanced, rng.normal(size=(4, 16, 16)), rng.normal(size=(4, 16)))
+    kernel, recurrent, bias = (a.astype(np.float32) for a in drawn)
+    cell = Cell(kernel, recurrent, bias, CONVENTIONS["pytorch"])
+    x = (1e4 + rng.normal(size=(40, 32))).astype(np.float32)
+    return Job(Model(((cell,),), {"kernel": (64, 32)}), Inputs(x, name="x.npy"))
+
+
+def summed_one_by_one(network: Network) -> Prepared:
+    """A plain LSTM that adds its products one after the other, in the dtype of the network."""
+    kernel, recurrent, bias = (
+        getattr(network.cell, name) for name in ("kernel", "recurrent_kernel", "bias")
+    )
+
+    def one_by_one(products: Array) -> Array:
+        total = np.zeros_like(products[..., 0])
+        for n in range(products.shape[-1]):
+            total = total + products[..., n]
+        return total
+
+    def sigmoid(z: Array) -> Array:
+        return 1 / (1 + np.exp(-z))
+
+    def go() -> Result:
+        (h, c), outputs = network.states[0], []
+        for x in network.x:
+            i, f, g, o = (
+                one_by_one(x[:, None] * kernel[n]) + one_by_one(h[:, None] * recurrent[n]) + bias[n]
+                for n in range(4)
+            )
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            outputs.append(h)
+        return Result(np.stack(outputs), [(h, c)], {})
+
+    return go
+
+
+def test_what_rounding_does_to_a_network_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, replace(fake(dtypes=("float32",)), prepare=summed_one_by_one))
+    (row,) = check(cancelling(), ["torch"]).to_json()["engines"]
+    assert row["max_abs"] > 1e-3 > row["max_abs"] / 100
+    assert row["equal"]
+    assert row["within_rounding"]
+    assert row["float64_abs"] is None
+    (row,) = check(cancelling(), ["torch"], rtol=1.3e-6, atol=1e-5).to_json()["engines"]
+    assert not row["equal"]  # the tolerance that was asked for, and nothing else
+
+
+def test_more_than_4_times_our_own_rounding_is_a_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = cancelling()
+    own = check_of(monkeypatch, one, 0.0).truth_abs
+    assert own is not None
+    cell = replace(
+        one.model.cell,
+        kernel=np.zeros_like(one.model.cell.kernel),
+        recurrent_kernel=np.zeros_like(one.model.cell.recurrent_kernel),
+    )
+    assert check_of(monkeypatch, one, 2 * own).equal
+    assert not check_of(monkeypatch, one, 5 * own).equal
+    exact = one._replace(model=replace(one.model, layers=((cell,),)))  # hardly rounds at all
+    assert not check_of(monkeypatch, exact, 2 * own).equal
+
+
+def check_of(monkeypatch: pytest.MonkeyPatch, one: Job, off: float) -> Check:
+    """The check of an engine whose h is ours, a little less everywhere."""
+
+    def prepare(network: Network) -> Prepared:
+        ours = prepared(network)()
+        return lambda: replace(ours, h=ours.h - np.float32(off))
+
+    install(monkeypatch, replace(fake(dtypes=("float32",)), prepare=prepare))
+    return check(one, ["torch"])
+
+
+def test_an_engine_with_float64_is_asked_in_float64_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def a_little_off(network: Network) -> Network:
+        cell = replace(network.cell, bias=network.cell.bias + network.cell.dtype.type(2e-6))
+        return replace(network, layers=((cell,),))
+
+    install(
+        monkeypatch, fake(fault=a_little_off), fake("jax", a_little_off, dtypes=("float32",)),
+        fake("keras", a_little_off, all_in_float64=lambda: False),
+    )  # fmt: skip
+    found = check(job(), ["torch", "jax", "keras"])
+    wide, *narrow = found.to_json()["engines"]
+    assert wide["float64_abs"] > 1e-7  # the tolerance in float64
+    assert (wide["differs_in"], wide["equal"]) == ("float64", False)
+    for row in narrow:
+        assert row["max_abs"] == wide["max_abs"] < 1e-5  # and in float32
+        assert (row["differs_in"], row["equal"], row["float64_abs"]) == (None, True, None)
+    assert list(found.to_json()["first_divergence"]) == ["torch"]
 
 
 def test_the_same_nan_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,55 @@ def test_the_other_functions_take_the_same() -> None:
         assert found.command == f"lstm run {words} INPUTS --forget-bias 0"
 
 
+def test_arrays_in_order_are_weights() -> None:
+    """Keras' ``get_weights()``: kernel, recurrent kernel and bias, gates i f g o."""
+    rng = np.random.default_rng(2)
+    kernel, recurrent, bias = order = [rng.normal(size=s) for s in ((4, 12), (3, 12), (12,))]
+    (x,) = np.load(INPUTS)
+    h = c = np.zeros(3)
+    rows = []
+    for row in x:
+        i, f, g, o = np.split(row @ kernel + h @ recurrent + bias, 4)
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+        rows.append(h)
+    for weights in (order, tuple(order), [order], [Keras(a) for a in order]):
+        np.testing.assert_allclose(py.run(weights, x).h, rows, atol=1e-12)
+    np.testing.assert_allclose(py.run(py.load(order), x).h, rows, atol=1e-12)
+    assert py.explain(order, x, np.array(rows)).verdict == "agrees"
+
+
+class Keras:
+    """An array of a framework."""
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.shape = values, values.shape
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.asarray(self.values, dtype)
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, arrays()], ids=["path", "dict"])
+def test_explain_takes_a_model(weights: Any) -> None:
+    x = np.load(INPUTS)
+    found = lstmcli.explain(lstmcli.load(weights), x, TEXT)
+    assert found.settings["forget_bias"] == 0
+    assert found.command == "lstm run WEIGHTS INPUTS --forget-bias 0"
+    settled = lstmcli.explain(lstmcli.load(weights, forget_bias=0.0), x, TEXT)
+    assert settled.verdict == "agrees"
+    assert settled.command == found.command
+
+
+def test_a_model_that_is_not_what_its_weights_are_is_not_explained(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **arrays())
+    model = lstmcli.load(tmp_path / "w.npz")
+    np.savez(tmp_path / "w.npz", **{k: 2 * a for k, a in arrays().items()})
+    with pytest.raises(lstmcli.UserError, match=r"w\.npz changed since the model was loaded"):
+        lstmcli.explain(model, INPUTS, TEXT)
+    with pytest.raises(lstmcli.UserError, match="takes a model that load made"):
+        lstmcli.explain(lstmcli.Model(model.layers, model.tensors), INPUTS, TEXT)
+
+
 def test_a_state_may_be_a_path(tmp_path: Path) -> None:
     state = {"h": np.full((1, 3), 0.5), "c": np.full((1, 3), -0.5)}
     np.savez(tmp_path / "state.npz", h=state["h"], c=state["c"])
@@ -169,7 +219,8 @@ class Module:
         (lambda: py.load(WEIGHTS, activation="relu(,)"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="elu(1"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="hard_sigmoid()"), r"hard_sigmoid_0\.2, clip"),
-        (lambda: py.explain(py.load(WEIGHTS), INPUTS, np.ones(3)), r"load took: .*weights"),
+        (lambda: py.explain(py.load(WEIGHTS), INPUTS, TEXT, gates="ifgo"), r"give them to load"),
+        (lambda: py.load(py.load(WEIGHTS)), r"got a Model\. A model that is loaded"),
         (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, initial_state=[1]), r"state is a list"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state=np.ones((2, 3))), r"state is an ndarray"),
         (lambda: py.derive(py.load(WEIGHTS), INPUTS, 0, 0, initial_state=5), r"state is an int"),
@@ -261,7 +312,10 @@ def test_a_dtype_may_be_the_class() -> None:
             lambda: py.derive(py.load(WEIGHTS, arithmetic="8bit"), INPUTS, 0, 0),
             r"Add arithmetic=float\.$",
         ),
-        (lambda: py.run(["h.npy", WEIGHTS], x=None), r"\n  lstm run h\.npy .* inputs\.npy$"),
+        (
+            lambda: py.run(["h.npy", WEIGHTS], x=None),
+            r"\n  run\(\['h\.npy', '.*weights\.npz'\], 'inputs\.npy'\)$",
+        ),
     ],
 )
 def test_messages_name_arguments_and_not_options(
@@ -273,6 +327,51 @@ def test_messages_name_arguments_and_not_options(
     np.savez("twice.npz", **{f"{n}/{k}": a for n in ("one", "two") for k, a in one.items()})  # type: ignore[arg-type]
     with pytest.raises(lstmcli.UserError, match=message):
         call()
+
+
+TWO_WAYS = {"p": np.ones((3, 12)), "s": np.ones((3, 12)), "q": np.ones(12)}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: py.load({"a": np.ones(3)}),
+        lambda: py.load({"a": np.ones((3, 8))}),
+        lambda: py.load(TWO_WAYS),
+        lambda: py.load("two_ways.npz"),
+        lambda: py.load("three.npz"),
+        lambda: py.load({"W": np.ones((7, 12)), "b": np.ones(12), "V": np.ones((3, 12))}),
+        lambda: py.load([np.ones((7, 12)), np.ones(12)] * 2),
+        lambda: py.run(WEIGHTS),
+        lambda: py.run(WEIGHTS, max_bytes=8),
+        lambda: py.run([WEIGHTS, INPUTS], TEXT),
+        lambda: py.run("h.npz", INPUTS),
+        lambda: py.run(WEIGHTS, INPUTS, initial_state="selected.npz"),
+        lambda: py.explain(WEIGHTS, INPUTS, WEIGHTS),
+        lambda: py.derive(WEIGHTS, INPUTS, 9, 0),
+        lambda: py.diff(WEIGHTS, INPUTS, steps="9:"),
+    ],
+)
+def test_no_message_has_the_syntax_of_a_shell(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("two_ways.npz", **TWO_WAYS)  # type: ignore[arg-type]
+    np.savez("three.npz", **{f"block{n}/q": np.ones(n + 1) for n in range(3)})  # type: ignore[arg-type]
+    np.savez("h.npz", h=np.ones((7, 3)))
+    meta = '{"selected": {"steps": "0:2", "of_steps": 7}}'
+    np.savez("selected.npz", h=np.ones((1, 2, 3)), c=np.ones((1, 2, 3)), meta=np.array(meta))
+    with pytest.raises(lstmcli.UserError) as error:
+        call()
+    assert not re.search(r"(^|\s)--\w|\blstm \w+ (?!lists)\S*[A-Z./=]", str(error.value))
+
+
+def test_a_command_is_the_call_that_does_the_same() -> None:
+    with pytest.raises(lstmcli.UserError) as error:
+        py.load(TWO_WAYS)
+    first = error.value.lines[1].strip()
+    trace = eval(first, {"run": py.run, "arrays": TWO_WAYS, "inputs": np.ones((2, 3))})
+    assert trace.h.shape == (2, 3)
 
 
 def test_settings_of_run_are_read_as_those_of_load() -> None:

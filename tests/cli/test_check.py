@@ -16,6 +16,7 @@ from lstmcli.engines.engine import Network
 from lstmcli.engines.scan import ARRAYS
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, forgetful, install
+from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 
@@ -30,6 +31,23 @@ def test_a_table_for_people(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None
     assert any(line.startswith("most accurate   ours, torch, jax") for line in lines)
     torch = next(line for line in lines if line.startswith("torch "))
     assert torch.split()[2:6] == ["agrees", "0", "0", "0"]
+
+
+def test_the_page_shows_today_s_header_and_columns(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of its output but for the rows, which need the frameworks."""
+    page = (TOP / "docs" / "commands" / "check.md").read_text()
+    command, _, screen = page.partition("$ lstm ")[2].partition("\n")
+    install(monkeypatch, fake(), fake("onnxruntime", dtypes=("float32",)))
+    weights, *options = command.split()[1:]
+    out = lstm("check", TOP / weights, *options).out
+
+    def until_rows(text: str) -> list[str]:
+        head, _, rest = text.partition("\nengine ")
+        return [*head.splitlines(), *rest.partition("\n")[0].split()]
+
+    assert until_rows(screen) == until_rows(out)
 
 
 def test_a_tolerance_may_be_infinite(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +120,8 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told["equal"] is False
     assert [row["name"] for row in told["engines"]] == ["torch", "jax"]
     assert set(told["engines"][0]) == {
-        "name", "version", "equal", "max_abs", "max_rel", "max_ulp", "truth_abs", "seconds",
+        "name", "version", "equal", "max_abs", "max_rel", "max_ulp", "float64_abs", "differs_in",
+        "within_rounding", "truth_abs", "seconds",
     }  # fmt: skip
     assert told["ulp"] == 4
     assert told["findings"]["torch"]["found"] is True

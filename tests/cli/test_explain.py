@@ -99,6 +99,22 @@ def test_one_unit_is_not_taken_for_numbers_in_a_row(
         assert (done.status, "All 12 values" in done.out) == (0, True)
 
 
+def test_inputs_with_nan_are_refused_unless_they_are_padding(lstm: Lstm, tmp_path: Path) -> None:
+    x = np.load(FILES[1])
+    x[..., 5, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    words = ("explain", FILES[0], "x.npy", SAMPLE / "numpy.txt", "--layout", "batch")
+    done = lstm(*words)
+    assert (done.status, done.out) == (2, "")
+    assert "x.npy has NaN at [0, 5, 1]" in done.err
+    printed = (SAMPLE / "numpy.txt").read_text().splitlines()
+    h = np.loadtxt([line.strip(" []") for line in printed])
+    h[5:] = 0  # past the length
+    (tmp_path / "h.txt").write_text(np.array2string(h, precision=8))
+    done = lstm("explain", FILES[0], "x.npy", "h.txt", "--lengths", 5, "-f", "json")
+    assert [c["setting"] for c in json.loads(done.out)["changes"]] == ["forget_bias"]
+
+
 @pytest.mark.slow
 def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", kernel=np.array([[0.3, -0.8, 0.5, 0.9], [0.2, 0.4, -0.7, 0.6]]),

@@ -186,7 +186,10 @@ def test_a_page_contains_what_the_terminal_shows(
     assert [line.rstrip() for line in lines[1:]] == [line.rstrip() for line in screen.splitlines()]
 
 
-def test_a_picture_contains_the_words_of_the_terminal_at_their_positions(lstm: Lstm) -> None:
+def test_a_picture_contains_the_words_of_the_terminal_at_their_positions(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")  # a narrower terminal leaves out columns, a picture none
     screen = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--color", "always")
     done = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--svg", "s.svg")
     assert (done.status, done.out) == (1, "")

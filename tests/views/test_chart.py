@@ -31,6 +31,16 @@ def test_ends_of_the_scale_are_neither_rounded_to_0_nor_cut(value: float, text: 
     assert end.index("┤") == steps.index("0") - 1
 
 
+def test_the_label_of_0_is_on_the_line_of_0() -> None:
+    lines = [
+        "".join(text for text, _ in line)
+        for line in chart(np.zeros(4), range(4), Scale(-1.0, 1.0, SIGNED), 40, None, colors=False)
+    ]
+    (drawn,) = (line for line in lines if any("\u2801" <= letter <= "\u28ff" for letter in line))
+    assert drawn.partition("┤")[0].strip() == "0"
+    assert lines.index(drawn) == (len(lines) - 1) // 2  # the last has the numbers of the steps
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_dot_is_where_unicode_has_it(place: tuple[int, int]) -> None:
     dots = np.zeros((2, 4), bool)

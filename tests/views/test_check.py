@@ -10,14 +10,16 @@ from lstmcli.views.sheet import Width
 
 ROW = {
     "version": "1.2.3", "equal": True, "max_abs": 1.19e-7, "max_rel": 2e-6, "max_ulp": 17,
-    "truth_abs": 1.1e-7, "seconds": 0.0123,
+    "float64_abs": 2e-16, "differs_in": None, "within_rounding": False, "truth_abs": 1.1e-7,
+    "seconds": 0.0123,
 }  # fmt: skip
 CHECK: dict[str, Any] = {
     "equal": False,
     "engines": [
         {"name": "torch", **ROW},
         {"name": "keras", **ROW, "version": "1.2.3 on torch 2.0"}
-        | {"equal": False, "max_abs": "NaN", "max_ulp": "NaN"},
+        | {"equal": False, "max_abs": "NaN", "max_ulp": "NaN", "float64_abs": None}
+        | {"differs_in": "float32"},
     ],
     "ours": {"version": "0.1.0", "truth_abs": 7e-8, "seconds": 0.002},
     "nearest": ["ours"],
@@ -40,13 +42,13 @@ def test_every_line() -> None:
     assert (
         check_sheet(CHECK, {"keras": FOUND}, Width()).plain()
         == """\
-engine  version               max abs  max rel  max ulp  long double    ms
-ours    0.1.0                                                7.00e-8     2
-torch   1.2.3        agrees   1.19e-7  2.00e-6       17      1.10e-7  12.3
-keras   1.2.3 torch  differs      NaN  2.00e-6      NaN      1.10e-7  12.3
+engine  version               max abs  max rel  max ulp   float64  long double    ms
+ours    0.1.0                                                          7.00e-8     2
+torch   1.2.3        agrees   1.19e-7  2.00e-6       17  2.00e-16      1.10e-7  12.3
+keras   1.2.3 torch  differs      NaN  2.00e-6      NaN                1.10e-7  12.3
 
 differs         keras; 1 of 2 agree within rtol 1.3e-06, atol 1e-05
-first mismatch  keras: h, step 3, batch 1, unit 0: NaN, ours 0.25
+first mismatch  keras in float32: h, step 3, batch 1, unit 0: NaN, ours 0.25
 finding         One change explains it: forget bias: 0, not +1
 most accurate   ours (vs. the same run in long double)
 known           torch: where it parts from its documentation
@@ -55,10 +57,18 @@ left out        jax (a cell) cannot run a projection.
     )
 
 
+def test_a_difference_that_is_rounding_is_said_to_be_one() -> None:
+    one, other = CHECK["engines"]
+    rows = [{**one, "within_rounding": True}, other]
+    text = " ".join(check_sheet(CHECK | {"engines": rows}, {}, Width()).plain().split())
+    assert "1 of 2 agree within rtol 1.3e-06, atol 1e-05, or rounding" in text
+    assert "rounding torch: more than the tolerance, but at most 4 times the distance" in text
+
+
 def test_a_narrow_terminal_hides_columns_and_names_them() -> None:
     heading, *_, gone = list(check_sheet(CHECK, {}, Width.of(50)).rows())[:5]
     assert heading.split() == ["engine", "version", "max", "abs", "long", "double"]
-    assert gone == "hidden columns: max rel, max ulp, ms (terminal too"
+    assert gone == "hidden columns: max rel, max ulp, float64, ms"
 
 
 def test_drawn_inputs_and_ulps_are_reported() -> None:

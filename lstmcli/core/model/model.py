@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +99,14 @@ def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
     return [name.rpartition(".")[2] for name in names]
 
 
+class LoadedFrom(NamedTuple):
+    """What `lstmcli.load` was given: it can be loaded again under other settings."""
+
+    weights: tuple[Any, ...]  # paths, or arrays
+    settings: Mapping[str, Any]
+    max_bytes: int | None
+
+
 @in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
@@ -112,6 +120,7 @@ class Model:
     labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from a file
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
+    loaded_from: LoadedFrom | None = None  # None: not made by `lstmcli.load`
 
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1.0, float64; assumed: ...>``."""

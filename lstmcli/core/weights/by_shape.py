@@ -28,6 +28,10 @@ _POSITIONAL = re.compile(r"arr_(\d{1,6})")
 _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 # prefix, a name that somebody typed, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
+# an operation of a graph that spells out a layer; its number tells it from others of the layer
+_OPERATION = re.compile(
+    r"(.*)[/.:](?:MatMul|Gemm|BiasAdd)(?:_\d{1,9})?(?:/ReadVariableOp(?:_\d{1,9})?)?(?::\d)?"
+)
 _LETTER = re.compile(r"(.*[/.:_])?[wWuUb]")
 _OF_LSTM = re.compile("^(lstm|rnn|cell)_?|_?(lstm|rnn|cell)$", re.I)
 _LSTM = re.compile("lstm|rnn|cell", re.I)
@@ -120,9 +124,13 @@ def _groups(names: Sequence[str]) -> dict[str, list[str]]:
     """Names by their prefix and their number of a layer, where they may be an LSTM's."""
     groups: dict[str, list[str]] = {}
     for name in names:
-        if not (match := _LEAF.fullmatch(name)):
+        operation = _OPERATION.fullmatch(name)
+        if operation and _LSTM.search(operation[1]):
+            prefix, number = operation[1], ""
+        elif match := _LEAF.fullmatch(name):
+            prefix, _, number = match.groups("")
+        else:
             continue
-        prefix, _, number = match.groups("")
         is_gru = "gru" in prefix.lower()
         if not is_gru and (not _ANOTHER_LAYER.search(prefix) or _LSTM.search(prefix)):
             groups.setdefault(f"{prefix}{number}", []).append(name)

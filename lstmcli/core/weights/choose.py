@@ -21,7 +21,7 @@ from lstmcli.core.weights.recognise import (
     normalise,
     recognise,
 )
-from lstmcli.errors import UserError, did_you_mean, listed
+from lstmcli.errors import ARRAYS, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
@@ -269,6 +269,12 @@ def _nothing_found(
             f"stores: {', '.join(names)}.",
             "  NAME=FILE:MEMBER gives an array its name: "
             f"{typed_command('lstm', 'run', f'{names[0]}=FILE:{next(iter(tensors))}')} ...",
+        )
+    if source == ARRAYS:
+        return (
+            f"{source} has {shown}; no LSTM is recognised in these names.",
+            '  Keras\' are {"kernel": K, "recurrent_kernel": R, "bias": b}, TensorFlow 1\'s '
+            '{"kernel": K, "bias": b}, PyTorch\'s those of a state_dict.',
         )
     return (
         f"{source} has {shown}; no LSTM is recognised in these names.",

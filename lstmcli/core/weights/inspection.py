@@ -432,6 +432,16 @@ def missing_parts(names: Collection[str]) -> list[str]:
     return [missing] if missing else []
 
 
+LIKE_LSTM = ("lstm", "rnn|recurrent|cell|gate", "kernel|weight|bias")
+"""What has to be in a name, the likeliest to be an LSTM's first."""
+
+
+def unlikeness(name: str) -> int:
+    """The place in `LIKE_LSTM` of what is in a name; the count of them if nothing is."""
+    found = (n for n, words in enumerate(LIKE_LSTM) if re.search(words, name, re.I))
+    return next(found, len(LIKE_LSTM))
+
+
 def _ends_in(plain: str, end: str) -> bool:
     """Whether a name ends in a text as a separate part."""
     return plain.endswith(end) and plain[: -len(end)][-1:] in ("", "_", "-")

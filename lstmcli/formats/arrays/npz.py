@@ -17,6 +17,7 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
+from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
 from lstmcli.formats.files.limits import check_total
@@ -79,9 +80,10 @@ def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
         _check_member(member, name, members, source.source)
         members[name] = member
     if not members:
+        way_out = unzip(member.filename for member in archive.members)
         raise UserError(
             f"{source.source} is a zip archive without .npy members. "
-            "Save the tensors with numpy.savez."
+            f"{way_out or 'Save the tensors with numpy.savez.'}"
         )
     check_total(sum(member.file_size for member in members.values()), source.size, source.source)
     return members

@@ -92,16 +92,15 @@ def test_zeros_and_rows_hint_at_what_happened(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_inputs_and_weights_that_are_not_finite_are_both_named(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     net = random_net(rng, 4, 3)
     x = rng.normal(size=(3, 7, 4))
     h = outputs(net, x, {}, dtype=np.float32)["h"]
-    net.bias[0], x[0, 5, 1] = np.inf, np.nan
+    net.bias[0] = np.inf
     explanation = explain(write(net, tmp_path / "w.npz", 4), x, h)
     named = [one.facts for one in explanation.remarks if one.code == "not_finite_run"]
-    assert [facts["count"] for facts in named] == [1, 1]
-    assert named[1]["name"] == "the weights"
+    assert [(facts["count"], facts["name"]) for facts in named] == [(1, "the weights")]
 
 
 def lambert(z: Array) -> Array:

@@ -231,6 +231,12 @@ def test_matrices_of_one_shape_are_named_with_both_ways() -> None:
     ]
 
 
+def called(line: str, x: Array) -> Array:
+    """h of the call that a line of a message in Python proposes."""
+    h: Array = eval(line.strip(), {"run": run, "inputs": x}).h
+    return h
+
+
 def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     layers = draw(rng, 4, 4, 1, 1)
@@ -242,9 +248,7 @@ def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
         lstmcli.load(path)
     results = []
     for line in str(error.value).splitlines()[1:]:
-        *paths, inputs = line.split()[2:]
-        assert inputs == "INPUTS"
-        results.append(run(lstmcli.load(*paths), x).h)
+        results.append(called(line, x))
     assert [np.allclose(h, outputs(layers, x)) for h in results] == [False, True]
 
 
@@ -342,6 +346,24 @@ def test_an_output_layer_next_to_an_lstm_is_left_out(
         assert set(found.cells[0, 0].values()) == set(named)
 
 
+@pytest.mark.parametrize("form", ["{}", "{}/ReadVariableOp:0"])
+def test_operations_of_a_graph_are_one_cell_whatever_their_numbers(form: str) -> None:
+    """Keras' cell as basic operations: its first two tensors alone could be TensorFlow 1's."""
+    names = [form.format(f"net/lstm_6/{name}") for name in ("MatMul", "MatMul_1", "BiasAdd")]
+    rng = np.random.default_rng(5)
+    layers = draw(rng, 5, 3, 1, 1)
+    kernel, recurrent, bias = layers[0][0]
+    order = "ifgo"
+    arrays = [flat(kernel, order).T, flat(recurrent, order).T, flat(bias[:, :, None], order).T[0]]
+    other = {"net/dense/MatMul": np.zeros((3, 2)), "net/dense/BiasAdd": np.zeros(2)}
+    x = rng.normal(size=(T, 5))
+    found = answer(dict(zip(names, arrays, strict=True)) | other, x, {})
+    np.testing.assert_allclose(found, outputs(layers, x), atol=1e-12)
+    lines = refusal(zeros(**{names[0]: (3, 12), names[1]: (3, 12), names[2]: (12,)}))
+    assert lines[1].startswith("  lstm run kernel=")
+    assert names[0] in lines[1]
+
+
 def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
     fitting = "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
     assert refusal(zeros(W=(8, 15), b=(15,), Wy=(4, 2), by=(2,))) == [
@@ -403,7 +425,7 @@ def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) ->
     *options, which, line = error.value.lines[1:]
     assert [option.split()[0] for option in options] == ["layer=0", "layer=1", "layer=0,1"]
     assert which == "  If they are the two directions of one layer, name the tensors:"
-    h = run(lstmcli.load(*line.split()[2:-1]), x).h
+    h = called(line, x)
     np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
 
 
@@ -419,7 +441,7 @@ def test_what_is_proposed_for_two_fused_kernels_can_be_typed(tmp_path: Path) -> 
     np.savez(path, allow_pickle=False, **tensors)
     with pytest.raises(UserError) as error:
         lstmcli.load(path)
-    h = run(lstmcli.load(*error.value.lines[-1].split()[2:-1]), x).h
+    h = called(error.value.lines[-1], x)
     np.testing.assert_allclose(h, outputs(layers, x, 1.0), atol=1e-12)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 import socket
@@ -69,6 +70,11 @@ def test_full_and_stepwise_writers_are_separate() -> None:
         (b"", "is empty"),
         (b" \n\t\n", "is empty"),
         (b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
+        (gzip.compress(b"1 2 3"), "a gzip archive.* gunzip FILE"),
+        (gzip.compress(bytes(257) + b"ustar" + bytes(900)), "a tar archive in gzip.* tar xzf FILE"),
+        (zipped({"a.dist-info/WHEEL": b"", "a/w.h5": b""}), r"a wheel.* give a/w\.h5\."),
+        (zipped({"a.dist-info/WHEEL": b"", "a/b.py": b""}), "a wheel.* No file of weights"),
+        (zipped({"a/w.pt": b"", "b.txt": b""}), r"without \.npy members.* give a/w\.pt\."),
         (zipped({"m/coefficients.bin": b"1"}), "a DL4J model"),
         (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
         (b"a\0b", "neither text nor of a known kind"),

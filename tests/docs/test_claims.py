@@ -1,0 +1,74 @@
+"""Sentences of the documents about every command, every engine and every file are true."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from lstmcli.cli.group import COMMANDS
+from lstmcli.engines import NAMES
+from tests.docs.documents import documents
+from tests.paths import TOP
+from tests.transcripts.shell import Shell
+
+CODE = re.compile(r"`([a-z-]+)`")
+
+
+def commands_with(option: str) -> set[str]:
+    modules = {name: import_module(f"lstmcli.cli.{name}") for name in COMMANDS}
+    return {
+        name
+        for name, module in modules.items()
+        if any(option in parameter.opts for parameter in module.command.params)
+    }
+
+
+def named(document: str, sentence: str) -> set[str]:
+    """The commands that stand in the part of a document that a pattern matches."""
+    match = re.search(sentence, (TOP / document).read_text(), re.S)
+    assert match, sentence
+    return {*CODE.findall(match[1])}
+
+
+def test_the_commands_that_are_named_for_an_option_have_it() -> None:
+    only = named("docs/formats.md", r"`--only h,f` chooses arrays, in (.*?)\.")
+    assert only == commands_with("--only")
+    assert named("docs/json.md", r"\n\n(`run`[^.]*) have `-f json`") == commands_with("--format")
+    without = {*COMMANDS} - commands_with("--svg")
+    for page in ("docs/commands/plot.md", "README.md"):
+        assert named(page, r"`--html FILE`[^.]*? but ([^.]*)\.") == without
+
+
+def test_each_engine_is_an_extra_of_its_name_except_the_one_that_is_named() -> None:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    page = (TOP / "docs" / "commands" / "check.md").read_text()
+    (missing,) = {*NAMES} - {*project["optional-dependencies"]}
+    assert f"except {missing}, which comes with tensorflow" in page
+
+
+def claims(text: str) -> Iterator[str]:
+    """The lines of a document that claim more than is tried or tested."""
+    for line in text.splitlines():
+        if re.search(
+            r"(in|under) every (other )?configuration|\bprov(es|ed)\b|only this conf", line
+        ):
+            yield line
+
+
+def test_the_documents_do_not_claim_a_proof_nor_every_configuration() -> None:
+    found = {document: [*claims((TOP / document).read_text())] for document in documents()}
+    assert not any(found.values()), found
+
+
+def test_the_columns_that_readme_gives_for_a_tidy_table_are_those_of_its_sample(
+    tmp_path: Path,
+) -> None:
+    readme = (TOP / "README.md").read_text()
+    shown = re.search(r"--tidy > out\.csv +# (\S+)\.\.\.", readme)
+    assert shown
+    sample = "samples/forget-bias"
+    command = f"lstm run {sample}/weights.npz {sample}/inputs.npy -f csv --tidy -q"
+    assert Shell(tmp_path).run(command).out.startswith(shown[1])
