@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -423,6 +425,25 @@ def test_a_figure_shows_the_numbers(lstm: Lstm) -> None:
     a, b = (QUESTION / name for name in ("tensorflow.txt", "numpy.txt"))
     assert lstm("plot", a, b, "-o", "lines.svg", "--units", 2).status == 0
     assert ">a - b<" in Path("lines.svg").read_text()
+
+
+@pytest.mark.slow
+def test_a_figure_obeys_no_settings_of_the_current_folder(tmp_path: Path) -> None:
+    """matplotlib reads them as it is imported: with text.usetex it would start latex."""
+    pytest.importorskip("matplotlib")
+    files = []
+    for folder in (tmp_path / "with", tmp_path / "without"):
+        folder.mkdir()
+        if folder.name == "with":
+            (folder / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nnonsense\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "lstmcli", "plot", WEIGHTS, INPUTS, "-o", "plot.svg"],
+            cwd=folder, env={**os.environ, "PYTHONPATH": str(TOP)}, capture_output=True,
+            check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        files.append((folder / "plot.svg").read_bytes())
+    assert files[0] == files[1]
 
 
 def test_without_matplotlib_one_line_says_what_to_install(
