@@ -22,11 +22,13 @@ The packages; each imports only those below it::
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from lstmcli._version import __version__
 
+TYPE_CHECKING = False  # importing typing takes 5 ms, before the command can take an interrupt
 if TYPE_CHECKING:
+    from typing import Any
+
     from lstmcli.api.derive import derive
     from lstmcli.api.diff import diff
     from lstmcli.api.explain import explain

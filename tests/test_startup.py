@@ -34,6 +34,15 @@ def test_a_pipe_and_an_error_do_without_rich() -> None:
     assert "rich" not in loaded_by("invoke(['run', 'nowhere.npz'])")
 
 
+def test_an_interrupt_is_taken_before_much_is_imported() -> None:
+    """Until `main` runs it would be a traceback: only builtins and what signal needs come first."""
+    code = "import sys; import lstmcli.__main__; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], check=True, cwd=TOP, capture_output=True, text=True
+    )
+    assert not {*done.stdout.split()} & {"typing", "re", "click", "numpy", "lstmcli.cli"}
+
+
 def test_a_plot_does_without_what_it_is_not_asked_for() -> None:
     sample = "'samples/forget-bias/weights.npz', 'samples/forget-bias/inputs.npy'"
     assert not loaded_by(f"invoke(['plot', {sample}])") & {"rich", "matplotlib"}

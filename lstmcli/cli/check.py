@@ -9,7 +9,7 @@ import click
 from lstmcli import formats
 from lstmcli.api.check import ALL, check
 from lstmcli.cli import completion
-from lstmcli.cli.command import Command, is_typed
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
     input_files,
@@ -21,7 +21,7 @@ from lstmcli.cli.options import (
     settings_from,
     tolerance_options,
 )
-from lstmcli.cli.terminal import STATUS_ONLY, screen, show, standard_output, width
+from lstmcli.cli.terminal import STATUS_ONLY, is_typed, screen, show, standard_output, width
 from lstmcli.engines import NAMES
 from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet

@@ -14,7 +14,7 @@ from lstmcli.cli.terminal import remark, screen, show, standard_input, standard_
 from lstmcli.views.inspect import inspection_sheet
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, of_table=("heat", "all_"))
 @paths_argument("file", "FILE...")
 @setting_options
 @click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")

@@ -247,7 +247,7 @@ def test_another_s_results_may_come_from_a_pipe(lstm: Lstm) -> None:
 
 def test_digits_shape_every_number_and_hide_what_they_cannot_show(lstm: Lstm) -> None:
     words = ("derive", *FILES, "--steps", 1, "--units", 0, "--digits", 5)
-    refused = "lstm derive: --digits is for the table; -f json has every digit.\n"
+    refused = "lstm derive: --digits changes nothing: -f json shows no table; leave it out.\n"
     assert lstm(*words, "-f", "json") == (2, "", refused)
     out = lstm(*words, "--against", SAMPLE / "numpy.txt").out
     assert "= -0.22244\nreference  -0.18202   differs" in out

@@ -166,3 +166,22 @@ def test_a_message_on_a_suffix_that_is_not_written_names_those_that_are(lstm: Ls
         for name, found in (("x.csv", 'unsupported extension ".csv"'), ("x", "no extension")):
             done = lstm(*words, name)
             assert done == (2, "", f"lstm {words[0]}: {name}: {found}; use {suffixes}.\n")
+
+
+@pytest.mark.parametrize("words", ["--lengths lengths.txt", "--only {}", "--x{}"])
+def test_no_message_is_longer_than_a_screen(lstm: Lstm, words: str) -> None:
+    """However many names and numbers files have, it ends with what to type."""
+    Path("lengths.txt").write_text(",".join(["1.5"] * 9000))
+    files = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
+    done = lstm("run", *files, *words.format("a" * 9000).split())
+    assert done.status == 2
+    assert 1000 < len(done.err) <= 1501
+    np.savez("many.npz", **{f"a{n}": np.zeros(2) for n in range(1000)})  # type: ignore[arg-type]
+    done = lstm("run", SAMPLE / "weights.npz", "many.npz")
+    assert done.status == 2
+    assert len(done.err) <= 1501
+
+
+def test_a_remark_is_bounded_too(capfd: pytest.CaptureFixture[str]) -> None:
+    remark("x" * 100_000)
+    assert len(capfd.readouterr().err) == 1501

@@ -22,6 +22,7 @@ from tests.engines.fake import fake, install
 
 FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 PRINTS = (SAMPLE / "tensorflow.txt", SAMPLE / "numpy.txt")
+DERIVED = ("--steps", "1", "--units", "0")
 
 
 def options_of(name: str) -> dict[str, click.Option]:
@@ -268,15 +269,38 @@ def test_what_is_given_twice_is_refused(lstm: Lstm, words: tuple[str, ...], said
     assert said in done.err
 
 
-def test_what_would_have_no_effect_is_refused(lstm: Lstm, tmp_path: Path) -> None:
-    for words, said in (
-        (("run", *FILES, "--heat", "-f", "json"), "--heat shades the table"),
-        (("run", *FILES, "--heat", "-o", "out.csv"), "--heat shades the table"),
-        (("check", *FILES, "--seed", "1"), "--seed draws inputs where none are given"),
-    ):
-        done = lstm(*words)
-        assert (done.status, done.out) == (2, "")
-        assert said in done.err
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("run", *FILES, "--heat", "-f", "json"), "--heat"),
+        (("run", *FILES, "--heat", "-o", "out.csv"), "--heat"),
+        (("run", *FILES, "--no-pager", "-f", "csv"), "--no-pager"),
+        (("run", *FILES, "--color", "always", "-o", "out.npz"), "--color"),
+        (("inspect", FILES[0], "-f", "json", "--heat"), "--heat"),
+        (("inspect", FILES[0], "-f", "json", "--no-heat"), "--no-heat"),
+        (("inspect", FILES[0], "-f", "json", "--all"), "--all"),
+        (("derive", *FILES, *DERIVED, "--gate", "f", "-f", "json", "--terms", "1"), "--terms"),
+        (("derive", *FILES, *DERIVED, "-f", "json", "--digits", "3"), "--digits"),
+        (("derive", *FILES, *DERIVED, "--terms", "1"), "--terms"),
+        (("diff", *PRINTS, "-f", "json", "--per-step"), "--per-step"),
+        (("diff", *PRINTS, "-q", "--per-step"), "--per-step"),
+        (("diff", *PRINTS, "-q", "-f", "json"), "--format"),
+        (("diff", *PRINTS, "-q", "--svg", "out.svg"), "--svg"),
+        (("explain", *FILES, PRINTS[1], "-q", "-f", "markdown"), "--format"),
+        (("check", *FILES, "-q", "-f", "json"), "--format"),
+        (("check", *FILES, "--seed", "1"), "--seed"),
+        (("plot", *FILES, "--units", "0", "--pool", "mean"), "--pool"),
+        (("plot", *FILES, "-o", "out.svg", "--color", "always"), "--color"),
+        (("convert", FILES[0], "out.npz", "-f", "json", "--color", "always"), "--color"),
+        (("conventions", "-f", "json", "--color", "always"), "--color"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    lstm: Lstm, tmp_path: Path, words: tuple[str, ...], option: str
+) -> None:
+    done = lstm(*words)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(f"lstm {words[0]}: {option}")
     assert list(tmp_path.iterdir()) == []
 
 
