@@ -933,10 +933,15 @@ def test_a_cluster_runs_what_would_be_written_step_by_step(
     def executed(job: Any, *, scheduler: str, **_: Any) -> Iterator[dict[str, Any]]:
         asked.append(scheduler)
         with ThreadPoolExecutor(1) as pool:
-            monkeypatch.setattr(pool, "submit", lambda *a: asked.append("submit") or submit(*a))
+            submit = pool.submit
+
+            def submitted(*task: Any) -> Any:
+                asked.append("submit")
+                return submit(*task)
+
+            monkeypatch.setattr(pool, "submit", submitted)
             yield {"executor": pool}
 
-    submit = ThreadPoolExecutor(1).submit
     monkeypatch.setattr("lstmcli.core.forward.run.shares_memory", lambda executor: False)
     monkeypatch.setattr("lstmcli.cli.run.execution", executed)
     csv = lstm("run", "w.npz", "one.npy", "-f", "csv", "--scheduler", "tcp://host:1").out

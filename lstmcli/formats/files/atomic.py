@@ -9,7 +9,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
 from lstmcli.errors import UserError
@@ -117,24 +117,23 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
         raise UserError(f"{path} cannot be written: permission denied.")
     _remove_abandoned(folder, name)
     part = ""
-    try:
-        part, raw = _part_file(folder, name, path)
-        with io.BufferedWriter(raw) as stream:
-            yield stream
-            with errors_named(path):
-                stream.flush()
-                os.fsync(stream.fileno())
-                locked = os.dup(stream.fileno())  # until the part file is renamed
+    with ExitStack() as lock:
         try:
+            part, raw = _part_file(folder, name, path)
+            with io.BufferedWriter(raw) as stream:
+                yield stream
+                with errors_named(path):
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                    if fcntl is not None:  # the lock lasts until the file is renamed
+                        lock.callback(os.close, os.dup(stream.fileno()))
             with errors_named(path):
                 if mode is not None:
                     os.chmod(part, mode)
                 os.replace(part, target)
-        finally:
-            os.close(locked)
-    except BaseException:
-        _remove(part)
-        raise
+        except BaseException:
+            _remove(part)
+            raise
 
 
 def _part_file(folder: str, name: str, path: str) -> tuple[str, OutputFile]:
