@@ -21,12 +21,12 @@ The packages; each imports only those below it::
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from lstmcli._version import __version__
 
+TYPE_CHECKING = False  # typing takes 5 ms, before the command line can take an interrupt
 if TYPE_CHECKING:
+    from typing import Any
+
     from lstmcli.api.derive import derive
     from lstmcli.api.diff import diff
     from lstmcli.api.explain import explain
@@ -59,6 +59,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is used, so that ``import lstmcli`` is quick."""
     if name not in _MODULES:
         raise AttributeError(f"module 'lstmcli' has no attribute {name!r}")
+    from importlib import import_module  # as typing above
+
     return getattr(import_module(f"lstmcli.{_MODULES[name]}"), name)
 
 

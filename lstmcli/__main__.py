@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING
 
+try:
+    import signal  # which takes 3 ms
+except KeyboardInterrupt:
+    os._exit(130)
+
+TYPE_CHECKING = False  # typing takes 5 ms, in which an interrupt would be a traceback
 if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
@@ -21,11 +25,12 @@ def _leave_at_once(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def _open_closed_streams() -> None:
-    """Give a process that was started without stdin, stdout or stderr an empty one.
+    """Give a process that was started without stdin, stdout or stderr a stream in its place.
 
-    Else the next file that is opened takes the number, and what is printed lands in it.
+    Otherwise the next file that is opened takes the number, and what is printed lands in it.
+    Standard output can then not be written to, so that results are not lost without a word.
     """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    for name, mode in (("stdin", "r"), ("stdout", "r"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for the life of the process)
 

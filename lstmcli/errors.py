@@ -7,7 +7,7 @@ from importlib import import_module
 from math import log10
 from typing import Any
 
-from lstmcli.escaping import one_line, typed_command
+from lstmcli.escaping import one_line, shortened, typed_command
 
 STDIN = "standard input"  # what messages call it
 ARRAYS = "the dict of arrays"  # and weights that a caller of Python passes as arrays
@@ -19,12 +19,13 @@ class UserError(Exception):
     The message says what was expected, what was found, and what to type.
 
     Each argument is one line, in which a newline from a name is escaped like other control
-    characters. The command line prints them without a traceback and exits with status 2; in Python
-    it is an ordinary exception.
+    characters; of a message that is too long, the middle is left out. The command line prints them
+    without a traceback and exits with status 2; in Python it is an ordinary exception.
     """
 
     def __init__(self, first: str, *further: str) -> None:
-        super().__init__(*map(one_line, (first, *further)))
+        lines = "\n".join(map(one_line, (first, *further)))
+        super().__init__(*shortened(lines).split("\n"))
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -41,6 +41,19 @@ def _escaped(match: re.Match[str]) -> str:
     return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
+LONGEST_MESSAGE = 1500  # characters: more than a screen, whatever names and numbers a file has
+LONGEST_START = 1000  # characters of them before the cut; the rest ends with what to type
+CUT = " ... "
+
+
+def shortened(message: str) -> str:
+    """A message of at most `LONGEST_MESSAGE` characters: its start and its end."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    end = LONGEST_MESSAGE - LONGEST_START - len(CUT)
+    return message[:LONGEST_START] + CUT + message[-end:]
+
+
 def shell_word(word: str) -> str:
     r"""A word as it is typed in a shell; one with unprintable characters as ``$'a\x1b'``."""
     if not _UNPRINTABLE.search(word):

@@ -5,6 +5,7 @@ It is no part of `formats` because standard output needs it where numpy is not i
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ def unwritable(output: str, error: Exception) -> UserError:
 
 def reason(error: Exception) -> str:
     """The system's message of an error, as a clause."""
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        return "it is closed"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text[:1].lower() + text[1:]
 

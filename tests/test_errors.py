@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from lstmcli.errors import PACKAGES, MissingExtra, did_you_mean
+from lstmcli.errors import PACKAGES, MissingExtra, UserError, did_you_mean
 from tests.paths import TOP
 
 
@@ -29,6 +29,15 @@ def test_what_is_to_be_installed_is_what_the_extras_name() -> None:
         for name in extras
         if name not in ("formats", "docs", "fuzz", "test", "dev")
     }
+
+
+@pytest.mark.parametrize("line", ["x" * 100_000, "\x1b" * 1000, "a\nb" * 1000])
+def test_a_message_is_bounded_and_ends_with_what_to_type(line: str) -> None:
+    for error in (UserError(line, "  lstm run"), UserError(*[line[:9]] * 9000, "  lstm run")):
+        for one in (error, error.within("a file"), pickle.loads(pickle.dumps(error))):
+            assert 1400 < len(str(one)) <= 1500
+            assert one.lines[-1].endswith("lstm run")
+            assert str(one).count(" ... ") == 1
 
 
 @pytest.mark.parametrize(

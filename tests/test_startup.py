@@ -34,6 +34,30 @@ def test_a_pipe_and_an_error_do_without_rich() -> None:
     assert "rich" not in loaded_by("invoke(['run', 'nowhere.npz'])")
 
 
+def test_an_interrupt_while_the_command_line_starts_is_no_traceback() -> None:
+    """In each import that our modules make before `main` takes it, and there are few of them."""
+    code = """
+import sys
+class Interrupted:
+    def find_spec(name, *_):
+        print(name)
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted)
+import lstmcli.__main__
+"""
+    for name, status in (("", 0), ("signal", 130), ("enum", 130)):
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", code, name], cwd=TOP, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (status, "")
+        if not name:
+            names = done.stdout.split()
+            assert not {*names[: names.index("signal")]} & {"enum", "importlib", "re", "typing"}
+            assert "typing" not in names
+
+
 def test_a_plot_does_without_what_it_is_not_asked_for() -> None:
     sample = "'samples/forget-bias/weights.npz', 'samples/forget-bias/inputs.npy'"
     assert not loaded_by(f"invoke(['plot', {sample}])") & {"rich", "matplotlib"}

@@ -21,13 +21,13 @@ from lstmcli.api.arguments import (
 )
 from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.diff.abbreviated import spread
-from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.compare import Difference, compare, matched
 from lstmcli.core.diff.operand import Side, with_trace_names
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
-from lstmcli.core.model.selection import Selection
+from lstmcli.core.model.selection import Selection, Sizes
 from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
@@ -100,6 +100,20 @@ def read_sides(
     """Two files, or standard input for one; ``layout`` is that of a file that gives none."""
     only_one_stdin([], a, b)
     return with_layout(read_side(a, stdin), layout), with_layout(read_side(b, stdin), layout)
+
+
+def sizes_of(found: Difference) -> Sizes:
+    """The steps, batch items and units of the runs that two sides are of."""
+    axes = [0, 0, 0]
+    a, b = (
+        replace(side, arrays={name: side.arrays[name] for name in found.arrays})
+        for side in found.sides
+    )
+    for pair in matched(a, b).values():
+        for axis, size in enumerate(pair.a.shape[-3:] if pair.stepwise else ()):
+            numbers = pair.numbers_of_part(axis)
+            axes[axis] = max(axes[axis], numbers[-1] + 1 if numbers else size)
+    return Sizes(*axes)
 
 
 def read_side(path: str, stdin: BinaryIO | None) -> Side:

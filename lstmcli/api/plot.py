@@ -24,7 +24,7 @@ from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import names_in_cell, similar_cell
-from lstmcli.core.model.selection import Indices, split_z
+from lstmcli.core.model.selection import Indices, Sizes, split_z
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import file_argument, typed_command
@@ -65,6 +65,15 @@ class Drawable(NamedTuple):
     def units(self) -> int:
         """H, of the array that has most."""
         return max(int(array.shape[2]) for array in self.arrays.values())
+
+    @property
+    def sizes(self) -> Sizes:
+        """The steps, batch items and units of the run that the arrays are of."""
+        steps = max(
+            numbers[0][-1] + 1 if (numbers := self.numbering.get(name, ((), ())))[0] else len(array)
+            for name, array in self.arrays.items()
+        )
+        return Sizes(steps, self.batch, self.units)
 
     def chosen(self, names: Sequence[str] | None, cell: str | None = None) -> dict[str, Array]:
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.

@@ -198,13 +198,16 @@ def stream_steps(
     meter: Meter | None,
     stop: Stop,
     remark: Callable[[str], None],
+    *,
     selection: Selection,
     tidy: bool,
+    to_end: bool,
 ) -> tuple[State, int]:
     """Run and write as the inputs come, or block by block; gives the last state and the steps.
 
-    Memory is that of a block of steps, whatever the length. ``remark`` gets a text if a step of a
-    stream contains NaN or infinity: once, at the first.
+    Memory is that of a block of steps, whatever the length. Unless ``to_end``, no step is computed
+    behind the last that is selected. ``remark`` gets a text if a step of a stream contains NaN or
+    infinity, once, at the first, and if a range goes beyond its end.
     """
     plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
     if plan is None:  # stopped before the first step
@@ -226,8 +229,11 @@ def stream_steps(
         units=part.part_of_columns,
         tidy=tidy,
     )
+    end = None if to_end or selection.steps is None else selection.steps.stop_among(known_steps)
     for x in blocks:
         first = stack.steps
+        if end is not None:
+            x = x[: end - first]
         arrays = stack.advance(x, plan.keep)
         for steps in contiguous_ranges(selection.steps_of(first, stack.steps, known_steps)):
             of_block = slice(steps.start - first, steps.stop - first)
@@ -240,10 +246,14 @@ def stream_steps(
             writer.write(
                 steps.start, picked if batched else {k: a[:, 0] for k, a in picked.items()}
             )
+        if stack.steps == end:
+            break
         if not waiting():
             stream.flush()
-    if not stop.status:
-        indices_of(selection.steps, stack.steps)  # a stream may have ended before them
+    if job.stream and not stop.status and stack.steps != end:
+        indices_of(selection.steps, stack.steps)  # it may have ended before them
+        for line in selection.cuts(part.full._replace(steps=stack.steps)):
+            remark(line)
     return stack.state("batch"), stack.steps
 
 

@@ -9,7 +9,7 @@ import click
 from lstmcli import formats
 from lstmcli.api.check import ALL, check
 from lstmcli.cli import completion
-from lstmcli.cli.command import Command, is_typed
+from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
     input_files,
@@ -23,6 +23,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.terminal import (
     STATUS_ONLY,
+    is_typed,
     screen,
     show,
     standard_output,

@@ -16,6 +16,7 @@ from click.shell_completion import CompletionItem
 from lstmcli.cli.file_completion import members_of_file
 from lstmcli.cli.terminal import (
     QUIET_HELP,
+    STATUS_ONLY,
     quiet_option,
     refuse_without_screen,
     screen,
@@ -54,18 +55,14 @@ class FilePath(click.types.StringParamType):
 FILE_PATH = FilePath()
 
 
-def is_typed(ctx: click.Context, name: str) -> bool:
-    """Whether a parameter is given on the command line."""
-    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-
-
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
     ``last_is_output`` says that the last of its paths is written. ``older_names`` maps former names
     of options to the words that stand for them now. Help lists options in groups, unless
-    ``in_groups`` is false, and says what ``-q`` leaves out by ``quiet``.
+    ``in_groups`` is false, and says what ``-q`` leaves out by ``quiet``. ``of_table`` are the
+    parameters that only change the table, and are refused where none is shown.
     """
 
     def __init__(
@@ -76,11 +73,13 @@ class Command(click.Command):
         older_names: Mapping[str, Sequence[str]] | None = None,
         in_groups: bool = True,
         quiet: str = QUIET_HELP,
+        of_table: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         settings.setdefault("context_settings", {"show_default": True})
         super().__init__(*args, **settings)
-        self.last_is_output = last_is_output
+        self.last_is_output, self._of_table = last_is_output, of_table
+        self._is_quiet = quiet == STATUS_ONLY
         self._older_names, self._in_groups = older_names or {}, in_groups
         self.params += [*(screen_options() if screen else []), quiet_option(quiet)]
         for parameter in self.params:
@@ -163,6 +162,7 @@ class Command(click.Command):
         try:
             with ExitStack() as stack:
                 self._refuse_overwriting(ctx, stack)
+                refuse_without_screen(ctx, self._of_table, self._is_quiet and screen().quiet)
                 result = super().invoke(ctx)
                 write_screen_files(ctx)
                 return result
@@ -188,7 +188,6 @@ class Command(click.Command):
 
         inputs += [Named.parse(word).file for word in inputs]
         stack.enter_context(outputs_protected(outputs, inputs))
-        refuse_without_screen(ctx)
 
 
 # ---- signals

@@ -23,6 +23,7 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.terminal import (
+    is_typed,
     screen,
     show,
     standard_output,
@@ -35,7 +36,11 @@ from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.run import header_sheet
 
 
-@click.command(cls=Command, older_names={"--step": ["--steps"], "--unit": ["--units"]})
+@click.command(
+    cls=Command,
+    older_names={"--step": ["--steps"], "--unit": ["--units"]},
+    of_table=("terms", "digits"),
+)
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @click.option(
     "--steps",
@@ -90,8 +95,8 @@ def command(
     Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 trouble.
     """
     count = _term_count(terms)
-    if format == "json" and digits is not None:
-        raise UserError("--digits is for the table; -f json has every digit.")
+    if gate is None and is_typed(click.get_current_context(), "terms"):
+        raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f")
     settings, files = settings_from(options), input_files(options)
     only_one_stdin([Named.parse(w) for w in weights], *files, against)
     job = read_job(weights, settings, files).drained()

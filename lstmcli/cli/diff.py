@@ -15,12 +15,20 @@ from lstmcli.cli.options import (
     selection_options,
     tolerance_options,
 )
-from lstmcli.cli.terminal import STATUS_ONLY, print_json, screen, show, standard_input, width
+from lstmcli.cli.terminal import (
+    STATUS_ONLY,
+    print_json,
+    remark,
+    screen,
+    show,
+    standard_input,
+    width,
+)
 from lstmcli.core.model.selection import Selection
 from lstmcli.views.diff import difference_sheet
 
 
-@click.command(cls=Command, quiet=STATUS_ONLY)
+@click.command(cls=Command, quiet=STATUS_ONLY, of_table=("per_step",))
 @click.argument("a")
 @click.argument("b")
 @tolerance_options
@@ -61,7 +69,9 @@ def command(
         one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
         selection=selection,
     )  # fmt: skip
-    if format == "json" and not screen().quiet:
+    if any(choice is not None and choice.bounds is not None for choice in selection[:3]):
+        remark(*selection.cuts(diff.sizes_of(found)))
+    if format == "json":
         print_json(found.to_json())
     elif not screen().quiet:
         show([difference_sheet(found, width=width(), per_step=per_step)])

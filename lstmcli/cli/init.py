@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from lstmcli import formats
-from lstmcli.cli.command import EXAMPLE, Command, is_typed
-from lstmcli.cli.terminal import screen, tell
+from lstmcli.cli.command import EXAMPLE, Command
+from lstmcli.cli.terminal import is_typed, screen, tell
 from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, one_line, typed_command

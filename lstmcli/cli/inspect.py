@@ -23,7 +23,7 @@ from lstmcli.core.weights.assumptions import without_option
 from lstmcli.views.inspect import inspection_sheet
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, of_table=("heat", "all_"))
 @paths_argument("file", "FILE...")
 @setting_options
 @click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")

@@ -23,6 +23,7 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.terminal import (
+    is_typed,
     remark,
     screen,
     show,
@@ -31,8 +32,10 @@ from lstmcli.cli.terminal import (
     width,
 )
 from lstmcli.core.forward.saturation import Saturation
+from lstmcli.core.model.selection import Selection
 from lstmcli.core.model.settings import as_options
 from lstmcli.core.weights.assumptions import without_option
+from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import SUFFIXES, draw_figure
 from lstmcli.views.plot import (
@@ -85,6 +88,9 @@ def command(
 
     Exit status: 0 drawn, 2 trouble.
     """
+    single = units is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", units) is not None
+    if single and is_typed(click.get_current_context(), "pool"):
+        raise UserError(f"--pool {pool}: a single unit is drawn number by number; leave it out.")
     suffix = "" if output is None else formats.suffix_of(output, SUFFIXES)
     names = listed_names(only, "--only")
     settings = settings_from(options)
@@ -95,11 +101,11 @@ def command(
     first = found.first.batch if found.first else None  # the sequence where results first differ
     items = next((items for _, items in found.numbering.values() if items is not None), None)
     item = batch if batch is not None else first or (0 if items is None else items[0])
-    single = units is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", units) is not None
     window = PlotWindow(steps, units, item, pool)
     arrays = found.chosen(names, cell)
     hidden = found.cells if names is None and cell is None and "h" in found.arrays else []
     notes = Annotations(found.differs, found.first, found.batch, hidden, found.numbering)
+    remark(*Selection.parse(steps, None, units).cuts(found.sizes))
     if output is not None:
         with formats.atomically(output) as stream:
             draw_figure(stream, suffix, arrays, window, notes, single)

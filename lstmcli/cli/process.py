@@ -18,7 +18,7 @@ from click.types import FloatParamType, IntParamType
 
 from lstmcli.cli.command import CLOSED_PIPE, Ended
 from lstmcli.cli.group import COMMANDS, COMPLETION_VARIABLE, lstm
-from lstmcli.cli.terminal import SUBSTITUTES, columns_of, tell
+from lstmcli.cli.terminal import SUBSTITUTES, columns_of, tell, tell_all
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import one_line
 from lstmcli.outputs import DeviceWriter, OutputFile, reason
@@ -51,7 +51,7 @@ def invoke(args: Sequence[str]) -> int:
         sys.stdout.flush()  # a full disk shows only now
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
-        tell(error.format_message())
+        tell_all(error.format_message())  # the help
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "lstm"
         tell(f"{name}: {_usage_message(error)}\n  see `{name} --help`")

@@ -61,7 +61,6 @@ from lstmcli.views.run import (
     Window,
     excerpt_sheets,
     header_sheet,
-    needs_every_step,
     piece_sheets,
     steps_shown,
     trace_sheets,
@@ -138,6 +137,11 @@ class RunOptions:
         )
 
     @property
+    def needs_final_state(self) -> bool:
+        """Whether the state behind the last step is written."""
+        return bool(self.save_state) or not {*FINAL}.isdisjoint(self.outputs.members)
+
+    @property
     def shows_every_step(self) -> bool:
         """Whether the table of all steps is shown, and nothing is written.
 
@@ -181,7 +185,7 @@ class RunResult(NamedTuple):
     status: int = 0  # 128 + n if signal n stopped it
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, of_table=("heat", "no_pager"))
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @setting_options
 @input_options
@@ -256,7 +260,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     asked = asked.of_model(job.model)
     if asked.save_state and job.model.backward:
         remark("a backward cell starts from the last step: chunks differ from a full run.")
-    streams = not asked.engine and _streams(job, asked.outputs)
+    streams = not (asked.engine or asked.scheduler) and _streams(job, asked.outputs)
     job, asked = _checked(job, asked, streams=streams)
     if asked.engine:
         result = _run_by_engine(job, asked, asked.engine)
@@ -333,8 +337,6 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
     if outputs.screen != "table":
         if options["show"]:
             raise UserError("--show is for the table; --only NAME,... names what is written.")
-        if options["heat"]:
-            raise UserError("--heat shades the table, which -f and -o replace; leave it out.")
         if {*outputs.written} <= {*BINARY} and selection.digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
     if options["show"] and outputs.only is not None and not outputs.written:
@@ -377,12 +379,16 @@ def _checked(job: Job, asked: RunOptions, *, streams: bool) -> tuple[Job, RunOpt
             asked.selection.steps.refuse_from_the_end()
         return job, asked
     job = job.drained()
-    for format in asked.outputs.written:
+    selected = [
         select(job, asked.outputs.names_for(format), asked.selection)
+        for format in asked.outputs.written
+    ]
     if asked.outputs.screen == "table":
-        units = select(job, asked.window.show, asked.selection).units
+        selected.append(select(job, asked.window.show, asked.selection))
         if asked.selection.units is not None:
-            asked = replace(asked, window=asked.window._replace(units=units))
+            window = asked.window._replace(units=selected[-1].units)
+            asked = replace(asked, window=window)
+    remark(*dict.fromkeys(line for one in selected for line in asked.selection.cuts(one.full)))
     return job, asked
 
 
@@ -402,8 +408,9 @@ def _run_streaming(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunRe
         nullcontext() if file else stopped_by_signals(stop),
     ):
         end = stream_steps(
-            job, stream, format, names, meter, stop, remark, asked.selection, asked.outputs.tidy
-        )
+            job, stream, format, names, meter, stop, remark,
+            selection=asked.selection, tidy=asked.outputs.tidy, to_end=asked.needs_final_state,
+        )  # fmt: skip
     return RunResult(*end, stop.status)
 
 
@@ -412,7 +419,7 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
     _remark_not_finite(job)
     outputs, selection, steps = asked.outputs, asked.selection, job.plan().steps
     if outputs.screen == "table" and outputs.file is None:
-        return RunResult(_show_run(job, asked.window, how), steps)
+        return RunResult(_show_run(job, asked, how), steps)
     target: str | BinaryIO | None = outputs.file
     format = outputs.file_format
     if target is None and outputs.screen in IN_PIECES:
@@ -423,17 +430,27 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
         selected = plan.select(selection, names)
         if save.are_large(plan, str(format), names, selected):
             digits = selection.digits
-            state = save.write_pieces(plan, target, str(format), names, selected, digits, **how)
+            part = _needed_steps(plan, asked)
+            state = save.write_pieces(part, target, str(format), names, selected, digits, **how)
             return RunResult(state, steps)
     if selection.selects and outputs.screen != "table":
         selected = plan.select(selection, outputs.members)
-        trace, state = run_selected(plan, selected, **how)
+        trace, state = run_selected(_needed_steps(plan, asked), selected, **how)
         _write(trace, asked, selected)
         return RunResult(state, steps)
     columns = asked.window.show if outputs.screen == "table" else ()
-    trace = run_plan(plan_of(job, (*columns, *outputs.members)), **how)
+    plan = plan_of(job, (*columns, *outputs.members))
+    trace = run_plan(_needed_steps(plan, asked), **how)
     _show_and_write(job, trace, asked)
     return RunResult((trace.final_h, trace.final_c), steps)
+
+
+def _needed_steps(plan: Plan, asked: RunOptions) -> Plan:
+    """The run up to the last step that is selected, if what comes after it changes nothing."""
+    steps = asked.selection.steps
+    if steps is None or asked.needs_final_state or not runs_forward(plan.model):
+        return plan
+    return plan.until(steps.among(plan.steps)[-1] + 1)
 
 
 def _remark_not_finite(job: Job) -> None:
@@ -487,20 +504,21 @@ def _write(trace: Trace, asked: RunOptions, selected: SelectedIndices) -> None:
 # ---- the table: of a long run only what it shows is kept
 
 
-def _show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
+def _show_run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> State:
     """Run and print the table; gives the final state.
 
     ``how`` has the executor and the meter of a run.
     """
+    window = asked.window
     plan = plan_of(job, window.show)
     if not _is_long(plan, window):
-        trace = run_plan(plan, **how)
+        trace = run_plan(_needed_steps(plan, asked), **how)
         _show_trace(plan, trace, window)
         return trace.final_h, trace.final_c
     every_step = window.steps is not None and window.steps.is_all
     if every_step and len(job.model.cells) == 1:
         return _show_as_computed(plan, window, how.get("meter"))
-    excerpt, final = _excerpt(plan, window, how)
+    excerpt, final = _excerpt(plan, asked, how)
     sheets = excerpt_sheets(excerpt, window, width(), network=len(job.model.cells) > 1)
     _show_sheets(plan, sheets)
     return final
@@ -509,7 +527,8 @@ def _show_run(job: Job, window: Window, how: Mapping[str, Any]) -> State:
 def _show_trace(plan: Plan, trace: Trace, window: Window) -> None:
     """Print the header and the table of a trace."""
     engine = trace.settings.get("engine", "")
-    sheets = trace_sheets(trace, window, width(), network=len(plan.model.cells) > 1)
+    network = len(plan.model.cells) > 1
+    sheets = trace_sheets(trace, window, width(), network=network, of_steps=plan.steps)
     _show_sheets(plan, sheets, engine)
 
 
@@ -535,13 +554,14 @@ def _show_as_computed(plan: Plan, window: Window, meter: Meter | None) -> State:
     return stack.state(plan.layout)
 
 
-def _excerpt(plan: Plan, window: Window, how: Mapping[str, Any]) -> tuple[Excerpt, State]:
+def _excerpt(plan: Plan, asked: RunOptions, how: Mapping[str, Any]) -> tuple[Excerpt, State]:
     """The steps that a table shows of a run, and its final state."""
-    sizes = _sizes(plan)
-    summaries = {cell: CellSummary(window) for cell in sizes}
-    observe = partial(_summarise, summaries) if needs_every_step(sizes.values(), window) else None
+    sizes, window = _sizes(plan), asked.window
+    summaries = {} if window.steps else {cell: CellSummary(window) for cell in sizes}
+    observe = partial(_summarise, summaries) if summaries else None
     numbers = [step for part in steps_shown(sizes.values(), window) for step in part]
-    trace, final = run_selected(plan, replace(plan.select(), steps=numbers), observe=observe, **how)
+    selected, part = replace(plan.select(), steps=numbers), _needed_steps(plan, asked)
+    trace, final = run_selected(part, selected, observe=observe, **how)
     arrays = {name: trace.time_major(name) for name in trace.arrays}
     return Excerpt(numbers, plan.steps, arrays, summaries), final
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 import click
 
 from lstmcli.errors import UserError
-from lstmcli.escaping import one_line
+from lstmcli.escaping import one_line, shortened
 from lstmcli.views.sheet import PLAIN_WIDTH, WIDEST_TEXT, Sheet, Span, Width
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def write_screen_files(ctx: click.Context) -> None:
     if not current.files:
         return
     if not current.lines:
-        raise _no_screen(current)
+        raise _no_screen(current, "-f or -o")
     from lstmcli import formats
     from lstmcli.views.export import WRITTEN, with_prompt
 
@@ -247,17 +247,36 @@ def write_screen_files(ctx: click.Context) -> None:
             stream.write(WRITTEN[kind](lines, command, current.width or PLAIN_WIDTH).encode())
 
 
-def refuse_without_screen(ctx: click.Context) -> None:
-    """Refuse --svg and --html where -f or -o replace the screen, before anything is written."""
-    format = ctx.params.get("screen", ctx.params.get("format"))
+def refuse_without_screen(ctx: click.Context, of_table: Sequence[str], quiet: bool) -> None:
+    """Refuse what only changes the screen where -f, -o or -q replace it, before anything is read.
+
+    ``of_table`` are the parameters that only change the table; ``quiet`` says that -q shows
+    nothing.
+    """
+    current, format = screen(), ctx.params.get("screen", ctx.params.get("format"))
     shown = format == "table" if format else ctx.params.get("output") is None
-    if screen().files and not shown:
-        raise _no_screen(screen())
+    if shown and not quiet:
+        return
+    if current.files:
+        raise _no_screen(current, "-q" if quiet else "-f or -o")
+    names = [name for name in of_table if is_typed(ctx, name)]
+    names += ["color"] * (current.color == "always") + ["format"] * (quiet and bool(format))
+    for parameter in ctx.command.params:
+        if parameter.name in names and is_typed(ctx, parameter.name):
+            instead = "-q" if quiet else f"-f {format}" if format else "-o"
+            is_off = ctx.params.get(str(parameter.name)) is False
+            option = max(parameter.secondary_opts if is_off else parameter.opts, key=len)
+            raise UserError(f"{option} changes nothing: {instead} shows no table; leave it out.")
 
 
-def _no_screen(current: Screen) -> UserError:
+def is_typed(ctx: click.Context, name: str) -> bool:
+    """Whether a parameter is given on the command line."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _no_screen(current: Screen, instead: str) -> UserError:
     option, path = next(iter(current.files.items()))
-    return UserError(f"--{option} {path}: no screen is shown with -f or -o; leave those out.")
+    return UserError(f"--{option} {path}: no screen is shown with {instead}; leave it out.")
 
 
 def _command_line(words: Sequence[str]) -> str:
@@ -285,12 +304,16 @@ def tell_assumed(assumed: Sequence[str]) -> None:
 
 
 def tell(text: str) -> None:
-    """Print a message of some lines on stderr, control characters escaped.
+    """Print a message of some lines on stderr, control characters escaped; it is never long."""
+    tell_all(shortened("\n".join(map(one_line, text.split("\n")))))
+
+
+def tell_all(shown: str) -> None:
+    """Print a text on stderr, wrapped.
 
     Where stderr is full or closed only the exit status remains, and an error here must not
     change it.
     """
-    shown = "\n".join(map(one_line, text.split("\n")))
     width = min(columns_of(sys.stderr), WIDEST_TEXT) if sys.stderr.isatty() else None
     try:
         print(wrapped(shown, width), file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import chdir, nullcontext
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -32,10 +33,12 @@ MARGIN = 0.55  # inches above and below all of them
 DPI = 300
 STYLE = {"font.size": 7, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick.major.width": 0.5,
        "xtick.major.size": 2, "ytick.major.size": 2, "svg.hashsalt": "lstm",
-       "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif"}  # fmt: skip
+       "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif",
+       "text.usetex": False}  # fmt: skip
 NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 FINEST = (1000, 300, "none")  # cells across and down, more than a column can show; no half blocks
 MAPS = "ifoghc"  # from top to bottom: what shares a scale is adjacent
+SETTINGS = "matplotlibrc"
 LINE, MARK = "#104ea0", "#b24800"
 
 
@@ -68,11 +71,17 @@ def draw_figure(
 
 
 def _matplotlib() -> Any:
-    """The library, with the backend that writes files: MPLBACKEND may name one that is not here."""
+    """The library, with the backend that writes files and no settings of the current folder.
+
+    MPLBACKEND may name a backend that is not here. As it is imported, matplotlib reads
+    ``./matplotlibrc``, which may have come with somebody's data.
+    """
     named = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"
+    elsewhere = chdir(os.path.dirname(__file__)) if os.path.exists(SETTINGS) else nullcontext()
     try:
-        return import_extra("matplotlib", "a figure", "plot")
+        with elsewhere:
+            return import_extra("matplotlib", "a figure", "plot")
     finally:
         if named is None:
             del os.environ["MPLBACKEND"]

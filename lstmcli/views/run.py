@@ -198,18 +198,25 @@ class Excerpt:
     steps: Sequence[int]  # their numbers in the run, ascending
     of_steps: int  # T of the run
     arrays: Mapping[str, Array]  # (s, B, K)
-    summaries: Mapping[str, CellSummary]  # by cell; of a single cell or the model's output, ""
+    summaries: Mapping[str, CellSummary]  # by cell; of a single cell or the model's output, "";
+    # where steps were chosen, none: these are summarised
 
 
 def trace_sheets(
-    trace: Trace, window: Window, width: Width, *, network: bool = False
+    trace: Trace,
+    window: Window,
+    width: Width,
+    *,
+    network: bool = False,
+    of_steps: int | None = None,
 ) -> Iterator[Sheet]:
     """The table of a trace, in pieces: the units of each step, or a summary of each step.
 
     A trace of a ``network`` has a table for each cell, and one for the output of the model.
+    ``of_steps`` is the length of the run if the trace contains its first steps.
     """
     arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
-    excerpt = Excerpt(range(trace.steps), trace.steps, arrays, {})
+    excerpt = Excerpt(range(trace.steps), of_steps or trace.steps, arrays, {})
     yield from excerpt_sheets(excerpt, window, width, network=network)
 
 
@@ -247,8 +254,10 @@ def excerpt_sheets(
         table = CellTable(part, window_of_cell, hidden, is_last=cell == cells[-1])
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or table.part.is_summary):
+            of_all = {name: array for name, array in arrays.items() if name in DEFAULT_COLUMNS}
+            chosen = excerpt.steps if window.steps is None else table.part.ranges[0]
             summary = CellSummary(window_of_cell)
-            summary.add({name: array for name, array in arrays.items() if name in DEFAULT_COLUMNS})
+            summary.add(_block(excerpt.steps, chosen, of_all).arrays)
         chunks = [r[n : n + CHUNK] for r in table.part.ranges for n in range(0, len(r), CHUNK)]
         blocks = (_block(excerpt.steps, chunk, arrays) for chunk in chunks)
         last = _block(excerpt.steps, chunks[-1], arrays)
@@ -341,16 +350,6 @@ def steps_shown(sizes: Iterable[Sizes], window: Window) -> list[range]:
         for part in CellWindow.of(*of_cell, window).ranges:
             shown.update(part)
     return contiguous_ranges(sorted(shown))
-
-
-def needs_every_step(sizes: Iterable[Sizes], window: Window) -> bool:
-    """Whether a table includes a summary of all steps.
-
-    A table of units names those that are saturated or dead, unless steps were chosen.
-    """
-    return window.steps is None or any(
-        CellWindow.of(*of_cell, window).is_summary for of_cell in sizes
-    )
 
 
 class TableLayout(NamedTuple):

@@ -97,3 +97,22 @@ def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         with pytest.raises(UserError, match="is a folder; name a file to write"):
             lstmcli.save(trace, tmp_path / name)
+
+
+@pytest.mark.parametrize("words", ["--lengths lengths.txt", "--only {}", "--x{}"])
+def test_no_message_is_longer_than_a_screen(lstm: Lstm, words: str) -> None:
+    """However many names and numbers files have, it ends with what to type."""
+    Path("lengths.txt").write_text(",".join(["1.5"] * 9000))
+    files = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
+    done = lstm("run", *files, *words.format("a" * 9000).split())
+    assert done.status == 2
+    assert 1000 < len(done.err) <= 1501
+    np.savez("many.npz", **{f"a{n}": np.zeros(2) for n in range(1000)})  # type: ignore[arg-type]
+    done = lstm("run", SAMPLE / "weights.npz", "many.npz")
+    assert done.status == 2
+    assert len(done.err) <= 1501
+
+
+def test_a_remark_is_bounded_too(capfd: pytest.CaptureFixture[str]) -> None:
+    remark("x" * 100_000)
+    assert len(capfd.readouterr().err) == 1501

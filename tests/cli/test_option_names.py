@@ -205,3 +205,41 @@ def test_the_version_names_numpy_and_its_blas(lstm: Lstm) -> None:
     assert re.fullmatch(r"lstm \d+\.\d+\.\d+", first)
     assert second.startswith(f"numpy {np.__version__}, ")
     assert re.search(r"openblas|mkl|blis|no BLAS", second)
+
+
+DERIVED = ("--steps", "1", "--units", "0")
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("run", *FILES, "--heat", "-f", "json"), "--heat"),
+        (("run", *FILES, "--heat", "-o", "out.csv"), "--heat"),
+        (("run", *FILES, "--no-pager", "-f", "csv"), "--no-pager"),
+        (("run", *FILES, "--color", "always", "-o", "out.npz"), "--color"),
+        (("inspect", FILES[0], "-f", "json", "--heat"), "--heat"),
+        (("inspect", FILES[0], "-f", "json", "--no-heat"), "--no-heat"),
+        (("inspect", FILES[0], "-f", "json", "--all"), "--all"),
+        (("derive", *FILES, *DERIVED, "--gate", "f", "-f", "json", "--terms", "1"), "--terms"),
+        (("derive", *FILES, *DERIVED, "-f", "json", "--digits", "3"), "--digits"),
+        (("derive", *FILES, *DERIVED, "--terms", "1"), "--terms"),
+        (("diff", *PRINTS, "-f", "json", "--per-step"), "--per-step"),
+        (("diff", *PRINTS, "-q", "--per-step"), "--per-step"),
+        (("diff", *PRINTS, "-q", "-f", "json"), "--format"),
+        (("diff", *PRINTS, "-q", "--svg", "out.svg"), "--svg"),
+        (("explain", *FILES, PRINTS[1], "-q", "-f", "markdown"), "--format"),
+        (("check", *FILES, "-q", "-f", "json"), "--format"),
+        (("check", *FILES, "--seed", "1"), "--seed"),
+        (("plot", *FILES, "--units", "0", "--pool", "mean"), "--pool"),
+        (("plot", *FILES, "-o", "out.svg", "--color", "always"), "--color"),
+        (("convert", FILES[0], "out.npz", "-f", "json", "--color", "always"), "--color"),
+        (("conventions", "-f", "json", "--color", "always"), "--color"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    lstm: Lstm, tmp_path: Path, words: tuple[str, ...], option: str
+) -> None:
+    done = lstm(*words)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(f"lstm {words[0]}: {option}")
+    assert list(tmp_path.iterdir()) == []

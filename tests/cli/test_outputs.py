@@ -103,7 +103,8 @@ def test_help_on_a_full_disk() -> None:
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.slow
 def test_standard_output_that_is_closed(format: str) -> None:
-    assert in_shell("run", "-q", WEIGHTS, INPUTS, "-f", format, ">&-") == (0, "", "")
+    done = in_shell("run", "-q", WEIGHTS, INPUTS, "-f", format, ">&-")
+    assert done == (2, "", "lstm run: standard output cannot be written: it is closed.\n")
 
 
 def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -155,3 +157,22 @@ def _cells(out: str) -> list[str]:
     lines = out.splitlines()
     top = next(n for n, line in enumerate(lines) if line.strip().startswith("h  output"))
     return lines[top : lines.index("", top)]
+
+
+@pytest.mark.slow
+def test_a_figure_obeys_no_settings_of_the_current_folder(tmp_path: Path) -> None:
+    """matplotlib reads them as it is imported: with text.usetex it would start latex."""
+    pytest.importorskip("matplotlib")
+    files = []
+    for folder in (tmp_path / "with", tmp_path / "without"):
+        folder.mkdir()
+        if folder.name == "with":
+            (folder / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nnonsense\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "lstmcli", "plot", WEIGHTS, INPUTS, "-o", "plot.svg"],
+            cwd=folder, env={**os.environ, "PYTHONPATH": str(TOP)}, capture_output=True,
+            check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        files.append((folder / "plot.svg").read_bytes())
+    assert files[0] == files[1]

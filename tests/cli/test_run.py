@@ -313,7 +313,7 @@ def test_an_interrupt_while_numpy_is_imported_is_silent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.slow
-def test_a_closed_stream_is_an_empty_one(closed: str, tmp_path: Path) -> None:
+def test_a_closed_stream_that_is_not_needed_changes_nothing(closed: str, tmp_path: Path) -> None:
     command = f"{sys.executable} -m lstmcli run -q {WEIGHTS} {INPUTS} -o {tmp_path}/o.npz {closed}"
     done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

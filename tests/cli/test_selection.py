@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from lstmcli import run
 from lstmcli.api import save
 from lstmcli.api.diff import diff
 from lstmcli.api.load import load
+from lstmcli.core.forward.batch import Runner
 from lstmcli.core.model.model import Trace, as_time_major
 from lstmcli.core.model.selection import Selection, cut_trace
 from lstmcli.formats import read
@@ -557,3 +561,136 @@ def test_only_what_is_selected_is_kept_in_memory(
     whole = steps * batch * UNITS * len(MEMBERS) * 8
     assert peaks[0] > whole
     assert max(peaks[1:]) < whole / 2
+
+
+# ---- what is behind the last step, or behind the end
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many steps each call of the loop computes, of every cell."""
+    counts: list[int] = []
+    advance = Runner.advance
+
+    def counted(self: Runner, x: Any, names: tuple[str, ...]) -> Any:
+        counts.append(len(x))
+        return advance(self, x, names)
+
+    monkeypatch.setattr(Runner, "advance", counted)
+    return counts
+
+
+LINES = "".join(f"[{n}, 0.5, 0.25]\n" for n in range(T)).encode()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "steps"),
+    [("x.npy", "0:3"), ("x.npy", "-9:-6"), ("one.npy", "0,2"), ("-", "2"), ("-", "1:4")],
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "", "--batch 0", "-f csv", "-o out.npy --only h", "-f json --only h,c", "-f jsonl",
+        "-o out.csv -f table", "-o out.npz --only f",
+    ],
+)  # fmt: skip
+def test_no_step_behind_the_last_selected_is_computed(
+    lstm: Lstm, files: Path, computed: list[int], steps: str, inputs: str, words: str
+) -> None:
+    given = ("run", "w.npz", inputs, f"--steps={steps}", *words.split(), "--layout", "batch")
+    assert lstm(*given, stdin=LINES).status == 0
+    last = 1 + int(picked(T, steps)[-1])
+    assert sum(computed) == last
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["-f json", "-o out.npz", "-o out.npy --save-state s.npz", "--only h,final_c -o out.json",
+     "-f csv --reverse", "-f csv --save-state s.npz"],
+)  # fmt: skip
+def test_all_steps_are_computed_where_the_last_state_is_needed(
+    lstm: Lstm, files: Path, computed: list[int], words: str
+) -> None:
+    assert lstm("run", "w.npz", "one.npy", "--steps", "0:3", *words.split()).status == 0
+    assert sum(computed) == T
+    if "save" in words:
+        final = run("w.npz", "one.npy").final_h
+        np.testing.assert_array_equal(np.load("s.npz")["h"].ravel(), final)
+
+
+@pytest.mark.parametrize("output", ["out.npz", "out.npy", "out.json", "out.csv"])
+@pytest.mark.parametrize("pieces", [False, True])
+def test_a_run_to_the_last_selected_step_is_the_start_of_the_full_run(
+    lstm: Lstm, files: Path, monkeypatch: pytest.MonkeyPatch, output: str, pieces: bool
+) -> None:
+    if pieces:
+        monkeypatch.setattr(save, "PIECES_FROM", 0)
+    words = ("--layout", "batch", "--only", "h", "--steps", "1:4", "-o", output)
+    assert lstm("run", "w.npz", "x.npy", *words).status == 0
+    part = next(iter(read(output).arrays.values())).reshape(-1)
+    h = run("w.npz", "x.npy", layout="batch").h[:, 1:4]
+    expected = h.swapaxes(0, 1) if output.endswith("csv") else h
+    np.testing.assert_allclose(part, expected.reshape(-1), rtol=1e-8)
+
+
+def test_a_table_of_chosen_steps_sums_these_up(lstm: Lstm, files: Path) -> None:
+    shown = lstm("run", "w.npz", "x.npy", "--layout", "batch", "--steps", "2:4").out
+    h = run("w.npz", "x.npy", layout="batch").h[:, 2:4]
+    assert f"h {h.min():.3f} .. {h.max():.3f}" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "cuts"),
+    [
+        ("run w.npz x.npy --steps 0:100 --layout batch", {"--steps 0:100": "0:9"}),
+        ("run w.npz x.npy --steps 5:10 -f csv --layout batch", {"--steps 5:10": "5:9"}),
+        ("run w.npz x.npy --steps -20:2 -o o.npz --layout batch", {"--steps -20:2": "0:2"}),
+        ("run w.npz - --steps 7:20 -f jsonl", {"--steps 7:20": "7:9"}),
+        ("run w.npz x.npy --units 3:9 --batch 0:5 -o o.npy --layout batch",
+         {"--batch 0:5": "0:4", "--units 3:9": "3:5"}),
+        ("diff full.npz full.npz --steps 4:12 --units 0:6",
+         {"--steps 4:12": "4:9", "--units 0:6": "0:5"}),
+        ("diff part.npz full.npz --steps 4:12", {"--steps 4:12": "4:6"}),
+        ("plot full.npz --steps 4:12 --units 0:6",
+         {"--steps 4:12": "4:9", "--units 0:6": "0:5"}),
+        ("plot part.npz --steps 4:12", {"--steps 4:12": "4:6"}),
+        ("run w.npz x.npy --steps 0:9 --batch :4 --units 2: --layout batch", {}),
+        ("diff full.npz full.npz --steps -9:9", {}),
+    ],
+)  # fmt: skip
+def test_a_range_beyond_the_end_is_cut_and_said(
+    lstm: Lstm, files: Path, words: str, cuts: dict[str, str]
+) -> None:
+    lstm("run", "w.npz", "one.npy", "-o", "full.npz")
+    lstm("run", "w.npz", "one.npy", "-o", "part.npz", "--steps", "3:6")
+    done = lstm(*words.split(), stdin=LINES)
+    assert done.status == 0
+    said = [line for line in done.err.splitlines() if line.startswith("lstm: ")]
+    assert [line.partition(":")[2].split(" is cut to ")[0].strip() for line in said] == [*cuts]
+    assert [line.split(" is cut to ")[1].partition(": ")[0] for line in said] == [*cuts.values()]
+
+
+def test_a_cluster_runs_what_would_be_written_step_by_step(
+    lstm: Lstm, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that streams is one process: --scheduler would do nothing."""
+    asked: list[str] = []
+
+    @contextmanager
+    def executed(job: Any, *, scheduler: str, **_: Any) -> Iterator[dict[str, Any]]:
+        asked.append(scheduler)
+        with ThreadPoolExecutor(1) as pool:
+            submit = pool.submit
+
+            def submitted(*task: Any) -> Any:
+                asked.append("submit")
+                return submit(*task)
+
+            monkeypatch.setattr(pool, "submit", submitted)
+            yield {"executor": pool}
+
+    monkeypatch.setattr("lstmcli.core.forward.run.shares_memory", lambda executor: False)
+    monkeypatch.setattr("lstmcli.cli.run.execution", executed)
+    csv = lstm("run", "w.npz", "one.npy", "-f", "csv", "--scheduler", "tcp://host:1").out
+    assert asked == ["tcp://host:1", "submit"]
+    assert csv == lstm("run", "w.npz", "one.npy", "-f", "csv").out

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,42 @@ TEXTS = [
     ("prose.txt", "", "a ", ""),
 ]
 
+ROW = "0.12345678 -0.5 0.25"
+
+# in the notations of other programs, and what their readers have to look far back or ahead for
+NOTATIONS = [
+    ("savetxt.txt", "", f"{ROW}\n", ""),
+    ("numpy.txt", "h = array([[1.]", f",\n[{ROW.replace(' ', ', ')}]", "], dtype=float32)"),
+    ("tensorflow.txt", "", "<tf.Tensor: shape=(1,), dtype=float32, numpy=array([0.5])>\n", ""),
+    ("c.txt", "float h[9][3] = {", "{0.5f, 0.25f, 1.0f},\n", "};"),
+    ("comments.txt", "float h[9][3] = {", "/* x */ 0.5f,", "};"),
+    ("rust.txt", "let h = vec![", "vec![0.5, 0.25],\n", "];"),
+    ("julia.txt", "Float32[0.5 0.25", "; 0.5 0.25", "]"),
+    ("matlab.txt", "h =\n\n", f"{ROW}\n", ""),
+    ("matlab_names.txt", "", "a =\n\n", ""),
+    ("log.txt", "", f"h: {ROW}\n", ""),
+    ("log_of_one_line.txt", "t=0 h:", " 0.5", ""),
+    ("assigned.txt", "", "a = ", "[0.5]"),
+    ("ggml.txt", "", "ggml_debug: h = (f32) ADD(a, b) = {2, 1}\n[ [0.5, 0.25] ]\n", ""),
+    ("decimal_commas.txt", "", "0,5 0,25\n", ""),
+    ("semicolons.txt", "", "0.5;", "0.5"),
+    ("table.md", "| h[0] | h[1] |\n|---|---|\n", "| 0.5 | 0.25 |\n", ""),
+    ("tidy.jsonl", "", '{"step":0,"unit":0,"h":0.5}\n', ""),
+    ("text.json", '{"h":[1],"a":"', "x", '"}'),
+]
+
+CHARACTERS = ("0", "9", "a", "_", "-", ".", ",", ";", ":", "=", "(", "[", "]", "{", '"', "/", "|")
+TOKENS = [
+    (f"{ord(character)}{where}", begin, character, end)
+    for character in CHARACTERS
+    for where, begin, end in (
+        (".txt", "", ""), ("in_brackets.txt", "h = [", "]"), ("of_a_row.txt", "1 2\n1 ", ""),
+        ("of_a_log.txt", "t=0 h: 0.5 ", ""), ("named.txt", "", " = [0.5]"),
+        (".csv", "1,2\n1,", ""), ("in_a_list.json", "[1,", "]"), (".md", "| h |\n|---|\n| ", " |"),
+    )
+]  # fmt: skip
+"""One token, or what a reader could take for one, in every place of a text."""
+
 BY_PIECES = ("column.csv", "quoted.csv", "lists.jsonl", "ones.json", "rows_of_one.json")
 LARGER = [text for text in TEXTS if text[0] in BY_PIECES]
 
@@ -78,12 +115,16 @@ class Text(NamedTuple):
     repeated: str
     end: str
 
-    def inspect(self, folder: Path, size: int) -> tuple[float, int]:
-        """Processor time, in loops, and bytes of memory that ``lstm inspect`` takes for it."""
+    def written(self, folder: Path, size: int) -> Path:
+        """The path of the file, of this size."""
         count = (size - len(self.begin) - len(self.end)) // len(self.repeated)
         path = folder / self.name
         path.write_text(self.begin + self.repeated * count + self.end)
-        status, loops, memory = inspected(path)
+        return path
+
+    def inspect(self, folder: Path, size: int) -> tuple[float, int]:
+        """Processor time, in loops, and bytes of memory that ``lstm inspect`` takes for it."""
+        status, loops, memory = inspected(self.written(folder, size))
         assert status in (0, 2)
         return loops, memory
 
@@ -123,6 +164,61 @@ def test_twenty_megabytes_take_seconds_and_a_gigabyte(tmp_path: Path, text: Text
     loops, memory = text.inspect(tmp_path, MOST_WHOLE)
     assert loops < LOOPS
     assert memory < MEMORY
+
+
+@pytest.mark.wide
+@for_each([*TEXTS, *NOTATIONS, *TOKENS])
+def test_twice_the_text_takes_at_most_two_and_a_half_times_as_long(
+    tmp_path: Path, text: Text
+) -> None:
+    """The least of up to five times, in units of a plain loop beside each."""
+    least = {1: float("inf"), 2: float("inf")}
+    for _ in range(5):
+        for megabytes in least:
+            path = text.written(tmp_path, megabytes * 1_000_000)
+            least[megabytes] = min(least[megabytes], in_loops(path))
+        if least[2] <= 2.5 * max(least[1], MEASURABLE):
+            return
+    pytest.fail(f"{least[1]:.2f} and {least[2]:.2f} loops")
+
+
+MEASURABLE = 0.05  # loops of 0.1 s: what is quicker than 5 ms is start-up and noise
+
+
+def in_loops(path: Path) -> float:
+    """Processor time of reading a file, in loops of about 0.1 s."""
+    begun = time.process_time()
+    total = 0
+    for number in range(1_000_000):
+        total += number & 7
+    looped = time.process_time()
+    try:
+        formats.read(str(path), abbreviated=True)
+    except UserError:
+        pass
+    return (time.process_time() - looped) / (looped - begun)
+
+
+@pytest.mark.parametrize("name", ["h.txt", "h.md", "h.csv", "h.tsv"])
+@pytest.mark.parametrize("text", ["{}", "[0.5 {}]", "1\n{}\n", "0.5,1\n0.5,{}\n", "|h|\n|-|\n|{}|"])
+def test_more_digits_than_any_number_has_are_refused(tmp_path: Path, name: str, text: str) -> None:
+    """They were looked through again from each of them: 80,000 took 10 s."""
+    path = tmp_path / name
+    path.write_text(text.format("9" * 80_000))
+    begun = time.process_time()
+    with pytest.raises(UserError) as error:
+        formats.read(str(path))
+    assert time.process_time() - begun < 1
+    assert len(str(error.value)) < len(str(path)) + 200
+
+
+@pytest.mark.parametrize("number", ["0." + "0" * 323 + "49406564584124654", "9" * 309, "1" * 400])
+@pytest.mark.parametrize("text", ["h = [0. {}]", "{}\n", "0.5,1\n0.5,{}\n"])
+def test_all_digits_that_a_number_has_are_read(tmp_path: Path, text: str, number: str) -> None:
+    path = tmp_path / "h.csv"
+    path.write_text(text.format(number))
+    (values,) = formats.read(str(path)).arrays.values()
+    assert values.ravel()[-1] == float(number)
 
 
 @pytest.mark.wide

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,7 +47,7 @@ class Plan:
     keep: tuple[str, ...]  # of `NAMES`
     layout: str  # "steps", "batch" or "time"
     assumed_layout: str  # the words for a layout that was assumed, or ""
-    steps: int  # T
+    steps: int  # T, or the first ones of the inputs
     batch: int  # B
     valid: Array | None  # (T, B): true where a step counts; None: all do
     states: list[State]  # of each cell, h (B, P) and c (B, H)
@@ -68,7 +68,11 @@ class Plan:
 
         Where directions are stacked, h has one more axis, which is not given here.
         """
-        axes = self.inputs.x.shape[:-1]
+        axes = {
+            "steps": (self.steps,),
+            "time": (self.steps, self.batch),
+            "batch": (self.batch, self.steps),
+        }[self.layout]
         return {name: (*axes, width) for name, width in self.widths().items()}
 
     @property
@@ -85,7 +89,12 @@ class Plan:
 
     def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
         """The inputs (s, R, I) of some steps and sequences."""
-        return block(self.inputs.x, self.layout, steps, batch)
+        return block(self.inputs.x, self.layout, slice(*steps.indices(self.steps)), batch)
+
+    def until(self, stop: int) -> Plan:
+        """The run of the steps before ``stop``: the same numbers, where a model runs forward."""
+        valid = None if self.valid is None else self.valid[:stop]
+        return replace(self, steps=stop, valid=valid)
 
     def states_of(self, batch: slice) -> list[State]:
         """The first states of some sequences."""

@@ -107,6 +107,29 @@ class Choice:
             f"{self.option} {self.text}: numbers ascend, such as {self.option} {ascending}"
         )
 
+    def stop_among(self, size: int | None) -> int | None:
+        """The number behind the last that is chosen among ``size``, None: of a stream.
+
+        None: any that comes may be chosen.
+        """
+        if size is not None:
+            return self.among(size)[-1] + 1
+        stop = self.numbers[-1] + 1 if self.bounds is None else self.bounds.stop
+        return stop if stop is not None and len(self.first_of(0, stop)) else None
+
+    def cut(self, size: int) -> str:
+        """What a range contains that begins before the first or ends after the last; "" of others.
+
+        NumPy cuts it to those that are there.
+        """
+        if self.bounds is None:
+            return ""
+        start, stop = self.bounds.start or 0, self.bounds.stop or 0
+        if stop <= size and start >= -size:
+            return ""
+        kept = format_indices(self.among(size))
+        return f"{self.option} {self.text} is cut to {kept}: the last {self.noun} is {size - 1}."
+
     @property
     def counts_from_the_end(self) -> bool:
         """Whether a number is below 0."""
@@ -188,6 +211,11 @@ class Selection(NamedTuple):
             Choice.parse(units, "--units", "unit"),
             digits,
         )
+
+    def cuts(self, full: Sizes) -> list[str]:
+        """A line for each range that goes beyond a run of these sizes."""
+        lines = [c.cut(size) for c, size in zip(self[:3], full, strict=True) if c is not None]
+        return [line for line in lines if line]
 
     @property
     def selects(self) -> bool:

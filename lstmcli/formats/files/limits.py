@@ -37,6 +37,7 @@ MOST_OBJECTS = 96 << 20  # bytes of what is no array in a JSON that is parsed in
 MOST_UNEVEN = 10_000  # lists of one length before another, which makes each an array of 112 bytes
 MOST_LEVELS = 64  # of objects, lists and modules within each other; Python recurses 1,000 times
 LONGEST_NUMBER = 10_000  # characters; a literal that is not complete by then is broken
+MOST_RUN = 400  # digits in a row: float64 has 309 at most before the point, 341 after it
 MOST_STEPS = 1 << 53  # integers that are exact in the float64 of a JSON reader
 MOST_DIGITS = 18  # of an index in a table: fits 63 bits; Python converts no thousands of digits
 MOST_COLUMNS = 1_000_000  # of a table: a row is in memory cell by cell, 100 bytes each

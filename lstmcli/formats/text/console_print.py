@@ -41,6 +41,7 @@ from lstmcli.formats.text.number_text import (
     SEMICOLONS,
     float32_arrays,
     refuse_decimal_commas,
+    refuse_long_numbers,
 )
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
@@ -102,6 +103,7 @@ def read_text(text: str, file: Opened) -> Document:
         What `find_prints` and `find_rows` refuse; prints whose shapes or labels do not stack.
     """
     source = file.source
+    refuse_long_numbers(text, source)
     _refuse_many(text, source)
     refuse_decimal_commas(text, source)
     prints, numbering = _all_prints(text, source)

@@ -20,9 +20,20 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
-from lstmcli.formats.files.limits import MOST_COLUMNS, MOST_DIGITS, MOST_STEPS, check_growth
+from lstmcli.formats.files.limits import (
+    MOST_COLUMNS,
+    MOST_DIGITS,
+    MOST_RUN,
+    MOST_STEPS,
+    check_growth,
+)
 from lstmcli.formats.files.source import Opened, Pieces
-from lstmcli.formats.text.number_text import SEMICOLONS, float32_arrays, refuse_decimal_commas
+from lstmcli.formats.text.number_text import (
+    LONG_RUN,
+    SEMICOLONS,
+    float32_arrays,
+    refuse_decimal_commas,
+)
 from lstmcli.formats.text.step_writers import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
@@ -154,8 +165,11 @@ class Rows:
             return None
         if set(map(str.count, lines, repeat(self._delimiter))) - {others}:
             return None
+        cells = text.split(self._delimiter)
+        if max(map(len, cells)) > MOST_RUN:
+            return None
         try:
-            return np.array(list(map(float, text.split(self._delimiter)))).reshape(-1, self.width)
+            return np.array(list(map(float, cells))).reshape(-1, self.width)
         except ValueError:
             return None if lines else np.empty((0, self.width))
 
@@ -199,16 +213,18 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return "_" not in cell  # Python would read 1_0 as 10
+    return "_" not in cell and not LONG_RUN.search(cell)  # Python would read 1_0 as 10
 
 
 def _numbers(cells: list[str], line: int, source: str) -> list[float]:
-    if "_" not in "".join(cells):
+    if "_" not in "".join(cells) and max(map(len, cells)) <= MOST_RUN:
         try:  # in half the time of `suppress`
             return list(map(float, cells))
         except ValueError:
             pass
-    column = next(n for n, cell in enumerate(cells) if not _is_number(cell))
+    column = next((n for n, cell in enumerate(cells) if not _is_number(cell)), None)
+    if column is None:  # a long one, of blanks
+        return list(map(float, cells))
     cell = cells[column].strip()
     shown = f'"{cell[:40]}"' if cell else "empty"
     raise UserError(

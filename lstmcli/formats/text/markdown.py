@@ -12,7 +12,7 @@ from lstmcli.formats.files.limits import MOST_DIGITS
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.console_print import document_of
 from lstmcli.formats.text.notation import Print
-from lstmcli.formats.text.number_text import IS_NUMBER
+from lstmcli.formats.text.number_text import IS_NUMBER, refuse_long_numbers
 
 _COLUMN = re.compile(r"([A-Za-z_][\w.]*)?\[?(\d{1,9})\]?")
 _RULE = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?")
@@ -30,6 +30,7 @@ def read_text(text: str, file: Opened) -> Document:
         Text around the table, lines of other lengths, cells that are no numbers, steps that do not
         ascend.
     """
+    refuse_long_numbers(text, file.source)
     lines = text.split("\n")
     rules = [n for n, line in enumerate(lines) if line.strip() and _RULE.fullmatch(line.strip())]
     if len(rules) != 1 or rules[0] == 0:

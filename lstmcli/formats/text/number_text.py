@@ -16,10 +16,14 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of
+from lstmcli.formats.files.limits import MOST_RUN
 
-NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
+NUMBER = r"[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
 IS_NUMBER = re.compile(NUMBER)
 """A decimal as programs print it, without thousands separators."""
+
+LONG_RUN = re.compile(rf"(?<!\d)\d{{{MOST_RUN + 1}}}")
+"""More digits in a row than any number has, which is rejected before it is parsed."""
 
 JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": "-0.0"}
 """JSON has no literals for these; they are strings, which the readers accept. -0 is an integer."""
@@ -28,7 +32,7 @@ SEMICOLONS = "the separator is ; and must be , or a tab (with a point in decimal
 """The message for a table of a spreadsheet in a language with decimal commas."""
 
 _DECIMAL = r"\d+,\d+(?:[eE][-+]?\d+)?"
-_TWO_DECIMALS = re.compile(rf"{_DECIMAL}[ \t]+[-+]?\d+,\d")
+_TWO_DECIMALS = re.compile(rf"(?<!\d){_DECIMAL}[ \t]+[-+]?\d+,\d")
 _DIGITS = re.compile(r"\d[\d.,]*(?:[eE][-+]?\d+)?")
 
 ABBREVIATED = (
@@ -40,6 +44,16 @@ ABBREVIATED = (
 
 PLAIN_NAMES: dict[str, str] = {}
 """Every reader of CSV accepts nan, inf and -inf."""
+
+
+def refuse_long_numbers(text: str, source: str) -> None:
+    """Refuse a text with more digits in a row than any number has; the message names the line."""
+    if match := LONG_RUN.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        raise UserError(
+            f"{source}, line {line}: {match[0][:20]}... has more than {MOST_RUN} digits in a row; "
+            "no number has."
+        )
 
 
 def refuse_decimal_commas(text: str, source: str) -> None:

@@ -285,7 +285,8 @@ def test_what_matlab_s_documents_leave_out_is_unknown(tmp_path: Path) -> None:
         ("|step|h|\n|--|--|\n|1|0.1|\n|0|0.2|\n", "line 1: step 0 follows step 1; steps ascend"),
         ("|step|h|\n|--|--|\n|0|0.1|\n|0|0.2|\n", "line 1: step 0 follows step 0; steps ascend"),
         ("|step|h|\n|--|--|\n|0.5|0.1|\n", "line 1: step is '0.5'; a whole number was expected"),
-        (f"|step|h|\n|--|--|\n|{'9' * 5000}|0.1|\n", "a whole number was expected"),
+        (f"|step|h|\n|--|--|\n|{'9' * 400}|0.1|\n", "a whole number was expected"),
+        (f"|step|h|\n|--|--|\n|{'9' * 401}|0.1|\n", "line 3: 99999999999999999999... has"),
         ('[{"h": [0.1]}, {"c": [0.2]}]', "element [1] is other than element [0], an object with h"),
     ],
 )  # fmt: skip
