@@ -114,13 +114,6 @@ def test_no_data_are_asked_for_the_gates_of_a_bias_that_is_left_out() -> None:
         assert "to decide" in labels
 
 
-def test_no_configuration_is_called_the_only_one() -> None:
-    explanation = sample()
-    assert explanation.unseen  # its biases are zero
-    assert equivalent(explanation).startswith("           none of those tested not testable here")
-    assert "none of those tested" in equivalent(replace(explanation, unseen=()))
-
-
 def test_settings_that_were_given_are_not_assumed() -> None:
     assert any(line.startswith("assumed") for line in lines(sample("tensorflow.txt")))
     known = asked(str(SAMPLE / "tensorflow.txt"), layout="batch", convention="tf1", forget_bias=1.0)
@@ -133,3 +126,10 @@ def test_what_half_precision_hides_is_not_singled_out() -> None:
     half = replace(change, setting="dtype", found="bfloat16")
     hidden = replace(explanation, changes=(half,), unseen=("bias",))
     assert "none with as few changes" in equivalent(hidden)
+
+
+def test_no_configuration_is_called_the_only_one() -> None:
+    explanation = sample()
+    assert explanation.unseen  # its biases are zero
+    assert equivalent(explanation).startswith("           none of those tested not testable here")
+    assert "none of those tested" in equivalent(replace(explanation, unseen=()))

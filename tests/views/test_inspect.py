@@ -56,17 +56,6 @@ def test_no_number_is_cut(width: int | None) -> None:
     assert ("hidden columns: spread" in text) == (width == 50)
 
 
-def test_without_an_lstm_tensors_are_listed_those_that_sound_like_one_first(tmp_path: Path) -> None:
-    path = tmp_path / "other.npz"
-    arrays = {f"block{n}/thing": np.zeros((3, n + 1)) for n in range(40)}
-    save(path, arrays | {"out/kernel": np.zeros(3), "rnn/x": np.zeros(2), "my_lstm/y": np.zeros(1)})
-    rows = sheet(str(path), 80)
-    first = next(n for n, row in enumerate(rows) if row.startswith("shape"))
-    names = [row.split()[-1] for row in rows[first + 1 : first + 5]]
-    assert names == ["my_lstm/y", "rnn/x", "out/kernel", "block0/thing"]
-    assert "...  19 more tensors, 1,767 numbers: --all lists them" in rows
-
-
 def test_the_role_of_a_tensor_has_room_however_long_its_name(tmp_path: Path) -> None:
     names = [
         f"model/{part}/sequence_to_sequence/attention_{part}" for part in ("encoder", "decoder")
@@ -87,3 +76,14 @@ def test_the_role_of_a_tensor_has_room_however_long_its_name(tmp_path: Path) -> 
     whole = "\n".join(sheet(path, None))
     assert all(f"float64  {name}/kernel " in whole for name in names)
     assert "hidden" not in whole
+
+
+def test_without_an_lstm_tensors_are_listed_those_that_sound_like_one_first(tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    arrays = {f"block{n}/thing": np.zeros((3, n + 1)) for n in range(40)}
+    save(path, arrays | {"out/kernel": np.zeros(3), "rnn/x": np.zeros(2), "my_lstm/y": np.zeros(1)})
+    rows = sheet(str(path), 80)
+    first = next(n for n, row in enumerate(rows) if row.startswith("shape"))
+    names = [row.split()[-1] for row in rows[first + 1 : first + 5]]
+    assert names == ["my_lstm/y", "rnn/x", "out/kernel", "block0/thing"]
+    assert "...  19 more tensors, 1,767 numbers: --all lists them" in rows
