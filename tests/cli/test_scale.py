@@ -274,14 +274,14 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
     done = subprocess.run(
         [sys.executable, "-m", "lstmcli", *words, "--initial-state", "s.npz"],
         input=b"".join(lines[5:]), capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(save.__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(save.__file__).parents[2])},
     )  # fmt: skip
     rest = [json.loads(line) for line in done.stdout.splitlines()]
     (tmp_path / "x.jsonl").write_bytes(b"".join(lines))
     whole = subprocess.run(
         [sys.executable, "-m", "lstmcli", "run", "w.npz", "x.jsonl", *words[3:]],
         capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(save.__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(save.__file__).parents[2])},
     )  # fmt: skip
     expected = [json.loads(line)["h"] for line in whole.stdout.splitlines()]
     assert [step["h"] for step in first + rest] == expected
