@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
 from inspect import Parameter, signature
@@ -26,7 +27,7 @@ from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError, did_you_mean, listed, refuse_unprintable
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import Document
-from lstmcli.formats.files.sidecars import is_standard_input, split_member
+from lstmcli.formats.files.sidecars import is_source, is_standard_input, split_member
 
 MAX_LISTED = 3  # arrays of a file that a message lists
 
@@ -44,13 +45,23 @@ class Named(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Named:
-        """Split NAME=FILE, unless a file has all of it for its name; ``./a=b.npy`` is a file."""
+        """Split NAME=FILE at the first ``=``, unless FILE or FILE:MEMBER is all of it."""
         name, equals, path = text.partition("=")
-        if not equals or os.path.lexists(split_member(text)[0]):
+        if not (name and equals) or is_source(split_member(text)[0]):
             return cls(text)
-        if re.fullmatch(r"[A-Za-z_][\w.:/]*", name) and not name.startswith("./"):
-            return cls(path, name)
-        return cls(text)
+        return cls(path, name)
+
+    @contextmanager
+    def in_errors(self) -> Iterator[None]:
+        """Let an error about a file that does not exist name the whole argument."""
+        try:
+            yield
+        except UserError as error:
+            if self.name is None or is_source(self.file):
+                raise
+            first, *further = error.within(self.typed).lines
+            hint = f"  What stands before the first = is a name: {self.name}."
+            raise UserError(first, *further, hint) from None
 
     @property
     def typed(self) -> str:
@@ -66,7 +77,8 @@ def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
 
 def read_named(named: Named, stdin: BinaryIO | None, *, in_blocks: bool = False) -> Document:
     """One file; a single array is named by NAME=FILE, else by the file's stem."""
-    document = formats.read(named.path, stdin, in_blocks=in_blocks)
+    with named.in_errors():
+        document = formats.read(named.path, stdin, in_blocks=in_blocks)
     refuse_gaps(document)
     if named.name is None and "" not in document.arrays:
         return document

@@ -130,6 +130,7 @@ class Check:
             },
             "findings": {name: found.to_json() for name, found in self.findings.items()},
             "notes": {row.engine.name: list(row.notes) for row in self.rows if row.notes},
+            "assumed": self.job.assumed,
         }
 
 

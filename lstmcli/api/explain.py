@@ -176,10 +176,10 @@ def _explained(
         job.reread, np.asarray(inputs.x), side, inputs.layout, inputs.initial_state,
         inputs.lengths, inputs.mask, inputs.name, assumed,
     )  # fmt: skip
-    explanation = explain_question(question, progress)
+    explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict == "agrees":
-        return replace(explanation, command=command, assumed=tuple(job.assumed))
+        return replace(explanation, command=command)
     if explanation.verdict != "none":
         return replace(explanation, command=command)
     comparison, changed = _to_be_derived(explanation)

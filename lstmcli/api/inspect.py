@@ -19,9 +19,9 @@ from lstmcli.api.arguments import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.build import cut_flat
-from lstmcli.core.weights.choose import choose_lstms, layer_options
+from lstmcli.core.weights.choose import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
-from lstmcli.core.weights.recognise import RecognisedLstm
+from lstmcli.core.weights.recognise import RecognisedLstm, layers_of_stacks
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
@@ -49,7 +49,10 @@ def inspect_files(
     tensors = cut_flat(tensors, {**in_files, **settings}, source)
     found = load.find_lstms(tensors, convention, source, documents)
     tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
+    layers = layers_of_stacks(found)
+    found = found if layer is None or not layers else [choose_layer(layers, layer, source)]
     names = layer_options(found)
+    layer = None if layers else layer
     models = [
         replace(_model_of(found[n], names[n], documents, tensors, settings), number=n)
         for n in _chosen(found, layer, tensors, source)

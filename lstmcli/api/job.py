@@ -245,8 +245,8 @@ def _read_inputs(
     """The inputs, what messages call them, and the document that contains them."""
     if not inputs:
         return _inputs_within(weights, documents)
-    path = inputs[0].path
-    source = formats.read_or_stream(path, stdin)
+    with inputs[0].in_errors():
+        source = formats.read_or_stream(inputs[0].path, stdin)
     if isinstance(source, StepStream):
         return source, STDIN, None
     refuse_gaps(source)

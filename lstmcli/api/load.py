@@ -18,7 +18,7 @@ from lstmcli.api.arguments import (
     tensors_in,
 )
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell, Model, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
@@ -35,9 +35,9 @@ from lstmcli.core.weights.build import (
     check_layers,
     cut_flat,
     direction_settings,
-    layer_width,
 )
 from lstmcli.core.weights.choose import (
+    choose_layer,
     choose_lstms,
     fitting_in_turn,
     other_names,
@@ -46,7 +46,12 @@ from lstmcli.core.weights.choose import (
 )
 from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
 from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings, merge_metadata
-from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, recognise
+from lstmcli.core.weights.recognise import (
+    CellIndex,
+    RecognisedLstm,
+    layers_of_stacks,
+    recognise,
+)
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
@@ -123,7 +128,9 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
-    remarks += idle_settings(settings, chosen, layers.cells, source, packed=packed)
+    remarks += idle_settings(
+        settings, chosen, layers.cells, source, packed=packed, reversed=all(layers.reversed)
+    )
     remarks += layers.remarks
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
     return Model(
@@ -148,6 +155,7 @@ class _LayerList:
         self.layout: dict[str, Any] = {}  # of the first LSTM, if a file has it; it feeds the others
         self.of_backward: dict[str, Any] = {}  # settings in files of one of two directions
         self.lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
+        self.reversed: list[bool] = []  # of each cell: by its files and its name
         self.assumed: list[str] = []
         self.remarks: list[str] = []
 
@@ -170,20 +178,20 @@ class _LayerList:
             for name, value in cell.backward.items()
             if name not in given
         }
-        settings = {
-            index: {
-                **direction_settings(found, index, cell.settings),
-                **self.layout,
-                **self.of_backward,
-                **given,
-            }
+        of_files = {
+            index: direction_settings(found, index, cell.settings)
             for index, cell in metadata.items()
+        }
+        settings = {
+            index: {**of_cell, **self.layout, **self.of_backward, **given}
+            for index, of_cell in of_files.items()
         }
         of_first = next(iter(settings.values()))
         if not self.cells:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
         refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
         layers = build_layers(found, self._tensors, settings, self._source, first)
+        self.reversed += [bool(one.get("reverse")) for one in of_files.values()]
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
@@ -191,6 +199,7 @@ class _LayerList:
         self.assumed += assumptions(found, layers[0][0], of_first)
         self.assumed += direction_assumptions(found, known, given)
         self.assumed += [t for cell in cells for n, t in cell.assumed.items() if n not in given]
+        self.assumed += [text for cell in cells for text in cell.classes]
         self.remarks += [remark for cell in cells for remark in cell.remarks]
         if not is_last and any(cell.last_step for cell in cells):
             self.remarks.append(
@@ -315,6 +324,8 @@ def _choose(
 ) -> tuple[list[RecognisedLstm], list[str]]:
     """The LSTMs to run one after the other, and remarks on the files and the choice."""
     remarks = [remark for document in documents for remark in document.remarks]
+    if layers := layers_of_stacks(found):
+        return [choose_layer(layers, layer, source)], remarks
     if layer is None and (chain := run_in_turn(found, documents)):
         layer = ",".join(map(str, chain))
         names = " into ".join(found[n].label for n in chain)

@@ -21,7 +21,15 @@ from lstmcli.cli.options import (
     settings_from,
     tolerance_options,
 )
-from lstmcli.cli.terminal import STATUS_ONLY, screen, show, standard_output, width
+from lstmcli.cli.terminal import (
+    STATUS_ONLY,
+    screen,
+    show,
+    standard_output,
+    tell_assumed,
+    width,
+)
+from lstmcli.core.weights.assumptions import without_option
 from lstmcli.engines import NAMES
 from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet
@@ -63,6 +71,7 @@ def command(
         return 0 if found.equal else 1
     if format == "json":
         formats.write(standard_output(), "json", {}, found.to_json())
+        tell_assumed(without_option(found.job.assumed))
     else:
         header = header_sheet(found.job.plan(), width())
         show([header, check_sheet(found.to_json(), found.findings, width())])

@@ -11,7 +11,16 @@ from lstmcli.api.convert import convert
 from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, named_settings, setting_options, settings_from
-from lstmcli.cli.terminal import remark, screen, show, standard_input, standard_output, width
+from lstmcli.cli.terminal import (
+    remark,
+    screen,
+    show,
+    standard_input,
+    standard_output,
+    tell_assumed,
+    width,
+)
+from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet
 
@@ -50,5 +59,6 @@ def command(
     remark(*conversion.model.remarks, *conversion.remarks)
     if format == "json":
         formats.write(standard_output(), "json", {}, conversion.to_json())
+        tell_assumed(without_option(conversion.model.assumed))
     else:
         show([conversion_sheet(conversion.to_json(), width(), quiet=screen().quiet)])

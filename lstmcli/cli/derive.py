@@ -22,7 +22,14 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import screen, show, standard_output, width
+from lstmcli.cli.terminal import (
+    screen,
+    show,
+    standard_output,
+    tell_assumed,
+    width,
+)
+from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.run import header_sheet
@@ -90,7 +97,8 @@ def command(
     job = read_job(weights, settings, files).drained()
     found = derive_in_job(job, step, unit, gate, batch=batch, cell=cell, against=against)
     if format == "json":
-        formats.write(standard_output(), "json", {}, found.to_json())
+        formats.write(standard_output(), "json", {}, found.to_json() | {"assumed": job.assumed})
+        tell_assumed(without_option(job.assumed))
     else:
         show(
             [

@@ -19,8 +19,17 @@ from lstmcli.cli.options import (
     settings_from,
 )
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import STATUS_ONLY, print_json, screen, show, standard_input, width
+from lstmcli.cli.terminal import (
+    STATUS_ONLY,
+    print_json,
+    screen,
+    show,
+    standard_input,
+    tell_assumed,
+    width,
+)
 from lstmcli.core.explain.search import Progress
+from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import STDIN
 from lstmcli.views.explain import explanation_sheet, markdown
 
@@ -62,6 +71,7 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
         pass
     elif format == "json":
         print_json(found.to_json())
+        tell_assumed(without_option(found.assumed))
     elif format == "markdown":
         sys.stdout.write(markdown(found, expected))
     else:

@@ -10,7 +10,16 @@ from lstmcli import formats
 from lstmcli.api.inspect import inspect_files
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, paths_argument, setting_options, settings_from
-from lstmcli.cli.terminal import remark, screen, show, standard_input, standard_output, width
+from lstmcli.cli.terminal import (
+    remark,
+    screen,
+    show,
+    standard_input,
+    standard_output,
+    tell_assumed,
+    width,
+)
+from lstmcli.core.weights.assumptions import without_option
 from lstmcli.views.inspect import inspection_sheet
 
 
@@ -39,6 +48,8 @@ def command(
     remark(*inspection.remarks)
     if format == "json":
         formats.write(standard_output(), "json", {}, inspection.to_json())
+        assumed = [text for one in inspection.lstms for text in without_option(one.model.assumed)]
+        tell_assumed([*dict.fromkeys(assumed)])
     else:
         pictures = screen().depth if (screen().rich if heat is None else heat) else None
         how: dict[str, Any] = {"width": width(), "show_all": all_, "pictures": pictures}

@@ -22,9 +22,17 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import remark, screen, show, standard_input, width
+from lstmcli.cli.terminal import (
+    remark,
+    screen,
+    show,
+    standard_input,
+    tell_assumed,
+    width,
+)
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.settings import as_options
+from lstmcli.core.weights.assumptions import without_option
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import SUFFIXES, draw_figure
 from lstmcli.views.plot import (
@@ -95,6 +103,7 @@ def command(
     if output is not None:
         with formats.atomically(output) as stream:
             draw_figure(stream, suffix, arrays, window, notes, single)
+        tell_assumed([] if found.plan is None else without_option(found.plan.model.assumed))
         return
     draw = lines_sheet if single else heat_sheet
     picture = draw(arrays, window, notes, width=width(), depth=screen().depth)

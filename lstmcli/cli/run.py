@@ -34,7 +34,14 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import remark, screen, show_paged, standard_output, tell, width
+from lstmcli.cli.terminal import (
+    remark,
+    screen,
+    show_paged,
+    standard_output,
+    tell_assumed,
+    width,
+)
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.run import run_plan, run_selected
@@ -269,8 +276,8 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     if asked.outputs.screen:
         standard_output().flush()  # an error here is one message
     in_header = asked.outputs.screen == "table"
-    if not in_header and not screen().quiet and (assumed := job.assumed):
-        tell(f"assumed: {'; '.join(map(shorten_assumption, assumed))}")
+    if not in_header:
+        tell_assumed([*map(shorten_assumption, job.assumed)])
     return 0
 
 

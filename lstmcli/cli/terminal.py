@@ -278,6 +278,12 @@ def remark(*texts: str) -> None:
         tell(f"lstm: {one_line(text)}")
 
 
+def tell_assumed(assumed: Sequence[str]) -> None:
+    """Print what was assumed in one line on stderr, where no screen shows it."""
+    if assumed and not screen().quiet:
+        tell(f"assumed: {'; '.join(assumed)}")
+
+
 def tell(text: str) -> None:
     """Print a message of some lines on stderr, control characters escaped.
 

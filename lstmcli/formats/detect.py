@@ -84,6 +84,11 @@ UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
         "bias, and save them with numpy.savez; of a PyTorchLSTM, save the state dict.",
     ),
     rb"\0\x06\0\0\0Series": ("a network of Tesseract", TESSERACT),
+    rb"#(Lookup)?Parameter# /": (
+        "a file of DyNet's parameters",
+        "Load it in DyNet, and save them: numpy.savez('weights.npz', **{p.name().strip('/'): "
+        "p.as_array() for p in model.parameters_list()})",
+    ),
 }
 
 SUPPORTED = """\

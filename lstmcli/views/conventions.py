@@ -202,6 +202,10 @@ def _layer_and_direction(row: Convention) -> str:
         texts.append("a graph in another file goes before such a name")
     if row.storage.directions_count:
         texts.append("directions are numbered like layers")
+    if names.stacks:
+        texts.append("each direction is a stack, with skip connections between its layers")
+    if names.pairs:
+        texts.append("builders of one layer and one size are forward and backward in turn")
     return "; ".join(texts)
 
 

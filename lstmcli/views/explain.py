@@ -24,7 +24,7 @@ from lstmcli.core.explain.wording import (
     precision_text,
 )
 from lstmcli.core.model.hint import join_with_and
-from lstmcli.core.weights.assumptions import shorten_assumption
+from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
@@ -216,8 +216,10 @@ def position(first: Mismatch | None) -> str:
 
 def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     """Labels and texts of what else there is to say."""
-    if e.verdict == "agrees" and e.assumed:  # else a table has it, or says what is wrong
-        yield "assumed", "; ".join(map(shorten_assumption, e.assumed))
+    # otherwise a table has the settings, or says what is wrong
+    assumed = e.assumed if e.verdict == "agrees" else without_option(e.assumed)
+    if assumed:
+        yield "assumed", "; ".join(map(shorten_assumption, assumed))
     if e.taken:
         yield "assumed", f"{e.taken}."
     for remark in e.remarks:

@@ -376,7 +376,7 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
         return "lstm conventions   (the names that are known)"
     first = inspection.lstms[0]
     if len(inspection.lstms) + len(inspection.unread) > 1 and inspection.layer is None:
-        given.setdefault("layer", first.layer)
+        given.setdefault("layer", "0" if first.model.convention.names.stacks else first.layer)
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)
     return typed_command(*words, *as_options(given))

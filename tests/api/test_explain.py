@@ -51,6 +51,7 @@ def test_the_json_has_the_members_of_the_contract() -> None:
     assert list(document) == [
         "found", "settings", "changes", "max_abs", "command", "equivalent", "tried", "nearest",
         "verdict", "taken", "notes", "remarks", "not_seen", "decide", "not_tried", "next",
+        "assumed",
     ]  # fmt: skip
     assert document["found"] is True
     assert document["settings"]["forget_bias"] == 0.0

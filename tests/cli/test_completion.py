@@ -233,6 +233,7 @@ def test_no_newline_in_a_name_forges_an_item(
 @pytest.mark.parametrize("words", [
     ("run", "--layer"), ("derive", "--cell"), ("run", "--only"), ("plot", "--only"),
 ])  # fmt: skip
+@pytest.mark.sampled(3)
 def test_nothing_but_small_regular_files_is_opened(
     hostile: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, str], path: str
 ) -> None:

@@ -73,6 +73,7 @@ def test_last_states_of_a_batch_are_put_beside_the_last_step(
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("suffix", ["npz", "csv"])
+@pytest.mark.sampled(3)
 def test_a_part_that_run_wrote_is_put_at_its_numbers(
     part: tuple[Any, ...], suffix: str, lstm: Lstm, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ ALL = [(name, n) for name in COMMANDS for n in (0, 1)]
 
 
 @pytest.mark.parametrize(("name", "n"), ALL)
+@pytest.mark.sampled(2)
 def test_examples_run_on_the_files_that_init_writes(lstm: Lstm, name: str, n: int) -> None:
     assert name == "init" or lstm("init", "--example", "demo").status == 0
     example = examples(of(name))[n]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lstmcli
 from tests.cli.conftest import SAMPLE, Lstm
 
 WIDTHS = (60, 72, 80, 100, 120, 160, 200)
@@ -29,14 +30,13 @@ LINES = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def files(lstm: Lstm, net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample by short names, and nets of several sizes with their inputs and traces."""
-    rng = np.random.default_rng(0)
-    for short, name in {"w.npz": "weights.npz", "x.npy": "inputs.npy"}.items():
-        Path(short).write_bytes((SAMPLE / name).read_bytes())
-    for short, name in {"n.txt": "numpy.txt", "t.txt": "tensorflow.txt"}.items():
-        Path(short).write_bytes((SAMPLE / name).read_bytes())
+    folder, rng = tmp_path_factory.mktemp("files"), np.random.default_rng(0)
+    short = {"w.npz": "weights.npz", "x.npy": "inputs.npy"}
+    for name, of_sample in {**short, "n.txt": "numpy.txt", "t.txt": "tensorflow.txt"}.items():
+        (folder / name).write_bytes((SAMPLE / of_sample).read_bytes())
     of_cell = {"weight_ih": 3, "weight_hh": 3}
     stack: dict[str, Any] = {
         f"{name}_l{n}{s}": rng.normal(0, 0.5, (12, size if n == 0 or "hh" in name else 6))
@@ -44,21 +44,29 @@ def files(lstm: Lstm, net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for s in ("", "_reverse")
         for name, size in of_cell.items()
     }
-    np.savez("stack.npz", **stack, inputs=rng.normal(size=(4, 2, 3)))
+    np.savez(folder / "stack.npz", **stack, inputs=rng.normal(size=(4, 2, 3)))
     for name, scale, units in (("large", 0.1, 60), ("tiny", 1e-4, 3)):
         np.savez(
-            f"{name}.npz",
+            folder / f"{name}.npz",
             kernel=scale * rng.normal(size=(4 + units, 4 * units)),
             bias=np.zeros(4 * units),
             inputs=rng.normal(size=(2, 50, 4)),
         )
-    lstm("run", net, "-o", "a.npz")
-    lstm("run", net, "--forget-bias", 0, "-o", "b.npz")
-    noisy: dict[str, Any]
-    with np.load("a.npz") as arrays:
-        noisy = {k: arrays[k] + rng.normal(0, 1e-3, arrays[k].shape) for k in "hcifgo"}
-        np.savez("noise.npz", **noisy)
-        np.save("last.npy", arrays["h"][:, -1])
+    net: dict[str, Any] = {"kernel": rng.normal(size=(7, 12)), "bias": rng.normal(size=12)}
+    np.savez(folder / "net.npz", **net, inputs=(x := rng.normal(size=(5, 7, 4))))
+    trace = lstmcli.run(net, x)
+    lstmcli.save(trace, folder / "a.npz")
+    lstmcli.save(lstmcli.run(net, x, forget_bias=0), folder / "b.npz")
+    noisy: dict[str, Any] = {k: a + rng.normal(0, 1e-3, a.shape) for k, a in trace.arrays.items()}
+    np.savez(folder / "noise.npz", **noisy)
+    np.save(folder / "last.npy", trace.h[:, -1])
+    return folder
+
+
+@pytest.fixture
+def files(lstm: Lstm, written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder with the files, which commands only read."""
+    monkeypatch.chdir(written)
 
 
 def lines_of(lstm: Lstm, words: tuple[object, ...]) -> list[str]:
@@ -107,51 +115,15 @@ def test_the_columns_that_are_left_out_are_named(
         assert (name in heading) != (name in named), name
 
 
-@pytest.mark.usefixtures("files")
-@pytest.mark.parametrize("words", [("net.npz",), ("large.npz",), ("stack.npz",)])
-def test_the_hidden_columns_of_a_run_are_named_once_in_one_line(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-    lines = lines_of(lstm, ("run", *words))
-    (at,) = (n for n, line in enumerate(lines) if "hidden columns" in line)
-    text = " ".join(lines[at : at + 2])
-    assert text.endswith(", o (terminal too narrow; use --only or --digits)")
-    assert not any(line.split()[:1] == ["step"] for line in lines[at:])  # it is of all tables
-
-
-@pytest.mark.usefixtures("files")
-@pytest.mark.parametrize("width", [44, 60])
-def test_the_settings_of_explain_fit_a_pipe_whose_width_is_set(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, width: int
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    lines = lstm("explain", "w.npz", "x.npy", "n.txt").out.splitlines()
-    assert any(line.startswith("used by") for line in lines)
-    assert max(len(line) for line in lines if not COMMAND.match(line)) <= width
-
-
 DIM = re.compile(r"\x1b\[2m(.*?)\x1b\[0m")
 
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("words", LINES, ids=lambda words: " ".join(map(str, words)))
+@pytest.mark.sampled(3)
 def test_only_labels_and_scales_are_dim(lstm: Lstm, words: tuple[object, ...]) -> None:
     """Dim text is hard to read on some terminals: no sentence, value or name is dim alone."""
     out = lstm(*words, "--color", "always").out
     for text in DIM.findall(out):
         assert len(re.findall("[a-z]{2,}", text)) <= 3 or re.search(" {2,}", text.strip()), text
         assert not NUMBER.search(text) or words[0] == "plot", text
-
-
-@pytest.mark.usefixtures("files")
-@pytest.mark.parametrize("options", [(), ("--per-step",)])
-def test_long_names_of_arrays_fit_60_columns(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
-) -> None:
-    lstm("run", "stack.npz", "-o", "one.npz")
-    lstm("run", "stack.npz", "--forget-bias", 1, "-o", "two.npz")
-    monkeypatch.setenv("COLUMNS", "60")
-    lines = lines_of(lstm, ("diff", "one.npz", "two.npz", *options))
-    assert any(line.startswith("layer0_reverse.h ") for line in lines)
-    assert max(len(line) for line in lines if not COMMAND.match(line)) <= 60

@@ -253,6 +253,7 @@ SCREENS: list[tuple[Any, ...]] = [
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("words", SCREENS, ids=lambda words: " ".join(map(str, words[::3])))
+@pytest.mark.sampled(3)
 def test_every_text_of_a_written_page_can_be_read(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[Any, ...], mode: str
 ) -> None:

@@ -109,11 +109,11 @@ def test_standard_output_that_is_closed(format: str) -> None:
 def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
     """zipfile would go back to fill in a size, and write it at the end."""
     target = tmp_path / "two.bin"
-    for _ in range(2):
-        assert in_shell("run", WEIGHTS, INPUTS, "-f", "npz", ">>", target).status == 0
+    target.write_bytes(b"before")
+    assert in_shell("run", WEIGHTS, INPUTS, "-f", "npz", ">>", target).status == 0
     data = target.read_bytes()
-    (tmp_path / "second.npz").write_bytes(data[len(data) // 2 :])
-    assert data[: len(data) // 2] == data[len(data) // 2 :]
+    assert data.startswith(b"before")
+    (tmp_path / "second.npz").write_bytes(data.removeprefix(b"before"))
     assert np.load(tmp_path / "second.npz")["h"].shape == (1, 7, 3)
 
 

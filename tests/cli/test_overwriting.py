@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +64,17 @@ def test_where_one_output_has_no_folder_none_is_written(
     assert sorted(Path().iterdir()) == before
 
 
-@pytest.mark.parametrize("alike", ["same", "./", "symlink", "hard link"])
-@pytest.mark.parametrize("option", OUTPUTS)
+@pytest.mark.parametrize(
+    ("option", "alike"),
+    [
+        *((option, "same") for option in OUTPUTS),
+        ("-o", "./"),
+        ("-o", "symlink"),
+        ("-o", "hard link"),
+    ],
+)
 @pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.sampled(3)
 def test_run_writes_over_no_input(
     lstm: Lstm, files: dict[str, Path], name: str, option: str, alike: str
 ) -> None:
@@ -133,21 +139,6 @@ def test_convert_writes_over_no_source(lstm: Lstm, files: dict[str, Path]) -> No
     refused(lstm, ["convert", files["weights"], "a.svg", "--to", "keras", "--svg", "a.svg"])
 
 
-@pytest.mark.parametrize("words", [
-    ["-o", "a.npz", "--save-state", "./a.npz"],
-    ["-f", "table", "-o", "a.json", "--svg", "a.svg", "--html", "a.html", "--save-state", "a.json"],
-])  # fmt: skip
-def test_two_outputs_are_two_files(lstm: Lstm, files: dict[str, Path], words: list[str]) -> None:
-    assert "the other output" in refused(lstm, ["run", *given(files, "inputs"), *words])
-
-
-def test_two_outputs_are_two_files_on_the_disk(lstm: Lstm, files: dict[str, Path]) -> None:
-    Path("a.npz").write_bytes(b"before")
-    os.link("a.npz", "b.npz")
-    refused(lstm, ["run", *given(files, "inputs"), "-o", "a.npz", "--save-state", "b.npz"])
-    refused(lstm, ["plot", *given(files, "inputs"), "-o", "a.svg", "--svg", "a.svg"])
-
-
 def test_no_output_is_written_over_a_file_that_an_input_names(lstm: Lstm) -> None:
     entry = {"dtype": "float32"}
     weights = [
@@ -162,43 +153,3 @@ def test_no_output_is_written_over_a_file_that_an_input_names(lstm: Lstm) -> Non
     assert lstm("inspect", "model.json").status == 0
     refused(lstm, ["inspect", "model.json", "--svg", "shard.svg"])
     assert lstm("inspect", "model.json", "--svg", "other.svg").status == 0
-
-
-def test_devices_lose_nothing(lstm: Lstm, files: dict[str, Path]) -> None:
-    Path("null.json").symlink_to(os.devnull)
-    words = ["-o", "null.json", "--save-state", "null.json"]
-    assert lstm("run", "-q", *given(files, "inputs"), *words) == (0, "", "")
-
-
-@pytest.mark.parametrize("words", [
-    ["run", "-o", "out.npz"], ["run", "-f", "json", "-o", "out.npz"], ["run", "-f", "csv"],
-    ["plot", "-o", "out.png"],
-])  # fmt: skip
-def test_a_screen_that_will_not_be_shown_is_refused_before_anything_is_written(
-    lstm: Lstm, files: dict[str, Path], words: list[str]
-) -> None:
-    done = lstm(*words[:1], files["weights"], files["inputs"], *words[1:], "--svg", "s.svg")
-    assert (done.status, done.out) == (2, "")
-    assert "--svg s.svg: no screen is shown" in done.err
-    assert not [*Path().glob("out.*"), *Path().glob("s.svg")]
-    shown = [*words, "-f", "table"] if words == ["run", "-o", "out.npz"] else words[:1]
-    done = lstm(*shown[:1], files["weights"], files["inputs"], *shown[1:], "--svg", "s.svg")
-    assert (done.status, Path("s.svg").exists()) == (0, True)
-
-
-@pytest.mark.parametrize("option", ["-o", "--svg"])
-def test_run_writes_over_no_file_that_is_standard_input(
-    files: dict[str, Path], option: str
-) -> None:
-    output = files["inputs"].with_suffix(OUTPUTS[option])
-    if option == "--svg":
-        output.hardlink_to(files["inputs"])
-    before = files["inputs"].read_bytes()
-    with files["inputs"].open() as stdin:
-        done = subprocess.run(
-            [sys.executable, "-m", "lstmcli", "run", str(files["weights"]), "-", option, output],
-            stdin=stdin, capture_output=True, text=True,
-        )  # fmt: skip
-    assert done.returncode == 2
-    assert f"{output} would be written over standard input" in done.stderr
-    assert files["inputs"].read_bytes() == before

@@ -23,6 +23,7 @@ from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats.arrays import npy
 from lstmcli.formats.arrays.block_reader import FileArray
 from tests.cli.conftest import Lstm, start
+from tests.paths import TOP
 
 Array = Any
 
@@ -274,14 +275,14 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
     done = subprocess.run(
         [sys.executable, "-m", "lstmcli", *words, "--initial-state", "s.npz"],
         input=b"".join(lines[5:]), capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(save.__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(TOP)},
     )  # fmt: skip
     rest = [json.loads(line) for line in done.stdout.splitlines()]
     (tmp_path / "x.jsonl").write_bytes(b"".join(lines))
     whole = subprocess.run(
         [sys.executable, "-m", "lstmcli", "run", "w.npz", "x.jsonl", *words[3:]],
         capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(save.__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(TOP)},
     )  # fmt: skip
     expected = [json.loads(line)["h"] for line in whole.stdout.splitlines()]
     assert [step["h"] for step in first + rest] == expected
@@ -331,7 +332,7 @@ def on_a_terminal(code: str, *words: str) -> str:
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words],
         stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"},
-        cwd=Path(save.__file__).parent.parent,
+        cwd=TOP,
     )  # fmt: skip
     os.close(theirs)
     shown = b""

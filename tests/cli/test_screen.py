@@ -221,16 +221,6 @@ def test_names_with_brackets_are_no_markup(lstm: Lstm) -> None:
     assert name in "".join(Text(Path("s.html").read_text()).lines)
 
 
-def test_what_has_no_screen_has_no_picture(lstm: Lstm) -> None:
-    done = lstm(*RUN, "-f", "json", "--svg", "s.svg")
-    assert done.status == 2
-    assert "no screen is shown" in done.err
-    assert not Path("s.svg").exists()
-    assert lstm(*RUN, "--svg", "nowhere/s.svg").status == 2
-    done = lstm(*RUN, "--svg", "s.npy")
-    assert done == (2, "", "lstm run: --svg s.npy: takes a name that ends in .svg\n")
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_with_a_screen_takes_its_options(name: str) -> None:
     command = group.get_command(None, name)  # type: ignore[arg-type]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -48,13 +47,6 @@ def test_every_number_has_its_step_its_sequence_and_its_unit(
         for name in COLUMNS[3:]:
             at = int(row["batch"]), int(row["step"]), int(row["unit"])
             assert row[name] == trace[name][at]
-
-
-def test_one_sequence_has_the_same_columns(lstm: Lstm, tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.load(INPUTS)[0])
-    one = lstm("run", WEIGHTS, "x.npy", "-f", "csv", "--tidy", "-q").out
-    assert one.splitlines()[0].split(",") == COLUMNS
-    assert one == lstm("run", WEIGHTS, INPUTS, "-f", "csv", "--tidy", "-q").out
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -106,84 +98,3 @@ def test_numbers_that_are_not_finite_keep_their_names(lstm: Lstm, tmp_path: Path
         assert lstm("run", WEIGHTS, "x.npy", "-o", "t.npz", "-q").status == 0
         assert lstm("diff", f"t.{format}", "t.npz", "--equal-nan").status == 0
     assert '"h": "NaN"' in (tmp_path / "t.jsonl").read_text()
-
-
-def test_arrays_of_several_sizes_are_refused(lstm: Lstm, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    shapes = {"weight_ih_l0": (12, 4), "weight_hh_l0": (12, 3)}
-    shapes |= {"weight_ih_l1": (20, 3), "weight_hh_l1": (20, 5)}
-    arrays: dict[str, Any] = {k: rng.normal(size=s) for k, s in shapes.items()}
-    np.savez(tmp_path / "two.npz", **arrays)
-    done = lstm("run", "two.npz", INPUTS, "-o", "t.csv", "--tidy", "-q")
-    assert done.status == 2
-    assert "units: 5 in h, layer1.h, layer1.c and 4 more; 3 in layer0.h, layer0.c" in done.err
-    assert "  Choose those of one size: --only h,layer1.h or --only layer0.h,layer0.c;" in done.err
-    assert not (tmp_path / "t.csv").exists()
-    one = ("--only", "layer1.c,layer1.h")
-    assert lstm("run", "two.npz", INPUTS, "-o", "t.csv", "--tidy", *one).status == 0
-    assert (tmp_path / "t.csv").read_text().startswith("step,batch,unit,layer1.c,layer1.h\n")
-
-
-@pytest.mark.parametrize(
-    "words", [("--tidy",), ("--tidy", "-f", "json"), ("--tidy", "-o", "out.npz")]
-)
-def test_other_formats_are_not_tidy(lstm: Lstm, tmp_path: Path, words: tuple[str, ...]) -> None:
-    done = lstm("run", WEIGHTS, INPUTS, *words)
-    assert (done.status, done.out) == (2, "")
-    assert "--tidy is for csv, tsv and jsonl" in done.err
-    assert list(tmp_path.iterdir()) == []
-    done = lstm("run", WEIGHTS, INPUTS, "--only", "z", "-f", "csv", "--tidy")
-    assert (done.status, done.out) == (2, "")
-    assert "z has four numbers, one for each gate; leave out --tidy or z." in done.err
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("step,batch,unit,h\n0,0,0,1\n0,0,1,2\n1,0,0,3\n", "step 1, batch 0, unit 1 is missing"),
-        (
-            "step,batch,unit,h\n0,0,0,1\n0,0,0,2\n",
-            "line 3: step 0, batch 0, unit 0 occurs a second",
-        ),
-        ("step,unit,h\n0,0,1\n0,2,2\n1,0,3\n1,1,4\n", "step 0, unit 1 is missing"),
-        ("step,unit,h[0]\n0,0,1\n", "has a column 'unit' and columns h[n]"),
-        ('{"step": 0, "unit": 0, "h": 1}\n{"step": 0, "unit": 1}\n', "line 2: an object of step"),
-        (
-            '{"step": 0, "unit": 0, "h": 1}\n{"step": 0, "unit": 0, "h": 1}\n',
-            "line 2: step 0, unit 0",
-        ),
-        ('{"step": 0, "unit": 0.5, "h": 1}\n', "unit is 0.5"),
-    ],
-)
-def test_rows_that_are_missing_or_wrong_are_named(
-    lstm: Lstm, tmp_path: Path, text: str, said: str
-) -> None:
-    (tmp_path / "t.txt").write_text(text)
-    name = "t.jsonl" if text.startswith("{") else "t.csv"
-    (tmp_path / "t.txt").rename(tmp_path / name)
-    done = lstm("diff", name, name)
-    assert (done.status, done.out) == (2, "")
-    assert said in done.err
-
-
-def test_rows_may_come_in_any_order(lstm: Lstm, tmp_path: Path) -> None:
-    assert lstm("run", WEIGHTS, INPUTS, "-o", "t.csv", "--tidy", "-q").status == 0
-    header, *rows = (tmp_path / "t.csv").read_text().splitlines()
-    np.random.default_rng(0).shuffle(rows)
-    (tmp_path / "shuffled.csv").write_text("\n".join([header, *rows]))
-    assert lstm("diff", "shuffled.csv", "t.csv").status == 0
-
-
-def test_of_arrays_that_differ_in_size_a_few_are_named(lstm: Lstm, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    shapes = {"ih_l0": (12, 2), "hh_l0": (12, 3), "ih_l1": (12, 6), "hh_l1": (12, 3)}
-    both = {
-        f"weight_{k}{d}": rng.normal(size=s) for k, s in shapes.items() for d in ("", "_reverse")
-    }
-    np.savez(tmp_path / "net.npz", **both, inputs=rng.normal(size=(4, 2)))  # type: ignore[arg-type]
-    done = lstm("run", tmp_path / "net.npz", "--tidy", "-f", "csv")
-    assert done.status == 2
-    assert "of units: 6 in h; 3 in layer0.h, layer0_reverse.h, layer1.h and 21 more." in done.err
-    assert "--only h or --only layer0.h,layer0_reverse.h; or one cell" in done.err
-    assert lstm("run", tmp_path / "net.npz", "--tidy", "-f", "csv", "--only", "h").status == 0
-    assert lstm("run", tmp_path / "net.npz", "--set", "layer1.forgett_bias=1").err.count("Did") == 1

@@ -168,12 +168,3 @@ def test_a_figure_needs_no_backend(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert target.stat().st_size > 1000
-
-
-@pytest.mark.parametrize("names", [",", " , ,", ""])
-@pytest.mark.parametrize("option", ["plot --only", "run --only", "run --show", "check --engine"])
-def test_a_list_that_names_nothing(lstm: Lstm, option: str, names: str) -> None:
-    command, option = option.split()
-    done = lstm(command, WEIGHTS, INPUTS, option, names)
-    text = f'{option} "{names}": takes one name, or several with commas between.'
-    assert done == (2, "", f"lstm {command}: {text}\n")

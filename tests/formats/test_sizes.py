@@ -308,6 +308,7 @@ DOCUMENTS: list[object] = [
 @pytest.mark.parametrize("piece", [1, 7, 64, 1000])
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
+@pytest.mark.sampled(4)
 def test_json_read_in_pieces_is_read_as_it_is_at_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

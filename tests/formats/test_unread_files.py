@@ -52,6 +52,7 @@ def test_what_pytorch_unpacks_of_a_quantised_lstm_runs() -> None:
         ("thinc.bin", "a model of thinc, as spaCy keeps them", "Load it with thinc"),
         ("eng.traineddata", "traineddata of Tesseract", "save the arrays of its weights"),
         ("eng.lstm", "a network of Tesseract", "save the arrays of its weights"),
+        ("../dynet/birnn_3_layers.model", "a file of DyNet's parameters", "numpy.savez('weights.n"),
     ],
 )
 def test_a_file_of_another_program_is_named_whatever_its_name(

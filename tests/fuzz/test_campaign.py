@@ -70,6 +70,7 @@ def test_a_crash_and_a_hang_name_their_variant(
 
 
 @pytest.mark.parametrize("format", corpus.TABLE)
+@pytest.mark.sampled(4)
 def test_variants_repeat_and_differ(format: str) -> None:
     variants = [corpus.variant(format, 1, number) for number in range(8)]
     assert variants == [corpus.variant(format, 1, number) for number in range(8)]

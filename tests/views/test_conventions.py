@@ -14,7 +14,7 @@ ROWS = list(CONVENTIONS.values())
 FIELDS = {  # label of a line -> the fields of a convention that it is about
     "tensors": ["tensors", "words", "recurrent_words", "numbered"],
     "packed": ["packed"],
-    "layers": ["marks", "path", "scopes", "directions_count"],
+    "layers": ["marks", "path", "scopes", "directions_count", "stacks", "pairs"],
     "recognised": ["by_name", "telling", "within", "required", "not_beside", "shadows"],
     "written": ["under"],
     "": [],

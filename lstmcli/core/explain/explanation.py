@@ -202,6 +202,7 @@ class Explanation:
             "decide": self.decide,
             "not_tried": list(self.not_tried),
             "next": self.next,
+            "assumed": list(self.assumed),
         }
 
 

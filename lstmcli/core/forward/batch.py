@@ -82,7 +82,7 @@ def batch_chunks(batch: int, model: Model) -> list[slice]:
 
     Where the state is reset at every step, steps are sequences too, and the batch is one chunk.
     """
-    if model.convention.behaviour.state == "reset":
+    if any(cell.convention.behaviour.state == "reset" for _, cell in model.cells):
         return [slice(0, batch)]
     starts = set.intersection(*({b.start for b in batch_blocks(batch, c)} for _, c in model.cells))
     ordered = sorted(starts)

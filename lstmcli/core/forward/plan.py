@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
 from lstmcli.core.model.arrays import Array, SliceableArray
-from lstmcli.core.model.model import Inputs, Model, block, cell_name, steps_and_batch
+from lstmcli.core.model.model import (
+    Inputs,
+    Model,
+    block,
+    cell_name,
+    layer_width,
+    steps_and_batch,
+)
 from lstmcli.core.model.selection import (
     EVERYTHING,
     SelectedIndices,
@@ -97,9 +104,8 @@ class Plan:
     def widths(self, names: Sequence[str] = NAMES) -> dict[str, int]:
         """The size of the last axis of each array of these names."""
         model = self.model
-        outputs = sum(cell.outputs for cell in model.layers[-1])
-        if model.convention.behaviour.merge in ("sum", "mul", "ave") or has_direction_axis(model):
-            outputs = model.layers[-1][0].outputs
+        last = model.layers[-1]
+        outputs = last[0].outputs if has_direction_axis(model) else layer_width(last)
         widths = {} if len(model.cells) == 1 else {"h": outputs}
         for n, layer in enumerate(model.layers):
             for d, cell in enumerate(layer):

@@ -150,7 +150,8 @@ def direction_axis(convention: Convention, layout: str) -> int:
 
 def has_direction_axis(model: Model) -> bool:
     """Whether h has an axis of directions."""
-    return len(model.layers[-1]) == 2 and model.convention.behaviour.merge == "stack"
+    last = model.layers[-1]
+    return len(last) == 2 and last[0].convention.behaviour.merge == "stack"
 
 
 def check_lengths(model: Model, batch: int, steps: int) -> None:

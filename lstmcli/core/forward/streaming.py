@@ -37,18 +37,10 @@ class LayerStack:
         UserError
             for a model that needs all steps at once.
         """
-        model = plan.model
-        behaviour = model.convention.behaviour
-        if model.backward or behaviour.flip_output:
-            raise UserError("a backward run starts from the last step; give the inputs as a file.")
-        if behaviour.state == "reset":
-            raise UserError("state=reset is for inputs in a file.")
-        if behaviour.arithmetic != "float":
-            raise UserError(
-                "8-bit arithmetic runs all steps at once; give the inputs as a file, or "
-                "--arithmetic float."
-            )
-        return cls(plan, [Packed(cell) for _, cell in model.cells], slice(0, plan.batch), meter)
+        if reason := _needs_all_steps(plan.model):
+            raise UserError(reason)
+        packed = [Packed(cell) for _, cell in plan.model.cells]
+        return cls(plan, packed, slice(0, plan.batch), meter)
 
     def advance(self, x: Array, keep: tuple[str, ...]) -> dict[str, Array]:
         """Run the steps of x (s, R, I); gives the arrays of a trace, each (s, R, K)."""
@@ -73,9 +65,22 @@ class LayerStack:
 
 def runs_forward(model: Model) -> bool:
     """Whether a step needs only those before it."""
-    behaviour = model.convention.behaviour
-    all_at_once = behaviour.state == "reset" or behaviour.arithmetic != "float"
-    return not (model.backward or behaviour.flip_output or all_at_once)
+    return not _needs_all_steps(model)
+
+
+def _needs_all_steps(model: Model) -> str:
+    """Why a step of some layer needs more than those before it; "" if none does."""
+    behaviours = [cell.convention.behaviour for _, cell in model.cells]
+    if model.backward or any(one.flip_output for one in behaviours):
+        return "a backward run starts from the last step; give the inputs as a file."
+    if any(one.state == "reset" for one in behaviours):
+        return "state=reset is for inputs in a file."
+    if any(one.arithmetic != "float" for one in behaviours):
+        return (
+            "8-bit arithmetic runs all steps at once; give the inputs as a file, or "
+            "--arithmetic float."
+        )
+    return ""
 
 
 def step_pieces(

@@ -100,6 +100,8 @@ class Names:
     within: str = ""  # a pattern that the prefix must match
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
+    stacks: str = ""  # what each direction is called where it is a stack with skip connections
+    pairs: str = ""  # {builder} numbers the directions of layers: surely so under this pattern
     packed: str = ""  # the roles in the order in which one vector has them; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
     shadows: str = ""  # a convention whose names are aliases of these in the same file
@@ -332,7 +334,7 @@ class Convention:
         found: list[str] = []
         for form in self.names.tensors[role].split(" | "):
             plain = form.replace("{layer}", number).replace("{number}", number)
-            plain = plain.replace("{direction}", self.names.marks[0])
+            plain = plain.replace("{direction}", self.names.marks[0]).replace("{builder}", "")
             words = [self.names.word(gate, role) for gate in gates] if "{gate}" in plain else [""]
             found += [plain.replace("{gate}", word) for word in words]
         return found
@@ -483,6 +485,7 @@ _ROWS = (
         },
         words={"i": "I", "f": "F", "o": "O"},
         path=r"RNN_(?P<direction>0|1)_RNN_MultiRNNCell_Cell(?P<layer>\d{1,9})",
+        stacks="RNN_{direction}",
         gates="igfo",
         forget_bias=1.0,
         projection_rows=False,
@@ -513,7 +516,7 @@ _ROWS = (
         "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h], +1.0",
         {
             "fused": "kernel", "bias": "bias",
-            "peephole": "w_{gate}_diag", "projection": "projection/kernel",
+            "peephole": "w_{gate}_diag", "projection": "projection/kernel | projection",
         },
         **TF1,
         under="rnn/lstm_cell/ | rnn/multi_rnn_cell/cell_{layer}/lstm_cell/"
@@ -883,20 +886,21 @@ _ROWS = (
     Convention.row(
         "dynet",
         "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, +1.0",
-        {"numbered": "vanilla-lstm-builder/_{number}"},
+        {"numbered": "vanilla-lstm-builder{builder}/_{number}"},
         numbered=("kernel", "recurrent_kernel", "bias"),
         orientation="rows",
+        pairs="birnn",
         gates="ifog",
         forget_bias=1.0,
         takes={"forget_bias": ANY},
-        source="dynet/lstm.cc (2.2)",
+        source="dynet/lstm.cc, python/_dynet.pyx (2.2)",
         verified="run: dyNET38 2.2",
         hidden=("forget_bias",),
     ),
     Convention.row(
         "dynet-coupled",
         "DyNet CoupledLSTMBuilder: f = 1 - i, peepholes as full matrices",
-        {"numbered": "lstm-builder/_{number}"},
+        {"numbered": "lstm-builder{builder}/_{number}"},
         numbered=(
             "kernel.i", "recurrent_kernel.i", "peephole.i", "bias.i",
             "kernel.o", "recurrent_kernel.o", "peephole.o", "bias.o",
@@ -904,7 +908,8 @@ _ROWS = (
         ),
         orientation="rows",
         absent={"f": "f=1-i"},
-        source="dynet/lstm.cc (2.2)",
+        pairs="birnn",
+        source="dynet/lstm.cc, python/_dynet.pyx (2.2)",
         verified="run: dyNET38 2.2",
     ),
     Convention.row(

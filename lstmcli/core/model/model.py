@@ -74,6 +74,13 @@ def cell_name(layer: int, direction: int) -> str:
     return f"layer{layer}{'_reverse' * direction}"
 
 
+def layer_width(layer: Sequence[Cell]) -> int:
+    """The size of a layer's output at one step, with its directions merged."""
+    if layer[0].convention.behaviour.merge in ("sum", "mul", "ave"):
+        return layer[0].outputs
+    return sum(cell.outputs for cell in layer)
+
+
 def similar_cell(word: str, cells: Sequence[str]) -> str:
     """A suggestion like that of `did_you_mean`; a number stands for the cell of that layer."""
     name = f"layer{word}"
@@ -146,14 +153,16 @@ class Model:
     @property
     def backward(self) -> bool:
         """Whether any cell runs from the last step to the first."""
-        convention = self.convention
-        return (
-            self.bidirectional or convention.behaviour.reverse or convention.behaviour.go_backwards
-        )
+        behaviours = [cell.convention.behaviour for _, cell in self.cells]
+        return self.bidirectional or any(one.reverse or one.go_backwards for one in behaviours)
 
     def settings(self) -> dict[str, Any]:
-        """Every setting of the run, by option name: the ``meta`` of what `run` writes."""
-        convention = self.convention
+        """Every setting of the run, by option name: the ``meta`` of what `run` writes.
+
+        ``merge`` is that of the last layer, whose output h is.
+        """
+        merge = self.layers[-1][0].convention.behaviour.merge
+        convention = self.convention.with_behaviour(merge=merge)
         per_cell = {name: value for name, value in self.given.items() if split_cell(name)[0]}
         return (
             {"convention": convention.name, "forget_bias": convention.behaviour.forget_bias}

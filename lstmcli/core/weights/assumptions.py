@@ -122,21 +122,25 @@ def unused_assumptions(
 def direction_assumptions(
     found: RecognisedLstm, known: Collection[CellIndex], given: Mapping[str, Any]
 ) -> list[str]:
-    """The assumption that a cell runs backward, where only the scope in its name suggests it.
+    """The assumption that a cell runs backward, where only its name suggests it.
 
-    With a forward cell, in the scope of TensorFlow's function, nothing is assumed.
+    A scope of TensorFlow or the number of a DyNet builder may have been given by other code.
     ``known``: the cells whose direction a file gives.
     """
+    row = found.convention.names
     backward = {cell for cell in found.cells if cell[1]}
     settled = any(split_cell(setting)[1] == "reverse" for setting in given)
-    if settled or not found.convention.names.scopes or not backward - set(known):
+    if settled or not (row.scopes or row.pairs) or not backward - set(known):
         return []
     only_backward = len(backward) == len(found.cells)
-    names = [normalise(name) for cell in backward for name in found.names(cell)]
-    if not only_backward and all(_TENSORFLOW_SCOPE.search(name) for name in names):
+    names = [normalise(name) for cell in sorted(backward) for name in found.names(cell)]
+    certain = re.compile(rf"(^|_){row.pairs}(_|$)") if row.pairs else _TENSORFLOW_SCOPE
+    if not only_backward and all(map(certain.search, names)):
         return []
+    builders = ", ".join(dict.fromkeys(name.rpartition("_")[0] for name in names))
     name = "reverse" if only_backward else "layer0_reverse.reverse"
-    return [f"bw backward (from the tensor names; --set {name}=false)"]
+    what = builders if row.pairs else "bw"
+    return [f"{what} backward (from the tensor names; --set {name}=false)"]
 
 
 def _config_assumptions(
@@ -151,6 +155,8 @@ def _config_assumptions(
         "go_backwards": "forward",
     }
     missing = [name for name in found.convention.config(both) if name not in given]
+    if convention.behaviour.reverse:
+        missing = [name for name in missing if name != "go_backwards"]
     if not missing:
         return []
     unusual = (
@@ -199,10 +205,11 @@ def idle_settings(
     source: str,
     *,
     packed: bool,
+    reversed: bool,
 ) -> list[str]:
     """A line for each setting that changes nothing, as these weights lack what it is about.
 
-    ``packed``: they are one vector.
+    ``packed``: they are one vector. ``reversed``: they run backward by themselves.
     """
     tensors = [item for one in chosen for names in one.cells.values() for item in names.items()]
     fused = "fused" not in dict(tensors) and "there is no fused kernel"
@@ -211,10 +218,17 @@ def idle_settings(
     cells = [cell for layer in layers for cell in layer]
     stored = "peephole" in dict(tensors) or cells[0].convention.storage.peephole_columns
     bare = not stored and all(cell.peephole is None for cell in cells) and "there are no peepholes"
+    backward = reversed and "the layer runs backward by itself"
+    if all(cell.convention.behaviour.go_backwards for cell in cells):
+        backward = (
+            "the layer goes backwards by itself; with --set go_backwards=false too, its outputs "
+            "are in the order of the inputs"
+        )
     several = not packed and "the weights are not one vector of a convention that packs them"
     why = {
         "rows": fused, "bias_row": fused, "interleaved": per_gate, "merge": single,
         "peepholes": bare, "peephole_gates": bare,
+        "reverse": given.get("reverse") is True and backward,
         "flat_units": several, "flat_layers": several, "flat_directions": several,
     }  # fmt: skip
     return [
@@ -245,6 +259,11 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
             "  --layer N runs one of them, --set lengths=ignored all steps of each.",
         )
     return lengths[0]
+
+
+def without_option(assumed: Sequence[str]) -> list[str]:
+    """The assumptions that no option changes, as that of a class of the model's author."""
+    return [text for text in assumed if " (" not in text]
 
 
 def shorten_assumption(text: str) -> str:

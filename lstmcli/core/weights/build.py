@@ -15,7 +15,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.half_precision import ROUNDED, round_to_format
-from lstmcli.core.model.model import Cell, cell_name
+from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, find_convention
@@ -156,13 +156,6 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
             f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "
             "as many of both. --merge concat puts them side by side."
         )
-
-
-def layer_width(layer: Sequence[Cell]) -> int:
-    """How many numbers a step of a layer gives, its directions merged."""
-    if layer[0].convention.behaviour.merge in ("sum", "mul", "ave"):
-        return layer[0].outputs
-    return sum(cell.outputs for cell in layer)
 
 
 # ---- one vector that packs all weights, cut into its tensors

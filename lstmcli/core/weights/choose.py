@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import cell_name
@@ -102,6 +103,25 @@ def choose_lstms(
                 *(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names),
             )
     return chosen
+
+
+def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> RecognisedLstm:
+    """The layer of this number in both directions; the only one where none is given.
+
+    Raises
+    ------
+    UserError
+        for all layers: those with skip connections between them cannot be run together.
+    """
+    word = "0" if layer is None and len(layers) == 1 else str(layer)
+    if re.fullmatch(r"\d{1,9}", word) and int(word) < len(layers):
+        _check_complete(layers[int(word)], source)
+        return layers[int(word)]
+    options = " or ".join(f"--layer {n}" for n in range(len(layers)))
+    raise UserError(
+        f"{source}: a skip connection adds the inputs of each layer but the first to its outputs, "
+        f"which no run does; {options} runs one layer, in both directions."
+    )
 
 
 def _as_directions(
@@ -248,7 +268,7 @@ def _nothing_found(
             f"{source} has {shown}; these are neither by name nor by shape what {rows[0].name} "
             f"stores: {', '.join(names)}.",
             "  NAME=FILE:MEMBER gives an array its name: "
-            f"lstm run {names[0]}=FILE:{next(iter(tensors))} ...",
+            f"{typed_command('lstm', 'run', f'{names[0]}=FILE:{next(iter(tensors))}')} ...",
         )
     return (
         f"{source} has {shown}; no LSTM is recognised in these names.",

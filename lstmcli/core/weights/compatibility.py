@@ -80,6 +80,11 @@ def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Conve
         for name in (*_RUNNING, "coupled")
         if len({cell.convention.setting(name) for cell in cells}) > 1
     ]
+    merges = [layer[0].convention.behaviour.merge for layer in layers if len(layer) == 2]
+    if len({_ALIKE.get(merge, merge) for merge in merges}) > 1:
+        lacks.append("layers that differ in merge")
+    if convention.names.stacks and len(layers) > 1:
+        lacks.append("layers without skip connections between them")
     if any(cell.convention.behaviour.forward for cell in cells):
         lacks.append("a backward cell that runs forward")
     for cell in cells:

@@ -337,9 +337,10 @@ class _Decoder:
         """The message about a fused kernel of impossible shape: its lines."""
         (a, b), bias = fused.shape, self.tensors.get("bias")
         text = f"the kernel is {fused.shape}"
-        if b % 4 == 0 and a <= b // 4:
+        if b % 4 == 0 and a <= b // 4 and "projection" not in self.tensors:
             return (
-                f"{text}; with {b // 4} units a fused kernel [x; h] has more than {b // 4} rows.",
+                f"{text}; with {b // 4} units and no projection, a fused kernel [x; h] has more "
+                f"than {b // 4} rows.",
                 "  If it is the input kernel only, name the other: recurrent_kernel=FILE",
             )
         if isinstance(bias, np.ndarray) and bias.size not in (a, b):

@@ -211,8 +211,12 @@ def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> d
             cells = [stack_directions(cells)]
         for d, tensors in enumerate(cells):
             number = n * len(layer) + d if convention.storage.directions_count else n
+            pair = convention.names.pairs if len(layer) == 2 else ""
             for role, gate, array in _each_tensor(tensors):
-                form = forms[n] + _template(convention, role, gate, n)
+                form = forms[n] + _template(convention, role, gate, 0 if pair else n)
+                if pair and (builder := 2 * n + d):
+                    form = form.replace("{builder}", f"_{builder}")
+                form = f"{pair}/{form}" if pair else form
                 nth = forms[:n].count(forms[n])  # Keras numbers each class of layers
                 named[_fill_template(form, convention, role, gate, number, nth, d)] = array
     return named
@@ -238,6 +242,7 @@ def _prefix_form(convention: Convention, layers: int, both: bool) -> str | None:
         needs.add("layer")
     if both and not (
         "{direction}" in templates
+        or "{builder}" in templates
         or convention.storage.direction_axis
         or convention.storage.directions_count
     ):
@@ -275,5 +280,6 @@ def _fill_template(
         gate=convention.names.word(gate, role) if gate else "",
         layer=layer,
         nth=f"_{nth}" if nth else "",
+        builder="",
         direction=convention.names.direction_marks[direction],
     )

@@ -11,7 +11,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
-from typing import NamedTuple
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.weights.by_shape import find_by_shape, is_letter, is_numbered
@@ -23,6 +24,7 @@ CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
 TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
+_BUILDER = re.compile(r"(?P<collection>.*builder)(?:_(?P<number>\d{1,9}))?")
 FORWARD = ("", "forward", "fw", "fwd", "l", "0")
 _SLOT = re.compile(
     r"(^|_)(n?adam\w*|rmsprop|adagrad|adadelta|adafactor|ftrl|sgd|momentum|optimizer\w*)(_|$)"
@@ -96,6 +98,7 @@ def _recognised(
         for found in _split_directions(claim, shapes)
         if _fits(found, shapes)
     ]
+    claims = _pair_builders(claims, shapes)
     claims.sort(key=_weight, reverse=True)  # stable: equals keep the order of the table
     taken: dict[str, RecognisedLstm] = {}
     for found in claims:
@@ -189,7 +192,10 @@ class _Template:
         if not match:
             return None
         parts = {k: v for k, v in match.groupdict().items() if v is not None}
-        return NameEnd(parts.pop("prefix", ""), len(parts.pop("end")), parts)
+        prefix = parts.pop("prefix", "")
+        if parts.pop("builder", None) is not None:  # each builder is a group
+            prefix = plain[: match.end("builder")]
+        return NameEnd(prefix, len(parts.pop("end")), parts)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -204,6 +210,7 @@ class _Template:
         patterns = {
             "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d{1,9})",
             "number": r"(?P<number>\d{1,9})", "direction": f"(?P<direction>{marks})",
+            "builder": r"(?P<builder>(?:_\d{1,9})?)",
         }  # fmt: skip
         end = "".join(patterns[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
         return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
@@ -418,8 +425,11 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
     TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
     two last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
     """
-    if not found.convention.names.scopes or len({direction for _, direction in found.cells}) < 2:
+    names = found.convention.names
+    if len({direction for _, direction in found.cells}) < 2 or not (names.scopes or names.stacks):
         return [found]
+    if names.stacks:
+        return _stacks(found, [names.stacks.format(direction=d) for d in names.direction_marks])
     sizes = {cell: _fused_sizes(names, shapes) for cell, names in found.cells.items()}
     separate = False
     for (layer, direction), (inputs, _) in sizes.items():
@@ -428,6 +438,11 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
         separate |= inputs != other[0] or (layer > 0 and inputs == below[1])
     if not separate:
         return [found]
+    return _stacks(found, ("fw", "bw"))
+
+
+def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]:
+    """Each direction as an LSTM, with its word at the end of the prefix."""
     return [
         replace(
             found,
@@ -435,8 +450,88 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
             cells={cell: names for cell, names in found.cells.items() if cell[1] == direction},
             lacking={cell: role for cell, role in found.lacking.items() if cell[1] == direction},
         )
-        for direction, word in enumerate(("fw", "bw"))
+        for direction, word in enumerate(words)
     ]
+
+
+def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
+    """Each layer in both directions, where these are stacks of the same file; otherwise none.
+
+    With skip connections between layers, only one layer can be run.
+    """
+    if len(found) < 2 or not all(one.convention.names.stacks for one in found):
+        return []
+
+    def of_layer(number: int, by_cell: Iterable[Mapping[CellIndex, Any]]) -> dict[CellIndex, Any]:
+        return {
+            (0, direction): value
+            for cells in by_cell
+            for (layer, direction), value in cells.items()
+            if layer == number
+        }
+
+    return [
+        replace(
+            found[0],
+            prefix=f"layer {n}",
+            cells=of_layer(n, [one.cells for one in found]),
+            lacking=of_layer(n, [one.lacking for one in found]),
+        )
+        for n in sorted({layer for one in found for layer, _ in one.cells})
+    ]
+
+
+def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[RecognisedLstm]:
+    """The LSTMs, with builders of one layer joined as DyNet's BiRNNBuilder numbers them.
+
+    Forward and backward of the first layer come first, then those of the next, which take what
+    both give. An odd number of builders of one size in a row is left as it is.
+    """
+    lstms: list[RecognisedLstm] = []
+    collections: dict[tuple[str, str], dict[int, RecognisedLstm]] = {}
+    for found in claims:
+        match = _BUILDER.fullmatch(found.prefix) if found.convention.names.pairs else None
+        if match and [*found.cells] == [(0, 0)] and not found.lacking:
+            collection = found.convention.name, match["collection"]
+            collections.setdefault(collection, {})[int(match["number"] or 0)] = found
+        else:
+            lstms.append(found)
+    for builders in collections.values():
+        lstms += map(_joined, _stacks_of_pairs(builders, shapes))
+    return lstms
+
+
+def _stacks_of_pairs(
+    builders: Mapping[int, RecognisedLstm], shapes: Shapes
+) -> list[list[RecognisedLstm]]:
+    """The builders of each LSTM in turn: forward, backward, forward, ..., or a single one."""
+    stacks: list[list[RecognisedLstm]] = []
+    below: Shape = ()  # what both directions of the layer before give
+    numbered = enumerate(sorted(builders))  # a gap in the numbers ends a row too
+    rows = groupby(numbered, lambda n: (n[1] - n[0], _builder_sizes(builders[n[1]], shapes)))
+    for (_, (inputs, outputs)), row in rows:
+        of_size = [builders[number] for _, number in row]
+        size = 1 if len(of_size) % 2 else 2
+        for start in range(0, len(of_size), size):
+            if size == 2 and stacks and inputs == below:
+                stacks[-1] += of_size[start : start + 2]
+            else:
+                stacks.append(of_size[start : start + size])
+            below = tuple(2 * n for n in outputs) if size == 2 else ()
+    return stacks
+
+
+def _builder_sizes(found: RecognisedLstm, shapes: Shapes) -> tuple[Shape, Shape]:
+    """The last axes of the kernel and of the recurrent kernel: inputs and outputs."""
+    names = (found.cells[0, 0][role] for role in ("kernel", "recurrent_kernel"))
+    kernel, recurrent = (n if isinstance(n, str) else next(iter(n.values())) for n in names)
+    return shapes[kernel][-1:], shapes[recurrent][-1:]
+
+
+def _joined(builders: Sequence[RecognisedLstm]) -> RecognisedLstm:
+    """One LSTM of two directions from builders of one cell in the order of a stack."""
+    cells = {(n // 2, n % 2): builder.cells[0, 0] for n, builder in enumerate(builders)}
+    return replace(builders[0], cells=cells)
 
 
 def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:

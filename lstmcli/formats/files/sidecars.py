@@ -183,9 +183,14 @@ def split_member(source: str) -> tuple[str, str | None]:
     file = source
     while ":" in file:
         file = file.rpartition(":")[0]
-        if file == "-" or os.path.lexists(file) or (file and main_file(file) != file):
+        if is_source(file):
             return file, source[len(file) + 1 :]
     return source, None
+
+
+def is_source(path: str) -> bool:
+    """Whether a path is a file, the prefix of a checkpoint, or ``-``."""
+    return path == "-" or os.path.lexists(path) or (path != "" and main_file(path) != path)
 
 
 def is_standard_input(source: str | None) -> bool:

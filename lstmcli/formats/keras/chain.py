@@ -7,6 +7,7 @@ inputs: as lists ``[layer, node, tensor, kwargs]`` before Keras 3, as arguments 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,6 @@ PASSING = {  # layers that return their inputs unchanged when a model is run, no
     "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
     "ActivityRegularization", "Identity",
 }  # fmt: skip
-LSTMS = ("LSTM", "CuDNNLSTM")
-CELLS = ("LSTMCell", "PeepholeLSTMCell")
 MOST_HOPS = 64  # layers between two LSTMs
 
 
@@ -49,7 +48,8 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
 
 
 def _class_name(layer: Config) -> str:
-    return str(layer.get("class_name"))
+    """The class without the package or module that it is registered under."""
+    return re.split("[>.]", str(layer.get("class_name")))[-1]
 
 
 def _runs_an_lstm(layer: Config) -> bool:
@@ -63,9 +63,9 @@ def _runs_an_lstm(layer: Config) -> bool:
         cell = config.get("cell")
         cells = config_of(cell).get("cells", [cell])
         return isinstance(cells, list) and all(
-            isinstance(cell, dict) and _class_name(cell) in CELLS for cell in cells
+            isinstance(cell, dict) and "LSTM" in _class_name(cell) for cell in cells
         )
-    return class_name in LSTMS
+    return "LSTM" in class_name and "Conv" not in class_name
 
 
 def _returns_sequences(layer: Config) -> bool:

@@ -38,7 +38,8 @@ class LayerConfig:
     @property
     def group_name(self) -> str:
         """The class as the new layout spells it: ``cu_dnnlstm`` for CuDNNLSTM."""
-        spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", self.class_name))
+        name = re.split("[>.]", self.class_name)[-1]  # without the package it is registered in
+        spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
         return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
     @property

@@ -234,3 +234,50 @@ def test_templates_end_no_name_in_tensorflow_s_0(name: str) -> None:
 def test_the_packing_of_cudnn_is_named() -> None:
     with pytest.raises(UserError, match="cudnn_lstm/opaque_kernel is all weights of a CudnnLSTM"):
         choose_lstms([], None, ["cudnn_lstm/opaque_kernel"], "model.ckpt")
+
+
+def builders(*sizes: tuple[int, int], first: int = 0) -> dict[str, tuple[int, ...]]:
+    """The parameters of DyNet's builders of one layer each, by inputs and units."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for n, (inputs, units) in enumerate(sizes, first):
+        name = f"enc/vanilla-lstm-builder{f'_{n}' * bool(n)}/_"
+        arrays = ((4 * units, inputs), (4 * units, units), (4 * units,))
+        shapes |= {f"{name}{k}": shape for k, shape in enumerate(arrays)}
+    return shapes
+
+
+@pytest.mark.parametrize(
+    ("shapes", "cells"),
+    [
+        (builders((5, 3)), [1]),
+        (builders((5, 3), (5, 3)), [2]),
+        (builders((5, 3), (5, 3), first=4), [2]),
+        (builders((5, 3), (5, 3), (6, 3), (6, 3)), [4]),
+        (builders((6, 3), (6, 3), (6, 3), (6, 3)), [4]),
+        (builders((5, 3), (5, 3), (5, 3), (5, 3)), [2, 2]),  # two layers over the same inputs
+        (builders((5, 3), (5, 3), (6, 4)), [2, 1]),
+        (builders((5, 3), (5, 3), (5, 3)), [1, 1, 1]),  # any of them may be the single one
+        (builders((5, 3)) | builders((5, 3), first=2), [1, 1]),  # one between them is gone
+        (builders((5, 3), (6, 3)), [1, 1]),
+    ],
+)
+def test_numbered_builders_of_one_size_are_the_directions_of_a_layer(
+    shapes: dict[str, tuple[int, ...]], cells: list[int]
+) -> None:
+    found = recognise(shapes)
+    assert [len(one.cells) for one in found] == cells
+    for one in found:
+        assert [*one.cells] == [(n // 2, n % 2) for n in range(len(one.cells))]
+        numbers = [one.names(cell)[0].removesuffix("/_0") for cell in one.cells]
+        assert numbers == sorted(numbers)
+
+
+def test_builders_of_several_layers_are_lstms_of_their_own() -> None:
+    shapes = builders((5, 3), (5, 3))
+    above = {name[:-1] + str(int(name[-1]) + 3): shape for name, shape in shapes.items()}
+    above = {name: (12, 3) if len(shape) == 2 else shape for name, shape in above.items()}
+    found = recognise(shapes | above)
+    assert [(one.label, [*one.cells]) for one in found] == [
+        ("enc_vanilla-lstm-builder", [(0, 0), (1, 0)]),
+        ("enc_vanilla-lstm-builder_1", [(0, 0), (1, 0)]),
+    ]

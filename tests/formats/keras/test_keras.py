@@ -64,6 +64,7 @@ def kept(process: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.sampled(3)
 def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
     _, expected = recorded(name)
     arrays = read(FILES / name).arrays
@@ -778,3 +779,45 @@ def test_classes_as_the_new_layout_spells_them() -> None:
                "Bidirectional": "bidirectional", "MyLSTM2": "my_lstm2"}  # fmt: skip
     for name, kind in spelled.items():
         assert keras_layers.LayerConfig("x", {"class_name": name}).group_name == kind
+
+
+# ---- classes of the model's author
+
+
+AUTHORS = "keras-3.15.1/authors.keras"
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("kind", ["h5", "keras"])
+def test_classes_of_the_author_run_in_turn_as_keras_own(kind: str) -> None:
+    path = FILES / f"keras-3.15.1/authors.{kind}"
+    model = load(str(path))
+    assert [len(layer) for layer in model.layers] == [1, 2, 1, 1]
+    named = [text for text in model.assumed if "not one of Keras' own" in text]
+    assert [text.split()[1] for text in named] == ["PlainLSTM", "PlainLSTMCell"]
+    assert len(load(str(path), layer="3").assumed) == 0
+    _, expected = recorded(f"keras-3.15.1/authors.{kind}")
+    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("kind", ["ConvLSTM1D", "SkyLSTM", "GRU", "GatedLSTM"])
+def test_what_is_a_convolution_or_a_gru_is_refused_whatever_its_class(
+    kind: str, tmp_path: Path
+) -> None:
+    gru = kind in ("GRU", "GatedLSTM")
+    shapes = [(5, 9), (3, 9), (9,)] if gru else [(1, 5, 12), (1, 3, 12), (12,)]
+    names = [f"zeta/cell/{name}:0" for name in ("kernel", "recurrent_kernel", "bias")]
+    config = {"name": "zeta", "units": 3, "recurrent_activation": "sigmoid"}
+    layer = {"class_name": f"mine>{kind}", "config": config}
+    model = {"class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps(model)
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = [b"zeta"]
+        group = weights.create_group("zeta")
+        group.attrs["weight_names"] = [name.encode() for name in names]
+        for name, shape in zip(names, shapes, strict=True):
+            group[name] = np.ones(shape, np.float32)
+    with pytest.raises(UserError, match="a GRU" if gru else "an LSTM's has two axes"):
+        load(str(tmp_path / "net.h5"))

@@ -50,6 +50,7 @@ def nodes(arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in ROUNDED])
+@pytest.mark.sampled(3)
 def test_every_constant_is_the_onnx_package_s(case: str) -> None:
     record, arrays = recorded(case)
     document = formats.read(str(GOLDEN / f"{case}.onnx"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import dynet as dy
 import numpy as np
-from common import B, H, I, T, numbers, save, uneven
+from common import GOLDEN, B, H, I, T, numbers, save, uneven
 
 
 def record(
@@ -63,6 +63,30 @@ def record(
     )
 
 
+def record_both(case: str, seed: int, builder: Any, layers: int = 1, **options: Any) -> None:
+    """BiRNNBuilder: a builder of one layer for each layer and direction, in one collection."""
+    rng = numbers(seed)
+    model = dy.ParameterCollection()
+    network = dy.BiRNNBuilder(layers, I, 2 * H, model, builder)
+    weights = {}
+    for parameter in model.parameters_list():
+        name = parameter.name().lstrip("/")
+        weights[name] = uneven(rng, *parameter.shape())
+        parameter.set_value(weights[name])
+    x = uneven(rng, T, B, I)
+    dy.renew_cg()
+    h = np.stack([rows(output) for output in network.transduce([batch(row) for row in x])])
+    if "note" in options:  # as it was before DyNet 2.1: without a collection of its own
+        weights = {name.removeprefix("birnn/"): array for name, array in weights.items()}
+    if layers > 1:  # a text, which is named for what it is and not read
+        model.save(str(GOLDEN / "dynet" / f"{case}.model"))
+    options = {"convention": "dynet", **options}
+    save(
+        "dynet", case, weights, x, {"h": h}, version="dyNET38 2.2", script="dynet_cases.py",
+        layout="time", **options,
+    )  # fmt: skip
+
+
 def batch(rows_: np.ndarray) -> Any:
     """DyNet's batch axis is the last one."""
     return dy.inputTensor(rows_.T, batched=True)
@@ -83,3 +107,7 @@ if __name__ == "__main__":
         convention="dynet-coupled",
         note="f = 1 - i, and peepholes that are whole matrices.",
     )
+    record_both("birnn", 5, dy.VanillaLSTMBuilder, note="The names of DyNet 2.0, without birnn/.")
+    record_both("birnn_3_layers", 6, dy.VanillaLSTMBuilder, layers=3)
+    record_both("birnn_compact", 7, dy.CompactVanillaLSTMBuilder)
+    record_both("birnn_coupled", 8, dy.CoupledLSTMBuilder, convention="dynet-coupled")

@@ -42,7 +42,8 @@ RECORDED = {
     "keras 3.5.0": "stacked.keras plain.weights.h5",
     "keras 3.15.1": "stacked.h5 stacked.keras plain.weights.h5 bidirectional.h5"
     " bidirectional.keras nested.h5 nested.keras cells.keras apart.keras options.keras"
-    " bfloat16.weights.h5 wrapped.h5 wrapped.keras between.h5 between.keras",
+    " bfloat16.weights.h5 wrapped.h5 wrapped.keras between.h5 between.keras"
+    " authors.h5 authors.keras",
 }
 K = 2  # units of a second layer
 
@@ -196,6 +197,20 @@ def wrapped():
     layer = lstm(H, name="zeta", activation="softsign", recurrent_activation="hard_sigmoid")
     each = from_keras.TimeDistributed(layer, name="each")
     return sequential(from_keras.InputLayer((1, T, I)), each)
+
+
+def authors():
+    """Classes of the model's author, registered in a package, that compute what Keras' do."""
+    mine = keras.saving.register_keras_serializable("mine")
+    layer = mine(type("PlainLSTM", (from_keras.LSTM,), {}))
+    cell = mine(type("PlainLSTMCell", (from_keras.LSTMCell,), {}))
+    words = {"return_sequences": True, "recurrent_activation": "hard_sigmoid"}
+    return sequential(
+        from_keras.InputLayer((T, I)),
+        layer(H, name="zeta", **words),
+        from_keras.Bidirectional(layer(K, name="alpha", **words), merge_mode="ave", name="both"),
+        from_keras.RNN([cell(H), from_keras.LSTMCell(K)], return_sequences=True, name="cells"),
+    )
 
 
 def bfloat16():

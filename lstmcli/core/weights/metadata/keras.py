@@ -27,6 +27,8 @@ ACTIVATIONS = {  # key -> setting; the last one is Keras 1's
     "inner_activation": "recurrent_activation",
 }
 RECURRENT = ("recurrent_activation", "inner_activation")  # keys that every config of an LSTM has
+OWN = ("LSTM", "CuDNNLSTM", "LSTMCell", "PeepholeLSTMCell")  # Keras' classes of an LSTM
+WRAPPERS = ("Bidirectional", "RNN", "StackedRNNCells")  # its classes that run one
 MODELS = ("Sequential", "Functional", "Model")  # whose config has no settings of a layer in them
 MOST_DEPTH = 32  # of nested configs
 RUN_LEVEL = {  # keys of a layer that runs a cell -> settings
@@ -65,7 +67,8 @@ def read_tensorflow_js(groups: Groups) -> MetadataSettings:
 
 
 def _kind(group: Config) -> str:
-    return str(group.get("class_name"))
+    """The class without the package or module that it is registered under: ``mine>LSTM``."""
+    return re.split("[>.]", str(group.get("class_name") or ""))[-1]
 
 
 def _config(group: Config) -> Config:
@@ -125,13 +128,23 @@ class _LayerSettings:
         self.unknown: dict[str, str] = {}
         self.remarks: list[str] = []
         self.assumed: dict[str, str] = {}
+        self.classes: list[str] = []  # of the model's author
         self.last_step = False
         self.wrapped = False  # in a Bidirectional, which turns and masks by itself
 
     def result(self) -> MetadataSettings:
         """All of it."""
+        classes = tuple(
+            f"class {kind} is not one of Keras' own; it is computed as keras.layers.LSTM"
+            for kind in dict.fromkeys(self.classes)
+        )
         return MetadataSettings(
-            self.settings, tuple(self.remarks), self.assumed, self.unknown, self.last_step
+            self.settings,
+            tuple(self.remarks),
+            self.assumed,
+            self.unknown,
+            self.last_step,
+            classes=classes,
         )
 
     def layer(self, kind: str, config: Config) -> None:
@@ -140,6 +153,8 @@ class _LayerSettings:
         if kind == "Bidirectional":
             self._bidirectional(config)
         elif _runs_a_cell(kind, config):
+            if "layers" not in config:  # those of a model have groups of their own
+                self._class(kind)
             self._runs(config)
             self._activations(config)
 
@@ -157,7 +172,15 @@ class _LayerSettings:
                 "model; here each batch item of the inputs is one entry."
             )
 
+    def _class(self, kind: str) -> None:
+        """Take note of a class that is not one of Keras' own."""
+        if kind and kind not in (*OWN, *WRAPPERS):
+            self.classes.append(kind)
+
     def _bidirectional(self, config: Config) -> None:
+        for part in (config.get("layer"), config.get("backward_layer")):
+            if isinstance(part, dict):
+                self._class(_kind(part))
         forward = _config_of_part(config.get("layer"))
         backward = _config_of_part(config.get("backward_layer")) or forward
         if "cells" in _config_of_part(forward.get("cell")):
@@ -189,7 +212,9 @@ class _LayerSettings:
             )
         if "return_sequences" in config:
             self.last_step = config["return_sequences"] is False
-        cell = _config_of_part(config.get("cell"))
+        if isinstance(part := config.get("cell"), dict):
+            self._class(_kind(part))
+        cell = _config_of_part(part)
         cells = cell.get("cells")
         if config.get("go_backwards") and isinstance(cells, list) and len(cells) > 1:
             raise self._cannot(f"runs {len(cells)} cells backwards at once")

@@ -16,6 +16,7 @@ class MetadataSettings(NamedTuple):
     last_step: bool = False  # in its network, only the last step goes on to what follows
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from the file
     backward: Mapping[str, Any] = {}  # settings of the backward cell of tensors that contain both
+    classes: tuple[str, ...] = ()  # the assumptions about classes of the model's author
 
     def of_convention(self, takes: Collection[str]) -> MetadataSettings:
         """Without the assumed values of settings that the convention does not take.
@@ -47,6 +48,7 @@ def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
         remarks=tuple(remark for one in per_file for remark in one.remarks),
         last_step=any(one.last_step for one in per_file),
         lengths=next((one.lengths for one in per_file if one.lengths), ()),
+        classes=tuple(dict.fromkeys(text for one in per_file for text in one.classes)),
         **merged,
     )
 

@@ -107,3 +107,41 @@ def test_cells_that_run_backwards_at_once_are_refused(count: int) -> None:
     else:
         with pytest.raises(UserError, match=r"^stack runs 2 cells backwards at once"):
             keras.read([stack])
+
+
+OWN = ("LSTM", "CuDNNLSTM", "LSTMCell", "PeepholeLSTMCell")
+
+
+def configs(kind: str) -> list[list[dict[str, Any]]]:
+    """Groups around a cell: a class by itself, and within each wrapper that Keras has."""
+    inner = layer(kind, activation="tanh", recurrent_activation="sigmoid")
+    cells = layer("StackedRNNCells", cells=[layer("LSTMCell", activation="tanh"), inner])
+    return [
+        [inner],
+        [layer("RNN", cell=inner)],
+        [layer("RNN", cell=cells), inner],
+        [layer("TimeDistributed", name="each", layer=layer("RNN", cell=inner))],
+        [layer("Bidirectional", layer=layer("RNN", cell=inner))],
+        [layer("Bidirectional", layer=inner, backward_layer=inner), inner],
+        [layer("Sequential", layers=[inner]), inner],
+        [layer("my.models>MyLSTMModel", layers=[inner]), inner],
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["", "Addons>", "keras.layers.", "my.package>", "Custom>a.b."])
+@pytest.mark.parametrize("kind", OWN)
+def test_keras_own_classes_are_nothing_to_assume(prefix: str, kind: str) -> None:
+    assert [keras.read(groups).classes for groups in configs(prefix + kind)] == [()] * 8
+
+
+@pytest.mark.parametrize("prefix", ["", "Addons>", "my.package."])
+@pytest.mark.parametrize("kind", ["ReversedLSTM", "LayerNormLSTMCell", "LSTM2", "Renamed"])
+def test_a_class_of_the_model_s_author_is_named(prefix: str, kind: str) -> None:
+    for groups in configs(prefix + kind):
+        (text,) = keras.read(groups).classes
+        assert text.startswith(f"class {kind} is not one of Keras' own; ")
+
+
+def test_a_layer_that_tensorflow_js_runs_is_named_too() -> None:
+    (text,) = keras.read_tensorflow_js([layer("ReversedLSTM", units=3)]).classes
+    assert "class ReversedLSTM" in text
