@@ -592,6 +592,7 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("kept")
+@pytest.mark.slow
 def test_what_unpacks_to_more_than_a_hundred_times_its_bytes_is_refused(tmp_path: Path) -> None:
     """Up to 64 MiB of a dataset and 256 MiB of a file nothing is suspected."""
     path = made(tmp_path / "dataset.h5", lstm())
@@ -631,6 +632,7 @@ def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
 SMALL = "keras-3.15.1/bidirectional.keras", "tf_keras-2.21.0/stacked.h5", "keras-1.2.2/stacked.h5"
 
 
+@pytest.mark.slow
 def test_the_command_survives_a_crash_and_a_loop_of_the_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -752,6 +754,7 @@ ODD: tuple[Any, ...] = (
         ),
     ],
 )
+@pytest.mark.slow
 def test_configs_that_lie(tmp_path: Path, name: str) -> None:
     """Some value anywhere in the config is something else."""
     members, rng = members_of(FILES / name), random.Random(4)
