@@ -14,13 +14,14 @@ from lstmcli.core.diff.alignment import (
     STEP_ORDER,
     WEIGHTS,
     ArrayName,
+    Known,
     Pair,
     align,
 )
+from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
-from lstmcli.core.diff.patterns import ComparedSides
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.hint import Hint, join_with_and
@@ -196,12 +197,12 @@ def _aligned(
 ) -> Pair:
     """An array of a aligned with one of b, both cut to what is selected."""
     precision = coarser(a.precision(of_a), b.precision(of_b))
-    backward = _computed_backward(a, b, ArrayName.of(of_b))
-    return align(
-        of_b, a.numbers(of_a), b.numbers(of_b), tolerance_of(precision), (a.layout, b.layout),
-        backward, (a.numbering, b.numbering), selection,
+    known = Known(
+        of_b, tolerance_of(precision), (a.layout, b.layout),
+        _computed_backward(a, b, ArrayName.of(of_b)), (a.numbering, b.numbering), selection,
         (a.settings is not None, b.settings is not None),
     )  # fmt: skip
+    return align(a.numbers(of_a), b.numbers(of_b), known)
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
