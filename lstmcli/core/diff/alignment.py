@@ -182,6 +182,7 @@ class Known(NamedTuple):
     numbering: tuple[AxisNumbers, AxisNumbers] = (UNNUMBERED, UNNUMBERED)
     selection: Selection = EVERYTHING
     counted: tuple[bool, bool] = (False, False)  # it is a whole trace, and counts from 0
+    cells: tuple[int, int] = (1, 1)  # that have arrays in the file of either side
 
 
 def align(a: Numbers, b: Numbers, known: Known) -> Pair:
@@ -264,13 +265,14 @@ def _finals(pair: Pair, known: Known) -> Pair:
         pair = replace(pair, arrangement=text)
     elif ways:
         pair = replace(pair, unaligned=several_axes([text for *_, text in ways]))
-    one, other = (
-        side.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1]))
-        if len(without_ones(side)) < 2
-        else None
-        for side in (a, b)
-    )
-    if one is not None and other is not None:
+    several = [side.ndim > 2 and cells > 1 for side, cells in zip((a, b), known.cells, strict=True)]
+    if any(several) and not pair.arrangement and a.shape != b.shape:
+        text = "the last states of several cells, on an axis that the other side lacks"
+        pair = replace(pair, unaligned=pair.unaligned or text)
+    elif max(len(without_ones(a)), len(without_ones(b))) < 2 and not any(several):
+        one, other = (
+            side.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for side in (a, b)
+        )
         pair = replace(pair, a=one, b=other, placed=True)
         common = overlaps((one.shape, other.shape), known.numbering, pair.name, final=True)
         return _cut_to_common(pair, common) if any(common.parts) else pair

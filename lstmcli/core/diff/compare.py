@@ -175,6 +175,7 @@ def _compared(
     compared = ComparedSides(
         pairs, cross, (list(a.arrays), list(b.arrays)),
         (a.name, b.name) if a.name != b.name else ("a", "b"), (a.settings, b.settings),
+        two_directions=any(cell.endswith("_reverse") for cell in a.cells | b.cells),
     )  # fmt: skip
     if first is None:
         return compared
@@ -208,6 +209,7 @@ def _aligned(
         of_b, tolerance_of(precision), (a.layout, b.layout),
         _computed_backward(a, b, ArrayName.of(of_b)), (a.numbering, b.numbering), selection,
         (a.settings is not None, b.settings is not None),
+        (len(a.cells - {""}), len(b.cells - {""})),
     )  # fmt: skip
     return align(a.numbers(of_a), b.numbers(of_b), known)
 
@@ -383,7 +385,7 @@ def _rows_assumed(a: Side, b: Side, name: str) -> bool:
 def _depends_on_both_directions(a: Side, b: Side, name: str) -> bool:
     """Whether an array is made of two directions: their output, or of a layer above them."""
     prefix = ArrayName.of(name).prefix
-    cells = {ArrayName.of(n).prefix for side in (a, b) for n in side.arrays}
+    cells = a.cells | b.cells
     return not prefix.startswith("layer0") and any(c.endswith("_reverse") for c in cells)
 
 

@@ -25,6 +25,7 @@ class ComparedSides:
     first_step: int | None = None
     axes_assumed: bool = False  # the first axis is taken as time, and may be the batch
     rows_assumed: bool = False  # the same of two axes: (T, H) may be (B, H)
+    two_directions: bool = False  # a side's file has cells of both
     both_ways: bool = False  # its step 0 depends on later steps, through a backward direction
 
     def say(self, text: str) -> str:

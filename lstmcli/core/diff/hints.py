@@ -61,11 +61,12 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     if not is_half or units % 2 or units < 4 or pair.numbers[2] is not None:
         return None, compared
     half = slice(start, start + units // 2)
-    merges = {s.get("merge", "concat") for s in compared.settings if s is not None} or {"concat"}
+    merges = {str(s.get("merge", "concat")) for s in compared.settings if s is not None}
+    merges = merges or {"concat"}
     is_isolated = pair.differs[..., half].mean() < 0.5  # no matter of a direction
     if is_isolated or not merges <= {"concat", "concat_swapped"}:
         return None, compared
-    known = any("_reverse." in n for names in compared.arrays for n in names) and len(merges) == 1
+    known = compared.two_directions and len(merges) == 1
     backward = (start > 0) != (merges == {"concat_swapped"})
     text = (
         f"Only units {start} to {half.stop - 1} of h differ: the {'back' if backward else 'for'}"

@@ -50,7 +50,13 @@ class Side:
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
+    not_asked_for: tuple[str, ...] = ()  # other arrays of its file, where one was named
     in_memory: bool = False  # given in Python: its name is that of an argument, and no file's
+
+    @property
+    def cells(self) -> set[str]:
+        """The cells that have arrays in its file, ``layer0_reverse``; "" for arrays of no cell."""
+        return {ArrayName.of(name).prefix for name in (*self.arrays, *self.not_asked_for)}
 
     @property
     def renaming(self) -> str:
