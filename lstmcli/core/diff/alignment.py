@@ -229,12 +229,12 @@ def _sequences(
 ) -> tuple[Pair, tuple[Numbers, Numbers], tuple[str | None, str | None]]:
     """Two sequences as (T, B, H) by their layouts; and both as they are, with these layouts."""
     a, b, numbering = _directions_joined(pair, known)
-    layouts, text = _with_steps_alike((a, b), known.layouts, numbering)
+    layouts, text = _with_steps_of_run((a, b), known)
     said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
     one, other = (_sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
     raw = pair.a, pair.b
     if one is None or other is None:
-        return replace(pair, a=a, b=b, arrangement=text), raw, layouts
+        return replace(pair, a=a, b=b), raw, layouts
     pair = replace(pair, a=one, b=other, placed=True, arrangement=text)
     common = overlaps((one.shape, other.shape), numbering, pair.name)
     if any(common.parts):
@@ -322,33 +322,23 @@ def _cut_to_selected(
     return replace(pair, a=a, b=b, numbers=tuple(numbers), selected="; ".join(texts)), left
 
 
-def _with_steps_alike(
-    sides: tuple[Numbers, Numbers],
-    layouts: tuple[str | None, str | None],
-    numbering: tuple[AxisNumbers, AxisNumbers],
+def _with_steps_of_run(
+    sides: tuple[Numbers, Numbers], known: Known
 ) -> tuple[tuple[str | None, str | None], str]:
-    """The layouts, where one side says none and has the other's steps in the other layout only.
-
-    Of a part of a run they are its steps or those of the full run, whichever gives it the other's
-    batch items too.
-    """
+    """The layouts, where one side says none and has all steps of the run of which one is a part."""
     for n, silent in enumerate(sides):
-        said = layouts[1 - n]
-        if layouts[n] or said is None or silent.ndim != 3 or 1 in silent.shape[:2]:
-            continue
-        known = _sequence(sides[1 - n], said)
-        if known is None or known.shape[0] == 1:
-            continue
-        counts = known.shape[0], numbering[1 - n].of_steps
-        batch, steps = silent.shape[:2] if said != "batch" else silent.shape[1::-1]
-        fits = (batch in counts) + (steps == known.shape[1])
-        if steps in counts and 1 + (batch == known.shape[1]) > fits:
-            layout = "time" if said == "batch" else "batch"
-            axes = "steps, batch" if layout == "time" else "batch, steps"
-            count = "as many steps" if steps == counts[0] else f"the {steps} steps of the run"
-            text = f"{{{'ab'[n]}}} as ({axes}, units), which gives it {count}"
-            return (layout, said) if n == 0 else (said, layout), text
-    return layouts, ""
+        steps, said = known.numbering[1 - n].of_steps, known.layouts[1 - n]
+        if known.layouts[n] is None and said in ("batch", "time") and silent.ndim == 3:
+            first, second = silent.shape[:2]
+            layout, axes = (
+                ("time", "steps, batch") if said == "batch" else ("batch", "batch, steps")
+            )
+            if (first, second)[said == "batch"] != steps == (first, second)[said != "batch"]:
+                text = (
+                    f"{{{'ab'[n]}}} as ({axes}, units), which gives it the {steps} steps of the run"
+                )
+                return (layout, said) if n == 0 else (said, layout), text
+    return known.layouts, ""
 
 
 def _cut_to_common(pair: Pair, common: Overlaps) -> Pair:

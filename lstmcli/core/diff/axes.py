@@ -265,7 +265,7 @@ def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate
     if --layout says that of both.
     """
     narrow, wide, layouts = side.narrow, side.wide, side.layouts
-    rank, stacked, units = LIKELY, None, None
+    text, rank, stacked, units = "", LIKELY, None, None
     if not one.directions.is_all:  # one direction of two
         if not _lead(one):
             return
@@ -277,11 +277,14 @@ def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate
     elif one.run.directions == 1:
         columns = narrow.shape[-1] == 1 < one.units.size
         in_a_row = one.in_a_row or narrow.shape[-1] == narrow.values.size != one.units.size
-        if not (in_a_row or columns) or not _lead(one) or one.exchanged:
+        if not _lead(one) or (one.exchanged and (in_a_row or columns)):
             return
-        what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
-        text = f"the {what} of {{a}}, {narrow.shape}, {how}as {side.shape}"
-        layouts = (layouts[1], layouts[1])
+        if in_a_row or columns:
+            what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
+            text = f"the {what} of {{a}}, {narrow.shape}, {how}as {side.shape}"
+            layouts = (layouts[1], layouts[1])
+        elif parts_only or layouts.count(None) != 1:
+            return
     elif parts_only or one.in_a_row:
         return
     else:
@@ -301,7 +304,8 @@ def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate
     else:
         return
     axes = "steps, batch" if firsts[turned] else "batch, steps"
-    text += f"; {{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
+    text += "; " * bool(text)
+    text += f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
     if turned == 1:  # the steps of the run are its sequences
         a, wide = (one.moved(lambda v: v.swapaxes(0, 1)) for one in (a, wide))
     yield found._replace(a=a, b=wide, text=text, rank=rank, exchanged=True)

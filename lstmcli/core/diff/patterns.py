@@ -50,14 +50,15 @@ class FirstLayer:
     pairs: Mapping[str, Pair]
     first: str  # the array of the first divergence: z, a gate, c or h
     at: int  # its step, counted in the order of computation
+    pair: Pair  # that array
+    steps: int  # T
 
     @classmethod
     def of(cls, compared: ComparedSides) -> FirstLayer | None:
         """The layer of the first divergence, if that has a step."""
         if compared.first_array is None or compared.first_step is None:
             return None
-        name = ArrayName.of(compared.first_array)
-        first = compared.pairs[compared.first_array]
+        name, first = ArrayName.of(compared.first_array), compared.pairs[compared.first_array]
         steps = len(first.a.values)
         pairs = {
             part.base: pair
@@ -66,25 +67,12 @@ class FirstLayer:
             if (part := ArrayName.of(pair.name)).prefix == name.prefix
         }
         at = steps - 1 - compared.first_step if first.backward else compared.first_step
-        return cls(compared, pairs, name.base, at)
-
-    @property
-    def pair(self) -> Pair:
-        """The pair of the first divergence."""
-        return self.pairs[self.first]
-
-    @property
-    def steps(self) -> int:
-        """T."""
-        return len(self.pair.a.values)
+        return cls(compared, pairs, name.base, at, first, steps)
 
     @cached_property
     def wrong(self) -> dict[str, Mask]:
         """(T,) for each array: the steps that differ, in the order of computation."""
-        return {
-            base: pair.in_order(np.count_nonzero(pair.differs, axis=(1, 2)) > 0)
-            for base, pair in self.pairs.items()
-        }
+        return {n: pair.in_order(pair.differs.any(axis=(1, 2))) for n, pair in self.pairs.items()}
 
     def agree(self, *bases: str) -> bool:
         """Whether these are all there and agree at the step where others differ first."""
@@ -112,19 +100,21 @@ class FirstLayer:
             scale = np.abs(self.pair.b.values.astype(np.float64)).max(axis=(1, 2))
             return self.pair.in_order(self.pair.errors.max(axis=2) / scale[:, None])
 
+    def before(self, pair: Pair) -> Numbers:
+        """What b computed in the steps that agree."""
+        return pair.b.moved(lambda v: pair.in_order(v)[: self.at])
+
     @cached_property
     def is_conclusive(self) -> bool:
         """Whether what agrees before is more than zeros."""
-        before = self.pair.b.moved(lambda v: self.pair.in_order(v)[: self.at])
+        before = self.before(self.pair)
         return not self.pair.tolerance.agree(before.moved(np.zeros_like), before).all()
 
     @cached_property
     def h_shows_all(self) -> bool:
         """Whether h before the first difference is large enough to exclude what made it."""
         pair = self.pairs.get("h")
-        if pair is None:
-            return False
-        return _shows_all(pair.b.moved(lambda v: pair.in_order(v)[: self.at]), pair.tolerance)
+        return pair is not None and _shows_all(self.before(pair), pair.tolerance)
 
     @cached_property
     def clearly_decays(self) -> bool:
@@ -262,48 +252,44 @@ def _exchanged_gates(layer: FirstLayer) -> Facts | None:
     """At the first step the gates of one side are those of the other under other names."""
     if layer.at != 0:
         return None
-    sigmoids, step = [gate for gate in "ifo" if gate in layer.pairs], -bool(layer.pair.backward)
-
-    def is_other(of_b: str, of_a: str) -> bool:
-        a, b = layer.pairs[of_a].a[step], layer.pairs[of_b].b[step]
-        return of_a != of_b and a.shape == b.shape and _same(a, b, layer.pairs[of_b].tolerance)
-
-    taken = [f"{x} is {y}" for x in layer.differ(*sigmoids) for y in sigmoids if is_other(x, y)]
+    gates, step = [gate for gate in "ifo" if gate in layer.pairs], -bool(layer.pair.backward)
+    taken = [
+        f"{of_b} is {of_a}"
+        for of_b in layer.differ(*gates)
+        for of_a in gates
+        if of_a != of_b
+        if _same(layer.pairs[of_a].a[step], layer.pairs[of_b].b[step], layer.pairs[of_b].tolerance)
+    ]
     return {"gates": ", ".join(taken)} if taken else None
 
 
 def _without_activation(layer: FirstLayer) -> Facts | None:
     """The gates of one side are the pre-activations of the other."""
-    prefix = f"{ArrayName.of(layer.pair.name).prefix}.".removeprefix(".")
-    differ = layer.differ(*GATES)
-    for side, other in ("ab", "ba"):
-        raw = [gate for gate in differ if _is_raw(layer, f"{prefix}z", prefix + gate, side)]
-        if raw and raw == differ:
-            sides = dict(zip("ab", layer.compared.names, strict=True))
-            return {
-                "gates": join_with_and(raw), "side": sides[side], "other": sides[other],
-                "verb": "is" if len(raw) == 1 else "are",
-            }  # fmt: skip
+    start = layer.pair.name.removesuffix(layer.first)
+    differ, names = layer.differ(*GATES), layer.compared.names
+    for side in (0, 1) if differ else ():
+        if all(_is_raw(layer.compared, f"{start}z", start + gate, side) for gate in differ):
+            verb = "is" if len(differ) == 1 else "are"
+            return {"gates": join_with_and(differ), "side": names[side], "other": names[1 - side],
+                    "verb": verb}  # fmt: skip
     return None
 
 
-def _is_raw(layer: FirstLayer, z: str, gate: str, side: str) -> bool:
+def _is_raw(compared: ComparedSides, z: str, gate: str, side: int) -> bool:
     """Whether a gate of a side is the part for that gate of the other side's z."""
-    compared = layer.compared
-    if z not in compared.arrays["ab".index(side) ^ 1]:
+    if z not in compared.arrays[1 - side]:
         return False
-    pair = compared.cross(*((gate, z) if side == "a" else (z, gate)))
-    one, other = (pair.a, pair.b) if side == "a" else (pair.b, pair.a)
+    pair = compared.cross(z, gate) if side else compared.cross(gate, z)
+    one, other = (pair.b, pair.a) if side else (pair.a, pair.b)
     units = one.shape[-1]
-    if not pair.placed or other.shape != (*one.shape[:-1], 4 * units):
-        return False
     start = GATES.index(gate[-1]) * units
-    return _same(one, other[..., start : start + units], pair.tolerance)
+    is_z = pair.placed and other.shape == (*one.shape[:-1], 4 * units)
+    return is_z and _same(one, other[..., start : start + units], pair.tolerance)
 
 
 def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
     """Whether numbers agree, and are enough to tell."""
-    enough = distinct(b, np.ones(b.shape, bool), test) >= ENOUGH
+    enough = a.shape == b.shape and distinct(b, np.ones(b.shape, bool), test) >= ENOUGH
     return enough and bool(test.agree(a, b).all())
 
 
