@@ -315,7 +315,7 @@ def _cut_to_selected(
             taken[shorter].append(f"{choice.option} {choice.text}")
     texts = [
         f"{{{side}}} is taken as {' '.join(options)} of {{{other}}}"
-        for (side, other), options in zip(("ab", "ba"), taken, strict=True)
+        for (side, other), options in zip((("a", "b"), ("b", "a")), taken, strict=True)
         if options
     ]
     a, b = sides

@@ -214,13 +214,10 @@ def directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers
         three = _three(full, False)
         T, B, width = three.shape
         side = _OnRun(a, three, b.shape, ("time", "time"), False, None, text)
-        for one in (
-            arrangements(a.shape, RunShape(T, B, width // 2, 2), [T - 1]) if directions == 2 else ()
-        ):
-            elsewhere = one.in_a_row or one.exchanged or not _ends_with_units(side, one)
-            if one.is_all and not elsewhere:
-                as_b = a.moved(lambda v, one=one, full=full: one.read(v).reshape(full.shape))
-                yield as_b, full, _directions_text(side, one)
+        run = RunShape(T, B, width // directions, directions)
+        for one in arrangements(a.shape, run, [T - 1]) if directions == 2 else ():
+            if one.is_all and _ends_with_units(side, one) and not (one.in_a_row or one.exchanged):
+                yield _read(a, one, full.shape), full, _directions_text(side, one)
 
 
 def _as_runs(
@@ -250,6 +247,11 @@ def _ends_with_units(side: _OnRun, one: Arrangement) -> bool:
         return not one.units_first
     units = width if one.run.directions == 1 or "w" in one.axes else one.units.size
     return not one.units_first and side.narrow.shape[-1] == units
+
+
+def _read(side: Numbers, one: Arrangement, shape: tuple[int, ...]) -> Numbers:
+    """A side on the axes of a run, in this shape."""
+    return side.moved(lambda v: one.read(v).reshape(shape))
 
 
 def _lead(one: Arrangement) -> str:
@@ -283,13 +285,13 @@ def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate
             what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
             text = f"the {what} of {{a}}, {narrow.shape}, {how}as {side.shape}"
             layouts = (layouts[1], layouts[1])
-        elif parts_only or layouts.count(None) != 1:
+        elif parts_only or layouts.count(None) != 1 or narrow.shape[-1] != one.units.size:
             return
     elif parts_only or one.in_a_row:
         return
     else:
         text, stacked = _directions_text(side, one), int("d" not in one.axes)
-    a = narrow.moved(lambda v: one.read(v).reshape(*wide.shape))
+    a = _read(narrow, one, wide.shape)
     said = layouts[0] or layouts[1] or "time"
     firsts = [(layout or said) == "batch" for layout in layouts]
     found = Candidate(a, wide, (None, None, units), text, rank)
@@ -307,21 +309,19 @@ def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate
     text += "; " * bool(text)
     text += f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
     if turned == 1:  # the steps of the run are its sequences
-        a, wide = (one.moved(lambda v: v.swapaxes(0, 1)) for one in (a, wide))
+        a, wide = (numbers.moved(lambda v: v.swapaxes(0, 1)) for numbers in (a, wide))
     yield found._replace(a=a, b=wide, text=text, rank=rank, exchanged=True)
 
 
 def _directions_text(side: _OnRun, one: Arrangement) -> str:
     """How the directions of either side were put side by side."""
-    return "; ".join(filter(None, [_joined_text(side.narrow, one), side.text]))
-
-
-def _joined_text(narrow: Numbers, one: Arrangement) -> str:
     if "d" not in one.axes or one.places is None:
-        return ""
-    axis = one.places[one.axes.index("d")]
-    which = f" (axis {axis})" * (narrow.shape[:-1].count(2) > 1)
-    return f"the directions of {{a}}, {narrow.shape}{which}, side by side"
+        return side.text
+    axis, shape = one.places[one.axes.index("d")], side.narrow.shape
+    which = f" (axis {axis})" * (shape[:-1].count(2) > 1)
+    return f"the directions of {{a}}, {shape}{which}, side by side" + f"; {side.text}" * bool(
+        side.text
+    )
 
 
 def _parts(side: _OnRun, one: Arrangement, batch: Choice | None) -> Iterator[Candidate]:
@@ -336,7 +336,7 @@ def _parts(side: _OnRun, one: Arrangement, batch: Choice | None) -> Iterator[Can
     is_state = said and layout == "batch" and shape[:-1] == [1, *lead]  # (1, B, H) of torch
     start = f"{{a}}, {tuple(shape)}, is"
     part = side.wide[one.place[:2]]
-    a = side.narrow.moved(lambda v: one.read(v).reshape(part.shape))
+    a = _read(side.narrow, one, part.shape)
     step = "the last step" if side.step is None else f"step {side.step}"
     numbers = None if "t" in one.axes else [one.steps.first]
     named = () if side.step is None or numbers is None else (0,)

@@ -353,8 +353,8 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[str]:
         if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if unclear and not (a.layout or b.layout):
-        names = join_with_and(unclear)
-        yield f"the first axis of {names} is time (not in the files; --layout batch)"
+        first = f"the first axis of {join_with_and(unclear)} is time"
+        yield f"{first} (not in the files; --layout batch)"
 
 
 def _axes_assumed(a: Side, b: Side, name: str) -> bool:

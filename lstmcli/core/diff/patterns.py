@@ -72,7 +72,10 @@ class FirstLayer:
     @cached_property
     def wrong(self) -> dict[str, Mask]:
         """(T,) for each array: the steps that differ, in the order of computation."""
-        return {n: pair.in_order(pair.differs.any(axis=(1, 2))) for n, pair in self.pairs.items()}
+        return {
+            base: pair.in_order(np.count_nonzero(pair.differs, axis=(1, 2)) > 0)
+            for base, pair in self.pairs.items()
+        }
 
     def agree(self, *bases: str) -> bool:
         """Whether these are all there and agree at the step where others differ first."""
@@ -161,6 +164,7 @@ class Pattern(NamedTuple):
         }  # fmt: skip
         names |= {} if facts is True else dict(facts)
         text = self.text.format(**names)
+        text = text[:1].upper() + text[1:]
         excludes = (names["excludes"] or self.excludes).format(**names)
         if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
             text = (
@@ -170,7 +174,7 @@ class Pattern(NamedTuple):
             )
         elif excludes and not _may_not_exclude(layer, self.code, excludes):
             text = f"{text} {excludes}"
-        return Hint(self.code, text[:1].upper() + text[1:])
+        return Hint(self.code, text)
 
 
 def _may_not_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
@@ -188,21 +192,20 @@ def _may_not_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
 # ---- what is seen
 
 
-def _turned(layer: FirstLayer, columns: Callable[[Array, int], Mask]) -> Mask | None:
-    """The units that ran backward, if what each computed first agrees then, and hardly more."""
+def _first_if_turned(layer: FirstLayer, turned: Mask) -> Array | None:
+    """What was computed first if these units ran backward, where it agrees and hardly more does."""
     pair = layer.pair
-    units = np.arange(pair.a.shape[2])
     if layer.at != 0 or layer.steps < 3 or pair.backward or any(pair.parts):
         return None
-    turned = columns(units, units.size // 2)
     wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))  # (T,)
     first = np.where(turned, pair.b.values[-1], pair.b.values[0])
     is_it = not wrong[0] and wrong[1:].mean() >= _NEARLY_ALL and np.any(first)
-    return turned if is_it else None
+    return first if is_it else None
 
 
 def _backward(layer: FirstLayer) -> Facts | None:
-    if layer.pair.backward is False or _turned(layer, lambda units, half: units >= 0) is None:
+    turned = np.ones(layer.pair.a.shape[2], bool)
+    if layer.pair.backward is False or _first_if_turned(layer, turned) is None:
         return None
     state = _BY_CODE["suspect_initial_state"]
     rest = f" If they are of a forward direction: {state.text}" if state.facts(layer) else ""
@@ -212,10 +215,9 @@ def _backward(layer: FirstLayer) -> Facts | None:
 def _side_by_side(layer: FirstLayer) -> Facts | None:
     pair, units = layer.pair, layer.pair.a.shape[2]
     for last_first in (False, True) if pair.name == "h" and units % 2 == 0 else ():
-        turned = _turned(layer, lambda n, half, last_first=last_first: (n < half) == last_first)
-        if turned is None:
+        first = _first_if_turned(layer, (np.arange(units) < units // 2) == last_first)
+        if first is None:
             continue
-        first = np.where(turned, pair.b.values[-1], pair.b.values[0])
         halves = (Numbers(first[..., units // 2 :]), Numbers(first[..., : units // 2]))
         shown = all(_shows_all(part, pair.tolerance) for part in halves)
         steps = (layer.steps - 1, 0) if last_first else (0, layer.steps - 1)
@@ -236,8 +238,8 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, str]:
 
 def _of_sequences(layer: FirstLayer) -> Facts | None:
     """Some sequences agree at all steps, each other one differs from some step on."""
-    wrong = layer.pair.in_order(layer.pair.differs.any(axis=2))  # (T, B)
-    some = wrong.any(axis=0)
+    wrong = layer.pair.in_order(np.count_nonzero(layer.pair.differs, axis=2) > 0)  # (T, B)
+    some = np.count_nonzero(wrong, axis=0) > 0
     starts = wrong.argmax(axis=0)
     carried = [wrong[start:, item].all() for item, start in enumerate(starts) if some[item]]
     if some.all() or not all(carried) or not starts[some].all() or layer.pair.backward is not False:

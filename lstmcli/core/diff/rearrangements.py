@@ -7,6 +7,7 @@ elements agree that disagreed before and that the tolerance distinguishes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -75,10 +76,9 @@ def rearranged(pair: Pair) -> Hint | None:
     """The first rearrangement under which a pair that differs is equal."""
     if pair.equal or not pair.a.values.size or not pair.b.values.size:
         return None
+    table: tuple[Rearrangement, ...] = OF_STEPS if pair.stepwise else OF_PLACED
     if not pair.placed:
         table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
-    else:
-        table = OF_STEPS if pair.stepwise else OF_PLACED
     for row in table:
         for moved in row.moves(pair):
             if proves(pair, *moved[:3]):
@@ -103,7 +103,7 @@ def _orders_of_axes(pair: Pair) -> Iterator[Moved]:
     axes = ("steps", "batch", "units")
     for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)):
         names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
-        a = pair.a.moved(lambda v, order=order: np.transpose(v, order))
+        a = pair.a.moved(partial(np.transpose, axes=order))
         yield Moved(a, pair.b, pair.agrees, {"axes": ", ".join(names)})
 
 
@@ -126,8 +126,13 @@ def _one_half(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
     second = np.arange(units) >= units // 2  # (H,)
     for which, columns in (("second", second), ("first", ~second)) if units % 2 == 0 else ():
-        a = pair.a.moved(lambda v, columns=columns: np.where(columns, v[::-1], v))
-        yield Moved(a, pair.b, pair.agrees, {"which": which})
+        facts = {"which": which}
+        yield Moved(pair.a.moved(partial(_turned, columns)), pair.b, pair.agrees, facts)
+
+
+def _turned(columns: Mask, array: Array) -> Array:
+    """Some units turned round in time."""
+    return np.where(columns, array[::-1], array)
 
 
 def _units(pair: Pair) -> Iterator[Moved]:
@@ -267,7 +272,7 @@ def _blocks(pair: Pair) -> Iterator[Moved]:
     for axis, size in enumerate(pair.a.shape if pair.agrees is not None else ()):
         for order in list(permutations(range(4)))[1:] if size and size % 4 == 0 else ():
             index = np.arange(size).reshape(4, -1)[[*order]].ravel()
-            a = pair.a.moved(lambda v, index=index, axis=axis: np.take(v, index, axis=axis))
+            a = pair.a.moved(partial(np.take, indices=index, axis=axis))
             facts = {"axis": axis, "blocks": ", ".join(map(str, order))}
             yield Moved(a, pair.b, pair.agrees, facts)
 

@@ -50,7 +50,9 @@ def odd_numbers(compared: ComparedSides) -> Hint | None:
     pairs = compared.differing
     if not all(map(_stand_out, pairs)):
         return None
-    found = [(pair, place_of(pair, n)) for pair in pairs for n in np.flatnonzero(pair.differs)]
+    found = [
+        (pair, place_of(pair, n)) for pair in pairs for n in np.flatnonzero(pair.differs).tolist()
+    ]
     total = sum(pair.a.values.size for pair in pairs)
     if len(found) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
         return None
@@ -120,9 +122,13 @@ def _rounding(compared: ComparedSides) -> Hint | None:
     size = float(max(np.where(np.isfinite(sizes), sizes, np.inf)))
     name, eps = next(((name, eps) for name, eps, many in _ROUNDING if size <= many * eps), ("", 0))
     stored, seen = ("", "") if name in ("float64", "float32") else _stored_format(compared, size)
-    wrong, total = sum(int(p.differs.sum()) for p in pairs), sum(p.a.values.size for p in pairs)
-    most = wrong >= _NOISE_SHARE * sum(p.a.values.size for p in compared.pairs.values())
-    what = "Everything differs" if most else f"{wrong} of {total} numbers differ"
+    wrong = sum(int(pair.differs.sum()) for pair in pairs)
+    total = sum(pair.a.values.size for pair in compared.pairs.values())
+    what = (
+        "Everything differs"
+        if wrong >= _NOISE_SHARE * total
+        else f"{wrong} of {total} numbers differ"
+    )
     at_most = f"at most {size:.1e} of the largest number"
     if name == "float16" and not stored:
         made = "Storing or computing" if size <= eps / 2 else "Computing"

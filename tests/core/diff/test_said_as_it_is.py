@@ -52,7 +52,7 @@ def test_a_member_keeps_the_directions_of_its_file(tmp_path: Path, suffix: str) 
     path = tmp_path / f"ours.{suffix}"
     arrays = {name: np.asarray(array) for name, array in trace.arrays.items()}
     if suffix == "npz":
-        np.savez(path, **arrays)
+        np.savez(path, **arrays)  # type: ignore[arg-type]
     else:
         path.write_text(json.dumps({name: array.tolist() for name, array in arrays.items()}))
     theirs = arrays["h"] + normal(B, T, 2 * H, seed=9)
