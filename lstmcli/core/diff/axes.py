@@ -164,10 +164,9 @@ class _OnRun(NamedTuple):
     wide: Numbers  # (T, B, D K)
     shape: tuple[int, ...]  # of the other side as it is
     layouts: Layouts  # of both; None: not known
-    batch_first: bool  # of the run, as it is read here
-    step: int | None  # that was chosen
+    run: RunShape  # in the layout in which it is read here
+    step: int | None = None  # that was chosen
     text: str = ""  # what was done to the directions of the run
-    stacked: bool = False  # these had an axis of their own
 
 
 def _candidates(
@@ -183,11 +182,9 @@ def _candidates(
             T, B, width = three.shape
             steps, items = _among(choices[0], T), _among(choices[1], B)
             step = steps[0] if steps is not None and len(steps) == 1 else None
-            side = _OnRun(
-                narrow, three, wide.shape, layouts, batch_first, step, text, full is not wide
-            )
             layout = "batch" if batch_first else "time"
             run = RunShape(T, B, width // directions, directions, layout)
+            side = _OnRun(narrow, three, wide.shape, layouts, run, step, text)
             single = [T - 1 if step is None else step]
             for one in arrangements(narrow.shape, run, single, items or None):
                 partial = not one.units.is_all or ("b" in one.axes and not one.sequences.is_all)
@@ -213,8 +210,8 @@ def directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers
     for full, directions, text in _as_runs(a, b, stacked=3):
         three = _three(full, False)
         T, B, width = three.shape
-        side = _OnRun(a, three, b.shape, ("time", "time"), False, None, text)
         run = RunShape(T, B, width // directions, directions)
+        side = _OnRun(a, three, b.shape, ("time", "time"), run, text=text)
         for one in arrangements(a.shape, run, [T - 1]) if directions == 2 else ():
             if one.is_all and _ends_with_units(side, one) and not (one.in_a_row or one.exchanged):
                 yield _read(a, one, full.shape), full, _directions_text(side, one)
@@ -340,7 +337,7 @@ def _parts(side: _OnRun, one: Arrangement, batch: Choice | None) -> Iterator[Can
     step = "the last step" if side.step is None else f"step {side.step}"
     numbers = None if "t" in one.axes else [one.steps.first]
     named = () if side.step is None or numbers is None else (0,)
-    found = Candidate(a, part, (numbers, None, None), "", batch_first=side.batch_first)
+    found = Candidate(a, part, (numbers, None, None), "", batch_first=side.run.layout == "batch")
     text = _directions_text(side, one)
     text += "; " * bool(text)
     if not one.sequences.is_all:

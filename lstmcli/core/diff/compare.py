@@ -173,10 +173,13 @@ def _compared(
 ) -> ComparedSides:
     """The comparison as the search for hints needs it."""
     compared = ComparedSides(
-        pairs, cross, (list(a.arrays), list(b.arrays)),
-        (a.name, b.name) if a.name != b.name else ("a", "b"), (a.settings, b.settings),
+        pairs=pairs,
+        cross=cross,
+        arrays=(list(a.arrays), list(b.arrays)),
+        names=(a.name, b.name) if a.name != b.name else ("a", "b"),
+        settings=(a.settings, b.settings),
         two_directions=any(cell.endswith("_reverse") for cell in a.cells | b.cells),
-    )  # fmt: skip
+    )
     if first is None:
         return compared
     return replace(
@@ -206,11 +209,15 @@ def _aligned(
     """An array of a aligned with one of b, both cut to what is selected."""
     precision = coarser(a.precision(of_a), b.precision(of_b))
     known = Known(
-        of_b, tolerance_of(precision), (a.layout, b.layout),
-        _computed_backward(a, b, ArrayName.of(of_b)), (a.numbering, b.numbering), selection,
-        (a.settings is not None, b.settings is not None),
-        (len(a.cells - {""}), len(b.cells - {""})),
-    )  # fmt: skip
+        of_b,
+        tolerance_of(precision),
+        layouts=(a.layout, b.layout),
+        backward=_computed_backward(a, b, ArrayName.of(of_b)),
+        numbering=(a.numbering, b.numbering),
+        selection=selection,
+        counted=(a.settings is not None, b.settings is not None),
+        cells=(len(a.cells - {""}), len(b.cells - {""})),
+    )
     return align(a.numbers(of_a), b.numbers(of_b), known)
 
 

@@ -94,9 +94,12 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
     found = {name: n.moved(lambda a: from_time_major(a, axes)) for name, n in found.items()}
     dtypes = {name: side.arrays[name].dtype for name in found if name not in side.units}
     full_side = replace(
-        side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED,
+        side.with_numbers(found),
+        gaps=side.gaps,
+        layout=axes,
+        numbering=UNNUMBERED,
         dtypes={**dtypes, **side.dtypes},
-    )  # fmt: skip
+    )
     return Placed(full_side, tuple(taken), assumed)
 
 

@@ -8,14 +8,11 @@ diverge. So no pattern here names a cause; each names what is possible and what 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import ArrayName, Pair
-from lstmcli.core.diff.compared import ComparedSides
+from lstmcli.core.diff.compared import ComparedSides, FirstLayer, dies_out, shows_all
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
 from lstmcli.core.diff.small import not_a_number, odd_numbers, small_differences
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
@@ -25,106 +22,7 @@ from lstmcli.core.model.vocabulary import GATES
 
 # An error that falls to this part of its start is dying out.
 _STATE_GONE = 0.1
-# The same of an error that is the initial state's even if it is small: the mean over the sequences,
-# at the last step and in the second half. Over 150 seeds and eight sizes (4 to 60 steps), none of
-# 1,200 runs does that with noise, int8 weights, noise on the weights, inputs in float16 or scaled,
-# or another tanh (of one sequence only, two in 1,000 do); with another state of 0.001 to 0.5 two in
-# five do.
-_CLEARLY_GONE, _LATE = 0.05, 0.25
-
-# Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
-# The order of i and o is all but lost in o * tanh(i * g): of 60,000 random layers of 1 to 4
-# sequences and 2 to 8 units, with inputs, weights and biases of 0.01 to 1, four have an h above 0.1
-# and agree within float32's 1e-5 with i and o exchanged (0.17 at most); with other orders, other
-# activations, or other biases, none above 0.04.
-_SHOWN = 200
-
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
-
-
-@dataclass(frozen=True, eq=False)
-class FirstLayer:
-    """The arrays of the layer that differs first, by gate or state, in the order of computation."""
-
-    compared: ComparedSides
-    pairs: Mapping[str, Pair]
-    first: str  # the array of the first divergence: z, a gate, c or h
-    at: int  # its step, counted in the order of computation
-    pair: Pair  # that array
-    steps: int  # T
-
-    @classmethod
-    def of(cls, compared: ComparedSides) -> FirstLayer | None:
-        """The layer of the first divergence, if that has a step."""
-        if compared.first_array is None or compared.first_step is None:
-            return None
-        name, first = ArrayName.of(compared.first_array), compared.pairs[compared.first_array]
-        steps = len(first.a.values)
-        pairs = {
-            part.base: pair
-            for pair in compared.pairs.values()
-            if pair.stepwise and pair.agrees is not None and len(pair.agrees) == steps
-            if (part := ArrayName.of(pair.name)).prefix == name.prefix
-        }
-        at = steps - 1 - compared.first_step if first.backward else compared.first_step
-        return cls(compared, pairs, name.base, at, first, steps)
-
-    @cached_property
-    def wrong(self) -> dict[str, Mask]:
-        """(T,) for each array: the steps that differ, in the order of computation."""
-        return {
-            base: pair.in_order(np.count_nonzero(pair.differs, axis=(1, 2)) > 0)
-            for base, pair in self.pairs.items()
-        }
-
-    def agree(self, *bases: str) -> bool:
-        """Whether these are all there and agree at the step where others differ first."""
-        return all(base in self.wrong and not self.wrong[base][self.at] for base in bases)
-
-    def differ(self, *bases: str) -> list[str]:
-        """Those of them that differ at that step."""
-        return [base for base in bases if base in self.wrong and self.wrong[base][self.at]]
-
-    def name(self, at: int) -> str:
-        """``step 3``, as the files count, of a step in the order of computation."""
-        if not self.pair.backward:
-            return f"step {at}"
-        return f"step {self.steps - 1 - at}" + (" (computed first)" if at == 0 else "")
-
-    @cached_property
-    def step_errors(self) -> Array:
-        """(T, B): the largest error of each step and sequence, relative to the step's numbers.
-
-        In the order of computation; empty unless the first step differs.
-        """
-        if self.at != 0:
-            return np.zeros((0, 1))
-        with np.errstate(all="ignore"):
-            scale = np.abs(self.pair.b.values.astype(np.float64)).max(axis=(1, 2))
-            return self.pair.in_order(self.pair.errors.max(axis=2) / scale[:, None])
-
-    def before(self, pair: Pair) -> Numbers:
-        """What b computed in the steps that agree."""
-        return pair.b.moved(lambda v: pair.in_order(v)[: self.at])
-
-    @cached_property
-    def is_conclusive(self) -> bool:
-        """Whether what agrees before is more than zeros."""
-        before = self.before(self.pair)
-        return not self.pair.tolerance.agree(before.moved(np.zeros_like), before).all()
-
-    @cached_property
-    def h_shows_all(self) -> bool:
-        """Whether h before the first difference is large enough to exclude what made it."""
-        pair = self.pairs.get("h")
-        return pair is not None and _shows_all(self.before(pair), pair.tolerance)
-
-    @cached_property
-    def clearly_decays(self) -> bool:
-        """Whether the error decays as no rounding, noise or approximation does."""
-        errors = self.step_errors.mean(axis=1)  # (T,)
-        late = errors[len(errors) // 2 :]
-        return _dies_out(errors, _CLEARLY_GONE) and bool(late.max() <= _LATE * errors[0])
 
 
 def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
@@ -160,8 +58,12 @@ class Pattern(NamedTuple):
             return None
         here, before = layer.name(layer.at), layer.name(max(layer.at - 1, 0))
         names = dict(zip("ab", layer.compared.names, strict=True)) | {
-            "start": layer.name(0), "here": here, "before": before, "small": "", "excludes": "",
-        }  # fmt: skip
+            "start": layer.name(0),
+            "here": here,
+            "before": before,
+            "small": "",
+            "excludes": "",
+        }
         names |= {} if facts is True else dict(facts)
         text = self.text.format(**names)
         text = text[:1].upper() + text[1:]
@@ -219,12 +121,15 @@ def _side_by_side(layer: FirstLayer) -> Facts | None:
         if first is None:
             continue
         halves = (Numbers(first[..., units // 2 :]), Numbers(first[..., : units // 2]))
-        shown = all(_shows_all(part, pair.tolerance) for part in halves)
+        shown = all(shows_all(part, pair.tolerance) for part in halves)
         steps = (layer.steps - 1, 0) if last_first else (0, layer.steps - 1)
         return _of_first_steps("these steps", shown) | {
-            "one": str(steps[0]), "other": str(steps[1]), "end": str(units // 2 - 1),
-            "half": str(units // 2), "last": str(units - 1),
-        }  # fmt: skip
+            "one": str(steps[0]),
+            "other": str(steps[1]),
+            "end": str(units // 2 - 1),
+            "half": str(units // 2),
+            "last": str(units - 1),
+        }
     return None
 
 
@@ -232,8 +137,10 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, str]:
     """What steps that agree exclude; or that they are too small to exclude anything."""
     if shown:
         return {"excludes": _MADE_FIRST.replace("{steps}", steps)}
-    return {"small": f" At {steps} h is too small to exclude the kernel, bias, gate order or "
-            "activations."}  # fmt: skip
+    return {
+        "small": f" At {steps} h is too small to exclude the kernel, bias, gate order or "
+        "activations."
+    }
 
 
 def _of_sequences(layer: FirstLayer) -> Facts | None:
@@ -272,8 +179,12 @@ def _without_activation(layer: FirstLayer) -> Facts | None:
     for side in (0, 1) if differ else ():
         if all(_is_raw(layer.compared, f"{start}z", start + gate, side) for gate in differ):
             verb = "is" if len(differ) == 1 else "are"
-            return {"gates": join_with_and(differ), "side": names[side], "other": names[1 - side],
-                    "verb": verb}  # fmt: skip
+            return {
+                "gates": join_with_and(differ),
+                "side": names[side],
+                "other": names[1 - side],
+                "verb": verb,
+            }
     return None
 
 
@@ -335,7 +246,7 @@ def _after_first_step(layer: FirstLayer) -> dict[str, str] | None:
     if carried < _NEARLY_ALL:
         return None
     share = "all" if carried == 1 else "nearly all"
-    return {"share": share} | _of_first_steps(layer.name(0), layer.h_shows_all)
+    return {"share": share} | _of_first_steps(layer.name(0), layer.hshows_all)
 
 
 def _other_gates(layer: FirstLayer) -> Facts | None:
@@ -346,19 +257,12 @@ def _other_gates(layer: FirstLayer) -> Facts | None:
 def _after_some_steps(layer: FirstLayer) -> Facts | None:
     if layer.at < 2 or not layer.is_conclusive:
         return None
-    return {"excludes": _HARDLY_LATER} if layer.h_shows_all else {}
+    return {"excludes": _HARDLY_LATER} if layer.hshows_all else {}
 
 
 def _initial_state(layer: FirstLayer) -> bool:
     errors = layer.step_errors.max(axis=1, initial=0)  # (T,)
-    return _dies_out(errors, _STATE_GONE) or layer.clearly_decays
-
-
-def _dies_out(errors: Array, gone: float) -> bool:
-    """Whether errors of steps are largest at the first and fall to a part of that."""
-    if len(errors) < 4 or not np.isfinite(errors).all():
-        return False
-    return bool(not errors.argmax() and errors[-1] <= gone * errors[0])
+    return dies_out(errors, _STATE_GONE) or layer.clearly_decays
 
 
 def _at_once(layer: FirstLayer) -> Facts | None:
@@ -371,13 +275,6 @@ def _at_once(layer: FirstLayer) -> Facts | None:
     return {
         "more": causes + "; if the first axis is the batch, any setting" * compared.rows_assumed
     }
-
-
-def _shows_all(h: Numbers, test: Tolerance) -> bool:
-    """Whether these h are large enough to differ where i, g, o or activations do."""
-    size = float(np.abs(h.values.astype(np.float64)).max(initial=0))
-    unit = 0.0 if h.unit is None else float(h.unit.max(initial=0))
-    return size**3 >= _SHOWN * (test.atol + test.rtol * size + unit)
 
 
 # ---- what is said
@@ -405,30 +302,35 @@ _HARDLY_LATER = (
 
 _PATTERNS = (
     Pattern(
-        "suspect_later_step", _of_sequences,
+        "suspect_later_step",
+        _of_sequences,
         "Sequences that agree in full: {agree}; that differ: {differ}. Possible causes: padding, "
         "lengths or a mask on one side only, inputs that differ there.",
         of_units=False,
     ),
     Pattern(
-        "suspect_recurrence", _backward,
+        "suspect_recurrence",
+        _backward,
         "Step {last} agrees and nearly all others differ. If the outputs are of a backward "
         f"direction, step {{last}} was computed first, and depends {_NEITHER}. {_RECURRENCE}"
         "{rest}",
     ),
     Pattern(
-        "suspect_recurrence", _side_by_side,
+        "suspect_recurrence",
+        _side_by_side,
         "Step {one} agrees in units 0 to {end}, step {other} in units {half} to {last}, and nearly "
         "all others differ, as in two directions side by side: what each computes first depends "
         f"{_NEITHER}. {_RECURRENCE}{{small}}",
     ),
     Pattern(
-        "suspect_gate_order", _exchanged_gates,
+        "suspect_gate_order",
+        _exchanged_gates,
         "At {start} gates agree under other names ({b} / {a}): {gates}. Possible cause: one side "
         "reads the gates of the weights in another order.",
     ),
     Pattern(
-        "suspect_activation", _without_activation,
+        "suspect_activation",
+        _without_activation,
         "At {here} {gates} of {side} {verb} z of {other} before its activation, and the other "
         "gates agree. Possible cause: {side} lacks that activation.",
         _SHARED,
@@ -442,50 +344,59 @@ _PATTERNS = (
         _SHARED,
     ),
     Pattern(
-        "suspect_activation", _one_activation,
+        "suspect_activation",
+        _one_activation,
         "At {here} {gates} {verb} and the other gates agree. Possible cause: {cause}.",
         _SHARED,
     ),
     Pattern(
-        "suspect_cell_update", _cell_update,
+        "suspect_cell_update",
+        _cell_update,
         "At {here} the gates agree and c does not: c = f*c + i*g is made differently. Possible "
         "causes: {carried}, a clip on c, coupled gates.",
         "Excluded: what makes the gates, such as weights, gate order, forget bias.",
     ),
     Pattern(
-        "suspect_output", _output,
+        "suspect_output",
+        _output,
         "At {here} {seen}, h does not: they first differ between c and h, in h = o*tanh(c). "
         "Possible causes: {gate}the activation of the output, a projection or its clip, a peephole "
         "of o.",
         "Excluded: all that makes c at {here}.",
     ),
     Pattern(
-        "suspect_recurrent_weights", _other_gates,
+        "suspect_recurrent_weights",
+        _other_gates,
         f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
         f"explain. Possible causes: {_RECURRENT}, {_NOT_CARRIED}{{small}}",
     ),
     Pattern(
-        "suspect_recurrence", _after_first_step, f"{_ONLY_FIRST} {_RECURRENCE}{{small}}",
+        "suspect_recurrence",
+        _after_first_step,
+        f"{_ONLY_FIRST} {_RECURRENCE}{{small}}",
     ),
     Pattern(
-        "suspect_later_step", _after_some_steps,
+        "suspect_later_step",
+        _after_some_steps,
         "{start} to {before} agree, {here} is the first to differ. Possible causes: inputs that "
         "differ from {here} on, a sequence length or a mask, a clip, a state reset between chunks.",
     ),
     Pattern(
-        "suspect_initial_state", _initial_state,
+        "suspect_initial_state",
+        _initial_state,
         "{start} differs most, and the difference decays towards the end. Possible causes: another "
         "initial state, one left over from the run before, or h and c of it exchanged.",
         "Less likely: what acts at every step, such as weights, gate order, activations.",
     ),
     Pattern(
-        "suspect_first_step", _at_once,
+        "suspect_first_step",
+        _at_once,
         "{start} differs already. Possible causes: gate order, kernel (transposed, h before x), "
         "bias (missing, doubled), activations, the direction of time, the initial state{more}.",
         "If the state started at zero, {start} depends on neither the forget bias nor the "
         "recurrent weights, so these are not all of it.",
     ),
-)  # fmt: skip
+)
 """Tried from top to bottom; the first that fits is reported."""
 
 _BY_CODE = {one.code: one for one in _PATTERNS}

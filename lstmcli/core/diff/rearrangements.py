@@ -287,8 +287,9 @@ _FIRST_STEP_LEFT_OUT = (
     "once the first step of {full} is left out: it is the initial state, or {part} lacks it."
 )
 
-_ROUNDED = Rearrangement("rounded", _rounded, "once {full} is rounded to {places}, as all of "
-                         "{few} are.")  # fmt: skip
+_ROUNDED = Rearrangement(
+    "rounded", _rounded, "once {full} is rounded to {places}, as all of {few} are."
+)
 OF_WEIGHTS = (
     _ROUNDED,
     Rearrangement("transposed", _transposed, "once one of them is transposed."),

@@ -297,9 +297,12 @@ def _each_part(
     cost = one.cost + sum(part.cost for part in others)
     for steps in of_steps:
         yield one._replace(
-            cost=cost + steps.cost, steps=steps, sequences=others[0], directions=others[1],
+            cost=cost + steps.cost,
+            steps=steps,
+            sequences=others[0],
+            directions=others[1],
             units=others[2],
-        )  # fmt: skip
+        )
 
 
 def _steps(n: int, T: int) -> Iterator[Part]:
