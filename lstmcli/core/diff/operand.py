@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.abbreviated import Before, filled, shape_text, shapes_like
-from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
+from lstmcli.core.diff.abbreviated import Before, fits, shape_text, spread
+from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName, sequence
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.hint import join_with_and
+from lstmcli.core.model.layouts import RunShape, printed_shapes
 from lstmcli.core.model.settings import CELL
 from lstmcli.errors import STDIN, UserError
 from lstmcli.escaping import file_argument, shell_word
@@ -122,16 +123,22 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     """A side whose abbreviated prints have the shapes of the other side's arrays."""
-    turned = {side.layout, other.layout} == {"batch", "time"}
     found: dict[str, Numbers] = {}
     for name in names:
         if (before := side.gaps.get(name)) is None:
             continue
-        shape = other.arrays[name].shape
-        numbers = filled(side.numbers(name), before, shapes_like(shape, turned))
-        if name in other.gaps or numbers is None:
+        numbers, full = side.numbers(name), other.arrays[name]
+        shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
+        run = sequence(Numbers(full), other.layout)
+        if run is not None:
+            T, B, K = run.shape
+            layout = side.layout or other.layout or "time"
+            printed = printed_shapes(numbers.shape, before, RunShape(T, B, K, layout=layout))
+            exchanged = {side.layout, other.layout} == {"batch", "time"}
+            shapes = printed + shapes if exchanged else shapes + printed
+        if name in other.gaps or not shapes:
             raise UserError(_no_shape(side, other, name))
-        found[name] = numbers
+        found[name] = spread(numbers, before, shapes[0])
     return side.with_numbers(found)
 
 
