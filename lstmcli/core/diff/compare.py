@@ -121,12 +121,6 @@ def compare(
     one of rtol and atol alone leaves the other at 0. Each printed side adds half a unit of its
     last printed place, whatever is asked for. ``only`` names the arrays (``h`` stands for
     ``layer0.h``, ... too), ``selection`` the steps, batch items and units that are compared.
-
-    Raises
-    ------
-    UserError
-        if no name is shared, an array is empty, a tolerance makes no sense, ``ulp`` alone meets
-        printed text, or nothing is selected.
     """
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     a, b, common = named_alike(a, b)
@@ -240,13 +234,7 @@ def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> 
 
 
 def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> dict[str, Choice]:
-    """What ``--units`` selects of the columns of each array of a run; empty where it is not given.
-
-    Raises
-    ------
-    UserError
-        if nothing that is compared has steps or units to select.
-    """
+    """What ``--units`` selects of the columns of each array of a run; empty without it."""
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     for choice in selection[:3] if not computed else ():
         if choice is not None:

@@ -70,13 +70,7 @@ class Side:
         return f"{theirs} of {self.name} {verb} taken as {here}".removeprefix(" of ")
 
     def numbers(self, name: str) -> Numbers:
-        """One array with the units of its print; bools and whole numbers as float64.
-
-        Raises
-        ------
-        UserError
-            if it contains something else.
-        """
+        """One array with the units of its print; bools and whole numbers as float64."""
         array = self.arrays[name]
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise UserError(
@@ -105,11 +99,6 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     """Both sides, a single array called h, and the names that they share.
 
     One array and one array are called alike, whatever their names.
-
-    Raises
-    ------
-    UserError
-        if no name is shared, or an abbreviated print cannot have the other side's shape.
     """
     a, b = _with_name(a, b), _with_name(b, a)
     if len(a.arrays) == len(b.arrays) == 1 and a.arrays.keys() != b.arrays.keys():

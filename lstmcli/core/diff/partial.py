@@ -53,19 +53,11 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
     """A side whose sequences have the shapes of a run's.
 
     Fewer steps, or one sequence where the run has several, are put where their numbers agree with
-    the run's, or those of their first step; else they are the first steps, or those of ``step``
-    and ``item``. The numbers that a side does not contain count as left out, as those of an
-    abbreviated print do.
+    the run's, or those of their first step; else they are the first steps. The numbers that a side
+    does not contain count as left out, as those of an abbreviated print do.
 
-    Parameters
-    ----------
-    side
-        the other side.
-    run
-        the run's arrays, (T, K), (B, T, K) or (T, B, K) by ``layout``.
-    step, item
-        what an array of one step, or of one sequence of the batch, is taken for where its numbers
-        do not tell.
+    ``run`` has the run's arrays, (T, K), (B, T, K) or (T, B, K) by ``layout``; ``step`` and
+    ``item`` are what an array of one step, or of one sequence, is where its numbers do not tell.
     """
     axes = side.layout if side.layout in ("batch", "time") else layout
     found: dict[str, Numbers] = {}

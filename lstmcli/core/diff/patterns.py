@@ -149,7 +149,7 @@ def _of_sequences(layer: FirstLayer) -> Facts | None:
     some = np.count_nonzero(wrong, axis=0) > 0
     starts = wrong.argmax(axis=0)
     carried = [wrong[start:, item].all() for item, start in enumerate(starts) if some[item]]
-    if some.all() or not all(carried) or not starts[some].all() or layer.pair.backward is not False:
+    if some.all() or not all(carried) or not starts[some].all() or layer.pair.backward:
         return None
     differ = [f"{n} from step {starts[n]} on" for n in np.flatnonzero(some).tolist()]
     shown = ", ".join(differ[:4]) + f" and {len(differ) - 4} more" * (len(differ) > 4)

@@ -40,18 +40,8 @@ def processed_steps(
 ) -> tuple[Array, Array]:
     """For each step of the loop, the step of the inputs that it takes, and that of the outputs.
 
-    Parameters
-    ----------
-    order
-        of one cell.
-    steps
-        T.
-    valid
-        (T, B): the steps that count, by lengths or a mask; the others come last.
-
-    Returns
-    -------
-    Both are (T, B), or (T, 1) where they are the same for all sequences (``valid`` is None).
+    ``valid`` (T, B) marks the steps that count, by lengths or a mask; the others come last. Both
+    results are (T, B), or (T, 1) where they are the same for all sequences (``valid`` is None).
     """
     processed: Array = np.arange(steps)[:, None]
     if valid is not None:

@@ -93,7 +93,7 @@ def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
     b = a.copy()
     for item, step in starts.items():
         b[item, step:] += normal(T - step, H, seed=item)
-    sides = [Side(n, {"h": h}, "batch", settings={}) for n, h in (("a", a), ("b", b))]
+    sides = [Side(n, {"h": h}, "batch") for n, h in (("a", a), ("b", b))]
     said = texts(*sides)
     agree = ", ".join(str(item) for item in range(B) if item not in starts)
     differ = ", ".join(f"{item} from step {step} on" for item, step in starts.items())
