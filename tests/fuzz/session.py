@@ -55,7 +55,7 @@ class Session:
         self.weights = str(shutil.copy(corpus.WEIGHTS, self.top / "own/weights.npz"))
         self.inputs: dict[str, str] = {}  # by the name of a sample
         if forks and self.row.hdf5:
-            hdf5._child = self._forked
+            hdf5._child = self._forked  # type: ignore[assignment]
             import_module("h5py")  # once, for all forks
         threadpoolctl.threadpool_info()  # looks for libc once in a process, where that is no event
         os.environ |= {"COLUMNS": "100"}
