@@ -57,7 +57,7 @@ def _gathered(call: OperatorCall) -> Shape:
     return (indices.size, *x.shape[:axis], *x.shape[axis + 1 :])
 
 
-class Operator(NamedTuple):
+class KnownOperator(NamedTuple):
     """What of a node is handed on to the library, and how large the result may be."""
 
     attributes: Sequence[str] = ()  # whose values are integers
@@ -67,23 +67,23 @@ class Operator(NamedTuple):
 
 
 OPERATORS = {
-    "Add": Operator(shape=_broadcast),
-    "Cast": Operator(("to",), itemsize=8),
-    "Concat": Operator(("axis",), _joined),
-    "DequantizeLinear": Operator(("axis", "block_size"), itemsize=8, since=19),
-    "Div": Operator(shape=_broadcast),
-    "Equal": Operator(shape=_broadcast),
-    "Gather": Operator(("axis",), _gathered),
-    "Mul": Operator(shape=_broadcast),
-    "Reshape": Operator(("allowzero",)),
-    "Shape": Operator(("start", "end")),
-    "Slice": Operator(("axes", "starts", "ends")),
-    "Split": Operator(("axis", "split")),
-    "Squeeze": Operator(("axes",)),
-    "Sub": Operator(shape=_broadcast),
-    "Transpose": Operator(("perm",)),
-    "Unsqueeze": Operator(("axes",)),
-    "Where": Operator(shape=_broadcast),
+    "Add": KnownOperator(shape=_broadcast),
+    "Cast": KnownOperator(("to",), itemsize=8),
+    "Concat": KnownOperator(("axis",), _joined),
+    "DequantizeLinear": KnownOperator(("axis", "block_size"), itemsize=8, since=19),
+    "Div": KnownOperator(shape=_broadcast),
+    "Equal": KnownOperator(shape=_broadcast),
+    "Gather": KnownOperator(("axis",), _gathered),
+    "Mul": KnownOperator(shape=_broadcast),
+    "Reshape": KnownOperator(("allowzero",)),
+    "Shape": KnownOperator(("start", "end")),
+    "Slice": KnownOperator(("axes", "starts", "ends")),
+    "Split": KnownOperator(("axis", "split")),
+    "Squeeze": KnownOperator(("axes",)),
+    "Sub": KnownOperator(shape=_broadcast),
+    "Transpose": KnownOperator(("perm",)),
+    "Unsqueeze": KnownOperator(("axes",)),
+    "Where": KnownOperator(shape=_broadcast),
 }
 
 MOVING = {  # operators whose result consists of elements of the first input
