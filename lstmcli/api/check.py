@@ -74,7 +74,7 @@ class Comparison:
     def first(self) -> Position | None:
         """Where it first differs from us."""
         first, differing = self.difference.first_divergence, self.differing
-        if not differing or (first is not None and first.array in differing):
+        if first is None or not differing or first.array in differing:
             return first if differing else None
         return self.difference.arrays[differing[0]].first
 
