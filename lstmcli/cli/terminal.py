@@ -266,7 +266,8 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str], quiet: bo
             instead = "-q" if quiet else f"-f {format}" if format else "-o"
             is_off = ctx.params.get(str(parameter.name)) is False
             option = max(parameter.secondary_opts if is_off else parameter.opts, key=len)
-            raise UserError(f"{option} changes nothing: {instead} shows no table; leave it out.")
+            nothing = "nothing" if quiet else "no table"
+            raise UserError(f"{option} changes nothing: {instead} shows {nothing}; leave it out.")
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:
