@@ -143,12 +143,12 @@ def can_stream(job: Job) -> bool:
 
 
 def run_by_engine(
-    job: Job, name: str, requested: Mapping[str, Sequence[str]], members: Collection[str]
+    job: Job, name: str, only: Sequence[str], members: Collection[str]
 ) -> tuple[Trace, tuple[str, ...]]:
     """The trace of a run by an engine, and the arrays that it gives (only h of several cells).
 
-    ``requested`` are names of arrays by the option that asks for them; ``members`` are all that are
-    shown or written: gates that are not among them may take no time.
+    ``only`` are the arrays that the user asks for; ``members`` are all that are shown or written:
+    gates that are not among them may take no time.
 
     Raises
     ------
@@ -160,13 +160,12 @@ def run_by_engine(
 
     engine = find_engine(name)
     arrays = engine.arrays if len(job.model.cells) == 1 else ("h",)
-    for option, names in requested.items():
-        given = arrays if option == "--show" else (*arrays, *FINAL)
-        for missing in (name for name in names if name not in given):
-            raise UserError(
-                f"{option} {missing}: {engine.name} ({engine.layer}) gives {', '.join(given)} "
-                "here; without --engine every gate is there."
-            )
+    given = (*arrays, *FINAL)
+    for missing in (name for name in only if name not in given):
+        raise UserError(
+            f"--only {missing}: {engine.name} ({engine.layer}) gives {', '.join(given)} "
+            "here; without --engine every gate is there."
+        )
     gates = not {"h", *FINAL}.issuperset(members)
     return run_with(engine, job.plan(), gates=gates), arrays
 

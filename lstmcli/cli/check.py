@@ -37,7 +37,7 @@ from lstmcli.views.check import check_sheet
 from lstmcli.views.run import header_sheet
 
 
-@click.command(cls=Command, older_names={"--with": ["--engine"]}, quiet=STATUS_ONLY)
+@click.command(cls=Command, quiet=STATUS_ONLY)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", default=ALL, shell_complete=completion.engines,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -59,10 +59,9 @@ class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    ``last_is_output`` says that the last of its paths is written. ``older_names`` maps former names
-    of options to the words that stand for them now. Help lists options in groups, unless
-    ``in_groups`` is false, and says what ``-q`` leaves out by ``quiet``. ``of_table`` are the
-    parameters that only change the table, and are refused where none is shown.
+    ``last_is_output`` says that the last of its paths is written. Help lists options in groups,
+    unless ``in_groups`` is false, and says what ``-q`` leaves out by ``quiet``. ``of_table`` are
+    the parameters that only change the table, and are refused where none is shown.
     """
 
     def __init__(
@@ -70,7 +69,6 @@ class Command(click.Command):
         *args: Any,
         screen: bool = True,
         last_is_output: bool = False,
-        older_names: Mapping[str, Sequence[str]] | None = None,
         in_groups: bool = True,
         quiet: str = QUIET_HELP,
         of_table: Sequence[str] = (),
@@ -80,7 +78,7 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
         self._is_quiet = quiet == STATUS_ONLY
-        self._older_names, self._in_groups = older_names or {}, in_groups
+        self._in_groups = in_groups
         self.params += [*(screen_options() if screen else []), quiet_option(quiet)]
         for parameter in self.params:
             is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
@@ -110,10 +108,9 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words of a command line; an option that takes one value is given once.
 
-        ``-:h`` is a file, and a former name of an option stands for its name.
+        ``-:h`` is a file.
         """
         words = [NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word for word in args]
-        words = self._in_present_names(words)
         try:
             if not ctx.resilient_parsing:
                 self._refuse_repeated(ctx, words)
@@ -128,19 +125,6 @@ class Command(click.Command):
                     message = f"missing options {' and '.join(names)}."
                     raise click.UsageError(message, ctx) from None
             raise
-
-    def _in_present_names(self, words: Sequence[str]) -> list[str]:
-        """The words with each former name of an option replaced."""
-        present: list[str] = []
-        for n, word in enumerate(words):
-            if word == "--":
-                return [*present, *words[n:]]
-            name, equals, value = word.partition("=")
-            for new in self._older_names.get(name, ()):
-                present.append(f"{new}{equals}{value}")
-            if name not in self._older_names:
-                present.append(word)
-        return present
 
     def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:
         """Refuse an option or a flag that is given twice: it takes one value."""

@@ -98,11 +98,6 @@ def engines(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> 
     return _next(NAMES, incomplete)
 
 
-def columns(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """The columns of a table."""
-    return _next(RESULTS, incomplete)
-
-
 def arrays(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """The arrays of a trace before the cursor, or those that a run of the weights there gives."""
     names: list[str] = []

@@ -50,7 +50,7 @@ from lstmcli.views.run import header_sheet, saturation_sheet
 from lstmcli.views.sheet import Sheet, labelled
 
 
-@click.command(cls=Command, older_names={"--array": ["--only"], "--unit": ["--units"]})
+@click.command(cls=Command)
 @paths_argument("path", "TRACE | A B | WEIGHTS... INPUTS")
 @only_option(
     "Arrays to draw: h, c, i, f, g, o, z.",

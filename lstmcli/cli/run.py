@@ -108,7 +108,6 @@ class RunOptions:
     outputs: Outputs
     window: Window
     selection: Selection
-    shown: bool  # whether --show names the columns of the window
     save_state: str | None
     engine: str | None
     threads: int | None
@@ -132,7 +131,6 @@ class RunOptions:
             outputs,
             _window(options, outputs, selection),
             selection,
-            bool(options["show"]),
             *(options[k] for k in ("save_state", "engine", "threads", "scheduler")),
         )
 
@@ -214,7 +212,6 @@ class RunResult(NamedTuple):
     "h,c,i,f,g,o and, where written, final_h,final_c",
     completion.members,
 )
-@click.option("--show", hidden=True, shell_complete=completion.columns)
 @cell_option("One", "all, and the output of the model")
 @selection_options("show and to write", "all; in a table, of many the first and the last")
 @click.option("--heat", is_flag=True, help="Shade the cells of the table.")
@@ -334,22 +331,17 @@ def _format_of(file: str) -> str:
 
 
 def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) -> Window:
+    columns = outputs.only or []
     if outputs.screen != "table":
-        if options["show"]:
-            raise UserError("--show is for the table; --only NAME,... names what is written.")
+        columns = []
         if {*outputs.written} <= {*BINARY} and selection.digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
-    if options["show"] and outputs.only is not None and not outputs.written:
-        raise UserError("--only and --show both name the columns of the table; give --only alone.")
-    option, columns = "--show", listed_names(options["show"], "--show")
-    if columns is None and outputs.screen == "table":
-        option, columns = "--only", outputs.only
-        if columns is not None and outputs.file is not None:  # which may have further members
-            columns = [name for name in columns if name not in FINAL]
-    for name in columns or ():
+    if outputs.file is not None:  # which may have further members
+        columns = [name for name in columns if name not in FINAL]
+    for name in columns:
         if name.rpartition(".")[2] not in NAMES:
             raise UserError(
-                f"{option} {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
+                f"--only {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
     return Window(
         tuple(columns or DEFAULT_COLUMNS), selection.steps, selection.batch, None,
@@ -463,9 +455,8 @@ def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
     if cell := asked.outputs.cell:
         raise UserError(f"--cell {cell}: {name} gives h of the full model; leave out --engine.")
     columns = asked.window.show
-    requested = {"--show": columns if asked.shown else (), "--only": asked.outputs.only or ()}
     wanted = {*asked.outputs.members, *(columns if asked.outputs.screen == "table" else ())}
-    trace, arrays = run_by_engine(job, name, requested, wanted)
+    trace, arrays = run_by_engine(job, name, asked.outputs.only or (), wanted)
     window = asked.window._replace(show=tuple(name for name in columns if name in arrays))
     _show_and_write(job, trace, replace(asked, window=window))
     return RunResult((trace.final_h, trace.final_c), trace.steps)

@@ -179,7 +179,7 @@ def test_a_file_of_an_engine_contains_what_it_gives(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--show", "h,f"], "--show f: torch (a loop) gives h here"),
+        (["--only", "h,f"], "--only f: torch (a loop) gives h, final_h, final_c here"),
         (["-o", "out.npz", "--only", "h,c"], "--only c: torch (a loop) gives h, final_h, final_c"),
         (["--threads", "2"], "--threads is for the loop of lstm"),
         (["--recurrent-activation", "relu"], "cannot run recurrent activation relu"),

@@ -46,8 +46,8 @@ def test_commands_come_from_the_table() -> None:
         (("run", "w.npz", "--rows", ""), ["xh", "hx"]),
         (("run", "w.npz", "--set", "trans"), ["transposed="]),
         (("run", "w.npz", "--set", "transposed=k"), ["transposed=kernel"]),
-        (("run", "w.npz", "--show", "h,c,i"), ["h,c,i"]),
-        (("run", "w.npz", "--show", "h,h"), []),
+        (("run", "w.npz", "--only", "h,c,i"), ["h,c,i"]),
+        (("run", "w.npz", "--only", "h,h"), []),
         (("run", "w.npz", "--cell-clip", ""), []),
         (("check", "w.npz", "--engine", "t"), ["torch", "tensorflow", "tensorflow-block"]),
         (("check", "w.npz", "--engine", "torch,ke"), ["torch,keras"]),
@@ -387,7 +387,7 @@ def test_fish_is_offered_safe_names_and_names_after_commas(
         return [word.split("\t")[0] for word in done.stdout.splitlines()]
 
     assert sorted(complete("lstm run w.npz --layer ")) == sorted(HOSTILE.values())
-    assert sorted(complete("lstm run w.npz --show h,")) == [f"h,{name}" for name in "cfgioz"]
+    assert sorted(complete("lstm run w.npz --only h,")) == [f"h,{name}" for name in "cfgioz"]
     assert "w.npz" in complete("lstm run ")
     assert {"w.npz:plain/lstm/bias", "w.npz:größe/bias"} <= set(complete("lstm run w.npz:"))
     assert not any("enc$" in word for word in complete("lstm run w.npz:enc"))
