@@ -133,8 +133,7 @@ class Command(click.Command):
             if not isinstance(parameter, click.Option) or parameter.multiple:
                 continue
             if parameter in given:
-                names = [max(o, key=len) for o in (parameter.opts, parameter.secondary_opts) if o]
-                option = " or ".join(names)
+                option = max(parameter.opts, key=len)
                 raise click.UsageError(f"{option} is given twice; give it once.", ctx)
             given.add(parameter)
 
@@ -238,7 +237,7 @@ GROUPS = {
     "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "per_step"),
     "Computation": ("dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes"),
     "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
-    "Display": ("all_", "heat", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
+    "Display": ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
     OTHER: ("help",),
 }  # fmt: skip
 """Each heading, and the parameters below it by their names in Python, in the order of the help."""

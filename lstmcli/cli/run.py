@@ -129,7 +129,7 @@ class RunOptions:
             settings_from(options),
             input_files(options),
             outputs,
-            _window(options, outputs, selection),
+            _window(outputs, selection),
             selection,
             *(options[k] for k in ("save_state", "engine", "threads", "scheduler")),
         )
@@ -183,7 +183,7 @@ class RunResult(NamedTuple):
     status: int = 0  # 128 + n if signal n stopped it
 
 
-@click.command(cls=Command, of_table=("heat", "no_pager"))
+@click.command(cls=Command, of_table=("no_pager",))
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @setting_options
 @input_options
@@ -214,7 +214,6 @@ class RunResult(NamedTuple):
 )
 @cell_option("One", "all, and the output of the model")
 @selection_options("show and to write", "all; in a table, of many the first and the last")
-@click.option("--heat", is_flag=True, help="Shade the cells of the table.")
 @click.option(
     "--no-pager",
     is_flag=True,
@@ -330,7 +329,7 @@ def _format_of(file: str) -> str:
         raise UserError(*error.lines, "  -f csv, json, ... says the format of any other.") from None
 
 
-def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) -> Window:
+def _window(outputs: Outputs, selection: Selection) -> Window:
     columns = outputs.only or []
     if outputs.screen != "table":
         columns = []
@@ -343,18 +342,8 @@ def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) 
             raise UserError(
                 f"--only {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
-    return Window(
-        tuple(columns or DEFAULT_COLUMNS), selection.steps, selection.batch, None,
-        selection.digits, _colors() if options["heat"] else "",
-    )  # fmt: skip
-
-
-def _colors() -> str:
-    """How many colours there are to shade with; "" if none."""
-    if (colors := screen().depth) == "none":
-        remark("--heat needs colour output; add --color always")
-        return ""
-    return colors
+    names = tuple(columns or DEFAULT_COLUMNS)
+    return Window(names, selection.steps, selection.batch, None, selection.digits)
 
 
 def _streams(job: Job, outputs: Outputs) -> bool:

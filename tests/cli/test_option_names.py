@@ -184,12 +184,8 @@ DERIVED = ("--steps", "1", "--units", "0")
 @pytest.mark.parametrize(
     ("words", "option"),
     [
-        (("run", *FILES, "--heat", "-f", "json"), "--heat"),
-        (("run", *FILES, "--heat", "-o", "out.csv"), "--heat"),
         (("run", *FILES, "--no-pager", "-f", "csv"), "--no-pager"),
         (("run", *FILES, "--color", "always", "-o", "out.npz"), "--color"),
-        (("inspect", FILES[0], "-f", "json", "--heat"), "--heat"),
-        (("inspect", FILES[0], "-f", "json", "--no-heat"), "--no-heat"),
         (("inspect", FILES[0], "-f", "json", "--all"), "--all"),
         (("derive", *FILES, *DERIVED, "--gate", "f", "-f", "json", "--terms", "1"), "--terms"),
         (("derive", *FILES, *DERIVED, "-f", "json", "--digits", "3"), "--digits"),
