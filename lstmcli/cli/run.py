@@ -232,8 +232,8 @@ class RunResult(NamedTuple):
     metavar="NAME",
     shell_complete=completion.engines,
     show_default="the loop of lstm",
-    help="A framework that runs it instead: torch, onnxruntime, openvino, keras, tensorflow, "
-    "tensorflow-block or jax.",
+    help="A framework that runs it instead: torch, onnxruntime, openvino, keras, tensorflow or "
+    "jax.",
 )
 @digits_option(
     "8 of h and c and 6 of gates; all where written",
@@ -440,14 +440,11 @@ def _remark_not_finite(job: Job) -> None:
 
 
 def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
-    """Run by a framework, then show or write the arrays that it gives."""
+    """Run by a framework, then show or write h and the last state."""
     if cell := asked.outputs.cell:
         raise UserError(f"--cell {cell}: {name} gives h of the full model; leave out --engine.")
-    columns = asked.window.show
-    wanted = {*asked.outputs.members, *(columns if asked.outputs.screen == "table" else ())}
-    trace, arrays = run_by_engine(job, name, asked.outputs.only or (), wanted)
-    window = asked.window._replace(show=tuple(name for name in columns if name in arrays))
-    _show_and_write(job, trace, replace(asked, window=window))
+    trace = run_by_engine(job, name, asked.outputs.only or ())
+    _show_and_write(job, trace, replace(asked, window=asked.window._replace(show=("h",))))
     return RunResult((trace.final_h, trace.final_c), trace.steps)
 
 

@@ -34,7 +34,7 @@ def prepare(network: Network) -> Prepared:
         if network.lengths is not None:
             h, _ = torch.nn.utils.rnn.pad_packed_sequence(h, total_length=len(x))
         finals = list(zip(final_h.numpy(), final_c.numpy(), strict=True))
-        return Result(h.numpy(), finals, {})
+        return Result(h.numpy(), finals)
 
     return run
 

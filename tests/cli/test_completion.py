@@ -49,7 +49,7 @@ def test_commands_come_from_the_table() -> None:
         (("run", "w.npz", "--only", "h,c,i"), ["h,c,i"]),
         (("run", "w.npz", "--only", "h,h"), []),
         (("run", "w.npz", "--cell-clip", ""), []),
-        (("check", "w.npz", "--engine", "t"), ["torch", "tensorflow", "tensorflow-block"]),
+        (("check", "w.npz", "--engine", "t"), ["torch", "tensorflow"]),
         (("check", "w.npz", "--engine", "torch,ke"), ["torch,keras"]),
         (("run", "w.npz", "--engine", "on"), ["onnxruntime"]),
         (("help", "se"), ["settings"]),
