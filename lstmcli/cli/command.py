@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from lstmcli.cli.file_completion import members_of_file
 from lstmcli.cli.terminal import (
     QUIET_HELP,
     STATUS_ONLY,
@@ -23,7 +22,6 @@ from lstmcli.cli.terminal import (
     screen_options,
     write_screen_files,
 )
-from lstmcli.escaping import one_line
 
 if TYPE_CHECKING:
     from lstmcli.api.run import Stop
@@ -48,11 +46,16 @@ class FilePath(click.types.StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer the members of a file that ends in a colon, else ask the shell for files."""
-        return members_of_file(incomplete) or [CompletionItem(one_line(incomplete), type="file")]
+        """Ask the shell for files."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 FILE_PATH = FilePath()
+
+
+def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """A completer for an option that takes one of these words."""
+    return lambda ctx, parameter, incomplete: [w for w in words if w.startswith(incomplete)]
 
 
 class Command(click.Command):

@@ -17,7 +17,6 @@ from lstmcli.api import save
 from lstmcli.api.job import InputFiles, Job
 from lstmcli.api.run import Stop, can_stream, plan_of, run_by_engine, select, stream_steps
 from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for
-from lstmcli.cli import completion
 from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
@@ -210,7 +209,6 @@ class RunResult(NamedTuple):
 @only_option(
     "Arrays to show and to write; z are the pre-activations.",
     "h,c,i,f,g,o and, where written, final_h,final_c",
-    completion.members,
 )
 @cell_option("One", "all, and the output of the model")
 @selection_options("show and to write", "all; in a table, of many the first and the last")
@@ -230,7 +228,6 @@ class RunResult(NamedTuple):
 @click.option(
     "--engine",
     metavar="NAME",
-    shell_complete=completion.engines,
     show_default="the loop of lstm",
     help="A framework that runs it instead: torch, onnxruntime, openvino, keras, tensorflow or "
     "jax.",
