@@ -192,12 +192,6 @@ def _stateless(cell: Cell) -> Cell:
     return replace(cell, convention=convention, initial_h=None, initial_c=None)
 
 
-def different_sizes(network: Network) -> Iterator[str]:
-    """What a framework does not support whose layers are all of one size."""
-    if len({(cell.units, cell.outputs) for cell in network.cells}) > 1:
-        yield "layers of different sizes"
-
-
 # ---- a run by an engine
 
 SHORT = 1.0  # seconds up to which a run is repeated

@@ -9,7 +9,7 @@ import numpy as np
 from lstmcli._version import __version__
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.encode import INITIAL
-from lstmcli.engines.engine import Engine, Network, Prepared, Result, different_sizes
+from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.export import graph_of
 from lstmcli.engines.libraries import library
 from lstmcli.formats.onnx import writer
@@ -37,7 +37,12 @@ def prepare(
     padded = network.lengths is not None
     graph = graph_of(network.layers, padded=padded)
     constants = {name: a for name, a in graph.constants.items() if name not in INITIAL}
-    h, c = network.stacked
+    units = [cell.units for cell in network.cells]
+    uneven = len(set(units)) > 1  # the graph then has the states of all cells side by side
+    h, c = (
+        np.concatenate(states, axis=1) if uneven else np.stack(states)
+        for states in zip(*network.states, strict=True)
+    )
     feeds = {"X": np.ascontiguousarray(network.x), "initial_h": h, "initial_c": c}
     if padded:
         feeds["sequence_lens"] = np.asarray(network.lengths, np.int32)
@@ -48,7 +53,11 @@ def prepare(
         y, y_h, y_c = opened()
         steps, directions, batch, units = y.shape
         joined = y.transpose(0, 2, 1, 3).reshape(steps, batch, directions * units)
-        return Result(joined, list(zip(y_h, y_c, strict=True)))
+        ends = [
+            np.split(array, np.cumsum(units)[:-1], axis=1) if uneven else list(array)
+            for array in (y_h, y_c)
+        ]
+        return Result(joined, list(zip(*ends, strict=True)))
 
     return run
 
@@ -81,6 +90,5 @@ ENGINE = Engine(
     ("onnxruntime", "onnx"),
     prepare,
     dtypes=("float32",),
-    unsupported=different_sizes,
     notes=notes,
 )

@@ -9,7 +9,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.compatibility import fit
 from lstmcli.engines import onnxruntime
-from lstmcli.engines.engine import Engine, Network, different_sizes
+from lstmcli.engines.engine import Engine, Network
 from lstmcli.engines.libraries import library
 from lstmcli.engines.onnxruntime import Feeds, Session
 
@@ -29,8 +29,7 @@ def session(model: bytes, feeds: Feeds) -> Session:
 
 
 def unsupported(network: Network) -> Iterator[str]:
-    """Layers of different sizes, peepholes, coupled gates and most activations."""
-    yield from different_sizes(network)
+    """Peepholes, coupled gates and most activations."""
     yield from fit(network.layers, CONVENTIONS["openvino"])[1]
 
 

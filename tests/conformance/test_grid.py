@@ -60,7 +60,7 @@ REFUSALS: dict[str, dict[str, str]] = {  # kind: what the message names, by engi
         for kind in ("hard sigmoid x/6", "hard sigmoid 0.2x", "softsign, scaled tanh")
     },
     "another output activation": dict.fromkeys(but("onnxruntime"), "output activation softsign"),
-    "2 layers of different sizes": dict.fromkeys(("torch", *ONNX), "layers of different sizes"),
+    "2 layers of different sizes": {"torch": "layers of different sizes"},
     "3 layers, projection": dict.fromkeys(but("torch", "tensorflow"), "a projection"),
     "directions summed": dict.fromkeys(but("keras"), "merge sum"),
     "2 layers, directions multiplied": dict.fromkeys(but("keras"), "merge mul"),
