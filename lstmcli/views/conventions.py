@@ -131,12 +131,12 @@ class Line(NamedTuple):
     field: str  # as in the JSON of a convention
     label: str
     words: str | Mapping[Any, str] | Callable[[Convention], str]
-    """A text with {} for the value, which a field that is off does not have; or one for each value
-    that is told; or a function where further fields matter."""
+    """A text with {} for the value, shown unless the field is off; or a text for each value; or a
+    function where further fields matter."""
     role: str = ""  # of the tensors that the field is about
 
     def text(self, row: Convention, values: Mapping[str, Any]) -> str:
-        """The line of a row with these values; empty for a value of which nothing is told."""
+        """The line of a row with these values; empty for a value that has no words."""
         if self.role and self.role not in row.roles:
             return ""
         if callable(self.words):
@@ -300,8 +300,8 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         texts = [*texts, *((line.label, line.text(row, values)) for line in lines)]
         shown = [(label, text) for label, text in texts if text]
         for label, of_label in groupby(shown, key=lambda pair: pair[0]):
-            told = [text for _, text in of_label]
-            sheet.extend(labelled_lines(f"  {label}", told, width, _style(label, row), INDENT))
+            words = [text for _, text in of_label]
+            sheet.extend(labelled_lines(f"  {label}", words, width, _style(label, row), INDENT))
     sheet.add()
     command = f"lstm run weights.npz inputs.npy --convention {row.name}"
     sheet.extend(labelled_command("next", command, INDENT))
