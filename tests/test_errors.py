@@ -13,7 +13,7 @@ from tests.paths import TOP
 
 def test_a_missing_extra_names_what_needs_it_and_the_command_that_installs_it() -> None:
     error = MissingExtra("writing .onnx", "onnx", "onnx")
-    assert error.lines == ("writing .onnx needs onnx:", "  pip install 'onnx>=1.16'")
+    assert error.lines == ("writing .onnx needs onnx:", "  pip install 'onnx>=1.19'")
 
 
 def test_a_missing_extra_survives_pickle() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.paths import TOP
 
 
@@ -27,6 +29,7 @@ def test_help_imports_neither_numpy_nor_rich() -> None:
     assert not loaded_by("invoke(['--help'])") & {"numpy", "rich", "json", "zipfile"}
 
 
+@pytest.mark.slow
 def test_a_pipe_and_an_error_do_without_rich() -> None:
     sample = "'samples/forget-bias/weights.npz', 'samples/forget-bias/inputs.npy'"
     assert "rich" not in loaded_by(f"invoke(['run', {sample}])")

@@ -179,14 +179,21 @@ def _side(document: Document) -> Side:
     side = Side(
         document.source,
         arrays,
-        layout=document.layout or (meta or {}).get("layout"),
+        layout=document.layout or _layout_in(meta),
         units=units,
         dtypes=document.dtypes,
         settings=meta,
         gaps=gaps,
         numbering=numbering,
+        not_asked_for=document.other_members,
     )
     return with_trace_names(side)
+
+
+def _layout_in(meta: Mapping[str, object] | None) -> str | None:
+    """The layout in the ``meta`` of a trace, if it is one."""
+    layout = (meta or {}).get("layout")
+    return str(layout) if layout in ("steps", "time", "batch") else None
 
 
 def _as_written(document: Document, name: str) -> Array:

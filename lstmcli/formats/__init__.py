@@ -23,7 +23,7 @@ from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import MOST_WHOLE
-from lstmcli.formats.files.overwriting import refuse_folder
+from lstmcli.formats.files.overwriting import refuse_place
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
 from lstmcli.formats.text.number_text import ABBREVIATED
@@ -232,7 +232,7 @@ def suffix_of(path: str, suffixes: Collection[str]) -> str:
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in suffixes:
-        refuse_folder(path)
+        refuse_place(path)
         found = f'unsupported extension "{suffix}"' if suffix else "no extension"
         raise UserError(f"{path}: {found}; use {', '.join(suffixes)}.")
     return suffix

@@ -70,6 +70,9 @@ class Document:
     numbering: Numbering = NOT_NUMBERED
     """Tables and JSON lines only: which steps, batch items and columns of a run they contain."""
 
+    other_members: tuple[str, ...] = ()
+    """The names of the file's other arrays, where one of them was asked for."""
+
     not_run: str = ""
     """The reason why its tensors can be listed but not run; "" if they may be an LSTM's."""
 
@@ -87,6 +90,7 @@ class Document:
             numbering=self.numbering._replace(
                 columns={k: n for k, n in self.numbering.columns.items() if k == name}
             ),
+            other_members=(*self.other_members, *(k for k in self.arrays if k != name)),
         )
 
     def _no_member(self, name: str) -> UserError:

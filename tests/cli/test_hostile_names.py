@@ -196,6 +196,7 @@ def suggestion(text: str, command: str) -> str:
 
 
 @pytest.mark.parametrize("name", FILES, ids=ascii)
+@pytest.mark.slow
 def test_what_is_suggested_can_be_run(lstm: Lstm, folder: Path, name: str) -> None:
     w, x, e, out = (f"{name}{n}" for n in ("w.json", "x.npy", "e.npy", "out.npz"))
     arg = {path: f"./{path}" if path.startswith("-") else path for path in (w, x, e, out)}

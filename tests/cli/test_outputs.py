@@ -107,6 +107,7 @@ def test_standard_output_that_is_closed(format: str) -> None:
     assert done == (2, "", "lstm run: standard output cannot be written: it is closed.\n")
 
 
+@pytest.mark.slow
 def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
     """zipfile would go back to fill in a size, and write it at the end."""
     target = tmp_path / "two.bin"
@@ -129,12 +130,14 @@ def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
         ("inspect --nope", "2>&1 >/dev/null | true"), ("run nowhere.npz", "2>&-"),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_an_error_that_stderr_cannot_take_is_no_difference(words: str, shut: str) -> None:
     assert in_shell(words, shut, "; exit ${PIPESTATUS[0]}") == (2, "", "")
 
 
 @needs_full
 @pytest.mark.parametrize("shut", ["2>&-", "2>/dev/full"])
+@pytest.mark.slow
 def test_a_remark_that_stderr_cannot_take_ends_nothing(shut: str, tmp_path: Path) -> None:
     words = ["run", WEIGHTS, INPUTS, "--reverse", "--save-state", tmp_path / "s.npz"]
     assert in_shell(*words, "-o", tmp_path / "o.npz", shut) == (0, "", "")
@@ -276,6 +279,7 @@ def test_a_named_pipe_that_nothing_reads_is_refused(
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="descriptors have no paths here")
+@pytest.mark.slow
 def test_the_pipe_of_a_command_that_has_ended_is_a_closed_pipe() -> None:
     """As >(true) of a shell gives it."""
     reading, writing = os.pipe()

@@ -50,6 +50,20 @@ def refused(lstm: Lstm, words: list[Any]) -> str:
     return done.err
 
 
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_where_one_output_has_no_folder_none_is_written(
+    lstm: Lstm, files: dict[str, Path], option: str
+) -> None:
+    words = ["run", files["weights"], files["inputs"], "-f", "table"]
+    for name, suffix in OUTPUTS.items():
+        words += [name, f"nowhere/new{suffix}" if name == option else f"new-{name}{suffix}"]
+    before = sorted(Path().iterdir())
+    done = lstm(*words)
+    assert (done.status, done.out) == (2, "")
+    assert "there is no folder nowhere" in done.err
+    assert sorted(Path().iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("option", "alike"),
     [

@@ -324,6 +324,7 @@ def test_a_closed_stream_that_is_not_needed_changes_nothing(closed: str, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.slow
 def test_a_run_that_is_ended_leaves_no_file(name: str, tmp_path: Path) -> None:
     process = streaming(tmp_path)
     wait_until(lambda: any(tmp_path.iterdir()))
@@ -344,6 +345,7 @@ def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(tmp_path: Path) -> None:
     """The first one waits for the step that is being written; nobody takes it."""
     fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))

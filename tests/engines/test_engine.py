@@ -46,6 +46,7 @@ def test_an_unknown_engine() -> None:
         find_engine("torhc")
 
 
+@pytest.mark.slow
 def test_no_framework_is_imported_to_say_what_it_cannot_do() -> None:
     code = (
         "import sys\n"

@@ -6,64 +6,63 @@ starting Python as often. When the library crashes, or loops, another one takes 
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.source import Opened
 
 SECONDS = 4  # of processor time for a file
+MOST, SIZE = 1 << 28, 1 << 20  # bytes of a tensor and of a file, by which memory is limited
 
 _CODE = f"""
 import io, json, signal, sys
-told = json.loads(sys.argv[1])
-sys.path[:] = told.pop("path")
-import h5py
-from lstmcli.formats.wire import hdf5_process
-wanted = hdf5_process.Request(**told)
-hdf5_process._limit_memory(wanted._replace(seconds=1 << 30))
-while size := int.from_bytes(sys.stdin.buffer.read(8), "little"):
-    stream = io.BytesIO(sys.stdin.buffer.read(size))
+sys.path[:] = json.loads(sys.argv[1])
+from lstmcli.formats.wire import hdf5
+hdf5.limit_resources(1 << 30, {MOST}, {SIZE})
+while told := sys.stdin.buffer.readline():
+    told = json.loads(told)
+    stream = io.BytesIO(sys.stdin.buffer.read(told["size"]))
     signal.setitimer(signal.ITIMER_PROF, {SECONDS})
-    answer = b"".join(hdf5_process.pieces(h5py, stream, wanted._replace(size=size)))
+    answer = io.BytesIO()
+    hdf5.write_answer(answer, stream, **told)
     signal.setitimer(signal.ITIMER_PROF, 0)
+    answer = answer.getvalue()
     sys.stdout.buffer.write(len(answer).to_bytes(8, "little") + answer)
     sys.stdout.buffer.flush()
 """
 
 
 class Kept:
-    """Stands for `hdf5._answer`; ``ends`` has the status of each process that did not survive."""
+    """Stands for `hdf5._child`; ``ends`` has the status of each process that did not survive."""
 
     def __init__(self) -> None:
         self.ends: list[int] = []
         self._child: subprocess.Popen[bytes] | None = None
 
-    @contextmanager
-    def answer(self, source: Opened, told: dict[str, Any]) -> Iterator[IO[bytes]]:
-        """What a child says of a file."""
+    def answer(self, source: Opened, told: dict[str, Any]) -> tuple[bytes, int]:
+        """What a child says of a file, and its status."""
         data = source.stream.read()
-        child = self._started({**told, "most": 1 << 28, "seconds": 0, "size": 1 << 20})
+        del told["seconds"]
+        told |= {"most": MOST, "size": len(data)}
+        child = self._started()
         assert child.stdin
         assert child.stdout
-        child.stdin.write(len(data).to_bytes(8, "little") + data)
+        child.stdin.write(json.dumps(told).encode() + b"\n" + data)
         child.stdin.flush()
         length = child.stdout.read(8)
         if len(length) < 8:
             self.ends.append(child.wait())
             self.close()
             raise UserError(f"{source.source}: HDF5 cannot read it.")
-        yield io.BytesIO(child.stdout.read(int.from_bytes(length, "little")))
+        return child.stdout.read(int.from_bytes(length, "little")), 0
 
-    def _started(self, told: dict[str, Any]) -> subprocess.Popen[bytes]:
+    def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None:
             self._child = subprocess.Popen(
-                [sys.executable, "-c", _CODE, json.dumps({**told, "path": sys.path})],
+                [sys.executable, "-c", _CODE, json.dumps(sys.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

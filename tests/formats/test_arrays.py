@@ -49,6 +49,7 @@ def test_npy_round_trip(array: np.ndarray) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(NAMES, arrays(), min_size=1, max_size=4))
+@pytest.mark.slow
 def test_npz_round_trip_and_numpy_reads_it(members: dict[str, np.ndarray]) -> None:
     data = written("npz", members, {"forget_bias": 1.0, "meta": {"gates": "ifgo"}})
     document = piped(data)

@@ -74,6 +74,7 @@ def test_much_memory_reported_as_damage_fails(tmp_path: Path) -> None:
         withstand(tmp_path / "a", [b""], act)
 
 
+@pytest.mark.slow
 def test_much_time_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def spin(_: str) -> None:
         while True:

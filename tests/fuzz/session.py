@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import shutil
 import signal
@@ -26,7 +25,7 @@ import lstmcli
 from lstmcli import cli, formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.wire import hdf5, hdf5_process
+from lstmcli.formats.wire import hdf5
 from tests.formats.hostile import Overdue, ran_out_of_memory
 from tests.fuzz import corpus, guard
 from tests.fuzz.guard import FORBIDDEN, PROCESS, Audit, bounded, unprintable
@@ -56,7 +55,7 @@ class Session:
         self.weights = str(shutil.copy(corpus.WEIGHTS, self.top / "own/weights.npz"))
         self.inputs: dict[str, str] = {}  # by the name of a sample
         if forks and self.row.hdf5:
-            hdf5._started = self._forked  # type: ignore[assignment]
+            hdf5._child = self._forked  # type: ignore[assignment]
             import_module("h5py")  # once, for all forks
         threadpoolctl.threadpool_info()  # looks for libc once in a process, where that is no event
         os.environ |= {"COLUMNS": "100"}
@@ -177,8 +176,34 @@ class Session:
             return f"more memory than a file may take: {shown[-500:].decode(errors='replace')}"
         return ""
 
-    def _forked(self, source: Opened, told: str, *_: Any) -> _Fork:
-        return _Fork(self.audit, source, told)
+    def _forked(self, source: Opened, told: dict[str, Any]) -> tuple[bytes, int]:
+        """The output and the status of a fork that reads an HDF5 file; stands for `hdf5._child`."""
+        reading, writing = os.pipe()
+        with self.audit.allowing("os.fork"):
+            fork = os.fork()
+        if not fork:
+            self._answer(source, told, writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            output = pipe.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+        if status == FORBIDDEN:
+            self.audit.found.append("something in the process that reads HDF5")
+        return output, status
+
+    def _answer(self, source: Opened, told: dict[str, Any], writing: int) -> None:
+        """Read a file in a fork, and end it."""
+        status = 1
+        try:
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, FORK_SECONDS)
+            hdf5.limit_resources(told.pop("seconds"), told["most"], told["size"])
+            with os.fdopen(writing, "wb") as pipe:
+                hdf5.write_answer(pipe, source.stream, **told)
+            status = 0
+        finally:
+            self.audit.disarm()  # where coverage measures, it writes what it has found
+            os._exit(status)
 
 
 class _Terminal(io.TextIOWrapper):
@@ -207,55 +232,3 @@ def _streams(stdin: IO[bytes]) -> Iterator[tuple[io.BytesIO, io.BytesIO, _Termin
             one.flush()
             one.detach()  # else it closes what it wrote to
         sys.stdin, sys.stdout, sys.stderr = before
-
-
-class _Fork:
-    """A fork of this process that reads an HDF5 file, where `wire.hdf5` starts one."""
-
-    stdin = None  # the file needs no handing over: a fork has it
-
-    def __init__(self, audit: Audit, source: Opened, told: str) -> None:
-        wanted = json.loads(told)
-        del wanted["child"], wanted["packages"]  # where a new interpreter would import from
-        self._audit, self._status = audit, -1
-        reading, writing = os.pipe()
-        with audit.allowing("os.fork"):
-            self._pid = os.fork()
-        if self._pid:
-            os.close(writing)
-            self.stdout = os.fdopen(reading, "rb")
-            return
-        status = 1
-        try:
-            signal.signal(signal.SIGPROF, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_PROF, FORK_SECONDS)
-            sys.stdin = SimpleNamespace(buffer=source.stream)
-            sys.stdout = io.TextIOWrapper(os.fdopen(writing, "wb"))
-            hdf5_process.main(**wanted)
-            sys.stdout.flush()
-            status = 0
-        finally:
-            audit.disarm()  # where coverage measures, it writes what it has found before the end
-            os._exit(status)
-
-    def __enter__(self) -> _Fork:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self.stdout.close()
-
-    def kill(self) -> None:
-        """End the fork, if it has not ended."""
-        if self._status < 0:
-            with self._audit.allowing("os.kill"):
-                os.kill(self._pid, signal.SIGKILL)
-            self.wait()
-
-    def wait(self) -> int:
-        """The status of the fork, as subprocess gives it."""
-        if self._status < 0:
-            self._status = 1000 + os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-            if self._status == 1000 + FORBIDDEN:
-                self._audit.found.append("something in the process that reads HDF5")
-        return self._status - 1000

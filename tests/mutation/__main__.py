@@ -31,6 +31,8 @@ MOST_SECONDS = 1800  # for the tests that noticed something, unbroken
 FIRST = 10  # test functions that run before the others: to import few files takes half the time
 MOST = 200  # test functions of one place: those that run the fewest lines
 ENOUGH = 0.95  # of the places that must be noticed
+RECORDED = "not wide and not frameworks"  # the tests that `.ci/run coverage` runs
+QUICK = f"not slow and {RECORDED}"
 COPIED = ("lstmcli", "tests", "samples", "docs", "README.md", "CHANGELOG.md", "LICENSE",
           "pyproject.toml", "mkdocs.yml")  # fmt: skip
 
@@ -64,6 +66,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="places whose file or text holds this")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--record", default=".coverage", help="of `.ci/run coverage`")
+    parser.add_argument("--quick", action="store_true", help="by tests of the quick suite alone")
     parser.add_argument("--write", action="store_true", help="who noticed, into places.json")
     args = parser.parse_args()
     if gone := stale(TOP):
@@ -75,10 +78,11 @@ def main() -> int:
         chosen = random.Random(_commit()).sample(known, args.drawn)
     record = Record(args.record, TOP)
     functions = {place: record.functions(place)[:MOST] for place in chosen}
+    marks = QUICK if args.quick else RECORDED
     with tempfile.TemporaryDirectory() as scratch:
         copies = [_copy(Path(scratch, str(number))) for number in range(args.workers)]
-        outcomes = list(_tried(functions, copies))
-        if failure := _unbroken(outcomes, copies[0]):
+        outcomes = list(_tried(functions, copies, marks))
+        if failure := _unbroken(outcomes, copies[0], marks):
             print(f"unbroken, too: {failure.how}")
             return 1
     if args.write:
@@ -94,7 +98,7 @@ def _commit() -> str:
 
 
 def _tried(
-    functions: Mapping[Mutation, Sequence[str]], copies: Sequence[Path]
+    functions: Mapping[Mutation, Sequence[str]], copies: Sequence[Path], marks: str
 ) -> Iterator[Outcome]:
     """Break each place, as many at a time as there are copies of the checkout."""
     free: SimpleQueue[Path] = SimpleQueue()
@@ -104,7 +108,7 @@ def _tried(
     def attempt(place: Mutation) -> Outcome:
         top = free.get()
         try:
-            return _broken(top, place, functions[place])
+            return _broken(top, place, functions[place], marks)
         finally:
             free.put(top)
 
@@ -117,14 +121,14 @@ def _tried(
             yield outcome
 
 
-def _unbroken(outcomes: Sequence[Outcome], top: Path) -> Failure | None:
+def _unbroken(outcomes: Sequence[Outcome], top: Path, marks: str) -> Failure | None:
     """How the tests that noticed something fail when nothing is broken: they noticed nothing."""
     noticing: set[str] = set()
     for outcome in outcomes:
         if failure := outcome.failure:
             noticing.update([failure.function] if failure.function else outcome.functions)
     try:
-        return failure_of(sorted(noticing), top, MOST_SECONDS) if noticing else None
+        return failure_of(sorted(noticing), top, MOST_SECONDS, marks) if noticing else None
     except subprocess.TimeoutExpired:
         return Failure(f"they do not end in {MOST_SECONDS} s")
 
@@ -142,12 +146,12 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _broken(top: Path, place: Mutation, functions: Sequence[str]) -> Outcome:
+def _broken(top: Path, place: Mutation, functions: Sequence[str], marks: str) -> Outcome:
     """Break a place in a copy, run tests, and mend it again."""
     start, failure = time.monotonic(), None
     with _replaced(top / place.file, place), suppress(subprocess.TimeoutExpired):
         for part in filter(None, (functions[:FIRST], functions[FIRST:])):
-            if failure := failure_of(part, top, SECONDS):
+            if failure := failure_of(part, top, SECONDS, marks):
                 break
     return Outcome(place, failure, functions, time.monotonic() - start)
 
@@ -169,13 +173,14 @@ def _write(path: Path, text: str) -> None:
     os.utime(path, (now % (1 << 31),) * 2)
 
 
-def failure_of(functions: Sequence[str], top: Path, seconds: float) -> Failure | None:
+def failure_of(
+    functions: Sequence[str], top: Path, seconds: float, marks: str = RECORDED
+) -> Failure | None:
     """How the first of some tests fails, None if all pass; TimeoutExpired if they take too long."""
     files = dict.fromkeys(name.partition("::")[0] for name in functions)
     command = [sys.executable, "-m", "pytest", "-x", "-v", "-p", "no:cacheprovider"]
-    recorded = ("-m", "not wide and not frameworks")  # those that `.ci/run coverage` runs
     with subprocess.Popen(
-        [*command, *recorded, "-p", "tests.mutation.selection", *files],
+        [*command, "-m", marks, "-p", "tests.mutation.selection", *files],
         cwd=top, env={**os.environ, NAMED: json.dumps(functions)}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as tests:  # fmt: skip
@@ -183,9 +188,9 @@ def failure_of(functions: Sequence[str], top: Path, seconds: float) -> Failure |
             out, _ = tests.communicate(timeout=seconds)
         finally:
             _end(tests)
-    if tests.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
+    if tests.returncode == pytest.ExitCode.NO_TESTS_COLLECTED and marks == RECORDED:
         raise RuntimeError(f"no test ran: {functions}")
-    if not tests.returncode:
+    if tests.returncode in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         return None
     if named := re.search(r"^(?:FAILED|ERROR) (\S+?\.py::\w+).*", out, re.MULTILINE):
         return Failure(named[0][:100], named[1])

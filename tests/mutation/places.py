@@ -45,15 +45,15 @@ def write(noticed: Mapping[Mutation, str | None]) -> None:
     TABLE.write_text(json.dumps(rows, indent=1) + "\n")
 
 
+def is_stale(place: Mutation, top: Path) -> bool:
+    """Whether the text of a place does not occur exactly once any more."""
+    path = top / place.file
+    return not path.exists() or path.read_text().count(place.source) != 1
+
+
 def stale(top: Path) -> list[str]:
-    """Places whose text does not occur exactly once any more."""
-    found = []
-    for place in places():
-        path = top / place.file
-        count = path.read_text().count(place.source) if path.exists() else 0
-        if count != 1:
-            found.append(f"{place.name} occurs {count} times")
-    return found
+    """The names of the places that are stale."""
+    return [place.name for place in places() if is_stale(place, top)]
 
 
 class Record:

@@ -6,7 +6,6 @@ them. How long the axis is, the print may tell; if not, the array that it is com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,26 +39,6 @@ def spread(numbers: Numbers, before: Before, shape: tuple[int, ...]) -> Numbers:
         for n, ahead, m in zip(numbers.shape, before, shape, strict=True)
     ]
     return put_at(numbers, np.ix_(*at), shape)
-
-
-def filled(numbers: Numbers, before: Before, shapes: Iterable[tuple[int, ...]]) -> Numbers | None:
-    """Packed numbers in the first of some shapes that they can have; None if they have none."""
-    found = next((shape for shape in shapes if fits(numbers.shape, before, shape)), None)
-    return None if found is None else spread(numbers, before, found)
-
-
-def shapes_like(shape: tuple[int, ...], turned: bool) -> Iterator[tuple[int, ...]]:
-    """The shapes that an array may have where the other has ``shape``, the likeliest first.
-
-    ``turned``: the two say of themselves that their first axes are exchanged.
-    """
-    ways = [shape] if len(shape) < 3 else [shape, (shape[1], shape[0], *shape[2:])]
-    for way in ways[::-1] if turned else ways:
-        yield way
-        slim = tuple(n for n in way[:-1] if n != 1) + way[-1:]
-        yield slim
-        for axis in range(len(slim)):
-            yield (*slim[:axis], 1, *slim[axis:])
 
 
 def shape_text(before: Before, packed: tuple[int, ...]) -> str:

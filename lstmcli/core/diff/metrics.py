@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,12 +103,11 @@ class ArrayDifference:
 
 def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> ArrayDifference:
     """Count and measure what differs in one array, which has these shapes in the files."""
-    aligned, agrees = (pair.a.shape, pair.b.shape), pair.agrees
-    if agrees is None:
-        return ArrayDifference(
-            pair.name, False, shapes, aligned, pair.placed, pair.tolerance,
-            unaligned=bool(pair.unaligned),
-        )  # fmt: skip
+    found = ArrayDifference(
+        pair.name, pair.equal, shapes, (pair.a.shape, pair.b.shape), pair.placed, pair.tolerance
+    )
+    if pair.agrees is None:
+        return replace(found, unaligned=bool(pair.unaligned))
     cosine, snr = similarity(pair)
     absolute, relative, beyond = _errors(pair)
     unknown = _left_out(pair)
@@ -117,21 +116,20 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     if ulp_errors is not None:
         max_ulp = float("nan") if np.isnan(absolute).any() else int(ulp_errors.max(initial=0))
     by_step = (1, 2) if pair.stepwise else None
-    return ArrayDifference(
-        name=pair.name,
-        equal=pair.equal,
-        shapes=shapes,
-        aligned=aligned,
-        placed=pair.placed,
-        tolerance=pair.tolerance,
-        mismatched=int(agrees.size - np.count_nonzero(agrees)),
-        total=int(agrees.size - np.count_nonzero(unknown)),
+    at = [
+        None if errors is None or not errors.size else place_of(pair, int(np.argmax(errors)))
+        for errors in (absolute, relative, ulp_errors)
+    ]
+    return replace(
+        found,
+        mismatched=int(np.count_nonzero(pair.differs)),
+        total=int(np.count_nonzero(~unknown)),
         max_abs=greatest(absolute),
         max_rel=greatest(relative),
         max_ulp=max_ulp,
-        abs_at=_place_of_greatest(pair, absolute),
-        rel_at=_place_of_greatest(pair, relative),
-        ulp_at=None if ulp_errors is None else _place_of_greatest(pair, ulp_errors),
+        abs_at=at[0],
+        rel_at=at[1],
+        ulp_at=at[2],
         first=_first(pair),
         cosine=cosine,
         snr=snr,
@@ -139,7 +137,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         smallest_atol=limit if np.isfinite(limit := greatest(beyond)) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
-        step_mismatches=np.count_nonzero(~agrees, axis=by_step) if by_step else None,
+        step_mismatches=np.count_nonzero(pair.differs, axis=by_step) if by_step else None,
         left_out=int(np.count_nonzero(unknown)),
         steps=pair.numbers[0],
     )
@@ -170,10 +168,8 @@ def similarity(pair: Pair) -> tuple[float | None, float | None]:
 
 def _left_out(pair: Pair) -> Mask:
     """True where a print left the element out."""
-    unknown: Mask = np.zeros(pair.a.shape, bool)
-    for side in (pair.a, pair.b):
-        if (mask := side.left_out) is not None:
-            unknown = unknown | mask
+    masks = [mask for side in (pair.a, pair.b) if (mask := side.left_out) is not None]
+    unknown: Mask = np.logical_or.reduce([np.zeros(pair.a.shape, bool), *masks])
     return unknown
 
 
@@ -203,15 +199,11 @@ def _ulp_errors(pair: Pair, absolute: Array) -> npt.NDArray[np.uint64] | None:
     return ulp_errors
 
 
-def _place_of_greatest(pair: Pair, errors: Array) -> Position | None:
-    return place_of(pair, int(np.argmax(errors))) if errors.size else None
-
-
 def _first(pair: Pair) -> Position | None:
     """The first element out of tolerance, in the order in which the array was computed."""
-    if pair.agrees is None or pair.equal:
+    if pair.equal:
         return None
-    wrong = ~pair.agrees
+    wrong = pair.differs
     if not (pair.stepwise and pair.backward):
         return place_of(pair, int(np.argmax(wrong)))
     last = int(np.flatnonzero(wrong.any(axis=(1, 2)))[-1])

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.abbreviated import Before, filled, shape_text, shapes_like
-from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
+from lstmcli.core.diff.abbreviated import Before, fits, shape_text, spread
+from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName, sequence
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.hint import join_with_and
+from lstmcli.core.model.layouts import RunShape, printed_shapes
 from lstmcli.core.model.settings import CELL
 from lstmcli.errors import STDIN, UserError
 from lstmcli.escaping import file_argument, shell_word
@@ -50,7 +51,13 @@ class Side:
     gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
+    not_asked_for: tuple[str, ...] = ()  # other arrays of its file, where one was named
     in_memory: bool = False  # given in Python: its name is that of an argument, and no file's
+
+    @property
+    def cells(self) -> set[str]:
+        """The cells that have arrays in its file, ``layer0_reverse``; "" for arrays of no cell."""
+        return {ArrayName.of(name).prefix for name in (*self.arrays, *self.not_asked_for)}
 
     @property
     def renaming(self) -> str:
@@ -63,13 +70,7 @@ class Side:
         return f"{theirs} of {self.name} {verb} taken as {here}".removeprefix(" of ")
 
     def numbers(self, name: str) -> Numbers:
-        """One array with the units of its print; bools and whole numbers as float64.
-
-        Raises
-        ------
-        UserError
-            if it contains something else.
-        """
+        """One array with the units of its print; bools and whole numbers as float64."""
         array = self.arrays[name]
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise UserError(
@@ -98,11 +99,6 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     """Both sides, a single array called h, and the names that they share.
 
     One array and one array are called alike, whatever their names.
-
-    Raises
-    ------
-    UserError
-        if no name is shared, or an abbreviated print cannot have the other side's shape.
     """
     a, b = _with_name(a, b), _with_name(b, a)
     if len(a.arrays) == len(b.arrays) == 1 and a.arrays.keys() != b.arrays.keys():
@@ -116,16 +112,22 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     """A side whose abbreviated prints have the shapes of the other side's arrays."""
-    turned = {side.layout, other.layout} == {"batch", "time"}
     found: dict[str, Numbers] = {}
     for name in names:
         if (before := side.gaps.get(name)) is None:
             continue
-        shape = other.arrays[name].shape
-        numbers = filled(side.numbers(name), before, shapes_like(shape, turned))
-        if name in other.gaps or numbers is None:
+        numbers, full = side.numbers(name), other.arrays[name]
+        shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
+        run = sequence(Numbers(full), other.layout)
+        if run is not None:
+            T, B, K = run.shape
+            layout = side.layout or other.layout or "time"
+            printed = printed_shapes(numbers.shape, before, RunShape(T, B, K, layout=layout))
+            exchanged = {side.layout, other.layout} == {"batch", "time"}
+            shapes = printed + shapes if exchanged else shapes + printed
+        if name in other.gaps or not shapes:
             raise UserError(_no_shape(side, other, name))
-        found[name] = numbers
+        found[name] = spread(numbers, before, shapes[0])
     return side.with_numbers(found)
 
 

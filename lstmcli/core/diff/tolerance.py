@@ -151,11 +151,6 @@ def tolerance(
     One of ``rtol`` and ``atol`` alone leaves the other at 0, and ``ulp`` alone leaves both at 0:
     what was asked for is what is tested. With ``ulp`` and one of the others, passing either test
     is enough; ULPs are no measure near zero.
-
-    Raises
-    ------
-    UserError
-        if one is negative or not a number, or ``ulp`` not whole.
     """
     rtol, atol, distance = _number("rtol", rtol), _number("atol", atol), _number("ulp", ulp)
     if distance is not None and distance % 1 != 0:  # of inf it is NaN
@@ -196,33 +191,25 @@ def excess(a: Numbers, b: Numbers) -> Array:
     """
     x, y = widened(a.values, b.values)
     distance: Array = np.abs(x - y)
-    units = [side.unit for side in (a, b) if side.unit is not None]
-    if not units:
-        return distance
-    hidden = sum(units) * 0.5 + np.finfo(np.float64).eps * (np.abs(x) + np.abs(y))
-    below: Array = np.where(np.isfinite(distance), np.maximum(distance - hidden, 0), distance)
-    return below
+    if units := [side.unit for side in (a, b) if side.unit is not None]:
+        hidden = sum(units) * 0.5 + np.finfo(np.float64).eps * (np.abs(x) + np.abs(y))
+        distance = np.where(np.isfinite(distance), np.maximum(distance - hidden, 0), distance)
+    return distance
 
 
 def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
     """How many numbers of the type lie between, counting one end; -0 and 0 are one number."""
-    x, y = _ordered(a, precision), _ordered(b, precision)
-    above, below = np.maximum(x, y), np.minimum(x, y)
-    distance: npt.NDArray[np.uint64] = above.astype(np.uint64) - below.astype(np.uint64)
-    return distance  # right although a difference may exceed int64: uint64 wraps round
 
+    def ordered(values: Array) -> npt.NDArray[np.int64]:  # neighbours differ by one
+        with np.errstate(all="ignore"):
+            bits = values.astype(precision.floats).view(precision.bits).astype(np.int64)
+        magnitude = np.where(bits < 0, bits - np.iinfo(precision.bits).min, bits)
+        magnitude = (magnitude + ((1 << precision.spare_bits) >> 1)) >> precision.spare_bits
+        return np.where(bits < 0, -magnitude, magnitude)
 
-def _ordered(values: Array, precision: Precision) -> npt.NDArray[np.int64]:
-    """Whole numbers in the order of the floats, neighbours differ by one."""
-    with np.errstate(all="ignore"):
-        bits = values.astype(precision.floats).view(precision.bits).astype(np.int64)
-    sign = bits < 0
-    lowest = np.int64(np.iinfo(precision.bits).min)
-    magnitude = np.where(sign, bits - lowest, bits)
-    half = (1 << precision.spare_bits) >> 1
-    magnitude = (magnitude + half) >> precision.spare_bits
-    ordered: npt.NDArray[np.int64] = np.where(sign, -magnitude, magnitude)
-    return ordered
+    x, y = ordered(a), ordered(b)
+    distance: npt.NDArray[np.uint64] = np.maximum(x, y).astype(np.uint64)
+    return distance - np.minimum(x, y).astype(np.uint64)  # wraps round: right beyond int64 too
 
 
 def greatest(values: Array) -> float:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from lstmcli.core.diff.patterns import NOISE_SNR
+from lstmcli.core.diff.small import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
 from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import NONE, Change, Changes, prior, settings_of

@@ -40,7 +40,7 @@ def read(source: Opened, only: str | None = None) -> Document:
         a member that is not numeric.
     """
     document = Document(source.source, "npz", {})
-    left_out = []
+    left_out, others = [], []
     with damage_reported(source.source):
         archive = Archive(source.stream, source.size)
     members = _members(archive, source)
@@ -48,6 +48,7 @@ def read(source: Opened, only: str | None = None) -> Document:
         where = f'{source.source}, member "{name}"'
         with damage_reported(where):
             if only in members and name != only and _is_array(archive, member, where):
+                others.append(name)
                 continue
             value = _value(archive, member, where)
         if value is None:
@@ -62,6 +63,7 @@ def read(source: Opened, only: str | None = None) -> Document:
         raise UserError(
             f"{source.source} contains nothing but Python objects, which are never loaded."
         )
+    document = replace(document, other_members=tuple(others))
     if left_out:
         remark = (
             f"{source.source}: {', '.join(left_out)} left out: Python objects are never loaded."

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.overwriting import refuse_folder
+from lstmcli.formats.files.overwriting import refuse_place
 from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
 
 try:
@@ -41,11 +41,9 @@ def atomically(path: str) -> Iterator[BinaryIO]:
         Whatever the system refuses: no such folder, no permission, a folder, a full disk, ...;
         a named pipe that nothing reads.
     """
-    if "\0" in path:
-        raise unwritable(path, ValueError("zero byte in the name"))
     with errors_named(path):
+        refuse_place(path)
         target = os.path.realpath(path)
-        refuse_folder(path)
         special = _is_special(path, target)
     with _directly(path) if special else _replacing(path, target) as stream:
         yield stream
@@ -108,9 +106,6 @@ def _open_pipe(path: str) -> int:
 @contextmanager
 def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
-    if not os.path.isdir(folder):
-        missing = folder if os.path.islink(path) else os.path.dirname(path)
-        raise UserError(f"{path} cannot be written: there is no folder {missing}.")
     with errors_named(path):
         mode = _mode(target)
     if mode is not None and not os.access(target, os.W_OK):

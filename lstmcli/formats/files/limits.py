@@ -1,8 +1,4 @@
-"""The limits of all readers, and the bytes of a tensor, which users can set.
-
-The limits within the process that reads HDF5 are in `wire.hdf5_process`, which imports nothing of
-this package.
-"""
+"""The limits of all readers, and the bytes of a tensor, which users can set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No output is a folder, a file that the same command reads, or another of its outputs."""
+"""No output is a folder or in none, a file that the same command reads, or another output."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from lstmcli.errors import STDIN, UserError
+from lstmcli.outputs import unwritable
 
 _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 
 
 def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
-    """Refuse an output that is a folder, one of the inputs, or the same file as another output.
+    """Refuse an output that is no file of a folder, one of the inputs, or another output.
 
     Files are the same by their real paths, or by what they are on the disk (a hard link). The
     input ``-`` is the file behind standard input, if there is one; devices and pipes lose nothing
@@ -24,17 +25,26 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     if "-" in inputs:
         taken |= dict.fromkeys(_stdin_keys(), STDIN)
     for path in outputs:
-        refuse_folder(path)
+        refuse_place(path)
         keys = _keys(path)
         if found := [taken[key] for key in keys if key in taken]:
             raise UserError(f"{path} would be written over {found[0]}; choose another name.")
         taken |= dict.fromkeys(keys, f"the other output, {path}")
 
 
-def refuse_folder(path: str) -> None:
-    """Refuse a folder as an output; an empty path is the current folder."""
+def refuse_place(path: str) -> None:
+    """Refuse an output that is a folder, or in a folder that does not exist; links are followed.
+
+    An empty path is the current folder.
+    """
     if not path or os.path.isdir(path):
         raise UserError(f'"{path}" is a folder; name a file to write.')
+    if "\0" in path:
+        raise unwritable(path, ValueError("zero byte in the name"))
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        missing = folder if os.path.islink(path) else os.path.dirname(path)
+        raise UserError(f"{path} cannot be written: there is no folder {missing}.")
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """`.onnx`: the tensors and attributes of every LSTM node, in any graph of the file.
 
-Read without the onnx package: `graph` finds nodes, `folding` computes constants that exporters left
-for the runtime to compute, `lstm` reads a node, `connections` finds which node feeds which. Of a
-model without such nodes the initializers are read by name: a cell that was exported as basic
-operators may still have the names of its framework.
+The library onnx parses the file and decodes its tensors. `graph` finds nodes, `folding` computes
+constants that exporters left for the runtime to compute, `lstm` reads a node, `connections` finds
+which node feeds which. Of a model without such nodes the initializers are read by name: a cell that
+was exported as basic operators may still have the names of its framework.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, import_extra
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.file_bytes import file_bytes
 from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.connections import feeding_lstm, input_source
 from lstmcli.formats.onnx.folding import ConstantFolder
 from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope
 from lstmcli.formats.onnx.lstm import LstmNode, UnreadableNode, is_lstm, read_node
-from lstmcli.formats.onnx.schema import ModelProto
-from lstmcli.formats.onnx.tensors import decode, is_numeric, shape_of
+from lstmcli.formats.onnx.tensors import decode, is_numeric, widened
+from lstmcli.formats.wire.protobuf import fields
 
 CORE_ML_FIELDS = (303, 403, 500, 502)  # of a Core ML model, whose first fields are the same
 CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell that was exported as basic operators
@@ -53,16 +52,17 @@ def read(source: Opened) -> Document:
     """
     if source.size > MOST_PROTOBUF:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
+    import_extra("onnx", f"{source.source} is an ONNX model; reading it", "onnx")
     with damage_reported(f"{source.source}, taken for an ONNX model,"):
-        model = OnnxModel(file_bytes(source))
-        if ModelProto.graph not in model.message:
-            raise UserError(_other(source, model))
+        model = OnnxModel(source.contents())
+        if not model.has_graph:
+            raise UserError(_other(source))
         with np.errstate(all="ignore"):  # weights may have infinities and NaN
             return _Reader(source, model).document()
 
 
-def _other(source: Opened, model: OnnxModel) -> str:
-    if any(number in model.message for number in CORE_ML_FIELDS):
+def _other(source: Opened) -> str:
+    if any(field.number in CORE_ML_FIELDS for field in fields(source.contents())):
         return (
             f"{source.source} is a Core ML model; this version does not read it. "
             "Give the model that it was converted from."
@@ -184,14 +184,15 @@ class _Reader:
         }
         tensors |= {name: tensors[of] for name, of in self._shared() if of in tensors}
         size = sum(
-            check_size(shape_of(tensor), 4, f"{source}: {name}") for name, tensor in tensors.items()
+            check_size(tuple(tensor.dims), 4, f"{source}: {name}")
+            for name, tensor in tensors.items()
         )
         check_size((size,), 4, f"{source} {text}; its tensors")
         only_others = other_cells and not form
         return Document(
             source,
             "onnx initializers",
-            {name: decode(tensor, self.source, name) for name, tensor in tensors.items()},
+            {name: widened(decode(tensor, self.source, name)) for name, tensor in tensors.items()},
             remarks=(f"{source} {text}." + ("" if only_others else f" {USE_ORIGINAL}"),),
             not_run=f"it {text}." if only_others else "",
         )

@@ -2,14 +2,13 @@
 
 Exporters rearrange weights by operators in the graph: slices of a matrix in another order, two
 biases concatenated. `operations` has these operators. An initial state is often an array that is
-repeated for each item of a batch, whose size is only known in a run: `Repeated` has the array, and
-those lengths of the shape that the graph contains.
+repeated for each item of a batch, whose size is only known in a run: `Repeated` has the array.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,26 +16,19 @@ from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.limits import check_size, check_total
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.graph import Definition, Node, Scope
-from lstmcli.formats.onnx.operations import (
-    MOVING,
-    OPERATIONS,
-    Operation,
-    OperatorCall,
-    fill,
-    integers,
-)
+from lstmcli.formats.onnx.operations import MOVING, OPERATORS, OperatorCall, computed
 from lstmcli.formats.onnx.tensors import decode
-from lstmcli.formats.wire.protobuf import Message
 
 MOST_HOPS = 1000  # from a name to the input that it depends on
+STATE_AXES = 3  # of the states of several layers: layers, batch, units
+KNOWN = {*OPERATORS, "Constant", "ConstantOfShape", "Expand", "Identity"}
 
 
 class Repeated(NamedTuple):
     """An array that is repeated to fill a shape that is only known in a run."""
 
     array: np.ndarray
-    lengths: tuple[int | None, ...] = ()  # of the last axes; None is unknown
-    complete: bool = False  # these are all axes
+    width: int | None = None  # the length of the shape's last axis, if that is known
 
 
 Value = np.ndarray | Repeated | None  # None: it depends on an input, or on an unknown operator
@@ -103,157 +95,132 @@ class ConstantFolder:
     def _value_of(self, definition: Definition, inputs: Sequence[Definition]) -> Value:
         """The value of a name, once those of the inputs of its node are known."""
         if definition.tensor is not None:
-            stored = decode(definition.tensor, self._source, definition.name)
-            self._stored += stored.nbytes
-            return self._counted(stored)
+            return self._stored_array(definition.tensor, definition.name)
         node = definition.node
-        if node is None or (operation := _operation(node)) is None:
+        if node is None or not _is_known(node):
             return None
         known = iter([self._known[d.scope, d.name] for d in inputs])
         values = [next(known) if name else None for name in node.inputs]
+        if node.op == "Constant":
+            return self._constant(node)
+        if node.op == "Identity":
+            return values[0]
         arrays = [value if isinstance(value, np.ndarray) else None for value in values]
         call = OperatorCall(
-            node.attributes,
-            arrays,
-            len(node.outputs),
-            definition.scope.opset,
-            self._read,
-            self._check_size,
+            node.op, node.attributes, arrays, len(node.outputs), definition.scope.opset
         )
         if any(name and a is None for name, a in zip(node.inputs, arrays, strict=True)):
-            return self._of_unknown_shape(definition, node, values, call)
-        outputs = _computed(operation, node, call)
-        if outputs is None:
-            return None
-        n = node.outputs.index(definition.name)
-        if n >= len(outputs):
-            raise Damaged(f"a {node.op} in its graph gives more than it can")
-        if any(a is not None and np.may_share_memory(outputs[n], a) for a in arrays):
-            return outputs[n]
-        self._computed += outputs[n].nbytes
-        return self._counted(outputs[n])
+            return self._of_unknown_shape(definition, values, call)
+        if node.op == "ConstantOfShape":
+            return self._filled(self._fill(node), call.integers("", 0) or [])
+        if node.op == "Expand":
+            shape = np.broadcast_shapes(call.arrays[0].shape, call.integers("", 1) or ())
+            return self._filled(call.arrays[0], shape)
+        result = computed(call, self._check_size)[node.outputs.index(definition.name)]
+        if any(np.may_share_memory(result, array) for array in call.arrays):
+            return result
+        return self._computed_array(result)
 
-    def _read(self, tensor: Message) -> np.ndarray:
-        return decode(tensor, self._source, "value")
+    def _constant(self, node: Node) -> np.ndarray | None:
+        if "value" in node.attributes:
+            return self._stored_array(_tensor(node.attributes["value"]), "value")
+        for name, dtype in (("value_float", "f4"), ("value_int", "i8")):
+            for key in (name, f"{name}s"):
+                if key in node.attributes:
+                    return np.array(node.attributes[key], dtype)
+        return None  # strings, a sparse tensor
+
+    def _fill(self, node: Node) -> np.ndarray:
+        """The one number that a ConstantOfShape repeats, ()."""
+        value = node.attributes.get("value")
+        if value is None:
+            return np.zeros((), "f4")
+        return self._stored_array(_tensor(value), "value").reshape(())
+
+    def _filled(self, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        """A view of repeated numbers, which count as if they were copied."""
+        self._check_size(shape, array.itemsize)
+        return self._computed_array(np.broadcast_to(array, shape))
 
     def _check_size(self, shape: Sequence[int], itemsize: int) -> None:
         size = check_size(shape, itemsize, f"{self._source.source}: a constant of its graph")
         total = self._computed + size * itemsize
         check_total(total, self._source.size + self._stored, self._source.source)
 
-    def _counted(self, array: np.ndarray) -> np.ndarray:
+    def _stored_array(self, tensor: Any, name: str) -> np.ndarray:
+        array = decode(tensor, self._source, name)
+        self._stored += array.nbytes
+        self.count(array.nbytes)
+        return array
+
+    def _computed_array(self, array: np.ndarray) -> np.ndarray:
+        self._computed += array.nbytes
         self.count(array.nbytes)
         return array
 
     # ---- shapes that are only known in a run
 
     def _of_unknown_shape(
-        self, definition: Definition, node: Node, values: Sequence[Value], call: OperatorCall
+        self, definition: Definition, values: Sequence[Value], call: OperatorCall
     ) -> Value:
-        x, scope = values[0] if values else None, definition.scope
-        if node.op == "ConstantOfShape":
-            return Repeated(fill(call), *self._lengths(scope, node.inputs[0]))
-        if node.op == "Concat":
+        node, x = definition.node, values[0]
+        assert node is not None
+        if call.op == "ConstantOfShape":
+            return Repeated(self._fill(node), self._last_length(definition.scope, node.inputs[0]))
+        if call.op == "Concat":
             zero = all(self._is_zero(value) for value in values)
             return Repeated(np.zeros(1, "f4")) if zero else None
         if x is None:
             return None
         repeated = x if isinstance(x, Repeated) else Repeated(x)
-        if node.op == "Expand":
-            return Repeated(repeated.array, *self._lengths(scope, node.inputs[1]))
-        if node.op == "Identity":
-            return x
-        if node.op == "Shape":
-            return _shape(repeated, node)
-        axes = {"Slice": call.integers("axes", 3), "Split": [call.integer("axis", 0)]}
-        output = node.outputs.index(definition.name)
-        if axes.get(node.op) == [0] and (part := _first_axis_cut(repeated, node, call, output)):
-            return part
-        return Repeated(np.zeros(1, "f4")) if node.op in MOVING and self._is_zero(x) else None
+        if call.op == "Expand":
+            width = self._last_length(definition.scope, node.inputs[1])
+            return Repeated(repeated.array, width)
+        if call.op == "Shape" and repeated.width is not None:
+            start, end = (call.attributes.get(name) for name in ("start", "end"))
+            is_last = list(range(STATE_AXES)[start:end]) == [STATE_AXES - 1]
+            return np.array([repeated.width]) if is_last else None
+        axes = {"Slice": call.integers("axes", 3), "Split": [call.attributes.get("axis", 0)]}
+        if axes.get(call.op) == [0]:
+            return self._first_axis_cut(repeated, call, node.outputs.index(definition.name))
+        return Repeated(np.zeros(1, "f4")) if call.op in MOVING and self._is_zero(x) else None
 
     def _is_zero(self, value: Value) -> bool:
         array = value.array if isinstance(value, Repeated) else value
         if array is None:
             return False
-        once = tuple(slice(0, 1 if stride == 0 else None) for stride in array.strides)
-        return not self._counted(array[once]).any()
+        once = array[tuple(slice(0, 1 if stride == 0 else None) for stride in array.strides)]
+        self.count(once.nbytes)
+        return not once.any()
 
-    def _lengths(self, scope: Scope, name: str) -> tuple[tuple[int | None, ...], bool]:
-        """The last lengths of a shape that a Concat computes, and whether they are all."""
+    def _last_length(self, scope: Scope, name: str) -> int | None:
+        """The last length of a shape that a Concat computes."""
         shape = scope.definition(name)
         if shape.node is None or shape.node.op != "Concat" or shape.node.domain:
-            return (), False
-        lengths: list[int | None] = []
-        complete = True
-        for piece in shape.node.inputs:
-            value = self.value(shape.scope, piece)
-            if isinstance(value, np.ndarray):
-                lengths += integers(value)
-            elif count := self._count_of(shape.scope.definition(piece)):
-                lengths += [None] * count
-            else:
-                lengths, complete = [], False
-        return tuple(lengths), complete
+            return None
+        last = self.value(shape.scope, shape.node.inputs[-1])
+        return int(last.flat[-1]) if isinstance(last, np.ndarray) and last.size else None
 
-    def _count_of(self, lengths: Definition) -> int | None:
-        """How many lengths of a shape a name stands for, if the operators before it show that."""
-        for _ in range(MOST_HOPS):
-            node = lengths.node
-            if node is None or node.domain or not node.inputs:
-                return None
-            if node.op == "Shape":
-                start, end = node.attributes.get("start", 0), node.attributes.get("end", 0)
-                return end - start if 0 <= start < end <= MOST_HOPS else None
-            if node.op == "Gather":
-                indices = self.value(lengths.scope, node.inputs[1])
-                return indices.size if isinstance(indices, np.ndarray) else None
-            if node.op == "Slice" and len(node.inputs) > 2:
-                bounds = [self.value(lengths.scope, name) for name in node.inputs[1:3]]
-                start, end = (
-                    int(bound.flat[0]) if isinstance(bound, np.ndarray) and bound.size else -1
-                    for bound in bounds
-                )
-                return end - start if 0 <= start < end <= MOST_HOPS else None
-            if node.op not in ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"):
-                return None
-            lengths = lengths.scope.definition(node.inputs[0])
-        return None
+    def _first_axis_cut(self, x: Repeated, call: OperatorCall, output: int) -> Repeated | None:
+        """A part along the first of three axes, as the states of several layers are separated."""
+        if len(x.array.shape) < STATE_AXES or len(x.array) == 1:
+            return x  # all parts are equal
+        if any(array is None for array in call.inputs[1:]):
+            return None
+        parts = computed(call._replace(inputs=[x.array, *call.inputs[1:]]), self._check_size)
+        return Repeated(parts[output], x.width)
 
 
-def _shape(repeated: Repeated, node: Node) -> np.ndarray | None:
-    lengths = repeated.lengths[node.attributes.get("start", 0) : node.attributes.get("end")]
-    if not repeated.complete or None in lengths:
-        return None
-    return np.array(lengths, np.int64)
+def _tensor(value: Any) -> Any:
+    if not hasattr(value, "data_type"):
+        raise Damaged("the value of a node in its graph is no tensor")
+    return value
 
 
-def _first_axis_cut(
-    repeated: Repeated, node: Node, call: OperatorCall, output: int
-) -> Repeated | None:
-    """A part along the first axis, as the states of several layers are separated."""
-    array, lengths, complete = repeated
-    if array.size == 1:
-        return Repeated(array, (None, *lengths[1:]) if complete else lengths, complete)
-    if not complete or array.ndim != len(lengths) or len(array) != lengths[0]:
-        return None
-    result = OPERATIONS[node.op](call._replace(inputs=[array, *call.inputs[1:]]))
-    part = result[output] if isinstance(result, list) else result
-    return None if part is None else Repeated(part, (len(part), *lengths[1:]), True)
-
-
-def _operation(node: Node) -> Operation | None:
-    return None if node.domain else OPERATIONS.get(node.op)
+def _is_known(node: Node | None) -> bool:
+    return node is not None and not node.domain and node.op in KNOWN
 
 
 def _inputs(definition: Definition) -> list[str]:
     """The names of the inputs of a known operator."""
-    node = definition.node
-    return node.inputs if node and _operation(node) else []
-
-
-def _computed(operation: Operation, node: Node, call: OperatorCall) -> list[np.ndarray] | None:
-    try:
-        result = operation(call)
-    except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
-        raise Damaged(f"the {node.op} that gives {node.outputs} fails: {error}") from None
-    return [result] if isinstance(result, np.ndarray) else result
+    return definition.node.inputs if definition.node and _is_known(definition.node) else []

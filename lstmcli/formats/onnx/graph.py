@@ -2,149 +2,72 @@
 
 A graph is part of a model, of an attribute of a node (If, Loop, Scan) or the body of a function. A
 name that a graph does not define comes from the graph around it, that of a function's input from
-the node that calls it.
+the node that calls it. The library onnx parses the file; it is followed here, since functions that
+call each other may be more nodes than there is memory for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from struct import unpack
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import Bytes, to_memoryview
-from lstmcli.formats.onnx.schema import (
-    AttributeProto,
-    FunctionProto,
-    GraphProto,
-    ModelProto,
-    NodeProto,
-    OperatorSetIdProto,
-    SparseTensorProto,
-    TensorProto,
-    ValueInfoProto,
-)
-from lstmcli.formats.wire.protobuf import Message, signed, text
+from lstmcli.formats.onnx.tensors import text
 
 MOST_DEPTH = 32  # graphs within graphs and functions within functions
-MOST_NODES = 1 << 17  # in all; those of a function count at every call
-MOST_FIELDS = 1 << 21  # of all messages; they take a few seconds
+MOST_PARTS = 1 << 17  # nodes, tensors and inputs in all; those of a function count at every call
 
 STANDARD = ("", "ai.onnx")
 NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in their attributes
+VALUES = {  # AttributeProto.AttributeType -> the field of the value
+    1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings", 10: "graphs",
+}  # fmt: skip
+REPEATED = ("floats", "ints", "strings", "graphs")
 
 
-class ParseBudget:
-    """A parser of messages that limits the fields and nodes of all of them together."""
-
-    def __init__(self) -> None:
-        self._fields, self._nodes = MOST_FIELDS, MOST_NODES
-
-    def message(self, data: Bytes) -> Message:
-        """The message in some bytes."""
-        message = Message(data)
-        self._fields -= message.count
-        if self._fields < 0:
-            raise Damaged(f"it has more than {MOST_FIELDS:,} fields")
-        return message
-
-    def visit(self) -> None:
-        """Count a node; Damaged if there are too many."""
-        self._nodes -= 1
-        if self._nodes < 0:
-            raise Damaged(f"it has more than {MOST_NODES:,} nodes")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class Node:
     """A NodeProto: an operator, the names of its inputs and outputs, its attributes."""
 
-    message: Message
-    budget: ParseBudget
-    call_attributes: Mapping[str, Any]  # of the call of the function that contains it
-
-    @cached_property
-    def op(self) -> str:
-        """The name of the operator."""
-        return self.message.text(NodeProto.op_type)
-
-    @cached_property
-    def domain(self) -> str:
-        """The domain of the operator; "" is ONNX itself."""
-        return _domain(self.message, NodeProto.domain)
-
-    @cached_property
-    def name(self) -> str:
-        """Its name, often empty."""
-        return self.message.text(NodeProto.name)
-
-    @cached_property
-    def inputs(self) -> list[str]:
-        """The names of its inputs; "" is an optional one left out."""
-        return [text(name) for name in self.message.each(NodeProto.input)]
-
-    @cached_property
-    def outputs(self) -> list[str]:
-        """The names of its outputs."""
-        return [text(name) for name in self.message.each(NodeProto.output)]
+    def __init__(self, proto: Any, call_attributes: Mapping[str, Any]) -> None:
+        self.op = text(proto.op_type)
+        self.domain = _domain(proto.domain)  # "" is ONNX itself
+        self.name = text(proto.name)  # often empty
+        self.inputs = [text(name) for name in proto.input]  # "" is an optional one left out
+        self.outputs = [text(name) for name in proto.output]
+        self.call_attributes = call_attributes  # of the call of the function that contains it
+        self._attributes = proto.attribute
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
-        """Numbers, bytes, lists of both, tensors as messages, graphs as bytes."""
-        raw = self.message.each(NodeProto.attribute)
-        return _attributes(raw, self.budget, self.call_attributes)
+        """Numbers, bytes, lists of both, TensorProtos and GraphProtos by name."""
+        return _attributes(self._attributes, self.call_attributes)
 
 
-def _attributes(
-    raw: Sequence[Bytes], budget: ParseBudget, call_attributes: Mapping[str, Any]
-) -> dict[str, Any]:
+def _attributes(protos: Iterable[Any], call_attributes: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
-    for data in raw:
-        message = budget.message(data)
-        name = message.text(AttributeProto.name)
-        if reference := message.text(AttributeProto.ref_attr_name):
-            if reference in call_attributes:
-                found[name] = call_attributes[reference]
+    for proto in protos:
+        name = text(proto.name)
+        if proto.ref_attr_name:
+            if proto.ref_attr_name in call_attributes:
+                found[name] = call_attributes[proto.ref_attr_name]
         else:
-            found[name] = _value(message)
+            found[name] = _value(proto)
     return found
 
 
-_READERS: dict[int, tuple[int, Callable[[Message, int], Any]]] = {
-    # AttributeProto.AttributeType -> the field of the value and a function that reads it
-    1: (AttributeProto.f, lambda m, field: (_floats(m, field) or [0.0])[-1]),
-    2: (AttributeProto.i, lambda m, field: signed(m.number(field))),
-    3: (AttributeProto.s, lambda m, field: bytes(to_memoryview(m.bytes(field)))),
-    4: (AttributeProto.t, lambda m, field: m.message(field)),
-    5: (AttributeProto.g, lambda m, field: m.bytes(field)),
-    6: (AttributeProto.floats, lambda m, field: _floats(m, field)),
-    7: (AttributeProto.ints, lambda m, field: [signed(n) for n in m.numbers(field)]),
-    8: (
-        AttributeProto.strings,
-        lambda m, field: [bytes(to_memoryview(text)) for text in m.each(field)],
-    ),
-    10: (AttributeProto.graphs, lambda m, field: m.each(field)),
-}
-
-
-def _value(message: Message) -> Any:
+def _value(proto: Any) -> Any:
     """An attribute's value; if the file declares no type, that of the first field that it has."""
-    attribute_type = message.number(AttributeProto.type)
-    if attribute_type in _READERS:
-        field, read = _READERS[attribute_type]
-        return read(message, field)
-    return next(
-        (read(message, field) for field, read in _READERS.values() if field in message), None
-    )
-
-
-def _floats(message: Message, number: int) -> list[float]:
-    data = message.fixed(number, 4)
-    if len(data) % 4:
-        raise Damaged("a list in it ends within a number")
-    return list(unpack(f"<{len(data) // 4}f", data))
+    fields = [VALUES[proto.type]] if proto.type in VALUES else VALUES.values()
+    for name in fields:
+        value = getattr(proto, name)
+        if name in REPEATED and (value or proto.type):
+            return list(value)
+        if name not in REPEATED and (proto.type or proto.HasField(name)):
+            return value
+    return None
 
 
 # ---- scopes
@@ -156,7 +79,7 @@ class Definition(NamedTuple):
     scope: Scope
     name: str
     node: Node | None = None
-    tensor: Message | None = None
+    tensor: Any = None  # a TensorProto
     sparse: bool = False
     input: bool = False
 
@@ -167,7 +90,7 @@ class Scope:
 
     nodes: Sequence[Node]
     opset: int
-    tensors: Mapping[str, Message] = field(default_factory=dict)
+    tensors: Mapping[str, Any] = field(default_factory=dict)
     sparse: frozenset[str] = frozenset()
     inputs: frozenset[str] = frozenset()
     outer: Scope | None = None  # of a graph in an attribute
@@ -198,44 +121,28 @@ class Scope:
         return Definition(self, name)
 
 
-class Function(NamedTuple):
-    """A FunctionProto: a graph that nodes call by its name."""
-
-    nodes: Sequence[Message]
-    inputs: Sequence[str]
-    attributes: Mapping[str, Any]  # the defaults of those that a call may leave out
-    opset: int
-
-
 class OnnxModel:
     """A ModelProto: its graph, the functions it calls, and the version of the operators."""
 
-    def __init__(self, data: Bytes) -> None:
-        self.budget = ParseBudget()
-        self.message = self.budget.message(data)
-        self._functions: dict[tuple[str, str], Function] = {}
-        for raw in self.message.each(ModelProto.functions):
-            message = self.budget.message(raw)
-            key = (_domain(message, FunctionProto.domain), message.text(FunctionProto.name))
-            self._functions[key] = Function(
-                self._messages(message.each(FunctionProto.node)),
-                [text(name) for name in message.each(FunctionProto.input)],
-                _attributes(message.each(FunctionProto.attribute_proto), self.budget, {}),
-                _opset(message, FunctionProto.opset_import),
-            )
+    def __init__(self, data: bytes) -> None:
+        broken: type[Exception] = import_module("google.protobuf.message").DecodeError
+        try:
+            self.proto = import_module("onnx").ModelProto.FromString(data)
+        except broken as error:
+            raise Damaged(f"the library onnx: {error}") from None
+        self.has_graph = self.proto.HasField("graph")
+        self._parts = MOST_PARTS
+        self._functions = {(_domain(f.domain), text(f.name)): f for f in self.proto.functions}
 
     def nodes(self) -> Iterator[tuple[Node, Scope]]:
         """Every node with its graph, in their order; those within a node follow it."""
-        graph = self.budget.message(self.message.bytes(ModelProto.graph))
-        yield from self._within(
-            self._scope(graph, _opset(self.message, ModelProto.opset_import)), 0
-        )
+        scope = self._scope(self.proto.graph, _opset(self.proto.opset_import))
+        yield from self._within(scope, 0)
 
     def _within(self, scope: Scope, depth: int) -> Iterator[tuple[Node, Scope]]:
         if depth > MOST_DEPTH:
             raise Damaged(f"its graphs nest deeper than {MOST_DEPTH}")
         for node in scope.nodes:
-            self.budget.visit()
             yield node, scope
             for inner in self._inner(node, scope):
                 yield from self._within(inner, depth + 1)
@@ -246,60 +153,50 @@ class OnnxModel:
             yield self._call(function, node, scope)
         elif node.op in NESTING and not node.domain:
             for value in node.attributes.values():
-                for raw in value if isinstance(value, list) else [value]:
-                    if isinstance(raw, Bytes):
-                        graph = self.budget.message(raw)
+                for graph in value if isinstance(value, list) else [value]:
+                    if isinstance(graph, type(self.proto.graph)):
                         yield self._scope(graph, scope.opset, scope, node)
 
     def _scope(
-        self,
-        graph: Message,
-        opset: int,
-        outer: Scope | None = None,
-        node: Node | None = None,
+        self, graph: Any, opset: int, outer: Scope | None = None, node: Node | None = None
     ) -> Scope:
         """The scope of a GraphProto; ``node`` is the one that it is an attribute of."""
-        tensors = {}
-        for tensor in self._messages(graph.each(GraphProto.initializer)):
-            tensors[tensor.text(TensorProto.name)] = tensor
-        sparse = self._messages(graph.each(GraphProto.sparse_initializer))
-        values = [tensor.message(SparseTensorProto.values) for tensor in sparse]
-        inputs = self._messages(graph.each(GraphProto.input))
-        nodes = self._messages(graph.each(GraphProto.node))
+        self._count(graph.node, graph.initializer, graph.sparse_initializer, graph.input)
         return Scope(
-            self._nodes(nodes, node.call_attributes if node else {}),
+            _nodes(graph.node, node.call_attributes if node else {}),
             opset,
-            tensors,
-            frozenset(tensor.text(TensorProto.name) for tensor in values),
-            frozenset(value.text(ValueInfoProto.name) for value in inputs),
+            {text(tensor.name): tensor for tensor in graph.initializer},
+            frozenset(text(tensor.values.name) for tensor in graph.sparse_initializer),
+            frozenset(text(value.name) for value in graph.input),
             outer,
             within=node.op if node else "",
         )
 
-    def _messages(self, raw: Sequence[Bytes]) -> list[Message]:
-        return [self.budget.message(data) for data in raw]
-
-    def _nodes(self, messages: Sequence[Message], call_attributes: Mapping[str, Any]) -> list[Node]:
-        return [Node(message, self.budget, call_attributes) for message in messages]
-
-    def _call(self, function: Function, node: Node, scope: Scope) -> Scope:
+    def _call(self, function: Any, node: Node, scope: Scope) -> Scope:
         """The body of a function as one node calls it."""
-        pairs = zip(function.inputs, node.inputs, strict=False)
+        self._count(function.node)
+        defaults = _attributes(function.attribute_proto, {})
+        pairs = zip(function.input, node.inputs, strict=False)
         return Scope(
-            self._nodes(function.nodes, {**function.attributes, **node.attributes}),
-            function.opset,
+            _nodes(function.node, {**defaults, **node.attributes}),
+            _opset(function.opset_import),
             bound={inner: (scope, name) for inner, name in pairs},
         )
 
+    def _count(self, *parts: Sequence[Any]) -> None:
+        self._parts -= sum(map(len, parts))
+        if self._parts < 0:
+            raise Damaged(f"its graphs have more than {MOST_PARTS:,} nodes, tensors and inputs")
 
-def _domain(message: Message, number: int) -> str:
-    domain = message.text(number)
-    return "" if domain in STANDARD else domain
+
+def _nodes(protos: Iterable[Any], call_attributes: Mapping[str, Any]) -> list[Node]:
+    return [Node(proto, call_attributes) for proto in protos]
 
 
-def _opset(message: Message, number: int) -> int:
+def _domain(domain: str | bytes) -> str:
+    return "" if domain in STANDARD else text(domain)
+
+
+def _opset(imports: Iterable[Any]) -> int:
     """The version of ONNX's operators that a model or function asks for."""
-    for opset in message.messages(number):
-        if _domain(opset, OperatorSetIdProto.domain) == "":
-            return opset.number(OperatorSetIdProto.version)
-    return 1
+    return next((int(one.version) for one in imports if _domain(one.domain) == ""), 1)

@@ -16,6 +16,7 @@ import numpy as np
 
 from lstmcli.formats.onnx.folding import ConstantFolder, Repeated, Value
 from lstmcli.formats.onnx.graph import Node, Scope
+from lstmcli.formats.onnx.tensors import numpy_dtype, widened
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 STATES = ("initial_h", "initial_c")
@@ -76,9 +77,9 @@ class _NodeReader:
         if self.node.domain:
             attributes["quantized"] = True
         cell = values.get("initial_c")
-        lengths = cell.lengths if isinstance(cell, Repeated) else getattr(cell, "shape", ())
-        if lengths and lengths[-1] is not None:
-            attributes["cell_width"] = lengths[-1]
+        widths = (cell.width,) if isinstance(cell, Repeated) else getattr(cell, "shape", ())
+        if widths and widths[-1] is not None:
+            attributes["cell_width"] = widths[-1]
         arrays |= self._states(values, arrays["R"])
         steps = self._value("sequence_lens")
         if isinstance(steps, np.ndarray):
@@ -107,10 +108,11 @@ class _NodeReader:
         array = self._constant(self._name(role), role)
         if self.node.domain and role in SCALES:
             array = self._dequantized(array, role)
-        if array.dtype.kind != "f":
-            raise UnreadableNode(f"its {role} is {array.dtype}")
-        self.constants.count(array.nbytes)
-        return np.array(array, order="C")
+        dtype = numpy_dtype(array.dtype)
+        if dtype.kind != "f":
+            raise UnreadableNode(f"its {role} is {dtype}")
+        self.constants.count(array.size * dtype.itemsize)
+        return widened(array)
 
     def _dequantized(self, array: np.ndarray, role: str) -> np.ndarray:
         """(D, I, 4H) of 8 bits -> (D, 4H, I); scales by direction, or also by row."""
@@ -145,7 +147,7 @@ class _NodeReader:
             raise UnreadableNode(f"its {role} is {array.shape}; R is {recurrent.shape}")
         self.constants.count(array.nbytes)
         same_for_all = (array == array[:, :1]).all()
-        return np.array(array[:, :1] if same_for_all else array, order="C")
+        return widened(array[:, :1] if same_for_all else array)
 
     def _remarks(self, values: dict[str, Value]) -> list[str]:
         remarks = []

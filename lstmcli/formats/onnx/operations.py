@@ -1,258 +1,121 @@
-"""The operators of ONNX that exporters rearrange weights by, computed on arrays.
+"""The operators of ONNX by which exporters rearrange weights, computed on arrays.
 
-Each is a function of an `OperatorCall`; github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md defines
-them. In early versions axes and bounds were attributes; later they are inputs. Every function that
-makes a larger array out of small ones calls ``check_size`` before it does.
+The reference implementation of the library onnx computes them, and allocates whatever it is asked
+for: so the size of a result is checked before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.onnx.tensors import ELEMENT_TYPES
-from lstmcli.formats.wire.protobuf import Message
+from lstmcli.formats.files.errors import LONGEST_REASON, Damaged
 
-MOST_NUMBERS = 1000  # of axes, bounds, lengths
+Shape = Sequence[int]
 
 
 class OperatorCall(NamedTuple):
-    """The attributes and inputs that an operator is applied to."""
+    """A node with the arrays that it is applied to."""
 
+    op: str
     attributes: Mapping[str, Any]
-    inputs: Sequence[np.ndarray | None]
+    inputs: Sequence[np.ndarray | None]  # None: an optional one left out
     outputs: int  # how many it has
     opset: int
-    read: Callable[[Message], np.ndarray]  # the array of a tensor in an attribute
-    check_size: Callable[[Sequence[int], int], object]  # refuses a shape that takes too many bytes
 
     @property
-    def x(self) -> np.ndarray:
-        """The first input."""
-        return self.required(0)
+    def arrays(self) -> list[np.ndarray]:
+        """The inputs that are there."""
+        return [array for array in self.inputs if array is not None]
 
-    def required(self, n: int) -> np.ndarray:
-        """Input n, which may not be left out; IndexError or ValueError if it is."""
-        array = self.inputs[n]
-        if array is None:
-            raise ValueError("an input is left out")
-        return array
-
-    def optional(self, n: int) -> np.ndarray | None:
-        """Input n, or None if it is left out."""
-        return self.inputs[n] if n < len(self.inputs) else None
-
-    def integers(self, name: str, n: int | None = None) -> list[int] | None:
+    def integers(self, name: str, n: int) -> list[int] | None:
         """The integers of the attribute ``name``, or of input n."""
         if name in self.attributes:
             return list(self.attributes[name])
-        array = None if n is None else self.optional(n)
-        return None if array is None else integers(array)
-
-    def integer(self, name: str, default: int) -> int:
-        """The integer in an attribute."""
-        return int(self.attributes.get(name, default))
+        array = self.inputs[n] if n < len(self.inputs) else None
+        return None if array is None else [int(number) for number in array.ravel()]
 
 
-def integers(array: np.ndarray) -> list[int]:
-    """The elements of a small array of integers; ValueError if it is not small."""
-    if array.size > MOST_NUMBERS:
-        raise ValueError("too many numbers")
-    return [int(n) for n in array.ravel()]
+def _as_first(call: OperatorCall) -> Shape:
+    return call.arrays[0].shape
 
 
-Operation = Callable[[OperatorCall], "np.ndarray | list[np.ndarray] | None"]
-"""Returns None for a form of the operator that is not supported."""
+def _broadcast(call: OperatorCall) -> Shape:
+    return np.broadcast_shapes(*(array.shape for array in call.arrays))
 
 
-def fill(call: OperatorCall) -> np.ndarray:
-    """The one number that ConstantOfShape repeats, (1,)."""
-    value = call.attributes.get("value")
-    return np.zeros(1, "f4") if value is None else call.read(_tensor(value))
+def _joined(call: OperatorCall) -> Shape:
+    return (sum(array.size for array in call.arrays),)
 
 
-def _tensor(value: Any) -> Message:
-    if not isinstance(value, Message):
-        raise Damaged("the value of a node in its graph is no tensor")
-    return value
+def _gathered(call: OperatorCall) -> Shape:
+    x, indices = call.arrays
+    axis = range(x.ndim)[call.attributes.get("axis", 0)]
+    return (indices.size, *x.shape[:axis], *x.shape[axis + 1 :])
 
 
-def _constant(call: OperatorCall) -> np.ndarray | None:
-    attributes = call.attributes
-    if "value" in attributes:
-        return call.read(_tensor(attributes["value"]))
-    for name, dtype in (("value_float", "f4"), ("value_int", "i8")):
-        for key in (name, f"{name}s"):
-            if key in attributes:
-                return np.array(attributes[key], dtype)
-    return None  # strings, a sparse tensor
+class KnownOperator(NamedTuple):
+    """What of a node is handed on to the library, and how large the result may be."""
+
+    attributes: Sequence[str] = ()  # whose values are integers
+    shape: Callable[[OperatorCall], Shape] = _as_first  # with at least as many elements
+    itemsize: int = 0  # bytes of an element, if not those of the inputs
+    since: int = 1  # the first version of the operator that the library computes
 
 
-def _cast(call: OperatorCall) -> np.ndarray | None:
-    element = ELEMENT_TYPES.get(call.integer("to", 0))
-    if element is None or element.wide or element.bits:
-        return None
-    dtype = np.dtype(element.stored).newbyteorder("=")
-    call.check_size(call.x.shape, dtype.itemsize)
-    return call.x.astype(dtype)
-
-
-def _unsqueeze(call: OperatorCall) -> np.ndarray:
-    axes = call.integers("axes", 1)
-    if axes is None:
-        raise ValueError("no axes")
-    return np.expand_dims(call.x, tuple(axes))
-
-
-def _squeeze(call: OperatorCall) -> np.ndarray:
-    axes = call.integers("axes", 1)
-    return np.squeeze(call.x, None if axes is None else tuple(axes))
-
-
-def _concat(call: OperatorCall) -> np.ndarray:
-    arrays = [call.required(n) for n in range(len(call.inputs))]
-    call.check_size((sum(a.size for a in arrays),), max(a.itemsize for a in arrays))
-    return np.concatenate(arrays, call.integer("axis", 1 if call.opset < 4 else 0))
-
-
-def _slice(call: OperatorCall) -> np.ndarray:
-    starts, ends = call.integers("starts", 1), call.integers("ends", 2)
-    if starts is None or ends is None:
-        raise ValueError("no bounds")
-    axes = call.integers("axes", 3) or list(range(len(starts)))
-    steps = call.integers("steps", 4) or [1] * len(starts)
-    cut = [slice(None)] * call.x.ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        cut[axis] = slice(start, end, step)
-    return call.x[tuple(cut)]
-
-
-def _split(call: OperatorCall) -> list[np.ndarray]:
-    axis = call.integer("axis", 0)
-    lengths = call.integers("split", 1)
-    if lengths is None:
-        each = -(-call.x.shape[axis] // call.outputs)
-        lengths = [each] * (call.outputs - 1)
-        lengths.append(call.x.shape[axis] - sum(lengths))
-    if sum(lengths) != call.x.shape[axis] or min(lengths) < 0 or len(lengths) > MOST_NUMBERS:
-        raise ValueError("the pieces do not add up")
-    return np.split(call.x, np.cumsum(lengths)[:-1], axis)
-
-
-def _reshape(call: OperatorCall) -> np.ndarray:
-    shape = call.integers("shape", 1)
-    if shape is None:
-        raise ValueError("no shape")
-    if not call.integer("allowzero", 0):
-        shape = [n or call.x.shape[axis] for axis, n in enumerate(shape)]
-    call.check_size(call.x.shape, call.x.itemsize)
-    return call.x.reshape(shape)
-
-
-def _gather(call: OperatorCall) -> np.ndarray:
-    axis, indices = call.integer("axis", 0), call.required(1)
-    rest = [n for k, n in enumerate(call.x.shape) if k != axis % call.x.ndim]
-    call.check_size((indices.size, *rest), call.x.itemsize)
-    return np.take(call.x, indices, axis)
-
-
-def _shape(call: OperatorCall) -> np.ndarray:
-    start, end = call.integer("start", 0), call.attributes.get("end")
-    return np.array(call.x.shape[start:end], np.int64)
-
-
-def _expand(call: OperatorCall) -> np.ndarray:
-    shape = np.broadcast_shapes(call.x.shape, tuple(call.integers("shape", 1) or ()))
-    call.check_size(shape, call.x.itemsize)
-    return np.broadcast_to(call.x, shape)
-
-
-def _constant_of_shape(call: OperatorCall) -> np.ndarray:
-    shape, value = call.integers("input", 0) or [], fill(call)
-    call.check_size(shape, value.itemsize)
-    return np.broadcast_to(value.reshape(()), shape)
-
-
-def _arithmetic(function: Callable[..., Any]) -> Operation:
-    def operation(call: OperatorCall) -> np.ndarray:
-        a, b = call.required(0), call.required(1)
-        if a.dtype != b.dtype:
-            raise TypeError("two kinds of numbers")
-        call.check_size(np.broadcast_shapes(a.shape, b.shape), a.itemsize)
-        return np.asarray(function(a, b))
-
-    return operation
-
-
-def _where(call: OperatorCall) -> np.ndarray:
-    condition, a, b = (call.required(n) for n in range(3))
-    call.check_size(np.broadcast_shapes(condition.shape, a.shape, b.shape), a.itemsize)
-    return np.where(condition, a, b)
-
-
-def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The quotient, of integers rounded towards zero, as in C."""
-    if a.dtype.kind == "f":
-        return np.asarray(a / b)
-    if not b.all():
-        raise ZeroDivisionError
-    return np.asarray((a - np.fmod(a, b)) // b)
-
-
-def _dequantize(call: OperatorCall) -> np.ndarray:
-    """(x - zero point) * scale, which are given per tensor, per index of an axis, or per block."""
-    x, scale, zero = call.x, call.required(1), call.optional(2)
-    axis = call.integer("axis", 1)
-    call.check_size(x.shape, max(8, scale.itemsize))
-    if block := call.integer("block_size", 0):
-        scale = _blocks(scale, block, axis, x.shape)
-        zero = None if zero is None else _blocks(zero, block, axis, x.shape)
-    elif scale.size > 1:
-        shape = [-1 if n == axis % x.ndim else 1 for n in range(x.ndim)]
-        scale = scale.reshape(shape)
-        zero = None if zero is None else zero.reshape(shape)
-    is_integer = x.dtype.kind in "iu"
-    number = x.astype(np.int64) if is_integer else x
-    if zero is not None:
-        number = number - (zero.astype(np.int64) if is_integer else zero)
-    return np.asarray(number.astype(scale.dtype) * scale)
-
-
-def _blocks(array: np.ndarray, block: int, axis: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Numbers per block of ``block`` elements along an axis, repeated for each element."""
-    if block < 1 or -(-shape[axis] // block) != array.shape[axis]:
-        raise ValueError("blocks of another length")
-    return np.repeat(array, block, axis).take(range(shape[axis]), axis)
-
-
-OPERATIONS: Mapping[str, Operation] = {
-    "Add": _arithmetic(np.add),
-    "Cast": _cast,
-    "Concat": _concat,
-    "Constant": _constant,
-    "ConstantOfShape": _constant_of_shape,
-    "DequantizeLinear": _dequantize,
-    "Div": _arithmetic(_divide),
-    "Equal": _arithmetic(np.equal),
-    "Expand": _expand,
-    "Gather": _gather,
-    "Identity": lambda call: call.x,
-    "Mul": _arithmetic(np.multiply),
-    "Reshape": _reshape,
-    "Shape": _shape,
-    "Slice": _slice,
-    "Split": _split,
-    "Squeeze": _squeeze,
-    "Sub": _arithmetic(np.subtract),
-    "Transpose": lambda call: np.transpose(call.x, call.integers("perm")),
-    "Unsqueeze": _unsqueeze,
-    "Where": _where,
+OPERATORS = {
+    "Add": KnownOperator(shape=_broadcast),
+    "Cast": KnownOperator(("to",), itemsize=8),
+    "Concat": KnownOperator(("axis",), _joined),
+    "DequantizeLinear": KnownOperator(("axis", "block_size"), itemsize=8, since=19),
+    "Div": KnownOperator(shape=_broadcast),
+    "Equal": KnownOperator(shape=_broadcast),
+    "Gather": KnownOperator(("axis",), _gathered),
+    "Mul": KnownOperator(shape=_broadcast),
+    "Reshape": KnownOperator(("allowzero",)),
+    "Shape": KnownOperator(("start", "end")),
+    "Slice": KnownOperator(("axes", "starts", "ends")),
+    "Split": KnownOperator(("axis", "split")),
+    "Squeeze": KnownOperator(("axes",)),
+    "Sub": KnownOperator(shape=_broadcast),
+    "Transpose": KnownOperator(("perm",)),
+    "Unsqueeze": KnownOperator(("axes",)),
+    "Where": KnownOperator(shape=_broadcast),
 }
 
 MOVING = {  # operators whose result consists of elements of the first input
     "Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
     "Unsqueeze",
 }  # fmt: skip
+
+
+def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> list[np.ndarray]:
+    """The outputs of an operator of `OPERATORS`; ``check_size`` refuses a large result.
+
+    Raises
+    ------
+    Damaged
+        The operator cannot be applied to these inputs.
+    """
+    operator = OPERATORS[call.op]
+    attributes = {name: call.attributes[name] for name in operator.attributes
+                  if name in call.attributes}  # fmt: skip
+    for value in attributes.values():  # a graph would be run, and may open any file
+        numbers = value if isinstance(value, list) else [value]
+        if not all(isinstance(number, int) for number in numbers):
+            raise Damaged(f"an attribute of a {call.op} in its graph is not an integer")
+    itemsize = operator.itemsize or max(array.itemsize for array in call.arrays)
+    check_size(operator.shape(call), itemsize)
+    version = max(call.opset, operator.since)
+    try:
+        implementation = import_module("onnx.reference.ops").load_op("", call.op, version)
+        result = implementation.eval(*call.inputs, n_outputs=call.outputs, **attributes)
+    except MemoryError:
+        raise
+    except Exception as error:  # of nearly every class, from inputs that do not fit
+        reason = str(error).split("\n")[0][:LONGEST_REASON]
+        raise Damaged(f"the {call.op} in its graph fails: {reason}") from None
+    return [np.asarray(one) for one in (result if isinstance(result, tuple) else [result])]

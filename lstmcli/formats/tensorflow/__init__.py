@@ -21,6 +21,7 @@ from lstmcli.formats.files.file_bytes import Bytes, file_bytes
 from lstmcli.formats.files.limits import MOST_SIDECAR
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
+from lstmcli.formats.tensorflow import crc32c
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
 from lstmcli.formats.tensorflow.checkpoint_v1 import CheckpointV1
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
@@ -71,7 +72,7 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     remarks = _left_out(
         source, [key for key in keys if key not in arrays and key != OBJECT_GRAPH_KEY]
     )
-    remarks += _unchecked(source, len(bundle.unchecked), "tensors")
+    remarks += _unchecked(source)
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
         return _with_graph(source, arrays, remarks)
     objects = ObjectGraph(graph)
@@ -90,31 +91,26 @@ def _read_v1(source: Opened) -> Document:
     checkpoint = CheckpointV1(source.source, source.size)
     shard = SHARD.fullmatch(os.path.basename(source.path or ""))
     if shard is None or source.path is None:
-        tables = [SortedTable(source.stream, source.size)]
-        checkpoint.add(tables[0].entries())
+        checkpoint.add(SortedTable(source.stream, source.size).entries())
     else:
-        tables = []
         for number in range(int(shard["count"])):
             name = f"{shard['prefix']}-{number:05}-of-{shard['count']}"
             path = sidecar_path(source.path, name)
             if path is None:
                 raise UserError(f"{source.source} is one of several shards; {name} is missing.")
             with opened(path) as file:
-                tables.append(SortedTable(file.stream, file.size))
-                checkpoint.add(tables[-1].entries())
+                checkpoint.add(SortedTable(file.stream, file.size).entries())
     arrays = dict(checkpoint.tensors())
     remarks = _left_out(source, checkpoint.unsupported)
-    remarks += _unchecked(source, sum(table.unchecked for table in tables), "blocks")
+    remarks += _unchecked(source)
     return _with_graph(source, arrays, remarks)
 
 
-def _unchecked(source: Opened, count: int, what: str) -> list[str]:
-    if not count:
+def _unchecked(source: Opened) -> list[str]:
+    if crc32c.library():
         return []
-    return [
-        f"{source.source}: the checksums of {count} {what} were not checked; that needs a library: "
-        + install_command("crc32c")
-    ]
+    command = install_command("crc32c")
+    return [f"{source.source}: the checksums of tensors were not checked; that needs: {command}"]
 
 
 def _left_out(source: Opened, names: Iterable[str]) -> list[str]:

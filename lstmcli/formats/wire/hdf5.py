@@ -1,7 +1,9 @@
-"""HDF5 files, read with h5py in a child process (`formats.wire.hdf5_process`).
+"""HDF5 files, read with h5py in a child process.
 
-On damaged files, h5py can crash or loop for ever, which no check beforehand prevents. A child
-process costs a fifth of a second.
+On a damaged file the library can end in a segmentation fault or an endless loop, which no check
+beforehand prevents. The child has limits of time and memory, and opens nothing but its standard
+input. Its output is lines of JSON, one for each group and dataset; the bytes of an array follow
+one with ``shape`` and ``dtype``. The last line is ``end``, or ``error``.
 """
 
 from __future__ import annotations
@@ -11,175 +13,237 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
+from io import BytesIO
+from math import prod
 from signal import Signals
-from threading import Timer
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from lstmcli.errors import MissingExtra, UserError
+from lstmcli.errors import MissingExtra, UserError, import_extra
+from lstmcli.escaping import one_line
+from lstmcli.formats.files import limits
 from lstmcli.formats.files.errors import damaged
-from lstmcli.formats.files.limits import PATIENCE, SECONDS, SLOWEST, check_size, most
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire.bfloat16 import widened
 
-_CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_process.py")
-# the folder that contains the package
-_PACKAGES = os.path.abspath(os.path.join(os.path.dirname(_CHILD), *[os.pardir] * 3))
+MOST_OBJECTS = 1 << 16
+MOST_GROUPS = 32  # within each other
+MOST_ATTRIBUTE = 64 << 20  # bytes
+LARGE = 64 << 20  # bytes that any dataset may contain
+SPARE_MEMORY = 1 << 30  # bytes of address space on top of the file and its largest tensor
+BFLOAT16 = np.dtype("V2")  # as Keras stores it
 
+_PACKAGES = os.path.abspath(os.path.join(__file__, *[os.pardir] * 4))  # the folder of lstmcli
 _CODE = """
-import json, os, sys
-from importlib.util import module_from_spec, spec_from_file_location
-options = json.loads(sys.argv[1])
-sys.path.append(options.pop("packages"))
-spec = spec_from_file_location("hdf5_process", options.pop("child"))
-module = module_from_spec(spec)
-spec.loader.exec_module(module)
-module.main(**options)
-sys.stdout.flush()
-os._exit(0)  # freeing numpy and h5py piece by piece takes time
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from lstmcli.formats.wire import hdf5
+hdf5.main(**json.loads(sys.argv[2]))
 """
 
 
 class Contents(NamedTuple):
-    """Attributes and datasets of a file by path, in alphabetical order."""
+    """Attributes and datasets of a file by path, in alphabetical order; "" is the root."""
 
-    attributes: dict[str, dict[str, Any]]  # of every group and dataset; "" is the root
+    attributes: dict[str, dict[str, Any]]
     arrays: dict[str, np.ndarray]
 
 
 def contents(source: Opened, attributes: Collection[str], leave_out: Collection[str]) -> Contents:
-    """All datasets of numbers, and the attributes of these names, which a number may follow.
+    """All datasets of numbers, bfloat16 widened to float32, and the attributes of these names.
 
-    ``leave_out`` names groups at the root. bfloat16, which NumPy does not have, is widened to
-    float32.
-
-    Raises
-    ------
-    UserError
-        A damaged file, one that leads out of itself or unpacks to far more than it is, a tensor
-        larger than allowed, or no library to read it with.
+    A number may follow the name of an attribute; ``leave_out`` names groups at the root.
     """
     need_library(source.source, "an HDF5 file")
-    request = {"attributes": list(attributes), "leave_out": list(leave_out)}
-    with _answer(source, request) as answer:
-        return understood(answer, source.source)
+    seconds = limits.SECONDS + source.size // limits.SLOWEST
+    request: dict[str, Any] = {"attributes": list(attributes), "leave_out": list(leave_out)}
+    request |= {"source": one_line(source.source), "size": source.size}
+    request |= {"most": limits.most(), "seconds": seconds}
+    output, status = _child(source, request)
+    try:
+        return understood(BytesIO(output))
+    except EOFError:
+        name = Signals(-status).name if status < 0 else f"status {status}"
+        stopped = name in ("SIGXCPU", "SIGKILL")
+        end = f"stopped after {seconds} s" if stopped else f"the library crashed, {name}"
+        raise damaged(source.source, f"the HDF5 library cannot read it: {end}") from None
 
 
 def need_library(where: str, kind: str) -> None:
     """Raise UserError if h5py is not installed."""
     if find_spec("h5py") is None:
-        raise _without_library(where, kind)
+        raise MissingExtra(f"{where} is {kind}; reading it", "h5py", "h5")
 
 
-def _without_library(where: str, kind: str, reason: str = "") -> MissingExtra:
-    return MissingExtra(f"{where} is {kind}; reading it", f"h5py{reason}", "h5")
-
-
-def understood(answer: IO[bytes], where: str) -> Contents:
-    """The contents in the child's answer.
-
-    Raises
-    ------
-    UserError
-        The answer is an error.
-    EOFError
-        The answer is incomplete.
-    """
+def understood(output: IO[bytes]) -> Contents:
+    """The contents in the child's output; UserError if it is an error, EOFError if it is cut."""
     found = Contents({}, {})
-    while not (entry := _line(answer)).get("end"):
-        if "missing" in entry:
-            raise _without_library(where, "an HDF5 file", f" ({entry['missing']})")
-        if "damaged" in entry:
-            raise damaged(where, f"the HDF5 library: {entry['damaged']}")
-        if "refused" in entry:
-            raise UserError(f"{where} is refused: {entry['refused']}.")
-        path = entry["path"]
-        found.attributes[path] = entry["attributes"]
+    while True:
+        line = output.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        entry = json.loads(line)
+        if "end" in entry:
+            return found
+        if "error" in entry:
+            raise UserError(*entry["error"])
+        found.attributes[entry["path"]] = entry["attributes"]
         if "shape" in entry:
-            found.arrays[path] = _array(answer, entry, f"{where}: {path}")
-    return found
+            found.arrays[entry["path"]] = _array(output, entry["shape"], np.dtype(entry["dtype"]))
 
 
-def _line(answer: IO[bytes]) -> dict[str, Any]:
-    text = answer.readline()
-    if not text.endswith(b"\n"):
+def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndarray:
+    data = output.read(prod(shape) * dtype.itemsize)
+    if len(data) < prod(shape) * dtype.itemsize:
         raise EOFError
-    line: dict[str, Any] = json.loads(text)
-    return line
+    if dtype == BFLOAT16:
+        return widened(np.frombuffer(data, "<u2")).reshape(shape)
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def _array(answer: IO[bytes], entry: dict[str, Any], where: str) -> np.ndarray:
-    kind = np.dtype(entry["dtype"])
-    count = check_size(entry["shape"], kind.itemsize, where) * kind.itemsize
-    data = answer.read(count)
-    if len(data) != count:
-        raise EOFError
-    if kind == np.dtype("V2"):
-        return widened(np.frombuffer(data, "<u2")).reshape(entry["shape"])
-    return np.frombuffer(data, kind).reshape(entry["shape"]).astype(kind.newbyteorder("="))
-
-
-@contextmanager
-def _answer(source: Opened, request: dict[str, Any]) -> Iterator[IO[bytes]]:
-    """The child's answer about a file; UserError if the child ends early."""
-    seconds = SECONDS + source.size // SLOWEST
-    request |= {"child": _CHILD, "packages": _PACKAGES}
-    request |= {"most": most(), "seconds": seconds, "size": source.size}
-    with _started(source, json.dumps(request)) as child:
-        alarm = Timer(seconds + PATIENCE, child.kill)
-        alarm.start()
-        try:
-            if child.stdin is not None:
-                _hand_over(source, child.stdin)
-            assert child.stdout is not None
-            yield child.stdout
-            child.wait()  # its answer was read to the end
-        except EOFError:
-            reason = f"the HDF5 library cannot read it: {_end(child.wait(), seconds)}"
-            raise damaged(source.source, reason) from None
-        finally:
-            alarm.cancel()
-            child.kill()
-
-
-def _started(source: Opened, request: str) -> subprocess.Popen[bytes]:
-    """The child, with the file as its standard input, or a pipe where it is in memory.
-
-    It runs isolated (-I): modules in the current folder, PYTHONPATH and the user's site-packages
-    cannot replace those that it imports. The folder of this package is last in its path, since
-    h5py may be installed only there (pip install --user, --target).
-    """
+def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
+    """The output and the status of a process that is isolated from the modules of the user (-I)."""
+    file: Any = {"stdin": source.stream} if source.path else {"input": source.stream.read()}
     try:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-c", _CODE, request],
-            stdin=subprocess.PIPE if source.path is None else source.stream,
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _CODE, _PACKAGES, json.dumps(request)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=os.environ | {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1"},
+            timeout=request["seconds"] + limits.PATIENCE,
+            check=False,
+            **file,
         )
+    except subprocess.TimeoutExpired:
+        return b"", -9  # SIGKILL
     except OSError as error:
-        raise UserError(
-            f"{source.source}: no process could be started to read it: {error}."
-        ) from None
+        raise UserError(f"{source.source}: no process to read it starts: {error}.") from None
+    return done.stdout, done.returncode
 
 
-def _hand_over(source: Opened, pipe: IO[bytes]) -> None:
-    """Write the file to the child, which reads all of it before it answers."""
+# ---- in the child
+
+
+def main(seconds: int, **request: Any) -> None:
+    """Read standard input, write the answer to standard output, and end this process."""
+    given = sys.stdin.buffer
+    stream = given if given.seekable() else BytesIO(given.read())
+    limit_resources(seconds, request["most"], request["size"])
+    write_answer(sys.stdout.buffer, stream, **request)
+    sys.stdout.flush()
+    os._exit(0)  # freeing numpy and h5py piece by piece takes time
+
+
+def limit_resources(seconds: int, most: int, size: int) -> None:
+    """Set the limits of this process, where the system has them."""
+    if find_spec("resource") is None:
+        return
+    resource = import_module("resource")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file behind
+    memory = SPARE_MEMORY + 2 * min(most, max(LARGE, limits.MOST_TIMES * size)) + size
+    for kind, value in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, memory)):
+        _, hard = resource.getrlimit(kind)
+        if hard == resource.RLIM_INFINITY or hard > value:
+            resource.setrlimit(kind, (value, hard))
+
+
+def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **request: Any) -> None:
+    """Write the contents of a file, line by line; an error is the last of them."""
+    limits.allow(most)
     try:
-        with pipe:
-            while piece := source.stream.read(1 << 20):
-                pipe.write(piece)
-    except BrokenPipeError:  # the child has ended; its answer says why
-        pass
+        library = import_extra("h5py", f"{source} is an HDF5 file; reading it", "h5")
+        with library.File(stream, "r") as file:
+            for entry, dataset in _Traversal(library, source, **request).entries(file, "", 0):
+                out.write(_line(**entry))
+                if dataset is not None:
+                    out.write(dataset[()].tobytes())
+        out.write(_line(end=True))
+    except UserError as error:
+        out.write(_line(error=error.lines))
+    except Exception as error:  # of h5py, on damaged files: of nearly every class that there is
+        text = " ".join(str(error).split()) or type(error).__name__
+        out.write(_line(error=damaged(source, f"the HDF5 library: {text}").lines))
 
 
-def _end(status: int, seconds: int) -> str:
-    if status >= 0:
-        return f"the process that reads it ended with status {status}"
-    name = Signals(-status).name
-    if name in ("SIGXCPU", "SIGKILL"):
-        return f"stopped after {seconds} s"
-    return f"the library crashed, {name}"
+def _line(**members: Any) -> bytes:
+    """A line of the answer; what is no text in a damaged name becomes "?"."""
+    return json.dumps(members, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+@dataclass
+class _Traversal:
+    """Every group and dataset of a file, each once, from the root down."""
+
+    library: Any
+    source: str  # what messages call the file
+    attributes: Collection[str]  # their names; a number may follow
+    leave_out: Collection[str]  # groups at the root
+    size: int  # of the file in bytes
+    seen: set[int] = field(default_factory=set)  # addresses
+    total: int = 0  # bytes of all numbers
+
+    def entries(self, item: Any, path: str, level: int) -> Iterator[tuple[dict[str, Any], Any]]:
+        """A group and all that is below it, or a dataset of numbers, which stands second."""
+        address = self.library.h5o.get_info(item.id).addr
+        if address in self.seen:
+            raise self._refused(f"{path} is another name of what has a name already")
+        if level > MOST_GROUPS or len(self.seen) >= MOST_OBJECTS:
+            raise self._refused("it has too many groups, or too many in each other")
+        self.seen.add(address)
+        entry = {"path": path, "attributes": self._attributes(item)}
+        if isinstance(item, self.library.Group):
+            yield entry, None
+            for name in item:
+                if path or name not in self.leave_out:
+                    below = f"{path}/{name}" if path else name
+                    self._refuse_links(item, name, below)
+                    yield from self.entries(item[name], below, level + 1)
+        elif isinstance(item, self.library.Dataset) and self._is_read(item, path):
+            yield {**entry, "shape": item.shape, "dtype": item.dtype.str}, item
+
+    def _refused(self, reason: str) -> UserError:
+        return UserError(f"{self.source} is refused: {reason}.")
+
+    def _refuse_links(self, group: Any, name: str, path: str) -> None:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, self.library.HardLink):
+            file = getattr(link, "filename", "another place in it")
+            raise self._refused(f"{path} is a link to {file}; links are not followed")
+
+    def _attributes(self, item: Any) -> dict[str, Any]:
+        names = [one for one in item.attrs if one.rstrip("0123456789") in self.attributes]
+        for name in names:
+            entry = item.attrs.get_id(name)
+            size = prod(entry.shape) * entry.dtype.itemsize
+            if size > MOST_ATTRIBUTE:
+                raise self._refused(f"its attribute {name} takes {size:,} bytes")
+        return {name: _texts(item.attrs[name]) for name in names}
+
+    def _is_read(self, dataset: Any, path: str) -> bool:
+        """Whether a dataset is one of numbers, which must be in this file."""
+        dtype, shape = dataset.dtype, dataset.shape
+        if shape is None or (dtype.kind not in "fiub" and dtype != BFLOAT16):
+            return False
+        if dataset.external or dataset.is_virtual:
+            raise self._refused(f"{path} keeps its numbers in another file, which is not opened")
+        itemsize = 4 if dtype == BFLOAT16 else dtype.itemsize
+        size = prod(shape) * itemsize
+        if size > max(LARGE, limits.MOST_TIMES * dataset.id.get_storage_size()):
+            raise self._refused(f"{path} would unpack to {size:,} bytes")
+        self.total += size
+        limits.check_total(self.total, self.size, self.source)
+        limits.check_size(shape, itemsize, f"{self.source}: {path}")
+        return True
+
+
+def _texts(value: Any) -> Any:
+    """An attribute as JSON has it: a text, or a list of texts."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return [_texts(one) for one in value.ravel().tolist()]
+    return str(value)

@@ -1,7 +1,7 @@
 """Protocol buffers without their schema: the fields of a message, with all lengths checked.
 
-ONNX models, TensorFlow graphs and the indexes of checkpoints are such messages. The encoding is
-that of protobuf.dev/programming-guides/encoding; groups, which it deprecates, are refused.
+TensorFlow graphs and the indexes of checkpoints are such messages. The encoding is that of
+protobuf.dev/programming-guides/encoding; groups, which it deprecates, are refused.
 """
 
 from __future__ import annotations
@@ -132,27 +132,6 @@ class Message:
             else:
                 found += _decoded(to_memoryview(field.value), MOST_NUMBERS).tolist()
         return found
-
-    def varints(self, number: int, count: int) -> np.ndarray:
-        """Repeated varints, packed or not, (count,) uint64; faster than `numbers`, for tensors.
-
-        Raises
-        ------
-        Damaged
-            There are more or fewer than ``count``.
-        """
-        found = self._fields.get(number, [])
-        unpacked = [field.value for field in found if isinstance(field.value, int)]
-        parts = [np.array(unpacked, np.uint64)]
-        parts += [
-            _decoded(to_memoryview(field.value), count)
-            for field in found
-            if not isinstance(field.value, int)
-        ]
-        numbers = np.concatenate(parts)
-        if len(numbers) != count:
-            raise Damaged(f"it has {len(numbers):,} numbers where {count:,} should be")
-        return numbers
 
     def fixed(self, number: int, size: int) -> bytes:
         """Repeated numbers of ``size`` bytes each, packed or not, end to end."""

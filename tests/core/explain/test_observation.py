@@ -46,6 +46,7 @@ def test_a_line_for_each_row_may_be_a_first_step() -> None:
     assert np.isnan(last.sequences["h"].values[1:]).all()
 
 
+@pytest.mark.slow
 def test_one_sequence_of_a_batch_takes_memory_by_the_sequences_not_their_square() -> None:
     def peak(array: Array, sequences: int) -> int:
         tracemalloc.start()

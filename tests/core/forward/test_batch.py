@@ -94,6 +94,7 @@ def test_a_runner_may_return_other_arrays_at_every_call(
     np.testing.assert_array_equal(c, whole["c"][-1])
 
 
+@pytest.mark.slow
 def test_other_processes_give_the_same_bits() -> None:
     rng = np.random.default_rng(5)
     model = model_of(random_net(rng, 9, 66, np.float32), cell_clip=0.7)

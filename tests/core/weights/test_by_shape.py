@@ -197,6 +197,7 @@ def collisions(seeds: range) -> Counter[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(500, marks=pytest.mark.wide)])
+@pytest.mark.slow
 def test_shapes_that_collide_are_read_rightly_or_refused(count: int) -> None:
     told, single = collisions(range(count)), count // 2
     for form in ("columns", "rows", "arr", "arr, PyTorch", "initializers"):

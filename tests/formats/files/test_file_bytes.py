@@ -18,7 +18,6 @@ from tests.formats.onnx.helpers import message, node, tensor
 from tests.formats.tensorflow import forge
 from tests.paths import TESTS
 
-ONNX = sorted((TESTS / "golden/onnx_files").glob("[!r]*.onnx"))  # not those that are refused
 TENSORFLOW = sorted((TESTS / "golden/tensorflow_files").glob("*.zip"))
 
 
@@ -74,14 +73,6 @@ def test_a_tensorflow_model_is_read_from_its_files(
     same(formats.read(str(path)), expected)
 
 
-@pytest.mark.parametrize("path", ONNX, ids=[path.stem for path in ONNX])
-@pytest.mark.sampled(6)
-def test_an_onnx_model_is_read_from_its_file(path: Path, request: pytest.FixtureRequest) -> None:
-    expected = formats.read(str(path))
-    request.getfixturevalue("in_file")
-    same(formats.read(str(path)), expected)
-
-
 def cut_at(monkeypatch: pytest.MonkeyPatch, path: Path, size: int, call: int) -> None:
     """Cut a file to a size when it is read for the nth time."""
     read, calls = PositionedFile._read_once, 0
@@ -97,18 +88,6 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, path: Path, size: int, call: int) ->
 
 
 BECAME_SHORTER = r"^\S+ is cut short: it became shorter while it was read .*Run again"
-
-
-@pytest.mark.usefixtures("in_file")
-def test_an_onnx_model_that_becomes_shorter_is_one_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.onnx"
-    path.write_bytes((TESTS / "golden/onnx_files/default_elu.onnx").read_bytes())
-    cut_at(monkeypatch, path, 300, 5)
-    with pytest.raises(UserError, match=BECAME_SHORTER) as caught:
-        formats.read(str(path))
-    assert len(caught.value.lines) == 1
 
 
 def test_external_data_that_become_shorter_are_one_message(

@@ -21,7 +21,7 @@ REFUSED = {
     "refused_projection": "proj_size",
     "refused_projection_dynamic": "proj_size",
     "refused_sparse": "its W comes from the sparse tensor 'W', which is not read",
-    "refused_strings": "the tensor 'W' contains strings",
+    "refused_strings": "the tensor 'W' has the data type STRING, which is not read",
     "refused_operation": "its W comes from the operation 'TopK'",
     "refused_hidden_size": "hidden_size is 4, but R has 3",
     "refused_keras_mask": "an LSTM is spelled out as a Loop of basic operations",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from lstmcli import formats, run
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.core.weights.metadata import read_metadata
-from lstmcli.errors import UserError
+from lstmcli.errors import MissingExtra, UserError
 from tests.formats.onnx.helpers import LSTM, REST, attribute, message, model, node, numbers, tensor
 from tests.test_golden import GOLDEN
 
@@ -201,6 +202,15 @@ def test_core_ml_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.mlpackage" / "Data" / "com.apple.CoreML").mkdir(parents=True)
     with pytest.raises(UserError, match="is a Core ML package; this version does not read it"):
         formats.read(str(tmp_path / "m.mlpackage"))
+
+
+def test_without_the_library_the_command_that_installs_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtra, match="is an ONNX model; reading it needs onnx:") as caught:
+        formats.read(str(FILES / "cell.onnx"))
+    assert caught.value.lines[1] == "  pip install 'onnx>=1.19'"
 
 
 def test_a_path_is_not_needed_where_all_is_in_the_model(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ Tables get right checksums, so that a reader finds what else is wrong in them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from lstmcli.formats.tensorflow.crc32c import ONES, crc32c
 from lstmcli.formats.tensorflow.sorted_table import FOOTER, MAGIC, SortedTable
 
 Fields = Sequence[tuple[int, "int | bytes"]]
@@ -40,8 +40,8 @@ def fixed32(number: int, value: int) -> bytes:
 
 
 def masked(data: bytes) -> int:
-    value = crc32c(data)
-    return ((value >> 15 | value << 17) + 0xA282EAD8) & ONES
+    value = import_module("google_crc32c").value(data)
+    return int((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def block(data: bytes, kind: int = 0) -> bytes:

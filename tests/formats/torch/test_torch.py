@@ -286,6 +286,7 @@ def test_pickle_bombs_end_in_one_line(tmp_path: Path, data: bytes, message: str)
     withstand(tmp_path / "bomb.pkl", [data], act=refused)
 
 
+@pytest.mark.slow
 def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
     line = b"    x = " + b"torch.lstm(a, [b, " * 450 + b"\n"
     names = [f"C{n}" for n in range(3000)]

@@ -1,0 +1,106 @@
+"""Two thousand random pairs: nothing that differs is called equal, nothing equal differs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.operand import Side
+
+Array = npt.NDArray[Any]
+
+PAIRS = 2000
+NAN = "nan_in_both"
+
+
+class Form(NamedTuple):
+    """A form of h (T, B, 2, H), and how it is brought back for a comparison in plain NumPy."""
+
+    array: Array
+    layout: str | None
+
+
+def form(h: Array, rng: np.random.Generator) -> Form:
+    """All of a run, with its axes in an order that a framework has."""
+    T, B, _, H = h.shape
+    side = h.reshape(T, B, 2 * H)
+    forms = [
+        Form(side, "time"),
+        Form(side.swapaxes(0, 1), "batch"),
+        Form(h.transpose(0, 2, 1, 3), "time"),  # ONNX
+        Form(h.transpose(1, 0, 2, 3), "batch"),
+        Form(h.transpose(2, 0, 1, 3), "time"),
+    ]
+    return forms[rng.integers(len(forms))]
+
+
+def is_same(a: Array, b: Array, rtol: float, atol: float) -> bool:
+    """Whether numbers agree as documented: a NaN equals nothing, an infinity itself."""
+    with np.errstate(all="ignore"):
+        near = np.abs(a - b) <= atol + rtol * np.abs(b)
+    return bool(((a == b) | (near & np.isfinite(a) & np.isfinite(b))).all())
+
+
+CHANGES = ("none", "cut", "scaled", "permuted", "rounded", "nan", "one", "tiny", "other", "turned")
+
+
+def changed(h: Array, how: str, rng: np.random.Generator) -> Array:
+    """The run with a change, on the same axes."""
+    b = h.copy()
+    at = tuple(int(rng.integers(n)) for n in h.shape)
+    if how == "scaled":
+        b = b * float(rng.choice([1.0005, -1, 2, 1 + 1e-12]))
+    elif how == "permuted":
+        axis = int(rng.integers(4))
+        b = np.take(b, rng.permutation(h.shape[axis]), axis=axis)
+    elif how == "rounded":
+        b = np.round(b, int(rng.integers(2, 12)))
+    elif how == "nan":
+        b[at] = rng.choice([np.nan, np.inf])
+    elif how == "one":
+        b[at] += 10.0 ** rng.integers(-5, 1)
+    elif how == "tiny":
+        b = b * (1 + 1e-9)
+    elif how == "other":
+        b = rng.normal(size=h.shape)
+    elif how == "turned":
+        b = b[::-1].copy()
+    return b
+
+
+@pytest.mark.wide
+def test_what_is_equal_is_so_and_nothing_else(record_property: Any) -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(PAIRS):
+        rng = np.random.default_rng(seed)
+        # all lengths differ, so that axes in another order are no other run
+        T, B, H = (int(n) for n in rng.permutation([3, 4, 5, 6, 7])[:3])
+        h = rng.normal(size=(T, B, 2, H))
+        how = str(rng.choice(CHANGES))
+        other = changed(h, how, rng)
+        a, b = form(h, rng), form(other, rng)
+        equal = is_same(h, other, 1e-7, 1e-7)
+        if how == "cut":  # one sequence, or the last step, against all of it
+            item = int(rng.integers(B))
+            whole = h.reshape(T, B, 2 * H)
+            part = whole[:, item] if rng.random() < 0.5 else whole[-1]
+            b = Form(part + float(rng.choice([0, 1e-3])), None)
+            equal = np.array_equal(b.array, part)
+            a = Form(whole, "time")
+        sides = [Side("a", {"h": a.array}, a.layout), Side("b", {"h": b.array}, b.layout)]
+        if rng.random() < 0.5:
+            sides.reverse()
+        d = compare(*sides)
+        assert d.equal == equal, (seed, how, a.array.shape, b.array.shape)
+        for hint in d.hints if d.equal else ():
+            raise AssertionError((seed, hint))
+        counts[f"{how}: {'equal' if equal else 'differs'}"] += 1
+    record_property("pairs", dict(counts))
+    print(sorted(counts.items()))
+    assert sum(counts.values()) == PAIRS
+    assert min(counts.values()) > 10

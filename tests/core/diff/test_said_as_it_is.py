@@ -1,0 +1,172 @@
+"""What is said of a difference is so: directions, layouts, sequences, factors, cells, metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmcli import diff, run
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.operand import Side
+from lstmcli.errors import UserError
+from tests.core.explain import reference
+
+Array = npt.NDArray[Any]
+
+B, T, I, H = 3, 8, 4, 5
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def outputs(**truth: Any) -> dict[str, Array]:
+    """The arrays of a run (B, T, H) by plain NumPy."""
+    net = reference.random_net(np.random.default_rng(1), I, H)
+    return reference.outputs(net, normal(B, T, I), truth)
+
+
+def texts(a: Side, b: Side) -> str:
+    return " ".join(hint.text for hint in compare(a, b).hints)
+
+
+def bidirectional() -> dict[str, Array]:
+    shapes = {"weight_ih": (4 * H, I), "weight_hh": (4 * H, H), "bias_ih": (4 * H,)}
+    return {
+        f"{name}_l0{direction}": normal(*shape, seed=n)
+        for direction in ("", "_reverse")
+        for n, (name, shape) in enumerate(shapes.items())
+    }
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json"])
+def test_a_member_keeps_the_directions_of_its_file(tmp_path: Path, suffix: str) -> None:
+    trace = run(bidirectional(), normal(B, T, I), layout="batch")
+    path = tmp_path / f"ours.{suffix}"
+    arrays = {name: np.asarray(array) for name, array in trace.arrays.items()}
+    if suffix == "npz":
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    else:
+        path.write_text(json.dumps({name: array.tolist() for name, array in arrays.items()}))
+    theirs = arrays["h"] + normal(B, T, 2 * H, seed=9)
+    for ours in (path, f"{path}:h"):
+        (hint,) = diff(ours, theirs, layout="batch", only="h").hints
+        assert "the forget bias, the recurrent weights" in hint.text
+        assert "depends on neither" not in hint.text
+
+
+def test_of_two_directions_the_first_step_excludes_nothing() -> None:
+    """Step 0 of h agrees; it depends on all settings through the backward direction."""
+    a, b = normal(2, T, B, H)
+    a[0] = b[0]
+    other = {"layer0_reverse.c": normal(T, B, H)}
+    one = Side("a", {"h": a, **other}, "time")
+    assert "depends on neither" in texts(Side("a", {"h": a}, "time"), Side("b", {"h": b}, "time"))
+    said = texts(one, Side("b", {"h": b}, "time"))
+    assert "depends on neither" not in said
+    assert "Excluded" not in said
+
+
+def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
+    assumed = {"assumed": ["layout batch (not stored in the weights; --layout time)"]}
+    a, b = outputs()["h"], outputs(gates="fgio")["h"]
+    one = Side("a.npz", {"h": a}, "batch", settings=assumed)
+    said = texts(one, Side("b.npy", {"h": b}, "batch"))
+    assert "the layout that a.npz assumed" in said
+    given = Side("a.npz", {"h": a}, "batch", settings={"assumed": ["forget bias +1.0 (...)"]})
+    assert "layout" not in texts(given, Side("b.npy", {"h": b}, "batch"))
+
+
+@pytest.mark.parametrize("starts", [{1: 3}, {0: 2, 2: 5}, {0: 7}])
+def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
+    starts: dict[int, int],
+) -> None:
+    """As where one side pads, and the other one does not."""
+    a = outputs()["h"]
+    b = a.copy()
+    for item, step in starts.items():
+        b[item, step:] += normal(T - step, H, seed=item)
+    sides = [Side(n, {"h": h}, "batch") for n, h in (("a", a), ("b", b))]
+    said = texts(*sides)
+    agree = ", ".join(str(item) for item in range(B) if item not in starts)
+    differ = ", ".join(f"{item} from step {step} on" for item, step in starts.items())
+    assert f"in full: {agree}; that differ: {differ}" in said
+    assert "lengths" in said
+    assert compare(*sides).hints[0].code == "suspect_later_step"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("gates", ["o", "io"])
+def test_a_gate_that_is_a_pre_activation_is_said(gates: str, swapped: bool) -> None:
+    weights = {k: a for k, a in bidirectional().items() if not k.endswith("reverse")}
+    trace = run(weights, normal(B, T, I), layout="batch")
+    arrays = {name: np.asarray(trace.arrays[name]) for name in "hcifgo"}
+    raw = {gate: np.log(arrays[gate]) - np.log1p(-arrays[gate]) for gate in "ifo"}
+    z = np.concatenate([raw["i"], raw["f"], np.arctanh(arrays["g"]), raw["o"]], axis=-1)
+    wrong = {**arrays, **{gate: raw[gate] for gate in gates}}
+    ours, theirs = Side("ours", {**arrays, "z": z}, "batch"), Side("theirs", wrong, "batch")
+    said = texts(*((theirs, ours) if swapped else (ours, theirs)))
+    named, verb = ("o", "is") if gates == "o" else ("i and o", "are")
+    assert f"{named} of theirs {verb} z of ours before its activation" in said
+    other = {**arrays, **{gate: arrays[gate] ** 2 for gate in gates}}
+    assert "before its activation" not in texts(ours, Side("theirs", other, "batch"))
+
+
+@pytest.mark.parametrize("factor", [1.0005, 0.99998, 1.5, -1.0])
+def test_a_factor_is_told_from_one(factor: float) -> None:
+    h = normal(T, B, H)
+    said = texts(Side("a", {"h": h}, "time"), Side("b", {"h": h * factor}, "time"))
+    assert f"multiplied by {factor:g}" in said
+
+
+def test_everything_differs_only_if_it_does() -> None:
+    h, c = normal(T, B, H), normal(T, B, H, seed=1)
+    rounded = c.astype(np.float16).astype(float)
+    both = texts(Side("a", {"h": h, "c": c}, "time"), Side("b", {"h": h, "c": rounded}, "time"))
+    assert "Everything" not in both
+    assert f"{np.count_nonzero(np.abs(c - rounded) > 1e-7 + 1e-7 * np.abs(rounded))} of" in both
+    alone = texts(Side("a", {"c": c}, "time"), Side("b", {"c": rounded}, "time"))
+    assert "Everything differs" in alone
+
+
+def test_the_last_states_of_two_layers_are_no_batch() -> None:
+    """(cells, B, H) of two layers beside (B, H) of one."""
+    one = Side("one", {"h": normal(T, 1, H), "final_h": normal(1, H)}, "time")
+    cells = {f"layer{n}.h": normal(T, 1, H, seed=n) for n in (0, 1)}
+    two = Side("two", {**cells, "h": normal(T, 1, H), "final_h": normal(2, 1, H)}, "time")
+    d = compare(one, two, only=["final_h"])
+    assert d.arrays["final_h"].mismatched is None
+    assert not d.arrays["final_h"].placed
+    assert "several cells" in d.remarks[0]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+KEYS = ["layout", "assumed", "selected", "merge", "reverse", "digits", "gates", "dtype",
+        "forget_bias", "layer0.reverse", "flip_output", "convention"]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), JSON))
+@settings(deadline=None, max_examples=60)
+def test_any_metadata_is_no_mistake_of_the_program(tmp_path_factory: Any, meta: Any) -> None:
+    path = tmp_path_factory.mktemp("meta") / "a.json"
+    h = normal(4, 2, 4)
+    path.write_text(json.dumps({"h": h.tolist(), "meta": meta}))
+    b = h.copy()
+    b[1:, :, 2:] += 1
+    try:
+        found = diff(path, b)
+    except UserError:
+        return
+    assert not found.equal
+    json.dumps(found.to_json(), allow_nan=False)
