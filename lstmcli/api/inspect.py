@@ -54,7 +54,7 @@ def inspect_files(
     names = layer_options(found)
     layer = None if layers else layer
     models = [
-        replace(_model_of(found[n], names[n], documents, tensors, settings), number=n)
+        _model_of(found[n], names[n], documents, tensors, settings)
         for n in _chosen(found, layer, tensors, source)
     ]
     remarks = [remark for document in documents for remark in document.remarks]

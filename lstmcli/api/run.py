@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -142,13 +142,8 @@ def can_stream(job: Job) -> bool:
     return runs_forward(job.model) and not masked
 
 
-def run_by_engine(
-    job: Job, name: str, requested: Mapping[str, Sequence[str]], members: Collection[str]
-) -> tuple[Trace, tuple[str, ...]]:
-    """The trace of a run by an engine, and the arrays that it gives (only h of several cells).
-
-    ``requested`` are names of arrays by the option that asks for them; ``members`` are all that are
-    shown or written: gates that are not among them may take no time.
+def run_by_engine(job: Job, name: str, only: Sequence[str]) -> Trace:
+    """The trace of a run by an engine: h and the last state; ``only`` is what the user asks for.
 
     Raises
     ------
@@ -159,16 +154,13 @@ def run_by_engine(
     from lstmcli.engines.engine import run_with
 
     engine = find_engine(name)
-    arrays = engine.arrays if len(job.model.cells) == 1 else ("h",)
-    for option, names in requested.items():
-        given = arrays if option == "--show" else (*arrays, *FINAL)
-        for missing in (name for name in names if name not in given):
-            raise UserError(
-                f"{option} {missing}: {engine.name} ({engine.layer}) gives {', '.join(given)} "
-                "here; without --engine every gate is there."
-            )
-    gates = not {"h", *FINAL}.issuperset(members)
-    return run_with(engine, job.plan(), gates=gates), arrays
+    given = ("h", *FINAL)
+    for missing in (name for name in only if name not in given):
+        raise UserError(
+            f"--only {missing}: {engine.name} ({engine.layer}) gives {', '.join(given)}; "
+            "without --engine every gate is there."
+        )
+    return run_with(engine, job.plan())
 
 
 # ---- step by step, as the inputs come

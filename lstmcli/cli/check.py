@@ -8,7 +8,6 @@ import click
 
 from lstmcli import formats
 from lstmcli.api.check import ALL, check
-from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
@@ -37,9 +36,9 @@ from lstmcli.views.check import check_sheet
 from lstmcli.views.run import header_sheet
 
 
-@click.command(cls=Command, older_names={"--with": ["--engine"]}, quiet=STATUS_ONLY)
+@click.command(cls=Command, quiet=STATUS_ONLY)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
-@click.option("--engine", metavar="NAME,...", default=ALL, shell_complete=completion.engines,
+@click.option("--engine", metavar="NAME,...", default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", default=0,
               help="Seed of inputs and state, where no inputs are given.")  # fmt: skip

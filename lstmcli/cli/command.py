@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from lstmcli.cli.file_completion import members_of_file
 from lstmcli.cli.terminal import (
     QUIET_HELP,
     STATUS_ONLY,
@@ -23,7 +22,6 @@ from lstmcli.cli.terminal import (
     screen_options,
     write_screen_files,
 )
-from lstmcli.escaping import one_line
 
 if TYPE_CHECKING:
     from lstmcli.api.run import Stop
@@ -48,21 +46,25 @@ class FilePath(click.types.StringParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer the members of a file that ends in a colon, else ask the shell for files."""
-        return members_of_file(incomplete) or [CompletionItem(one_line(incomplete), type="file")]
+        """Ask the shell for files."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 FILE_PATH = FilePath()
+
+
+def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """A completer for an option that takes one of these words."""
+    return lambda ctx, parameter, incomplete: [w for w in words if w.startswith(incomplete)]
 
 
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    ``last_is_output`` says that the last of its paths is written. ``older_names`` maps former names
-    of options to the words that stand for them now. Help lists options in groups, unless
-    ``in_groups`` is false, and says what ``-q`` leaves out by ``quiet``. ``of_table`` are the
-    parameters that only change the table, and are refused where none is shown.
+    ``last_is_output`` says that the last of its paths is written. Help lists options in groups,
+    unless ``in_groups`` is false, and says what ``-q`` leaves out by ``quiet``. ``of_table`` are
+    the parameters that only change the table, and are refused where none is shown.
     """
 
     def __init__(
@@ -70,7 +72,6 @@ class Command(click.Command):
         *args: Any,
         screen: bool = True,
         last_is_output: bool = False,
-        older_names: Mapping[str, Sequence[str]] | None = None,
         in_groups: bool = True,
         quiet: str = QUIET_HELP,
         of_table: Sequence[str] = (),
@@ -80,7 +81,7 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
         self._quiet_hides_all = quiet == STATUS_ONLY
-        self._older_names, self._in_groups = older_names or {}, in_groups
+        self._in_groups = in_groups
         self.params += [*(screen_options() if screen else []), quiet_option(quiet)]
         for parameter in self.params:
             is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
@@ -110,10 +111,9 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words of a command line; an option that takes one value is given once.
 
-        ``-:h`` is a file, and a former name of an option stands for its name.
+        ``-:h`` is a file.
         """
         words = [NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word for word in args]
-        words = self._in_present_names(words)
         try:
             if not ctx.resilient_parsing:
                 self._refuse_repeated(ctx, words)
@@ -129,19 +129,6 @@ class Command(click.Command):
                     raise click.UsageError(message, ctx) from None
             raise
 
-    def _in_present_names(self, words: Sequence[str]) -> list[str]:
-        """The words with each former name of an option replaced."""
-        present: list[str] = []
-        for n, word in enumerate(words):
-            if word == "--":
-                return [*present, *words[n:]]
-            name, equals, value = word.partition("=")
-            for new in self._older_names.get(name, ()):
-                present.append(f"{new}{equals}{value}")
-            if name not in self._older_names:
-                present.append(word)
-        return present
-
     def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:
         """Refuse an option or a flag that is given twice: it takes one value."""
         given: set[click.Parameter] = set()
@@ -149,8 +136,7 @@ class Command(click.Command):
             if not isinstance(parameter, click.Option) or parameter.multiple:
                 continue
             if parameter in given:
-                names = [max(o, key=len) for o in (parameter.opts, parameter.secondary_opts) if o]
-                option = " or ".join(names)
+                option = max(parameter.opts, key=len)
                 raise click.UsageError(f"{option} is given twice; give it once.", ctx)
             given.add(parameter)
 
@@ -255,7 +241,7 @@ GROUPS = {
     "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "per_step"),
     "Computation": ("dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes"),
     "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
-    "Display": ("all_", "heat", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
+    "Display": ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
     OTHER: ("help",),
 }  # fmt: skip
 """Each heading, and the parameters below it by their names in Python, in the order of the help."""

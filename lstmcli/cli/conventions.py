@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lstmcli.cli import completion
-from lstmcli.cli.command import Command
+from lstmcli.cli.command import Command, one_of
 from lstmcli.cli.options import format_option
 from lstmcli.cli.terminal import print_json, show, width
 from lstmcli.core.model.conventions import CONVENTIONS
@@ -14,7 +13,7 @@ from lstmcli.views.conventions import convention_sheet, conventions_sheet
 
 
 @click.command(cls=Command, in_groups=False)
-@click.argument("name", required=False, shell_complete=completion.values_of("convention"))
+@click.argument("name", required=False, shell_complete=one_of(CONVENTIONS))
 @format_option()
 def command(name: str | None, format: str) -> int:
     """List how each framework names, lays out and runs an LSTM.

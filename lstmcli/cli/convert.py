@@ -8,8 +8,7 @@ import click
 
 from lstmcli import formats
 from lstmcli.api.convert import convert
-from lstmcli.cli import completion
-from lstmcli.cli.command import Command
+from lstmcli.cli.command import Command, one_of
 from lstmcli.cli.options import format_option, named_settings, setting_options, settings_from
 from lstmcli.cli.terminal import (
     remark,
@@ -20,6 +19,7 @@ from lstmcli.cli.terminal import (
     tell_assumed,
     width,
 )
+from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet
@@ -30,10 +30,10 @@ from lstmcli.views.convert import conversion_sheet
 @click.option(
     "--to",
     metavar="NAME",
-    shell_complete=completion.values_of("convention"),
+    shell_complete=one_of(CONVENTIONS),
     help="The convention of DST; see conventions.",
 )
-@click.option("--to-set", multiple=True, metavar="NAME=VALUE", shell_complete=completion.settings,
+@click.option("--to-set", multiple=True, metavar="NAME=VALUE",
               help="Settings of DST: forget_bias, gates, rows, ...")  # fmt: skip
 @setting_options
 @format_option()

@@ -36,11 +36,7 @@ from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.run import header_sheet
 
 
-@click.command(
-    cls=Command,
-    older_names={"--step": ["--steps"], "--unit": ["--units"]},
-    of_table=("terms", "digits"),
-)
+@click.command(cls=Command, of_table=("terms", "digits"))
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @click.option(
     "--steps",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from lstmcli.api import diff
-from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
@@ -40,7 +39,7 @@ from lstmcli.views.diff import difference_sheet
     show_default="time",
     help="Layout of a side that does not say it.",
 )
-@only_option("Arrays to compare.", "those of both", completion.members)
+@only_option("Arrays to compare.", "those of both")
 @selection_options("compare")
 @limit_options
 @format_option()

@@ -34,7 +34,7 @@ from lstmcli.errors import STDIN
 from lstmcli.views.explain import explanation_sheet, markdown
 
 
-@click.command(cls=Command, older_names={"--markdown": ["-f", "markdown"]}, quiet=STATUS_ONLY)
+@click.command(cls=Command, quiet=STATUS_ONLY)
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @setting_options
 @input_options

@@ -29,7 +29,7 @@ COMMANDS = {
     "convert": "Write the same network in the tensors of another framework.",
     "conventions": "List how each framework names, lays out and runs an LSTM.",
     "help": "Show the help of a command, or the table of settings.",
-    "completion": "Complete commands, options, files and names in your shell.",
+    "completion": "Complete commands, options, conventions and files in your shell.",
     "init": "Make reproducible weights, and inputs to go with them.",
 }
 """Each command and its line of help, which is the first line of its docstring: a test compares."""
@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, with a suggestion for a word that is nearly a command."""
         word = args[0]
-        if word not in COMMANDS and not word.startswith("-"):
+        if word not in COMMANDS and not (word.startswith("-") or ctx.resilient_parsing):
             ctx.fail(f"there is no command {word!r}.{did_you_mean(word, COMMANDS)}")
         return super().resolve_command(ctx, args)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lstmcli.cli.command import Command
+from lstmcli.cli.command import Command, one_of
 from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.settings import CONVENTIONS_OWN, FLAGS, SETTINGS, WITH_OPTION, Setting
 from lstmcli.errors import UserError, did_you_mean
@@ -18,12 +18,8 @@ lstmcli.load; in a JSON or npz file of weights, members. A default that is {CONV
 the file says, or else what its framework does: see `lstm conventions NAME`."""
 
 
-def _topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in TOPICS if name.startswith(incomplete)]
-
-
 @click.command(cls=Command, screen=False, in_groups=False)
-@click.argument("name", metavar="[COMMAND|settings]", required=False, shell_complete=_topics)
+@click.argument("name", metavar="[COMMAND|settings]", required=False, shell_complete=one_of(TOPICS))
 @click.argument("setting", metavar="[SETTING]", required=False)
 @click.pass_context
 def command(ctx: click.Context, name: str | None, setting: str | None) -> None:

@@ -23,17 +23,12 @@ from lstmcli.core.weights.assumptions import without_option
 from lstmcli.views.inspect import inspection_sheet
 
 
-@click.command(cls=Command, of_table=("heat", "all_"))
+@click.command(cls=Command, of_table=("all_",))
 @paths_argument("file", "FILE...")
 @setting_options
 @click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")
 @format_option()
-@click.option(
-    "--heat/--no-heat", default=None, show_default="in a terminal", help="Draw the weights."
-)
-def command(
-    file: tuple[str, ...], all_: bool, format: str, heat: bool | None, **options: Any
-) -> int:
+def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> int:
     """Show the tensors and LSTMs in a file, and the configuration of each.
 
     \b
@@ -51,7 +46,6 @@ def command(
         assumed = [text for one in inspection.lstms for text in without_option(one.model.assumed)]
         tell_assumed([*dict.fromkeys(assumed)])
     else:
-        pictures = screen().depth if (screen().rich if heat is None else heat) else None
-        how: dict[str, Any] = {"width": width(), "show_all": all_, "pictures": pictures}
-        show([inspection_sheet(inspection, file, settings, quiet=screen().quiet, **how)])
+        how: dict[str, Any] = {"width": width(), "show_all": all_, "quiet": screen().quiet}
+        show([inspection_sheet(inspection, file, settings, **how)])
     return 0

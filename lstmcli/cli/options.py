@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from lstmcli.api.job import InputFiles, Job, load_job
-from lstmcli.cli import completion
+from lstmcli.cli.command import one_of
 from lstmcli.cli.terminal import remark, standard_input
+from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
 from lstmcli.core.model.vocabulary import read_gate_order
 from lstmcli.errors import UserError
@@ -37,11 +38,9 @@ def format_option(*further: str) -> Decorator:
     return click.option("-f", "--format", type=kinds, default="table", help="Format of the output.")
 
 
-def only_option(text: str, default: str, complete: completion.Completer) -> Decorator:
+def only_option(text: str, default: str) -> Decorator:
     """The option ``--only``: which arrays."""
-    return click.option(
-        "--only", metavar="NAME,...", shell_complete=complete, show_default=default, help=text
-    )
+    return click.option("--only", metavar="NAME,...", show_default=default, help=text)
 
 
 def selection_options(verb: str, steps: str = "all") -> Decorator:
@@ -63,9 +62,7 @@ def selection_options(verb: str, steps: str = "all") -> Decorator:
 def cell_option(start: str, default: str | None = None) -> Decorator:
     """The option ``--cell``: one of several; ``start`` begins its help."""
     text = f"{start} cell of several: layer0, layer1_reverse, ..."
-    return click.option(
-        "--cell", metavar="NAME", shell_complete=completion.cells, show_default=default, help=text
-    )
+    return click.option("--cell", metavar="NAME", show_default=default, help=text)
 
 
 def digits_option(default: str, where: str = "") -> Decorator:
@@ -106,20 +103,18 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each setting, and ``--set``; `settings_from` collects them."""
     function = limit_options(function)
     function = click.option(
-        "--set", "set_", multiple=True, metavar="NAME=VALUE", shell_complete=completion.settings,
+        "--set", "set_", multiple=True, metavar="NAME=VALUE",
         help="Any setting by name, of one cell too: layer1.forget_bias=0.",
     )(function)  # fmt: skip
     function = click.option(
-        "--layer",
-        metavar="NAME|N",
-        help="Which LSTM of several; with commas, several in turn.",
-        shell_complete=completion.layers,
+        "--layer", metavar="NAME|N", help="Which LSTM of several; with commas, several in turn."
     )(function)
     for name in reversed((*WITH_OPTION, *FLAGS)):
         setting = SETTINGS[name]
         how: dict[str, Any] = {"is_flag": True, "default": None}
         if name not in FLAGS:
-            how = {"metavar": _metavar(name), "shell_complete": completion.values_of(name)}
+            words = CONVENTIONS if name == "convention" else setting.choices
+            how = {"metavar": _metavar(name), "shell_complete": one_of(words)}
         how |= {"help": setting.help, "show_default": setting.default}
         function = click.option(_option_of(name), **how)(function)
     return function

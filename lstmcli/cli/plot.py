@@ -10,7 +10,6 @@ import click
 
 from lstmcli import formats
 from lstmcli.api.plot import Drawable, read_drawable
-from lstmcli.cli import completion
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     cell_option,
@@ -50,13 +49,9 @@ from lstmcli.views.run import header_sheet, saturation_sheet
 from lstmcli.views.sheet import Sheet, labelled
 
 
-@click.command(cls=Command, older_names={"--array": ["--only"], "--unit": ["--units"]})
+@click.command(cls=Command)
 @paths_argument("path", "TRACE | A B | WEIGHTS... INPUTS")
-@only_option(
-    "Arrays to draw: h, c, i, f, g, o, z.",
-    "h and the gates; of several cells, h",
-    completion.arrays,
-)
+@only_option("Arrays to draw: h, c, i, f, g, o, z.", "h and the gates; of several cells, h")
 @cell_option("Draw one")
 @click.option("--steps", metavar="A:B", show_default="all", help="Steps to draw.")
 @click.option(

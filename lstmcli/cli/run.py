@@ -17,7 +17,6 @@ from lstmcli.api import save
 from lstmcli.api.job import InputFiles, Job
 from lstmcli.api.run import Stop, can_stream, plan_of, run_by_engine, select, stream_steps
 from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for
-from lstmcli.cli import completion
 from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
@@ -108,7 +107,6 @@ class RunOptions:
     outputs: Outputs
     window: Window
     selection: Selection
-    shown: bool  # whether --show names the columns of the window
     save_state: str | None
     engine: str | None
     threads: int | None
@@ -130,9 +128,8 @@ class RunOptions:
             settings_from(options),
             input_files(options),
             outputs,
-            _window(options, outputs, selection),
+            _window(outputs, selection),
             selection,
-            bool(options["show"]),
             *(options[k] for k in ("save_state", "engine", "threads", "scheduler")),
         )
 
@@ -185,7 +182,7 @@ class RunResult(NamedTuple):
     status: int = 0  # 128 + n if signal n stopped it
 
 
-@click.command(cls=Command, of_table=("heat", "no_pager"))
+@click.command(cls=Command, of_table=("no_pager",))
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @setting_options
 @input_options
@@ -212,12 +209,9 @@ class RunResult(NamedTuple):
 @only_option(
     "Arrays to show and to write; z are the pre-activations.",
     "h,c,i,f,g,o and, where written, final_h,final_c",
-    completion.members,
 )
-@click.option("--show", hidden=True, shell_complete=completion.columns)
 @cell_option("One", "all, and the output of the model")
 @selection_options("show and to write", "all; in a table, of many the first and the last")
-@click.option("--heat", is_flag=True, help="Shade the cells of the table.")
 @click.option(
     "--no-pager",
     is_flag=True,
@@ -234,10 +228,9 @@ class RunResult(NamedTuple):
 @click.option(
     "--engine",
     metavar="NAME",
-    shell_complete=completion.engines,
     show_default="the loop of lstm",
-    help="A framework that runs it instead: torch, onnxruntime, openvino, keras, tensorflow, "
-    "tensorflow-block or jax.",
+    help="A framework that runs it instead: torch, onnxruntime, openvino, keras, tensorflow or "
+    "jax.",
 )
 @digits_option(
     "8 of h and c and 6 of gates; all where written",
@@ -333,36 +326,21 @@ def _format_of(file: str) -> str:
         raise UserError(*error.lines, "  -f csv, json, ... says the format of any other.") from None
 
 
-def _window(options: Mapping[str, Any], outputs: Outputs, selection: Selection) -> Window:
+def _window(outputs: Outputs, selection: Selection) -> Window:
+    columns = outputs.only or []
     if outputs.screen != "table":
-        if options["show"]:
-            raise UserError("--show is for the table; --only NAME,... names what is written.")
+        columns = []
         if {*outputs.written} <= {*BINARY} and selection.digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
-    if options["show"] and outputs.only is not None and not outputs.written:
-        raise UserError("--only and --show both name the columns of the table; give --only alone.")
-    option, columns = "--show", listed_names(options["show"], "--show")
-    if columns is None and outputs.screen == "table":
-        option, columns = "--only", outputs.only
-        if columns is not None and outputs.file is not None:  # which may have further members
-            columns = [name for name in columns if name not in FINAL]
-    for name in columns or ():
+    if outputs.file is not None:  # which may have further members
+        columns = [name for name in columns if name not in FINAL]
+    for name in columns:
         if name.rpartition(".")[2] not in NAMES:
             raise UserError(
-                f"{option} {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
+                f"--only {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
-    return Window(
-        tuple(columns or DEFAULT_COLUMNS), selection.steps, selection.batch, None,
-        selection.digits, _colors() if options["heat"] else "",
-    )  # fmt: skip
-
-
-def _colors() -> str:
-    """How many colours there are to shade with; "" if none."""
-    if (colors := screen().depth) == "none":
-        remark("--heat needs colour output; add --color always")
-        return ""
-    return colors
+    names = tuple(columns or DEFAULT_COLUMNS)
+    return Window(names, selection.steps, selection.batch, None, selection.digits)
 
 
 def _streams(job: Job, outputs: Outputs) -> bool:
@@ -459,15 +437,11 @@ def _remark_not_finite(job: Job) -> None:
 
 
 def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
-    """Run by a framework, then show or write the arrays that it gives."""
+    """Run by a framework, then show or write h and the last state."""
     if cell := asked.outputs.cell:
         raise UserError(f"--cell {cell}: {name} gives h of the full model; leave out --engine.")
-    columns = asked.window.show
-    requested = {"--show": columns if asked.shown else (), "--only": asked.outputs.only or ()}
-    wanted = {*asked.outputs.members, *(columns if asked.outputs.screen == "table" else ())}
-    trace, arrays = run_by_engine(job, name, requested, wanted)
-    window = asked.window._replace(show=tuple(name for name in columns if name in arrays))
-    _show_and_write(job, trace, replace(asked, window=window))
+    trace = run_by_engine(job, name, asked.outputs.only or ())
+    _show_and_write(job, trace, replace(asked, window=asked.window._replace(show=("h",))))
     return RunResult((trace.final_h, trace.final_c), trace.steps)
 
 

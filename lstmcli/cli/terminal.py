@@ -264,8 +264,7 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str], quiet: bo
     for parameter in ctx.command.params:
         if parameter.name in names and is_typed(ctx, parameter.name):
             instead = "-q" if quiet else f"-f {format}" if format else "-o"
-            is_off = ctx.params.get(str(parameter.name)) is False
-            option = max(parameter.secondary_opts if is_off else parameter.opts, key=len)
+            option = max(parameter.opts, key=len)
             nothing = "nothing" if quiet else "no table"
             raise UserError(f"{option} changes nothing: {instead} shows {nothing}; leave it out.")
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from lstmcli.engines.engine import Engine
 from lstmcli.errors import UserError, did_you_mean
 
-NAMES = ("torch", "onnxruntime", "openvino", "keras", "tensorflow", "tensorflow-block", "jax")
+NAMES = ("torch", "onnxruntime", "openvino", "keras", "tensorflow", "jax")
 
 
 def find_engine(name: str) -> Engine:
@@ -27,5 +27,5 @@ def find_engine(name: str) -> Engine:
         raise UserError(
             f"there is no engine {name!r}; there are {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
         )
-    engine: Engine = import_module(f"lstmcli.engines.{name.replace('-', '_')}").ENGINE
+    engine: Engine = import_module(f"lstmcli.engines.{name}").ENGINE
     return engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -40,7 +40,6 @@ class Network:
     lengths: Array | None = None  # (B,) valid steps, where a sequence has fewer than T
     mask: Array | None = None  # (T, B), where each step that counts is given
     padded_output: str = "zero"  # the output at padded or masked steps: zero, repeat or run
-    basic_operations: bool = False  # not the engine's layer; cells keep the model's convention
 
     @property
     def cell(self) -> Cell:
@@ -87,7 +86,6 @@ class Result:
 
     h: Array  # (T, B, K) of the last layer: two directions side by side, or merged
     finals: Sequence[State]  # of each cell, (B, P) and (B, H)
-    gates: Mapping[str, Array]  # of a single cell, (T, B, H), without h
 
 
 Prepared = Callable[[], Result]
@@ -104,9 +102,7 @@ class Engine:
 
     ``prepare`` builds the layer, and what it returns runs it. ``unsupported`` names what the engine
     cannot run of a network that its convention can express; ``notes`` says where the framework is
-    known to differ from its documentation or from other frameworks. ``gates`` runs a single cell
-    again for the arrays that the layer does not return; an engine that has it runs what the layer
-    cannot, by the same basic operations (``network.basic_operations``).
+    known to differ from its documentation or from other frameworks.
     """
 
     name: str
@@ -116,20 +112,17 @@ class Engine:
     prepare: Callable[[Network], Prepared]
     backend: Callable[[], str] = str  # the package that does the arithmetic, if it is another
     has_backend: Callable[[], bool] = lambda: True  # whether a backend that it needs is there
-    extra: str = ""  # of pyproject.toml; "" is the name
     dtypes: tuple[str, ...] = ("float32", "float64")
     all_in_float64: Callable[[], bool] = lambda: True  # whether float64 is float64 in every step
-    arrays: tuple[str, ...] = ("h",)  # that it returns of a single cell
-    padded_outputs: tuple[str, ...] = ("zero",)  # as `Network.padded_output`; (): no lengths
+    padded_outputs: tuple[str, ...] = ("zero",)  # as `Network.padded_output`
     masks: bool = False
-    gates: Callable[[Network], Mapping[str, Array]] | None = None
     unsupported: Callable[[Network], Iterator[str]] = nothing
     notes: Callable[[Network], Iterator[str]] = nothing
 
     @property
     def install(self) -> str:
         """The command that installs it."""
-        return install_command(self.extra or self.name)
+        return install_command(self.name)
 
     @property
     def installed(self) -> bool:
@@ -164,12 +157,7 @@ class Engine:
             padding_rule(last[0], plan.masked, len(last) == 2),  # no layer reads padded outputs
         )
         unsupported = [*unsupported, *self._unsupported_in_run(plan, network)]
-        unsupported = unsupported or list(self.unsupported(network))
-        if unsupported and self.gates is not None:
-            network = replace(network, layers=layers, basic_operations=True)
-            unsupported = list(self._unsupported_in_run(plan, network))
-            unsupported = unsupported or list(self.unsupported(network))
-        return network, unsupported
+        return network, unsupported or list(self.unsupported(network))
 
     def _unsupported_in_run(self, plan: Plan, network: Network) -> Iterator[str]:
         if network.cell.dtype.name not in self.dtypes:
@@ -179,15 +167,12 @@ class Engine:
             yield "8-bit arithmetic (--arithmetic float)"
         if network.lengths is None and network.mask is None:
             return
-        outputs = ("zero", "repeat") if network.basic_operations else self.padded_outputs
-        if network.mask is not None and not (self.masks or network.basic_operations):
+        if network.mask is not None and not self.masks:
             yield "a mask"
-        elif not outputs:
-            yield "sequences of several lengths"
-        elif network.padded_output not in outputs:
+        elif network.padded_output not in self.padded_outputs:
             yield (
                 f"outputs that are {_PADDED_OUTPUT[network.padded_output]} past a sequence's "
-                f"length (--masked-output {outputs[0]} reads them as it has them)"
+                f"length (--masked-output {self.padded_outputs[0]} reads them as it has them)"
             )
 
 
@@ -207,12 +192,6 @@ def _stateless(cell: Cell) -> Cell:
     return replace(cell, convention=convention, initial_h=None, initial_c=None)
 
 
-def different_sizes(network: Network) -> Iterator[str]:
-    """What a framework does not support whose layers are all of one size."""
-    if len({(cell.units, cell.outputs) for cell in network.cells}) > 1:
-        yield "layers of different sizes"
-
-
 # ---- a run by an engine
 
 SHORT = 1.0  # seconds up to which a run is repeated
@@ -229,8 +208,8 @@ def not_installed(engine: Engine) -> str:
     return f"{engine.name} {reason}: {engine.install}"
 
 
-def run_with(engine: Engine, plan: Plan, *, gates: bool = True) -> Trace:
-    """The trace of a run by an engine; ``gates``: also what its layer does not return.
+def run_with(engine: Engine, plan: Plan) -> Trace:
+    """The trace of a run by an engine: h and the last state.
 
     Raises
     ------
@@ -242,12 +221,10 @@ def run_with(engine: Engine, plan: Plan, *, gates: bool = True) -> Trace:
     network, unsupported = engine.network(plan)
     if unsupported:
         raise UserError(refusal(engine, unsupported))
-    return timed_trace(engine, network, plan, gates=gates)[0]
+    return timed_trace(engine, network, plan)[0]
 
 
-def timed_trace(
-    engine: Engine, network: Network, plan: Plan, *, gates: bool = True
-) -> tuple[Trace, float]:
+def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, float]:
     """The trace, and the seconds that a run took without building the layer.
 
     Raises
@@ -259,8 +236,6 @@ def timed_trace(
         with quiet():
             prepared = engine.prepare(network)
             result, seconds = timed_result(prepared)
-            if engine.gates and gates and len(network.cells) == 1 and not result.gates:
-                result = replace(result, gates=engine.gates(network))
     except (UserError, MemoryError):
         raise
     except Exception as error:  # frameworks raise exceptions of every kind
@@ -289,7 +264,7 @@ def timed_result(run: Callable[[], T]) -> tuple[T, float]:
 def _part(model: Model, result: Result) -> SequenceResults:
     """A result in the form of the results of `core.forward`."""
     if len(model.cells) == 1:
-        return SequenceResults([], {"h": result.h, **result.gates}, list(result.finals))
+        return SequenceResults([], {"h": result.h}, list(result.finals))
     last = model.layers[-1]
     separate = len(last) == 2 and last[0].convention.behaviour.merge in ("concat", "stack")
     outputs = np.split(result.h, 2, axis=2) if separate else [result.h]

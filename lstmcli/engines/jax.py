@@ -44,7 +44,7 @@ def prepare(network: Network) -> Prepared:
         with jax.enable_x64(network.cell.dtype == np.float64):
             h, finals = compiled(*operands)
             h = np.asarray(h)
-        return Result(h, [(np.asarray(last_h), np.asarray(c)) for c, last_h in finals], {})
+        return Result(h, [(np.asarray(last_h), np.asarray(c)) for c, last_h in finals])
 
     return run
 

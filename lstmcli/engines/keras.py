@@ -49,7 +49,7 @@ def prepare(network: Network) -> Prepared:
                 y, *last = layer(y, initial_state=state, **masked)
                 finals += [keras.ops.convert_to_numpy(a) for a in last]
             h = keras.ops.convert_to_numpy(y).swapaxes(0, 1)
-        return Result(h, list(zip(finals[::2], finals[1::2], strict=True)), {})
+        return Result(h, list(zip(finals[::2], finals[1::2], strict=True)))
 
     return run
 

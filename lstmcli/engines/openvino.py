@@ -8,7 +8,7 @@ from functools import partial
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.compatibility import fit
-from lstmcli.engines import onnxruntime, scan
+from lstmcli.engines import onnxruntime
 from lstmcli.engines.engine import Engine, Network
 from lstmcli.engines.libraries import library
 from lstmcli.engines.onnxruntime import Feeds, Session
@@ -29,17 +29,12 @@ def session(model: bytes, feeds: Feeds) -> Session:
 
 
 def unsupported(network: Network) -> Iterator[str]:
-    """What onnxruntime's LSTM does not support, peepholes, coupled gates and most activations."""
-    yield from onnxruntime.unsupported(network)
-    if not network.basic_operations:
-        yield from fit(network.layers, CONVENTIONS["openvino"])[1]
+    """Peepholes, coupled gates and most activations."""
+    yield from fit(network.layers, CONVENTIONS["openvino"])[1]
 
 
 def notes(network: Network) -> Iterator[str]:
     """Where OpenVINO differs from other frameworks, or from itself for inputs of any shape."""
-    yield from onnxruntime.origin(network)
-    if network.basic_operations:
-        return
     yield from onnxruntime.empty_sequences(network, "OpenVINO", "2026.4")
     if network.lengths is not None:
         yield (
@@ -51,13 +46,11 @@ def notes(network: Network) -> Iterator[str]:
 
 ENGINE = Engine(
     "openvino",
-    "ONNX LSTM or Scan",
+    "ONNX LSTM",
     "onnx",
     ("openvino", "onnx"),
     partial(onnxruntime.prepare, open_session=session),
     dtypes=("float32",),
-    arrays=scan.ARRAYS,
-    gates=partial(onnxruntime.gates, open_session=session),
     unsupported=unsupported,
     notes=notes,
 )

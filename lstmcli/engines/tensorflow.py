@@ -31,7 +31,7 @@ def prepare(network: Network) -> Prepared:
 
     def run() -> Result:
         h, finals = session.run(fetches)
-        return Result(h, [(final.h, final.c) for final in finals], {})
+        return Result(h, [(final.h, final.c) for final in finals])
 
     return run
 

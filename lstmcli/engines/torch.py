@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.weights.encode import named_tensors
-from lstmcli.engines.engine import Engine, Network, Prepared, Result, different_sizes
+from lstmcli.engines.engine import Engine, Network, Prepared, Result
 from lstmcli.engines.libraries import library
 
 
@@ -34,7 +34,7 @@ def prepare(network: Network) -> Prepared:
         if network.lengths is not None:
             h, _ = torch.nn.utils.rnn.pad_packed_sequence(h, total_length=len(x))
         finals = list(zip(final_h.numpy(), final_c.numpy(), strict=True))
-        return Result(h.numpy(), finals, {})
+        return Result(h.numpy(), finals)
 
     return run
 
@@ -49,7 +49,8 @@ def _packed(torch: Any, network: Network, x: Any) -> Any:
 
 def unsupported(network: Network) -> Iterator[str]:
     """Layers of different sizes, and sequences without a step."""
-    yield from different_sizes(network)
+    if len({(cell.units, cell.outputs) for cell in network.cells}) > 1:
+        yield "layers of different sizes"
     if network.lengths is not None and (network.lengths == 0).any():
         yield "a sequence of length 0 (packed sequences have at least one step)"
 

@@ -83,29 +83,6 @@ def interpolated(level: float, stops: Sequence[Rgb]) -> Rgb:
     return r, g, b
 
 
-def text_color(background: str) -> str:
-    """Black or white, whichever is better to read on a colour of `color`: at least 4.58 : 1."""
-    from rich.color import Color
-
-    shade = luminance(Color.parse(background).get_truecolor())
-    return "#000000" if contrast(shade, 0.0) >= contrast(1.0, shade) else "#ffffff"
-
-
-def luminance(color: Rgb) -> float:
-    """The relative luminance of an sRGB colour, from 0 to 1 (WCAG 2)."""
-    linear = [
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in (value / 255 for value in color)
-    ]
-    return sum(w * part for w, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(one: float, other: float) -> float:
-    """The contrast of two luminances, from 1 to 21 (WCAG 2)."""
-    high, low = max(one, other), min(one, other)
-    return (high + 0.05) / (low + 0.05)
-
-
 def character(level: float, scale: Scale) -> str:
     """A level as a character, for a screen with at most sixteen colours."""
     if level != level:
@@ -125,22 +102,3 @@ def character_style(level: float, scale: Scale) -> str:
     if not scale.signed:
         return ""
     return "red" if level > 0.5 else "bright_blue"
-
-
-def background_style(level: float, scale: Scale, depth: str) -> str:
-    """The style of a number in a shaded table; with sixteen colours only the ends have one.
-
-    Those are bright white, since the white of many terminals is a grey, 2.8 : 1 on magenta.
-    """
-    if depth == "none":
-        return ""
-    if depth != "16":
-        background = color(level, scale, depth)
-        return f"{text_color(background)} on {background}"
-    if level != level:
-        return "bright_white on magenta"
-    if level < 0.2:
-        return "bright_white on blue" if scale.signed else "black on cyan"
-    if level > 0.8:
-        return "bright_white on red" if scale.signed else "black on yellow"
-    return ""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import groupby
 from textwrap import wrap
+from typing import Any, NamedTuple
 
-from lstmcli.core.model.conventions import Convention, Storage, describe_role
+from lstmcli.core.model.conventions import Convention, describe_role
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.views.sheet import (
     AGREES,
@@ -15,6 +17,7 @@ from lstmcli.views.sheet import (
     Width,
     labelled,
     labelled_command,
+    labelled_lines,
     table,
 )
 
@@ -111,26 +114,203 @@ def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: in
     return sheet
 
 
-# ---- one convention
+# ---- one convention: a line for each field that it has
 
 INDENT = 20  # columns of the labels
+NOT_RUN = "not run: read in the named source only"
+BIASES = {
+    "1": "one", "2": "two, both added",
+    "8H": "(8H,): the input's 4H, then the recurrent one's; both are added",
+}  # fmt: skip
+PADDING = {"zero": "0", "repeat": "the last output again", "run": "computed on, over the padding"}
+
+
+class Line(NamedTuple):
+    """A field of a convention in words, for its page."""
+
+    field: str  # as in the JSON of a convention
+    label: str
+    words: str | Mapping[Any, str] | Callable[[Convention], str]
+    """A text with {} for the value, shown unless the field is off; or a text for each value; or a
+    function where further fields matter."""
+    role: str = ""  # of the tensors that the field is about
+
+    def text(self, row: Convention, values: Mapping[str, Any]) -> str:
+        """The line of a row with these values; empty for a value that has no words."""
+        if self.role and self.role not in row.roles:
+            return ""
+        if callable(self.words):
+            return self.words(row)
+        value = values[self.field]
+        if isinstance(self.words, Mapping):
+            return self.words.get(value, "")
+        shown = ", ".join(value) if isinstance(value, tuple) else value
+        return self.words.format(shown) if shown and shown != "none" else ""
+
+
+def _layer(row: Convention) -> str:
+    if "{layer}" in "".join(row.names.tensors.values()):
+        return "N is the layer's number"
+    in_path = "?P<layer>" in row.names.path
+    return "a number before the name is that of the layer" * in_path
+
+
+def _direction(row: Convention) -> str:
+    marks = row.names.direction_marks
+    if any(row.names.marks):
+        return f"{marks[0] or 'nothing'} marks the forward direction, {marks[1]} the backward"
+    return f"{' or '.join(marks)} before the name gives the direction" if any(marks) else ""
+
+
+def _written(row: Convention) -> str:
+    """What convert writes before the names of a single cell."""
+    forward = row.names.direction_marks[0]
+    plain = row.names.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
+    return f"lstm convert writes {plain} before them" if plain else ""
+
+
+def _gates(row: Convention) -> str:
+    order = spaced_order(row.storage.gates)
+    return f"a tensor each, {order}" if row.names.has_tensor_per_gate else order
+
+
+def _absent(row: Convention) -> str:
+    return ", ".join(f"without {gate}, {how}" for gate, how in row.storage.absent.items())
+
+
+def _kernels(row: Convention) -> str:
+    return ", recurrent ".join(row.kernel_shapes().values())
+
+
+def _peephole_order(row: Convention) -> str:
+    return f"in the order {spaced_order(row.storage.peephole_gates)}"
+
+
+def _forget(row: Convention) -> str:
+    if not row.behaviour.forget_bias:
+        return "nothing is added to f at run time"
+    return f"{row.behaviour.forget_bias:+g} is added to f at every step; it is in no tensor"
+
+
+def _masked_merged(row: Convention) -> str:
+    merged = row.behaviour.masked_output_merged
+    same = merged == row.behaviour.masked_output
+    return "" if same else f"inside a bidirectional layer: {PADDING[merged]}"
+
+
+def _takes(row: Convention) -> str:
+    """The settings that the framework has options for, and the values that it takes."""
+    return ", ".join(
+        name.replace("_", " ") + (f" ({' or '.join(values.split())})" if values else "")
+        for name, values in row.takes.items()
+    )
+
+
+def _assumed(row: Convention) -> str:
+    options = [f"--{n.replace('_', '-')}" for n in row.hidden if n not in row.required_settings]
+    return f"in no tensor, so assumed unless set: {', '.join(options)}" if options else ""
+
+
+LINES: Mapping[str, Sequence[Line]] = {
+    "names": (
+        Line("numbered", "numbered", "N counts {}; then the next layer's"),
+        Line("packed", "packed", "one vector: {} (| starts again at the first layer)"),
+        Line("path", "layers", _layer),
+        Line("marks", "layers", _direction),
+        Line("scopes", "layers", "a graph in another file goes before such a name"),
+        Line("directions_count", "layers", "directions are numbered like layers"),
+        Line("stacks", "layers", "each direction is a stack, with skip connections"),
+        Line("pairs", "layers", "builders of one layer and size: forward, backward in turn"),
+        Line("by_name", "recognised", {
+            True: "by these names", False: "only by --convention: other rows have these names",
+        }),
+        Line("within", "recognised", "where what stands before the name matches {}"),
+        Line("telling", "recognised", "next to other LSTMs only under a name with {}"),
+        Line("required", "recognised", "with its {}"),
+        Line("not_beside", "recognised", "not next to a name that matches {}"),
+        Line("shadows", "recognised", "next to it, names of {} are aliases and not read"),
+        Line("under", "written", _written),
+        Line("tensors", "matched", "/ . : and _ count alike; any prefix may stand before"),
+    ),
+    "layout": (
+        Line("gates", "gates", _gates),
+        Line("interleaved", "gates", "alternating unit by unit"),
+        Line("absent", "gates", _absent),
+        Line("orientation", "kernel", _kernels),
+        Line("direction_axis", "kernel", "after an axis of directions"),
+        Line("rows", "kernel", {"hx": "h before the inputs"}),
+        Line("transposed", "kernel", {"both": "each gate's block of both is stored transposed"}),
+        Line("bias_halves", "bias", lambda row: BIASES[_biases(row)]),
+        Line("bias_row", "bias", "the {} row of the kernel"),
+        Line("projection_rows", "projection", {True: "(P, H)", False: "(H, P)"}, "projection"),
+        Line("peephole_columns", "peepholes", "three more columns of the recurrent kernel"),
+        Line("peephole_gates", "peepholes", _peephole_order, "peephole"),
+        Line("output_peephole", "peepholes", {
+            "new_c": "that of o takes the new c",
+            "after_sigmoid": "that of o is added after the sigmoid",
+            "in_tanh": "that of o acts inside the output's tanh",
+        }, "peephole"),
+    ),
+    "run": (
+        Line("recurrent_activation", "activations", "{} for i f o"),
+        Line("activation", "activations", "{} for g"),
+        Line("output_activation", "activations", "{} for c in h = o * act(c)"),
+        Line("forget_bias", "forget bias", _forget),
+        Line("coupled", "coupled", "{}: that gate has no weights"),
+        Line("cell_clip", "clips", "|c| at {:g}"),
+        Line("norm_epsilon", "layer norm", "of each gate over its units; epsilon {:g}"),
+        Line("norm_epsilon", "layer norm", "and of c, which is carried normalised", "state_scale"),
+        Line("layout", "inputs", {"batch": "(B, T, I)", "time": "(T, B, I)"}),
+        Line("merge", "directions", {
+            "concat": "their outputs concatenated", "stack": "their outputs on a new axis",
+        }),
+        Line("past_length", "past the end", PADDING),
+        Line("masked_output", "masked steps", PADDING),
+        Line("masked_output_merged", "masked steps", _masked_merged),
+        Line("states", "final states", {
+            "cells": "(cells, B, H), layer by layer, forward before backward",
+            "batch": "(B, directions, H)",
+            "features": "(B, directions H)",
+        }),
+        Line("empty_rows", "final states", {
+            "zero": "of a sequence of length 0, zero",
+            "initial": "of a sequence of length 0, the initial one",
+        }),
+        Line("takes", "options", _takes),
+        Line("hidden", "assumed", _assumed),
+        Line("required_settings", "to be set", "--{}, which is in no tensor"),
+    ),
+    "known from": (
+        Line("source", "source", "{}"),
+        Line("verified", "verified", lambda row: row.verified or NOT_RUN),
+    ),
+}  # fmt: skip
+"""The page of a convention: the table of field, label and words, below its headings."""
 
 
 def convention_sheet(row: Convention, width: Width) -> Sheet:
     """All fields of a convention in words: names, layout, run, source."""
+    values = row.to_json()
+    tensors = [(describe_role(role), _tensor(row, role)) for role in row.names.tensors]
     sheet = labelled(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12))
-    for heading, lines in SECTIONS.items():
+    for heading, lines in LINES.items():
         sheet.add()
         sheet.add((heading, "dim"))
-        if heading == "names":
-            sheet.extend(_tensors(row, width))
-        for label, describe in lines.items():
-            if text := describe(row):
-                sheet.extend(labelled(f"  {label}", text, width, _style(label, row), INDENT))
+        texts = tensors if heading == "names" else []
+        texts = [*texts, *((line.label, line.text(row, values)) for line in lines)]
+        shown = [(label, text) for label, text in texts if text]
+        for label, of_label in groupby(shown, key=lambda pair: pair[0]):
+            words = [text for _, text in of_label]
+            sheet.extend(labelled_lines(f"  {label}", words, width, _style(label, row), INDENT))
     sheet.add()
     command = f"lstm run weights.npz inputs.npy --convention {row.name}"
     sheet.extend(labelled_command("next", command, INDENT))
     return sheet
+
+
+def _tensor(row: Convention, role: str) -> str:
+    """The names that the tensors of a role end in."""
+    return (" or " if " | " in row.names.tensors[role] else ", ").join(row.tensor_names(role))
 
 
 def _style(label: str, row: Convention) -> str:
@@ -139,14 +319,7 @@ def _style(label: str, row: Convention) -> str:
     return AGREES if label == "verified" and _was_run(row) == "yes" else ""
 
 
-def _tensors(row: Convention, width: Width) -> Sheet:
-    """The names of each role."""
-    sheet = Sheet()
-    for role, template in row.names.tensors.items():
-        if role != "numbered":
-            names = (" or " if " | " in template else ", ").join(row.tensor_names(role))
-            sheet.extend(labelled(f"  {describe_role(role)}", names, width, "", INDENT))
-    return sheet
+# ---- settings on one line
 
 
 def unusual_settings(convention: Convention, excluded: Container[str]) -> list[str]:
@@ -161,264 +334,3 @@ def unusual_settings(convention: Convention, excluded: Container[str]) -> list[s
             words = name.replace("_", " ")
             texts.append(words if value is True else f"{words} {value}")
     return texts
-
-
-# ---- names
-
-
-def _numbered(row: Convention) -> str:
-    names = row.names
-    if not names.numbered:
-        return ""
-    roles = ", ".join(
-        f"{n} {describe_role(r).replace('.', ' ')}" for n, r in enumerate(names.numbered)
-    )
-    return f"{row.tensor_names('numbered')[0]}, N: {roles}; then the next layer's"
-
-
-def _packed(row: Convention) -> str:
-    if not row.names.packed:
-        return ""
-    passes = [
-        " and ".join(map(describe_role, roles.split())) for roles in row.names.packed.split(" | ")
-    ]
-    each = " of every layer and direction"
-    return "one vector: " + ", then ".join(f"{text}{each * (len(passes) > 1)}" for text in passes)
-
-
-def _layer_and_direction(row: Convention) -> str:
-    names = row.names
-    texts = []
-    if "{layer}" in "".join(names.tensors.values()):
-        texts.append("N is the layer's number")
-    elif "?P<layer>" in names.path:
-        texts.append("a number before the name is that of the layer")
-    if any(names.marks):
-        forward, backward = names.marks
-        texts.append(f"{forward or 'nothing'} marks the forward direction, {backward} the backward")
-    elif any(marks := row.names.direction_marks):
-        texts.append(f"{' or '.join(marks)} before the name gives the direction")
-    if names.scopes:
-        texts.append("a graph in another file goes before such a name")
-    if row.storage.directions_count:
-        texts.append("directions are numbered like layers")
-    if names.stacks:
-        texts.append("each direction is a stack, with skip connections between its layers")
-    if names.pairs:
-        texts.append("builders of one layer and one size are forward and backward in turn")
-    return "; ".join(texts)
-
-
-def _recognised(row: Convention) -> str:
-    names = row.names
-    texts = []
-    if not names.by_name:
-        texts.append("only if asked for (--convention): other rows have these names")
-    if names.within:
-        texts.append(f"where {names.within.replace(chr(92) + 'd+', 'N')} is in the name")
-    if names.telling:
-        texts.append(
-            f"next to other LSTMs only under a name with {' or '.join(names.telling.split('|'))}"
-        )
-    texts += [f"with its {describe_role(role)}" for role in names.required]
-    if names.not_beside:
-        texts.append("without a recurrent kernel")
-    if names.shadows:
-        texts.append(f"next to it, names of {names.shadows} are aliases and not read")
-    return "; ".join(texts) or "by these names"
-
-
-def _written(row: Convention) -> str:
-    """What convert writes before the names of a single cell."""
-    forward = row.names.direction_marks[0]
-    plain = row.names.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
-    return f"lstm convert writes {plain} before them" if plain else ""
-
-
-# ---- layout
-
-
-def _gates(row: Convention) -> str:
-    storage = row.storage
-    if row.names.has_tensor_per_gate:
-        text = f"a tensor each, above in the order {spaced_order(storage.letters)}"
-        return text + "".join(f"; without {gate}, {how}" for gate, how in storage.absent.items())
-    blocks = "alternating unit by unit" if storage.interleaved else "one block after the other"
-    return f"{spaced_order(storage.gates)}, {blocks}"
-
-
-def _shapes(row: Convention) -> str:
-    shapes = ", recurrent ".join(row.kernel_shapes().values())
-    return shapes + ", after an axis of directions" * row.storage.direction_axis
-
-
-def _bias(row: Convention) -> str:
-    storage = row.storage
-    if storage.bias_halves == 2:
-        return "(8H,): the input's 4H, then the recurrent one's; both are added"
-    if storage.extra_columns:
-        return f"the {storage.bias_row} row of the kernel"
-    both = {"bias", "recurrent_bias"} <= set(row.names.tensors)
-    return "two, both added" if both else "one"
-
-
-def _transposed(row: Convention) -> str:
-    if row.storage.transposed == "none":
-        return ""
-    return "each gate's block of both kernels is stored transposed"
-
-
-def _projection(row: Convention) -> str:
-    if "projection" not in row.names.tensors:
-        return ""
-    return "(P, H)" if row.storage.projection_rows else "(H, P)"
-
-
-def _peepholes(row: Convention) -> str:
-    storage = row.storage
-    names = row.names
-    if not any("peephole" in role for role in (*names.tensors, *names.numbered)):
-        if storage.peephole_gates == Storage().peephole_gates:
-            return ""
-        return f"three more columns of the recurrent kernel, {spaced_order(storage.peephole_gates)}"
-    per_gate = row.names.has_tensor_per_gate or "{gate}" in names.tensors["peephole"]
-    in_order = "" if per_gate else f"in the order {spaced_order(storage.peephole_gates)}; "
-    of_output = {
-        "new_c": "that of o takes the new c",
-        "after_sigmoid": "that of o is added after the sigmoid",
-        "in_tanh": "that of o acts inside the output's tanh",
-    }
-    return in_order + of_output[row.behaviour.output_peephole]
-
-
-# ---- run
-
-
-def _activations(row: Convention) -> str:
-    behaviour = row.behaviour
-    return (
-        f"{behaviour.recurrent_activation} for i f o, {behaviour.activation} for g, "
-        f"{behaviour.output_activation} for c in h = o * act(c)"
-    )
-
-
-def _forget(row: Convention) -> str:
-    behaviour = row.behaviour
-    if not behaviour.forget_bias:
-        return "nothing is added to f at run time"
-    return f"{behaviour.forget_bias:+g} is added to f at every step; it is in no tensor"
-
-
-def _coupled(row: Convention) -> str:
-    coupled = row.behaviour.coupled
-    return "" if coupled == "none" else f"{coupled}: that gate has no weights"
-
-
-def _clips(row: Convention) -> str:
-    bound = row.behaviour.cell_clip
-    return "none unless asked for" if bound is None else f"|c| at {bound:g}"
-
-
-def _norm(row: Convention) -> str:
-    behaviour = row.behaviour
-    if not behaviour.norm_epsilon:
-        return ""
-    state = ", and c, which is carried normalised" if "state_scale" in row.names.tensors else ""
-    return f"each gate's pre-activation over its units{state}; epsilon {behaviour.norm_epsilon:g}"
-
-
-def _inputs(row: Convention) -> str:
-    return "(B, T, I)" if row.behaviour.layout == "batch" else "(T, B, I)"
-
-
-def _merged(row: Convention) -> str:
-    words = {"concat": "concatenated", "stack": "on a new axis"}
-    return f"two directions' outputs {words[row.behaviour.merge]}"
-
-
-_MASKED = {"zero": "0", "repeat": "the last output again", "run": "computed on, over the padding"}
-
-
-def _masked(row: Convention) -> str:
-    behaviour = row.behaviour
-    text = _MASKED[behaviour.masked_output]
-    if behaviour.masked_output_merged == behaviour.masked_output:
-        return text
-    return f"{text}; inside a bidirectional layer {_MASKED[behaviour.masked_output_merged]}"
-
-
-def _states(row: Convention) -> str:
-    behaviour = row.behaviour
-    axes = {
-        "cells": "(cells, B, H), layer by layer, forward before backward",
-        "batch": "(B, directions, H)",
-        "features": "(B, directions H)",
-    }
-    empty = "zero" if behaviour.empty_rows == "zero" else "the initial one"
-    return f"final ones {axes[behaviour.states]}; of a sequence of length 0, {empty}"
-
-
-def _takes(row: Convention) -> str:
-    """The settings that the framework has options for, and the values that it takes."""
-    return ", ".join(
-        name.replace("_", " ") + (f" ({' or '.join(values.split())})" if values else "")
-        for name, values in row.takes.items()
-    )
-
-
-# ---- known
-
-
-def _hidden(row: Convention) -> str:
-    assumed, required = (
-        ", ".join(f"--{name.replace('_', '-')}" for name in names)
-        for names in (
-            [n for n in row.hidden if n not in row.required_settings],
-            row.required_settings,
-        )
-    )
-    text = f"in no tensor, so assumed unless set: {assumed}" if assumed else ""
-    return text + (f"in no tensor, and must be set: {required}" if required else "")
-
-
-def _verified(row: Convention) -> str:
-    return row.verified or "not run: read in the named source only"
-
-
-SECTIONS: Mapping[str, Mapping[str, Callable[[Convention], str]]] = {
-    "names": {
-        "tensors": _numbered,
-        "packed": _packed,
-        "layers": _layer_and_direction,
-        "recognised": _recognised,
-        "written": _written,
-        "": lambda row: "/ . : and _ count alike; any prefix may stand before",
-    },
-    "layout": {
-        "gates": _gates,
-        "kernel": _shapes,
-        "transposed": _transposed,
-        "bias": _bias,
-        "projection": _projection,
-        "peepholes": _peepholes,
-    },
-    "run": {
-        "activations": _activations,
-        "forget bias": _forget,
-        "coupled": _coupled,
-        "clips": _clips,
-        "layer norm": _norm,
-        "inputs": _inputs,
-        "directions": _merged,
-        "past the end": lambda row: _MASKED[row.behaviour.past_length],
-        "masked steps": _masked,
-        "states": _states,
-        "options": _takes,
-        "assumed": _hidden,
-    },
-    "known from": {
-        "source": lambda row: row.source,
-        "verified": _verified,
-    },
-}
-"""The lines of a convention's page by label; an empty text is no line."""

@@ -1,4 +1,4 @@
-"""Heat maps in text (steps across, units down, pooled to fit), and shading of numbers in tables."""
+"""Heat maps in text: steps across, units down, pooled to fit."""
 
 from __future__ import annotations
 
@@ -9,17 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.views.colors import (
-    GATE,
-    SIGNED,
-    Scale,
-    background_style,
-    character,
-    character_style,
-    color,
-)
-from lstmcli.views.sheet import DIFFERS, Sheet, Span
+from lstmcli.views.colors import Scale, character, character_style, color
+from lstmcli.views.sheet import DIFFERS, Span
 
+GAP = 3  # columns between two panels
 WIDEST = 4  # characters of one step, where they fit
 UPPER = "▀"
 TICK = 8  # characters between two numbers on the axis of steps, at least
@@ -126,9 +119,10 @@ def panel_lines(
     for first in range(0, len(levels), pooling.rows_per_line):
         row = levels[first : first + pooling.rows_per_line]
         label, style = _unit_label(quantity, pooling, first)
-        lines.append([(label.ljust(gutter), style), *painted_cells(row, scale, pooling, depth)])
+        lines.append([(label.ljust(gutter), style), *_painted_cells(row, scale, pooling, depth)])
     lines += [[(" " * gutter + text, "dim")] for text in _step_axis(quantity.steps, pooling)]
-    return padded(lines, width)
+    width = max(width, _width(lines))
+    return [[*line, (" " * (width - _width([line])), "")] for line in lines]
 
 
 def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
@@ -142,7 +136,7 @@ def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
     return f"{quantity.units[first * pooling.units]:>{digits}}", "dim"
 
 
-def painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:
+def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:
     """One line of cells: one row of levels, or two in the halves of each character."""
     if depth in ("none", "16"):
         for level in rows[0].tolist():
@@ -186,23 +180,17 @@ def _width(lines: Sequence[Sequence[Span]]) -> int:
     return max(sum(len(text) for text, _ in line) for line in lines)
 
 
-def padded(lines: Sequence[Sequence[Span]], width: int) -> Lines:
-    """Lines filled with blanks to a width, or to that of the longest line if that is more."""
-    width = max(width, _width(lines))
-    return [[*line, (" " * (width - _width([line])), "")] for line in lines]
-
-
-def in_rows(panels: Sequence[Lines], columns: int, gap: int = 3) -> Iterator[list[Span]]:
+def in_rows(panels: Sequence[Lines], columns: int) -> Iterator[list[Span]]:
     """The lines of panels in rows, as many in each as fit, a blank line between rows."""
     rows: list[list[Lines]] = []
     left = -1
     for panel in panels:
         width = _width(panel)
-        if left < width + gap:
+        if left < width + GAP:
             rows.append([])
-            left = columns + gap
+            left = columns + GAP
         rows[-1].append(panel)
-        left -= width + gap
+        left -= width + GAP
     for n, row in enumerate(rows):
         if n:
             yield []
@@ -210,7 +198,7 @@ def in_rows(panels: Sequence[Lines], columns: int, gap: int = 3) -> Iterator[lis
             spans: list[Span] = []
             for m, panel in enumerate(row):
                 if m:
-                    spans.append((" " * gap, ""))
+                    spans.append((" " * GAP, ""))
                 spans += panel[line] if line < len(panel) else [(" " * _width(panel), "")]
             yield spans
 
@@ -218,50 +206,9 @@ def in_rows(panels: Sequence[Lines], columns: int, gap: int = 3) -> Iterator[lis
 def legend(name: str, scale: Scale, depth: str) -> list[Span]:
     """The colours of a scale between its numbers."""
     levels = np.linspace(0, 1, 24)[None]
-    cells = list(painted_cells(levels, scale, Pooling(1, 1, 1, False), depth))
+    cells = list(_painted_cells(levels, scale, Pooling(1, 1, 1, False), depth))
     low, high = (f"{n:g}" for n in (scale.low, scale.high))
     half = len(cells) // 2 if scale.signed else len(cells)
     zero = [(" 0 ", "")] if scale.signed else []
     ends = (f"{low} ", ""), (f" {high}", "")
     return [(f"{name}  ", "dim"), ends[0], *cells[:half], *zero, *cells[half:], ends[1]]
-
-
-# ---- shading of numbers in a table
-
-UNIT_SCALE = Scale(-1.0, 1.0, SIGNED)
-GATES = ("i", "f", "o")
-BOUNDED = ("h", "g")  # by the usual tanh; c and pre-activations are shaded by their tanh
-
-
-def shading_styles(
-    quantity: str, values: Sequence[float | None] | Array, depth: str, style: str = ""
-) -> list[str]:
-    """The style of each number of h, c, g, z or a gate by its size; only ``style`` for None.
-
-    The scales are the same in every table, so that the pieces of a long one match.
-    """
-    numbers = np.array([np.nan if value is None else value for value in values], np.float64)
-    scale = GATE if quantity in GATES else UNIT_SCALE
-    levels = scale.levels(numbers if quantity in (*GATES, *BOUNDED) else np.tanh(numbers))
-    return [
-        style if value is None else f"{style} {background_style(level, scale, depth)}".strip()
-        for value, level in zip(values, levels.tolist(), strict=True)
-    ]
-
-
-def shading_legend(depth: str) -> Sheet:
-    """The numbers that the background colours stand for."""
-    sheet = Sheet()
-    if depth == "16":
-        for name, scale, low, high in (
-            ("gates", GATE, "0.2", "0.8"),
-            ("h, g", UNIT_SCALE, "-0.6", "0.6"),
-        ):
-            below, above = (background_style(level, scale, depth) for level in (0.0, 1.0))
-            name = f"{name:10}"
-            sheet.add((name, "dim"), (f"below {low}", below), "  ", (f"above {high}", above))
-    else:
-        sheet.lines.append(legend(f"{'gates':8}", GATE, depth))
-        sheet.lines.append(legend(f"{'h, g':8}", UNIT_SCALE, depth))
-    sheet.add((f"{'c':10}", "dim"), "as tanh(c), on the scale of h")
-    return sheet

@@ -9,11 +9,9 @@ from typing import Any
 
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import WEIGHT
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import as_options
-from lstmcli.core.model.vocabulary import GATES, spaced_order
+from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.inspection import (
     InspectedLstm,
     Inspection,
@@ -23,15 +21,12 @@ from lstmcli.core.weights.inspection import (
 )
 from lstmcli.errors import listed
 from lstmcli.escaping import file_argument, one_line, typed_command
-from lstmcli.views.colors import Scale, around_zero
 from lstmcli.views.conventions import unusual_settings
-from lstmcli.views.heatmap import Lines, Pooling, in_rows, legend, padded, painted_cells, pooled
 from lstmcli.views.sheet import (
     ASSUMED,
     DIFFERS,
     Column,
     Sheet,
-    Span,
     Width,
     fitting_columns,
     fitting_table,
@@ -41,7 +36,7 @@ from lstmcli.views.sheet import (
     labelled_lines,
     table,
 )
-from lstmcli.views.text import NumberFormat, long_count, phrases, unbroken
+from lstmcli.views.text import NumberFormat, long_count, phrases
 
 TENSORS_LISTED = 24  # more are counted, unless all are asked for
 LAYERS_NAMED = 4
@@ -50,7 +45,6 @@ DIGITS = 4
 GAP = 2  # spaces between the columns of a table
 SHORTENED = ("tensor", "of")  # columns of names that may be shortened, in this order
 SHORTEST = 12  # characters that are left of a name
-CELLS_DRAWN = 4  # of each LSTM
 TO_TYPE = re.compile(r"^ +(--\S+ \S+|lstm run .+)", re.M)  # at the start of a message's line
 
 Tensors = Sequence[tuple[str, TensorInfo]]
@@ -63,14 +57,12 @@ def inspection_sheet(
     *,
     width: Width,
     show_all: bool = False,
-    pictures: str | None = None,
     quiet: bool = False,
 ) -> Sheet:
     """The tensors, the LSTMs, and the next command.
 
     ``paths`` and ``settings`` are as typed, for that command; ``show_all`` lists all tensors;
-    ``pictures`` is the depth of the colours with which weights are drawn; ``quiet`` leaves out what
-    was assumed.
+    ``quiet`` leaves out what was assumed.
     """
     sheet = _head(inspection, width)
     sheet.add()
@@ -78,8 +70,6 @@ def inspection_sheet(
     for lstm in inspection.lstms:
         sheet.add()
         sheet.extend(_lstm(lstm, width, quiet=quiet))
-        if pictures is not None:
-            sheet.extend(_pictures(lstm, width, pictures))
     sheet.extend(_problems(inspection, width))
     sheet.add()
     sheet.extend(labelled_command("next", _next(inspection, paths, settings)))
@@ -245,80 +235,6 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
     if len(lstm.model.cells) > 1:
         columns.insert(0, Column("cell", [cell for cell, *_ in rows], "dim", left=True))
     return fitting_table(columns, width)
-
-
-# ---- pictures of the weights of each gate: inputs across, units down
-
-PICTURE_LABEL, PICTURE_GAP = 10, 2  # columns
-PICTURE_LINES = 5
-
-
-def _pictures(lstm: InspectedLstm, width: Width, depth: str) -> Sheet:
-    """The weights of the first cells."""
-    sheet = Sheet()
-    cells = lstm.model.cells
-    for name, cell in cells[:CELLS_DRAWN]:
-        sheet.add()
-        title = name if len(cells) > 1 else ""
-        sheet.extend(weights_sheet(title, cell, width, depth))
-    if len(cells) > CELLS_DRAWN:
-        text = f"{len(cells) - CELLS_DRAWN} more cells are not drawn: --layer N picks"
-        sheet.add(text)
-    return sheet
-
-
-def weights_sheet(name: str, cell: Cell, width: Width, depth: str) -> Sheet:
-    """The kernel and the recurrent kernel of each gate of a cell, on one scale."""
-    gates = [n for n, gate in enumerate(GATES) if gate != cell.convention.behaviour.coupled[0]]
-    columns = (width.text - PICTURE_LABEL) // len(gates) - PICTURE_GAP
-    weights = {"kernel": cell.kernel, "recurrent": cell.recurrent_kernel}  # (4, H, I), (4, H, P)
-    poolings = {
-        name: Pooling.to_fit(array.shape[:0:-1], columns, PICTURE_LINES, depth)
-        for name, array in weights.items()
-    }
-    cells = {
-        name: [pooled(array[n].T, poolings[name], "extreme") for n in gates]
-        for name, array in weights.items()
-    }
-    scale = around_zero(array for arrays in cells.values() for array in arrays)
-    sheet = Sheet()
-    if name:
-        sheet.add((name, "dim"))
-    for kernel, arrays in cells.items():
-        titles = [GATES[n] if kernel == "kernel" else "" for n in gates]
-        pictures = [
-            _picture(title, array, scale, poolings[kernel], columns, depth)
-            for title, array in zip(titles, arrays, strict=True)
-        ]
-        for n, line in enumerate(in_rows(pictures, width.text, PICTURE_GAP)):
-            label: Span = (f"{kernel if n == 1 else '':{PICTURE_LABEL}}", "dim")
-            sheet.add(label, *line)
-    sheet.lines.append(legend(f"{'weights':8}", scale, depth))
-    if text := _pooled(poolings):
-        sheet.extend(labelled("pooled", text, width))
-    return sheet
-
-
-def _picture(
-    title: str, cells: Array, scale: Scale, pooling: Pooling, columns: int, depth: str
-) -> Lines:
-    """The title and the lines of one gate, filled to so many columns."""
-    levels = scale.levels(cells).T  # (units, inputs)
-    step = pooling.rows_per_line
-    lines: Lines = [[(title, "bold")]]
-    for first in range(0, len(levels), step):
-        lines.append([*painted_cells(levels[first : first + step], scale, pooling, depth)])
-    return padded(lines, columns)
-
-
-def _pooled(poolings: Mapping[str, Pooling]) -> str:
-    """``a cell is the farthest from 0 of 2 x 4 weights (kernel)``."""
-    texts = [
-        unbroken(f"{pooling.steps} x {pooling.units} weights ({name})")
-        for name, pooling in poolings.items()
-        if pooling.is_needed
-    ]
-    return f"a cell is the farthest from 0 of {', '.join(texts)}" if texts else ""
 
 
 # ---- problems, and the next command

@@ -27,7 +27,6 @@ from lstmcli.core.model.selection import (
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
-from lstmcli.views.heatmap import shading_legend, shading_styles
 from lstmcli.views.sheet import (
     ASSUMED,
     Column,
@@ -65,7 +64,6 @@ class Window(NamedTuple):
     batch: Choice | None = None
     units: Indices | None = None  # of the widest array; a narrower one shows those that it has
     digits: int | None = None
-    heat: str = ""  # the depth of the colours to shade numbers with; "": no shading
 
     def of_cell(self, cell: str) -> Window:
         """The same of one cell: ``h`` and ``layer0.h`` are its h; "" is the output of the model."""
@@ -263,7 +261,6 @@ def excerpt_sheets(
         for sheet in table.sheets(blocks, width, summary, last):
             ends_blank = not [*sheet.rows()][-1]
             yield sheet
-    yield from _legend(window)
 
 
 def piece_sheets(
@@ -280,18 +277,12 @@ def piece_sheets(
     table = CellTable(CellWindow.of(*sizes, window), window)
     blocks = (Block(steps, _cell_arrays(arrays, window.show, "")) for steps, arrays in pieces)
     yield from table.sheets(blocks, width, summary)
-    yield from _legend(window)
 
 
 def _block(numbers: Sequence[int], steps: Sequence[int], arrays: Mapping[str, Array]) -> Block:
     """Some steps, out of arrays of the steps of these numbers."""
     positions = [bisect_left(numbers, step) for step in steps]
     return Block(steps, {name: take(array, positions, 0) for name, array in arrays.items()})
-
-
-def _legend(window: Window) -> Iterator[Sheet]:
-    if window.heat:
-        yield shading_legend(window.heat)
 
 
 def _cell_arrays(arrays: Mapping[str, Array], show: Sequence[str], cell: str) -> dict[str, Array]:
@@ -537,15 +528,11 @@ class CellTable:
         digits: int,
         rank: int = 0,
     ) -> Column:
-        """Numbers of a quantity, shaded by their size if the window says so; None is blank."""
-        style = "bold" if quantity == "h" else ""
+        """Numbers of a quantity; None is blank."""
         numbers = [None if value is None else float(value) for value in values]
         format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
-        cells = [*map(format.text, numbers)]
-        styles: Sequence[str] = ()
-        if self.window.heat:
-            styles = shading_styles(quantity, values, self.window.heat, style)
-        return Column(heading, cells, style, rank=rank, styles=styles)
+        style = "bold" if quantity == "h" else ""
+        return Column(heading, [*map(format.text, numbers)], style, rank=rank)
 
     def _digits(self, quantity: str) -> int:
         if self.window.digits is not None:

@@ -141,7 +141,7 @@ def labelled_command(label: str, command: str, indent: int = INDENT) -> Sheet:
 
 
 class Column(NamedTuple):
-    """A column of a table: heading, cells, styles, and when it is left out."""
+    """A column of a table: heading, cells, style, and when it is left out."""
 
     heading: str
     cells: Sequence[str]
@@ -149,7 +149,6 @@ class Column(NamedTuple):
     left: bool = False  # text lines up on the left, numbers on the right
     least: int = 0  # minimum width, where other pieces of the same table need it
     rank: int = 0  # the highest rank is the first to go when the width is too small; 0 never goes
-    styles: Sequence[str] = ()  # of each cell, where they differ
 
     @property
     def width(self) -> int:
@@ -247,10 +246,7 @@ def table(
         for n, (column, (text, style)) in enumerate(zip(columns, cells, strict=True)):
             text = one_line(text)
             padded = text.ljust(widths[n]) if column.left else text.rjust(widths[n])
-            if column.styles and n:  # what is between two cells has no colour
-                spans += [(space, ""), (padded, style)]
-            else:
-                spans.append(((space if n else "") + padded, style))
+            spans.append(((space if n else "") + padded, style))
         sheet.add(*spans)
 
     if headings:
@@ -258,5 +254,5 @@ def table(
     if rule:
         sheet.add(("─" * total_width(columns, gap), "dim"))
     for row in range(max((len(c.cells) for c in columns), default=0)):
-        line([(c.cells[row], c.styles[row] if c.styles else c.style) for c in columns])
+        line([(column.cells[row], column.style) for column in columns])
     return sheet

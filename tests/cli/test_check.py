@@ -9,11 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstmcli import run
-from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model
 from lstmcli.engines.engine import Network
-from lstmcli.engines.scan import ARRAYS
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, forgetful, install
 from tests.paths import TOP
@@ -179,7 +175,7 @@ def test_a_file_of_an_engine_contains_what_it_gives(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--show", "h,f"], "--show f: torch (a loop) gives h here"),
+        (["--only", "h,f"], "--only f: torch (a loop) gives h, final_h, final_c;"),
         (["-o", "out.npz", "--only", "h,c"], "--only c: torch (a loop) gives h, final_h, final_c"),
         (["--threads", "2"], "--threads is for the loop of lstm"),
         (["--recurrent-activation", "relu"], "cannot run recurrent activation relu"),
@@ -193,42 +189,6 @@ def test_what_an_engine_does_not_give_is_refused(
     assert (status, out) == (2, "")
     assert message in err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_gates_are_computed_where_they_are_shown_or_written(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
-
-    def gates(network: Network) -> dict[str, Array]:
-        asked.append(network)
-        model = Model(network.layers, {})
-        h, c = network.stacked
-        trace = run(model, network.x, layout="time", initial_state={"h": h[0], "c": c[0]})
-        return {name: trace.arrays[name] for name in ARRAYS[1:]}
-
-    install(monkeypatch, fake(arrays=ARRAYS, gates=gates))
-    words = ("run", WEIGHTS, INPUTS, "--engine", "torch")
-    for only in ("h", "final_h,final_c"):
-        assert lstm(*words, "--only", only, "-f", "json").status == 0
-    assert not asked
-    theirs = json.loads(lstm(*words, "--only", "h,f,c", "-f", "json").out)
-    ours = json.loads(lstm("run", WEIGHTS, INPUTS, "--only", "h,f,c", "-f", "json").out)
-    assert {k: theirs[k] for k in "hfc"} == {k: ours[k] for k in "hfc"}
-    shown = lstm(*words).out.splitlines()
-    assert "step  unit            h            c         i         f          g         o" in shown
-    assert len(asked) == 2
-
-
-def test_what_its_layer_cannot_run_such_an_engine_spells_out(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install(monkeypatch, fake(), fake("jax", arrays=ARRAYS, gates=lambda network: {}))
-    status, out, err = lstm("check", WEIGHTS, INPUTS, "--cell-clip", "0.4", "-f", "json")
-    assert (status, err) == (0, "")
-    told = json.loads(out)
-    assert [row["name"] for row in told["engines"]] == ["jax"]  # with the clip, as it agrees
-    assert told["refused"] == {"torch": "torch (a loop) cannot run a cell clip of 0.4."}
 
 
 @pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino", "jax"])

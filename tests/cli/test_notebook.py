@@ -14,12 +14,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from rich.color import Color
 
 import lstmcli
-from lstmcli.views.colors import GATE, color, text_color
 from lstmcli.views.export import DARK
-from lstmcli.views.heatmap import UNIT_SCALE
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, forgetful, install
 
@@ -188,14 +185,6 @@ def test_contrast_is_that_of_wcag() -> None:
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
-@pytest.mark.parametrize("depth", ["truecolor", "256"])
-@pytest.mark.parametrize("scale", [GATE, UNIT_SCALE])
-def test_a_number_can_be_read_on_every_shade(scale: Any, depth: str) -> None:
-    for level in [*np.linspace(0, 1, 400).tolist(), float("nan")]:
-        shade = color(level, scale, depth)
-        assert contrast(text_color(shade), Color.parse(shade).get_truecolor().hex) >= 4.5
-
-
 def styles(page: str, mode: str) -> dict[str, str]:
     """The colour of each class in light or dark; ``ground`` and ``ink`` of the page itself."""
     css = page.partition("<style>")[2].partition("</style>")[0]
@@ -241,8 +230,7 @@ def colors_of_page(page: str, mode: str) -> Iterator[tuple[str, str, str]]:
 
 
 SCREENS: list[tuple[Any, ...]] = [
-    ("run", WEIGHTS, INPUTS), ("run", WEIGHTS, INPUTS, "--heat", "--only", "h,c,z,f"),
-    ("inspect", WEIGHTS), ("conventions",), ("plot", WEIGHTS, INPUTS),
+    ("run", WEIGHTS, INPUTS), ("inspect", WEIGHTS), ("conventions",), ("plot", WEIGHTS, INPUTS),
     ("plot", WEIGHTS, INPUTS, "--units", 0), ("plot", EXPECTED, SAMPLE / "tensorflow.txt"),
     ("diff", EXPECTED, SAMPLE / "tensorflow.txt", "--per-step"),
     ("explain", WEIGHTS, INPUTS, EXPECTED), ("check", WEIGHTS, INPUTS),

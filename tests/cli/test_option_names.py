@@ -1,4 +1,4 @@
-"""One name a thing in every command; older names still work, and nothing is ignored silently."""
+"""One name a thing in every command, and nothing is ignored silently."""
 
 from __future__ import annotations
 
@@ -51,35 +51,6 @@ def test_a_thing_has_one_name_in_all_commands() -> None:
     for option, commands in wanted.items():
         for name in commands:
             assert option in options_of(name), f"{name} {option}"
-    older = {"--show", "--with", "--array", "--unit", "--step", "--markdown"}
-    assert not any(older & options_of(name).keys() for name in COMMANDS)
-
-
-PLACE = ("--steps", "1", "--units", "0")
-
-
-@pytest.mark.parametrize(
-    ("today", "before"),
-    [
-        (("run", *FILES, "--only", "h,f"), ("run", *FILES, "--show", "h,f")),
-        (("derive", *FILES, *PLACE), ("derive", *FILES, "--step", "1", "--unit", "0")),
-        (("derive", *FILES, *PLACE), ("derive", *FILES, "--step=1", "--unit=0")),
-        (("plot", *FILES, "--only", "f"), ("plot", *FILES, "--array", "f")),
-        (("plot", *FILES, "--units", "1"), ("plot", *FILES, "--unit", "1")),
-        (
-            ("explain", *FILES, PRINTS[1], "-f", "markdown"),
-            ("explain", *FILES, PRINTS[1], "--markdown"),
-        ),
-        (("run", *FILES, "-f", "text"), ("run", *FILES, "-f", "txt")),
-    ],
-)
-def test_older_names_do_the_same(
-    lstm: Lstm, today: tuple[str, ...], before: tuple[str, ...]
-) -> None:
-    done = lstm(*today)
-    assert done.status in (0, 1), done.err
-    assert done.out
-    assert lstm(*before) == done
 
 
 # ---- one cell of several
@@ -213,12 +184,8 @@ DERIVED = ("--steps", "1", "--units", "0")
 @pytest.mark.parametrize(
     ("words", "option"),
     [
-        (("run", *FILES, "--heat", "-f", "json"), "--heat"),
-        (("run", *FILES, "--heat", "-o", "out.csv"), "--heat"),
         (("run", *FILES, "--no-pager", "-f", "csv"), "--no-pager"),
         (("run", *FILES, "--color", "always", "-o", "out.npz"), "--color"),
-        (("inspect", FILES[0], "-f", "json", "--heat"), "--heat"),
-        (("inspect", FILES[0], "-f", "json", "--no-heat"), "--no-heat"),
         (("inspect", FILES[0], "-f", "json", "--all"), "--all"),
         (("derive", *FILES, *DERIVED, "--gate", "f", "-f", "json", "--terms", "1"), "--terms"),
         (("derive", *FILES, *DERIVED, "-f", "json", "--digits", "3"), "--digits"),

@@ -411,8 +411,8 @@ def test_a_bar_is_not_imported_while_the_blas_is_looked_for() -> None:
         (66, (500, 9), "--steps 7,100,101"),
         (66, (131, 60, 9), "--layout batch --threads 2"),
         (66, (131, 60, 9), "--layout batch --units 3,60 --steps -2:"),
-        (66, (60, 70, 9), "--layout time --show h,f,z --cell-clip 0.5"),
-        (5, (900, 9), "--show c,g --steps :"),
+        (66, (60, 70, 9), "--layout time --only h,f,z --cell-clip 0.5"),
+        (5, (900, 9), "--only c,g --steps :"),
         (66, (2500, 9), "--steps :"),
     ],
 )

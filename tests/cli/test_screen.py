@@ -124,17 +124,6 @@ def test_a_wide_screen_has_panels_side_by_side(lstm: Lstm, monkeypatch: pytest.M
         assert sum(word in line for word in words[1:]) + 1 == panels
 
 
-def test_heat_needs_colours_and_says_so(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm-256color")
-    done = lstm(*RUN, "--heat")
-    assert done.status == 0
-    assert "--color always" in done.err
-    assert done.out == lstm(*RUN).out
-    painted = lstm(*RUN, "--heat", "--color", "always")
-    assert painted.err == ""
-    assert len(COLOR.findall(painted.out)) > 7 * 3 * 6
-
-
 @pytest.mark.slow
 def test_an_encoding_without_blocks_shows_letters_that_look_alike(lstm: Lstm) -> None:
     environment = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONIOENCODING": "ascii"}

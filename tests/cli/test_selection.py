@@ -318,7 +318,7 @@ def test_meta_says_what_was_selected_and_final_states_are_complete(lstm: Lstm, f
 
 def test_digits_round_in_every_text_as_in_the_table(lstm: Lstm, files: Path) -> None:
     words = ["run", "w.npz", "one.npy", "--digits", "2", "--steps", "1"]
-    table = lstm(*words, "--show", "h", "--units", ":").out
+    table = lstm(*words, "--only", "h", "--units", ":").out
     shown = [float(line.split()[-1]) for line in re.findall(r"^.*\d \s+-?0\.\d\d$", table, re.M)]
     assert len(shown) == UNITS
     for format in ("json", "jsonl", "csv", "tsv", "text"):

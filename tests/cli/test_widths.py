@@ -24,8 +24,7 @@ CELL = ("--steps", 2, "--units", 1)
 LINES = [
     ("run", WEIGHTS, INPUTS),
     ("run", "net.npz"),
-    ("run", "net.npz", "--units", "0:2", "--heat"),
-    ("run", "net.npz", "--show", "z", "--digits", 17),
+    ("run", "net.npz", "--only", "z", "--digits", 17),
     ("diff", THEIRS, OURS),
     ("diff", "net.npz", "other.npz"),
     ("plot", WEIGHTS, INPUTS),

@@ -28,7 +28,7 @@ def prepared(network: Network) -> Prepared:
         cells = len(network.states)
         finals = zip(*(a.reshape(cells, *a.shape[-2:]) for a in (trace.final_h, trace.final_c)),
                      strict=True)  # fmt: skip
-        return Result(trace.h, list(finals), {})
+        return Result(trace.h, list(finals))
 
     return go
 
@@ -63,11 +63,9 @@ def fake(
 
 def install(monkeypatch: pytest.MonkeyPatch, *engines: Engine) -> None:
     """Put engines in the place of the real ones; the others are not installed."""
-    from lstmcli.engines import NAMES, find_engine
+    from lstmcli.engines import NAMES
 
     by_name = {engine.name: engine for engine in engines}
     for name in NAMES:
-        extra = find_engine(name).extra
-        absent = fake(name, packages=("no_such_package",), extra=extra)
-        engine = by_name.get(name, absent)
-        monkeypatch.setattr(f"lstmcli.engines.{name.replace('-', '_')}.ENGINE", engine)
+        engine = by_name.get(name, fake(name, packages=("no_such_package",)))
+        monkeypatch.setattr(f"lstmcli.engines.{name}.ENGINE", engine)

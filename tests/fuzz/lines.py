@@ -141,7 +141,7 @@ def _options(name: str) -> Mapping[str, Sequence[str]]:
         spelling: () if option.is_flag else _values(option, context)
         for option in command.params
         if isinstance(option, click.Option) and option.name not in NOT_ASKED
-        for spelling in (*option.opts[:1], *option.secondary_opts)
+        for spelling in option.opts[:1]
     }
 
 

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.views.conventions import SECTIONS, convention_sheet, conventions_sheet
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.views.conventions import LINES, convention_sheet, conventions_sheet
 from lstmcli.views.sheet import Width
 
 ROWS = list(CONVENTIONS.values())
 
 
-FIELDS = {  # label of a line -> the fields of a convention that it is about
-    "tensors": ["tensors", "words", "recurrent_words", "numbered"],
-    "packed": ["packed"],
-    "layers": ["marks", "path", "scopes", "directions_count", "stacks", "pairs"],
-    "recognised": ["by_name", "telling", "within", "required", "not_beside", "shadows"],
-    "written": ["under"],
-    "": [],
-    "gates": ["gates", "interleaved", "absent"],
-    "kernel": ["orientation", "direction_axis", "rows"],
-    "transposed": ["transposed"],
-    "bias": ["bias_halves", "bias_row"],
-    "projection": ["projection_rows"],
-    "peepholes": ["peephole_gates", "peephole_columns", "output_peephole"],
-    "activations": ["activation", "recurrent_activation", "output_activation"],
-    "forget bias": ["forget_bias"],
-    "coupled": ["coupled"],
-    "clips": ["cell_clip"],
-    "layer norm": ["norm_epsilon"],
-    "inputs": ["layout"],
-    "directions": ["merge"],
-    "past the end": ["past_length"],
-    "masked steps": ["masked_output", "masked_output_merged"],
-    "states": ["states", "empty_rows"],
-    "options": ["takes"],
-    "assumed": ["hidden", "required_settings"],
-    "source": ["source"],
-    "verified": ["verified"],
-}
+IN_NAMES = ["words", "recurrent_words"]  # of gates, in the names of tensors
 UNUSED = [  # fields in which no row differs: a page need not tell them
     "kernel_gates",
     "recurrent_gates",
@@ -63,11 +38,18 @@ def page(name: str, width: int | None = 80) -> str:
 
 
 def test_every_field_of_a_convention_has_its_words() -> None:
-    assert [label for lines in SECTIONS.values() for label in lines] == list(FIELDS)
-    shown = [name for names in FIELDS.values() for name in names]
-    assert sorted([*shown, *UNUSED, "name", "title"]) == sorted(CONVENTIONS["keras"].to_json())
+    told = {line.field for lines in LINES.values() for line in lines}
+    assert sorted([*told, *IN_NAMES, *UNUSED, "name", "title"]) == sorted(ROWS[0].to_json())
     for name in UNUSED:
         assert len({row.to_json()[name] for row in ROWS}) == 1
+
+
+def test_every_value_of_a_row_has_its_words_unless_it_is_the_usual_one() -> None:
+    usual = Convention.row("plain", "", {}).to_json()
+    for line in (line for lines in LINES.values() for line in lines):
+        if isinstance(line.words, Mapping):
+            values = {row.to_json()[line.field] for row in ROWS} - {usual[line.field]}
+            assert values <= set(line.words), line.field
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
@@ -112,26 +94,28 @@ def test_a_row_that_was_not_run_says_so() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("chainer", "g i f o, alternating unit by unit"),
+        ("chainer", "g i f o alternating unit by unit"),
         ("haiku", "+1 is added to f at every step"),
         ("tf-block", "|c| at 3"),
-        ("cudnnlstm", "each gate's block of both kernels is stored transposed"),
+        ("cudnnlstm", "each gate's block of both is stored transposed"),
         ("cudnnlstm", "(8H,): the input's 4H, then the recurrent one's"),
         ("pytorch", "_reverse the backward"),
         ("pytorch", "weight_ih_lN"),
+        ("pytorch", "two, both added"),
         ("keras1", "W_i, W_f, W_c, W_o"),
         ("keras1", "hard_sigmoid_0.2 for i f o"),
         ("paddle", "fw or bw before"),
         ("tflite", "without i, i=1-f"),
         ("sonnet1", "acts inside the output's tanh"),
         ("lasagne", "added after the sigmoid"),
-        ("dl4j", "three more columns of the recurrent kernel, f o i"),
+        ("dl4j", "three more columns of the recurrent kernel in the order f o i"),
         ("onnx", "in the order i o f"),
         ("tf1-layernorm", "epsilon 1e-12"),
         ("tf1", "so assumed unless set: --forget-bias"),
-        ("rtneural", "N: 0 kernel, 1 recurrent kernel, 2 bias"),
+        ("rtneural", "N counts kernel, recurrent_kernel, bias; then the next"),
         ("equinox", "(4H, I), recurrent (4H, H)"),
-        ("tinygrad", "only if asked for"),
+        ("tinygrad", "only by --convention"),
+        ("cudnn-flat", "kernel recurrent_kernel | bias recurrent_bias"),
     ],
 )
 def test_a_page_says(name: str, words: str) -> None:

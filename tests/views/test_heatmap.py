@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lstmcli.views.colors import GATE, around_zero, background_style, character, color, text_color
-from lstmcli.views.heatmap import UNIT_SCALE, Pooling, Quantity, panel_lines, pooled, shading_styles
+from lstmcli.views.colors import GATE, around_zero, character, color
+from lstmcli.views.heatmap import Pooling, Quantity, panel_lines, pooled
 
 
 def text(lines: list[list[tuple[str, str]]]) -> list[str]:
@@ -99,20 +99,6 @@ def test_a_signed_scale_is_lightest_in_the_middle() -> None:
     assert max(levels) < 240
 
 
-def test_numbers_on_a_colour_are_black_on_light_and_white_on_dark() -> None:
-    assert text_color(color(0.0, GATE, "truecolor")) == "#ffffff"
-    assert text_color(color(1.0, GATE, "256")) == "#000000"
-    assert background_style(0.5, GATE, "none") == ""
-    assert background_style(0.5, GATE, "16") == ""
-    assert background_style(1.0, GATE, "truecolor").startswith("#000000 on #")
-
-
-def test_white_on_one_of_sixteen_colours_is_bright() -> None:
-    """Plain white is a grey in many terminals: (170, 170, 170) in that of Linux."""
-    styles = [background_style(level, UNIT_SCALE, "16") for level in (0.0, 1.0, float("nan"))]
-    assert styles == [f"bright_white on {name}" for name in ("blue", "red", "magenta")]
-
-
 # Cone responses without red, green or blue: Vienot, Brettel & Mollon 1999; Brettel et al. 1997.
 TO_CONES = np.array([[17.8824, 43.5161, 4.1194], [3.4557, 27.1554, 3.8671], [0.03, 0.1843, 1.467]])
 BLIND = {
@@ -137,28 +123,3 @@ def test_signs_are_distinguished_with_every_colour_blindness(blindness: str) -> 
             seen(color(0.5 + sign * size / 2, scale, "truecolor"), blindness) for sign in (-1, 1)
         )
         assert np.abs(below - above).max() > 45, size
-
-
-# ---- shading of numbers in tables
-
-
-def test_every_number_has_the_style_of_its_size_and_blanks_have_none() -> None:
-    assert shading_styles("f", [0.0, None, 1.0], "truecolor") == [
-        background_style(0.0, GATE, "truecolor"), "", background_style(1.0, GATE, "truecolor")
-    ]  # fmt: skip
-
-
-def test_h_stays_bold_and_c_is_shaded_by_its_tanh() -> None:
-    low, high = (background_style(level, UNIT_SCALE, "256") for level in (0.0, 1.0))
-    assert shading_styles("h", [-1.0, None], "256", "bold") == [f"bold {low}", "bold"]
-    assert shading_styles("c", [1e3], "256") == [high]
-    assert shading_styles("z_f", np.array([-1e3]), "256") == [low]
-
-
-def test_numbers_beyond_the_scale_and_nan_are_shaded() -> None:
-    assert shading_styles("h", [7.5], "truecolor") == [
-        background_style(1.0, UNIT_SCALE, "truecolor")
-    ]
-    assert shading_styles("g", [float("nan")], "truecolor") == [
-        background_style(float("nan"), UNIT_SCALE, "truecolor")
-    ]

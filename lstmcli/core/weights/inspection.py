@@ -79,7 +79,6 @@ class InspectedLstm:
     also: tuple[str, ...]  # conventions that have these names too, and must be asked for
     found: Mapping[str, Any]  # settings in the file
     hints: tuple[Hint, ...]
-    number: int = 0  # among the LSTMs of the files
 
     @property
     def parameters(self) -> int:
@@ -173,7 +172,6 @@ class LoadResult:
     layer: str
     model: Model | None
     problem: str = ""
-    number: int = 0  # among the LSTMs of the files
 
 
 def inspect(
@@ -261,7 +259,6 @@ def _lstm(result: LoadResult, model: Model, settings: Mapping[str, Any]) -> Insp
         tuple(name for name in also if name not in found.rivals),
         settings,
         tuple(hints(model, named=not (found.by_shape or has_ambiguous_names(found)))),
-        result.number,
     )
 
 

@@ -14,10 +14,7 @@ IR_VERSION = 8  # the file format that goes with it
 
 
 class Operator(NamedTuple):
-    """A node: its operator, inputs, outputs and attributes; "" is an input that is left out.
-
-    An attribute may be an `OnnxGraph`: the body of a loop.
-    """
+    """A node: its operator, inputs, outputs and attributes; "" is an input that is left out."""
 
     op: str
     inputs: Sequence[str]
@@ -65,15 +62,7 @@ def serialised(graph: OnnxGraph, producer: str, version: str) -> bytes:
 def _graph(onnx: Any, graph: OnnxGraph) -> Any:
     return onnx.helper.make_graph(
         [
-            onnx.helper.make_node(
-                node.op,
-                node.inputs,
-                node.outputs,
-                **{
-                    name: _graph(onnx, value) if isinstance(value, OnnxGraph) else value
-                    for name, value in node.attributes.items()
-                },
-            )
+            onnx.helper.make_node(node.op, node.inputs, node.outputs, **node.attributes)
             for node in graph.nodes
         ],
         graph.name,
