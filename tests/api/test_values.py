@@ -350,6 +350,7 @@ TWO_WAYS = {"p": np.ones((3, 12)), "s": np.ones((3, 12)), "q": np.ones(12)}
         lambda: py.explain(WEIGHTS, INPUTS, WEIGHTS),
         lambda: py.derive(WEIGHTS, INPUTS, 9, 0),
         lambda: py.diff(WEIGHTS, INPUTS, steps="9:"),
+        lambda: py.diff("table.txt", INPUTS),
     ],
 )
 def test_no_message_has_the_syntax_of_a_shell(
@@ -359,11 +360,12 @@ def test_no_message_has_the_syntax_of_a_shell(
     np.savez("two_ways.npz", **TWO_WAYS)  # type: ignore[arg-type]
     np.savez("three.npz", **{f"block{n}/q": np.ones(n + 1) for n in range(3)})  # type: ignore[arg-type]
     np.savez("h.npz", h=np.ones((7, 3)))
+    Path("table.txt").write_text("step  unit   h\n   0     0  0.1\n")  # of lstm run
     meta = '{"selected": {"steps": "0:2", "of_steps": 7}}'
     np.savez("selected.npz", h=np.ones((1, 2, 3)), c=np.ones((1, 2, 3)), meta=np.array(meta))
     with pytest.raises(lstmcli.UserError) as error:
         call()
-    assert not re.search(r"(^|\s)--\w|\blstm \w+ (?!lists)\S*[A-Z./=]", str(error.value))
+    assert not re.search(r"(^|[\s'])--?[a-z]|\blstm \w+ (?!lists)\S*[A-Z./=]", str(error.value))
 
 
 def test_a_command_is_the_call_that_does_the_same() -> None:

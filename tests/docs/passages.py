@@ -103,22 +103,32 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-WITH_CODES = {"Hint", "remark", "Remark"}  # whose first argument is a code
+WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "Rearrangement"}  # code: first argument
 
 
 def codes(package: str) -> str:
     """The codes that a package of core gives its remarks, from its source."""
-    found = {
-        str(call.args[0].value)
-        for path in (PACKAGE / "core" / package).rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name)
-        and call.func.id in WITH_CODES
-        and call.args
-        and isinstance(call.args[0], ast.Constant)
-    }
+    trees = (ast.parse(path.read_text()) for path in (PACKAGE / "core" / package).rglob("*.py"))
+    found = {code for tree in trees for node in ast.walk(tree) for code in _codes_of(node)}
     return ", ".join(f"`{code}`" for code in sorted(found))
+
+
+def _codes_of(node: ast.AST) -> Iterator[str]:
+    """The codes of a call, in the rows of a loop over ``code, ...``, or of a dict with ``code``."""
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(code)), *_]):
+            if name in WITH_CODES:
+                yield code
+        case ast.For(target=ast.Tuple(elts=[ast.Name(id="code"), *_]), iter=ast.Tuple(elts=rows)):
+            for row in rows:
+                match row:
+                    case ast.Tuple(elts=[ast.Constant(value=str(code)), *_]):
+                        yield code
+        case ast.Dict(keys=keys, values=values):
+            for key, value in zip(keys, values, strict=True):
+                match key, value:
+                    case ast.Constant(value="code"), ast.Constant(value=str(code)):
+                        yield code
 
 
 # ---- tables of the program

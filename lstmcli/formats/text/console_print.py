@@ -464,7 +464,7 @@ def find_rows(text: str, source: str) -> Print:
     if RUN_TABLE.search(text):
         raise UserError(
             f"{source} is the table that lstm run prints for people to read, not for a program.",
-            "  Save the numbers instead: lstm run ... -f csv, or -o out.npz",
+            "  Save the numbers as .npz, .json or .csv, and give that file instead.",
         )
     rows: list[list[str]] = []
     factor = 1.0
