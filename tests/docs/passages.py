@@ -103,22 +103,28 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-WITH_CODES = {"Hint", "remark", "Remark"}  # whose first argument is a code
+WITH_CODES = {"Hint", "Pattern", "Rearrangement", "Remark", "remark"}  # the first argument
 
 
 def codes(package: str) -> str:
     """The codes that a package of core gives its remarks, from its source."""
     found = {
-        str(call.args[0].value)
+        str(code.value)
         for path in (PACKAGE / "core" / package).rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name)
-        and call.func.id in WITH_CODES
-        and call.args
-        and isinstance(call.args[0], ast.Constant)
+        for node in ast.walk(ast.parse(path.read_text()))
+        for code in _codes(node)
+        if isinstance(code, ast.Constant)
     }
     return ", ".join(f"`{code}`" for code in sorted(found))
+
+
+def _codes(node: ast.AST) -> Iterator[ast.expr]:
+    """The code of a call, or those that a loop ``for code, ... in (...)`` goes through."""
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=[code, *_]) if name in WITH_CODES:
+            yield code
+        case ast.For(target=ast.Tuple(elts=[ast.Name(id="code"), *_]), iter=ast.Tuple(elts=rows)):
+            yield from (row.elts[0] for row in rows if isinstance(row, ast.Tuple))
 
 
 # ---- tables of the program
