@@ -41,8 +41,8 @@ def _escaped(match: re.Match[str]) -> str:
     return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
-LONGEST_MESSAGE = 1500  # characters: more than a screen, whatever names and numbers a file has
-LONGEST_START = 1000  # characters of them before the cut; the rest ends with what to type
+LONGEST_MESSAGE = 1500  # characters, which is a screen; names in files may be of any length
+LONGEST_START = 1000  # characters before the cut; the last lines of a message say what to type
 CUT = " ... "
 
 

@@ -74,7 +74,7 @@ class Comparison:
     def first(self) -> Position | None:
         """Where it first differs from us."""
         first, differing = self.difference.first_divergence, self.differing
-        if not differing or (first is not None and first.array in differing):
+        if first is None or not differing or first.array in differing:
             return first if differing else None
         return self.difference.arrays[differing[0]].first
 
@@ -233,27 +233,29 @@ def check(
     compared = partial(compare, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
     ours, seconds = timed_result(lambda: run_plan(plan))
     truth = _truth(job)
-    runs = [_OurRun(job, plan, ours, {} if asked else _rounding(ours, truth))]
+    of_job = plan.dtype.name
+    runs = {of_job: _OurRun(job, plan, ours, {} if asked else _rounding(ours, truth))}
     if not asked and plan.dtype == np.float32 and any(e.has_float64 for e in engines):
         wide = _in_dtype(job, np.float64)
         in_float64 = run_plan(wide.plan())
-        runs.append(_OurRun(wide, wide.plan(), in_float64, _rounding(in_float64, truth)))
+        runs["float64"] = _OurRun(wide, wide.plan(), in_float64, _rounding(in_float64, truth))
     rows, findings = [], {}
     for engine in engines:
         network = networks[engine.name]
         trace, took = timed_trace(engine, network, plan)
-        again = [(run, _in_float64(engine, run.plan)) for run in runs[1:]]
-        pairs = [(runs[0], trace), *((run, theirs) for run, theirs in again if theirs is not None)]
+        traces = {of_job: trace}
+        for name in runs.keys() - traces.keys():
+            if (again := _in_float64(engine, runs[name].plan)) is not None:
+                traces[name] = again
         comparisons = {
-            run.plan.dtype.name: run.comparison(theirs, engine.name, compared)
-            for run, theirs in pairs
+            dtype: runs[dtype].comparison(theirs, engine.name, compared)
+            for dtype, theirs in traces.items()
         }
         error, notes = _distance(trace, truth), engine.notes(network)
         row = Checked(engine, engine.version, comparisons, error, took, tuple(notes))
-        if row.differs_in is not None and job.reread is not None:
-            run, theirs = pairs[[*comparisons].index(row.differs_in)]
+        if (dtype := row.differs_in) is not None and job.reread is not None:
             try:
-                findings[engine.name] = _finding(run.job, theirs, engine.name)
+                findings[engine.name] = _finding(runs[dtype].job, traces[dtype], engine.name)
             except UserError as unable:  # it does not take every kind of run
                 note = f"explain cannot search for the cause: {' '.join(unable.lines)}"
                 row = replace(row, notes=(*row.notes, note))

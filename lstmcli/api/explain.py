@@ -36,7 +36,7 @@ from lstmcli.core.explain.wording import TAKEN_AS
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES, check_axes, prepare
 from lstmcli.core.model.axis_numbers import counts_from_0
-from lstmcli.core.model.model import Inputs, Model
+from lstmcli.core.model.model import Inputs, Model, from_time_major
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import STDIN, NoInputs, Undecided, UserError
 from lstmcli.escaping import file_argument, typed_command
@@ -213,8 +213,6 @@ def _explained(
     )  # fmt: skip
     explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
     command = _command(explanation, words, settings, job.model.given)
-    if explanation.verdict == "agrees":
-        return replace(explanation, command=command)
     if explanation.verdict != "none":
         return replace(explanation, command=command)
     comparison, changed = _to_be_derived(explanation)
@@ -227,19 +225,17 @@ def _explained(
 
 
 def _refuse_nan(job: Job) -> None:
-    """Refuse inputs with NaN at steps that count: no configuration makes numbers of it."""
-    x = np.asarray(job.inputs.x)
-    bad = np.isnan(x).any(axis=-1) if x.dtype.kind == "f" else np.zeros(0, bool)
-    if not bad.any():
+    """Refuse inputs with NaN at a valid step: every configuration would give NaN."""
+    missing = np.isnan(np.asarray(job.inputs.x))
+    if not missing.any():
         return
     plan = job.plan()
     if plan.valid is not None:
-        axes = {"batch": plan.valid.T, "time": plan.valid, "steps": plan.valid[:, 0]}
-        bad &= axes[plan.layout]
-    for place in np.argwhere(bad)[:1].tolist():
-        where = [*place, int(np.argmax(np.isnan(x[tuple(place)])))]
+        missing &= from_time_major(plan.valid[..., None], plan.layout)
+    if missing.any():
         raise UserError(
-            f"{job.inputs.name} has NaN at {where}: explain cannot compare runs of these inputs.",
+            f"{job.inputs.name} has NaN at {np.argwhere(missing)[0].tolist()}: explain cannot "
+            "compare runs of these inputs.",
             "  Give inputs without NaN; if it is padding, --lengths or --mask say so.",
         )
 

@@ -131,7 +131,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
     remarks += idle_settings(
-        settings, chosen, layers.cells, source, packed=packed, reversed=all(layers.reversed)
+        settings, chosen, layers.cells, source, packed=packed, backward=all(layers.reversed)
     )
     remarks += layers.remarks
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]

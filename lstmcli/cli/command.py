@@ -80,7 +80,7 @@ class Command(click.Command):
         settings.setdefault("context_settings", {"show_default": True})
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
-        self._is_quiet = quiet == STATUS_ONLY
+        self._quiet_hides_all = quiet == STATUS_ONLY
         self._in_groups = in_groups
         self.params += [*(screen_options() if screen else []), quiet_option(quiet)]
         for parameter in self.params:
@@ -148,7 +148,8 @@ class Command(click.Command):
         try:
             with ExitStack() as stack:
                 self._refuse_overwriting(ctx, stack)
-                refuse_without_screen(ctx, self._of_table, self._is_quiet and screen().quiet)
+                hidden = self._quiet_hides_all and screen().quiet
+                refuse_without_screen(ctx, self._of_table, hidden)
                 result = super().invoke(ctx)
                 write_screen_files(ctx)
                 return result

@@ -88,7 +88,7 @@ def command(
     Weights and inputs are given as for run. The last number of each line is the one that run
     gives, bit for bit. FILE is anything that diff reads.
 
-    Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 trouble.
+    Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 error.
     """
     count = _term_count(terms)
     if gate is None and is_typed(click.get_current_context(), "terms"):

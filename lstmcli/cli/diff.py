@@ -59,7 +59,7 @@ def command(
     are compared whatever their names. Directions, a last step and one sequence of a batch are
     aligned, and said. Tolerances follow the coarser dtype, and printed digits.
 
-    Exit status: 0 same, 1 different, 2 trouble.
+    Exit status: 0 same, 1 different, 2 error.
     """
     names = listed_names(only, "--only")
     selection = Selection.parse(steps, batch, units)

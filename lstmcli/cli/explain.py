@@ -51,7 +51,7 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
     reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
     Settings say what is assumed; the search changes them one, two, three at a time.
 
-    Exit status: 0 a configuration gives EXPECTED, 1 none is found to, 2 trouble.
+    Exit status: 0 a configuration gives EXPECTED, 1 none is found to, 2 error.
     """
     settings = settings_from(options)
     with ProgressBar(1.0, quiet=screen().quiet) as bar:

@@ -81,7 +81,7 @@ def command(
     TRACE is whatever run writes; A and B are two results, of which the difference A - B is drawn
     and the first difference marked; WEIGHTS... INPUTS are as for run. Steps go across, units down.
 
-    Exit status: 0 drawn, 2 trouble.
+    Exit status: 0 drawn, 2 error.
     """
     single = units is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", units) is not None
     if single and is_typed(click.get_current_context(), "pool"):

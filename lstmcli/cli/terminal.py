@@ -265,7 +265,8 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str], quiet: bo
         if parameter.name in names and is_typed(ctx, parameter.name):
             instead = "-q" if quiet else f"-f {format}" if format else "-o"
             option = max(parameter.opts, key=len)
-            raise UserError(f"{option} changes nothing: {instead} shows no table; leave it out.")
+            nothing = "nothing" if quiet else "no table"
+            raise UserError(f"{option} changes nothing: {instead} shows {nothing}; leave it out.")
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:

@@ -74,7 +74,7 @@ def _matplotlib() -> Any:
     """The library, with the backend that writes files and no settings of the current folder.
 
     MPLBACKEND may name a backend that is not here. As it is imported, matplotlib reads
-    ``./matplotlibrc``, which may have come with somebody's data.
+    ``./matplotlibrc``, which may belong to another's data.
     """
     named = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"

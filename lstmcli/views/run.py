@@ -191,13 +191,12 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Excerpt:
-    """Some steps of a run, and the summaries of all its steps."""
+    """Some steps of a run, and summaries of all its steps unless the user selected these."""
 
     steps: Sequence[int]  # their numbers in the run, ascending
     of_steps: int  # T of the run
     arrays: Mapping[str, Array]  # (s, B, K)
-    summaries: Mapping[str, CellSummary]  # by cell; of a single cell or the model's output, "";
-    # where steps were chosen, none: these are summarised
+    summaries: Mapping[str, CellSummary]  # by cell; of a single cell or the model's output, ""
 
 
 def trace_sheets(

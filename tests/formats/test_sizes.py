@@ -21,7 +21,6 @@ from lstmcli.formats.files.source import Opened
 from tests.paths import TOP
 
 LOOPS, MEMORY = 10, 1_000_000_000  # for 20 MB; a loop of `MEASURED` takes about a second
-STARTED = 80_000_000  # bytes that Python, NumPy and the libraries take
 
 # a name, what begins the file, what is repeated in it, what ends it
 TEXTS = [

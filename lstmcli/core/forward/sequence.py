@@ -11,7 +11,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import MAX_LENGTHS_SHOWN, Cell, Model, format_lengths, from_time_major
 from lstmcli.core.model.states import State
-from lstmcli.core.model.steps import StepOrder
+from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import UserError
 
 Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
@@ -39,7 +39,7 @@ def run_in_order(
     of_cell = StepOrder.of_cell(behaviour, backward)
     if of_cell.runs_back:
         x, valid = x[::-1], None if valid is None else valid[::-1]
-    order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, R)
+    order = None if valid is None else valid_first(valid)  # (T, R)
     if order is not None:
         x = np.take_along_axis(x, order[:, :, None], axis=0)
     names = tuple(dict.fromkeys((*keep, "h") if valid is None else (*keep, "h", "c")))

@@ -101,7 +101,7 @@ class Names:
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
     stacks: str = ""  # what each direction is called where it is a stack with skip connections
-    pairs: str = ""  # {builder} numbers the directions of layers: surely so under this pattern
+    pairs: str = ""  # a scope in which {builder} numbers directions; elsewhere that is assumed
     packed: str = ""  # the roles in the order in which one vector has them; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
     shadows: str = ""  # a convention whose names are aliases of these in the same file

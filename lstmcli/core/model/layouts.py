@@ -19,7 +19,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 
-MOST_SEQUENCES = 1024  # of a batch, as which an array of one sequence is tried
+MOST_SEQUENCES = 1024  # of a batch that an array without that axis is tried as
 
 # Costs: of what an axis is a part of, and of an unusual order of axes. Only their order matters.
 FIRST, LAST, STRIDE, WINDOW = 1.0, 3.0, 4.0, 6.0  # some successive steps, or every n-th
@@ -372,8 +372,8 @@ def steps_words(part: Part) -> str:
     if count == 1:
         return "the last step" if part.is_last_step else f"step {first} of {of}"
     if stride > 1:
-        ordinal = {2: "second", 3: "third"}.get(stride, f"{stride}th")
-        return f"every {ordinal} step from {first} to {part.last}"
+        every = {2: "second step", 3: "third step"}.get(stride, f"{stride} steps")
+        return f"every {every} from {first} to {part.last}"
     if first and part.last < of - 1:
         return f"steps {first} to {part.last} of {of}"
     return f"the {'last' if first else 'first'} {count} of {of} steps"
@@ -396,7 +396,7 @@ def _directions_words(one: Arrangement) -> str:
         return f"the {names[at]} direction" if of == len(names) else f"direction {at} of {of}"
     if "w" in one.axes and "w" not in one.run.axes:
         return "directions side by side"
-    is_other = "d" in one.axes and one.axes != "".join(a for a in one.run.axes if a in one.axes)
+    is_other = "d" in one.axes and one.axes != _in_order(one.axes, one.run.axes)
     return (
         f"directions on axis {one.places[one.axes.index('d')]}" if is_other and one.places else ""
     )

@@ -35,6 +35,12 @@ class StepOrder(NamedTuple):
         return cls.of(reverse, behaviour.go_backwards, behaviour.flip_output)
 
 
+def valid_first(valid: Array) -> Array:
+    """The steps (T, B) of each sequence: those that are valid, and then the others, in order."""
+    order: Array = np.argsort(~valid, axis=0, kind="stable")
+    return order
+
+
 def processed_steps(
     order: StepOrder, steps: int, valid: Array | None = None
 ) -> tuple[Array, Array]:
@@ -45,8 +51,7 @@ def processed_steps(
     """
     processed: Array = np.arange(steps)[:, None]
     if valid is not None:
-        skipped = ~(valid[::-1] if order.runs_back else valid)
-        processed = np.argsort(skipped, axis=0, kind="stable")
+        processed = valid_first(valid[::-1] if order.runs_back else valid)
     other = steps - 1 - processed
     return (
         other if order.runs_back else processed,

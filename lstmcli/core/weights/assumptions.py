@@ -205,11 +205,11 @@ def idle_settings(
     source: str,
     *,
     packed: bool,
-    reversed: bool,
+    backward: bool,
 ) -> list[str]:
     """A line for each setting that changes nothing, as these weights lack what it is about.
 
-    ``packed``: they are one vector. ``reversed``: they run backward by themselves.
+    ``packed``: they are one vector. ``backward``: they run backward without a setting.
     """
     tensors = [item for one in chosen for names in one.cells.values() for item in names.items()]
     fused = "fused" not in dict(tensors) and "there is no fused kernel"
@@ -218,9 +218,9 @@ def idle_settings(
     cells = [cell for layer in layers for cell in layer]
     stored = "peephole" in dict(tensors) or cells[0].convention.storage.peephole_columns
     bare = not stored and all(cell.peephole is None for cell in cells) and "there are no peepholes"
-    backward = reversed and "the layer runs backward by itself"
+    reverse = backward and "the layer runs backward by itself"
     if all(cell.convention.behaviour.go_backwards for cell in cells):
-        backward = (
+        reverse = (
             "the layer goes backwards by itself; with --set go_backwards=false too, its outputs "
             "are in the order of the inputs"
         )
@@ -228,7 +228,7 @@ def idle_settings(
     why = {
         "rows": fused, "bias_row": fused, "interleaved": per_gate, "merge": single,
         "peepholes": bare, "peephole_gates": bare,
-        "reverse": given.get("reverse") is True and backward,
+        "reverse": given.get("reverse") is True and reverse,
         "flat_units": several, "flat_layers": several, "flat_directions": several,
     }  # fmt: skip
     return [

@@ -1,4 +1,4 @@
-"""No output is a folder or in none, a file that the same command reads, or another output."""
+"""Outputs that would overwrite an input or each other, or that cannot be files, are rejected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 
 
 def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
-    """Refuse an output that is no file of a folder, one of the inputs, or another output.
+    """Refuse an output that cannot be a file, is one of the inputs, or is another output.
 
     Files are the same by their real paths, or by what they are on the disk (a hard link). The
     input ``-`` is the file behind standard input, if there is one; devices and pipes lose nothing

@@ -786,9 +786,6 @@ def test_classes_as_the_new_layout_spells_them() -> None:
 # ---- classes of the model's author
 
 
-AUTHORS = "keras-3.15.1/authors.keras"
-
-
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("kind", ["h5", "keras"])
 def test_classes_of_the_author_run_in_turn_as_keras_own(kind: str) -> None:
