@@ -29,7 +29,6 @@ PATTERNS = {  # what the first bytes match -> format
     # the magic number of PyTorch before 1.6; protocols 4 and 5 have a frame around it
     rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19": "torch",
     rb"\x80[\x02-\x05]": "pickle",
-    rb".{257}ustar": "torch",  # a tar, as PyTorch 0.1 wrote it
     rb".{4}TFL3": "tflite",
     rb"\x08[\x02-\x1f][\x12\x1a\x22\x28\x32\x3a]": "onnx",  # a version, then another field
     rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
@@ -91,6 +90,15 @@ GZIPPED_TAR = (
 TAR_BLOCK = 512  # bytes of the first header of a tar
 
 UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
+    rb"(?=(\./)?(sys_info|pickle|tensors|storages)\0).{257}ustar": (
+        "a tar archive of PyTorch 0.1",
+        "If you trust it, load it in PyTorch and save it again: "
+        "torch.save(torch.load(FILE, weights_only=False), 'weights.pt')",
+    ),
+    rb".{257}ustar": (
+        "a tar archive",
+        "Unpack it, and give a file of weights in it: tar xf FILE.",
+    ),
     rb".{4}ORTM": (
         "a model in onnxruntime's format",
         "Give the .onnx file that it was made from.",

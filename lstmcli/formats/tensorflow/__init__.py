@@ -1,4 +1,4 @@
-"""TensorFlow's files: checkpoints of both formats, SavedModels, graphs with their constants.
+"""TensorFlow's files: checkpoints since 0.12, SavedModels, graphs with their constants.
 
 A checkpoint's names are those of its graph or, if it was made of objects, of its variables. Other
 files of its folder are read too: the graph in ``PREFIX.meta`` or ``saved_model.pb``, and the
@@ -21,16 +21,15 @@ from lstmcli.formats.files.file_bytes import Bytes, file_bytes
 from lstmcli.formats.files.limits import MOST_SIDECAR
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
-from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
-from lstmcli.formats.tensorflow.checkpoint_v1 import CheckpointV1
+from lstmcli.formats.tensorflow.bundle import INDEX, Bundle, how_to_save
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 from lstmcli.formats.tensorflow.keras_metadata import Groups, parse_layers
 from lstmcli.formats.tensorflow.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, rename
 from lstmcli.formats.tensorflow.sorted_table import MAGIC, SortedTable
 
 FORMAT = "tensorflow"
-SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
-V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint of the first format
+V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint before TensorFlow 0.12
+V1_SHARD = re.compile(r"-\d{5}-of-(?=\d{5}$)")
 INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
 
 
@@ -55,7 +54,10 @@ def _read(source: Opened) -> Document:
     if key or not len(first):
         raise Damaged("its first entry does not describe it")
     if first[0] == V1_LIST:
-        return _read_v1(source)
+        raise UserError(
+            f"{source.source} is a checkpoint in TensorFlow's V1 format (before 0.12), which this "
+            "version does not read. " + how_to_save(V1_SHARD.sub("-?????-of-", source.source))
+        )
     return _read_bundle(source, {key: first, **dict(entries)})
 
 
@@ -71,7 +73,7 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     remarks = _left_out(
         source, [key for key in keys if key not in arrays and key != OBJECT_GRAPH_KEY]
     )
-    remarks += _unchecked(source, len(bundle.unchecked), "tensors")
+    remarks += _unchecked(source, len(bundle.unchecked))
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
         return _with_graph(source, arrays, remarks)
     objects = ObjectGraph(graph)
@@ -86,34 +88,12 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     )
 
 
-def _read_v1(source: Opened) -> Document:
-    checkpoint = CheckpointV1(source.source, source.size)
-    shard = SHARD.fullmatch(os.path.basename(source.path or ""))
-    if shard is None or source.path is None:
-        tables = [SortedTable(source.stream, source.size)]
-        checkpoint.add(tables[0].entries())
-    else:
-        tables = []
-        for number in range(int(shard["count"])):
-            name = f"{shard['prefix']}-{number:05}-of-{shard['count']}"
-            path = sidecar_path(source.path, name)
-            if path is None:
-                raise UserError(f"{source.source} is one of several shards; {name} is missing.")
-            with opened(path) as file:
-                tables.append(SortedTable(file.stream, file.size))
-                checkpoint.add(tables[-1].entries())
-    arrays = dict(checkpoint.tensors())
-    remarks = _left_out(source, checkpoint.unsupported)
-    remarks += _unchecked(source, sum(table.unchecked for table in tables), "blocks")
-    return _with_graph(source, arrays, remarks)
-
-
-def _unchecked(source: Opened, count: int, what: str) -> list[str]:
+def _unchecked(source: Opened, count: int) -> list[str]:
     if not count:
         return []
     return [
-        f"{source.source}: the checksums of {count} {what} were not checked; that needs a library: "
-        + install_command("crc32c")
+        f"{source.source}: the checksums of {count} tensors were not checked; that needs a "
+        f"library: {install_command('crc32c')}"
     ]
 
 
@@ -151,8 +131,7 @@ def _graph_path(path: str | None) -> str | None:
     if path is None:
         return None
     name = os.path.basename(path).removesuffix(INDEX)
-    prefix = shard["prefix"] if (shard := SHARD.fullmatch(name)) else name
-    return sidecar_path(path, f"{prefix}.meta") or _in_saved_model(path, "saved_model.pb")
+    return sidecar_path(path, f"{name}.meta") or _in_saved_model(path, "saved_model.pb")
 
 
 def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str) -> Groups:

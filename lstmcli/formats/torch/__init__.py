@@ -1,6 +1,6 @@
-"""PyTorch's files: state dicts, checkpoints and modules, in each layout since 0.1.
+"""PyTorch's files: state dicts, checkpoints and modules, in each layout since 0.2.
 
-Zip (since 1.6; TorchScript since 1.4), before that pickles followed by raw storages, and tar (0.1).
+Zip (since 1.6; TorchScript since 1.4), before that pickles followed by raw storages.
 Nothing is imported or executed: see `wire.pickle`.
 Source: torch/serialization.py (2.13, and 1.0, 1.4, 1.6 by their files); caffe2/serialize.
 """
@@ -49,14 +49,9 @@ def read(source: Opened) -> Document:
     UserError
         A broken file, one of another program, one without tensors.
     """
-    head = source.head()
     with _pickle_errors_reported(source.source):
-        if head.startswith(ARCHIVE):
+        if source.head().startswith(ARCHIVE):
             tree = _Zip(source).tree()
-        elif head[257:262] == b"ustar":
-            from lstmcli.formats.torch.legacy_tar import value  # no version since 0.2 writes it
-
-            tree = flatten(value(source))
         else:
             tree = flatten(_Legacy(source.stream, source.size).value())
         return named(source, "torch", tree)
