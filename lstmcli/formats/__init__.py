@@ -82,7 +82,6 @@ READ_ONLY = {  # not for traces; .safetensors is written, but only for weights
     ".index": Format("tensorflow", "tensorflow"),
     ".tflite": Format("tflite", "tflite"),
     ".keras": Format("keras", "keras"),
-    ".md": Format("markdown", "text.markdown"),
 }
 
 

@@ -122,7 +122,7 @@ UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
 SUPPORTED = """\
   PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .gguf, .tflite, .pkl;
   TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js; .nam;
-  arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, .md, or text as it was printed."""
+  arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, or text as it was printed."""
 
 WAY_OUT = "Save its arrays with numpy.savez."
 
@@ -282,8 +282,6 @@ def text_kind(text: str, hint: str | None) -> str:
     first, _, rest = start.partition("\n")
     if start[:1] == "{" and not re.match(r"\{\s*'|\{[\s{]*[-+.\d]", start):
         return _json_kind(first, rest, hint)
-    if start[:1] == "|":
-        return "markdown"
     if start[:1] == "[":
         return _list_kind(start, first, rest, hint)
     if hint in ("json", "jsonl") and not IS_NUMBER.match(start):

@@ -63,13 +63,13 @@ NOTATIONS = [
     ("julia.txt", "Float32[0.5 0.25", "; 0.5 0.25", "]"),
     ("matlab.txt", "h =\n\n", f"{ROW}\n", ""),
     ("matlab_names.txt", "", "a =\n\n", ""),
+    ("markdown.md", "| h |\n|---|\n", "| 0.5 |\n", ""),
     ("log.txt", "", f"h: {ROW}\n", ""),
     ("log_of_one_line.txt", "t=0 h:", " 0.5", ""),
     ("assigned.txt", "", "a = ", "[0.5]"),
     ("ggml.txt", "", "ggml_debug: h = (f32) ADD(a, b) = {2, 1}\n[ [0.5, 0.25] ]\n", ""),
     ("decimal_commas.txt", "", "0,5 0,25\n", ""),
     ("semicolons.txt", "", "0.5;", "0.5"),
-    ("table.md", "| h[0] | h[1] |\n|---|---|\n", "| 0.5 | 0.25 |\n", ""),
     ("tidy.jsonl", "", '{"step":0,"unit":0,"h":0.5}\n', ""),
     ("text.json", '{"h":[1],"a":"', "x", '"}'),
 ]
@@ -81,7 +81,7 @@ TOKENS = [
     for where, begin, end in (
         (".txt", "", ""), ("in_brackets.txt", "h = [", "]"), ("of_a_row.txt", "1 2\n1 ", ""),
         ("of_a_log.txt", "t=0 h: 0.5 ", ""), ("named.txt", "", " = [0.5]"),
-        (".csv", "1,2\n1,", ""), ("in_a_list.json", "[1,", "]"), (".md", "| h |\n|---|\n| ", " |"),
+        (".csv", "1,2\n1,", ""), ("in_a_list.json", "[1,", "]"), ("matrix.txt", "h =\n\n1 ", ""),
     )
 ]  # fmt: skip
 """One token, or what a reader could take for one, in every place of a text."""

@@ -27,11 +27,12 @@ from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.nested_lists import to_array
 from lstmcli.formats.text.notation import (
     GGML,
+    MATRICES,
     Print,
     Rounded,
     find_log_lines,
-    find_matrices,
     gaps_of,
+    refuse_matrices,
     to_brackets,
 )
 from lstmcli.formats.text.number_text import (
@@ -147,8 +148,7 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
     """The arrays of a text in any notation, and the numbers of their steps."""
-    if matrices := find_matrices(text, source):
-        return matrices, NOT_NUMBERED
+    refuse_matrices(text, source)
     brackets = to_brackets(text)
     if prints := find_prints(brackets, source, "places" if brackets is text else "significant"):
         return prints, NOT_NUMBERED
@@ -380,6 +380,8 @@ def _is_array(content: str, where: str) -> bool:
         raise UserError(f"{where}: {ABBREVIATED}")
     if len(strange) == len(words):
         return False
+    if strange[0].endswith(";"):  # of MATLAB and Julia: [0.1 0.2; 0.3 0.4]
+        raise UserError(f"{where}: {MATRICES}")
     raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is no number.')
 
 
@@ -546,8 +548,6 @@ def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
     NumPy strips zeros at the end, so a single number does not show its precision.
     """
     splits = [_split(token) for token in each.tokens]
-    if each.rounded == "each":
-        return _scaled([_unit(x, n, n) for n, x in splits], abs(each.factor), each.shape)
     if each.rounded == "significant" and len({*splits}) > 1:
         return _significant_units(each)
     exponents = [exponent for _, exponent in splits]

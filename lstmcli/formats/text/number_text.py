@@ -37,8 +37,7 @@ _DIGITS = re.compile(r"\d[\d.,]*(?:[eE][-+]?\d+)?")
 
 ABBREVIATED = (
     "the print is abbreviated, so numbers are missing. Print all of it: "
-    "np.set_printoptions(threshold=sys.maxsize), torch.set_printoptions(profile='full'), in Julia "
-    "show(stdout, h)."
+    "np.set_printoptions(threshold=sys.maxsize), torch.set_printoptions(profile='full')."
 )
 """The message for a print that leaves numbers out."""
 
