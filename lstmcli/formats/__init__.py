@@ -151,8 +151,6 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
     if hasattr(module, "read_lines"):
         pieces = file.pieces if in_pieces else partial(pieces_of, text)
         return cast(Document, module.read_lines(pieces, file))
-    if in_pieces and hasattr(module, "read_pieces"):
-        return cast(Document, module.read_pieces(file))
     if in_pieces and kind == "text":
         raise UserError(
             f"{file.source}: {file.size:,} bytes are more than are read of a console's print. "

@@ -30,13 +30,11 @@ MOST_MEMBERS = 1 << 16  # each takes 4 us and 475 bytes to list
 MOST_DIRECTORY = 256 * MOST_MEMBERS  # bytes of the list of members: 46 and a name for each
 
 # Text: as Python objects it takes tens of times its size
-MOST_TEXT = 1 << 31  # bytes that are read into memory
+MOST_TEXT = 1 << 30  # bytes that are parsed at once
+MOST_PIPED = 1 << 31  # bytes of anything but arrays from a pipe, which may have no end
 MOST_WHOLE = 20_000_000  # bytes of a text that is parsed as a whole, where its format allows pieces
 MOST_LINE = 20_000_000  # characters of a line of a text that is parsed in pieces
-MOST_OBJECTS = 96 << 20  # bytes of what is no array in a JSON that is parsed in pieces
-MOST_UNEVEN = 10_000  # lists of one length before another, which makes each an array of 112 bytes
 MOST_LEVELS = 64  # of objects, lists and modules within each other; Python recurses 1,000 times
-LONGEST_NUMBER = 10_000  # characters; a literal that is not complete by then is broken
 MOST_RUN = 400  # digits in a row: float64 has 309 at most before the point, 341 after it
 MOST_STEPS = 1 << 53  # integers that are exact in the float64 of a JSON reader
 MOST_DIGITS = 18  # of an index in a table: fits 63 bits; Python converts no thousands of digits

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from lstmcli.errors import STDIN, UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
-from lstmcli.formats.files.limits import MOST_LINE, MOST_TEXT
+from lstmcli.formats.files.limits import MOST_LINE, MOST_PIPED, MOST_TEXT
 from lstmcli.formats.files.overwriting import refuse_to_read_an_output
 from lstmcli.outputs import reason
 
@@ -142,7 +142,7 @@ class Opened(NamedTuple):
         Raises
         ------
         UserError
-            Not text, more than 2 GiB of it, or the file has become shorter.
+            Not text, more than 1 GiB of it, or the file has become shorter.
         """
         if self.size > MOST_TEXT:
             raise UserError(
@@ -358,6 +358,6 @@ def drained(take: Callable[[], bytes], source: str) -> bytes:
     data = bytearray()
     while piece := take():
         data += piece
-        if len(data) > MOST_TEXT and not data.startswith(ARRAYS):
-            raise UserError(f"{source} gives more than {MOST_TEXT:,} bytes that are no arrays.")
+        if len(data) > MOST_PIPED and not data.startswith(ARRAYS):
+            raise UserError(f"{source} gives more than {MOST_PIPED:,} bytes that are no arrays.")
     return bytes(data)
