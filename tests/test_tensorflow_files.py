@@ -51,7 +51,7 @@ def test_the_tensors_are_those_of_the_loader_of_tensorflow(case: str, tmp_path: 
         for name, value in expected(case)[1].items()
         if name.startswith("tensors/")
     }
-    if not case.endswith("frozen") and "partitioned" not in case:
+    if not case.endswith("frozen"):
         assert set(arrays) == set(theirs)
     for name, value in theirs.items():
         assert arrays[name].dtype == value.dtype, name
@@ -154,12 +154,6 @@ def test_the_second_format_goes_by_its_index_and_its_shards(given: str, tmp_path
     assert "elsewhere" in document.arrays
 
 
-@pytest.mark.parametrize("given", ["model.ckpt", "model.ckpt-00001-of-00002"])
-def test_the_shards_of_the_first_format_belong_together(given: str, tmp_path: Path) -> None:
-    unpacked("tf1.0_two_shards_v1", tmp_path)
-    assert len(formats.read(str(tmp_path / given)).arrays) == 3
-
-
 @pytest.mark.parametrize("given", ["", "saved_model.pb", "variables", "variables/variables"])
 def test_a_saved_model_goes_by_its_folder(given: str, tmp_path: Path) -> None:
     path = unpacked("tf1.15_saved_model", tmp_path)
@@ -223,12 +217,11 @@ def test_the_config_of_each_keras_layer_is_handed_on(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["tf1.0_dtypes_v1", "tf1.0_dtypes_v2"])
 def test_without_the_library_one_line_says_that_checksums_were_not_checked(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crc32c, "library", lambda: None)
-    document = formats.read(str(unpacked(name, tmp_path)))
+    document = formats.read(str(unpacked("tf1.0_dtypes_v2", tmp_path)))
     said = [remark for remark in document.remarks if "were not checked" in remark]
     assert len(said) == 1
     assert "pip install 'google-crc32c>=1.6'" in said[0]

@@ -82,7 +82,6 @@ READ_ONLY = {  # not for traces; .safetensors is written, but only for weights
     ".index": Format("tensorflow", "tensorflow"),
     ".tflite": Format("tflite", "tflite"),
     ".keras": Format("keras", "keras"),
-    ".md": Format("markdown", "text.markdown"),
 }
 
 
@@ -152,8 +151,6 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
     if hasattr(module, "read_lines"):
         pieces = file.pieces if in_pieces else partial(pieces_of, text)
         return cast(Document, module.read_lines(pieces, file))
-    if in_pieces and hasattr(module, "read_pieces"):
-        return cast(Document, module.read_pieces(file))
     if in_pieces and kind == "text":
         raise UserError(
             f"{file.source}: {file.size:,} bytes are more than are read of a console's print. "

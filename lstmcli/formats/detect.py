@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import MOST_CELLS
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbers_are_read
 from lstmcli.formats.text.jsonl import kind_of_line
 from lstmcli.formats.text.number_text import IS_NUMBER
@@ -29,7 +28,6 @@ PATTERNS = {  # what the first bytes match -> format
     # the magic number of PyTorch before 1.6; protocols 4 and 5 have a frame around it
     rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19": "torch",
     rb"\x80[\x02-\x05]": "pickle",
-    rb".{257}ustar": "torch",  # a tar, as PyTorch 0.1 wrote it
     rb".{4}TFL3": "tflite",
     rb"\x08[\x02-\x1f][\x12\x1a\x22\x28\x32\x3a]": "onnx",  # a version, then another field
     rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
@@ -47,6 +45,7 @@ IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name
 STOP = b"."
 TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
 SAMPLE = 4096  # bytes at the start of a file, of which one is no character if they are numbers
+MOST_CELLS = 10_000  # of a first line that are parsed to recognise a table
 MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
 FEWEST = 3  # complete opcodes in the head of a long pickle: an array's bytes may fill the rest
 
@@ -91,6 +90,15 @@ GZIPPED_TAR = (
 TAR_BLOCK = 512  # bytes of the first header of a tar
 
 UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
+    rb"(?=(\./)?(sys_info|pickle|tensors|storages)\0).{257}ustar": (
+        "a tar archive of PyTorch 0.1",
+        "If you trust it, load it in PyTorch and save it again: "
+        "torch.save(torch.load(FILE, weights_only=False), 'weights.pt')",
+    ),
+    rb".{257}ustar": (
+        "a tar archive",
+        "Unpack it, and give a file of weights in it: tar xf FILE.",
+    ),
     rb".{4}ORTM": (
         "a model in onnxruntime's format",
         "Give the .onnx file that it was made from.",
@@ -114,7 +122,7 @@ UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
 SUPPORTED = """\
   PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .gguf, .tflite, .pkl;
   TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js; .nam;
-  arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, .md, or text as it was printed."""
+  arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, or text as it was printed."""
 
 WAY_OUT = "Save its arrays with numpy.savez."
 
@@ -274,8 +282,6 @@ def text_kind(text: str, hint: str | None) -> str:
     first, _, rest = start.partition("\n")
     if start[:1] == "{" and not re.match(r"\{\s*'|\{[\s{]*[-+.\d]", start):
         return _json_kind(first, rest, hint)
-    if start[:1] == "|":
-        return "markdown"
     if start[:1] == "[":
         return _list_kind(start, first, rest, hint)
     if hint in ("json", "jsonl") and not IS_NUMBER.match(start):

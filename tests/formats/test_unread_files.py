@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import struct
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,7 @@ def test_what_pytorch_unpacks_of_a_quantised_lstm_runs() -> None:
         ("thinc.bin", "a model of thinc, as spaCy keeps them", "Load it with thinc"),
         ("eng.traineddata", "traineddata of Tesseract", "save the arrays of its weights"),
         ("eng.lstm", "a network of Tesseract", "save the arrays of its weights"),
+        ("torch0.1_tar.pt", "a tar archive of PyTorch 0.1", "torch.save(torch.load(FILE, weights_"),
         ("../dynet/birnn_3_layers.model", "a file of DyNet's parameters", "numpy.savez('weights.n"),
     ],
 )
@@ -64,6 +67,39 @@ def test_a_file_of_another_program_is_named_whatever_its_name(
         formats.read(str(path))
     assert f"weights.dat is {what}; this version does not read it." in str(refused.value)
     assert way_out in str(refused.value)
+
+
+def test_a_tar_of_other_files_is_to_be_unpacked(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(FOLDER / "unpacked.pt", "unpacked.pt")
+    with pytest.raises(UserError, match=r"a tar archive; .* tar xf FILE\."):
+        formats.read(str(tmp_path / "a.tar"))
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("tensorflow_v1", "model.ckpt is a checkpoint in TensorFlow's V1 format (before 0.12)"),
+        ("tensorflow_partitioned", "net/rnn/lstm_cell/kernel is a partitioned variable"),
+    ],
+)
+def test_an_old_checkpoint_of_tensorflow_is_named(name: str, what: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(FOLDER / f"{name}.zip") as archive:
+        archive.extractall(tmp_path)
+    with pytest.raises(UserError) as refused:
+        formats.read(str(tmp_path))
+    assert what in str(refused.value)
+    assert f"tf.train.load_checkpoint('{tmp_path / 'model.ckpt'}')" in str(refused.value)
+
+
+def test_a_shard_of_an_old_checkpoint_stands_for_all(tmp_path: Path) -> None:
+    with zipfile.ZipFile(FOLDER / "tensorflow_v1.zip") as archive:
+        table = archive.read("model.ckpt")
+    for number in (0, 1):
+        (tmp_path / f"m-{number:05}-of-00002").write_bytes(table)
+    for given in ("m", "m-00001-of-00002"):
+        with pytest.raises(UserError, match=r"load_checkpoint\('[^']*/m-\?{5}-of-00002'\)"):
+            formats.read(str(tmp_path / given))
 
 
 @pytest.mark.parametrize("begins", [[], [-1, -1], [28, 20], [21, 30]])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
@@ -97,61 +96,6 @@ def _zipped(rng: random.Random, members: Sequence[tuple[str, bytes, int]]) -> by
             out[at : at + 4] = (rng.choice(INTEGERS) % (1 << 32)).to_bytes(4, "little")
             data = bytes(out)
     return data
-
-
-def tar_archive(member: Callable[[str], Mutator]) -> Mutator:
-    """A mutator of tar archives, as `zip_archive`; members also become links and devices."""
-    kinds = (
-        tarfile.SYMTYPE,
-        tarfile.LNKTYPE,
-        tarfile.CHRTYPE,
-        tarfile.FIFOTYPE,
-        tarfile.DIRTYPE,
-        b"S",
-        b"x",
-        b"L",
-        b"g",
-    )
-
-    def packed(rng: random.Random, data: bytes) -> bytes:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            members = [
-                (one, opened.read() if (opened := archive.extractfile(one)) else b"")
-                for one in archive.getmembers()
-            ]
-        for _ in range(times(rng)):
-            at = rng.randrange(len(members))
-            info, content = members[at]
-            action = rng.randrange(8)
-            if action < 5:
-                members[at] = (info, member(info.name)(rng, content or b"\0"))
-            elif action == 5:
-                name = rng.choice(TEXTS).encode("utf-8", "replace").decode()
-                info.name = name.replace("\0", "")[:90] or "x"
-            elif action == 6:
-                info.type = rng.choice(kinds)
-                info.linkname = rng.choice(("/etc/passwd", "../outside.npz", "pickle"))
-            elif len(members) > 1:
-                del members[at]
-        blocks = [
-            _tar_header(rng, info, len(one)) + one + bytes(-len(one) % 512) for info, one in members
-        ]
-        return b"".join([*blocks, bytes(1024 * rng.randrange(2))])
-
-    return packed
-
-
-def _tar_header(rng: random.Random, info: tarfile.TarInfo, size: int) -> bytes:
-    """The header of a member, whose size is now and then a lie under a right checksum."""
-    info.size, info.pax_headers = size, {}
-    header = bytearray(info.tobuf(tarfile.GNU_FORMAT, "utf-8", "replace"))
-    if rng.random() < 0.1:
-        last = len(header) - 512  # longer names have a block of their own before
-        lies = (b"77777777777\0", b"\x80" + b"\xff" * 11, b"-0000000001\0", b"garbage.....")
-        header[last + 124 : last + 136] = rng.choice(lies)
-        header[last + 148 : last + 156] = b" " * 8
-        header[last + 148 : last + 156] = b"%06o\0 " % sum(header[last:])
-    return bytes(header)
 
 
 # ---- tables of TensorFlow

@@ -283,8 +283,8 @@ def _of_onnx(name: str) -> Mutator:
     return mutations.message if name.endswith(".onnx") else mutations.binary
 
 
-_zip, _tar = containers.zip_archive(_member), containers.tar_archive(_member)
-archived, tarred = one_of(_zip, _zip, _zip, mutations.binary), one_of(_tar, _tar, mutations.binary)
+_zip = containers.zip_archive(_member)
+archived = one_of(_zip, _zip, _zip, mutations.binary)
 json_text = _always(mutations.json_text)
 text = _always(mutations.text)
 lines = _always(one_of(mutations.text, mutations.json_lines))
@@ -310,17 +310,12 @@ TABLE = {
     "torch-legacy": Row(
         _golden("torch_files/*-1.[04].0*.pt", "torch_files/legacy_*"), _always(mutations.pickled)
     ),
-    "torch-tar": Row(_golden("torch_files/tar-*.pt"), _always(tarred)),
     "torchscript": Row(_golden(*(f"torch_files/{one}" for one in SCRIPTS)), _always(archived)),
     "pickle": Row(
         _golden("pickle_files/*.pkl", "pickle_files/*.pdparams"), _always(mutations.pickled)
     ),
     "onnx": Row(_golden("onnx_files/[!e]*.onnx", "onnx_files/e[!x]*.onnx"), _of_onnx),
     "onnx-external": Row(_onnx_external, _of_onnx),
-    "tensorflow-v1": Row(
-        _together("model.ckpt*", ("model.ckpt", "model.ckpt-0*"), f"{TENSORFLOW}/*_v1.zip"),
-        _of_tensorflow,
-    ),
     "tensorflow-v2": Row(
         _together(
             "*.index",

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.source import Opened
@@ -34,7 +32,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     arrays = {}
     for name, numbers in tensors.items():
         where = f"{file.source}: state_dict.{name}".encode(errors="backslashreplace").decode()
-        if not isinstance(numbers, (list, np.ndarray)):
+        if not isinstance(numbers, list):
             raise UserError(f"{where} is no list of numbers.")
         arrays[name] = to_array(numbers, where)
     return Document(

@@ -38,7 +38,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         )
     inputs, units, layers = _sizes(value["config"], file.source)
     numbers = value["weights"]
-    if not isinstance(numbers, (list, np.ndarray)):
+    if not isinstance(numbers, list):
         raise UserError(f"{file.source}: weights is no list of numbers.")
     flat = to_array(numbers, f"{file.source}: weights").ravel()
     arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))

@@ -53,11 +53,11 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
 
 def _weights(layer: Any, where: str) -> list[np.ndarray]:
     weights = layer.get("weights", []) if isinstance(layer, dict) else None
-    if not isinstance(weights, (list, np.ndarray)):
+    if not isinstance(weights, list):
         raise UserError(f"{where} is no layer with a list of weights.")
     arrays = []
     for k, numbers in enumerate(weights):
-        if not isinstance(numbers, (list, np.ndarray)):
+        if not isinstance(numbers, list):
             raise UserError(f"{where}: weights[{k}] is no list of numbers.")
         arrays.append(to_array(numbers, f"{where}: weights[{k}]"))
     return arrays

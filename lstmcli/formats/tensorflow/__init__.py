@@ -1,4 +1,4 @@
-"""TensorFlow's files: checkpoints of both formats, SavedModels, graphs with their constants.
+"""TensorFlow's files: checkpoints since 0.12, SavedModels, graphs with their constants.
 
 A checkpoint's names are those of its graph or, if it was made of objects, of its variables. Other
 files of its folder are read too: the graph in ``PREFIX.meta`` or ``saved_model.pb``, and the
@@ -18,20 +18,19 @@ from lstmcli.errors import UserError, install_command
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
 from lstmcli.formats.files.file_bytes import Bytes, file_bytes
-from lstmcli.formats.files.limits import MOST_SIDECAR
+from lstmcli.formats.files.limits import MOST_PARSED
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow import crc32c
-from lstmcli.formats.tensorflow.bundle import INDEX, Bundle
-from lstmcli.formats.tensorflow.checkpoint_v1 import CheckpointV1
+from lstmcli.formats.tensorflow.bundle import INDEX, Bundle, how_to_save
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 from lstmcli.formats.tensorflow.keras_metadata import Groups, parse_layers
 from lstmcli.formats.tensorflow.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, rename
 from lstmcli.formats.tensorflow.sorted_table import MAGIC, SortedTable
 
 FORMAT = "tensorflow"
-SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
-V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint of the first format
+V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint before TensorFlow 0.12
+V1_SHARD = re.compile(r"-\d{5}-of-(?=\d{5}$)")
 INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
 
 
@@ -56,7 +55,10 @@ def _read(source: Opened) -> Document:
     if key or not len(first):
         raise Damaged("its first entry does not describe it")
     if first[0] == V1_LIST:
-        return _read_v1(source)
+        raise UserError(
+            f"{source.source} is a checkpoint in TensorFlow's V1 format (before 0.12), which this "
+            "version does not read. " + how_to_save(V1_SHARD.sub("-?????-of-", source.source))
+        )
     return _read_bundle(source, {key: first, **dict(entries)})
 
 
@@ -85,25 +87,6 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
         in_turn=in_turn,
         remarks=tuple(remarks),
     )
-
-
-def _read_v1(source: Opened) -> Document:
-    checkpoint = CheckpointV1(source.source, source.size)
-    shard = SHARD.fullmatch(os.path.basename(source.path or ""))
-    if shard is None or source.path is None:
-        checkpoint.add(SortedTable(source.stream, source.size).entries())
-    else:
-        for number in range(int(shard["count"])):
-            name = f"{shard['prefix']}-{number:05}-of-{shard['count']}"
-            path = sidecar_path(source.path, name)
-            if path is None:
-                raise UserError(f"{source.source} is one of several shards; {name} is missing.")
-            with opened(path) as file:
-                checkpoint.add(SortedTable(file.stream, file.size).entries())
-    arrays = dict(checkpoint.tensors())
-    remarks = _left_out(source, checkpoint.unsupported)
-    remarks += _unchecked(source)
-    return _with_graph(source, arrays, remarks)
 
 
 def _unchecked(source: Opened) -> list[str]:
@@ -147,8 +130,7 @@ def _graph_path(path: str | None) -> str | None:
     if path is None:
         return None
     name = os.path.basename(path).removesuffix(INDEX)
-    prefix = shard["prefix"] if (shard := SHARD.fullmatch(name)) else name
-    return sidecar_path(path, f"{prefix}.meta") or _in_saved_model(path, "saved_model.pb")
+    return sidecar_path(path, f"{name}.meta") or _in_saved_model(path, "saved_model.pb")
 
 
 def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str) -> Groups:
@@ -191,7 +173,7 @@ def _in_saved_model(path: str, name: str) -> str | None:
 def _sidecar_bytes(path: str, remarks: list[str]) -> Bytes | None:
     """The bytes of another file of the checkpoint's folder, unless they are too many."""
     with opened(path) as file:
-        if file.size <= MOST_SIDECAR:
+        if file.size <= MOST_PARSED:
             return file_bytes(file)
-    remarks.append(f"{path} was not used: it is larger than {MOST_SIDECAR:,} bytes.")
+    remarks.append(f"{path} was not used: it is larger than {MOST_PARSED:,} bytes.")
     return None

@@ -1,4 +1,4 @@
-"""Checkpoints of TensorFlow's second format: an index, and the tensors end to end in shards.
+"""Checkpoints of TensorFlow since 0.12: an index, and the tensors end to end in shards.
 
 ``PREFIX.index`` is a table with the position of each tensor in ``PREFIX.data-0000K-of-0000N``.
 """
@@ -18,7 +18,6 @@ from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import opened
 from lstmcli.formats.tensorflow import crc32c
 from lstmcli.formats.tensorflow.schema import BundleEntryProto, BundleHeaderProto
-from lstmcli.formats.tensorflow.slices import Slice, join, parse_slice, slice_key, slice_shape
 from lstmcli.formats.tensorflow.tensors import DTYPES, STRING, TensorSpec, parse_shape, to_native
 from lstmcli.formats.wire.protobuf import Message, varint
 
@@ -26,15 +25,24 @@ INDEX = ".index"
 MOST_SHARDS = 100_000  # five digits
 
 
+def how_to_save(prefix: str) -> str:
+    """How to save the arrays of a checkpoint in TensorFlow; ``prefix`` is what it calls it."""
+    return (
+        f"Save its arrays in TensorFlow: r = tf.train.load_checkpoint({prefix!r}); "
+        "numpy.savez('weights.npz', "
+        "**{n: r.get_tensor(n) for n in r.get_variable_to_shape_map()})"
+    )
+
+
 class BundleEntry(NamedTuple):
-    """The position of a tensor, or of a slice of one, in the shards."""
+    """The position of a tensor in the shards."""
 
     spec: TensorSpec
     shard: int
     offset: int
     size: int
     checksum: int
-    slices: tuple[Slice, ...]
+    is_partitioned: bool  # stored in slices, which have entries of their own
 
     @classmethod
     def parse(cls, message: Message) -> BundleEntry:
@@ -46,7 +54,7 @@ class BundleEntry(NamedTuple):
             message.number(fields.offset),
             message.number(fields.size),
             message.number(fields.crc32c),
-            tuple(parse_slice(extents) for extents in message.messages(fields.slices)),
+            fields.slices in message,
         )
 
 
@@ -58,7 +66,7 @@ class Bundle:
     Damaged
         Entries of the index that do not fit each other or the shards.
     UserError
-        A shard that is missing or outside the folder; big-endian numbers.
+        A shard that is missing or outside the folder; big-endian numbers; partitioned variables.
     """
 
     def __init__(self, entries: Mapping[bytes, memoryview], path: str) -> None:
@@ -87,19 +95,20 @@ class Bundle:
         return self._entries[key.encode()].spec.data_type in DTYPES
 
     def tensor(self, key: str) -> np.ndarray:
-        """A tensor of numbers, joined from its slices if it was saved in slices."""
+        """A tensor of numbers."""
         entry, where = self._entries[key.encode()], f"{self._path}: {key}"
-        if not entry.slices:
-            return self._numbers(entry, key, where)
-        slices = []
-        for extents in entry.slices:
-            found = self._entries.get(slice_key(key, extents))
-            if found is None or found.spec.data_type != entry.spec.data_type:
-                raise Damaged(f"a part of {key} is missing")
-            if found.spec.shape != slice_shape(extents, entry.spec.shape):
-                raise Damaged(f"a part of {key} has another shape than it should")
-            slices.append((extents, self._numbers(found, key, where)))
-        return join(slices, entry.spec.shape, where)
+        if entry.is_partitioned:
+            raise UserError(
+                f"{where} is a partitioned variable, which this version does not read. "
+                + how_to_save(self._path.removesuffix(INDEX))
+            )
+        shape, dtype = entry.spec.shape, entry.spec.dtype
+        if check_size(shape, dtype.itemsize, where) * dtype.itemsize != entry.size:
+            raise Damaged(f"{key} has {entry.size:,} bytes for the shape {shape}")
+        data = self._bytes(entry)  # (size,)
+        if crc32c.is_right(data.data, entry.checksum) is False:
+            raise Damaged(f"the checksum of {key} is wrong")
+        return to_native(data.view(dtype).reshape(shape), entry.spec.data_type)
 
     def string(self, key: str) -> memoryview | None:
         """The bytes of a scalar string, or None.
@@ -115,15 +124,6 @@ class Bundle:
         if len(data) - at - 4 != length:
             raise Damaged(f"{key} does not have the length that it declares")
         return data[at + 4 :]
-
-    def _numbers(self, entry: BundleEntry, key: str, where: str) -> np.ndarray:
-        shape, dtype = entry.spec.shape, entry.spec.dtype
-        if check_size(shape, dtype.itemsize, where) * dtype.itemsize != entry.size:
-            raise Damaged(f"{key} has {entry.size:,} bytes for the shape {shape}")
-        data = self._bytes(entry)  # (size,)
-        if crc32c.is_right(data.data, entry.checksum) is False:
-            raise Damaged(f"the checksum of {key} is wrong")
-        return to_native(data.view(dtype).reshape(shape), entry.spec.data_type)
 
     def _bytes(self, entry: BundleEntry) -> np.ndarray:
         """The bytes of an entry, (size,) uint8."""

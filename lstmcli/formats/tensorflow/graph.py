@@ -166,9 +166,9 @@ class TensorFlowGraph:
         Operations of `PASSING` are left out; of several paths to an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
-        starts = [("", name) for name in (variable, *self._partitions(variable))]
-        waiting = deque((start, "", 0) for start in starts if start in self._nodes)
-        seen = set(starts)
+        first = ("", variable)
+        waiting = deque([(first, "", 0)] if first in self._nodes else [])
+        seen = {first}
         while waiting and self._visits > 0:
             key, path, steps = waiting.popleft()
             for node, port, position in self._consumers.get(key, ()):
@@ -208,7 +208,7 @@ class TensorFlowGraph:
 
     def _product(self, variable: str) -> NodeKey | None:
         """The node that multiplies by a variable, or the fused cell that has it as an input."""
-        waiting = deque(("", name) for name in (variable, *self._partitions(variable)))
+        waiting: deque[NodeKey] = deque([("", variable)])
         seen = set(waiting)
         while waiting and self._visits > 0:
             key = waiting.popleft()
@@ -274,13 +274,6 @@ class TensorFlowGraph:
             is_list = made.op == "TensorListFromTensor"
             return (caller, _source(made.inputs[0])[0]) if is_list else None
         return None
-
-    def _partitions(self, variable: str) -> Iterator[str]:
-        """The parts of a partitioned variable."""
-        number = 0
-        while ("", name := f"{variable}/part_{number}") in self._nodes:
-            yield name
-            number += 1
 
     def _entered(self, function: str, node: GraphNode, position: int) -> NodeKey:
         """The node that takes the values: this one, or an argument of the function it calls."""

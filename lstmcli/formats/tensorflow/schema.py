@@ -1,10 +1,9 @@
 """Field numbers of TensorFlow's protocol buffers, a row for each message, under their names.
 
 Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def, function, op_def,
-attr_value, tensor, tensor_shape, tensor_slice}.proto; tensorflow/core/protobuf/{meta_graph,
-saved_model, tensor_bundle, trackable_object_graph}.proto; tensorflow/core/util/
-saved_tensor_slice.proto. SavedMetadata is that of keras/protobuf/saved_metadata.proto (2.15).
-Only fields that are read are listed.
+attr_value, tensor, tensor_shape}.proto; tensorflow/core/protobuf/{meta_graph, saved_model,
+tensor_bundle, trackable_object_graph}.proto. SavedMetadata is that of
+keras/protobuf/saved_metadata.proto (2.15). Only fields that are read are listed.
 """
 
 from __future__ import annotations
@@ -34,17 +33,11 @@ TensorProto = Fields(
 )  # fmt: skip
 TensorShapeProto = Fields(dim=2, unknown_rank=3)
 Dim = Fields(size=1)
-TensorSliceProto = Fields(extent=1)
-Extent = Fields(start=1, length=2)
 
 # ---- checkpoints
 
 BundleHeaderProto = Fields(num_shards=1, endianness=2)
 BundleEntryProto = Fields(dtype=1, shape=2, shard_id=3, offset=4, size=5, crc32c=6, slices=7)
-SavedTensorSlices = Fields(meta=1, data=2)
-SavedTensorSliceMeta = Fields(tensor=1)
-SavedSliceMeta = Fields(name=1, shape=2, type=3)
-SavedSlice = Fields(name=1, slice=2, data=3)
 TrackableObjectGraph = Fields(nodes=1)
 TrackableObject = Fields(children=1, attributes=2)
 ObjectReference = Fields(node_id=1)

@@ -22,16 +22,17 @@ from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import NOT_NUMBERED, Document, Gaps, Numbering, compact
-from lstmcli.formats.files.limits import MOST_AXES, MOST_PRINTED, MOST_PRINTS
+from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.nested_lists import to_array
 from lstmcli.formats.text.notation import (
     GGML,
+    MATRICES,
     Print,
     Rounded,
     find_log_lines,
-    find_matrices,
     gaps_of,
+    refuse_matrices,
     to_brackets,
 )
 from lstmcli.formats.text.number_text import (
@@ -147,8 +148,7 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
     """The arrays of a text in any notation, and the numbers of their steps."""
-    if matrices := find_matrices(text, source):
-        return matrices, NOT_NUMBERED
+    refuse_matrices(text, source)
     brackets = to_brackets(text)
     if prints := find_prints(brackets, source, "places" if brackets is text else "significant"):
         return prints, NOT_NUMBERED
@@ -333,9 +333,9 @@ def _array_brackets(console: Console) -> Iterator[Brackets]:
     index_end = -1
     text = console.text
     for number, (start, stop) in enumerate(_brackets(console)):
-        if number == MOST_PRINTS:
+        if number == MOST_ITEMS:
             raise UserError(
-                f"{console.at(start)}: more than {MOST_PRINTS:,} brackets stand one after the "
+                f"{console.at(start)}: more than {MOST_ITEMS:,} brackets stand one after the "
                 "other. Print one array, or save the numbers as .npy or .npz."
             )
         follows_name = start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_")
@@ -380,6 +380,8 @@ def _is_array(content: str, where: str) -> bool:
         raise UserError(f"{where}: {ABBREVIATED}")
     if len(strange) == len(words):
         return False
+    if strange[0].endswith(";"):  # of MATLAB and Julia: [0.1 0.2; 0.3 0.4]
+        raise UserError(f"{where}: {MATRICES}")
     raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is no number.')
 
 
@@ -546,8 +548,6 @@ def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
     NumPy strips zeros at the end, so a single number does not show its precision.
     """
     splits = [_split(token) for token in each.tokens]
-    if each.rounded == "each":
-        return _scaled([_unit(x, n, n) for n, x in splits], abs(each.factor), each.shape)
     if each.rounded == "significant" and len({*splits}) > 1:
         return _significant_units(each)
     exponents = [exponent for _, exponent in splits]

@@ -1,5 +1,6 @@
 """CSV and TSV: a trace under a header of names, or the numbers of inputs.
 
+`numpy.loadtxt` parses the numbers; the header, quotes and the order of the rows are done here.
 A trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
 one array. Without any index, all columns are one array without a name. With columns ``step`` and
 ``unit``, each other column is an array. A first column without a name, as pandas writes its index,
@@ -11,8 +12,8 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from math import prod
 from typing import NamedTuple
 
@@ -21,15 +22,14 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import (
-    MOST_COLUMNS,
-    MOST_DIGITS,
+    MOST_PARTS,
     MOST_RUN,
-    MOST_STEPS,
     check_growth,
 )
 from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.number_text import (
     LONG_RUN,
+    MOST_STEPS,
     SEMICOLONS,
     float32_arrays,
     refuse_decimal_commas,
@@ -37,7 +37,6 @@ from lstmcli.formats.text.number_text import (
 from lstmcli.formats.text.step_writers import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
-PIECE = 1 << 17  # numbers in an array of rows: 1 MB
 
 
 def read_lines(pieces: Pieces, file: Opened) -> Document:
@@ -56,18 +55,25 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     _refuse_semicolons(first, source)
     refuse_decimal_commas(first, source)
     kind = "tsv" if "\t" in first else "csv"
-    if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_COLUMNS:
+    if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_PARTS:
         raise UserError(
-            f"{source}: {columns:,} columns are more than the {MOST_COLUMNS:,} that are read. "
+            f"{source}: {columns:,} columns are more than the {MOST_PARTS:,} that are read. "
             "Save the numbers as .npy or .npz."
         )
-    rows = Rows(pieces(), DELIMITERS[kind], source)
-    table = CsvTable(rows.header, rows.width, source, file.size)
-    for values in rows:
-        table.add(values)
+    delimiter, texts = DELIMITERS[kind], pieces()
+    cells, line, rest = _first_row(texts, delimiter, source)
+    if any(map(_is_number, cells)) and not _is_header_of_pandas(cells):
+        table = CsvTable(None, len(cells), source, file.size)
+        table.add(np.array([_numbers(cells, line, source)]))
+    else:
+        table = CsvTable(_checked_names(cells, source), len(cells), source, file.size)
+    for text in chain([rest], texts):
+        lines = text.splitlines(keepends=True)
+        table.add(_values(lines, line, len(cells), delimiter, source))
+        line += len(lines)
     if not table.rows:
         raise UserError(f"{source} has no row of numbers.")
-    return document_of(table, kind, lambda row: _line_of(row, pieces(), DELIMITERS[kind], source))
+    return document_of(table, kind, lambda row: _line_of(row, pieces(), delimiter, source))
 
 
 def document_of(table: CsvTable, kind: str, line_of: Callable[[int], int]) -> Document:
@@ -93,110 +99,61 @@ def _refuse_semicolons(first: str, source: str) -> None:
         raise UserError(f"{source}: {SEMICOLONS}")
 
 
-class Lines:
-    """The lines of a text, with their ends: one at a time, or those of a piece together."""
-
-    def __init__(self, pieces: Iterator[str]) -> None:
-        self.taken = 0
-        self._pieces = pieces
-        self._lines: list[str] = []  # of the piece at hand
-        self._next = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        while self._next == len(self._lines):
-            self._lines, self._next = next(self._pieces).splitlines(keepends=True), 0
-        self._next += 1
-        self.taken += 1
-        return self._lines[self._next - 1]
-
-    def rest_of_piece(self) -> list[str]:
-        """The lines of this piece that were not taken, else of the next; none at the end."""
-        lines = self._lines[self._next :]
-        if not lines:
-            lines = next(self._pieces, "").splitlines(keepends=True)
-        self._lines, self._next = [], 0
-        self.taken += len(lines)
-        return lines
+def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[str], int, str]:
+    """The cells of the first row, the number of its last line, and the rest of its piece."""
+    before = 0
+    for text in texts:
+        lines = text.splitlines(keepends=True)
+        for line, cells in _cells(lines, delimiter, source, before):
+            return cells, line, "".join(lines[line - before :])
+        before += len(lines)
+    raise UserError(f"{source} has no row of numbers.")
 
 
-class Rows:
-    """The rows of numbers of a table, as arrays (R, C) of the rows of a piece each.
+def _values(lines: list[str], before: int, width: int, delimiter: str, source: str) -> np.ndarray:
+    """The numbers (R, C) of lines; ``before`` lines came before them.
 
     Raises
     ------
     UserError
-        for a cell that is no number, or a row of another length; they name the line.
+        A cell that is not a number, or a row of another length; names the line.
     """
-
-    def __init__(self, pieces: Iterator[str], delimiter: str, source: str) -> None:
-        self.header: list[str] | None = None
-        self.width = 0
-        self._lines, self._delimiter, self._source = Lines(pieces), delimiter, source
-        self._first: list[str] = []
-        self._first_line = 0
-        for line, cells in _cells(self._lines, delimiter, source):
-            self.width = len(cells)
-            if any(map(_is_number, cells)) and not _is_header_of_pandas(cells):
-                self._first, self._first_line = cells, line
-            else:
-                self.header = _checked_names(cells, source)
-            break
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        if self._first:
-            yield np.array([_numbers(self._first, self._first_line, self._source)])
-        while lines := self._lines.rest_of_piece():
-            values = self._plain(lines)
-            if values is None:
-                yield from self._any(lines)
-            else:
-                yield values
-
-    def _plain(self, lines: list[str]) -> np.ndarray | None:
-        """The numbers of lines, faster than `_any`; None if they have quotes or are wrong."""
-        if "\n" in lines or "\r\n" in lines:
-            lines = [line for line in lines if line.strip()]
-        text = self._delimiter.join(lines)
-        others = self.width - 1
-        if '"' in text or "_" in text:
-            return None
-        if set(map(str.count, lines, repeat(self._delimiter))) - {others}:
-            return None
-        cells = text.split(self._delimiter)
-        if max(map(len, cells)) > MOST_RUN:
-            return None
+    if _are_plain(lines, delimiter):
+        blank = f" \t\r\n{delimiter}"
+        rows = [line for line in lines if line.strip(blank) and line.strip()]
+        if not rows:
+            return np.empty((0, width))
         try:
-            return np.array(list(map(float, cells))).reshape(-1, self.width)
-        except ValueError:
-            return None if lines else np.empty((0, self.width))
+            values = np.loadtxt(rows, delimiter=delimiter, comments=None, ndmin=2)
+        except ValueError:  # which cell it is, is found below
+            values = np.empty((0, 0))
+        if values.shape[1] == width:
+            return values
+    numbers = []
+    for line, cells in _cells(lines, delimiter, source, before):
+        if len(cells) != width:
+            raise UserError(f"{source}, line {line} has {len(cells)} columns; expected {width}.")
+        numbers.append(_numbers(cells, line, source))
+    return np.array(numbers, np.float64).reshape(-1, width)
 
-    def _any(self, lines: list[str]) -> Iterator[np.ndarray]:
-        """The numbers of these lines and of all that follow; a quoted cell may go over lines."""
-        numbers, start = array("d"), self._lines.taken - len(lines)
-        following = chain(lines, self._lines)
-        for line, cells in _cells(following, self._delimiter, self._source, start):
-            if len(cells) != self.width:
-                raise UserError(
-                    f"{self._source}, line {line} has {len(cells)} columns; expected {self.width}."
-                )
-            numbers.extend(_numbers(cells, line, self._source))
-            if len(numbers) >= PIECE:
-                yield np.array(numbers).reshape(-1, self.width)
-                numbers = array("d")
-        yield np.array(numbers).reshape(-1, self.width)
+
+def _are_plain(lines: list[str], delimiter: str) -> bool:
+    """Whether lines have cells without quotes, and no more digits in a row than a number has."""
+    long = chain.from_iterable(line.split(delimiter) for line in lines if len(line) > MOST_RUN)
+    return not (
+        any('"' in line for line in lines)
+        or any(len(cell) > MOST_RUN and LONG_RUN.search(cell) for cell in long)
+    )
 
 
 def _cells(
-    lines: Iterator[str], delimiter: str, source: str, start: int = 0
+    lines: Iterable[str], delimiter: str, source: str, start: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not blank, with the number of its line; ``start`` lines came before."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
-            if cells and (cells[0] or any(cell.strip() for cell in cells)):
+            if any(cell.strip() for cell in cells):
                 yield start + reader.line_num, cells
     except csv.Error as error:
         raise UserError(f"{source}, line {start + reader.line_num}: {error}.") from None
@@ -204,7 +161,8 @@ def _cells(
 
 def _line_of(row: int, pieces: Iterator[str], delimiter: str, source: str) -> int:
     """The number of the line of a row of numbers, after a header."""
-    rows = _cells(Lines(pieces), delimiter, source)
+    lines = chain.from_iterable(text.splitlines(keepends=True) for text in pieces)
+    rows = _cells(lines, delimiter, source)
     return next(line for n, (line, _) in enumerate(rows, -1) if n == row)
 
 
@@ -271,7 +229,7 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
         if name in keys:
             continue
         if match := INDEXED.fullmatch(name):
-            if len(match[2]) > MOST_DIGITS:
+            if len(match[2]) > len(str(MOST_STEPS)):
                 raise UserError(
                     f"{source}: a column of {match[1]} has {len(match[2])} digits in []"
                 )

@@ -10,7 +10,7 @@ JavaScript writes its typed arrays.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -36,7 +36,6 @@ MODELS = {  # what the outermost object of a program's model file has -> the mod
     ("in_shape", "layers"): "audio.rtneural",
     ("class_name", "config"): "keras",
 }
-CONFIGS = ("tfjs", "keras")  # models without numbers: these are in other files
 
 
 def read_text(text: str, file: Opened) -> Document:
@@ -48,23 +47,7 @@ def read_text(text: str, file: Opened) -> Document:
         Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
         something else than numbers or strings; see the modules of `MODELS` too.
     """
-    return _read_value(parse(text, file.source), file)
-
-
-def read_pieces(file: Opened) -> Document:
-    """As `read_text`, but the text is not in memory as a whole."""
-    from lstmcli.formats.text.incremental_json import parse_incrementally  # few files are so large
-
-    pieces = file.pieces(by_lines=False)
-    value = _parsed(lambda: parse_incrementally(pieces, file.source, _decoder()), file.source)
-    if _model(value) in CONFIGS:  # no setting of an LSTM is a list of so many numbers
-        value = _with_lists(value, lambda array: [])
-    elif isinstance(value, dict) and isinstance(value.get("meta"), dict):
-        value["meta"] = _with_lists(value["meta"], np.ndarray.tolist)
-    return _read_value(value, file)
-
-
-def _read_value(value: Any, file: Opened) -> Document:
+    value = parse(text, file.source)
     try:
         if module := _model(value):
             reader: Any = import_module(f"lstmcli.formats.{module}")
@@ -72,15 +55,6 @@ def _read_value(value: Any, file: Opened) -> Document:
         return _document(value, file.source)
     except RecursionError:
         raise UserError(f"{file.source} is nested too deeply.") from None
-
-
-def _with_lists(value: Any, converted: Callable[[np.ndarray], list[Any]]) -> Any:
-    """A parsed JSON with lists in place of its arrays."""
-    if isinstance(value, dict):
-        return {name: _with_lists(member, converted) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_with_lists(element, converted) for element in value]
-    return converted(value) if isinstance(value, np.ndarray) else value
 
 
 def _model(value: Any) -> str | None:
@@ -141,15 +115,9 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
 
     ``line`` is the number of the line that ``text`` is, when it is one of many.
     """
-    decode = _decoder().decode if line is None else _decode_line
-    return _parsed(lambda: decode(text), source, line)
-
-
-def _parsed(parser: Callable[[], Any], source: str, line: int | None = None) -> Any:
-    """The result of a parser, with its errors as a UserError."""
     where = source if line is None else f"{source}, line {line}"
     try:
-        return parser()
+        return _decoder().decode(text) if line is None else _decode_line(text)
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:]
         at = f"line {line or error.lineno}, column {error.colno}"
@@ -377,9 +345,6 @@ def _tensor_of(members: Mapping[str, Any]) -> np.ndarray | None:
     data = next((members[name] for name in _NUMBERS if name in members), None)
     if isinstance(data, dict):
         data = _numbered(data)
-    shape = shape.astype(np.int64).tolist() if isinstance(shape, np.ndarray) else shape
-    if isinstance(data, np.ndarray):  # of a large file, whose lists are arrays already
-        data = data.tolist() if data.ndim == 1 else None
     if shape is None or data is None or not isinstance(shape, list):
         vector = _numbered(members)
         return None if vector is None else np.array(vector, dtype=np.float64)

@@ -27,22 +27,17 @@ _KINDS = {
 }
 
 
-class NoArray(UserError):
-    """A list is ragged, or contains something other than numbers."""
-
-
 def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
     """A nested list as a float64 array; an array is returned unchanged.
 
-    Lists may contain arrays, as those of `incremental_json` do.
+    Lists may contain arrays: those of tensors that a JSON has with their shape.
 
     Raises
     ------
-    NoArray
-        A ragged list, or anything in it but numbers (the strings "NaN", "Infinity" and
-        "-Infinity" are numbers). The message starts with ``where`` and has the position.
     UserError
-        More bytes than a tensor may take.
+        A ragged list, or anything in it but numbers (the strings "NaN", "Infinity" and
+        "-Infinity" are numbers): the message starts with ``where`` and has the position. More bytes
+        than a tensor may take.
     """
     if isinstance(value, np.ndarray):
         return value
@@ -60,7 +55,7 @@ def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
         if np.ndarray in set(map(type, level)):
             return _stacked(value, where)
         if len(shape) == MOST_AXES:
-            raise NoArray(f"{where} is nested more than {MOST_AXES} lists deep.")
+            raise UserError(f"{where} is nested more than {MOST_AXES} lists deep.")
     check_size(shape, 8, where)
     return _floats(level, shape, where).reshape(shape)
 
@@ -70,12 +65,12 @@ def _stacked(value: list[Any], where: str) -> np.ndarray:
     arrays: list[np.ndarray] = []
     for number, one in enumerate(value):
         if not isinstance(one, (list, np.ndarray)):
-            raise NoArray(
+            raise UserError(
                 f"{where}: element [{number}] is {_kind(one)}; a list was expected there."
             )
         arrays.append(to_array(one, f"{where}[{number}]"))
         if arrays[-1].shape != arrays[0].shape:
-            raise NoArray(
+            raise UserError(
                 f"{where} is ragged: element [{number}] has the shape {arrays[-1].shape}, "
                 f"element [0] has the shape {arrays[0].shape}."
             )
@@ -89,18 +84,18 @@ def numbers_of(buffer: array[float]) -> np.ndarray:
 
 
 def _even(level: list[Any], shape: list[int], where: str) -> None:
-    """Raise NoArray for a level of anything other than lists of one length."""
+    """Raise UserError for a level of anything other than lists of one length."""
     expected = len(level[0])
     if set(map(type, level)) == {list} and set(map(len, level)) == {expected}:
         return
     for number, row in enumerate(level):
         if type(row) is not list:
-            raise NoArray(
+            raise UserError(
                 f"{where}: element {place(number, shape)} is {_kind(row)}; "
                 f"a list of {expected} was expected there."
             )
         if len(row) != expected:
-            raise NoArray(
+            raise UserError(
                 f"{where} is ragged: element {place(number, shape)} has length {len(row)}, "
                 f"element {place(0, shape)} has length {expected}."
             )
@@ -115,14 +110,14 @@ def _floats(numbers: list[Any], shape: list[int], where: str) -> np.ndarray:
     try:
         return np.array(numbers, dtype=np.float64)
     except OverflowError:
-        raise NoArray(f"{where} contains an integer too large for float64.") from None
+        raise UserError(f"{where} contains an integer too large for float64.") from None
 
 
 def _number(value: Any, number: int, shape: list[int], where: str) -> float:
     if type(value) in (float, int):
         return value  # type: ignore[no-any-return]
     shown = f' "{value[:20]}"' if type(value) is str else ""
-    raise NoArray(
+    raise UserError(
         f"{where}: element {place(number, shape)} is {_kind(value)}{shown}; "
         "a number was expected there."
     )

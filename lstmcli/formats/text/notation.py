@@ -1,19 +1,15 @@
 """Arrays in the notation of languages other than Python, and in lines of a log, as prints.
 
-- C, Rust, JavaScript and Julia: `to_brackets` turns ``float h[] = {0.1f, 0.2f};``, ``vec![0.1]``,
-  ``Float32Array(2) [0.1, 0.2]`` and ``Float32[0.1 0.2; 0.3 0.4]`` into brackets that the print of
-  NumPy would have.
-- MATLAB, Octave and Julia print matrices without brackets, wide ones in blocks of columns, and
-  arrays of three axes page by page: `find_matrices`. Julia and MATLAB's documents leave out what
-  the window does not show: a line of ``⋮``, and ``…`` or ``⋯`` in some rows.
+- C, C++, Java, Rust and JavaScript: `to_brackets` turns ``float h[] = {0.1f, 0.2f};``,
+  ``vec![0.1]`` and ``Float32Array(2) [0.1, 0.2]`` into brackets as NumPy prints them.
+- Matrices of MATLAB, Octave and Julia and tables of Markdown are rejected: `refuse_matrices`.
 - Lines such as ``t=0 h: 0.1 0.2``, ``step 3: 0.1 0.2`` and ``h[0][1] = 0.1``: `find_log_lines`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from typing import Any, Literal
@@ -25,10 +21,8 @@ from lstmcli.formats.document import Gaps
 from lstmcli.formats.files.limits import MOST_PRINTED, check_size
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER
 
-Rounded = Literal["places", "significant", "each"]
-"""All numbers to the same places, to the same digits (C's %g), or each to its last digit."""
-
-ELIDED = {"...", "…", "⋯", "⋮", "⋱"}
+Rounded = Literal["places", "significant"]
+"""All numbers to the same places, or to the same digits (C's %g)."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +81,14 @@ GGML = re.compile(  # the line above a tensor of llama.cpp's eval-callback: name
 _SOURCE_TEXT = re.compile(
     r"\{\s*[-+{.\d]"  # a list in braces
     r"|\bvec!\s?\[|\b(?:let|const|var|static)\b[^=\n]{0,99}="
-    r"|\bFloat(?:16|32|64)(?:Array)?\b"
+    r"|\bFloat(?:32|64)Array\b"
     r"|\b(?:float|double|half) \w{1,80} ?(?:\[\w{0,20}\]){1,9} ?="
-    r"|\d(?:_?f(?:32|64))\b|\[[^\[\];]*\d\s*;"  # and Julia's rows
+    r"|\d(?:_?f(?:32|64))\b"
 )
 _COMMENT_MARK = re.compile(r"//|/\*")
 _WORDS = re.compile(
     r"\b(?:vec|array)!\s*(?=\[)|&(?=\s*(?:vec!)?\s*\[)|\bnew\s+(?=Float)"
     r"|\bFloat(?:32|64)Array(?:\.(?:of|from))?(?:\(\d+\))?\s*(?=[\[(])"
-    r"|\bFloat(?:16|32|64)(?=\[)"
     r"|\((?:float|double)\)"
 )
 _TYPE = re.compile(r"(\b(?:let|static|const)\b[^:=\n]{0,40}?\b\w{1,80}) ?:[^=]{0,99}(?==)")
@@ -103,11 +96,10 @@ _SUFFIX = re.compile(r"(?<=[\d.])(?:_?f(?:32|64)|[fFlLdD])(?![\w.+-])")
 _CALL = re.compile(r"\(\s*(?=\[)|\]\s*\)")  # of a constructor whose name is gone
 _MORE_ITEMS = re.compile(r"\.{3}\s*\d+ more items?")
 _COMMA_BEFORE_END = re.compile(r",(\s*)\]")
-_ROWS = re.compile(r"\[([^\[\]]*;[^\[\]]*)\]")  # Julia's [0.1 0.2; 0.3 0.4]
 
 
 def to_brackets(text: str) -> str:
-    """A text with the lists of C, Rust, JavaScript and Julia in plain brackets; its lines stay."""
+    """A text with the lists of C, Rust and JavaScript in plain brackets; its lines stay."""
     if GGML.search(text) or not _SOURCE_TEXT.search(text):
         return text
     text = _without_comments(text)
@@ -115,15 +107,7 @@ def to_brackets(text: str) -> str:
     text = _MORE_ITEMS.sub("...", _WORDS.sub(" ", text))
     text = _CALL.sub(lambda match: match[0].replace("(", " ").replace(")", " "), text)
     text = _SUFFIX.sub("", text.replace("{", " [").replace("}", "]"))
-    text = _ROWS.sub(_in_rows, _JULIA_EXPONENT.sub("e", text))
     return _COMMA_BEFORE_END.sub(r"\1]", text)
-
-
-def _in_rows(match: re.Match[str]) -> str:
-    """Rows of numbers between semicolons, each in brackets."""
-    rows = match[1].split(";")
-    numbers = all(IS_NUMBER.fullmatch(word) for row in rows for word in row.split())
-    return f"[[{'], ['.join(rows)}]]" if numbers else match[0]
 
 
 def _without_comments(text: str) -> str:
@@ -143,170 +127,31 @@ def _without_comments(text: str) -> str:
     return "".join([*kept, text[start:]])
 
 
-# ---- MATLAB, Octave, Julia
+# ---- MATLAB, Octave, Julia, Markdown
 
-MOST_LINE = 10_000  # characters of the first row that are checked
-MOST_HEADING = 200  # characters of a line above a matrix
-
-_JULIA = re.compile(
-    r"^\s*(?:(\w+)\s*=\s*)?(\d+(?:×\d+)*)(?:-element)?\s+[\w.{}, ()×\[\]]*"
-    r"\b(?:Matrix|Vector|Array|CuArray|Adjoint|Transpose)\b.*:\s*$"
+MATRICES = (
+    "matrices of MATLAB, Octave and Julia and tables of Markdown are not read. Save the numbers as "
+    "CSV: writematrix(h, 'h.csv') in MATLAB, csvwrite('h.csv', h) in Octave, "
+    "writedlm(\"h.csv\", h, ',') in Julia."
 )
-_MATLAB = re.compile(r"^\s*(?:>>\s*)?([A-Za-z]\w*)\s*(\(:,:(?:,\d+)+\))?\s*=\s*(\d+(?:×\d+)+)?\s*$")
-_PROMPT = re.compile(r"^\s*(?:>>|octave:\d+>|julia>)\s*\w*[;]?\s*$")
-_JULIA_EXPONENT = re.compile(r"(?<=\d)f(?=[-+]?\d)")  # of a Float32: 1.0f-5
-_PAGE = re.compile(r"^\s*\[:, :((?:, \d+)+)\] =\s*$")
-_COLUMNS = re.compile(r"^\s*Columns? \d+(?: (?:through|to|and) \d+)?:?\s*$")
-_FACTOR = re.compile(rf"^\s*({NUMBER})\s*\*\s*$")
-_SIZES = re.compile(r"^\s*(\d+(?:×\d+)+) [\w ]*(?:matrix|vector|array)\s*$")  # of MATLAB, below
+_SIZED = r"(?:\w+[ \t]*=[ \t]*)?\d+(?:×\d+|-element )[^\n]{0,200}:[ \t]*$"  # 2×3 Matrix{Float32}:
+_NAMED = (  # h =, and below it a row of numbers, or the first columns
+    r"(?:>>[ \t]*)?[A-Za-z]\w*[ \t]*(?:\(:,:[\d,]+\)[ \t]*)?=[ \t]*(?:\d+(?:×\d+)+)?[ \t]*\n\s*"
+    rf"(?:Columns? \d|\d+×\d|{NUMBER}(?:[ \t]+(?:{NUMBER}|[*…⋯])){{0,200}}[ \t]*$)"
+)
+_MATRIX = re.compile(
+    rf"^[ \t]*(?:{_SIZED}|{_NAMED})"
+    r"|\bFloat(?:16|32|64)\["  # of Julia, with its type
+    r"|\A\s*\|",  # a table of Markdown
+    re.MULTILINE,
+)
 
 
-@dataclass
-class _Block:
-    """A matrix that is being read: the rows of each of its pages."""
-
-    name: str
-    line: int
-    shape: tuple[int, ...] | None = None  # as Julia prints it
-    pages: list[list[list[str]]] = field(default_factory=lambda: [[]])
-    factor: float = 1.0
-    next_row: int = 0  # to which a block of columns adds
-    rows_ahead: int | None = None  # the number of rows before those that are left out
-    columns_ahead: int | None = None
-
-
-def find_matrices(text: str, source: str) -> list[Print]:
-    """The matrices that MATLAB, Octave or Julia printed; none if the text is not theirs.
-
-    Raises
-    ------
-    UserError
-        Rows of different lengths, or anything other than numbers between them.
-    """
-    lines = text.split("\n")
-    if not _is_matrix_print(lines):
-        return []
-    blocks: list[_Block] = []
-    for number, line in enumerate(lines, start=1):
-        where = f"{source}, line {number}"
-        if not line.strip() or (len(line) <= MOST_HEADING and _PROMPT.match(line)):
-            continue
-        heading = line if len(line) <= MOST_HEADING else ""
-        if match := _JULIA.match(heading):
-            shape = tuple(int(n) for n in match[2].split("×"))
-            blocks.append(_Block(match[1] or "", number, shape))
-        elif match := _MATLAB.match(heading):
-            page_of = blocks and (blocks[-1].name == match[1] or match[1] == "ans")
-            if match[2] and page_of:  # Octave calls the pages of h ans(:,:,1)
-                _new_page(blocks[-1])
-            else:
-                sizes = tuple(int(n) for n in match[3].split("×")) if match[3] else None
-                name = "" if match[1] == "ans" else match[1]  # MATLAB's, for a value without one
-                blocks.append(_Block(name, number, sizes))
-        elif not blocks:
-            raise UserError(f"{where}: {line.strip()[:40]!a} stands before the name of a matrix.")
-        elif _PAGE.match(heading):
-            _new_page(blocks[-1])
-        elif _COLUMNS.match(heading):
-            blocks[-1].next_row = 0
-        elif match := _FACTOR.match(heading):
-            blocks[-1].factor = float(match[1])
-        elif match := _SIZES.match(heading):
-            blocks[-1].shape = tuple(int(n) for n in match[1].split("×"))
-        else:
-            _add_row(blocks[-1], line.split(), where)
-    return [_matrix(block, source) for block in blocks if block.pages != [[]]]
-
-
-def _is_matrix_print(lines: Sequence[str]) -> bool:
-    """Whether a name or a size stands above rows of numbers without brackets."""
-    for n, line in enumerate(lines):
-        if len(line) > MOST_HEADING:
-            continue
-        if _JULIA.match(line):
-            return True
-        if _MATLAB.match(line):
-            below = next((lines[k] for k in range(n + 1, len(lines)) if lines[k].strip()), "")
-            words = [word for word in below[:MOST_LINE].split() if word not in ELIDED]
-            rows = bool(words) and all(map(IS_NUMBER.fullmatch, words))
-            if rows or any(
-                p.match(below[:MOST_HEADING]) for p in (_COLUMNS, _FACTOR, _MATLAB, _SIZES)
-            ):
-                return True
-    return False
-
-
-def _new_page(block: _Block) -> None:
-    if block.pages != [[]]:
-        block.pages.append([])
-    block.next_row = 0
-
-
-def _add_row(block: _Block, words: list[str], where: str) -> None:
-    page = block.pages[-1]
-    if not ELIDED.isdisjoint(words):
-        _take_gap(block, words, where)
-        if ELIDED.issuperset(words):
-            return
-        words = [word for word in words if word not in ELIDED]
-    words = [_JULIA_EXPONENT.sub("e", word) for word in words]
-    for word in words:
-        if not IS_NUMBER.fullmatch(word):
-            raise UserError(f'{where}: "{ascii(word[:40])[1:-1]}" is no number of a matrix.')
-    if block.next_row < len(page):  # a further block of columns
-        page[block.next_row] += words
-    else:
-        page.append(list(words))
-    block.next_row += 1
-
-
-def _take_gap(block: _Block, words: list[str], where: str) -> None:
-    """Store the position of the rows or columns that a line shows as left out."""
-    of_rows = ELIDED.issuperset(words)
-    ahead = len(block.pages[-1]) if of_rows else next(n for n, w in enumerate(words) if w in ELIDED)
-    known = block.rows_ahead if of_rows else block.columns_ahead
-    twice = not of_rows and sum(word in ELIDED for word in words) > 1
-    if len(block.pages) > 1 or twice or (known is not None and (of_rows or known != ahead)):
-        raise UserError(
-            f"{where}: the print leaves out numbers in several places. Print all of it: in Julia "
-            "show(stdout, h), in MATLAB disp or writematrix."
-        )
-    if of_rows:
-        block.rows_ahead = ahead
-    else:
-        block.columns_ahead = ahead
-
-
-def _matrix(block: _Block, source: str) -> Print:
-    where = f"{source}, line {block.line}"
-    sizes = {(len(page), *{len(row) for row in page}) for page in block.pages}
-    if len(sizes) != 1 or len(next(iter(sizes))) != 2:
-        raise UserError(f"{where}: the rows of {block.name or 'this matrix'} differ in length.")
-    rows, columns = next(iter(sizes))
-    pages = len(block.pages)
-    shape: tuple[int, ...] = (rows, columns) if pages == 1 else (rows, columns, pages)
-    order = np.arange(pages)
-    if block.shape is not None and prod(block.shape[2:]) == pages:
-        order = order.reshape(block.shape[2:], order="F").ravel()  # the first index counts pages
-    flat = [
-        block.pages[page][row][column]
-        for row in range(rows)
-        for column in range(columns)
-        for page in order
-    ]
-    before: tuple[int | None, ...] = (block.rows_ahead, block.columns_ahead)
-    if before != (None, None):
-        if block.shape is not None and len(block.shape) == 1:
-            shape, before = (rows,), before[:1]
-        ahead = {axis: {number} for axis, number in enumerate(before)}
-        gaps = gaps_of(shape, ahead, block.shape, where)
-        return Print(block.name, flat, shape, where, "each", block.factor, gaps=gaps)
-    if block.shape is not None:
-        page_shape = (*block.shape, 1)[:2]  # a vector is one column
-        if (rows, columns) != page_shape or pages != prod(block.shape[2:]):
-            raise UserError(f"{where}: the shape is {block.shape}; the numbers below are {shape}.")
-        shape = block.shape if len(block.shape) < 3 or pages > 1 else shape
-    return Print(block.name, flat, shape, where, "each", block.factor)
+def refuse_matrices(text: str, source: str) -> None:
+    """Raise UserError for what MATLAB, Octave or Julia printed, and for a table of Markdown."""
+    if match := _MATRIX.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        raise UserError(f"{source}, line {line}: {MATRICES}")
 
 
 # ---- lines of a log

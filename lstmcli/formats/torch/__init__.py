@@ -1,6 +1,6 @@
-"""PyTorch's files: state dicts, checkpoints and modules, in each layout since 0.1.
+"""PyTorch's files: state dicts, checkpoints and modules, in each layout since 0.2.
 
-Zip (since 1.6; TorchScript since 1.4), before that pickles followed by raw storages, and tar (0.1).
+Zip (since 1.6; TorchScript since 1.4), before that pickles followed by raw storages.
 Nothing is imported or executed: see `wire.pickle`.
 Source: torch/serialization.py (2.13, and 1.0, 1.4, 1.6 by their files); caffe2/serialize.
 """
@@ -20,7 +20,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.detect import ARCHIVE
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import MOST_PICKLE, check_size, check_total
+from lstmcli.formats.files.limits import LARGE, check_size, check_total
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.madmom import describe_network
 from lstmcli.formats.torch import numpy_arrays, tensors
@@ -49,14 +49,9 @@ def read(source: Opened) -> Document:
     UserError
         A broken file, one of another program, one without tensors.
     """
-    head = source.head()
     with _pickle_errors_reported(source.source):
-        if head.startswith(ARCHIVE):
+        if source.head().startswith(ARCHIVE):
             tree = _Zip(source).tree()
-        elif head[257:262] == b"ustar":
-            from lstmcli.formats.torch.legacy_tar import value  # no version since 0.2 writes it
-
-            tree = flatten(value(source))
         else:
             tree = flatten(_Legacy(source.stream, source.size).value())
         return named(source, "torch", tree)
@@ -169,7 +164,7 @@ class _Zip:
             name, check_size((storage.nbytes,), 1, f"{self.source.source}: {name}")
         )
 
-    def bytes_of(self, name: str, most: int = MOST_PICKLE) -> bytes:
+    def bytes_of(self, name: str, most: int = LARGE) -> bytes:
         """A member's bytes; Damaged if there are more than ``most``."""
         member = self.members.get(self.prefix + name)
         if member is None:
@@ -206,7 +201,7 @@ class _Legacy:
 
     def value(self) -> Any:
         start = self.stream.tell()
-        head = io.BytesIO(self.stream.read(MOST_PICKLE))
+        head = io.BytesIO(self.stream.read(LARGE))
         if pickles.load(head, {}) != MAGIC:
             raise ValueError("it does not open with PyTorch's magic number")
         pickles.load(head, {})  # protocol

@@ -1,4 +1,4 @@
-"""Checkpoints of the second format with wrong positions of their tensors."""
+"""Checkpoints with wrong positions of their tensors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_bfloat16_is_widened(tmp_path: Path) -> None:
         (message((1, 1), (2, shape(*[1] * 33)), (5, 4)), "33 axes"),
         (message((1, 1), (2, shape(2, 3)), (3, 7), (5, 24)), "no shard 7 of 1"),
         (message((1, 1), (2, shape(2, 3)), (5, 24)), "the checksum of a is wrong"),
-        (message((1, 1), (2, shape(2, 3)), (5, 24), (7, b"")), "a part of a is missing"),
+        (message((1, 1), (2, shape(2, 3)), (5, 24), (7, b"")), "a is a partitioned variable"),
         (message((1, 1), (2, b"\x12\xff"), (5, 24)), "damaged or cut short"),
         (message((1, 1), (2, 5), (5, 24)), "a number where bytes should be"),
     ],

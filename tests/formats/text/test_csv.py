@@ -64,6 +64,8 @@ def test_the_text_of_a_trace() -> None:
         ('"a","b","c"\n"1","2","3"\n4,5,6\n', "csv"),
         ("\ufeffa,b,c\n1,2,3\n4,5,6\n", "csv"),
         ("step,a,b,c\n1,4,5,6\n0,1,2,3\n", "csv"),
+        ("a,b,c\n1,2,3\n,,\n \n4,5,6\n\t\n", "csv"),
+        ('1,2,3\n\n"4",5,6\n,,\n', "csv"),
     ],
 )
 def test_inputs(text: str, kind: str) -> None:
@@ -88,6 +90,9 @@ def test_blanks_between_numbers_are_rows_of_text_under_any_suffix(tmp_path: Path
         ("1,2\n3,x\n", 'line 2, column 2 is "x"'),
         ("1,2\n3,\n", "line 2, column 2 is empty"),
         ("1,2\n3\n", "line 2 has 1 columns; expected 2"),
+        ('a,b,c\n1,2,3\n"1,5",2\n', "line 3 has 2 columns; expected 3"),
+        ('a,b\n1,2\n\n"1,5",2\n', 'line 4, column 1 is "1,5"'),
+        ("a,b\n1,2\n \n3,4\n5,0x1\n", 'line 5, column 2 is "0x1"'),
         ("a,b\n1,2,3\n", "line 2 has 3 columns; expected 2"),
         ("a,a\n1,2\n", 'two columns of the name "a"'),
         ("h[0],h[00]\n1,2\n", r"two columns h\[0\]"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import tarfile
-import tracemalloc
 import zipfile
 from pathlib import Path
 from struct import pack
@@ -18,7 +16,8 @@ import pytest
 from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
-from lstmcli.formats.files.limits import MOST_OPCODES
+from lstmcli.formats.files.limits import MOST_OBJECTS
+from lstmcli.formats.torch import MAGIC
 from tests.formats.helpers import piped, zipped
 from tests.formats.hostile import mutations, truncations, withstand
 from tests.paths import TESTS
@@ -27,7 +26,6 @@ FOLDER = TESTS / "golden" / "torch_files"
 FILES = {
     "zip": "module_zip-2.13.0.pt",
     "legacy": "module-1.0.0.pt",
-    "tar": "tar-2.13.0.pt",
     "script": "traced-2.13.0.pt",
     "json": "traced-1.0.0.pt",
     "frozen": "frozen_traced-2.13.0.pt",
@@ -168,6 +166,26 @@ def zip_of(data: bytes, **members: bytes) -> bytes:
     )
 
 
+def legacy(view: bytes) -> bytes:
+    """A file of PyTorch before 1.6: w is the first 2 numbers of a view of a storage of 0 to 3."""
+    head = pickle.dumps(MAGIC, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
+    view_of = b"K\x04(X\x01\x00\x00\x001" + view + b"t"
+    body = storage_pickle(b"K\x02\x85", b"K\x01\x85", view_of)
+    return head + body + pickle.dumps(["0"], 2) + pack("<q4f", 4, 0, 1, 2, 3)
+
+
+def test_a_storage_may_be_a_view_of_another() -> None:
+    assert piped(legacy(b"K\x01K\x03")).arrays["w"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "view", [b"K\x02K\x03", b"J\xfe\xff\xff\xffK\x02", b"X\x01\x00\x00\x000K\x02"]
+)
+def test_a_view_that_is_not_inside_its_storage_is_refused(view: bytes) -> None:
+    with pytest.raises(UserError, match="a view that is not inside its storage"):
+        piped(legacy(view))
+
+
 def test_ten_numbers_that_are_to_be_repeated_very_often() -> None:
     count = b"J" + (80_000_000).to_bytes(4, "little") + b"\x85"
     data = zip_of(storage_pickle(count, b"K\x00\x85"), _0=bytes(16))
@@ -259,7 +277,7 @@ def long_names() -> bytes:
             "an object where the name of a kind should be",
         ),
         (
-            b"\x80\x02" + b"N0" * (MOST_OPCODES // 2 + 1) + b"N.",
+            b"\x80\x02" + b"N0" * (MOST_OBJECTS // 2 + 1) + b"N.",
             "more than 3,000,000 opcodes",
         ),
     ],
@@ -302,88 +320,6 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
     data = zipped(members, zipfile.ZIP_DEFLATED)
     assert len(piped(data).arrays) == 1
     withstand(tmp_path / "a.pt", [data])
-
-
-CPU = b"X\x03\x00\x00\x00cpu"
-
-
-def entry(key: int, other: bytes) -> bytes:
-    """The pickle before a storage or a tensor: its key, its device or its storage, its kind."""
-    return pickled(b"M" + pack("<H", key) + other + b"ctorch\nFloatStorage\n\x87")
-
-
-def tar(
-    *, count: object = 1, axes: int = 1, views: tuple[tuple[Any, ...], ...] = (), of: int = 1000
-) -> bytes:
-    """A file as of PyTorch 0.1: w is the first 2 numbers of a storage, of 1000 with 0 to 3."""
-    storages = entry(1000, CPU) + pack("<q4f", 4, 0, 1, 2, 3)
-    numbers = pack("<3q", 2, 1, 0) if axes == 1 else bytes(8 * (2 * max(0, axes) + 1))
-    tensors = entry(2000, b"M" + pack("<H", of)) + pack("<ii", axes, 0) + numbers
-    members = {
-        "storages": pickle.dumps(count, 2) + storages + pickle.dumps(views, 2),
-        "tensors": pickle.dumps(count, 2) + tensors,
-        "pickle": pickled(b"}X\x01\x00\x00\x00wX\x04\x00\x00\x002000Qs"),
-    }
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-def test_storages_in_a_tar_may_be_views_of_others() -> None:
-    """(its key, that of the other storage, first number, count), as torch 0.1 to 0.3 wrote them."""
-    assert piped(tar()).arrays["w"].tolist() == [0, 1]
-    assert piped(tar(views=((1001, 1000, 1, 3),), of=1001)).arrays["w"].tolist() == [1, 2]
-    views = ((1001, 1000, 1, 3), (1002, 1001, 1, 2))
-    assert piped(tar(views=views, of=1002)).arrays["w"].tolist() == [2, 3]
-
-
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        *(
-            ({"views": ((1001, 1000, *part),), "of": 1001}, "a view that is not inside its storage")
-            for part in [(2, 3), (-2, 2), ("0", 2)]
-        ),
-        *(({"axes": axes}, f"a tensor of {axes} axes") for axes in (-1, 33)),
-        *(({"count": count}, "a count that is none") for count in ("1", -1, True, 1 << 30)),
-    ],
-)
-def test_a_tar_that_lies_is_refused(parts: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        piped(tar(**parts))
-
-
-def test_a_tar_of_links_and_sparse_files_leads_nowhere(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"secret")
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in ("storages", "tensors", "pickle"):
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = tarfile.SYMTYPE, str(tmp_path / "secret")
-            archive.addfile(info)
-    with pytest.raises(UserError, match="none of PyTorch"):
-        piped(buffer.getvalue())
-
-
-@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
-def test_a_tar_header_that_claims_gigabytes_allocates_none(kind: bytes, tmp_path: Path) -> None:
-    header = tarfile.TarInfo("x")
-    header.type, header.size = kind, 1 << 32
-    path = tmp_path / "a.pt"
-    path.write_bytes(header.tobuf() + (FOLDER / "tar-2.13.0.pt").read_bytes())
-    formats.read(str(FOLDER / "tar-2.13.0.pt"))  # imports what is needed: it is not counted
-    tracemalloc.start()
-    withstand(path, [path.read_bytes()])
-    largest = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert largest < 1 << 20
-    with pytest.raises(UserError, match="damaged or cut short") as caught:
-        formats.read(str(path))
-    assert "MemoryError" not in str(caught.value)
 
 
 def test_a_reference_to_what_is_not_there_is_reported_as_one() -> None:
