@@ -14,7 +14,7 @@ import numpy as np
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import MOST_LEVELS, check_size
 from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import lstm_chain
@@ -24,7 +24,6 @@ DTYPES = {
 }  # fmt: skip
 LEFT_OUT = {"complex64": 8}  # bytes of an element
 MOST_LISTED = 4  # paths in a message
-MOST_DEPTH = 32  # of models within models
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
@@ -185,7 +184,7 @@ def _in_order(
 
 
 def _add_layer(layer: Any, groups: dict[str, dict[str, Any]], depth: int) -> None:
-    if depth > MOST_DEPTH:
+    if depth > MOST_LEVELS:
         raise ValueError("its models are nested too deeply")
     if not isinstance(layer, dict) or "class_name" not in layer:
         return

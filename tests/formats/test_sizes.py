@@ -257,9 +257,9 @@ def test_a_line_too_long_to_be_in_memory_is_refused(
     path = tmp_path / name
     path.write_text(2 * f"{line}\n")
     cut(monkeypatch, 20)
-    monkeypatch.setattr("lstmcli.formats.files.source.MOST_LINE", len(line))
+    monkeypatch.setattr("lstmcli.formats.files.source.MOST_WHOLE", len(line))
     assert formats.read(str(path)).arrays
-    monkeypatch.setattr("lstmcli.formats.files.source.MOST_LINE", 90)
+    monkeypatch.setattr("lstmcli.formats.files.source.MOST_WHOLE", 90)
     with pytest.raises(UserError, match=r"a line of more than 90 characters\. Save the"):
         formats.read(str(path))
 
@@ -286,7 +286,7 @@ def test_json_is_parsed_at_once_up_to_a_limit(
     cut(monkeypatch, 7)
     (values,) = formats.read(str(path)).arrays.values()
     assert values.tolist() == [[1, 2], [3, 4]]
-    monkeypatch.setattr("lstmcli.formats.files.source.MOST_TEXT", len(text) - 1)
+    monkeypatch.setattr("lstmcli.formats.files.source.MOST_PARSED", len(text) - 1)
     with pytest.raises(UserError, match=r"bytes of text are more than are read .* as \.npy or"):
         formats.read(str(path))
 

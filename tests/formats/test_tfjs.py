@@ -14,6 +14,7 @@ from lstmcli import formats
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
+from lstmcli.formats.files.limits import MOST_LEVELS
 from tests.formats.helpers import piped
 from tests.formats.hostile import mutations, truncations, withstand
 from tests.paths import TESTS
@@ -150,7 +151,7 @@ def test_a_wrong_description_is_refused(model: Path, change: Any, message: str) 
 def test_models_within_models_end_somewhere(model: Path) -> None:
     def bury(value: Json) -> None:
         layer: Json = {"class_name": "LSTM", "config": {"name": "x"}}
-        for _ in range(40):
+        for _ in range(MOST_LEVELS + 8):
             layer = {"class_name": "Sequential", "config": {"layers": [layer]}}
         value["modelTopology"] = layer
 

@@ -15,7 +15,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_reader import BFLOAT16, FileArray
 from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of, write_header
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_ADDRESSED, MOST_AXES, check_size
+from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened
 from lstmcli.formats.wire.bfloat16 import widened
 
@@ -23,6 +23,8 @@ _HEADER_READERS = {  # by the version: the bytes of a header's length, and its r
     (1, 0): (2, npy_format.read_array_header_1_0),
     (2, 0): (4, npy_format.read_array_header_2_0),
 }
+
+MOST_ADDRESSED = 1 << 62  # bytes that a header may claim: NumPy counts them in 63 bits
 
 _REFUSED = {
     "O": "Python objects, which are never loaded (loading them could run code)",

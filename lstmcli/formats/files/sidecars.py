@@ -14,7 +14,6 @@ from contextlib import contextmanager
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, shell_word
-from lstmcli.formats.files.limits import MOST_NOTES
 from lstmcli.formats.files.source import Opened, opened
 
 CHECKPOINT_PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
@@ -104,7 +103,7 @@ def _latest(path: str) -> str | None:
     """The checkpoint that a ``checkpoint`` file names, by its base name: it may have moved."""
     try:
         with opened(path) as file:
-            text = file.stream.read(MOST_NOTES).decode()
+            text = file.head().decode()
     except (UserError, OSError, UnicodeDecodeError):
         return None
     noted = NOTED.search(text)

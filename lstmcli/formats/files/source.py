@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from lstmcli.errors import STDIN, UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
-from lstmcli.formats.files.limits import MOST_LINE, MOST_PIPED, MOST_TEXT
+from lstmcli.formats.files.limits import MOST_PARSED, MOST_WHOLE
 from lstmcli.formats.files.overwriting import refuse_to_read_an_output
 from lstmcli.outputs import reason
 
@@ -95,7 +95,7 @@ class Opened(NamedTuple):
         Raises
         ------
         UserError
-            Not text, a line of more than `MOST_LINE` characters, or the file became shorter.
+            Not text, a line of more than `MOST_WHOLE` characters, or the file became shorter.
         """
         self.stream.seek(0)
         start = self.stream.read(4)
@@ -127,9 +127,9 @@ class Opened(NamedTuple):
                 begun, size = [], 0
             begun.append(rest)
             size += len(rest)
-            if size > MOST_LINE:
+            if size > MOST_WHOLE:
                 raise UserError(
-                    f"{self.source}: a line of more than {MOST_LINE:,} characters. "
+                    f"{self.source}: a line of more than {MOST_WHOLE:,} characters. "
                     "Save the numbers as .npy or .npz."
                 )
         _refuse_shorter(self, done)
@@ -144,7 +144,7 @@ class Opened(NamedTuple):
         UserError
             Not text, more than 1 GiB of it, or the file has become shorter.
         """
-        if self.size > MOST_TEXT:
+        if self.size > MOST_PARSED:
             raise UserError(
                 f"{self.source}: {self.size:,} bytes of text are more than are read at once. "
                 "Save the numbers as .npy or .npz."
@@ -358,6 +358,7 @@ def drained(take: Callable[[], bytes], source: str) -> bytes:
     data = bytearray()
     while piece := take():
         data += piece
-        if len(data) > MOST_PIPED and not data.startswith(ARRAYS):
-            raise UserError(f"{source} gives more than {MOST_PIPED:,} bytes that are no arrays.")
+        if len(data) > 2 * MOST_PARSED and not data.startswith(ARRAYS):  # models are larger
+            most = f"{2 * MOST_PARSED:,}"
+            raise UserError(f"{source} gives more than {most} bytes that are no arrays.")
     return bytes(data)

@@ -21,7 +21,7 @@ from zipfile import ZipInfo
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import LARGE, MOST_CONFIG, MOST_TIMES
+from lstmcli.formats.files.limits import LARGE, MOST_TIMES
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.keras.layers import (
@@ -179,4 +179,4 @@ def _read_archive(source: Opened) -> Document:
 def _text(archive: Archive, member: ZipInfo | None) -> str | None:
     if member is None:
         return None
-    return archive.read(member, MOST_CONFIG).decode("utf-8", "replace")
+    return archive.read(member, LARGE).decode("utf-8", "replace")

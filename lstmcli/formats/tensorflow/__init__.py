@@ -18,7 +18,7 @@ from lstmcli.errors import UserError, install_command
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
 from lstmcli.formats.files.file_bytes import Bytes, file_bytes
-from lstmcli.formats.files.limits import MOST_SIDECAR
+from lstmcli.formats.files.limits import MOST_PARSED
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle, how_to_save
@@ -174,7 +174,7 @@ def _in_saved_model(path: str, name: str) -> str | None:
 def _sidecar_bytes(path: str, remarks: list[str]) -> Bytes | None:
     """The bytes of another file of the checkpoint's folder, unless they are too many."""
     with opened(path) as file:
-        if file.size <= MOST_SIDECAR:
+        if file.size <= MOST_PARSED:
             return file_bytes(file)
-    remarks.append(f"{path} was not used: it is larger than {MOST_SIDECAR:,} bytes.")
+    remarks.append(f"{path} was not used: it is larger than {MOST_PARSED:,} bytes.")
     return None

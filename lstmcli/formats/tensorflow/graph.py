@@ -166,9 +166,9 @@ class TensorFlowGraph:
         Operations of `PASSING` are left out; of several paths to an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
-        start = ("", variable)
-        waiting = deque([(start, "", 0)] if start in self._nodes else [])
-        seen = {start}
+        first = ("", variable)
+        waiting = deque([(first, "", 0)] if first in self._nodes else [])
+        seen = {first}
         while waiting and self._visits > 0:
             key, path, steps = waiting.popleft()
             for node, port, position in self._consumers.get(key, ()):

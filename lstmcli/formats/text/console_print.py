@@ -22,7 +22,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import NOT_NUMBERED, Document, Gaps, Numbering, compact
-from lstmcli.formats.files.limits import MOST_AXES, MOST_PRINTED, MOST_PRINTS
+from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.text.nested_lists import to_array
 from lstmcli.formats.text.notation import (
@@ -333,9 +333,9 @@ def _array_brackets(console: Console) -> Iterator[Brackets]:
     index_end = -1
     text = console.text
     for number, (start, stop) in enumerate(_brackets(console)):
-        if number == MOST_PRINTS:
+        if number == MOST_ITEMS:
             raise UserError(
-                f"{console.at(start)}: more than {MOST_PRINTS:,} brackets stand one after the "
+                f"{console.at(start)}: more than {MOST_ITEMS:,} brackets stand one after the "
                 "other. Print one array, or save the numbers as .npy or .npz."
             )
         follows_name = start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_")

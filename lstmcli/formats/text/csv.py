@@ -22,15 +22,14 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import (
-    MOST_COLUMNS,
-    MOST_DIGITS,
+    MOST_PARTS,
     MOST_RUN,
-    MOST_STEPS,
     check_growth,
 )
 from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.number_text import (
     LONG_RUN,
+    MOST_STEPS,
     SEMICOLONS,
     float32_arrays,
     refuse_decimal_commas,
@@ -56,9 +55,9 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     _refuse_semicolons(first, source)
     refuse_decimal_commas(first, source)
     kind = "tsv" if "\t" in first else "csv"
-    if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_COLUMNS:
+    if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_PARTS:
         raise UserError(
-            f"{source}: {columns:,} columns are more than the {MOST_COLUMNS:,} that are read. "
+            f"{source}: {columns:,} columns are more than the {MOST_PARTS:,} that are read. "
             "Save the numbers as .npy or .npz."
         )
     delimiter, texts = DELIMITERS[kind], pieces()
@@ -230,7 +229,7 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
         if name in keys:
             continue
         if match := INDEXED.fullmatch(name):
-            if len(match[2]) > MOST_DIGITS:
+            if len(match[2]) > len(str(MOST_STEPS)):
                 raise UserError(
                     f"{source}: a column of {match[1]} has {len(match[2])} digits in []"
                 )

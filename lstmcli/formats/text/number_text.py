@@ -25,6 +25,8 @@ IS_NUMBER = re.compile(NUMBER)
 LONG_RUN = re.compile(rf"(?<!\d)\d{{{MOST_RUN + 1}}}")
 """More digits in a row than any number has, which is rejected before it is parsed."""
 
+MOST_STEPS = 1 << 53  # integers that are exact in the float64 of a reader
+
 JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": "-0.0"}
 """JSON has no literals for these; they are strings, which the readers accept. -0 is an integer."""
 

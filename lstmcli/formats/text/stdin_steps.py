@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.files.limits import MOST_TEXT
+from lstmcli.formats.files.limits import MOST_PARSED
 from lstmcli.formats.files.source import HEAD, decode, drained, refuse_device
 from lstmcli.formats.text.jsonl import (
     INPUTS,
@@ -114,8 +114,8 @@ class LineReader:
             self._begun, self._begun_size = [], 0
         self._begun.append(begun)
         self._begun_size += len(begun)
-        if self._begun_size > MOST_TEXT:
-            raise UserError(f"{STDIN}: a line of more than {MOST_TEXT:,} bytes.")
+        if self._begun_size > MOST_PARSED:
+            raise UserError(f"{STDIN}: a line of more than {MOST_PARSED:,} bytes.")
         if not piece:
             self._ended = True
             self._lines.append(b"".join(self._begun))

@@ -20,7 +20,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.detect import ARCHIVE
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import MOST_PICKLE, check_size, check_total
+from lstmcli.formats.files.limits import LARGE, check_size, check_total
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.madmom import describe_network
 from lstmcli.formats.torch import numpy_arrays, tensors
@@ -164,7 +164,7 @@ class _Zip:
             name, check_size((storage.nbytes,), 1, f"{self.source.source}: {name}")
         )
 
-    def bytes_of(self, name: str, most: int = MOST_PICKLE) -> bytes:
+    def bytes_of(self, name: str, most: int = LARGE) -> bytes:
         """A member's bytes; Damaged if there are more than ``most``."""
         member = self.members.get(self.prefix + name)
         if member is None:
@@ -201,7 +201,7 @@ class _Legacy:
 
     def value(self) -> Any:
         start = self.stream.tell()
-        head = io.BytesIO(self.stream.read(MOST_PICKLE))
+        head = io.BytesIO(self.stream.read(LARGE))
         if pickles.load(head, {}) != MAGIC:
             raise ValueError("it does not open with PyTorch's magic number")
         pickles.load(head, {})  # protocol

@@ -17,13 +17,11 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import (
     MOST_LEVELS,
     MOST_NAME,
-    MOST_OPCODES,
+    MOST_OBJECTS,
     check_size,
     check_total,
 )
 from lstmcli.formats.wire.pickle import Global, Leaf, Record, Unread
-
-MOST_ENTRIES = MOST_OPCODES  # of all containers; a state counts for each record that it is given to
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
 OPTIMIZER = ("state", "param_groups")  # the keys of its state dict: averages as large as weights
@@ -55,7 +53,7 @@ def flatten(root: Any) -> Tree:
     groups: dict[Path, Settings] = {}
     remarks: list[str] = []
     entered: set[int] = set()
-    left = MOST_ENTRIES
+    left = MOST_OBJECTS
     root = _settled(root)
     waiting: list[tuple[Path, Any]] = [((), root)]
     while waiting:
@@ -73,7 +71,7 @@ def flatten(root: Any) -> Tree:
                 left -= len(value.state)
                 groups[path] = _settings_of(value.name, value.state)
             if left < 0:
-                raise ValueError(f"more than {MOST_ENTRIES:,} entries in its containers")
+                raise ValueError(f"more than {MOST_OBJECTS:,} entries in its containers")
             waiting += reversed(children)
     cut = _wrapping(root, [path for path, _ in leaves])
     read: dict[str, Leaf] = {}

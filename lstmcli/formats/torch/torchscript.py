@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
-from lstmcli.formats.files.limits import MOST_SCRIPT, MOST_SCRIPT_LINE
+from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.torch.state_dict import Path, Settings, Tree, flatten, name_of
 from lstmcli.formats.torch.tensors import Tensor, TensorStorage, itemsize
 from lstmcli.formats.wire.pickle import Leaf
 
 CONSTANTS = "constants.pkl"
 MODEL = "model.json"  # of torch 1.0 to 1.3, in place of a pickle
+LONGEST_LINE = 1 << 13  # characters; a call with a hundred weights has half of them
 FROM_JSON = {
     "FLOAT": "float32", "DOUBLE": "float64", "FLOAT16": "float16", "HALF": "float16",
     "INT8": "int8", "UINT8": "uint8", "INT16": "int16", "INT32": "int32", "INT64": "int64",
@@ -76,7 +77,7 @@ class Script:
 
     def _text(self, name: str) -> str:
         if name not in self.texts:
-            data = self.bytes_of(name, MOST_SCRIPT) if name in self.names else b""
+            data = self.bytes_of(name, MOST_WHOLE) if name in self.names else b""
             self.texts[name] = data.decode("utf-8", "replace")
         return self.texts[name]
 
@@ -122,7 +123,7 @@ class Script:
 
     def _of_json(self) -> dict[str, Leaf]:
         """The parameters of ``model.json``, a tree of modules and a list of tensors."""
-        model = json.loads(self.bytes_of(MODEL, MOST_SCRIPT))
+        model = json.loads(self.bytes_of(MODEL, MOST_WHOLE))
         tensors = [self._tensor(entry) for entry in model["tensors"]]
         leaves: dict[Path, Leaf] = {}
         waiting: list[tuple[Path, Any]] = [((), model["mainModule"])]
@@ -161,7 +162,7 @@ def _calls(text: str) -> Iterator[Call]:
     lists: dict[str, str] = {}
     for line in text.splitlines():
         at = line.rfind("torch.lstm")
-        if len(line) > MOST_SCRIPT_LINE or (at < 0 and "CONSTANTS" not in line):
+        if len(line) > LONGEST_LINE or (at < 0 and "CONSTANTS" not in line):
             continue
         if match := _LIST.match(line):
             lists[match[1]] = match[2]

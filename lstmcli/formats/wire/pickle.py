@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import MOST_NAME, MOST_OPCODES, MOST_PICKLE
+from lstmcli.formats.files.limits import LARGE, MOST_NAME, MOST_OBJECTS
 
 Maker = Callable[..., Any]
 
@@ -181,15 +181,15 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.left = MOST_OPCODES
-        self.characters = MOST_PICKLE  # that may still be encoded
+        self.left = MOST_OBJECTS
+        self.characters = LARGE  # that may still be encoded
 
     def run(self, stream: BinaryIO) -> Any:
         push, memo, stack = self.stack.append, self.memo, self.stack
         for name, argument in opcodes(stream):
             self.left -= 1
             if self.left < 0:
-                raise ValueError(f"more than {MOST_OPCODES:,} opcodes")
+                raise ValueError(f"more than {MOST_OBJECTS:,} opcodes")
             if name in _VALUES:
                 push(argument)
             elif name in _CONSTANTS:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.files.file_bytes import Bytes, to_memoryview
-from lstmcli.formats.files.limits import MOST_FIELDS, MOST_NUMBERS
+from lstmcli.formats.files.limits import MOST_OBJECTS, MOST_PARTS
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes
@@ -102,8 +102,8 @@ class Message:
         self.count = 0  # of all its fields
         for field in fields(data):
             self.count += 1
-            if self.count > MOST_FIELDS:
-                raise Damaged(f"a message in it has more than {MOST_FIELDS:,} fields")
+            if self.count > MOST_PARTS:
+                raise Damaged(f"a message in it has more than {MOST_PARTS:,} fields")
             self._fields.setdefault(field.number, []).append(field)
 
     def __contains__(self, number: int) -> bool:
@@ -130,7 +130,7 @@ class Message:
             if isinstance(field.value, int):
                 found.append(field.value)
             else:
-                found += _decoded(to_memoryview(field.value), MOST_NUMBERS).tolist()
+                found += _decoded(to_memoryview(field.value), MOST_OBJECTS).tolist()
         return found
 
     def varints(self, number: int, count: int) -> np.ndarray:

@@ -12,10 +12,11 @@ from typing import IO, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import MOST_COMPRESSION, MOST_DIRECTORY, MOST_MEMBERS
+from lstmcli.formats.files.limits import MOST_ITEMS
 
 ENCRYPTED, UTF8 = 1, 1 << 11  # bits of `ZipInfo.flag_bits`
 METHODS = (ZIP_STORED, ZIP_DEFLATED)  # what NumPy, PyTorch and Keras write
+MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
 MOST_COMMENT = (1 << 16) - 1  # bytes behind the end record
 
 _ENTRY = b"PK\x01\x02"  # starts each entry of the directory
@@ -94,8 +95,8 @@ def _check_directory(stream: BinaryIO, size: int) -> tuple[int, int]:
     if start + length != size - reach + at:
         raise Damaged("its directory is not where it should be")
     stream.seek(start)
-    if length > MOST_DIRECTORY or stream.read(length).count(_ENTRY) > MOST_MEMBERS:
-        raise Damaged(f"it has more than {MOST_MEMBERS:,} members")
+    if stream.read(length).count(_ENTRY) > MOST_ITEMS:
+        raise Damaged(f"it has more than {MOST_ITEMS:,} members")
     return count, start
 
 

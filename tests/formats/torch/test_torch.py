@@ -16,7 +16,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
-from lstmcli.formats.files.limits import MOST_OPCODES
+from lstmcli.formats.files.limits import MOST_OBJECTS
 from lstmcli.formats.torch import MAGIC
 from tests.formats.helpers import piped, zipped
 from tests.formats.hostile import mutations, truncations, withstand
@@ -168,7 +168,7 @@ def zip_of(data: bytes, **members: bytes) -> bytes:
 
 def legacy(view: bytes) -> bytes:
     """A file of PyTorch before 1.6: w is the first 2 numbers of a view of a storage of 0 to 3."""
-    head = b"".join(pickle.dumps(one, 2) for one in (MAGIC, 1001, {}))
+    head = pickle.dumps(MAGIC, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
     view_of = b"K\x04(X\x01\x00\x00\x001" + view + b"t"
     body = storage_pickle(b"K\x02\x85", b"K\x01\x85", view_of)
     return head + body + pickle.dumps(["0"], 2) + pack("<q4f", 4, 0, 1, 2, 3)
@@ -277,7 +277,7 @@ def long_names() -> bytes:
             "an object where the name of a kind should be",
         ),
         (
-            b"\x80\x02" + b"N0" * (MOST_OPCODES // 2 + 1) + b"N.",
+            b"\x80\x02" + b"N0" * (MOST_OBJECTS // 2 + 1) + b"N.",
             "more than 3,000,000 opcodes",
         ),
     ],

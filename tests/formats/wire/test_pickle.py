@@ -101,7 +101,7 @@ def test_what_is_repeated_without_end_is_refused(
 ) -> None:
     # none takes one second; where coverage traces every line, one takes six times as long
     monkeypatch.setattr(hostile, "SECONDS", 20 if sys.gettrace() else 5)
-    monkeypatch.setattr(state_dict, "MOST_ENTRIES", 300_000)
+    monkeypatch.setattr(state_dict, "MOST_OBJECTS", 300_000)
     body, message = PICKLES[what]
     path = tmp_path / "a.pt"
 
