@@ -300,9 +300,9 @@ def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
 def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:
     """Refuse settings of a model that has its own; ``where`` begins messages."""
     if settings:
-        names = ", ".join(settings)
+        names, typed = ", ".join(settings), ", ".join(f"{name}=" for name in settings)
         raise UserError(
-            f"{where}: {names}: a model that is loaded has its settings; give them to load."
+            f"{where}: {names}: a loaded model has its settings; give {typed} to load()."
         )
 
 

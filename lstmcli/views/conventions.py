@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from textwrap import wrap
 
-from lstmcli.core.model.conventions import Convention, Storage, describe_role
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, Storage, describe_role
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.views.sheet import (
     AGREES,
@@ -142,9 +143,9 @@ def _style(label: str, row: Convention) -> str:
 def _tensors(row: Convention, width: Width) -> Sheet:
     """The names of each role."""
     sheet = Sheet()
-    for role, template in row.names.tensors.items():
+    for role in row.names.tensors:
         if role != "numbered":
-            names = (" or " if " | " in template else ", ").join(row.tensor_names(role))
+            names = " or ".join(map(", ".join, row.tensor_forms(role)))
             sheet.extend(labelled(f"  {describe_role(role)}", names, width, "", INDENT))
     return sheet
 
@@ -222,10 +223,23 @@ def _recognised(row: Convention) -> str:
         )
     texts += [f"with its {describe_role(role)}" for role in names.required]
     if names.not_beside:
-        texts.append("without a recurrent kernel")
+        texts.append(_not_beside(row))
     if names.shadows:
         texts.append(f"next to it, names of {names.shadows} are aliases and not read")
     return "; ".join(texts) or "by these names"
+
+
+def _not_beside(row: Convention) -> str:
+    """The recurrent kernels of other conventions, next to which the names are not this row's."""
+    of_others = {
+        name: other.name
+        for other in CONVENTIONS.values()
+        if other is not row and "recurrent_kernel" in other.names.tensors
+        for name in other.tensor_names("recurrent_kernel")
+        if re.search(row.names.not_beside, name)
+    }
+    rows = " or ".join(dict.fromkeys(of_others.values()))
+    return f"not with {' or '.join(of_others)}: with those, names are read as {rows}"
 
 
 def _written(row: Convention) -> str:
@@ -242,6 +256,8 @@ def _gates(row: Convention) -> str:
     storage = row.storage
     if row.names.has_tensor_per_gate:
         text = f"a tensor each, above in the order {spaced_order(storage.letters)}"
+        several = {gate: row.names.words_of(gate, "kernel") for gate in storage.letters}
+        text += "".join(f"; {g} is named {' or '.join(w)}" for g, w in several.items() if w[1:])
         return text + "".join(f"; without {gate}, {how}" for gate, how in storage.absent.items())
     blocks = "alternating unit by unit" if storage.interleaved else "one block after the other"
     return f"{spaced_order(storage.gates)}, {blocks}"
