@@ -149,7 +149,7 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
             raise
         raise UserError(
             *error.lines,
-            f"  It is text; a {file.suffix} file is not. Is it the file that was meant, and whole?",
+            f"  A {file.suffix} file is binary, and this one is text: is it complete, and the right one?",
         ) from None
 
 

@@ -234,7 +234,7 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.load(WEIGHTS, activation="relu(,)"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="elu(1"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="hard_sigmoid()"), r"hard_sigmoid_0\.2, clip"),
-        (lambda: py.explain(py.load(WEIGHTS), INPUTS, TEXT, gates="ifgo"), r"give gates= to lo"),
+        (lambda: py.explain(py.load(WEIGHTS), INPUTS, TEXT, gates="ifgo"), r"gates= to load"),
         (lambda: py.load(py.load(WEIGHTS)), r"got a Model\. A model that is loaded"),
         (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, initial_state=[1]), r"state is a list"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state=np.ones((2, 3))), r"state is an ndarray"),
