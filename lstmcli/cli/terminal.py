@@ -293,9 +293,9 @@ def _command_line(words: Sequence[str]) -> str:
 
 def remark(*texts: str) -> None:
     """Print lines on stderr that the user should know, and that are no error; with -q nothing."""
-    if screen().quiet:
-        return
     context = click.get_current_context(silent=True)
+    if context and screen().quiet:
+        return
     name = context.command_path if context else "lstm"
     for text in texts:
         tell(f"{name}: {one_line(text)}")

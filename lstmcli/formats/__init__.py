@@ -149,7 +149,7 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
             raise
         raise UserError(
             *error.lines,
-            f"  A {file.suffix} file is binary, and this one is text: is it complete, and the right one?",
+            f"  A {file.suffix} file is binary, and this one is text: is it the right file?",
         ) from None
 
 

@@ -444,7 +444,7 @@ def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) ->
     with pytest.raises(UserError) as error:
         lstmcli.load(path)
     *options, which, line = error.value.lines[1:]
-    assert [option.split()[0] for option in options] == ["layer=0", "layer=1", "layer=0,1"]
+    assert [option.split()[0] for option in options] == ["layer=0", "layer=1", 'layer="0,1"']
     assert which == "  If they are the two directions of one layer, name the tensors:"
     h = called(line, x)
     np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
