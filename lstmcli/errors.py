@@ -11,6 +11,7 @@ from lstmcli.escaping import one_line, shortened, typed_command
 
 STDIN = "standard input"  # what messages call it
 ARRAYS = "the dict of arrays"  # and weights that a caller of Python passes as arrays
+ARRAY_LIST = "the list of arrays"  # named arr_0, arr_1, ...
 
 
 class UserError(Exception):

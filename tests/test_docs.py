@@ -152,13 +152,14 @@ def test_readme_says_what_each_format_keeps_of_a_run(tmp_path: Path) -> None:
     for suffix in (".npz", ".json", ".jsonl", ".csv", ".tsv", ".npy", ".txt"):
         lstmcli.save(trace, tmp_path / f"out{suffix}")
         arrays = read_side(str(tmp_path / f"out{suffix}"), None).arrays
+        assert "z" not in arrays
         kept.setdefault(("final_h" in arrays, "c" in arrays), []).append(suffix)
     everything, steps, output = (
         " ".join(kept.pop(has)) for has in ((True, True), (False, True), (False, False))
     )
     assert (everything, kept) == (".npz .json", {})
     text = f"everything, `{steps}` all but the final states, `{output}` only h."
-    assert f"`-o out.npz` or `.json` saves {text}" in README
+    assert f"`-o out.npz` or `.json` saves {text}\nOf all these, z is saved only" in README
 
 
 def test_readme_needs_no_other_file_to_be_read() -> None:

@@ -23,7 +23,7 @@ from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import ARRAYS, UserError, did_you_mean, listed, refuse_unprintable
+from lstmcli.errors import ARRAY_LIST, ARRAYS, UserError, did_you_mean, listed, refuse_unprintable
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import is_source, is_standard_input, split_member
@@ -164,15 +164,15 @@ def is_path(value: Any) -> TypeGuard[Path]:
 
 
 def each_of(weights: Any) -> list[Any]:
-    """The weights one by one: the items of a list, unless it is a list of arrays."""
-    if not isinstance(weights, list | tuple) or _are_arrays(weights):
+    """The weights one by one: the items of a list, unless it is a list of arrays, or empty."""
+    if not isinstance(weights, list | tuple) or not weights or any(map(_is_array, weights)):
         return [weights]
     return [*weights]
 
 
-def _are_arrays(values: Sequence[Any]) -> bool:
-    """Whether values are all arrays, or tensors of a framework."""
-    return bool(values) and all(hasattr(one, "shape") for one in values)
+def _is_array(value: Any) -> bool:
+    """Whether a value is an array, or a tensor of a framework."""
+    return hasattr(value, "shape")
 
 
 def document_of(weights: Weights, where: str) -> Document:
@@ -185,9 +185,10 @@ def document_of(weights: Weights, where: str) -> Document:
     """
     if is_path(weights):
         return read_named(Named.parse(os.fspath(weights)), None)
-    if isinstance(weights, list | tuple) and _are_arrays(weights):
+    if isinstance(weights, list | tuple):
+        _refuse_no_arrays(weights, where)
         in_order = {f"arr_{n}": array for n, array in enumerate(weights)}  # as numpy.savez has them
-        return document_of_arrays(in_order, where)
+        return replace(document_of_arrays(in_order, where), source=ARRAY_LIST)
     if isinstance(weights, Mapping):
         return document_of_arrays(weights, where)
     hint = ""
@@ -199,6 +200,29 @@ def document_of(weights: Weights, where: str) -> Document:
         f"{where} takes weights as a path or a dict of arrays, such as "
         f'{{"kernel": K, "bias": b}}; it got {type_of(weights)}.{hint}'
     )
+
+
+def _refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
+    """Refuse a list of weights that is empty, or has an item that is not an array."""
+    if not weights:
+        raise UserError(
+            f"{where}: the list of weights is empty; it takes arrays in the order of a framework, "
+            "such as layer.get_weights()."
+        )
+    for n, item in enumerate(weights):
+        if _is_array(item):
+            continue
+        hint = ""
+        if item is None:
+            hint = " Leave it out: without a bias, the list has two arrays."
+        elif isinstance(item, list | tuple) and any(map(_is_array, item)):
+            hint = " A list of arrays is one argument: pass it without another list around it."
+        elif is_path(item):
+            hint = " Paths are separate arguments of load(), without a list."
+        raise UserError(
+            f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array."
+            + hint
+        )
 
 
 def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
@@ -300,9 +324,9 @@ def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
 def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:
     """Refuse settings of a model that has its own; ``where`` begins messages."""
     if settings:
-        names = ", ".join(settings)
+        names, typed = ", ".join(settings), ", ".join(f"{name}=" for name in settings)
         raise UserError(
-            f"{where}: {names}: a model that is loaded has its settings; give them to load."
+            f"{where}: {names}: a loaded model has its settings; give {typed} to load()."
         )
 
 
@@ -370,15 +394,16 @@ def inputs_of(document: Document) -> Array:
         return document.arrays[names[0]]
     if not names:
         raise UserError(f"{document.source} has no array of numbers; inputs are (steps, inputs).")
+    shown = ", ".join(name or "an array without a name" for name in names)
+    named = next(filter(None, names), "")  # of several, one at most has no name
     if recognise({name: array.shape for name, array in document.arrays.items()}):
         raise UserError(
-            f"{document.source} contains weights ({', '.join(names)}), which come before the "
-            "inputs.",
+            f"{document.source} contains weights ({shown}), which come before the inputs.",
             "  Inputs in a file of weights are named inputs or x, or typed FILE:MEMBER.",
         )
     lines = [
-        f"{document.source} has {', '.join(names)}; which are the inputs? They are named inputs or "
-        f"x, or typed FILE:MEMBER, as {document.source}:{names[0]}."
+        f"{document.source} has {shown}; which are the inputs? They are named inputs or "
+        f"x, or typed FILE:MEMBER, as {document.source}:{named}."
     ]
     if {"h", "final_h"} & {*names}:
         lines.append("  It contains results of a run, which lstm explain and lstm diff compare.")

@@ -148,10 +148,6 @@ def job_of(
         job = Job(model, Inputs(array, name=name))
     else:
         several = each_of(model)
-        if not several:
-            raise UserError(
-                f"{where} takes a path or a dict of arrays of weights; the list is empty."
-            )
         documents = [document_of(one, where) for one in several]
         if x is None:
             paths = [Named(os.fspath(one)) for one in several if is_path(one)]

@@ -91,7 +91,14 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
 def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Settings as keywords of a function, read and checked."""
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
-    return {k: v if k == "layer" else read_setting(k, v, where) for k, v in settings.items()}
+    return {
+        k: _layers(v) if k == "layer" else read_setting(k, v, where) for k, v in settings.items()
+    }
+
+
+def _layers(layer: Any) -> Any:
+    """A layer, or several in a list, which the option has in one text: ``0,1``."""
+    return ",".join(map(str, layer)) if isinstance(layer, list | tuple) else layer
 
 
 # ---- the model

@@ -10,7 +10,7 @@ from inspect import Parameter, signature
 from typing import ParamSpec, TypeVar
 
 from lstmcli.core.model.settings import SETTINGS
-from lstmcli.errors import ARRAYS, UserError, did_you_mean
+from lstmcli.errors import ARRAY_LIST, ARRAYS, UserError, did_you_mean
 
 OTHER_NAMES = {"steps": "step", "units": "unit", "only": "keep"}
 """What some functions call the argument that stands for an option."""
@@ -25,7 +25,11 @@ _OPTION = re.compile(
     rf"|(?P<name>[a-z][a-z-]*)(?P<space> (?=-?[\d:]|[A-Z]+\b|\S+: |(?:{_VALUE})\b))?)"
 )
 _COMMAND = re.compile(r"(?:(?<=^  )|(?<=: ))lstm (?P<name>run|explain) (?P<words>.+?)(?=;?$)")
-_MEMBER = re.compile(rf"(?P<name>\w+)={re.escape(ARRAYS)}:(?P<member>.+)", re.S)
+_MEMBER = re.compile(
+    rf"(?P<name>\w+)=(?:{re.escape(ARRAYS)}:(?P<member>.+)|{re.escape(ARRAY_LIST)}:arr_(?P<n>\d+))",
+    re.S,
+)
+_LAYERS = re.compile(r"--layer (\d+(?:,\d+)+)")
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
@@ -61,7 +65,7 @@ def errors_name_arguments(
         try:
             return function(*args, **kwargs)
         except UserError as error:
-            lines = (_COMMAND.sub(_call, line) for line in error.lines)
+            lines = (_LAYERS.sub(r'layer="\1"', _COMMAND.sub(_call, one)) for one in error.lines)
             error.args = tuple(_OPTION.sub(argument, line) for line in lines)
             raise
 
@@ -77,7 +81,7 @@ def _call(command: re.Match[str]) -> str:
     weights, others = files[:-last], files[-last:]
     members = [_MEMBER.fullmatch(word) for word in weights]
     if all(members):
-        pairs = (f'"{m["name"]}": arrays[{m["member"]!r}]' for m in members if m)
+        pairs = (f'"{m["name"]}": arrays[{m["n"] or repr(m["member"])}]' for m in members if m)
         first = f"{{{', '.join(pairs)}}}"
     else:
         first = ", ".join(map(_argument, weights))

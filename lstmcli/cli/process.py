@@ -102,6 +102,8 @@ def _usage_message(error: click.UsageError) -> str:
             noun = "a whole number" if isinstance(kind, IntParamType) else "a number"
             limits = "" if least is None else f" from {least} on"
             limits = limits if most is None else f" from {least} to {most}"
+            if isinstance(kind, IntParamType) and {":", ","} & {*word}:
+                limits += ", neither a range nor a list"
             return one_line(f"{option} {word}: takes {noun}{limits}")
         return one_line(f"{option}: {text}")
     message = one_line(" ".join(error.format_message().split()))

@@ -215,7 +215,7 @@ def screen_options() -> list[click.Parameter]:
 
 
 STATUS_ONLY = "No results: the exit status only."
-QUIET_HELP = "No progress bar, and no line of what was assumed or written."
+QUIET_HELP = "No progress bar, no remarks, and no line of what was assumed or written."
 
 
 def quiet_option(text: str) -> click.Option:
@@ -292,9 +292,13 @@ def _command_line(words: Sequence[str]) -> str:
 
 
 def remark(*texts: str) -> None:
-    """Print lines on stderr that the user should know, and that are no error."""
+    """Print lines on stderr that the user should know, and that are no error; with -q nothing."""
+    context = click.get_current_context(silent=True)
+    if context and screen().quiet:
+        return
+    name = context.command_path if context else "lstm"
     for text in texts:
-        tell(f"lstm: {one_line(text)}")
+        tell(f"{name}: {one_line(text)}")
 
 
 def tell_assumed(assumed: Sequence[str]) -> None:

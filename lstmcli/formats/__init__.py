@@ -19,7 +19,7 @@ from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.raw import is_raw_form
 from lstmcli.formats.arrays.raw import read as read_raw
-from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
+from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.atomic import atomically
 from lstmcli.formats.files.limits import MOST_WHOLE
@@ -141,6 +141,19 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
         if in_blocks and kind == "npy":
             return cast(Document, module.read(file, in_blocks))
         return cast(Document, getattr(module, function)(file))
+    try:
+        return _read_text(file)
+    except UserError as error:
+        if file.suffix not in BINARY_SUFFIXES:
+            raise
+        raise UserError(
+            *error.lines,
+            f"  A {file.suffix} file is binary, and this one is text: is it the right file?",
+        ) from None
+
+
+def _read_text(file: Opened) -> Document:
+    """The arrays of a file of some kind of text."""
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
     in_pieces = file.size > MOST_WHOLE
     text = next(file.pieces(by_lines=False)) if in_pieces else file.text()

@@ -74,6 +74,7 @@ WEIGHTS = (
     ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
     ".tflite", ".nam", ".npz", ".npy",
 )  # fmt: skip
+BINARY_SUFFIXES = tuple(suffix for suffix in WEIGHTS if suffix != ".nam")  # that is JSON
 MOST_NAMED = 3  # files of an archive that a message names
 
 TESSERACT = (

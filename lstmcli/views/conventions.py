@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import groupby
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from lstmcli.core.model.conventions import Convention, describe_role
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.views.sheet import (
     AGREES,
@@ -171,7 +172,24 @@ def _written(row: Convention) -> str:
 
 def _gates(row: Convention) -> str:
     order = spaced_order(row.storage.gates)
-    return f"a tensor each, {order}" if row.names.has_tensor_per_gate else order
+    if not row.names.has_tensor_per_gate:
+        return order
+    several = {gate: row.names.words_of(gate, "kernel") for gate in row.storage.letters}
+    also = [f"; {gate} is named {' or '.join(w)}" for gate, w in several.items() if w[1:]]
+    return f"a tensor each, {order}{''.join(also)}"
+
+
+def _not_beside(row: Convention) -> str:
+    """The recurrent kernels of other conventions, next to which the names are not this row's."""
+    of_others = {
+        name: other.name
+        for other in CONVENTIONS.values()
+        if other is not row and "recurrent_kernel" in other.names.tensors
+        for name in other.tensor_names("recurrent_kernel")
+        if re.search(row.names.not_beside, name)
+    }
+    rows = " or ".join(dict.fromkeys(of_others.values()))
+    return f"not with {' or '.join(of_others)}: with those, names are read as {rows}"
 
 
 def _absent(row: Convention) -> str:
@@ -227,7 +245,7 @@ LINES: Mapping[str, Sequence[Line]] = {
         Line("within", "recognised", "where what stands before the name matches {}"),
         Line("telling", "recognised", "next to other LSTMs only under a name with {}"),
         Line("required", "recognised", "with its {}"),
-        Line("not_beside", "recognised", "not next to a name that matches {}"),
+        Line("not_beside", "recognised", _not_beside),
         Line("shadows", "recognised", "next to it, names of {} are aliases and not read"),
         Line("under", "written", _written),
         Line("tensors", "matched", "/ . : and _ count alike; any prefix may stand before"),
@@ -310,7 +328,7 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
 
 def _tensor(row: Convention, role: str) -> str:
     """The names that the tensors of a role end in."""
-    return (" or " if " | " in row.names.tensors[role] else ", ").join(row.tensor_names(role))
+    return " or ".join(map(", ".join, row.tensor_forms(role)))
 
 
 def _style(label: str, row: Convention) -> str:

@@ -300,8 +300,13 @@ def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
     elif d.against is not None:
         names = ", ".join(line.name for line in d.lines if line.theirs is not None)
         add("agrees", f"{names}: all that the reference has", AGREES)
-    in_table = d.gate is None and detail.asked is not None  # the table of gates shows no ULPs then
-    if any(_shows_rounding(x, detail) and not (in_table and _is_in_table(x)) for x in d.lines):
+    tabled = [line for line in d.lines if d.gate is None and _is_in_table(line)]
+    in_lines = any(_shows_rounding(line, detail) for line in d.lines if line not in tabled)
+    if detail.asked is None and any(line.ulps for line in tabled):
+        text = "units in the last place between a number and the one that a single rounding gives"
+        text += "" if in_lines else ": the run rounds after each operation"
+        add("ULPs off", text, indent=INDENT + 3)
+    if in_lines:
         text = (
             "what the numbers of a line give with a single rounding. The run rounds after each "
             "operation; the last number of a line is the run's, bit for bit."

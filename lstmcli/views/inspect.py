@@ -262,7 +262,10 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         sheet.extend(labelled("trace", text, width))
     elif _may_be_h(inspection):
         sheet.add()
-        text = "a single array, and no weights: it may be h of a run, as lstm plot and diff take it"
+        text = (
+            "a single array, and no weights: it may be inputs (lstm run WEIGHTS FILE), or h of a "
+            "run (lstm diff, lstm plot)"
+        )
         sheet.extend(labelled(label, text, width, ASSUMED))
     elif not (inspection.lstms or inspection.unread):
         sheet.add()

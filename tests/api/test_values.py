@@ -184,6 +184,14 @@ class Module:
         return {}
 
 
+TWO = [np.ones(shape) for depth in (4, 3) for shape in ((depth, 12), (3, 12), 12)]  # Keras' layers
+
+
+def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
+    assert len(py.load(TWO, layer=(0, 1)).layers) == len(py.load(TWO, layer="0,1").layers) == 2
+    assert len(py.load(TWO, layer=[1]).layers) == 1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -192,7 +200,14 @@ class Module:
         (lambda: py.load(None), r"got None"),
         (lambda: py.load(WEIGHTS, max_bytes="1 GiB"), r"max_bytes is '1 GiB'; it takes a whole"),
         (lambda: py.load(WEIGHTS, max_bytes=0), r"max_bytes is 0; it takes a whole"),
-        (lambda: py.load([1, 2]), r"got a list"),
+        (lambda: py.load([1, 2]), r"^load: item 0 of the list of weights is an int; it has to be"),
+        (lambda: py.load([np.ones((4, 12)), None]), r"item 1 of the list.* is None;.* Leave it ou"),
+        (lambda: py.load([[np.ones((4, 12))]]), r"item 0 of .* is a list;.*another list around it"),
+        (lambda: py.load(("a.npy", "b.npy")), r"item 0 of .* is a str;.* arguments of load\(\)"),
+        (lambda: py.run([np.ones((4, 12)), None], INPUTS), r"^run: item 1 of the list"),
+        (lambda: py.load([]), r"^load: the list of weights is empty"),
+        (lambda: py.load(TWO), r"the list of arrays has 2 LSTMs;.*layer=\"0,1\" runs"),
+        (lambda: py.load(TWO, layer=(0, 2)), r"^layer=2: the list of arrays has no LSTM"),
         (lambda: py.load(Module()), r"got a Module\. Pass its \.state_dict\(\)\."),
         (lambda: py.load(WEIGHTS, batch_first=True), r"Did you mean layout=\"batch\"\?"),
         (lambda: py.load(WEIGHTS, layout="batch_first"), r"Did you mean \"batch\"\?"),
@@ -209,7 +224,7 @@ class Module:
         (lambda: py.run(WEIGHTS, 3.0), r"^the input array is \(\); inputs are \(steps, inputs\)"),
         (lambda: py.run(5, np.ones((2, 4))), r"run takes weights.*got an int"),
         (lambda: py.run(py.load(WEIGHTS), "nowhere.npy"), r"nowhere\.npy"),
-        (lambda: py.run(py.load(WEIGHTS), [[1]], gates="ifgo"), r"give them to load"),
+        (lambda: py.run(py.load(WEIGHTS), [[1]], gates="ifgo"), r"give gates= to load\(\)"),
         (lambda: py.diff(3j, np.ones(3)), r"a is an array of complex128"),
         (lambda: py.diff(np.ones(3), None), r"b is None"),
         (lambda: py.diff(np.ones(3), np.ones(3), ulp=np.inf), r"ulp is inf; .*whole number"),
@@ -219,7 +234,7 @@ class Module:
         (lambda: py.load(WEIGHTS, activation="relu(,)"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="elu(1"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="hard_sigmoid()"), r"hard_sigmoid_0\.2, clip"),
-        (lambda: py.explain(py.load(WEIGHTS), INPUTS, TEXT, gates="ifgo"), r"give them to load"),
+        (lambda: py.explain(py.load(WEIGHTS), INPUTS, TEXT, gates="ifgo"), r"gates= to load"),
         (lambda: py.load(py.load(WEIGHTS)), r"got a Model\. A model that is loaded"),
         (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, initial_state=[1]), r"state is a list"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state=np.ones((2, 3))), r"state is an ndarray"),
@@ -235,8 +250,8 @@ class Module:
         (lambda: py.run(WEIGHTS, INPUTS, coupled=True), r"run: coupled is True; it takes"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS, keep=()), "a.csv"), r"only its final state"),
         (lambda: py.diff(INPUTS, INPUTS, steps=slice(2)), r"steps is a slice; it takes one number"),
-        (lambda: py.run([], INPUTS), r"run takes a path.*the list is empty"),
-        (lambda: py.explain((), INPUTS, INPUTS), r"explain takes a path.*the list is empty"),
+        (lambda: py.run([], INPUTS), r"^run: the list of weights is empty"),
+        (lambda: py.explain((), INPUTS, INPUTS), r"^explain: the list of weights is empty"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state={"h": ["a"]}), r"state h is an array"),
         (lambda: py.run(WEIGHTS, INPUTS, lengths=[[1], [2, 3]]), r"lengths is a list, and no"),
         (lambda: py.run(WEIGHTS, INPUTS, lengths=[np.inf]), r"lengths are \[inf\]"),
@@ -274,7 +289,7 @@ class Module:
         (lambda: py.diff(INPUTS, [np.ones((2, 3)), np.ones(3)]), r"its items differ in shape"),
         (lambda: py.run(py.load(WEIGHTS), INPUTS, steps=2), r"run: there is no setting 'steps'"),
         (lambda: py.run(py.load(WEIGHTS), INPUTS, layuot="batch"), r'Did you mean "layout"\?'),
-        (lambda: py.run(py.load(WEIGHTS), INPUTS, forget_bias=1), r"give them to load\."),
+        (lambda: py.run(py.load(WEIGHTS), INPUTS, forget_bias=1), r"forget_bias= to load\(\)\."),
         (lambda: py.derive(WEIGHTS, INPUTS, "a", 0), r"step is 'a'; it takes a whole number"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, None), r"unit is None; it takes a whole number"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, "f").line("z_i"), r"no line 'z_i'; the lines"),

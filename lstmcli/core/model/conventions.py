@@ -330,13 +330,17 @@ class Convention:
 
         ``number`` stands for that of a layer: ``weight_ih_lN``.
         """
+        return [name for names in self.tensor_forms(role, number) for name in names]
+
+    def tensor_forms(self, role: str, number: str = "N") -> list[list[str]]:
+        """The names of `tensor_names` by form: each form has all tensors of the role."""
         gates = [g for g in self.storage.letters if role != "peephole" or g != "g"]
-        found: list[str] = []
+        found: list[list[str]] = []
         for form in self.names.tensors[role].split(" | "):
             plain = form.replace("{layer}", number).replace("{number}", number)
             plain = plain.replace("{direction}", self.names.marks[0]).replace("{builder}", "")
             words = [self.names.word(gate, role) for gate in gates] if "{gate}" in plain else [""]
-            found += [plain.replace("{gate}", word) for word in words]
+            found.append([plain.replace("{gate}", word) for word in words])
         return found
 
     def kernel_shapes(self, outputs: str = "H") -> dict[str, str]:

@@ -15,7 +15,7 @@ from math import prod
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, listed
 from lstmcli.escaping import typed_command
 
 Shape = tuple[int, ...]
@@ -23,6 +23,7 @@ Roles = dict[str, str]  # role -> tensor name
 
 MOST_IN_GROUP = 12  # tensors of one LSTM and of other layers; pairs of them are tried
 MOST_GROUPS = 64
+MOST_WORDS = 4  # of a name, the last, that may be the word of its gate
 
 _POSITIONAL = re.compile(r"arr_(\d{1,6})")
 _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
@@ -45,6 +46,14 @@ _OUTPUT_LAYER = re.compile(
     r"|(out|dense|fc|head)_?(w|b|weights?|bias|kernel)",
     re.I,
 )
+_GATE_WORDS = {
+    "i": "i|in|input|ingate", "f": "f|forget|forgetgate", "g": "g|c|cell|candidate",
+    "o": "o|out|output|outgate",
+}  # fmt: skip
+_GATE_WORD = re.compile(
+    "(?<![a-z])(?:" + "|".join(f"(?P<{g}>{w})" for g, w in _GATE_WORDS.items()) + ")(?![a-z])", re.I
+)
+_OF_H = re.compile(r"(?<![a-z])(u|r|h|hh|rec|recurrent|hid|hidden)(?![a-z])", re.I)
 _RECURRENT = re.compile(
     r"u|r|rw|(w|weights?)_?(h|hh|r|rec|recurrent|hidden)|(hidden|recurrent)_?(kernel|weights?)"
     r"|recurrent",
@@ -458,6 +467,7 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
                 "  --convention tf1 --set bias_row=last     yes, in its last row",
                 "  --convention tf1 --set bias_row=first    yes, in its first row",
             )
+    _refuse_per_gate(shapes, source)
     _, others = _split_numbered(shapes)
     unfit = []
     for prefix, names in _groups(others).items():
@@ -513,7 +523,56 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
                 f"{source}: {listed} are no LSTM's by their shapes.",
                 "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
                 "and (4H,).",
+                "  With a matrix for each gate, name them: Wi=FILE:NAME Ui=FILE:NAME bi=FILE:NAME, "
+                "then those of f, g and o.",
             )
+
+
+def _refuse_per_gate(shapes: Mapping[str, Shape], source: str) -> None:
+    """Refuse tensors whose names differ in the word of a gate: it is to be typed which they are."""
+    if per_gate := _per_gate(shapes):
+        names = [name for of_letter in per_gate.values() for name in of_letter.values()]
+        words = (
+            f"{letter}{gate}={source}:{of_letter[gate]}"
+            for gate in _GATE_WORDS
+            for letter, of_letter in per_gate.items()
+        )
+        raise UserError(
+            f"{source}: {listed(names, 4)} may be tensors of one gate each. Name them:",
+            f"  lstm run {typed_command(*words)} INPUTS",
+        )
+
+
+def _per_gate(shapes: Mapping[str, Shape]) -> dict[str, dict[str, str]]:
+    """Tensors whose names differ in the word of a gate: by ``W``, ``U``, ``b`` and by gate.
+
+    Without ``U``, W is for inputs and h. Empty if they are not those of one cell.
+    """
+    if len(shapes) > MOST_GROUPS * MOST_IN_GROUP:
+        return {}
+    forms: dict[str, dict[str, str]] = {}
+    for name in shapes:
+        for match in [*_GATE_WORD.finditer(name)][-MOST_WORDS:]:
+            form = f"{name[: match.start()]}*{name[match.end() :]}"
+            forms.setdefault(form, {})[str(match.lastgroup)] = name
+    cell = {
+        form: shapes[names["i"]]
+        for form, names in forms.items()
+        if len(names) == len(_GATE_WORDS) and len({shapes[n] for n in names.values()}) == 1
+    }
+    matrices = [form for form, shape in cell.items() if len(shape) == 2]
+    vectors = [form for form, shape in cell.items() if len(shape) == 1]
+    recurrent = [form for form in matrices if len({*cell[form]}) == 1]
+    if len(recurrent) > 1:
+        recurrent = [form for form in recurrent if _OF_H.search(form)]
+    if not 1 <= len(matrices) <= 2 or len(vectors) > 1 or len(recurrent) != len(matrices) - 1:
+        return {}
+    kernels = [form for form in matrices if form not in recurrent]
+    units = cell[(recurrent or vectors or kernels)[0]][0]
+    if any(units not in cell[form] for form in (*kernels, *vectors)):
+        return {}
+    letters = zip("WUb", (kernels, recurrent, vectors), strict=True)
+    return {letter: forms[found[0]] for letter, found in letters if found}
 
 
 def _named(roles: Roles, source: str) -> str:

@@ -21,7 +21,7 @@ from lstmcli.core.weights.recognise import (
     normalise,
     recognise,
 )
-from lstmcli.errors import ARRAYS, UserError, did_you_mean, listed
+from lstmcli.errors import ARRAY_LIST, ARRAYS, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
@@ -270,7 +270,7 @@ def _nothing_found(
             "  NAME=FILE:MEMBER gives an array its name: "
             f"{typed_command('lstm', 'run', f'{names[0]}=FILE:{next(iter(tensors))}')} ...",
         )
-    if source == ARRAYS:
+    if source in (ARRAYS, ARRAY_LIST):
         return (
             f"{source} has {shown}; no LSTM is recognised in these names.",
             '  Keras\' are {"kernel": K, "recurrent_kernel": R, "bias": b}, TensorFlow 1\'s '

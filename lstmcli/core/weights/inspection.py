@@ -282,7 +282,9 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
     )
     text = f"names {', '.join(end for role in fitting for end in _fitting(row, role, found))}"
     if found.by_shape:
-        text = "shapes alone, which leave one way; the names tell no framework"
+        text = "shapes alone; the names are not a framework's"
+        if "convention" not in model.given:
+            text += f". {row.name} is the default for them; other conventions may fit too"
     if row.storage.bias_halves == 2 and "bias" in roles:
         text += "; the bias is 8H, two in one"
     if "convention" in settings:

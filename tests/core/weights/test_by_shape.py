@@ -370,10 +370,30 @@ def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
     assert refusal(zeros(W=(8, 15), b=(15,), Wy=(4, 2), by=(2,))) == [
         "w.npz: W (8, 15), b (15,) are no LSTM's by their shapes.",
         f"{fitting}and (4H,).",
+        "  With a matrix for each gate, name them: Wi=FILE:NAME Ui=FILE:NAME bi=FILE:NAME, then "
+        "those of f, g and o.",
     ]  # fmt: skip
     assert "W (5, 12), U (4, 12), b (12,)" in refusal(zeros(W=(5, 12), U=(4, 12), b=(12,)))[0]
     mlp = refusal(zeros(W1=(10, 20), b1=(20,), W2=(20, 5), b2=(5,)))
     assert "W2 (20, 5), b2 (5,)" in mlp[0]
+
+
+@pytest.mark.parametrize("kernel", [(4, 3), (3, 3), (7, 3)])
+def test_tensors_of_single_gates_are_told_by_the_word_of_the_gate(kernel: tuple[int, ...]) -> None:
+    """Of one kernel for inputs and h, of two, and of two of one shape."""
+    words = {"i": "input", "f": "forget", "g": "cell", "o": "output"}
+    forms = {"W": ("kernel_{}", kernel), "U": ("rec_{}", (3, 3)), "b": ("{}_bias", (3,))}
+    if kernel == (7, 3):
+        del forms["U"]
+    tensors = {form.format(w): shape for form, shape in forms.values() for w in words.values()}
+    typed = " ".join(
+        f"{letter}{gate}=w.npz:{form.format(word)}"
+        for gate, word in words.items()
+        for letter, (form, _) in forms.items()
+    )
+    assert refusal(zeros(**tensors))[1] == f"  lstm run {typed} INPUTS"
+    del tensors["kernel_forget"]
+    assert "kernel_input" not in refusal(zeros(**tensors))[0]
 
 
 def test_lstm_may_stand_before_the_name_of_a_recurrent_kernel() -> None:
@@ -424,7 +444,7 @@ def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) ->
     with pytest.raises(UserError) as error:
         lstmcli.load(path)
     *options, which, line = error.value.lines[1:]
-    assert [option.split()[0] for option in options] == ["layer=0", "layer=1", "layer=0,1"]
+    assert [option.split()[0] for option in options] == ["layer=0", "layer=1", 'layer="0,1"']
     assert which == "  If they are the two directions of one layer, name the tensors:"
     h = called(line, x)
     np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
