@@ -23,13 +23,13 @@ from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
-from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import (
     EVERYTHING,
     Choice,
     Selection,
     columns_by_array,
+    format_indices,
 )
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.errors import UserError, did_you_mean
@@ -150,7 +150,9 @@ def compare(
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=[] if any(pair.lacks_start for pair in pairs.values()) else find_hints(compared),
+        hints=[]
+        if any(p.is_part and p.numbers[0] for p in pairs.values())
+        else find_hints(compared),
         rtol=None if only_ulp else _shared([one.rtol for one in tolerances]),
         atol=None if only_ulp else _shared([one.atol for one in tolerances]),
         assumed=tuple(_assumed(a, b, compared)),
@@ -319,8 +321,9 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
         yield Hint("axes", compared.say(text.replace("{names}", join_with_and(names), 1)))
     yield from (Hint("layout", text) for text in _layouts(a, b, compared.pairs))
     for n, side in enumerate(compared.names):
-        if text := describe_parts(part for p in compared.pairs.values() for part in p.parts[n]):
-            text = f"{side} contains {text} of a run; what both contain is compared"
+        parts = [format_indices(steps) for p in compared.pairs.values() if (steps := p.parts[n])]
+        for steps in dict.fromkeys(parts):
+            text = f"{side} contains steps {steps} of a run; what both contain is compared"
             yield Hint("part_of_run", text)
 
 

@@ -15,9 +15,10 @@ from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers, Tolerance, coarser, precision_of, tolerance
 from lstmcli.core.model import layouts
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import UNNUMBERED, describe_parts, overlaps
+from lstmcli.core.model.axis_numbers import AXES, UNNUMBERED, describe_parts
 from lstmcli.core.model.layouts import Arrangement, RunShape, arrangements
 from lstmcli.core.model.model import as_time_major, from_time_major
+from lstmcli.core.model.selection import Indices
 from lstmcli.errors import UserError
 
 MOST_PARTS = 4096  # places in a run that are tried for a part, each by a comparison of 20 us
@@ -101,24 +102,26 @@ def _at_its_numbers(
     """The numbers of a part within (T, B, K), and which it is; None if its file does not say it."""
     part = sequence(numbers, axes)
     lengths = (0, 0, 0) if part is None else part.shape
-    common = overlaps((shape, lengths), (UNNUMBERED, side.numbering), name)
-    if not any(common.parts) and side.numbering.from_the_start:
+    known = side.numbering.steps, side.numbering.batch, side.numbering.columns.get(name)
+    index: list[Indices] = []
+    said, fits = [], part is not None
+    for axis, (of_axis, size, n) in enumerate(zip(known, lengths, shape, strict=True)):
+        if of_axis is not None and len(of_axis) == size:
+            said += [(AXES[axis], of_axis, name)] * ([*of_axis] != [*range(n)])
+            index.append(of_axis)
+        else:
+            index.append([item] if axis == 1 and size == 1 else range(size))
+            fits &= size in (n, 1 if axis == 1 else n)
+        fits &= bool(size) and index[axis][-1] < n
+    if not said and side.numbering.from_the_start:
         return None
-    index = [
-        both.in_a if both is not None else [item] if axis == 1 and size == 1 else range(size)
-        for axis, (both, size) in enumerate(zip(common.axes, lengths, strict=True))
-    ]
-    complete = all(
-        both is not None or size == n or (axis == 1 and size == 1)
-        for axis, (both, size, n) in enumerate(zip(common.axes, lengths, shape, strict=True))
-    )
-    if part is None or not any(common.parts) or not complete:
-        text = side.numbering.description or describe_parts(common.parts[1])
+    if part is None or not said or not fits:
+        text = side.numbering.description or describe_parts(said)
         raise UserError(
             f"{side.name}: {name or 'the array'} contains {text}; "
             f"this run is {shape} as (steps, batch, units)."
         )
-    return put_at(part, np.ix_(*index), shape), describe_parts(common.parts[1])
+    return put_at(part, np.ix_(*index), shape), describe_parts(said)
 
 
 def _parts(

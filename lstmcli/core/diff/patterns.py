@@ -85,7 +85,7 @@ def _may_not_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
     if compared.both_ways or (layer.at == 0 and compared.rows_assumed):
         return True
     if layer.pair.backward is None and layer.at == 0:
-        last_may_agree = any(layer.pair.parts) or not layer.wrong[layer.first][-1]
+        last_may_agree = layer.pair.is_part or not layer.wrong[layer.first][-1]
         if code == "suspect_initial_state" or last_may_agree:
             return True
     return "forget bias" in excludes and compared.forget_bias_differs
@@ -97,7 +97,7 @@ def _may_not_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
 def _first_if_turned(layer: FirstLayer, turned: Mask) -> Array | None:
     """What was computed first if these units ran backward, where it agrees and hardly more does."""
     pair = layer.pair
-    if layer.at != 0 or layer.steps < 3 or pair.backward or any(pair.parts):
+    if layer.at != 0 or layer.steps < 3 or pair.backward or pair.is_part:
         return None
     wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))  # (T,)
     first = np.where(turned, pair.b.values[-1], pair.b.values[0])
