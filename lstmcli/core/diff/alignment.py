@@ -390,8 +390,8 @@ def _cut_to_common(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pa
     ]
     if steps[0] is None or steps[1] is None:
         return pair
-    common = np.intersect1d(steps[0], steps[1])
-    if not common.size:
+    common = np.intersect1d(steps[0], steps[1]).tolist()
+    if not common:
         raise UserError(
             f"{pair.name}: one side contains steps {format_indices(steps[0])}, "
             f"the other {format_indices(steps[1])}; they have none in common."
@@ -407,7 +407,7 @@ def _cut_to_common(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pa
         for side, own in ((pair.a, steps[0]), (pair.b, steps[1]))
     )
     plain = counts_from_0(common) and (not pair.backward or common[-1] == max(sizes) - 1)
-    numbers = (None if plain else common.tolist(), None, None)
+    numbers = (None if plain else common, None, None)
     return replace(pair, a=a, b=b, numbers=numbers, parts=(parts[0], parts[1]))
 
 

@@ -18,7 +18,7 @@ from lstmcli.core.diff.alignment import (
     Pair,
     align,
 )
-from lstmcli.core.diff.compared import ComparedSides
+from lstmcli.core.diff.compared import ComparedSides, axes_assumed
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
@@ -134,7 +134,7 @@ def compare(
             selected = selection._replace(units=columns.get(name))
             pairs[name] = _aligned(a, b, name, name, test, selected)
         except UserError as error:
-            if not str(error).startswith(("--steps", "--batch")) or not _axes_assumed(a, b, name):
+            if not str(error).startswith(("--steps", "--batch")) or not axes_assumed((a, b), name):
                 raise
             axes = f"  The first axis of {name} is taken as time (not in the files;"
             raise UserError(*error.lines, f"{axes} --layout batch).") from None
@@ -142,7 +142,13 @@ def compare(
         name: measure(pairs[name], (a.arrays[name].shape, b.arrays[name].shape)) for name in common
     }
     first = _first_divergence(arrays, pairs)
-    compared = _compared(a, b, pairs, first, lambda x, y: _aligned(a, b, x, y, test))
+    compared = ComparedSides(
+        (a, b),
+        pairs,
+        cross=lambda x, y: _aligned(a, b, x, y, test),
+        first_array=None if first is None else first.array,
+        first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
+    )
     tolerances = [array.tolerance for array in arrays.values()]
     return Difference(
         sides=(a, b),
@@ -157,34 +163,6 @@ def compare(
         atol=None if only_ulp else _shared([one.atol for one in tolerances]),
         assumed=tuple(_assumed(a, b, compared)),
         settings=compared.differing_settings,
-    )
-
-
-def _compared(
-    a: Side,
-    b: Side,
-    pairs: Mapping[str, Pair],
-    first: Position | None,
-    cross: Callable[[str, str], Pair],
-) -> ComparedSides:
-    """The comparison as the search for hints needs it."""
-    compared = ComparedSides(
-        pairs=pairs,
-        cross=cross,
-        arrays=(list(a.arrays), list(b.arrays)),
-        names=(a.name, b.name) if a.name != b.name else ("a", "b"),
-        settings=(a.settings, b.settings),
-        two_directions=any(cell.endswith("_reverse") for cell in a.cells | b.cells),
-    )
-    if first is None:
-        return compared
-    return replace(
-        compared,
-        first_array=first.array,
-        first_step=first.step if pairs[first.array].numbers[0] is None else None,
-        axes_assumed=_axes_assumed(a, b, first.array),
-        rows_assumed=_rows_assumed(a, b, first.array),
-        both_ways=_depends_on_both_directions(a, b, first.array),
     )
 
 
@@ -322,8 +300,8 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
     yield from (Hint("layout", text) for text in _layouts(a, b, compared.pairs))
     for n, side in enumerate(compared.names):
         parts = [format_indices(steps) for p in compared.pairs.values() if (steps := p.parts[n])]
-        for steps in dict.fromkeys(parts):
-            text = f"{side} contains steps {steps} of a run; what both contain is compared"
+        for numbers in dict.fromkeys(parts):
+            text = f"{side} contains steps {numbers} of a run; what both contain is compared"
             yield Hint("part_of_run", text)
 
 
@@ -353,38 +331,6 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[str]:
     if unclear and not (a.layout or b.layout):
         first = f"the first axis of {join_with_and(unclear)} is time"
         yield f"{first} (not in the files; --layout batch)"
-
-
-def _axes_assumed(a: Side, b: Side, name: str) -> bool:
-    """Whether the axes of an array may as well be batch and time: no side says, neither is 1."""
-    if a.layout or b.layout or ArrayName.of(name).base not in STEP_ORDER:
-        return False
-    return any(
-        array.ndim == 3 and min(array.shape[:2]) > 1 for array in (a.arrays[name], b.arrays[name])
-    )
-
-
-def _rows_assumed(a: Side, b: Side, name: str) -> bool:
-    """Whether the rows of an array may as well be batch items: (T, H) or (B, H) on both sides.
-
-    Readers call every array of two axes "steps"; only the settings of a run tell it.
-    """
-    if ArrayName.of(name).base not in STEP_ORDER:
-        return False
-    return all(
-        side.settings is None
-        and side.layout in (None, "steps")
-        and side.arrays[name].ndim == 2
-        and len(side.arrays[name]) > 1
-        for side in (a, b)
-    )
-
-
-def _depends_on_both_directions(a: Side, b: Side, name: str) -> bool:
-    """Whether an array is made of two directions: their output, or of a layer above them."""
-    prefix = ArrayName.of(name).prefix
-    cells = a.cells | b.cells
-    return not prefix.startswith("layer0") and any(c.endswith("_reverse") for c in cells)
 
 
 def _first_divergence(

@@ -61,8 +61,8 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     if not is_half or units % 2 or units < 4 or pair.numbers[2] is not None:
         return None, compared
     half = slice(start, start + units // 2)
-    merges = {str(s.get("merge", "concat")) for s in compared.settings if s is not None}
-    merges = merges or {"concat"}
+    settings = [side.settings for side in compared.sides if side.settings is not None]
+    merges = {str(one.get("merge", "concat")) for one in settings} or {"concat"}
     is_isolated = pair.differs[..., half].mean() < 0.5  # no matter of a direction
     if is_isolated or not merges <= {"concat", "concat_swapped"}:
         return None, compared
@@ -76,7 +76,7 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     part = replace(pair, a=pair.a[..., half], b=pair.b[..., half], backward=direction)
     steps = np.flatnonzero(pair.differs.any(axis=(1, 2)))
     first = None if compared.first_step is None else int(steps[-1 if direction else 0])
-    of_half = replace(compared, pairs={"h": part}, first_step=first, both_ways=False)
+    of_half = replace(compared, pairs={"h": part}, first_step=first, is_half=True)
     return Hint("one_half", text), of_half
 
 
@@ -117,7 +117,7 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
     """The name that a has for an array of b: of the same layer, or of its other direction."""
     part = ArrayName.of(pair.name)
     twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
-    for name in compared.arrays[0] if part.kind != WEIGHTS else ():
+    for name in compared.sides[0].arrays if part.kind != WEIGHTS else ():
         other = ArrayName.of(name)
         alike = other.prefix == part.prefix or (other.prefix in twins and other.base == part.base)
         if name == pair.name or other.kind != part.kind or not alike:

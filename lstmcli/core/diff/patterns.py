@@ -36,7 +36,7 @@ def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
     return next((found for one in _PATTERNS if (found := one.hint(layer))), None)
 
 
-Facts = Mapping[str, str]
+Facts = Mapping[str, object]
 """What a pattern finds, for its texts."""
 
 
@@ -51,23 +51,20 @@ class Pattern(NamedTuple):
 
     def hint(self, layer: FirstLayer) -> Hint | None:
         """The hint where the pattern fits."""
-        if self.of_units and not layer.pair.is_dense:
-            return None
-        facts = self.facts(layer)
+        facts = self.facts(layer) if layer.pair.is_dense or not self.of_units else None
         if facts is None or facts is False:
             return None
-        here, before = layer.name(layer.at), layer.name(max(layer.at - 1, 0))
         names = dict(zip("ab", layer.compared.names, strict=True)) | {
             "start": layer.name(0),
-            "here": here,
-            "before": before,
+            "here": layer.name(layer.at),
+            "before": layer.name(max(layer.at - 1, 0)),
             "small": "",
-            "excludes": "",
+            "excludes": self.excludes,
+            **({} if facts is True else facts),
         }
-        names |= {} if facts is True else dict(facts)
         text = self.text.format(**names)
         text = text[:1].upper() + text[1:]
-        excludes = (names["excludes"] or self.excludes).format(**names)
+        excludes = str(names["excludes"]).format(**names)
         if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
             text = (
                 f"If the first axis is time, which neither side says: {text} If it is the batch, "
@@ -111,7 +108,7 @@ def _backward(layer: FirstLayer) -> Facts | None:
         return None
     state = _BY_CODE["suspect_initial_state"]
     rest = f" If they are of a forward direction: {state.text}" if state.facts(layer) else ""
-    return {"last": str(layer.steps - 1), "rest": rest.format(start="Step 0")}
+    return {"last": layer.steps - 1, "rest": rest.format(start="Step 0")}
 
 
 def _side_by_side(layer: FirstLayer) -> Facts | None:
@@ -123,17 +120,12 @@ def _side_by_side(layer: FirstLayer) -> Facts | None:
         halves = (Numbers(first[..., units // 2 :]), Numbers(first[..., : units // 2]))
         shown = all(shows_all(part, pair.tolerance) for part in halves)
         steps = (layer.steps - 1, 0) if last_first else (0, layer.steps - 1)
-        return _of_first_steps("these steps", shown) | {
-            "one": str(steps[0]),
-            "other": str(steps[1]),
-            "end": str(units // 2 - 1),
-            "half": str(units // 2),
-            "last": str(units - 1),
-        }
+        names = {"one": steps[0], "other": steps[1], "end": units // 2 - 1, "half": units // 2}
+        return _of_first_steps("these steps", shown) | names | {"last": units - 1}
     return None
 
 
-def _of_first_steps(steps: str, shown: bool) -> dict[str, str]:
+def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
     """What steps that agree exclude; or that they are too small to exclude anything."""
     if shown:
         return {"excludes": _MADE_FIRST.replace("{steps}", steps)}
@@ -178,19 +170,15 @@ def _without_activation(layer: FirstLayer) -> Facts | None:
     differ, names = layer.differ(*GATES), layer.compared.names
     for side in (0, 1) if differ else ():
         if all(_is_raw(layer.compared, f"{start}z", start + gate, side) for gate in differ):
+            of_sides = {"side": names[side], "other": names[1 - side]}
             verb = "is" if len(differ) == 1 else "are"
-            return {
-                "gates": join_with_and(differ),
-                "side": names[side],
-                "other": names[1 - side],
-                "verb": verb,
-            }
+            return {"gates": join_with_and(differ), "verb": verb} | of_sides
     return None
 
 
 def _is_raw(compared: ComparedSides, z: str, gate: str, side: int) -> bool:
     """Whether a gate of a side is the part for that gate of the other side's z."""
-    if z not in compared.arrays[1 - side]:
+    if z not in compared.sides[1 - side].arrays:
         return False
     pair = compared.cross(z, gate) if side else compared.cross(gate, z)
     one, other = (pair.b, pair.a) if side else (pair.a, pair.b)
@@ -236,7 +224,7 @@ def _output(layer: FirstLayer) -> Facts | None:
     return {"seen": "c and the gates agree" if with_gates else "c agrees", "gate": gate}
 
 
-def _after_first_step(layer: FirstLayer) -> dict[str, str] | None:
+def _after_first_step(layer: FirstLayer) -> dict[str, object] | None:
     """The first step agrees, the second and nearly all later ones do not."""
     if layer.at != 1 or not layer.is_conclusive or layer.compared.both_ways:
         return None
@@ -246,7 +234,7 @@ def _after_first_step(layer: FirstLayer) -> dict[str, str] | None:
     if carried < _NEARLY_ALL:
         return None
     share = "all" if carried == 1 else "nearly all"
-    return {"share": share} | _of_first_steps(layer.name(0), layer.hshows_all)
+    return {"share": share, **_of_first_steps(layer.name(0), layer.hshows_all)}
 
 
 def _other_gates(layer: FirstLayer) -> Facts | None:
@@ -271,7 +259,11 @@ def _at_once(layer: FirstLayer) -> Facts | None:
     compared = layer.compared
     more = ", the forget bias, the recurrent weights"
     causes = more * (compared.both_ways or compared.forget_bias_differs)
-    causes += "".join(f", the layout that {side} assumed" for side in compared.layout_assumed)
+    for name, side in zip(compared.names, compared.sides, strict=True):
+        assumed = (side.settings or {}).get("assumed")
+        listed = assumed if isinstance(assumed, list | tuple) else ()
+        if any(str(one).startswith("layout") for one in listed):
+            causes += f", the layout that {name} assumed"
     return {
         "more": causes + "; if the first axis is the batch, any setting" * compared.rows_assumed
     }
