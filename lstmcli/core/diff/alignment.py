@@ -299,10 +299,7 @@ def _arranged(pair: Pair, found: Candidate) -> Pair:
 def _cut_to_selected(
     pair: Pair, choices: Sequence[Choice | None], known: Known
 ) -> tuple[Pair, list[Choice | None]]:
-    """A pair with the longer side cut to what is selected, where the other is as long as that.
-
-    With it the choices of the other axes. A whole trace is no selected part.
-    """
+    """A pair whose longer side is cut to what is selected, and the other choices."""
     left, sides, numbers = [*choices], [pair.a, pair.b], [*pair.numbers]
     taken: tuple[list[str], list[str]] = ([], [])
     for axis, choice in enumerate(choices if pair.placed else ()):
@@ -326,10 +323,7 @@ def _cut_to_selected(
 
 
 def _numbered(pair: Pair, known: Known) -> Pair:
-    """A pair with the numbers of its batch items and units, as far as a side says them.
-
-    Those of one side beside other ones are not compared: the pair says which to select.
-    """
+    """A pair with the numbers of its batch items and units, or what to select where they differ."""
     numbers, texts, options = [*pair.numbers], [], []
     for axis, option in ((1, "--batch"), (2, "--units")) if pair.placed else ():
         said = known.numbers(0, axis), known.numbers(1, axis)

@@ -87,10 +87,7 @@ def arrange(
 
 
 def nearest(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[int]:
-    """The position of the pair whose numbers are clearly the nearest; empty if no pair's are.
-
-    Several that compare the same numbers count as one, which is the first of them.
-    """
+    """The position of the pair whose numbers are clearly the nearest; empty if no pair's are."""
     distances = [_distance(a, b) for a, b in pairs if len(pairs) > 1]
     least = min(distances, default=inf)
     others = [distance for distance in distances if not isclose(distance, least)]
@@ -211,10 +208,7 @@ def directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers
 def _as_runs(
     narrow: Numbers, wide: Numbers, stacked: int = 4
 ) -> Iterator[tuple[Numbers, int, str]]:
-    """The second side as a full run, with how many directions the units contain, and a text.
-
-    Where both have so many axes that one is that of the directions (``stacked``), they are joined.
-    """
+    """The second side as a full run, with how many directions the units contain, and a text."""
     if not narrow.values.size or not wide.values.size:
         return
     n, width = narrow.shape[-1], wide.shape[-1]
@@ -247,12 +241,7 @@ def _lead(one: Arrangement) -> str:
 
 
 def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate]:
-    """The first side with all steps and sequences of the run, as they lie or exchanged.
-
-    A side that says no layout has the other's, or the other one. A side that had its directions on
-    an axis of their own may be (steps, batch), as in ONNX, where the other is (batch, steps), also
-    if --layout says that of both.
-    """
+    """The first side with all steps and sequences of the run, as they lie or exchanged."""
     narrow, wide, layouts = side.narrow, side.wide, side.layouts
     text, rank, stacked, units = "", LIKELY, None, None
     if not one.directions.is_all:  # one direction of two

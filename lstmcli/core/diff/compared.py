@@ -52,10 +52,7 @@ class ComparedSides:
 
     @property
     def differing_settings(self) -> dict[str, tuple[Any, Any]] | None:
-        """The settings in which the sides differ, where both say how they were made.
-
-        None stands for a setting that is off. The layout is no part of it: axes are aligned.
-        """
+        """The settings in which the sides differ, where both say how they were made; None: off."""
         a, b = (side.settings for side in self.sides)
         if a is None or b is None:
             return None
@@ -90,10 +87,7 @@ class ComparedSides:
 
     @property
     def rows_assumed(self) -> bool:
-        """The same of two axes: (T, H) may be (B, H).
-
-        Readers call every array of two axes "steps"; only the settings of a run tell it.
-        """
+        """The same of two axes: (T, H) may be (B, H), as only the settings of a run tell it."""
         name = self.first_array or ""
         return ArrayName.of(name).base in STEP_ORDER and all(
             side.settings is None

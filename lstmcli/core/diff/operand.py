@@ -143,10 +143,7 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
 
 
 def _with_name(side: Side, other: Side) -> Side:
-    """An array without a name is h, if the other side has h or such an array too.
-
-    It is a final state where the name of its file says so, and the other side has that state too.
-    """
+    """An array without a name as h, or as the last state that its file and the other side name."""
     if UNNAMED not in side.arrays or "h" in side.arrays:
         return side
     final = _final_by_file(side)
@@ -199,10 +196,7 @@ def with_trace_names(side: Side) -> Side:
 
 
 def _name_of_both(one: str, other: str) -> str:
-    """What two arrays of different names are called: that of a trace, if either has one, else h.
-
-    Two weights have the name of the second: an array of weights has no steps.
-    """
+    """The name of two arrays: that of a trace, if either has one, else h; of weights the second."""
     known = [n for n in (one, other) if n != UNNAMED and ArrayName.of(n).kind != WEIGHTS]
     if not known:
         return other if WEIGHT.search(one) and WEIGHT.search(other) else "h"

@@ -127,10 +127,7 @@ def _at_its_numbers(
 def _parts(
     shape: tuple[int, ...], full_shape: tuple[int, ...], axes: str, step: int, item: int
 ) -> tuple[Arrangement, ...]:
-    """The parts of a run (T, B, K) that an array may be, the likeliest first.
-
-    Empty if it is all of it, or has another shape.
-    """
+    """The parts of a run (T, B, K) that an array may be, the likeliest first; none if it is all."""
     if 0 in shape:
         return ()
     T, B, K = full_shape
@@ -156,10 +153,7 @@ def _parts(
 
 
 def _agreeing(parts: Sequence[Arrangement], arrays: Sequence[Part]) -> tuple[Arrangement, bool]:
-    """The part where the numbers of an array agree, and whether they do in that one only.
-
-    The first if they agree there, or nowhere; else one where the first step agrees.
-    """
+    """The part where the numbers of an array agree, else the first; and whether that is known."""
     starting = [part for part in parts if any(a.agrees(part, 1) for a in arrays)]
     complete = [part for part in starting if any(a.agrees(part, part.steps.size) for a in arrays)]
     for found in (complete, starting):

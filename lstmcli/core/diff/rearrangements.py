@@ -214,10 +214,7 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
 
 
 def _rounded_to(side: Numbers) -> tuple[int, Array | None]:
-    """The digits after the point to which an exact side was rounded, and the unit of each number.
-
-    Whole numbers are what they are, and no rounding.
-    """
+    """The digits to which an exact side was rounded, and their units; whole numbers are not."""
     values = side.values
     if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
         return 0, None

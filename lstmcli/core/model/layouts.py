@@ -178,10 +178,7 @@ def arrangements(
 def printed_shapes(
     packed: Sequence[int], before: Sequence[int | None], run: RunShape
 ) -> list[tuple[int, ...]]:
-    """The shapes of results of a run that are printed as ``packed`` with ``...``, by their cost.
-
-    ``before`` has how many items of each axis are printed ahead of ``...``; None: all of them.
-    """
+    """The shapes of results that are printed as ``packed``, ``before`` items ahead of "..."."""
     lengths = run.lengths
     options = [
         [axis for axis, n in lengths.items() if (n == size if ahead is None else n > size)]
