@@ -197,7 +197,7 @@ def _aligned(
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
-    """The shared names that ``only`` chooses, also as files have them: ``h`` is ``layer0.h`` too."""
+    """The shared names that ``only`` chooses, by those in a file too; ``h`` is ``layer0.h`` too."""
     if only is None:
         return common
     in_files = {theirs: here for side in (a, b) for here, theirs in side.original_names.items()}

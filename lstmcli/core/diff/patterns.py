@@ -7,7 +7,7 @@ diverge. So no pattern here names a cause; each names what is possible and what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +44,7 @@ class Pattern(NamedTuple):
     """A row of the table: what is seen, what is said of it, and what it excludes."""
 
     code: str
-    facts: Callable[[FirstLayer], Facts | bool | None]
+    facts: Callable[[FirstLayer], Facts | Sequence[str] | bool | None]
     text: str
     excludes: str = ""
     of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
@@ -52,7 +52,7 @@ class Pattern(NamedTuple):
     def hint(self, layer: FirstLayer) -> Hint | None:
         """The hint where the pattern fits."""
         facts = self.facts(layer) if layer.pair.is_dense or not self.of_units else None
-        if facts is None or facts is False:
+        if not facts:
             return None
         names = dict(zip("ab", layer.compared.names, strict=True)) | {
             "start": layer.name(0),
@@ -60,7 +60,7 @@ class Pattern(NamedTuple):
             "before": layer.name(max(layer.at - 1, 0)),
             "small": "",
             "excludes": self.excludes,
-            **({} if facts is True else facts),
+            **(facts if isinstance(facts, Mapping) else {}),
         }
         text = self.text.format(**names)
         text = text[:1].upper() + text[1:]
@@ -209,21 +209,6 @@ def _one_activation(layer: FirstLayer) -> Facts | None:
     return {"gates": join_with_and(differ), "verb": verb, "cause": _ACTIVATIONS[differ]}
 
 
-def _cell_update(layer: FirstLayer) -> Facts | None:
-    if layer.first != "c" or not layer.agree("i", "f", "g"):
-        return None
-    carried = "a c that is not carried on, or carried wrongly"
-    return {"carried": carried if layer.at else "the initial c"}
-
-
-def _output(layer: FirstLayer) -> Facts | None:
-    if layer.first != "h" or not layer.agree("c"):
-        return None
-    gate = "" if "o" in layer.pairs else "the output gate or its place in the gate order, "
-    with_gates = any(gate in layer.pairs for gate in GATES)
-    return {"seen": "c and the gates agree" if with_gates else "c agrees", "gate": gate}
-
-
 def _after_first_step(layer: FirstLayer) -> dict[str, object] | None:
     """The first step agrees, the second and nearly all later ones do not."""
     if layer.at != 1 or not layer.is_conclusive or layer.compared.both_ways:
@@ -235,22 +220,6 @@ def _after_first_step(layer: FirstLayer) -> dict[str, object] | None:
         return None
     share = "all" if carried == 1 else "nearly all"
     return {"share": share, **_of_first_steps(layer.name(0), layer.hshows_all)}
-
-
-def _other_gates(layer: FirstLayer) -> Facts | None:
-    others, found = layer.differ("i", "g", "o"), _after_first_step(layer)
-    return None if found is None or not others else found | {"others": join_with_and(others)}
-
-
-def _after_some_steps(layer: FirstLayer) -> Facts | None:
-    if layer.at < 2 or not layer.is_conclusive:
-        return None
-    return {"excludes": _HARDLY_LATER} if layer.hshows_all else {}
-
-
-def _initial_state(layer: FirstLayer) -> bool:
-    errors = layer.step_errors.max(axis=1, initial=0)  # (T,)
-    return dies_out(errors, _STATE_GONE) or layer.clearly_decays
 
 
 def _at_once(layer: FirstLayer) -> Facts | None:
@@ -343,14 +312,31 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_cell_update",
-        _cell_update,
+        lambda it: (
+            it.first == "c"
+            and it.agree("i", "f", "g")
+            and {
+                "carried": "a c that is not carried on, or carried wrongly"
+                if it.at
+                else "the initial c"
+            }
+        ),
         "At {here} the gates agree and c does not: c = f*c + i*g is made differently. Possible "
         "causes: {carried}, a clip on c, coupled gates.",
         "Excluded: what makes the gates, such as weights, gate order, forget bias.",
     ),
     Pattern(
         "suspect_output",
-        _output,
+        lambda it: (
+            it.first == "h"
+            and it.agree("c")
+            and {
+                "seen": "c and the gates agree" if {*GATES} & {*it.pairs} else "c agrees",
+                "gate": ""
+                if "o" in it.pairs
+                else "the output gate or its place in the gate order, ",
+            }
+        ),
         "At {here} {seen}, h does not: they first differ between c and h, in h = o*tanh(c). "
         "Possible causes: {gate}the activation of the output, a projection or its clip, a peephole "
         "of o.",
@@ -358,7 +344,11 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_recurrent_weights",
-        _other_gates,
+        lambda it: (
+            it.differ("i", "g", "o")
+            and (found := _after_first_step(it))
+            and found | {"others": join_with_and(it.differ("i", "g", "o"))}
+        ),
         f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
         f"explain. Possible causes: {_RECURRENT}, {_NOT_CARRIED}{{small}}",
     ),
@@ -369,13 +359,17 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_later_step",
-        _after_some_steps,
+        lambda it: (
+            it.at >= 2 and it.is_conclusive and {"excludes": _HARDLY_LATER if it.hshows_all else ""}
+        ),
         "{start} to {before} agree, {here} is the first to differ. Possible causes: inputs that "
         "differ from {here} on, a sequence length or a mask, a clip, a state reset between chunks.",
     ),
     Pattern(
         "suspect_initial_state",
-        _initial_state,
+        lambda it: (
+            it.clearly_decays or dies_out(it.step_errors.max(axis=1, initial=0), _STATE_GONE)
+        ),
         "{start} differs most, and the difference decays towards the end. Possible causes: another "
         "initial state, one left over from the run before, or h and c of it exchanged.",
         "Less likely: what acts at every step, such as weights, gate order, activations.",
