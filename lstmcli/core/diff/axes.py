@@ -145,18 +145,6 @@ def several_axes(texts: Sequence[str]) -> str:
 # ---- every candidate
 
 
-class _OnRun(NamedTuple):
-    """A side (a), and the other one (b) as the full run on which it may lie."""
-
-    narrow: Numbers
-    wide: Numbers  # (T, B, D K)
-    shape: tuple[int, ...]  # of the other side as it is
-    layouts: Layouts  # of both; None: not known
-    run: RunShape  # in the layout in which it is read here
-    step: int | None = None  # that was chosen
-    text: str = ""  # what was done to the directions of the run
-
-
 def _candidates(
     narrow: Numbers, wide: Numbers, layouts: Layouts, choices: Choices, parts_only: bool = False
 ) -> Iterator[Candidate]:
@@ -172,17 +160,18 @@ def _candidates(
             step = steps[0] if steps is not None and len(steps) == 1 else None
             layout = "batch" if batch_first else "time"
             run = RunShape(T, B, width // directions, directions, layout)
-            side = _OnRun(narrow, three, wide.shape, layouts, run, step, text)
             single = [T - 1 if step is None else step]
             for one in arrangements(narrow.shape, run, single, items or None):
                 partial = not one.units.is_all or ("b" in one.axes and not one.sequences.is_all)
-                if one.order == "F" or partial or not _ends_with_units(side, one):
+                if one.order == "F" or partial or not _ends_with_units(narrow.shape, one):
                     continue
                 if {*"tb"} <= {*one.axes} or len(_lead(one)) == axes:
                     if batch_first == assumed:
-                        yield from _all(side, one, parts_only)
+                        found = _on_run(narrow, three, one, text)
+                        yield from _all(found, one, (narrow.shape, wide.shape), layouts, parts_only)
                 elif one.directions.is_all and not one.in_a_row and steps != ():
-                    yield from _parts(side, one, choices[1])
+                    found = _on_run(narrow, three, one, text)
+                    yield from _parts(found, one, narrow, three, layouts[0], step, choices[1])
 
 
 def _among(choice: Choice | None, size: int) -> Indices | None:
@@ -199,16 +188,21 @@ def directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers
         three = _three(full, False)
         T, B, width = three.shape
         run = RunShape(T, B, width // directions, directions)
-        side = _OnRun(a, three, b.shape, ("time", "time"), run, text=text)
         for one in arrangements(a.shape, run, [T - 1]) if directions == 2 else ():
-            if one.is_all and _ends_with_units(side, one) and not (one.in_a_row or one.exchanged):
-                yield _read(a, one, full.shape), full, _directions_text(side, one)
+            fits = one.is_all and _ends_with_units(a.shape, one)
+            if fits and not (one.in_a_row or one.exchanged):
+                found = _on_run(a, three, one, text)
+                x, y = (side[:, 0] if B == 1 else side for side in (found.a, found.b))
+                yield x, y, found.text
 
 
 def _as_runs(
     narrow: Numbers, wide: Numbers, stacked: int = 4
 ) -> Iterator[tuple[Numbers, int, str]]:
-    """The second side as a full run, with how many directions the units contain, and a text."""
+    """The second side as a full run, with how many directions the units contain, and a text.
+
+    Where both have so many axes that one is that of the directions (``stacked``), they are joined.
+    """
     if not narrow.values.size or not wide.values.size:
         return
     n, width = narrow.shape[-1], wide.shape[-1]
@@ -222,17 +216,26 @@ def _as_runs(
                 yield full, 2, text
 
 
-def _ends_with_units(side: _OnRun, one: Arrangement) -> bool:
+def _ends_with_units(shape: tuple[int, ...], one: Arrangement) -> bool:
     """Whether the last axis is that of the units; numbers in a row, or column vectors, pass."""
-    width = side.wide.shape[-1]
     if one.run.directions == 1 and one.is_all:
         return not one.units_first
-    units = width if one.run.directions == 1 or "w" in one.axes else one.units.size
-    return not one.units_first and side.narrow.shape[-1] == units
+    beside = one.run.directions if "w" in one.axes else 1
+    return not one.units_first and shape[-1] == one.units.size * beside
 
 
-def _read(side: Numbers, one: Arrangement, shape: tuple[int, ...]) -> Numbers:
-    return side.moved(lambda v: one.read(v).reshape(shape))
+def _on_run(narrow: Numbers, wide: Numbers, one: Arrangement, text: str) -> Candidate:
+    """A side as it is arranged, and that part of the full run (T, B, D K)."""
+    if "d" in one.axes and one.places is not None:
+        axis = one.places[one.axes.index("d")]
+        which = f" (axis {axis})" * (narrow.shape[:-1].count(2) > 1)
+        joined_text = f"the directions of {{a}}, {narrow.shape}{which}, side by side"
+        text = "; ".join(filter(None, [joined_text, text]))
+    T, B, D, K = (part.of for part in one.parts)
+    lead = one.steps.size, one.sequences.size
+    b = wide.moved(lambda v: v.reshape(T, B, D, K)[one.place].reshape(*lead, -1))
+    a = narrow.moved(lambda v: one.read(v).reshape(b.shape))
+    return Candidate(a, b, (None, None, None), text, batch_first=one.run.layout == "batch")
 
 
 def _lead(one: Arrangement) -> str:
@@ -240,40 +243,49 @@ def _lead(one: Arrangement) -> str:
     return "".join(axis for axis in one.axes if axis in "tb")
 
 
-def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate]:
-    """The first side with all steps and sequences of the run, as they lie or exchanged."""
-    narrow, wide, layouts = side.narrow, side.wide, side.layouts
-    text, rank, stacked, units = "", LIKELY, None, None
+def _all(
+    found: Candidate,
+    one: Arrangement,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    layouts: Layouts,
+    parts_only: bool,
+) -> Iterator[Candidate]:
+    """The first side with all steps and sequences of the run, as they lie or exchanged.
+
+    A side that says no layout has the other's, or the other one. A side that had its directions on
+    an axis of their own may be (steps, batch), as in ONNX, where the other is (batch, steps), also
+    if --layout says that of both.
+    """
+    width, stacked = shapes[0][-1], None
+    if not _lead(one) and (one.run.directions == 1 or not one.directions.is_all):
+        return
     if not one.directions.is_all:  # one direction of two
-        if not _lead(one):
-            return
         start = one.directions.first * one.units.size
-        units = range(start, start + one.units.size)
-        wide, rank, stacked = wide[..., units[0] : units[-1] + 1], RARE, 0
+        units, stacked = range(start, start + one.units.size), 0
         text = f"{{a}} is compared with units {units[0]} to {units[-1]} of {{b}}"
-        text = "; ".join(filter(None, [side.text, text]))
+        text = "; ".join(filter(None, [found.text, text]))
+        found = found._replace(numbers=(None, None, units), text=text, rank=RARE)
     elif one.run.directions == 1:
-        columns = narrow.shape[-1] == 1 < one.units.size
-        in_a_row = one.in_a_row or narrow.shape[-1] == narrow.values.size != one.units.size
-        if not _lead(one) or (one.exchanged and (in_a_row or columns)):
+        columns = width == 1 < one.units.size
+        in_a_row = one.in_a_row or width == prod(shapes[0]) != one.units.size
+        if one.exchanged and (in_a_row or columns):
             return
         if in_a_row or columns:
             what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
-            text = f"the {what} of {{a}}, {narrow.shape}, {how}as {side.shape}"
-            layouts = (layouts[1], layouts[1])
-        elif parts_only or layouts.count(None) != 1 or narrow.shape[-1] != one.units.size:
+            text = f"the {what} of {{a}}, {shapes[0]}, {how}as {shapes[1]}"
+            found, layouts = found._replace(text=text), (layouts[1], layouts[1])
+        elif parts_only or layouts.count(None) != 1 or width != one.units.size:
             return
     elif parts_only or one.in_a_row:
         return
     else:
-        text, stacked = _directions_text(side, one), int("d" not in one.axes)
-    a = _read(narrow, one, wide.shape)
+        stacked = int("d" not in one.axes)
     said = layouts[0] or layouts[1] or "time"
     firsts = [(layout or said) == "batch" for layout in layouts]
-    found = Candidate(a, wide, (None, None, units), text, rank)
     if len(_lead(one)) < 2 or one.exchanged == (firsts[0] != firsts[1]):
         yield found
         return
+    rank = found.rank
     if layouts.count(None) == 1:
         turned = layouts.index(None)
     elif stacked is not None and layouts[0] == layouts[1] != "time":
@@ -282,59 +294,54 @@ def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate
     else:
         return
     axes = "steps, batch" if firsts[turned] else "batch, steps"
-    text += "; " * bool(text)
-    text += f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
+    text = f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
+    found = found._replace(text="; ".join(filter(None, [found.text, text])), exchanged=True)
     if turned == 1:  # the steps of the run are its sequences
-        a, wide = (numbers.moved(lambda v: v.swapaxes(0, 1)) for numbers in (a, wide))
-    yield found._replace(a=a, b=wide, text=text, rank=rank, exchanged=True)
+        a, b = (numbers.moved(lambda v: v.swapaxes(0, 1)) for numbers in (found.a, found.b))
+        found = found._replace(a=a, b=b)
+    yield found._replace(rank=rank)
 
 
-def _directions_text(side: _OnRun, one: Arrangement) -> str:
-    """How the directions of either side were put side by side."""
-    if "d" not in one.axes or one.places is None:
-        return side.text
-    axis, shape = one.places[one.axes.index("d")], side.narrow.shape
-    which = f" (axis {axis})" * (shape[:-1].count(2) > 1)
-    text = f"the directions of {{a}}, {shape}{which}, side by side"
-    return "; ".join(filter(None, [text, side.text]))
-
-
-def _parts(side: _OnRun, one: Arrangement, batch: Choice | None) -> Iterator[Candidate]:
+def _parts(
+    found: Candidate,
+    one: Arrangement,
+    narrow: Numbers,
+    wide: Numbers,
+    layout: str | None,
+    chosen: int | None,
+    batch: Choice | None,
+) -> Iterator[Candidate]:
     """The first side as one step of the run (the last), as one of its sequences, or as both."""
-    T, B, width = side.wide.shape
-    shape = list(side.narrow.shape)
+    T, B, width = wide.shape
+    shape = list(narrow.shape)
     if "d" in one.axes and one.places is not None:
         del shape[one.places[one.axes.index("d")]]
         shape[-1] = width
-    layout, lead = side.layouts[0], [n for n in shape[:-1] if n != 1]
+    lead = [n for n in shape[:-1] if n != 1]
     said = layout not in (None, "steps") and len(shape) > 2  # how many steps it has
     is_state = said and layout == "batch" and shape[:-1] == [1, *lead]  # (1, B, H) of torch
-    start = f"{{a}}, {tuple(shape)}, is"
-    part = side.wide[one.place[:2]]
-    a = _read(side.narrow, one, part.shape)
-    step = "the last step" if side.step is None else f"step {side.step}"
+    text = f"{found.text}{'; ' * bool(found.text)}{{a}}, {tuple(shape)}, is"
+    step = "the last step" if chosen is None else f"step {chosen}"
     numbers = None if "t" in one.axes else [one.steps.first]
-    named = () if side.step is None or numbers is None else (0,)
-    found = Candidate(a, part, (numbers, None, None), "", batch_first=side.run.layout == "batch")
-    text = _directions_text(side, one)
-    text += "; " * bool(text)
+    named = () if chosen is None or numbers is None else (0,)
     if not one.sequences.is_all:
-        if (said and "t" not in one.axes) or (batch and one.sequences.first not in batch.among(B)):
+        item = one.sequences.first
+        if (said and "t" not in one.axes) or (batch and item not in batch.among(B)):
             return
-        text += f"{start} compared with sequence {one.sequences.first} of {B} of {{b}}"
+        text += f" compared with sequence {item} of {B} of {{b}}"
         text += f", its {step.removeprefix('the ')}" * (numbers is not None)
-        yield found._replace(
-            numbers=(numbers, [one.sequences.first], None), text=text, named=(*named, 1)
-        )
+        yield found._replace(numbers=(numbers, [item], None), text=text, named=(*named, 1))
     elif is_state or not (said or (lead == [T] and B > 1 and layout == "steps")):
+        last = f"{text} taken as {step} of {{b}}"
         rank = RARE if is_state else LIKELY
-        yield found._replace(text=f"{text}{start} taken as {step} of {{b}}", rank=rank, named=named)
-        if width % 2 == 0 and T > 1 and side.step is None:
-            text += f"{start} the last step of each direction of {{b}}: step {T - 1} forward, "
-            ends = side.wide.moved(
+        found = found._replace(numbers=(numbers, None, None), text=last, rank=rank, named=named)
+        yield found
+        if width % 2 == 0 and T > 1 and chosen is None:
+            text += f" the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
+            ends = wide.moved(
                 lambda v: np.concatenate([v[-1:, :, : width // 2], v[:1, :, width // 2 :]], axis=-1)
             )
-            yield found._replace(b=ends, text=f"{text}0 backward", rank=RARE)
+            yield found._replace(b=ends, text=text, rank=RARE)
 
 
 def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
