@@ -326,22 +326,20 @@ def _numbered(pair: Pair, known: Known) -> Pair:
     """A pair with the numbers of its batch items and units, or what to select where they differ."""
     numbers, texts, options = [*pair.numbers], [], []
     for axis, option in ((1, "--batch"), (2, "--units")) if pair.placed else ():
-        said = known.numbers(0, axis), known.numbers(1, axis)
+        said = [known.numbers(0, axis), known.numbers(1, axis)]
         sizes = [side.shape[axis] for side in (pair.a, pair.b)]
         shorter = sizes.index(min(sizes))
+        shown = [format_indices(n) for n in said if n is not None]
         part = said[shorter] if said[shorter] is not None else said[1 - shorter]
         if part is None or numbers[axis] is not None:
             continue
         if sizes[0] != sizes[1]:
-            of_z = axis == 2 and ArrayName.of(pair.name).base == "z"
-            options.append(f"{option} {format_indices(part[: len(part) // 4] if of_z else part)}")
+            quarter = axis == 2 and ArrayName.of(pair.name).base == "z"  # of z: those of a gate
+            options += [option, format_indices(part[: len(part) // 4] if quarter else part)]
             texts.append(f"{{{'ab'[shorter]}}} contains {AXES[axis]} of a run")
-        elif len({tuple(n) for n in said if n is not None}) > 1:
-            one, other = (format_indices(n) for n in said if n is not None)
-            raise UserError(
-                f"{pair.name}: one side contains {AXES[axis]} {one}, the other {other}; write both "
-                f"with the same {option}."
-            )
+        elif len({*shown}) > 1:
+            text = f"one side contains {AXES[axis]} {shown[0]}, the other {shown[1]}"
+            raise UserError(f"{pair.name}: {text}; write both with the same {option}.")
         elif len(part) == sizes[0] and not counts_from_0(part):
             numbers[axis] = part
     if texts:
@@ -355,15 +353,12 @@ def _with_steps_of_run(sides: tuple[Numbers, Numbers], known: Known) -> tuple[La
     for n, silent in enumerate(sides):
         steps, said = known.numbering[1 - n].of_steps, known.layouts[1 - n]
         if known.layouts[n] is None and said in ("batch", "time") and silent.ndim == 3:
-            first, second = silent.shape[:2]
-            layout, axes = (
-                ("time", "steps, batch") if said == "batch" else ("batch", "batch, steps")
-            )
-            if (first, second)[said == "batch"] != steps == (first, second)[said != "batch"]:
-                text = (
-                    f"{{{'ab'[n]}}} as ({axes}, units), which gives it the {steps} steps of the run"
-                )
-                return (layout, said) if n == 0 else (said, layout), text
+            layout = "time" if said == "batch" else "batch"
+            axes = "steps, batch" if said == "batch" else "batch, steps"
+            as_said, other = silent.shape[1::-1] if said == "batch" else silent.shape[:2]
+            if as_said != steps == other:
+                text = f"{{{'ab'[n]}}} as ({axes}, units), which gives it the {steps} steps"
+                return (layout, said) if n == 0 else (said, layout), f"{text} of the run"
     return known.layouts, ""
 
 
@@ -378,38 +373,31 @@ def _cut_to_common(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pa
         side.steps if side.steps is not None and 0 < len(side.steps) == size else None
         for side, size in zip(numbering, sizes, strict=True)
     ]
-    steps = [
-        _counted_like(theirs, size) if ours is None else ours
-        for ours, theirs, size in zip(known, known[::-1], sizes, strict=True)
-    ]
-    if steps[0] is None or steps[1] is None:
-        return pair
-    common = np.intersect1d(steps[0], steps[1]).tolist()
+    steps: list[Indices] = []
+    for ours, theirs, size in zip(known, known[::-1], sizes, strict=True):
+        if ours is None and theirs is not None:
+            ours = range(size) if theirs[-1] < size else theirs if size == len(theirs) else None
+        if ours is None:
+            return pair
+        steps.append(ours)
+    common = np.intersect1d(*steps).tolist()
     if not common:
-        raise UserError(
-            f"{pair.name}: one side contains steps {format_indices(steps[0])}, "
-            f"the other {format_indices(steps[1])}; they have none in common."
-        )
+        one, other = map(format_indices, steps)
+        text = f"one side contains steps {one}, the other {other}; they have none in common."
+        raise UserError(f"{pair.name}: {text}")
     parts = [
         None if ours is None or (counts_from_0(ours) and ours[-1] >= theirs[-1]) else ours
-        for ours, theirs in ((known[0], steps[1]), (known[1], steps[0]))
+        for ours, theirs in zip(known, steps[::-1], strict=True)
     ]
     if parts == [None, None]:
         return pair
     a, b = (
         _taken(side, np.searchsorted(own, common).tolist(), 0)
-        for side, own in ((pair.a, steps[0]), (pair.b, steps[1]))
+        for side, own in zip((pair.a, pair.b), steps, strict=True)
     )
     plain = counts_from_0(common) and (not pair.backward or common[-1] == max(sizes) - 1)
     numbers = (None if plain else common, None, None)
     return replace(pair, a=a, b=b, numbers=numbers, parts=(parts[0], parts[1]))
-
-
-def _counted_like(numbers: Indices | None, size: int) -> Indices | None:
-    """The numbers of an axis that has none: those of the other side, where they may be so."""
-    if numbers is None:
-        return None
-    return range(size) if numbers[-1] < size else numbers if size == len(numbers) else None
 
 
 def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:

@@ -36,10 +36,11 @@ class Position:
         """
         if self.index is not None:
             return f"[{', '.join(map(str, self.index))}]"
-        parts = [] if self.step is None else [f"step {self.step}"]
-        axes = {"batch": self.batch if batch else None, "unit": self.unit}
-        parts += [array] if array else []
-        return ", ".join([*parts, *(f"{axis} {n}" for axis, n in axes.items() if n is not None)])
+        axes = {"step": self.step, "batch": self.batch if batch else None, "unit": self.unit}
+        parts = [f"{axis} {n}" for axis, n in axes.items() if n is not None]
+        if array:
+            parts.insert(self.step is not None, array)
+        return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
         """The place without the name of its array."""
