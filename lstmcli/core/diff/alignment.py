@@ -380,7 +380,7 @@ def _cut_to_common(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pa
         if ours is None:
             return pair
         steps.append(ours)
-    common = np.intersect1d(*steps).tolist()
+    common = np.intersect1d(steps[0], steps[1]).tolist()
     if not common:
         one, other = map(format_indices, steps)
         text = f"one side contains steps {one}, the other {other}; they have none in common."

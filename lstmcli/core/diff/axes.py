@@ -256,50 +256,41 @@ def _all(
     an axis of their own may be (steps, batch), as in ONNX, where the other is (batch, steps), also
     if --layout says that of both.
     """
-    width, stacked = shapes[0][-1], None
-    if not _lead(one) and (one.run.directions == 1 or not one.directions.is_all):
+    width, units, lead = shapes[0][-1], one.units.size, _lead(one)
+    if not lead and (one.run.directions == 1 or not one.directions.is_all):
         return
-    if not one.directions.is_all:  # one direction of two
-        start = one.directions.first * one.units.size
-        units, stacked = range(start, start + one.units.size), 0
-        text = f"{{a}} is compared with units {units[0]} to {units[-1]} of {{b}}"
-        text = "; ".join(filter(None, [found.text, text]))
-        found = found._replace(numbers=(None, None, units), text=text, rank=RARE)
-    elif one.run.directions == 1:
-        columns = width == 1 < one.units.size
-        in_a_row = one.in_a_row or width == prod(shapes[0]) != one.units.size
-        if one.exchanged and (in_a_row or columns):
-            return
-        if in_a_row or columns:
+    if one.run.directions == 1:
+        in_a_row = one.in_a_row or width == prod(shapes[0]) != units
+        if in_a_row or width == 1 < units:
             what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
             text = f"the {what} of {{a}}, {shapes[0]}, {how}as {shapes[1]}"
-            found, layouts = found._replace(text=text), (layouts[1], layouts[1])
-        elif parts_only or layouts.count(None) != 1 or width != one.units.size:
+            if not one.exchanged:
+                yield found._replace(text=text)
             return
+        if parts_only or layouts.count(None) != 1 or width != units:
+            return
+    elif not one.directions.is_all:  # one direction of two
+        numbers = range(start := one.directions.first * units, start + units)
+        text = f"{{a}} is compared with units {start} to {numbers[-1]} of {{b}}"
+        text = "; ".join(filter(None, [found.text, text]))
+        found = found._replace(numbers=(None, None, numbers), text=text, rank=RARE)
     elif parts_only or one.in_a_row:
         return
-    else:
-        stacked = int("d" not in one.axes)
     said = layouts[0] or layouts[1] or "time"
     firsts = [(layout or said) == "batch" for layout in layouts]
-    if len(_lead(one)) < 2 or one.exchanged == (firsts[0] != firsts[1]):
+    if len(lead) < 2 or one.exchanged == (firsts[0] != firsts[1]):
         yield found
-        return
-    rank = found.rank
-    if layouts.count(None) == 1:
-        turned = layouts.index(None)
-    elif stacked is not None and layouts[0] == layouts[1] != "time":
-        turned = stacked if said == "batch" else 1 - stacked
-        rank = rank if None in layouts else max(rank, LESS_LIKELY)
-    else:
-        return
-    axes = "steps, batch" if firsts[turned] else "batch, steps"
-    text = f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
-    found = found._replace(text="; ".join(filter(None, [found.text, text])), exchanged=True)
-    if turned == 1:  # the steps of the run are its sequences
-        a, b = (numbers.moved(lambda v: v.swapaxes(0, 1)) for numbers in (found.a, found.b))
-        found = found._replace(a=a, b=b)
-    yield found._replace(rank=rank)
+    elif layouts.count(None) == 1 or layouts[0] == layouts[1] != "time":
+        turned = int(one.directions.is_all and "d" not in one.axes)  # the side with an axis of them
+        turned = layouts.index(None) if layouts.count(None) == 1 else turned ^ (said != "batch")
+        axes = "steps, batch" if firsts[turned] else "batch, steps"
+        text = f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
+        text = "; ".join(filter(None, [found.text, text]))
+        rank = found.rank if None in layouts else max(found.rank, LESS_LIKELY)
+        if turned == 1:  # the steps of the run are its sequences
+            a, b = (side.moved(lambda v: v.swapaxes(0, 1)) for side in (found.a, found.b))
+            found = found._replace(a=a, b=b)
+        yield found._replace(text=text, rank=rank, exchanged=True)
 
 
 def _parts(

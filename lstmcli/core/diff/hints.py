@@ -149,10 +149,8 @@ def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
     if a.shape != b.shape or not inside.any():
         return
     with np.errstate(all="ignore"):
-        after, before = (
-            np.log(gate) - np.log1p(-gate)
-            for gate in (a.values.astype(np.float64), b.values.astype(np.float64))
-        )
+        gates = (side.values.astype(np.float64) for side in (a, b))
+        after, before = (np.log(gate) - np.log1p(-gate) for gate in gates)
         constant = float(np.median((after - before)[inside]))
         rounded = round(constant, 2)  # it was typed by a person
         constant = rounded if abs(rounded - constant) < 1e-3 else constant
