@@ -103,7 +103,13 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-WITH_CODES = {"Hint", "remark", "Remark"}  # whose first argument is a code
+WITH_CODES = {
+    "Hint",
+    "Pattern",
+    "Rearrangement",
+    "remark",
+    "Remark",
+}  # whose first argument is a code
 
 
 def codes(package: str) -> str:

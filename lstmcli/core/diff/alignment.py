@@ -236,7 +236,7 @@ def _sequences(pair: Pair, known: Known) -> tuple[Pair, tuple[Numbers, Numbers],
         a, b = joined(a, axis), joined(b, axis)
     layouts, text = _with_steps_of_run((a, b), known)
     said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
-    one, other = (_sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
+    one, other = (sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
     if one is None or other is None:
         return replace(pair, a=a, b=b), raw, layouts
     pair = _cut_to_common(
@@ -426,11 +426,7 @@ def _layout_by_shape(*sides: Numbers) -> str:
 def sequence(array: Numbers, layout: str | None) -> Numbers | None:
     """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
     array = array.moved(np.atleast_1d)
-    return _sequence(array, layout or _layout_by_shape(array))
-
-
-def _sequence(array: Numbers, layout: str) -> Numbers | None:
-    """(T, B, H), or None if there are more axes than that."""
+    layout = layout or _layout_by_shape(array)
     spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
     array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
     if array.ndim > 3:

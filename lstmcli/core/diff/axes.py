@@ -45,12 +45,6 @@ class Candidate(NamedTuple):
     batch_first: bool = False  # the side that the other one is a part of
     named: tuple[int, ...] = ()  # the axes whose choice named the step or the sequence
 
-    @property
-    def turned(self) -> Candidate:
-        """The same with the sides exchanged."""
-        text = self.text.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
-        return self._replace(a=self.b, b=self.a, text=text)
-
 
 def arrange(
     a: Numbers, b: Numbers, test: Tolerance, layouts: Layouts, choices: Choices = (None, None)
@@ -62,7 +56,9 @@ def arrange(
     steps and batch items, may name the step and the sequence.
     """
     found = [*_candidates(a, b, layouts, choices)]
-    found += [one.turned for one in _candidates(b, a, layouts[::-1], choices, parts_only=True)]
+    for one in _candidates(b, a, layouts[::-1], choices, parts_only=True):
+        text = one.text.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
+        found.append(one._replace(a=one.b, b=one.a, text=text))
     agreeing = [one for one in found if test.agree(one.a, one.b).all()]
     likely = [one for one in found if one.rank < RARE]
     starting = [

@@ -277,7 +277,7 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
             by_text.setdefault(f"{start}{{names}}: {text}", []).append(name)
     for text, names in by_text.items():
         yield Hint("axes", compared.say(text.replace("{names}", join_with_and(names), 1)))
-    yield from (Hint("layout", text) for text in _layouts(a, b, compared.pairs))
+    yield from _layouts(a, b, compared.pairs)
     for n, side in enumerate(compared.names):
         parts = [format_indices(steps) for p in compared.pairs.values() if (steps := p.parts[n])]
         for numbers in dict.fromkeys(parts):
@@ -285,7 +285,7 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
             yield Hint("part_of_run", text)
 
 
-def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[str]:
+def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     """How axes are taken that a side, or both, do not explain."""
     for silent, other in ((a, b), (b, a)):
         shapes = {name: silent.arrays[name].shape for name in pairs}
@@ -298,7 +298,8 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[str]:
         if silent.layout is None and other.layout in ("batch", "time") and names:
             axes = "batch, steps" if other.layout == "batch" else "steps, batch"
             verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
-            yield f"{join_with_and(names)} {verb} ({axes}, units), as in {other.name}"
+            text = f"{join_with_and(names)} {verb} ({axes}, units), as in {other.name}"
+            yield Hint("layout", text)
     unclear = [
         name
         for name, pair in pairs.items()
@@ -307,8 +308,8 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[str]:
         if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if unclear and not (a.layout or b.layout):
-        first = f"the first axis of {join_with_and(unclear)} is time"
-        yield f"{first} (not in the files; --layout batch)"
+        text = f"the first axis of {join_with_and(unclear)} is time"
+        yield Hint("layout", f"{text} (not in the files; --layout batch)")
 
 
 def _first_divergence(

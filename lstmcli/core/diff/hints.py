@@ -100,12 +100,12 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         if {ArrayName.of(x).base, ArrayName.of(y).base} in ({"h", "c"}, {"final_h", "final_c"})
     }
     others = {x: y for x, y in exchanged.items() if x not in states}
-    for code, names_of, advice in (
-        ("h_is_c", states, "One side returns or reads (c, h), the other (h, c)."),
-        ("names_exchanged", others, "The two sides give the same numbers different names."),
+    for hint, names_of in (
+        (Hint("h_is_c", "One side returns or reads (c, h), the other (h, c)."), states),
+        (Hint("names_exchanged", "The two sides give the same numbers different names."), others),
     ):
         text = ", ".join(f"{x} of {{b}} is {y} of {{a}}" for x, y in names_of.items())
-        hints += [Hint(code, compared.say(f"{text}. {advice}"))] * bool(text)
+        hints += [replace(hint, text=compared.say(f"{text}. {hint.text}"))] * bool(text)
     hints += [hint for pair in compared.differing for hint in _forget_bias(compared, pair)]
     return hints, explained | {*exchanged}
 

@@ -126,8 +126,8 @@ def _one_half(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
     second = np.arange(units) >= units // 2  # (H,)
     for which, columns in (("second", second), ("first", ~second)) if units % 2 == 0 else ():
-        facts = {"which": which}
-        yield Moved(pair.a.moved(partial(_turned, columns)), pair.b, pair.agrees, facts)
+        a = pair.a.moved(partial(_turned, columns))
+        yield Moved(a, pair.b, pair.agrees, {"which": which})
 
 
 def _turned(columns: Mask, array: Array) -> Array:
