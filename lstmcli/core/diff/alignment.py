@@ -395,8 +395,7 @@ def _cut_to_common(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pa
         _taken(side, np.searchsorted(own, common).tolist(), 0)
         for side, own in zip((pair.a, pair.b), steps, strict=True)
     )
-    plain = counts_from_0(common) and (not pair.backward or common[-1] == max(sizes) - 1)
-    numbers = (None if plain else common, None, None)
+    numbers = (None if counts_from_0(common) and not pair.backward else common, None, None)
     return replace(pair, a=a, b=b, numbers=numbers, parts=(parts[0], parts[1]))
 
 
