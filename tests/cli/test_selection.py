@@ -24,6 +24,7 @@ from lstmcli.api.load import load
 from lstmcli.core.forward.batch import Runner
 from lstmcli.core.model.model import Trace, as_time_major
 from lstmcli.core.model.selection import Selection, cut_trace
+from lstmcli.errors import UserError
 from lstmcli.formats import read
 from tests.cli.conftest import Lstm
 
@@ -236,8 +237,12 @@ def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
     words = ["run", "net.npz", "one.npy", *(["--only", only] if only else []), "-q"]
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     assert lstm(*words, "--units", "2:7", "-o", f"part.{format}").status == 0
-    done = lstm("diff", f"part.{format}", f"whole.{format}")
+    sides = f"part.{format}", f"whole.{format}"
+    done = lstm("diff", *sides, "--units", "2:7")
     assert done.status == 0, done.out
+    done = lstm("diff", *sides)
+    assert done.status == 1
+    assert "contains units of a run: type --units 2:7" in done.out
     assert "final" not in done.out.partition("assumed")[2]
     told = lstm("explain", "net.npz", "one.npy", f"part.{format}")
     assert (told.status, told.err) == (0, "")
@@ -405,7 +410,7 @@ PARTS: list[tuple[Axis, Axis, Axis]] = [
     ],
 )
 @pytest.mark.sampled(4)
-def test_diff_aligns_a_part_with_the_full_run_by_its_numbers(
+def test_diff_aligns_steps_by_their_numbers_and_the_other_axes_as_selected(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis]
 ) -> None:
     words = ["run", "w.npz", "x.npy", "--layout", "batch"]
@@ -413,12 +418,14 @@ def test_diff_aligns_a_part_with_the_full_run_by_its_numbers(
     done = lstm(*words, *options(*axes), "--only", "h,c,z", "-o", f"part.{format}")
     lstm(*words, "--only", "h,c,z", "-o", "whole.npz")
     for sides in ((f"part.{format}", "whole.npz"), ("whole.npz", f"part.{format}")):
-        done = lstm("diff", *sides, "-f", "json")
+        done = lstm("diff", *sides, *options(None, *axes[1:]), "-f", "json")
         assert done.status == 0, done.out + done.err
         arrays = json.loads(done.out)["arrays"]
         sizes = [len(picked(n, text)) for n, text in zip((T, B, UNITS), axes, strict=True)]
         assert arrays["h"]["total"] == np.prod(sizes)
         assert arrays["z"]["total"] == 4 * np.prod(sizes)
+        done = lstm("diff", *sides, "-f", "json")
+        assert done.status == (axes[1:] != (None, None)), done.out + done.err
 
 
 @pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv"])
@@ -430,11 +437,12 @@ def test_diff_names_positions_by_the_numbers_of_the_full_run(
     h = run(load("w.npz"), np.load("x.npy"), "h", layout="batch").h.copy()
     h[3, 7, 4] += 1  # (batch, step, unit)
     np.savez("other.npz", h=h, meta=json.dumps({"layout": "batch"}))
-    done = lstm("diff", f"part.{format}", "other.npz", "-f", "json")
+    sides = [f"part.{format}", "other.npz", "--batch", "1,3", "--units", "2,4"]
+    done = lstm("diff", *sides, "-f", "json")
     assert done.status == 1
     first = json.loads(done.out)["first_divergence"]
     assert (first["step"], first["batch"], first["unit"]) == (7, 3, 4)
-    table = lstm("diff", f"part.{format}", "other.npz", "--per-step").out
+    table = lstm("diff", *sides, "--per-step").out
     assert "steps 3:8:4" in table or "steps 3,7" in table
     assert re.search(r"^ +7 +1 +1", table, re.M), table
 
@@ -452,7 +460,7 @@ def test_an_array_without_numbers_that_is_too_short_is_no_part(lstm: Lstm, files
 
 
 @pytest.mark.parametrize("network", [*NETWORKS.values()], ids=NETWORKS)
-@pytest.mark.parametrize("axes", [("2:5", "1,3", "0,1"), (":3", ":2", ":2"), (None, ":1", None)])
+@pytest.mark.parametrize("axes", [("2:5", None, None), (":3", None, None)])
 def test_a_part_of_several_cells_is_aligned_with_its_last_states(
     lstm: Lstm, files: Path, network: dict[str, int], axes: tuple[Axis, Axis, Axis]
 ) -> None:
@@ -469,41 +477,38 @@ def test_a_part_of_several_cells_is_aligned_with_its_last_states(
 
 @pytest.mark.parametrize("layout", ["batch", "time"])
 @pytest.mark.parametrize("states", ["batch", "cells", "features"])
-@pytest.mark.parametrize("axes", [("2:5", "1,3", "0,4"), (":3", ":2", ":2"), ("0", "0", "0")])
+@pytest.mark.parametrize("axes", [("2:5", None, None), (":3", None, None), ("0", None, None)])
 def test_a_part_with_directions_on_a_separate_axis_is_aligned(
-    files: Path, layout: str, states: str, axes: tuple[str, str, str]
+    files: Path, layout: str, states: str, axes: tuple[Axis, Axis, Axis]
 ) -> None:
     trace = trace_of_two_directions(files, layout, states)
     part = cut_trace(trace, Selection.parse(*axes).within(T, B, {"h": UNITS}), states)
     found = diff(part, trace)
     assert found.equal, found
-    assert found.arrays["h"].total == 2 * np.prod(part.h.shape[:-1]) * part.h.shape[-1] // 2
+    assert found.arrays["h"].total == part.h.size
     assert diff(trace, part).equal
     part.h[..., -1, -1] += 1
-    part.final_c[..., -1] += 1
-    changed = diff(part, trace)
-    first, of_state = (changed.arrays[name].first for name in ("h", "final_c"))
+    first = diff(part, trace).arrays["h"].first
     assert first is not None
-    assert of_state is not None
-    steps, items, units = (picked(n, text) for n, text in zip((T, B, UNITS), axes, strict=True))
-    assert first.step in steps
-    assert first.batch in items
-    assert first.unit in (units[-1], UNITS + units[-1])
-    item = of_state.batch if of_state.index is None else of_state.index[states == "cells"]
-    assert item == items[0]
+    assert first.step in picked(T, axes[0])
+    assert first.unit in (UNITS - 1, 2 * UNITS - 1)
 
 
-def test_parts_of_other_units_with_directions_on_a_separate_axis_share_a_unit_of_each(
-    files: Path,
-) -> None:
+def test_parts_of_different_units_or_batch_items_are_not_compared(files: Path) -> None:
     trace = trace_of_two_directions(files, "batch", "cells")
-    parts = [
-        cut_trace(trace, Selection.parse(None, None, units).within(T, B, {"h": UNITS}), "cells")
-        for units in ("0,4", "3,4")
-    ]
-    found = diff(*parts)
-    assert found.equal
-    assert found.arrays["h"].total == 2 * T * B
+
+    def part(batch: Axis, units: Axis) -> Trace:
+        return cut_trace(
+            trace, Selection.parse(None, batch, units).within(T, B, {"h": UNITS}), "cells"
+        )
+
+    assert diff(part("1,3", "0,4"), part("1,3", "0,4")).equal
+    for one, other in (((None, "0,4"), (None, "3,4")), (("0,1", None), ("1,3", None))):
+        with pytest.raises(UserError, match="write both with the same"):
+            diff(part(*one), part(*other))
+    found = diff(part("1,3", "0,4"), trace)
+    assert found.arrays["h"].mismatched is None
+    assert re.search("h: .*: type --batch .* --units .*, or write both", found.remarks[-1])
 
 
 @pytest.mark.parametrize(("name", "steps"), [("a.npz", "-1"), ("a.json", "8"), ("a.csv", "7:")])

@@ -13,6 +13,7 @@ import numpy as np
 
 from lstmcli.core.diff.axes import (
     Candidate,
+    Layouts,
     arrange,
     directions_joined,
     joined,
@@ -26,20 +27,18 @@ from lstmcli.core.model.axis_numbers import (
     AXES,
     UNNUMBERED,
     AxisNumbers,
-    Overlap,
-    Overlaps,
-    Part,
     counts_from_0,
-    overlaps,
 )
 from lstmcli.core.model.selection import (
     EVERYTHING,
     Choice,
     Indices,
     Selection,
+    format_indices,
     numbers_on_axis,
     take,
 )
+from lstmcli.errors import UserError
 
 SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
 
@@ -100,7 +99,7 @@ class Pair:
     exchanged: bool = False  # `arrangement` says that steps and sequences of one were exchanged
     selected: str = ""  # what of the longer side the shorter one is taken as
     unaligned: str = ""  # why they were not
-    parts: tuple[tuple[Part, ...], tuple[Part, ...]] = ((), ())  # of a run that a side contains
+    parts: tuple[Indices | None, Indices | None] = (None, None)  # the steps of a side with some
 
     @property
     def kind(self) -> str:
@@ -113,9 +112,9 @@ class Pair:
         return "; ".join(filter(None, [self.arrangement, self.selected]))
 
     @property
-    def lacks_start(self) -> bool:
-        """Whether it is a part of a run without the first steps, batch items or units."""
-        return any(self.parts) and any(numbers is not None for numbers in self.numbers)
+    def is_part(self) -> bool:
+        """Whether a side contains some steps only of a run."""
+        return self.parts != (None, None)
 
     @property
     def stepwise(self) -> bool:
@@ -124,8 +123,7 @@ class Pair:
 
     def numbers_of_part(self, axis: int) -> Indices | None:
         """The numbers on an axis in the full run where a side contains a part; None for all."""
-        numbers = self.numbers[axis]
-        part = any(noun == AXES[axis] for noun, *_ in (*self.parts[0], *self.parts[1]))
+        numbers, part = self.numbers[axis], axis == 0 and self.is_part
         return range(self.a.shape[axis]) if numbers is None and part else numbers
 
     def numbers_of(self, index: Sequence[int]) -> tuple[int, ...]:
@@ -177,12 +175,19 @@ class Known(NamedTuple):
 
     name: str
     tolerance: Tolerance
-    layouts: tuple[str | None, str | None] = (None, None)
+    layouts: Layouts = (None, None)
     backward: bool | None = False
     numbering: tuple[AxisNumbers, AxisNumbers] = (UNNUMBERED, UNNUMBERED)
     selection: Selection = EVERYTHING
     counted: tuple[bool, bool] = (False, False)  # it is a whole trace, and counts from 0
     cells: tuple[int, int] = (1, 1)  # that have arrays in the file of either side
+
+    def numbers(self, side: int, axis: int) -> Indices | None:
+        """The numbers of the batch items or units that a side says it contains of the full run."""
+        of_side = self.numbering[side]
+        if axis == 1 or ArrayName.of(self.name).kind != SEQUENCE:
+            return of_side.batch if axis == 1 else None
+        return of_side.columns.get(self.name)
 
 
 def align(a: Numbers, b: Numbers, known: Known) -> Pair:
@@ -190,55 +195,54 @@ def align(a: Numbers, b: Numbers, known: Known) -> Pair:
 
     Axes of length 1 are added and dropped, except the last, which is the units'. Axes that differ
     by a known arrangement are aligned if exactly one fits, or is clearly nearest
-    (`lstmcli.core.diff.axes`). Where the numbering of a side makes it a part of a run, both are
-    cut to the steps, batch items and units that both contain; then to what is selected.
+    (`lstmcli.core.diff.axes`). Where a side has some steps of a run, both are cut to those that
+    both contain; then to what is selected.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
     pair = Pair(known.name, a, b, known.tolerance, placed=False, backward=known.backward)
-    if pair.kind == FINAL:
-        pair, left = _finals(pair, known), [None, *known.selection[1:3]]
-        if pair.agrees is None:
-            pair, left = _cut_to_selected(pair, left, known.counted)
-        return _selected(pair, left)
     if pair.kind == WEIGHTS:
         return pair
-    pair, raw, layouts = _sequences(pair, known)
-    found: Candidate | None = None
-    if pair.agrees is not None and a.ndim == 4 and not pair.equal:  # directions elsewhere
+    choices: list[Choice | None] = [*known.selection[:3]]
+    if pair.kind == FINAL:
+        choices[0], raw, layouts = None, None, known.layouts
+        pair = _finals(pair, known)
+    else:
+        pair, raw, layouts = _sequences(pair, known)
+    if raw and pair.agrees is not None and a.ndim == 4 and not pair.equal:  # directions elsewhere
         found, _ = arrange(*raw, known.tolerance, layouts)
         if found is not None and (
             known.tolerance.agree(found.a, found.b).all()
             or 0 in nearest([(found.a, found.b), (pair.a, pair.b)])
         ):
             pair = _arranged(pair, found)
-    choices: list[Choice | None] = [*known.selection[:3]]
-    if pair.agrees is None:
-        cut, left = _cut_to_selected(pair, choices, known.counted)
-        if cut.agrees is None:
+    elif pair.agrees is None:
+        cut, left = _cut_to_selected(pair, choices, known)
+        if raw and cut.agrees is None:
             found, why = arrange(*raw, known.tolerance, layouts, (choices[0], choices[1]))
             if found is not None:
                 choices = [None if n in found.named else c for n, c in enumerate(choices)]
                 return _selected(_arranged(pair, found), choices)
             cut = replace(cut, unaligned=why)
         pair, choices = cut, left
-    return _selected(pair, choices)
+    return _selected(_numbered(pair, known), choices)
 
 
-def _sequences(
-    pair: Pair, known: Known
-) -> tuple[Pair, tuple[Numbers, Numbers], tuple[str | None, str | None]]:
+def _sequences(pair: Pair, known: Known) -> tuple[Pair, tuple[Numbers, Numbers], Layouts]:
     """Two sequences as (T, B, H) by their layouts; and both as they are, with these layouts."""
-    a, b, numbering = _directions_joined(pair, known)
+    raw = a, b = pair.a, pair.b
+    axes = (2, 1) if "batch" in known.layouts else (1, 2)
+    axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
+    if a.ndim == b.ndim == 4 and not a.shape[0] == b.shape[0] == 1 and axis is not None:
+        a, b = joined(a, axis), joined(b, axis)
     layouts, text = _with_steps_of_run((a, b), known)
     said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
-    one, other = (_sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
-    raw = pair.a, pair.b
+    one, other = (sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
     if one is None or other is None:
         return replace(pair, a=a, b=b), raw, layouts
-    pair = replace(pair, a=one, b=other, placed=True, arrangement=text)
-    common = overlaps((one.shape, other.shape), numbering, pair.name)
-    if any(common.parts):
-        pair = _cut_to_common(pair, common)
+    pair = _cut_to_common(
+        replace(pair, a=one, b=other, placed=True, arrangement=text), known.numbering
+    )
+    if pair.is_part:
         return pair, (pair.a, pair.b), ("time", "time")
     if None in layouts or not a.ndim == b.ndim == 3:
         a_leads = layouts[0] is not None and (layouts[1] is None or a.ndim >= b.ndim)
@@ -273,14 +277,11 @@ def _finals(pair: Pair, known: Known) -> Pair:
         one, other = (
             side.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for side in (a, b)
         )
-        pair = replace(pair, a=one, b=other, placed=True)
-        common = overlaps((one.shape, other.shape), known.numbering, pair.name, final=True)
-        return _cut_to_common(pair, common) if any(common.parts) else pair
-    pair = _batch_items_cut(replace(pair, a=a, b=b), known.numbering)
+        return replace(pair, a=one, b=other, placed=True)
     if any(known.selection[1:3]):
         text = "in full, as no file tells which axes are those of cells and batch items"
         pair = replace(pair, unaligned=text)
-    return pair
+    return replace(pair, a=a, b=b)
 
 
 def _arranged(pair: Pair, found: Candidate) -> Pair:
@@ -296,12 +297,9 @@ def _arranged(pair: Pair, found: Candidate) -> Pair:
 
 
 def _cut_to_selected(
-    pair: Pair, choices: Sequence[Choice | None], counted: tuple[bool, bool]
+    pair: Pair, choices: Sequence[Choice | None], known: Known
 ) -> tuple[Pair, list[Choice | None]]:
-    """A pair with the longer side cut to what is selected, where the other is as long as that.
-
-    With it the choices of the other axes. A whole trace (``counted``) is no selected part.
-    """
+    """A pair whose longer side is cut to what is selected, and the other choices."""
     left, sides, numbers = [*choices], [pair.a, pair.b], [*pair.numbers]
     taken: tuple[list[str], list[str]] = ([], [])
     for axis, choice in enumerate(choices if pair.placed else ()):
@@ -309,7 +307,9 @@ def _cut_to_selected(
         if choice is None or numbers[axis] is not None or sizes[0] == sizes[1]:
             continue
         picked, shorter = choice.among(max(sizes)), sizes.index(min(sizes))
-        if len(picked) == min(sizes) and not counted[shorter]:
+        said = known.numbers(shorter, axis) if axis else None
+        fits = [*said] == [*picked] if said is not None else not known.counted[shorter]
+        if len(picked) == min(sizes) and fits:
             sides[1 - shorter] = _taken(sides[1 - shorter], picked, axis)
             numbers[axis], left[axis] = picked, None
             taken[shorter].append(f"{choice.option} {choice.text}")
@@ -322,52 +322,81 @@ def _cut_to_selected(
     return replace(pair, a=a, b=b, numbers=tuple(numbers), selected="; ".join(texts)), left
 
 
-def _with_steps_of_run(
-    sides: tuple[Numbers, Numbers], known: Known
-) -> tuple[tuple[str | None, str | None], str]:
+def _numbered(pair: Pair, known: Known) -> Pair:
+    """A pair with the numbers of its batch items and units, or what to select where they differ."""
+    numbers, texts, options = [*pair.numbers], [], []
+    for axis, option in ((1, "--batch"), (2, "--units")) if pair.placed else ():
+        said = [known.numbers(0, axis), known.numbers(1, axis)]
+        sizes = [side.shape[axis] for side in (pair.a, pair.b)]
+        shorter = sizes.index(min(sizes))
+        shown = [format_indices(n) for n in said if n is not None]
+        part = said[shorter] if said[shorter] is not None else said[1 - shorter]
+        if part is None or numbers[axis] is not None:
+            continue
+        if sizes[0] != sizes[1]:
+            quarter = axis == 2 and ArrayName.of(pair.name).base == "z"  # of z: those of a gate
+            options += [option, format_indices(part[: len(part) // 4] if quarter else part)]
+            texts.append(f"{{{'ab'[shorter]}}} contains {AXES[axis]} of a run")
+        elif len({*shown}) > 1:
+            text = f"one side contains {AXES[axis]} {shown[0]}, the other {shown[1]}"
+            raise UserError(f"{pair.name}: {text}; write both with the same {option}.")
+        elif len(part) == sizes[0] and not counts_from_0(part):
+            numbers[axis] = part
+    if texts:
+        text = f"{' and '.join(texts)}: type {' '.join(options)}, or write both with it"
+        pair = replace(pair, unaligned=text)
+    return replace(pair, numbers=tuple(numbers))
+
+
+def _with_steps_of_run(sides: tuple[Numbers, Numbers], known: Known) -> tuple[Layouts, str]:
     """The layouts, where one side says none and has all steps of the run of which one is a part."""
     for n, silent in enumerate(sides):
         steps, said = known.numbering[1 - n].of_steps, known.layouts[1 - n]
         if known.layouts[n] is None and said in ("batch", "time") and silent.ndim == 3:
-            first, second = silent.shape[:2]
-            layout, axes = (
-                ("time", "steps, batch") if said == "batch" else ("batch", "batch, steps")
-            )
-            if (first, second)[said == "batch"] != steps == (first, second)[said != "batch"]:
-                text = (
-                    f"{{{'ab'[n]}}} as ({axes}, units), which gives it the {steps} steps of the run"
-                )
-                return (layout, said) if n == 0 else (said, layout), text
+            layout = "time" if said == "batch" else "batch"
+            axes = "steps, batch" if said == "batch" else "batch, steps"
+            as_said, other = silent.shape[1::-1] if said == "batch" else silent.shape[:2]
+            if as_said != steps == other:
+                text = f"{{{'ab'[n]}}} as ({axes}, units), which gives it the {steps} steps"
+                return (layout, said) if n == 0 else (said, layout), f"{text} of the run"
     return known.layouts, ""
 
 
-def _cut_to_common(pair: Pair, common: Overlaps) -> Pair:
-    """A pair cut to what both sides contain of a run."""
-    a, b = pair.a, pair.b
-    numbers: list[Indices | None] = []
-    for axis, both in enumerate(common.axes):
-        if both is None:
-            numbers.append(None)
-            continue
-        last = max(a.shape[axis], b.shape[axis]) - 1
-        ends = axis > 0 or not pair.backward or both.numbers[-1] == last
-        numbers.append(None if ends and counts_from_0(both.numbers) else both.numbers)
-        a, b = _taken(a, both.in_a, axis), _taken(b, both.in_b, axis)
-    return replace(pair, a=a, b=b, numbers=tuple(numbers), parts=common.parts)
+def _cut_to_common(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pair:
+    """A pair cut to the steps that both contain, where a side says that it has some only.
 
-
-def _batch_items_cut(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pair:
-    """Last states of several cells, (cells, B, H) or (B, cells, H), cut to the same batch items."""
-    for axis in (1, 0) if pair.a.ndim == pair.b.ndim == 3 else ():
-        sizes = pair.a.shape[axis], pair.b.shape[axis]
-        common = overlaps(((1, sizes[0], 0), (1, sizes[1], 0)), numbering, pair.name, final=True)
-        if any(common.parts):
-            of_axis: list[Overlap | None] = [None, None, None]
-            of_axis[axis] = common.axes[1]
-            cut = _cut_to_common(pair, common._replace(axes=tuple(of_axis)))
-            if cut.agrees is not None:
-                return cut
-    return pair
+    A side that does not say counts from 0, if it is then long enough to contain all of the other's;
+    if it has just as many, it has the other's.
+    """
+    sizes = len(pair.a.values), len(pair.b.values)
+    known = [
+        side.steps if side.steps is not None and 0 < len(side.steps) == size else None
+        for side, size in zip(numbering, sizes, strict=True)
+    ]
+    steps: list[Indices] = []
+    for ours, theirs, size in zip(known, known[::-1], sizes, strict=True):
+        if ours is None and theirs is not None:
+            ours = range(size) if theirs[-1] < size else theirs if size == len(theirs) else None
+        if ours is None:
+            return pair
+        steps.append(ours)
+    common = np.intersect1d(steps[0], steps[1]).tolist()
+    if not common:
+        one, other = map(format_indices, steps)
+        text = f"one side contains steps {one}, the other {other}; they have none in common."
+        raise UserError(f"{pair.name}: {text}")
+    parts = [
+        None if ours is None or (counts_from_0(ours) and ours[-1] >= theirs[-1]) else ours
+        for ours, theirs in zip(known, steps[::-1], strict=True)
+    ]
+    if parts == [None, None]:
+        return pair
+    a, b = (
+        _taken(side, np.searchsorted(own, common).tolist(), 0)
+        for side, own in zip((pair.a, pair.b), steps, strict=True)
+    )
+    numbers = (None if counts_from_0(common) and not pair.backward else common, None, None)
+    return replace(pair, a=a, b=b, numbers=numbers, parts=(parts[0], parts[1]))
 
 
 def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:
@@ -387,21 +416,6 @@ def _taken(side: Numbers, indices: Indices, axis: int) -> Numbers:
     return side.moved(lambda array: take(array, indices, axis))
 
 
-def _directions_joined(
-    pair: Pair, known: Known
-) -> tuple[Numbers, Numbers, tuple[AxisNumbers, AxisNumbers]]:
-    """Both with directions side by side where both have them on a separate axis."""
-    a, b, numbering = pair.a, pair.b, known.numbering
-    axes = (2, 1) if "batch" in known.layouts else (1, 2)
-    axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
-    if not a.ndim == b.ndim == 4 or a.shape[0] == b.shape[0] == 1 or axis is None:
-        return a, b, numbering
-    stored = [side.columns[known.name] for side in numbering if known.name in side.columns]
-    units = max(a.shape[-1], b.shape[-1], *(numbers[-1] + 1 for numbers in stored))
-    one, other = (side.of_both_directions(known.name, units) for side in numbering)
-    return joined(a, axis), joined(b, axis), (one, other)
-
-
 def _layout_by_shape(*sides: Numbers) -> str:
     """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
     firsts = [side.shape[0] for side in sides if side.ndim == 3]
@@ -411,11 +425,7 @@ def _layout_by_shape(*sides: Numbers) -> str:
 def sequence(array: Numbers, layout: str | None) -> Numbers | None:
     """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
     array = array.moved(np.atleast_1d)
-    return _sequence(array, layout or _layout_by_shape(array))
-
-
-def _sequence(array: Numbers, layout: str) -> Numbers | None:
-    """(T, B, H), or None if there are more axes than that."""
+    layout = layout or _layout_by_shape(array)
     spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
     array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
     if array.ndim > 3:

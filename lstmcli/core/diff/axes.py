@@ -21,10 +21,8 @@ from lstmcli.core.model.layouts import Arrangement, RunShape, arrangements
 from lstmcli.core.model.selection import Choice, Indices
 from lstmcli.errors import UserError
 
-# Of the distance of every other candidate. In 1,050 pairs of runs of two directions and two
-# sequences, of 2 to 20 steps, one with wrong gates, no bias or other weights, the nearest was never
-# the wrong one at 0.7 (in one at 0.8), and the right one was so near in nine tenths of those with
-# another forget bias.
+# Of the distance of every other candidate. In 1,050 pairs of runs of two directions, one with wrong
+# gates, no bias or other weights, the nearest was never the wrong one at 0.7.
 _CLEARLY_NEARER = 0.5
 
 Layouts = tuple[str | None, str | None]
@@ -47,19 +45,9 @@ class Candidate(NamedTuple):
     batch_first: bool = False  # the side that the other one is a part of
     named: tuple[int, ...] = ()  # the axes whose choice named the step or the sequence
 
-    @property
-    def turned(self) -> Candidate:
-        """The same with the sides exchanged."""
-        text = self.text.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
-        return self._replace(a=self.b, b=self.a, text=text)
-
 
 def arrange(
-    a: Numbers,
-    b: Numbers,
-    test: Tolerance,
-    layouts: Layouts,
-    choices: Choices = (None, None),
+    a: Numbers, b: Numbers, test: Tolerance, layouts: Layouts, choices: Choices = (None, None)
 ) -> tuple[Candidate | None, str]:
     """The candidate that fits two sequences of different shapes, or why there is none.
 
@@ -68,11 +56,13 @@ def arrange(
     steps and batch items, may name the step and the sequence.
     """
     found = [*_candidates(a, b, layouts, choices)]
-    found += [one.turned for one in _candidates(b, a, layouts[::-1], choices, parts_only=True)]
+    for one in _candidates(b, a, layouts[::-1], choices, parts_only=True):
+        text = one.text.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
+        found.append(one._replace(a=one.b, b=one.a, text=text))
     agreeing = [one for one in found if test.agree(one.a, one.b).all()]
     likely = [one for one in found if one.rank < RARE]
     starting = [
-        one for one in likely if one.a.shape[0] > 1 and test.agree(one.a[:1], one.b[:1]).all()
+        one for one in likely if len(one.a.values) > 1 and test.agree(one.a[:1], one.b[:1]).all()
     ]
     if not agreeing and len(starting) == 1:
         return starting[0], ""
@@ -93,10 +83,7 @@ def arrange(
 
 
 def nearest(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[int]:
-    """The position of the pair whose numbers are clearly the nearest; empty if no pair's are.
-
-    Several that compare the same numbers count as one, which is the first of them.
-    """
+    """The position of the pair whose numbers are clearly the nearest; empty if no pair's are."""
     distances = [_distance(a, b) for a, b in pairs if len(pairs) > 1]
     least = min(distances, default=inf)
     others = [distance for distance in distances if not isclose(distance, least)]
@@ -104,29 +91,26 @@ def nearest(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[int]:
     return [distances.index(least)] if clear else []
 
 
-def _distance(a: Numbers, b: Numbers) -> float:
-    """How far two arrays of one shape are apart, relative to their size.
+def _distance(*sides: Numbers) -> float:
+    """How far two arrays of one shape are apart, relative to their size, by all known numbers.
 
     With directions in the order, and each in the direction of time, in which they are nearest: a
     mistake in these is no reason to take other axes.
     """
-    x, y = (_finite(side) for side in (a, b))
-    halves = 2 - x.shape[-1] % 2
-    of_a, of_b = (np.split(side, halves, axis=-1) for side in (x, y))
+    known = [np.isfinite(s.values) & (True if s.left_out is None else ~s.left_out) for s in sides]
+    x, y = (
+        np.where(of_side, side.values, 0).astype(np.float64)
+        for of_side, side in zip(known, sides, strict=True)
+    )
+    halves = [np.split(side, 2 - x.shape[-1] % 2, axis=-1) for side in (x, y)]
 
     def error(one: Array, other: Array) -> float:
         return min(float(np.sum((turned - other) ** 2)) for turned in (one, one[::-1]))
 
     with np.errstate(all="ignore"):
         size = float(np.sum(x**2) + np.sum(y**2))
-        least = min(sum(map(error, halves, of_b)) for halves in (of_a, of_a[::-1]))
+        least = min(sum(map(error, of_a, halves[1])) for of_a in (halves[0], halves[0][::-1]))
     return (least / size) ** 0.5 if 0 < size < inf else inf
-
-
-def _finite(side: Numbers) -> Array:
-    """The numbers in float64; 0 for one that is not finite, or that a print left out."""
-    known = np.isfinite(side.values) & (True if side.left_out is None else ~side.left_out)
-    return np.where(known, side.values, 0).astype(np.float64)
 
 
 def _several(found: Sequence[Candidate], layouts: Layouts) -> str:
@@ -157,18 +141,6 @@ def several_axes(texts: Sequence[str]) -> str:
 # ---- every candidate
 
 
-class _OnRun(NamedTuple):
-    """A side (a), and the other one (b) as the full run on which it may lie."""
-
-    narrow: Numbers
-    wide: Numbers  # (T, B, D K)
-    shape: tuple[int, ...]  # of the other side as it is
-    layouts: Layouts  # of both; None: not known
-    run: RunShape  # in the layout in which it is read here
-    step: int | None = None  # that was chosen
-    text: str = ""  # what was done to the directions of the run
-
-
 def _candidates(
     narrow: Numbers, wide: Numbers, layouts: Layouts, choices: Choices, parts_only: bool = False
 ) -> Iterator[Candidate]:
@@ -184,17 +156,18 @@ def _candidates(
             step = steps[0] if steps is not None and len(steps) == 1 else None
             layout = "batch" if batch_first else "time"
             run = RunShape(T, B, width // directions, directions, layout)
-            side = _OnRun(narrow, three, wide.shape, layouts, run, step, text)
             single = [T - 1 if step is None else step]
             for one in arrangements(narrow.shape, run, single, items or None):
                 partial = not one.units.is_all or ("b" in one.axes and not one.sequences.is_all)
-                if one.order == "F" or partial or not _ends_with_units(side, one):
+                if one.order == "F" or partial or not _ends_with_units(narrow.shape, one):
                     continue
                 if {*"tb"} <= {*one.axes} or len(_lead(one)) == axes:
                     if batch_first == assumed:
-                        yield from _all(side, one, parts_only)
+                        found = _on_run(narrow, three, one, text)
+                        yield from _all(found, one, (narrow.shape, wide.shape), layouts, parts_only)
                 elif one.directions.is_all and not one.in_a_row and steps != ():
-                    yield from _parts(side, one, choices[1])
+                    found = _on_run(narrow, three, one, text)
+                    yield from _parts(found, one, narrow, three, layouts[0], step, choices[1])
 
 
 def _among(choice: Choice | None, size: int) -> Indices | None:
@@ -211,10 +184,12 @@ def directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers
         three = _three(full, False)
         T, B, width = three.shape
         run = RunShape(T, B, width // directions, directions)
-        side = _OnRun(a, three, b.shape, ("time", "time"), run, text=text)
         for one in arrangements(a.shape, run, [T - 1]) if directions == 2 else ():
-            if one.is_all and _ends_with_units(side, one) and not (one.in_a_row or one.exchanged):
-                yield _read(a, one, full.shape), full, _directions_text(side, one)
+            fits = one.is_all and _ends_with_units(a.shape, one)
+            if fits and not (one.in_a_row or one.exchanged):
+                found = _on_run(a, three, one, text)
+                x, y = (side[:, 0] if B == 1 else side for side in (found.a, found.b))
+                yield x, y, found.text
 
 
 def _as_runs(
@@ -237,18 +212,26 @@ def _as_runs(
                 yield full, 2, text
 
 
-def _ends_with_units(side: _OnRun, one: Arrangement) -> bool:
+def _ends_with_units(shape: tuple[int, ...], one: Arrangement) -> bool:
     """Whether the last axis is that of the units; numbers in a row, or column vectors, pass."""
-    width = side.wide.shape[-1]
     if one.run.directions == 1 and one.is_all:
         return not one.units_first
-    units = width if one.run.directions == 1 or "w" in one.axes else one.units.size
-    return not one.units_first and side.narrow.shape[-1] == units
+    beside = one.run.directions if "w" in one.axes else 1
+    return not one.units_first and shape[-1] == one.units.size * beside
 
 
-def _read(side: Numbers, one: Arrangement, shape: tuple[int, ...]) -> Numbers:
-    """A side on the axes of a run, in this shape."""
-    return side.moved(lambda v: one.read(v).reshape(shape))
+def _on_run(narrow: Numbers, wide: Numbers, one: Arrangement, text: str) -> Candidate:
+    """A side as it is arranged, and that part of the full run (T, B, D K)."""
+    if "d" in one.axes and one.places is not None:
+        axis = one.places[one.axes.index("d")]
+        which = f" (axis {axis})" * (narrow.shape[:-1].count(2) > 1)
+        joined_text = f"the directions of {{a}}, {narrow.shape}{which}, side by side"
+        text = "; ".join(filter(None, [joined_text, text]))
+    T, B, D, K = (part.of for part in one.parts)
+    lead = one.steps.size, one.sequences.size
+    b = wide.moved(lambda v: v.reshape(T, B, D, K)[one.place].reshape(*lead, -1))
+    a = narrow.moved(lambda v: one.read(v).reshape(b.shape))
+    return Candidate(a, b, (None, None, None), text, batch_first=one.run.layout == "batch")
 
 
 def _lead(one: Arrangement) -> str:
@@ -256,107 +239,96 @@ def _lead(one: Arrangement) -> str:
     return "".join(axis for axis in one.axes if axis in "tb")
 
 
-def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate]:
+def _all(
+    found: Candidate,
+    one: Arrangement,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    layouts: Layouts,
+    parts_only: bool,
+) -> Iterator[Candidate]:
     """The first side with all steps and sequences of the run, as they lie or exchanged.
 
     A side that says no layout has the other's, or the other one. A side that had its directions on
     an axis of their own may be (steps, batch), as in ONNX, where the other is (batch, steps), also
     if --layout says that of both.
     """
-    narrow, wide, layouts = side.narrow, side.wide, side.layouts
-    text, rank, stacked, units = "", LIKELY, None, None
-    if not one.directions.is_all:  # one direction of two
-        if not _lead(one):
-            return
-        start = one.directions.first * one.units.size
-        units = range(start, start + one.units.size)
-        wide, rank, stacked = wide[..., units[0] : units[-1] + 1], RARE, 0
-        text = f"{{a}} is compared with units {units[0]} to {units[-1]} of {{b}}"
-        text = "; ".join(filter(None, [side.text, text]))
-    elif one.run.directions == 1:
-        columns = narrow.shape[-1] == 1 < one.units.size
-        in_a_row = one.in_a_row or narrow.shape[-1] == narrow.values.size != one.units.size
-        if not _lead(one) or (one.exchanged and (in_a_row or columns)):
-            return
-        if in_a_row or columns:
+    width, units, lead = shapes[0][-1], one.units.size, _lead(one)
+    if not lead and (one.run.directions == 1 or not one.directions.is_all):
+        return
+    if one.run.directions == 1:
+        in_a_row = one.in_a_row or width == prod(shapes[0]) != units
+        if in_a_row or width == 1 < units:
             what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
-            text = f"the {what} of {{a}}, {narrow.shape}, {how}as {side.shape}"
-            layouts = (layouts[1], layouts[1])
-        elif parts_only or layouts.count(None) != 1 or narrow.shape[-1] != one.units.size:
+            text = f"the {what} of {{a}}, {shapes[0]}, {how}as {shapes[1]}"
+            if not one.exchanged:
+                yield found._replace(text=text)
             return
+        if parts_only or layouts.count(None) != 1 or width != units:
+            return
+    elif not one.directions.is_all:  # one direction of two
+        numbers = range(start := one.directions.first * units, start + units)
+        text = f"{{a}} is compared with units {start} to {numbers[-1]} of {{b}}"
+        text = "; ".join(filter(None, [found.text, text]))
+        found = found._replace(numbers=(None, None, numbers), text=text, rank=RARE)
     elif parts_only or one.in_a_row:
         return
-    else:
-        text, stacked = _directions_text(side, one), int("d" not in one.axes)
-    a = _read(narrow, one, wide.shape)
     said = layouts[0] or layouts[1] or "time"
     firsts = [(layout or said) == "batch" for layout in layouts]
-    found = Candidate(a, wide, (None, None, units), text, rank)
-    if len(_lead(one)) < 2 or one.exchanged == (firsts[0] != firsts[1]):
+    if len(lead) < 2 or one.exchanged == (firsts[0] != firsts[1]):
         yield found
-        return
-    if layouts.count(None) == 1:
-        turned = layouts.index(None)
-    elif stacked is not None and layouts[0] == layouts[1] != "time":
-        turned = stacked if said == "batch" else 1 - stacked
-        rank = rank if None in layouts else max(rank, LESS_LIKELY)
-    else:
-        return
-    axes = "steps, batch" if firsts[turned] else "batch, steps"
-    text += "; " * bool(text)
-    text += f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
-    if turned == 1:  # the steps of the run are its sequences
-        a, wide = (numbers.moved(lambda v: v.swapaxes(0, 1)) for numbers in (a, wide))
-    yield found._replace(a=a, b=wide, text=text, rank=rank, exchanged=True)
+    elif layouts.count(None) == 1 or layouts[0] == layouts[1] != "time":
+        turned = int(one.directions.is_all and "d" not in one.axes)  # the side with an axis of them
+        turned = layouts.index(None) if layouts.count(None) == 1 else turned ^ (said != "batch")
+        axes = "steps, batch" if firsts[turned] else "batch, steps"
+        text = f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
+        text = "; ".join(filter(None, [found.text, text]))
+        rank = found.rank if None in layouts else max(found.rank, LESS_LIKELY)
+        if turned == 1:  # the steps of the run are its sequences
+            a, b = (side.moved(lambda v: v.swapaxes(0, 1)) for side in (found.a, found.b))
+            found = found._replace(a=a, b=b)
+        yield found._replace(text=text, rank=rank, exchanged=True)
 
 
-def _directions_text(side: _OnRun, one: Arrangement) -> str:
-    """How the directions of either side were put side by side."""
-    if "d" not in one.axes or one.places is None:
-        return side.text
-    axis, shape = one.places[one.axes.index("d")], side.narrow.shape
-    which = f" (axis {axis})" * (shape[:-1].count(2) > 1)
-    return f"the directions of {{a}}, {shape}{which}, side by side" + f"; {side.text}" * bool(
-        side.text
-    )
-
-
-def _parts(side: _OnRun, one: Arrangement, batch: Choice | None) -> Iterator[Candidate]:
+def _parts(
+    found: Candidate,
+    one: Arrangement,
+    narrow: Numbers,
+    wide: Numbers,
+    layout: str | None,
+    chosen: int | None,
+    batch: Choice | None,
+) -> Iterator[Candidate]:
     """The first side as one step of the run (the last), as one of its sequences, or as both."""
-    T, B, width = side.wide.shape
-    shape = list(side.narrow.shape)
+    T, B, width = wide.shape
+    shape = list(narrow.shape)
     if "d" in one.axes and one.places is not None:
         del shape[one.places[one.axes.index("d")]]
         shape[-1] = width
-    layout, lead = side.layouts[0], [n for n in shape[:-1] if n != 1]
+    lead = [n for n in shape[:-1] if n != 1]
     said = layout not in (None, "steps") and len(shape) > 2  # how many steps it has
     is_state = said and layout == "batch" and shape[:-1] == [1, *lead]  # (1, B, H) of torch
-    start = f"{{a}}, {tuple(shape)}, is"
-    part = side.wide[one.place[:2]]
-    a = _read(side.narrow, one, part.shape)
-    step = "the last step" if side.step is None else f"step {side.step}"
+    text = f"{found.text}{'; ' * bool(found.text)}{{a}}, {tuple(shape)}, is"
+    step = "the last step" if chosen is None else f"step {chosen}"
     numbers = None if "t" in one.axes else [one.steps.first]
-    named = () if side.step is None or numbers is None else (0,)
-    found = Candidate(a, part, (numbers, None, None), "", batch_first=side.run.layout == "batch")
-    text = _directions_text(side, one)
-    text += "; " * bool(text)
+    named = () if chosen is None or numbers is None else (0,)
     if not one.sequences.is_all:
-        if (said and "t" not in one.axes) or (batch and one.sequences.first not in batch.among(B)):
+        item = one.sequences.first
+        if (said and "t" not in one.axes) or (batch and item not in batch.among(B)):
             return
-        text += f"{start} compared with sequence {one.sequences.first} of {B} of {{b}}"
+        text += f" compared with sequence {item} of {B} of {{b}}"
         text += f", its {step.removeprefix('the ')}" * (numbers is not None)
-        yield found._replace(
-            numbers=(numbers, [one.sequences.first], None), text=text, named=(*named, 1)
-        )
+        yield found._replace(numbers=(numbers, [item], None), text=text, named=(*named, 1))
     elif is_state or not (said or (lead == [T] and B > 1 and layout == "steps")):
+        last = f"{text} taken as {step} of {{b}}"
         rank = RARE if is_state else LIKELY
-        yield found._replace(text=f"{text}{start} taken as {step} of {{b}}", rank=rank, named=named)
-        if width % 2 == 0 and T > 1 and side.step is None:
-            text += f"{start} the last step of each direction of {{b}}: step {T - 1} forward, "
-            ends = side.wide.moved(
+        found = found._replace(numbers=(numbers, None, None), text=last, rank=rank, named=named)
+        yield found
+        if width % 2 == 0 and T > 1 and chosen is None:
+            text += f" the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
+            ends = wide.moved(
                 lambda v: np.concatenate([v[-1:, :, : width // 2], v[:1, :, width // 2 :]], axis=-1)
             )
-            yield found._replace(b=ends, text=f"{text}0 backward", rank=RARE)
+            yield found._replace(b=ends, text=text, rank=RARE)
 
 
 def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:

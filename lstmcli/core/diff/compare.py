@@ -18,18 +18,18 @@ from lstmcli.core.diff.alignment import (
     Pair,
     align,
 )
-from lstmcli.core.diff.compared import ComparedSides
+from lstmcli.core.diff.compared import ComparedSides, axes_assumed
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
-from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import (
     EVERYTHING,
     Choice,
     Selection,
     columns_by_array,
+    format_indices,
 )
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.errors import UserError, did_you_mean
@@ -68,11 +68,11 @@ class Difference:
             for name, array in self.arrays.items()
             if not array.equal
         ]
-        first = self.first_divergence
-        text = "" if first is None else f"; first {first.array} at {first.words()}"
-        if first is not None:
-            text += "".join(f"; {one.text}" for one in self.assumed if one.code == "layout")
-        return f"<Difference {', '.join(differing)}{text}>"
+        text = ", ".join(differing)
+        if (first := self.first_divergence) is not None:
+            layouts = [one.text for one in self.assumed if one.code == "layout"]
+            text = "; ".join([text, f"first {first.array} at {first.words()}", *layouts])
+        return f"<Difference {text}>"
 
     @property
     def equal(self) -> bool:
@@ -85,10 +85,7 @@ class Difference:
         return tuple(one.text for one in self.assumed)
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON can represent it; non-finite numbers are words.
-
-        ``settings`` is there only where both sides say how they were made: name to [of a, of b].
-        """
+        """The comparison as JSON can represent it; ``settings`` only where both sides say them."""
         first = self.first_divergence
         return {
             "equal": self.equal,
@@ -134,55 +131,39 @@ def compare(
             selected = selection._replace(units=columns.get(name))
             pairs[name] = _aligned(a, b, name, name, test, selected)
         except UserError as error:
-            if not str(error).startswith(("--steps", "--batch")) or not _axes_assumed(a, b, name):
+            if not str(error).startswith(("--steps", "--batch")) or not axes_assumed((a, b), name):
                 raise
             axes = f"  The first axis of {name} is taken as time (not in the files;"
             raise UserError(*error.lines, f"{axes} --layout batch).") from None
     arrays = {
-        name: measure(pairs[name], (a.arrays[name].shape, b.arrays[name].shape)) for name in common
+        name: measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
+        for name, pair in pairs.items()
     }
     first = _first_divergence(arrays, pairs)
-    compared = _compared(a, b, pairs, first, lambda x, y: _aligned(a, b, x, y, test))
-    tolerances = [array.tolerance for array in arrays.values()]
+    compared = ComparedSides(
+        (a, b),
+        pairs,
+        cross=lambda x, y: _aligned(a, b, x, y, test),
+        first_array=None if first is None else first.array,
+        first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
+    )
+    is_part = any(pair.is_part and pair.numbers[0] for pair in pairs.values())
+    tolerances = [(array.tolerance.rtol, array.tolerance.atol) for array in arrays.values()]
+    rtol, atol = (
+        of_all[0] if len({*of_all}) == 1 and not only_ulp else None
+        for of_all in zip(*tolerances, strict=True)
+    )
     return Difference(
         sides=(a, b),
         arrays=arrays,
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=[] if any(pair.lacks_start for pair in pairs.values()) else find_hints(compared),
-        rtol=None if only_ulp else _shared([one.rtol for one in tolerances]),
-        atol=None if only_ulp else _shared([one.atol for one in tolerances]),
+        hints=[] if is_part else find_hints(compared),
+        rtol=rtol,
+        atol=atol,
         assumed=tuple(_assumed(a, b, compared)),
         settings=compared.differing_settings,
-    )
-
-
-def _compared(
-    a: Side,
-    b: Side,
-    pairs: Mapping[str, Pair],
-    first: Position | None,
-    cross: Callable[[str, str], Pair],
-) -> ComparedSides:
-    """The comparison as the search for hints needs it."""
-    compared = ComparedSides(
-        pairs=pairs,
-        cross=cross,
-        arrays=(list(a.arrays), list(b.arrays)),
-        names=(a.name, b.name) if a.name != b.name else ("a", "b"),
-        settings=(a.settings, b.settings),
-        two_directions=any(cell.endswith("_reverse") for cell in a.cells | b.cells),
-    )
-    if first is None:
-        return compared
-    return replace(
-        compared,
-        first_array=first.array,
-        first_step=first.step if pairs[first.array].numbers[0] is None else None,
-        axes_assumed=_axes_assumed(a, b, first.array),
-        rows_assumed=_rows_assumed(a, b, first.array),
-        both_ways=_depends_on_both_directions(a, b, first.array),
     )
 
 
@@ -216,10 +197,7 @@ def _aligned(
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
-    """The shared names that ``only`` chooses: ``h`` is ``layer0.h`` too.
-
-    An array goes by the name that it has in a file, too.
-    """
+    """The shared names that ``only`` chooses, by those in a file too; ``h`` is ``layer0.h`` too."""
     if only is None:
         return common
     in_files = {theirs: here for side in (a, b) for here, theirs in side.original_names.items()}
@@ -238,21 +216,16 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     for choice in selection[:3] if not computed else ():
         if choice is not None:
-            raise UserError(
-                f"{choice.option} {choice.text}: {join_with_and(names)} is no result of a run, "
-                "with steps, batch items and units."
-            )
-    if selection.units is None:
+            text = f"{choice.option} {choice.text}: {join_with_and(names)} is no result of a run"
+            raise UserError(f"{text}, with steps, batch items and units.")
+    if (units := selection.units) is None:
         return {}
     widths = {  # directions may be stacked on one side
         name: max(size for side in (a, b) for size in (1, *side.arrays[name].shape[-1:]))
         for name in computed
     }
-    _, columns = columns_by_array(selection.units, widths)
-    return {
-        name: replace(selection.units, bounds=None, numbers=tuple(numbers))
-        for name, numbers in columns.items()
-    }
+    columns = columns_by_array(units, widths)[1].items()
+    return {name: replace(units, bounds=None, numbers=tuple(n)) for name, n in columns}
 
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
@@ -266,45 +239,32 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
             )
         nothing = not any(one.arrays[name].size for one in (a, b) for name in names)
         for name in names:
-            if not side.arrays[name].size and (nothing or other.arrays[name].size):
-                in_file = side.original_names.get(name, name)
-                shape = side.arrays[name].shape
-                raise UserError(f"{side.name} is empty: {in_file} is {shape}, without numbers.")
-
-
-def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
-    """Whether an array's last step was computed first; None if no side tells it.
-
-    On all sides that say how they ran, else by the names of its cell, or of it in the files.
-    """
-    known = [side.settings for side in (a, b) if side.settings is not None]
-    if known:
-        return all(_runs_backward(settings, name) for settings in known)
-    full_name = f"{name.prefix}.{name.base}".removeprefix(".")
-    in_files = [side.original_names.get(full_name, "") for side in (a, b)]
-    if name.backward or any(map(_BACKWARD.search, in_files)):
-        return True
-    return False if name.prefix else None
+            array, in_file = side.arrays[name], side.original_names.get(name, name)
+            if not array.size and (nothing or other.arrays[name].size):
+                text = f"{in_file} is {array.shape}, without numbers."
+                raise UserError(f"{side.name} is empty: {text}")
 
 
 _BACKWARD = re.compile(r"(^|[^a-z])(backwards?|bwd?|reversed?)([^a-z]|$)", re.IGNORECASE)
 """What the name of an array of a backward direction has in it."""
 
 
-def _runs_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
-    """The same of one side; a backward cell runs backward unless its ``reverse`` is false."""
-    reverse, go_backwards, flip_output = (
-        bool(settings.get(f"{name.prefix}.{setting}", settings.get(setting)))
-        for setting in ("reverse", "go_backwards", "flip_output")
-    )
-    if name.backward:
-        reverse = bool(settings.get(f"{name.prefix}.reverse", True))
-    return bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed)
-
-
-def _shared(values: list[float]) -> float | None:
-    """The tolerance that all arrays were given, if it was one."""
-    return values[0] if len(set(values)) == 1 else None
+def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
+    """Whether an array's last step was computed first; None if no side tells it."""
+    known = []
+    for settings in (side.settings for side in (a, b) if side.settings is not None):
+        reverse, go_backwards, flip_output = (
+            bool(settings.get(f"{name.prefix}.{setting}", settings.get(setting)))
+            for setting in ("reverse", "go_backwards", "flip_output")
+        )
+        if name.backward:
+            reverse = bool(settings.get(f"{name.prefix}.reverse", True))
+        known.append(bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed))
+    full_name = f"{name.prefix}.{name.base}".removeprefix(".")
+    in_files = [side.original_names.get(full_name, "") for side in (a, b)]
+    if known or name.backward or any(map(_BACKWARD.search, in_files)):
+        return all(known)
+    return False if name.prefix else None
 
 
 def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
@@ -317,29 +277,29 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
             by_text.setdefault(f"{start}{{names}}: {text}", []).append(name)
     for text, names in by_text.items():
         yield Hint("axes", compared.say(text.replace("{names}", join_with_and(names), 1)))
-    yield from (Hint("layout", text) for text in _layouts(a, b, compared.pairs))
+    yield from _layouts(a, b, compared.pairs)
     for n, side in enumerate(compared.names):
-        if text := describe_parts(part for p in compared.pairs.values() for part in p.parts[n]):
-            text = f"{side} contains {text} of a run; what both contain is compared"
+        parts = [format_indices(steps) for p in compared.pairs.values() if (steps := p.parts[n])]
+        for numbers in dict.fromkeys(parts):
+            text = f"{side} contains steps {numbers} of a run; what both contain is compared"
             yield Hint("part_of_run", text)
 
 
-def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[str]:
+def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     """How axes are taken that a side, or both, do not explain."""
     for silent, other in ((a, b), (b, a)):
+        shapes = {name: silent.arrays[name].shape for name in pairs}
         names = [
             name
             for name, pair in pairs.items()
-            if pair.stepwise and not pair.arrangement and silent.arrays[name].ndim == 3
-            if min(silent.arrays[name].shape[:2]) > 1
+            if pair.stepwise and not pair.arrangement
+            if len(shapes[name]) == 3 and min(shapes[name][:2]) > 1
         ]
         if silent.layout is None and other.layout in ("batch", "time") and names:
             axes = "batch, steps" if other.layout == "batch" else "steps, batch"
-            verb = "is" if len(names) == 1 else "are"
-            yield (
-                f"{join_with_and(names)} of {silent.name} {verb} ({axes}, units), as in "
-                f"{other.name}"
-            )
+            verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
+            text = f"{join_with_and(names)} {verb} ({axes}, units), as in {other.name}"
+            yield Hint("layout", text)
     unclear = [
         name
         for name, pair in pairs.items()
@@ -348,55 +308,15 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[str]:
         if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if unclear and not (a.layout or b.layout):
-        first = f"the first axis of {join_with_and(unclear)} is time"
-        yield f"{first} (not in the files; --layout batch)"
-
-
-def _axes_assumed(a: Side, b: Side, name: str) -> bool:
-    """Whether the axes of an array may as well be batch and time: no side says, neither is 1."""
-    if a.layout or b.layout or ArrayName.of(name).base not in STEP_ORDER:
-        return False
-    return any(
-        array.ndim == 3 and min(array.shape[:2]) > 1 for array in (a.arrays[name], b.arrays[name])
-    )
-
-
-def _rows_assumed(a: Side, b: Side, name: str) -> bool:
-    """Whether the rows of an array may as well be batch items: (T, H) or (B, H) on both sides.
-
-    Readers call every array of two axes "steps"; only the settings of a run tell it.
-    """
-    if ArrayName.of(name).base not in STEP_ORDER:
-        return False
-    return all(
-        side.settings is None
-        and side.layout in (None, "steps")
-        and side.arrays[name].ndim == 2
-        and len(side.arrays[name]) > 1
-        for side in (a, b)
-    )
-
-
-def _depends_on_both_directions(a: Side, b: Side, name: str) -> bool:
-    """Whether an array is made of two directions: their output, or of a layer above them."""
-    prefix = ArrayName.of(name).prefix
-    cells = a.cells | b.cells
-    return not prefix.startswith("layer0") and any(c.endswith("_reverse") for c in cells)
+        text = f"the first axis of {join_with_and(unclear)} is time"
+        yield Hint("layout", f"{text} (not in the files; --layout batch)")
 
 
 def _first_divergence(
     arrays: Mapping[str, ArrayDifference], pairs: Mapping[str, Pair]
 ) -> Position | None:
-    """The earliest of the arrays' first places: layer by layer, step by step, z to h.
-
-    The output of several cells comes after what the cells have, final states after all steps.
-    Weights are not computed and have no part in it.
-    """
-    firsts = [
-        array.first
-        for name, array in arrays.items()
-        if array.first is not None and pairs[name].placed
-    ]
+    """The earliest of the arrays' first places: layer by layer, step by step, z to h."""
+    firsts = [array.first for name, array in arrays.items() if array.first and pairs[name].placed]
 
     def when(place: Position) -> tuple[Any, ...]:
         name, pair = ArrayName.of(place.array), pairs[place.array]

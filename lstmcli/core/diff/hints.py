@@ -17,7 +17,6 @@ from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.patterns import suspicion
 from lstmcli.core.diff.rearrangements import proves, rearranged
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint, join_with_and
 
 
@@ -26,7 +25,14 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
     if not compared.differing:
         return []
     proofs, explained = _proofs(compared)
-    hints = [*_settings(compared), *proofs]
+    hints = [*proofs]
+    if settings := compared.differing_settings:
+        said = [
+            f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
+            for name, both in settings.items()
+        ]
+        text = f"The two were made with different settings ({{a}} / {{b}}): {'; '.join(said)}."
+        hints = [Hint("settings_differ", compared.say(text)), *proofs]
     sides = [side for pair in compared.pairs.values() for side in (pair.a, pair.b)]
     # of a print that left numbers out, a pattern may be that of what was printed
     if all(side.left_out is None for side in sides) and any(
@@ -36,17 +42,6 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
         guess = suspicion(compared, {hint.code for hint in proofs})
         hints += [hint for hint in (half, guess) if hint is not None]
     return hints
-
-
-def _settings(compared: ComparedSides) -> Iterator[Hint]:
-    """The settings that two traces say they were made with, where they are not the same."""
-    if settings := compared.differing_settings:
-        said = [
-            f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
-            for name, both in settings.items()
-        ]
-        text = f"The two were made with different settings ({{a}} / {{b}}): {'; '.join(said)}."
-        yield Hint("settings_differ", compared.say(text))
 
 
 def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
@@ -61,8 +56,8 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     if not is_half or units % 2 or units < 4 or pair.numbers[2] is not None:
         return None, compared
     half = slice(start, start + units // 2)
-    merges = {str(s.get("merge", "concat")) for s in compared.settings if s is not None}
-    merges = merges or {"concat"}
+    settings = [side.settings for side in compared.sides if side.settings is not None]
+    merges = {str(one.get("merge", "concat")) for one in settings} or {"concat"}
     is_isolated = pair.differs[..., half].mean() < 0.5  # no matter of a direction
     if is_isolated or not merges <= {"concat", "concat_swapped"}:
         return None, compared
@@ -76,7 +71,7 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     part = replace(pair, a=pair.a[..., half], b=pair.b[..., half], backward=direction)
     steps = np.flatnonzero(pair.differs.any(axis=(1, 2)))
     first = None if compared.first_step is None else int(steps[-1 if direction else 0])
-    of_half = replace(compared, pairs={"h": part}, first_step=first, both_ways=False)
+    of_half = replace(compared, pairs={"h": part}, first_step=first, is_half=True)
     return Hint("one_half", text), of_half
 
 
@@ -99,7 +94,18 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         for pair in compared.differing
         if pair.name not in explained and (other := _other_name(compared, pair))
     }
-    hints += _exchanged(compared, exchanged)
+    states = {  # h and c are mistaken for each other
+        x: y
+        for x, y in exchanged.items()
+        if {ArrayName.of(x).base, ArrayName.of(y).base} in ({"h", "c"}, {"final_h", "final_c"})
+    }
+    others = {x: y for x, y in exchanged.items() if x not in states}
+    for hint, names_of in (
+        (Hint("h_is_c", "One side returns or reads (c, h), the other (h, c)."), states),
+        (Hint("names_exchanged", "The two sides give the same numbers different names."), others),
+    ):
+        text = ", ".join(f"{x} of {{b}} is {y} of {{a}}" for x, y in names_of.items())
+        hints += [replace(hint, text=compared.say(f"{text}. {hint.text}"))] * bool(text)
     hints += [hint for pair in compared.differing for hint in _forget_bias(compared, pair)]
     return hints, explained | {*exchanged}
 
@@ -117,7 +123,7 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
     """The name that a has for an array of b: of the same layer, or of its other direction."""
     part = ArrayName.of(pair.name)
     twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
-    for name in compared.arrays[0] if part.kind != WEIGHTS else ():
+    for name in compared.sides[0].arrays if part.kind != WEIGHTS else ():
         other = ArrayName.of(name)
         alike = other.prefix == part.prefix or (other.prefix in twins and other.base == part.base)
         if name == pair.name or other.kind != part.kind or not alike:
@@ -127,24 +133,6 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
         if proves(crossed, crossed.a, crossed.b, agreed if same else None):
             return name
     return None
-
-
-_STATES = ({"h", "c"}, {"final_h", "final_c"})
-
-
-def _exchanged(compared: ComparedSides, names: dict[str, str]) -> Iterator[Hint]:
-    """One hint for h and c mistaken for each other, one for all other names."""
-    states = {
-        x: y for x, y in names.items() if {ArrayName.of(x).base, ArrayName.of(y).base} in _STATES
-    }
-    others = {x: y for x, y in names.items() if x not in states}
-    for code, found, advice in (
-        ("h_is_c", states, "One side returns or reads (c, h), the other (h, c)."),
-        ("names_exchanged", others, "The two sides give the same numbers different names."),
-    ):
-        if found:
-            text = ", ".join(f"{of_b} of {{b}} is {of_a} of {{a}}" for of_b, of_a in found.items())
-            yield Hint(code, compared.say(f"{text}. {advice}"))
 
 
 def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
@@ -161,8 +149,9 @@ def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
     if a.shape != b.shape or not inside.any():
         return
     with np.errstate(all="ignore"):
-        before = _logit(b.values)
-        constant = float(np.median((_logit(a.values) - before)[inside]))
+        gates = (side.values.astype(np.float64) for side in (a, b))
+        after, before = (np.log(gate) - np.log1p(-gate) for gate in gates)
+        constant = float(np.median((after - before)[inside]))
         rounded = round(constant, 2)  # it was typed by a person
         constant = rounded if abs(rounded - constant) < 1e-3 else constant
         moved = Numbers(1 / (1 + np.exp(-before - constant)), b.unit)
@@ -175,9 +164,3 @@ def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
             "the forget bias; TF1 adds 1 at run time and stores it in no tensor."
         )
         yield Hint("forget_bias", compared.say(text))
-
-
-def _logit(gate: Array) -> Array:
-    gate = gate.astype(np.float64)
-    value: Array = np.log(gate) - np.log1p(-gate)
-    return value

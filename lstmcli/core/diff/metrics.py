@@ -36,10 +36,11 @@ class Position:
         """
         if self.index is not None:
             return f"[{', '.join(map(str, self.index))}]"
-        parts = [] if self.step is None else [f"step {self.step}"]
-        axes = {"batch": self.batch if batch else None, "unit": self.unit}
-        parts += [array] if array else []
-        return ", ".join([*parts, *(f"{axis} {n}" for axis, n in axes.items() if n is not None)])
+        axes = {"step": self.step, "batch": self.batch if batch else None, "unit": self.unit}
+        parts = [f"{axis} {n}" for axis, n in axes.items() if n is not None]
+        if array:
+            parts.insert(self.step is not None, array)
+        return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
         """The place without the name of its array."""
@@ -108,18 +109,27 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     )
     if pair.agrees is None:
         return replace(found, unaligned=bool(pair.unaligned))
-    cosine, snr = similarity(pair)
-    absolute, relative, beyond = _errors(pair)
     unknown = _left_out(pair)
-    ulp_errors = _ulp_errors(pair, absolute)
+    with np.errstate(all="ignore"):
+        x, y = widened(pair.a.values, pair.b.values)
+        same = (x == y) | unknown
+        if pair.tolerance.equal_nan:
+            same |= np.isnan(x) & np.isnan(y)
+        absolute = np.where(same, 0.0, pair.errors)
+        relative = np.where(same, 0.0, absolute / np.abs(y))
+        relative = np.where(np.isinf(absolute), np.inf, relative)
+        smallest = greatest(np.where(same, 0.0, excess(pair.a, pair.b)))
+    errors: list[npt.NDArray[Any]] = [absolute, relative]
     max_ulp: float | int | None = None
-    if ulp_errors is not None:
-        max_ulp = float("nan") if np.isnan(absolute).any() else int(ulp_errors.max(initial=0))
+    if pair.a.unit is None and pair.b.unit is None:
+        off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
+        off[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
+        off[np.isnan(absolute)] = np.iinfo(np.uint64).max  # the place of the greatest
+        max_ulp = float("nan") if np.isnan(absolute).any() else int(off.max(initial=0))
+        errors.append(off)
+    at = [place_of(pair, int(np.argmax(each))) if each.size else None for each in errors]
+    cosine, snr = similarity(pair)
     by_step = (1, 2) if pair.stepwise else None
-    at = [
-        None if errors is None or not errors.size else place_of(pair, int(np.argmax(errors)))
-        for errors in (absolute, relative, ulp_errors)
-    ]
     return replace(
         found,
         mismatched=int(np.count_nonzero(pair.differs)),
@@ -129,12 +139,12 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         max_ulp=max_ulp,
         abs_at=at[0],
         rel_at=at[1],
-        ulp_at=at[2],
+        ulp_at=at[2] if len(at) > 2 else None,
         first=_first(pair),
         cosine=cosine,
         snr=snr,
         arrangement=pair.taken_as,
-        smallest_atol=limit if np.isfinite(limit := greatest(beyond)) else None,
+        smallest_atol=smallest if np.isfinite(smallest) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
         step_mismatches=np.count_nonzero(pair.differs, axis=by_step) if by_step else None,
@@ -171,32 +181,6 @@ def _left_out(pair: Pair) -> Mask:
     masks = [mask for side in (pair.a, pair.b) if (mask := side.left_out) is not None]
     unknown: Mask = np.logical_or.reduce([np.zeros(pair.a.shape, bool), *masks])
     return unknown
-
-
-def _errors(pair: Pair) -> tuple[Array, Array, Array]:
-    """Absolute and relative error of each element, and what a tolerance has to cover of it."""
-    with np.errstate(all="ignore"):
-        x, y = widened(pair.a.values, pair.b.values)
-        same = (x == y) | _left_out(pair)
-        if pair.tolerance.equal_nan:
-            same |= np.isnan(x) & np.isnan(y)
-        absolute = np.where(same, 0.0, pair.errors)
-        relative = np.where(same, 0.0, absolute / np.abs(y))
-        relative = np.where(np.isinf(absolute), np.inf, relative)
-        return absolute, relative, np.where(same, 0.0, excess(pair.a, pair.b))
-
-
-def _ulp_errors(pair: Pair, absolute: Array) -> npt.NDArray[np.uint64] | None:
-    """The distance of each element in ULPs, or None for printed text.
-
-    A NaN that counts is put above all others, so that it is the place of the greatest.
-    """
-    if pair.a.unit is not None or pair.b.unit is not None:
-        return None
-    ulp_errors = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
-    ulp_errors[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
-    ulp_errors[np.isnan(absolute)] = np.iinfo(np.uint64).max
-    return ulp_errors
 
 
 def _first(pair: Pair) -> Position | None:

@@ -103,7 +103,12 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     a, b = _with_name(a, b), _with_name(b, a)
     if len(a.arrays) == len(b.arrays) == 1 and a.arrays.keys() != b.arrays.keys():
         name = _name_of_both(*a.arrays, *b.arrays)
-        a, b = _called(a, name), _called(b, name)
+        a, b = (
+            renamed(side, {own: name}, {name: side.original_names.get(own, own)} if own else {})
+            if (own := next(iter(side.arrays))) != name
+            else side
+            for side in (a, b)
+        )
     common = [name for name in a.arrays if name in b.arrays]
     if not common:
         raise _nothing_shared(a, b)
@@ -126,26 +131,19 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
             exchanged = {side.layout, other.layout} == {"batch", "time"}
             shapes = printed + shapes if exchanged else shapes + printed
         if name in other.gaps or not shapes:
-            raise UserError(_no_shape(side, other, name))
+            shape = shape_text(before, numbers.shape)
+            text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is {shape}"
+            if name in other.gaps:
+                raise UserError(
+                    f"{text}, and {other.name} is abbreviated too: nothing tells the rest."
+                )
+            raise UserError(f"{text}, which {full.shape} of {other.name} is not.")
         found[name] = spread(numbers, before, shapes[0])
     return side.with_numbers(found)
 
 
-def _no_shape(side: Side, other: Side, name: str) -> str:
-    """What to tell where nothing gives an abbreviated print its shape."""
-    array = f"{name} " if name else "the array "
-    shape = shape_text(side.gaps[name], side.arrays[name].shape)
-    start = f"{side.name}: {array}is abbreviated; its shape is {shape}"
-    if name in other.gaps:
-        return f"{start}, and {other.name} is abbreviated too: nothing tells the rest."
-    return f"{start}, which {other.arrays[name].shape} of {other.name} is not."
-
-
 def _with_name(side: Side, other: Side) -> Side:
-    """An array without a name is h, if the other side has h or such an array too.
-
-    It is a final state where the name of its file says so, and the other side has that state too.
-    """
+    """An array without a name as h, or as the last state that its file and the other side name."""
     if UNNAMED not in side.arrays or "h" in side.arrays:
         return side
     final = _final_by_file(side)
@@ -153,7 +151,7 @@ def _with_name(side: Side, other: Side) -> Side:
         (final in other.arrays and other.arrays[final].size == side.arrays[UNNAMED].size)
         or (UNNAMED in other.arrays and final == _final_by_file(other))
     ):
-        return replace(renamed(side, {UNNAMED: final}), original_names={final: UNNAMED})
+        return renamed(side, {UNNAMED: final}, {final: UNNAMED})
     if not {UNNAMED, "h"} & set(other.arrays):
         return side
     return renamed(side, {UNNAMED: "h"})
@@ -173,11 +171,9 @@ def _final_by_file(side: Side) -> str | None:
 
 def single_as_h(side: Side) -> Side:
     """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
-    names = [*side.arrays]
-    unknown = len(names) == 1 and names[0] and ArrayName.of(names[0]).kind == WEIGHTS
-    return (
-        replace(renamed(side, {names[0]: "h"}), original_names={"h": names[0]}) if unknown else side
-    )
+    name = next(iter(side.arrays), "")
+    unknown = len(side.arrays) == 1 and name and ArrayName.of(name).kind == WEIGHTS
+    return renamed(side, {name: "h"}, {"h": name}) if unknown else side
 
 
 def with_trace_names(side: Side) -> Side:
@@ -186,29 +182,21 @@ def with_trace_names(side: Side) -> Side:
     The object that contains all of them is left out: ``h`` of ``result.h``. Only if every array is
     such a result: of weights none is taken for one.
     """
-    for container in ("", _container(side.arrays)):
+    before = {name.rpartition(".")[0] for name in side.arrays}
+    shared = before.pop() if len(before) == 1 else ""
+    for container in ("", "" if CELL.fullmatch(shared) else f"{shared}."):
         for table in (FRAMEWORK_NAMES, TUPLE_NAMES):
             names = {name: name.removeprefix(container) for name in side.arrays}
             names = {name: table.get(inner, inner) for name, inner in names.items()}
             known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
             if known and len({*names.values()}) == len(names) and {*names} != {*names.values()}:
                 renaming = {here: theirs for theirs, here in names.items() if here != theirs}
-                return replace(renamed(side, names), original_names=renaming)
+                return renamed(side, names, renaming)
     return side
 
 
-def _container(names: Iterable[str]) -> str:
-    """``result.``, where every name begins with it and it is no cell of a run; or nothing."""
-    before = {name.rpartition(".")[0] for name in names}
-    shared = before.pop() if len(before) == 1 else ""
-    return "" if not shared or CELL.fullmatch(shared) else f"{shared}."
-
-
 def _name_of_both(one: str, other: str) -> str:
-    """What two arrays of different names are called: that of a trace, if either has one, else h.
-
-    Two weights have the name of the second: an array of weights has no steps.
-    """
+    """The name of two arrays: that of a trace, if either has one, else h; of weights the second."""
     known = [n for n in (one, other) if n != UNNAMED and ArrayName.of(n).kind != WEIGHTS]
     if not known:
         return other if WEIGHT.search(one) and WEIGHT.search(other) else "h"
@@ -219,26 +207,20 @@ def _name_of_both(one: str, other: str) -> str:
     return known[0] if len(known) == 1 else finals[-1] if len(finals) == 2 else "h"
 
 
-def _called(side: Side, name: str) -> Side:
-    """A side whose single array has this name, and says so."""
-    (found,) = side.arrays
-    if found == name:
-        return side
-    original_names = {name: side.original_names.get(found, found)} if found != UNNAMED else {}
-    return replace(renamed(side, {found: name}), original_names=original_names)
-
-
-def renamed(side: Side, names: Mapping[str, str]) -> Side:
+def renamed(
+    side: Side, names: Mapping[str, str], original_names: Mapping[str, str] | None = None
+) -> Side:
     """A side whose arrays have other names; those that are not in ``names`` keep theirs."""
 
     def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
         return {names.get(name, name): value for name, value in mapping.items()}
 
-    return replace(
-        side, arrays=named(side.arrays), units=named(side.units), dtypes=named(side.dtypes),
-        gaps=named(side.gaps),
-        numbering=side.numbering._replace(columns=named(side.numbering.columns)),
-    )  # fmt: skip
+    mappings: dict[str, Any] = {
+        name: named(getattr(side, name)) for name in ("arrays", "units", "dtypes", "gaps")
+    }
+    numbering = side.numbering._replace(columns=named(side.numbering.columns))
+    before = side.original_names if original_names is None else original_names
+    return replace(side, numbering=numbering, original_names=before, **mappings)
 
 
 def _nothing_shared(a: Side, b: Side) -> UserError:

@@ -11,34 +11,18 @@ import numpy as np
 
 from lstmcli.core.diff.abbreviated import put_at
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
-from lstmcli.core.diff.operand import UNNAMED, Side
-from lstmcli.core.diff.tolerance import Numbers, Tolerance, coarser, precision_of, tolerance
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.tolerance import Numbers, coarser, precision_of, tolerance
 from lstmcli.core.model import layouts
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import UNNUMBERED, describe_parts, overlaps
+from lstmcli.core.model.axis_numbers import AXES, UNNUMBERED, describe_parts
 from lstmcli.core.model.layouts import Arrangement, RunShape, arrangements
 from lstmcli.core.model.model import as_time_major, from_time_major
+from lstmcli.core.model.selection import Indices
 from lstmcli.errors import UserError
 
 MOST_PARTS = 4096  # places in a run that are tried for a part, each by a comparison of 20 us
 _MOST_LISTED = 20 * MOST_PARTS  # arrangements that are looked at for them, each in 1 us
-
-
-class Part(NamedTuple):
-    """An array that is a part of a run, the full array (T, B, K), and when their numbers agree."""
-
-    numbers: Numbers
-    full: Array
-    test: Tolerance
-
-    def on_axes(self, one: Arrangement) -> Numbers:
-        """The array as (steps, sequences, K)."""
-        return self.numbers.moved(lambda v: one.read(v)[:, :, 0])
-
-    def agrees(self, one: Arrangement, steps: int) -> bool:
-        """Whether its first steps agree with the run's."""
-        full = Numbers(self.full[one.place[:2]][:steps])
-        return bool(self.test.agree(full, self.on_axes(one)[:steps]).all())
 
 
 class Placed(NamedTuple):
@@ -61,26 +45,43 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
     """
     axes = side.layout if side.layout in ("batch", "time") else layout
     found: dict[str, Numbers] = {}
+    full: dict[str, Array] = {}
     taken: dict[str, None] = {}
-    unplaced: dict[tuple[Arrangement, ...], dict[str, Part]] = {}
+    unplaced: dict[tuple[Arrangement, ...], list[str]] = {}  # arrays of one shape go together
     for name in side.arrays:
-        computed = run.get("h" if name == UNNAMED else name)
+        computed = run.get(name or "h")
         if computed is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
             continue
-        full, numbers = as_time_major(computed, layout), side.numbers(name)  # (T, B, K)
-        if (numbered := _at_its_numbers(side, name, numbers, full.shape, axes, item)) is not None:
+        full[name] = as_time_major(computed, layout)  # (T, B, K)
+        numbers = side.numbers(name)
+        if (
+            numbered := _at_its_numbers(side, name, numbers, full[name].shape, axes, item)
+        ) is not None:
             found[name], text = numbered
             taken[text] = None
-        elif parts := _parts(numbers.shape, full.shape, axes, step, item):
-            test = tolerance(coarser(side.precision(name), precision_of(computed.dtype)))
-            unplaced.setdefault(parts, {})[name] = Part(numbers, full, test)
+        elif parts := _parts(numbers.shape, full[name].shape, axes, step, item):
+            unplaced.setdefault(parts, []).append(name)
+
+    def agree(one: Arrangement, names: Sequence[str], steps: int | None = None) -> bool:
+        """Whether the first steps of any of these arrays agree with the run's."""
+        return any(
+            tolerance(coarser(side.precision(name), precision_of(full[name].dtype)))
+            .agree(Numbers(full[name][one.place[:2]][:steps]), _read(side, name, one)[:steps])
+            .all()
+            for name in names
+        )
+
     assumed = False
-    for possible, arrays in unplaced.items():
-        one, is_known = _agreeing(possible, [*arrays.values()])
+    for parts, names in unplaced.items():
+        starting = [one for one in parts if agree(one, names, 1)]
+        complete = [one for one in starting if agree(one, names)]
+        one, is_known = parts[0], len(parts) == 1
+        for agreeing in (starting, complete):  # the first, unless the numbers agree in one other
+            if agreeing and (agreeing[0] == parts[0] or len(agreeing) == 1):
+                one, is_known = agreeing[0], True
         assumed |= not is_known
         taken[layouts.part_words(one.steps, one.sequences)] = None
-        for name, part in arrays.items():
-            found[name] = put_at(part.on_axes(one), one.place[:2], part.full.shape)
+        found |= {n: put_at(_read(side, n, one), one.place[:2], full[n].shape) for n in names}
     if not found:
         return Placed(side)
     found = {name: n.moved(lambda a: from_time_major(a, axes)) for name, n in found.items()}
@@ -95,39 +96,43 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
     return Placed(full_side, tuple(taken), assumed)
 
 
+def _read(side: Side, name: str, one: Arrangement) -> Numbers:
+    """An array as (steps, sequences, K)."""
+    return side.numbers(name).moved(lambda v: one.read(v)[:, :, 0])
+
+
 def _at_its_numbers(
     side: Side, name: str, numbers: Numbers, shape: tuple[int, ...], axes: str, item: int
 ) -> tuple[Numbers, str] | None:
     """The numbers of a part within (T, B, K), and which it is; None if its file does not say it."""
     part = sequence(numbers, axes)
     lengths = (0, 0, 0) if part is None else part.shape
-    common = overlaps((shape, lengths), (UNNUMBERED, side.numbering), name)
-    if not any(common.parts) and side.numbering.from_the_start:
+    known = side.numbering.steps, side.numbering.batch, side.numbering.columns.get(name)
+    index: list[Indices] = []
+    said, fits = [], part is not None
+    for axis, (of_axis, size, n) in enumerate(zip(known, lengths, shape, strict=True)):
+        if of_axis is not None and len(of_axis) == size:
+            said += [(AXES[axis], of_axis, name)] * ([*of_axis] != [*range(n)])
+            index.append(of_axis)
+        else:
+            index.append([item] if axis == 1 and size == 1 else range(size))
+            fits &= size in (n, 1 if axis == 1 else n)
+        fits &= bool(size) and index[axis][-1] < n
+    if not said and side.numbering.from_the_start:
         return None
-    index = [
-        both.in_a if both is not None else [item] if axis == 1 and size == 1 else range(size)
-        for axis, (both, size) in enumerate(zip(common.axes, lengths, strict=True))
-    ]
-    complete = all(
-        both is not None or size == n or (axis == 1 and size == 1)
-        for axis, (both, size, n) in enumerate(zip(common.axes, lengths, shape, strict=True))
-    )
-    if part is None or not any(common.parts) or not complete:
-        text = side.numbering.description or describe_parts(common.parts[1])
+    if part is None or not said or not fits:
+        text = side.numbering.description or describe_parts(said)
         raise UserError(
             f"{side.name}: {name or 'the array'} contains {text}; "
             f"this run is {shape} as (steps, batch, units)."
         )
-    return put_at(part, np.ix_(*index), shape), describe_parts(common.parts[1])
+    return put_at(part, np.ix_(*index), shape), describe_parts(said)
 
 
 def _parts(
     shape: tuple[int, ...], full_shape: tuple[int, ...], axes: str, step: int, item: int
 ) -> tuple[Arrangement, ...]:
-    """The parts of a run (T, B, K) that an array may be, the likeliest first.
-
-    Empty if it is all of it, or has another shape.
-    """
+    """The parts of a run (T, B, K) that an array may be, the likeliest first; none if it is all."""
     if 0 in shape:
         return ()
     T, B, K = full_shape
@@ -150,19 +155,6 @@ def _parts(
         if one.sequences.size in (1, B) and ("t" not in one.axes or one.steps.size > 1)
     ]
     return tuple(sorted(parts[:MOST_PARTS], key=unlikely))
-
-
-def _agreeing(parts: Sequence[Arrangement], arrays: Sequence[Part]) -> tuple[Arrangement, bool]:
-    """The part where the numbers of an array agree, and whether they do in that one only.
-
-    The first if they agree there, or nowhere; else one where the first step agrees.
-    """
-    starting = [part for part in parts if any(a.agrees(part, 1) for a in arrays)]
-    complete = [part for part in starting if any(a.agrees(part, part.steps.size) for a in arrays)]
-    for found in (complete, starting):
-        if found and (found[0] == parts[0] or len(found) == 1):
-            return found[0], True
-    return parts[0], len(parts) == 1
 
 
 def part_words(steps: int, items: int, T: int, B: int, step: int = 0, item: int = 0) -> str:

@@ -7,7 +7,7 @@ diverge. So no pattern here names a cause; each names what is possible and what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
     return next((found for one in _PATTERNS if (found := one.hint(layer))), None)
 
 
-Facts = Mapping[str, str]
+Facts = Mapping[str, object]
 """What a pattern finds, for its texts."""
 
 
@@ -44,30 +44,27 @@ class Pattern(NamedTuple):
     """A row of the table: what is seen, what is said of it, and what it excludes."""
 
     code: str
-    facts: Callable[[FirstLayer], Facts | bool | None]
+    facts: Callable[[FirstLayer], Facts | Sequence[str] | bool | None]
     text: str
     excludes: str = ""
     of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
 
     def hint(self, layer: FirstLayer) -> Hint | None:
         """The hint where the pattern fits."""
-        if self.of_units and not layer.pair.is_dense:
+        facts = self.facts(layer) if layer.pair.is_dense or not self.of_units else None
+        if not facts:
             return None
-        facts = self.facts(layer)
-        if facts is None or facts is False:
-            return None
-        here, before = layer.name(layer.at), layer.name(max(layer.at - 1, 0))
         names = dict(zip("ab", layer.compared.names, strict=True)) | {
             "start": layer.name(0),
-            "here": here,
-            "before": before,
+            "here": layer.name(layer.at),
+            "before": layer.name(max(layer.at - 1, 0)),
             "small": "",
-            "excludes": "",
+            "excludes": self.excludes,
+            **(facts if isinstance(facts, Mapping) else {}),
         }
-        names |= {} if facts is True else dict(facts)
         text = self.text.format(**names)
         text = text[:1].upper() + text[1:]
-        excludes = (names["excludes"] or self.excludes).format(**names)
+        excludes = str(names["excludes"]).format(**names)
         if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
             text = (
                 f"If the first axis is time, which neither side says: {text} If it is the batch, "
@@ -85,7 +82,7 @@ def _may_not_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
     if compared.both_ways or (layer.at == 0 and compared.rows_assumed):
         return True
     if layer.pair.backward is None and layer.at == 0:
-        last_may_agree = any(layer.pair.parts) or not layer.wrong[layer.first][-1]
+        last_may_agree = layer.pair.is_part or not layer.wrong[layer.first][-1]
         if code == "suspect_initial_state" or last_may_agree:
             return True
     return "forget bias" in excludes and compared.forget_bias_differs
@@ -97,7 +94,7 @@ def _may_not_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
 def _first_if_turned(layer: FirstLayer, turned: Mask) -> Array | None:
     """What was computed first if these units ran backward, where it agrees and hardly more does."""
     pair = layer.pair
-    if layer.at != 0 or layer.steps < 3 or pair.backward or any(pair.parts):
+    if layer.at != 0 or layer.steps < 3 or pair.backward or pair.is_part:
         return None
     wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))  # (T,)
     first = np.where(turned, pair.b.values[-1], pair.b.values[0])
@@ -111,7 +108,7 @@ def _backward(layer: FirstLayer) -> Facts | None:
         return None
     state = _BY_CODE["suspect_initial_state"]
     rest = f" If they are of a forward direction: {state.text}" if state.facts(layer) else ""
-    return {"last": str(layer.steps - 1), "rest": rest.format(start="Step 0")}
+    return {"last": layer.steps - 1, "rest": rest.format(start="Step 0")}
 
 
 def _side_by_side(layer: FirstLayer) -> Facts | None:
@@ -123,17 +120,12 @@ def _side_by_side(layer: FirstLayer) -> Facts | None:
         halves = (Numbers(first[..., units // 2 :]), Numbers(first[..., : units // 2]))
         shown = all(shows_all(part, pair.tolerance) for part in halves)
         steps = (layer.steps - 1, 0) if last_first else (0, layer.steps - 1)
-        return _of_first_steps("these steps", shown) | {
-            "one": str(steps[0]),
-            "other": str(steps[1]),
-            "end": str(units // 2 - 1),
-            "half": str(units // 2),
-            "last": str(units - 1),
-        }
+        names = {"one": steps[0], "other": steps[1], "end": units // 2 - 1, "half": units // 2}
+        return _of_first_steps("these steps", shown) | names | {"last": units - 1}
     return None
 
 
-def _of_first_steps(steps: str, shown: bool) -> dict[str, str]:
+def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
     """What steps that agree exclude; or that they are too small to exclude anything."""
     if shown:
         return {"excludes": _MADE_FIRST.replace("{steps}", steps)}
@@ -178,19 +170,15 @@ def _without_activation(layer: FirstLayer) -> Facts | None:
     differ, names = layer.differ(*GATES), layer.compared.names
     for side in (0, 1) if differ else ():
         if all(_is_raw(layer.compared, f"{start}z", start + gate, side) for gate in differ):
+            of_sides = {"side": names[side], "other": names[1 - side]}
             verb = "is" if len(differ) == 1 else "are"
-            return {
-                "gates": join_with_and(differ),
-                "side": names[side],
-                "other": names[1 - side],
-                "verb": verb,
-            }
+            return {"gates": join_with_and(differ), "verb": verb} | of_sides
     return None
 
 
 def _is_raw(compared: ComparedSides, z: str, gate: str, side: int) -> bool:
     """Whether a gate of a side is the part for that gate of the other side's z."""
-    if z not in compared.arrays[1 - side]:
+    if z not in compared.sides[1 - side].arrays:
         return False
     pair = compared.cross(z, gate) if side else compared.cross(gate, z)
     one, other = (pair.b, pair.a) if side else (pair.a, pair.b)
@@ -221,22 +209,7 @@ def _one_activation(layer: FirstLayer) -> Facts | None:
     return {"gates": join_with_and(differ), "verb": verb, "cause": _ACTIVATIONS[differ]}
 
 
-def _cell_update(layer: FirstLayer) -> Facts | None:
-    if layer.first != "c" or not layer.agree("i", "f", "g"):
-        return None
-    carried = "a c that is not carried on, or carried wrongly"
-    return {"carried": carried if layer.at else "the initial c"}
-
-
-def _output(layer: FirstLayer) -> Facts | None:
-    if layer.first != "h" or not layer.agree("c"):
-        return None
-    gate = "" if "o" in layer.pairs else "the output gate or its place in the gate order, "
-    with_gates = any(gate in layer.pairs for gate in GATES)
-    return {"seen": "c and the gates agree" if with_gates else "c agrees", "gate": gate}
-
-
-def _after_first_step(layer: FirstLayer) -> dict[str, str] | None:
+def _after_first_step(layer: FirstLayer) -> dict[str, object] | None:
     """The first step agrees, the second and nearly all later ones do not."""
     if layer.at != 1 or not layer.is_conclusive or layer.compared.both_ways:
         return None
@@ -246,23 +219,7 @@ def _after_first_step(layer: FirstLayer) -> dict[str, str] | None:
     if carried < _NEARLY_ALL:
         return None
     share = "all" if carried == 1 else "nearly all"
-    return {"share": share} | _of_first_steps(layer.name(0), layer.hshows_all)
-
-
-def _other_gates(layer: FirstLayer) -> Facts | None:
-    others, found = layer.differ("i", "g", "o"), _after_first_step(layer)
-    return None if found is None or not others else found | {"others": join_with_and(others)}
-
-
-def _after_some_steps(layer: FirstLayer) -> Facts | None:
-    if layer.at < 2 or not layer.is_conclusive:
-        return None
-    return {"excludes": _HARDLY_LATER} if layer.hshows_all else {}
-
-
-def _initial_state(layer: FirstLayer) -> bool:
-    errors = layer.step_errors.max(axis=1, initial=0)  # (T,)
-    return dies_out(errors, _STATE_GONE) or layer.clearly_decays
+    return {"share": share, **_of_first_steps(layer.name(0), layer.hshows_all)}
 
 
 def _at_once(layer: FirstLayer) -> Facts | None:
@@ -271,7 +228,11 @@ def _at_once(layer: FirstLayer) -> Facts | None:
     compared = layer.compared
     more = ", the forget bias, the recurrent weights"
     causes = more * (compared.both_ways or compared.forget_bias_differs)
-    causes += "".join(f", the layout that {side} assumed" for side in compared.layout_assumed)
+    for name, side in zip(compared.names, compared.sides, strict=True):
+        assumed = (side.settings or {}).get("assumed")
+        listed = assumed if isinstance(assumed, list | tuple) else ()
+        if any(str(one).startswith("layout") for one in listed):
+            causes += f", the layout that {name} assumed"
     return {
         "more": causes + "; if the first axis is the batch, any setting" * compared.rows_assumed
     }
@@ -351,14 +312,31 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_cell_update",
-        _cell_update,
+        lambda it: (
+            it.first == "c"
+            and it.agree("i", "f", "g")
+            and {
+                "carried": "a c that is not carried on, or carried wrongly"
+                if it.at
+                else "the initial c"
+            }
+        ),
         "At {here} the gates agree and c does not: c = f*c + i*g is made differently. Possible "
         "causes: {carried}, a clip on c, coupled gates.",
         "Excluded: what makes the gates, such as weights, gate order, forget bias.",
     ),
     Pattern(
         "suspect_output",
-        _output,
+        lambda it: (
+            it.first == "h"
+            and it.agree("c")
+            and {
+                "seen": "c and the gates agree" if {*GATES} & {*it.pairs} else "c agrees",
+                "gate": ""
+                if "o" in it.pairs
+                else "the output gate or its place in the gate order, ",
+            }
+        ),
         "At {here} {seen}, h does not: they first differ between c and h, in h = o*tanh(c). "
         "Possible causes: {gate}the activation of the output, a projection or its clip, a peephole "
         "of o.",
@@ -366,7 +344,11 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_recurrent_weights",
-        _other_gates,
+        lambda it: (
+            it.differ("i", "g", "o")
+            and (found := _after_first_step(it))
+            and found | {"others": join_with_and(it.differ("i", "g", "o"))}
+        ),
         f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
         f"explain. Possible causes: {_RECURRENT}, {_NOT_CARRIED}{{small}}",
     ),
@@ -377,13 +359,17 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_later_step",
-        _after_some_steps,
+        lambda it: (
+            it.at >= 2 and it.is_conclusive and {"excludes": _HARDLY_LATER if it.hshows_all else ""}
+        ),
         "{start} to {before} agree, {here} is the first to differ. Possible causes: inputs that "
         "differ from {here} on, a sequence length or a mask, a clip, a state reset between chunks.",
     ),
     Pattern(
         "suspect_initial_state",
-        _initial_state,
+        lambda it: (
+            it.clearly_decays or dies_out(it.step_errors.max(axis=1, initial=0), _STATE_GONE)
+        ),
         "{start} differs most, and the difference decays towards the end. Possible causes: another "
         "initial state, one left over from the run before, or h and c of it exchanged.",
         "Less likely: what acts at every step, such as weights, gate order, activations.",

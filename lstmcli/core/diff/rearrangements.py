@@ -126,8 +126,8 @@ def _one_half(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
     second = np.arange(units) >= units // 2  # (H,)
     for which, columns in (("second", second), ("first", ~second)) if units % 2 == 0 else ():
-        facts = {"which": which}
-        yield Moved(pair.a.moved(partial(_turned, columns)), pair.b, pair.agrees, facts)
+        a = pair.a.moved(partial(_turned, columns))
+        yield Moved(a, pair.b, pair.agrees, {"which": which})
 
 
 def _turned(columns: Mask, array: Array) -> Array:
@@ -135,17 +135,17 @@ def _turned(columns: Mask, array: Array) -> Array:
     return np.where(columns, array[::-1], array)
 
 
-def _units(pair: Pair) -> Iterator[Moved]:
-    order = _order(pair.a, pair.b, pair)
-    if order is not None:
-        yield Moved(pair.a[..., order], pair.b, pair.agrees, {"order": _listed(order)})
+def _permuted(axis: int) -> Callable[[Pair], Iterator[Moved]]:
+    """The units, or the sequences, of a in another order."""
 
+    def moves(pair: Pair) -> Iterator[Moved]:
+        a, b = (side.moved(lambda v: v.swapaxes(axis, 2)) for side in (pair.a, pair.b))
+        order = _order(a, b, pair)
+        if order is not None:
+            facts = {"order": _listed(order)}
+            yield Moved(pair.a.moved(lambda v: v.take(order, axis)), pair.b, pair.agrees, facts)
 
-def _sequences(pair: Pair) -> Iterator[Moved]:
-    a, b = (side.moved(lambda v: v.swapaxes(1, 2)) for side in (pair.a, pair.b))
-    order = _order(a, b, pair)
-    if order is not None:
-        yield Moved(pair.a[:, order], pair.b, pair.agrees, {"order": _listed(order)})
+    return moves
 
 
 def _listed(order: Array) -> str:
@@ -205,27 +205,17 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
 def _rounded(pair: Pair) -> Iterator[Moved]:
     """All numbers of one side have few digits, as ``--digits`` writes, and the other's round so."""
     for side, few, full in ((pair.a, "{a}", "{b}"), (pair.b, "{b}", "{a}")):
-        digits, unit = _rounded_to(side)
-        if unit is not None and pair.agrees is not None:
-            known = Numbers(side.values, unit)
-            a, b = (known, pair.b) if side is pair.a else (pair.a, known)
-            places = f"{digits} digit{'s' * (digits != 1)} after the point"
-            yield Moved(a, b, pair.agrees, {"full": full, "few": few, "places": places})
-
-
-def _rounded_to(side: Numbers) -> tuple[int, Array | None]:
-    """The digits after the point to which an exact side was rounded, and the unit of each number.
-
-    Whole numbers are what they are, and no rounding.
-    """
-    values = side.values
-    if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
-        return 0, None
-    digits, unit = last_places(values, _MOST_DIGITS)
-    spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
-    if not digits or unit is None or (unit < 64 * spacing).any():
-        return 0, None  # too many numbers of the type have so many by chance
-    return digits, unit
+        values = side.values
+        if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
+            continue
+        digits, unit = last_places(values, _MOST_DIGITS)
+        spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
+        if pair.agrees is None or not digits or unit is None or (unit < 64 * spacing).any():
+            continue  # whole numbers are no rounding; so many digits, many have by chance
+        known = Numbers(values, unit)
+        a, b = (known, pair.b) if side is pair.a else (pair.a, known)
+        places = f"{digits} digit{'s' * (digits != 1)} after the point"
+        yield Moved(a, b, pair.agrees, {"full": full, "few": few, "places": places})
 
 
 def _shifted(pair: Pair) -> Iterator[Moved]:
@@ -277,10 +267,6 @@ def _blocks(pair: Pair) -> Iterator[Moved]:
             yield Moved(a, pair.b, pair.agrees, facts)
 
 
-def _transposed(pair: Pair) -> Iterator[Moved]:
-    return _of_a(*[np.transpose] * (pair.a.ndim == 2))(pair)
-
-
 # ---- what is said
 
 _FIRST_STEP_LEFT_OUT = (
@@ -292,7 +278,11 @@ _ROUNDED = Rearrangement(
 )
 OF_WEIGHTS = (
     _ROUNDED,
-    Rearrangement("transposed", _transposed, "once one of them is transposed."),
+    Rearrangement(
+        "transposed",
+        lambda pair: _of_a(*[np.transpose] * (pair.a.ndim == 2))(pair),
+        "once one of them is transposed.",
+    ),
     Rearrangement(
         "gates_permuted",
         _blocks,
@@ -310,7 +300,7 @@ OF_PLACED = (
     ),
     Rearrangement(
         "units_permuted",
-        _units,
+        _permuted(2),
         "once the units of {{a}} are put in another order ({order}): the rows or columns of the "
         "weights were permuted on one side.",
     ),
@@ -349,7 +339,7 @@ OF_STEPS = (
     ),
     Rearrangement(
         "batch_permuted",
-        _sequences,
+        _permuted(1),
         "once the sequences of {{a}} are put in another order ({order}).",
     ),
     Rearrangement(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from lstmcli.core.model.selection import (
     Choice,
@@ -62,14 +60,6 @@ class AxisNumbers(NamedTuple):
                 "Give the full run, written without --steps, --batch and --units."
             )
 
-    def of_both_directions(self, name: str, units: int) -> AxisNumbers:
-        """With the columns of an array of so many units twice, for two directions side by side."""
-        columns = self.columns.get(name)
-        if columns is None:
-            return self
-        both = [*columns, *(units + number for number in columns)]
-        return self._replace(columns={**self.columns, name: both})
-
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> AxisNumbers:
         """Those in a trace's ``meta`` (`SelectedIndices.settings`), for arrays of these widths."""
@@ -121,70 +111,3 @@ def parse_indices(text: Any) -> Indices | None:
             return None
         numbers = range(start, stop, choice.bounds.step or 1)
     return numbers if len(numbers) and numbers[0] >= 0 else None
-
-
-class Overlap(NamedTuple):
-    """What two sides have in common on an axis: the numbers in the run, and where each has them."""
-
-    numbers: Indices
-    in_a: Indices
-    in_b: Indices
-
-
-class Overlaps(NamedTuple):
-    """What two arrays (T, B, H) of one name have in common of a run."""
-
-    axes: tuple[Overlap | None, ...]  # None: the numbers of neither side are known
-    parts: tuple[tuple[Part, ...], tuple[Part, ...]]  # of a, of b, where it is a part
-
-
-def overlaps(
-    shapes: tuple[Sequence[int], Sequence[int]],
-    sides: tuple[AxisNumbers, AxisNumbers],
-    name: str,
-    final: bool = False,
-) -> Overlaps:
-    """What two arrays (T, B, H) have in common, by the numbers of each axis in the full run.
-
-    A side whose numbers are not known counts from 0, if it is then long enough to contain all of
-    the other's; if it has just as many elements as the other, it has the other's numbers.
-
-    Raises
-    ------
-    UserError
-        if the numbers of both sides are known, and none is in common.
-    """
-    axes: list[Overlap | None] = []
-    parts: tuple[list[Part], list[Part]] = ([], [])
-    of_sides = (_axes(side, name, final) for side in sides)
-    for n, m, ours, theirs, noun in zip(*shapes, *of_sides, AXES, strict=True):
-        a = ours if ours is not None and 0 < len(ours) == n else None
-        b = theirs if theirs is not None and 0 < len(theirs) == m else None
-        all_a = _counted_like(b, n) if a is None else a
-        all_b = _counted_like(a, m) if b is None else b
-        if all_a is None or all_b is None:
-            axes.append(None)
-            continue
-        common = np.intersect1d(all_a, all_b)
-        if not common.size:
-            raise UserError(
-                f"{name}: one side contains {noun} {format_indices(all_a)}, "
-                f"the other {format_indices(all_b)}; they have none in common."
-            )
-        places = (np.searchsorted(all_n, common).tolist() for all_n in (all_a, all_b))
-        axes.append(Overlap(common.tolist(), *places))
-        for numbers, last, of_side in ((a, all_b[-1], parts[0]), (b, all_a[-1], parts[1])):
-            if numbers is not None and not (counts_from_0(numbers) and numbers[-1] >= last):
-                of_side.append((noun, numbers, name))
-    return Overlaps(tuple(axes), (tuple(parts[0]), tuple(parts[1])))
-
-
-def _axes(side: AxisNumbers, name: str, final: bool) -> tuple[Indices | None, ...]:
-    return None if final else side.steps, side.batch, None if final else side.columns.get(name)
-
-
-def _counted_like(numbers: Indices | None, size: int) -> Indices | None:
-    """The numbers of an axis that has none: those of the other side, where they may be so."""
-    if numbers is None:
-        return None
-    return range(size) if numbers[-1] < size else numbers if size == len(numbers) else None

@@ -12,7 +12,6 @@ class Hint:
 
     code: str
     text: str
-    cleared: str = ""  # what a pattern rules out; shown where the steps axis is known
 
 
 def join_with_and(words: Sequence[str]) -> str:

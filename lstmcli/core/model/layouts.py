@@ -166,22 +166,22 @@ def arrangements(
     places = tuple(n for n, size in enumerate(shape) if size != 1)
     slim = tuple(shape[n] for n in places)
     own = places if len(shape) == len(run.axes) else ()
+    T, B, K, D = run[:4]
+    full = Part(0, T, T), Part(0, B, B), Part(0, D, D), Part(0, K, K)
     found: list[Iterator[Arrangement]] = []
     for read, order, extra in _readings(slim, run):
         for axes in _axes(read, run):
             cost = extra + _unusual(axes, own if read == slim else (), run)
-            one = _all_of(axes, read, run)._replace(order=order, cost=cost)
-            found += _parts(one._replace(places=places) if read == slim else one, steps, sequences)
+            at = places if read == slim else None
+            one = Arrangement(cost, axes, *full, shape=read, order=order, places=at, run=run)
+            found += _parts(one, steps, sequences)
     return merge(*found, key=lambda one: one.cost)
 
 
 def printed_shapes(
     packed: Sequence[int], before: Sequence[int | None], run: RunShape
 ) -> list[tuple[int, ...]]:
-    """The shapes of results of a run that are printed as ``packed`` with ``...``, by their cost.
-
-    ``before`` has how many items of each axis are printed ahead of ``...``; None: all of them.
-    """
+    """The shapes of results that are printed as ``packed``, ``before`` items ahead of "..."."""
     lengths = run.lengths
     options = [
         [axis for axis, n in lengths.items() if (n == size if ahead is None else n > size)]
@@ -252,21 +252,14 @@ def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
     """The cost of an order of axes; ``places`` are theirs in an array of as many as the run's."""
     own, cost = run.axes, 0.0
     lead = _in_order("tb", axes)
-    in_place = not places or all(
-        own[at] == axis for at, axis in zip(places, axes, strict=True) if axis in "tb"
-    )
-    stacked = "d" in axes and axes != _in_order(axes, own)
-    aside = "w" in axes and "w" not in own
+    pairs = zip(places, axes, strict=True) if places else ()
+    in_place = all(own[at] == axis for at, axis in pairs if axis in "tb")
     if lead != _in_order(lead, own) or not in_place:
         cost += EXCHANGED
     cost += UNITS_FIRST * any(axis in axes[:-1] for axis in "kw")
-    return cost + OTHER_DIRECTIONS * (aside or ("d" in axes and "d" not in own) or stacked)
-
-
-def _all_of(axes: str, shape: tuple[int, ...], run: RunShape) -> Arrangement:
-    T, B, K, D = run[:4]
-    full = Part(0, T, T), Part(0, B, B), Part(0, D, D), Part(0, K, K)
-    return Arrangement(0.0, axes, *full, shape, run=run)
+    if "d" in axes:
+        return cost + OTHER_DIRECTIONS * (axes != _in_order(axes, own))
+    return cost + OTHER_DIRECTIONS * ("w" in axes and "w" not in own)
 
 
 def _parts(
@@ -283,47 +276,38 @@ def _parts(
     count, T = sizes.get("t"), run.steps
     of_sequences = _sequences(sizes.get("b"), run.sequences, items)
     for others in product(of_sequences, directions, [of_units]):
-        parts = _one_step(T) if count is None else _steps(count, T)
+        parts = _steps(count, T)
         if of_steps is not None:
             single = (Part(step, 1, T) for step in of_steps)
             parts = single if count is None else iter([one.steps] * (count == T))
-        yield _each_part(one, others, parts)
+        yield _with_steps(one, others, parts)
 
 
-def _each_part(
+def _with_steps(
     one: Arrangement, others: tuple[Part, Part, Part], of_steps: Iterator[Part]
 ) -> Iterator[Arrangement]:
     """An arrangement with each part of the steps, in the order of their cost."""
+    one = one._replace(sequences=others[0], directions=others[1], units=others[2])
     cost = one.cost + sum(part.cost for part in others)
-    for steps in of_steps:
-        yield one._replace(
-            cost=cost + steps.cost,
-            steps=steps,
-            sequences=others[0],
-            directions=others[1],
-            units=others[2],
-        )
+    return (one._replace(steps=steps, cost=cost + steps.cost) for steps in of_steps)
 
 
-def _steps(n: int, T: int) -> Iterator[Part]:
-    """All steps, the first, the last, every s-th, or a window."""
-    if n == T:
+def _steps(n: int | None, T: int) -> Iterator[Part]:
+    """All steps, the first, the last, every s-th, or a window; one step of an array without."""
+    if n is None:
+        yield Part(T - 1, 1, T, cost=LAST_STEP * (T > 1))
+        for t in range(T - 1):
+            yield Part(t, 1, T, cost=OTHER_STEP if t else FIRST_STEP)
+    elif n == T:
         yield Part(0, n, T)
-        return
-    yield Part(0, n, T, cost=FIRST)
-    yield Part(T - n, n, T, cost=LAST)
-    for stride in range(2, (T - 1) // max(n - 1, 1) + 1) if n > 1 else ():
-        for first in sorted({0, stride - 1, T - 1 - stride * (n - 1)}):
-            if first + stride * (n - 1) < T:  # x[::s], x[s - 1::s], or up to the last step
-                yield Part(first, n, T, stride, STRIDE)
-    yield from (Part(first, n, T, cost=WINDOW) for first in range(1, T - n))
-
-
-def _one_step(T: int) -> Iterator[Part]:
-    yield Part(T - 1, 1, T, cost=LAST_STEP * (T > 1))
-    if T > 1:
-        yield Part(0, 1, T, cost=FIRST_STEP)
-    yield from (Part(t, 1, T, cost=OTHER_STEP) for t in range(1, T - 1))
+    else:
+        yield Part(0, n, T, cost=FIRST)
+        yield Part(T - n, n, T, cost=LAST)
+        for stride in range(2, (T - 1) // max(n - 1, 1) + 1) if n > 1 else ():
+            for first in sorted({0, stride - 1, T - 1 - stride * (n - 1)}):
+                if first + stride * (n - 1) < T:  # x[::s], x[s - 1::s], or up to the last step
+                    yield Part(first, n, T, stride, STRIDE)
+        yield from (Part(first, n, T, cost=WINDOW) for first in range(1, T - n))
 
 
 def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[Part]:
