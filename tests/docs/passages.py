@@ -103,17 +103,7 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-<<<<<<< HEAD
 WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "Rearrangement"}  # code: first argument
-=======
-WITH_CODES = {
-    "Hint",
-    "Pattern",
-    "Rearrangement",
-    "remark",
-    "Remark",
-}  # whose first argument is a code
->>>>>>> t31b
 
 
 def codes(package: str) -> str:
