@@ -253,12 +253,12 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
     """Whether an array's last step was computed first; None if no side tells it."""
     known = []
     for settings in (side.settings for side in (a, b) if side.settings is not None):
-        reverse, go_backwards, flip_output = (
-            bool(settings.get(f"{name.prefix}.{setting}", settings.get(setting)))
+        reverse, go_backwards, flip_output = (  # a file may have anything there
+            settings.get(f"{name.prefix}.{setting}", settings.get(setting)) is True
             for setting in ("reverse", "go_backwards", "flip_output")
         )
         if name.backward:
-            reverse = bool(settings.get(f"{name.prefix}.reverse", True))
+            reverse = settings.get(f"{name.prefix}.reverse") is not False
         known.append(bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed))
     full_name = f"{name.prefix}.{name.base}".removeprefix(".")
     in_files = [side.original_names.get(full_name, "") for side in (a, b)]

@@ -83,7 +83,10 @@ class ComparedSides:
     @property
     def axes_assumed(self) -> bool:
         """Whether the first axis of what differs first is taken as time, and may be the batch."""
-        return self.first_array is not None and axes_assumed(self.sides, self.first_array)
+        name = self.first_array
+        if name is None or self.pairs[name].exchanged:  # the other side's axes tell it
+            return False
+        return axes_assumed(self.sides, name)
 
     @property
     def rows_assumed(self) -> bool:

@@ -169,15 +169,19 @@ def _without_activation(layer: FirstLayer) -> Facts | None:
     start = layer.pair.name.removesuffix(layer.first)
     differ, names = layer.differ(*GATES), layer.compared.names
     for side in (0, 1) if differ else ():
-        if all(_is_raw(layer.compared, f"{start}z", start + gate, side) for gate in differ):
+        if all(_is_raw(layer, f"{start}z", start + gate, side) for gate in differ):
             of_sides = {"side": names[side], "other": names[1 - side]}
             verb = "is" if len(differ) == 1 else "are"
             return {"gates": join_with_and(differ), "verb": verb} | of_sides
     return None
 
 
-def _is_raw(compared: ComparedSides, z: str, gate: str, side: int) -> bool:
-    """Whether a gate of a side is the part for that gate of the other side's z."""
+def _is_raw(layer: FirstLayer, z: str, gate: str, side: int) -> bool:
+    """Whether at the first step that differs a gate of a side is its part of the other's z.
+
+    What follows from a wrong gate is wrong in z too.
+    """
+    compared = layer.compared
     if z not in compared.sides[1 - side].arrays:
         return False
     pair = compared.cross(z, gate) if side else compared.cross(gate, z)
@@ -185,7 +189,8 @@ def _is_raw(compared: ComparedSides, z: str, gate: str, side: int) -> bool:
     units = one.shape[-1]
     start = GATES.index(gate[-1]) * units
     is_z = pair.placed and other.shape == (*one.shape[:-1], 4 * units)
-    return is_z and _same(one, other[..., start : start + units], pair.tolerance)
+    step = -1 - layer.at if pair.backward else layer.at
+    return is_z and _same(one[step], other[step, ..., start : start + units], pair.tolerance)
 
 
 def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:

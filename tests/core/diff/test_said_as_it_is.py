@@ -102,21 +102,56 @@ def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
     assert compare(*sides).hints[0].code == "suspect_later_step"
 
 
+def plain_run(without: str, seed: int = 3) -> dict[str, Array]:
+    """Every array (B, T, ...) of a run by plain NumPy in which some gates have no activation."""
+    rng = np.random.default_rng(seed)
+    kernel, recurrent = 0.3 * rng.normal(size=(I, 4 * H)), 0.3 * rng.normal(size=(H, 4 * H))
+    x, h, c = rng.normal(size=(B, T, I)), np.zeros((B, H)), np.zeros((B, H))
+    steps = []
+    for t in range(T):
+        z = x[:, t] @ kernel + h @ recurrent
+        gates = dict(zip("ifgo", np.split(z, 4, axis=1), strict=True))
+        for gate in set("ifgo") - {*without}:
+            gates[gate] = np.tanh(gates[gate]) if gate == "g" else 1 / (1 + np.exp(-gates[gate]))
+        c = gates["f"] * c + gates["i"] * gates["g"]
+        h = gates["o"] * np.tanh(c)
+        steps.append({"z": z, **gates, "c": c, "h": h})
+    return {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
+
+
 @pytest.mark.parametrize("swapped", [False, True])
-@pytest.mark.parametrize("gates", ["o", "io"])
-def test_a_gate_that_is_a_pre_activation_is_said(gates: str, swapped: bool) -> None:
-    weights = {k: a for k, a in bidirectional().items() if not k.endswith("reverse")}
-    trace = run(weights, normal(B, T, I), layout="batch")
-    arrays = {name: np.asarray(trace.arrays[name]) for name in "hcifgo"}
-    raw = {gate: np.log(arrays[gate]) - np.log1p(-arrays[gate]) for gate in "ifo"}
-    z = np.concatenate([raw["i"], raw["f"], np.arctanh(arrays["g"]), raw["o"]], axis=-1)
-    wrong = {**arrays, **{gate: raw[gate] for gate in gates}}
-    ours, theirs = Side("ours", {**arrays, "z": z}, "batch"), Side("theirs", wrong, "batch")
+@pytest.mark.parametrize("gates", ["o", "i", "f", "g", "io"])
+def test_a_gate_without_its_activation_is_said(gates: str, swapped: bool) -> None:
+    wrong = plain_run(gates)
+    del wrong["z"]
+    ours, theirs = Side("ours", plain_run(""), "batch"), Side("theirs", wrong, "batch")
     said = texts(*((theirs, ours) if swapped else (ours, theirs)))
-    named, verb = ("o", "is") if gates == "o" else ("i and o", "are")
+    named, verb = ("i and o", "are") if gates == "io" else (gates, "is")
     assert f"{named} of theirs {verb} z of ours before its activation" in said
-    other = {**arrays, **{gate: arrays[gate] ** 2 for gate in gates}}
-    assert "before its activation" not in texts(ours, Side("theirs", other, "batch"))
+    squared = {**wrong, **{gate: ours.arrays[gate] ** 2 for gate in gates}}
+    assert "before its activation" not in texts(ours, Side("theirs", squared, "batch"))
+
+
+def test_axes_that_an_arrangement_tells_are_not_called_unknown() -> None:
+    h, steps = normal(B, T, 2 * H), np.arange(T)
+    other = np.where(steps[:, None] >= 2, h + normal(B, T, 2 * H, seed=1), h)
+    stacked = other.reshape(B, T, 2, H).transpose(1, 2, 0, 3)
+    said = texts(Side("a", {"h": h}), Side("b", {"h": stacked}))
+    assert "step 2 is the first to differ" in said
+    assert "which neither side says" not in said
+
+
+@pytest.mark.parametrize("value", ["false", {"a": [1]}, 1])
+def test_only_a_boolean_of_meta_turns_the_steps(value: Any) -> None:
+    h = normal(B, T, H)
+    other = h.copy()
+    other[:, 1:] += 1
+    difference = compare(
+        Side("a", {"h": h}, "batch", settings={"reverse": value}),
+        Side("b", {"h": other}, "batch", settings={"reverse": value}),
+    )
+    assert difference.first_divergence is not None
+    assert difference.first_divergence.step == 1
 
 
 @pytest.mark.parametrize("factor", [1.0005, 0.99998, 1.5, -1.0])
