@@ -20,7 +20,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import STATUS_ONLY, print_json, screen, show, standard_input, width
-from lstmcli.core.explain.search import Progress
+from lstmcli.core.explain import Progress
 from lstmcli.errors import STDIN
 from lstmcli.views.explain import explanation_sheet, markdown
 

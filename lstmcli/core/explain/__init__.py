@@ -1,31 +1,43 @@
-"""Which hypothesis about some weights gives the outputs that were expected.
+"""Find which settings make the weights give the expected outputs.
 
-`explain` is the one entry: from a `Question` to an `Explanation`.
+`explain` is the entry: from a `Question` to an `Explanation`. The search is one for all models:
+
+    for total in 1, 2, 3:
+        for each placement of EXPECTED that is worth it:
+            the answers of (total - what the placement changes) changes of the cells
+        stop at the first total with answers
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
-from lstmcli.core.explain import cell
+from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.cell import explain_cell
 from lstmcli.core.explain.explanation import (
+    ALL_ZERO,
     NEARLY_RIGHT,
     NOT_SEARCHED,
+    Changed,
     Explanation,
     agreement,
+    clearly_nearer,
     clues,
+    near_miss,
     plain_of,
+    wanted,
 )
-from lstmcli.core.explain.hypotheses import settings_of
-from lstmcli.core.explain.network import explain_network
-from lstmcli.core.explain.observation import EPS, is_printed
+from lstmcli.core.explain.hypotheses import Change, prior, settings_of
+from lstmcli.core.explain.observation import EPS, Allowance, is_printed
+from lstmcli.core.explain.placement import Placement, placements
 from lstmcli.core.explain.question import (
     Prepared,
     Question,
@@ -34,17 +46,229 @@ from lstmcli.core.explain.question import (
     left_out,
     prepare,
 )
-from lstmcli.core.explain.search import Progress, quiet
-from lstmcli.core.explain.solver import size
-from lstmcli.core.explain.verify import Remark, compared, remark, verify
+from lstmcli.core.explain.verify import Answer, Remark, compared, remark
 from lstmcli.core.explain.wording import in_words
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
 from lstmcli.errors import UserError
 
+RARER_RATIO = 3.0  # times as near has to be what is compared in place of the likeliest placement
+
+
+class Progress:
+    """What a search tells while it runs; this one shows nothing."""
+
+    def __call__(self, share: float, what: str) -> None:
+        """So much is done, and this is tried now."""
+
+    def passed(self, name: str, tried: int, answers: int) -> None:
+        """A pass has ended: so many hypotheses, of which so many give EXPECTED."""
+
+
+quiet = Progress()
+
+
+class Found(NamedTuple):
+    """The answers at a placement, at a tolerance of EXPECTED."""
+
+    placement: Placement
+    answers: list[Answer]
+    allowance: Allowance
+
+
+class Search:
+    """EXPECTED in one shape: its placements, and the fewest changes that give it in any of them.
+
+    Of EXPECTED's tolerances the second is looser: an answer that meets the first wins over one of
+    fewer changes that meets only the second.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared, self.work = prepared, prepared.question.work
+        self.placements = placements(prepared)
+        if not self.placements:
+            raise prepared.no_place()
+        self.as_loaded = [one for one in self.placements if not one.changes]
+        self.looser: list[Found] = []  # answers that meet only the last tolerance
+        self.searched: dict[int, list[Placement]] = {}  # by the number of changes in all
+
+    @property
+    def tried(self) -> int:
+        """How many hypotheses were tried."""
+        return len(self.placements) + sum(one.tried for one in self.placements)
+
+    def agreeing(self) -> Explanation | None:
+        """Nothing has to be changed; None if that is not so."""
+        for one in self.as_loaded:
+            for allowance in self.prepared.allowances:
+                if (comparison := one.verify((), allowance)).fits:
+                    return one.agreeing(comparison, allowance)
+        return None
+
+    def changes(self, total: int) -> list[Found]:
+        """The answers of so many changes in all that meet the tolerance of the data."""
+        loose, tight = self.prepared.allowances[-1], self.prepared.allowances[0]
+        share = Budget.LEVELS[total]
+        searched = self.searched[total] = []
+        found = []
+        for n, one in enumerate(self._worth(total)):
+            size = total - len(one.changes)
+            if size and n and not self.work.left(share):
+                break
+            searched.append(one)
+            if answers := one.answers(size, self.work.left(share)):
+                found.append(Found(one, answers, loose))
+        for n, one in enumerate(searched if not found else ()):
+            size = total - len(one.changes)
+            answers = []
+            if size and (not n or self.work.left(share)):
+                answers = one.solved(size, self.work.left(share))
+            found += [Found(one, answers, loose)] * bool(answers)
+        if len(self.prepared.allowances) == 1:
+            return found
+        exact = [
+            Found(one, [a for a in answers if one.verify(a.changes, tight).fits], tight)
+            for one, answers, _ in found
+        ]
+        self.looser = self.looser or found
+        return [one for one in exact if one.answers]
+
+    def _worth(self, total: int) -> list[Placement]:
+        """The placements that are searched for so many changes in all.
+
+        Where these are several changes of the cells, the likeliest and the nearest by turns: the
+        right placement need not be near, and few numbers are near by chance.
+        """
+        chosen: list[Placement] = []
+        for size in range(total + 1):
+            some = [one for one in self.placements if total - len(one.changes) == size]
+            if not size:
+                chosen += some
+                continue
+            most = Budget.PLACEMENTS[size]
+            if size > 1 and len(some) > most:
+                likely = some[: Budget.PLACEMENTS[1]]
+                nearest = sorted(likely, key=lambda one: one.closest)
+                some = [*dict.fromkeys(chain.from_iterable(zip(likely, nearest, strict=True)))]
+            chosen += some[:most]
+        return chosen
+
+    def explained(self, found: Sequence[Found]) -> Explanation:
+        """The likeliest of the answers of the fewest changes; the others are its equals.
+
+        What is equal but takes EXPECTED as another part of the run is said in a remark.
+        """
+        each = [(one, one.explained(answers, a, self.tried)) for one, answers, a in found]
+        (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
+        listed = {_key(changes): changes for changes in first.equivalent}
+        elsewhere: list[Remark] = []
+        for _, other in others:
+            for changes in (other.changes, *other.equivalent):
+                listed.setdefault(_key(changes), changes)
+            where = other.placement
+            is_elsewhere = where != first.placement and not _are_plain(where, first.placement)
+            if is_elsewhere and _key(other.changes) != _key(first.changes):
+                elsewhere.append(remark("placed_elsewhere", changes=other.changes, placement=where))
+        listed.pop(_key(first.changes), None)
+        equals, proven = tuple(listed.values()), first.verdict == "found"
+        return replace(
+            first,
+            equivalent=equals,
+            remarks=(*first.remarks, *elsewhere),
+            wanted=wanted(placement.data, first.unseen, equals, proven, bool(elsewhere)),
+        )
+
+    def none(self) -> Explanation:
+        """Nothing fits: what comes near in the likeliest placement."""
+        searched = [one for one in self.as_loaded if one.depth] or self.as_loaded or self.placements
+        one, others = searched[0], searched[1:]
+        if others and one.expected.sequences:
+            nearest = min(others, key=lambda other: other.closest)
+            one = nearest if nearest.closest * RARER_RATIO < one.closest else one
+        p, loaded, answers = self.prepared, one.verify(()), one.nearest()
+        if fitting := [a for a in answers if a.changes and a.comparison.fits]:
+            fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
+            fitting = [a for a in fitting if len(a.changes) == fewest]
+            return self.explained([Found(one, fitting, one.allowance)])
+        as_loaded, nears = one.near(Answer((), loaded)), [one.near(a) for a in answers]
+        size = tuple(rounding.remark_of_size(one.case, loaded, p.coarse, p.grids))
+        merged = ()
+        if one.prepared.merge and not self.as_loaded:
+            assumed, merge = one.prepared.merge
+            merged = (remark("not_merged_so", assumed=assumed, merge=merge),)
+        return replace(
+            one.explanation("none", loaded),
+            tried=self.tried,
+            depth=max((p.depth for p in self.placements), default=0),
+            nearest=clearly_nearer(as_loaded, nears),
+            remarks=(*merged, *(size or near_miss(as_loaded, nears))),
+            untried=(*self._placements_left(), *one.untried),
+        )
+
+    def _placements_left(self) -> Iterator[Remark]:
+        """What was not tried at some placements, of three changes first."""
+        every = self.as_loaded or self.placements
+        for code, size in (("triples_placed", 3), ("pairs_placed", 2), ("singles_placed", 1)):
+            left = sum(one.depth < size for one in every)
+            if left and max(one.depth for one in every) >= size:
+                yield remark(code, left=left, placements=len(every))
+
+
+class Pass(NamedTuple):
+    """One thing that is tried where the run as loaded does not give EXPECTED."""
+
+    name: str
+    search: Callable[[Search], Sequence[Found]] | None = None  # what gives EXPECTED
+    remark: Callable[[Prepared], Iterator[Remark]] | None = None  # what is said where nothing does
+
+
+def half_precision(search: Search) -> list[Found]:
+    """The weights, inputs or all of it rounded, as loaded or with one change.
+
+    A change has to reduce the error clearly, and only those that come about as near as the nearest
+    are left.
+    """
+    likely = [one for one in search.placements if len(one.changes) < 2]
+    for half in () if search.looser else search.prepared.coarse:
+        for one in likely[: Budget.PLACEMENTS[1]]:
+            allowance = rounding.tolerance(one.case, half)
+            dtype = Change("dtype", half.name)
+            loaded = Answer((), one.verify((dtype,), allowance))
+            at = Placement(replace(one.prepared, allowances=(allowance,)), one.case, one.of_run)
+            one_change = not loaded.comparison.fits and not one.changes
+            found = at.answers(1, search.work.left()) if one_change else []
+            one.tried += at.tried
+            least = min((a.comparison.rms for a in found), default=np.inf)
+            near = [a for a in found if a.comparison.rms <= rounding.RMS_RATIO * least]
+            if loaded.comparison.rms <= rounding.RMS_RATIO * least:
+                near = [loaded] if loaded.comparison.fits else []
+            answers = [
+                Answer((*a.changes, dtype), basis.comparison, a.solved, basis)
+                for a in sorted(near, key=lambda a: a.comparison.rms)
+                if (basis := rounding.basis(one.case, a.changes, allowance, one.allowance))
+            ]
+            if answers:
+                return [Found(one, answers, allowance)]
+    return []
+
+
+PASSES = (
+    Pass("one change", partial(Search.changes, total=1)),
+    Pass("two changes", partial(Search.changes, total=2)),
+    Pass("half precision", half_precision),
+    Pass("three changes", partial(Search.changes, total=3)),
+    Pass("execution", remark=execution.how_run),
+    Pass("arrangement", remark=execution.rearranged),
+)
+"""What is tried where the run as loaded does not give EXPECTED, in this order.
+
+First the settings, one, two and three changes at once; exact pairs win over half precision. Then
+what is not a setting: how the other side ran the sequences.
+"""
+
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
-    """Find the hypothesis about the weights that gives EXPECTED.
+    """Find the settings with which the weights give EXPECTED.
 
     Raises
     ------
@@ -57,28 +281,28 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     with np.errstate(all="ignore"), one_thread():
         shapes = list(in_shape(question))
         shapes = sorted(shapes, key=_order) if len(shapes) > 1 else shapes
-        with question.work.share(Budget.SHARE if shapes[1:] else 1):
-            best = _of_shape(*shapes[0], has_shape, progress)
-        for n, one in enumerate(shapes[1:], 2):
-            if best.verdict != "none" and size(best) < 2:
+        best = _of_shape(*shapes[0], has_shape, progress)
+        for one in shapes[1:]:
+            if best.verdict != "none" and size_of(best) < 2:
                 break
-            part = 1 / (len(shapes) - n + 1)
-            with suppress(UserError), question.work.share(part):  # no run gives that shape
+            with suppress(UserError):  # no run gives that shape
                 other = _of_shape(*one, has_shape, progress)
-                if other.verdict != "none" and (best.verdict == "none" or size(other) < size(best)):
+                if other.verdict != "none" and (
+                    best.verdict == "none" or size_of(other) < size_of(best)
+                ):
                     best = other
         return best
 
 
 def _order(shaped: Shaped) -> int:
-    """A shape in which the weights as loaded give EXPECTED comes first, one of no run last."""
+    """Key of a shape in which the weights as loaded give EXPECTED first, one of no run last."""
     try:
-        prepared = prepare(shaped[0])
+        search = Search(prepare(shaped[0]))
     except UserError:
         return 2
-    cases = [c for c in prepared.cases if not prepared.common_changes(c)]
-    cases = [replace(case, cached=prepared.cached) for case in cases]
-    return 1 - any(verify(case, (), a).fits for case in cases for a in prepared.allowances)
+    return 1 - any(
+        one.verify((), a).fits for one in search.as_loaded for a in search.prepared.allowances
+    )
 
 
 def _of_shape(
@@ -87,8 +311,7 @@ def _of_shape(
     """The explanation of EXPECTED in a shape that it can have, in words."""
     prepared = prepare(shaped)
     progress(0.0, "weights as loaded")
-    explain_cells = explain_network if len(prepared.model.cells) > 1 else explain_cell
-    explanation = explain_cells(prepared, progress)
+    explanation = _explained(Search(prepared), progress)
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, prepared)
     about = [
@@ -99,6 +322,44 @@ def _of_shape(
     ]
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
     return in_words(explanation, prepared.model.convention)
+
+
+def _explained(search: Search, progress: Progress) -> Explanation:
+    """The explanation of the first pass that gives EXPECTED, without words."""
+    if (agreeing := search.agreeing()) is not None:
+        return agreeing
+    if search.prepared.all_zero:
+        first = (search.as_loaded or search.placements)[0]
+        return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
+    passes = [one for one in PASSES if one.search is not None]
+    for n, one in enumerate(passes):
+        assert one.search is not None
+        progress(n / len(passes), one.name)
+        tried = search.tried
+        found = one.search(search)
+        progress.passed(one.name, search.tried - tried, sum(len(each.answers) for each in found))
+        if found:
+            return search.explained(found)
+    return search.explained(search.looser) if search.looser else search.none()
+
+
+def size_of(explanation: Explanation) -> int:
+    """Changes as the search counts them: two of them may be said as one."""
+    return sum(len(change.settings) for change in explanation.changes)
+
+
+def _rank(one: Explanation) -> tuple[bool, bool, float]:
+    """Key of what is proved first, then exact numbers, then the likelier mistake."""
+    coarse = any(change.setting == "dtype" for change in one.changes)
+    return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
+
+
+def _are_plain(*placements: Any) -> bool:
+    return all(one is not None and one.is_plain for one in placements)
+
+
+def _key(changes: Sequence[Changed]) -> frozenset[Change]:
+    return frozenset(plain_of(changes))
 
 
 def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
@@ -166,7 +427,7 @@ def _may_be_one_step(prepared: Prepared, explanation: Explanation) -> Iterator[R
 def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
     """What the numbers hint at, what is never searched, and a layout that nobody gave."""
     loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
-    if hints := [hint for one in cell.PASSES if one.remark for hint in one.remark(prepared)]:
+    if hints := [hint for one in PASSES if one.remark for hint in one.remark(prepared)]:
         close = ("near_miss", "within_tolerance", "noise")
         remarks = tuple(one for one in remarks if one.code not in close)
     elif loaded is not None:

@@ -17,7 +17,7 @@ from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.axes import side_by_side
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.budget import QuestionWork
+from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.causes import SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.observation import (
@@ -70,7 +70,8 @@ class Question:
     inputs: str = "the input array"  # what messages call them
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
-    work: QuestionWork = field(default_factory=QuestionWork)
+    work: Work = field(default_factory=Work)
+    runs: Cached = field(default_factory=Cached)
     made: dict[Any, Any] = field(default_factory=dict)  # the simulators that they share
 
     def model(self) -> Model:
@@ -188,7 +189,7 @@ class Prepared:
         if set(self.arrays) == {"h"} and self.model.bidirectional:
             for name, _ in self.model.cells:
                 # the last step of a backward cell is not its last state
-                for array in (f"{name}.h", *[f"{name}.final_h"] * name.endswith("_reverse")):
+                for array in (*[f"{name}.final_h"] * name.endswith("_reverse"), f"{name}.h"):
                     arrays = {array: self.arrays["h"]}
                     yield replace(single, arrays=arrays, array=array, one_way=True)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
-from lstmcli.core.explain.budget import Budget, QuestionWork
+from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
 from lstmcli.core.forward.plan import Plan, prepare
@@ -29,6 +29,7 @@ Arrays = Mapping[str, Array]
 Reader = Callable[[Mapping[str, Any]], Model]
 """From settings, beside those that were given, to the model."""
 
+RUN = 100  # units whose work equals that of a step of one hypothesis by itself
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
 OTHERS = 4.0  # times our rounding that others may have, who add up in another order
 # Where rounding grows, so does what tells two orders apart: of 40 chaotic nets under two kernels of
@@ -45,19 +46,18 @@ SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 
 class Cached:
-    """Arrays of runs, as long as they take little room."""
+    """Arrays of runs by key, as long as they take little memory."""
 
     def __init__(self) -> None:
-        self._runs: dict[tuple[Any, ...], Arrays] = {}
+        self._runs: dict[Any, Any] = {}
         self._room = ROOM
 
-    def arrays(self, key: tuple[Any, ...], run: Callable[[], Arrays]) -> Arrays:
-        """What is kept under a key, or what the run gives."""
+    def get(self, key: Any, run: Callable[[], Any], size: Callable[[Any], int]) -> Any:
+        """What is cached under a key, or what the run gives, which takes ``size`` bytes."""
         if (found := self._runs.get(key)) is not None:
             return found
         found = run()
-        room = sum(array.nbytes for array in found.values())
-        if room <= self._room:
+        if (room := size(found)) <= self._room:
             self._room -= room
             self._runs[key] = found
         return found
@@ -75,8 +75,13 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
-    work: QuestionWork = field(default_factory=QuestionWork)  # of the question
+    work: Work = field(default_factory=Work)  # of the question
     cached: Cached | None = None  # runs that other places of EXPECTED are compared with too
+
+    @property
+    def here(self) -> Expected:
+        """EXPECTED in the layout of the case."""
+        return self.expected[self.layout]
 
     def model(self, settings: Mapping[str, Any]) -> Model:
         """The model under settings; those of the data are left out."""
@@ -92,7 +97,7 @@ class Case:
         model = self.model(settings)
         layout = None if layout == "steps" else layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
-        self.work.done += Budget.RUN * len(model.cells) * np.size(self.x) / np.shape(self.x)[-1]
+        self.work.done += RUN * len(model.cells) * np.size(self.x) / np.shape(self.x)[-1]
         return run(prepare(model, inputs, self._names(settings.get("array", "h")))), model
 
     def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
@@ -100,7 +105,12 @@ class Case:
         if self.cached is None:
             return arrays_of(*self.trace(settings), array)
         key = (self.layout, self._names(array), array, *sorted(settings.items()))
-        return self.cached.arrays(key, lambda: arrays_of(*self.trace(settings), array))
+        arrays: Arrays = self.cached.get(
+            key,
+            lambda: arrays_of(*self.trace(settings), array),
+            lambda given: sum(one.nbytes for one in given.values()),
+        )
+        return arrays
 
     def _names(self, array: str) -> tuple[str, ...]:
         first = next(iter(self.expected.values()))

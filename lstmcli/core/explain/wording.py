@@ -417,16 +417,14 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "that rounding may have made anything of are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net; allowed for.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
-    "half_precision_grid": "All values of EXPECTED are {dtype} numbers. No run gives exactly "
-    "these, as they depend on the order of operations; this run is at most {units:.2g} eps of "
-    "{dtype} ({eps:.2g}) off, which is what rounding every operation leaves, and its error goes "
-    "along with that of rounded weights and inputs (correlation {correlation:.2f}).",
     "placed_elsewhere": "{changes}: {placement}.",
     # where nothing fits
-    "size_of_half_precision": "As loaded, nearly all values are off, but by at most {eps:.2g} eps "
-    "of {dtype}. Errors of this size come from half precision, and from 8-bit weights, an "
-    "approximated tanh or noise too; no run with the weights, the inputs, or h and c rounded to "
-    "{dtype} gives these values.",
+    "size_of_half_precision": lambda dtype, eps, on_grid: (
+        f"As loaded, no value is off by more than {eps:.2g} eps of {dtype}"
+        f"{', and all of EXPECTED are numbers of it' * on_grid}. Errors of this size come from "
+        "half precision, and from 8-bit weights, an approximated tanh or noise too; no run with "
+        f"the weights, the inputs or all of it rounded to {dtype} gives these values."
+    ),
     "some_arrays_agree": _some_arrays,
     "some_steps_agree": lambda agreeing, differing: (
         f"{_capital(_parts('step', agreeing, differing))}."
@@ -459,17 +457,13 @@ TEXTS: dict[str, str | Callable[..., str]] = {
         f"Taken as {_numbered('unit', units)} of the run, all {numbers} values of EXPECTED agree."
     ),
     "rearranged": lambda hint, whole: f"Beside the run as loaded, {hint}",
-    # of the cells of a network
-    "first_cell": "{cell} is the first that needs a change.",
-    "one_cell_shows": "{cell} shows it; EXPECTED does not show whether other cells have it too.",
-    "all_cells": "{cell} is the first that shows it; all {cells} cells have it.",
-    "cell_fits": "{changes}: {cell} fits; what lies above it does not fit yet.",
     # what was not tried
     "dropout": "dropout and zoneout (random: run the other side twice, they differ)",
     "layer_norm": "layer norm that the weights do not contain",
     "rare_settings": "activations that few use (softsign, elu, ...) and arithmetic in 8 bits, "
     "unless given",
     "other_weights": "other weights than these, and other initial states",
+    "two_constants": "two unknown constants at once",
     "rare_triples": "three changes at once with a clip or with a gate order that no framework uses",
     "no_first_step": _no_first_step,
     "triples_placed": _placed("three changes at once"),
@@ -480,20 +474,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
         f"{'one change' if changes == 1 else 'two changes' if changes == 2 else 'three changes'}: "
         "those that lie further off"
     ),
-    "constants_placed": _placed("a forget bias or a clip"),
     "windows": "EXPECTED as {left:,} more windows of the steps",
     "units": "changes where EXPECTED has other units than the first {first}",
-    "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
-    "pairs_of_the_run": "another array, initial state or padding with one more change",
-    "pairs_of_cells": lambda singles, constants: (
-        f"two changes at once but with one of the {singles} nearest single ones, or the "
-        f"{constants} nearest where a constant is to be found"
-        if singles
-        else "two changes at once"
-    ),
-    "rounded_with_change": "float16 or bfloat16 with another change",
-    "pairs": "two changes at once",
-    "triples": "three changes at once",
     # what further data would decide
     "more_numbers": "two steps or two units more",
     "biases": "a net whose biases are not zero",
@@ -509,9 +491,6 @@ TEXTS: dict[str, str | Callable[..., str]] = {
 
 def precision_text(explanation: Explanation) -> str:
     """``float32``, ``printed to 8 digits``, ``as bfloat16 does``."""
-    for one in explanation.remarks:
-        if one.code == "half_precision_grid":
-            return f"as {one.facts['dtype']} does"
     if explanation.digits is not None:
         in_full = explanation.digits > 15  # after the point, where float64 has 17 in all
         return "printed in full" if in_full else f"printed to {explanation.digits} digits"
