@@ -208,15 +208,14 @@ def test_placements_are_compared_with_the_same_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each change was run again for step 0, for the last step and for every other one."""
-    compared: list[int] = []
+    compared: list[int] = []  # whether each was run
     ran: list[int] = []
     run, distances = NetworkSimulator._run, NetworkSimulator.distances
 
     def counted(self: Any, cached: Any) -> Any:
-        compared.append(self.item)
         before = len(ran)
         found = distances(self, cached)
-        assert len(ran) == before or self.item not in compared[:-1]
+        compared.append(len(ran) > before)
         return found
 
     def run_counted(self: Any, *args: Any) -> Any:
@@ -228,7 +227,7 @@ def test_placements_are_compared_with_the_same_runs(
     deep = Deep(tmp_path)
     explanation = deep.explain(deep.top({"layer0.gates": "ifgo"})[0, 0])
     assert found(explanation) == {"layer0.gates": "ifgo"}
-    assert len(compared) > 4
+    assert len(compared) > 4 * sum(compared)
 
 
 @pytest.mark.wide
