@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.forward.sequence import order_of_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.states import State
+from lstmcli.core.model.steps import StepOrder
 from lstmcli.engines.engine import Network, Result
 from lstmcli.engines.libraries import activation
 from lstmcli.formats.onnx.writer import OnnxGraph, Operator, ValueInfo
@@ -185,9 +185,8 @@ def _scan(
     if valid is not None:
         inputs.append(ValueInfo(counts.name, np.dtype(bool), ("B", 1)))
         scanned.append(valid[:, :, None])
-    reads, writes = (
-        int(order[0, 0]) for order in order_of_steps(cell, 2, None, backward=direction == 1)
-    )
+    of_cell = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
+    reads, writes = int(of_cell.runs_back), int(of_cell.outputs_reversed)
     results = graph.calls(
         "Scan",
         len(outputs),

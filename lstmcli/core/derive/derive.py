@@ -10,9 +10,10 @@ from lstmcli.core.derive.formulas import UnitAtStep
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.plan import NAMES, Plan, prepare
 from lstmcli.core.forward.run import run_plan
-from lstmcli.core.forward.sequence import merge_directions, order_of_steps, padding_rule
+from lstmcli.core.forward.sequence import merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, similar_cell
+from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, refuse_unprintable
 
@@ -116,9 +117,10 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
     cell = model.layers[layer][direction]
     sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
     step, batch, unit = map(_number, where, sizes, nouns)
+    order = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
     reads, shown = (
-        order[:, batch if order.shape[1] > 1 else 0]  # (T,)
-        for order in order_of_steps(cell, plan.steps, plan.valid, direction == 1)
+        steps[:, batch if steps.shape[1] > 1 else 0]  # (T,)
+        for steps in processed_steps(order, plan.steps, plan.valid)
     )
     at = int(np.flatnonzero(shown == step)[0])  # in the order of the loop
     rule = padding_rule(cell, plan.masked, len(model.layers[layer]) == 2)

@@ -1,4 +1,4 @@
-"""The order of the steps: directions, lengths and masks; and how directions are merged."""
+"""A cell over the steps in its order, with lengths and masks; and how directions are merged."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import MAX_LENGTHS_SHOWN, Cell, Model, format_lengths, from_time_major
 from lstmcli.core.model.states import State
+from lstmcli.core.model.steps import StepOrder
 from lstmcli.errors import UserError
 
 Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
@@ -35,7 +36,8 @@ def run_in_order(
     is valid is then replaced, as ``padding`` (see `padding_rule`) says.
     """
     behaviour = cell.convention.behaviour
-    if _runs_back(cell, backward):
+    of_cell = StepOrder.of_cell(behaviour, backward)
+    if of_cell.runs_back:
         x, valid = x[::-1], None if valid is None else valid[::-1]
     order = None if valid is None else np.argsort(~valid, axis=0, kind="stable")  # (T, R)
     if order is not None:
@@ -47,39 +49,9 @@ def run_in_order(
         back = np.argsort(order, axis=0)[:, :, None]
         arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
         _pad(arrays, valid, padding)
-    if _is_reversed(cell, backward):
+    if of_cell.outputs_reversed:
         arrays = {k: a[::-1] for k, a in arrays.items()}
     return arrays, final
-
-
-def _runs_back(cell: Cell, backward: bool) -> bool:
-    """Whether the cell runs from the last step to the first."""
-    behaviour = cell.convention.behaviour
-    return (backward and not behaviour.forward) or behaviour.reverse or behaviour.go_backwards
-
-
-def _is_reversed(cell: Cell, backward: bool) -> bool:
-    """Whether its arrays are in another order than the one in which it ran."""
-    behaviour = cell.convention.behaviour
-    return (_runs_back(cell, backward) and not behaviour.go_backwards) != behaviour.flip_output
-
-
-def order_of_steps(
-    cell: Cell, steps: int, valid: Array | None, backward: bool
-) -> tuple[Array, Array]:
-    """For each step of the loop, the step of the inputs that it takes, and that of the trace.
-
-    Both are (T, B), or (T, 1) where they are the same for all sequences (``valid`` is None).
-    """
-    order: Array = np.arange(steps)[:, None]  # (T, B) from here on
-    if valid is not None:
-        skipped = ~(valid[::-1] if _runs_back(cell, backward) else valid)
-        order = np.argsort(skipped, axis=0, kind="stable")
-    other = steps - 1 - order
-    return (
-        other if _runs_back(cell, backward) else order,
-        other if _is_reversed(cell, backward) else order,
-    )
 
 
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:

@@ -1,0 +1,382 @@
+"""Every way in which an array can lie on the axes of a run, the likeliest first.
+
+A run has steps (t), sequences (b), directions (d) and units (k). Each axis of an array is one of
+these, all of it or a part, or the units of all directions side by side (w). An axis that the array
+lacks is one index on that axis of the run. So (B, T, 2 H) of Keras is "btw" and (T, 2, B, H) of
+ONNX "tdbk", and both are brought to (T, B, 2, H), where they can be compared. What is unusual costs
+more: the numbers, not the shape, decide between arrangements, and the cost between equal ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import permutations, product
+from math import prod
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.model.arrays import Array
+
+MOST_SEQUENCES = 1024  # of a batch, as which an array of one sequence is tried
+
+# Costs: of what an axis is a part of, and of an unusual order of axes. Only their order matters.
+FIRST, LAST, STRIDE, WINDOW = 1.0, 3.0, 4.0, 6.0  # some successive steps, or every n-th
+LAST_STEP, FIRST_STEP, OTHER_STEP = 2.0, 3.0, 5.0
+ONE_SEQUENCE, FIRST_SEQUENCES, FIRST_UNITS = 1.5, 2.0, 3.0
+ONE_DIRECTION = 3.0  # and one more for each direction before it
+IN_A_ROW, BY_COLUMNS = 2.0, 4.0
+EXCHANGED = 2.0  # steps and sequences
+UNITS_FIRST = 4.0
+OTHER_DIRECTIONS = 1.0  # stacked where the run has them side by side, or on another axis
+
+
+class RunShape(NamedTuple):
+    """The lengths of the axes of a run, and how its own arrays lie on them."""
+
+    steps: int
+    sequences: int
+    units: int  # of one direction
+    directions: int = 1  # or cells, of their last states
+    layout: str = "time"  # "batch": sequences are the first axis
+    stacked: int | None = None  # the axis of the directions; None: they are side by side
+
+    @property
+    def axes(self) -> str:
+        """The axes of the run's own arrays: "tbk", "btw", "tdbk"."""
+        lead = "bt" if self.layout == "batch" else "tb"
+        if self.directions == 1 or self.stacked is None:
+            return lead + ("k" if self.directions == 1 else "w")
+        return f"{lead[: self.stacked]}d{lead[self.stacked :]}k"
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """The length of each axis, by its letter."""
+        T, B, K, D = self[:4]
+        return {"t": T, "b": B, "k": K} | ({"d": D, "w": D * K} if D > 1 else {})
+
+
+class Part(NamedTuple):
+    """Some indices on an axis of a run."""
+
+    first: int
+    size: int
+    of: int  # the length of the axis
+    stride: int = 1
+    cost: float = 0.0
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it is the full axis."""
+        return self.size == self.of
+
+    @property
+    def is_last_step(self) -> bool:
+        """Whether it is the last index alone, of several."""
+        return self.size == 1 < self.of == self.first + 1
+
+    @property
+    def last(self) -> int:
+        """The last index."""
+        return self.first + self.stride * (self.size - 1)
+
+    @property
+    def indices(self) -> slice:
+        """The indices, for an array of the run."""
+        return slice(self.first, self.last + 1, self.stride)
+
+
+class Arrangement(NamedTuple):
+    """How an array lies on a run: what each of its axes is, and which part of the run that is."""
+
+    cost: float
+    axes: str  # of ``shape``: letters of t, b, d, k, w
+    steps: Part
+    sequences: Part
+    directions: Part
+    units: Part
+    shape: tuple[int, ...]  # in which the numbers are read: without axes of length 1
+    order: Literal["C", "F"] = "C"  # of the numbers
+    places: tuple[int, ...] | None = None  # of ``shape`` among the array's axes; None: in a row
+    run: RunShape = RunShape(1, 1, 1)
+
+    @property
+    def parts(self) -> tuple[Part, Part, Part, Part]:
+        """Of steps, sequences, directions, units."""
+        return self.steps, self.sequences, self.directions, self.units
+
+    @property
+    def place(self) -> tuple[slice, ...]:
+        """Where the array is in the run's (T, B, D, K)."""
+        return tuple(part.indices for part in self.parts)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether the array contains all numbers of the run."""
+        return all(part.is_all for part in self.parts)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the array is all of the run, in the layout of the run's own arrays."""
+        return self.is_all and self.cost == 0
+
+    @property
+    def in_a_row(self) -> bool:
+        """Whether the numbers, not the axes, of the array are those of the run."""
+        return self.places is None
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether steps and sequences are in another order than in the run's own arrays."""
+        both = _in_order("tb", self.axes)
+        return len(both) == 2 and both != _in_order("tb", self.run.axes)
+
+    @property
+    def units_first(self) -> bool:
+        """Whether the units are not the last axis."""
+        return any(axis in self.axes[:-1] for axis in "kw")
+
+    def read(self, array: Array) -> Array:
+        """The array's numbers on the axes of the run: steps, sequences, directions, units."""
+        read = array.reshape(self.shape, order=self.order)
+        moved = np.transpose(read, [self.axes.index(axis) for axis in "tbdkw" if axis in self.axes])
+        return moved.reshape([part.size for part in self.parts])
+
+    def on_run(self, array: Array, missing: float = np.nan) -> Array:
+        """(T, B, D, K) with the array's numbers where they belong, all others missing."""
+        full = np.full([part.of for part in self.parts], missing)
+        full[self.place] = self.read(array)
+        return full
+
+
+def arrangements(shape: Sequence[int], run: RunShape) -> Iterator[Arrangement]:
+    """Every arrangement of an array of a shape on a run, in the order of their cost.
+
+    There are as many as windows of steps times sequences: take as many as are needed.
+    """
+    places = tuple(n for n, size in enumerate(shape) if size != 1)
+    slim = tuple(shape[n] for n in places)
+    own = places if len(shape) == len(run.axes) else ()
+    found: list[Iterator[Arrangement]] = []
+    for read, order, extra in _readings(slim, run):
+        for axes in _axes(read, run):
+            cost = extra + _unusual(axes, own if read == slim else (), run)
+            one = _all_of(axes, read, run)._replace(order=order, cost=cost)
+            found += _parts(one._replace(places=places) if read == slim else one)
+    return merge(*found, key=lambda one: one.cost)
+
+
+def printed_shapes(
+    packed: Sequence[int], before: Sequence[int | None], run: RunShape
+) -> list[tuple[int, ...]]:
+    """The shapes of results of a run that are printed as ``packed`` with ``...``, by their cost.
+
+    ``before`` has how many items of each axis are printed ahead of ``...``; None: all of them.
+    """
+    lengths = run.lengths
+    options = [
+        [axis for axis, n in lengths.items() if (n == size if ahead is None else n > size)]
+        + ["1"] * (size == 1 and ahead is None)
+        for size, ahead in zip(packed, before, strict=True)
+    ]
+    found: dict[tuple[int, ...], float] = {}
+    for chosen in product(*options):
+        axes = "".join(chosen).replace("1", "")
+        if not _is_possible(axes, run):
+            continue
+        places = [n for n, axis in enumerate(chosen) if axis != "1"]
+        cost = _unusual(axes, places if len(chosen) == len(run.axes) else [], run)
+        cost += sum(lengths[axis] > 1 for axis in run.axes if axis not in axes)
+        shape = tuple(lengths.get(axis, 1) for axis in chosen)
+        found[shape] = min(cost, found.get(shape, cost))
+    return sorted(found, key=lambda shape: found[shape])
+
+
+def _readings(
+    slim: tuple[int, ...], run: RunShape
+) -> Iterator[tuple[tuple[int, ...], Literal["C", "F"], float]]:
+    """The array as it is; or its numbers, in a row or in rows of a step's, in the run's axes."""
+    yield slim, "C", 0.0
+    lengths, letters = run.lengths, run.axes
+    exchanged = letters.translate(str.maketrans("tb", "bt"))
+    width = lengths[letters[-1]]
+    seen = {slim}
+    for axes in (letters, exchanged):
+        full = tuple(lengths[axis] for axis in axes if lengths[axis] != 1)
+        count = (prod(full),)
+        if full in seen or slim not in (count, (prod(full) // width, width)):
+            continue
+        seen.add(full)
+        yield full, "C", IN_A_ROW
+        if slim == count:
+            yield full, "F", BY_COLUMNS
+    if len(slim) == 1 and 1 < width < slim[0] and slim[0] % width == 0:
+        rows = (slim[0] // width, width)
+        if rows not in seen:
+            yield rows, "C", IN_A_ROW
+
+
+def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
+    """What the axes of an array may be, as far as their lengths allow."""
+    lengths = run.lengths
+    for axes in map("".join, permutations(lengths, len(shape))):
+        fits = _is_possible(axes, run) and all(
+            n == lengths[axis] if axis in "dw" else n <= lengths[axis]
+            for axis, n in zip(axes, shape, strict=True)
+        )
+        if fits:
+            yield axes
+
+
+def _is_possible(axes: str, run: RunShape) -> bool:
+    """Whether each axis is there at most once, and one has the units."""
+    lacks_units = not set("kw") & set(axes) and run.units * run.directions > 1
+    return len({*axes}) == len(axes) and not lacks_units and not ("w" in axes and {*"dk"} & {*axes})
+
+
+def _in_order(some: str, of: str) -> str:
+    """Some axes in the order that they have among others."""
+    return "".join(axis for axis in of if axis in some)
+
+
+def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
+    """The cost of an order of axes; ``places`` are theirs in an array of as many as the run's."""
+    own, cost = run.axes, 0.0
+    lead = _in_order("tb", axes)
+    in_place = not places or all(
+        own[at] == axis for at, axis in zip(places, axes, strict=True) if axis in "tb"
+    )
+    stacked = "d" in axes and axes != _in_order(axes, own)
+    aside = "w" in axes and "w" not in own
+    if lead != _in_order(lead, own) or not in_place:
+        cost += EXCHANGED
+    cost += UNITS_FIRST * any(axis in axes[:-1] for axis in "kw")
+    return cost + OTHER_DIRECTIONS * (aside or ("d" in axes and "d" not in own) or stacked)
+
+
+def _all_of(axes: str, shape: tuple[int, ...], run: RunShape) -> Arrangement:
+    T, B, K, D = run[:4]
+    full = Part(0, T, T), Part(0, B, B), Part(0, D, D), Part(0, K, K)
+    return Arrangement(0.0, axes, *full, shape, run=run)
+
+
+def _parts(one: Arrangement) -> Iterator[Iterator[Arrangement]]:
+    """The parts of a run that an array may be: for each of the other axes, those of steps."""
+    sizes, run = dict(zip(one.axes, one.shape, strict=True)), one.run
+    D, K = run.directions, run.units
+    directions = [one.directions]
+    if D > 1 and not {*"dw"} & {*one.axes}:
+        directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
+    units = sizes.get("k", K)
+    of_units = Part(0, units, K, cost=FIRST_UNITS * (units < K))
+    for others in product(_sequences(sizes.get("b"), run.sequences), directions, [of_units]):
+        yield _each_step(one, others, sizes.get("t"))
+
+
+def _each_step(
+    one: Arrangement, others: tuple[Part, Part, Part], count: int | None
+) -> Iterator[Arrangement]:
+    """An arrangement with each part of the steps, in the order of their cost."""
+    T, cost = one.run.steps, one.cost + sum(part.cost for part in others)
+    for steps in _one_step(T) if count is None else _steps(count, T):
+        yield one._replace(
+            cost=cost + steps.cost, steps=steps, sequences=others[0], directions=others[1],
+            units=others[2],
+        )  # fmt: skip
+
+
+def _steps(n: int, T: int) -> Iterator[Part]:
+    """All steps, the first, the last, every s-th, or a window."""
+    if n == T:
+        yield Part(0, n, T)
+        return
+    yield Part(0, n, T, cost=FIRST)
+    yield Part(T - n, n, T, cost=LAST)
+    for stride in range(2, (T - 1) // max(n - 1, 1) + 1) if n > 1 else ():
+        for first in sorted({0, stride - 1, T - 1 - stride * (n - 1)}):
+            if first + stride * (n - 1) < T:  # x[::s], x[s - 1::s], or up to the last step
+                yield Part(first, n, T, stride, STRIDE)
+    yield from (Part(first, n, T, cost=WINDOW) for first in range(1, T - n))
+
+
+def _one_step(T: int) -> Iterator[Part]:
+    yield Part(T - 1, 1, T, cost=LAST_STEP * (T > 1))
+    if T > 1:
+        yield Part(0, 1, T, cost=FIRST_STEP)
+    yield from (Part(t, 1, T, cost=OTHER_STEP) for t in range(1, T - 1))
+
+
+def _sequences(n: int | None, B: int) -> Iterator[Part]:
+    if n is None:
+        cost = ONE_SEQUENCE * (B > 1)
+        yield from (Part(item, 1, B, cost=cost) for item in range(min(B, MOST_SEQUENCES)))
+    else:
+        yield Part(0, n, B, cost=FIRST_SEQUENCES * (n < B))
+
+
+# ---- words
+
+
+def words(one: Arrangement) -> str:
+    """``the first 3 of 7 steps, sequence 2 of 4``; empty where the array is the run as it is."""
+    lead = "batch, steps" if one.axes.find("b") < one.axes.find("t") else "steps, batch"
+    texts = [
+        "numbers in a row, column by column" if one.order == "F" else "numbers in a row"
+    ] * one.in_a_row
+    texts += [f"({lead}, units)"] * (one.exchanged and not one.units_first)
+    texts += ["units before steps"] * one.units_first
+    texts += [_directions_words(one)]
+    texts += [part_words(one.steps, one.sequences)]
+    if not one.units.is_all:
+        count = one.units.size
+        first = f"the first {count}" if count > 1 else "unit 0"
+        texts.append(f"{first} of {one.units.of} units")
+    return ", ".join(filter(None, texts))
+
+
+def part_words(steps: Part, sequences: Part) -> str:
+    """``the first 3 of 7 steps, sequence 2 of 4``; empty for all of both."""
+    texts = [*filter(None, [steps_words(steps), sequences_words(sequences)])]
+    if steps.is_last_step and len(texts) > 1:
+        only = f"sequence {sequences.first}" if sequences.size == 1 else texts[1]
+        return f"{texts[0]} of {only}"
+    return ", ".join(texts)
+
+
+def steps_words(part: Part) -> str:
+    """``step 4 of 7``, ``the first 3 of 7 steps``, ``every second step from 0 to 6``."""
+    first, count, of, stride, _ = part
+    if part.is_all:
+        return ""
+    if count == 1:
+        return "the last step" if part.is_last_step else f"step {first} of {of}"
+    if stride > 1:
+        ordinal = {2: "second", 3: "third"}.get(stride, f"{stride}th")
+        return f"every {ordinal} step from {first} to {part.last}"
+    if first and part.last < of - 1:
+        return f"steps {first} to {part.last} of {of}"
+    return f"the {'last' if first else 'first'} {count} of {of} steps"
+
+
+def sequences_words(part: Part) -> str:
+    """``sequence 2 of 4``, ``the first 3 of 4 sequences``."""
+    if part.is_all:
+        return ""
+    if part.size == 1:
+        return f"sequence {part.first} of {part.of}"
+    return f"the first {part.size} of {part.of} sequences"
+
+
+def _directions_words(one: Arrangement) -> str:
+    """``the backward direction``, or where the directions are, if not as in the run."""
+    if not one.directions.is_all:
+        names = ("forward", "backward")
+        at, of = one.directions.first, one.directions.of
+        return f"the {names[at]} direction" if of == len(names) else f"direction {at} of {of}"
+    if "w" in one.axes and "w" not in one.run.axes:
+        return "directions side by side"
+    is_other = "d" in one.axes and one.axes != "".join(a for a in one.run.axes if a in one.axes)
+    return (
+        f"directions on axis {one.places[one.axes.index('d')]}" if is_other and one.places else ""
+    )

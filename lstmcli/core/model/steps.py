@@ -1,0 +1,64 @@
+"""The order in which a cell processes the steps of its inputs, and that of its outputs.
+
+A cell may start from the last step (`reverse`, or the backward one of two directions). Most
+frameworks then turn its outputs round, so that step t of the output belongs to step t of the
+inputs; `go_backwards` of Keras does not, and `flip_output` does it once more. Lengths and masks
+leave steps out: these are processed after all others, so that the loop need not know of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.conventions import Behaviour
+
+
+class StepOrder(NamedTuple):
+    """Two truths of a cell, or an array of each for several cells at once."""
+
+    runs_back: Any  # it starts from the last step of the inputs
+    outputs_reversed: Any  # its outputs are in another order than the one in which it ran
+
+    @classmethod
+    def of(cls, reverse: Any, go_backwards: Any, flip_output: Any) -> StepOrder:
+        """The order by three settings of a cell, or by an array of each."""
+        runs_back = reverse | go_backwards
+        return cls(runs_back, runs_back ^ go_backwards ^ flip_output)
+
+    @classmethod
+    def of_cell(cls, behaviour: Behaviour, backward: bool) -> StepOrder:
+        """The order of a cell; ``backward``: it is the second of two directions."""
+        reverse = (backward and not behaviour.forward) or behaviour.reverse
+        return cls.of(reverse, behaviour.go_backwards, behaviour.flip_output)
+
+
+def processed_steps(
+    order: StepOrder, steps: int, valid: Array | None = None
+) -> tuple[Array, Array]:
+    """For each step of the loop, the step of the inputs that it takes, and that of the outputs.
+
+    Parameters
+    ----------
+    order
+        of one cell.
+    steps
+        T.
+    valid
+        (T, B): the steps that count, by lengths or a mask; the others come last.
+
+    Returns
+    -------
+    Both are (T, B), or (T, 1) where they are the same for all sequences (``valid`` is None).
+    """
+    processed: Array = np.arange(steps)[:, None]
+    if valid is not None:
+        skipped = ~(valid[::-1] if order.runs_back else valid)
+        processed = np.argsort(skipped, axis=0, kind="stable")
+    other = steps - 1 - processed
+    return (
+        other if order.runs_back else processed,
+        other if order.outputs_reversed else processed,
+    )
