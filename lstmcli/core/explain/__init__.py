@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,9 @@ from lstmcli.core.explain.explanation import (
     plain_of,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, prior, settings_of
-from lstmcli.core.explain.observation import EPS, Allowance, is_printed
+from lstmcli.core.explain.hypotheses import Change, prior
+from lstmcli.core.explain.locations import Location
+from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import Placement, placements
 from lstmcli.core.explain.question import (
     Prepared,
@@ -46,8 +47,8 @@ from lstmcli.core.explain.question import (
     left_out,
     prepare,
 )
-from lstmcli.core.explain.verify import Answer, Remark, compared, remark
-from lstmcli.core.explain.wording import in_words
+from lstmcli.core.explain.verify import Answer, Case, Remark, remark
+from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
 from lstmcli.errors import UserError
@@ -85,7 +86,7 @@ class Search:
 
     def __init__(self, prepared: Prepared) -> None:
         self.prepared, self.work = prepared, prepared.question.work
-        self.placements = placements(prepared)
+        self.placements, self.left_out = placements(prepared)
         if not self.placements:
             raise prepared.no_place()
         self.as_loaded = [one for one in self.placements if not one.changes]
@@ -97,12 +98,21 @@ class Search:
         """How many hypotheses were tried."""
         return len(self.placements) + sum(one.tried for one in self.placements)
 
+    @property
+    def cases(self) -> list[Case]:
+        """How the network as loaded is run, in each layout that the inputs can have."""
+        likely: dict[str, Placement] = {}
+        for one in self.placements:
+            if not (one.of_run or one.setup.merge or one.setup.part):
+                likely.setdefault(one.setup.layout, one)
+        return [one.case for one in likely.values()]
+
     def agreeing(self) -> Explanation | None:
         """Nothing has to be changed; None if that is not so."""
         for one in self.as_loaded:
             for allowance in self.prepared.allowances:
-                if (comparison := one.verify((), allowance)).fits:
-                    return one.agreeing(comparison, allowance)
+                if one.fits(allowance):
+                    return one.agreeing(one.verify((), allowance), allowance)
         return None
 
     def changes(self, total: int) -> list[Found]:
@@ -165,10 +175,10 @@ class Search:
         for _, other in others:
             for changes in (other.changes, *other.equivalent):
                 listed.setdefault(_key(changes), changes)
-            where = other.placement
-            is_elsewhere = where != first.placement and not _are_plain(where, first.placement)
+            where = other.location
+            is_elsewhere = location_text(where) != location_text(first.location)
             if is_elsewhere and _key(other.changes) != _key(first.changes):
-                elsewhere.append(remark("placed_elsewhere", changes=other.changes, placement=where))
+                elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
         listed.pop(_key(first.changes), None)
         equals, proven = tuple(listed.values()), first.verdict == "found"
         return replace(
@@ -182,7 +192,7 @@ class Search:
         """Nothing fits: what comes near in the likeliest placement."""
         searched = [one for one in self.as_loaded if one.depth] or self.as_loaded or self.placements
         one, others = searched[0], searched[1:]
-        if others and one.expected.sequences:
+        if others and one.expected.has_steps:
             nearest = min(others, key=lambda other: other.closest)
             one = nearest if nearest.closest * RARER_RATIO < one.closest else one
         p, loaded, answers = self.prepared, one.verify(()), one.nearest()
@@ -193,8 +203,8 @@ class Search:
         as_loaded, nears = one.near(Answer((), loaded)), [one.near(a) for a in answers]
         size = tuple(rounding.remark_of_size(one.case, loaded, p.coarse, p.grids))
         merged = ()
-        if one.prepared.merge and not self.as_loaded:
-            assumed, merge = one.prepared.merge
+        if (merge := one.setup.merge) and not self.as_loaded:
+            assumed = p.model.convention.behaviour.merge
             merged = (remark("not_merged_so", assumed=assumed, merge=merge),)
         return replace(
             one.explanation("none", loaded),
@@ -219,7 +229,8 @@ class Pass(NamedTuple):
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # what gives EXPECTED
-    remark: Callable[[Prepared], Iterator[Remark]] | None = None  # what is said where nothing does
+    remark: Callable[[Prepared, Sequence[Case]], Iterator[Remark]] | None = None
+    """What is said where nothing gives EXPECTED."""
 
 
 def half_precision(search: Search) -> list[Found]:
@@ -234,7 +245,7 @@ def half_precision(search: Search) -> list[Found]:
             allowance = rounding.tolerance(one.case, half)
             dtype = Change("dtype", half.name)
             loaded = Answer((), one.verify((dtype,), allowance))
-            at = Placement(replace(one.prepared, allowances=(allowance,)), one.case, one.of_run)
+            at = one.at_tolerance(allowance)
             one_change = not loaded.comparison.fits and not one.changes
             found = at.answers(1, search.work.left()) if one_change else []
             one.tried += at.tried
@@ -300,9 +311,7 @@ def _order(shaped: Shaped) -> int:
         search = Search(prepare(shaped[0]))
     except UserError:
         return 2
-    return 1 - any(
-        one.verify((), a).fits for one in search.as_loaded for a in search.prepared.allowances
-    )
+    return 1 - any(one.fits(a) for one in search.as_loaded for a in search.prepared.allowances)
 
 
 def _of_shape(
@@ -311,14 +320,14 @@ def _of_shape(
     """The explanation of EXPECTED in a shape that it can have, in words."""
     prepared = prepare(shaped)
     progress(0.0, "weights as loaded")
-    explanation = _explained(Search(prepared), progress)
+    search = Search(prepared)
+    explanation = _explained(search, progress)
     if explanation.verdict == "none" and not prepared.all_zero:
-        explanation = _with_hints(explanation, prepared)
+        explanation = _with_hints(explanation, search)
     about = [
         *said,
         *left_out(shaped, has_shape),
         *_about_expected(prepared, explanation),
-        *_not_in_half_precision(prepared, explanation),
     ]
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
     return in_words(explanation, prepared.model.convention)
@@ -354,10 +363,6 @@ def _rank(one: Explanation) -> tuple[bool, bool, float]:
     return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
 
 
-def _are_plain(*placements: Any) -> bool:
-    return all(one is not None and one.is_plain for one in placements)
-
-
 def _key(changes: Sequence[Changed]) -> frozenset[Change]:
     return frozenset(plain_of(changes))
 
@@ -371,9 +376,9 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
         yield remark("taken_as_printed", digits=prepared.digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
+    yield from _taken_so(prepared, explanation.location)
     if verdict != "none":
         yield from _exchanged_axes(question)
-        yield from _may_be_one_step(prepared, explanation)
     if count := prepared.not_finite:
         yield remark("not_finite", count=count)
     cells = [cell for _, cell in prepared.model.cells]
@@ -383,26 +388,6 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
         if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):
             yield remark("not_finite_run", name=name, count=count)
-
-
-def _not_in_half_precision(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
-    """Whether the half precision that is given, or that of the weights, misses EXPECTED."""
-    settings = settings_of(plain_of(explanation.changes))
-    array, layout = settings.get("array", "h"), settings.get("layout", prepared.layout)
-    is_said = any(one.code == "needs_float64" for one in explanation.remarks)
-    if explanation.verdict == "none" or is_said or "dtype" in settings or "." in array:
-        return
-    for case in prepared.cases:
-        expected = case.expected.get(layout)
-        if expected is None or expected.placement != explanation.placement:
-            continue
-        model = case.model(settings)
-        dtype = model.given.get("dtype", model.cell.dtype.name)
-        if dtype in EPS:
-            off = compared(case.arrays(settings, array), expected, prepared.allowances[-1])
-            if not off.fits:
-                yield remark("needs_float64", dtype=dtype, error=off.max_abs)
-        return
 
 
 def _exchanged_axes(question: Question) -> Iterator[Remark]:
@@ -415,19 +400,30 @@ def _exchanged_axes(question: Question) -> Iterator[Remark]:
             return
 
 
-def _may_be_one_step(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
-    """What last states of two directions side by side would mean as the last step of h."""
+def _taken_so(prepared: Prepared, location: Location | None) -> Iterator[Remark]:
+    """How the axes of EXPECTED are taken, where that is not its shape."""
+    for one in location.arrays if location else ():
+        array = prepared.arrays.get(one.name)
+        facts = {"given": () if array is None else array.shape, "shape": one.at.shape}
+        if one.at.in_a_row:
+            yield remark("taken_in_a_row" if one.at.order == "C" else "taken_by_columns", **facts)
+        elif "d" in one.at.axes and one.at.run.stacked is None and not one.is_state:
+            *lead, units = one.at.run.axes
+            shape = tuple(one.at.run.lengths[axis] for axis in (*lead, units))
+            yield remark("directions_joined", given=facts["given"], shape=shape)
+    # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = prepared.model.cells, prepared.model.layers[-1]
     widths = {array.shape[-1] for array in prepared.question.side.arrays.values()}
     joined = len(layer) == 2 and widths == {sum(cell.outputs for cell in layer)}
-    if joined and explanation.placement and explanation.placement.kind == "last states":
+    if joined and location and location.state.startswith("the last state"):
         yield remark("may_be_one_step", cell=name)
 
 
-def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
-    """What the numbers hint at, what is never searched, and a layout that nobody gave."""
+def _with_hints(explanation: Explanation, search: Search) -> Explanation:
+    """Add hints, what was not tried, and a note on an assumed layout."""
+    prepared, cases = search.prepared, search.cases
     loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
-    if hints := [hint for one in PASSES if one.remark for hint in one.remark(prepared)]:
+    if hints := [hint for one in PASSES if one.remark for hint in one.remark(prepared, cases)]:
         close = ("near_miss", "within_tolerance", "noise")
         remarks = tuple(one for one in remarks if one.code not in close)
     elif loaded is not None:
@@ -439,10 +435,10 @@ def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
             hints = list(clues(nearest[0].comparison, nearest[0].changes))
     if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
         hints.append(remark("layout_assumed", layout=prepared.layout))
-    left_out = [remark("windows", left=left)] if (left := prepared.left_out) else []
-    if any(one.code == "other_units" for one in hints):  # else as the first: they are not
-        explanation = replace(explanation, placement=None, measured=None, nearest=())
-    if explanation.placement and (first := explanation.placement.units):
-        left_out.append(remark("units", first=first))
+    left_out = [remark("windows", left=left)] if (left := search.left_out) else []
+    if any(one.code == "other_units" for one in hints):  # it was taken as the first units
+        explanation = replace(explanation, location=None, measured=None, nearest=())
+    if explanation.location and not (units := explanation.location.first.units).is_all:
+        left_out.append(remark("units", first=units.size))
     untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
     return replace(explanation, remarks=(*remarks, *hints), untried=untried)

@@ -11,13 +11,15 @@ from lstmcli.core.diff.patterns import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
 from lstmcli.core.explain.causes import CANDIDATE
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
-from lstmcli.core.explain.observation import EPS, Allowance, Placement, decimal_places
+from lstmcli.core.explain.locations import Location
+from lstmcli.core.explain.observation import EPS, Allowance, decimal_places
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Case,
     Comparison,
     Mismatch,
     Remark,
+    compared,
     remark,
     rerun,
 )
@@ -142,7 +144,7 @@ class Explanation:
     backward: bool = False  # whether the last step is run first
     unseen: tuple[str, ...] = ()  # settings that these data do not show
     wanted: tuple[Remark, ...] = ()  # data that would decide between those that fit
-    placement: Placement | None = None  # of EXPECTED on the run
+    location: Location | None = None  # of EXPECTED on the run
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     evidence: float | None = None
@@ -163,11 +165,6 @@ class Explanation:
     def found(self) -> bool:
         """Whether a configuration gives EXPECTED, and EXPECTED proves it."""
         return self.verdict in ("agrees", "found")
-
-    @property
-    def is_placed_elsewhere(self) -> bool:
-        """Whether an equal takes EXPECTED as another part of the run."""
-        return any(one.code == "placed_elsewhere" for one in self.remarks)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -228,13 +225,23 @@ def remarks_on(
     ``allowance`` is the one of EXPECTED's ``allowances`` that it meets, ``dtype`` that of the
     weights, ``part`` what alone was rounded.
     """
-    again = rerun(case, changes, allowance)
-    rounded = settings_of(changes).get("dtype")
+    settings = settings_of(changes)
+    again, rounded, model = (
+        rerun(case, changes, allowance),
+        settings.get("dtype"),
+        case.model(settings),
+    )
+    given = model.given.get("dtype", model.cell.dtype.name)
+    misses = not again.fits
+    if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
+        arrays = case.arrays(settings, settings.get("array", "h"))
+        again = compared(arrays, case.expected, allowances[-1])
+        dtype, misses = given, not again.fits
     if again.fits and rounded and again.max_abs > 2 * allowances[-1].absolute:
         run = "float64" if dtype in EPS else dtype
         facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
         yield remark("dtype_rounds_otherwise", **facts, others=len(changes) > 1)
-    if not again.fits:
+    if misses:
         yield remark("needs_float64", dtype=dtype, error=again.max_abs)
     if allowance.stored:
         yield remark("stored_as", dtype=allowance.stored)

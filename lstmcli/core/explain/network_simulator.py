@@ -515,7 +515,7 @@ def _by_step(targets: Sequence[Target], name: str) -> dict[int, list[KnownOfStep
 def _best_known(expected: Expected, valid: Array | None) -> int:
     """The sequence of the batch of which most is known, at steps that count."""
     known: Any = 0
-    for _, one in expected.all():
+    for _, one in expected.arrays.items():
         is_known = np.isfinite(one.values)
         if valid is not None and is_known.ndim == 3:
             is_known &= valid[:, :, None]
@@ -529,7 +529,7 @@ def _targets(
     expected: Expected, allowance: Allowance, item: int, keep: Array, array: str, only: str
 ) -> Iterator[Target]:
     """The known numbers of one sequence; those of the ``only`` cell are under its name."""
-    for name, known in expected.all():
+    for name, known in expected.arrays.items():
         part = ArrayName.of(name)
         base = part.base.replace("h", array) if part.base in ("h", "final_h") else part.base
         values, allowed = known.values[..., item, :], allowance.of(known)[..., item, :]

@@ -7,7 +7,7 @@ changes counts like any other change. Nothing is accepted but by a run of the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.diff.alignment import FINAL, ArrayName
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CAUSES, CONSTANTS, ONE_WAY, OPEN, SHUT, SOLVE
 from lstmcli.core.explain.explanation import (
@@ -35,10 +35,11 @@ from lstmcli.core.explain.hypotheses import (
     rank,
     settings_of,
 )
+from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import Network, NetworkSimulator, Runs
-from lstmcli.core.explain.observation import Allowance
+from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, fewest_decimals, vanishing
-from lstmcli.core.explain.question import Prepared, shape_of
+from lstmcli.core.explain.question import Prepared, Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.verify import (
@@ -46,7 +47,7 @@ from lstmcli.core.explain.verify import (
     Case,
     Comparison,
     Remark,
-    arrays_at,
+    fine_arrays,
     may_fit,
     remark,
     verify,
@@ -68,17 +69,15 @@ GRID = 32  # runs that it takes to find a first value of a constant
 class Placement:
     """EXPECTED at one placement on a run.
 
-    ``of_run`` are changes of the run beside those of the case.
+    ``of_run`` are changes of the run beside those of the setup.
     """
 
-    def __init__(self, prepared: Prepared, case: Case, of_run: Changes = ()) -> None:
-        self.prepared, self.of_run = prepared, of_run
-        self.question, self.work = prepared.question, prepared.question.work
-        self.case = replace(case, cached=prepared.cached, work=self.work)
-        self.changes = (*prepared.common_changes(case), *of_run)
-        self.model, self.how = prepared.model, prepared.model.convention
-        self.expected = case.expected[case.layout]
-        self.allowance = prepared.allowances[-1]
+    def __init__(self, setup: Setup, location: Location, of_run: Changes = ()) -> None:
+        self.setup, self.location, self.of_run = setup, location, of_run
+        self.prepared, self.question = setup.prepared, setup.prepared.question
+        self.work, self.changes = self.question.work, (*setup.changes, *of_run)
+        self.model, self.how = setup.model, setup.model.convention
+        self.allowance = self.prepared.allowances[-1]
         self.layers = [
             [cell_name(n, d) for d in range(len(layer))]
             for n, layer in enumerate(self.model.layers)
@@ -89,12 +88,34 @@ class Placement:
         self._comparisons: dict[Any, Comparison] = {}
         self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
 
+    def at_tolerance(self, allowance: Allowance) -> Placement:
+        """The same, searched at another tolerance."""
+        prepared = replace(self.prepared, allowances=(allowance,))
+        return Placement(replace(self.setup, prepared=prepared), self.location, self.of_run)
+
+    @cached_property
+    def case(self) -> Case:
+        """How the network is run, with EXPECTED on its axes."""
+        return self._case(self.location.expected(self.setup.numbers))
+
+    def _case(self, expected: Expected) -> Case:
+        q, setup = self.question, self.setup
+        return Case(
+            setup.read, q.x, setup.layout, expected, q.initial_state, q.lengths, q.mask,
+            given=self.model.given, work=self.work, cached=setup.cached,
+        )  # fmt: skip
+
+    @property
+    def expected(self) -> Expected:
+        """EXPECTED on the axes of the run."""
+        return self.case.expected
+
     # ---- the network under hypotheses
 
     @cached_property
     def x(self) -> Array:
         """(T, B, I)."""
-        return as_time_major(np.asarray(self.case.x, np.float64), self.case.layout)
+        return as_time_major(np.asarray(self.case.x, np.float64), self.setup.layout)
 
     @cached_property
     def simulator(self) -> NetworkSimulator:
@@ -115,7 +136,7 @@ class Placement:
     @cached_property
     def _network(self) -> Network:
         """The cells, which placements share whose directions are merged alike."""
-        made, key = self.question.made, ("network", self.prepared.merge)
+        made, key = self.question.made, ("network", self.setup.merge)
         if key not in made:
             cells = {
                 name: self._cell(name, n, d)
@@ -131,9 +152,9 @@ class Placement:
 
         def decode(settings: Mapping[str, Any]) -> Cell:
             if not self.has_several_cells:
-                return self.case.read({**settings, "dtype": "float64"}).cell
+                return self.setup.read({**settings, "dtype": "float64"}).cell
             scoped = {k if k in OF_ALL_CELLS else f"{name}.{k}": v for k, v in settings.items()}
-            cell = self.case.read({**scoped, "dtype": "float64"}).layers[n][d]
+            cell = self.setup.read({**scoped, "dtype": "float64"}).layers[n][d]
             how = cell.convention
             if d == 1:  # the second direction by itself is a reversed cell
                 reverse = how.behaviour.reverse or not how.behaviour.forward
@@ -149,11 +170,11 @@ class Placement:
         if len(self.x) == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
         elif not self.has_several_cells:
-            if not self.expected.sequences:
+            if not self.expected.has_steps:
                 without = ("flip_output", "go_backwards")
             elif self.expected.steps < 2:
                 without = ("go_backwards",)
-        made, key = self.question.made, ("singles", self.prepared.merge, without)
+        made, key = self.question.made, ("singles", self.setup.merge, without)
         if key not in made:
             spaces = {name: cell.space for name, cell in self._network.cells.items()}
             made[key] = SingleChanges(self.layers, spaces, without)
@@ -163,7 +184,7 @@ class Placement:
     def _states(self) -> dict[str, State]:
         """The initial state of each cell."""
         settings = {k: v for k, v in self.of_run if k == "initial_state"}
-        model = self.case.read({**settings, "dtype": "float64"})
+        model = self.setup.read({**settings, "dtype": "float64"})
         names = (name for layer in self.layers for name in layer)
         states = split_state(self.case.initial_state, model, self.x.shape[1])
         return dict(zip(names, states, strict=True))
@@ -171,7 +192,7 @@ class Placement:
     @cached_property
     def distances(self) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none; inf for constants."""
-        shared = id(self.singles), self.case.layout, self.of_run
+        shared = id(self.singles), self.setup.layout, self.of_run
         cached = self.question.runs
 
         def run_or_cached(key: Any, run: Callable[[], Runs]) -> Runs:
@@ -194,14 +215,21 @@ class Placement:
             self._comparisons[key] = verify(self.case, (*self.of_run, *changes), key[1])
         return self._comparisons[key]
 
+    def fits(self, allowance: Allowance) -> bool:
+        """Whether the network as loaded gives EXPECTED here."""
+        given = fine_arrays(self._case(Expected({})), self.of_run)
+        if given is None:
+            return False
+        parts = self.location.parts(self.setup.numbers, given)
+        return may_fit(parts, allowance) and self.verify((), allowance).fits
+
     def answers(self, size: int, room: float) -> list[Answer]:
         """The sets of so many changes of the cells, without open constants, that give EXPECTED.
 
         ``room`` is the work that full runs of several changes may take.
         """
         if size == 0:
-            fits = may_fit(self.case, self.of_run, self.allowance) and self.verify(()).fits
-            return [Answer((), self.verify(()))] if fits else []
+            return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
         self.depth = max(self.depth, size)
         simulator, before = self.simulator, self.simulator.tried
         sets = simulator.new(self._sets(size, room))
@@ -419,7 +447,7 @@ class Placement:
             measured,
             tried=self.tried,
             depth=self.depth,
-            placement=self.expected.placement,
+            location=self.location,
             precision=self.prepared.precision,
             digits=self.prepared.digits,
         )
@@ -446,11 +474,12 @@ class Placement:
 
     def _moved(self, changes: Changes, allowance: Allowance) -> int:
         """How many different numbers the answer gives and the run as loaded does not."""
-        loaded, answer = (arrays_at(self.case, c) for c in ((), (*self.of_run, *changes)))
+        loaded, answer = (fine_arrays(self.case, c) for c in ((), (*self.of_run, *changes)))
         if self.changes or loaded is None or answer is None:  # then they are other numbers
             return self.expected.distinct(allowance.of)
+        moved = self.expected.at_known(lambda name, _: answer[name] - loaded[name])
         slack = self.expected.at_known(lambda _, known: allowance.of(known))
-        return self.expected.distinct(allowance.of, np.abs(answer - loaded) > slack)
+        return self.expected.distinct(allowance.of, np.abs(moved) > slack)
 
     def _unseen(
         self, near: Sequence[Changes], answer: Changes, allowance: Allowance
@@ -500,7 +529,7 @@ class Placement:
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """The changes here with what was assumed."""
         found = changed((*self.changes, *changes), self._assumed)
-        if not self.prepared.one_way:
+        if not self.setup.is_one_direction:
             return found
         return tuple(replace(c, sense=ONE_WAY) if c.setting == "array" else c for c in found)
 
@@ -532,10 +561,10 @@ class Placement:
         cells = [cell for _, cell in self.model.cells]
         return Data(
             steps=self.expected.steps,
-            sequences=shape_of(self.case.x, self.case.layout)[1],
+            sequences=self.setup.size[1],
             units=max(cell.units for cell in cells),
             zero_bias=not any(cell.bias.any() for cell in cells),
-            final=not self.expected.sequences,
+            final=not self.expected.has_steps,
         )
 
 
@@ -547,36 +576,35 @@ def _kinds(changes: Changes) -> set[str]:
 # ---- where EXPECTED can lie
 
 
-def placements(prepared: Prepared) -> list[Placement]:
-    """Where EXPECTED can lie, and on which run, the likeliest first."""
-    found = []
-    for one in (prepared, *prepared.merged_otherwise(), *prepared.elsewhere()):
-        for case in one.cases:
-            for layout, expected in case.expected.items():
-                here = replace(case, layout=layout, expected={layout: expected})
-                found.append(Placement(one, here))
-                if one is prepared and expected.placement.is_from_the_start:
-                    changes = _changes_of_run(found[-1])
-                    found += [Placement(one, here, (change,)) for change in changes]
-    return sorted(found, key=lambda one: not one.expected.placement.is_from_the_start)
+def placements(prepared: Prepared) -> tuple[list[Placement], int]:
+    """Where EXPECTED can lie, and on which run, the likeliest first; how many were left out."""
+    found, left_out = [], 0
+    for setup in prepared.setups():
+        left_out += setup.left_out
+        for location in setup.locations:
+            found.append(Placement(setup, location))
+            if not (setup.merge or setup.part) and location.is_from_the_start:
+                changes = _changes_of_run(found[-1])
+                found += [Placement(setup, location, (change,)) for change in changes]
+    return sorted(found, key=lambda one: one.location.cost), left_out
 
 
 def _changes_of_run(placement: Placement) -> Iterator[Change]:
     """Changes of the run that no step of a cell shows."""
-    case, prepared = placement.case, placement.prepared
-    is_padded = case.lengths is not None or case.mask is not None
-    projects = any(cell.outputs != cell.units for _, cell in placement.model.cells)
-    arrays = {ArrayName.of(name).base for name, _ in placement.expected.all()}
-    of_outputs = arrays <= {"h", "final_h"} and not prepared.array and not projects
-    others = "c" if placement.has_several_cells or placement.expected.finals else "cifgo"
-    possible = {
-        "layout": (),  # EXPECTED lies otherwise
-        "initial_state": ("given", "zero", *["swapped"] * (not projects))
-        if case.initial_state
+    question, prepared, model = placement.question, placement.prepared, placement.model
+    is_padded = question.lengths is not None or question.mask is not None
+    projects = any(cell.outputs != cell.units for _, cell in model.cells)
+    names = [ArrayName.of(name) for one in placement.location.arrays for name in one.arrays]
+    of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
+    has_state = any(name.kind == FINAL for name in names)
+    possible: dict[str, Iterable[Any]] = {
+        "layout": (),  # it is a setup
+        "initial_state": ["given", "zero", *["swapped"] * (not projects)]
+        if question.initial_state
         else (),
-        "lengths": ("ignored",) if is_padded else (),
-        "masked_output": CAUSES["masked_output"].values if is_padded else (),
-        "array": others if of_outputs else (),
+        "lengths": ["ignored"] * is_padded,
+        "masked_output": CAUSES["masked_output"].values * is_padded,
+        "array": ("c" if placement.has_several_cells or has_state else "cifgo") * of_outputs,
     }
     for name, cause in CAUSES.items():
         for value in possible.get(name, cause.values) if cause.of_run else ():

@@ -43,12 +43,12 @@ def basis(case: Case, changes: Changes, half: Allowance, tight: Allowance) -> Ba
     plain, name = _arrays(case, changes), half.name
     if plain is None:
         return None
-    off = compared(plain, case.here, tight)
+    off = compared(plain, case.expected, tight)
     if off.total - off.agreeing < max(FEWEST_OFF, SHARE_OFF * off.total):
         return None
     for part, dtype in RERUNS:
         arrays = _arrays(case, changes, name, part, dtype or name)
-        if arrays is not None and (found := compared(arrays, case.here, tight)).fits:
+        if arrays is not None and (found := compared(arrays, case.expected, tight)).fits:
             return Basis(part, found, remark("half_precision_run", part=part, dtype=name))
     return None
 
@@ -74,7 +74,7 @@ def tolerance(case: Case, half: Allowance) -> Allowance:
     plain, rounded = _arrays(case, ()), _arrays(case, (), half.name, EVERY, half.name)
     if plain is None or rounded is None:
         return half
-    error = case.here.at_known(lambda name, _: rounded[name] - plain[name])
+    error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])
     greatest = WIDER * float(np.abs(error).max(initial=0))
     return half._replace(absolute=min(half.absolute, greatest), relative=0.0)
 
@@ -92,5 +92,5 @@ def _arrays(
         trace, model = one.trace(settings)
     except UserError:
         return None
-    arrays = arrays_of(trace, model, settings.get("array", "h"))
-    return arrays if case.here.is_in(arrays) else None
+    arrays = arrays_of(trace, model, settings.get("array", "h"), case.size)
+    return arrays if case.expected.is_in(arrays) else None

@@ -8,20 +8,21 @@ of each step from there on; steps at which they differ much count as not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
+from lstmcli.core.diff.alignment import STEP_ORDER, ArrayName
 from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
-from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
+from lstmcli.core.explain.locations import by_cell
+from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, KnownValues
 from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
+from lstmcli.core.model.model import Inputs, Model, Trace, steps_and_batch
 from lstmcli.errors import UserError
 
 Arrays = Mapping[str, Array]
@@ -65,23 +66,23 @@ class Cached:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A question at one placement: weights behind a reader, inputs, and EXPECTED by layout."""
+    """How a network is run, and EXPECTED on the axes of that run."""
 
     read: Reader
     x: Array
-    layout: str  # "steps", "batch", "time": as assumed
-    expected: Mapping[str, Expected]  # by layout
+    layout: str  # "steps", "batch", "time"
+    expected: Expected
     initial_state: Mapping[str, Array] = field(default_factory=dict)
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
     work: Work = field(default_factory=Work)  # of the question
-    cached: Cached | None = None  # runs that other places of EXPECTED are compared with too
+    cached: Cached = field(default_factory=Cached)  # runs that EXPECTED elsewhere is compared with
 
     @property
-    def here(self) -> Expected:
-        """EXPECTED in the layout of the case."""
-        return self.expected[self.layout]
+    def size(self) -> tuple[int, int]:
+        """T and B."""
+        return steps_and_batch(np.shape(self.x), self.layout)
 
     def model(self, settings: Mapping[str, Any]) -> Model:
         """The model under settings; those of the data are left out."""
@@ -93,30 +94,28 @@ class Case:
         self, settings: Mapping[str, Any], run: Callable[[Plan], Trace] = run_plan
     ) -> tuple[Trace, Model]:
         """Run under settings."""
-        layout = settings.get("layout", self.layout)
         model = self.model(settings)
-        layout = None if layout == "steps" else layout
+        layout = None if self.layout == "steps" else self.layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
-        self.work.done += RUN * len(model.cells) * np.size(self.x) / np.shape(self.x)[-1]
+        self.work.done += RUN * len(model.cells) * self.size[0] * self.size[1]
         return run(prepare(model, inputs, self._names(settings.get("array", "h")))), model
 
     def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
-        """What a run gives, as EXPECTED lies; ``array`` is what its h holds."""
-        if self.cached is None:
-            return arrays_of(*self.trace(settings), array)
-        key = (self.layout, self._names(array), array, *sorted(settings.items()))
+        """The arrays of a run by cell; ``array`` is what h is replaced by."""
+        key = (self._names(array), array, *sorted(settings.items()))
         arrays: Arrays = self.cached.get(
             key,
-            lambda: arrays_of(*self.trace(settings), array),
+            lambda: arrays_of(*self.trace(settings), array, self.size),
             lambda given: sum(one.nbytes for one in given.values()),
         )
         return arrays
 
     def _names(self, array: str) -> tuple[str, ...]:
-        first = next(iter(self.expected.values()))
-        only_h = set(first.sequences) == {"h"} and not first.finals and array == "h"
-        has_z = any(ArrayName.of(name).base == "z" for name in first.sequences)
-        return ("h",) if only_h else ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
+        names = self.expected.arrays
+        if set(names) == {"h"} and array == "h":
+            return ("h",)
+        has_z = any(ArrayName.of(name).base == "z" for name in names)
+        return ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
 
 
 @dataclass(frozen=True)
@@ -201,13 +200,10 @@ class Answer:
 
 
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
-    """The run that `lstm run` does, in the number type of the weights."""
-    settings = settings_of(changes)
-    expected = _expected(case, settings)
-    if expected is None:
-        return NEVER
+    """Compare the run that `lstm run` does, in the dtype of the weights."""
+    settings, expected = settings_of(changes), case.expected
     trace, model = case.trace(settings)
-    given = arrays_of(trace, model, settings.get("array", "h"))
+    given = arrays_of(trace, model, settings.get("array", "h"), case.size)
     of_weights = SINGLE if model.cell.dtype == np.float32 else allowance
     wider = max(allowance, of_weights, key=lambda a: a.absolute)
     comparison = compared(given, expected, wider)
@@ -219,79 +215,51 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
 
 def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     """Run a hypothesis, and compare it with EXPECTED."""
-    settings = settings_of(changes)
-    array = settings.get("array", "h")
-    expected = _expected(case, settings)
-    if expected is None:
-        return NEVER
-    try:
-        fine = case.arrays({**settings, "dtype": "float64"}, array)
-    except UserError:
+    settings, expected = settings_of(changes), case.expected
+    fine = fine_arrays(case, changes)
+    if fine is None:
         return NEVER
     comparison = compared(fine, expected, allowance)
     # rounding could be behind a difference that is small, or where some numbers agree
     may_be = comparison.max_abs < SMALL or comparison.agreeing >= comparison.total * SOME
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
-    coarse = case.arrays({**settings, "dtype": "float32"}, array)
+    coarse = case.arrays({**settings, "dtype": "float32"}, settings.get("array", "h"))
     drift = _drift(fine, coarse, expected, case.model(settings).backward)
     if max(float(np.max(d, initial=0)) for d in drift.values()) <= ROUNDING / OTHERS:
         return comparison
     return compared(fine, expected, allowance, drift)
 
 
-def arrays_at(case: Case, changes: Changes) -> Array | None:
-    """What a run of a hypothesis gives for each known number, one after another.
-
-    None where it takes EXPECTED in another layout, or cannot be run.
-    """
+def fine_arrays(case: Case, changes: Changes) -> Arrays | None:
+    """The arrays of a run of a hypothesis in float64; None if it cannot be run."""
     settings = settings_of(changes)
-    if settings.get("layout", case.layout) != case.layout:
-        return None
-    expected, array = case.expected[case.layout], settings.get("array", "h")
     try:
-        given = case.arrays({**settings, "dtype": "float64"}, array)
+        return case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
     except UserError:
         return None
-    return expected.at_known(lambda name, _: given[name]) if expected.is_in(given) else None
 
 
-def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
-    return case.expected.get(settings.get("layout", case.layout))
+def may_fit(parts: Iterable[tuple[KnownValues, Array | None]], allowance: Allowance) -> bool:
+    """Whether `verify` has to decide if a run fits: not if all numbers are far off.
 
-
-def may_fit(case: Case, changes: Changes, allowance: Allowance) -> bool:
-    """Whether `verify` has to say if a hypothesis fits: not where all is far off.
-
-    A quick look, for the many placements of EXPECTED that the weights as loaded are compared at.
+    ``parts`` are arrays of EXPECTED and what the run gives for them. It is a quick look, for the
+    many locations of EXPECTED.
     """
-    settings = settings_of(changes)
-    expected = _expected(case, settings)
-    try:
-        given = case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
-    except UserError:
-        return False
-    if expected is None or not expected.is_in(given):
-        return False
-    greatest = 0.0
-    for name, known in expected.all():
+    greatest, some = 0.0, False
+    for known, given in parts:
+        if given is None:
+            return False
         at = np.isfinite(known.values)
-        wanted = known.values[at]
-        off = np.abs(given[name][at] - wanted)
+        off = np.abs(given - known.values)[at]
         greatest = max(greatest, float(off.max(initial=0)))
-        if not (off > allowance.of(Known(wanted, known.half[at]))).all():
-            return True
-    return greatest < SMALL
+        some = some or not (off > allowance.of(known)[at]).all()
+    return some or greatest < SMALL
 
 
-def arrays_of(trace: Trace, model: Model, array: str) -> Arrays:
-    """A trace as EXPECTED lies, (T, B, K) and last states (B, K); h is what was asked for."""
-    given = by_cell(trace.members(), model, trace.layout)
-    for name, values in given.items():
-        if ArrayName.of(name).kind == FINAL:
-            given[name] = values.reshape(-1, values.shape[-1])
-        elif values.ndim < 4:
-            given[name] = as_time_major(values, trace.layout)
+def arrays_of(trace: Trace, model: Model, array: str, size: tuple[int, int]) -> Arrays:
+    """A trace by cell, (T, B, K) and last states (B, K); ``array`` is what h is replaced by."""
+    given = by_cell(trace.members(), model, trace.layout, size)
     return given if array == "h" else _instead_of_h(given, array)
 
 
@@ -326,7 +294,7 @@ def compared(
     for name, known in _in_step_order(expected):  # number by number: often few are known
         at = np.nonzero(np.isfinite(known.values))
         values, wanted = given[name][at], known.values[at]
-        tolerance = allowance.of(Known(wanted, known.half[at]))
+        tolerance = allowance.of(KnownValues(wanted, known.half[at]))
         if drift is not None:
             rounding = np.broadcast_to(drift[name], known.values.shape)[at]
             wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
@@ -381,13 +349,13 @@ def _agreeing(
     ]
 
 
-def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:
-    def rank(item: tuple[str, Known]) -> tuple[Any, ...]:
+def _in_step_order(expected: Expected) -> Iterator[tuple[str, KnownValues]]:
+    def rank(item: tuple[str, KnownValues]) -> tuple[Any, ...]:
         part = ArrayName.of(item[0])
         place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
         return (*part.layer, place)
 
-    return iter(sorted(expected.all(), key=rank))
+    return iter(sorted(expected.arrays.items(), key=rank))
 
 
 def _earlier(one: Mismatch | None, other: Mismatch) -> Mismatch:
@@ -403,7 +371,7 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
     last state. Where a cell runs backward, errors of any step may reach any other.
     """
     found: dict[str, Array] = {}
-    for name, known in expected.all():
+    for name, known in expected.arrays.items():
         if name not in fine or fine[name].shape != coarse[name].shape:
             found[name] = np.full(known.values.ndim * (1,), np.inf)
             continue

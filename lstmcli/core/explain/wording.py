@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from lstmcli.core.diff.partial import part_words
 from lstmcli.core.explain.causes import (
     ALL,
     CANDIDATE,
@@ -22,7 +21,7 @@ from lstmcli.core.explain.causes import (
 )
 from lstmcli.core.explain.explanation import Changed, Explanation, Row
 from lstmcli.core.explain.hypotheses import convention_in_layout, conventions_having
-from lstmcli.core.explain.observation import Placement
+from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.hint import join_with_and
@@ -57,7 +56,7 @@ def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
         rows=tuple(row_of(change, assumed) for change in changes),
         hidden=why_hidden(changes, explanation.first_step, explanation.backward),
         decide=" or ".join([", ".join(texts[:-1]), *texts[-1:]]) if texts[1:] else "".join(texts),
-        taken=placement_text(explanation.placement) if explanation.placement else "",
+        taken=location_text(explanation.location),
     )
 
 
@@ -246,7 +245,7 @@ FACTS: dict[str, Callable[[Any], str]] = {
     "layout": lambda layout: f" (--layout {layout})" if layout else "",
     "lengths": lambda lengths: ",".join(map(str, lengths)),
     "places": lambda n: f": the inputs have only {n} digits after the point" if n else "",
-    "placement": lambda one: (placement_text(one) if one else "") or f"{TAKEN_AS}the full run",
+    "location": lambda one: location_text(one) or f"{TAKEN_AS}the full run",
 }
 """How facts are put into texts, by name, where not as they are."""
 
@@ -417,7 +416,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "that rounding may have made anything of are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net; allowed for.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
-    "placed_elsewhere": "{changes}: {placement}.",
+    "placed_elsewhere": "{changes}: {location}.",
     # where nothing fits
     "size_of_half_precision": lambda dtype, eps, on_grid: (
         f"As loaded, no value is off by more than {eps:.2g} eps of {dtype}"
@@ -500,40 +499,8 @@ def precision_text(explanation: Explanation) -> str:
 # ---- where EXPECTED lies
 
 
-def placement_text(placement: Placement) -> str:
+def location_text(location: Location | None) -> str:
     """Where EXPECTED is taken to lie; empty where nothing has to be said."""
-    if placement.is_plain:
-        return ""
-    parts = [_steps_text(placement)]
-    if placement.units:
-        first = f"the first {placement.units}" if placement.units > 1 else "unit 0"
-        parts.append(f"{first} of {placement.size[2]} units")
-    if placement.axes and placement.axes != "units first":
-        parts.insert(0, f"({placement.axes}, units)")
-    if placement.axes == "units first":
-        parts.append("units before steps")
-    text = ", ".join(part for part in parts if part)
-    if placement.is_named_state:
-        return text  # its name says what it is
-    return f"{TAKEN_AS}{text}" if text else ""
-
-
-def _steps_text(placement: Placement) -> str:
-    T, B, _ = placement.size
-    item, items = placement.item, placement.items
-    which = "" if item is None else f" of sequence {item}"
-    if placement.kind == "last states":
-        return f"the last state of {placement.array or 'each cell'}"
-    some = f" of the first {items} of {B} sequences" if items else which
-    if placement.kind == "last step":
-        return f"the last step{some}"
-    if placement.kind == "last state":
-        name = placement.array
-        return f"{name if placement.is_named_state else f'the last {name}'}{some}"
-    steps, count = placement.length or T, 1 if item is not None else items or B
-    if placement.stride == 1:
-        return part_words(steps, count, T, B, placement.first, item or 0)
-    last = placement.first + placement.stride * (steps - 1)
-    ordinal = {2: "second", 3: "third"}.get(placement.stride, f"{placement.stride}th")
-    found = f"every {ordinal} step from {placement.first} to {last}"
-    return ", ".join(part for part in (found, part_words(T, count, T, B, item=item or 0)) if part)
+    text = "" if location is None else location.words
+    is_named = location is not None and location.state in [one.name for one in location.arrays]
+    return text if is_named or not text else f"{TAKEN_AS}{text}"
