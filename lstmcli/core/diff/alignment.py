@@ -1,4 +1,4 @@
-"""The arrays of a trace by their names, and how two of them are brought to the same axes."""
+"""Two arrays of one name, brought to the same axes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.axes import (
-    Arrangement,
+    Candidate,
     arrange,
+    directions_joined,
     joined,
     nearest,
     several_axes,
-    with_directions_joined,
     without_ones,
 )
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import (
     AXES,
+    UNNUMBERED,
     AxisNumbers,
     Overlap,
     Overlaps,
@@ -31,6 +33,7 @@ from lstmcli.core.model.axis_numbers import (
     overlaps,
 )
 from lstmcli.core.model.selection import (
+    EVERYTHING,
     Choice,
     Indices,
     Selection,
@@ -94,7 +97,7 @@ class Pair:
     backward: bool | None = False  # the last step was computed first; None: not known
     numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
     arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
-    exchanged: bool = False  # it says which axes of one side are those of steps and of sequences
+    exchanged: bool = False  # `arrangement` says that steps and sequences of one were exchanged
     selected: str = ""  # what of the longer side the shorter one is taken as
     unaligned: str = ""  # why they were not
     parts: tuple[tuple[Part, ...], tuple[Part, ...]] = ((), ())  # of a run that a side contains
@@ -130,10 +133,25 @@ class Pair:
         axes = zip_longest(index, self.numbers[: len(index)])
         return tuple(n if numbers is None else numbers[n] for n, numbers in axes)
 
+    def in_order(self, by_step: Array) -> Array:
+        """Steps as computed, not as stored."""
+        return by_step[::-1] if self.backward else by_step
+
     @cached_property
     def agrees(self) -> Mask | None:
         """True where an element agrees; None if the shapes differ."""
         return self.tolerance.agree(self.a, self.b) if self.a.shape == self.b.shape else None
+
+    @property
+    def differs(self) -> Mask:
+        """True where an element differs, of arrays of one shape."""
+        assert self.agrees is not None
+        return ~self.agrees
+
+    @cached_property
+    def is_dense(self) -> bool:
+        """Whether most units differ in the rows that do: what acts in the cell reaches them all."""
+        return bool(self.differs[self.differs.any(axis=-1)].mean() > 0.5)
 
     @cached_property
     def errors(self) -> Array:
@@ -149,82 +167,126 @@ class Pair:
         return self.agrees is not None and bool(self.agrees.all())
 
 
-def align(
-    name: str,
-    a: Numbers,
-    b: Numbers,
-    tolerance: Tolerance,
-    layouts: tuple[str | None, str | None],
-    backward: bool | None,
-    numbering: tuple[AxisNumbers, AxisNumbers],
-    selection: Selection,
-    counted: tuple[bool, bool] = (False, False),
-) -> Pair:
-    """Bring an array of each side into the same axes, as far as their names and layouts allow.
+class Known(NamedTuple):
+    """What two sides say of an array, and what of it is to be compared.
 
     ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
     (B, T, H). A side that does not say (None) takes the other's, unless only the other layout gives
-    it as many steps; two silent sides are compared as they lie, the first axis as time. Axes of
-    length 1 are added and dropped, except the last, which is the units'. Axes that differ by a
-    known arrangement are aligned if exactly one fits, or is clearly nearest
-    (`lstmcli.core.diff.axes`). Where the ``numbering`` of a side makes it a part of a run, both are
-    cut to the steps, batch items and units that both contain; then to what is selected. A side that
-    has just as many of an axis as are selected of the longer other one is what is selected, unless
-    it is ``counted``: a whole trace has numbers of its own, from 0.
+    it as many steps; two silent sides are compared as they lie, the first axis as time.
+    """
+
+    name: str
+    tolerance: Tolerance
+    layouts: tuple[str | None, str | None] = (None, None)
+    backward: bool | None = False
+    numbering: tuple[AxisNumbers, AxisNumbers] = (UNNUMBERED, UNNUMBERED)
+    selection: Selection = EVERYTHING
+    counted: tuple[bool, bool] = (False, False)  # it is a whole trace, and counts from 0
+
+
+def align(a: Numbers, b: Numbers, known: Known) -> Pair:
+    """Bring an array of each side into the same axes, as far as their names and layouts allow.
+
+    Axes of length 1 are added and dropped, except the last, which is the units'. Axes that differ
+    by a known arrangement are aligned if exactly one fits, or is clearly nearest
+    (`lstmcli.core.diff.axes`). Where the numbering of a side makes it a part of a run, both are
+    cut to the steps, batch items and units that both contain; then to what is selected.
     """
     a, b = a.moved(np.atleast_1d), b.moved(np.atleast_1d)
-    kind = ArrayName.of(name).kind
-    three: tuple[Numbers | None, Numbers | None] = (None, None)
-    raw, text, why = (a, b), "", ""
-    if kind == SEQUENCE:
-        a, b, numbering = _directions_joined(a, b, "batch" in layouts, name, numbering)
-        layouts, text = _with_steps_alike(a, b, layouts, numbering)
-        said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
-        three = _sequence(a, layouts[0] or said), _sequence(b, layouts[1] or said)
-    elif kind == FINAL:
-        a, b, text, why = _finals_joined(a, b, tolerance)
-        three = _final(a), _final(b)
-    pair = Pair(
-        name, a, b, tolerance, placed=False, backward=backward, arrangement=text, unaligned=why
-    )
-    choices = [None if kind == FINAL else selection.steps, selection.batch, selection.units]
-    if three[0] is not None and three[1] is not None:
-        pair = replace(pair, a=three[0], b=three[1], placed=True)
-        common = overlaps((pair.a.shape, pair.b.shape), numbering, name, kind == FINAL)
-        if any(common.parts):
-            pair = _cut_to_common(pair, common)
-            raw, layouts = (pair.a, pair.b), ("time", "time")
-        elif not (None not in layouts and a.ndim == b.ndim == 3):
-            a_leads = layouts[0] is not None and (layouts[1] is None or a.ndim >= b.ndim)
-            one, other = _in_leading_shape(pair.a, pair.b, a_leads)
-            pair = replace(pair, a=one, b=other)
-    elif kind == FINAL:
-        pair = _batch_items_cut(pair, numbering)
-        if any(selection[1:3]):
-            text = "in full, as no file tells which axes are those of cells and batch items"
-            pair = replace(pair, unaligned=text)
-    if kind == SEQUENCE and pair.a.shape == pair.b.shape and raw[0].ndim == 4 and not pair.equal:
-        found, _ = arrange(*raw, tolerance, layouts)
+    pair = Pair(known.name, a, b, known.tolerance, placed=False, backward=known.backward)
+    if pair.kind == FINAL:
+        pair, left = _finals(pair, known), [None, *known.selection[1:3]]
+        if pair.agrees is None:
+            pair, left = _cut_to_selected(pair, left, known.counted)
+        return _selected(pair, left)
+    if pair.kind == WEIGHTS:
+        return pair
+    pair, raw, layouts = _sequences(pair, known)
+    found: Candidate | None = None
+    if pair.agrees is not None and a.ndim == 4 and not pair.equal:  # directions elsewhere
+        found, _ = arrange(*raw, known.tolerance, layouts)
         if found is not None and (
-            tolerance.agree(found.a, found.b).all()
+            known.tolerance.agree(found.a, found.b).all()
             or 0 in nearest([(found.a, found.b), (pair.a, pair.b)])
         ):
             pair = _arranged(pair, found)
+    choices: list[Choice | None] = [*known.selection[:3]]
     if pair.agrees is None:
-        cut, left = _cut_to_selected(pair, choices, counted)
-        found, why = None, ""
-        if kind == SEQUENCE and cut.agrees is None:
-            found, why = arrange(*raw, tolerance, layouts, (choices[0], choices[1]))
-        if found is None:
-            pair, choices = replace(cut, unaligned=cut.unaligned or why), left
-        else:
-            pair = _arranged(pair, found)
-            choices = [None if n in found.named else c for n, c in enumerate(choices)]
+        cut, left = _cut_to_selected(pair, choices, known.counted)
+        if cut.agrees is None:
+            found, why = arrange(*raw, known.tolerance, layouts, (choices[0], choices[1]))
+            if found is not None:
+                choices = [None if n in found.named else c for n, c in enumerate(choices)]
+                return _selected(_arranged(pair, found), choices)
+            cut = replace(cut, unaligned=why)
+        pair, choices = cut, left
     return _selected(pair, choices)
 
 
-def _arranged(pair: Pair, found: Arrangement) -> Pair:
-    numbers = tuple(map(_numbers_within, pair.numbers, found.numbers))
+def _sequences(
+    pair: Pair, known: Known
+) -> tuple[Pair, tuple[Numbers, Numbers], tuple[str | None, str | None]]:
+    """Two sequences as (T, B, H) by their layouts; and both as they are, with these layouts."""
+    a, b, numbering = _directions_joined(pair, known)
+    layouts, text = _with_steps_alike((a, b), known.layouts, numbering)
+    said = layouts[0] or layouts[1] or _layout_by_shape(a, b)
+    one, other = (_sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
+    raw = pair.a, pair.b
+    if one is None or other is None:
+        return replace(pair, a=a, b=b, arrangement=text), raw, layouts
+    pair = replace(pair, a=one, b=other, placed=True, arrangement=text)
+    common = overlaps((one.shape, other.shape), numbering, pair.name)
+    if any(common.parts):
+        pair = _cut_to_common(pair, common)
+        return pair, (pair.a, pair.b), ("time", "time")
+    if None in layouts or not a.ndim == b.ndim == 3:
+        a_leads = layouts[0] is not None and (layouts[1] is None or a.ndim >= b.ndim)
+        shape = (one if a_leads else other).shape
+        if (*without_ones(one), one.shape[-1]) == (*without_ones(other), other.shape[-1]):
+            one, other = (side.moved(lambda v: v.reshape(shape)) for side in (one, other))
+            pair = replace(pair, a=one, b=other)
+    return pair, raw, layouts
+
+
+def _finals(pair: Pair, known: Known) -> Pair:
+    """Last states (B, H) as (1, B, H); those of several cells as they lie.
+
+    Of (2, B, H), (B, 2, H) and (B, 2 H) with directions side by side: where two axes may be that of
+    the directions, the one whose numbers agree, or are clearly the nearest; else why none.
+    """
+    a, b = pair.a, pair.b
+    ways = [(a, b, "")] * (a.shape == b.shape)
+    ways += directions_joined(a, b)
+    agreeing = [way for way in ways if pair.tolerance.agree(way[0], way[1]).all()]
+    near = agreeing or [ways[n] for n in nearest([(x[None], y[None]) for x, y, _ in ways])]
+    if near or a.shape == b.shape or len(ways) == 1:
+        a, b, text = (near or ways)[0]
+        pair = replace(pair, arrangement=text)
+    elif ways:
+        pair = replace(pair, unaligned=several_axes([text for *_, text in ways]))
+    one, other = (
+        side.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1]))
+        if len(without_ones(side)) < 2
+        else None
+        for side in (a, b)
+    )
+    if one is not None and other is not None:
+        pair = replace(pair, a=one, b=other, placed=True)
+        common = overlaps((one.shape, other.shape), known.numbering, pair.name, final=True)
+        return _cut_to_common(pair, common) if any(common.parts) else pair
+    pair = _batch_items_cut(replace(pair, a=a, b=b), known.numbering)
+    if any(known.selection[1:3]):
+        text = "in full, as no file tells which axes are those of cells and batch items"
+        pair = replace(pair, unaligned=text)
+    return pair
+
+
+def _arranged(pair: Pair, found: Candidate) -> Pair:
+    """A pair in the axes of a candidate, whose indices are those of the pair so far."""
+    numbers = tuple(
+        all_n if n is None else [m if all_n is None else all_n[m] for m in n]
+        for all_n, n in zip(pair.numbers, found.numbers, strict=True)
+    )
     return replace(
         pair, a=found.a, b=found.b, placed=True, numbers=numbers, arrangement=found.text,
         exchanged=found.exchanged,
@@ -236,33 +298,30 @@ def _cut_to_selected(
 ) -> tuple[Pair, list[Choice | None]]:
     """A pair with the longer side cut to what is selected, where the other is as long as that.
 
-    With it the choices of the other axes.
+    With it the choices of the other axes. A whole trace (``counted``) is no selected part.
     """
-    left = [*choices]
-    taken: dict[int, list[str]] = {}
+    left, sides, numbers = [*choices], [pair.a, pair.b], [*pair.numbers]
+    taken: tuple[list[str], list[str]] = ([], [])
     for axis, choice in enumerate(choices if pair.placed else ()):
         sizes = pair.a.shape[axis], pair.b.shape[axis]
-        if choice is None or pair.numbers[axis] is not None or sizes[0] == sizes[1]:
+        if choice is None or numbers[axis] is not None or sizes[0] == sizes[1]:
             continue
         picked, shorter = choice.among(max(sizes)), sizes.index(min(sizes))
         if len(picked) == min(sizes) and not counted[shorter]:
-            a, b = pair.a, pair.b
-            a, b = (a, _taken(b, picked, axis)) if shorter == 0 else (_taken(a, picked, axis), b)
-            numbers = [*pair.numbers]
-            numbers[axis] = picked
-            pair = replace(pair, a=a, b=b, numbers=tuple(numbers))
-            taken.setdefault(shorter, []).append(f"{choice.option} {choice.text}")
-            left[axis] = None
+            sides[1 - shorter] = _taken(sides[1 - shorter], picked, axis)
+            numbers[axis], left[axis] = picked, None
+            taken[shorter].append(f"{choice.option} {choice.text}")
     texts = [
-        f"{{{'ab'[n]}}} is taken as {' '.join(options)} of {{{'ba'[n]}}}"
-        for n, options in taken.items()
+        f"{{{side}}} is taken as {' '.join(options)} of {{{other}}}"
+        for (side, other), options in zip(("ab", "ba"), taken, strict=True)
+        if options
     ]
-    return replace(pair, selected="; ".join(texts)), left
+    a, b = sides
+    return replace(pair, a=a, b=b, numbers=tuple(numbers), selected="; ".join(texts)), left
 
 
 def _with_steps_alike(
-    a: Numbers,
-    b: Numbers,
+    sides: tuple[Numbers, Numbers],
     layouts: tuple[str | None, str | None],
     numbering: tuple[AxisNumbers, AxisNumbers],
 ) -> tuple[tuple[str | None, str | None], str]:
@@ -271,26 +330,22 @@ def _with_steps_alike(
     Of a part of a run they are its steps or those of the full run, whichever gives it the other's
     batch items too.
     """
-    for silent, other, n in ((a, b, 0), (b, a, 1)):
+    for n, silent in enumerate(sides):
         said = layouts[1 - n]
-        if layouts[n] or said is None or silent.ndim != 3:
+        if layouts[n] or said is None or silent.ndim != 3 or 1 in silent.shape[:2]:
             continue
-        known = _sequence(other, said)
-        if known is None or 1 in silent.shape[:2] or known.shape[0] == 1:
+        known = _sequence(sides[1 - n], said)
+        if known is None or known.shape[0] == 1:
             continue
-        as_other = silent.shape[1::-1] if said == "batch" else silent.shape[:2]  # (T, B)
         counts = known.shape[0], numbering[1 - n].of_steps
-        fits, turned_fits = (
-            (steps in counts) + (batch == known.shape[1])
-            for steps, batch in (as_other, as_other[::-1])
-        )
-        steps = as_other[1]
-        if steps in counts and turned_fits > fits:
+        batch, steps = silent.shape[:2] if said != "batch" else silent.shape[1::-1]
+        fits = (batch in counts) + (steps == known.shape[1])
+        if steps in counts and 1 + (batch == known.shape[1]) > fits:
             layout = "time" if said == "batch" else "batch"
-            found = (layout, said) if n == 0 else (said, layout)
             axes = "steps, batch" if layout == "time" else "batch, steps"
             count = "as many steps" if steps == counts[0] else f"the {steps} steps of the run"
-            return found, f"{{{'ab'[n]}}} as ({axes}, units), which gives it {count}"
+            text = f"{{{'ab'[n]}}} as ({axes}, units), which gives it {count}"
+            return (layout, said) if n == 0 else (said, layout), text
     return layouts, ""
 
 
@@ -299,9 +354,13 @@ def _cut_to_common(pair: Pair, common: Overlaps) -> Pair:
     a, b = pair.a, pair.b
     numbers: list[Indices | None] = []
     for axis, both in enumerate(common.axes):
-        if both is not None:
-            a, b = _taken(a, both.in_a, axis), _taken(b, both.in_b, axis)
-        numbers.append(None if both is None or _has_start(pair, axis, both) else both.numbers)
+        if both is None:
+            numbers.append(None)
+            continue
+        last = max(a.shape[axis], b.shape[axis]) - 1
+        ends = axis > 0 or not pair.backward or both.numbers[-1] == last
+        numbers.append(None if ends and counts_from_0(both.numbers) else both.numbers)
+        a, b = _taken(a, both.in_a, axis), _taken(b, both.in_b, axis)
     return replace(pair, a=a, b=b, numbers=tuple(numbers), parts=common.parts)
 
 
@@ -319,17 +378,9 @@ def _batch_items_cut(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> 
     return pair
 
 
-def _has_start(pair: Pair, axis: int, common: Overlap) -> bool:
-    """Whether what is common on an axis counts from 0, and starts where the run was started."""
-    last = max(pair.a.shape[axis], pair.b.shape[axis]) - 1
-    ends = axis > 0 or not pair.backward or common.numbers[-1] == last
-    return ends and counts_from_0(common.numbers)
-
-
 def _selected(pair: Pair, choices: Sequence[Choice | None]) -> Pair:
     """A placed pair cut to what is selected of each axis, by the numbers of the run."""
-    numbers = [*pair.numbers]
-    sides = [pair.a, pair.b]
+    numbers, sides = [*pair.numbers], [pair.a, pair.b]
     for axis, choice in enumerate(choices if pair.placed else ()):
         if choice is None or choice.is_all:
             continue
@@ -344,50 +395,19 @@ def _taken(side: Numbers, indices: Indices, axis: int) -> Numbers:
     return side.moved(lambda array: take(array, indices, axis))
 
 
-def _numbers_within(numbers: Indices | None, indices: Indices | None) -> Indices | None:
-    """The numbers in the run at some indices of an axis that has these numbers."""
-    return numbers if indices is None else [n if numbers is None else numbers[n] for n in indices]
-
-
 def _directions_joined(
-    a: Numbers,
-    b: Numbers,
-    batch: bool,
-    name: str,
-    numbering: tuple[AxisNumbers, AxisNumbers],
+    pair: Pair, known: Known
 ) -> tuple[Numbers, Numbers, tuple[AxisNumbers, AxisNumbers]]:
     """Both with directions side by side where both have them on a separate axis."""
-    axes = (2, 1) if batch else (1, 2)
+    a, b, numbering = pair.a, pair.b, known.numbering
+    axes = (2, 1) if "batch" in known.layouts else (1, 2)
     axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
-    lead = a.shape[0], b.shape[0]
-    if not a.ndim == b.ndim == 4 or lead == (1, 1) or axis is None:
+    if not a.ndim == b.ndim == 4 or a.shape[0] == b.shape[0] == 1 or axis is None:
         return a, b, numbering
-    known = [side.columns[name] for side in numbering if name in side.columns]
-    units = max(a.shape[-1], b.shape[-1], *(numbers[-1] + 1 for numbers in known))
-    one, other = (side.of_both_directions(name, units) for side in numbering)
+    stored = [side.columns[known.name] for side in numbering if known.name in side.columns]
+    units = max(a.shape[-1], b.shape[-1], *(numbers[-1] + 1 for numbers in stored))
+    one, other = (side.of_both_directions(known.name, units) for side in numbering)
     return joined(a, axis), joined(b, axis), (one, other)
-
-
-def _finals_joined(
-    a: Numbers, b: Numbers, tolerance: Tolerance
-) -> tuple[Numbers, Numbers, str, str]:
-    """Final states of (2, B, H), (B, 2, H) and (B, 2 H) with directions side by side, and a text.
-
-    Where two axes may be that of the directions, the one whose numbers agree, or are clearly the
-    nearest; else the sides as they are, and why.
-    """
-    as_they_lie = [(a, b, "")] if a.shape == b.shape else []
-    ways = as_they_lie + [
-        (one, other, text)
-        for one, other, text in with_directions_joined(a, b, 3)
-        if text and one.shape == other.shape
-    ]
-    agreeing = [way for way in ways if tolerance.agree(way[0], way[1]).all()]
-    pairs = [(one[None], other[None]) for one, other, _ in ways]
-    taken = agreeing or [ways[n] for n in nearest(pairs)]
-    if taken or as_they_lie or len(ways) == 1:
-        return *(taken or ways)[0], ""
-    return a, b, "", several_axes([text for *_, text in ways]) if ways else ""
 
 
 def _layout_by_shape(*sides: Numbers) -> str:
@@ -404,7 +424,8 @@ def sequence(array: Numbers, layout: str | None) -> Numbers | None:
 
 def _sequence(array: Numbers, layout: str) -> Numbers | None:
     """(T, B, H), or None if there are more axes than that."""
-    array = _at_most_three(array)
+    spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
+    array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
     if array.ndim > 3:
         return None
     if array.ndim < 3:  # (H,) is one step, (T, H) one sequence
@@ -413,27 +434,3 @@ def _sequence(array: Numbers, layout: str) -> Numbers | None:
     if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
         return array.moved(lambda v: v.swapaxes(0, 1))
     return array
-
-
-def _final(array: Numbers) -> Numbers | None:
-    """(1, B, H), or None if there are more axes than (B, H)."""
-    units = array.shape[-1]
-    if sum(n != 1 for n in array.shape[:-1]) > 1:
-        return None
-    return array.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), units))
-
-
-def _at_most_three(array: Numbers) -> Numbers:
-    """Without leading axes of length 1, as many as are too many."""
-    spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
-    surplus = spare[: max(array.ndim - 3, 0)]
-    return array.moved(lambda v: v.squeeze(tuple(surplus))) if surplus else array
-
-
-def _in_leading_shape(a: Numbers, b: Numbers, a_leads: bool) -> tuple[Numbers, Numbers]:
-    """Both in the shape of the side that says more, if only axes of length 1 are in the way."""
-    dims = [(*without_ones(side), side.shape[-1]) for side in (a, b)]
-    if a.shape == b.shape or dims[0] != dims[1]:
-        return a, b
-    shape = a.shape if a_leads else b.shape
-    return a.moved(lambda v: v.reshape(shape)), b.moved(lambda v: v.reshape(shape))

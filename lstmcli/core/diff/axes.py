@@ -1,14 +1,15 @@
 """Two arrays of a run whose axes differ by a known arrangement, in the same axes.
 
 Frameworks return directions on a separate axis or side by side, only the last step, or one
-sequence without its batch; a port in C prints numbers in a row. An array is taken for one of these
-only where exactly one fits, or one is clearly nearer by its numbers.
+sequence without its batch; a port in C prints numbers in a row. One side is taken for the full run,
+and `lstmcli.core.model.layouts` lists how the other may lie on it: (B, T, 2 H) of Keras beside
+(T, 2, B, H) of ONNX, as "btw" and "tdbk". It is taken so only where exactly one arrangement fits,
+or one is clearly nearer by its numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from math import inf, isclose, prod
 from typing import NamedTuple
 
@@ -16,12 +17,11 @@ import numpy as np
 
 from lstmcli.core.diff.tolerance import Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.layouts import Arrangement, RunShape, arrangements
 from lstmcli.core.model.selection import Choice, Indices
 from lstmcli.errors import UserError
 
-MOST_ITEMS = 1024  # sequences of a batch that are tried, each over the full run
-
-# Of the distance of every other arrangement. In 1,050 pairs of runs of two directions and two
+# Of the distance of every other candidate. In 1,050 pairs of runs of two directions and two
 # sequences, of 2 to 20 steps, one with wrong gates, no bias or other weights, the nearest was never
 # the wrong one at 0.7 (in one at 0.8), and the right one was so near in nine tenths of those with
 # another forget bias.
@@ -31,11 +31,11 @@ Layouts = tuple[str | None, str | None]
 Choices = tuple[Choice | None, Choice | None]
 
 
-# How likely an arrangement is; the last is taken only if its numbers agree or are nearest.
+# How likely a candidate is; the last is taken only if its numbers agree or are nearest.
 LIKELY, LESS_LIKELY, RARE = 0, 1, 2
 
 
-class Arrangement(NamedTuple):
+class Candidate(NamedTuple):
     """Both sides in the same axes (T, B, K), and what was done to them."""
 
     a: Numbers
@@ -48,7 +48,7 @@ class Arrangement(NamedTuple):
     named: tuple[int, ...] = ()  # the axes whose choice named the step or the sequence
 
     @property
-    def turned(self) -> Arrangement:
+    def turned(self) -> Candidate:
         """The same with the sides exchanged."""
         text = self.text.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
         return self._replace(a=self.b, b=self.a, text=text)
@@ -60,25 +60,25 @@ def arrange(
     test: Tolerance,
     layouts: Layouts,
     choices: Choices = (None, None),
-) -> tuple[Arrangement | None, str]:
-    """The arrangement that fits two sequences of different shapes, or why there is none.
+) -> tuple[Candidate | None, str]:
+    """The candidate that fits two sequences of different shapes, or why there is none.
 
     Of several that fit by their shapes, the one whose numbers agree is taken, else the one whose
     first step agrees, else the one that is clearly nearest, else the likeliest. ``choices``, of
     steps and batch items, may name the step and the sequence.
     """
-    ways = [*_ways(a, b, layouts, choices)]
-    ways += [way.turned for way in _ways(b, a, layouts[::-1], choices, parts_only=True)]
-    agreeing = [way for way in ways if test.agree(way.a, way.b).all()]
-    likely = [way for way in ways if way.rank < RARE]
+    found = [*_candidates(a, b, layouts, choices)]
+    found += [one.turned for one in _candidates(b, a, layouts[::-1], choices, parts_only=True)]
+    agreeing = [one for one in found if test.agree(one.a, one.b).all()]
+    likely = [one for one in found if one.rank < RARE]
     starting = [
-        way for way in likely if way.a.shape[0] > 1 and test.agree(way.a[:1], way.b[:1]).all()
+        one for one in likely if one.a.shape[0] > 1 and test.agree(one.a[:1], one.b[:1]).all()
     ]
     if not agreeing and len(starting) == 1:
         return starting[0], ""
-    near = agreeing or [ways[n] for n in nearest([(way.a, way.b) for way in ways])]
+    near = agreeing or [found[n] for n in nearest([(one.a, one.b) for one in found])]
     if near:  # what is the last step of one layout is the last sequence of the other
-        best = min(near, key=lambda way: (way.rank, way.numbers[1] is not None))
+        best = min(near, key=lambda one: (one.rank, one.numbers[1] is not None))
         if best.numbers[1] is None or not best.batch_first or layouts != (None, None):
             return best, ""
         step = best.numbers[1][0]  # a wrong step must not pass for a sequence
@@ -86,7 +86,7 @@ def arrange(
             f"{best.text} if the first axis is the batch (--layout batch), and with step {step} if "
             f"it is time (--steps {step})"
         )
-    likeliest = [way for way in likely if way.rank == min(way.rank for way in likely)]
+    likeliest = [one for one in likely if one.rank == min(one.rank for one in likely)]
     if len(likeliest) == 1:
         return likeliest[0], ""
     return None, _several(likeliest, layouts) if likeliest else ""
@@ -129,16 +129,17 @@ def _finite(side: Numbers) -> Array:
     return np.where(known, side.values, 0).astype(np.float64)
 
 
-def _several(ways: Sequence[Arrangement], layouts: Layouts) -> str:
-    items = [way.numbers[1] for way in ways]
+def _several(found: Sequence[Candidate], layouts: Layouts) -> str:
+    """Why none of several candidates is taken, and what to type."""
+    items = [one.numbers[1] for one in found]
     if all(items):
-        fits = f"{ways[0].text.partition(' is ')[0]} fits"
+        fits = f"{found[0].text.partition(' is ')[0]} fits"
         if len({tuple(numbers or ()) for numbers in items}) < len(items):
             return f"{fits} a sequence in either layout: --layout batch or time decides"
-        return f"{fits} {len(ways)} sequences: --batch N picks one"
-    texts = [*dict.fromkeys(way.text for way in ways)]
+        return f"{fits} {len(found)} sequences: --batch N picks one"
+    texts = [*dict.fromkeys(one.text for one in found)]
     silent = layouts == (None, None)
-    if any("(axis" in way.text or (way.exchanged and silent) for way in ways):
+    if any("(axis" in one.text or (one.exchanged and silent) for one in found):
         return several_axes(texts)
     return f"{' or '.join(texts)}: --layout batch or time decides" if len(texts) <= 3 else ""
 
@@ -153,65 +154,208 @@ def several_axes(texts: Sequence[str]) -> str:
     )
 
 
-def _ways(
-    narrow: Numbers,
-    wide: Numbers,
-    layouts: Layouts,
-    choices: Choices,
-    parts_only: bool = False,
-) -> Iterator[Arrangement]:
-    """Every arrangement in which the first side (a) is all of the second (b), or a part of it."""
-    yield from _half(narrow, wide, layouts)
-    yield from _in_a_row(narrow, wide, layouts)
-    for n, w, joined in with_directions_joined(narrow, wide, 4):
-        axes_n, axes_w = len(without_ones(n)), len(without_ones(w))
-        if axes_n == axes_w and joined and not parts_only:
-            yield from _same_axes(n, w, layouts, joined, stacked=int(n is narrow))
-        elif axes_n < axes_w <= 2:
-            for way in _parts(n, w, layouts, choices):
-                yield way._replace(text=f"{joined}; {way.text}") if joined else way
+# ---- every candidate
 
 
-def with_directions_joined(
-    a: Numbers, b: Numbers, stacked: int
-) -> Iterator[tuple[Numbers, Numbers, str]]:
-    """Both as wide as each other, with what was done for it: directions side by side, or nothing.
+class _OnRun(NamedTuple):
+    """A side (a), and the other one (b) as the full run on which it may lie."""
 
-    Where both have so many axes that one is that of the directions (``stacked``), in every pair of
-    axes that may be theirs.
+    narrow: Numbers
+    wide: Numbers  # (T, B, D K)
+    shape: tuple[int, ...]  # of the other side as it is
+    layouts: Layouts  # of both; None: not known
+    batch_first: bool  # of the run, as it is read here
+    step: int | None  # that was chosen
+    text: str = ""  # what was done to the directions of the run
+    stacked: bool = False  # these had an axis of their own
+
+
+def _candidates(
+    narrow: Numbers, wide: Numbers, layouts: Layouts, choices: Choices, parts_only: bool = False
+) -> Iterator[Candidate]:
+    """Every candidate in which the first side (a) is all of the second (b), or a part of it."""
+    assumed = (layouts[1] or layouts[0] or "time") == "batch"
+    is_known = layouts[1] in ("batch", "time")
+    for full, directions, text in _as_runs(narrow, wide):
+        axes = len(without_ones(full))
+        for batch_first in [assumed, not assumed][: 2 if axes == 2 and not is_known else 1]:
+            three = _three(full, batch_first)
+            T, B, width = three.shape
+            steps, items = _among(choices[0], T), _among(choices[1], B)
+            step = steps[0] if steps is not None and len(steps) == 1 else None
+            side = _OnRun(
+                narrow, three, wide.shape, layouts, batch_first, step, text, full is not wide
+            )
+            layout = "batch" if batch_first else "time"
+            run = RunShape(T, B, width // directions, directions, layout)
+            single = [T - 1 if step is None else step]
+            for one in arrangements(narrow.shape, run, single, items or None):
+                partial = not one.units.is_all or ("b" in one.axes and not one.sequences.is_all)
+                if one.order == "F" or partial or not _ends_with_units(side, one):
+                    continue
+                if {*"tb"} <= {*one.axes} or len(_lead(one)) == axes:
+                    if batch_first == assumed:
+                        yield from _all(side, one, parts_only)
+                elif one.directions.is_all and not one.in_a_row and steps != ():
+                    yield from _parts(side, one, choices[1])
+
+
+def _among(choice: Choice | None, size: int) -> Indices | None:
+    """What is chosen of an axis; empty if that is not there, None without a choice."""
+    try:
+        return None if choice is None else choice.among(size)
+    except UserError:
+        return ()
+
+
+def directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers, str]]:
+    """Last states (B, 2 H) of sides of which one or both have directions on a separate axis."""
+    for full, directions, text in _as_runs(a, b, stacked=3):
+        three = _three(full, False)
+        T, B, width = three.shape
+        side = _OnRun(a, three, b.shape, ("time", "time"), False, None, text)
+        for one in (
+            arrangements(a.shape, RunShape(T, B, width // 2, 2), [T - 1]) if directions == 2 else ()
+        ):
+            elsewhere = one.in_a_row or one.exchanged or not _ends_with_units(side, one)
+            if one.is_all and not elsewhere:
+                as_b = a.moved(lambda v, one=one, full=full: one.read(v).reshape(full.shape))
+                yield as_b, full, _directions_text(side, one)
+
+
+def _as_runs(
+    narrow: Numbers, wide: Numbers, stacked: int = 4
+) -> Iterator[tuple[Numbers, int, str]]:
+    """The second side as a full run, with how many directions the units contain, and a text.
+
+    Where both have so many axes that one is that of the directions (``stacked``), they are joined.
     """
-    widths = [max(a.shape[-1], b.shape[-1])]
-    if a.ndim == b.ndim == stacked and a.shape[-1] == b.shape[-1]:
-        widths.append(2 * widths[0])
-    for width in widths:
-        for one, of_a in side_by_side(a, width, "{a}"):
-            for other, of_b in side_by_side(b, width, "{b}"):
-                yield one, other, "; ".join(filter(None, [of_a, of_b]))
+    if not narrow.values.size or not wide.values.size:
+        return
+    n, width = narrow.shape[-1], wide.shape[-1]
+    if len(without_ones(wide)) <= 2:
+        yield wide, 1, ""
+        if width == 2 * n:
+            yield wide, 2, ""
+    if n == 2 * width or (n == width and narrow.ndim == wide.ndim == stacked):
+        for full, text in side_by_side(wide, 2 * width, "{b}"):
+            if len(without_ones(full)) <= 2:
+                yield full, 2, text
 
 
-def _half(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
-    """The first side as one half of the units of the second: one direction of two."""
-    units = narrow.shape[-1]
-    if 0 < 2 * units == wide.shape[-1] and without_ones(narrow):
-        for start in (0, units):
-            half = range(start, start + units)
-            part = wide[..., start : start + units]
-            text = f"{{a}} is compared with units {start} to {start + units - 1} of {{b}}"
-            for way in _same_axes(narrow, part, layouts, text, stacked=0):
-                yield way._replace(numbers=(None, None, half), rank=RARE)
+def _ends_with_units(side: _OnRun, one: Arrangement) -> bool:
+    """Whether the last axis is that of the units; numbers in a row, or column vectors, pass."""
+    width = side.wide.shape[-1]
+    if one.run.directions == 1 and one.is_all:
+        return not one.units_first
+    units = width if one.run.directions == 1 or "w" in one.axes else one.units.size
+    return not one.units_first and side.narrow.shape[-1] == units
 
 
-def _in_a_row(narrow: Numbers, wide: Numbers, layouts: Layouts) -> Iterator[Arrangement]:
-    """The first side as the numbers of the second in a row, or its units in rows or columns."""
-    lead = without_ones(wide)
-    dims = [*without_ones(narrow), narrow.shape[-1]]
-    row, rows = [wide.values.size], [prod(lead), wide.shape[-1]]
-    columns = [*lead, wide.shape[-1], 1]  # a column vector of the units at each step
-    if (dims == row and lead) or (dims == rows and len(lead) == 2) or (dims == columns and lead):
-        reshaped = narrow.moved(lambda v: v.reshape(wide.shape))
-        what, how = ("column vectors", "") if dims == columns else ("numbers", "in a row ")
-        text = f"the {what} of {{a}}, {narrow.shape}, {how}as {wide.shape}"
-        yield from _same_axes(reshaped, wide, (layouts[1], layouts[1]), text)
+def _lead(one: Arrangement) -> str:
+    """Those axes of an array that are steps or sequences."""
+    return "".join(axis for axis in one.axes if axis in "tb")
+
+
+def _all(side: _OnRun, one: Arrangement, parts_only: bool) -> Iterator[Candidate]:
+    """The first side with all steps and sequences of the run, as they lie or exchanged.
+
+    A side that says no layout has the other's, or the other one. A side that had its directions on
+    an axis of their own may be (steps, batch), as in ONNX, where the other is (batch, steps), also
+    if --layout says that of both.
+    """
+    narrow, wide, layouts = side.narrow, side.wide, side.layouts
+    rank, stacked, units = LIKELY, None, None
+    if not one.directions.is_all:  # one direction of two
+        if not _lead(one):
+            return
+        start = one.directions.first * one.units.size
+        units = range(start, start + one.units.size)
+        wide, rank, stacked = wide[..., units[0] : units[-1] + 1], RARE, 0
+        text = f"{{a}} is compared with units {units[0]} to {units[-1]} of {{b}}"
+        text = "; ".join(filter(None, [side.text, text]))
+    elif one.run.directions == 1:
+        columns = narrow.shape[-1] == 1 < one.units.size
+        in_a_row = one.in_a_row or narrow.shape[-1] == narrow.values.size != one.units.size
+        if not (in_a_row or columns) or not _lead(one) or one.exchanged:
+            return
+        what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
+        text = f"the {what} of {{a}}, {narrow.shape}, {how}as {side.shape}"
+        layouts = (layouts[1], layouts[1])
+    elif parts_only or one.in_a_row:
+        return
+    else:
+        text, stacked = _directions_text(side, one), int("d" not in one.axes)
+    a = narrow.moved(lambda v: one.read(v).reshape(*wide.shape))
+    said = layouts[0] or layouts[1] or "time"
+    firsts = [(layout or said) == "batch" for layout in layouts]
+    found = Candidate(a, wide, (None, None, units), text, rank)
+    if len(_lead(one)) < 2 or one.exchanged == (firsts[0] != firsts[1]):
+        yield found
+        return
+    if layouts.count(None) == 1:
+        turned = layouts.index(None)
+    elif stacked is not None and layouts[0] == layouts[1] != "time":
+        turned = stacked if said == "batch" else 1 - stacked
+        rank = rank if None in layouts else max(rank, LESS_LIKELY)
+    else:
+        return
+    axes = "steps, batch" if firsts[turned] else "batch, steps"
+    text += f"; {{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
+    if turned == 1:  # the steps of the run are its sequences
+        a, wide = (one.moved(lambda v: v.swapaxes(0, 1)) for one in (a, wide))
+    yield found._replace(a=a, b=wide, text=text, rank=rank, exchanged=True)
+
+
+def _directions_text(side: _OnRun, one: Arrangement) -> str:
+    """How the directions of either side were put side by side."""
+    return "; ".join(filter(None, [_joined_text(side.narrow, one), side.text]))
+
+
+def _joined_text(narrow: Numbers, one: Arrangement) -> str:
+    if "d" not in one.axes or one.places is None:
+        return ""
+    axis = one.places[one.axes.index("d")]
+    which = f" (axis {axis})" * (narrow.shape[:-1].count(2) > 1)
+    return f"the directions of {{a}}, {narrow.shape}{which}, side by side"
+
+
+def _parts(side: _OnRun, one: Arrangement, batch: Choice | None) -> Iterator[Candidate]:
+    """The first side as one step of the run (the last), as one of its sequences, or as both."""
+    T, B, width = side.wide.shape
+    shape = list(side.narrow.shape)
+    if "d" in one.axes and one.places is not None:
+        del shape[one.places[one.axes.index("d")]]
+        shape[-1] = width
+    layout, lead = side.layouts[0], [n for n in shape[:-1] if n != 1]
+    said = layout not in (None, "steps") and len(shape) > 2  # how many steps it has
+    is_state = said and layout == "batch" and shape[:-1] == [1, *lead]  # (1, B, H) of torch
+    start = f"{{a}}, {tuple(shape)}, is"
+    part = side.wide[one.place[:2]]
+    a = side.narrow.moved(lambda v: one.read(v).reshape(part.shape))
+    step = "the last step" if side.step is None else f"step {side.step}"
+    numbers = None if "t" in one.axes else [one.steps.first]
+    named = () if side.step is None or numbers is None else (0,)
+    found = Candidate(a, part, (numbers, None, None), "", batch_first=side.batch_first)
+    text = _directions_text(side, one)
+    text += "; " * bool(text)
+    if not one.sequences.is_all:
+        if (said and "t" not in one.axes) or (batch and one.sequences.first not in batch.among(B)):
+            return
+        text += f"{start} compared with sequence {one.sequences.first} of {B} of {{b}}"
+        text += f", its {step.removeprefix('the ')}" * (numbers is not None)
+        yield found._replace(
+            numbers=(numbers, [one.sequences.first], None), text=text, named=(*named, 1)
+        )
+    elif is_state or not (said or (lead == [T] and B > 1 and layout == "steps")):
+        rank = RARE if is_state else LIKELY
+        yield found._replace(text=f"{text}{start} taken as {step} of {{b}}", rank=rank, named=named)
+        if width % 2 == 0 and T > 1 and side.step is None:
+            text += f"{start} the last step of each direction of {{b}}: step {T - 1} forward, "
+            ends = side.wide.moved(
+                lambda v: np.concatenate([v[-1:, :, : width // 2], v[:1, :, width // 2 :]], axis=-1)
+            )
+            yield found._replace(b=ends, text=f"{text}0 backward", rank=RARE)
 
 
 def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
@@ -237,37 +381,6 @@ def without_ones(side: Numbers) -> list[int]:
     return [n for n in side.shape[:-1] if n != 1]
 
 
-def _same_axes(
-    a: Numbers, b: Numbers, layouts: Layouts, text: str, stacked: int | None = None
-) -> Iterator[Arrangement]:
-    """Both have all steps and sequences, as they lie or exchanged.
-
-    A side that says no layout has the other's, or the other one. A side that had its directions on
-    an axis of their own (``stacked``, 0 or 1) may be (steps, batch), as in ONNX, where the other is
-    (batch, steps), also if --layout says that of both.
-    """
-    lead_a, lead_b = without_ones(a), without_ones(b)
-    if len(lead_a) > 2:
-        return
-    said = layouts[0] or layouts[1] or "time"
-    firsts = [(layout or said) == "batch" for layout in layouts]
-    if lead_a == (lead_b if firsts[0] == firsts[1] else lead_b[::-1]):
-        yield Arrangement(_three(a, firsts[0]), _three(b, firsts[1]), (None, None, None), text)
-    if layouts.count(None) == 1:
-        turned = layouts.index(None)
-    elif stacked is not None and layouts[0] == layouts[1] != "time":
-        turned = stacked if said == "batch" else 1 - stacked
-    else:
-        return
-    firsts[turned] = not firsts[turned]
-    if len(lead_a) == 2 and lead_a == (lead_b if firsts[0] == firsts[1] else lead_b[::-1]):
-        axes = "batch, steps" if firsts[turned] else "steps, batch"
-        text += f"; {{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
-        three = _three(a, firsts[0]), _three(b, firsts[1])
-        rank = LIKELY if None in layouts else LESS_LIKELY
-        yield Arrangement(*three, (None, None, None), text, rank, exchanged=True)
-
-
 def _three(side: Numbers, batch_first: bool) -> Numbers:
     """(T, B, K) of an array with at most two longer axes before K."""
     lead = without_ones(side)
@@ -275,70 +388,3 @@ def _three(side: Numbers, batch_first: bool) -> Numbers:
         return side.moved(lambda v: v.reshape(prod(lead), 1, v.shape[-1]))
     three = side.moved(lambda v: v.reshape(*lead, v.shape[-1]))
     return three.moved(lambda v: v.swapaxes(0, 1)) if batch_first else three
-
-
-def _parts(
-    narrow: Numbers, wide: Numbers, layouts: Layouts, choices: Choices
-) -> Iterator[Arrangement]:
-    """The first side as one step of the second (the last), as one of its sequences, or as both."""
-    lead = without_ones(narrow)
-    said = layouts[0] not in (None, "steps") and narrow.values.ndim > 2  # how many steps it has
-    state = said and layouts[0] == "batch" and narrow.shape[:-1] == (1, *lead)  # (1, B, H) of torch
-    orders = [layouts[1] == "batch"] if layouts[1] in ("batch", "time") else [False, True]
-    start = f"{{a}}, {narrow.shape}, is"
-    for batch_first in orders[: len(without_ones(wide))]:
-        full = _three(wide, batch_first)
-        T, B = full.shape[:2]
-        one = [n for n in (B,) if n != 1]
-        is_sequence = lead == [T] and B > 1
-        try:
-            picked = range(0) if choices[0] is None else choices[0].among(T)
-        except UserError:  # there are no such steps if that axis is time
-            continue
-        step = picked[0] if len(picked) == 1 else None
-        ways: list[Iterator[Arrangement]] = []
-        if lead == one and not said and not (is_sequence and layouts[0] == "steps"):
-            ways.append(_single_step(narrow, full, start, step))
-        elif lead == one and state:
-            last = _single_step(narrow, full, start, step)
-            ways.append(way._replace(rank=RARE) for way in last)
-        if is_sequence or (not lead and B > 1 and not said):
-            ways.append(_sequences(narrow, full, start, step, choices[1]))
-        yield from (way._replace(batch_first=batch_first) for way in chain(*ways))
-
-
-def _single_step(
-    narrow: Numbers, full: Numbers, start: str, step: int | None
-) -> Iterator[Arrangement]:
-    T, B, K = full.shape
-    one = narrow.moved(lambda v: v.reshape(1, B, K))
-    if step is not None:
-        text = f"{start} taken as step {step} of {{b}}"
-        yield Arrangement(one, full[step : step + 1], ([step], None, None), text, named=(0,))
-        return
-    text = f"{start} taken as the last step of {{b}}"
-    yield Arrangement(one, full[-1:], ([T - 1], None, None), text)
-    if K % 2 == 0 and T > 1:
-
-        def ends(v: Array) -> Array:
-            return np.concatenate([v[-1:, :, : K // 2], v[:1, :, K // 2 :]], axis=-1)
-
-        text = f"{start} the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
-        yield Arrangement(one, full.moved(ends), ([T - 1], None, None), text, RARE)
-
-
-def _sequences(
-    narrow: Numbers, full: Numbers, start: str, step: int | None, batch: Choice | None
-) -> Iterator[Arrangement]:
-    T, B, K = full.shape
-    is_full = bool(without_ones(narrow))
-    first, last = (0, T - 1) if is_full else (T - 1, T - 1) if step is None else (step, step)
-    named = (1,) if is_full or step is None else (0, 1)
-    items: Indices = range(B) if batch is None else batch.among(B)
-    one = narrow.moved(lambda v: v.reshape(last + 1 - first, 1, K))
-    for item in items[:MOST_ITEMS]:
-        part = full[first : last + 1, item : item + 1]
-        text = f"{start} compared with sequence {item} of {B} of {{b}}"
-        text += "" if is_full else ", its last step" if step is None else f", its step {step}"
-        numbers = None if is_full else [last]
-        yield Arrangement(one, part, (numbers, [item], None), text, named=named)

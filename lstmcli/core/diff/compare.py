@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
@@ -14,13 +14,14 @@ from lstmcli.core.diff.alignment import (
     STEP_ORDER,
     WEIGHTS,
     ArrayName,
+    Known,
     Pair,
     align,
 )
+from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
-from lstmcli.core.diff.patterns import ComparedSides
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.hint import Hint, join_with_and
@@ -30,6 +31,7 @@ from lstmcli.core.model.selection import (
     Selection,
     columns_by_array,
 )
+from lstmcli.core.model.steps import StepOrder
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.notebook import in_notebooks
 
@@ -127,18 +129,15 @@ def compare(
         printed text, or nothing is selected.
     """
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
-    by_ulp_only = ulp is not None and rtol is None and atol is None
     a, b, common = named_alike(a, b)
     common = _chosen(a, b, common, only)
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
-    if by_ulp_only:
-        _refuse_print(a, b, common)
-    _refuse_empty(a, b, common)
+    _refuse(a, b, common, only_ulp := ulp is not None and rtol is None and atol is None)
     pairs = {}
     for name in common:
-        selected = selection._replace(units=columns.get(name))
         try:
+            selected = selection._replace(units=columns.get(name))
             pairs[name] = _aligned(a, b, name, name, test, selected)
         except UserError as error:
             if not str(error).startswith(("--steps", "--batch")) or not _axes_assumed(a, b, name):
@@ -149,18 +148,8 @@ def compare(
         name: measure(pairs[name], (a.arrays[name].shape, b.arrays[name].shape)) for name in common
     }
     first = _first_divergence(arrays, pairs)
-    compared = ComparedSides(
-        pairs=pairs,
-        cross=lambda of_a, of_b: _aligned(a, b, of_a, of_b, test),
-        arrays=(list(a.arrays), list(b.arrays)),
-        names=(a.name, b.name) if a.name != b.name else ("a", "b"),
-        settings=(a.settings, b.settings),
-        first_array=first.array if first else None,
-        first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
-        axes_assumed=first is not None and _axes_assumed(a, b, first.array),
-        rows_assumed=first is not None and _rows_assumed(a, b, first.array),
-        both_ways=first is not None and _depends_on_both_directions(a, b, first.array),
-    )
+    compared = _compared(a, b, pairs, first, lambda x, y: _aligned(a, b, x, y, test))
+    tolerances = [array.tolerance for array in arrays.values()]
     return Difference(
         sides=(a, b),
         arrays=arrays,
@@ -168,15 +157,34 @@ def compare(
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
         hints=[] if any(pair.lacks_start for pair in pairs.values()) else find_hints(compared),
-        rtol=None if by_ulp_only else _shared([x.tolerance.rtol for x in arrays.values()]),
-        atol=None if by_ulp_only else _shared([x.tolerance.atol for x in arrays.values()]),
-        assumed=(
-            *(Hint("renamed", s.renaming) for s in (a, b) if s.renaming),
-            *_arranged(compared),
-            *(Hint("layout", text) for text in _layouts(a, b, pairs)),
-            *_parts(compared),
-        ),
+        rtol=None if only_ulp else _shared([one.rtol for one in tolerances]),
+        atol=None if only_ulp else _shared([one.atol for one in tolerances]),
+        assumed=tuple(_assumed(a, b, compared)),
         settings=compared.differing_settings,
+    )
+
+
+def _compared(
+    a: Side,
+    b: Side,
+    pairs: Mapping[str, Pair],
+    first: Position | None,
+    cross: Callable[[str, str], Pair],
+) -> ComparedSides:
+    """The comparison as the search for hints needs it."""
+    compared = ComparedSides(
+        pairs, cross, (list(a.arrays), list(b.arrays)),
+        (a.name, b.name) if a.name != b.name else ("a", "b"), (a.settings, b.settings),
+    )  # fmt: skip
+    if first is None:
+        return compared
+    return replace(
+        compared,
+        first_array=first.array,
+        first_step=first.step if pairs[first.array].numbers[0] is None else None,
+        axes_assumed=_axes_assumed(a, b, first.array),
+        rows_assumed=_rows_assumed(a, b, first.array),
+        both_ways=_depends_on_both_directions(a, b, first.array),
     )
 
 
@@ -196,12 +204,12 @@ def _aligned(
 ) -> Pair:
     """An array of a aligned with one of b, both cut to what is selected."""
     precision = coarser(a.precision(of_a), b.precision(of_b))
-    backward = _computed_backward(a, b, ArrayName.of(of_b))
-    return align(
-        of_b, a.numbers(of_a), b.numbers(of_b), tolerance_of(precision), (a.layout, b.layout),
-        backward, (a.numbering, b.numbering), selection,
+    known = Known(
+        of_b, tolerance_of(precision), (a.layout, b.layout),
+        _computed_backward(a, b, ArrayName.of(of_b)), (a.numbering, b.numbering), selection,
         (a.settings is not None, b.settings is not None),
     )  # fmt: skip
+    return align(a.numbers(of_a), b.numbers(of_b), known)
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
@@ -250,38 +258,21 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     }
 
 
-def _arranged(compared: ComparedSides) -> list[Hint]:
-    """How arrays whose axes differ were aligned, or why they were not."""
-    by_text: dict[tuple[str, str], list[str]] = {}
-    for name, pair in compared.pairs.items():
-        if text := pair.taken_as or pair.unaligned:
-            start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
-            by_text.setdefault((start, text), []).append(name)
-    texts = [
-        f"{start}{join_with_and(names)}: {compared.say(text)}"
-        for (start, text), names in by_text.items()
-    ]
-    return [Hint("axes", text) for text in texts]
-
-
-def _refuse_empty(a: Side, b: Side, names: Sequence[str]) -> None:
-    """Refuse an array without numbers beside one with some; none and none are equal."""
+def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
+    """Refuse an array without numbers beside one with some, and prints where only ULPs count."""
     for side, other in ((a, b), (b, a)):
-        for name in names:
-            if not side.arrays[name].size and other.arrays[name].size:
-                in_file = side.original_names.get(name, name)
-                shape = side.arrays[name].shape
-                raise UserError(f"{side.name} is empty: {in_file} is {shape}, without numbers.")
-
-
-def _refuse_print(a: Side, b: Side, common: list[str]) -> None:
-    for side in (a, b):
-        if any(name in side.units for name in common):
+        if only_ulp and any(name in side.units for name in names):
             raise UserError(
                 f"{side.name} is printed text, whose hidden digits make a distance in ULPs "
                 "meaningless.",
                 "  Use --atol or --rtol, or compare files that contain every digit.",
             )
+        nothing = not any(one.arrays[name].size for one in (a, b) for name in names)
+        for name in names:
+            if not side.arrays[name].size and (nothing or other.arrays[name].size):
+                in_file = side.original_names.get(name, name)
+                shape = side.arrays[name].shape
+                raise UserError(f"{side.name} is empty: {in_file} is {shape}, without numbers.")
 
 
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
@@ -289,13 +280,12 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
 
     On all sides that say how they ran, else by the names of its cell, or of it in the files.
     """
-    known_settings = [side.settings for side in (a, b) if side.settings is not None]
-    if known_settings:
-        return all(_runs_backward(settings, name) for settings in known_settings)
-    full_name = f"{name.prefix}.{name.base}" if name.prefix else name.base
-    if name.backward or any(
-        _BACKWARD.search(side.original_names.get(full_name, "")) for side in (a, b)
-    ):
+    known = [side.settings for side in (a, b) if side.settings is not None]
+    if known:
+        return all(_runs_backward(settings, name) for settings in known)
+    full_name = f"{name.prefix}.{name.base}".removeprefix(".")
+    in_files = [side.original_names.get(full_name, "") for side in (a, b)]
+    if name.backward or any(map(_BACKWARD.search, in_files)):
         return True
     return False if name.prefix else None
 
@@ -306,13 +296,13 @@ _BACKWARD = re.compile(r"(^|[^a-z])(backwards?|bwd?|reversed?)([^a-z]|$)", re.IG
 
 def _runs_backward(settings: Mapping[str, Any], name: ArrayName) -> bool:
     """The same of one side; a backward cell runs backward unless its ``reverse`` is false."""
-
-    def of_cell(setting: str, otherwise: Any) -> bool:
-        return bool(settings.get(f"{name.prefix}.{setting}", otherwise))
-
-    turned = of_cell("reverse", name.backward or settings.get("reverse"))
-    turned = turned and not of_cell("go_backwards", settings.get("go_backwards"))
-    return turned != of_cell("flip_output", settings.get("flip_output"))
+    reverse, go_backwards, flip_output = (
+        bool(settings.get(f"{name.prefix}.{setting}", settings.get(setting)))
+        for setting in ("reverse", "go_backwards", "flip_output")
+    )
+    if name.backward:
+        reverse = bool(settings.get(f"{name.prefix}.reverse", True))
+    return bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed)
 
 
 def _shared(values: list[float]) -> float | None:
@@ -320,54 +310,49 @@ def _shared(values: list[float]) -> float | None:
     return values[0] if len(set(values)) == 1 else None
 
 
-def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
+def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
+    """What was assumed of names, axes, layouts and parts of a run."""
+    yield from (Hint("renamed", side.renaming) for side in (a, b) if side.renaming)
+    by_text: dict[str, list[str]] = {}
+    for name, pair in compared.pairs.items():
+        if text := pair.taken_as or pair.unaligned:
+            start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
+            by_text.setdefault(f"{start}{{names}}: {text}", []).append(name)
+    for text, names in by_text.items():
+        yield Hint("axes", compared.say(text.replace("{names}", join_with_and(names), 1)))
+    yield from (Hint("layout", text) for text in _layouts(a, b, compared.pairs))
+    for n, side in enumerate(compared.names):
+        if text := describe_parts(part for p in compared.pairs.values() for part in p.parts[n]):
+            text = f"{side} contains {text} of a run; what both contain is compared"
+            yield Hint("part_of_run", text)
+
+
+def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[str]:
     """How axes are taken that a side, or both, do not explain."""
-    if a.layout or b.layout:
-        return _layout_of_other(a, b, pairs) + _layout_of_other(b, a, pairs)
+    for silent, other in ((a, b), (b, a)):
+        names = [
+            name
+            for name, pair in pairs.items()
+            if pair.stepwise and not pair.arrangement and silent.arrays[name].ndim == 3
+            if min(silent.arrays[name].shape[:2]) > 1
+        ]
+        if silent.layout is None and other.layout in ("batch", "time") and names:
+            axes = "batch, steps" if other.layout == "batch" else "steps, batch"
+            verb = "is" if len(names) == 1 else "are"
+            yield (
+                f"{join_with_and(names)} of {silent.name} {verb} ({axes}, units), as in "
+                f"{other.name}"
+            )
     unclear = [
         name
         for name, pair in pairs.items()
-        if ArrayName.of(name).base in STEP_ORDER
-        and not (
-            pair.exchanged
-            or pair.unaligned
-            or (pair.arrangement and any(n is not None for n in pair.numbers))
-        )
-        and any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
+        if pair.kind == SEQUENCE and not (pair.exchanged or pair.unaligned)
+        if not (pair.arrangement and any(n is not None for n in pair.numbers))
+        if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
-    if not unclear:
-        return ()
-    return (
-        f"the first axis of {join_with_and(unclear)} is time (not in the files; --layout batch)",
-    )
-
-
-def _layout_of_other(silent: Side, other: Side, pairs: Mapping[str, Pair]) -> tuple[str, ...]:
-    """Which axes a side has that says no layout, where it is taken to have the other's."""
-    if silent.layout is not None or other.layout not in ("batch", "time"):
-        return ()
-    names = [
-        name
-        for name, pair in pairs.items()
-        if pair.stepwise and not pair.arrangement
-        if silent.arrays[name].ndim == 3 and min(silent.arrays[name].shape[:2]) > 1
-    ]
-    if not names:
-        return ()
-    axes = "batch, steps" if other.layout == "batch" else "steps, batch"
-    verb = "is" if len(names) == 1 else "are"
-    return (f"{join_with_and(names)} of {silent.name} {verb} ({axes}, units), as in {other.name}",)
-
-
-def _parts(compared: ComparedSides) -> list[Hint]:
-    """What each side contains of a run, where it is a part: only what both have is compared."""
-    pairs = compared.pairs.values()
-    texts = [describe_parts(part for p in pairs for part in p.parts[n]) for n in (0, 1)]
-    return [
-        Hint("part_of_run", f"{name} contains {text} of a run; what both contain is compared")
-        for name, text in zip(compared.names, texts, strict=True)
-        if text
-    ]
+    if unclear and not (a.layout or b.layout):
+        names = join_with_and(unclear)
+        yield f"the first axis of {names} is time (not in the files; --layout batch)"
 
 
 def _axes_assumed(a: Side, b: Side, name: str) -> bool:

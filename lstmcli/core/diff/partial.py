@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -13,46 +13,32 @@ from lstmcli.core.diff.abbreviated import put_at
 from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers, Tolerance, coarser, precision_of, tolerance
+from lstmcli.core.model import layouts
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, describe_parts, overlaps
+from lstmcli.core.model.layouts import Arrangement, RunShape, arrangements
 from lstmcli.core.model.model import as_time_major, from_time_major
 from lstmcli.errors import UserError
 
 MOST_PARTS = 4096  # places in a run that are tried for a part, each by a comparison of 20 us
+_MOST_LISTED = 20 * MOST_PARTS  # arrangements that are looked at for them, each in 1 us
 
 
-class PartOfRun(NamedTuple):
-    """Successive steps of a run (T, B, K), of one sequence or of all."""
-
-    step: int  # the first
-    steps: int
-    item: int  # the first
-    items: int
-    batch_first: bool = False  # of the two axes of its array; else the first is time
-
-    @property
-    def place(self) -> tuple[slice, slice]:
-        """Where it is in the run."""
-        return slice(self.step, self.step + self.steps), slice(self.item, self.item + self.items)
-
-    def on_axes(self, array: Array) -> Array:
-        """Its array as (steps, items, K)."""
-        if self.batch_first:
-            return array.reshape(self.items, self.steps, -1).swapaxes(0, 1)
-        return array.reshape(self.steps, self.items, -1)
-
-
-class Candidate(NamedTuple):
+class Part(NamedTuple):
     """An array that is a part of a run, the full array (T, B, K), and when their numbers agree."""
 
     numbers: Numbers
     full: Array
     test: Tolerance
 
-    def agrees(self, part: PartOfRun, steps: int) -> bool:
-        """Whether the first steps agree with those of a part."""
-        placed = self.numbers.moved(lambda v: part.on_axes(v)[:steps])
-        return bool(self.test.agree(Numbers(self.full[part.place][:steps]), placed).all())
+    def on_axes(self, one: Arrangement) -> Numbers:
+        """The array as (steps, sequences, K)."""
+        return self.numbers.moved(lambda v: one.read(v)[:, :, 0])
+
+    def agrees(self, one: Arrangement, steps: int) -> bool:
+        """Whether its first steps agree with the run's."""
+        full = Numbers(self.full[one.place[:2]][:steps])
+        return bool(self.test.agree(full, self.on_axes(one)[:steps]).all())
 
 
 class Placed(NamedTuple):
@@ -81,38 +67,36 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
         what an array of one step, or of one sequence of the batch, is taken for where its numbers
         do not tell.
     """
-    axes = side.layout if layout != "steps" and side.layout in ("batch", "time") else layout
+    axes = side.layout if side.layout in ("batch", "time") else layout
     found: dict[str, Numbers] = {}
     taken: dict[str, None] = {}
-    unplaced: dict[tuple[PartOfRun, ...], dict[str, Candidate]] = {}
+    unplaced: dict[tuple[Arrangement, ...], dict[str, Part]] = {}
     for name in side.arrays:
         computed = run.get("h" if name == UNNAMED else name)
         if computed is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
             continue
-        full = as_time_major(computed, layout)  # (T, B, K)
-        numbers = side.numbers(name)
-        if name not in side.numbering.columns:
-            numbers = _in_rows(numbers, full.shape)
+        full, numbers = as_time_major(computed, layout), side.numbers(name)  # (T, B, K)
         if (numbered := _at_its_numbers(side, name, numbers, full.shape, axes, item)) is not None:
             found[name], text = numbered
             taken[text] = None
-        elif parts := _parts(numbers.shape, full.shape, axes == "batch", step, item):
+        elif parts := _parts(numbers.shape, full.shape, axes, step, item):
             test = tolerance(coarser(side.precision(name), precision_of(computed.dtype)))
-            unplaced.setdefault(tuple(parts), {})[name] = Candidate(numbers, full, test)
+            unplaced.setdefault(parts, {})[name] = Part(numbers, full, test)
     assumed = False
     for possible, arrays in unplaced.items():
-        part, is_known = _agreeing(possible, [*arrays.values()])
+        one, is_known = _agreeing(possible, [*arrays.values()])
         assumed |= not is_known
-        for name, (numbers, full, _) in arrays.items():
-            found[name] = put_at(numbers.moved(part.on_axes), part.place, full.shape)
-            T, B = full.shape[0], full.shape[1]
-            taken[part_words(part.steps, part.items, T, B, part.step, part.item)] = None
+        taken[layouts.part_words(one.steps, one.sequences)] = None
+        for name, part in arrays.items():
+            found[name] = put_at(part.on_axes(one), one.place[:2], part.full.shape)
     if not found:
         return Placed(side)
     found = {name: n.moved(lambda a: from_time_major(a, axes)) for name, n in found.items()}
     dtypes = {name: side.arrays[name].dtype for name in found if name not in side.units}
-    full_side = replace(side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED)
-    full_side = replace(full_side, dtypes={**dtypes, **side.dtypes})
+    full_side = replace(
+        side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED,
+        dtypes={**dtypes, **side.dtypes},
+    )  # fmt: skip
     return Placed(full_side, tuple(taken), assumed)
 
 
@@ -142,58 +126,44 @@ def _at_its_numbers(
     return put_at(part, np.ix_(*index), shape), describe_parts(common.parts[1])
 
 
-def _in_rows(numbers: Numbers, full_shape: tuple[int, ...]) -> Numbers:
-    """Numbers in a row, as a port in C prints them, as the steps (n, K) of one sequence."""
-    T, _, K = full_shape
-    count = numbers.values.size
-    in_a_row = count == max(numbers.shape, default=0) or numbers.shape[-2:] == (K, 1)
-    if not in_a_row or not count or numbers.shape[-1] == K or count % K or count > T * K:
-        return numbers
-    return numbers.moved(lambda v: v.reshape(-1, K))
-
-
 def _parts(
-    shape: tuple[int, ...], full_shape: tuple[int, ...], batch_first: bool, step: int, item: int
-) -> tuple[PartOfRun, ...]:
-    """What of a run (T, B, K) an array of a shape may be, the likeliest first.
+    shape: tuple[int, ...], full_shape: tuple[int, ...], axes: str, step: int, item: int
+) -> tuple[Arrangement, ...]:
+    """The parts of a run (T, B, K) that an array may be, the likeliest first.
 
     Empty if it is all of it, or has another shape.
     """
-    T, B, K = full_shape
-    lead = [n for n in shape[:-1] if n != 1]
-    if (
-        0 in shape
-        or shape[-1:] != (K,)
-        or len(lead) > 2
-        or sorted(lead) == sorted(n for n in (T, B) if n != 1)
-    ):
+    if 0 in shape:
         return ()
-    if len(lead) == 2:
-        n, items = lead[::-1] if batch_first else lead
-        starts = _starts(T, n) if items == B else ()
-        return tuple(PartOfRun(start, n, 0, B, batch_first) for start in starts)
-    n = lead[0] if lead else 1
-    sequences = chain([item], (b for b in range(B) if b != item))
-    of_one = (PartOfRun(t, n, b, 1) for b in sequences for t in _starts(T, n, 0 if lead else step))
-    of_all = [PartOfRun(t, 1, 0, B) for t in _starts(T, 1) if lead == [B]]
-    last = of_all[1:2] if step == T - 1 else []  # asked for: likelier than steps that lack it
-    return tuple(islice(dict.fromkeys(chain(last, of_one, of_all)), MOST_PARTS))
+    T, B, K = full_shape
+    run = RunShape(T, B, K, layout="batch" if axes == "batch" else "time")
+    listed = [*islice(arrangements(shape, run), _MOST_LISTED)]
+    if any(one.is_all and not one.units_first for one in listed):
+        return ()
+
+    def unlikely(one: Arrangement) -> tuple[bool, bool]:
+        of_all, last = "t" not in one.axes and B > 1 and one.sequences.is_all, step == T - 1
+        likely = 0 if "t" in one.axes or (of_all and not last) else step
+        first = one.steps.first == likely and (one.sequences.first == item or "b" in one.axes)
+        return not first, of_all != last
+
+    parts = [
+        one
+        for one in listed
+        if one.units.is_all and not (one.units_first or one.exchanged) and one.steps.stride == 1
+        if one.order == "C" and (one.in_a_row or shape[-1] == K or shape[-2:] == (K, 1))
+        if one.sequences.size in (1, B) and ("t" not in one.axes or one.steps.size > 1)
+    ]
+    return tuple(sorted(parts[:MOST_PARTS], key=unlikely))
 
 
-def _starts(steps: int, count: int, likeliest: int = 0) -> Iterator[int]:
-    """Where so many successive steps may start: the likeliest first, then the last, then all."""
-    last = steps - count
-    if last >= 0:
-        yield from dict.fromkeys([likeliest, last, *range(last)])
-
-
-def _agreeing(parts: Sequence[PartOfRun], arrays: Sequence[Candidate]) -> tuple[PartOfRun, bool]:
+def _agreeing(parts: Sequence[Arrangement], arrays: Sequence[Part]) -> tuple[Arrangement, bool]:
     """The part where the numbers of an array agree, and whether they do in that one only.
 
     The first if they agree there, or nowhere; else one where the first step agrees.
     """
     starting = [part for part in parts if any(a.agrees(part, 1) for a in arrays)]
-    complete = [part for part in starting if any(a.agrees(part, part.steps) for a in arrays)]
+    complete = [part for part in starting if any(a.agrees(part, part.steps.size) for a in arrays)]
     for found in (complete, starting):
         if found and (found[0] == parts[0] or len(found) == 1):
             return found[0], True
@@ -202,14 +172,4 @@ def _agreeing(parts: Sequence[PartOfRun], arrays: Sequence[Candidate]) -> tuple[
 
 def part_words(steps: int, items: int, T: int, B: int, step: int = 0, item: int = 0) -> str:
     """``the last 3 of 7 steps, sequence 2 of 4``; empty for all of them."""
-    last, parts = step + steps - 1, []
-    if steps == 1 < T:
-        parts.append(f"step {step} of {T}")
-    elif steps < T and step and last < T - 1:
-        parts.append(f"steps {step} to {last} of {T}")
-    elif steps < T:
-        parts.append(f"the {'last' if step else 'first'} {steps} of {T} steps")
-    if items < B:
-        first = f"the first {items} of {B} sequences"
-        parts.append(f"sequence {item} of {B}" if items == 1 else first)
-    return ", ".join(parts)
+    return layouts.part_words(layouts.Part(step, steps, T), layouts.Part(item, items, B))

@@ -1,19 +1,14 @@
 """Rearrangements of one array under which it equals the other: each is a proof, not a guess.
 
-The text of a hint from here goes on after "h agrees" or "h and c agree"; {a} and {b} stand for the
-sides.
-
 A rearrangement proves nothing about numbers that are all alike, so each has to make several
 elements agree that disagreed before and that the tolerance distinguishes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +23,7 @@ ENOUGH = 3
 _SAMPLED_ROWS = 48  # of a search for a permutation; what is found is then checked on every row
 _MOST_DIGITS = 7  # half a unit of more is far below the tolerance of float32
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
+_MOST_LISTED = 16  # units whose order is listed; of more their count
 
 
 def proves(pair: Pair, a: Numbers, b: Numbers, agreed: Mask | None) -> bool:
@@ -35,7 +31,8 @@ def proves(pair: Pair, a: Numbers, b: Numbers, agreed: Mask | None) -> bool:
 
     ``agreed`` marks the elements of b that did before; None: none, as their shapes were different.
     """
-    if a.shape != b.shape or not _head_agrees(a, b, pair.tolerance):
+    rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))  # most fail in the first thousands
+    if a.shape != b.shape or not pair.tolerance.agree(a[:rows], b[:rows]).all():
         return False
     if not pair.tolerance.agree(a, b).all():
         return False
@@ -57,169 +54,121 @@ def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
         return 1 + int(np.count_nonzero(np.diff(values) > gap))
 
 
-def _head_agrees(a: Numbers, b: Numbers, tolerance: Tolerance) -> bool:
-    """Whether the first thousands of numbers agree: most rearrangements fail there."""
-    rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))
-    return bool(tolerance.agree(a[:rows], b[:rows]).all())
+class Moved(NamedTuple):
+    """The sides of a pair as rearranged, and what the text says of it."""
+
+    a: Numbers
+    b: Numbers
+    agreed: Mask | None  # that did before
+    facts: Mapping[str, Any] = {}
 
 
-def time_flipped(pair: Pair) -> Hint | None:
-    """a's steps in reverse order are b's."""
-    if not proves(pair, pair.a[::-1], pair.b, pair.agrees):
+class Rearrangement(NamedTuple):
+    """A row of the table: the text goes on after "h agrees" or "h and c agree"."""
+
+    code: str
+    moves: Callable[[Pair], Iterator[Moved]]
+    text: str  # with {{a}} and {{b}} for the sides
+
+
+def rearranged(pair: Pair) -> Hint | None:
+    """The first rearrangement under which a pair that differs is equal."""
+    if pair.equal or not pair.a.values.size or not pair.b.values.size:
         return None
-    return Hint(
-        "time_flipped",
-        "once time is turned round: the first step of {a} is the last of {b}. One side ran "
-        "backwards over the sequence, or did not turn its outputs back.",
-    )
+    if not pair.placed:
+        table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
+    else:
+        table = OF_STEPS if pair.stepwise else OF_PLACED
+    for row in table:
+        for moved in row.moves(pair):
+            if proves(pair, *moved[:3]):
+                code = moved.facts.get("code", row.code)
+                return Hint(code, moved.facts.get("text", row.text).format(**moved.facts))
+    return None
 
 
-def axes_swapped(pair: Pair) -> Hint | None:
-    """a's step and batch axes, exchanged, are b's."""
-    if not proves(pair, pair.a.moved(lambda v: v.swapaxes(0, 1)), pair.b, pair.agrees):
-        return None
-    return Hint(
-        "axes_swapped",
-        "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
-        "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
-    )
+# ---- what is moved
 
 
-def axes_permuted(pair: Pair) -> Hint | None:
-    """a's axes in an order in which the units are not the last are b's."""
+def _of_a(*ways: Callable[[Array], Array]) -> Callable[[Pair], Iterator[Moved]]:
+    """The elements of a, each way in turn."""
+
+    def moves(pair: Pair) -> Iterator[Moved]:
+        return (Moved(pair.a.moved(way), pair.b, pair.agrees) for way in ways)
+
+    return moves
+
+
+def _orders_of_axes(pair: Pair) -> Iterator[Moved]:
+    axes = ("steps", "batch", "units")
     for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)):
-        if proves(pair, pair.a.moved(partial(np.transpose, axes=order)), pair.b, pair.agrees):
-            axes = ("steps", "batch", "units")
-            names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
-            return Hint(
-                "axes_permuted",
-                f"once the axes of {{a}} are put in another order: they are ({', '.join(names)}), "
-                "as where the units come first in MATLAB or Julia. The last axis has to be that of "
-                "the units.",
-            )
-    return None
+        names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
+        a = pair.a.moved(lambda v, order=order: np.transpose(v, order))
+        yield Moved(a, pair.b, pair.agrees, {"axes": ", ".join(names)})
 
 
-def reshaped(pair: Pair) -> Hint | None:
-    """One side was reshaped where its axes had to be transposed."""
+def _reshaped(pair: Pair) -> Iterator[Moved]:
     steps, batch, units = pair.a.shape
-    swapped = pair.a.moved(lambda v: v.swapaxes(0, 1))  # (B, T, H)
-    candidates = [
-        swapped.moved(lambda v: v.reshape(steps, batch, units)),
-        pair.a.moved(lambda v: v.reshape(batch, steps, units).swapaxes(0, 1)),
-        pair.a.moved(lambda v: v.reshape(batch, steps, units)),
-    ]
-    if not any(proves(pair, a, pair.b, pair.agrees) for a in candidates):
-        return None
-    return Hint(
-        "reshaped",
-        "number by number in the order of memory, not of the axes: one side was reshaped "
-        "where the step and batch axes had to be transposed.",
-    )
+    return _of_a(
+        lambda v: v.swapaxes(0, 1).reshape(steps, batch, units),
+        lambda v: v.reshape(batch, steps, units).swapaxes(0, 1),
+        lambda v: v.reshape(batch, steps, units),
+    )(pair)
 
 
-def directions_reshaped(pair: Pair) -> Hint | None:
-    """(T, 2, B, H) was reshaped to (T, B, 2 H), where the axes had to be exchanged before."""
-    steps, batch, units = pair.a.shape
-    if units % 2 or batch < 2:
-        return None
-    stacked, beside = (steps, 2, batch, units // 2), (steps, batch, 2, units // 2)
-
-    def moved(shape: tuple[int, ...], array: Array) -> Array:
-        return array.reshape(shape).swapaxes(1, 2).reshape(steps, batch, units)
-
-    for shape in (stacked, beside):
-        if proves(pair, pair.a.moved(partial(moved, shape)), pair.b, pair.agrees):
-            which = "{a}" if shape == stacked else "{b}"
-            return Hint(
-                "reshaped",
-                f"once the directions of {which} are moved: (steps, 2, batch, units), as of ONNX, "
-                "was reshaped to (steps, batch, 2 * units) where the axis of the directions had to "
-                "be moved before the units first.",
-            )
-    return None
-
-
-def halves_exchanged(pair: Pair) -> Hint | None:
-    """The halves of the units have changed places, as of a forward and a backward direction."""
+def _halves(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
-    if units < 4 or units % 2:
-        return None
-    exchanged = pair.a.moved(lambda v: np.roll(v, units // 2, axis=-1))
-    if not proves(pair, exchanged, pair.b, pair.agrees):
-        return None
-    return Hint(
-        "halves_exchanged",
-        "once the first and the second half of the units change places: the forward and the "
-        "backward direction were joined in the other order.",
-    )
+    if units >= 4 and units % 2 == 0:
+        yield from _of_a(lambda v: np.roll(v, units // 2, axis=-1))(pair)
 
 
-def half_flipped(pair: Pair) -> Hint | None:
-    """One half of the units runs the other way in time, as a backward direction may."""
+def _one_half(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
-    if units % 2:
-        return None
-
-    def turned(columns: Mask) -> Numbers:
-        return pair.a.moved(lambda v: np.where(columns, v[::-1], v))
-
-    first = np.arange(units) < units // 2  # (H,)
-    for which, columns in (("second", ~first), ("first", first)):
-        if proves(pair, turned(columns), pair.b, pair.agrees):
-            return Hint(
-                "half_flipped",
-                f"once the {which} half of the units is turned round in time: it contains the "
-                "backward direction, whose outputs only one side has turned back.",
-            )
-    return None
+    second = np.arange(units) >= units // 2  # (H,)
+    for which, columns in (("second", second), ("first", ~second)) if units % 2 == 0 else ():
+        a = pair.a.moved(lambda v, columns=columns: np.where(columns, v[::-1], v))
+        yield Moved(a, pair.b, pair.agrees, {"which": which})
 
 
-def units_permuted(pair: Pair) -> Hint | None:
-    """The units of a, in another order, are those of b."""
-    order = _order_of_units(pair)
-    return order and Hint(
-        "units_permuted",
-        f"once the units of {{a}} are put in another order ({order}): the rows or columns of "
-        "the weights were permuted on one side.",
-    )
+def _units(pair: Pair) -> Iterator[Moved]:
+    order = _order(pair.a, pair.b, pair)
+    if order is not None:
+        yield Moved(pair.a[..., order], pair.b, pair.agrees, {"order": _listed(order)})
 
 
-def batch_permuted(pair: Pair) -> Hint | None:
-    """The sequences of a, in another order, are those of b."""
+def _sequences(pair: Pair) -> Iterator[Moved]:
     a, b = (side.moved(lambda v: v.swapaxes(1, 2)) for side in (pair.a, pair.b))
-    order = _order_of_units(replace(pair, a=a, b=b))
-    return order and Hint(
-        "batch_permuted", f"once the sequences of {{a}} are put in another order ({order})."
-    )
+    order = _order(a, b, pair)
+    if order is not None:
+        yield Moved(pair.a[:, order], pair.b, pair.agrees, {"order": _listed(order)})
 
 
-def _order_of_units(pair: Pair) -> Any:
-    """The order in which the units of a are those of b, as a text; None if there is none."""
-    order = _unit_order(pair)
-    if order is None or not proves(pair, pair.a[..., order], pair.b, pair.agrees):
-        return None
+def _listed(order: Array) -> str:
     moved = np.count_nonzero(order != np.arange(order.size))
-    return ", ".join(map(str, order)) if order.size <= 16 else f"{moved} have moved"
+    return ", ".join(map(str, order)) if order.size <= _MOST_LISTED else f"{moved} have moved"
 
 
-def _unit_order(pair: Pair) -> Array | None:
-    """The unit of a that each unit of b is, (H,), judged by some rows; None if there is none.
+def _order(a: Numbers, b: Numbers, pair: Pair) -> Array | None:
+    """The unit of a that each unit of b is, (H,), by some rows; None if there is none.
 
     Units that agree as they lie stay. Of the others most must have one candidate only: among
     numbers so crowded that any order would do, an order found means nothing.
     """
-    if pair.agrees is None or not 1 < pair.a.shape[-1] <= _WIDEST_SEARCH:
+    units = a.shape[-1]
+    if a.shape != b.shape or not 1 < units <= _WIDEST_SEARCH:
         return None
-    units = pair.a.shape[-1]
-    order = np.where(pair.agrees.all(axis=(0, 1)), np.arange(units), -1)  # (H,)
+    order = np.where(pair.tolerance.agree(a, b).all(axis=(0, 1)), np.arange(units), -1)  # (H,)
     moved = np.flatnonzero(order < 0)
-    candidates = _candidates(pair, moved)  # (M, M)
-    if np.mean(candidates.sum(axis=1) == 1) <= 0.5:
+    one, other = (side.moved(lambda v: v.reshape(-1, units)[:, moved]) for side in (a, b))
+    possible = np.ones((moved.size, moved.size), bool)  # of a, across, may be which of b, down
+    for row in {*np.linspace(0, len(one.values) - 1, _SAMPLED_ROWS).astype(int).tolist()}:
+        possible &= pair.tolerance.agree(one[row : row + 1], other[row, :, None])
+    counts = possible.sum(axis=1)
+    if np.mean(counts == 1) <= 0.5:
         return None
     free = set(range(moved.size))
-    for of_b in np.argsort(candidates.sum(axis=1), kind="stable"):  # the surest choose first
-        choice = next((n for n in np.flatnonzero(candidates[of_b]).tolist() if n in free), None)
+    for of_b in np.argsort(counts, kind="stable"):  # the surest choose first
+        choice = next((n for n in np.flatnonzero(possible[of_b]).tolist() if n in free), None)
         if choice is None:
             return None
         free.remove(choice)
@@ -227,70 +176,36 @@ def _unit_order(pair: Pair) -> Array | None:
     return order
 
 
-def _candidates(pair: Pair, moved: Array) -> Mask:
-    """(M, M): which of the moved units of a, across, may be which of b, down."""
-    a, b = (
-        side.moved(lambda v: v.reshape(-1, v.shape[-1])[:, moved])  # (T B, M)
-        for side in (pair.a, pair.b)
-    )
-    possible = np.ones((moved.size, moved.size), bool)
-    for row in sorted(set(np.linspace(0, len(a.values) - 1, _SAMPLED_ROWS).astype(int).tolist())):
-        possible &= pair.tolerance.agree(a[row : row + 1], b[row, :, None])
-    return possible
-
-
-def units_negated(pair: Pair) -> Hint | None:
-    """Some units of a have the other sign in b."""
-    if pair.agrees is None:
-        return None
-    as_is = pair.agrees.all(axis=(0, 1))  # (H,)
-    negative = Numbers(-pair.a.values, pair.a.unit)
-    negated = ~as_is & pair.tolerance.agree(negative, pair.b).all(axis=(0, 1))
-    sign = np.where(negated, -1, 1)
-    turned = Numbers(pair.a.values * sign, pair.a.unit)
-    if not proves(pair, turned, pair.b, pair.agrees):
-        return None
-    which = np.flatnonzero(negated)
-    listed = ", ".join(str(n) for n in which) if which.size <= 16 else str(which.size) + " of them"
-    units = "every unit" if negated.all() else f"unit{'s' * (which.size > 1)} {listed}"
-    return Hint("units_negated", f"once the sign of {units} is changed.")
-
-
-def rescaled(pair: Pair) -> Hint | None:
+def _rescaled(pair: Pair) -> Iterator[Moved]:
     """b is a times one number, or a and one number more: of outputs only."""
     if pair.agrees is None or ArrayName.of(pair.name).base not in ("h", "final_h"):
-        return None
+        return
     a, b = widened(pair.a.values, pair.b.values)
     usable = np.isfinite(a) & np.isfinite(b) & (a != 0)
     if not usable.any():
-        return None
+        return
     with np.errstate(all="ignore"):
         factor, offset = np.median(b[usable] / a[usable]), np.median(b[usable] - a[usable])
+        near = min(abs(factor - 1), 1.0)
+        digits = 4 if not near > 1e-9 else 3 - int(np.floor(np.log10(near)))  # they tell it from 1
+        times = f"{{a}} is multiplied by {factor:.{digits}g}"
         for constant, moved, once in (
-            (factor, pair.a.moved(lambda v: v * factor), f"{{a}} is multiplied by {factor:.4g}"),
+            (factor, pair.a.moved(lambda v: v * factor), times),
             (offset, pair.a.moved(lambda v: v + offset), f"{offset:.4g} is added to {{a}}"),
         ):
-            if np.isfinite(constant) and proves(pair, moved, pair.b, pair.agrees):
-                return Hint(
-                    "rescaled",
-                    f"once {once}. One side may be what comes after the LSTM: a scale, dropout, a "
-                    "normalisation, a bias.",
-                )
-    return None
+            if np.isfinite(constant):
+                yield Moved(moved, pair.b, pair.agrees, {"once": once})
 
 
-def rounded(pair: Pair) -> Hint | None:
+def _rounded(pair: Pair) -> Iterator[Moved]:
     """All numbers of one side have few digits, as ``--digits`` writes, and the other's round so."""
-    for side, other, few, full in ((pair.a, pair.b, "{a}", "{b}"), (pair.b, pair.a, "{b}", "{a}")):
+    for side, few, full in ((pair.a, "{a}", "{b}"), (pair.b, "{b}", "{a}")):
         digits, unit = _rounded_to(side)
-        if unit is None or pair.agrees is None:
-            continue
-        known = Numbers(side.values, unit)
-        a, b = (known, other) if side is pair.a else (other, known)
-        if proves(pair, a, b, pair.agrees):
+        if unit is not None and pair.agrees is not None:
+            known = Numbers(side.values, unit)
+            a, b = (known, pair.b) if side is pair.a else (pair.a, known)
             places = f"{digits} digit{'s' * (digits != 1)} after the point"
-            return Hint("rounded", f"once {full} is rounded to {places}, as all of {few} are.")
-    return None
+            yield Moved(a, b, pair.agrees, {"full": full, "few": few, "places": places})
 
 
 def _rounded_to(side: Numbers) -> tuple[int, Array | None]:
@@ -308,119 +223,141 @@ def _rounded_to(side: Numbers) -> tuple[int, Array | None]:
     return digits, unit
 
 
-def shifted_by_one(pair: Pair) -> Hint | None:
+def _shifted(pair: Pair) -> Iterator[Moved]:
     """The steps of one side come one step later in the other."""
     if pair.agrees is None or len(pair.a.values) < 2:
-        return None
-    late = proves(pair, pair.a[1:], pair.b[:-1], pair.agrees[:-1])
-    early = not late and proves(pair, pair.a[:-1], pair.b[1:], pair.agrees[1:])
-    if not (late or early):
-        return None
-    behind, ahead = ("{a}", "{b}") if late else ("{b}", "{a}")
-    first = (pair.a if late else pair.b)[:1]
-    text = f"Step 0 of {behind} is missing in {ahead}."
-    if pair.tolerance.agree(first.moved(np.zeros_like), first).all():
-        text = (
-            f"Step 0 of {behind} is zero: the state before the first step, inputs that come one "
-            f"step later, or a step that {ahead} lacks."
-        )
-    return Hint(
-        "shifted_by_one",
-        f"once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. {text}",
-    )
+        return
+    late = Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1])
+    early = Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:])
+    for moved, side, behind, ahead in ((late, pair.a, "{a}", "{b}"), (early, pair.b, "{b}", "{a}")):
+        why = "is missing in {ahead}."
+        if pair.tolerance.agree(side[:1].moved(np.zeros_like), side[:1]).all():
+            why = (
+                "is zero: the state before the first step, inputs that come one step later, or a "
+                "step that {ahead} lacks."
+            )
+        facts = {"behind": behind, "ahead": ahead, "why": why.format(ahead=ahead)}
+        yield moved._replace(facts=facts)
 
 
-def part_of_steps(pair: Pair) -> Hint | None:
+def _windows(pair: Pair) -> Iterator[Moved]:
     """One side contains some successive steps of the other."""
     steps, more = len(pair.a.values), len(pair.b.values)
     if steps == more or pair.a.shape[1:] != pair.b.shape[1:]:
-        return None
+        return
     short, long = min(steps, more), max(steps, more)
+    part, full = ("{a}", "{b}") if steps < more else ("{b}", "{a}")
+    facts: dict[str, Any] = {"part": part, "full": full, "long": long}
     for start in range(long - short + 1):
         window = slice(start, start + short)
         a, b = (s[window] if len(s.values) == long else s for s in (pair.a, pair.b))
-        if proves(pair, a, b, None):
-            typed = f": --steps {start}:{start + short} compares these" * (not pair.numbers[0])
-            return _part(start, short, long, a_is_part=steps < more, typed=typed)
-    return None
+        those = f"the {short} steps in {part}, which are {start} to {start + short - 1} of {full}"
+        if short == 1:
+            which = "the last one" if start == long - 1 else f"step {start}"
+            those = f"the only step in {part}, which is {which} of {full}"
+        typed = f": --steps {start}:{start + short} compares these" * (not pair.numbers[0])
+        more_facts = {"those": those, "typed": typed}
+        if start == 1 and long == short + 1 and short > 1:
+            more_facts = {"code": "shifted_by_one", "text": _FIRST_STEP_LEFT_OUT}
+        yield Moved(a, b, None, facts | more_facts)
 
 
-def _part(start: int, short: int, long: int, a_is_part: bool, typed: str) -> Hint:
-    part, full = ("{a}", "{b}") if a_is_part else ("{b}", "{a}")
-    if start == 1 and long == short + 1 and short > 1:
-        return Hint(
-            "shifted_by_one",
-            f"once the first step of {full} is left out: it is the initial state, or {part} "
-            "lacks it.",
-        )
-    steps = f"the {short} steps in {part}, which are {start} to {start + short - 1} of {full}"
-    if short == 1:
-        which = "the last one" if start == long - 1 else f"step {start}"
-        steps = f"the only step in {part}, which is {which} of {full}"
-    return Hint("part_of_steps", f"in {steps}; {full} has {long} steps{typed}.")
-
-
-def transposed(pair: Pair) -> Hint | None:
-    """A matrix of weights is stored the other way round."""
-    if pair.a.ndim != 2 or not proves(pair, pair.a.moved(np.transpose), pair.b, pair.agrees):
-        return None
-    return Hint("transposed", "once one of them is transposed.")
-
-
-def gates_permuted(pair: Pair) -> Hint | None:
-    """The four blocks of gates in the weights stand in another order."""
-    for axis in range(pair.a.values.ndim):
-        if pair.agrees is None or pair.a.shape[axis] % 4 or not pair.a.shape[axis]:
-            continue
-        for order, moved in _block_orders(pair.a, axis):
-            if proves(pair, moved, pair.b, pair.agrees):
-                blocks = ", ".join(str(n) for n in order)
-                return Hint(
-                    "gates_permuted",
-                    f"once the four blocks of {{a}} along axis {axis} are put in the order "
-                    f"{blocks}: the sides store the gates in different orders.",
-                )
-    return None
-
-
-def _block_orders(numbers: Numbers, axis: int) -> Iterator[tuple[tuple[int, ...], Numbers]]:
+def _blocks(pair: Pair) -> Iterator[Moved]:
     """The quarters of an axis in every order but the one they have."""
-    quarter = numbers.shape[axis] // 4
-    for order in list(permutations(range(4)))[1:]:
-        index = np.concatenate([np.arange(n * quarter, (n + 1) * quarter) for n in order])
-        yield order, numbers.moved(partial(np.take, indices=index, axis=axis))
+    for axis, size in enumerate(pair.a.shape if pair.agrees is not None else ()):
+        for order in list(permutations(range(4)))[1:] if size and size % 4 == 0 else ():
+            index = np.arange(size).reshape(4, -1)[[*order]].ravel()
+            a = pair.a.moved(lambda v, index=index, axis=axis: np.take(v, index, axis=axis))
+            facts = {"axis": axis, "blocks": ", ".join(map(str, order))}
+            yield Moved(a, pair.b, pair.agrees, facts)
 
 
-# Tried from top to bottom; the first that holds is reported. Simple before general: a full turn
-# before half of one, exchanged halves before any order of the units.
-OF_PLACED: tuple[Callable[[Pair], Hint | None], ...] = (
-    rounded,
-    units_negated,
-    halves_exchanged,
-    units_permuted,
-    rescaled,
+def _transposed(pair: Pair) -> Iterator[Moved]:
+    return _of_a(*[np.transpose] * (pair.a.ndim == 2))(pair)
+
+
+# ---- what is said
+
+_FIRST_STEP_LEFT_OUT = (
+    "once the first step of {full} is left out: it is the initial state, or {part} lacks it."
 )
-OF_STEPS: tuple[Callable[[Pair], Hint | None], ...] = (
-    time_flipped,
-    axes_swapped,
-    axes_permuted,
-    reshaped,
-    directions_reshaped,
-    batch_permuted,
-    shifted_by_one,
-    part_of_steps,
-    half_flipped,
+
+_ROUNDED = Rearrangement("rounded", _rounded, "once {full} is rounded to {places}, as all of "
+                         "{few} are.")  # fmt: skip
+OF_WEIGHTS = (
+    _ROUNDED,
+    Rearrangement("transposed", _transposed, "once one of them is transposed."),
+    Rearrangement(
+        "gates_permuted",
+        _blocks,
+        "once the four blocks of {{a}} along axis {axis} are put in the order {blocks}: the sides "
+        "store the gates in different orders.",
+    ),
+)
+OF_PLACED = (
+    _ROUNDED,
+    Rearrangement(
+        "halves_exchanged",
+        _halves,
+        "once the first and the second half of the units change places: the forward and the "
+        "backward direction were joined in the other order.",
+    ),
+    Rearrangement(
+        "units_permuted",
+        _units,
+        "once the units of {{a}} are put in another order ({order}): the rows or columns of the "
+        "weights were permuted on one side.",
+    ),
+    Rearrangement(
+        "rescaled",
+        _rescaled,
+        "once {once}. One side may be what comes after the LSTM: a scale, dropout, a "
+        "normalisation, a bias.",
+    ),
+)
+# Simple before general: a full turn before half of one, exchanged halves before any order.
+OF_STEPS = (
+    Rearrangement(
+        "time_flipped",
+        _of_a(lambda v: v[::-1]),
+        "once time is turned round: the first step of {{a}} is the last of {{b}}. One side ran "
+        "backwards over the sequence, or did not turn its outputs back.",
+    ),
+    Rearrangement(
+        "axes_swapped",
+        _of_a(lambda v: v.swapaxes(0, 1)),
+        "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
+        "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
+    ),
+    Rearrangement(
+        "axes_permuted",
+        _orders_of_axes,
+        "once the axes of {{a}} are put in another order: they are ({axes}), as where the units "
+        "come first in MATLAB or Julia. The last axis has to be that of the units.",
+    ),
+    Rearrangement(
+        "reshaped",
+        _reshaped,
+        "number by number in the order of memory, not of the axes: one side was reshaped where the "
+        "step and batch axes had to be transposed.",
+    ),
+    Rearrangement(
+        "batch_permuted",
+        _sequences,
+        "once the sequences of {{a}} are put in another order ({order}).",
+    ),
+    Rearrangement(
+        "shifted_by_one",
+        _shifted,
+        "once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. Step 0 of "
+        "{behind} {why}",
+    ),
+    Rearrangement("part_of_steps", _windows, "in {those}; {full} has {long} steps{typed}."),
+    Rearrangement(
+        "half_flipped",
+        _one_half,
+        "once the {which} half of the units is turned round in time: it contains the backward "
+        "direction, whose outputs only one side has turned back.",
+    ),
     *OF_PLACED,
 )
-OF_WEIGHTS: tuple[Callable[[Pair], Hint | None], ...] = (rounded, transposed, gates_permuted)
-
-
-def rearranged(pair: Pair) -> Hint | None:
-    """The first rearrangement under which a pair that differs is equal."""
-    if pair.equal or not pair.a.values.size or not pair.b.values.size:
-        return None
-    if not pair.placed:
-        table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
-    else:
-        table = OF_STEPS if pair.stepwise else OF_PLACED
-    return next((finding for test in table if (finding := test(pair))), None)

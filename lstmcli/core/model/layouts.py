@@ -54,7 +54,8 @@ class RunShape(NamedTuple):
     def lengths(self) -> dict[str, int]:
         """The length of each axis, by its letter."""
         T, B, K, D = self[:4]
-        return {"t": T, "b": B, "k": K} | ({"d": D, "w": D * K} if D > 1 else {})
+        stacked = {"d": D} if D > 1 else {}  # first: of equal cost, that comes first
+        return stacked | {"t": T, "b": B, "k": K} | ({"w": D * K} if D > 1 else {})
 
 
 class Part(NamedTuple):
@@ -150,10 +151,17 @@ class Arrangement(NamedTuple):
         return full
 
 
-def arrangements(shape: Sequence[int], run: RunShape) -> Iterator[Arrangement]:
+def arrangements(
+    shape: Sequence[int],
+    run: RunShape,
+    steps: Sequence[int] | None = None,
+    sequences: Sequence[int] | None = None,
+) -> Iterator[Arrangement]:
     """Every arrangement of an array of a shape on a run, in the order of their cost.
 
-    There are as many as windows of steps times sequences: take as many as are needed.
+    There are as many as windows of steps times sequences: take as many as are needed. Or give the
+    ``steps``, or ``sequences``, of which an array without that axis is one; an array that has steps
+    then has all of them.
     """
     places = tuple(n for n, size in enumerate(shape) if size != 1)
     slim = tuple(shape[n] for n in places)
@@ -163,7 +171,7 @@ def arrangements(shape: Sequence[int], run: RunShape) -> Iterator[Arrangement]:
         for axes in _axes(read, run):
             cost = extra + _unusual(axes, own if read == slim else (), run)
             one = _all_of(axes, read, run)._replace(order=order, cost=cost)
-            found += _parts(one._replace(places=places) if read == slim else one)
+            found += _parts(one._replace(places=places) if read == slim else one, steps, sequences)
     return merge(*found, key=lambda one: one.cost)
 
 
@@ -231,7 +239,7 @@ def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
 
 def _is_possible(axes: str, run: RunShape) -> bool:
     """Whether each axis is there at most once, and one has the units."""
-    lacks_units = not set("kw") & set(axes) and run.units * run.directions > 1
+    lacks_units = not set("kw") & set(axes) and run.units > 1
     return len({*axes}) == len(axes) and not lacks_units and not ("w" in axes and {*"dk"} & {*axes})
 
 
@@ -261,7 +269,9 @@ def _all_of(axes: str, shape: tuple[int, ...], run: RunShape) -> Arrangement:
     return Arrangement(0.0, axes, *full, shape, run=run)
 
 
-def _parts(one: Arrangement) -> Iterator[Iterator[Arrangement]]:
+def _parts(
+    one: Arrangement, of_steps: Sequence[int] | None, items: Sequence[int] | None
+) -> Iterator[Iterator[Arrangement]]:
     """The parts of a run that an array may be: for each of the other axes, those of steps."""
     sizes, run = dict(zip(one.axes, one.shape, strict=True)), one.run
     D, K = run.directions, run.units
@@ -270,16 +280,22 @@ def _parts(one: Arrangement) -> Iterator[Iterator[Arrangement]]:
         directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
     units = sizes.get("k", K)
     of_units = Part(0, units, K, cost=FIRST_UNITS * (units < K))
-    for others in product(_sequences(sizes.get("b"), run.sequences), directions, [of_units]):
-        yield _each_step(one, others, sizes.get("t"))
+    count, T = sizes.get("t"), run.steps
+    of_sequences = _sequences(sizes.get("b"), run.sequences, items)
+    for others in product(of_sequences, directions, [of_units]):
+        parts = _one_step(T) if count is None else _steps(count, T)
+        if of_steps is not None:
+            single = (Part(step, 1, T) for step in of_steps)
+            parts = single if count is None else iter([one.steps] * (count == T))
+        yield _each_part(one, others, parts)
 
 
-def _each_step(
-    one: Arrangement, others: tuple[Part, Part, Part], count: int | None
+def _each_part(
+    one: Arrangement, others: tuple[Part, Part, Part], of_steps: Iterator[Part]
 ) -> Iterator[Arrangement]:
     """An arrangement with each part of the steps, in the order of their cost."""
-    T, cost = one.run.steps, one.cost + sum(part.cost for part in others)
-    for steps in _one_step(T) if count is None else _steps(count, T):
+    cost = one.cost + sum(part.cost for part in others)
+    for steps in of_steps:
         yield one._replace(
             cost=cost + steps.cost, steps=steps, sequences=others[0], directions=others[1],
             units=others[2],
@@ -307,10 +323,11 @@ def _one_step(T: int) -> Iterator[Part]:
     yield from (Part(t, 1, T, cost=OTHER_STEP) for t in range(1, T - 1))
 
 
-def _sequences(n: int | None, B: int) -> Iterator[Part]:
+def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[Part]:
     if n is None:
         cost = ONE_SEQUENCE * (B > 1)
-        yield from (Part(item, 1, B, cost=cost) for item in range(min(B, MOST_SEQUENCES)))
+        items = (range(B) if items is None else items)[:MOST_SEQUENCES]
+        yield from (Part(item, 1, B, cost=cost) for item in items)
     else:
         yield Part(0, n, B, cost=FIRST_SEQUENCES * (n < B))
 

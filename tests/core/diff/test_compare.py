@@ -435,10 +435,11 @@ def test_infinities_equal_only_their_like() -> None:
     assert h["mismatched"] == 3
 
 
-def test_nothing_equals_nothing() -> None:
-    d = compare(of(h=np.zeros((0, 3))), of(h=np.zeros((0, 3))))
-    assert d.equal
-    assert d.arrays["h"].total == d.arrays["h"].max_abs == 0
+def test_nothing_against_nothing_is_no_comparison() -> None:
+    with pytest.raises(UserError, match=r"is empty: h is \(0, 3\)"):
+        compare(of(h=np.zeros((0, 3))), of(h=np.zeros((0, 3))))
+    some, none = np.ones((2, 3)), np.zeros((0, 3))
+    assert compare(of(h=some, c=none), of(h=some, c=none)).equal
 
 
 # ---- properties
