@@ -102,7 +102,7 @@ class Case:
 
     def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
         """The arrays of a run by cell; ``array`` is what h is replaced by."""
-        key = (self._names(array), array, *sorted(settings.items()))
+        key = (self.layout, self._names(array), array, *sorted(settings.items()))
         arrays: Arrays = self.cached.get(
             key,
             lambda: arrays_of(*self.trace(settings), array, self.size),
