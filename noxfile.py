@@ -1,6 +1,6 @@
 """The environments of the checks; what is run in them are the words of .ci/run.
 
-`nox -l` lists them, `nox -s NAME` makes one and runs its checks, `.ci/run` goes through all.
+`nox -l` lists them, `nox -s NAME` makes one and runs its checks, `.ci/run all` goes through all.
 """
 
 from __future__ import annotations
@@ -34,16 +34,35 @@ def checks(session: nox.Session) -> None:
     session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure")
 
 
-@nox.session(python=PYTHONS)
-def packages(session: nox.Session) -> None:
-    """The tests of the unpacked sdist against the installed wheel, with the newest dependencies."""
+def build(session: nox.Session) -> tuple[Path, Path]:
+    """Build the sdist, and the wheel from it; both are checked as an index would."""
     built = Path(session.create_tmp(), "built")
     shutil.rmtree(built, ignore_errors=True)
     session.install("build", "twine")
-    session.run("python", "-m", "build", "-q", "--outdir", str(built))  # the wheel, from the sdist
+    session.run("python", "-m", "build", "-q", "--outdir", str(built))
     (sdist,), (wheel,) = built.glob("*.tar.gz"), built.glob("*.whl")
     session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    return sdist, wheel
 
+
+@nox.session(python=PYTHONS)
+def started(session: nox.Session) -> None:
+    """The wheel with nothing but its dependencies: the sample that it contains is explained."""
+    _, wheel = build(session)
+    session.install(str(wheel))
+    session.chdir(wheel.parent)
+    session.run("lstm", "--version")
+    session.run("python", "-m", "lstmcli", "--help", silent=True)
+    session.run("lstm", "init", "--example", "demo")
+    files = [f"demo/{name}" for name in ("weights.npz", "inputs.npy", "numpy.txt")]
+    session.run("lstm", "run", *files[:2])
+    session.run("lstm", "explain", *files)
+
+
+@nox.session(python=PYTHONS)
+def packages(session: nox.Session) -> None:
+    """The tests of the unpacked sdist against the installed wheel, with the newest dependencies."""
+    sdist, wheel = build(session)
     session.install(f"{wheel}[test]")
     listed = session.run(
         "uv", "pip", "list", "--outdated", "--format", "json", silent=True, stderr=DEVNULL
@@ -53,8 +72,8 @@ def packages(session: nox.Session) -> None:
         session.error(f"the newest dependencies have to be tested; installed: {'; '.join(found)}")
 
     with tarfile.open(sdist) as archive:
-        archive.extractall(built, filter="data")
-    session.chdir(built / sdist.name.removesuffix(".tar.gz"))
+        archive.extractall(sdist.parent, filter="data")
+    session.chdir(sdist.parent / sdist.name.removesuffix(".tar.gz"))
     shutil.rmtree("lstmcli")  # what is imported is what the wheel installed
     session.run("lstm", "--version")
     session.run("python", "-m", "lstmcli", "--help", silent=True)
@@ -75,6 +94,13 @@ def oldest(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """The tests that take more than a second."""
+    session.install(".[test]")
+    run(session, "slow")
+
+
+@nox.session
 def development(session: nox.Session) -> None:
     """Small benchmarks, coverage of quick and slow tests, what they notice, and some wide ones."""
     session.install(".[dev]")
@@ -87,6 +113,13 @@ def fuzz(session: nox.Session) -> None:
     """Every reader of files, for seconds each, with inputs that coverage leads to."""
     session.install(".[test,fuzz]")
     run(session, "fuzz")
+
+
+@nox.session
+def fuzz_minute(session: nox.Session) -> None:
+    """Every reader of files, for two seconds each."""
+    session.install(".[test,fuzz]")
+    run(session, "fuzz_minute")
 
 
 @nox.session

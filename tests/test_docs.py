@@ -1,6 +1,6 @@
 """What README, docs/ and the samples' walk show is what the program prints, pictures included.
 
-    python -m tests.docs [DOCUMENT...]
+    pytest tests/test_docs.py --update
 
 writes today's output into the documents, and draws the pictures.
 """
@@ -26,6 +26,7 @@ from lstmcli.cli.group import COMMANDS
 from tests.docs.documents import BLOCK, MADE, PICTURES, documents, drawn, filled
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TOP
+from tests.transcripts.transcript import difference
 
 README = (TOP / "README.md").read_text()
 DOCS = TOP / "docs"
@@ -33,10 +34,16 @@ COMMAND = {name: DOCS / "commands" / f"{name}.md" for name in COMMANDS}
 
 
 @pytest.mark.parametrize("document", documents())
-@pytest.mark.slow
-def test_what_is_shown_is_the_program_s(document: str, tmp_path: Path) -> None:
-    text = (TOP / document).read_text()
-    assert filled(text, tmp_path) == text, f"python -m tests.docs {document} writes today's output"
+def test_what_is_shown_is_the_program_s(
+    document: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    path = TOP / document
+    text = path.read_text()
+    now = filled(text, tmp_path)
+    if request.config.getoption("--update"):
+        path.write_text(now)
+    elif now != text:
+        pytest.fail(difference(text, now), pytrace=False)
 
 
 def test_screens_are_shown() -> None:
@@ -47,8 +54,13 @@ def test_screens_are_shown() -> None:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_of_today_s_screens(name: str, tmp_path: Path) -> None:
-    assert drawn(name, tmp_path) == (DOCS / "pictures" / f"{name}.svg").read_text()
+def test_pictures_are_of_today_s_screens(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    path, now = DOCS / "pictures" / f"{name}.svg", drawn(name, tmp_path)
+    if request.config.getoption("--update"):
+        path.write_text(now)
+    assert now == path.read_text(), "pytest tests/test_docs.py --update draws it"
     assert any(f"pictures/{name}.svg)" in page.read_text() for page in DOCS.rglob("*.md"))
 
 

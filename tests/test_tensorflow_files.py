@@ -43,6 +43,7 @@ def expected(case: str) -> tuple[dict[str, Any], Arrays]:
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.sampled(3)
 def test_the_tensors_are_those_of_the_loader_of_tensorflow(case: str, tmp_path: Path) -> None:
     arrays = formats.read(str(unpacked(case, tmp_path))).arrays
     theirs = {
@@ -59,6 +60,7 @@ def test_the_tensors_are_those_of_the_loader_of_tensorflow(case: str, tmp_path: 
 
 
 @pytest.mark.parametrize("case", RUN)
+@pytest.mark.sampled(3)
 def test_the_outputs_are_tensorflow_s_with_the_settings_of_its_metadata(
     case: str, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ ROWS = ["keras", "tf1", "pytorch", "onnx", "chainer", "lasagne", "dl4j"]
 
 
 @pytest.mark.parametrize(("number", "case"), [*enumerate(CASES)])
+@pytest.mark.sampled(4)
 def test_a_recorded_case_in_one_other_form(number: int, case: str, tmp_path: Path) -> None:
     keeps_its_outputs_or_is_refused(case, ROWS[number % len(ROWS)], tmp_path)
 

@@ -158,9 +158,9 @@ def _four_cells(folder: Path, sizes: Sizes) -> Iterator[Timed]:
     files = _saved(folder / "four", nets, x)
     name = f"2 layers x 2 directions of {H} units, {sizes.steps} steps, upper h"
     for truth, bound in ((ONE, 2.0), (TWO, 5.0)):
-        expected = _h(files, _deep(nets, x, truth))
+        expected = _h(files, both(nets, x, truth))
         yield Timed(f"{name}: {_changes(truth)}", bound, [*files, *SIDES, expected], len(truth))
-    expected = _h(files, _near_miss(_deep(nets, x, {})))
+    expected = _h(files, _near_miss(both(nets, x, {})))
     yield Timed(f"{name}: nothing fits", 8.0, [*files, *SIDES, expected], None)
 
 
@@ -174,7 +174,7 @@ def _six_cells(folder: Path, sizes: Sizes) -> Iterator[Timed]:
     lengths = [T, T - T // 8, T // 2, T - 1]
     h = np.zeros((4, T, 2 * H), np.float32)
     for n, length in enumerate(lengths):
-        h[n, :length] = _deep(nets, x[n : n + 1, :length], {})[0]
+        h[n, :length] = both(nets, x[n : n + 1, :length], {})[0]
     files = _saved(folder / "six", nets, x)
     given = ["--lengths", ",".join(map(str, lengths))]
     name = f"3 layers x 2 directions of {H} units, {T} steps, lengths: agrees"
@@ -183,13 +183,6 @@ def _six_cells(folder: Path, sizes: Sizes) -> Iterator[Timed]:
 
 SIDES = ["--gates", "igfo", "--forget-bias", "1", "--layout", "batch"]
 """What nets of several cells are read with: the order and the bias that `reference` has."""
-
-
-def _deep(nets: list[Net], x: Array, truth: dict[str, Any]) -> Array:
-    """The output of layers of two directions, in float32."""
-    for n in range(0, len(nets), 2):
-        x = both(nets[n : n + 2], x, truth)
-    return x
 
 
 def _changes(truth: dict[str, Any]) -> str:

@@ -112,8 +112,6 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--engine", "torhc"], 'Did you mean "torch"?'),
-        (["--engine", "all,torhc"], 'Did you mean "torch"?'),
         (["--engine", "all,keras"], "keras is not installed"),
         (["--engine", "keras"], "keras is not installed: pip install 'keras>=3.3' 'torch>=2.2'"),
         (["--engine", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),

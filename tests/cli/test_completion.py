@@ -227,31 +227,6 @@ def test_no_newline_in_a_name_forges_an_item(
     assert "--svg" not in done.out
 
 
-@pytest.mark.parametrize("given", [
-    {}, {"COMP_WORDS": "lstm run "}, {"COMP_CWORD": "1"}, {"COMP_WORDS": "lstm", "COMP_CWORD": ""},
-    {"COMP_WORDS": "lstm", "COMP_CWORD": "x"}, {"COMP_WORDS": "lstm", "COMP_CWORD": "1" * 5000},
-])  # fmt: skip
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_without_the_words_there_is_a_message(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], shell: str
-) -> None:
-    for name in ("COMP_WORDS", "COMP_CWORD"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("_LSTM_COMPLETE", f"{shell}_complete")
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    done = lstm()
-    assert (done.status, done.out) == (2, "")
-    assert "COMP_CWORD" in done.err
-    assert "Traceback" not in done.err
-
-
-def test_another_shell_is_refused(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    for asked in ("tcsh_complete", "bash", "bash_nothing"):
-        monkeypatch.setenv("_LSTM_COMPLETE", asked)
-        assert lstm().status == 2
-
-
 @pytest.mark.parametrize(
     "path", ["fifo", "/dev/zero", "/dev/random", "big.npz", "folder", "a=fifo"]
 )

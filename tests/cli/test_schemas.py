@@ -19,7 +19,7 @@ from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS
 from tests.cli.conftest import SAMPLE, Lstm
-from tests.core.explain.questions import questions
+from tests.core.explain.questions import question
 from tests.core.explain.record import recorded
 from tests.docs.schemas import SCHEMAS, problems, validate
 from tests.engines.fake import fake, forgetful, install
@@ -116,14 +116,14 @@ def test_recorded_weights(case: str, lstm: Lstm) -> None:
 @pytest.mark.parametrize("name", ASKED[::170])
 @pytest.mark.slow
 def test_recorded_questions(name: str, tmp_path: Path) -> None:
-    explanation = questions()[name](tmp_path).explain()
+    explanation = question(name)(tmp_path).explain()
     validate("explain", json.loads(json.dumps(explanation.to_json(), allow_nan=False)))
 
 
 @pytest.mark.wide
 @pytest.mark.parametrize("name", ASKED[85::170])
 def test_more_recorded_questions(name: str, tmp_path: Path) -> None:
-    explanation = questions()[name](tmp_path).explain()
+    explanation = question(name)(tmp_path).explain()
     validate("explain", json.loads(json.dumps(explanation.to_json(), allow_nan=False)))
 
 

@@ -91,6 +91,7 @@ REFUSALS = {  # kind: what the message names, for each engine that refuses it
 
 
 @pytest.mark.parametrize(("kind", "name"), CELLS)
+@pytest.mark.sampled(4)
 def test_what_an_engine_cannot_do_is_refused_by_name(kind: str, name: str) -> None:
     unsupported = refusal(KINDS[kind], name)
     expected = REFUSALS.get(kind, {}).get(name)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.engines.fake import fake
 from tests.faults import running
 from tests.faults.cases import Case, cases, prepare
 from tests.faults.injection import EVENTS, Calls, Fault
@@ -32,7 +31,7 @@ def main() -> int:
     parser.add_argument("--event", action="append", choices=[*EVENTS])
     args = parser.parse_args()
     failed = 0
-    _install_engine()
+    running.install_engines()
     with tempfile.TemporaryDirectory() as top:
         folder = Path(os.path.realpath(top), "files")
         folder.mkdir()
@@ -53,13 +52,6 @@ def main() -> int:
             print(f"{name}: {len(found)} of {count} faults")
             failed += len(found)
     return int(failed > 0)
-
-
-def _install_engine() -> None:
-    """Our own loop in the place of PyTorch, so that `lstm check` needs no framework."""
-    import lstmcli.engines.torch
-
-    lstmcli.engines.torch.ENGINE = fake("torch")
 
 
 def _findings(calls: Calls, case: Case, folder: Path, events: list[str]) -> Iterator[str]:

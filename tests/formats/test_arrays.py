@@ -157,6 +157,7 @@ def test_headers_are_checked_against_the_file(data: bytes, message: str | None) 
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+@pytest.mark.sampled(2)
 def test_cut_at_any_length(tmp_path: Path, name: str) -> None:
     array = np.arange(6.0).reshape(2, 3)
     whole = saved(array) if name == "a.npy" else written("npz", {"h": array, "c": array})

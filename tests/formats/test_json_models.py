@@ -170,6 +170,7 @@ def test_nam_cuts_the_list_as_its_sizes_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", [rtneural(), guitarml(), NAM], ids=["rtneural", "guitarml", "nam"]
 )
+@pytest.mark.sampled(3)
 def test_damaged_files_are_refused(value: Json, tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     data = json.dumps(value).encode()

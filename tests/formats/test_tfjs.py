@@ -183,12 +183,14 @@ def _load(path: str) -> object:
     return load(path, layer="0")
 
 
+@pytest.mark.sampled(3)
 def test_a_damaged_description_is_refused(model: Path) -> None:
     data = model.read_bytes()
     withstand(model, truncations(data, 40), _load)
     withstand(model, mutations(data, 3, 150), _load)
 
 
+@pytest.mark.sampled(3)
 def test_damaged_shards_are_refused(model: Path) -> None:
     shard = next(model.parent.glob("*.bin"))
     data = shard.read_bytes()

@@ -238,6 +238,7 @@ def test_a_flatbuffer_s_offsets_are_not_believed() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.sampled(2)
 def test_damaged_files_are_refused(case: str, tmp_path: Path) -> None:
     data = (GOLDEN / f"{case}.tflite").read_bytes()
     withstand(tmp_path / "m.tflite", truncations(data, 30))

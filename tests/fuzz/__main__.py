@@ -17,7 +17,7 @@ from tests.fuzz.session import Session
 def main() -> int:
     """Parse the command line and read; status 1 says that something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("format", nargs="+", choices=[*corpus.TABLE])
+    parser.add_argument("format", nargs="*", choices=[*corpus.TABLE, []], help="all, if none")
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=2000)
@@ -28,10 +28,12 @@ def main() -> int:
     args = parser.parse_args()
     out = os.fdopen(os.dup(1), "w", buffering=1)
     if args.variant is not None:
+        if len(args.format) != 1:
+            parser.error("a variant is of one format")
         args.first, args.count = args.variant, 1
         _write(args.folder, corpus.variant(args.format[0], args.seed, args.variant))
     audit = Audit()
-    return max([_read(audit, format, args, out) for format in args.format])
+    return max([_read(audit, format, args, out) for format in args.format or corpus.TABLE])
 
 
 def _read(audit: Audit, format: str, args: argparse.Namespace, out: IO[str]) -> int:

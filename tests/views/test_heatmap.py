@@ -35,6 +35,7 @@ def test_without_pooling_the_numbers_are_the_cells() -> None:
 @pytest.mark.parametrize("steps", [1, 7, 73, 74, 75, 1000, 12345])
 @pytest.mark.parametrize("units", [1, 3, 8, 9, 64, 257])
 @pytest.mark.parametrize("depth", ["none", "16", "256", "truecolor"])
+@pytest.mark.sampled(5)
 def test_a_map_of_any_size_fits(steps: int, units: int, depth: str) -> None:
     pooling = Pooling.to_fit((steps, units), 74, 8, depth)
     cells = pooled(np.zeros((steps, units)), pooling, "mean")

@@ -74,6 +74,7 @@ def check(found: Derivation, trace: Trace, units: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.sampled(4)
 def test_every_recorded_case(case: str) -> None:
     """Every convention and every part of a cell, at random places of each of its cells."""
     model, given, _ = case_of(case)
@@ -126,6 +127,7 @@ def small(dtype: Any = np.float64, **settings: Any) -> tuple[Model, Array]:
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
+@pytest.mark.sampled(4)
 def test_every_setting_and_number_type(settings: dict[str, Any], dtype: str) -> None:
     model, x = small(dtype, **settings)
     trace = run(model, x, NAMES)

@@ -6,7 +6,8 @@ What is expected comes from `reference`, a plain loop that shares no code with t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from lstmcli import run
 from lstmcli.api.explain import Explanation
 from lstmcli.api.load import load
-from tests.core.explain.asking import Asking, found, printed, same
+from tests.core.explain.asking import Asking, found, printed, same, whole
 from tests.core.explain.reference import Net, outputs, random_net
 
 Array = np.ndarray[Any, Any]
@@ -121,6 +122,94 @@ PLACES: dict[str, Callable[[Array], Array]] = {
 """What people save of an output (B, T, H)."""
 
 
+LONG: dict[str, list[Truth]] = {
+    "stack": [
+        {"gates": "ifgo"},
+        {"forget_bias": 0.0},
+        {"recurrent_activation": "hard_sigmoid_0.2"},
+        {"layer1.bias": "none"},
+        {"layer0.coupled": "i=1-f"},
+        {"layer0.transposed": "recurrent"},
+        {"layer1.output_activation": "identity"},
+        {"state": "reset"},
+        {"gates": "ifgo", "forget_bias": 0.0},
+        {"gates": "iofg", "recurrent_activation": "hard_sigmoid_0.2"},
+        {"layer0.gates": "gofi", "layer1.forget_bias": 0.3},
+        {"coupled": "f=1-i", "bias": "none"},
+    ],
+    "directions": [
+        {"gates": "ifog"},
+        {"forget_bias": -0.4},
+        {"bias": "none"},
+        {"merge": "sum"},
+        {"layer0_reverse.gates": "ifgo"},
+        {"layer0_reverse.reverse": False},
+        {"layer0_reverse.flip_output": True},
+        {"coupled": "f=1-i"},
+        {"gates": "ifgo", "forget_bias": 0.0},
+        {"merge": "concat_swapped", "forget_bias": 0.0},
+        {"layout": "time", "recurrent_activation": "hard_sigmoid_0.2"},
+        {"layer0.transposed": "recurrent", "layer0_reverse.bias": "none"},
+    ],
+    "both": [
+        {"gates": "ifgo"},
+        {"forget_bias": 0.0},
+        {"merge": "concat_swapped"},
+        {"recurrent_activation": "hard_sigmoid_1_6"},
+        {"layer1_reverse.gates": "iofg"},
+        {"layer0.forget_bias": 0.3, "layer0_reverse.forget_bias": 0.3},
+        {"layer0_reverse.reverse": False, "layer1_reverse.reverse": False},
+        {"bias": "none"},
+        {"gates": "ifgo", "forget_bias": 0.0},
+        {"bias": "none", "recurrent_activation": "hard_sigmoid_0.2"},
+        {"gates": "gofi", "merge": "concat_swapped"},
+        {"layer0.gates": "gofi", "layer1_reverse.bias": "none"},
+    ],
+}
+"""Mistakes of networks as large as people have."""
+
+LONG_SIZES = ((30, 4, 20, 128), (60, 3, 12, 64), (40, 2, 24, 128), (30, 3, 20, 64),
+              (60, 2, 16, 96), (40, 4, 16, 64))  # T, B, I, H  # fmt: skip
+LONG_FORMS = ("float32", "float64", "8 digits", "6 digits", "4 digits")
+LONG_PLACES: dict[str, Callable[[Array], Array]] = {
+    "all of h": whole,
+    "last h": lambda h: h[:, -1],
+    "h_n": whole,  # of `last_states`
+    "a row": lambda h: h[1],
+    "a last h": lambda h: h[1, -1],
+}
+
+
+def shows(place: str, kind: str, truth: Truth) -> bool:
+    """Whether this part of an output tells a mistake apart from others that are as simple.
+
+    h_n is taken before directions are merged or turned. At the last step a state that is reset
+    gives what a reversed run gives; and it is a backward cell's first, where no forget gate shows.
+    """
+    if place in ("all of h", "a row"):
+        return True
+    hidden = {"layout", "flip_output"}
+    if place == "h_n":
+        hidden |= {"merge", "reverse"}
+    else:
+        hidden |= {"state"} | ({"forget_bias", "coupled"} if kind == "directions" else set())
+    return hidden.isdisjoint(setting.rpartition(".")[2] for setting in truth)
+
+
+def long() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and what is asked: each mistake in two places, of sizes and in forms by turns."""
+    sizes, forms, places = cycle(LONG_SIZES), cycle(LONG_FORMS), cycle(LONG_PLACES)
+    for kind, truths in LONG.items():
+        sides, deep = 1 if kind == "stack" else 2, kind != "directions"
+        for truth in truths:
+            for place in islice((one for one in places if shows(one, kind, truth)), 2):
+                (T, B, I, H), form = next(sizes), next(forms)
+                name = f"{kind}/{place}, {name_of(truth)}, {T}x{H}, {form}"
+                given = {"deep": deep, "sides": sides, "size": (T, B, I, H), "form": form}
+                part = {"part": LONG_PLACES[place], "states": place == "h_n"}
+                yield name, {"truth": truth, **given, **part}
+
+
 def of_cell(truth: Truth, cell: str) -> Truth:
     """What is true of one cell: its own settings, and those of all."""
     general = {k: v for k, v in truth.items() if "." not in k and k not in ("merge", "layout")}
@@ -128,23 +217,30 @@ def of_cell(truth: Truth, cell: str) -> Truth:
     return general | own
 
 
-def both(nets: list[Net], x: Array, truth: Truth, dtype: Any = np.float32) -> Array:
-    """The output of two directions for x (B, T, I), in the axes of x."""
+def network(
+    nets: list[Net], x: Array, truth: Truth, dtype: Any = np.float32, sides: int = 2
+) -> tuple[Array, list[Array]]:
+    """The output of layers of one or two directions for x (B, T, I), and h of each of their cells.
+
+    All are in the axes of x.
+    """
     if truth.get("layout") == "time":
         rest = {k: v for k, v in truth.items() if k != "layout"}
-        return both(nets, x.swapaxes(0, 1), rest, dtype).swapaxes(0, 1)
-    forward = outputs(nets[0], x, of_cell(truth, "layer0"), dtype=dtype)["h"]
-    backward = {"reverse": True} | of_cell(truth, "layer0_reverse")
-    return BY_HAND[truth.get("merge", "concat")](
-        forward, outputs(nets[1], x, backward, dtype=dtype)["h"]
-    )
+        top, cells = network(nets, x.swapaxes(0, 1), rest, dtype, sides)
+        return top.swapaxes(0, 1), [h.swapaxes(0, 1) for h in cells]
+    cells = []
+    for n in range(0, len(nets), sides):
+        for side in range(sides):
+            cell = f"layer{n // sides}{'_reverse' * side}"
+            settings = {"reverse": side == 1} | of_cell(truth, cell)
+            cells.append(outputs(nets[n + side], x, settings, dtype=dtype)["h"])
+        x = BY_HAND[truth.get("merge", "concat")](*cells[n:]) if sides == 2 else cells[n]
+    return x, cells
 
 
-def stacked(nets: list[Net], x: Array, truth: Truth, dtype: Any = np.float32) -> Array:
-    """The output of layers one above the other."""
-    for n, net in enumerate(nets):
-        x = outputs(net, x, of_cell(truth, f"layer{n}"), dtype=dtype)["h"]
-    return x
+def both(nets: list[Net], x: Array, truth: Truth, dtype: Any = np.float32) -> Array:
+    """The output of layers of two directions."""
+    return network(nets, x, truth, dtype)[0]
 
 
 def write(nets: dict[str, Net], path: Path) -> str:
@@ -163,20 +259,47 @@ def write(nets: dict[str, Net], path: Path) -> str:
 
 
 class Asked:
-    """A net of two directions or two layers, its inputs, and what is said of both."""
+    """A net of two directions or two layers (or of both), its inputs, and what is said of them."""
 
-    def __init__(self, folder: Path, seed: int, what: str, rows: int = 0, deep: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        what: str,
+        rows: int = 0,
+        deep: bool = False,
+        sides: int = 0,
+        size: tuple[int, int, int, int] | None = None,
+    ):
         rng = np.random.default_rng([seed, zlib.crc32(what.encode())])
-        T, B, I, H = SIZES[seed % 3]
+        T, B, I, H = size or SIZES[seed % 3]
         T, B = (rows, rows) if rows else (T, B)
-        self.folder, self.rng, self.run = folder, rng, stacked if deep else both
-        self.nets = [random_net(rng, I, H), random_net(rng, H if deep else I, H)]
+        self.folder, self.rng, self.sides = folder, rng, sides or (1 if deep else 2)
+        names = [f"l{layer}{end}" for layer in range(1 + deep)
+                 for end in ("", "_reverse")[: self.sides]]  # fmt: skip
+        inputs = [I if name.startswith("l0") else self.sides * H for name in names]
+        self.nets = [random_net(rng, k, H) for k in inputs]
         self.x = rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
-        names = ("l0", "l1" if deep else "l0_reverse")
         self.weights = write(dict(zip(names, self.nets, strict=True)), folder / "w.npz")
 
-    def expected(self, truth: Truth, form: str = "float32") -> Array | str:
-        h = self.run(self.nets, self.x, truth, np.float64 if form == "float64" else np.float32)
+    def run(self, truth: Truth, dtype: Any = np.float32) -> Array:
+        return network(self.nets, self.x, truth, dtype, self.sides)[0]
+
+    def last_states(self, truth: Truth, dtype: Any = np.float32) -> Array:
+        """PyTorch's h_n, (cells, B, H)."""
+        _, cells = network(self.nets, self.x, truth, dtype, self.sides)
+        ends = (-1, 0)[: self.sides]
+        return np.array([h[:, ends[n % self.sides]] for n, h in enumerate(cells)])
+
+    def expected(
+        self,
+        truth: Truth,
+        form: str = "float32",
+        part: Callable[[Array], Array] = whole,
+        states: bool = False,
+    ) -> Array | str:
+        dtype = np.float64 if form == "float64" else np.float32
+        h = part(self.last_states(truth, dtype) if states else self.run(truth, dtype))
         if form.endswith("digits"):
             return printed(h, int(form.split()[0]), self.folder / "expected.txt")
         return h
@@ -198,6 +321,6 @@ class Asked:
         settings = {**AS_STORED, **assumed, **changes}
         layout = settings.pop("layout", "batch")
         trace = run(load(self.weights, **settings), self.x, layout=layout)
-        right = self.run(self.nets, self.x, truth, np.float64)
+        right = self.run(truth, np.float64)
         slack = 5e-3 if form == "4 digits" else 2e-6
         np.testing.assert_allclose(trace.arrays["h"], right, atol=slack)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tests.core.explain import networks, test_goldens, test_halves, test_refusals
-from tests.core.explain.asking import FORMS, LARGE, Asking, asking, printed, write
+from tests.core.explain.asking import FORMS, LARGE, Asking, asking, printed, whole, write
 from tests.core.explain.matrix import PAIRS, SINGLES, TRIPLES
 from tests.core.explain.networks import Truth, name_of
 from tests.core.explain.reference import outputs, random_net
@@ -64,19 +64,22 @@ def _network(
     folder: Path,
     truth: Truth,
     deep: bool = False,
+    sides: int = 0,
+    size: tuple[int, int, int, int] | None = None,
     form: str = "float32",
-    part: Callable[[Array], Array] | None = None,
+    part: Callable[[Array], Array] = whole,
+    states: bool = False,
     kind: str = "",
     **assumed: Any,
 ) -> Asking:
-    """A net of two cells; ``kind`` is how its outputs are spoiled."""
-    net = networks.Asked(folder, 0, name_of(truth) + kind, deep=deep)
-    expected: Any = net.expected(truth, "float32" if kind else form)
+    """A net of two or four cells; ``kind`` is how its outputs are spoiled."""
+    net = networks.Asked(folder, 0, name_of(truth) + kind, deep=deep, sides=sides, size=size)
+    expected: Any = net.expected(truth, "float32" if kind else form, part, states)
     if kind:
         expected = test_refusals.spoiled(kind, np.asarray(expected), net.x, net.rng)
         if form.endswith("digits"):
             expected = printed(expected, int(form.split()[0]), folder / "expected.txt")
-    return net.asking(expected if part is None else part(expected), **assumed)
+    return net.asking(expected, **assumed)
 
 
 def _networks() -> Iterator[tuple[str, Question]]:
@@ -101,6 +104,8 @@ def _networks() -> Iterator[tuple[str, Question]]:
         for place, part in places.items():
             name = f"network/part/{place}, {name_of(truth)}, {'stacked' if deep else 'merged'}"
             yield name, partial(_network, truth=truth, deep=deep, part=part)
+    for name, given in networks.long():
+        yield f"network/long {name}", partial(_network, **given)
     for half in (0, 1):
         for assumed in ("concat", "sum"):
             yield (
@@ -358,16 +363,28 @@ def _classes() -> Iterator[tuple[str, Question]]:
         yield f"class/shape/{shape}", partial(_shape, shape)
 
 
-FAMILIES = (_matrix, _parts, _networks, _goldens, _halves, _refusals, _classes)
+FAMILIES = {
+    "matrix": _matrix, "part": _parts, "network": _networks, "golden": _goldens,
+    "half precision": _halves, "refusal": _refusals, "class": _classes,
+}  # fmt: skip
+"""By the first word of a name."""
 
 
 @cache
-def questions() -> dict[str, Question]:
-    """All of them; recorded cases are looked into for it."""
-    named = [item for family in FAMILIES for item in family()]
+def family(word: str) -> dict[str, Question]:
+    named = list(FAMILIES[word]())
     found = dict(named)
     assert len(found) == len(named), "a name stands for one question"
     return found
+
+
+def question(name: str) -> Question:
+    return family(name.partition("/")[0])[name]
+
+
+def questions() -> dict[str, Question]:
+    """All of them; recorded cases are looked into for it."""
+    return {name: one for word in FAMILIES for name, one in family(word).items()}
 
 
 def group_of(name: str) -> str:
@@ -393,16 +410,16 @@ HIDDEN = (
 
 def truth_of(name: str) -> tuple[str, Truth] | None:
     """The verdict and changes that a question was made for; None where EXPECTED hides them."""
-    question: Any = questions()[name]
-    given = question.keywords
+    asked: Any = question(name)
+    given = asked.keywords
     if name.startswith("matrix/"):
-        (row,) = question.args
+        (row,) = asked.args
         return row.verdict, dict(row.truth) if row.verdict == "found" else {}
     if name.startswith("network/") and given.get("truth") and not is_spoiled(name):
         changes = {key: value for key, value in given["truth"].items() if given.get(key) != value}
         return ("found" if changes else "agrees"), changes
-    if question.func is _golden and not any(fnmatch(name, hidden) for hidden in HIDDEN):
-        model = test_goldens.model_of(question.args[0])
+    if asked.func is _golden and not any(fnmatch(name, hidden) for hidden in HIDDEN):
+        model = test_goldens.model_of(asked.args[0])
         wrong = given.get("wrong") or {}
         if "number" in given:
             wrong = test_goldens.mistakes(model)[given["number"]]

@@ -23,7 +23,7 @@ import numpy as np
 
 from lstmcli.api.explain import Explanation
 from lstmcli.errors import UserError
-from tests.core.explain.questions import group_of, questions
+from tests.core.explain.questions import group_of, question, questions
 
 FILE = Path(__file__).parent / "answers.jsonl"
 MEASURED = re.compile(r"\d+(\.\d+)?e[+-]\d+|\d+\.\d+")
@@ -67,7 +67,7 @@ def _settings(changes: list[Mapping[str, Any]]) -> dict[str, Any]:
 def asked(name: str) -> tuple[Line, float]:
     """The line of a question as it is answered now, and the seconds of processor time it took."""
     with TemporaryDirectory() as folder:
-        asking = questions()[name](Path(folder))
+        asking = question(name)(Path(folder))
         begun = process_time()
         try:
             answer: Explanation | UserError = asking.explain()

@@ -39,12 +39,7 @@ class Deep:
         self.weights = write(dict(zip(names, self.nets, strict=True)), folder / "w.npz")
 
     def top(self, truth: Truth, dtype: Any = np.float32) -> Array:
-        x = self.x
-        for n in (0, 1):
-            own = {k.replace(f"layer{n}", "layer0"): v for k, v in truth.items()
-                   if not k.startswith(f"layer{1 - n}")}  # fmt: skip
-            x = both(self.nets[2 * n : 2 * n + 2], x, own, dtype)
-        return x
+        return both(self.nets, self.x, truth, dtype)
 
     def explain(self, expected: Any) -> Explanation:
         return explain(self.weights, self.x, expected, **AS_STORED, layout="batch")
@@ -285,10 +280,7 @@ def test_three_layers_with_lengths_that_agree_are_run_once(tmp_path: Path) -> No
     lengths = np.array([9, 5])
     h = np.zeros((2, 9, 8), np.float32)
     for row, length in enumerate(lengths):
-        top = x[row : row + 1, :length]
-        for n in range(3):
-            top = both(nets[2 * n : 2 * n + 2], top, {})
-        h[row, :length] = top[0]
+        h[row, :length] = both(nets, x[row : row + 1, :length], {})[0]
     explanation = explain(weights, x, h, lengths=lengths, **AS_STORED, layout="batch")
     assert explanation.verdict == "agrees"
     assert explanation.tried == 1

@@ -324,7 +324,7 @@ def test_a_part_of_two_directions_needs_no_change(text: str, tmp_path: Path) -> 
 def test_printed_units_of_both_directions_need_no_change(tmp_path: Path) -> None:
     asked = networks.Asked(tmp_path, 0, "parts of both")
     for count in (2, 5):
-        part = asked.run(asked.nets, asked.x, networks.AS_STORED)[1, 2, :count]
+        part = asked.run(networks.AS_STORED)[1, 2, :count]
         explanation = asked.explain(printed(part, 8, tmp_path / "expected.txt"))
         assert explanation.verdict == "agrees"
         assert explanation.taken.endswith(f"sequence 1 of 3, the first {count} of 6 units")
@@ -344,7 +344,7 @@ def test_the_shape_of_fewest_changes_wins(tmp_path: Path) -> None:
     asked = networks.Asked(tmp_path, 0, "parts of both")
     asked.x = asked.x[:2]
     truth = {**networks.AS_STORED, "gates": "ifgo"}
-    h = asked.run(asked.nets, asked.x, truth)
+    h = asked.run(truth)
     assert found(asked.explain(h[0, 0])) == {"gates": "ifgo"}
     ends = np.concatenate([h[:, -1, :3], h[:, 0, 3:]]).ravel()  # last states of both, in a row
     explanation = asked.explain(ends)

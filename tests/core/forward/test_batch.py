@@ -55,6 +55,7 @@ def equal(one: Trace, other: Trace) -> None:
 @pytest.mark.usefixtures("any_threads")
 @pytest.mark.parametrize("merge", ["concat", "stack", "sum"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.sampled(4)
 def test_a_network_in_threads(merge: str, threads: int) -> None:
     rng = np.random.default_rng(threads)
     model = network(rng, 7, 66, merge=merge)

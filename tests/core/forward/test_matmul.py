@@ -72,6 +72,7 @@ def test_small_products_large_batches_and_other_kernels_are_not_split(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble"])
 @pytest.mark.parametrize("batch", [2, 13, 33, 64, 256])
+@pytest.mark.sampled(4)
 def test_a_product_in_pieces_is_the_product(batch: int, dtype: str) -> None:
     rng = np.random.default_rng(batch)
     length = 2500 if batch == 2 else 500
@@ -133,6 +134,7 @@ def test_sequences_come_first_where_a_small_batch_is_cut(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "shape", [(40, 64), (131, 26), (300, 61), (700, 32), (9, 20), (67, 5), (203, 11), (17, 3)]
 )
+@pytest.mark.sampled(5)
 def test_rows_are_summed_alike_where_the_probe_says_so(
     shape: tuple[int, int], rows: int, dtype: str
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_cell_comes_back_bit_for_bit(name: str, parts: tuple[str, ...]) -> Non
 
 @pytest.mark.parametrize("both", [False, True], ids=["forward", "both"])
 @pytest.mark.parametrize("name", CONVENTIONS)
+@pytest.mark.sampled(3)
 def test_two_layers_come_back_bit_for_bit(name: str, both: bool) -> None:
     row = CONVENTIONS[name]
     parts = (*ALWAYS.get(name, ()), *(p for p in ("bias", "projection") if p in row.roles))
@@ -189,6 +190,7 @@ OTHER_FORMS = ("jax/flat", "torch/initializers")  # which convert does not write
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.startswith(OTHER_FORMS)])
+@pytest.mark.sampled(4)
 def test_a_file_of_a_framework_is_written_as_it_is(case: str) -> None:
     """Every tensor of a recorded file, by its role: the same shape and the same numbers.
 

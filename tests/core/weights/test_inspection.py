@@ -69,6 +69,7 @@ def test_sizes_are_those_that_were_recorded(
 
 
 @pytest.mark.parametrize("case", ALL)
+@pytest.mark.sampled(4)
 def test_every_file_can_be_inspected(case: str) -> None:
     inspection = inspect_golden(case)
     never_guessed = case.startswith("jax/flat")

@@ -60,6 +60,7 @@ def same(found: formats.Document, expected: formats.Document) -> None:
 
 
 @pytest.mark.parametrize("archive", TENSORFLOW, ids=[path.stem for path in TENSORFLOW])
+@pytest.mark.sampled(6)
 def test_a_tensorflow_model_is_read_from_its_files(
     archive: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_tensorflow_model_is_read_from_its_files(
 
 
 @pytest.mark.parametrize("path", ONNX, ids=[path.stem for path in ONNX])
+@pytest.mark.sampled(6)
 def test_an_onnx_model_is_read_from_its_file(path: Path, request: pytest.FixtureRequest) -> None:
     expected = formats.read(str(path))
     request.getfixturevalue("in_file")

@@ -89,6 +89,7 @@ def test_objects_are_left_out_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["jax.npz", "jax.safetensors", "fortran.npy"])
+@pytest.mark.sampled(3)
 def test_damage_is_reported(file: str, tmp_path: Path) -> None:
     data = (GOLDEN / file).read_bytes()
     withstand(tmp_path / file, truncations(data, 100))

@@ -139,6 +139,7 @@ def test_cut_at_any_length_or_followed_by_more(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["ours", "stored", "deflated"])
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0x15, 0xFF])
+@pytest.mark.sampled(5)
 def test_any_flipped_byte_is_an_error_or_changes_nothing(kind: str, flip: int) -> None:
     whole = arrays_of(kind)
     refused = 0
