@@ -39,19 +39,6 @@ def test_found() -> None:
     ]  # fmt: skip
 
 
-def test_nothing_is_reported_of_other_configurations_where_none_was_run() -> None:
-    """The output of a lower layer is known by itself."""
-    folder = TOP / "tests" / "golden" / "torch"
-    weights = str(folder / "two_layers_bidirectional.weights.npz")
-    model = lstmcli.load(weights)
-    x = np.random.default_rng(0).normal(size=(6, model.cell.inputs))
-    trace = lstmcli.run(model, x, keep=("h", "c"))
-    expected = np.concatenate([trace.arrays[f"layer0{d}.h"] for d in ("", "_reverse")], axis=-1)
-    explanation = lstmcli.explain(weights, x, expected)
-    assert [c.found for c in explanation.changes] == ["layer0.h"]
-    assert not any(line.startswith("tested") for line in lines(explanation))
-
-
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
     for expected in (str(SAMPLE / "numpy.txt"), np.linspace(-0.5, 0.5, 21).reshape(7, 3)):

@@ -96,7 +96,7 @@ class Search:
     @property
     def tried(self) -> int:
         """How many hypotheses were tried."""
-        return len(self.placements) + sum(one.tried for one in self.placements)
+        return 1 + sum(one.tried for one in self.placements)
 
     @property
     def cases(self) -> list[Case]:
@@ -157,9 +157,9 @@ class Search:
                 continue
             most = Budget.PLACEMENTS[size]
             if size > 1 and len(some) > most:
-                likely = some[: Budget.PLACEMENTS[1]]
-                nearest = sorted(likely, key=lambda one: one.closest)
-                some = [*dict.fromkeys(chain.from_iterable(zip(likely, nearest, strict=True)))]
+                nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
+                by_turns = chain.from_iterable(zip(some, nearest, strict=False))
+                some = [*dict.fromkeys((*by_turns, *some))]
             chosen += some[:most]
         return chosen
 
@@ -236,19 +236,23 @@ class Pass(NamedTuple):
 def half_precision(search: Search) -> list[Found]:
     """The weights, inputs or all of it rounded, as loaded or with one change.
 
-    A change has to reduce the error clearly, and only those that come about as near as the nearest
-    are left.
+    A change is looked for where a first step is known. It has to reduce the error clearly, and only
+    changes that come about as near as the nearest are left.
     """
-    likely = [one for one in search.placements if len(one.changes) < 2]
+    likely = [one for one in search.placements if len(one.changes) < 2][: Budget.PLACEMENTS[1]]
     for half in () if search.looser else search.prepared.coarse:
-        for one in likely[: Budget.PLACEMENTS[1]]:
+        for one in likely:
+            one_change = not one.changes and one.simulator.is_stepwise
+            if not one_change and one.verify(()).max_abs > half.absolute:
+                continue
             allowance = rounding.tolerance(one.case, half)
             dtype = Change("dtype", half.name)
             loaded = Answer((), one.verify((dtype,), allowance))
-            at = one.at_tolerance(allowance)
-            one_change = not loaded.comparison.fits and not one.changes
-            found = at.answers(1, search.work.left()) if one_change else []
-            one.tried += at.tried
+            found = []
+            if one_change and not loaded.comparison.fits:
+                at = one.at_tolerance(allowance)
+                found = at.answers(1, search.work.left())
+                one.tried += at.tried
             least = min((a.comparison.rms for a in found), default=np.inf)
             near = [a for a in found if a.comparison.rms <= rounding.RMS_RATIO * least]
             if loaded.comparison.rms <= rounding.RMS_RATIO * least:
@@ -438,7 +442,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
     left_out = [remark("windows", left=left)] if (left := search.left_out) else []
     if any(one.code == "other_units" for one in hints):  # it was taken as the first units
         explanation = replace(explanation, location=None, measured=None, nearest=())
-    if explanation.location and not (units := explanation.location.first.units).is_all:
-        left_out.append(remark("units", first=units.size))
+    if explanation.location and (first := explanation.location.first_units):
+        left_out.append(remark("units", first=first))
     untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
     return replace(explanation, remarks=(*remarks, *hints), untried=untried)

@@ -255,10 +255,9 @@ def remarks_on(
 
 # ---- remarks where nothing fits
 
-NOT_SEARCHED = (
-    remark("two_constants"), remark("dropout"), remark("layer_norm"), remark("rare_settings"),
-    remark("other_weights"),
-)  # fmt: skip
+NOT_SEARCHED = tuple(
+    map(remark, ("dropout", "layer_norm", "rare_settings", "other_weights", "two_constants"))
+)
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
 CHANCE = 1e-5  # see `_factor`

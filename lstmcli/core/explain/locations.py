@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, islice
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.layouts import (
+    FIRST_UNITS,
     LAST_STEP,
     Arrangement,
     RunShape,
@@ -41,11 +43,17 @@ class Located(NamedTuple):
     arrays: tuple[str, ...]  # of the run, one for each direction or cell
     at: Arrangement
     is_state: bool
+    units: int = 0  # it is the first units of directions side by side, so many; 0: all of them
 
     def read(self, numbers: Numbers) -> Iterator[tuple[str, Array, Array, tuple[slice, ...]]]:
         """For each array of the run: values, half units, and the index where they lie."""
-        values = self.at.read(np.where(np.isfinite(numbers.values), numbers.values, np.nan))
-        unit = np.zeros(values.shape) if numbers.unit is None else self.at.read(numbers.unit)
+        both = np.stack([numbers.values, np.zeros(numbers.shape)])
+        both[1] = 0.0 if numbers.unit is None else numbers.unit
+        if self.units:
+            further = self.at.run.lengths["w"] - self.units
+            both = np.pad(both, [*[(0, 0)] * numbers.ndim, (0, further)], constant_values=np.nan)
+        values, unit = (self.at.read(one) for one in both)
+        values = np.where(np.isfinite(values), values, np.nan)
         half = np.where(np.isfinite(values), unit, 0.0) * 0.5
         steps, sequences, directions, units = self.at.place
         at = (sequences, units) if self.is_state else (steps, sequences, units)
@@ -104,10 +112,18 @@ class Location(NamedTuple):
     def words(self) -> str:
         """``the first 3 of 7 steps``; empty where EXPECTED is the run as it is."""
         if not self.state:
-            at = self.first
-            return words(at._replace(places=(), order="C") if at.in_a_row else at)
+            at, count = self.first, self.arrays[0].units
+            some = f"the first {count} of {at.run.lengths.get('w')} units" * bool(count)
+            text = words(at._replace(places=(), order="C") if at.in_a_row else at)
+            return ", ".join(filter(None, [text, some]))
         part = sequences_words(self.first.sequences)
         return " of ".join(filter(None, [self.state * (not self.is_plain), part]))
+
+    @property
+    def first_units(self) -> int:
+        """How many units EXPECTED has, if these are the first ones; 0 for all."""
+        one = self.arrays[0]
+        return one.units or (0 if one.at.units.is_all else one.at.units.size)
 
 
 def locations(
@@ -170,10 +186,19 @@ def _located(
 ) -> Iterator[Located]:
     """An array on the runs that it may be of; one direction by itself is an array of its own."""
     for run, arrays in runs:
-        is_state = ArrayName.of(arrays[0]).kind == FINAL
+        is_state, joined = ArrayName.of(arrays[0]).kind == FINAL, run.lengths.get("w", 0)
         for at in arrangements(shape, run):
-            if at.directions.is_all:
+            is_merged = not is_state and run.stacked is not None and "w" in at.axes
+            if at.directions.is_all and not is_merged:  # that is another merge
                 yield Located(name, arrays, at, is_state)
+        *lead, count = shape or (0,)
+        # one direction by itself is another part of the network, but not in a vector
+        is_part = count == run.units and prod(lead) > 1
+        if run.stacked is None and 0 < count < joined and not is_part:
+            for at in arrangements((*lead, joined), run):
+                if at.axes.endswith("w"):
+                    at = at._replace(cost=at.cost + FIRST_UNITS)
+                    yield Located(name, arrays, at, is_state, count)
 
 
 def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Located | None:
@@ -259,3 +284,13 @@ def split_states(arrays: Mapping[str, Any], model: Model) -> dict[str, Any]:
         else:
             found[name] = array
     return found
+
+
+def states_shape(name: str, model: Model) -> str:
+    """The shape of the last states of several cells: ``(2, batch, 3)``."""
+    widths = [_width(name, cell) for _, cell in model.cells]
+    how, count = model.convention.behaviour.states, len(widths)
+    if how == "features" or len({*widths}) > 1:
+        return f"(batch, {sum(widths)})"
+    axes = ("batch", str(count)) if how == "batch" else (str(count), "batch")
+    return f"({', '.join(axes)}, {widths[0]})"

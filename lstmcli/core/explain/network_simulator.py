@@ -48,6 +48,8 @@ POINTS, FINER = 9, 4  # values of a finer grid, and how much finer each is than 
 ROUNDS = (4, 12)  # finer grids at the telling steps, then over all of EXPECTED
 GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis that is right
 
+OUTPUTS = ("h", "final_h", "final_c")
+"""Arrays of every run, so that many locations of EXPECTED are compared with the same runs."""
 WITHOUT_FORGET_GATE = "fz"
 """Arrays that show a forget bias at a first step from a zero state; no other array does."""
 
@@ -283,7 +285,7 @@ class NetworkSimulator:
         steps, found = min(steps or len(self.x), len(self.x)), []
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
-            arrays = sorted({(target.cell, target.array) for target in self.targets})
+            arrays = sorted({(t.cell, t.array) for t in self.targets if t.array not in OUTPUTS})
             key = (self.item, steps, int(part[0]), *arrays)
             runs = cached(key, lambda p=part, v=some: self._run(sets[p], v, steps, False, dtype))
             off = [self._off(target, runs, steps) for target in self.targets]
@@ -336,7 +338,7 @@ class NetworkSimulator:
         last = len(self.x) - 1
         known, arrays = self.known[name] if drop else {}, _Arrays(len(cells), len(self.x))
         later = {target.cell for target in self._targets_at_the_end(drop)}
-        may_end = name in self.network.layers[-1] and not later & {name, ""}
+        may_end = drop and name in self.network.layers[-1] and not later & {name, ""}
         names, stay = self._names(name), np.zeros(len(cells), bool)
         ways = 2 * cells.turned + cells.flipped
         for way in np.flatnonzero(np.bincount(ways)).tolist():
@@ -366,8 +368,8 @@ class NetworkSimulator:
         return arrays.by_name, stay
 
     def _names(self, name: str) -> set[str]:
-        """The arrays of a cell that are compared, and h."""
-        return {"h", *(target.array for target in self.targets if target.cell in (name, ""))}
+        """The arrays of a cell that are compared, and its outputs."""
+        return {*OUTPUTS, *(target.array for target in self.targets if target.cell in (name, ""))}
 
     def _off(self, target: Target, runs: Runs, steps: int | None = None) -> Array:
         """(N, E) how far off some numbers are, in tolerances."""

@@ -63,6 +63,7 @@ LEAST_MOVED = 4  # half precision must show in more than (changes + this) differ
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 OF_ALL_CELLS = ("dtype",)  # settings that are never of one cell
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
+PART = 3.0  # cost of EXPECTED as a part of the network
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -586,7 +587,7 @@ def placements(prepared: Prepared) -> tuple[list[Placement], int]:
             if not (setup.merge or setup.part) and location.is_from_the_start:
                 changes = _changes_of_run(found[-1])
                 found += [Placement(setup, location, (change,)) for change in changes]
-    return sorted(found, key=lambda one: one.location.cost), left_out
+    return sorted(found, key=lambda one: one.location.cost + PART * bool(one.setup.part)), left_out
 
 
 def _changes_of_run(placement: Placement) -> Iterator[Change]:

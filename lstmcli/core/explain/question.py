@@ -18,7 +18,13 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, Work
 from lstmcli.core.explain.causes import SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes
-from lstmcli.core.explain.locations import Location, locations, run_shapes, split_states
+from lstmcli.core.explain.locations import (
+    Location,
+    locations,
+    run_shapes,
+    split_states,
+    states_shape,
+)
 from lstmcli.core.explain.observation import (
     BRAIN,
     EPS,
@@ -156,6 +162,13 @@ class Prepared:
     def no_place(self) -> UserError:
         """The mistake where EXPECTED cannot be a result of such a run."""
         side, last = self.question.side, self.model.layers[-1]
+        for name in ("final_h", "final_c"):
+            if name in self.arrays and len(self.model.cells) > 1:
+                given = self.arrays[name].shape
+                return UserError(
+                    f"EXPECTED's {name} is {given}; that of {len(self.model.cells)} cells is "
+                    f"{states_shape(name, self.model)}."
+                )
         shapes = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
         several = len(self.model.cells) > 1
         merged = self.model.convention.behaviour.merge in ("sum", "mul", "ave", "stack")

@@ -76,7 +76,7 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(prepared: Any) -> Iterator[Remark]:
+    def look(prepared: Any, cases: Any) -> Iterator[Remark]:
         yield remark("dummy", arrays=len(prepared.arrays))
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
