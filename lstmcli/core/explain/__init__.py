@@ -190,8 +190,8 @@ class Search:
 
     def none(self) -> Explanation:
         """Nothing fits: what comes near in the likeliest placement."""
-        searched = [one for one in self.as_loaded if one.depth] or self.as_loaded or self.placements
-        one, others = searched[0], searched[1:]
+        one = min(self.as_loaded or self.placements, key=lambda p: len(p.changes))
+        others = [p for p in self.placements if p.depth and p.changes == one.changes]
         if others and one.expected.has_steps:
             nearest = min(others, key=lambda other: other.closest)
             one = nearest if nearest.closest * RARER_RATIO < one.closest else one

@@ -307,6 +307,8 @@ class NetworkSimulator:
         for names in self.network.layers:
             for name in names:
                 left = np.flatnonzero(runs.stay)
+                if not left.size:
+                    return runs
                 cells, constants = self._cells(name, sets, values)
                 rows = np.column_stack(
                     [cells.keys(), constants, *(runs.which[one] for one in below)]
