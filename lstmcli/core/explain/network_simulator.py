@@ -14,11 +14,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import FINAL, ArrayName
 from lstmcli.core.explain.budget import Budget, Work
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.simulator import OFF, Cells, Simulator, work_of_step
 from lstmcli.core.explain.single_changes import SingleChanges
+from lstmcli.core.explain.targets import (
+    KnownOfStep,
+    Target,
+    best_known,
+    by_step,
+    targets_of,
+    thinned,
+)
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
@@ -29,7 +36,6 @@ LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still se
 CHUNK = 1000  # hypotheses run at once: more leave the cache
 MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
 CALL = 1500  # units whose work equals that of the calls of NumPy in a step of a cell
-NUMBERS = 600  # of EXPECTED, evenly chosen, on which full runs are compared
 SAMPLE = 12  # units of a first step that are compared: enough to distinguish any two hypotheses
 TELLING = 12  # known steps after which what is left is verified: rounding grows
 CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
@@ -61,21 +67,6 @@ class Network:
     layers: Sequence[Sequence[str]]
     cells: Mapping[str, Simulator]
     convention: Convention  # how directions are merged
-
-
-class Target(NamedTuple):
-    """Known numbers of an array of EXPECTED."""
-
-    cell: str  # whose array it is; "": the output of the model
-    array: str
-    at: tuple[Array, ...]  # steps and units, each (E,); units only of a last state
-    values: Array  # (E,)
-    allowed: Array  # (E,) tolerances
-
-    def subset(self, which: Any) -> Target:
-        """Some of the numbers."""
-        at = tuple(axis[which] for axis in self.at)
-        return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
 
 
 class Runs(NamedTuple):
@@ -125,16 +116,16 @@ class NetworkSimulator:
         item: int | None = None,
     ) -> None:
         self.network, self.singles, self.work = network, singles, work
-        self.item = _best_known(expected, valid) if item is None else item
+        self.item = best_known(expected, valid) if item is None else item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
         self.x = x[keep, self.item]
         self.states = {  # a state may be one for all sequences
             name: (h[self.item % len(h)], c[self.item % len(c)]) for name, (h, c) in states.items()
         }
         only = next(iter(network.cells)) if len(network.cells) == 1 else ""
-        targets = [*_targets(expected, allowance, self.item, keep, array, only)]
-        self.known = {name: _by_step(targets, name) for name in network.cells}
-        self.targets = [_thinned(target) for target in targets]
+        targets = [*targets_of(expected, allowance, self.item, keep, array, only)]
+        self.known = {name: by_step(targets, name) for name in network.cells}
+        self.targets = [thinned(target) for target in targets]
         self._seen = np.zeros((1, len(network.cells)), np.int64)
         self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
@@ -199,16 +190,6 @@ class NetworkSimulator:
         names = self.network.layers[0] if self.starts_from_zero else ()
         worst = np.max([np.zeros(len(sets)), *(self._first_step(n, sets) for n in names)], axis=0)
         return sets[worst <= LOOSE]
-
-    def first_step_distance(self) -> float:
-        """How far off the nearest of one or two plain changes is at a first step, in tolerances."""
-        sets = [self.singles.sets(size) for size in (1, 2)]
-        least = np.inf
-        for some in sets:
-            plain = some[~self.singles.are_open(some)]
-            off = [self._first_step(name, plain) for name in self.network.layers[0]]
-            least = min(least, float(np.max(off, axis=0).min(initial=np.inf)))
-        return least
 
     def _first_step(self, name: str, sets: Array) -> Array:
         """(N,): how far off each is at a cell's first step, in a sample of units.
@@ -485,10 +466,6 @@ def _parts(places: Array, size: int) -> Iterator[Array]:
         yield places[at : at + size]
 
 
-KnownOfStep = tuple[str, Array, Array, Array]
-"""An array, and units, values and tolerances that are known of it at a step."""
-
-
 def _worst(
     known: Sequence[KnownOfStep], given: Mapping[str, Array], units: Any = slice(None)
 ) -> Array:
@@ -502,49 +479,3 @@ def _worst(
         worst.append(np.nan_to_num(off, nan=np.inf).max(axis=1, initial=0))
     found: Array = np.max(worst, axis=0)
     return found
-
-
-def _by_step(targets: Sequence[Target], name: str) -> dict[int, list[KnownOfStep]]:
-    """What is known of a cell, by step of the run."""
-    found: dict[int, list[KnownOfStep]] = {}
-    for target in targets:
-        if target.cell == name and len(target.at) == 2:
-            for step in np.unique(target.at[0]).tolist():
-                here = np.flatnonzero(target.at[0] == step)
-                one = target.array, target.at[1][here], target.values[here], target.allowed[here]
-                found.setdefault(step, []).append(one)
-    return found
-
-
-def _best_known(expected: Expected, valid: Array | None) -> int:
-    """The sequence of the batch of which most is known, at steps that count."""
-    known: Any = 0
-    for _, one in expected.arrays.items():
-        is_known = np.isfinite(one.values)
-        if valid is not None and is_known.ndim == 3:
-            is_known &= valid[:, :, None]
-        known = known + is_known.sum(axis=(*range(is_known.ndim - 2), -1))
-    if valid is not None:  # of a sequence without steps nothing is run
-        known = np.where(valid.any(axis=0), known, -1)
-    return int(np.argmax(known))
-
-
-def _targets(
-    expected: Expected, allowance: Allowance, item: int, keep: Array, array: str, only: str
-) -> Iterator[Target]:
-    """The known numbers of one sequence; those of the ``only`` cell are under its name."""
-    for name, known in expected.arrays.items():
-        part = ArrayName.of(name)
-        base = part.base.replace("h", array) if part.base in ("h", "final_h") else part.base
-        values, allowed = known.values[..., item, :], allowance.of(known)[..., item, :]
-        if part.kind != FINAL:
-            values, allowed = values[keep], allowed[keep]
-        at = np.nonzero(np.isfinite(values))
-        if len(at[0]):
-            yield Target(only or part.prefix, base, at, values[at], allowed[at])
-
-
-def _thinned(target: Target) -> Target:
-    """Numbers of which full runs are compared in these."""
-    count = len(target.values)
-    return target.subset(np.linspace(0, count - 1, min(NUMBERS, count)).astype(int))

@@ -7,7 +7,7 @@ changes counts like any other change. Nothing is accepted but by a run of the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import FINAL, ArrayName
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import CAUSES, CONSTANTS, ONE_WAY, OPEN, SHUT, SOLVE
+from lstmcli.core.explain.causes import ONE_WAY, OPEN, SHUT
 from lstmcli.core.explain.explanation import (
     Changed,
     Data,
@@ -343,27 +342,15 @@ class Placement:
         return off, near
 
     def _neighbours(self, answer: Changes, steps: int | None) -> tuple[Array, list[Changes]]:
-        singles, size = self.singles, len(answer) + 1
-        none, base = len(singles), self._positions(answer)
-        values = {c.setting.rpartition(".")[2]: c.value for c in answer}
-        constants = np.array([values.get(name, np.nan) for name in CONSTANTS], float)
-        others = [n for n in range(none) if singles.constant[n] < 0 and n not in base]
-        kept = [[b for b in base if not singles.are_alike(b, n)] for n in others]
-        rows = [base, *(sorted([*keep, n]) for keep, n in zip(kept, others, strict=True)), []]
-        sets = np.array([row + [none] * (size - len(row)) for row in rows], int)
+        sets, constants, lists = self.singles.neighbours(answer)
         simulator = self._telling
         codes = simulator.codes(sets)
         differs = np.flatnonzero((codes[1:-1] != codes[0]).any(axis=1)).tolist()
         sets = sets[[0, *(n + 1 for n in differs), -1]]  # without the answer in other words
         off = simulator.off(sets, np.tile(constants, (len(sets), 1)), steps)
-        moved = np.abs(off[-1] - off[0]) > 1 if base else np.ones(off.shape[1], bool)
+        moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
         fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
-        near = [
-            (*self._settled(kept[n], constants), *singles.changes[others[n]])
-            for n, fit in zip(differs, fits, strict=True)
-            if fit
-        ]
-        return off[:, moved], near
+        return off[:, moved], [lists[n] for n, fit in zip(differs, fits, strict=True) if fit]
 
     @property
     def _telling(self) -> NetworkSimulator:
@@ -371,19 +358,6 @@ class Placement:
         loaded = self.verify(())
         agrees = loaded.items[self.simulator.item] if loaded.items else None
         return self._simulator_on(loaded.first.item) if agrees and loaded.first else self.simulator
-
-    def _positions(self, answer: Changes) -> list[int]:
-        """The positions of an answer's changes among the single changes."""
-        by_change = {c: n for n, one in enumerate(self.singles.changes) for c in one}
-        both = ((c, Change(c.setting, SOLVE)) for c in answer)
-        found = (by_change.get(c, by_change.get(open_)) for c, open_ in both)
-        return sorted({n for n in found if n is not None})
-
-    def _settled(self, positions: Sequence[int], constants: Array) -> Changes:
-        each = (
-            self.singles.of(np.array([n]), constants[self.singles.constant[n]]) for n in positions
-        )
-        return tuple(c for changes in each for c in changes)
 
     # ---- the explanation
 
@@ -496,7 +470,7 @@ class Placement:
             checked += 1
             if self.verify(changes, allowance).fits:
                 found.append(setting)
-        of_run = () if self.changes else _changes_of_run(self)
+        of_run = () if self.changes else self.setup.changes_of_run(self.location)
         for change in (one for one in of_run if one.setting in ("initial_state", "lengths")):
             if self.verify((*answer, change), allowance).fits and change.setting not in found:
                 found.append(change.setting)
@@ -585,29 +559,6 @@ def placements(prepared: Prepared) -> tuple[list[Placement], int]:
         for location in setup.locations:
             found.append(Placement(setup, location))
             if not (setup.merge or setup.part) and location.is_from_the_start:
-                changes = _changes_of_run(found[-1])
+                changes = setup.changes_of_run(location)
                 found += [Placement(setup, location, (change,)) for change in changes]
     return sorted(found, key=lambda one: one.location.cost + PART * bool(one.setup.part)), left_out
-
-
-def _changes_of_run(placement: Placement) -> Iterator[Change]:
-    """Changes of the run that no step of a cell shows."""
-    question, prepared, model = placement.question, placement.prepared, placement.model
-    is_padded = question.lengths is not None or question.mask is not None
-    projects = any(cell.outputs != cell.units for _, cell in model.cells)
-    names = [ArrayName.of(name) for one in placement.location.arrays for name in one.arrays]
-    of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
-    has_state = any(name.kind == FINAL for name in names)
-    possible: dict[str, Iterable[Any]] = {
-        "layout": (),  # it is a setup
-        "initial_state": ["given", "zero", *["swapped"] * (not projects)]
-        if question.initial_state
-        else (),
-        "lengths": ["ignored"] * is_padded,
-        "masked_output": CAUSES["masked_output"].values * is_padded,
-        "array": ("c" if placement.has_several_cells or has_state else "cifgo") * of_outputs,
-    }
-    for name, cause in CAUSES.items():
-        for value in possible.get(name, cause.values) if cause.of_run else ():
-            if value != prepared.assumed(name, placement.how):
-                yield Change(name, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -16,7 +16,7 @@ from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, Work
-from lstmcli.core.explain.causes import SPREADS
+from lstmcli.core.explain.causes import CAUSES, SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.locations import (
     Location,
@@ -242,6 +242,27 @@ class Setup:
                 else locations(self.numbers, self.model, layout, self.size, self.layer)
             )
         return found
+
+    def changes_of_run(self, location: Location) -> Iterator[Change]:
+        """Changes of the run that no step of a cell shows."""
+        question, prepared = self.prepared.question, self.prepared
+        is_padded = question.lengths is not None or question.mask is not None
+        projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
+        names = [ArrayName.of(name) for one in location.arrays for name in one.arrays]
+        of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
+        of_one_step = len(self.model.cells) == 1 and all(name.kind != FINAL for name in names)
+        given = ["given", "zero", *["swapped"] * (not projects)]
+        possible: dict[str, Iterable[Any]] = {
+            "layout": (),  # that is another setup
+            "initial_state": given if question.initial_state else (),
+            "lengths": ["ignored"] * is_padded,
+            "masked_output": CAUSES["masked_output"].values * is_padded,
+            "array": ("cifgo" if of_one_step else "c") * of_outputs,
+        }
+        for name, cause in CAUSES.items():
+            for value in possible.get(name, cause.values) if cause.of_run else ():
+                if value != prepared.assumed(name, self.model.convention):
+                    yield Change(name, value)
 
     @property
     def locations(self) -> list[Location]:

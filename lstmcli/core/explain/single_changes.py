@@ -7,6 +7,7 @@ row of positions among them; the last position changes nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -95,10 +96,6 @@ class SingleChanges:
         can_be: Array = (sets[:, -1] < ones) & ~alike & ~both_open
         return can_be
 
-    def are_alike(self, one: int, other: int) -> bool:
-        """Whether two changes are of one setting of a cell."""
-        return bool((self.kinds[one] * (self.kinds[one] == self.kinds[other])).any())
-
     @property
     def settings(self) -> set[str]:
         """The settings that are changed, of whichever cells."""
@@ -113,6 +110,31 @@ class SingleChanges:
         """The changes of a set, with the value of its open constant."""
         changes = (c for at in one if at < len(self) for c in self.changes[at])
         return tuple(Change(c.setting, float(value)) if c.value == SOLVE else c for c in changes)
+
+    def neighbours(self, answer: Changes) -> tuple[Array, Array, list[Changes]]:
+        """An answer, each set that is one change from it, and the set without changes.
+
+        A neighbour has one more change, or another value of a changed setting. With the sets are
+        the constants (3,) of all, and the changes of each neighbour.
+        """
+        by_change = {c: n for n, one in enumerate(self.changes) for c in one}
+        both = ((c, Change(c.setting, SOLVE)) for c in answer)
+        found = (by_change.get(c, by_change.get(open_)) for c, open_ in both)
+        base, none = sorted({n for n in found if n is not None}), len(self)
+        values = {c.setting.rpartition(".")[2]: c.value for c in answer}
+        constants = np.array([values.get(name, np.nan) for name in CONSTANTS], float)
+        rows, lists = [base], []
+        for n in range(none):
+            if self.constant[n] < 0 and n not in base:
+                kept = [
+                    b for b in base if not (self.kinds[b] * (self.kinds[b] == self.kinds[n])).any()
+                ]
+                rows.append(sorted([*kept, n]))
+                settled = (self.of(np.array([b]), constants[self.constant[b]]) for b in kept)
+                lists.append((*chain.from_iterable(settled), *self.changes[n]))
+        size = len(answer) + 1
+        sets = [row + [none] * (size - len(row)) for row in (*rows, [])]
+        return np.array(sets, int), constants, lists
 
     def constants(self, sets: Array, values: Array) -> Array:
         """(n, 3) constants with the values (n,) of the open one of each set; NaN: as assumed."""

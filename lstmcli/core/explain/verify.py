@@ -8,7 +8,7 @@ of each step from there on; steps at which they differ much count as not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 BLIND = 0.05  # a tolerance from which on a number says nothing; of one above 1, its share
 LEAST_COMPARED = 8  # numbers that have to be left to say anything
 ROOM = 2**26  # bytes of runs that are cached
+FARTHEST = 1e6  # how much further off a number is than this does not matter
 SMALL = 1e-2  # a difference that rounding may make without chaos
 FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
@@ -181,12 +182,11 @@ def remark(code: str, **facts: Any) -> Remark:
 
 
 class Basis(NamedTuple):
-    """What it rests on that numbers were kept in a format."""
+    """The run with a part rounded that gives EXPECTED."""
 
-    rounded: str  # the part of a run that then gives EXPECTED; "": all of it is on the grid
+    rounded: str  # the part
     comparison: Comparison
     remark: Remark
-    digits: float = np.inf  # of evidence
 
 
 @dataclass(frozen=True)
@@ -275,6 +275,70 @@ def _instead_of_h(given: Mapping[str, Array], array: str) -> dict[str, Array]:
     return found
 
 
+class _Compared(NamedTuple):
+    """The known numbers of an array beside those of a run."""
+
+    name: str
+    known: KnownValues
+    at: tuple[Array, ...]  # steps, sequences and units, each (E,); without steps for a last state
+    values: Array  # (E,)
+    wanted: Array
+    share: Array  # of the tolerance that the difference is
+    blind: int = 0
+    growth: float = 1.0
+
+    @classmethod
+    def of(
+        cls, name: str, known: KnownValues, given: Array, allowance: Allowance, drift: Array | None
+    ) -> _Compared:
+        """Compare an array; ``drift``, which broadcasts with it, widens the tolerances."""
+        at = np.nonzero(np.isfinite(known.values))
+        values, wanted = given[at], known.values[at]
+        tolerance, blind, growth = allowance.of(known[at]), 0, 1.0
+        if drift is not None:
+            rounding = np.broadcast_to(drift, known.values.shape)[at]
+            wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
+            wider = np.where(np.isfinite(values), wider, 0)  # NaN is no rounding
+            seen = wider <= BLIND * np.maximum(1, np.abs(wanted))
+            blind, at = int((~seen).sum()), tuple(axis[seen] for axis in at)
+            growth = max(1.0, float(rounding[seen].max(initial=0)) / ROUNDING)
+            values, wanted, tolerance = values[seen], wanted[seen], (tolerance + wider)[seen]
+        off = np.abs(values - wanted)
+        share = np.where(off == 0, 0, np.where(np.isfinite(off), off, np.inf) / tolerance)
+        return cls(name, known, at, values, wanted, share, blind, growth)
+
+    @property
+    def off(self) -> Array:
+        """(E,) the differences; infinite where a run has NaN."""
+        off = np.abs(self.values - self.wanted)
+        return np.where(np.isfinite(off), off, np.inf)
+
+    @property
+    def wrong(self) -> Array:
+        """(E,) whether a number is not met."""
+        return self.share > 1
+
+    @property
+    def zeros(self) -> int:
+        """Wrong numbers that are 0 in EXPECTED, but for steps that are zero throughout."""
+        zero = self.wrong & (self.wanted == 0)
+        return int(np.any(self.known.values != 0, axis=-1)[self.at[:-1]][zero].sum())
+
+    @property
+    def snr(self) -> float:
+        """EXPECTED / the difference, both as rms."""
+        noise = float((np.minimum(self.off, FARTHEST) ** 2).sum())
+        return math.sqrt(float((self.wanted**2).sum()) / noise) if noise else math.inf
+
+    def first(self) -> Iterator[Mismatch]:
+        """The first number that is not met, if there is one."""
+        for n in np.flatnonzero(self.wrong)[:1]:
+            *steps, item, unit = (int(axis[n]) for axis in self.at)
+            step = steps[0] if steps else None
+            values = float(self.values[n]), float(self.wanted[n])
+            yield Mismatch(self.name, step, item, unit, *values)
+
+
 def compared(
     given: Arrays, expected: Expected, allowance: Allowance, drift: Arrays | None = None
 ) -> Comparison:
@@ -284,84 +348,47 @@ def compared(
     """
     if not expected.is_in(given):
         return NEVER
-    worst = greatest = squares = growth = 0.0
-    snr = np.inf
-    agreeing = total = zeros = blind = 0
-    first: Mismatch | None = None
-    items: list[bool | None] = []
-    steps: list[bool | None] = []
-    arrays = []
-    for name, known in _in_step_order(expected):  # number by number: often few are known
-        at = np.nonzero(np.isfinite(known.values))
-        values, wanted = given[name][at], known.values[at]
-        tolerance = allowance.of(KnownValues(wanted, known.half[at]))
-        if drift is not None:
-            rounding = np.broadcast_to(drift[name], known.values.shape)[at]
-            wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
-            wider = np.where(np.isfinite(values), wider, 0)  # NaN is no rounding
-            seen = wider <= BLIND * np.maximum(1, np.abs(wanted))
-            blind += int((~seen).sum())
-            growth = max(growth, float(rounding[seen].max(initial=0)) / ROUNDING)
-            at = tuple(axis[seen] for axis in at)
-            values, wanted, tolerance = values[seen], wanted[seen], (tolerance + wider)[seen]
-        off = np.abs(values - wanted)
-        off = np.where(np.isfinite(off), off, np.inf)
-        share = np.where(off == 0, 0, off / tolerance)
-        wrong = share > 1
-        right = len(wanted) - int(wrong.sum())
-        worst = max(worst, float(share.max(initial=0)))
-        greatest = max(greatest, float(off.max(initial=0)))
-        noise = float((np.minimum(off, 1e6) ** 2).sum())
-        squares += noise
-        if noise:
-            snr = min(snr, math.sqrt(float((wanted**2).sum()) / noise))
-        total += len(wanted)
-        agreeing += right
-        arrays.append((name, right, len(wanted)))
-        if (zero := wrong & (wanted == 0)).any():  # but for steps that are zero throughout
-            zeros += int(np.any(known.values != 0, axis=-1)[at[:-1]][zero].sum())
-        items = _agreeing(items, at[-2], wrong, known.values.shape[-2])
-        if known.values.ndim == 3:
-            steps = _agreeing(steps, at[0], wrong, len(known.values))
-        if right < len(wanted):
-            n = int(np.argmax(wrong))
-            step, unit = int(at[0][n]) if len(at) == 3 else None, int(at[-1][n])
-            here = name, step, int(at[-2][n]), unit, float(values[n]), float(wanted[n])
-            first = _earlier(first, Mismatch(*here))
+    each = [
+        _Compared.of(name, known, given[name], allowance, drift and drift[name])
+        for name, known in sorted(expected.arrays.items(), key=_in_step_order)
+    ]
+    total, blind = sum(len(one.wanted) for one in each), sum(one.blind for one in each)
     if blind and total < LEAST_COMPARED:
         return NEVER
-    rms = math.sqrt(squares / max(total, 1))
+    arrays = [(one.name, int((~one.wrong).sum()), len(one.wanted)) for one in each]
+    off = np.concatenate([np.zeros(0), *(one.off for one in each)])
+    first = [mismatch for one in each for mismatch in one.first()]
+    first.sort(key=lambda one: math.inf if one.step is None else one.step)
     return Comparison(
-        worst, greatest, rms, agreeing, total, first, max(growth, 1.0), tuple(items), zeros, blind,
-        tuple(steps), tuple(arrays), snr,
-    )  # fmt: skip
+        worst=max((float(one.share.max(initial=0)) for one in each), default=0.0),
+        max_abs=float(off.max(initial=0)),
+        rms=math.sqrt(float((np.minimum(off, FARTHEST) ** 2).sum()) / max(total, 1)),
+        agreeing=sum(right for _, right, _ in arrays),
+        total=total,
+        first=first[0] if first else None,
+        growth=max((one.growth for one in each), default=1.0),
+        items=_agreeing(each, -2),
+        zeros=sum(one.zeros for one in each),
+        blind=blind,
+        steps=_agreeing([one for one in each if len(one.at) == 3], 0),
+        arrays=tuple(arrays),
+        snr=min((one.snr for one in each), default=math.inf),
+    )
 
 
-def _agreeing(
-    before: list[bool | None], places: Array, wrong: Array, count: int
-) -> list[bool | None]:
-    """Whether each step or sequence agrees, with one more array looked at; None: not known."""
-    known = np.bincount(places, minlength=count) > 0
-    agree = np.bincount(places[wrong], minlength=count) == 0
-    before = before or [None] * count
-    return [
-        bool(agree[n]) and was is not False if known[n] else was for n, was in enumerate(before)
-    ]
+def _agreeing(each: Sequence[_Compared], axis: int) -> tuple[bool | None, ...]:
+    """Whether all of each step or sequence agrees; None: nothing of it is known."""
+    count = each[0].known.values.shape[axis] if each else 0
+    known = sum(np.bincount(one.at[axis], minlength=count) for one in each)
+    wrong = sum(np.bincount(one.at[axis][one.wrong], minlength=count) for one in each)
+    pairs = zip(np.atleast_1d(known), np.atleast_1d(wrong), strict=True) if each else ()
+    return tuple(not w if k else None for k, w in pairs)
 
 
-def _in_step_order(expected: Expected) -> Iterator[tuple[str, KnownValues]]:
-    def rank(item: tuple[str, KnownValues]) -> tuple[Any, ...]:
-        part = ArrayName.of(item[0])
-        place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
-        return (*part.layer, place)
-
-    return iter(sorted(expected.arrays.items(), key=rank))
-
-
-def _earlier(one: Mismatch | None, other: Mismatch) -> Mismatch:
-    if one is None or one.step is None:
-        return one or other
-    return other if other.step is not None and other.step < one.step else one
+def _in_step_order(item: tuple[str, KnownValues]) -> tuple[Any, ...]:
+    part = ArrayName.of(item[0])
+    place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
+    return (*part.layer, place)
 
 
 def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
