@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from string import Formatter
+from typing import Any, ClassVar
 
 from lstmcli.core.explain.causes import (
-    ALL,
     CANDIDATE,
     CAUSES,
     OPEN,
     SENSES,
     SHUT,
-    STATES,
     ZERO_STATE,
     Cause,
     text_for,
@@ -228,74 +227,30 @@ def _hides(change: Changed) -> str:
 # ---- remarks
 
 
+class _Formatter(Formatter):
+    """Words of lists: ``{0:step}`` is "steps 1 to 3", ``{0:agree}`` is "agrees" for one item."""
+
+    VERBS: ClassVar[Mapping[str, str]] = {"agree": "agrees", "do": "does"}
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """A fact in words."""
+        if format_spec in ("step", "sequence", "unit"):
+            return _numbered(format_spec, value)
+        if format_spec in self.VERBS:
+            return self.VERBS[format_spec] if len(value) == 1 else format_spec
+        if format_spec == "and":
+            return join_with_and(value)
+        return str(super().format_field(value, format_spec))
+
+
 def text_of(one: Remark) -> str:
     """A remark in words."""
     text = TEXTS[one.code]
     if not isinstance(text, str):
         return text(**one.facts)
-    return text.format(**{k: FACTS[k](v) if k in FACTS else v for k, v in one.facts.items()})
-
-
-def _changes(changes: Sequence[Changed]) -> str:
-    return f"With {headline(changes)}" if changes else "As loaded"
-
-
-FACTS: dict[str, Callable[[Any], str]] = {
-    "changes": _changes,
-    "layout": lambda layout: f" (--layout {layout})" if layout else "",
-    "lengths": lambda lengths: ",".join(map(str, lengths)),
-    "places": lambda n: f": the inputs have only {n} digits after the point" if n else "",
-    "location": lambda one: location_text(one) or f"{TAKEN_AS}the full run",
-}
-"""How facts are put into texts, by name, where not as they are."""
-
-
-def _print_left_out(given: int, total: int, shapes: str) -> str:
-    taken = f", taken as {shapes} as the inputs have it" if shapes else ""
-    return f"EXPECTED has {given:,} of {total:,} numbers{taken}; the others are not compared."
-
-
-def _layout_assumed(layout: str) -> str:
-    other = "time" if layout == "batch" else "batch"
-    return (
-        f"Input layout not given; assuming {value_of('layout', layout)}. If the inputs are "
-        f"{value_of('layout', other)}, rerun with --layout {other}."
-    )
-
-
-def _some_sequences(
-    changes: Sequence[Changed],
-    agreeing: Sequence[int],
-    differing: Sequence[int],
-    begun: bool,
-    step: int | None,
-) -> str:
-    if begun:  # a state that is carried over shows at the first step
-        why = f", from step {step} on: are they padded?"
-    elif 0 in agreeing:
-        why = ": is a state carried from sequence to sequence?"
-    else:
-        why = ": are the sequences in another order?"
-    text = f"{_parts('sequence', agreeing, differing)}{why}"
-    return f"{_changes(changes)}: {text}" if changes else _capital(text)
-
-
-def _some_arrays(agreeing: Sequence[str], differing: Sequence[str]) -> str:
-    verbs = "agrees" if len(agreeing) == 1 else "agree", "does" if len(differing) == 1 else "do"
-    return (
-        f"All of {join_with_and(agreeing)} {verbs[0]}, {join_with_and(differing)} {verbs[1]} not."
-    )
-
-
-def _parts(name: str, agreeing: Sequence[int], differing: Sequence[int]) -> str:
-    """``steps 0 to 3 agree, step 4 does not``."""
-    agree = "agrees" if len(agreeing) == 1 else "agree"
-    differ = "does not" if len(differing) == 1 else "do not"
-    return f"{_numbered(name, agreeing)} {agree}, {_numbered(name, differing)} {differ}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    facts = {k: FACTS[k](v) if k in FACTS else v for k, v in one.facts.items()}
+    words = _Formatter().vformat(text, (), {**facts, "layout": facts.get("layout", "")})
+    return words[:1].upper() + words[1:] if text.startswith("{") else words
 
 
 def _numbered(name: str, numbers: Sequence[int]) -> str:
@@ -309,86 +264,109 @@ def _numbered(name: str, numbers: Sequence[int]) -> str:
     return f"{name}s {', '.join(map(str, numbers))}"
 
 
+def _changes(changes: Sequence[Changed]) -> str:
+    return f"With {headline(changes)}" if changes else "As loaded"
+
+
+def _option(layout: str) -> str:
+    return f" (--layout {layout})" if layout else ""
+
+
+FACTS: dict[str, Callable[[Any], str]] = {
+    "changes": _changes,
+    "layout": _option,
+    "lengths": lambda lengths: ",".join(map(str, lengths)),
+    "places": lambda n: f": the inputs have only {n} digits after the point" if n else "",
+    "location": lambda one: location_text(one) or f"{TAKEN_AS}the full run",
+    "shapes": lambda shape: f", taken as {shape} as the inputs have it" if shape else "",
+    "settings": lambda given: join_with_and(
+        [f"{name_of(k)} {value_of(k, v)}" for k, v in given.items()]
+    ),
+    "on_grid": lambda is_so: ", and all of EXPECTED are numbers of it" if is_so else "",
+    "ending": lambda name: "one output over and over" if name == "repeat" else "zeros",
+}
+"""How facts are put into texts, by name, where not as they are."""
+
+
+def _layout_assumed(layout: str) -> str:
+    other = "time" if layout == "batch" else "batch"
+    return (
+        f"Input layout not given; assuming {value_of('layout', layout)}. If the inputs are "
+        f"{value_of('layout', other)}, rerun with --layout {other}."
+    )
+
+
+def _some_sequences(changes: Sequence[Changed], begun: bool, step: int | None, **facts: Any) -> str:
+    if begun:  # a state that is carried over shows at the first step
+        why = f", from step {step} on: are they padded?"
+    elif 0 in facts["agreeing"]:
+        why = ": is a state carried from sequence to sequence?"
+    else:
+        why = ": are the sequences in another order?"
+    prefix = f"{_changes(changes)}: " if changes else ""
+    text = prefix + _Formatter().vformat(PARTS_AGREE.format("sequence"), (), facts) + why
+    return text[:1].upper() + text[1:]
+
+
+PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{0}}} {{differing:do}} not"
+
+
 def _chunks(starts: Sequence[int], carried: Sequence[str], numbers: int, layout: str) -> str:
     lost = [name for name in "hc" if name not in carried]
-    if len(lost) == 2:
-        state, mistake = "a zero state", "does not carry the state on"
-    else:
+    state, mistake = "a zero state", "does not carry the state on"
+    if carried:
         state = f"the last {carried[0]} of the one before and a zero {lost[0]}"
         mistake = f"carries {carried[0]} on and not {lost[0]}"
-    every = starts[0]
-    if all(b - a == every for a, b in pairwise((0, *starts))):
-        chunks = f"of {every} steps"
-    else:
+    chunks = f"of {starts[0]} steps"
+    if any(b - a != starts[0] for a, b in pairwise((0, *starts))):
         more = [f"{len(starts) - MOST_STARTS} more"] if len(starts) > MOST_STARTS else []
         listed = join_with_and(["0", *map(str, starts[:MOST_STARTS]), *more])
         chunks = f"that start at steps {listed}"
     return (
         f"Run in chunks {chunks}, each from {state}, all {numbers} values of h agree: the other "
-        f"side {mistake}{FACTS['layout'](layout)}."
+        f"side {mistake}{_option(layout)}."
     )
 
 
 def _padded(
-    lengths: Sequence[int], ending: str, option: str, numbers: int, layout: str = ""
+    ending: str, lengths: Sequence[int], option: str, numbers: int, layout: str = ""
 ) -> str:
     """``numbers``: that agree so; 0 where not all do."""
-    ends = "one output over and over" if ending == "repeat" else "zeros"
+    opening = f"Sequences of EXPECTED end in {FACTS['ending'](ending)}"
     given = f"--lengths {FACTS['lengths'](lengths)}"
-    opening = f"Sequences of EXPECTED end in {ends}"
     if not numbers:
         return f"{opening}, as padding does: {given} --masked-output {ending} leaves it out."
-    return f"{opening}: with {given}{option} all {numbers} values agree{FACTS['layout'](layout)}."
-
-
-def _masked(ending: str, **facts: Any) -> str:
-    what = "are zeros" if ending == "zero" else "repeat the one before"
-    return (
-        "{steps} steps of EXPECTED {what}: with a --mask that leaves them out{option} all "
-        "{numbers} values agree{layout}."
-    ).format(what=what, **{**facts, "layout": FACTS["layout"](facts["layout"])})
+    return f"{opening}: with {given}{option} all {numbers} values agree{_option(layout)}."
 
 
 def _rounds_otherwise(dtype: str, error: float, part: str, run: str, others: bool) -> str:
     text = f"--dtype {dtype} rounds otherwise: it comes within {error:.2g} of it."
-    if not part:
-        return text
-    if part in (STATES, ALL):
-        return f"{text} No option rounds just the {part}, so no command reproduces EXPECTED."
     by_hand = f"To reproduce EXPECTED, round the {part} to {dtype} in the file"
-    return f"{text} {by_hand} and run with {'the other changes and ' * others}--dtype {run}."
+    further = "the other changes and " * others
+    return f"{text} {by_hand} and run with {further}--dtype {run}." if part else text
 
 
 def _no_first_step(changes: int, singles: int) -> str:
     but = f" but with one of the {singles} nearest single changes" if singles else ""
     return (
-        f"{'two' if changes == 2 else 'three'} changes at once{but}: EXPECTED does not contain the "
-        "first step, which distinguishes most"
+        f"{NUMERALS[changes]} at once{but}: EXPECTED does not contain the first step, which "
+        "distinguishes most"
     )
 
 
-def _placed(changes: str) -> Callable[..., str]:
-    def text(left: int, placements: int, among: str = "") -> str:
-        return f"{changes} in {left} of the {placements} places where EXPECTED can lie{among}"
-
-    return text
-
+NUMERALS = {1: "one change", 2: "two changes", 3: "three changes"}
+PLACED = " in {left} of the {placements} places where EXPECTED can lie"
 
 TEXTS: dict[str, str | Callable[..., str]] = {
     # of EXPECTED and the inputs
     "all_zero": "EXPECTED is zero throughout: a bound of 0 or an output left out would give that "
     "with any weights, so it proves nothing.",
     "array_taken": "{said}.",
-    "taken_as_printed": lambda digits: (
-        f"No number of EXPECTED has more than {digits} digit{'s' * (digits != 1)} after the point: "
-        "they are taken as rounded to that."
-    ),
-    "undecided": lambda settings: (
-        "Given by neither names nor shapes, so assumed and searched: "
-        + join_with_and([f"{name_of(k)} {value_of(k, v)}" for k, v in settings.items()])
-        + "."
-    ),
-    "print_left_out": _print_left_out,
+    "taken_as_printed": "No number of EXPECTED has more than {digits} digits after the point: they "
+    "are taken as rounded to that.",
+    "undecided": "Given by neither names nor shapes, so assumed and searched: {settings}.",
+    "print_left_out": "EXPECTED has {given:,} of {total:,} numbers{shapes}; the others are not "
+    "compared.",
     "taken_in_a_row": "EXPECTED has the axes {given}; its numbers are taken in a row as {shape}.",
     "taken_as_gates": "EXPECTED has the axes {given}; it is taken as the gates side by side.",
     "taken_by_columns": "EXPECTED has the axes {given}; its numbers are taken column by column as "
@@ -418,16 +396,13 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes}: {location}.",
     # where nothing fits
-    "size_of_half_precision": lambda dtype, eps, on_grid: (
-        f"As loaded, no value is off by more than {eps:.2g} eps of {dtype}"
-        f"{', and all of EXPECTED are numbers of it' * on_grid}. Errors of this size come from "
-        "half precision, and from 8-bit weights, an approximated tanh or noise too; no run with "
-        f"the weights, the inputs or all of it rounded to {dtype} gives these values."
-    ),
-    "some_arrays_agree": _some_arrays,
-    "some_steps_agree": lambda agreeing, differing: (
-        f"{_capital(_parts('step', agreeing, differing))}."
-    ),
+    "size_of_half_precision": "As loaded, no value is off by more than {eps:.2g} eps of "
+    "{dtype}{on_grid}. Errors of this size come from half precision, and from 8-bit weights, an approximated tanh or "
+    "noise too; no run with the weights, the inputs or all of it rounded to {dtype} gives these "
+    "values.",
+    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
+    "not.",
+    "some_steps_agree": PARTS_AGREE.format("step") + ".",
     "exact_zeros": "{changes}: {share:.0%} of EXPECTED are exact zeros where the run has none; "
     "dropout or a relu on the output?",
     "some_sequences_agree": _some_sequences,
@@ -446,15 +421,14 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "agree: the other side keeps its state from run to run (stateful). Reset it there, or give it "
     "here with --initial-state{layout}.",
     "padded": _padded,
-    "masked": _masked,
+    "masked": "{steps} steps of EXPECTED are {ending}: with a --mask that leaves them out{option} "
+    "all {numbers} values agree{layout}.",
     "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths} all {numbers} values "
     "agree.",
     "other_state": "The difference is greatest at step 0 and falls to {share:.1%} of that by the "
     "last step, as with another initial state: give h and c of the other side with "
     "--initial-state.",
-    "other_units": lambda units, numbers: (
-        f"Taken as {_numbered('unit', units)} of the run, all {numbers} values of EXPECTED agree."
-    ),
+    "other_units": "Taken as {units:unit} of the run, all {numbers} values of EXPECTED agree.",
     "rearranged": lambda hint, whole: f"Beside the run as loaded, {hint}",
     # what was not tried
     "dropout": "dropout and zoneout (random: run the other side twice, they differ)",
@@ -465,13 +439,12 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "two_constants": "two unknown constants at once",
     "rare_triples": "three changes at once with a clip or with a gate order that no framework uses",
     "no_first_step": _no_first_step,
-    "triples_placed": _placed("three changes at once"),
-    "pairs_placed": _placed("two changes at once"),
-    "singles_placed": _placed("one change"),
+    "triples_placed": "three changes at once" + PLACED,
+    "pairs_placed": "two changes at once" + PLACED,
+    "singles_placed": "one change" + PLACED,
     "unsolved": lambda changes, count: (
         f"a forget bias or a clip to be found in {count:,} of the configurations of "
-        f"{'one change' if changes == 1 else 'two changes' if changes == 2 else 'three changes'}: "
-        "those that lie further off"
+        f"{NUMERALS[changes]}: those that lie further off"
     ),
     "windows": "EXPECTED as {left:,} more windows of the steps",
     "units": "changes where EXPECTED has other units than the first {first}",
