@@ -73,7 +73,7 @@ class SingleChanges:
         among = np.arange(len(self)) if size < 3 else np.flatnonzero(self.common)
         found = among[:, None]
         for _ in range(size - 1):
-            found = np.concatenate([self.with_one(found, one) for one in among])
+            found = np.concatenate([self.with_one(found, int(one)) for one in among])
         return found
 
     def pairs(self, ones: Array) -> Array:
@@ -93,8 +93,8 @@ class SingleChanges:
         kinds = self.kinds[ones][:, None]
         alike = ((self.kinds[sets] == kinds) & (kinds != 0)).any(axis=(1, 2))
         both_open = self.are_open(sets) & (self.constant[ones] >= 0)
-        can_be: Array = (sets[:, -1] < ones) & ~alike & ~both_open
-        return can_be
+        comes_after: Array = sets[:, -1] < ones
+        return comes_after & ~alike & ~both_open
 
     @property
     def settings(self) -> set[str]:
