@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
 from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.explanation import (
@@ -36,13 +35,11 @@ from lstmcli.core.explain.explanation import (
     wanted,
 )
 from lstmcli.core.explain.hypotheses import Change, prior
-from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import Placement, placements
 from lstmcli.core.explain.question import (
     Prepared,
     Question,
-    Shaped,
     in_shape,
     left_out,
     prepare,
@@ -53,7 +50,7 @@ from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
 from lstmcli.errors import UserError
 
-RARER_RATIO = 3.0  # times as near has to be what is compared in place of the likeliest placement
+RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
 
 
 class Progress:
@@ -294,45 +291,28 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.
     with np.errstate(all="ignore"), one_thread():
-        shapes = list(in_shape(question))
-        shapes = sorted(shapes, key=_order) if len(shapes) > 1 else shapes
-        best = _of_shape(*shapes[0], has_shape, progress)
-        for one in shapes[1:]:
-            if best.verdict != "none" and size_of(best) < 2:
-                break
-            with suppress(UserError):  # no run gives that shape
-                other = _of_shape(*one, has_shape, progress)
-                if other.verdict != "none" and (
-                    best.verdict == "none" or size_of(other) < size_of(best)
-                ):
-                    best = other
-        return best
+        shapes = [*in_shape(question)]
+        searches = []
+        for shaped in shapes:
+            with suppress(UserError) if shapes[1:] else nullcontext():  # no run gives that shape
+                searches.append(Search(prepare(shaped)))
+        searches.sort(key=lambda search: search.agreeing() is None)
+        explanations = (_in_shape(search, has_shape, progress) for search in searches)
+        first = next(explanations, None)
+        if first is None:
+            raise prepare(shapes[0]).no_place()
+        others = (one for one in explanations if one.verdict != "none")
+        return next(others, first) if first.verdict == "none" else first
 
 
-def _order(shaped: Shaped) -> int:
-    """Key of a shape in which the weights as loaded give EXPECTED first, one of no run last."""
-    try:
-        search = Search(prepare(shaped[0]))
-    except UserError:
-        return 2
-    return 1 - any(one.fits(a) for one in search.as_loaded for a in search.prepared.allowances)
-
-
-def _of_shape(
-    shaped: Question, said: tuple[Remark, ...], has_shape: bool, progress: Progress
-) -> Explanation:
-    """The explanation of EXPECTED in a shape that it can have, in words."""
-    prepared = prepare(shaped)
+def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanation:
+    """The explanation of EXPECTED in a shape, in words."""
+    prepared = search.prepared
     progress(0.0, "weights as loaded")
-    search = Search(prepared)
     explanation = _explained(search, progress)
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, search)
-    about = [
-        *said,
-        *left_out(shaped, has_shape),
-        *_about_expected(prepared, explanation),
-    ]
+    about = (*left_out(prepared.question, has_shape), *_about_expected(prepared, explanation))
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
     return in_words(explanation, prepared.model.convention)
 
@@ -356,11 +336,6 @@ def _explained(search: Search, progress: Progress) -> Explanation:
     return search.explained(search.looser) if search.looser else search.none()
 
 
-def size_of(explanation: Explanation) -> int:
-    """Changes as the search counts them: two of them may be said as one."""
-    return sum(len(change.settings) for change in explanation.changes)
-
-
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
     """Key of what is proved first, then exact numbers, then the likelier mistake."""
     coarse = any(change.setting == "dtype" for change in one.changes)
@@ -380,9 +355,7 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
         yield remark("taken_as_printed", digits=prepared.digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
-    yield from _taken_so(prepared, explanation.location)
-    if verdict != "none":
-        yield from _exchanged_axes(question)
+    yield from _taken_so(prepared, explanation)
     if count := prepared.not_finite:
         yield remark("not_finite", count=count)
     cells = [cell for _, cell in prepared.model.cells]
@@ -394,27 +367,21 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
             yield remark("not_finite_run", name=name, count=count)
 
 
-def _exchanged_axes(question: Question) -> Iterator[Remark]:
-    """What to say where EXPECTED has time and batch the other way round than the run."""
-    axes = question.x.shape[:-1]
-    for name, array in question.side.arrays.items():
-        of_steps = ArrayName.of(name or "h").kind == SEQUENCE and len(axes) == 2
-        if of_steps and array.shape[:-1] == axes[::-1] != axes:
-            yield remark("axes_exchanged", given=array.shape, run=(*axes, array.shape[-1]))
-            return
-
-
-def _taken_so(prepared: Prepared, location: Location | None) -> Iterator[Remark]:
+def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
     """How the axes of EXPECTED are taken, where that is not its shape."""
+    location = explanation.location
     for one in location.arrays if location else ():
-        array = prepared.arrays.get(one.name)
-        facts = {"given": () if array is None else array.shape, "shape": one.at.shape}
-        if one.at.in_a_row:
-            yield remark("taken_in_a_row" if one.at.order == "C" else "taken_by_columns", **facts)
-        elif "d" in one.at.axes and one.at.run.stacked is None and not one.is_state:
-            *lead, units = one.at.run.axes
-            shape = tuple(one.at.run.lengths[axis] for axis in (*lead, units))
-            yield remark("directions_joined", given=facts["given"], shape=shape)
+        at, array = one.at, prepared.arrays[one.name]
+        run = tuple(at.run.lengths[axis] for axis in at.run.axes)
+        if location and location.are_gates:
+            yield remark("taken_as_gates", given=array.shape)
+        elif at.in_a_row:
+            code = "taken_in_a_row" if at.order == "C" else "taken_by_columns"
+            yield remark(code, given=array.shape, shape=at.shape)
+        elif "d" in at.axes and at.run.stacked is None and not one.is_state:
+            yield remark("directions_joined", given=array.shape, shape=run)
+        elif at.exchanged and at.is_all and run != array.shape and explanation.verdict != "none":
+            yield remark("axes_exchanged", given=array.shape, run=run)
     # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = prepared.model.cells, prepared.model.layers[-1]
     widths = {array.shape[-1] for array in prepared.question.side.arrays.values()}

@@ -30,6 +30,7 @@ from lstmcli.core.model.layouts import (
     words,
 )
 from lstmcli.core.model.model import Cell, Model, cell_name
+from lstmcli.core.model.vocabulary import GATES
 
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
 MOST_NUMBERS = 10_000_000  # of the runs of all locations of an array: further ones are left out
@@ -107,6 +108,11 @@ class Location(NamedTuple):
                 of_run = given.get(name)
                 fits = of_run is not None and of_run.shape == shape
                 yield KnownValues(values, half), of_run[at] if fits else None
+
+    @property
+    def are_gates(self) -> bool:
+        """Whether it is all four gates side by side."""
+        return {*self.arrays[0].arrays} == {*GATES}
 
     @property
     def words(self) -> str:
@@ -194,7 +200,7 @@ def _located(
         *lead, count = shape or (0,)
         # one direction by itself is another part of the network, but not in a vector
         is_part = count == run.units and prod(lead) > 1
-        if run.stacked is None and 0 < count < joined and not is_part:
+        if run.stacked is None and 0 < count < joined and not is_part and arrays[0].endswith("h"):
             for at in arrangements((*lead, joined), run):
                 if at.axes.endswith("w"):
                     at = at._replace(cost=at.cost + FIRST_UNITS)
@@ -234,6 +240,10 @@ def run_shapes(
     elif part.kind == SEQUENCE and (not several or part.prefix in widths):
         width = widths[part.prefix] if several else next(iter(widths.values()))
         yield RunShape(T, B, width, layout=layout), (name,)
+        if name == "h" and not several and len(how.storage.gates) == len(GATES):
+            gates = RunShape(T, B, model.cell.units, len(GATES), layout)  # side by side
+            for order in dict.fromkeys((how.storage.order_of("kernel"), GATES)):
+                yield gates, tuple(order)
     elif part.kind == SEQUENCE and part.base == "h" and not part.prefix:
         n, merge = range(len(model.layers))[layer], how.behaviour.merge
         cells = tuple(cell_name(n, d) for d in range(len(last)))

@@ -44,11 +44,7 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.layouts import printed_shapes
 from lstmcli.core.model.model import Inputs, Model, steps_and_batch
 from lstmcli.core.model.settings import MERGES
-from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
-
-Shaped = tuple["Question", tuple[Remark, ...]]
-"""A question with EXPECTED in a shape, and what has to be said of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -375,7 +371,7 @@ def _exchanged(question: Question, model: Model) -> UserError | None:
 # ---- EXPECTED whose shape its file does not store: the model and the inputs decide it
 
 
-def in_shape(question: Question) -> Iterator[Shaped]:
+def in_shape(question: Question) -> Iterator[Question]:
     """The question with EXPECTED in a shape that it can have, the likeliest first.
 
     Raises
@@ -385,7 +381,7 @@ def in_shape(question: Question) -> Iterator[Shaped]:
     """
     side = question.side
     if not side.gaps:
-        yield from _split_gates(question)
+        yield question
         return
     model = question.model()
     layout = question.assumed_layout(model)
@@ -404,59 +400,16 @@ def in_shape(question: Question) -> Iterator[Shaped]:
             name: spread(side.numbers(name), before, shape)
             for (name, before), shape in zip(side.gaps.items(), chosen, strict=True)
         }
-        yield replace(question, side=side.with_numbers(filled)), ()
-
-
-def _split_gates(question: Question) -> Iterator[Shaped]:
-    """The question as it is; or an array of all four gates, (..., 4H), taken apart.
-
-    The gates are in the order of the kernel, or in that of a trace, i f g o. So are
-    pre-activations, z, which stay one array.
-    """
-    side, model = question.side, question.model()
-    names = [n for n, a in side.arrays.items() if ArrayName.of(n).base in (UNNAMED, "gates", "z")]
-    cell = model.cell
-    if len(model.cells) > 1 or len(names) != 1 or len(cell.convention.storage.gates) < len(GATES):
-        yield question, ()
-        return
-    name, width = names[0], side.arrays[names[0]].shape[-1:]
-    if width != (4 * cell.units,) or (name == UNNAMED and width == (cell.outputs,)):
-        yield question, ()
-        return
-    numbers, H = side.numbers(name), cell.units
-    for order in dict.fromkeys((cell.convention.storage.order_of("kernel"), GATES)):
-        units = {gate: slice(k * H, (k + 1) * H) for k, gate in enumerate(order)}
-        if name == "z":
-            places = np.concatenate([np.arange(4 * H)[units[gate]] for gate in GATES])
-            yield _replaced(question, name, {name: numbers[..., places]}), ()
-        else:
-            parts = {gate: numbers[..., part] for gate, part in units.items()}
-            yield _replaced(question, name, parts), (remark("taken_as_gates", given=numbers.shape),)
-
-
-def _replaced(question: Question, name: str, numbers: Mapping[str, Numbers]) -> Question:
-    """The question with other arrays in place of one of EXPECTED."""
-    side = question.side
-    arrays = {k: a for k, a in side.arrays.items() if k != name}
-    units = {k: u for k, u in side.units.items() if k != name}
-    arrays |= {k: one.values for k, one in numbers.items()}
-    units |= {k: one.unit for k, one in numbers.items() if one.unit is not None}
-    return replace(question, side=replace(side, arrays=arrays, units=units))
+        yield replace(question, side=side.with_numbers(filled))
 
 
 def left_out(question: Question, has_shape: bool) -> Iterator[Remark]:
-    """What is said of a print that left numbers out.
-
-    ``has_shape``: whether the print tells its shape itself.
-    """
-    side = question.side
-    units = [unit for unit in side.units.values() if np.isinf(unit).any()]
-    if not units:
-        return
+    """What is said of abbreviated output; ``has_shape``: it shows its shape itself."""
+    units = [u for u in question.side.units.values() if np.isinf(u).any()]
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
-    shapes = "" if has_shape else shapes
-    yield remark("print_left_out", given=given, total=total, shapes=shapes)
+    if units:
+        yield remark("print_left_out", given=given, total=total, shapes=shapes * (not has_shape))
 
 
 def _no_shape(name: str, question: Question, model: Model) -> str:

@@ -397,9 +397,9 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "placed_elsewhere": "{changes}: {location}.",
     # where nothing fits
     "size_of_half_precision": "As loaded, no value is off by more than {eps:.2g} eps of "
-    "{dtype}{on_grid}. Errors of this size come from half precision, and from 8-bit weights, an approximated tanh or "
-    "noise too; no run with the weights, the inputs or all of it rounded to {dtype} gives these "
-    "values.",
+    "{dtype}{on_grid}. Errors of this size come from half precision, and from 8-bit weights, an "
+    "approximated tanh or noise too; no run with the weights, the inputs or all of it rounded to "
+    "{dtype} gives these values.",
     "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
     "not.",
     "some_steps_agree": PARTS_AGREE.format("step") + ".",
