@@ -162,6 +162,9 @@ def locations(
             if None not in both:
                 found.append(_location([each for each in both if each], bool(state), model))
         left_out += sum(1 for _ in ways)
+        complete = [one for one in found if all(each.at.is_all for each in one.arrays)]
+        if complete and not state:  # it is all of the run, and no part of it
+            return complete, 0
     return sorted(found, key=lambda one: one.cost), left_out
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,9 @@ From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 
 WIDER = 1.2  # times the distance of two first values: half of the first finer grid
 POINTS, FINER = 9, 4  # values of a finer grid, and how much finer each is than the one before
 ROUNDS = (4, 12)  # finer grids at the telling steps, then over all of EXPECTED
+FIRST_ROUNDS = 8  # finer grids at a first step
+Cost = Callable[[Array, Array], Array]
+"""From positions (n,) of sets and values (n, P) of their open constants to the error of each."""
 GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis that is right
 
 OUTPUTS = ("h", "final_h", "final_c")
@@ -186,24 +190,46 @@ class NetworkSimulator:
         return sets[new]
 
     def passing_first_step(self, sets: Array) -> Array:
-        """The sets that agree with the first steps of the lowest cells, as far as these show."""
-        names = self.network.layers[0] if self.starts_from_zero else ()
-        worst = np.max([np.zeros(len(sets)), *(self._first_step(n, sets) for n in names)], axis=0)
+        """The sets that agree with the first steps of the lowest cells, as far as these show.
+
+        An open constant that shows there is solved for, on that step alone.
+        """
+        if not self.starts_from_zero:
+            return sets
+        worst, depends = self._at_first_step(sets)
+        rows = np.flatnonzero(depends & (worst > LOOSE))
+        some = sets[rows]
+
+        def cost(which: Array, points: Array) -> Array:
+            each = np.repeat(some[which], points.shape[1], axis=0)
+            values = self.singles.constants(each, points.ravel())
+            return self._at_first_step(each, values)[0].reshape(points.shape)
+
+        values, widths, least, _ = self._on_first_grid(some, cost)
+        _refine(np.arange(len(rows)), values, widths, least, cost, FIRST_ROUNDS)
+        worst[rows] = least
         return sets[worst <= LOOSE]
 
-    def _first_step(self, name: str, sets: Array) -> Array:
-        """(N,): how far off each is at a cell's first step, in a sample of units.
+    def _at_first_step(self, sets: Array, values: Array | None = None) -> tuple[Array, Array]:
+        """(N,) how far off sets are at the first steps, and whether an open constant shows there.
 
-        It is 0 where the step is not known, or depends on an open constant.
+        ``values`` (N, 3) are those of open constants.
         """
+        each = [self._first_step(name, sets, values) for name in self.network.layers[0]]
+        worst, depends = (np.stack(both).max(axis=0) for both in zip(*each, strict=True))
+        return worst, depends
+
+    def _first_step(
+        self, name: str, sets: Array, values: Array | None = None
+    ) -> tuple[Array, Array]:
+        """The same for a cell, in a sample of units; 0 where the step is not known."""
         simulator, last = self.network.cells[name], len(self.x) - 1
-        cells, constants = self._cells(name, sets)
+        cells, constants = self._cells(name, sets, values)
         units: Any = slice(None)
         if simulator.cell.units > SAMPLE and simulator.has_separate_units:
             units = np.linspace(0, simulator.cell.units - 1, SAMPLE).astype(int)
-        _, first, same = np.unique(
-            cells.keys(first_step=True), return_index=True, return_inverse=True
-        )
+        keys = cells.keys(first_step=True) if values is None else np.arange(len(sets))
+        _, first, same = np.unique(keys, return_index=True, return_inverse=True)
         off = np.zeros(len(first))
         for turned, flipped in ((0, 0), (0, 1), (1, 0), (1, 1)):
             those = (cells.turned[first] == turned) & (cells.flipped[first] == flipped)
@@ -217,7 +243,7 @@ class NetworkSimulator:
                 self._count(simulator, len(part), z.shape[2] / simulator.cell.units)
                 off[part] = _worst(known, given, units)
         depends = cells.is_open[:, 1:].any(axis=1) | (cells.is_open[:, 0] & (cells.coupled == 2))
-        return np.where(depends, 0, off[same.ravel()])
+        return off[same.ravel()], depends
 
     # ---- runs
 
@@ -396,24 +422,28 @@ class NetworkSimulator:
             return sets, np.zeros(0)
         known = [min(steps) for steps in self.known.values() if steps]
         first = min(known) + TELLING if known and len(self.network.cells) == 1 else len(self.x)
-        values, widths, coarse, shows = self._on_first_grid(sets, first)
+
+        def cost(
+            which: Array, points: Array, steps: int | None = first, dtype: Any = np.float32
+        ) -> Array:
+            each = np.repeat(sets[which], points.shape[1], axis=0)
+            off = self.off(each, self.singles.constants(each, points.ravel()), steps, dtype)
+            return rms(off).reshape(points.shape)
+
+        values, widths, coarse, shows = self._on_first_grid(sets, cost)
         least, order = coarse.copy(), np.flatnonzero(shows)
         for most, rounds, steps in zip(Budget.SOLVED, ROUNDS, (first, None), strict=True):
             order = order[np.argsort(least[order], kind="stable")[:most]]
             if steps is None:  # finer values hardly reduce the error of a wrong set
                 order = order[(least[order] <= LOOSE) | (least[order] < coarse[order] / GAIN)]
-            for _ in range(rounds if len(order) else 0):
-                points = values[order, None] + widths[order, None] * np.linspace(-1, 1, POINTS)
-                costs = self._costs(sets[order], points, steps, np.float64)
-                best = costs.argmin(axis=1)
-                values[order], least[order] = points[np.arange(len(order)), best], costs.min(axis=1)
-                widths[order] /= FINER
+            exact = partial(cost, steps=steps, dtype=np.float64)
+            _refine(order, values, widths, least, exact, rounds)
         values[~shows] = np.nan
         near = [order[least[order] <= LOOSE], np.flatnonzero(~shows & (coarse <= LOOSE))]
         found = np.concatenate(near)
         return sets[found], values[found]
 
-    def _on_first_grid(self, sets: Array, steps: int) -> tuple[Array, Array, Array, Array]:
+    def _on_first_grid(self, sets: Array, cost: Cost) -> tuple[Array, Array, Array, Array]:
         """The best first value of each set, the width around it, and the rms there.
 
         The last array is whether the constant makes a difference.
@@ -423,18 +453,24 @@ class NetworkSimulator:
         kinds = self.singles.constant[sets].max(axis=1)
         for kind in np.unique(kinds):
             rows, grid = np.flatnonzero(kinds == kind), GRIDS[kind]
-            costs = self._costs(sets[rows], np.tile(grid, (len(rows), 1)), steps, np.float32)
+            costs = cost(rows, np.tile(grid, (len(rows), 1)))
             best = costs.argmin(axis=1)
             values[rows], widths[rows] = grid[best], np.gradient(grid)[best] * WIDER
             least[rows] = costs.min(axis=1)
             shows[rows] = costs.max(axis=1) > least[rows] * (1 + 1e-6)
         return values, widths, least, shows
 
-    def _costs(self, sets: Array, points: Array, steps: int | None, dtype: Any) -> Array:
-        """(n, P) the rms of sets (n, k) at values (n, P) of their open constants."""
-        each = np.repeat(sets, points.shape[1], axis=0)
-        off = self.off(each, self.singles.constants(each, points.ravel()), steps, dtype)
-        return rms(off).reshape(points.shape)
+
+def _refine(
+    order: Array, values: Array, widths: Array, least: Array, cost: Cost, rounds: int
+) -> None:
+    """Bring the values of some sets nearer, and what they leave, by ever finer grids."""
+    for _ in range(rounds if len(order) else 0):
+        points = values[order, None] + widths[order, None] * np.linspace(-1, 1, POINTS)
+        costs = cost(order, points)
+        best = costs.argmin(axis=1)
+        values[order], least[order] = points[np.arange(len(order)), best], costs.min(axis=1)
+        widths[order] /= FINER
 
 
 class _Arrays:
