@@ -64,6 +64,7 @@ class Space:
         barred: Sequence[Change] = (),
     ) -> None:
         self.columns = tuple(COLUMNS)
+        self._column = {name: n for n, name in enumerate(COLUMNS)}
         self.values = {
             name: [assumed[name], *(v for v in values if v != assumed[name])]
             for name, values in COLUMNS.items()
@@ -98,7 +99,7 @@ class Space:
 
     def column(self, name: str) -> int:
         """The position of a column."""
-        return self.columns.index(name)
+        return self._column[name]
 
     def codes(self, sets: Array) -> Array:
         """The codes (n, F) of sets (n, k) of positions among the singles, or of ``NONE``."""

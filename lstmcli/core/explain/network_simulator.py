@@ -190,12 +190,14 @@ class NetworkSimulator:
         return sets[new]
 
     def passing_first_step(self, sets: Array) -> Array:
-        """The sets that agree with the first steps of the lowest cells, as far as these show.
-
-        An open constant that shows there is solved for, on that step alone.
-        """
+        """The sets that agree with the first steps of the lowest cells, as far as these show."""
         if not self.starts_from_zero:
             return sets
+        worst, depends = self._at_first_step(sets)
+        return sets[depends | (worst <= LOOSE)]
+
+    def _solved_at_first_step(self, sets: Array) -> Array:
+        """The sets that agree with the first steps for some value of their open constant."""
         worst, depends = self._at_first_step(sets)
         rows = np.flatnonzero(depends & (worst > LOOSE))
         some = sets[rows]
@@ -418,6 +420,8 @@ class NetworkSimulator:
         The value is NaN where it makes no difference on this sequence. Nothing is differentiated:
         a step has no derivative where a clip or a hard sigmoid bends.
         """
+        if self.is_stepwise and self.starts_from_zero and len(sets):
+            sets = self._solved_at_first_step(sets)
         if not len(sets):
             return sets, np.zeros(0)
         known = [min(steps) for steps in self.known.values() if steps]
