@@ -278,7 +278,7 @@ def _equivalent(e: Explanation) -> str:
         return "none with as few changes"
     if e.verdict == "unproven":
         return "none with as few changes, of those tested"
-    return "none of those tested" if _unseen(e) else "none: only this configuration fits"
+    return "none of those tested"
 
 
 # ---- Markdown

@@ -199,7 +199,7 @@ class Search:
             return self.explained([Found(one, fitting, one.allowance)])
         as_loaded, nears = one.near(Answer((), loaded)), [one.near(a) for a in answers]
         size = tuple(rounding.remark_of_size(one.case, loaded, p.coarse, p.grids))
-        merged = ()
+        merged: tuple[Remark, ...] = ()
         if (merge := one.setup.merge) and not self.as_loaded:
             assumed = p.model.convention.behaviour.merge
             merged = (remark("not_merged_so", assumed=assumed, merge=merge),)
@@ -380,7 +380,7 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
             yield remark(code, given=array.shape, shape=at.shape)
         elif "d" in at.axes and at.run.stacked is None and not one.is_state:
             yield remark("directions_joined", given=array.shape, shape=run)
-        elif at.exchanged and at.is_all and run != array.shape and explanation.verdict != "none":
+        elif array.shape[:-1] == run[-2::-1] != run[:-1] and explanation.verdict != "none":
             yield remark("axes_exchanged", given=array.shape, run=run)
     # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = prepared.model.cells, prepared.model.layers[-1]

@@ -107,7 +107,7 @@ class Location(NamedTuple):
                 shape = (B, K) if one.is_state else (T, B, K)
                 of_run = given.get(name)
                 fits = of_run is not None and of_run.shape == shape
-                yield KnownValues(values, half), of_run[at] if fits else None
+                yield KnownValues(values, half), given[name][at] if fits else None
 
     @property
     def are_gates(self) -> bool:
@@ -273,7 +273,7 @@ def by_cell(
     arrays: Mapping[str, Array], model: Model, layout: str, size: tuple[int, int]
 ) -> dict[str, Array]:
     """The arrays of a run as (T, B, K) and (B, K), those that several cells share split."""
-    found = {}
+    found: dict[str, Array] = {}
     for name, array in split_states(arrays, model).items():
         run, names = next(run_shapes(name, model, layout, size))
         read = array.reshape([run.lengths[axis] for axis in run.axes])

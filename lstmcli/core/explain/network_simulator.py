@@ -259,7 +259,8 @@ class NetworkSimulator:
                 if stay.any():
                     stay = stay & (np.abs(self._off(target, runs)) <= LOOSE).all(axis=1)
             found.append(part[stay])
-        return sets[np.concatenate(found)]
+        staying: Array = sets[np.concatenate(found)]
+        return staying
 
     def _targets_at_the_end(self, drop: bool) -> list[Target]:
         """The numbers that are compared after the runs, not step by step."""
@@ -512,7 +513,8 @@ def _worst(
     """(N,) how far off the known numbers of a step are at most, in a sample of units."""
     worst = []
     for array, at, values, allowed in known:
-        here, places = slice(None), at
+        here: Any = slice(None)
+        places = at
         if not isinstance(units, slice):
             _, here, places = np.intersect1d(at, units, return_indices=True)
         off = np.abs(given[array][:, places] - values[here]) / allowed[here]

@@ -81,7 +81,8 @@ class SingleChanges:
         every = np.arange(len(self))
         both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
         pairs = np.unique(np.sort(both, axis=1), axis=0)
-        return pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])]
+        found: Array = pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])]
+        return found
 
     def with_one(self, sets: Array, one: int) -> Array:
         """The sets with one more change, where it can be added, each once."""
@@ -93,8 +94,8 @@ class SingleChanges:
         kinds = self.kinds[ones][:, None]
         alike = ((self.kinds[sets] == kinds) & (kinds != 0)).any(axis=(1, 2))
         both_open = self.are_open(sets) & (self.constant[ones] >= 0)
-        comes_after: Array = sets[:, -1] < ones
-        return comes_after & ~alike & ~both_open
+        can_be: Array = np.less(sets[:, -1], ones) & ~alike & ~both_open
+        return can_be
 
     @property
     def settings(self) -> set[str]:

@@ -349,7 +349,7 @@ def compared(
     if not expected.is_in(given):
         return NEVER
     each = [
-        _Compared.of(name, known, given[name], allowance, drift and drift[name])
+        _Compared.of(name, known, given[name], allowance, None if drift is None else drift[name])
         for name, known in sorted(expected.arrays.items(), key=_in_step_order)
     ]
     total, blind = sum(len(one.wanted) for one in each), sum(one.blind for one in each)

@@ -250,7 +250,7 @@ def text_of(one: Remark) -> str:
         return text(**one.facts)
     facts = {k: FACTS[k](v) if k in FACTS else v for k, v in one.facts.items()}
     words = _Formatter().vformat(text, (), {**facts, "layout": facts.get("layout", "")})
-    return words[:1].upper() + words[1:] if text.startswith("{") else words
+    return words[:1].upper() + words[1:] if text.startswith("{agreeing") else words
 
 
 def _numbered(name: str, numbers: Sequence[int]) -> str:
