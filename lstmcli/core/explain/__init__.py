@@ -215,10 +215,15 @@ class Search:
     def _placements_left(self) -> Iterator[Remark]:
         """What was not tried at some placements, of three changes first."""
         every = self.as_loaded or self.placements
-        for code, size in (("triples_placed", 3), ("pairs_placed", 2), ("singles_placed", 1)):
+        most = max(one.depth for one in every)
+        for size, what in (
+            (3, remark("triples_placed")),
+            (2, remark("pairs_placed")),
+            (1, remark("singles_placed")),
+        ):
             left = sum(one.depth < size for one in every)
-            if left and max(one.depth for one in every) >= size:
-                yield remark(code, left=left, placements=len(every))
+            if left and most >= size:
+                yield replace(what, facts={"left": left, "placements": len(every)})
 
 
 class Pass(NamedTuple):
@@ -375,9 +380,10 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
         if location and location.are_gates:
             yield remark("taken_as_gates", given=array.shape)
+        elif at.in_a_row and at.order == "C":
+            yield remark("taken_in_a_row", given=array.shape, shape=at.shape)
         elif at.in_a_row:
-            code = "taken_in_a_row" if at.order == "C" else "taken_by_columns"
-            yield remark(code, given=array.shape, shape=at.shape)
+            yield remark("taken_by_columns", given=array.shape, shape=at.shape)
         elif "d" in at.axes and at.run.stacked is None and not one.is_state:
             yield remark("directions_joined", given=array.shape, shape=run)
         elif array.shape[:-1] == run[-2::-1] != run[:-1] and explanation.verdict != "none":

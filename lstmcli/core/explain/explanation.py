@@ -255,9 +255,10 @@ def remarks_on(
 
 # ---- remarks where nothing fits
 
-NOT_SEARCHED = tuple(
-    map(remark, ("dropout", "layer_norm", "rare_settings", "other_weights", "two_constants"))
-)
+NOT_SEARCHED = (
+    remark("dropout"), remark("layer_norm"), remark("rare_settings"), remark("other_weights"),
+    remark("two_constants"),
+)  # fmt: skip
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
 CHANCE = 1e-5  # see `_factor`
