@@ -34,9 +34,9 @@ from lstmcli.core.explain.explanation import (
     plain_of,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, prior
+from lstmcli.core.explain.hypotheses import Change, Changes, prior
 from lstmcli.core.explain.observation import Allowance, is_printed
-from lstmcli.core.explain.placement import Placement, placements
+from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.question import (
     Prepared,
     Question,
@@ -50,6 +50,7 @@ from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
 from lstmcli.errors import UserError
 
+PART = 3.0  # cost of EXPECTED as a part of the network
 RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
 
 
@@ -81,9 +82,20 @@ class Search:
     fewer changes that meets only the second.
     """
 
+    placements: list[Placement]  # the likeliest first
+    left_out: int  # locations of EXPECTED
+
     def __init__(self, prepared: Prepared) -> None:
         self.prepared, self.work = prepared, prepared.question.work
-        self.placements, self.left_out = placements(prepared)
+        self.placements, self.left_out = [], 0
+        for setup in prepared.setups():
+            self.left_out += setup.left_out
+            for location in setup.locations:
+                of_run: list[Changes] = [()]
+                if not (setup.merge or setup.part) and location.is_from_the_start:
+                    of_run += [(change,) for change in setup.changes_of_run(location)]
+                self.placements += [Placement(setup, location, changes) for changes in of_run]
+        self.placements.sort(key=lambda one: one.location.cost + PART * bool(one.setup.part))
         if not self.placements:
             raise prepared.no_place()
         self.as_loaded = [one for one in self.placements if not one.changes]

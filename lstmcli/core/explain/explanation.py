@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NoReturn
 
 from lstmcli.core.diff.small import NOISE_SNR
@@ -23,6 +23,7 @@ from lstmcli.core.explain.verify import (
     remark,
     rerun,
 )
+from lstmcli.core.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed
             implied = {"output_activation": output.value}
         found.append(Changed("activation", assumed(candidate), candidate.value, CANDIDATE, implied))
     return (*found, *(Changed(c.setting, assumed(c), c.value) for c in left.values()))
+
+
+def with_sense(changes: Sequence[Changed], setting: str, sense: str) -> tuple[Changed, ...]:
+    """Changes with what one of a setting is beyond it."""
+    return tuple(replace(c, sense=sense) if c.setting == setting else c for c in changes)
 
 
 @dataclass(frozen=True)
@@ -371,6 +377,13 @@ class Data(NamedTuple):
     units: int
     zero_bias: bool
     final: bool  # only the last state is known
+
+    @classmethod
+    def of(cls, model: Model, steps: int, sequences: int, final: bool) -> Data:
+        """What EXPECTED is made of on a run of a model."""
+        cells = [cell for _, cell in model.cells]
+        zero_bias = not any(cell.bias.any() for cell in cells)
+        return cls(steps, sequences, max(cell.units for cell in cells), zero_bias, final)
 
 
 _BIAS = {"bias", "bias_gates"}

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.cells import Cells
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.simulator import OFF, Cells, Simulator, work_of_step
+from lstmcli.core.explain.simulator import OFF, Simulator, work_of_step
 from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.targets import (
     KnownOfStep,
@@ -31,6 +32,7 @@ from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.states import State
+from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
 LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
@@ -153,8 +155,8 @@ class NetworkSimulator:
     def _first(self, name: str) -> int:
         """The step of EXPECTED that a cell as loaded computes first."""
         how = self.network.cells[name].how.behaviour
-        turned = how.reverse or how.go_backwards
-        return len(self.x) - 1 if (turned and not how.go_backwards) != how.flip_output else 0
+        order = StepOrder.of(how.reverse, how.go_backwards, how.flip_output)
+        return len(self.x) - 1 if order.outputs_reversed else 0
 
     # ---- hypotheses
 
@@ -233,8 +235,9 @@ class NetworkSimulator:
         keys = cells.keys(first_step=True) if values is None else np.arange(len(sets))
         _, first, same = np.unique(keys, return_index=True, return_inverse=True)
         off = np.zeros(len(first))
-        for turned, flipped in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            those = (cells.turned[first] == turned) & (cells.flipped[first] == flipped)
+        for order in range(4):
+            turned, flipped = order >> 1, order & 1
+            those = cells.order[first] == order
             known = self.known[name].get(last * flipped, [])
             known = [one for one in known if one[0] not in WITHOUT_FORGET_GATE]
             for part in _parts(np.flatnonzero(those) if known else np.zeros(0, int), 4 * CHUNK):
@@ -352,9 +355,8 @@ class NetworkSimulator:
         later = {target.cell for target in self._targets_at_the_end(drop)}
         may_end = drop and name in self.network.layers[-1] and not later & {name, ""}
         names, stay = self._names(name), np.zeros(len(cells), bool)
-        ways = 2 * cells.turned + cells.flipped
-        for way in np.flatnonzero(np.bincount(ways)).tolist():
-            left = np.flatnonzero(ways == way)
+        for way in np.flatnonzero(np.bincount(cells.order)).tolist():
+            left = np.flatnonzero(cells.order == way)
             some, values, seen = cells.subset(left), constants[left], 0
             h, c = simulator.start(len(left), self.states.get(name), constants.dtype)
             for t in range(len(self.x) if way else steps):

@@ -7,7 +7,7 @@ changes counts like any other change. Nothing is accepted but by a run of the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -26,6 +26,7 @@ from lstmcli.core.explain.explanation import (
     first_shown,
     remarks_on,
     wanted,
+    with_sense,
 )
 from lstmcli.core.explain.hypotheses import (
     Change,
@@ -38,8 +39,7 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import Network, NetworkSimulator, Runs
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, fewest_decimals, vanishing
-from lstmcli.core.explain.question import Prepared, Setup
-from lstmcli.core.explain.simulator import Simulator
+from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.verify import (
     Answer,
@@ -53,16 +53,14 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Cell, as_time_major, cell_name
+from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.states import State, split_state
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
 FAR_BIAS = 100.0  # a forget bias that does
 LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
-OF_ALL_CELLS = ("dtype",)  # settings that are never of one cell
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
-PART = 3.0  # cost of EXPECTED as a part of the network
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -78,11 +76,8 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = self.prepared.allowances[-1]
-        self.layers = [
-            [cell_name(n, d) for d in range(len(layer))]
-            for n, layer in enumerate(self.model.layers)
-        ]
-        self.has_several_cells = len(self.model.cells) > 1
+        self.layers = [[*names] for names in setup.layers]
+        self.has_several_cells = len(setup.cells) > 1
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
         self._comparisons: dict[Any, Comparison] = {}
@@ -138,30 +133,10 @@ class Placement:
         """The cells, which placements share whose directions are merged alike."""
         made, key = self.question.made, ("network", self.setup.merge)
         if key not in made:
-            cells = {
-                name: self._cell(name, n, d)
-                for n, names in enumerate(self.layers)
-                for d, name in enumerate(names)
-            }
+            cells = {name: self.setup.simulator_of(name) for name, _ in self.setup.cells}
             made[key] = Network(self.layers, cells, self.how)
         network: Network = made[key]
         return network
-
-    def _cell(self, name: str, n: int, d: int) -> Simulator:
-        """A cell under all hypotheses."""
-
-        def decode(settings: Mapping[str, Any]) -> Cell:
-            if not self.has_several_cells:
-                return self.setup.read({**settings, "dtype": "float64"}).cell
-            scoped = {k if k in OF_ALL_CELLS else f"{name}.{k}": v for k, v in settings.items()}
-            cell = self.setup.read({**scoped, "dtype": "float64"}).layers[n][d]
-            how = cell.convention
-            if d == 1:  # the second direction by itself is a reversed cell
-                reverse = how.behaviour.reverse or not how.behaviour.forward
-                how = how.with_behaviour(reverse=reverse, forward=False)
-            return replace(cell, convention=how)
-
-        return Simulator(decode, decode({}).convention)
 
     @cached_property
     def singles(self) -> SingleChanges:
@@ -185,9 +160,8 @@ class Placement:
         """The initial state of each cell."""
         settings = {k: v for k, v in self.of_run if k == "initial_state"}
         model = self.setup.read({**settings, "dtype": "float64"})
-        names = (name for layer in self.layers for name in layer)
         states = split_state(self.case.initial_state, model, self.x.shape[1])
-        return dict(zip(names, states, strict=True))
+        return dict(zip((name for name, _ in self.setup.cells), states, strict=True))
 
     @cached_property
     def distances(self) -> Array:
@@ -238,14 +212,10 @@ class Placement:
         self.tried += simulator.tried - before
         are_open = self.singles.are_open(sets)
         self._open = sets[are_open]
+        sets = sets[~are_open]
         if size == 1 and not simulator.is_stepwise:  # they were run for their distances
-            sets, are_open = self._near(sets), np.zeros(0, bool)
-        return self._confirmed(simulator.staying(sets[~are_open] if are_open.size else sets))
-
-    def _near(self, sets: Array) -> Array:
-        """Single changes that are worth another run."""
-        near: Array = sets[self.distances[sets[:, 0]] <= WORTH_MORE]
-        return near
+            sets = sets[self.distances[sets[:, 0]] <= WORTH_MORE]
+        return self._confirmed(simulator.staying(sets))
 
     def solved(self, size: int, room: float) -> list[Answer]:
         """The answers among the sets with an open constant that `answers` left."""
@@ -371,23 +341,18 @@ class Placement:
         proof, near = self._proof(answer, others, allowance, tried)
         unseen = self._unseen(near, answer.changes, allowance)
         equals = tuple(self.changed(other.changes) for other in others)
-        nearest = self._nearest_but([answer, *others])
         backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
         if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
             first = first_shown(self.verify((), allowance), backward)
         layout = str(settings_of(every).get("layout", self.prepared.layout))
-        p, part = self.prepared, basis.rounded if basis else ""
-        about = remarks_on(
-            self.case, (*self.of_run, *answer.changes), answer.comparison, allowance,
-            p.allowances, p.dtype, part,
-        )  # fmt: skip
+        about = self._remarks(answer, allowance)
         proven = proof >= ENOUGH
         return replace(
             self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
             changes=self._with_senses(answer, allowance),
             equivalent=equals,
             tried=tried,
-            nearest=nearest,
+            nearest=self._nearest_but([answer, *others]),
             like=tuple(conventions_that_run(every, self.how, layout)),
             others=len(self.singles.settings - {c.setting.rpartition(".")[2] for c in every}),
             first_step=first,
@@ -401,16 +366,19 @@ class Placement:
     def agreeing(self, comparison: Comparison, allowance: Allowance) -> Explanation:
         """Nothing has to be changed."""
         unseen = self._unseen(self.neighbours(())[1], (), allowance)
-        p = self.prepared
         return replace(
             self.explanation("agrees", comparison),
             tried=1,
             unseen=unseen,
             wanted=wanted(self.data, unseen, (), proven=True),
-            remarks=tuple(
-                remarks_on(self.case, self.of_run, comparison, allowance, p.allowances, p.dtype)
-            ),
+            remarks=tuple(self._remarks(Answer((), comparison), allowance)),
         )
+
+    def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
+        p, part = self.prepared, answer.basis.rounded if answer.basis else ""
+        changes = (*self.of_run, *answer.changes)
+        of_run = self.case, changes, answer.comparison
+        return remarks_on(*of_run, allowance, p.allowances, p.dtype, part)
 
     def explanation(self, verdict: str, measured: Comparison, changes: Changes = ()) -> Explanation:
         """An explanation with the settings of a run, and what EXPECTED is."""
@@ -432,7 +400,6 @@ class Placement:
     ) -> tuple[float, list[Changes]]:
         """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
-        numbers = self.expected.distinct(allowance.of)
         spread, near = self.neighbours(plain)
         found = digits(spread, answer.solved, tried)
         kinds = _kinds(answer.changes)
@@ -441,6 +408,7 @@ class Placement:
             enough = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
             return found if enough else 0.0, near
         if self.changes and not answer.changes:
+            numbers = self.expected.distinct(allowance.of)
             return ENOUGH if numbers >= FEWEST_NUMBERS else 0.0, near
         odd = answer.solved and any(_kinds(other.changes) != kinds for other in others)
         if odd or self._moved(answer.changes, allowance) <= len(kinds) + answer.solved:
@@ -503,62 +471,30 @@ class Placement:
 
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """The changes here with what was assumed."""
-        found = changed((*self.changes, *changes), self._assumed)
-        if not self.setup.is_one_direction:
-            return found
-        return tuple(replace(c, sense=ONE_WAY) if c.setting == "array" else c for c in found)
-
-    def _assumed(self, change: Change) -> Any:
-        cell, _, setting = change.setting.rpartition(".")
-        how = dict(self.model.cells)[cell].convention if cell else self.how
-        if setting == "reverse" and cell.endswith("_reverse"):
-            return not how.behaviour.forward
-        return self.prepared.assumed(setting, how)
+        found = changed((*self.changes, *changes), self.setup.assumed)
+        return with_sense(found, "array", ONE_WAY) if self.setup.is_one_direction else found
 
     def _with_senses(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
         """The changes; a forget bias that any greater one could stand for says what it is."""
         changes = self.changed(answer.changes)
-        if (basis := answer.basis) is not None:
-            part = basis.rounded
-            changes = tuple(replace(c, sense=part) if c.setting == "dtype" else c for c in changes)
-        for n, one in enumerate(changes):
+        others = tuple(c for c in answer.changes if c.setting != "forget_bias")
+        if answer.basis:
+            changes = with_sense(changes, "dtype", answer.basis.rounded)
+        for one in changes:
             if one.setting == "forget_bias" and abs(one.found) >= SATURATING:
-                far = Change("forget_bias", FAR_BIAS if one.found > 0 else -FAR_BIAS)
-                others = (c for c in answer.changes if c.setting != "forget_bias")
+                is_open = one.found > 0
+                far = Change("forget_bias", FAR_BIAS if is_open else -FAR_BIAS)
                 if self.verify((*others, far), allowance).fits:
-                    shut = replace(one, sense=OPEN if one.found > 0 else SHUT)
-                    return (*changes[:n], shut, *changes[n + 1 :])
+                    return with_sense(changes, "forget_bias", OPEN if is_open else SHUT)
         return changes
 
     @property
     def data(self) -> Data:
         """What EXPECTED is made of."""
-        cells = [cell for _, cell in self.model.cells]
-        return Data(
-            steps=self.expected.steps,
-            sequences=self.setup.size[1],
-            units=max(cell.units for cell in cells),
-            zero_bias=not any(cell.bias.any() for cell in cells),
-            final=not self.expected.has_steps,
-        )
+        steps = self.expected.steps
+        return Data.of(self.model, steps, self.setup.size[1], not self.expected.has_steps)
 
 
 def _kinds(changes: Changes) -> set[str]:
     """The settings that are changed, of whichever cells."""
     return {change.setting.rpartition(".")[2] for change in changes}
-
-
-# ---- where EXPECTED can lie
-
-
-def placements(prepared: Prepared) -> tuple[list[Placement], int]:
-    """Where EXPECTED can lie, and on which run, the likeliest first; how many were left out."""
-    found, left_out = [], 0
-    for setup in prepared.setups():
-        left_out += setup.left_out
-        for location in setup.locations:
-            found.append(Placement(setup, location))
-            if not (setup.merge or setup.part) and location.is_from_the_start:
-                changes = setup.changes_of_run(location)
-                found += [Placement(setup, location, (change,)) for change in changes]
-    return sorted(found, key=lambda one: one.location.cost + PART * bool(one.setup.part)), left_out

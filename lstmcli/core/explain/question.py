@@ -36,13 +36,14 @@ from lstmcli.core.explain.observation import (
     grids_of,
     printed_digits,
 )
+from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import Cached, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.layouts import printed_shapes
-from lstmcli.core.model.model import Inputs, Model, steps_and_batch
+from lstmcli.core.model.model import Cell, Inputs, Model, cell_name, steps_and_batch
 from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
 
@@ -212,6 +213,43 @@ class Setup:
     def is_one_direction(self) -> bool:
         """Whether EXPECTED is the output of one of two directions."""
         return bool(self.part) and self.layer < 0
+
+    @property
+    def layers(self) -> list[list[str]]:
+        """The names of the cells, layer by layer."""
+        layers = enumerate(self.model.layers)
+        return [[cell_name(n, d) for d in range(len(layer))] for n, layer in layers]
+
+    @property
+    def cells(self) -> list[tuple[str, tuple[int, int]]]:
+        """The name of each cell, with its layer and direction."""
+        layers = enumerate(self.layers)
+        return [(name, (n, d)) for n, names in layers for d, name in enumerate(names)]
+
+    def simulator_of(self, name: str) -> Simulator:
+        """A cell under all hypotheses."""
+        n, d = dict(self.cells)[name]
+
+        def decode(settings: Mapping[str, Any]) -> Cell:
+            if len(self.cells) == 1:
+                return self.read({**settings, "dtype": "float64"}).cell
+            scoped = {f"{name}.{k}": v for k, v in settings.items()}
+            cell = self.read({**scoped, "dtype": "float64"}).layers[n][d]
+            how = cell.convention
+            if d == 1:  # the second direction by itself is a reversed cell
+                reverse = how.behaviour.reverse or not how.behaviour.forward
+                how = how.with_behaviour(reverse=reverse, forward=False)
+            return replace(cell, convention=how)
+
+        return Simulator(decode, decode({}).convention)
+
+    def assumed(self, change: Change) -> Any:
+        """The assumed value of a changed setting, of all cells or of one."""
+        cell, _, setting = change.setting.rpartition(".")
+        how = dict(self.model.cells)[cell].convention if cell else self.model.convention
+        if setting == "reverse" and cell.endswith("_reverse"):
+            return not how.behaviour.forward
+        return self.prepared.assumed(setting, how)
 
     @property
     def size(self) -> tuple[int, int]:
