@@ -388,7 +388,8 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
     """How the axes of EXPECTED are taken, where that is not its shape."""
     location = explanation.location
     for one in location.arrays if location else ():
-        at, array = one.at, prepared.arrays[one.name]
+        at = one.at  # a part of the network has another name
+        array = prepared.arrays.get(one.name, next(iter(prepared.arrays.values())))
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
         if location and location.are_gates:
             yield remark("taken_as_gates", given=array.shape)
