@@ -81,7 +81,7 @@ def test_two_changes_are_two_lines() -> None:
 
 def test_none_says_what_was_tried_and_what_not() -> None:
     shown = " ".join(lines(asked(np.linspace(-0.5, 0.5, 21).reshape(7, 3))))
-    assert "✘ No configuration of these weights gives e.npy." in shown
+    assert "configurations tried gives e.npy." in shown
     assert "one, two or three changes at once" in shown
     assert "dropout and zoneout" in shown
 

@@ -227,15 +227,14 @@ class Search:
     def _placements_left(self) -> Iterator[Remark]:
         """What was not tried at some placements, of three changes first."""
         every = self.as_loaded or self.placements
-        most = max(one.depth for one in every)
-        for size, what in (
-            (3, remark("triples_placed")),
-            (2, remark("pairs_placed")),
-            (1, remark("singles_placed")),
-        ):
-            left = sum(one.depth < size for one in every)
-            if left and most >= size:
-                yield replace(what, facts={"left": left, "placements": len(every)})
+        count, most = len(every), max(one.depth for one in every)
+        left = [sum(one.depth < size for one in every) * (most >= size) for size in range(4)]
+        if left[3]:
+            yield remark("triples_placed", left=left[3], placements=count)
+        if left[2]:
+            yield remark("pairs_placed", left=left[2], placements=count)
+        if left[1]:
+            yield remark("singles_placed", left=left[1], placements=count)
 
 
 class Pass(NamedTuple):

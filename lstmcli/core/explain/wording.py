@@ -355,15 +355,14 @@ def _no_first_step(changes: int, singles: int) -> str:
 
 
 NUMERALS = {1: "one change", 2: "two changes", 3: "three changes"}
-PLACED = " in {left} of the {placements} places where EXPECTED can lie"
+PLACED = ", for {left} of the {placements} possible alignments of EXPECTED"
 
 TEXTS: dict[str, str | Callable[..., str]] = {
     # of EXPECTED and the inputs
     "all_zero": "EXPECTED is zero throughout: a bound of 0 or an output left out would give that "
     "with any weights, so it proves nothing.",
     "array_taken": "{said}.",
-    "taken_as_printed": "No number of EXPECTED has more than {digits} digits after the point: they "
-    "are taken as rounded to that.",
+    "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
     "undecided": "Given by neither names nor shapes, so assumed and searched: {settings}.",
     "print_left_out": "EXPECTED has {given:,} of {total:,} numbers{shapes}; the others are not "
     "compared.",
@@ -379,7 +378,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "not_merged_so": "EXPECTED is no {assumed} of both directions by its width; it is compared "
     "with {merge}.",
     "not_finite": "NaN or infinite numbers of EXPECTED ({count:,}) are left out.",
-    "not_finite_run": "{name}: {count:,} NaN or infinite; no run makes others of these numbers.",
+    "not_finite_run": "{name} contains {count:,} NaN or infinite: every run gives NaN from there "
+    "on.",
     "layout_assumed": _layout_assumed,
     "searched_in_float": "The search runs these weights in float, although they run in 8-bit "
     "arithmetic; what it finds is confirmed by a run in 8 bits, but a cause may be missed.",
@@ -388,8 +388,7 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "needs_float64": "In {dtype} the run is up to {error:.2g} off; --dtype float64 gives EXPECTED.",
     "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "
     "storing the output in {dtype} is enough to give them.",
-    "agrees_as_float32": "EXPECTED agrees as float32 does; at the precision of float64 it does "
-    "not{places}.",
+    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision{places}.",
     "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} numbers "
     "that rounding may have made anything of are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net; allowed for.",

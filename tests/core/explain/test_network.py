@@ -234,7 +234,7 @@ def test_what_a_budget_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     part, again = deep.explain(row), deep.explain(row)
     assert part.to_json() == again.to_json()
     assert part.tried < every.tried
-    opening, end = "two changes at once in", "places where EXPECTED can lie"
+    opening, end = "two changes at once, for", "possible alignments of EXPECTED"
     (said,) = [n for n in part.not_tried if n.startswith(opening) and n.endswith(end)]
     left, places = map(int, re.findall(r"\d+", said))
     assert 0 < left < places
@@ -265,7 +265,7 @@ def test_a_refusal_takes_so_many_steps_and_runs(
     deep = Deep(tmp_path, units=units, steps=steps)
     explanation = deep.explain(np.random.default_rng(1).normal(0, 0.3, 2 * units))
     assert explanation.verdict == "none"
-    assert any("places where EXPECTED can lie" in one for one in explanation.not_tried)
+    assert any("possible alignments of EXPECTED" in one for one in explanation.not_tried)
     assert calls[Simulator] < 40_000
     assert calls[Case] < 300
 
