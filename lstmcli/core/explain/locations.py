@@ -197,8 +197,10 @@ def _located(
     for run, arrays in runs:
         is_state, joined = ArrayName.of(arrays[0]).kind == FINAL, run.lengths.get("w", 0)
         for at in arrangements(shape, run):
-            is_merged = not is_state and run.stacked is not None and "w" in at.axes
-            if at.directions.is_all and not is_merged:  # that is another merge
+            joins = "w" in at.axes
+            is_merged = joins and run.stacked is not None and not is_state  # another merge
+            is_split = {*arrays} == {*GATES} and not joins  # gates lie side by side
+            if at.directions.is_all and not (is_merged or is_split):
                 yield Located(name, arrays, at, is_state)
         *lead, count = shape or (0,)
         # one direction by itself is another part of the network, but not in a vector
