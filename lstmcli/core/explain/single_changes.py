@@ -94,8 +94,7 @@ class SingleChanges:
         kinds = self.kinds[ones][:, None]
         alike = ((self.kinds[sets] == kinds) & (kinds != 0)).any(axis=(1, 2))
         both_open = self.are_open(sets) & (self.constant[ones] >= 0)
-        can_be: Array = np.all([sets[:, -1] < ones, ~alike, ~both_open], axis=0)
-        return can_be
+        return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)
 
     @property
     def settings(self) -> set[str]:
