@@ -103,8 +103,7 @@ class SingleChanges:
 
     def are_open(self, sets: Array) -> Array:
         """(n,): whether a constant of each set is to be found."""
-        are_open: Array = (self.constant[sets] >= 0).any(axis=1)
-        return are_open
+        return np.asarray((self.constant[sets] >= 0).any(axis=1))
 
     def of(self, one: Array, value: float = np.nan) -> Changes:
         """The changes of a set, with the value of its open constant."""
