@@ -25,18 +25,19 @@ from lstmcli.api.load import checked
 from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.partial import at_its_place, part_words
+from lstmcli.core.diff.partial import at_its_place
+from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
-from lstmcli.core.explain.search import Progress, quiet
 from lstmcli.core.explain.verify import Comparison
 from lstmcli.core.explain.wording import TAKEN_AS
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES, check_axes, prepare
+from lstmcli.core.model import layouts
 from lstmcli.core.model.axis_numbers import counts_from_0
-from lstmcli.core.model.model import Inputs, Model, from_time_major
+from lstmcli.core.model.model import Inputs, Model, from_time_major, steps_and_batch
 from lstmcli.core.model.settings import as_options
 from lstmcli.errors import STDIN, NoInputs, Undecided, UserError
 from lstmcli.escaping import file_argument, typed_command
@@ -301,13 +302,13 @@ def _lies_alike(
     if first.step is not None:
         taken = at_its_place(side, zeros, layout, first.step, first.item).taken
         return [TAKEN_AS + one for one in taken] == [explanation.taken]
-    place = explanation.placement
-    if place is None or place.kind != "last state" or model.backward:
+    location = explanation.location
+    if location is None or not location.state or model.backward:
         return False
-    T, B, _ = place.size
-    item, items = (0, B) if place.item is None else (place.item, 1)
-    last = part_words(1, items, T, B, T - 1, item)
-    return at_its_place(side, zeros, layout, T - 1, first.item).taken == (last,)
+    steps = steps_and_batch(question.x.shape, layout)[0]
+    last = layouts.Part(steps - 1, 1, steps)
+    of_last_step = layouts.part_words(last, location.first.sequences)
+    return at_its_place(side, zeros, layout, steps - 1, first.item).taken == (of_last_step,)
 
 
 def _next(

@@ -28,7 +28,7 @@ from lstmcli.cli.terminal import (
     tell_assumed,
     width,
 )
-from lstmcli.core.explain.search import Progress
+from lstmcli.core.explain import Progress
 from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import STDIN
 from lstmcli.views.explain import explanation_sheet, markdown

@@ -98,7 +98,9 @@ def title(e: Explanation, expected: str) -> str:
         return f"{fitting}, but {expected} has too few numbers to prove it."
     if _ran_otherwise(e):
         return f"No setting is wrong, but {expected} was run or arranged otherwise."
-    return f"No configuration of these weights gives {expected}."
+    if e.tried > 1:
+        return f"None of the {e.tried:,} configurations tried gives {expected}."
+    return f"As loaded, these weights do not give {expected}."
 
 
 def _ran_otherwise(e: Explanation) -> str:
@@ -242,7 +244,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "to decide", e.decide
     if e.verdict == "none" and e.tried:
         far = e.measured is not None and len(e.nearest) < 2
-        nearer = "; none is clearly nearer than as loaded" * far
+        nearer = "; none fits clearly better than the settings as loaded" * far
         yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     if e.not_tried:
         yield "not tried", "; ".join(e.not_tried)

@@ -10,7 +10,7 @@ import pytest
 
 import lstmcli
 from lstmcli.api.explain import explain_files
-from lstmcli.core.explain.search import Progress
+from lstmcli.core.explain import Progress
 from tests.core.explain.asking import found
 from tests.paths import TOP
 

@@ -1,50 +1,302 @@
-"""Which hypothesis about some weights gives the outputs that were expected.
+"""Find which settings make the weights give the expected outputs.
 
-`explain` is the one entry: from a `Question` to an `Explanation`.
+`explain` is the entry: from a `Question` to an `Explanation`. The search is one for all models:
+
+    for total in 1, 2, 3:
+        for each placement of EXPECTED that is worth it:
+            the answers of (total - what the placement changes) changes of the cells
+        stop at the first total with answers
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import SEQUENCE, ArrayName
-from lstmcli.core.explain import cell
+from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.cell import explain_cell
 from lstmcli.core.explain.explanation import (
+    ALL_ZERO,
     NEARLY_RIGHT,
     NOT_SEARCHED,
+    Changed,
     Explanation,
     agreement,
+    clearly_nearer,
     clues,
+    near_miss,
     plain_of,
+    wanted,
 )
-from lstmcli.core.explain.hypotheses import settings_of
-from lstmcli.core.explain.network import explain_network
-from lstmcli.core.explain.observation import EPS, is_printed
+from lstmcli.core.explain.hypotheses import Change, Changes, prior
+from lstmcli.core.explain.observation import Allowance, is_printed
+from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.question import (
     Prepared,
     Question,
-    Shaped,
     in_shape,
     left_out,
     prepare,
 )
-from lstmcli.core.explain.search import Progress, quiet
-from lstmcli.core.explain.solver import size
-from lstmcli.core.explain.verify import Remark, compared, remark, verify
-from lstmcli.core.explain.wording import in_words
+from lstmcli.core.explain.verify import Answer, Case, Remark, remark
+from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
 from lstmcli.errors import UserError
 
+PART = 3.0  # cost of EXPECTED as a part of the network
+RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
+
+
+class Progress:
+    """What a search tells while it runs; this one shows nothing."""
+
+    def __call__(self, share: float, what: str) -> None:
+        """So much is done, and this is tried now."""
+
+    def passed(self, name: str, tried: int, answers: int) -> None:
+        """A pass has ended: so many hypotheses, of which so many give EXPECTED."""
+
+
+quiet = Progress()
+
+
+class Found(NamedTuple):
+    """The answers at a placement, at a tolerance of EXPECTED."""
+
+    placement: Placement
+    answers: list[Answer]
+    allowance: Allowance
+
+
+class Search:
+    """EXPECTED in one shape: its placements, and the fewest changes that give it in any of them.
+
+    Of EXPECTED's tolerances the second is looser: an answer that meets the first wins over one of
+    fewer changes that meets only the second.
+    """
+
+    placements: list[Placement]  # the likeliest first
+    left_out: int  # locations of EXPECTED
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared, self.work = prepared, prepared.question.work
+        self.placements, self.left_out = [], 0
+        for setup in prepared.setups():
+            self.left_out += setup.left_out
+            for location in setup.locations:
+                of_run: list[Changes] = [()]
+                if not (setup.merge or setup.part) and location.is_from_the_start:
+                    of_run += [(change,) for change in setup.changes_of_run(location)]
+                self.placements += [Placement(setup, location, changes) for changes in of_run]
+        self.placements.sort(key=lambda one: one.location.cost + PART * bool(one.setup.part))
+        if not self.placements:
+            raise prepared.no_place()
+        self.as_loaded = [one for one in self.placements if not one.changes]
+        self.looser: list[Found] = []  # answers that meet only the last tolerance
+        self.searched: dict[int, list[Placement]] = {}  # by the number of changes in all
+
+    @property
+    def tried(self) -> int:
+        """How many hypotheses were tried."""
+        return 1 + sum(one.tried for one in self.placements)
+
+    @property
+    def cases(self) -> list[Case]:
+        """How the network as loaded is run, in each layout that the inputs can have."""
+        likely: dict[str, Placement] = {}
+        for one in self.placements:
+            if not (one.of_run or one.setup.merge or one.setup.part):
+                likely.setdefault(one.setup.layout, one)
+        return [one.case for one in likely.values()]
+
+    def agreeing(self) -> Explanation | None:
+        """Nothing has to be changed; None if that is not so."""
+        for one in self.as_loaded:
+            for allowance in self.prepared.allowances:
+                if one.fits(allowance):
+                    return one.agreeing(one.verify((), allowance), allowance)
+        return None
+
+    def changes(self, total: int) -> list[Found]:
+        """The answers of so many changes in all that meet the tolerance of the data."""
+        loose, tight = self.prepared.allowances[-1], self.prepared.allowances[0]
+        share = Budget.LEVELS[total]
+        searched = self.searched[total] = []
+        found = []
+        for n, one in enumerate(self._worth(total)):
+            size = total - len(one.changes)
+            if size and n and not self.work.left(share):
+                break
+            searched.append(one)
+            if answers := one.answers(size, self.work.left(share)):
+                found.append(Found(one, answers, loose))
+        for n, one in enumerate(searched if not found else ()):
+            size = total - len(one.changes)
+            answers = []
+            if size and (not n or self.work.left(share)):
+                answers = one.solved(size, self.work.left(share))
+            found += [Found(one, answers, loose)] * bool(answers)
+        if len(self.prepared.allowances) == 1:
+            return found
+        exact = [
+            Found(one, [a for a in answers if one.verify(a.changes, tight).fits], tight)
+            for one, answers, _ in found
+        ]
+        self.looser = self.looser or found
+        return [one for one in exact if one.answers]
+
+    def _worth(self, total: int) -> list[Placement]:
+        """The placements that are searched for so many changes in all.
+
+        Where these are several changes of the cells, the likeliest and the nearest by turns: the
+        right placement need not be near, and few numbers are near by chance.
+        """
+        chosen: list[Placement] = []
+        for size in range(total + 1):
+            some = [one for one in self.placements if total - len(one.changes) == size]
+            if not size:
+                chosen += some
+                continue
+            most = Budget.PLACEMENTS[size]
+            if size > 1 and len(some) > most:
+                nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
+                by_turns = chain.from_iterable(zip(some, nearest, strict=False))
+                some = [*dict.fromkeys((*by_turns, *some))]
+            chosen += some[:most]
+        return chosen
+
+    def explained(self, found: Sequence[Found]) -> Explanation:
+        """The likeliest of the answers of the fewest changes; the others are its equals.
+
+        What is equal but takes EXPECTED as another part of the run is said in a remark.
+        """
+        each = [(one, one.explained(answers, a, self.tried)) for one, answers, a in found]
+        (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
+        listed = {_key(changes): changes for changes in first.equivalent}
+        elsewhere: list[Remark] = []
+        for _, other in others:
+            for changes in (other.changes, *other.equivalent):
+                listed.setdefault(_key(changes), changes)
+            where = other.location
+            is_elsewhere = location_text(where) != location_text(first.location)
+            if is_elsewhere and _key(other.changes) != _key(first.changes):
+                elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
+        listed.pop(_key(first.changes), None)
+        equals, proven = tuple(listed.values()), first.verdict == "found"
+        return replace(
+            first,
+            equivalent=equals,
+            remarks=(*first.remarks, *elsewhere),
+            wanted=wanted(placement.data, first.unseen, equals, proven, bool(elsewhere)),
+        )
+
+    def none(self) -> Explanation:
+        """Nothing fits: what comes near in the likeliest placement."""
+        one = min(self.as_loaded or self.placements, key=lambda p: len(p.changes))
+        others = [p for p in self.placements if p.depth and p.changes == one.changes]
+        if others and one.expected.has_steps:
+            nearest = min(others, key=lambda other: other.closest)
+            one = nearest if nearest.closest * RARER_RATIO < one.closest else one
+        p, loaded, answers = self.prepared, one.verify(()), one.nearest()
+        if fitting := [a for a in answers if a.changes and a.comparison.fits]:
+            fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
+            fitting = [a for a in fitting if len(a.changes) == fewest]
+            return self.explained([Found(one, fitting, one.allowance)])
+        as_loaded, nears = one.near(Answer((), loaded)), [one.near(a) for a in answers]
+        size = tuple(rounding.remark_of_size(one.case, loaded, p.coarse, p.grids))
+        merged: tuple[Remark, ...] = ()
+        if (merge := one.setup.merge) and not self.as_loaded:
+            assumed = p.model.convention.behaviour.merge
+            merged = (remark("not_merged_so", assumed=assumed, merge=merge),)
+        return replace(
+            one.explanation("none", loaded),
+            tried=self.tried,
+            depth=max((p.depth for p in self.placements), default=0),
+            nearest=clearly_nearer(as_loaded, nears),
+            remarks=(*merged, *(size or near_miss(as_loaded, nears))),
+            untried=(*self._placements_left(), *one.untried),
+        )
+
+    def _placements_left(self) -> Iterator[Remark]:
+        """What was not tried at some placements, of three changes first."""
+        every = self.as_loaded or self.placements
+        count, most = len(every), max(one.depth for one in every)
+        left = [sum(one.depth < size for one in every) * (most >= size) for size in range(4)]
+        if left[3]:
+            yield remark("triples_placed", left=left[3], placements=count)
+        if left[2]:
+            yield remark("pairs_placed", left=left[2], placements=count)
+        if left[1]:
+            yield remark("singles_placed", left=left[1], placements=count)
+
+
+class Pass(NamedTuple):
+    """One thing that is tried where the run as loaded does not give EXPECTED."""
+
+    name: str
+    search: Callable[[Search], Sequence[Found]] | None = None  # what gives EXPECTED
+    remark: Callable[[Prepared, Sequence[Case]], Iterator[Remark]] | None = None
+    """What is said where nothing gives EXPECTED."""
+
+
+def half_precision(search: Search) -> list[Found]:
+    """The weights, inputs or all of it rounded, as loaded or with one change.
+
+    A change is looked for where a first step is known. It has to reduce the error clearly, and only
+    changes that come about as near as the nearest are left.
+    """
+    likely = [one for one in search.placements if len(one.changes) < 2][: Budget.PLACEMENTS[1]]
+    for half in () if search.looser else search.prepared.coarse:
+        for one in likely:
+            one_change = not one.changes and one.simulator.is_stepwise
+            if not one_change and one.verify(()).max_abs > half.absolute:
+                continue
+            allowance = rounding.tolerance(one.case, half)
+            dtype = Change("dtype", half.name)
+            loaded = Answer((), one.verify((dtype,), allowance))
+            found = []
+            if one_change and not loaded.comparison.fits:
+                at = one.at_tolerance(allowance)
+                found = at.answers(1, search.work.left())
+                one.tried += at.tried
+            least = min((a.comparison.rms for a in found), default=np.inf)
+            near = [a for a in found if a.comparison.rms <= rounding.RMS_RATIO * least]
+            if loaded.comparison.rms <= rounding.RMS_RATIO * least:
+                near = [loaded] if loaded.comparison.fits else []
+            answers = [
+                Answer((*a.changes, dtype), basis.comparison, a.solved, basis)
+                for a in sorted(near, key=lambda a: a.comparison.rms)
+                if (basis := rounding.basis(one.case, a.changes, allowance, one.allowance))
+            ]
+            if answers:
+                return [Found(one, answers, allowance)]
+    return []
+
+
+PASSES = (
+    Pass("one change", partial(Search.changes, total=1)),
+    Pass("two changes", partial(Search.changes, total=2)),
+    Pass("half precision", half_precision),
+    Pass("three changes", partial(Search.changes, total=3)),
+    Pass("execution", remark=execution.how_run),
+    Pass("arrangement", remark=execution.rearranged),
+)
+"""What is tried where the run as loaded does not give EXPECTED, in this order.
+
+First the settings, one, two and three changes at once; exact pairs win over half precision. Then
+what is not a setting: how the other side ran the sequences.
+"""
+
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
-    """Find the hypothesis about the weights that gives EXPECTED.
+    """Find the settings with which the weights give EXPECTED.
 
     Raises
     ------
@@ -55,50 +307,59 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.
     with np.errstate(all="ignore"), one_thread():
-        shapes = list(in_shape(question))
-        shapes = sorted(shapes, key=_order) if len(shapes) > 1 else shapes
-        with question.work.share(Budget.SHARE if shapes[1:] else 1):
-            best = _of_shape(*shapes[0], has_shape, progress)
-        for n, one in enumerate(shapes[1:], 2):
-            if best.verdict != "none" and size(best) < 2:
-                break
-            part = 1 / (len(shapes) - n + 1)
-            with suppress(UserError), question.work.share(part):  # no run gives that shape
-                other = _of_shape(*one, has_shape, progress)
-                if other.verdict != "none" and (best.verdict == "none" or size(other) < size(best)):
-                    best = other
-        return best
+        shapes = [*in_shape(question)]
+        searches = []
+        for shaped in shapes:
+            with suppress(UserError) if shapes[1:] else nullcontext():  # no run gives that shape
+                searches.append(Search(prepare(shaped)))
+        searches.sort(key=lambda search: search.agreeing() is None)
+        explanations = (_in_shape(search, has_shape, progress) for search in searches)
+        first = next(explanations, None)
+        if first is None:
+            raise prepare(shapes[0]).no_place()
+        others = (one for one in explanations if one.verdict != "none")
+        return next(others, first) if first.verdict == "none" else first
 
 
-def _order(shaped: Shaped) -> int:
-    """A shape in which the weights as loaded give EXPECTED comes first, one of no run last."""
-    try:
-        prepared = prepare(shaped[0])
-    except UserError:
-        return 2
-    cases = [c for c in prepared.cases if not prepared.common_changes(c)]
-    cases = [replace(case, cached=prepared.cached) for case in cases]
-    return 1 - any(verify(case, (), a).fits for case in cases for a in prepared.allowances)
-
-
-def _of_shape(
-    shaped: Question, said: tuple[Remark, ...], has_shape: bool, progress: Progress
-) -> Explanation:
-    """The explanation of EXPECTED in a shape that it can have, in words."""
-    prepared = prepare(shaped)
+def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanation:
+    """The explanation of EXPECTED in a shape, in words."""
+    prepared = search.prepared
     progress(0.0, "weights as loaded")
-    explain_cells = explain_network if len(prepared.model.cells) > 1 else explain_cell
-    explanation = explain_cells(prepared, progress)
+    explanation = _explained(search, progress)
     if explanation.verdict == "none" and not prepared.all_zero:
-        explanation = _with_hints(explanation, prepared)
-    about = [
-        *said,
-        *left_out(shaped, has_shape),
-        *_about_expected(prepared, explanation),
-        *_not_in_half_precision(prepared, explanation),
-    ]
+        explanation = _with_hints(explanation, search)
+    about = (*left_out(prepared.question, has_shape), *_about_expected(prepared, explanation))
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
     return in_words(explanation, prepared.model.convention)
+
+
+def _explained(search: Search, progress: Progress) -> Explanation:
+    """The explanation of the first pass that gives EXPECTED, without words."""
+    if (agreeing := search.agreeing()) is not None:
+        return agreeing
+    if search.prepared.all_zero:
+        first = (search.as_loaded or search.placements)[0]
+        return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
+    passes = [one for one in PASSES if one.search is not None]
+    for n, one in enumerate(passes):
+        assert one.search is not None
+        progress(n / len(passes), one.name)
+        tried = search.tried
+        found = one.search(search)
+        progress.passed(one.name, search.tried - tried, sum(len(each.answers) for each in found))
+        if found:
+            return search.explained(found)
+    return search.explained(search.looser) if search.looser else search.none()
+
+
+def _rank(one: Explanation) -> tuple[bool, bool, float]:
+    """Key of what is proved first, then exact numbers, then the likelier mistake."""
+    coarse = any(change.setting == "dtype" for change in one.changes)
+    return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
+
+
+def _key(changes: Sequence[Changed]) -> frozenset[Change]:
+    return frozenset(plain_of(changes))
 
 
 def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
@@ -110,9 +371,7 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
         yield remark("taken_as_printed", digits=prepared.digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
-    if verdict != "none":
-        yield from _exchanged_axes(question)
-        yield from _may_be_one_step(prepared, explanation)
+    yield from _taken_so(prepared, explanation)
     if count := prepared.not_finite:
         yield remark("not_finite", count=count)
     cells = [cell for _, cell in prepared.model.cells]
@@ -124,49 +383,36 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
             yield remark("not_finite_run", name=name, count=count)
 
 
-def _not_in_half_precision(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
-    """Whether the half precision that is given, or that of the weights, misses EXPECTED."""
-    settings = settings_of(plain_of(explanation.changes))
-    array, layout = settings.get("array", "h"), settings.get("layout", prepared.layout)
-    is_said = any(one.code == "needs_float64" for one in explanation.remarks)
-    if explanation.verdict == "none" or is_said or "dtype" in settings or "." in array:
-        return
-    for case in prepared.cases:
-        expected = case.expected.get(layout)
-        if expected is None or expected.placement != explanation.placement:
-            continue
-        model = case.model(settings)
-        dtype = model.given.get("dtype", model.cell.dtype.name)
-        if dtype in EPS:
-            off = compared(case.arrays(settings, array), expected, prepared.allowances[-1])
-            if not off.fits:
-                yield remark("needs_float64", dtype=dtype, error=off.max_abs)
-        return
-
-
-def _exchanged_axes(question: Question) -> Iterator[Remark]:
-    """What to say where EXPECTED has time and batch the other way round than the run."""
-    axes = question.x.shape[:-1]
-    for name, array in question.side.arrays.items():
-        of_steps = ArrayName.of(name or "h").kind == SEQUENCE and len(axes) == 2
-        if of_steps and array.shape[:-1] == axes[::-1] != axes:
-            yield remark("axes_exchanged", given=array.shape, run=(*axes, array.shape[-1]))
-            return
-
-
-def _may_be_one_step(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
-    """What last states of two directions side by side would mean as the last step of h."""
+def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
+    """How the axes of EXPECTED are taken, where that is not its shape."""
+    location = explanation.location
+    for one in location.arrays if location else ():
+        at = one.at  # a part of the network has another name
+        array = prepared.arrays.get(one.name, next(iter(prepared.arrays.values())))
+        run = tuple(at.run.lengths[axis] for axis in at.run.axes)
+        if location and location.are_gates:
+            yield remark("taken_as_gates", given=array.shape)
+        elif at.in_a_row and at.order == "C":
+            yield remark("taken_in_a_row", given=array.shape, shape=at.shape)
+        elif at.in_a_row:
+            yield remark("taken_by_columns", given=array.shape, shape=at.shape)
+        elif "d" in at.axes and at.run.stacked is None and not one.is_state:
+            yield remark("directions_joined", given=array.shape, shape=run)
+        elif array.shape[:-1] == run[-2::-1] != run[:-1] and explanation.verdict != "none":
+            yield remark("axes_exchanged", given=array.shape, run=run)
+    # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = prepared.model.cells, prepared.model.layers[-1]
     widths = {array.shape[-1] for array in prepared.question.side.arrays.values()}
     joined = len(layer) == 2 and widths == {sum(cell.outputs for cell in layer)}
-    if joined and explanation.placement and explanation.placement.kind == "last states":
+    if joined and location and location.state.startswith("the last state"):
         yield remark("may_be_one_step", cell=name)
 
 
-def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
-    """What the numbers hint at, what is never searched, and a layout that nobody gave."""
+def _with_hints(explanation: Explanation, search: Search) -> Explanation:
+    """Add hints, what was not tried, and a note on an assumed layout."""
+    prepared, cases = search.prepared, search.cases
     loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
-    if hints := [hint for one in cell.PASSES if one.remark for hint in one.remark(prepared)]:
+    if hints := [hint for one in PASSES if one.remark for hint in one.remark(prepared, cases)]:
         close = ("near_miss", "within_tolerance", "noise")
         remarks = tuple(one for one in remarks if one.code not in close)
     elif loaded is not None:
@@ -178,10 +424,10 @@ def _with_hints(explanation: Explanation, prepared: Prepared) -> Explanation:
             hints = list(clues(nearest[0].comparison, nearest[0].changes))
     if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
         hints.append(remark("layout_assumed", layout=prepared.layout))
-    left_out = [remark("windows", left=left)] if (left := prepared.left_out) else []
-    if any(one.code == "other_units" for one in hints):  # else as the first: they are not
-        explanation = replace(explanation, placement=None, measured=None, nearest=())
-    if explanation.placement and (first := explanation.placement.units):
+    left_out = [remark("windows", left=left)] if (left := search.left_out) else []
+    if any(one.code == "other_units" for one in hints):  # it was taken as the first units
+        explanation = replace(explanation, location=None, measured=None, nearest=())
+    if explanation.location and (first := explanation.location.first_units):
         left_out.append(remark("units", first=first))
     untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
     return replace(explanation, remarks=(*remarks, *hints), untried=untried)

@@ -8,7 +8,7 @@ too: the numbers show it. Outputs that were arranged otherwise are what `diff` p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.hypotheses import Change
-from lstmcli.core.explain.observation import Allowance, Expected, Known
+from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.verify import Case, Remark, arrays_of, compared, remark, verify
 from lstmcli.core.model.arrays import Array
@@ -34,13 +34,16 @@ CARRIED: tuple[tuple[str, ...], ...] = ((), ("h",), ("c",))
 """What of the state may be carried from chunk to chunk, where not all of it is."""
 
 
-def how_run(prepared: Prepared) -> Iterator[Remark]:
-    """What is to be said of the first way of running that EXPECTED shows; nothing without one."""
+def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
+    """What is to be said of the first way of running that EXPECTED shows; nothing without one.
+
+    ``cases`` are runs of the network as loaded, in each layout, the assumed one first.
+    """
     question, allowance = prepared.question, prepared.allowances[-1]
-    if question.lengths is not None or question.mask is not None:
+    if question.lengths is not None or question.mask is not None or not cases:
         return
-    cases = list(_cases(prepared))
-    for case in cases:
+    complete = [case for case in cases if _is_complete(case)]
+    for case in complete:
         found = padded(case, allowance)
         if not found and not prepared.model.backward:
             found = in_chunks(case, allowance) or resumed(case, allowance)
@@ -48,21 +51,20 @@ def how_run(prepared: Prepared) -> Iterator[Remark]:
             layout = case.layout if case.layout != prepared.layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
             return
-    if cases:
-        found = padded(cases[0], allowance, proved=False)
-        found = found or (None if prepared.model.backward else other_state(cases[0], allowance))
-    elif prepared.model.backward or not prepared.cases:
+    if complete:
+        found = padded(complete[0], allowance, proved=False)
+        found = found or (None if prepared.model.backward else other_state(complete[0], allowance))
+    elif prepared.model.backward:
         return
     else:
-        found = ended_early(prepared.cases[0], allowance)
-        found = found or other_units(prepared.cases[0], allowance)
+        found = ended_early(cases[0], allowance) or other_units(cases[0], allowance)
     yield from [found] if found else []
 
 
-def rearranged(prepared: Prepared) -> Iterator[Remark]:
+def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
     side = prepared.question.side
-    for case in prepared.cases[:1]:
+    for case in cases[:1]:
         trace, _ = case.trace({"dtype": "float64"})
         arrays = trace.members() if len(side.arrays) > 1 else {"h": trace.h}
         with suppress(UserError):  # no array has the same name
@@ -73,29 +75,27 @@ def rearranged(prepared: Prepared) -> Iterator[Remark]:
                     yield remark("rearranged", hint=hint.text, whole=differing == 1)
 
 
-def _cases(prepared: Prepared) -> Iterator[Case]:
-    """EXPECTED with all h of a run, in each layout it can have, the assumed one first."""
-    for case in prepared.cases[:1]:
-        for layout, expected in case.expected.items():
-            one = replace(case, layout=layout, expected={layout: expected})
-            outputs = _outputs(one).sequences.values()
-            if outputs and all(np.isfinite(known.values).all() for known in outputs):
-                yield one
+def _is_complete(case: Case) -> bool:
+    """Whether EXPECTED has all h of the run."""
+    outputs = _outputs(case).arrays.values()
+    return bool(outputs) and all(np.isfinite(known.values).all() for known in outputs)
 
 
 def _outputs(case: Case, steps: slice = slice(None)) -> Expected:
     """The h (T, B, P) that EXPECTED contains of each cell, at some steps."""
-    sequences = case.expected[case.layout].sequences.items()
-    of_steps = {n: Known(k.values[steps], k.half[steps]) for n, k in sequences}
-    return Expected({n: k for n, k in of_steps.items() if ArrayName.of(n).base == "h"}, {})
+    arrays = case.expected.arrays.items()
+    return Expected({n: k[steps] for n, k in arrays if ArrayName.of(n).base == "h"})
 
 
 def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], State]:
     """The arrays (T, B, K) of some steps from a state, and the state after them."""
     x = case.x[:, steps] if case.layout == "batch" else case.x[steps]
-    trace, model = replace(case, x=x, initial_state=state).trace({"dtype": "float64"})
+    one = replace(case, x=x, initial_state=state)
+    trace, model = one.trace({"dtype": "float64"})
     members = trace.members()
-    return arrays_of(trace, model, "h"), {k: np.asarray(members[f"final_{k}"]) for k in "hc"}
+    return arrays_of(trace, model, "h", one.size), {
+        k: np.asarray(members[f"final_{k}"]) for k in "hc"
+    }
 
 
 # ---- chunks
@@ -112,7 +112,7 @@ def in_chunks(case: Case, allowance: Allowance) -> Remark | None:
 
 def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[int]:
     """The steps at which the state is lost, if EXPECTED is a run that loses it there."""
-    steps = len(next(iter(_outputs(case).sequences.values())).values)
+    steps = len(next(iter(_outputs(case).arrays.values())).values)
     starts: list[int] = []
     at, state, window = 0, case.initial_state, steps
     while True:
@@ -152,7 +152,7 @@ def resumed(case: Case, allowance: Allowance) -> Remark | None:
 def other_state(case: Case, allowance: Allowance) -> Remark | None:
     """An error that is greatest at the first step and dies out from there on."""
     given, _ = _run(case, slice(None), case.initial_state)
-    outputs = _outputs(case).sequences.items()
+    outputs = _outputs(case).arrays.items()
     off = np.concatenate([given[name] - known.values for name, known in outputs], axis=-1)
     rms = np.sqrt((off**2).mean(axis=(1, 2)))  # (T,)
     if len(rms) < FADING_STEPS or rms.argmax() or rms[1] <= allowance.absolute:
@@ -165,15 +165,18 @@ def other_state(case: Case, allowance: Allowance) -> Remark | None:
 
 def other_units(case: Case, allowance: Allowance) -> Remark | None:
     """Units of the run as loaded that EXPECTED is, where it has fewer."""
-    expected = case.expected[case.layout]
-    count, outputs = expected.placement.units, [*_outputs(case).sequences.items()]
-    if not count or len(outputs) != 1 or expected.distinct(allowance.of) < LEAST_SHOWN:
+    expected = case.expected
+    outputs = [*_outputs(case).arrays.items()]
+    if len(outputs) != 1 or expected.distinct(allowance.of) < LEAST_SHOWN:
         return None
     ((name, known),) = outputs
+    count = int(np.isfinite(known.values).any(axis=(0, 1)).sum())
+    if count == known.values.shape[-1]:
+        return None
     h = _run(case, slice(None), case.initial_state)[0][name]  # (T, B, K)
     units = []
     for k in range(count):
-        one = Known(known.values[..., [k]], known.half[..., [k]])
+        one = known[..., [k]]
         differs = np.abs(h - one.values) > allowance.of(one)  # not where it is not known
         units.append(np.flatnonzero(~differs.any(axis=(0, 1))))
     if any(len(one) != 1 for one in units):
@@ -186,7 +189,7 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
 
 def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | None:
     """Outputs that end in zeros, or in the last one over and over; or begin with zeros."""
-    outputs = _outputs(case).sequences.values()
+    outputs = _outputs(case).arrays.values()
     values = np.concatenate([k.values for k in outputs], axis=-1)  # (T, B, P)
     zero = np.any(values, axis=-1)  # (T, B): the steps that count, if zeros stand at the others
     repeat = np.array(zero)
@@ -201,7 +204,7 @@ def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | No
             one = replace(case, lengths=lengths) if ends else replace(case, mask=mask)
             if (option := _further_option(one, allowance, ending)) is None:
                 continue
-            facts |= {"option": option, "numbers": case.expected[case.layout].numbers}
+            facts |= {"option": option, "numbers": case.expected.numbers}
         if ends:
             return remark("padded", lengths=lengths.tolist(), **facts)
         if proved:
@@ -211,9 +214,9 @@ def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | No
 
 def ended_early(case: Case, allowance: Allowance) -> Remark | None:
     """Last h that are those of earlier steps: the lengths are read off the run."""
-    expected = case.expected[case.layout]
-    final = expected.finals.get("final_h")
-    if final is None or expected.sequences or not np.isfinite(final.values).all():
+    expected = case.expected
+    final = expected.arrays.get("final_h")
+    if final is None or expected.has_steps or not np.isfinite(final.values).all():
         return None
     if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < LEAST_SHOWN:
         return None  # one number a sequence may be met by chance

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NoReturn
-
-import numpy as np
 
 from lstmcli.core.diff.small import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
-from lstmcli.core.explain.causes import CANDIDATE, CONSTANTS, SOLVE
-from lstmcli.core.explain.hypotheses import NONE, Change, Changes, prior, settings_of
-from lstmcli.core.explain.observation import EPS, Allowance, Placement, decimal_places
-from lstmcli.core.explain.simulator import FAR, OFF, Simulator
+from lstmcli.core.explain.causes import CANDIDATE
+from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
+from lstmcli.core.explain.locations import Location
+from lstmcli.core.explain.observation import EPS, Allowance, decimal_places
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Case,
     Comparison,
     Mismatch,
     Remark,
+    compared,
     remark,
     rerun,
 )
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,11 @@ def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed
             implied = {"output_activation": output.value}
         found.append(Changed("activation", assumed(candidate), candidate.value, CANDIDATE, implied))
     return (*found, *(Changed(c.setting, assumed(c), c.value) for c in left.values()))
+
+
+def with_sense(changes: Sequence[Changed], setting: str, sense: str) -> tuple[Changed, ...]:
+    """Changes with what one of a setting is beyond it."""
+    return tuple(replace(c, sense=sense) if c.setting == setting else c for c in changes)
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class Explanation:
     backward: bool = False  # whether the last step is run first
     unseen: tuple[str, ...] = ()  # settings that these data do not show
     wanted: tuple[Remark, ...] = ()  # data that would decide between those that fit
-    placement: Placement | None = None  # of EXPECTED on the run
+    location: Location | None = None  # of EXPECTED on the run
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     evidence: float | None = None
@@ -167,11 +171,6 @@ class Explanation:
     def found(self) -> bool:
         """Whether a configuration gives EXPECTED, and EXPECTED proves it."""
         return self.verdict in ("agrees", "found")
-
-    @property
-    def is_placed_elsewhere(self) -> bool:
-        """Whether an equal takes EXPECTED as another part of the run."""
-        return any(one.code == "placed_elsewhere" for one in self.remarks)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -233,13 +232,23 @@ def remarks_on(
     ``allowance`` is the one of EXPECTED's ``allowances`` that it meets, ``dtype`` that of the
     weights, ``part`` what alone was rounded.
     """
-    again = rerun(case, changes, allowance)
-    rounded = settings_of(changes).get("dtype")
+    settings = settings_of(changes)
+    again, rounded, model = (
+        rerun(case, changes, allowance),
+        settings.get("dtype"),
+        case.model(settings),
+    )
+    given = model.given.get("dtype", model.cell.dtype.name)
+    misses = not again.fits
+    if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
+        arrays = case.arrays(settings, settings.get("array", "h"))
+        again = compared(arrays, case.expected, allowances[-1])
+        dtype, misses = given, not again.fits
     if again.fits and rounded and again.max_abs > 2 * allowances[-1].absolute:
         run = "float64" if dtype in EPS else dtype
         facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
         yield remark("dtype_rounds_otherwise", **facts, others=len(changes) > 1)
-    if not again.fits:
+    if misses:
         yield remark("needs_float64", dtype=dtype, error=again.max_abs)
     if allowance.stored:
         yield remark("stored_as", dtype=allowance.stored)
@@ -255,6 +264,7 @@ def remarks_on(
 
 NOT_SEARCHED = (
     remark("dropout"), remark("layer_norm"), remark("rare_settings"), remark("other_weights"),
+    remark("two_constants"),
 )  # fmt: skip
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
@@ -369,6 +379,13 @@ class Data(NamedTuple):
     zero_bias: bool
     final: bool  # only the last state is known
 
+    @classmethod
+    def of(cls, model: Model, steps: int, sequences: int, final: bool) -> Data:
+        """What EXPECTED is made of on a run of a model."""
+        cells = [cell for _, cell in model.cells]
+        zero_bias = not any(cell.bias.any() for cell in cells)
+        return cls(steps, sequences, max(cell.units for cell in cells), zero_bias, final)
+
 
 _BIAS = {"bias", "bias_gates"}
 _SECOND_STEP = {"recurrent_gates", "forget_bias", "coupled", "state", "transposed", "reverse"}
@@ -402,114 +419,3 @@ def wanted(
         "larger_inputs": bool(settings & {"cell_clip", "gate_clip"}),
     }
     return tuple(remark(code) for code, is_wanted in asked.items() if is_wanted)
-
-
-# ---- evidence: whether EXPECTED contains enough numbers to prove an answer
-
-# The neighbours of an answer are the hypotheses that change one setting more, or another. What they
-# would give, centred and counted in tolerances, is a matrix whose singular values say in how many
-# directions EXPECTED distinguishes hypotheses, and how well: repeated steps, saturated gates and
-# zeros count for nothing by themselves. Each solved constant used up one direction.
-
-ENOUGH = 2.0
-"""Decimal digits that have to be left after as many as it takes to number those tried."""
-
-SHORT = 8  # steps that are looked at first
-WEALTH = 12.0  # digits that need no second look
-
-
-class Neighbours(NamedTuple):
-    """Hypotheses next to an answer, and what they give."""
-
-    changes: tuple[Changes, ...]
-    worst: Array  # (n,): their greatest difference from EXPECTED, in tolerances
-    rms: Array  # (n,): the root of the mean of its square
-    spread: Array  # (m, E): what those of the same view give for the numbers that the answer moves
-
-    @property
-    def fitting(self) -> list[Changes]:
-        """Those that EXPECTED does not distinguish from the answer, on one sequence."""
-        return [c for c, w in zip(self.changes, self.worst, strict=True) if w <= 1]
-
-
-def neighbours(simulator: Simulator, answer: Changes, steps: int | None = None) -> Neighbours:
-    """Run every hypothesis that is one change from the answer, over one sequence of the batch.
-
-    ``answer`` has its constants put in. A change of a setting that the answer changes replaces it.
-    """
-    space = simulator.space
-    known = {one: n for n, one in enumerate(space.singles)}
-    extra = [one for one in space.singles if one.value != SOLVE]
-    for change in answer:  # a constant a little off is a neighbour too
-        if change.setting in CONSTANTS and isinstance(change.value, float):
-            extra.append(Change(change.setting, change.value * 0.9 + 0.1))
-    lists = [(*(c for c in answer if c.setting != one.setting), one) for one in extra]
-    hypotheses = [answer, *lists, ()]  # the last is the cell as loaded
-    sets = np.full((len(hypotheses), len(answer) + 1), NONE)
-    for n, changes in enumerate(hypotheses):
-        places = sorted(known[change] for change in changes if change in known)
-        sets[n, : len(places)] = places
-    codes = space.codes(sets)
-    values = np.array([_constants(simulator, settings_of(changes)) for changes in hypotheses])
-    # without the answer in other words
-    differs = (codes != codes[0]).any(axis=1) | (values != values[0]).any(axis=1)
-    near = np.flatnonzero(differs[1:-1])
-    which = np.array([0, *(near + 1), -1])
-    worst, rms, spread = _run(simulator, codes[which], values[which], steps)
-    return Neighbours(tuple(lists[n] for n in near), worst[1:-1], rms[1:-1], spread)
-
-
-def _constants(simulator: Simulator, settings: Mapping[str, Any]) -> Array:
-    """The constants of a hypothesis, (3,)."""
-    values = [settings.get(name, simulator.space.values[name][0]) for name in CONSTANTS]
-    return np.array([
-        float(v) if isinstance(v, int | float) else off
-        for v, off in zip(values, OFF, strict=True)
-    ])  # fmt: skip
-
-
-def _run(
-    simulator: Simulator, codes: Array, values: Array, steps: int | None
-) -> tuple[Array, Array, Array]:
-    """Of each hypothesis its greatest difference and their rms (N,); the spread of what it gives.
-
-    The first is an answer and the last the cell as loaded: only numbers that these do not have in
-    common speak for the answer.
-    """
-    cells = simulator.cells(codes)
-    of_answer = simulator.views[int(cells.view[0])]
-    last = of_answer.steps if steps is None else of_answer.first + steps
-    worst, rms = np.zeros(len(codes)), np.full(len(codes), FAR)
-    spread = np.zeros((0, 0))
-    for view, which in simulator.by_view(cells):
-        off = simulator.run(cells.subset(which), values[which], view, min(last, view.steps))
-        if off.size:
-            worst[which] = np.abs(off).max(axis=1)
-            rms[which] = np.sqrt((off**2).mean(axis=1))
-        if view is of_answer:
-            moves = which[-1] == len(codes) - 1 and bool(codes[0].any())
-            spread = off[:, np.abs(off[-1] - off[0]) > 1] if moves else off
-    return worst, rms, spread
-
-
-def digits(spread: Array, solved: int, tried: int) -> float:
-    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost."""
-    if not spread.size:
-        return -np.inf
-    centred = spread - spread.mean(axis=0)
-    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
-    squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
-    sizes = np.sqrt(squares / len(spread))[solved:]
-    return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
-
-
-def evidence(
-    simulator: Simulator, answer: Changes, solved: int, tried: int
-) -> tuple[float, Neighbours]:
-    """The evidence for an answer, and its neighbours."""
-    near = neighbours(simulator, answer, SHORT)
-    found = digits(near.spread, solved, tried)
-    if found < WEALTH and simulator.view.steps > SHORT:
-        near = neighbours(simulator, answer)
-        found = digits(near.spread, solved, tried)
-    return found, near

@@ -1,8 +1,8 @@
-"""Hypotheses: what was assumed of a cell, with changed settings.
+"""Changes of settings, in codes for one cell, and which of several hypotheses is likelier.
 
-Each setting that a step of a cell can show is a column of integers; a code is a place in the
-column's list of values, 0 being the assumed one. Sets of changes that come to the same row are one
-hypothesis, said in two ways. What people get wrong most comes first.
+A hypothesis is a set of changes. In `Space` each setting of a cell is a column of integers: a code
+is the position of a value in the column's list, 0 being the assumed value. Sets of changes with
+the same codes are one hypothesis. The likeliest mistakes come first.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from lstmcli.core.model.settings import SETTINGS
 
 
 def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings such that none of those given before is stronger than a changed one.
+    """Add the special settings that would otherwise override a changed general one.
 
-    ``activation`` means the output's too, unless somebody has set that by itself.
-    ``go_backwards`` is no shorter name of two settings: it is stronger than they are.
+    ``activation`` changes the output's too, unless that is given. ``go_backwards`` is not an
+    abbreviation of two settings: it overrides them.
     """
     stale = {
         special: settings[general]
@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
 
 Changes = tuple[Change, ...]
-NONE = -1  # the place of no change
+NONE = -1  # the position of no change
 
 
 def settings_of(changes: Changes) -> dict[str, Any]:
@@ -51,11 +51,10 @@ def settings_of(changes: Changes) -> dict[str, Any]:
 
 
 class Space:
-    """All single changes that could matter to one cell, and sets of them.
+    """All single changes that can make a difference in one cell, as rows of codes.
 
-    ``assumed`` gives each column's value; ``without`` names columns that cannot matter here: a
-    peephole where there is none, a layout where the inputs are one sequence; ``barred`` are single
-    changes that cannot be run.
+    ``assumed`` gives each column's value; ``without`` names columns that make no difference, such
+    as peepholes where there are none; ``barred`` are single changes that cannot be run.
     """
 
     def __init__(
@@ -65,6 +64,7 @@ class Space:
         barred: Sequence[Change] = (),
     ) -> None:
         self.columns = tuple(COLUMNS)
+        self._column = {name: n for n, name in enumerate(COLUMNS)}
         self.values = {
             name: [assumed[name], *(v for v in values if v != assumed[name])]
             for name, values in COLUMNS.items()
@@ -73,20 +73,16 @@ class Space:
         self.singles = tuple(single for single in singles if single not in barred)
         rows = [*map(self._row, self.singles), [-1] * len(self.columns)]
         self.table = np.array(rows, np.int8)  # (S + 1, F); the last changes nothing
-        settings = [single.setting for single in self.singles]
-        self._settings = np.unique(settings, return_inverse=True)[1]  # a number for each
 
     def _singles(self, assumed: Mapping[str, Any], without: set[str]) -> list[Change]:
-        """General settings come before special ones, which are stronger."""
+        """General settings come before special ones, which override them."""
         found = []
         for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
-            column = SPREADS.get(setting, (setting,))[0]
-            if setting in without or column in without:
-                continue
             columns = SPREADS.get(setting, (setting,))
-            known = [v for v in KNOWN_ORDERS if v in COLUMNS[column]]
-            values = dict.fromkeys([*known, *CAUSES[setting].values])
-            for value in values:
+            if setting in without or columns[0] in without:
+                continue
+            known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
+            for value in dict.fromkeys([*known, *CAUSES[setting].values]):
                 # the assumed output activation is a change beside a changed activation
                 is_change = setting == "output_activation" and "activation" not in without
                 if is_change or any(assumed[name] != value for name in columns):
@@ -101,50 +97,20 @@ class Space:
             for name in self.columns
         ]
 
-    @property
-    def settings(self) -> frozenset[str]:
-        """The settings that changes are of."""
-        return frozenset({*self.columns, *(single.setting for single in self.singles)})
-
     def column(self, name: str) -> int:
-        """The place of a column."""
-        return self.columns.index(name)
-
-    def sets(self, size: int, among: Array | None = None) -> Array:
-        """Sets of changes (n, size), as places among the singles, no two of one setting."""
-        among = np.arange(len(self.singles)) if among is None else np.sort(among)
-        sets = np.zeros((1, 0), np.int16)
-        for _ in range(size):
-            sets = self._longer(sets, among)
-        return sets
-
-    def _longer(self, sets: Array, among: Array) -> Array:
-        """Each set with one more single that comes after its last."""
-        grown: Array = np.concatenate(
-            [np.repeat(sets, len(among), axis=0), np.tile(among, len(sets))[:, None]], axis=1
-        ).astype(np.int16)
-        if not sets.shape[1]:
-            return grown
-        grown = grown[grown[:, -1] > grown[:, -2]]
-        kinds = self._settings[grown]
-        alike = (kinds[:, :-1] == kinds[:, -1:]).any(axis=1)
-        distinct: Array = grown[~alike]
-        return distinct
+        """The position of a column."""
+        return self._column[name]
 
     def codes(self, sets: Array) -> Array:
-        """The rows (n, F) that sets of changes, or of ``NONE``, come to."""
+        """The codes (n, F) of sets (n, k) of positions among the singles, or of ``NONE``."""
         rows = np.zeros((len(sets), len(self.columns)), np.int8)
         for k in range(sets.shape[1]):
             change = self.table[sets[:, k]]
             np.copyto(rows, change, where=change >= 0)
         return rows
 
-    def changes(self, one: Array) -> Changes:
-        """A set of changes in words."""
-        return tuple(self.singles[n] for n in one)
 
-
-# ---- which of several comes first: what people get wrong most
+# ---- which of several hypotheses is likelier
 
 
 def prior(change: Change) -> float:
@@ -153,12 +119,17 @@ def prior(change: Change) -> float:
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
-    """Sorts the likelier hypothesis first: what a known row does, then the likelier changes."""
-    return (0.0 if conventions_with(changes, assumed) else 1.0, sum(map(prior, changes)))
+    """Key of the likelier hypothesis first: what a known convention does, then likelier changes.
+
+    Changes of all cells come before the same changes of some.
+    """
+    of_some_cells = sum("." in change.setting for change in changes)
+    known = 0.0 if conventions_with(changes, assumed) else 1.0
+    return (known, sum(map(prior, changes)), of_some_cells)
 
 
 def conventions_with(changes: Changes, assumed: Convention) -> list[str]:
-    """The rows of the table that do what was assumed, but for exactly these changes."""
+    """The conventions that differ from the assumed one in exactly these changes."""
     changed = changed_convention(assumed, changes)
     if changed is None:
         return []
@@ -180,7 +151,7 @@ def convention_in_layout(name: str, layout: str) -> str:
 
 
 def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
-    """The conventions that do all of a hypothesis by default, but for a layout that is an option.
+    """The conventions that run a hypothesis by default, or with an option for the layout.
 
     ``layout`` is that of the inputs as loaded.
     """

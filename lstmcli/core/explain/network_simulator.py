@@ -1,547 +1,525 @@
-"""Hypotheses about several cells run side by side: each distinct cell once, layer by layer.
+"""The cells of a network under sets of changes, side by side: a cell is a network of one.
 
-A hypothesis is up to two single changes, each of all cells or of some. A cell that two hypotheses
-have alike, on the same inputs, is stepped once for both. One sequence of the batch is run, in
-float32; nothing here accepts a hypothesis: a run of the network does.
+Hypotheses that have a cell in common, on the same inputs, share its run: each distinct cell is
+stepped once, layer by layer. Where EXPECTED has the first steps of a cell, hypotheses are dropped
+as they leave it; elsewhere they are run to the end. One sequence of the batch is run. Nothing is
+accepted here: what is left is verified by a run of the loop itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import FINAL, ArrayName
-from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, SOLVE
-from lstmcli.core.explain.hypotheses import NONE, Change, Changes
+from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.cells import Cells
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.search import LEAST_CLIP, ROUNDS, refine
-from lstmcli.core.explain.simulator import (
-    CHUNK,
-    FAR,
-    INITIAL_STATES,
-    LOOSE,
-    Simulator,
-    work_of_step,
+from lstmcli.core.explain.simulator import OFF, Simulator, work_of_step
+from lstmcli.core.explain.single_changes import SingleChanges
+from lstmcli.core.explain.targets import (
+    KnownOfStep,
+    Target,
+    best_known,
+    by_step,
+    targets_of,
+    thinned,
 )
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Cell, Model, cell_name
+from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.states import State
+from lstmcli.core.model.steps import StepOrder
 
-NUMBERS = 600  # of EXPECTED, at most, on which hypotheses are compared
-TELLING = 12  # known steps after which those that are left are verified
-CHUNK_MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
-OF_THE_RUN = frozenset({"layout", "lengths", "array", "initial_state"})  # not of a cell
-# These need all steps, wherever EXPECTED is known.
-OF_TIME = frozenset({"reverse", "flip_output", "go_backwards"})
+FAR = 1e6  # tolerances: how much further off a number is than this does not matter
+LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
+CHUNK = 1000  # hypotheses run at once: more leave the cache
+MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
+CALL = 1500  # units whose work equals that of the calls of NumPy in a step of a cell
+SAMPLE = 12  # units of a first step that are compared: enough to distinguish any two hypotheses
+TELLING = 12  # known steps after which what is left is verified: rounding grows
+CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
 
-FIRST_VALUES: Mapping[str, Array] = {
-    "forget_bias": np.concatenate([np.arange(-4, 5.0), [6.0, 8.0]]),
-    "cell_clip": np.geomspace(0.05, 200, 22),
-    "gate_clip": np.geomspace(0.05, 8, 13),
-}
-"""The coarse grid of a constant; the finer ones are around its best value."""
-SPAN, SPAN_OF_CLIP = 1.5, 0.6  # of the first of these: of a bias, and the share of a clip
-SHARED, DROPPED = 0.3, 0.2  # of the work, as measured
-WORTH_MORE = 1e3  # tolerances, on average, within which a hypothesis is worth more
+GRIDS = (
+    np.concatenate([[-24, -12, -7.5], np.arange(-6, 6.25, 0.5), [7.5, 12, 24]]),
+    np.geomspace(0.05, 200, 22),
+    np.geomspace(0.05, 8, 14),
+)
+"""First values of a forget bias, a cell clip and a gate clip; then ever finer ones around the best.
+
+From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
+"""
+WIDER = 1.2  # times the distance of two first values: half of the first finer grid
+POINTS, FINER = 9, 4  # values of a finer grid, and how much finer each is than the one before
+ROUNDS = (4, 12)  # finer grids at the telling steps, then over all of EXPECTED
+FIRST_ROUNDS = 8  # finer grids at a first step
+Cost = Callable[[Array, Array], Array]
+"""From positions (n,) of sets and values (n, P) of their open constants to the error of each."""
+GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis that is right
+
+OUTPUTS = ("h", "final_h", "final_c")
+"""Arrays of every run, so that many locations of EXPECTED are compared with the same runs."""
+WITHOUT_FORGET_GATE = "fz"
+"""Arrays that show a forget bias at a first step from a zero state; no other array does."""
 
 
 @dataclass(frozen=True, eq=False)
-class Hypotheses:
-    """Up to two single changes each, by their places among the singles; 0 is none."""
+class Network:
+    """The cells under hypotheses, by name and layer by layer."""
 
-    sets: Array  # (N, 2) places
-    values: Array  # (N, 2): of a constant that is to be found; 0 for any other change
-
-    def __len__(self) -> int:
-        return len(self.sets)
-
-    def __getitem__(self, which: Any) -> Hypotheses:
-        return Hypotheses(self.sets[which], self.values[which])
-
-    def __add__(self, other: Hypotheses) -> Hypotheses:
-        return Hypotheses(
-            np.concatenate([self.sets, other.sets]), np.concatenate([self.values, other.values])
-        )
+    layers: Sequence[Sequence[str]]
+    cells: Mapping[str, Simulator]
+    convention: Convention  # how directions are merged
 
 
-class _Cell:
-    """A cell with its single changes, in codes and constants; the first is none."""
+class Runs(NamedTuple):
+    """The arrays of distinct cells by name, (U, T, K) or (U, K) for a last state."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator, space = simulator, simulator.space
-        places = [
-            n for n, one in enumerate(space.singles)
-            if one.setting not in OF_THE_RUN
-            and (not one.setting.endswith("_gates") or one.value in KNOWN_ORDERS)
-        ]  # fmt: skip
-        self.changes = [None, *(space.singles[n] for n in places)]
-        self.places = np.array([NONE, *places])  # (M,) among the singles of the space
-        settings = ["" if c is None else c.setting for c in self.changes]
-        self.kinds = np.array([settings.index(setting) for setting in settings])
-        self.constant = np.array(  # (M,): the place of an open constant, or -1
-            [CONSTANTS.index(c.setting) if c and c.value == SOLVE else -1 for c in self.changes]
-        )
+    arrays: dict[str, dict[str, Array]]
+    which: dict[str, Array]  # (N,): which of the U distinct runs each hypothesis has
+    stay: Array  # (N,): whether a hypothesis was not dropped
 
-    def configured(self, places: Array, values: Array) -> tuple[Array, Array]:
-        """Codes (n, F) and constants (n, 3) of hypotheses (n, 2) about it."""
-        codes = self.simulator.space.codes(self.places[places])
-        constants = self.simulator.cells(codes).constants.copy()
-        for k in (0, 1):
-            which = np.flatnonzero(self.constant[places[:, k]] >= 0)
-            constants[which, self.constant[places[which, k]]] = values[which, k]
-        return codes, constants
-
-
-class KnownNumbers(NamedTuple):
-    """Some numbers of an array of EXPECTED, and whose they are."""
-
-    cell: str  # "" for the merged output
-    array: str
-    at: tuple[Array, ...]  # steps and units, each (E,); only units of a last state
-    values: Array  # (E,)
-    allowed: Array  # (E,)
+    @property
+    def nbytes(self) -> int:
+        """The memory that the arrays take."""
+        return sum(one.nbytes for arrays in self.arrays.values() for one in arrays.values())
 
 
 class NetworkSimulator:
-    """The cells of a network and their single changes.
+    """A network over one sequence of the batch, compared with EXPECTED.
 
     Parameters
     ----------
-    model
-        as loaded, in float64.
-    simulators
-        of each cell, by name.
-    start
-        the value of ``initial_state``, if not the assumed one.
+    network, singles
+        its cells and their single changes.
+    x
+        (T, B, I).
+    valid
+        (T, B) the steps that count, or None.
+    states
+        initial h (B, P) and c (B, H) by name of the cell.
+    array
+        what EXPECTED's h is compared with.
+    item
+        the sequence of the batch; None: the one that is known best.
     """
 
-    item: int  # the sequence of the batch that is run,
-    x: Array  # its inputs (T, I),
-    steps: int  # and how far
-    targets: list[KnownNumbers]
-
     def __init__(
-        self, model: Model, simulators: Mapping[str, Simulator], start: str | None = None
-    ) -> None:
-        self.model, self.convention, self.start = model, model.convention, start
-        self.layers = [
-            [cell_name(n, d) for d in range(len(layer))] for n, layer in enumerate(model.layers)
-        ]
-        self.cells = {name: _Cell(simulator) for name, simulator in simulators.items()}
-        self.singles: list[Changes] = [()]  # of the network; the first is none
-        local = [[0] * len(self.cells)]
-        for changes, places in self._singles():
-            self.singles.append(changes)
-            local.append(places)
-        self.local = np.array(local)  # (S, C) places among each cell's changes
-        names = [{c.setting.rpartition(".")[2] for c in one} for one in self.singles]
-        self.is_of_time = np.array([bool(one & OF_TIME) for one in names])  # (S,)
-        self.is_open = np.array([any(c.value == SOLVE for c in one) for one in self.singles])
-        self.is_clip = self.is_open & np.array(["forget_bias" not in one for one in names])
-
-    def on(
         self,
+        network: Network,
+        singles: SingleChanges,
         x: Array,
         expected: Expected,
         allowance: Allowance,
-        valid: Array | None = None,
-        array: str = "h",
-        steps: int | None = None,
-    ) -> NetworkSimulator:
-        """The same cells on inputs, compared with EXPECTED.
+        *,
+        valid: Array | None,
+        states: Mapping[str, State],
+        array: str,
+        work: Work,
+        item: int | None = None,
+    ) -> None:
+        self.network, self.singles, self.work = network, singles, work
+        self.item = best_known(expected, valid) if item is None else item
+        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
+        self.x = x[keep, self.item]
+        self.states = {  # a state may be one for all sequences
+            name: (h[self.item % len(h)], c[self.item % len(c)]) for name, (h, c) in states.items()
+        }
+        only = next(iter(network.cells)) if len(network.cells) == 1 else ""
+        targets = [*targets_of(expected, allowance, self.item, keep, array, only)]
+        self.known = {name: by_step(targets, name) for name in network.cells}
+        self.targets = [thinned(target) for target in targets]
+        self._seen = np.zeros((1, len(network.cells)), np.int64)
+        self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
+        self.tried = 0
 
-        Parameters
-        ----------
-        x, expected
-            inputs (T, B, I) and EXPECTED on the axes of the run.
-        allowance
-            the tolerance of EXPECTED.
-        valid
-            (T, B) the steps that count, or None.
-        array
-            what EXPECTED's h is compared with.
-        steps
-            so many are run where that suffices: of cells that all run forward.
-        """
-        one = copy(self)
-        one.item = _best_known(expected, valid)
-        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, one.item])
-        one.x = x[keep, one.item]
-        one.steps = len(one.x) if steps is None else min(steps, len(one.x))
-        one.targets = list(_targets(expected, allowance, one.item, keep[: one.steps], array))
-        return one
+    @property
+    def is_stepwise(self) -> bool:
+        """Whether EXPECTED has the first step of a lowest cell, which distinguishes most."""
+        return any(self._first(name) in self.known[name] for name in self.network.layers[0])
+
+    @property
+    def starts_from_zero(self) -> bool:
+        """Whether the initial state is zero, which hides half of a cell at its first step."""
+        return not any(h.any() or c.any() for h, c in self.states.values())
+
+    @property
+    def work_of_run(self) -> float:
+        """The work of a full run of one of many hypotheses."""
+        of_step = (work_of_step(one.cell) + CALL / CHUNK for one in self.network.cells.values())
+        return len(self.x) * sum(of_step)
+
+    def _first(self, name: str) -> int:
+        """The step of EXPECTED that a cell as loaded computes first."""
+        how = self.network.cells[name].how.behaviour
+        order = StepOrder.of(how.reverse, how.go_backwards, how.flip_output)
+        return len(self.x) - 1 if order.outputs_reversed else 0
 
     # ---- hypotheses
 
-    def _singles(self) -> Iterator[tuple[Changes, list[int]]]:
-        """Each change of all cells, of each layer, of each direction, of each cell."""
-        seen = set()
-        for group in _groups(self.layers):
-            for change in dict.fromkeys(c for name in group for c in self.cells[name].changes if c):
-                places = [
-                    cell.changes.index(change) if name in group and change in cell.changes else 0
-                    for name, cell in self.cells.items()
-                ]
-                key = (change, *places)
-                if key in seen:
-                    continue
-                seen.add(key)
-                cells = [name for name, place in zip(self.cells, places, strict=True) if place]
-                names = [f"{name}." for name in cells] if len(cells) < len(places) else [""]
-                yield tuple(Change(n + change.setting, change.value) for n in names), places
+    def _cells(self, name: str, sets: Array, values: Array | None = None) -> tuple[Cells, Array]:
+        """A cell under sets of changes, and its constants (N, 3) with open ones put in."""
+        simulator = self.network.cells[name]
+        cells = simulator.cells(self._codes(name, sets))
+        constants = cells.constants
+        if values is not None:
+            constants = np.where(cells.is_open, values, constants)
+        return cells, np.where(np.isnan(constants), OFF, constants)
 
-    @cached_property
-    def single_changes(self) -> Hypotheses:
-        """Each single change, a constant at every value of its grid."""
-        sets, values = [], []
-        for n in range(1, len(self.singles)):
-            setting = self.singles[n][0].setting.rpartition(".")[2]
-            grid = FIRST_VALUES[setting] if self.is_open[n] else np.zeros(1)
-            sets += [(n, 0)] * len(grid)
-            values += [(value, 0.0) for value in grid]
-        return Hypotheses(np.array(sets, int).reshape(-1, 2), np.array(values).reshape(-1, 2))
+    def _codes(self, name: str, sets: Array) -> Array:
+        local = self.singles.local[sets, list(self.network.cells).index(name)]
+        return self.network.cells[name].space.codes(local)
 
-    def pairs(self, one: Hypotheses, other: Hypotheses) -> Hypotheses:
-        """Each with each other but two changes of one setting of one cell; each pair once."""
-        n, m = len(one), len(other)
-        both = Hypotheses(
-            np.stack([np.repeat(one.sets[:, 0], m), np.tile(other.sets[:, 0], n)], axis=1),
-            np.stack([np.repeat(one.values[:, 0], m), np.tile(other.values[:, 0], n)], axis=1),
-        )
-        keep = np.ones(n * m, bool)
-        for c, cell in enumerate(self.cells.values()):
-            kinds = cell.kinds[self.local[both.sets, c]]  # (N, 2)
-            keep &= (kinds[:, 0] != kinds[:, 1]) | (kinds[:, 0] == 0)
-        both = both[keep]
-        first, _ = _distinct(_ordered(both.sets, both.values))
-        return both[np.sort(first)]
+    def codes(self, sets: Array) -> Array:
+        """(N, F): the codes of all cells, equal for sets that are one hypothesis."""
+        return np.concatenate([self._codes(name, sets) for name in self.network.cells], axis=1)
 
-    def changes(self, hypotheses: Hypotheses, n: int) -> Changes:
-        """The changes of one of some hypotheses, its constants put in."""
-        return tuple(
-            Change(c.setting, float(value)) if c.value == SOLVE else c
-            for place, value in zip(hypotheses.sets[n], hypotheses.values[n], strict=True)
-            for c in self.singles[place]
-        )
+    def _keys(self, sets: Array) -> Array:
+        """(N, C): equal for sets that result in equal cells."""
+        return np.stack([self._cells(name, sets)[0].keys() for name in self.network.cells], 1)
 
-    @property
-    def of_run(self) -> float:
-        """The work of a run of one of many hypotheses."""
-        return sum(map(self._work, self.model.layers))
+    def new(self, sets: Array) -> Array:
+        """The sets that result in a network that was not tried yet, each once."""
+        keys = self._keys(sets)
+        every = np.concatenate([self._seen, keys])
+        _, first = np.unique(every, axis=0, return_index=True)
+        new = np.sort(first[first >= len(self._seen)]) - len(self._seen)
+        self._seen = np.concatenate([self._seen, keys[new]])
+        self.tried += len(new)
+        return sets[new]
 
-    def _work(self, layer: Sequence[Cell]) -> float:
-        return self.steps * sum(work_of_step(cell) + Budget.CALL / CHUNK for cell in layer)
+    def passing_first_step(self, sets: Array) -> Array:
+        """The sets that agree with the first steps of the lowest cells, as far as these show."""
+        if not self.starts_from_zero:
+            return sets
+        worst, depends = self._at_first_step(sets)
+        return sets[depends | (worst <= LOOSE)]
 
-    @property
-    def of_pair(self) -> float:
-        """The same of one of many pairs: they share cells below, and most are dropped above."""
-        first, *others = map(self._work, self.model.layers)
-        if others and self.drops:
-            others[-1] *= DROPPED
-        return SHARED * first + sum(others)
+    def _solved_at_first_step(self, sets: Array) -> Array:
+        """The sets that agree with the first steps for some value of their open constant."""
+        worst, depends = self._at_first_step(sets)
+        rows = np.flatnonzero(depends & (worst > LOOSE))
+        some = sets[rows]
 
-    @property
-    def drops(self) -> bool:
-        """Whether hypotheses can be dropped step by step: outputs of a cell are known."""
-        return any(target.cell and len(target.at) == 2 for target in self.targets)
+        def cost(which: Array, points: Array) -> Array:
+            each = np.repeat(some[which], points.shape[1], axis=0)
+            values = self.singles.constants(each, points.ravel())
+            return self._at_first_step(each, values)[0].reshape(points.shape)
+
+        values, widths, least, _ = self._on_first_grid(some, cost)
+        _refine(np.arange(len(rows)), values, widths, least, cost, FIRST_ROUNDS)
+        worst[rows] = least
+        return sets[worst <= LOOSE]
+
+    def _at_first_step(self, sets: Array, values: Array | None = None) -> tuple[Array, Array]:
+        """(N,) how far off sets are at the first steps, and whether an open constant shows there.
+
+        ``values`` (N, 3) are those of open constants.
+        """
+        each = [self._first_step(name, sets, values) for name in self.network.layers[0]]
+        worst, depends = (np.stack(both).max(axis=0) for both in zip(*each, strict=True))
+        return worst, depends
+
+    def _first_step(
+        self, name: str, sets: Array, values: Array | None = None
+    ) -> tuple[Array, Array]:
+        """The same for a cell, in a sample of units; 0 where the step is not known."""
+        simulator, last = self.network.cells[name], len(self.x) - 1
+        cells, constants = self._cells(name, sets, values)
+        units: Any = slice(None)
+        if simulator.cell.units > SAMPLE and simulator.has_separate_units:
+            units = np.linspace(0, simulator.cell.units - 1, SAMPLE).astype(int)
+        keys = cells.keys(first_step=True) if values is None else np.arange(len(sets))
+        _, first, same = np.unique(keys, return_index=True, return_inverse=True)
+        off = np.zeros(len(first))
+        for order in range(4):
+            turned, flipped = order >> 1, order & 1
+            those = cells.order[first] == order
+            known = self.known[name].get(last * flipped, [])
+            known = [one for one in known if one[0] not in WITHOUT_FORGET_GATE]
+            for part in _parts(np.flatnonzero(those) if known else np.zeros(0, int), 4 * CHUNK):
+                some = cells.subset(first[part])
+                z = simulator.inputs(some, self.x[last * turned], units)
+                c = np.zeros((len(part), z.shape[2]))
+                given = simulator.step(z, c, some, constants[first[part]], units)
+                self._count(simulator, len(part), z.shape[2] / simulator.cell.units)
+                off[part] = _worst(known, given, units)
+        depends = cells.is_open[:, 1:].any(axis=1) | (cells.is_open[:, 0] & (cells.coupled == 2))
+        return off[same.ravel()], depends
 
     # ---- runs
 
-    def off(self, hypotheses: Hypotheses, dtype: Any = np.float32) -> Array:
-        """(N, E) how far off full runs are, in tolerances."""
-        return self._in_chunks(hypotheses, False, dtype)[0]
+    def staying(self, sets: Array) -> Array:
+        """The sets, without open constants, that stay near EXPECTED."""
+        drop, found = any(self.known.values()), [np.zeros(0, int)]
+        for part in self._chunks(len(sets)):
+            runs = self._run(sets[part], None, len(self.x), drop, np.float64)
+            stay = runs.stay
+            for target in self._targets_at_the_end(drop):
+                if stay.any():
+                    stay = stay & (np.abs(self._off(target, runs)) <= LOOSE).all(axis=1)
+            found.append(part[stay])
+        staying: Array = sets[np.concatenate(found)]
+        return staying
 
-    def off_at(self, hypotheses: Hypotheses, places: Sequence[NetworkSimulator]) -> list[Array]:
-        """The same for each of some simulators that differ only in EXPECTED, from one run."""
-        every = copy(self)
-        every.targets = [target for one in places for target in one.targets]
-        every.steps = max(one.steps for one in places)
-        ends = np.cumsum([one.numbers for one in places])
-        return np.split(every.off(hypotheses), ends[:-1], axis=1)
+    def _targets_at_the_end(self, drop: bool) -> list[Target]:
+        """The numbers that are compared after the runs, not step by step."""
+        if drop and len(self.network.cells) == 1:
+            return []  # what is left is verified
+        return [one for one in self.targets if not (drop and one.cell and len(one.at) == 2)]
 
-    @property
-    def numbers(self) -> int:
-        """How many numbers of EXPECTED a run is compared with."""
-        return sum(len(target.values) for target in self.targets)
+    def off(
+        self, sets: Array, values: Array | None = None, steps: int | None = None, dtype: Any = None
+    ) -> Array:
+        """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
 
-    def near(self, hypotheses: Hypotheses) -> Array:
-        """The hypotheses (places) that stay near EXPECTED.
-
-        A cell that leaves it is stepped no further, so that most take a few steps.
+        ``values`` (N, 3) are those of open constants.
         """
-        off, alive = self._in_chunks(hypotheses, self.drops, np.float32)
-        near: Array = np.flatnonzero(alive & (np.abs(off) <= LOOSE).all(axis=1))
-        return near
+        return self._off_by_chunk(sets, values, steps, dtype or np.float64, lambda _, run: run())
 
-    def _in_chunks(self, hypotheses: Hypotheses, drop: bool, dtype: Any) -> tuple[Array, Array]:
-        off = np.zeros((len(hypotheses), self.numbers), np.float32)
-        alive = np.zeros(len(hypotheses), bool)
-        widest = max(cell.units for _, cell in self.model.cells)
-        room = CHUNK_MEMORY // (8 * len(self.x) * widest * len(self.cells))
-        size = max(8, min(CHUNK, room))
-        of_time = self.is_of_time[hypotheses.sets].any(axis=1)
-        for chosen, steps in ((~of_time, self.steps), (of_time, len(self.x))):
-            places = np.flatnonzero(chosen)
-            for at in range(0, len(places), size):
-                part = places[at : at + size]
-                chunk = _Chunk(self, hypotheses[part], steps, drop, dtype)
-                off[part], alive[part] = chunk.off(), chunk.alive
-        return off, alive
+    def distances(self, cached: Callable[[Any, Callable[[], Runs]], Runs]) -> Array:
+        """(S + 1,): the rms, in tolerances, of each single change, and of none.
 
-    @property
-    def of_rounds(self) -> float:
-        """The work of the calls of a search for constants, of however few hypotheses."""
-        return ROUNDS[1] * self.steps * len(self.cells) * Budget.CALL
-
-    def solve(self, hypotheses: Hypotheses) -> tuple[Hypotheses, Array]:
-        """The open constant of each by ever finer grids, and the rms that is left (N,).
-
-        One of both changes of each has a constant to be found.
+        It is infinite for an open constant. ``cached`` returns what is cached under a key, or runs:
+        placements that differ in EXPECTED alone are compared with the same runs.
         """
-        values = (hypotheses.values * self.is_open[hypotheses.sets]).sum(axis=1)
-        widths = np.where(self.have_clip(hypotheses), SPAN_OF_CLIP * values, SPAN)
+        sets = np.arange(len(self.singles) + 1)[:, None]
+        stepwise = self.is_stepwise and len(self.network.cells) == 1
+        steps = CLOSEST_STEPS if stepwise else None
+        off = self._off_by_chunk(sets, None, steps, np.float32, cached)
+        return np.where(self.singles.constant >= 0, np.inf, rms(off))
 
-        def cost(which: Array, points: Array) -> Array:
-            tried = self.with_constants(
-                hypotheses[np.repeat(which, points.shape[1])], points.ravel()
-            )
-            squares: Array = mean(self.off(tried, np.float64)).reshape(points.shape[:2]) ** 2
-            return squares
+    def _off_by_chunk(
+        self, sets: Array, values: Array | None, steps: int | None, dtype: Any, cached: Any
+    ) -> Array:
+        steps, found = min(steps or len(self.x), len(self.x)), []
+        for part in self._chunks(len(sets)):
+            some = None if values is None else values[part]
+            arrays = sorted({(t.cell, t.array) for t in self.targets if t.array not in OUTPUTS})
+            key = (self.item, steps, int(part[0]), *arrays)
+            runs = cached(key, lambda p=part, v=some: self._run(sets[p], v, steps, False, dtype))
+            off = [self._off(target, runs, steps) for target in self.targets]
+            found.append(np.concatenate([np.zeros((len(part), 0)), *off], axis=1))
+        return np.concatenate(found) if found else np.zeros((0, 1))
 
-        values, squares = refine(cost, values[:, None, None], widths[:, None, None])
-        return self.with_constants(hypotheses, values[:, 0]), np.sqrt(squares)
+    def _chunks(self, count: int) -> Iterator[Array]:
+        widest = max(one.cell.units for one in self.network.cells.values())
+        room = MEMORY // (8 * len(self.x) * widest * len(self.network.cells))
+        yield from _parts(np.arange(count), max(8, min(CHUNK, room)))
 
-    def are_open(self, hypotheses: Hypotheses) -> Array:
-        """(N,): whether a constant of each is to be found."""
-        return np.asarray(self.is_open[hypotheses.sets].any(axis=1))
+    def _run(self, sets: Array, values: Array | None, steps: int, drop: bool, dtype: Any) -> Runs:
+        """Step each distinct cell once over each distinct output of the layer below.
 
-    def have_clip(self, hypotheses: Hypotheses) -> Array:
-        """(N,): whether the open constant of each is a clip."""
-        have: Array = self.is_clip[hypotheses.sets].any(axis=1)
-        return have
-
-    def with_constants(self, hypotheses: Hypotheses, values: Array) -> Hypotheses:
-        """The same with values (N,) of their open constants."""
-        is_open = self.is_open[hypotheses.sets]
-        values = np.where(self.have_clip(hypotheses), np.maximum(values, LEAST_CLIP), values)
-        return replace(hypotheses, values=np.where(is_open, values[:, None], hypotheses.values))
-
-
-class _Chunk:
-    """Some hypotheses, run together."""
-
-    def __init__(
-        self, of: NetworkSimulator, hypotheses: Hypotheses, steps: int, drop: bool, dtype: Any
-    ) -> None:
-        self.of, self.hypotheses, self.drop, self.dtype = of, hypotheses, drop, dtype
-        self.x = of.x[:steps]
-        self.alive = np.ones(len(hypotheses), bool)  # those that were not dropped
-        self._arrays: dict[str, dict[str, Array]] = {}  # of each cell: (U, T, K), (U, K) the last
-        self._back: dict[str, Array] = {}  # (N,): which of the U distinct runs each hypothesis has
-
-    def off(self) -> Array:
-        """(N, E) how far off they are, in tolerances; 0 where they were not dropped early."""
-        below: list[str] = []
-        for names in self.of.layers:
+        With ``drop``, hypotheses are dropped at the first known step that they leave.
+        """
+        runs = Runs({}, {}, np.ones(len(sets), bool))
+        below: Sequence[str] = []
+        for names in self.network.layers:
             for name in names:
-                self._run(name, below)
+                left = np.flatnonzero(runs.stay)
+                if not left.size:
+                    return runs
+                cells, constants = self._cells(name, sets, values)
+                rows = np.column_stack(
+                    [cells.keys(), constants, *(runs.which[one] for one in below)]
+                )
+                _, first, same = np.unique(
+                    rows[left], axis=0, return_index=True, return_inverse=True
+                )
+                first = left[first]
+                runs.which[name] = np.zeros(len(sets), int)
+                runs.which[name][left] = same.ravel()
+                inputs = [(runs.arrays[one]["h"], runs.which[one][first]) for one in below]
+                some = cells.subset(first), constants[first].astype(dtype)
+                runs.arrays[name], stay = self._step(name, *some, inputs, steps, drop)
+                runs.stay[left] = stay[same.ravel()]
             below = names
-        off = [self._off(target) for target in self.of.targets] if not self.drop else []
-        return np.concatenate(off, axis=1) if off else np.zeros((len(self.alive), self.of.numbers))
-
-    def _off(self, target: KnownNumbers) -> Array:
-        names = [target.cell] if target.cell else self.of.layers[-1]
-        *steps, units = target.at
-        if target.cell or self.of.convention.behaviour.merge in ("sum", "mul", "ave"):
-            given = [self._taken(name, target.array, *steps, units) for name in names]
-            merged = merge_directions(given, self.of.convention, None)
-        else:  # side by side
-            merged, start = np.zeros((len(self.alive), len(units)), self.dtype), 0
-            swapped = self.of.convention.behaviour.merge == "concat_swapped"
-            for name in reversed(names) if swapped else names:
-                width = self._arrays[name][target.array].shape[-1]
-                here = np.flatnonzero((start <= units) & (units < start + width))
-                at = (*(axis[here] for axis in steps), units[here] - start)
-                merged[:, here] = self._taken(name, target.array, *at)
-                start += width
-        off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-        return np.clip(off, -FAR, FAR)
-
-    def _taken(self, name: str, array: str, *at: Array) -> Array:
-        """(N, E) numbers of an array of a cell."""
-        index: Any = (slice(None), *at)
-        taken: Array = self._arrays[name][array][index][self._back[name]]
-        return taken
-
-    def _run(self, name: str, below: Sequence[str]) -> None:
-        """Step each distinct cell once over each distinct output of the layer below."""
-        cell, place = self.of.cells[name], list(self.of.cells).index(name)
-        places = self.of.local[self.hypotheses.sets, place]  # (N, 2)
-        values = np.where(cell.constant[places] >= 0, self.hypotheses.values, 0)
-        key = _ordered(places, values)
-        alive = np.flatnonzero(self.alive)
-        backs = [self._back[one][:, None] for one in below]
-        first, back = _distinct(np.concatenate([key, *backs], axis=1)[alive])
-        first = alive[first]
-        self._back[name] = np.zeros(len(key), int)
-        self._back[name][alive] = back
-        codes, constants = cell.configured(key[first, :2].astype(int), key[first, 2:])
-        inputs = [(self._arrays[one]["h"], self._back[one][first]) for one in below]
-        behaviour, space = cell.simulator.how.behaviour, cell.simulator.space
-        turned, flipped = (
-            np.array(space.values[name], bool)[codes[:, space.column(name)]]
-            for name in ("reverse", "flip_output")
-        )
-        turned |= behaviour.go_backwards
-        flipped ^= turned & (not behaviour.go_backwards)
-        self._arrays[name] = {}
-        left = np.zeros(len(codes), bool)
-        # what is dropped at once where EXPECTED is known is so by its own way through time
-        ways = 2 * turned + flipped if self.drop else np.zeros(len(codes), int)
-        for way in np.unique(ways):
-            which = np.flatnonzero(ways == way)
-            of_time = turned[which], flipped[which]
-            left[self._step(name, which, codes, constants, inputs, *of_time)] = True
-        self.alive[alive] = left[back]
+        return runs
 
     def _step(
         self,
         name: str,
-        which: Array,
-        codes: Array,
+        cells: Cells,
         constants: Array,
         inputs: Sequence[tuple[Array, Array]],
-        turned: Array,
-        flipped: Array,
-    ) -> Array:
-        """Run hypotheses of a cell; those that are left.
+        steps: int,
+        drop: bool,
+    ) -> tuple[dict[str, Array], Array]:
+        """The arrays of distinct cells, and which of them stay near EXPECTED (U,)."""
+        simulator, convention = self.network.cells[name], self.network.convention
+        last = len(self.x) - 1
+        known, arrays = self.known[name] if drop else {}, _Arrays(len(cells), len(self.x))
+        later = {target.cell for target in self._targets_at_the_end(drop)}
+        may_end = drop and name in self.network.layers[-1] and not later & {name, ""}
+        names, stay = self._names(name), np.zeros(len(cells), bool)
+        for way in np.flatnonzero(np.bincount(cells.order)).tolist():
+            left = np.flatnonzero(cells.order == way)
+            some, values, seen = cells.subset(left), constants[left], 0
+            h, c = simulator.start(len(left), self.states.get(name), constants.dtype)
+            for t in range(len(self.x) if way else steps):
+                taken, shown = (last - t if back else t for back in (way >> 1, way & 1))
+                x = self.x[taken].astype(constants.dtype)
+                if inputs:
+                    below = [array[at[left], taken][:, None] for array, at in inputs]
+                    x = merge_directions(below, convention, None)[:, 0]
+                z = simulator.before(some, x, h, c, t)
+                given = simulator.step(z, c, some, values, keep_z="z" in names)
+                self._count(simulator, len(left))
+                h, c = given["h"], given["c"]
+                if not may_end:
+                    arrays.keep(given, names, (left, shown))
+                if shown in known:
+                    near = np.flatnonzero(_worst(known[shown], given) <= LOOSE)
+                    left, some, values = left[near], some.subset(near), values[near]
+                    h, c, seen = h[near], c[near], seen + 1
+                    if not near.size or (may_end and seen >= TELLING):
+                        break
+            stay[left] = True
+            arrays.keep({"final_h": h, "final_c": c}, names, (left,))
+        return arrays.by_name, stay
 
-        ``turned`` and ``flipped`` (n,): whether each takes its inputs, and gives its outputs, from
-        the last step on. Where hypotheses are dropped, all are alike.
+    def _names(self, name: str) -> set[str]:
+        """The arrays of a cell that are compared, and its outputs."""
+        return {*OUTPUTS, *(target.array for target in self.targets if target.cell in (name, ""))}
+
+    def _off(self, target: Target, runs: Runs, steps: int | None = None) -> Array:
+        """(N, E) how far off some numbers are, in tolerances."""
+        *at, units = target.at
+        merge = self.network.convention.behaviour.merge
+        names = [target.cell] if target.cell else self.network.layers[-1]
+
+        def taken(name: str, which: Any, units: Array) -> Array:
+            index = (slice(None), *(axis[which] for axis in at), units)
+            numbers: Array = runs.arrays[name][target.array][index][runs.which[name]]
+            return numbers
+
+        if target.cell or merge in ("sum", "mul", "ave"):
+            given = [taken(name, slice(None), units) for name in names]
+            merged = merge_directions(given, self.network.convention, None)
+        else:  # side by side
+            start, merged = 0, np.zeros((len(runs.stay), len(units)))
+            for name in reversed(names) if merge == "concat_swapped" else names:
+                width = runs.arrays[name][target.array].shape[-1]
+                here = np.flatnonzero((start <= units) & (units < start + width))
+                merged[:, here] = taken(name, here, units[here] - start)
+                start += width
+        off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
+        if at and steps is not None:
+            off = off[:, at[0] < steps]
+        return np.clip(off, -FAR, FAR)
+
+    def _count(self, simulator: Simulator, hypotheses: int, share: float = 1.0) -> None:
+        """Add the work of a step."""
+        self.work.done += CALL + hypotheses * work_of_step(simulator.cell) * share
+
+    # ---- constants
+
+    def solve(self, sets: Array) -> tuple[Array, Array]:
+        """The nearest of sets with an open constant, and its value, by ever finer grids.
+
+        The value is NaN where it makes no difference on this sequence. Nothing is differentiated:
+        a step has no derivative where a clip or a hard sigmoid bends.
         """
-        simulator, constants = self.of.cells[name].simulator, constants[which].astype(self.dtype)
-        cells = simulator.cells(codes[which])
-        if self.of.start is not None:
-            start = np.full(len(which), INITIAL_STATES.index(self.of.start))
-            cells = replace(cells, start=start)
-        h, c = simulator.start(cells, self.of.item, self.dtype)
-        targets = [target for target in self.of.targets if target.cell in (name, "")]
-        names = {"h", *(t.array for t in targets if not t.array.startswith("final_"))}
-        stepped = [t for t in targets if t.cell and len(t.at) == 2] if self.drop else []
-        seen, steps = 0, len(self.x)
-        for step in range(steps):
-            taken, shown = (_at_step(step, steps, way) for way in (turned, flipped))
-            x = self.x[taken].astype(self.dtype)  # (I,), or (n, I)
-            if inputs:
-                parts = [array[at[which], taken][:, None] for array, at in inputs]
-                x = merge_directions(parts, self.of.convention, None)[:, 0]  # (n, I)
-            given = simulator.step(simulator.before(cells, x, h, c, step), c, cells, constants)
-            h, c = given["h"], given["c"]
-            for one in names:
-                self._keep(name, one, (len(codes), steps), (which, shown), given[one])
-            worst = _worst(stepped, shown, given)
-            if worst is None:
-                continue
-            seen += 1
-            stay = np.flatnonzero(worst <= LOOSE)
-            if not stay.size or seen >= TELLING:
-                return which[stay]
-            if len(stay) < len(which):
-                which, cells, constants = which[stay], cells.subset(stay), constants[stay]
-                turned, flipped = turned[stay], flipped[stay]
-                h, c = h[stay], c[stay]
-        for one, last in (("final_h", h), ("final_c", c)):
-            self._keep(name, one, (len(codes),), (which,), last)
-        return which
+        if self.is_stepwise and self.starts_from_zero and len(sets):
+            sets = self._solved_at_first_step(sets)
+        if not len(sets):
+            return sets, np.zeros(0)
+        known = [min(steps) for steps in self.known.values() if steps]
+        first = min(known) + TELLING if known and len(self.network.cells) == 1 else len(self.x)
 
-    def _keep(
-        self, name: str, array: str, axes: tuple[int, ...], at: tuple[Any, ...], given: Array
-    ) -> None:
-        if array not in self._arrays[name]:
-            self._arrays[name][array] = np.zeros((*axes, given.shape[-1]), self.dtype)
-        self._arrays[name][array][at] = given
+        def cost(
+            which: Array, points: Array, steps: int | None = first, dtype: Any = np.float32
+        ) -> Array:
+            each = np.repeat(sets[which], points.shape[1], axis=0)
+            off = self.off(each, self.singles.constants(each, points.ravel()), steps, dtype)
+            return rms(off).reshape(points.shape)
+
+        values, widths, coarse, shows = self._on_first_grid(sets, cost)
+        least, order = coarse.copy(), np.flatnonzero(shows)
+        for most, rounds, steps in zip(Budget.SOLVED, ROUNDS, (first, None), strict=True):
+            order = order[np.argsort(least[order], kind="stable")[:most]]
+            if steps is None:  # finer values hardly reduce the error of a wrong set
+                order = order[(least[order] <= LOOSE) | (least[order] < coarse[order] / GAIN)]
+            exact = partial(cost, steps=steps, dtype=np.float64)
+            _refine(order, values, widths, least, exact, rounds)
+        values[~shows] = np.nan
+        near = [order[least[order] <= LOOSE], np.flatnonzero(~shows & (coarse <= LOOSE))]
+        found = np.concatenate(near)
+        return sets[found], values[found]
+
+    def _on_first_grid(self, sets: Array, cost: Cost) -> tuple[Array, Array, Array, Array]:
+        """The best first value of each set, the width around it, and the rms there.
+
+        The last array is whether the constant makes a difference.
+        """
+        values, widths, least = (np.zeros(len(sets)) for _ in range(3))
+        shows = np.zeros(len(sets), bool)
+        kinds = self.singles.constant[sets].max(axis=1)
+        for kind in np.unique(kinds):
+            rows, grid = np.flatnonzero(kinds == kind), GRIDS[kind]
+            costs = cost(rows, np.tile(grid, (len(rows), 1)))
+            best = costs.argmin(axis=1)
+            values[rows], widths[rows] = grid[best], np.gradient(grid)[best] * WIDER
+            least[rows] = costs.min(axis=1)
+            shows[rows] = costs.max(axis=1) > least[rows] * (1 + 1e-6)
+        return values, widths, least, shows
 
 
-def mean(off: Array) -> Array:
-    """(N,) the root of the mean square of each hypothesis; inf where no number is compared."""
+def _refine(
+    order: Array, values: Array, widths: Array, least: Array, cost: Cost, rounds: int
+) -> None:
+    """Bring the values of some sets nearer, and what they leave, by ever finer grids."""
+    for _ in range(rounds if len(order) else 0):
+        points = values[order, None] + widths[order, None] * np.linspace(-1, 1, POINTS)
+        costs = cost(order, points)
+        best = costs.argmin(axis=1)
+        values[order], least[order] = points[np.arange(len(order)), best], costs.min(axis=1)
+        widths[order] /= FINER
+
+
+class _Arrays:
+    """Arrays of distinct cells that are filled step by step."""
+
+    def __init__(self, count: int, steps: int) -> None:
+        self.count, self.steps = count, steps
+        self.by_name: dict[str, Array] = {}
+
+    def keep(self, given: Mapping[str, Array], names: set[str], at: tuple[Any, ...]) -> None:
+        """Put arrays at some cells, and at a step; those of these names only."""
+        for name in sorted(names & given.keys()):
+            if name not in self.by_name:
+                axes = (self.count, self.steps)[: len(at)]
+                self.by_name[name] = np.zeros((*axes, given[name].shape[-1]), given[name].dtype)
+            self.by_name[name][at] = given[name]
+
+
+def rms(off: Array) -> Array:
+    """(N,) the root of the mean square of each hypothesis; 0 where nothing is compared."""
     if not off.shape[1]:
-        return np.full(len(off), np.inf)
-    rms: Array = np.sqrt(np.square(off, dtype=np.float64).mean(axis=1))
-    return rms
+        return np.zeros(len(off))
+    mean: Array = np.sqrt(np.square(off, dtype=float).mean(axis=1))
+    return mean
 
 
-def _at_step(step: int, steps: int, back: Array) -> Any:
-    """The step of the run that is the n-th of a cell: of all hypotheses, or (n,) of each."""
-    if back.all() or not back.any():
-        return steps - 1 - step if back.all() else step
-    return np.where(back, steps - 1 - step, step)
+def _parts(places: Array, size: int) -> Iterator[Array]:
+    for at in range(0, len(places), size):
+        yield places[at : at + size]
 
 
-def _worst(targets: Sequence[KnownNumbers], step: int, given: Mapping[str, Array]) -> Array | None:
-    """(n,) how far off the numbers of a step are at most; None where none is known."""
+def _worst(
+    known: Sequence[KnownOfStep], given: Mapping[str, Array], units: Any = slice(None)
+) -> Array:
+    """(N,) how far off the known numbers of a step are at most, in a sample of units."""
     worst = []
-    for target in targets:
-        known = np.flatnonzero(target.at[0] == step)
-        if known.size:
-            values = given[target.array][:, target.at[1][known]]
-            off = np.abs(values - target.values[known]) / target.allowed[known]
-            worst.append(np.nan_to_num(off, nan=np.inf).max(axis=1))
-    return np.max(worst, axis=0) if worst else None
-
-
-def _groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
-    """The cells that a change may be of: all, those of a layer, of a direction, each."""
-    names = [name for layer in layers for name in layer]
-    ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
-    yield from dict.fromkeys(map(tuple, (names, *layers, *ways, *([n] for n in names))))
-
-
-def _ordered(places: Array, values: Array) -> Array:
-    """(N, 4): both places in order, and their values, so that what is alike is equal."""
-    order = np.argsort(places, axis=1, kind="stable")
-    parts = [np.take_along_axis(part, order, axis=1) for part in (places, values)]
-    return np.concatenate(parts, axis=1)
-
-
-def _distinct(rows: Array) -> tuple[Array, Array]:
-    """The places of the first of each row, and which of these each row is."""
-    _, first, back = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return first, back.reshape(-1)
-
-
-def _best_known(expected: Expected, valid: Array | None) -> int:
-    """The sequence of the batch of which most is known, at steps that count."""
-    known: Any = 0
-    for _, one in expected.all():
-        is_known = np.isfinite(one.values)
-        if valid is not None and is_known.ndim == 3:
-            is_known &= valid[:, :, None]
-        known = known + is_known.sum(axis=(*range(is_known.ndim - 2), -1))
-    if valid is not None:  # of a sequence without steps nothing is run
-        known = np.where(valid.any(axis=0), known, -1)
-    return int(np.argmax(known))
-
-
-def _targets(
-    expected: Expected, allowance: Allowance, item: int, keep: Array, array: str
-) -> Iterator[KnownNumbers]:
-    """Numbers of one sequence of EXPECTED, evenly chosen where there are many."""
-    most = max(1, NUMBERS // max(1, len(expected.sequences) + len(expected.finals)))
-    for name, known in expected.all():
-        part = ArrayName.of(name)
-        base = part.base.replace("h", array) if part.base in ("h", "final_h") else part.base
-        values, allowed = known.values[..., item, :], allowance.of(known)[..., item, :]
-        if part.kind != FINAL:
-            values, allowed = values[keep], allowed[keep]
-        at = np.nonzero(np.isfinite(values))
-        if len(at[0]) > most:
-            chosen = np.linspace(0, len(at[0]) - 1, most).astype(int)
-            at = tuple(axis[chosen] for axis in at)
-        if len(at[0]):
-            yield KnownNumbers(part.prefix, base, at, values[at], allowed[at])
+    for array, at, values, allowed in known:
+        here: Any = slice(None)
+        places = at
+        if not isinstance(units, slice):
+            _, here, places = np.intersect1d(at, units, return_indices=True)
+        off = np.abs(given[array][:, places] - values[here]) / allowed[here]
+        worst.append(np.nan_to_num(off, nan=np.inf).max(axis=1, initial=0))
+    found: Array = np.max(worst, axis=0)
+    return found

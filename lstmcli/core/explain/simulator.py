@@ -1,25 +1,22 @@
-"""Many hypotheses of one cell, stepped side by side.
+"""One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
-A hypothesis is a row of codes (`space.Space`). It comes to tensors, functions and constants
-(`Cells`), of which equal ones are one: each distinct tensor is decoded and multiplied once for all
-hypotheses that share it. The equations are `forward.equations.step`, on arrays (N, H) for N
-hypotheses and H units. This is for the search only: what it finds is run again by the loop itself.
+A hypothesis is a row of codes (`hypotheses.Space`), which stand for tensors, functions and
+constants (`Cells`). Each distinct tensor is decoded once, and multiplied once for all hypotheses
+that share it. The equations are `forward.equations.step`, on arrays (N, H) for N hypotheses and H
+units. `NetworkSimulator` steps the cells; what it finds is run again by the loop itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, fields
-from functools import cached_property, partial
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from lstmcli.core.explain.budget import Budget, QuestionWork
 from lstmcli.core.explain.causes import ACTIVATIONS, COLUMNS, CONSTANTS, SOLVE
+from lstmcli.core.explain.cells import Cells, Groups, groups_of
 from lstmcli.core.explain.hypotheses import Change, Space
-from lstmcli.core.explain.observation import Allowance, Expected, Processed, processed
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
     Parts,
@@ -34,25 +31,21 @@ from lstmcli.core.model.activations import Activation, activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
+from lstmcli.core.model.states import State
+from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 
 Decoder = Callable[[Mapping[str, Any]], Cell]
 """From settings that change what was assumed to the cell, in float64."""
 
-FAR = 1e6  # tolerances: how much further off a number is than this does not matter
-LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
 OFF = np.array([0.0, np.inf, np.inf])
 """Each constant where it does nothing."""
-CHUNK = 1000  # hypotheses stepped at once: more leave the cache
-PRODUCTS = 2000  # of four gates, that take as long as the rest of a step of a unit
-SAMPLE = 12  # units of a first step that are compared: enough to distinguish any two hypotheses
+HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step beside its units
+PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 _COUPLED = ("none", "f=1-i", "i=1-f")
 _PEEPHOLES = ("used", "ignored", "old_c")
-INITIAL_STATES = ("given", "zero", "swapped")
-_ARRAYS = ("h", "c", "i", "f", "g", "o")
-_VIEW = ("layout", "reverse", "flip_output", "lengths")
 
 _CHOOSE: Mapping[str, tuple[str, ...]] = {
     "kernel": ("kernel_gates", "interleaved", "rows", "transposed"),
@@ -60,151 +53,6 @@ _CHOOSE: Mapping[str, tuple[str, ...]] = {
     "bias": ("bias_gates", "interleaved", "bias"),
 }
 """The columns that choose each tensor, the order of its gates first."""
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """What N hypotheses come to; each field (N,) but for the constants."""
-
-    kernel: Array  # places among the simulator's kernels, each an order of the gates of a matrix
-    recurrent_kernel: Array
-    bias: Array  # places among its biases
-    gate: Array  # places among the simulator's activations
-    candidate: Array
-    output: Array
-    coupled: Array  # 0 none, 1 f = 1 - i, 2 i = 1 - f
-    peepholes: Array  # 0 used, 1 ignored, 2 the output gate's takes the old c
-    peephole_order: Array  # places in PEEPHOLE_ORDERS
-    reset: Array  # 1: every step starts from zero
-    start: Array  # 0 as given, 1 zero, 2 h and c swapped
-    view: Array  # places among the simulator's views
-    array: Array  # which of h, c, i, f, g, o EXPECTED's h is
-    choice: Array  # of the constants' listed values, as one number
-    constants: Array  # (N, 3); NaN: to be solved for
-
-    def __len__(self) -> int:
-        return len(self.kernel)
-
-    def subset(self, which: Any) -> Cells:
-        """Those of a subset of the hypotheses."""
-        return Cells(*(getattr(self, one.name)[which] for one in fields(self)))
-
-    @cached_property
-    def activations(self) -> list[Groups]:
-        """Of gate, candidate and output: each activation with the hypotheses that have it."""
-        return [groups_of(places) for places in (self.gate, self.candidate, self.output)]
-
-    @cached_property
-    def products(self) -> dict[str, list[tuple[int, Any, Array | None]]]:
-        """By part: a matrix, the hypotheses that multiply by it, and the orders of their gates."""
-        return {}
-
-    @property
-    def is_open(self) -> Array:
-        """(N, 3): which constants are to be solved for."""
-        return np.isnan(self.constants)
-
-    def keys(self, first_step: bool = False) -> Array:
-        """(N,): one number a hypothesis, the same where two come to the same cell.
-
-        With ``first_step`` also where two give the same first step from a zero state: h and c are
-        zero there, so that neither the recurrent kernel nor the forget gate shows, but for a
-        forget gate that the input gate is made of.
-        """
-        coupled, choice = self.coupled, self.choice
-        parts = [
-            (self.kernel, 1024), (self.bias, 512), (self.gate, 9), (self.candidate, 9),
-            (self.output, 9), (self.peepholes, 3), (self.start, 3), (self.view, 16),
-            (self.array, 6), (self.peephole_order, 6),
-        ]  # fmt: skip
-        if first_step:
-            shown = coupled == 2
-            coupled = np.where(shown, coupled, 0)
-            choice = np.where(shown, choice, choice // 4 * 4)
-        else:
-            parts += [(self.recurrent_kernel, 1024), (self.reset, 2)]
-        key = np.zeros(len(self.kernel), np.int64)
-        for field, size in (*parts, (coupled, 3), (choice, 36)):
-            key = key * size + field
-        return key
-
-
-Groups = list[tuple[int, Any]]
-"""Values, each with the places that have it; a slice where all have one."""
-
-
-def groups_of(values: Array) -> Groups:
-    """Each distinct value of small integers (N,), with its places."""
-    kinds = np.flatnonzero(np.bincount(values)).tolist()
-    if len(kinds) == 1:
-        return [(kinds[0], slice(None))]
-    return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
-
-
-def _how_known(one: Processed) -> tuple[int, int, int]:
-    """Sorts what is known from an earlier step on last, and of those what is known better."""
-    known = sum(np.isfinite(array.values).sum(axis=1) for array in one.known.values())
-    steps = np.atleast_1d(known)
-    return int((np.cumsum(steps) > 0).sum()), int(steps.sum()), one.item
-
-
-class View:
-    """EXPECTED and the inputs in the order of processing, for one sequence of the batch.
-
-    ``of`` gives those of a sequence. Of ``items`` it is the one that is known from the earliest
-    step on, and of several such the one known best.
-    """
-
-    def __init__(
-        self, of: Callable[[int], Processed], allowance: Allowance, items: Sequence[int]
-    ) -> None:
-        self.of, self.allowance = of, allowance
-        self.item, self.x, known = max(map(of, items), key=_how_known)
-        self.known = {name: (one.values, allowance.of(one)) for name, one in known.items()}
-        of_steps = [np.isfinite(values).any(axis=1) for values, _ in self.known.values()]
-        seen = np.flatnonzero(np.any(of_steps, axis=0))
-        self.first = int(seen[0]) if seen.size else len(self.x)
-
-    @property
-    def steps(self) -> int:
-        """T."""
-        return len(self.x)
-
-    def residuals(
-        self,
-        arrays: Mapping[str, Array],
-        t: int,
-        array: Array,
-        units: Any = slice(None),
-        without: Sequence[str] = (),
-    ) -> Array:
-        """(N, E): how far off each hypothesis is at a step, in tolerances."""
-        found = [np.zeros((len(array), 0))]
-        for name, (values, allowed) in self.known.items():
-            if name in without or name not in arrays:
-                continue
-            if name == "z" and not isinstance(units, slice):
-                continue  # of all units
-            expected, tolerance = values[t][units], allowed[t][units]
-            is_known = np.isfinite(expected)
-            if not is_known.any():
-                continue
-            given = arrays[name]
-            if array.any():
-                given = given.copy()
-                for code in np.flatnonzero(np.bincount(array)):
-                    if code:
-                        given[array == code] = arrays[_ARRAYS[code]][array == code]
-            found.append((given[:, is_known] - expected[is_known]) / tolerance[is_known])
-        return np.clip(np.nan_to_num(np.concatenate(found, axis=1), nan=FAR), -FAR, FAR)
-
-
-class Layout(NamedTuple):
-    """Inputs (T, B, I), EXPECTED and the steps that count, in one layout of the axes."""
-
-    x: Array
-    expected: Expected
-    valid: Array | None = None  # (T, B)
 
 
 class Simulator:
@@ -216,103 +64,43 @@ class Simulator:
         from settings to the cell, in float64.
     how
         the assumed convention of this cell.
-    layouts
-        by ``layout``: the assumed one first, the other if it is possible.
-    state
-        h (B, P) and c (B, H) that are given, or None.
-    work
-        of the question, to which that of each step is added.
     """
 
-    def __init__(
-        self,
-        decode: Decoder,
-        how: Convention,
-        layouts: Mapping[str, Layout],
-        allowance: Allowance,
-        state: tuple[Array, Array] | None = None,
-        work: QuestionWork | None = None,
-    ) -> None:
-        self.work = QuestionWork() if work is None else work
+    def __init__(self, decode: Decoder, how: Convention) -> None:
         self.how, self._decode = how, decode
-        self._cells: dict[Any, Cell] = {}
+        self._decoded: dict[Any, Cell] = {}
         self.cell = self.decode({"peepholes": "used"})  # they may be assumed ignored
-        self._spaces: dict[Any, Space] = {}
         self.matrices: dict[str, list[Array]] = {part: [] for part in _CHOOSE}
         self.ordered: dict[str, list[tuple[int, ...]]] = {part: [] for part in _CHOOSE}
         self.biases: list[Array] = []
         self.scales: list[Array] = []  # of layer norm, one for each bias
         self._places: dict[Any, int] = {}
         self._matrices: dict[Any, tuple[int, list[int]]] = {}  # places, by what is decoded
-        self._cast: dict[tuple[str, int, str], Array] = {}  # matrices (K, 4 H) in a number type
+        self._cast: dict[tuple[str, int, str], Array] = {}  # matrices (K, 4 H) in a dtype
         self._tables: dict[str, Array] = {}
         assumed = (how.setting(name) for name in _ACTIVATIONS_OF)
         self._activations = tuple(dict.fromkeys((*ACTIVATIONS, *assumed)))
         self._functions = [activation(name) for name in self._activations]
-        self._lay(layouts, allowance, state)
+        self.space = Space(_assumed(how), [*self._idle()], [*self._barred()])
 
     def decode(self, settings: Mapping[str, Any]) -> Cell:
         """The cell under settings that change what was assumed."""
         key = tuple(sorted(settings.items()))
-        if key not in self._cells:
-            self._cells[key] = self._decode(settings)
-        return self._cells[key]
-
-    def on(
-        self,
-        layouts: Mapping[str, Layout],
-        allowance: Allowance,
-        state: tuple[Array, Array] | None = None,
-    ) -> Simulator:
-        """The same at another placement of EXPECTED; what was decoded is shared."""
-        other = copy(self)
-        other._lay(layouts, allowance, state)
-        return other
-
-    def with_allowance(self, allowance: Allowance) -> Simulator:
-        """The same with another tolerance."""
-        if allowance == self.allowance:
-            return self
-        return self.on(self.layouts, allowance, self.state)
-
-    def _lay(
-        self,
-        layouts: Mapping[str, Layout],
-        allowance: Allowance,
-        state: tuple[Array, Array] | None,
-    ) -> None:
-        self.layouts, self.allowance, self.state = layouts, allowance, state
-        self._views: dict[tuple[int, ...], int] = {}
-        self.views: list[View] = []
-        self.__dict__.pop("as_loaded", None)
-        name, first = next(iter(layouts.items()))
-        self.needs = first.expected.needs
-        names = (*first.expected.sequences, *first.expected.finals)
-        self.names = tuple(dict.fromkeys(name.removeprefix("final_") for name in names))
-        of_space = name, (*self._idle(first),), (*self._barred(),)
-        if of_space not in self._spaces:
-            self._spaces[of_space] = Space(_assumed(self.how, name), *of_space[1:])
-        self.space = self._spaces[of_space]
+        if key not in self._decoded:
+            self._decoded[key] = self._decode(settings)
+        return self._decoded[key]
 
     # ---- which hypotheses there are
 
-    def _idle(self, first: Layout) -> Iterator[str]:
-        """Columns that make no difference here."""
-        cell, steps = self.cell, len(first.x)
+    def _idle(self) -> Iterator[str]:
+        """Columns that make no difference in this cell."""
+        cell, how = self.cell, self.how.behaviour
         idle = {
             "peepholes": cell.peephole is None,
             "peephole_gates": self._peephole_orders is None,
-            "initial_state": self.state is None,
-            "lengths": first.valid is None,
-            "layout": len(self.layouts) == 1,
-            "array": self.names != ("h",) or cell.outputs != cell.units,
-            "reverse": steps == 1 or self.how.behaviour.go_backwards,
-            "flip_output": steps == 1 or not first.expected.sequences,
-            "go_backwards": self.how.behaviour.reverse  # then one of the two says the same
-            or self.how.behaviour.flip_output
-            or first.expected.steps < 2,
-            "state": steps == 1,
-            "coupled": self._coupling() == {self.how.behaviour.coupled},
+            "reverse": how.go_backwards,
+            "go_backwards": how.reverse or how.flip_output,  # then one of the two is the same
+            "coupled": self._coupling() == {how.coupled},
             "rows": self._is_same("kernel", rows="hx" if self.how.storage.rows == "xh" else "xh"),
             "interleaved": cell.units > 1
             and self._is_same("kernel", interleaved=not self.how.storage.interleaved),
@@ -323,8 +111,6 @@ class Simulator:
 
     def _barred(self) -> Iterator[Change]:
         """Single changes that cannot be run, or change nothing."""
-        if self.cell.outputs != self.cell.units:
-            yield Change("initial_state", "swapped")
         once = self.decode({"bias": "once"}).bias
         if np.array_equal(self.decode({"bias": "input_only"}).bias, once):  # there is one bias
             yield from (Change("bias", one) for one in ONE_OF_TWO)
@@ -342,7 +128,7 @@ class Simulator:
         return None if (table == self.cell.peephole).all() else table
 
     def _coupling(self) -> set[str]:
-        """What cells come to that are to be coupled in each way: a gate may have no tensors."""
+        """How cells are coupled that are decoded as coupled in each way."""
         return {
             self.decode({"coupled": way}).convention.behaviour.coupled for way in COLUMNS["coupled"]
         }
@@ -350,37 +136,9 @@ class Simulator:
     def _is_same(self, part: str, **settings: Any) -> bool:
         return np.array_equal(getattr(self.decode(settings), part), getattr(self.cell, part))
 
-    @cached_property
-    def as_loaded(self) -> Cells:
-        """The cell as loaded, as one hypothesis."""
-        return self.cells(np.zeros((1, len(self.space.columns)), np.int8))
-
     @property
-    def view(self) -> View:
-        """That of the cell as loaded."""
-        return self.views[int(self.as_loaded.view[0])]
-
-    @property
-    def of_run(self) -> float:
-        """The work of a run of one of many hypotheses, over one sequence."""
-        return self.view.steps * (work_of_step(self.cell) + Budget.CALL / CHUNK)
-
-    @property
-    def has_first_step(self) -> bool:
-        """Whether EXPECTED has the first step of the loop, which most hypotheses differ in."""
-        return self.view.first == 0
-
-    @property
-    def from_zero(self) -> bool:
-        """Whether the first step starts from zero and is known: it hides half of the cell then."""
-        if self.state is not None or self.cell.initial_h is not None:
-            return False
-        known = self.view.known.items()
-        return any(np.isfinite(v[0]).any() for name, (v, _) in known if name not in ("f", "z"))
-
-    @property
-    def units_are_apart(self) -> bool:
-        """Whether a unit of the first step needs no other one."""
+    def has_separate_units(self) -> bool:
+        """Whether a unit of the first step can be computed without the others."""
         cell = self.cell
         full = cell.peephole is not None and cell.peephole.ndim == 3
         return cell.norm_scale is None and cell.projection is None and not full
@@ -388,7 +146,7 @@ class Simulator:
     # ---- from codes to cells
 
     def cells(self, codes: Array) -> Cells:
-        """What rows of codes (N, F) come to."""
+        """The cells that rows of codes (N, F) stand for."""
         space = self.space
 
         def code(name: str) -> Array:
@@ -406,6 +164,8 @@ class Simulator:
         peephole_order = np.where(peepholes == 1, 0, place("peephole_gates", PEEPHOLE_ORDERS))
         kernel, recurrent_kernel, bias = (self._tensors_of(part, codes) for part in _CHOOSE)
         gate, candidate, output = (place(name, self._activations) for name in _ACTIVATIONS_OF)
+        reverse, flip = (place(name, (False, True)) for name in ("reverse", "flip_output"))
+        steps = StepOrder.of(reverse, int(self.how.behaviour.go_backwards), flip)
         return Cells(
             kernel,
             recurrent_kernel,
@@ -417,9 +177,7 @@ class Simulator:
             peepholes,
             peephole_order,
             place("state", ("carried", "reset")),
-            place("initial_state", INITIAL_STATES),
-            self._views_of(codes),
-            place("array", _ARRAYS),
+            2 * steps.runs_back + steps.outputs_reversed,
             choice,
             np.stack(constants, axis=1),
         )
@@ -472,49 +230,14 @@ class Simulator:
             known.append(one)
         return place
 
-    def _views_of(self, codes: Array) -> Array:
-        columns = codes[:, [self.space.column(name) for name in _VIEW]].astype(np.int64)
-        keys = columns @ np.array([1, 2, 4, 8])
-        places = np.zeros(16, np.int64)
-        for key in np.flatnonzero(np.bincount(keys)).tolist():
-            places[key] = self._view_of((key & 1, key >> 1 & 1, key >> 2 & 1, key >> 3 & 1))
-        found: Array = places[keys]
-        return found
-
-    def _view_of(self, key: tuple[int, ...]) -> int:
-        if key not in self._views:
-            layout, reverse, flip, lengths = (
-                self.space.values[name][code] for name, code in zip(_VIEW, key, strict=True)
-            )
-            given, backwards = self.layouts[layout], self.how.behaviour.go_backwards
-            last_first = reverse or backwards
-            flipped = (last_first and not backwards) != flip
-            valid = given.valid if lengths == "given" else None
-            self._views[key] = len(self.views)
-            of = partial(processed, given.x, given.expected, last_first, flipped, valid)
-            self.views.append(View(of, self.allowance, given.expected.items or [0]))
-        return self._views[key]
-
-    def by_view(self, cells: Cells) -> Iterator[tuple[View, Array]]:
-        """The views, each with the hypotheses (places) that have it."""
-        for place in np.flatnonzero(np.bincount(cells.view)):
-            yield self.views[place], np.flatnonzero(cells.view == place)
-
     # ---- steps
 
-    def start(self, cells: Cells, item: int, dtype: Any = np.float64) -> tuple[Array, Array]:
-        """h (N, P) and c (N, H) before the first step of a sequence of the batch."""
-        n, cell = len(cells), self.cell
-        h, c = np.zeros((n, cell.outputs), dtype), np.zeros((n, cell.units), dtype)
-        given = self.state
-        if given is None and cell.initial_h is not None and cell.initial_c is not None:
-            given = np.atleast_2d(cell.initial_h), np.atleast_2d(cell.initial_c)
-        if given is not None:
-            own_h, own_c = (one[0] if len(one) == 1 else one[item] for one in given)
-            h[cells.start == 0], c[cells.start == 0] = own_h, own_c
-            swapped = cells.start == 2
-            if swapped.any():
-                h[swapped], c[swapped] = own_c, own_h
+    def start(self, count: int, state: State | None, dtype: Any) -> State:
+        """h (N, P) and c (N, H) before the first step, from h (P,) and c (H,) or those stored."""
+        cell = self.cell
+        h, c = np.zeros((count, cell.outputs), dtype), np.zeros((count, cell.units), dtype)
+        if state is not None:
+            h[:], c[:] = state
         return h, c
 
     def inputs(self, cells: Cells, x: Array, units: Any = slice(None)) -> Array:
@@ -565,11 +288,15 @@ class Simulator:
         return found
 
     def step(
-        self, z: Array, c: Array, cells: Cells, constants: Array, units: Any = slice(None)
+        self,
+        z: Array,
+        c: Array,
+        cells: Cells,
+        constants: Array,
+        units: Any = slice(None),
+        keep_z: bool = False,
     ) -> dict[str, Array]:
         """The arrays (N, U) of a step, from z (N, 4, U), which is kept, and c (N, U)."""
-        share = z.shape[2] / self.cell.units
-        self.work.done += Budget.CALL + len(z) * work_of_step(self.cell) * share
         gates = z.swapaxes(0, 1).copy()  # (4, N, U)
         shift = None
         if self.cell.norm_scale is not None:
@@ -578,32 +305,13 @@ class Simulator:
         else:
             gates[1] += constants[:, :1]
         parts = self._parts(cells, constants, shift, units)
-        if "z" not in self.names:
+        if not keep_z:
             h, c = step(gates, c, parts)
             return dict(zip("hcifgo", (h, c, *gates), strict=True))
         pre_activations, gates = gates, np.empty_like(gates)
         h, c = step(pre_activations, c, parts, gates)
         flat = pre_activations.swapaxes(0, 1).reshape(len(h), -1)  # i f g o
         return dict(zip("hcifgoz", (h, c, *gates, flat), strict=True))
-
-    def run(
-        self, cells: Cells, constants: Array, view: View, steps: int, dtype: Any = np.float64
-    ) -> Array:
-        """(N, E): how far off runs are over the first steps, in tolerances."""
-        runs = enumerate(self.steps(cells, constants, view, steps, dtype))
-        off = [view.residuals(arrays, t, cells.array) for t, arrays in runs if t >= view.first]
-        return np.concatenate([np.zeros((len(cells), 0)), *off], axis=1)
-
-    def steps(
-        self, cells: Cells, constants: Array, view: View, steps: int, dtype: Any = np.float64
-    ) -> Iterator[dict[str, Array]]:
-        """The arrays (N, H) of the first steps, one after another."""
-        constants, x = constants.astype(dtype), view.x.astype(dtype)
-        h, c = self.start(cells, view.item, dtype)
-        for t in range(steps):
-            arrays = self.step(self.before(cells, x[t], h, c, t), c, cells, constants)
-            h, c = arrays["h"], arrays["c"]
-            yield arrays
 
     def before(self, cells: Cells, x: Array, h: Array, c: Array, t: int) -> Array:
         """z (N, 4, H) of step t; h and c are zeroed where no state is carried."""
@@ -678,7 +386,7 @@ class Simulator:
 
 def work_of_step(cell: Cell) -> float:
     """The work of a step of one hypothesis, its products included."""
-    return Budget.HYPOTHESIS + cell.units * (1 + (cell.inputs + cell.outputs) / PRODUCTS)
+    return HYPOTHESIS + cell.units * (1 + (cell.inputs + cell.outputs) / PRODUCTS)
 
 
 def permutation(assumed: str, order: str) -> tuple[int, ...]:
@@ -691,14 +399,14 @@ def permutation(assumed: str, order: str) -> tuple[int, ...]:
     return tuple(place[gate] for gate in GATES)
 
 
-def _assumed(how: Convention, layout: str) -> dict[str, Any]:
+def _assumed(how: Convention) -> dict[str, Any]:
     """The value of each column in a convention."""
     assumed = {name: how.setting(name) for name in COLUMNS}
     for tensor in ("kernel", "recurrent", "bias"):
         assumed[f"{tensor}_gates"] = how.storage.order_of(tensor)
     if len(how.storage.gates) < len(GATES):  # three blocks of coupled gates have no other order
         assumed |= dict.fromkeys(("kernel_gates", "recurrent_gates", "bias_gates"), "ifgo")
-    return assumed | {"layout": layout, "array": "h", "lengths": "given"}
+    return assumed
 
 
 def _number(value: Any, off: float) -> float:

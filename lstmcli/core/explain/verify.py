@@ -8,20 +8,21 @@ of each step from there on; steps at which they differ much count as not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import FINAL, STEP_ORDER, ArrayName
-from lstmcli.core.explain.budget import Budget, QuestionWork
+from lstmcli.core.diff.alignment import STEP_ORDER, ArrayName
+from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
-from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, Known, by_cell
+from lstmcli.core.explain.locations import by_cell
+from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, KnownValues
 from lstmcli.core.forward.plan import Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
+from lstmcli.core.model.model import Inputs, Model, Trace, steps_and_batch
 from lstmcli.errors import UserError
 
 Arrays = Mapping[str, Array]
@@ -29,6 +30,7 @@ Arrays = Mapping[str, Array]
 Reader = Callable[[Mapping[str, Any]], Model]
 """From settings, beside those that were given, to the model."""
 
+RUN = 100  # units whose work equals that of a step of one hypothesis by itself
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
 OTHERS = 4.0  # times our rounding that others may have, who add up in another order
 # Where rounding grows, so does what tells two orders apart: of 40 chaotic nets under two kernels of
@@ -39,25 +41,25 @@ GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 BLIND = 0.05  # a tolerance from which on a number says nothing; of one above 1, its share
 LEAST_COMPARED = 8  # numbers that have to be left to say anything
 ROOM = 2**26  # bytes of runs that are cached
+FARTHEST = 1e6  # how much further off a number is than this does not matter
 SMALL = 1e-2  # a difference that rounding may make without chaos
 FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 
 class Cached:
-    """Arrays of runs, as long as they take little room."""
+    """Arrays of runs by key, as long as they take little memory."""
 
     def __init__(self) -> None:
-        self._runs: dict[tuple[Any, ...], Arrays] = {}
+        self._runs: dict[Any, Any] = {}
         self._room = ROOM
 
-    def arrays(self, key: tuple[Any, ...], run: Callable[[], Arrays]) -> Arrays:
-        """What is kept under a key, or what the run gives."""
+    def get(self, key: Any, run: Callable[[], Any], size: Callable[[Any], int]) -> Any:
+        """What is cached under a key, or what the run gives, which takes ``size`` bytes."""
         if (found := self._runs.get(key)) is not None:
             return found
         found = run()
-        room = sum(array.nbytes for array in found.values())
-        if room <= self._room:
+        if (room := size(found)) <= self._room:
             self._room -= room
             self._runs[key] = found
         return found
@@ -65,18 +67,23 @@ class Cached:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A question at one placement: weights behind a reader, inputs, and EXPECTED by layout."""
+    """How a network is run, and EXPECTED on the axes of that run."""
 
     read: Reader
     x: Array
-    layout: str  # "steps", "batch", "time": as assumed
-    expected: Mapping[str, Expected]  # by layout
+    layout: str  # "steps", "batch", "time"
+    expected: Expected
     initial_state: Mapping[str, Array] = field(default_factory=dict)
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
-    work: QuestionWork = field(default_factory=QuestionWork)  # of the question
-    cached: Cached | None = None  # runs that other places of EXPECTED are compared with too
+    work: Work = field(default_factory=Work)  # of the question
+    cached: Cached = field(default_factory=Cached)  # runs that EXPECTED elsewhere is compared with
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """T and B."""
+        return steps_and_batch(np.shape(self.x), self.layout)
 
     def model(self, settings: Mapping[str, Any]) -> Model:
         """The model under settings; those of the data are left out."""
@@ -88,25 +95,28 @@ class Case:
         self, settings: Mapping[str, Any], run: Callable[[Plan], Trace] = run_plan
     ) -> tuple[Trace, Model]:
         """Run under settings."""
-        layout = settings.get("layout", self.layout)
         model = self.model(settings)
-        layout = None if layout == "steps" else layout
+        layout = None if self.layout == "steps" else self.layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
-        self.work.done += Budget.RUN * len(model.cells) * np.size(self.x) / np.shape(self.x)[-1]
+        self.work.done += RUN * len(model.cells) * self.size[0] * self.size[1]
         return run(prepare(model, inputs, self._names(settings.get("array", "h")))), model
 
     def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
-        """What a run gives, as EXPECTED lies; ``array`` is what its h holds."""
-        if self.cached is None:
-            return arrays_of(*self.trace(settings), array)
+        """The arrays of a run by cell; ``array`` is what h is replaced by."""
         key = (self.layout, self._names(array), array, *sorted(settings.items()))
-        return self.cached.arrays(key, lambda: arrays_of(*self.trace(settings), array))
+        arrays: Arrays = self.cached.get(
+            key,
+            lambda: arrays_of(*self.trace(settings), array, self.size),
+            lambda given: sum(one.nbytes for one in given.values()),
+        )
+        return arrays
 
     def _names(self, array: str) -> tuple[str, ...]:
-        first = next(iter(self.expected.values()))
-        only_h = set(first.sequences) == {"h"} and not first.finals and array == "h"
-        has_z = any(ArrayName.of(name).base == "z" for name in first.sequences)
-        return ("h",) if only_h else ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
+        names = self.expected.arrays
+        if set(names) == {"h"} and array == "h":
+            return ("h",)
+        has_z = any(ArrayName.of(name).base == "z" for name in names)
+        return ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
 
 
 @dataclass(frozen=True)
@@ -172,12 +182,11 @@ def remark(code: str, **facts: Any) -> Remark:
 
 
 class Basis(NamedTuple):
-    """What it rests on that numbers were kept in a format."""
+    """The run with a part rounded that gives EXPECTED."""
 
-    rounded: str  # the part of a run that then gives EXPECTED; "": all of it is on the grid
+    rounded: str  # the part
     comparison: Comparison
     remark: Remark
-    digits: float = np.inf  # of evidence
 
 
 @dataclass(frozen=True)
@@ -191,13 +200,10 @@ class Answer:
 
 
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
-    """The run that `lstm run` does, in the number type of the weights."""
-    settings = settings_of(changes)
-    expected = _expected(case, settings)
-    if expected is None:
-        return NEVER
+    """Compare the run that `lstm run` does, in the dtype of the weights."""
+    settings, expected = settings_of(changes), case.expected
     trace, model = case.trace(settings)
-    given = arrays_of(trace, model, settings.get("array", "h"))
+    given = arrays_of(trace, model, settings.get("array", "h"), case.size)
     of_weights = SINGLE if model.cell.dtype == np.float32 else allowance
     wider = max(allowance, of_weights, key=lambda a: a.absolute)
     comparison = compared(given, expected, wider)
@@ -209,79 +215,51 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
 
 def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     """Run a hypothesis, and compare it with EXPECTED."""
-    settings = settings_of(changes)
-    array = settings.get("array", "h")
-    expected = _expected(case, settings)
-    if expected is None:
-        return NEVER
-    try:
-        fine = case.arrays({**settings, "dtype": "float64"}, array)
-    except UserError:
+    settings, expected = settings_of(changes), case.expected
+    fine = fine_arrays(case, changes)
+    if fine is None:
         return NEVER
     comparison = compared(fine, expected, allowance)
     # rounding could be behind a difference that is small, or where some numbers agree
     may_be = comparison.max_abs < SMALL or comparison.agreeing >= comparison.total * SOME
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
-    coarse = case.arrays({**settings, "dtype": "float32"}, array)
+    coarse = case.arrays({**settings, "dtype": "float32"}, settings.get("array", "h"))
     drift = _drift(fine, coarse, expected, case.model(settings).backward)
     if max(float(np.max(d, initial=0)) for d in drift.values()) <= ROUNDING / OTHERS:
         return comparison
     return compared(fine, expected, allowance, drift)
 
 
-def arrays_at(case: Case, changes: Changes) -> Array | None:
-    """What a run of a hypothesis gives for each known number, one after another.
-
-    None where it takes EXPECTED in another layout, or cannot be run.
-    """
+def fine_arrays(case: Case, changes: Changes) -> Arrays | None:
+    """The arrays of a run of a hypothesis in float64; None if it cannot be run."""
     settings = settings_of(changes)
-    if settings.get("layout", case.layout) != case.layout:
-        return None
-    expected, array = case.expected[case.layout], settings.get("array", "h")
     try:
-        given = case.arrays({**settings, "dtype": "float64"}, array)
+        return case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
     except UserError:
         return None
-    return expected.at_known(lambda name, _: given[name]) if expected.is_in(given) else None
 
 
-def _expected(case: Case, settings: Mapping[str, Any]) -> Expected | None:
-    return case.expected.get(settings.get("layout", case.layout))
+def may_fit(parts: Iterable[tuple[KnownValues, Array | None]], allowance: Allowance) -> bool:
+    """Whether `verify` has to decide if a run fits: not if all numbers are far off.
 
-
-def may_fit(case: Case, changes: Changes, allowance: Allowance) -> bool:
-    """Whether `verify` has to say if a hypothesis fits: not where all is far off.
-
-    A quick look, for the many placements of EXPECTED that the weights as loaded are compared at.
+    ``parts`` are arrays of EXPECTED and what the run gives for them. It is a quick look, for the
+    many locations of EXPECTED.
     """
-    settings = settings_of(changes)
-    expected = _expected(case, settings)
-    try:
-        given = case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
-    except UserError:
-        return False
-    if expected is None or not expected.is_in(given):
-        return False
-    greatest = 0.0
-    for name, known in expected.all():
+    greatest, some = 0.0, False
+    for known, given in parts:
+        if given is None:
+            return False
         at = np.isfinite(known.values)
-        wanted = known.values[at]
-        off = np.abs(given[name][at] - wanted)
+        off = np.abs(given - known.values)[at]
         greatest = max(greatest, float(off.max(initial=0)))
-        if not (off > allowance.of(Known(wanted, known.half[at]))).all():
-            return True
-    return greatest < SMALL
+        some = some or not (off > allowance.of(known)[at]).all()
+    return some or greatest < SMALL
 
 
-def arrays_of(trace: Trace, model: Model, array: str) -> Arrays:
-    """A trace as EXPECTED lies, (T, B, K) and last states (B, K); h is what was asked for."""
-    given = by_cell(trace.members(), model, trace.layout)
-    for name, values in given.items():
-        if ArrayName.of(name).kind == FINAL:
-            given[name] = values.reshape(-1, values.shape[-1])
-        elif values.ndim < 4:
-            given[name] = as_time_major(values, trace.layout)
+def arrays_of(trace: Trace, model: Model, array: str, size: tuple[int, int]) -> Arrays:
+    """A trace by cell, (T, B, K) and last states (B, K); ``array`` is what h is replaced by."""
+    given = by_cell(trace.members(), model, trace.layout, size)
     return given if array == "h" else _instead_of_h(given, array)
 
 
@@ -297,6 +275,70 @@ def _instead_of_h(given: Mapping[str, Array], array: str) -> dict[str, Array]:
     return found
 
 
+class _Compared(NamedTuple):
+    """The known numbers of an array beside those of a run."""
+
+    name: str
+    known: KnownValues
+    at: tuple[Array, ...]  # steps, sequences and units, each (E,); without steps for a last state
+    values: Array  # (E,)
+    wanted: Array
+    share: Array  # of the tolerance that the difference is
+    blind: int = 0
+    growth: float = 1.0
+
+    @classmethod
+    def of(
+        cls, name: str, known: KnownValues, given: Array, allowance: Allowance, drift: Array | None
+    ) -> _Compared:
+        """Compare an array; ``drift``, which broadcasts with it, widens the tolerances."""
+        at = np.nonzero(np.isfinite(known.values))
+        values, wanted = given[at], known.values[at]
+        tolerance, blind, growth = allowance.of(known[at]), 0, 1.0
+        if drift is not None:
+            rounding = np.broadcast_to(drift, known.values.shape)[at]
+            wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
+            wider = np.where(np.isfinite(values), wider, 0)  # NaN is no rounding
+            seen = wider <= BLIND * np.maximum(1, np.abs(wanted))
+            blind, at = int((~seen).sum()), tuple(axis[seen] for axis in at)
+            growth = max(1.0, float(rounding[seen].max(initial=0)) / ROUNDING)
+            values, wanted, tolerance = values[seen], wanted[seen], (tolerance + wider)[seen]
+        off = np.abs(values - wanted)
+        share = np.where(off == 0, 0, np.where(np.isfinite(off), off, np.inf) / tolerance)
+        return cls(name, known, at, values, wanted, share, blind, growth)
+
+    @property
+    def off(self) -> Array:
+        """(E,) the differences; infinite where a run has NaN."""
+        off = np.abs(self.values - self.wanted)
+        return np.where(np.isfinite(off), off, np.inf)
+
+    @property
+    def wrong(self) -> Array:
+        """(E,) whether a number is not met."""
+        return self.share > 1
+
+    @property
+    def zeros(self) -> int:
+        """Wrong numbers that are 0 in EXPECTED, but for steps that are zero throughout."""
+        zero = self.wrong & (self.wanted == 0)
+        return int(np.any(self.known.values != 0, axis=-1)[self.at[:-1]][zero].sum())
+
+    @property
+    def snr(self) -> float:
+        """EXPECTED / the difference, both as rms."""
+        noise = float((np.minimum(self.off, FARTHEST) ** 2).sum())
+        return math.sqrt(float((self.wanted**2).sum()) / noise) if noise else math.inf
+
+    def first(self) -> Iterator[Mismatch]:
+        """The first number that is not met, if there is one."""
+        for n in np.flatnonzero(self.wrong)[:1]:
+            *steps, item, unit = (int(axis[n]) for axis in self.at)
+            step = steps[0] if steps else None
+            values = float(self.values[n]), float(self.wanted[n])
+            yield Mismatch(self.name, step, item, unit, *values)
+
+
 def compared(
     given: Arrays, expected: Expected, allowance: Allowance, drift: Arrays | None = None
 ) -> Comparison:
@@ -306,84 +348,47 @@ def compared(
     """
     if not expected.is_in(given):
         return NEVER
-    worst = greatest = squares = growth = 0.0
-    snr = np.inf
-    agreeing = total = zeros = blind = 0
-    first: Mismatch | None = None
-    items: list[bool | None] = []
-    steps: list[bool | None] = []
-    arrays = []
-    for name, known in _in_step_order(expected):  # number by number: often few are known
-        at = np.nonzero(np.isfinite(known.values))
-        values, wanted = given[name][at], known.values[at]
-        tolerance = allowance.of(Known(wanted, known.half[at]))
-        if drift is not None:
-            rounding = np.broadcast_to(drift[name], known.values.shape)[at]
-            wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
-            wider = np.where(np.isfinite(values), wider, 0)  # NaN is no rounding
-            seen = wider <= BLIND * np.maximum(1, np.abs(wanted))
-            blind += int((~seen).sum())
-            growth = max(growth, float(rounding[seen].max(initial=0)) / ROUNDING)
-            at = tuple(axis[seen] for axis in at)
-            values, wanted, tolerance = values[seen], wanted[seen], (tolerance + wider)[seen]
-        off = np.abs(values - wanted)
-        off = np.where(np.isfinite(off), off, np.inf)
-        share = np.where(off == 0, 0, off / tolerance)
-        wrong = share > 1
-        right = len(wanted) - int(wrong.sum())
-        worst = max(worst, float(share.max(initial=0)))
-        greatest = max(greatest, float(off.max(initial=0)))
-        noise = float((np.minimum(off, 1e6) ** 2).sum())
-        squares += noise
-        if noise:
-            snr = min(snr, math.sqrt(float((wanted**2).sum()) / noise))
-        total += len(wanted)
-        agreeing += right
-        arrays.append((name, right, len(wanted)))
-        if (zero := wrong & (wanted == 0)).any():  # but for steps that are zero throughout
-            zeros += int(np.any(known.values != 0, axis=-1)[at[:-1]][zero].sum())
-        items = _agreeing(items, at[-2], wrong, known.values.shape[-2])
-        if known.values.ndim == 3:
-            steps = _agreeing(steps, at[0], wrong, len(known.values))
-        if right < len(wanted):
-            n = int(np.argmax(wrong))
-            step, unit = int(at[0][n]) if len(at) == 3 else None, int(at[-1][n])
-            here = name, step, int(at[-2][n]), unit, float(values[n]), float(wanted[n])
-            first = _earlier(first, Mismatch(*here))
+    each = [
+        _Compared.of(name, known, given[name], allowance, None if drift is None else drift[name])
+        for name, known in sorted(expected.arrays.items(), key=_in_step_order)
+    ]
+    total, blind = sum(len(one.wanted) for one in each), sum(one.blind for one in each)
     if blind and total < LEAST_COMPARED:
         return NEVER
-    rms = math.sqrt(squares / max(total, 1))
+    arrays = [(one.name, int((~one.wrong).sum()), len(one.wanted)) for one in each]
+    off = np.concatenate([np.zeros(0), *(one.off for one in each)])
+    first = [mismatch for one in each for mismatch in one.first()]
+    first.sort(key=lambda one: math.inf if one.step is None else one.step)
     return Comparison(
-        worst, greatest, rms, agreeing, total, first, max(growth, 1.0), tuple(items), zeros, blind,
-        tuple(steps), tuple(arrays), snr,
-    )  # fmt: skip
+        worst=max((float(one.share.max(initial=0)) for one in each), default=0.0),
+        max_abs=float(off.max(initial=0)),
+        rms=math.sqrt(float((np.minimum(off, FARTHEST) ** 2).sum()) / max(total, 1)),
+        agreeing=sum(right for _, right, _ in arrays),
+        total=total,
+        first=first[0] if first else None,
+        growth=max((one.growth for one in each), default=1.0),
+        items=_agreeing(each, -2),
+        zeros=sum(one.zeros for one in each),
+        blind=blind,
+        steps=_agreeing([one for one in each if len(one.at) == 3], 0),
+        arrays=tuple(arrays),
+        snr=min((one.snr for one in each), default=math.inf),
+    )
 
 
-def _agreeing(
-    before: list[bool | None], places: Array, wrong: Array, count: int
-) -> list[bool | None]:
-    """Whether each step or sequence agrees, with one more array looked at; None: not known."""
-    known = np.bincount(places, minlength=count) > 0
-    agree = np.bincount(places[wrong], minlength=count) == 0
-    before = before or [None] * count
-    return [
-        bool(agree[n]) and was is not False if known[n] else was for n, was in enumerate(before)
-    ]
+def _agreeing(each: Sequence[_Compared], axis: int) -> tuple[bool | None, ...]:
+    """Whether all of each step or sequence agrees; None: nothing of it is known."""
+    count = each[0].known.values.shape[axis] if each else 0
+    known = sum(np.bincount(one.at[axis], minlength=count) for one in each)
+    wrong = sum(np.bincount(one.at[axis][one.wrong], minlength=count) for one in each)
+    pairs = zip(np.atleast_1d(known), np.atleast_1d(wrong), strict=True) if each else ()
+    return tuple(not w if k else None for k, w in pairs)
 
 
-def _in_step_order(expected: Expected) -> Iterator[tuple[str, Known]]:
-    def rank(item: tuple[str, Known]) -> tuple[Any, ...]:
-        part = ArrayName.of(item[0])
-        place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
-        return (*part.layer, place)
-
-    return iter(sorted(expected.all(), key=rank))
-
-
-def _earlier(one: Mismatch | None, other: Mismatch) -> Mismatch:
-    if one is None or one.step is None:
-        return one or other
-    return other if other.step is not None and other.step < one.step else one
+def _in_step_order(item: tuple[str, KnownValues]) -> tuple[Any, ...]:
+    part = ArrayName.of(item[0])
+    place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
+    return (*part.layer, place)
 
 
 def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
@@ -393,7 +398,7 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
     last state. Where a cell runs backward, errors of any step may reach any other.
     """
     found: dict[str, Array] = {}
-    for name, known in expected.all():
+    for name, known in expected.arrays.items():
         if name not in fine or fine[name].shape != coarse[name].shape:
             found[name] = np.full(known.values.ndim * (1,), np.inf)
             continue

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from string import Formatter
+from typing import Any, ClassVar
 
-from lstmcli.core.diff.partial import part_words
 from lstmcli.core.explain.causes import (
-    ALL,
     CANDIDATE,
     CAUSES,
     OPEN,
     SENSES,
     SHUT,
-    STATES,
     ZERO_STATE,
     Cause,
     text_for,
 )
 from lstmcli.core.explain.explanation import Changed, Explanation, Row
 from lstmcli.core.explain.hypotheses import convention_in_layout, conventions_having
-from lstmcli.core.explain.observation import Placement
+from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.hint import join_with_and
@@ -57,7 +55,7 @@ def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
         rows=tuple(row_of(change, assumed) for change in changes),
         hidden=why_hidden(changes, explanation.first_step, explanation.backward),
         decide=" or ".join([", ".join(texts[:-1]), *texts[-1:]]) if texts[1:] else "".join(texts),
-        taken=placement_text(explanation.placement) if explanation.placement else "",
+        taken=location_text(explanation.location),
     )
 
 
@@ -229,74 +227,30 @@ def _hides(change: Changed) -> str:
 # ---- remarks
 
 
+class _Formatter(Formatter):
+    """Words of lists: ``{0:step}`` is "steps 1 to 3", ``{0:agree}`` is "agrees" for one item."""
+
+    VERBS: ClassVar[Mapping[str, str]] = {"agree": "agrees", "do": "does"}
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """A fact in words."""
+        if format_spec in ("step", "sequence", "unit"):
+            return _numbered(format_spec, value)
+        if format_spec in self.VERBS:
+            return self.VERBS[format_spec] if len(value) == 1 else format_spec
+        if format_spec == "and":
+            return join_with_and(value)
+        return str(super().format_field(value, format_spec))
+
+
 def text_of(one: Remark) -> str:
     """A remark in words."""
     text = TEXTS[one.code]
     if not isinstance(text, str):
         return text(**one.facts)
-    return text.format(**{k: FACTS[k](v) if k in FACTS else v for k, v in one.facts.items()})
-
-
-def _changes(changes: Sequence[Changed]) -> str:
-    return f"With {headline(changes)}" if changes else "As loaded"
-
-
-FACTS: dict[str, Callable[[Any], str]] = {
-    "changes": _changes,
-    "layout": lambda layout: f" (--layout {layout})" if layout else "",
-    "lengths": lambda lengths: ",".join(map(str, lengths)),
-    "places": lambda n: f": the inputs have only {n} digits after the point" if n else "",
-    "placement": lambda one: (placement_text(one) if one else "") or f"{TAKEN_AS}the full run",
-}
-"""How facts are put into texts, by name, where not as they are."""
-
-
-def _print_left_out(given: int, total: int, shapes: str) -> str:
-    taken = f", taken as {shapes} as the inputs have it" if shapes else ""
-    return f"EXPECTED has {given:,} of {total:,} numbers{taken}; the others are not compared."
-
-
-def _layout_assumed(layout: str) -> str:
-    other = "time" if layout == "batch" else "batch"
-    return (
-        f"Input layout not given; assuming {value_of('layout', layout)}. If the inputs are "
-        f"{value_of('layout', other)}, rerun with --layout {other}."
-    )
-
-
-def _some_sequences(
-    changes: Sequence[Changed],
-    agreeing: Sequence[int],
-    differing: Sequence[int],
-    begun: bool,
-    step: int | None,
-) -> str:
-    if begun:  # a state that is carried over shows at the first step
-        why = f", from step {step} on: are they padded?"
-    elif 0 in agreeing:
-        why = ": is a state carried from sequence to sequence?"
-    else:
-        why = ": are the sequences in another order?"
-    text = f"{_parts('sequence', agreeing, differing)}{why}"
-    return f"{_changes(changes)}: {text}" if changes else _capital(text)
-
-
-def _some_arrays(agreeing: Sequence[str], differing: Sequence[str]) -> str:
-    verbs = "agrees" if len(agreeing) == 1 else "agree", "does" if len(differing) == 1 else "do"
-    return (
-        f"All of {join_with_and(agreeing)} {verbs[0]}, {join_with_and(differing)} {verbs[1]} not."
-    )
-
-
-def _parts(name: str, agreeing: Sequence[int], differing: Sequence[int]) -> str:
-    """``steps 0 to 3 agree, step 4 does not``."""
-    agree = "agrees" if len(agreeing) == 1 else "agree"
-    differ = "does not" if len(differing) == 1 else "do not"
-    return f"{_numbered(name, agreeing)} {agree}, {_numbered(name, differing)} {differ}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    facts = {k: FACTS[k](v) if k in FACTS else v for k, v in one.facts.items()}
+    words = _Formatter().vformat(text, (), {**facts, "layout": facts.get("layout", "")})
+    return words[:1].upper() + words[1:] if text.startswith("{agreeing") else words
 
 
 def _numbered(name: str, numbers: Sequence[int]) -> str:
@@ -310,86 +264,108 @@ def _numbered(name: str, numbers: Sequence[int]) -> str:
     return f"{name}s {', '.join(map(str, numbers))}"
 
 
+def _changes(changes: Sequence[Changed]) -> str:
+    return f"With {headline(changes)}" if changes else "As loaded"
+
+
+def _option(layout: str) -> str:
+    return f" (--layout {layout})" if layout else ""
+
+
+FACTS: dict[str, Callable[[Any], str]] = {
+    "changes": _changes,
+    "layout": _option,
+    "lengths": lambda lengths: ",".join(map(str, lengths)),
+    "places": lambda n: f": the inputs have only {n} digits after the point" if n else "",
+    "location": lambda one: location_text(one) or f"{TAKEN_AS}the full run",
+    "shapes": lambda shape: f", taken as {shape} as the inputs have it" if shape else "",
+    "settings": lambda given: join_with_and(
+        [f"{name_of(k)} {value_of(k, v)}" for k, v in given.items()]
+    ),
+    "on_grid": lambda is_so: ", and all of EXPECTED are numbers of it" if is_so else "",
+    "ending": lambda name: "one output over and over" if name == "repeat" else "zeros",
+}
+"""How facts are put into texts, by name, where not as they are."""
+
+
+def _layout_assumed(layout: str) -> str:
+    other = "time" if layout == "batch" else "batch"
+    return (
+        f"Input layout not given; assuming {value_of('layout', layout)}. If the inputs are "
+        f"{value_of('layout', other)}, rerun with --layout {other}."
+    )
+
+
+def _some_sequences(changes: Sequence[Changed], begun: bool, step: int | None, **facts: Any) -> str:
+    if begun:  # a state that is carried over shows at the first step
+        why = f", from step {step} on: are they padded?"
+    elif 0 in facts["agreeing"]:
+        why = ": is a state carried from sequence to sequence?"
+    else:
+        why = ": are the sequences in another order?"
+    prefix = f"{_changes(changes)}: " if changes else ""
+    text = prefix + _Formatter().vformat(PARTS_AGREE.format("sequence"), (), facts) + why
+    return text[:1].upper() + text[1:]
+
+
+PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{0}}} {{differing:do}} not"
+
+
 def _chunks(starts: Sequence[int], carried: Sequence[str], numbers: int, layout: str) -> str:
     lost = [name for name in "hc" if name not in carried]
-    if len(lost) == 2:
-        state, mistake = "a zero state", "does not carry the state on"
-    else:
+    state, mistake = "a zero state", "does not carry the state on"
+    if carried:
         state = f"the last {carried[0]} of the one before and a zero {lost[0]}"
         mistake = f"carries {carried[0]} on and not {lost[0]}"
-    every = starts[0]
-    if all(b - a == every for a, b in pairwise((0, *starts))):
-        chunks = f"of {every} steps"
-    else:
+    chunks = f"of {starts[0]} steps"
+    if any(b - a != starts[0] for a, b in pairwise((0, *starts))):
         more = [f"{len(starts) - MOST_STARTS} more"] if len(starts) > MOST_STARTS else []
         listed = join_with_and(["0", *map(str, starts[:MOST_STARTS]), *more])
         chunks = f"that start at steps {listed}"
     return (
         f"Run in chunks {chunks}, each from {state}, all {numbers} values of h agree: the other "
-        f"side {mistake}{FACTS['layout'](layout)}."
+        f"side {mistake}{_option(layout)}."
     )
 
 
 def _padded(
-    lengths: Sequence[int], ending: str, option: str, numbers: int, layout: str = ""
+    ending: str, lengths: Sequence[int], option: str, numbers: int, layout: str = ""
 ) -> str:
     """``numbers``: that agree so; 0 where not all do."""
-    ends = "one output over and over" if ending == "repeat" else "zeros"
+    opening = f"Sequences of EXPECTED end in {FACTS['ending'](ending)}"
     given = f"--lengths {FACTS['lengths'](lengths)}"
-    opening = f"Sequences of EXPECTED end in {ends}"
     if not numbers:
         return f"{opening}, as padding does: {given} --masked-output {ending} leaves it out."
-    return f"{opening}: with {given}{option} all {numbers} values agree{FACTS['layout'](layout)}."
-
-
-def _masked(ending: str, **facts: Any) -> str:
-    what = "are zeros" if ending == "zero" else "repeat the one before"
-    return (
-        "{steps} steps of EXPECTED {what}: with a --mask that leaves them out{option} all "
-        "{numbers} values agree{layout}."
-    ).format(what=what, **{**facts, "layout": FACTS["layout"](facts["layout"])})
+    return f"{opening}: with {given}{option} all {numbers} values agree{_option(layout)}."
 
 
 def _rounds_otherwise(dtype: str, error: float, part: str, run: str, others: bool) -> str:
     text = f"--dtype {dtype} rounds otherwise: it comes within {error:.2g} of it."
-    if not part:
-        return text
-    if part in (STATES, ALL):
-        return f"{text} No option rounds just the {part}, so no command reproduces EXPECTED."
     by_hand = f"To reproduce EXPECTED, round the {part} to {dtype} in the file"
-    return f"{text} {by_hand} and run with {'the other changes and ' * others}--dtype {run}."
+    further = "the other changes and " * others
+    return f"{text} {by_hand} and run with {further}--dtype {run}." if part else text
 
 
 def _no_first_step(changes: int, singles: int) -> str:
     but = f" but with one of the {singles} nearest single changes" if singles else ""
     return (
-        f"{'two' if changes == 2 else 'three'} changes at once{but}: EXPECTED does not contain the "
-        "first step, which distinguishes most"
+        f"{NUMERALS[changes]} at once{but}: EXPECTED does not contain the first step, which "
+        "distinguishes most"
     )
 
 
-def _placed(changes: str) -> Callable[..., str]:
-    def text(left: int, placements: int, among: str = "") -> str:
-        return f"{changes} in {left} of the {placements} places where EXPECTED can lie{among}"
-
-    return text
-
+NUMERALS = {1: "one change", 2: "two changes", 3: "three changes"}
+PLACED = ", for {left} of the {placements} possible alignments of EXPECTED"
 
 TEXTS: dict[str, str | Callable[..., str]] = {
     # of EXPECTED and the inputs
     "all_zero": "EXPECTED is zero throughout: a bound of 0 or an output left out would give that "
     "with any weights, so it proves nothing.",
     "array_taken": "{said}.",
-    "taken_as_printed": lambda digits: (
-        f"No number of EXPECTED has more than {digits} digit{'s' * (digits != 1)} after the point: "
-        "they are taken as rounded to that."
-    ),
-    "undecided": lambda settings: (
-        "Given by neither names nor shapes, so assumed and searched: "
-        + join_with_and([f"{name_of(k)} {value_of(k, v)}" for k, v in settings.items()])
-        + "."
-    ),
-    "print_left_out": _print_left_out,
+    "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
+    "undecided": "Given by neither names nor shapes, so assumed and searched: {settings}.",
+    "print_left_out": "EXPECTED has {given:,} of {total:,} numbers{shapes}; the others are not "
+    "compared.",
     "taken_in_a_row": "EXPECTED has the axes {given}; its numbers are taken in a row as {shape}.",
     "taken_as_gates": "EXPECTED has the axes {given}; it is taken as the gates side by side.",
     "taken_by_columns": "EXPECTED has the axes {given}; its numbers are taken column by column as "
@@ -402,7 +378,8 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "not_merged_so": "EXPECTED is no {assumed} of both directions by its width; it is compared "
     "with {merge}.",
     "not_finite": "NaN or infinite numbers of EXPECTED ({count:,}) are left out.",
-    "not_finite_run": "{name}: {count:,} NaN or infinite; no run makes others of these numbers.",
+    "not_finite_run": "{name} contains {count:,} NaN or infinite: every run gives NaN from there "
+    "on.",
     "layout_assumed": _layout_assumed,
     "searched_in_float": "The search runs these weights in float, although they run in 8-bit "
     "arithmetic; what it finds is confirmed by a run in 8 bits, but a cause may be missed.",
@@ -411,26 +388,20 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "needs_float64": "In {dtype} the run is up to {error:.2g} off; --dtype float64 gives EXPECTED.",
     "stored_as": "All of EXPECTED are numbers of {dtype}, each within half a unit of the run's: "
     "storing the output in {dtype} is enough to give them.",
-    "agrees_as_float32": "EXPECTED agrees as float32 does; at the precision of float64 it does "
-    "not{places}.",
+    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision{places}.",
     "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} numbers "
     "that rounding may have made anything of are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net; allowed for.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
-    "half_precision_grid": "All values of EXPECTED are {dtype} numbers. No run gives exactly "
-    "these, as they depend on the order of operations; this run is at most {units:.2g} eps of "
-    "{dtype} ({eps:.2g}) off, which is what rounding every operation leaves, and its error goes "
-    "along with that of rounded weights and inputs (correlation {correlation:.2f}).",
-    "placed_elsewhere": "{changes}: {placement}.",
+    "placed_elsewhere": "{changes}: {location}.",
     # where nothing fits
-    "size_of_half_precision": "As loaded, nearly all values are off, but by at most {eps:.2g} eps "
-    "of {dtype}. Errors of this size come from half precision, and from 8-bit weights, an "
-    "approximated tanh or noise too; no run with the weights, the inputs, or h and c rounded to "
+    "size_of_half_precision": "As loaded, no value is off by more than {eps:.2g} eps of "
+    "{dtype}{on_grid}. Errors of this size come from half precision, and from 8-bit weights, an "
+    "approximated tanh or noise too; no run with the weights, the inputs or all of it rounded to "
     "{dtype} gives these values.",
-    "some_arrays_agree": _some_arrays,
-    "some_steps_agree": lambda agreeing, differing: (
-        f"{_capital(_parts('step', agreeing, differing))}."
-    ),
+    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
+    "not.",
+    "some_steps_agree": PARTS_AGREE.format("step") + ".",
     "exact_zeros": "{changes}: {share:.0%} of EXPECTED are exact zeros where the run has none; "
     "dropout or a relu on the output?",
     "some_sequences_agree": _some_sequences,
@@ -449,51 +420,33 @@ TEXTS: dict[str, str | Callable[..., str]] = {
     "agree: the other side keeps its state from run to run (stateful). Reset it there, or give it "
     "here with --initial-state{layout}.",
     "padded": _padded,
-    "masked": _masked,
+    "masked": "{steps} steps of EXPECTED are {ending}: with a --mask that leaves them out{option} "
+    "all {numbers} values agree{layout}.",
     "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths} all {numbers} values "
     "agree.",
     "other_state": "The difference is greatest at step 0 and falls to {share:.1%} of that by the "
     "last step, as with another initial state: give h and c of the other side with "
     "--initial-state.",
-    "other_units": lambda units, numbers: (
-        f"Taken as {_numbered('unit', units)} of the run, all {numbers} values of EXPECTED agree."
-    ),
+    "other_units": "Taken as {units:unit} of the run, all {numbers} values of EXPECTED agree.",
     "rearranged": lambda hint, whole: f"Beside the run as loaded, {hint}",
-    # of the cells of a network
-    "first_cell": "{cell} is the first that needs a change.",
-    "one_cell_shows": "{cell} shows it; EXPECTED does not show whether other cells have it too.",
-    "all_cells": "{cell} is the first that shows it; all {cells} cells have it.",
-    "cell_fits": "{changes}: {cell} fits; what lies above it does not fit yet.",
     # what was not tried
     "dropout": "dropout and zoneout (random: run the other side twice, they differ)",
     "layer_norm": "layer norm that the weights do not contain",
     "rare_settings": "activations that few use (softsign, elu, ...) and arithmetic in 8 bits, "
     "unless given",
     "other_weights": "other weights than these, and other initial states",
+    "two_constants": "two unknown constants at once",
     "rare_triples": "three changes at once with a clip or with a gate order that no framework uses",
     "no_first_step": _no_first_step,
-    "triples_placed": _placed("three changes at once"),
-    "pairs_placed": _placed("two changes at once"),
-    "singles_placed": _placed("one change"),
+    "triples_placed": "three changes at once" + PLACED,
+    "pairs_placed": "two changes at once" + PLACED,
+    "singles_placed": "one change" + PLACED,
     "unsolved": lambda changes, count: (
         f"a forget bias or a clip to be found in {count:,} of the configurations of "
-        f"{'one change' if changes == 1 else 'two changes' if changes == 2 else 'three changes'}: "
-        "those that lie further off"
+        f"{NUMERALS[changes]}: those that lie further off"
     ),
-    "constants_placed": _placed("a forget bias or a clip"),
     "windows": "EXPECTED as {left:,} more windows of the steps",
     "units": "changes where EXPECTED has other units than the first {first}",
-    "some_singles": "{left:,} of {singles:,} single changes, those of single cells",
-    "pairs_of_the_run": "another array, initial state or padding with one more change",
-    "pairs_of_cells": lambda singles, constants: (
-        f"two changes at once but with one of the {singles} nearest single ones, or the "
-        f"{constants} nearest where a constant is to be found"
-        if singles
-        else "two changes at once"
-    ),
-    "rounded_with_change": "float16 or bfloat16 with another change",
-    "pairs": "two changes at once",
-    "triples": "three changes at once",
     # what further data would decide
     "more_numbers": "two steps or two units more",
     "biases": "a net whose biases are not zero",
@@ -509,9 +462,6 @@ TEXTS: dict[str, str | Callable[..., str]] = {
 
 def precision_text(explanation: Explanation) -> str:
     """``float32``, ``printed to 8 digits``, ``as bfloat16 does``."""
-    for one in explanation.remarks:
-        if one.code == "half_precision_grid":
-            return f"as {one.facts['dtype']} does"
     if explanation.digits is not None:
         in_full = explanation.digits > 15  # after the point, where float64 has 17 in all
         return "printed in full" if in_full else f"printed to {explanation.digits} digits"
@@ -521,40 +471,8 @@ def precision_text(explanation: Explanation) -> str:
 # ---- where EXPECTED lies
 
 
-def placement_text(placement: Placement) -> str:
+def location_text(location: Location | None) -> str:
     """Where EXPECTED is taken to lie; empty where nothing has to be said."""
-    if placement.is_plain:
-        return ""
-    parts = [_steps_text(placement)]
-    if placement.units:
-        first = f"the first {placement.units}" if placement.units > 1 else "unit 0"
-        parts.append(f"{first} of {placement.size[2]} units")
-    if placement.axes and placement.axes != "units first":
-        parts.insert(0, f"({placement.axes}, units)")
-    if placement.axes == "units first":
-        parts.append("units before steps")
-    text = ", ".join(part for part in parts if part)
-    if placement.is_named_state:
-        return text  # its name says what it is
-    return f"{TAKEN_AS}{text}" if text else ""
-
-
-def _steps_text(placement: Placement) -> str:
-    T, B, _ = placement.size
-    item, items = placement.item, placement.items
-    which = "" if item is None else f" of sequence {item}"
-    if placement.kind == "last states":
-        return f"the last state of {placement.array or 'each cell'}"
-    some = f" of the first {items} of {B} sequences" if items else which
-    if placement.kind == "last step":
-        return f"the last step{some}"
-    if placement.kind == "last state":
-        name = placement.array
-        return f"{name if placement.is_named_state else f'the last {name}'}{some}"
-    steps, count = placement.length or T, 1 if item is not None else items or B
-    if placement.stride == 1:
-        return part_words(steps, count, T, B, placement.first, item or 0)
-    last = placement.first + placement.stride * (steps - 1)
-    ordinal = {2: "second", 3: "third"}.get(placement.stride, f"{placement.stride}th")
-    found = f"every {ordinal} step from {placement.first} to {last}"
-    return ", ".join(part for part in (found, part_words(T, count, T, B, item=item or 0)) if part)
+    text = "" if location is None else location.words
+    is_named = location is not None and location.state in [one.name for one in location.arrays]
+    return text if is_named or not text else f"{TAKEN_AS}{text}"

@@ -414,7 +414,7 @@ def truth_of(name: str) -> tuple[str, Truth] | None:
     given = asked.keywords
     if name.startswith("matrix/"):
         (row,) = asked.args
-        return row.verdict, dict(row.truth)
+        return row.verdict, dict(row.truth) if row.verdict == "found" else {}
     if name.startswith("network/") and given.get("truth") and not is_spoiled(name):
         changes = {key: value for key, value in given["truth"].items() if given.get(key) != value}
         return ("found" if changes else "agrees"), changes

@@ -310,14 +310,6 @@ def test_prints_of_every_kind(text: Callable[[Array], str], tmp_path: Path) -> N
 # ---- rounding
 
 
-@pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}])
-def test_a_run_in_half_precision(truth: dict[str, Any], tmp_path: Path) -> None:
-    asked = Asked(tmp_path, units=5, rows=4)
-    h = outputs(asked.net, asked.x.astype(np.float16), truth, dtype=np.float16)["h"]
-    explanation = asked({}, lambda _: h.astype(np.float32))
-    assert found(explanation) == {**truth, "dtype": "float16"}
-
-
 def test_results_on_the_grid_of_bfloat16(tmp_path: Path) -> None:
     asked = Asked(tmp_path, units=5, rows=2)
     rounded = Net(*(to_bfloat16(a).astype(np.float64) for a in (asked.net.kernel, asked.net.bias)))

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
-from lstmcli.core.explain import cell, wording
+from lstmcli.core import explain as package
+from lstmcli.core.explain import PASSES, Found, Pass, Search, wording
 from lstmcli.core.explain.causes import ANY, CAUSES, Cause
-from lstmcli.core.explain.cell import PASSES
 from lstmcli.core.explain.hypotheses import Change
-from lstmcli.core.explain.search import Outcome, Pass, Search
 from lstmcli.core.explain.verify import Answer, Remark, remark
 from tests.core.explain.asking import found, write
 from tests.core.explain.reference import outputs, random_net
@@ -66,21 +65,20 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert asked.ask().verdict == "none"
     seen: list[str] = []
 
-    def search(search: Search) -> Outcome | None:
+    def search(search: Search) -> list[Found]:
         seen.append("search")
-        changes = (Change("forget_bias", 0.5),)
-        allowance = search.allowances[-1]
-        return search.outcome([Answer(changes, search.verify(changes, allowance))], allowance)
+        changes, placement = (Change("forget_bias", 0.5),), search.as_loaded[0]
+        return [Found(placement, [Answer(changes, placement.verify(changes))], placement.allowance)]
 
-    monkeypatch.setattr(cell, "PASSES", (*PASSES, Pass("dummy", 3, search)))
+    monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", search)))
     assert found(asked.ask()) == {"forget_bias": 0.5}
     assert seen == ["search"]
 
 
 def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(prepared: Any) -> Iterator[Remark]:
+    def look(prepared: Any, cases: Any) -> Iterator[Remark]:
         yield remark("dummy", arrays=len(prepared.arrays))
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
-    monkeypatch.setattr(cell, "PASSES", (*PASSES, Pass("dummy", 3, remark=look)))
+    monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", remark=look)))
     assert "1 array was looked at." in Refused(tmp_path).ask().notes

@@ -9,6 +9,7 @@ import numpy as np
 from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Space, conventions_with, rank, spelled_out
 from lstmcli.core.explain.simulator import permutation
+from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import to_blocks
@@ -30,7 +31,6 @@ def test_every_value_of_every_setting_is_there() -> None:
     assert by_setting["transposed"] == {
         "kernel", "recurrent", "both", "reshaped_kernel", "reshaped_recurrent", "reshaped_both"
     }  # fmt: skip
-    assert by_setting["array"] == set("cifgo")
     assert "tanh" in by_setting["output_activation"], "beside a changed activation"
 
 
@@ -41,14 +41,27 @@ def test_every_change_can_be_typed() -> None:
             assert read_setting(setting, value, "here") == value
 
 
-def test_sets_never_hold_a_setting_twice() -> None:
-    space = Space(assumed())
-    pairs = space.sets(2)
-    for one, other in (space.changes(pair) for pair in pairs[::97]):
+def test_sets_never_contain_a_setting_twice() -> None:
+    singles = SingleChanges([["layer0"]], {"layer0": Space(assumed())})
+    pairs = singles.sets(2)
+    for pair in pairs[::97]:
+        one, other = singles.of(pair, 0.5)
         assert one.setting != other.setting
-    count = len(space.singles)
-    sizes = np.unique([s.setting for s in space.singles], return_counts=True)[1]
-    assert len(pairs) == (count**2 - (sizes**2).sum()) // 2
+    assert not (singles.constant[pairs] >= 0).all(axis=1).any(), "one constant is solved for"
+    sizes = np.unique([one.setting for (one,) in singles.changes], return_counts=True)[1]
+    two_constants = 3  # of forget bias, cell clip and gate clip
+    assert len(pairs) == (len(singles) ** 2 - (sizes**2).sum()) // 2 - two_constants
+
+
+def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
+    spaces = {name: Space(assumed()) for name in ("layer0", "layer0_reverse")}
+    singles = SingleChanges([[*spaces]], spaces)
+    some = np.array([70, 3, 11])
+    every = singles.sets(2)
+    expected = every[np.isin(every, some).any(axis=1)]
+    found = singles.pairs(some)
+    assert {*map(tuple, found.tolist())} == {*map(tuple, expected.tolist())}
+    assert len(found) == len(expected)
 
 
 def test_a_special_setting_is_stronger_than_a_general_one() -> None:
@@ -62,8 +75,8 @@ def test_a_special_setting_is_stronger_than_a_general_one() -> None:
 
 
 def test_what_is_left_out_and_barred() -> None:
-    space = Space(assumed(), ["layout"], [Change("bias", "input_only")])
-    assert "layout" not in {single.setting for single in space.singles}
+    space = Space(assumed(), ["coupled"], [Change("bias", "input_only")])
+    assert "coupled" not in {single.setting for single in space.singles}
     assert Change("bias", "input_only") not in space.singles
 
 

@@ -1,140 +1,134 @@
-"""EXPECTED laid on a run, and moved into the order of processing."""
+"""EXPECTED located on a run, its tolerances, and numbers that were rounded."""
 
 from __future__ import annotations
 
-import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lstmcli.api.load import load
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.observation import Expected, as_printed, placements, processed
-from lstmcli.core.explain.wording import placement_text
+from lstmcli.core.explain.locations import Location, by_cell, locations
+from lstmcli.core.explain.observation import Expected, KnownValues, as_printed
+from lstmcli.core.explain.wording import location_text
+from lstmcli.core.model.model import Model
+from tests.core.explain.asking import write as write_cell
+from tests.core.explain.networks import write as write_cells
+from tests.core.explain.reference import random_net
 
 Array = np.ndarray[Any, Any]
 
 T, B, H = 7, 3, 2
 WHOLE = np.arange(T * B * H, dtype=float).reshape(T, B, H) + 1
+BOTH = np.arange(T * B * 2 * H, dtype=float).reshape(T, B, 2, H) + 1
 
 
-def placed(array: Array, layout: str = "time", name: str = "h") -> list[Expected]:
-    widths = {"h": H, "final_h": H}
-    return placements({name: Numbers(array)}, widths, T, B, layout)
+@pytest.fixture
+def cell(tmp_path: Path) -> Model:
+    return load(write_cell(random_net(np.random.default_rng(0), 3, H), tmp_path / "cell.npz", 3))
 
 
-def test_all_steps_in_either_layout() -> None:
+@pytest.fixture
+def cells(tmp_path: Path) -> Model:
+    rng = np.random.default_rng(0)
+    nets = {name: random_net(rng, 3, H) for name in ("l0", "l0_reverse")}
+    return load(write_cells(nets, tmp_path / "cells.npz"))
+
+
+def located(
+    array: Array,
+    model: Model,
+    layout: str = "time",
+    name: str = "h",
+    size: tuple[int, int] = (T, B),
+) -> list[tuple[Location, Expected]]:
+    numbers = {name: Numbers(array)}
+    found, _ = locations(numbers, model, layout, size)
+    return [(one, one.expected(numbers)) for one in found]
+
+
+def test_all_steps_in_either_layout(cell: Model) -> None:
     for array, layout in ((WHOLE, "time"), (WHOLE.swapaxes(0, 1), "batch")):
-        first, *_ = placed(array, layout)
-        np.testing.assert_array_equal(first.sequences["h"].values, WHOLE)
-        assert placement_text(first.placement) == ""
+        (location, expected), *_ = located(array, cell, layout)
+        np.testing.assert_array_equal(expected.arrays["h"].values, WHOLE)
+        assert location.is_plain
+        assert location_text(location) == ""
 
 
-def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one() -> None:
-    first, *others = placed(WHOLE[-1])
-    assert placement_text(first.placement) == "EXPECTED is taken as the last h"
-    np.testing.assert_array_equal(first.finals["final_h"].values, WHOLE[-1])
-    assert "the first 3 of 7 steps" in placement_text(others[0].placement)
-    assert "steps" in placement_text(placed(WHOLE[: B - 1, 0])[0].placement)
+def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one(cell: Model) -> None:
+    (first, expected), *others = located(WHOLE[-1], cell)
+    assert location_text(first) == "EXPECTED is taken as the last h"
+    np.testing.assert_array_equal(expected.arrays["final_h"].values, WHOLE[-1])
+    assert any("the first 3 of 7 steps" in location_text(one) for one, _ in others)
+    assert "steps" in location_text(located(WHOLE[: B - 1, 0], cell)[0][0])
 
 
-def test_a_line_for_each_row_may_be_a_first_step() -> None:
-    from_the_start = [one for one in placed(WHOLE[0]) if one.placement.is_from_the_start]
-    last = from_the_start[-1]
-    assert placement_text(last.placement) == "EXPECTED is taken as step 0 of 7"
-    np.testing.assert_array_equal(last.sequences["h"].values[0], WHOLE[0])
-    assert np.isnan(last.sequences["h"].values[1:]).all()
+def test_a_line_for_each_row_may_be_a_first_step(cell: Model) -> None:
+    found = {location_text(one): expected for one, expected in located(WHOLE[0], cell)}
+    known = found["EXPECTED is taken as step 0 of 7"].arrays["h"].values
+    np.testing.assert_array_equal(known[0], WHOLE[0])
+    assert np.isnan(known[1:]).all()
 
 
-@pytest.mark.slow
-def test_one_sequence_of_a_batch_takes_memory_by_the_sequences_not_their_square() -> None:
-    def peak(array: Array, sequences: int) -> int:
-        tracemalloc.start()
-        try:
-            every = placements({"h": Numbers(array)}, {"h": 8, "final_h": 8}, 20, sequences, "time")
-            x = np.zeros((20, sequences, 1))
-            views = [processed(x, one, False, False, None, one.items[0]) for one in every]
-            assert len(views) >= sequences
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-
-    h = np.arange(20 * 8.0).reshape(20, 8) + 1
-    for array in (h, h[-1]):
-        assert peak(array, 128) < 6 * peak(array, 32)  # 4 times as many; squared, 16 times
-
-
-def test_axes_of_one_length_may_be_either() -> None:
+def test_axes_of_one_length_may_be_either(cell: Model) -> None:
     square = np.arange(4.0 * 4 * H).reshape(4, 4, H) + 1
-    widths = {"h": H, "final_h": H}
-    for layout, axes in (("batch", "time, batch"), ("time", "batch, time")):
-        first, second = placements({"h": Numbers(square)}, widths, 4, 4, layout)
+    for layout in ("batch", "time"):
+        (one, first), (other, second), *_ = located(square, cell, layout, size=(4, 4))
         np.testing.assert_array_equal(
-            first.sequences["h"].values.swapaxes(0, 1), second.sequences["h"].values
+            first.arrays["h"].values.swapaxes(0, 1), second.arrays["h"].values
         )
-        assert (placement_text(first.placement), placement_text(second.placement)) == (
-            "",
-            f"EXPECTED is taken as ({axes}, units)",
-        )
+        assert location_text(one) == ""
+        assert location_text(other).endswith("units)")
 
 
-def test_a_row_may_be_any_row() -> None:
-    found = placed(WHOLE[:, 1])
-    assert [one.placement.item for one in found[:3]] == [0, 1, 2]
-    known = found[1].sequences["h"].values
+def test_a_row_may_be_any_row(cell: Model) -> None:
+    found = located(WHOLE[:, 1], cell)
+    assert [one.first.sequences.first for one, _ in found[:3]] == [0, 1, 2]
+    known = found[1][1].arrays["h"].values
     np.testing.assert_array_equal(known[:, 1], WHOLE[:, 1])
     assert np.isnan(known[:, [0, 2]]).all()
 
 
-def test_a_last_state_of_all_rows_may_be_meant() -> None:
-    last = [one for one in placed(WHOLE[-1]) if one.finals]
-    np.testing.assert_array_equal(last[0].finals["final_h"].values, WHOLE[-1])
-    named = placed(WHOLE[-1], name="final_h")
-    np.testing.assert_array_equal(named[0].finals["final_h"].values, WHOLE[-1])
+def test_a_last_state_by_its_name(cell: Model) -> None:
+    (location, expected), *_ = located(WHOLE[-1], cell, name="final_h")
+    np.testing.assert_array_equal(expected.arrays["final_h"].values, WHOLE[-1])
+    assert location_text(location) == ""
 
 
-def test_what_has_another_width_has_no_place() -> None:
-    assert placed(np.ones((T, B, H + 1))) == []
-    assert placed(np.ones((T + 1, B + 1, H))) == []
+def test_what_has_another_width_has_no_place(cell: Model) -> None:
+    assert located(np.ones((T, B, H + 1)), cell) == []
+    assert located(np.ones((T + 1, B + 1, H)), cell) == []
 
 
-def test_a_backward_cell_is_processed_from_the_end() -> None:
-    x = np.arange(T, dtype=float)[:, None, None] * np.ones((T, B, 1))
-    expected = placed(WHOLE)[0]
-    for item in range(B):
-        turned = processed(x, expected, turned=True, flipped=True, valid=None, item=item)
-        assert turned.x[:, 0].tolist() == list(range(T))[::-1]
-        np.testing.assert_array_equal(turned.known["h"].values, WHOLE[::-1, item])
-        as_processed = processed(x, expected, turned=True, flipped=False, valid=None, item=item)
-        np.testing.assert_array_equal(as_processed.known["h"].values, WHOLE[:, item])
+def test_directions_side_by_side_are_taken_apart(cells: Model) -> None:
+    side_by_side = BOTH.reshape(T, B, 2 * H)
+    for array, layout in ((side_by_side, "time"), (side_by_side.swapaxes(0, 1), "batch")):
+        (location, expected), *_ = located(array, cells, layout)
+        assert location.is_plain
+        for d, name in enumerate(("layer0.h", "layer0_reverse.h")):
+            np.testing.assert_array_equal(expected.arrays[name].values, BOTH[:, :, d])
+            of_run = by_cell({"h": array}, cells, layout, (T, B))
+            np.testing.assert_array_equal(of_run[name], BOTH[:, :, d])
 
 
-def test_steps_that_do_not_count_go_to_the_end_and_are_not_known() -> None:
-    valid = np.ones((T, B), bool)
-    valid[0, 1] = False
-    valid[5:, 2] = False
-    x = np.arange(T, dtype=float)[:, None, None] * np.ones((T, B, 1))
-    _, late, short = (processed(x, placed(WHOLE)[0], False, False, valid, n) for n in range(B))
-    assert late.x[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 0]
-    np.testing.assert_array_equal(late.known["h"].values[:6], WHOLE[1:, 1])
-    assert np.isnan(late.known["h"].values[-1]).all()
-    assert np.isnan(short.known["h"].values[5:]).all()
-    turned = processed(x, placed(WHOLE)[0], True, True, valid, 2)
-    assert turned.x[:, 0].tolist() == [4, 3, 2, 1, 0, 6, 5]
-    np.testing.assert_array_equal(turned.known["h"].values[:5], WHOLE[4::-1, 2])
-
-
-def test_a_last_state_stands_at_the_last_step_that_counts() -> None:
-    valid = np.arange(T)[:, None] < np.array([7, 4, 1])
-    final = placed(WHOLE[-1], name="final_h")[0]
-    for item, last in enumerate((6, 3, 0)):
-        known = processed(np.zeros((T, B, 1)), final, False, False, valid, item).known["h"].values
-        np.testing.assert_array_equal(known[last], WHOLE[-1, item])
-        assert np.isfinite(known).sum() == H
+def test_last_states_of_all_cells(cells: Model) -> None:
+    states = BOTH[-1].swapaxes(0, 1)  # (cells, B, H)
+    for name in ("h", "final_h"):
+        found = located(states, cells, name=name)
+        location, expected = next(one for one in found if one[0].state)
+        assert location_text(location) == (
+            "EXPECTED is taken as the last state of each cell" if name == "h" else ""
+        )
+        for d, cell_name in enumerate(("layer0", "layer0_reverse")):
+            known = expected.arrays[f"{cell_name}.final_h"].values
+            np.testing.assert_array_equal(known, BOTH[-1, :, d])
 
 
 def test_different_numbers_are_counted_as_the_tolerance_sees_them() -> None:
-    one = placed(np.array([[1.0, 1.0 + 1e-9], [2.0, 0.5]]))[0]
+    values = np.array([[1.0, 1.0 + 1e-9], [2.0, 0.5]])
+    one = Expected({"final_h": KnownValues(values, np.zeros((2, 2)))})
     assert one.distinct(lambda known: np.full(known.values.shape, 1e-6)) == 3
 
 

@@ -248,7 +248,7 @@ def test_axes_of_one_length_that_are_exchanged(tmp_path: Path) -> None:
     explanation = explain(write(net, tmp_path / "w.npz", x.shape[2]), square, h)
     assert explanation.found
     assert not explanation.changes
-    assert explanation.taken == "EXPECTED is taken as (time, batch, units)"
+    assert explanation.taken == "EXPECTED is taken as (steps, batch, units)"
 
 
 def reshaped(h: Array) -> Array:

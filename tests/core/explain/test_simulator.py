@@ -12,9 +12,7 @@ from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
 from lstmcli.core.explain.hypotheses import spelled_out
-from lstmcli.core.explain.observation import SINGLE, Expected, Known
-from lstmcli.core.explain.search import settled
-from lstmcli.core.explain.simulator import Layout, Simulator
+from lstmcli.core.explain.simulator import OFF, Simulator
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
@@ -88,14 +86,7 @@ def check(case: str) -> None:
         )
         wanted.append({k: trace.time_major(k) for k in "hcifgo"})
         changes.append(settings)
-    known = Known(wanted[0]["h"], np.zeros_like(wanted[0]["h"]))
-    simulator = Simulator(
-        lambda settings: model_of(case, **settings).cell,
-        model.convention,
-        {"time": Layout(major, Expected({"h": known}, {}))},
-        SINGLE,
-        (h, c),
-    )
+    simulator = Simulator(lambda settings: model_of(case, **settings).cell, model.convention)
     space = simulator.space
     singles = {(s.setting, s.value): n for n, s in enumerate(space.singles)}
     codes = np.zeros((len(changes), len(space.columns)), np.int8)
@@ -103,12 +94,12 @@ def check(case: str) -> None:
         for change in sorted(singles[k] for k in settings.items() if k in singles):
             np.copyto(row, space.table[change], where=space.table[change] >= 0)
     cells = simulator.cells(codes)
-    constants, view = settled(cells.constants), simulator.views[int(cells.view[0])]
+    constants = np.where(np.isnan(cells.constants), OFF, cells.constants)
     behaviour = model.convention.behaviour
     backwards = behaviour.reverse or behaviour.go_backwards
     flipped = (backwards and not behaviour.go_backwards) != behaviour.flip_output
-    steps = major[::-1, view.item] if backwards else major[:, view.item]
-    state = simulator.start(cells, view.item)
+    steps = major[::-1, 0] if backwards else major[:, 0]
+    state = simulator.start(len(cells), (h[0], c[0]), np.float64)
     for step, x_t in enumerate(steps):
         z = simulator.before(cells, x_t, *state, step)
         given_arrays = simulator.step(z, state[1], cells, constants)
@@ -117,6 +108,6 @@ def check(case: str) -> None:
         for n, one in enumerate(wanted):
             for name in "hcifgo":
                 np.testing.assert_allclose(
-                    given_arrays[name][n], one[name][at, view.item], rtol=1e-9, atol=1e-11,
+                    given_arrays[name][n], one[name][at, 0], rtol=1e-9, atol=1e-11,
                     err_msg=f"{list(CHANGES)[n]} step {step} {name}",
                 )  # fmt: skip

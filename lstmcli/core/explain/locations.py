@@ -1,0 +1,311 @@
+"""Where EXPECTED can lie on a run: an arrangement of each of its arrays, the likeliest first.
+
+An array without a name is h; as it has no steps, it may also be the last state of the cells. The
+arrays of several cells (h of both directions, the last states of all) lie on a run with an axis of
+directions or cells, and are taken apart by cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, islice
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
+from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.explain.observation import Expected, KnownValues
+from lstmcli.core.forward.sequence import direction_axis
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.hint import join_with_and
+from lstmcli.core.model.layouts import (
+    FIRST_UNITS,
+    LAST_STEP,
+    Arrangement,
+    RunShape,
+    arrangements,
+    sequences_words,
+    words,
+)
+from lstmcli.core.model.model import Cell, Model, cell_name
+from lstmcli.core.model.vocabulary import GATES
+
+LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
+MOST_NUMBERS = 10_000_000  # of the runs of all locations of an array: further ones are left out
+SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")  # merges that keep the output of each cell
+
+
+class Located(NamedTuple):
+    """An array of EXPECTED on a run."""
+
+    name: str  # in EXPECTED
+    arrays: tuple[str, ...]  # of the run, one for each direction or cell
+    at: Arrangement
+    is_state: bool
+    units: int = 0  # it is the first units of directions side by side, so many; 0: all of them
+
+    def read(self, numbers: Numbers) -> Iterator[tuple[str, Array, Array, tuple[slice, ...]]]:
+        """For each array of the run: values, half units, and the index where they lie."""
+        both = np.stack([numbers.values, np.zeros(numbers.shape)])
+        both[1] = 0.0 if numbers.unit is None else numbers.unit
+        if self.units:
+            further = self.at.run.lengths["w"] - self.units
+            both = np.pad(both, [*[(0, 0)] * numbers.ndim, (0, further)], constant_values=np.nan)
+        values, unit = (self.at.read(one) for one in both)
+        values = np.where(np.isfinite(values), values, np.nan)
+        half = np.where(np.isfinite(values), unit, 0.0) * 0.5
+        steps, sequences, directions, units = self.at.place
+        at = (sequences, units) if self.is_state else (steps, sequences, units)
+        for n, name in enumerate(self.arrays[directions]):
+            index = (0, slice(None), n) if self.is_state else (slice(None), slice(None), n)
+            yield name, values[index], half[index], at
+
+
+class Location(NamedTuple):
+    """Where the arrays of EXPECTED lie on a run."""
+
+    arrays: tuple[Located, ...]
+    cost: float = 0.0
+    state: str = ""  # what EXPECTED is if it is a last state: "the last h"
+
+    @property
+    def first(self) -> Arrangement:
+        """The arrangement of the first array, which the others share."""
+        return self.arrays[0].at
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether EXPECTED is all of the run, as it is."""
+        return not self.cost and all(one.at.is_plain for one in self.arrays)
+
+    @property
+    def is_from_the_start(self) -> bool:
+        """Whether the steps are the first ones, all, or the last one alone."""
+        steps = self.first.steps
+        return bool(self.state) or steps.is_last_step or (steps.first == 0 and steps.stride == 1)
+
+    def expected(self, numbers: Mapping[str, Numbers]) -> Expected:
+        """EXPECTED's arrays on the axes of the run."""
+        found: dict[str, KnownValues] = {}
+        for one in self.arrays:
+            T, B, K = one.at.run[:3]
+            shape = (B, K) if one.is_state else (T, B, K)
+            for name, values, half, at in one.read(numbers[one.name]):
+                found[name] = KnownValues(np.full(shape, np.nan), np.zeros(shape))
+                found[name].values[at], found[name].half[at] = values, half
+        return Expected(found)
+
+    def parts(
+        self, numbers: Mapping[str, Numbers], given: Mapping[str, Array]
+    ) -> Iterator[tuple[KnownValues, Array | None]]:
+        """EXPECTED's numbers, and those of a run in the same places; None if it has no such."""
+        for one in self.arrays:
+            T, B, K = one.at.run[:3]
+            for name, values, half, at in one.read(numbers[one.name]):
+                shape = (B, K) if one.is_state else (T, B, K)
+                of_run = given.get(name)
+                fits = of_run is not None and of_run.shape == shape
+                yield KnownValues(values, half), given[name][at] if fits else None
+
+    @property
+    def are_gates(self) -> bool:
+        """Whether it is all four gates side by side."""
+        return {*self.arrays[0].arrays} == {*GATES}
+
+    @property
+    def words(self) -> str:
+        """``the first 3 of 7 steps``; empty where EXPECTED is the run as it is."""
+        if not self.state:
+            at, count = self.first, self.arrays[0].units
+            some = f"the first {count} of {at.run.lengths.get('w')} units" * bool(count)
+            text = words(at._replace(places=(), order="C") if at.in_a_row else at)
+            return ", ".join(filter(None, [text, some]))
+        part = sequences_words(self.first.sequences)
+        return " of ".join(filter(None, [self.state * (not self.is_plain), part]))
+
+    @property
+    def first_units(self) -> int:
+        """How many units EXPECTED has, if these are the first ones; 0 for all."""
+        one = self.arrays[0]
+        return one.units or (0 if one.at.units.is_all else one.at.units.size)
+
+
+def locations(
+    numbers: Mapping[str, Numbers],
+    model: Model,
+    layout: str,
+    size: tuple[int, int],
+    layer: int = -1,
+) -> tuple[list[Location], int]:
+    """Every location of EXPECTED on a run, the likeliest first, and how many were left out.
+
+    ``layout`` is that of EXPECTED, ``size`` the T and B of the run, ``layer`` the one whose output
+    h is.
+    """
+    found: list[Location] = []
+    left_out = 0
+    for state in ("", "last"):
+        names = [_as_state(name) for name in numbers] if state else list(numbers)
+        if None in names or (state and (size[0] == 1 or names == list(numbers))):
+            continue
+        runs = [[*run_shapes(str(name), model, layout, size, layer)] for name in names]
+        known = [k for k, of in enumerate(runs) if of]
+        if not known:
+            continue
+        first, *others = ((name, runs[k]) for k, name in enumerate(numbers) if runs[k])
+        room = max(1, MOST_NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
+        ways = _located(first[0], numbers[first[0]].shape, first[1])
+        for one in islice(ways, room):
+            both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]
+            if None not in both:
+                found.append(_location([each for each in both if each], bool(state), model))
+        left_out += sum(1 for _ in ways)
+        complete = [one for one in found if all(each.at.is_all for each in one.arrays)]
+        if complete and not state:  # it is all of the run, and no part of it
+            return complete, 0
+    return sorted(found, key=lambda one: one.cost), left_out
+
+
+def _as_state(name: str) -> str | None:
+    """The last state that an array may be; None if it can be none."""
+    part = ArrayName.of(name)
+    if part.kind == FINAL or part.base not in ("h", "c"):
+        return name if part.kind == FINAL else None
+    return name[: -len(part.base)] + f"final_{part.base}"
+
+
+def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
+    first = arrays[0]
+    cost = first.at.cost + LAST_STATE * guessed
+    if not first.is_state:
+        return Location(tuple(arrays), cost)
+    part = ArrayName.of(first.arrays[0])
+    state = f"the last {part.base.removeprefix('final_')}" if guessed else first.name
+    cells = [ArrayName.of(name).prefix for name in first.arrays]
+    if len(cells) > 1 and guessed:
+        all_cells = len(cells) == len(model.cells)
+        state = f"the last state of {'each cell' if all_cells else join_with_and(cells)}"
+    return Location(tuple(arrays), cost, state)
+
+
+def _located(
+    name: str, shape: Sequence[int], runs: Sequence[tuple[RunShape, tuple[str, ...]]]
+) -> Iterator[Located]:
+    """An array on the runs that it may be of; one direction by itself is an array of its own."""
+    for run, arrays in runs:
+        is_state, joined = ArrayName.of(arrays[0]).kind == FINAL, run.lengths.get("w", 0)
+        for at in arrangements(shape, run):
+            joins = "w" in at.axes
+            is_merged = joins and run.stacked is not None and not is_state  # another merge
+            is_split = {*arrays} == {*GATES} and not joins  # gates lie side by side
+            if at.directions.is_all and not (is_merged or is_split):
+                yield Located(name, arrays, at, is_state)
+        *lead, count = shape or (0,)
+        # one direction by itself is another part of the network, but not in a vector
+        is_part = count == run.units and prod(lead) > 1
+        if run.stacked is None and 0 < count < joined and not is_part and arrays[0].endswith("h"):
+            for at in arrangements((*lead, joined), run):
+                if at.axes.endswith("w"):
+                    at = at._replace(cost=at.cost + FIRST_UNITS)
+                    yield Located(name, arrays, at, is_state, count)
+
+
+def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Located | None:
+    """Another array at the same steps and sequences."""
+    for one in _located(name, shape, runs):
+        alike = one.at.sequences[:2] == first.at.sequences[:2]
+        if alike and (one.is_state or first.is_state or one.at.steps == first.at.steps):
+            return one
+    return None
+
+
+def run_shapes(
+    name: str, model: Model, layout: str, size: tuple[int, int], layer: int = -1
+) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
+    """The shapes of a run on which an array lies, each with the arrays of the run by direction.
+
+    ``layer`` is the one whose output h is.
+    """
+    part, (T, B), several = ArrayName.of(name), size, len(model.cells) > 1
+    widths = {one: _width(part.base, cell) for one, cell in model.cells}
+    last, how, layout = model.layers[layer], model.convention, layout.replace("steps", "time")
+    cells: tuple[str, ...]
+    if part.kind == FINAL and several and not part.prefix:
+        axis = {"features": None, "batch": 1}.get(how.behaviour.states, 0)
+        of_states = "batch" if axis == 1 else "time"
+        for cells in dict.fromkeys((tuple(widths), tuple(widths)[-len(last) :])):
+            if len({widths[one] for one in cells}) == 1:
+                run = RunShape(1, B, widths[cells[0]], len(cells), of_states, axis)
+                yield run, tuple(f"{one}.{part.base}" for one in cells)
+    elif part.kind == FINAL and (not several or part.prefix in widths):
+        width = widths[part.prefix] if several else next(iter(widths.values()))
+        yield RunShape(1, B, width), (name,)
+    elif part.kind == SEQUENCE and (not several or part.prefix in widths):
+        width = widths[part.prefix] if several else next(iter(widths.values()))
+        yield RunShape(T, B, width, layout=layout), (name,)
+        if name == "h" and not several and len(how.storage.gates) == len(GATES):
+            gates = RunShape(T, B, model.cell.units, len(GATES), layout)  # side by side
+            for order in dict.fromkeys((how.storage.order_of("kernel"), GATES)):
+                yield gates, tuple(order)
+    elif part.kind == SEQUENCE and part.base == "h" and not part.prefix:
+        n, merge = range(len(model.layers))[layer], how.behaviour.merge
+        cells = tuple(cell_name(n, d) for d in range(len(last)))
+        cells = cells[::-1] if merge == "concat_swapped" else cells
+        if len(cells) > 1 and merge not in SIDE_BY_SIDE:
+            yield RunShape(T, B, last[0].outputs, layout=layout), (name,)
+        else:
+            stacked = direction_axis(how, layout) if merge == "stack" else None
+            run = RunShape(T, B, last[0].outputs, len(cells), layout, stacked)
+            yield run, tuple(f"{one}.h" for one in cells)
+
+
+def _width(base: str, cell: Cell) -> int:
+    """The numbers of a step of an array of a cell."""
+    if base in ("h", "final_h"):
+        return cell.outputs
+    return 4 * cell.units if base == "z" else cell.units
+
+
+# ---- the arrays of a run, by cell
+
+
+def by_cell(
+    arrays: Mapping[str, Array], model: Model, layout: str, size: tuple[int, int]
+) -> dict[str, Array]:
+    """The arrays of a run as (T, B, K) and (B, K), those that several cells share split."""
+    found: dict[str, Array] = {}
+    for name, array in split_states(arrays, model).items():
+        run, names = next(run_shapes(name, model, layout, size))
+        read = array.reshape([run.lengths[axis] for axis in run.axes])
+        moved = np.transpose(read, [run.axes.index(axis) for axis in "tbdkw" if axis in run.axes])
+        T, B, K, D = run[:4]
+        moved = moved.reshape(T, B, D, K)
+        is_state = ArrayName.of(name).kind == FINAL
+        found |= {n: moved[0, :, d] if is_state else moved[:, :, d] for d, n in enumerate(names)}
+    return found
+
+
+def split_states(arrays: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """Arrays with last states by cell, where cells of several widths have them side by side."""
+    found: dict[str, Any] = {}
+    for name, array in arrays.items():
+        base = ArrayName.of(name).base
+        widths = [_width(base, cell) for _, cell in model.cells]
+        if name in ("final_h", "final_c") and len({*widths}) > 1 and array.shape[-1] == sum(widths):
+            ends = zip(model.cells, widths, accumulate(widths), strict=True)
+            found |= {f"{cell}.{name}": array[..., end - w : end] for (cell, _), w, end in ends}
+        else:
+            found[name] = array
+    return found
+
+
+def states_shape(name: str, model: Model) -> str:
+    """The shape of the last states of several cells: ``(2, batch, 3)``."""
+    widths = [_width(name, cell) for _, cell in model.cells]
+    how, count = model.convention.behaviour.states, len(widths)
+    if how == "features" or len({*widths}) > 1:
+        return f"(batch, {sum(widths)})"
+    axes = ("batch", str(count)) if how == "batch" else (str(count), "batch")
+    return f"({', '.join(axes)}, {widths[0]})"

@@ -1,0 +1,500 @@
+"""EXPECTED at one placement on a run, and the sets of changes that give it there.
+
+A placement is where EXPECTED lies on a run, and what of the run is changed: the layout, how
+directions are merged, the array, the part of the network, the initial state. What a placement
+changes counts like any other change. Nothing is accepted but by a run of the loop itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.causes import ONE_WAY, OPEN, SHUT
+from lstmcli.core.explain.explanation import (
+    Changed,
+    Data,
+    Explanation,
+    Near,
+    changed,
+    first_shown,
+    remarks_on,
+    wanted,
+    with_sense,
+)
+from lstmcli.core.explain.hypotheses import (
+    Change,
+    Changes,
+    conventions_that_run,
+    rank,
+    settings_of,
+)
+from lstmcli.core.explain.locations import Location
+from lstmcli.core.explain.network_simulator import Network, NetworkSimulator, Runs
+from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, fewest_decimals, vanishing
+from lstmcli.core.explain.question import Setup
+from lstmcli.core.explain.single_changes import SingleChanges
+from lstmcli.core.explain.verify import (
+    Answer,
+    Case,
+    Comparison,
+    Remark,
+    fine_arrays,
+    may_fit,
+    remark,
+    verify,
+)
+from lstmcli.core.forward.sequence import valid_steps
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.states import State, split_state
+
+SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
+FAR_BIAS = 100.0  # a forget bias that does
+LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
+FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
+WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
+GRID = 32  # runs that it takes to find a first value of a constant
+
+
+class Placement:
+    """EXPECTED at one placement on a run.
+
+    ``of_run`` are changes of the run beside those of the setup.
+    """
+
+    def __init__(self, setup: Setup, location: Location, of_run: Changes = ()) -> None:
+        self.setup, self.location, self.of_run = setup, location, of_run
+        self.prepared, self.question = setup.prepared, setup.prepared.question
+        self.work, self.changes = self.question.work, (*setup.changes, *of_run)
+        self.model, self.how = setup.model, setup.model.convention
+        self.allowance = self.prepared.allowances[-1]
+        self.layers = [[*names] for names in setup.layers]
+        self.has_several_cells = len(setup.cells) > 1
+        self.tried, self.depth = 0, 0
+        self.untried: list[Remark] = []  # what a budget left out
+        self._comparisons: dict[Any, Comparison] = {}
+        self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
+
+    def at_tolerance(self, allowance: Allowance) -> Placement:
+        """The same, searched at another tolerance."""
+        prepared = replace(self.prepared, allowances=(allowance,))
+        return Placement(replace(self.setup, prepared=prepared), self.location, self.of_run)
+
+    @cached_property
+    def case(self) -> Case:
+        """How the network is run, with EXPECTED on its axes."""
+        return self._case(self.location.expected(self.setup.numbers))
+
+    def _case(self, expected: Expected) -> Case:
+        q, setup = self.question, self.setup
+        return Case(
+            setup.read, q.x, setup.layout, expected, q.initial_state, q.lengths, q.mask,
+            given=self.model.given, work=self.work, cached=setup.cached,
+        )  # fmt: skip
+
+    @property
+    def expected(self) -> Expected:
+        """EXPECTED on the axes of the run."""
+        return self.case.expected
+
+    # ---- the network under hypotheses
+
+    @cached_property
+    def x(self) -> Array:
+        """(T, B, I)."""
+        return as_time_major(np.asarray(self.case.x, np.float64), self.setup.layout)
+
+    @cached_property
+    def simulator(self) -> NetworkSimulator:
+        """The network over the sequence of the batch that is known best."""
+        return self._simulator_on(None)
+
+    def _simulator_on(self, item: int | None) -> NetworkSimulator:
+        settings, case = settings_of(self.of_run), self.case
+        valid = None
+        if "lengths" not in settings:
+            valid = valid_steps(case.lengths, case.mask, self.x.shape, case.layout)
+        return NetworkSimulator(
+            self._network, self.singles, self.x, self.expected, self.allowance,
+            valid=valid, states=self._states(), array=settings.get("array", "h"),
+            work=self.work, item=item,
+        )  # fmt: skip
+
+    @cached_property
+    def _network(self) -> Network:
+        """The cells, which placements share whose directions are merged alike."""
+        made, key = self.question.made, ("network", self.setup.merge)
+        if key not in made:
+            cells = {name: self.setup.simulator_of(name) for name, _ in self.setup.cells}
+            made[key] = Network(self.layers, cells, self.how)
+        network: Network = made[key]
+        return network
+
+    @cached_property
+    def singles(self) -> SingleChanges:
+        """The single changes that can make a difference here."""
+        without: tuple[str, ...] = ()
+        if len(self.x) == 1:
+            without = ("reverse", "flip_output", "go_backwards", "state")
+        elif not self.has_several_cells:
+            if not self.expected.has_steps:
+                without = ("flip_output", "go_backwards")
+            elif self.expected.steps < 2:
+                without = ("go_backwards",)
+        made, key = self.question.made, ("singles", self.setup.merge, without)
+        if key not in made:
+            spaces = {name: cell.space for name, cell in self._network.cells.items()}
+            made[key] = SingleChanges(self.layers, spaces, without)
+        singles: SingleChanges = made[key]
+        return singles
+
+    def _states(self) -> dict[str, State]:
+        """The initial state of each cell."""
+        settings = {k: v for k, v in self.of_run if k == "initial_state"}
+        model = self.setup.read({**settings, "dtype": "float64"})
+        states = split_state(self.case.initial_state, model, self.x.shape[1])
+        return dict(zip((name for name, _ in self.setup.cells), states, strict=True))
+
+    @cached_property
+    def distances(self) -> Array:
+        """(S + 1,): the rms in tolerances of each single change, and of none; inf for constants."""
+        shared = id(self.singles), self.setup.layout, self.of_run
+        cached = self.question.runs
+
+        def run_or_cached(key: Any, run: Callable[[], Runs]) -> Runs:
+            runs: Runs = cached.get((*shared, *key), run, lambda runs: runs.nbytes)
+            return runs
+
+        return self.simulator.distances(run_or_cached)
+
+    @property
+    def closest(self) -> float:
+        """How near any single change comes, or none."""
+        return float(self.distances.min())
+
+    # ---- the search
+
+    def verify(self, changes: Changes, allowance: Allowance | None = None) -> Comparison:
+        """Run the network with changes, as `lstm run` does, and compare."""
+        key = changes, allowance or self.allowance
+        if key not in self._comparisons:
+            self._comparisons[key] = verify(self.case, (*self.of_run, *changes), key[1])
+        return self._comparisons[key]
+
+    def fits(self, allowance: Allowance) -> bool:
+        """Whether the network as loaded gives EXPECTED here."""
+        given = fine_arrays(self._case(Expected({})), self.of_run)
+        if given is None:
+            return False
+        parts = self.location.parts(self.setup.numbers, given)
+        return may_fit(parts, allowance) and self.verify((), allowance).fits
+
+    def answers(self, size: int, room: float) -> list[Answer]:
+        """The sets of so many changes of the cells, without open constants, that give EXPECTED.
+
+        ``room`` is the work that full runs of several changes may take.
+        """
+        if size == 0:
+            return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
+        self.depth = max(self.depth, size)
+        simulator, before = self.simulator, self.simulator.tried
+        sets = simulator.new(self._sets(size, room))
+        if simulator.is_stepwise:
+            sets = simulator.passing_first_step(sets)
+        self.tried += simulator.tried - before
+        are_open = self.singles.are_open(sets)
+        self._open = sets[are_open]
+        sets = sets[~are_open]
+        if size == 1 and not simulator.is_stepwise:  # they were run for their distances
+            sets = sets[self.distances[sets[:, 0]] <= WORTH_MORE]
+        return self._confirmed(simulator.staying(sets))
+
+    def solved(self, size: int, room: float) -> list[Answer]:
+        """The answers among the sets with an open constant that `answers` left."""
+        simulator, sets = self.simulator, self._open
+        if not simulator.is_stepwise and len(sets):
+            order = np.argsort(self.distances[sets].min(axis=1), kind="stable")
+            most = max(Budget.SOLVED[0], int(room / (simulator.work_of_run * GRID)))
+            if size > 1 and len(sets) > most:
+                self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
+                sets = sets[order[:most]]
+        return self._confirmed(*simulator.solve(sets))
+
+    def _sets(self, size: int, room: float) -> Array:
+        """The sets that are worth a try: if no first step is known, pairs of the nearest."""
+        simulator = self.simulator
+        if size == 1:
+            return self.singles.sets(1)
+        if simulator.is_stepwise and size < (3 if self.has_several_cells else 4):
+            if size > 2:
+                self.untried.append(remark("rare_triples"))
+            return self.singles.sets(size)
+        too_few = self.expected.distinct(self.allowance.of) <= size  # to prove so many changes
+        if size > 2 or too_few:
+            self.untried.append(remark("no_first_step", changes=size, singles=0))
+            return np.zeros((0, size), int)
+        affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
+        most = min(Budget.PAIRED, max(Budget.NEAREST, affordable))
+        if most < len(self.singles):
+            self.untried.append(remark("no_first_step", changes=size, singles=most))
+        return self.singles.pairs(np.argsort(self.distances[:-1], kind="stable")[:most])
+
+    def _confirmed(self, sets: Array, values: Array | None = None) -> list[Answer]:
+        """The likeliest of sets that a full run confirms; ``values`` are those of constants."""
+        keys = [rank(self.singles.of(one, 0.5), self.how) for one in sets]
+        order = sorted(range(len(sets)), key=keys.__getitem__)[: Budget.VERIFIED]
+        each = (
+            self._plain(sets[n]) if values is None else self._with_constant(sets[n], values[n])
+            for n in order
+        )
+        return [answer for answer in each if answer is not None]
+
+    def _plain(self, one: Array) -> Answer | None:
+        changes = self.singles.of(one)
+        comparison = self.verify(changes)
+        return Answer(changes, comparison) if comparison.fits else None
+
+    def _with_constant(self, one: Array, value: float) -> Answer | None:
+        """The answer with its constant at the fewest decimals that do as well.
+
+        None if it makes no difference, or stands for a listed value.
+        """
+        simulator, singles = self.simulator, self.singles
+        plain = singles.of(one[singles.constant[one] < 0])
+        for _ in range(2):
+            changes = plain
+            if not np.isnan(value):
+                changes = singles.of(one, self._shortest(simulator, one, value))
+            comparison = self.verify(changes)
+            other = comparison.first.item if comparison.first else simulator.item
+            if comparison.fits or other == simulator.item:
+                break
+            simulator = self._simulator_on(other)  # only another sequence reaches the clip
+            _, again = simulator.solve(one[None])
+            value = again[0] if len(again) else np.nan
+        if not comparison.fits or np.isnan(value):
+            return None
+        listed = {("forget_bias", v) for v in (self.how.behaviour.forget_bias, 0.0, 1.0)}
+        if listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
+            return None
+        without = self.verify(plain)
+        if without.total - without.agreeing < 2:  # it would always fit one number
+            return None
+        return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
+
+    def _shortest(self, simulator: NetworkSimulator, one: Array, value: float) -> float:
+        def off(tries: Array) -> Array:
+            sets = np.repeat(one[None], len(tries), axis=0)
+            return simulator.off(sets, self.singles.constants(sets, tries))
+
+        return fewest_decimals(off, value, is_clip=self.singles.constant[one].max() > 0)
+
+    # ---- the proof
+
+    def neighbours(self, answer: Changes) -> tuple[Array, list[Changes]]:
+        """What the neighbours of an answer give, and those that EXPECTED does not distinguish.
+
+        A neighbour has one more change, or another value of a changed setting. What they give is a
+        matrix (N, E) in tolerances, of the numbers that the answer moves.
+        """
+        steps = SHORT if self.simulator.is_stepwise else None
+        off, near = self._neighbours(answer, steps)
+        if steps and len(self.x) > steps and digits(off, 0, 1) < WEALTH:
+            off, near = self._neighbours(answer, None)
+        return off, near
+
+    def _neighbours(self, answer: Changes, steps: int | None) -> tuple[Array, list[Changes]]:
+        sets, constants, lists = self.singles.neighbours(answer)
+        simulator = self._telling
+        codes = simulator.codes(sets)
+        differs = np.flatnonzero((codes[1:-1] != codes[0]).any(axis=1)).tolist()
+        sets = sets[[0, *(n + 1 for n in differs), -1]]  # without the answer in other words
+        off = simulator.off(sets, np.tile(constants, (len(sets), 1)), steps)
+        moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
+        fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
+        return off[:, moved], [lists[n] for n, fit in zip(differs, fits, strict=True) if fit]
+
+    @property
+    def _telling(self) -> NetworkSimulator:
+        """The network over a sequence on which the run as loaded differs from EXPECTED."""
+        loaded = self.verify(())
+        agrees = loaded.items[self.simulator.item] if loaded.items else None
+        return self._simulator_on(loaded.first.item) if agrees and loaded.first else self.simulator
+
+    # ---- the explanation
+
+    def explained(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
+        """The likeliest of answers with what proves it; the others are its equals."""
+        distinct = {frozenset(answer.changes): answer for answer in reversed(answers)}
+        answer, *others = sorted(
+            distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
+        )
+        basis, every = answer.basis, (*self.changes, *answer.changes)
+        proof, near = self._proof(answer, others, allowance, tried)
+        unseen = self._unseen(near, answer.changes, allowance)
+        equals = tuple(self.changed(other.changes) for other in others)
+        backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
+        if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
+            first = first_shown(self.verify((), allowance), backward)
+        layout = str(settings_of(every).get("layout", self.prepared.layout))
+        about = self._remarks(answer, allowance)
+        proven = proof >= ENOUGH
+        return replace(
+            self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
+            changes=self._with_senses(answer, allowance),
+            equivalent=equals,
+            tried=tried,
+            nearest=self._nearest_but([answer, *others]),
+            like=tuple(conventions_that_run(every, self.how, layout)),
+            others=len(self.singles.settings - {c.setting.rpartition(".")[2] for c in every}),
+            first_step=first,
+            backward=backward,
+            unseen=unseen,
+            wanted=wanted(self.data, unseen, equals, proven),
+            remarks=(*([basis.remark] if basis else []), *about),
+            evidence=proof,
+        )
+
+    def agreeing(self, comparison: Comparison, allowance: Allowance) -> Explanation:
+        """Nothing has to be changed."""
+        unseen = self._unseen(self.neighbours(())[1], (), allowance)
+        return replace(
+            self.explanation("agrees", comparison),
+            tried=1,
+            unseen=unseen,
+            wanted=wanted(self.data, unseen, (), proven=True),
+            remarks=tuple(self._remarks(Answer((), comparison), allowance)),
+        )
+
+    def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
+        p, part = self.prepared, answer.basis.rounded if answer.basis else ""
+        changes = (*self.of_run, *answer.changes)
+        of_run = self.case, changes, answer.comparison
+        return remarks_on(*of_run, allowance, p.allowances, p.dtype, part)
+
+    def explanation(self, verdict: str, measured: Comparison, changes: Changes = ()) -> Explanation:
+        """An explanation with the settings of a run, and what EXPECTED is."""
+        every = (*self.changes, *changes) if verdict in ("found", "unproven") else ()
+        return Explanation(
+            verdict,
+            {**self.model.settings(), **settings_of(every)},
+            self.changed(changes) if every else (),
+            measured,
+            tried=self.tried,
+            depth=self.depth,
+            location=self.location,
+            precision=self.prepared.precision,
+            digits=self.prepared.digits,
+        )
+
+    def _proof(
+        self, answer: Answer, others: Sequence[Answer], allowance: Allowance, tried: int
+    ) -> tuple[float, list[Changes]]:
+        """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
+        plain = tuple(change for change in answer.changes if change.setting != "dtype")
+        spread, near = self.neighbours(plain)
+        found = digits(spread, answer.solved, tried)
+        kinds = _kinds(answer.changes)
+        if answer.basis is not None:
+            numbers = self.expected.distinct(self.allowance.of)
+            enough = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
+            return found if enough else 0.0, near
+        if self.changes and not answer.changes:
+            numbers = self.expected.distinct(allowance.of)
+            return ENOUGH if numbers >= FEWEST_NUMBERS else 0.0, near
+        odd = answer.solved and any(_kinds(other.changes) != kinds for other in others)
+        if odd or self._moved(answer.changes, allowance) <= len(kinds) + answer.solved:
+            found = min(found, 0.0)  # another mechanism fits too, or too few numbers are moved
+        return found, near
+
+    def _moved(self, changes: Changes, allowance: Allowance) -> int:
+        """How many different numbers the answer gives and the run as loaded does not."""
+        loaded, answer = (fine_arrays(self.case, c) for c in ((), (*self.of_run, *changes)))
+        if self.changes or loaded is None or answer is None:  # then they are other numbers
+            return self.expected.distinct(allowance.of)
+        moved = self.expected.at_known(lambda name, _: answer[name] - loaded[name])
+        slack = self.expected.at_known(lambda _, known: allowance.of(known))
+        return self.expected.distinct(allowance.of, np.abs(moved) > slack)
+
+    def _unseen(
+        self, near: Sequence[Changes], answer: Changes, allowance: Allowance
+    ) -> tuple[str, ...]:
+        """The settings that could be different without EXPECTED showing it."""
+        changed_settings, found, checked = {c.setting for c in answer}, [], 0
+        for changes in near:
+            setting = changes[-1].setting
+            if setting in changed_settings or setting in found or "." in setting:
+                continue
+            if checked >= Budget.UNSEEN:
+                break
+            checked += 1
+            if self.verify(changes, allowance).fits:
+                found.append(setting)
+        of_run = () if self.changes else self.setup.changes_of_run(self.location)
+        for change in (one for one in of_run if one.setting in ("initial_state", "lengths")):
+            if self.verify((*answer, change), allowance).fits and change.setting not in found:
+                found.append(change.setting)
+        return tuple(found)
+
+    def nearest(self, pairs: bool = True) -> list[Answer]:
+        """The hypotheses that come nearest: single changes, and pairs of the best of these."""
+        order = np.argsort(self.distances[:-1], kind="stable")[: Budget.NEAREST]
+        best = [self.singles.of(np.array([n])) for n in order]
+        both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
+        both = [c for c in both if c[0].setting != c[-1].setting]
+        answers = [Answer(c, self.verify(c)) for c in ((), *best, *both)]
+        ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(_kinds(a.changes)))
+        return ranked[: Budget.NEAREST]
+
+    def near(self, answer: Answer) -> Near:
+        """A hypothesis that comes near."""
+        return Near(self.changed(answer.changes), answer.comparison)
+
+    def _nearest_but(self, answers: Sequence[Answer]) -> tuple[Near, ...]:
+        """The hypothesis that comes nearest without fitting."""
+        fitting = [{c for c in a.changes if c.setting != "dtype"} for a in answers if a.changes]
+        rest = [
+            self.near(n)
+            for n in self.nearest(pairs=False)
+            if not n.comparison.fits
+            and not any(f <= set(n.changes) if f else not n.changes for f in fitting)
+        ]
+        return tuple(rest[:1])
+
+    def changed(self, changes: Changes) -> tuple[Changed, ...]:
+        """The changes here with what was assumed."""
+        found = changed((*self.changes, *changes), self.setup.assumed)
+        return with_sense(found, "array", ONE_WAY) if self.setup.is_one_direction else found
+
+    def _with_senses(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
+        """The changes; a forget bias that any greater one could stand for says what it is."""
+        changes = self.changed(answer.changes)
+        others = tuple(c for c in answer.changes if c.setting != "forget_bias")
+        if answer.basis:
+            changes = with_sense(changes, "dtype", answer.basis.rounded)
+        for one in changes:
+            if one.setting == "forget_bias" and abs(one.found) >= SATURATING:
+                is_open = one.found > 0
+                far = Change("forget_bias", FAR_BIAS if is_open else -FAR_BIAS)
+                if self.verify((*others, far), allowance).fits:
+                    return with_sense(changes, "forget_bias", OPEN if is_open else SHUT)
+        return changes
+
+    @property
+    def data(self) -> Data:
+        """What EXPECTED is made of."""
+        steps = self.expected.steps
+        return Data.of(self.model, steps, self.setup.size[1], not self.expected.has_steps)
+
+
+def _kinds(changes: Changes) -> set[str]:
+    """The settings that are changed, of whichever cells."""
+    return {change.setting.rpartition(".")[2] for change in changes}

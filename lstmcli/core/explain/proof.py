@@ -1,0 +1,68 @@
+"""The proof of an answer: whether EXPECTED contains enough numbers for it.
+
+The neighbours of an answer have one more change, or another value of a changed setting. What they
+give, centred and counted in tolerances, is a matrix whose singular values tell in how many
+directions EXPECTED distinguishes hypotheses, and how well: repeated steps, saturated gates and
+zeros count for nothing by themselves. Each solved constant uses up one direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lstmcli.core.explain.hypotheses import Change, Changes
+from lstmcli.core.explain.verify import Comparison
+from lstmcli.core.model.arrays import Array
+
+ENOUGH = 2.0
+"""Decimal digits that have to be left after as many as it takes to number those tried."""
+SHORT = 8  # steps from which evidence is computed first
+WEALTH = 12.0  # digits of evidence from these that need no further steps
+
+LESS = 0.1  # of a clip: if a clip this much tighter fits too, it only makes a cell vanish
+MOST_DECIMALS = 7  # of a solved constant
+SPOILED = 3.0  # times the error of a constant with all its digits: fewer digits may double it
+MOST_RESIDUAL = 1.0  # tolerances by which a number that agrees is off
+
+
+def digits(spread: Array, solved: int, tried: int) -> float:
+    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
+
+    ``spread`` (N, E) is what the neighbours of an answer give, ``solved`` how many constants were
+    solved for, ``tried`` how many hypotheses were.
+    """
+    if not spread.size:
+        return -np.inf
+    centred = spread - spread.mean(axis=0)
+    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
+    sizes = np.sqrt(squares / len(spread))[solved:]
+    return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
+
+
+def vanishing(changes: Changes, verify: Callable[[Changes], Comparison]) -> bool:
+    """Whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
+    clips = {
+        c.setting: c.value * LESS
+        for c in changes
+        if c.setting.endswith(("cell_clip", "gate_clip")) and c.value
+    }
+    tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
+    return bool(clips) and verify(tighter).fits
+
+
+def fewest_decimals(off: Callable[[Array], Array], value: float, is_clip: bool) -> float:
+    """The value of a constant at the fewest decimals that do not spoil it.
+
+    ``off`` gives the residuals (n, E) of values (n,).
+    """
+    exact = float(np.abs(off(np.array([value]))).max(initial=0))
+    short = np.array([round(value, decimals) for decimals in range(MOST_DECIMALS)])
+    short = short[short > 0] if is_clip else short  # a clip of 0 is none
+    if not short.size:
+        return value
+    worst = np.abs(off(short)).max(axis=1, initial=0)
+    good = np.flatnonzero(worst <= max(MOST_RESIDUAL, SPOILED * exact))
+    return float(short[good[0]]) if good.size else value
