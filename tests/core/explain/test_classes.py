@@ -320,7 +320,7 @@ def test_results_on_the_grid_of_bfloat16(tmp_path: Path) -> None:
 def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) -> None:
     explanation = Asked(tmp_path)({"forget_bias": 0.0}, lambda h: h.astype(np.float64) + 1e-12)
     assert found(explanation) == {"forget_bias": 0.0}
-    assert any("as float32 does" in remark for remark in explanation.notes)
+    assert any("to float32 precision" in remark for remark in explanation.notes)
 
 
 @pytest.mark.wide

@@ -99,7 +99,7 @@ def test_a_last_state_by_its_name(cell: Model) -> None:
 
 def test_what_has_another_width_has_no_place(cell: Model) -> None:
     assert located(np.ones((T, B, H + 1)), cell) == []
-    assert located(np.ones((T + 1, B + 1, H)), cell) == []
+    assert located(np.ones((T + 2, B + 1, H)), cell) == []
 
 
 def test_directions_side_by_side_are_taken_apart(cells: Model) -> None:
