@@ -74,7 +74,6 @@ def check(found: Derivation, trace: Trace, units: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.sampled(4)
 def test_every_recorded_case(case: str) -> None:
     """Every convention and every part of a cell, at random places of each of its cells."""
     model, given, _ = case_of(case)
