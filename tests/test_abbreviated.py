@@ -99,6 +99,7 @@ def test_a_part_is_put_at_its_position(name: str) -> None:
     assert [(c.setting, c.found) for c in found.changes] == [("gates", "ifgo")]
 
 
+@pytest.mark.slow
 def test_what_no_run_gives_is_refused(tmp_path: Path) -> None:
     weights, told = net("torch")
     path = tmp_path / "expected.txt"

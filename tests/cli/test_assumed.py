@@ -228,6 +228,7 @@ def write_keras(path: Path, kind: str, **config: Any) -> None:
     np.save(path.parent / "x.npy", rng.normal(size=(T, I)).astype("f4"))
 
 
+@pytest.mark.slow
 def test_a_class_of_the_author_is_named_in_every_output(lstm: Lstm, tmp_path: Path) -> None:
     for kind in ("LSTM", "mine>ReversedLSTM"):
         write_keras(tmp_path / "model.json", kind, go_backwards=True)

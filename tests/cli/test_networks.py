@@ -146,6 +146,7 @@ def test_options_reach_the_cell(lstm: Lstm, case: str, option: tuple[str, ...]) 
 
 @pytest.mark.parametrize("case", ["torch/two_layers", "tensorflow1/lstm_cell"])
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+@pytest.mark.sampled(3)
 def test_a_file_written_in_blocks_is_the_full_run(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, case: str, suffix: str
 ) -> None:
@@ -238,6 +239,7 @@ def test_the_builders_of_dynet_run_forward_and_backward(lstm: Lstm, tmp_path: Pa
     assert "backward" not in certain.err
 
 
+@pytest.mark.slow
 def test_both_directions_of_dynet_are_converted(lstm: Lstm, tmp_path: Path) -> None:
     source, x = DYNET / "birnn_3_layers.weights.npz", f"{DYNET}/birnn_3_layers.npz:inputs"
     for to in ("pytorch", "dynet"):

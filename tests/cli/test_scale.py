@@ -298,6 +298,7 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
         ),
     ],
 )
+@pytest.mark.sampled(3)
 def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path, output: str) -> None:
     network(tmp_path / "w.npz", 64, 64)
     x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (40, 40_000, 64))
@@ -396,6 +397,7 @@ bar.__exit__()
 """
 
 
+@pytest.mark.slow
 def test_a_bar_is_not_imported_while_the_blas_is_looked_for() -> None:
     """The loader's lock and Python's: threads that hold one and want the other wait for ever."""
     assert "-:--:--" in on_a_terminal(LOADING)

@@ -71,6 +71,7 @@ def test_what_is_broken_is_still_a_program(place: Mutation) -> None:
     assert place.source != place.replacement
 
 
+@pytest.mark.slow
 def test_places_that_are_gone_are_drawn_anew_by_their_kind() -> None:
     gone = [place._replace(source="no such text") for place in PLACES[:30]]
     table = drawn([*gone, *PLACES[30:]], 1)

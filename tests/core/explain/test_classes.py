@@ -317,6 +317,7 @@ def test_results_on_the_grid_of_bfloat16(tmp_path: Path) -> None:
     assert found(asked({}, lambda _: h)) == {"dtype": "bfloat16"}
 
 
+@pytest.mark.slow
 def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) -> None:
     explanation = Asked(tmp_path)({"forget_bias": 0.0}, lambda h: h.astype(np.float64) + 1e-12)
     assert found(explanation) == {"forget_bias": 0.0}

@@ -26,6 +26,7 @@ def test_as_loaded_nothing_was_searched_in_float(recorded: dict[str, Any]) -> No
     assert "searched_in_float" not in {one.code for one in explanation.remarks}
 
 
+@pytest.mark.slow
 def test_a_cause_that_a_run_in_8_bits_confirms_is_found_and_the_search_told(
     recorded: dict[str, Any],
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_cause_that_a_run_in_8_bits_confirms_is_found_and_the_search_told(
     assert note.text in explanation.notes
 
 
+@pytest.mark.slow
 def test_where_nothing_fits_the_search_is_told_too(recorded: dict[str, Any]) -> None:
     explanation = lstmcli.explain(
         f"{FILE}.tflite", recorded["inputs"], recorded["h"][..., ::-1] + 0.1

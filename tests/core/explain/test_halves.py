@@ -382,6 +382,7 @@ def test_other_inputs_on_the_grid_are_no_cause(by: float, name: str, tmp_path: P
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("order", ["ifgo", "iofg"])
+@pytest.mark.sampled(3)
 def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path) -> None:
     net = Net(8, 2, 9, 4, 5)
     stored = rounder(name)(net.run(order=order))

@@ -199,6 +199,7 @@ def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
     "truth", [{"gates": "iofg", "rows": "hx"}, {"gates": "iofg", "rows": "hx", "forget_bias": 0.0}]
 )
 @pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.sampled(3)
 def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Asked) -> None:
     explanation = asked(asked.run(**truth)["h"][row])
     assert found(explanation) == truth

@@ -69,6 +69,7 @@ def asking(
 
 
 @pytest.mark.parametrize("kind", ["random", "dropout", "one number wrong", "zeros"])
+@pytest.mark.sampled(3)
 def test_nothing_fits(kind: str, tmp_path: Path) -> None:
     explanation = ask(kind, tmp_path, 0)
     assert explanation.verdict == "none"
@@ -85,6 +86,7 @@ def test_nothing_fits(kind: str, tmp_path: Path) -> None:
         assert explanation.not_tried
 
 
+@pytest.mark.slow
 def test_zeros_and_rows_hint_at_what_happened(tmp_path: Path) -> None:
     explanation = ask("dropout", tmp_path, 0)
     assert any("exact zeros" in remark for remark in explanation.notes)
@@ -290,6 +292,7 @@ def test_a_step_of_zeros_is_no_dropout(tmp_path: Path) -> None:
     assert not any("dropout" in note for note in explanation.notes)
 
 
+@pytest.mark.slow
 def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
     explanation = ask("near miss", tmp_path, 2)
     first = explanation.nearest[0]
@@ -302,6 +305,7 @@ def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("units", "steps"), [(1, 1), pytest.param(1, 2, marks=pytest.mark.wide), (2, 1)]
 )
+@pytest.mark.sampled(3)
 def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -> None:
     """A solved constant eats one number: what fits then is told as unproven."""
     for kind in ("near miss", "other net"):

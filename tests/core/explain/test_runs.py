@@ -61,6 +61,7 @@ def test_a_state_that_is_not_carried_from_chunk_to_chunk_is_proved(
     assert said in found.notes[0]
 
 
+@pytest.mark.slow
 def test_a_run_from_the_state_another_left_is_proved(tmp_path: Path) -> None:
     net, x, _ = _net()
     first = outputs(net, x, {})
@@ -143,6 +144,7 @@ def test_padding_is_named_where_a_setting_is_wrong_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", [0.5, 0.0])
+@pytest.mark.sampled(3)
 def test_an_error_that_fades_may_be_another_initial_state(start: float, tmp_path: Path) -> None:
     net, x, _ = _net()
     net.kernel[I:] *= 0.5  # the state is soon forgotten

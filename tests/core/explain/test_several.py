@@ -46,6 +46,7 @@ def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("truth", LAYOUTS, ids=name_of)
+@pytest.mark.sampled(3)
 def test_a_wrong_layout_beside_another_mistake(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth)).check(truth)
 
@@ -150,6 +151,7 @@ def test_the_last_step_of_one_row(row: int, deep: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
 @pytest.mark.parametrize("cell", ["layer0", "layer0_reverse"])
+@pytest.mark.sampled(3)
 def test_one_direction_of_two(cell: str, assumed: str, tmp_path: Path) -> None:
     """``output[..., :H]``: no way to merge both, with one of them held at nothing."""
     asked = Asked(tmp_path, 0, "half")
@@ -180,6 +182,7 @@ def test_a_part_of_the_net_beside_a_mistake(wrong: Truth, deep: bool, tmp_path: 
 
 @pytest.mark.parametrize("assumed", ["batch", "time"])
 @pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.sampled(3)
 def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "part", deep=deep)
     part = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
@@ -242,6 +245,7 @@ def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=name_of)
+@pytest.mark.sampled(3)
 def test_a_print_cut_where_the_forward_direction_ends(truth: Truth, tmp_path: Path) -> None:
     """``out[0, 0, :H]``: not that somebody took one direction for the output."""
     asked = Asked(tmp_path, 0, "cut")
@@ -325,6 +329,7 @@ def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("direction", ["layer0", "layer0_reverse"])
+@pytest.mark.sampled(3)
 def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
     weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
     rng = np.random.default_rng(2)

@@ -71,6 +71,7 @@ def test_parts_of_stacked_directions_where_a_run_has_them_side_by_side(
     assert of_torch(stacked).verdict == "agrees"
 
 
+@pytest.mark.slow
 def test_last_h_of_merged_directions_is_compared_with_what_a_run_gives(tmp_path: Path) -> None:
     """Merged directions have no last state of this width: nothing at all was compared."""
     net = networks.Asked(tmp_path, 0, "time first")  # inputs (3, 7, 4)
@@ -99,6 +100,7 @@ def test_a_last_step_in_a_row_is_the_last_step() -> None:
         assert f"are taken in a row as {expected.shape}" in explanation.notes[0]
 
 
+@pytest.mark.slow
 def test_what_joined_last_states_are_as_the_last_step_is_said() -> None:
     """The backward half of y[-1] is that of Keras' last output only where it is not turned back."""
     arrays = read(TORCH)[1]
@@ -252,6 +254,7 @@ def test_every_shape_has_an_answer_or_is_refused(net: str, name: str, tmp_path: 
         ("stacked, of two widths", (1, 2), (5,)),
     ],
 )
+@pytest.mark.sampled(3)
 def test_a_shape_that_collides_is_searched(
     net: str, inputs: Shape, shape: Shape, tmp_path: Path
 ) -> None:

@@ -186,6 +186,7 @@ def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int)
     np.testing.assert_allclose(run(model, x[row], "h").h, whole[row], rtol=0, atol=2e-14)
 
 
+@pytest.mark.slow
 def test_blocks_cover_the_batch_and_none_is_a_single_sequence() -> None:
     for B in (*range(1, 300), 512, 1024, 8192):
         for I, H in ((4, 3), (64, 32), (128, 128), (1024, 1024)):
