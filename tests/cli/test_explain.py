@@ -120,7 +120,9 @@ def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", kernel=np.array([[0.3, -0.8, 0.5, 0.9], [0.2, 0.4, -0.7, 0.6]]),
              bias=np.array([0.1, 0.2, 0.3, 0.4]))  # fmt: skip
     np.save(tmp_path / "x.npy", np.ones((1, 1)))
-    np.save(tmp_path / "e.npy", np.full((1, 1), 0.123456))
+    i, _, g, o = 0.4, -0.6, 0.8, 1.3  # of a step from zero, in the order i f g o
+    sigmoid_i, sigmoid_o = (1 / (1 + np.exp(-z)) for z in (i, o))
+    np.save(tmp_path / "e.npy", np.full((1, 1), sigmoid_o * np.tanh(sigmoid_i * np.tanh(g))))
     done = lstm("explain", "w.npz", "x.npy", "e.npy")
     assert done.status == 1
     assert "too few numbers to prove it" in done.out

@@ -109,12 +109,13 @@ class Search:
 
     @property
     def cases(self) -> list[Case]:
-        """How the network as loaded is run, in each layout that the inputs can have."""
+        """How the network as loaded is run, in each layout, the assumed one first."""
         likely: dict[str, Placement] = {}
         for one in self.placements:
             if not (one.of_run or one.setup.merge or one.setup.part):
                 likely.setdefault(one.setup.layout, one)
-        return [one.case for one in likely.values()]
+        assumed = self.prepared.layout
+        return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]
 
     def agreeing(self) -> Explanation | None:
         """Nothing has to be changed; None if that is not so."""

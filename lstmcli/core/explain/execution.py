@@ -18,7 +18,7 @@ from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.hypotheses import Change
-from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.verify import Case, Remark, arrays_of, compared, remark, verify
 from lstmcli.core.model.arrays import Array
@@ -90,7 +90,7 @@ def _outputs(case: Case, steps: slice = slice(None)) -> Expected:
 def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], State]:
     """The arrays (T, B, K) of some steps from a state, and the state after them."""
     x = case.x[:, steps] if case.layout == "batch" else case.x[steps]
-    one = replace(case, x=x, initial_state=state)
+    one = case.under(x=x, initial_state=state)
     trace, model = one.trace({"dtype": "float64"})
     members = trace.members()
     return arrays_of(trace, model, "h", one.size), {
@@ -201,7 +201,7 @@ def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | No
         facts = {"ending": ending, "option": "", "numbers": 0}
         if proved:
             mask = valid.T if case.layout == "batch" else valid
-            one = replace(case, lengths=lengths) if ends else replace(case, mask=mask)
+            one = case.under(lengths=lengths) if ends else case.under(mask=mask)
             if (option := _further_option(one, allowance, ending)) is None:
                 continue
             facts |= {"option": option, "numbers": case.expected.numbers}
@@ -215,18 +215,27 @@ def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | No
 def ended_early(case: Case, allowance: Allowance) -> Remark | None:
     """Last h that are those of earlier steps: the lengths are read off the run."""
     expected = case.expected
-    final = expected.arrays.get("final_h")
-    if final is None or expected.has_steps or not np.isfinite(final.values).all():
+    final = _last_h(expected)
+    if final is None or not np.isfinite(final.values).all():
         return None
     if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < LEAST_SHOWN:
         return None  # one number a sequence may be met by chance
     h = _run(case, slice(None), case.initial_state)[0]["h"]  # (T, B, P)
     met = np.all(np.abs(h - final.values) <= allowance.of(final), axis=-1)  # (T, B)
     lengths = len(h) - np.argmax(met[::-1], axis=0)  # (B,)
-    fits = _further_option(replace(case, lengths=lengths), allowance, "") is not None
+    fits = _further_option(case.under(lengths=lengths), allowance, "") is not None
     if not met.any(axis=0).all() or not fits:
         return None
     return remark("ended_early", lengths=lengths.tolist(), numbers=expected.numbers)
+
+
+def _last_h(expected: Expected) -> KnownValues | None:
+    """h (B, P) where it is known of the last step alone, as ``final_h`` or as that step of h."""
+    if not expected.has_steps:
+        return expected.arrays.get("final_h")
+    h = expected.arrays.get("h")
+    is_last = h is not None and len(expected.arrays) == 1 and not np.isfinite(h.values[:-1]).any()
+    return h[-1] if h is not None and is_last else None
 
 
 def _further_option(case: Case, allowance: Allowance, ending: str) -> str | None:

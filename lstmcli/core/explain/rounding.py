@@ -7,7 +7,6 @@ is off by no more than rounding leaves, the size of the error is told.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -87,7 +86,7 @@ def _arrays(
     if part in (WEIGHTS, BOTH):
         settings[ROUNDED] = name
     x = np.asarray(case.x, np.float64)
-    one = replace(case, x=round_to_format(x, name) if part in (INPUTS, BOTH) else x)
+    one = case.under(x=round_to_format(x, name) if part in (INPUTS, BOTH) else x)
     try:
         trace, model = one.trace(settings)
     except UserError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,6 +84,10 @@ class Case:
     def size(self) -> tuple[int, int]:
         """T and B."""
         return steps_and_batch(np.shape(self.x), self.layout)
+
+    def under(self, **other: Any) -> Case:
+        """The same with other inputs, state, lengths or mask, which has other runs."""
+        return replace(self, cached=Cached(), **other)
 
     def model(self, settings: Mapping[str, Any]) -> Model:
         """The model under settings; those of the data are left out."""

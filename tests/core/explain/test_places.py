@@ -228,7 +228,7 @@ PARTS: dict[str, Any] = {
     "the first 4 of 6 units": lambda h: h[..., :4],
     "step 0 of 5, sequence 0 of 3, the first 4 of 6 units": lambda h: h[0, 0, :4],
     "the first 2 of 5 steps, sequence 1 of 3, the first 4 of 6 units": lambda h: h[1, :2, :4],
-    "sequence 1 of 3, units before steps": lambda h: h[1].T,
+    "units before steps, sequence 1 of 3": lambda h: h[1].T,
 }
 
 
