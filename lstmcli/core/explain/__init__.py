@@ -50,7 +50,7 @@ from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.eight_bit import is_eight_bit
 from lstmcli.errors import UserError
 
-PART = 3.0  # cost of EXPECTED as a part of the network
+OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
 RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
 
 
@@ -95,7 +95,7 @@ class Search:
                 if not (setup.merge or setup.part) and location.is_from_the_start:
                     of_run += [(change,) for change in setup.changes_of_run(location)]
                 self.placements += [Placement(setup, location, changes) for changes in of_run]
-        self.placements.sort(key=lambda one: one.location.cost + PART * bool(one.setup.part))
+        self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.changes))
         if not self.placements:
             raise prepared.no_place()
         self.as_loaded = [one for one in self.placements if not one.changes]

@@ -269,13 +269,13 @@ class Placement:
         """
         simulator, singles = self.simulator, self.singles
         plain = singles.of(one[singles.constant[one] < 0])
-        for _ in range(2):
+        for is_second in (False, True):
             changes = plain
             if not np.isnan(value):
                 changes = singles.of(one, self._shortest(simulator, one, value))
             comparison = self.verify(changes)
             other = comparison.first.item if comparison.first else simulator.item
-            if comparison.fits or other == simulator.item:
+            if is_second or comparison.fits or other == simulator.item:
                 break
             simulator = self._simulator_on(other)  # only another sequence reaches the clip
             _, again = simulator.solve(one[None])

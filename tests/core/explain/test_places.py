@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
-from lstmcli.core.explain import observation
 from lstmcli.core.explain.explanation import Changed, Explanation
+from lstmcli.core.explain.locations import MOST_NUMBERS
 from tests.core.explain import networks
 from tests.core.explain.asking import found, printed, write
 from tests.core.explain.reference import outputs, random_net
@@ -272,23 +272,26 @@ def test_gates_side_by_side_are_taken_apart(order: str, asked: Asked) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("steps", "are_too_many"), [(600, False), (1000, True)])
 def test_windows_that_a_budget_leaves_out_are_counted(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    steps: int, are_too_many: bool, asked: Asked
 ) -> None:
-    """Of one sequence of 20 steps and 3 in a row of them, in a batch of one."""
+    """(3, 6) of one sequence: all 6 units of 3 steps, or the first 3 units of 6 steps."""
     rng = np.random.default_rng(8)
-    asked.x = rng.normal(size=(1, 20, 4)).astype(np.float32).astype(np.float64)
-    expected = rng.normal(0, 0.4, (3, 6))
-    windows = [(first, n) for n in range(1, 20) for first in range(20 - 2 * n)]
-    strides = [(f, n) for f, n in windows if n > 1 and f in (0, n - 1, 19 - 2 * n)]
-    later = {(f, n) for f, n in windows if n == 1 and f > 0} | {*strides}
-    monkeypatch.setattr(observation, "LATER_NUMBERS", 5 * 20 * 6)
-    explanation = asked(expected)
+    asked.x = rng.normal(size=(1, steps, 4)).astype(np.float32).astype(np.float64)
+    windows = [
+        (count, stride, first)
+        for count in (3, 6)
+        for stride in range(1, steps)
+        for first in range(steps - stride * (count - 1))
+        if stride == 1 or first in (0, stride - 1, steps - 1 - stride * (count - 1))
+    ]
+    explanation = asked(rng.normal(0, 0.4, (3, 6)))
     assert explanation.verdict == "none"
-    text = f"EXPECTED as {len(later) - 5} more windows of the steps"
-    assert text in explanation.not_tried
-    monkeypatch.undo()
-    assert not any("more windows" in one for one in asked(expected).not_tried)
+    said = [one for one in explanation.not_tried if "more windows" in one]
+    left = len(windows) - MOST_NUMBERS // (steps * 6)
+    assert (left > 0) == are_too_many
+    assert said == [f"EXPECTED as {left:,} more windows of the steps"] * are_too_many
 
 
 # ---- parts of which another reading needs changes
