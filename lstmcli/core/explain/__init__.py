@@ -199,8 +199,9 @@ class Search:
         )
 
     def none(self) -> Explanation:
-        """Nothing fits: what comes near in the likeliest placement."""
-        one = min(self.as_loaded or self.placements, key=lambda p: len(p.changes))
+        """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
+        places = self.as_loaded or self.placements
+        one = min(places, key=lambda p: (len(p.changes), bool(p.setup.part)))
         others = [p for p in self.placements if p.depth and p.changes == one.changes]
         if others and one.expected.has_steps:
             nearest = min(others, key=lambda other: other.closest)
