@@ -21,6 +21,7 @@ from lstmcli.api.arguments import (
 )
 from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.diff.abbreviated import spread
+from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference, compare, matched
 from lstmcli.core.diff.operand import Side, with_trace_names
 from lstmcli.core.diff.tolerance import Numbers
@@ -66,7 +67,7 @@ def diff(
     layout = None if layout is None else read_setting("layout", layout, "diff")
     names = names_of(only, "diff")
     refuse_other_types(bool | np.bool_, "True or False", "diff", equal_nan=equal_nan)
-    one, other = (with_layout(side_of(side, name), layout) for side, name in ((a, "a"), (b, "b")))
+    one, other = _with_layouts(side_of(a, "a"), side_of(b, "b"), layout)
     return compare(
         one,
         other,
@@ -99,7 +100,20 @@ def read_sides(
 ) -> tuple[Side, Side]:
     """Two files, or standard input for one; ``layout`` is that of a file that gives none."""
     only_one_stdin([], a, b)
-    return with_layout(read_side(a, stdin), layout), with_layout(read_side(b, stdin), layout)
+    return _with_layouts(read_side(a, stdin), read_side(b, stdin), layout)
+
+
+def _with_layouts(a: Side, b: Side, layout: str | None) -> tuple[Side, Side]:
+    """Both sides with this layout where they have none; refused if it changes nothing."""
+    if layout is not None:
+        names = [*a.arrays, *b.arrays]
+        if len(names) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name in names):
+            why = "weights have neither steps nor sequences"
+        else:
+            why = "both files have one" if a.layout and b.layout else ""
+        if why:
+            raise UserError(f"--layout {layout} changes nothing: {why}; leave it out.")
+    return with_layout(a, layout), with_layout(b, layout)
 
 
 def sizes_of(found: Difference) -> Sizes:

@@ -210,3 +210,12 @@ def test_what_would_have_no_effect_is_refused(
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
     assert done.err.startswith(f"lstm {words[0]}: {option}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layout_that_no_side_lacks_is_refused(lstm: Lstm) -> None:
+    weights, inputs = FILES
+    lstm("run", weights, inputs, "-o", "out.npz", "-q")
+    for path, why in ((weights, "weights have neither"), ("out.npz", "both files have one")):
+        done = lstm("diff", path, path, "--layout", "batch")
+        assert (done.status, done.out) == (2, "")
+        assert f"--layout batch changes nothing: {why}" in done.err
