@@ -137,10 +137,10 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
-    remarks += idle_settings(
+    idle = idle_settings(
         settings, chosen, layers.cells, source, packed=packed, backward=all(layers.reversed)
     )
-    remarks += layers.remarks
+    remarks += [*idle, *layers.remarks]
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
     return Model(
         tuple(layers.cells),
@@ -149,6 +149,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         given={**layers.layout, **layers.of_backward, **given},
         lengths=lengths,
         remarks=tuple(dict.fromkeys(remarks)),
+        idle=tuple(idle),
         labels=tuple(layers.labels) if len(chosen) > 1 else (),
         sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.arguments import STATE, Named, only_one_stdin
-from lstmcli.api.diff import side_of, with_layout
+from lstmcli.api.diff import side_of, with_layouts
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.axes import side_by_side
@@ -145,10 +145,10 @@ def read_drawable(
             raise UserError(f"{paths[0]} contains results: there is nothing left to run or set.")
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
-            return _of_side(with_layout(first, layout))
+            return _of_side(*with_layouts([first], layout))
         only_one_stdin([], *paths)
         second = _side_of(paths[1], stdin, True)
-        return _of_two(with_layout(first, layout), with_layout(second, layout))
+        return _of_two(*with_layouts([first, second], layout))
     if first is not None and len(paths) == 1:
         _refuse_unknown(first, paths[0])
     if isinstance(stdin, io.BytesIO):

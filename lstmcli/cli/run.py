@@ -124,6 +124,8 @@ class RunOptions:
                 raise UserError(
                     f"--{name} is for the loop of lstm; {options['engine']} runs by itself."
                 )
+        if options["scheduler"] is not None and options["threads"] is not None:
+            raise UserError("--threads is for runs here; leave it out, or --scheduler.")
         return cls(
             settings_from(options),
             input_files(options),
@@ -248,7 +250,14 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     input.
     """
     asked = RunOptions.parse(options)
-    screen().is_long = not options["no_pager"] and asked.shows_every_step
+    screen().is_long = asked.shows_every_step
+    if options["no_pager"]:
+        if screen().files or not screen().is_long:
+            raise UserError(
+                "--no-pager changes nothing: only --steps : goes through a pager, without "
+                "--save-state, --svg and --html; leave it out."
+            )
+        screen().is_long = False
     job = read_job(weights, asked.settings, asked.files)
     asked = asked.of_model(job.model)
     if asked.save_state and job.model.backward:
@@ -263,6 +272,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
             job,
             threads=asked.threads,
             scheduler=asked.scheduler,
+            in_order=streams,
             quiet=screen().quiet or screen().is_paged,
         ) as how:
             result = run(job, asked, how)

@@ -185,6 +185,13 @@ DERIVED = ("--steps", "1", "--units", "0")
     ("words", "option"),
     [
         (("run", *FILES, "--no-pager", "-f", "csv"), "--no-pager"),
+        (("run", *FILES, "--no-pager"), "--no-pager"),
+        (("run", *FILES, "--no-pager", "--steps", ":", "--svg", "out.svg"), "--no-pager"),
+        (("run", *FILES, "--threads", "2", "--scheduler", "nowhere:1"), "--threads"),
+        (("plot", SAMPLE / "numpy.txt", "--layout", "batch"), "--layout"),
+        (("diff", *PRINTS, "--layout", "batch"), "--layout"),
+        (("init", "--inputs", "2", "--units", "3", "-o", "w.npz", "--initializer", "zeros",
+          "--seed", "1"), "--seed"),
         (("run", *FILES, "--color", "always", "-o", "out.npz"), "--color"),
         (("inspect", FILES[0], "-f", "json", "--all"), "--all"),
         (("derive", *FILES, *DERIVED, "--gate", "f", "-f", "json", "--terms", "1"), "--terms"),
