@@ -260,7 +260,7 @@ def _nothing_found(
         return (f"{source}: {gru}; it is no LSTM, and only LSTMs are run.",)
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
-        return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
+        return f"{source}: {missing}.", "  A cell needs all its tensors; other files may have some."
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     if rows:
         names = [rows[0].tensor_names(role, "0")[0] for role in rows[0].names.tensors]
@@ -278,8 +278,8 @@ def _nothing_found(
         )
     return (
         f"{source} has {shown}; no LSTM is recognised in these names.",
-        "  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are",
-        "  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.",
+        "  Known names are, for example, kernel, recurrent_kernel, bias, which are Keras'; kernel,",
+        "  bias, TensorFlow 1's; weight_ih_l0, ..., PyTorch's.",
         "  NAME=FILE names the tensor of a .npy file: lstm run kernel=k.npy bias=b.npy x.npy;",
         "  NAME=FILE:MEMBER that of another: lstm run kernel=w.npz:W bias=w.npz:b x.npy",
     )
