@@ -44,7 +44,7 @@ from lstmcli.cli.terminal import (
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.run import run_plan, run_selected
-from lstmcli.core.forward.streaming import LayerStack, runs_forward, step_pieces
+from lstmcli.core.forward.streaming import LayerStack, needed_steps, runs_forward, step_pieces
 from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, Trace, names_in_cell, similar_cell
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named
@@ -434,11 +434,8 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
 
 
 def _needed_steps(plan: Plan, asked: RunOptions) -> Plan:
-    """The run up to the last step that is selected, if what comes after it changes nothing."""
-    steps = asked.selection.steps
-    if steps is None or asked.needs_final_state or not runs_forward(plan.model):
-        return plan
-    return plan.until(steps.among(plan.steps)[-1] + 1)
+    """The run up to the last step that is selected, unless the final state is written."""
+    return plan if asked.needs_final_state else needed_steps(plan, asked.selection.steps)
 
 
 def _remark_not_finite(job: Job) -> None:
@@ -450,7 +447,8 @@ def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
     """Run by a framework, then show or write h and the last state."""
     if cell := asked.outputs.cell:
         raise UserError(f"--cell {cell}: {name} gives h of the full model; leave out --engine.")
-    trace = run_by_engine(job, name, asked.outputs.only or ())
+    plan = _needed_steps(job.plan(), asked)
+    trace = run_by_engine(plan, name, asked.outputs.only or ())
     _show_and_write(job, trace, replace(asked, window=asked.window._replace(show=("h",))))
     return RunResult((trace.final_h, trace.final_c), trace.steps)
 
