@@ -104,8 +104,12 @@ def _layers(layer: Any) -> Any:
 # ---- the model
 
 
-def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Model:
+def load_model(
+    documents: Sequence[Document], settings: Mapping[str, Any], *, to_run: bool = True
+) -> Model:
     """The LSTM in some documents, under the settings that they and the caller give.
+
+    Without ``to_run``, a stack with skip connections has all its layers.
 
     Raises
     ------
@@ -121,6 +125,9 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     layer = given.pop("layer", None)
     stored, tensors = tensors, cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
+    of_stacks = layers_of_stacks(found)
+    if of_stacks and (to_run or len(of_stacks) == 1):
+        found, layer = [choose_layer(of_stacks, layer, source)], None
     chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
     if "convention" in given:
         shapes = {name: array.shape for name, array in tensors.items()}
@@ -271,7 +278,7 @@ def load_one(
     first = replace(first, arrays={name: tensors[name] for name in found.tensors})
     settled = {"convention": found.convention.name} if found.rivals else {}
     try:
-        return load_model([first, *others], {**settings, **settled, "layer": "0"})
+        return load_model([first, *others], {**settings, **settled, "layer": "0"}, to_run=False)
     except UserError as error:
         source = " + ".join(document.source for document in documents)
         message, *further = error.lines
@@ -334,8 +341,6 @@ def _choose(
 ) -> tuple[list[RecognisedLstm], list[str]]:
     """The LSTMs to run one after the other, and remarks on the files and the choice."""
     remarks = [remark for document in documents for remark in document.remarks]
-    if layers := layers_of_stacks(found):
-        return [choose_layer(layers, layer, source)], remarks
     if layer is None and (chain := run_in_turn(found, documents)):
         layer = ",".join(map(str, chain))
         names = " into ".join(found[n].label for n in chain)

@@ -106,7 +106,7 @@ def choose_lstms(
 
 
 def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> RecognisedLstm:
-    """The layer of this number in both directions; the only one where none is given.
+    """The layer of this number in all its directions; the only one where none is given.
 
     Raises
     ------
@@ -118,9 +118,10 @@ def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> R
         _check_complete(layers[int(word)], source)
         return layers[int(word)]
     options = " or ".join(f"--layer {n}" for n in range(len(layers)))
+    both = ", in both directions" if len(layers[0].cells) > 1 else ""
     raise UserError(
         f"{source}: a skip connection adds the inputs of each layer but the first to its outputs, "
-        f"which no run does; {options} runs one layer, in both directions."
+        f"which no run does; {options} runs one layer{both}."
     )
 
 
