@@ -460,7 +460,8 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
     With skip connections between layers, only one layer can be run. A stack of one layer has none.
     """
     numbers = sorted({layer for one in found for layer, _ in one.cells})
-    if len(found) + len(numbers) < 3 or not all(one.convention.names.stacks for one in found):
+    is_layer = len(found) == 1 and numbers == [0]
+    if is_layer or not all(one.convention.names.stacks for one in found):
         return []
 
     def of_layer(number: int, by_cell: Iterable[Mapping[CellIndex, Any]]) -> dict[CellIndex, Any]:
