@@ -17,6 +17,7 @@ from lstmcli.errors import Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
 MOST_UNUSED = 4  # tensors that are named
+_OPTION = re.compile(r"--set [\w.]+=\w+|--[a-z][a-z-]*")  # that changes an assumption
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
@@ -291,12 +292,12 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
 
 
 def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that no option changes, as that of a class of the model's author."""
-    return [text for text in assumed if " (" not in text]
+    """The assumptions that name no option to change them, as that of a class of the author's."""
+    return [text for text in assumed if not _OPTION.search(text)]
 
 
 def shorten_assumption(text: str) -> str:
     """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
     what, _, why = text.partition(" (")
-    option = re.search(r"--set [\w.]+=\w+|--[a-z][a-z-]*", why)
+    option = _OPTION.search(why)
     return f"{what} ({option[0]})" if option else text
