@@ -307,7 +307,7 @@ def test_one_layer_of_elmo_runs_in_its_directions(
     h = np.array(json.loads(done.out)["h"])
     np.testing.assert_allclose(h, np.concatenate(both, axis=1), rtol=1e-10)
     for direction in (0, 1):
-        np.savez("one.npz", **{k: a for k, a in elmo.items() if k.startswith(f"RNN_{direction}")})  # type: ignore[arg-type]
+        np.savez("one.npz", **{k: a for k, a in elmo.items() if k.startswith(f"RNN_{direction}")})
         words = ("run", "one.npz", "x.npy", "--layer", layer, "--only", "h", "-f", "json")
         h = np.array(json.loads(lstm(*words).out)["h"])
         np.testing.assert_allclose(h, both[direction], rtol=1e-10)
@@ -327,7 +327,7 @@ def test_the_stacks_of_elmo_end_in_one_line(lstm: Lstm, elmo: dict[str, Any]) ->
         assert "--layer 0 or --layer 1 runs one layer, in both directions." in done.err
         for direction in ("RNN_0", "RNN_1"):
             one = {name: array for name, array in elmo.items() if name.startswith(direction)}
-            np.savez("one.npz", **one)  # type: ignore[arg-type]
+            np.savez("one.npz", **one)
             alone = lstm("run", "one.npz", "x.npy", *options)
             line = done.err.replace("bilm.npz", "one.npz").replace(", in both directions", "")
             assert alone == (2, "", line)
