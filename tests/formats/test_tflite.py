@@ -99,7 +99,7 @@ def test_standard_input_will_do() -> None:
 
 
 def test_the_limit_of_bytes_holds() -> None:
-    with limits.raised_to(20), pytest.raises(UserError, match="--max-bytes"):
+    with limits.raised_to(20), pytest.raises(UserError, match="max_bytes="):
         formats.read(path("plain"))
 
 
