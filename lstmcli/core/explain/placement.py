@@ -36,7 +36,7 @@ from lstmcli.core.explain.hypotheses import (
     settings_of,
 )
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.network_simulator import Network, NetworkSimulator, Runs
+from lstmcli.core.explain.network_simulator import Network, NetworkSimulator, Runs, rms
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, fewest_decimals, vanishing
 from lstmcli.core.explain.question import Setup
@@ -61,6 +61,7 @@ FAR_BIAS = 100.0  # a forget bias that does
 LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
+CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -167,13 +168,16 @@ class Placement:
     def distances(self) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none; inf for constants."""
         shared = id(self.singles), self.setup.layout, self.of_run
-        cached = self.question.runs
+        simulator, cached = self.simulator, self.question.runs
+        stepwise = simulator.is_stepwise and not self.has_several_cells
 
         def run_or_cached(key: Any, run: Callable[[], Runs]) -> Runs:
             runs: Runs = cached.get((*shared, *key), run, lambda runs: runs.nbytes)
             return runs
 
-        return self.simulator.distances(run_or_cached)
+        sets, steps = np.arange(len(self.singles) + 1)[:, None], CLOSEST_STEPS if stepwise else None
+        off = simulator.off(sets, None, steps, np.float32, run_or_cached)
+        return np.where(self.singles.constant >= 0, np.inf, rms(off))
 
     @property
     def closest(self) -> float:

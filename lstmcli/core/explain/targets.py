@@ -45,6 +45,13 @@ def by_step(targets: Sequence[Target], name: str) -> dict[int, list[KnownOfStep]
     return found
 
 
+def of_units(known: Sequence[KnownOfStep], units: Array) -> Iterator[KnownOfStep]:
+    """What is known of some units at a step, as if there were no others."""
+    for array, at, values, allowed in known:
+        _, here, places = np.intersect1d(at, units, return_indices=True)
+        yield array, places, values[here], allowed[here]
+
+
 def best_known(expected: Expected, valid: Array | None) -> int:
     """The sequence of the batch of which most is known, at steps that count."""
     known: Any = 0
