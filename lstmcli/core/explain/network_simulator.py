@@ -16,18 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget, Work
-from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.observation import Allowance, Expected, Target
 from lstmcli.core.explain.simulator import OFF, Cells, Simulator, work_of_step
 from lstmcli.core.explain.single_changes import SingleChanges
-from lstmcli.core.explain.targets import (
-    KnownOfStep,
-    Target,
-    best_known,
-    by_step,
-    of_units,
-    targets_of,
-    thinned,
-)
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
@@ -126,16 +117,19 @@ class NetworkSimulator:
         item: int | None = None,
     ) -> None:
         self.network, self.singles, self.work = network, singles, work
-        self.item = best_known(expected, valid) if item is None else item
+        self.item = expected.best_known(valid) if item is None else item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
         self.x = x[keep, self.item]
         self.states = {  # a state may be one for all sequences
             name: (h[self.item % len(h)], c[self.item % len(c)]) for name, (h, c) in states.items()
         }
         only = next(iter(network.cells)) if len(network.cells) == 1 else ""
-        targets = [*targets_of(expected, allowance, self.item, keep, array, only)]
-        self.known = {name: by_step(targets, name) for name in network.cells}
-        self.targets = [thinned(target) for target in targets]
+        targets = [*expected.targets(allowance, self.item, keep, array, only)]
+        self.known: dict[str, dict[int, list[Target]]] = {name: {} for name in network.cells}
+        for target in targets:
+            for step, one in target.by_step():
+                self.known.get(target.cell, {}).setdefault(step, []).append(one)
+        self.targets = [target.thinned() for target in targets]
         self._has_z = any(target.array == "z" for target in targets)
         self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
@@ -166,10 +160,11 @@ class NetworkSimulator:
 
     def _cells(self, name: str, sets: Array, values: Array | None = None) -> tuple[Cells, Array]:
         """A cell under sets of changes, and its constants (N, 3) with open ones put in."""
-        cells = self.network.cells[name].cells(self.singles.codes(name, sets))
-        constants = cells.constants
+        simulator = self.network.cells[name]
+        cells = simulator.cells(self.singles.codes(name, sets))
+        constants = simulator.constants(cells)
         if values is not None:
-            constants = np.where(cells.is_open, values, constants)
+            constants = np.where(np.isnan(constants), values, constants)
         return cells, np.where(np.isnan(constants), OFF, constants)
 
     def codes(self, sets: Array) -> Array:
@@ -179,7 +174,8 @@ class NetworkSimulator:
 
     def _keys(self, sets: Array) -> Array:
         """(N, C): equal for sets that result in equal cells."""
-        return np.stack([self._cells(name, sets)[0].keys() for name in self.network.cells], 1)
+        cells = self.network.cells.items()
+        return np.stack([one.keys(self._cells(name, sets)[0]) for name, one in cells], axis=1)
 
     def new(self, sets: Array) -> Array:
         """The sets that result in a network that was not tried yet, each once."""
@@ -220,21 +216,21 @@ class NetworkSimulator:
         for name in self.network.layers[0]:
             cells, constants = self._cells(name, sets, values)
             simulator, known = self.network.cells[name], self.known[name]
-            first = {step: known[step] for step in {0, len(self.x) - 1} & known.keys()}
-            known = {t: [k for k in of if k[0] not in SHOW_FORGET_BIAS] for t, of in first.items()}
+            shows = simulator.has(cells, "coupled", "i=1-f")[:, None] | [False, True, True]
+            depends |= (np.isnan(simulator.constants(cells)) & shows).any(axis=1)
+            keys = np.arange(len(sets)) if values is not None else simulator.keys(cells, True)
+            _, rows, same = np.unique(keys, return_index=True, return_inverse=True)
+            ends = {0, len(self.x) - 1} & known.keys()
+            known = {t: [k for k in known[t] if k.array not in SHOW_FORGET_BIAS] for t in ends}
             if (count := simulator.cell.units) > SAMPLE and simulator.has_separate_units:
                 units = np.linspace(0, count - 1, SAMPLE).astype(int)
                 simulator = simulator.of_units(units)
-                known = {step: [*of_units(each, units)] for step, each in known.items()}
-            keys = cells.keys(first_step=True) if values is None else np.arange(len(sets))
-            _, rows, same = np.unique(keys, return_index=True, return_inverse=True)
+                known = {t: [one.of_units(units) for one in of] for t, of in known.items()}
             off = [
                 self._step(simulator, cells.subset(part), constants[part], known, steps=1)[1]
                 for part in _parts(rows, 4 * CHUNK)
             ]
             worst = np.maximum(worst, np.concatenate([[], *off])[same.ravel()])
-            forget_gate_shows = cells.coupled == 2
-            depends |= cells.is_open[:, 1:].any(axis=1) | (cells.is_open[:, 0] & forget_gate_shows)
         return worst, depends
 
     # ---- runs
@@ -294,9 +290,12 @@ class NetworkSimulator:
                 left = np.flatnonzero(runs.stay)
                 if not left.size:
                     return runs
-                cells, constants = self._cells(name, sets, values)
+                simulator, (cells, constants) = (
+                    self.network.cells[name],
+                    self._cells(name, sets, values),
+                )
                 inputs = [runs.which[one] for one in below]
-                rows = np.column_stack([cells.keys(), constants, *inputs])[left]
+                rows = np.column_stack([simulator.keys(cells), constants, *inputs])[left]
                 _, first, same = np.unique(rows, axis=0, return_index=True, return_inverse=True)
                 first = left[first]
                 runs.which[name] = np.zeros(len(sets), int)
@@ -305,7 +304,7 @@ class NetworkSimulator:
                 of_cell = {target.array for target in self.targets if target.cell == name}
                 is_taken = not known or merged or names != self.network.layers[-1]
                 runs.arrays[name], worst = self._step(
-                    self.network.cells[name],
+                    simulator,
                     cells.subset(first),
                     constants[first].astype(dtype),
                     known,
@@ -323,7 +322,7 @@ class NetworkSimulator:
         simulator: Simulator,
         cells: Cells,
         constants: Array,
-        known: Mapping[int, Sequence[KnownOfStep]],
+        known: Mapping[int, Sequence[Target]],
         *,
         kept: Collection[str] = (),
         inputs: Sequence[tuple[Array, Array]] = (),
@@ -337,8 +336,9 @@ class NetworkSimulator:
         """
         arrays: dict[str, Array] = {}
         last, worst = len(self.x) - 1, np.zeros(len(cells))
-        for order in np.flatnonzero(np.bincount(cells.order)).tolist():
-            left = np.flatnonzero(cells.order == order)
+        orders = simulator.orders(cells)
+        for order in np.unique(orders).tolist():
+            left = np.flatnonzero(orders == order)
             some, values, seen = cells.subset(left), constants[left], 0
             h, c = simulator.start(len(left), state, constants.dtype)
             for t in range(len(self.x) if order and kept else steps):
@@ -472,10 +472,11 @@ def _parts(places: Array, size: int) -> Iterator[Array]:
         yield places[at : at + size]
 
 
-def _worst(known: Sequence[KnownOfStep], given: Mapping[str, Array]) -> Array:
+def _worst(known: Sequence[Target], given: Mapping[str, Array]) -> Array:
     """(N,) how far off the known numbers of a step are at most."""
     worst = np.zeros(len(given["h"]))
-    for array, units, values, allowed in known:
-        off = np.nan_to_num(np.abs(given[array][:, units] - values) / allowed, nan=np.inf)
+    for one in known:
+        off = np.abs(given[one.array][:, one.at[0]] - one.values) / one.allowed
+        off = np.nan_to_num(off, nan=np.inf)
         worst = np.maximum(worst, off.max(axis=1, initial=0))
     return worst

@@ -77,11 +77,9 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = self.prepared.allowances[-1]
-        self.layers = [[*names] for names in setup.layers]
         self.has_several_cells = len(setup.cells) > 1
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
-        self._comparisons: dict[Any, Comparison] = {}
         self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
 
     def at_tolerance(self, allowance: Allowance) -> Placement:
@@ -132,11 +130,12 @@ class Placement:
     @cached_property
     def _network(self) -> Network:
         """The cells, which placements share whose directions are merged alike."""
-        made, key = self.question.made, ("network", self.setup.merge)
-        if key not in made:
+
+        def make() -> Network:
             cells = {name: self.setup.simulator_of(name) for name, _ in self.setup.cells}
-            made[key] = Network(self.layers, cells, self.how)
-        network: Network = made[key]
+            return Network(self.setup.layers, cells, self.how)
+
+        network: Network = self._shared(("network", self.setup.merge), make)
         return network
 
     @cached_property
@@ -146,16 +145,18 @@ class Placement:
         if len(self.x) == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
         elif not self.has_several_cells:
-            if not self.expected.has_steps:
-                without = ("flip_output", "go_backwards")
-            elif self.expected.steps < 2:
-                without = ("go_backwards",)
-        made, key = self.question.made, ("singles", self.setup.merge, without)
-        if key not in made:
-            spaces = {name: cell.space for name, cell in self._network.cells.items()}
-            made[key] = SingleChanges(self.layers, spaces, without)
-        singles: SingleChanges = made[key]
+            unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
+            without = ("go_backwards", "flip_output")[:unseen]
+        spaces = {name: cell.space for name, cell in self._network.cells.items()}
+        singles: SingleChanges = self._shared(
+            ("singles", self.setup.merge, without),
+            lambda: SingleChanges(self.setup.layers, spaces, without),
+        )
         return singles
+
+    def _shared(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What placements of a question share, made once."""
+        return self.question.runs.get(key, make, lambda _: 0)
 
     def _states(self) -> dict[str, State]:
         """The initial state of each cell."""
@@ -188,10 +189,7 @@ class Placement:
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Comparison:
         """Run the network with changes, as `lstm run` does, and compare."""
-        key = changes, allowance or self.allowance
-        if key not in self._comparisons:
-            self._comparisons[key] = verify(self.case, (*self.of_run, *changes), key[1])
-        return self._comparisons[key]
+        return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
 
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
@@ -271,20 +269,14 @@ class Placement:
 
         None if it makes no difference, or stands for a listed value.
         """
-        simulator, singles = self.simulator, self.singles
-        plain = singles.of(one[singles.constant[one] < 0])
-        for is_second in (False, True):
-            changes = plain
-            if not np.isnan(value):
-                changes = singles.of(one, self._shortest(simulator, one, value))
-            comparison = self.verify(changes)
-            other = comparison.first.item if comparison.first else simulator.item
-            if is_second or comparison.fits or other == simulator.item:
-                break
-            simulator = self._simulator_on(other)  # only another sequence reaches the clip
-            _, again = simulator.solve(one[None])
-            value = again[0] if len(again) else np.nan
-        if not comparison.fits or np.isnan(value):
+        simulator, plain = self.simulator, self.singles.of(one[self.singles.constant[one] < 0])
+        changes, comparison = self._at_fewest_decimals(simulator, one, value)
+        other = comparison.first.item if comparison.first else simulator.item
+        if not comparison.fits and other != simulator.item and self.work.left():
+            simulator = self._simulator_on(other)  # only this sequence reaches the clip
+            _, values = simulator.solve(one[None])
+            changes, comparison = self._at_fewest_decimals(simulator, one, *values)
+        if not comparison.fits or changes == plain:
             return None
         listed = {("forget_bias", v) for v in (self.how.behaviour.forget_bias, 0.0, 1.0)}
         if listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
@@ -294,12 +286,21 @@ class Placement:
             return None
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
-    def _shortest(self, simulator: NetworkSimulator, one: Array, value: float) -> float:
+    def _at_fewest_decimals(
+        self, simulator: NetworkSimulator, one: Array, value: float = np.nan
+    ) -> tuple[Changes, Comparison]:
+        """The changes of a set, and the run; without its constant, if that has no value."""
+        singles = self.singles
+
         def off(tries: Array) -> Array:
             sets = np.repeat(one[None], len(tries), axis=0)
-            return simulator.off(sets, self.singles.constants(sets, tries))
+            return simulator.off(sets, singles.constants(sets, tries))
 
-        return fewest_decimals(off, value, is_clip=self.singles.constant[one].max() > 0)
+        changes = singles.of(one[singles.constant[one] < 0])
+        if not np.isnan(value):
+            is_clip = singles.constant[one].max() > 0
+            changes = singles.of(one, fewest_decimals(off, value, is_clip))
+        return changes, self.verify(changes)
 
     # ---- the proof
 

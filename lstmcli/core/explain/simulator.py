@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.explain.causes import ACTIVATIONS, COLUMNS, CONSTANTS, SOLVE
+from lstmcli.core.explain.causes import COLUMNS, CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Space
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
@@ -46,8 +47,6 @@ HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step beside 
 PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
-_COUPLED = ("none", "f=1-i", "i=1-f")
-_PEEPHOLES = ("used", "ignored", "old_c")
 
 _CHOOSE: Mapping[str, tuple[str, ...]] = {
     "kernel": ("kernel_gates", "interleaved", "rows", "transposed"),
@@ -55,6 +54,9 @@ _CHOOSE: Mapping[str, tuple[str, ...]] = {
     "bias": ("bias_gates", "interleaved", "bias"),
 }
 """The columns that choose each tensor, the order of its gates first."""
+_SETTINGS = tuple(name for name in COLUMNS if name not in {*chain.from_iterable(_CHOOSE.values())})
+"""The other columns."""
+MOST_TENSORS = 1024  # distinct ones of a part
 
 Groups = list[tuple[int, Any]]
 """Values, each with the places that have it; a slice where all have one."""
@@ -62,66 +64,29 @@ Groups = list[tuple[int, Any]]
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of N hypotheses; each field (N,) but for tensors and constants.
+    """The cells of N hypotheses: the codes of settings, and the tensors that others choose.
 
     A tensor is six integers: one for each distinct tensor, the place of its blocks among those of
     the simulator, and which block each of the gates i, f, g, o is.
     """
 
-    kernel: Array  # (N, 6)
-    recurrent_kernel: Array  # (N, 6)
-    bias: Array  # (N, 6)
-    gate: Array  # places among the simulator's activations
-    candidate: Array
-    output: Array
-    coupled: Array  # 0 none, 1 f = 1 - i, 2 i = 1 - f
-    peepholes: Array  # 0 used, 1 ignored, 2 the output gate's takes the old c
-    peephole_order: Array  # places in PEEPHOLE_ORDERS
-    reset: Array  # 1: every step starts from zero
-    order: Array  # of steps: 2 where it starts from the last, and 1 where it gives that first
-    choice: Array  # of the constants' listed values, as one number
-    constants: Array  # (N, 3); NaN: to be solved for
+    codes: Mapping[str, Array]  # (N,)
+    tensors: Mapping[str, Array]  # (N, 6)
 
     def __len__(self) -> int:
-        return len(self.kernel)
+        return len(self.codes["state"])
 
     def subset(self, which: Any) -> Cells:
         """Those of a subset of the hypotheses."""
-        return Cells(*(getattr(self, one.name)[which] for one in fields(self)))
+        parts = (self.codes, self.tensors)
+        return Cells(*({name: one[which] for name, one in part.items()} for part in parts))
 
     @cached_property
     def groups(self) -> dict[str, Groups]:
         """By tensor or activation: each that is used, with the hypotheses that have it."""
-        activations = {name: getattr(self, name) for name in ("gate", "candidate", "output")}
-        matrices = {part: getattr(self, part)[:, 1] for part in _CHOOSE}
-        return {name: _groups_of(places) for name, places in (activations | matrices).items()}
-
-    @property
-    def is_open(self) -> Array:
-        """(N, 3): which constants are to be solved for."""
-        return np.isnan(self.constants)
-
-    def keys(self, first_step: bool = False) -> Array:
-        """(N,): one number for each hypothesis, the same for equal cells.
-
-        With ``first_step`` also where two give the same first step from a zero state: h and c are
-        zero there, so that neither the recurrent kernel nor the forget gate shows, but for a
-        forget gate that the input gate is made of.
-        """
-        recurrent, reset = self.recurrent_kernel[:, 0], self.reset
-        coupled, choice = self.coupled, self.choice
-        if first_step:
-            shown = coupled == 2
-            recurrent, reset, coupled = 0 * recurrent, 0 * reset, np.where(shown, coupled, 0)
-            choice = np.where(shown, choice, choice // 4 * 4)
-        digits = (
-            (self.kernel[:, 0], 1024), (recurrent, 1024), (self.bias[:, 0], 512), (choice, 36),
-            (self.gate, 9), (self.candidate, 9), (self.output, 9), (coupled, 3), (reset, 2),
-            (self.peepholes, 3), (self.peephole_order, 6), (self.order, 4),
-        )  # fmt: skip
-        values, sizes = zip(*digits, strict=True)
-        keys: Array = np.ravel_multi_index(values, sizes)
-        return keys
+        places = {name: self.codes[name] for name in _ACTIVATIONS_OF}
+        places |= {part: tensors[:, 1] for part, tensors in self.tensors.items()}
+        return {name: _groups_of(values) for name, values in places.items()}
 
 
 def _groups_of(values: Array) -> Groups:
@@ -152,11 +117,12 @@ class Simulator:
         self._distinct: dict[str, dict[Any, list[int]]] = {part: {} for part in _CHOOSE}
         self._tables: dict[str, Array] = {}
         self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
-        assumed = (how.setting(name) for name in _ACTIVATIONS_OF)
-        self._activations = tuple(dict.fromkeys((*ACTIVATIONS, *assumed)))
-        self._functions = [activation(name) for name in self._activations]
         self.peepholes = self._in_each_order()
         self.space = Space(_assumed(how), [*self._idle()], [*self._barred()])
+        self._functions = {
+            name: [activation(value) for value in self.space.values[name]]
+            for name in _ACTIVATIONS_OF
+        }
 
     def of_units(self, units: Array) -> Simulator:
         """Some of the units: they give what they do in the cell at a first step from zero."""
@@ -179,7 +145,7 @@ class Simulator:
     def _idle(self) -> Iterator[str]:
         """Columns that make no difference in this cell."""
         how, storage = self.how.behaviour, self.how.storage
-        orders, coupled = self.peepholes, [self.decode(coupled=way) for way in _COUPLED]
+        orders, coupled = self.peepholes, [self.decode(coupled=way) for way in COLUMNS["coupled"]]
         idle = {
             "peepholes": self.cell.peephole is None,
             "peephole_gates": orders is None or bool((orders == self.cell.peephole).all()),
@@ -203,11 +169,12 @@ class Simulator:
             yield from (Change("transposed", f"reshaped_{one}") for one in ("kernel", "recurrent"))
 
     def _in_each_order(self) -> Array | None:
-        """The peepholes (6, 3, H) in each order; None where there are none, or matrices."""
+        """The peepholes (6, 3, H) by code of their order; None where there are none, or matrices."""
         if self.cell.peephole is None or self.cell.peephole.ndim != 2:
             return None
-        orders = (self.decode(peepholes="used", peephole_gates=one) for one in PEEPHOLE_ORDERS)
-        return np.array([cell.peephole for cell in orders])
+        orders = dict.fromkeys((self.how.setting("peephole_gates"), *PEEPHOLE_ORDERS))
+        cells = (self.decode(peepholes="used", peephole_gates=order) for order in orders)
+        return np.array([cell.peephole for cell in cells])
 
     def _is_same(self, part: str, **settings: Any) -> bool:
         return np.array_equal(getattr(self.decode(**settings), part), getattr(self.cell, part))
@@ -216,40 +183,53 @@ class Simulator:
 
     def cells(self, codes: Array) -> Cells:
         """The cells that rows of codes (N, F) stand for."""
+        by_name = dict(zip(COLUMNS, codes.T, strict=True))
+        tensors = {part: self._tensors_of(part, by_name) for part in _CHOOSE}
+        return Cells({name: by_name[name] for name in _SETTINGS}, tensors)
 
-        def code(name: str) -> Array:
-            return codes[:, self.space.column(name)]
+    def has(self, cells: Cells, name: str, value: Any) -> Array:
+        """(N,): which cells have a value of a setting."""
+        return cells.codes[name] == self.space.values[name].index(value)
 
-        def place(name: str, values: Sequence[Any]) -> Array:
-            return np.array([values.index(v) for v in self.space.values[name]])[code(name)]
+    def constants(self, cells: Cells) -> Array:
+        """(N, 3): forget bias, cell clip and gate clip; NaN where they are to be solved for."""
+        found = []
+        for name, off in zip(CONSTANTS, OFF, strict=True):
+            table = [_number(value, off) for value in self.space.values[name]]
+            found.append(np.array(table)[cells.codes[name]])
+        return np.stack(found, axis=1)
 
-        constants = [
-            np.array([_number(value, off) for value in self.space.values[name]])[code(name)]
-            for name, off in zip(CONSTANTS, OFF, strict=True)
-        ]
-        gate, candidate, output = (place(name, self._activations) for name in _ACTIVATIONS_OF)
-        peepholes = place("peepholes", _PEEPHOLES)
-        reverse, flip = (place(name, (False, True)) for name in ("reverse", "flip_output"))
-        steps = StepOrder.of(reverse, int(self.how.behaviour.go_backwards), flip)
-        return Cells(
-            **{part: self._tensors_of(part, codes) for part in _CHOOSE},
-            gate=gate,
-            candidate=candidate,
-            output=output,
-            coupled=place("coupled", _COUPLED),
-            peepholes=peepholes,
-            peephole_order=np.where(peepholes == 1, 0, place("peephole_gates", PEEPHOLE_ORDERS)),
-            reset=place("state", ("carried", "reset")),
-            order=2 * steps.runs_back + steps.outputs_reversed,
-            choice=code("forget_bias") + 4 * code("cell_clip") + 12 * code("gate_clip").astype(int),
-            constants=np.stack(constants, axis=1),
-        )
+    def orders(self, cells: Cells) -> Array:
+        """(N,): of steps; 2 where a cell starts from the last, and 1 where it gives that first."""
+        reverse, flip = (self.has(cells, name, True) for name in ("reverse", "flip_output"))
+        order = StepOrder.of(reverse, self.how.behaviour.go_backwards, flip)
+        return 2 * order.runs_back + order.outputs_reversed
 
-    def _tensors_of(self, part: str, codes: Array) -> Array:
+    def keys(self, cells: Cells, first_step: bool = False) -> Array:
+        """(N,): one number for each hypothesis, the same for equal cells.
+
+        With ``first_step`` also where two give the same first step from a zero state: h and c are
+        zero there, so that neither the recurrent kernel nor the forget gate shows, but for a
+        forget gate that the input gate is made of.
+        """
+        used = ~self.has(cells, "peepholes", "ignored")
+        codes = {**cells.codes, "peephole_gates": cells.codes["peephole_gates"] * used}
+        tensors = {part: tensor[:, 0] for part, tensor in cells.tensors.items()}
+        if first_step:
+            shown = self.has(cells, "coupled", "i=1-f")
+            codes |= {name: codes[name] * shown for name in ("coupled", "forget_bias")}
+            codes |= {"state": 0 * codes["state"]}
+            tensors |= {"recurrent_kernel": 0 * tensors["recurrent_kernel"]}
+        sizes = (len(self.space.values[name]) for name in _SETTINGS)
+        most = (MOST_TENSORS,) * len(tensors)
+        keys: Array = np.ravel_multi_index((*tensors.values(), *codes.values()), (*most, *sizes))
+        return keys
+
+    def _tensors_of(self, part: str, codes: Mapping[str, Array]) -> Array:
         """A tensor (N, 6), from a table by the codes that choose it, filled on demand."""
         values = [self.space.values[name] for name in _CHOOSE[part]]
         table = self._tables.setdefault(part, np.full((*map(len, values), 6), -1))
-        at = tuple(codes[:, self.space.column(name)] for name in _CHOOSE[part])
+        at = tuple(codes[name] for name in _CHOOSE[part])
         missing = np.flatnonzero(table[at][:, 0] < 0)
         for key in {tuple(int(code[n]) for code in at) for n in missing}:
             settings = [of[k] for of, k in zip(values, key, strict=True)]
@@ -291,8 +271,8 @@ class Simulator:
         """
         z, (h, c) = np.zeros((len(cells), len(GATES), self.cell.units), x.dtype), state
         self._add_products(z, "kernel", cells, x)
-        if t and cells.reset.any():
-            h[cells.reset == 1], c[cells.reset == 1] = 0, 0
+        if t and (reset := self.has(cells, "state", "reset")).any():
+            h[reset], c[reset] = 0, 0
         if t or h.any():
             self._add_products(z, "recurrent_kernel", cells, h)
         if self.cell.norm_scale is None:
@@ -316,7 +296,7 @@ class Simulator:
             tensor = self._cast[key]
             each = x if len(x) == 1 else x[which]
             product = (each @ tensor.reshape(-1, tensor.shape[2]).T).reshape(-1, *z.shape[1:])
-            orders = getattr(cells, part)[which, 2:]
+            orders = cells.tensors[part][which, 2:]
             z[which] += product[np.arange(len(each))[:, None], orders]
 
     def _biases(self, cells: Cells, dtype: Any) -> Array:
@@ -324,16 +304,17 @@ class Simulator:
         key = "bias", len(self.tensors["bias"]), dtype.char
         if key not in self._cast:
             self._cast[key] = np.array(self.tensors["bias"], dtype)
-        return self._cast[key][cells.bias[:, 1, None], cells.bias[:, 2:]]
+        tensors = cells.tensors["bias"]
+        return self._cast[key][tensors[:, 1, None], tensors[:, 2:]]
 
     def _parts(self, cells: Cells, constants: Array) -> Parts:
         """The parts of the equations, for arrays (N, U)."""
         cell, how = self.cell, self.how.behaviour
         normalize, normalize_c, peepholes = no_change, no_change, NO_PEEPHOLES
         if cell.peephole is not None:
-            old = (cells.peepholes == 2)[:, None] if (cells.peepholes == 2).any() else None
+            old = self.has(cells, "peepholes", "old_c")[:, None]
             acts = cell.convention.behaviour.output_peephole  # unless its input is the old c
-            peepholes = Peepholes(self._peephole_product(cells), acts, old)
+            peepholes = Peepholes(self._peephole_product(cells), acts, old if old.any() else None)
         if cell.norm_scale is not None:
             shift, scale = self._biases(cells, constants.dtype).transpose(3, 1, 0, 2)  # (4, N, H)
             shift[1] += constants[:, :1]
@@ -343,13 +324,11 @@ class Simulator:
             normalize_c = layer_norm(*of_c, how.norm_epsilon, axis=-1)
         _, cell_clip, gate_clip = (constants[:, k, None] for k in range(3))
         return Parts(
-            self._activation(cells.groups["gate"]),
-            self._activation(cells.groups["candidate"]),
-            self._activation(cells.groups["output"]),
+            *(self._activation(name, cells.groups[name]) for name in _ACTIVATIONS_OF),
             clip=_clip(gate_clip),
             clip_c=_clip(cell_clip),
             clip_h=clip_to(how.projection_clip),
-            couple=_couple(cells.coupled),
+            couple=self._couple(cells),
             normalize=normalize,
             normalize_c=normalize_c,
             peepholes=peepholes,
@@ -359,8 +338,9 @@ class Simulator:
     def _peephole_product(self, cells: Cells) -> Callable[[int, Array], Array]:
         """The product of a peephole (3, N, H), or a matrix of (3, H, H), and c (N, H)."""
         orders, matrices = self.peepholes, self.cell.peephole
-        used = np.where(cells.peepholes == 1, 0, 1)[:, None]
-        each = None if orders is None else orders[cells.peephole_order].swapaxes(0, 1) * used
+        used = ~self.has(cells, "peepholes", "ignored")[:, None]
+        order = cells.codes["peephole_gates"]
+        each = None if orders is None else orders[order].swapaxes(0, 1) * used
 
         def product(k: int, c: Array) -> Array:
             if each is not None:
@@ -376,19 +356,28 @@ class Simulator:
         h = h @ cell.projection.T.astype(h.dtype, copy=False)
         return h if cell.projection_bias is None else h + cell.projection_bias.astype(h.dtype)
 
-    def _activation(self, groups: Groups) -> Activation:
+    def _activation(self, name: str, groups: Groups) -> Activation:
         """The activation of each hypothesis, as one function that may write over its argument."""
+        functions: Sequence[Activation] = self._functions[name]
         if len(groups) == 1:
-            only: Activation = self._functions[groups[0][0]]
-            return only
+            return functions[groups[0][0]]
 
         def activate(z: Array, out: Array) -> None:
             for kind, which in groups:
                 part = z[which]
-                self._functions[kind](part, part)
+                functions[kind](part, part)
                 out[which] = part
 
         return activate
+
+    def _couple(self, cells: Cells) -> Callable[[Array, Array], None]:
+        f_from_i, i_from_f = (self.has(cells, "coupled", way) for way in ("f=1-i", "i=1-f"))
+
+        def couple(i: Array, f: Array) -> None:
+            f[f_from_i] = 1 - i[f_from_i]
+            i[i_from_f] = 1 - f[i_from_f]
+
+        return couple if f_from_i.any() or i_from_f.any() else no_change
 
 
 def work_of_step(cell: Cell) -> float:
@@ -430,13 +419,3 @@ def _number(value: Any, off: float) -> float:
 
 def _clip(limits: Array) -> Any:
     return clip_to(limits if np.isfinite(limits).any() else None)
-
-
-def _couple(coupled: Array) -> Callable[[Array, Array], None]:
-    f_from_i, i_from_f = coupled == 1, coupled == 2
-
-    def couple(i: Array, f: Array) -> None:
-        f[f_from_i] = 1 - i[f_from_i]
-        i[i_from_f] = 1 - f[i_from_f]
-
-    return couple if coupled.any() else no_change

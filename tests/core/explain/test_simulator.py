@@ -12,7 +12,7 @@ from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
 from lstmcli.core.explain.hypotheses import spelled_out
-from lstmcli.core.explain.simulator import OFF, Simulator
+from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
@@ -94,7 +94,7 @@ def check(case: str) -> None:
     sets = [row + [len(singles)] * (2 - len(row)) for row in rows]
     codes = singles.codes("layer0", np.array(sets))
     cells = simulator.cells(codes)
-    constants = np.where(np.isnan(cells.constants), OFF, cells.constants)
+    constants = np.nan_to_num(simulator.constants(cells), nan=0.0, posinf=np.inf)
     behaviour = model.convention.behaviour
     backwards = behaviour.reverse or behaviour.go_backwards
     flipped = (backwards and not behaviour.go_backwards) != behaviour.flip_output
