@@ -9,7 +9,6 @@ accepted here: what is left is verified by a run of the loop itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,7 +29,6 @@ LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still se
 CHUNK = 1000  # hypotheses run at once: more leave the cache
 MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
 CALL = 1500  # units whose work equals that of the calls of NumPy in a step of a cell
-SAMPLE = 12  # units of a first step that are compared: enough to distinguish any two hypotheses
 TELLING = 12  # known steps after which what is left is verified: rounding grows
 
 GRIDS = (
@@ -57,15 +55,6 @@ SHOW_FORGET_BIAS = "fz"
 """Arrays that show it at a first step from a zero state, where nothing else does."""
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
-    """The cells under hypotheses, by name and layer by layer."""
-
-    layers: Sequence[Sequence[str]]
-    cells: Mapping[str, Simulator]
-    convention: Convention  # how directions are merged
-
-
 class Runs(NamedTuple):
     """The arrays of distinct cells by name, (U, T, K) or (U, K) for a last state."""
 
@@ -88,8 +77,10 @@ class NetworkSimulator:
 
     Parameters
     ----------
-    network, singles
-        its cells and their single changes.
+    cells, singles
+        the cells under hypotheses by name, and their single changes.
+    merging
+        how directions are merged.
     x
         (T, B, I).
     valid
@@ -104,28 +95,30 @@ class NetworkSimulator:
 
     def __init__(
         self,
-        network: Network,
+        cells: Mapping[str, Simulator],
         singles: SingleChanges,
         x: Array,
         expected: Expected,
         allowance: Allowance,
         *,
+        merging: Convention,
         valid: Array | None,
         states: Mapping[str, State],
         array: str,
         work: Work,
         item: int | None = None,
     ) -> None:
-        self.network, self.singles, self.work = network, singles, work
+        self.cells, self.singles, self.work = cells, singles, work
+        self.layers, self.convention = singles.layers, merging
         self.item = expected.best_known(valid) if item is None else item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
         self.x = x[keep, self.item]
         self.states = {  # a state may be one for all sequences
             name: (h[self.item % len(h)], c[self.item % len(c)]) for name, (h, c) in states.items()
         }
-        only = next(iter(network.cells)) if len(network.cells) == 1 else ""
+        only = next(iter(cells)) if len(cells) == 1 else ""
         targets = [*expected.targets(allowance, self.item, keep, array, only)]
-        self.known: dict[str, dict[int, list[Target]]] = {name: {} for name in network.cells}
+        self.known: dict[str, dict[int, list[Target]]] = {name: {} for name in cells}
         for target in targets:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
@@ -137,7 +130,7 @@ class NetworkSimulator:
     @property
     def is_stepwise(self) -> bool:
         """Whether EXPECTED has the first step of a lowest cell, which distinguishes most."""
-        return any(self._first(name) in self.known[name] for name in self.network.layers[0])
+        return any(self._first(name) in self.known[name] for name in self.layers[0])
 
     @property
     def starts_from_zero(self) -> bool:
@@ -147,12 +140,12 @@ class NetworkSimulator:
     @property
     def work_of_run(self) -> float:
         """The work of a full run of one of many hypotheses."""
-        of_step = (work_of_step(one.cell) + CALL / CHUNK for one in self.network.cells.values())
+        of_step = (work_of_step(one.cell) + CALL / CHUNK for one in self.cells.values())
         return len(self.x) * sum(of_step)
 
     def _first(self, name: str) -> int:
         """The step of EXPECTED that a cell as loaded computes first."""
-        how = self.network.cells[name].how.behaviour
+        how = self.cells[name].how.behaviour
         order = StepOrder.of(how.reverse, how.go_backwards, how.flip_output)
         return len(self.x) - 1 if order.outputs_reversed else 0
 
@@ -160,7 +153,7 @@ class NetworkSimulator:
 
     def _cells(self, name: str, sets: Array, values: Array | None = None) -> tuple[Cells, Array]:
         """A cell under sets of changes, and its constants (N, 3) with open ones put in."""
-        simulator = self.network.cells[name]
+        simulator = self.cells[name]
         cells = simulator.cells(self.singles.codes(name, sets))
         constants = simulator.constants(cells)
         if values is not None:
@@ -169,18 +162,18 @@ class NetworkSimulator:
 
     def codes(self, sets: Array) -> Array:
         """(N, F): the codes of all cells, equal for sets that are one hypothesis."""
-        each = [self.singles.codes(name, sets) for name in self.network.cells]
+        each = [self.singles.codes(name, sets) for name in self.cells]
         return np.concatenate(each, axis=1)
 
     def _keys(self, sets: Array) -> Array:
         """(N, C): equal for sets that result in equal cells."""
-        cells = self.network.cells.items()
+        cells = self.cells.items()
         return np.stack([one.keys(self._cells(name, sets)[0]) for name, one in cells], axis=1)
 
     def new(self, sets: Array) -> Array:
         """The sets that result in a network that was not tried yet, each once."""
         before, every = len(self._seen), np.concatenate([self._seen, self._keys(sets)])
-        first = np.sort(np.unique(every, axis=0, return_index=True)[1])
+        first = np.sort(distinct(*every.T)[0])
         self._seen, new = every[first], first[first >= before] - before
         self.tried += len(new)
         return sets[new]
@@ -210,27 +203,24 @@ class NetworkSimulator:
     def _at_first_step(self, sets: Array, values: Array | None = None) -> tuple[Array, Array]:
         """(N,) how far off sets are at the first steps, and whether an open constant shows there.
 
-        Of many units some are compared. ``values`` (N, 3) are those of open constants.
+        ``values`` (N, 3) are those of open constants.
         """
         worst, depends = np.zeros(len(sets)), np.zeros(len(sets), bool)
-        for name in self.network.layers[0]:
+        for name in self.layers[0]:
             cells, constants = self._cells(name, sets, values)
-            simulator, known = self.network.cells[name], self.known[name]
+            simulator, known = self.cells[name], self.known[name]
             shows = simulator.has(cells, "coupled", "i=1-f")[:, None] | [False, True, True]
             depends |= (np.isnan(simulator.constants(cells)) & shows).any(axis=1)
             keys = np.arange(len(sets)) if values is not None else simulator.keys(cells, True)
-            _, rows, same = np.unique(keys, return_index=True, return_inverse=True)
+            rows, same = distinct(keys)
             ends = {0, len(self.x) - 1} & known.keys()
             known = {t: [k for k in known[t] if k.array not in SHOW_FORGET_BIAS] for t in ends}
-            if (count := simulator.cell.units) > SAMPLE and simulator.has_separate_units:
-                units = np.linspace(0, count - 1, SAMPLE).astype(int)
-                simulator = simulator.of_units(units)
-                known = {t: [one.of_units(units) for one in of] for t, of in known.items()}
+            constants = constants.astype(np.float32)
             off = [
                 self._step(simulator, cells.subset(part), constants[part], known, steps=1)[1]
-                for part in _parts(rows, 4 * CHUNK)
+                for part in _parts(rows, CHUNK)
             ]
-            worst = np.maximum(worst, np.concatenate([[], *off])[same.ravel()])
+            worst = np.maximum(worst, np.concatenate([[], *off])[same])
         return worst, depends
 
     # ---- runs
@@ -271,8 +261,8 @@ class NetworkSimulator:
         return np.concatenate(found)
 
     def _chunks(self, count: int) -> Iterator[Array]:
-        widest = max(one.cell.units for one in self.network.cells.values())
-        room = MEMORY // (8 * len(self.x) * widest * len(self.network.cells))
+        widest = max(one.cell.units for one in self.cells.values())
+        room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
         yield from _parts(np.arange(count), max(8, min(CHUNK, room)))
 
     def _run(
@@ -285,24 +275,23 @@ class NetworkSimulator:
         """
         runs, below = Runs({}, {}, np.ones(len(sets), bool)), list[str]()
         merged = {target.array for target in self.targets if not target.cell}
-        for names in self.network.layers:
+        for names in self.layers:
             for name in names:
                 left = np.flatnonzero(runs.stay)
                 if not left.size:
                     return runs
                 simulator, (cells, constants) = (
-                    self.network.cells[name],
+                    self.cells[name],
                     self._cells(name, sets, values),
                 )
                 inputs = [runs.which[one] for one in below]
                 rows = np.column_stack([simulator.keys(cells), constants, *inputs])[left]
-                _, first, same = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-                first = left[first]
-                runs.which[name] = np.zeros(len(sets), int)
-                runs.which[name][left] = same.ravel()
+                first, same = distinct(*rows.T)
+                first, runs.which[name] = left[first], np.zeros(len(sets), int)
+                runs.which[name][left] = same
                 known = self.known[name] if drop else {}
                 of_cell = {target.array for target in self.targets if target.cell == name}
-                is_taken = not known or merged or names != self.network.layers[-1]
+                is_taken = not known or merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
                     simulator,
                     cells.subset(first),
@@ -313,7 +302,7 @@ class NetworkSimulator:
                     state=self.states.get(name),
                     steps=steps,
                 )
-                runs.stay[left] = (worst <= LOOSE)[same.ravel()]
+                runs.stay[left] = (worst <= LOOSE)[same]
             below = [*names]
         return runs
 
@@ -346,7 +335,7 @@ class NetworkSimulator:
                 x = self.x[None, taken].astype(constants.dtype)
                 if inputs:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
-                    x = merge_directions(below, self.network.convention, None)[:, 0]
+                    x = merge_directions(below, self.convention, None)[:, 0]
                 given = simulator.step(t, x, (h, c), some, values, self._has_z)
                 self.work.done += CALL + len(left) * work_of_step(simulator.cell)
                 h, c = given["h"], given["c"]
@@ -365,8 +354,8 @@ class NetworkSimulator:
     def _off(self, target: Target, runs: Runs, steps: int | None = None) -> Array:
         """(N, E) how far off some numbers are, in tolerances."""
         *at, units = target.at
-        names = [target.cell] if target.cell else self.network.layers[-1]
-        convention, merge = self.network.convention, self.network.convention.behaviour.merge
+        names = [target.cell] if target.cell else self.layers[-1]
+        convention, merge = self.convention, self.convention.behaviour.merge
 
         def taken(name: str, which: Any, units: Array) -> Array:
             index = (slice(None), *(axis[which] for axis in at), units)
@@ -399,7 +388,7 @@ class NetworkSimulator:
         if self.is_stepwise and self.starts_from_zero:
             sets = self._solved_at_first_step(sets)
         known = [min(steps) for steps in self.known.values() if steps]
-        first = min(known) + TELLING if known and len(self.network.cells) == 1 else len(self.x)
+        first = min(known) + TELLING if known and len(self.cells) == 1 else len(self.x)
 
         def cost(
             which: Array, points: Array, steps: int | None = first, dtype: Any = np.float32
@@ -459,6 +448,16 @@ def _keep(
         if name not in arrays:
             arrays[name] = np.zeros((*axes, given[name].shape[-1]), given[name].dtype)
         arrays[name][at] = given[name]
+
+
+def distinct(*columns: Array) -> tuple[Array, Array]:
+    """The first place of each distinct row of columns (N,), and which of these each row is."""
+    first, same = np.zeros(0, int), np.zeros(len(columns[0]), int)
+    for column in columns:
+        values = np.unique(column, return_inverse=True)[1]
+        rows = same * len(column) + values
+        _, first, same = np.unique(rows, return_index=True, return_inverse=True)
+    return first, same
 
 
 def rms(off: Array) -> Array:

@@ -67,11 +67,6 @@ class Target(NamedTuple):
             one = self.subset(self.at[0] == step)
             yield step, one._replace(at=one.at[1:])
 
-    def of_units(self, units: Array) -> Target:
-        """The numbers of some units at a step, as if there were no others."""
-        one = self.subset(np.isin(self.at[0], units))
-        return one._replace(at=(np.searchsorted(units, one.at[0]),))
-
     def thinned(self) -> Target:
         """The numbers, evenly chosen, that full runs are compared with."""
         count = len(self.values)

@@ -7,7 +7,7 @@ changes counts like any other change. Nothing is accepted but by a run of the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -36,10 +36,11 @@ from lstmcli.core.explain.hypotheses import (
     settings_of,
 )
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.network_simulator import Network, NetworkSimulator, Runs, rms
+from lstmcli.core.explain.network_simulator import NetworkSimulator, Runs, rms
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, fewest_decimals, vanishing
+from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
 from lstmcli.core.explain.question import Setup
+from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.verify import (
     Answer,
@@ -62,6 +63,7 @@ LEAST_MOVED = 4  # half precision must show in more than (changes + this) differ
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
 CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
+MOST_DECIMALS = 7  # of a solved constant
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -122,21 +124,19 @@ class Placement:
         if "lengths" not in settings:
             valid = valid_steps(case.lengths, case.mask, self.x.shape, case.layout)
         return NetworkSimulator(
-            self._network, self.singles, self.x, self.expected, self.allowance,
-            valid=valid, states=self._states(), array=settings.get("array", "h"),
+            self._cells, self.singles, self.x, self.expected, self.allowance,
+            merging=self.how, valid=valid, states=self._states(), array=settings.get("array", "h"),
             work=self.work, item=item,
         )  # fmt: skip
 
     @cached_property
-    def _network(self) -> Network:
-        """The cells, which placements share whose directions are merged alike."""
-
-        def make() -> Network:
-            cells = {name: self.setup.simulator_of(name) for name, _ in self.setup.cells}
-            return Network(self.setup.layers, cells, self.how)
-
-        network: Network = self._shared(("network", self.setup.merge), make)
-        return network
+    def _cells(self) -> Mapping[str, Simulator]:
+        """The cells under hypotheses, which placements share whose directions are merged alike."""
+        names, of = [name for name, _ in self.setup.cells], self.setup.simulator_of
+        key = "cells", self.setup.merge
+        cells: Mapping[str, Simulator]
+        cells = self._shared(key, lambda: {name: of(name) for name in names})
+        return cells
 
     @cached_property
     def singles(self) -> SingleChanges:
@@ -147,7 +147,7 @@ class Placement:
         elif not self.has_several_cells:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
-        spaces = {name: cell.space for name, cell in self._network.cells.items()}
+        spaces = {name: cell.space for name, cell in self._cells.items()}
         singles: SingleChanges = self._shared(
             ("singles", self.setup.merge, without),
             lambda: SingleChanges(self.setup.layers, spaces, without),
@@ -253,54 +253,38 @@ class Placement:
         """The likeliest of sets that a full run confirms; ``values`` are those of constants."""
         keys = [rank(self.singles.of(one, 0.5), self.how) for one in sets]
         order = sorted(range(len(sets)), key=keys.__getitem__)[: Budget.VERIFIED]
-        each = (
-            self._plain(sets[n]) if values is None else self._with_constant(sets[n], values[n])
-            for n in order
-        )
-        return [answer for answer in each if answer is not None]
+        values = np.full(len(sets), np.nan) if values is None else values
+        return [found for n in order if (found := self._confirmed_one(sets[n], values[n]))]
 
-    def _plain(self, one: Array) -> Answer | None:
-        changes = self.singles.of(one)
-        comparison = self.verify(changes)
-        return Answer(changes, comparison) if comparison.fits else None
+    def _confirmed_one(self, one: Array, value: float) -> Answer | None:
+        """The answer of a set, its constant with the fewest decimals that give EXPECTED.
 
-    def _with_constant(self, one: Array, value: float) -> Answer | None:
-        """The answer with its constant at the fewest decimals that do as well.
-
-        None if it makes no difference, or stands for a listed value.
+        None if the constant makes no difference, or stands for a listed value.
         """
-        simulator, plain = self.simulator, self.singles.of(one[self.singles.constant[one] < 0])
-        changes, comparison = self._at_fewest_decimals(simulator, one, value)
-        other = comparison.first.item if comparison.first else simulator.item
-        if not comparison.fits and other != simulator.item and self.work.left():
-            simulator = self._simulator_on(other)  # only this sequence reaches the clip
-            _, values = simulator.solve(one[None])
-            changes, comparison = self._at_fewest_decimals(simulator, one, *values)
-        if not comparison.fits or changes == plain:
-            return None
+        kind, singles, item = self.singles.constant[one].max(), self.singles, self.simulator.item
+        plain = singles.of(one[singles.constant[one] < 0])
+
+        def run(value: float) -> Comparison:
+            return self.verify(plain if np.isnan(value) else singles.of(one, value))
+
+        comparison = run(value)
+        other = comparison.first.item if comparison.first else item
+        if kind >= 0 and not comparison.fits and other != item and self.work.left():
+            _, values = self._simulator_on(other).solve(one[None])  # it alone reaches the clip
+            value = values[0] if len(values) else np.nan
+            comparison = run(value)
+        if kind < 0 or not comparison.fits:
+            return Answer(plain, comparison) if comparison.fits else None
+        short = [round(value, decimals) for decimals in range(MOST_DECIMALS)]
+        value = next((v for v in short if (v or not kind) and run(v).fits), value)
+        changes = singles.of(one, value)
         listed = {("forget_bias", v) for v in (self.how.behaviour.forget_bias, 0.0, 1.0)}
-        if listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
+        if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
             return None
         without = self.verify(plain)
         if without.total - without.agreeing < 2:  # it would always fit one number
             return None
-        return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
-
-    def _at_fewest_decimals(
-        self, simulator: NetworkSimulator, one: Array, value: float = np.nan
-    ) -> tuple[Changes, Comparison]:
-        """The changes of a set, and the run; without its constant, if that has no value."""
-        singles = self.singles
-
-        def off(tries: Array) -> Array:
-            sets = np.repeat(one[None], len(tries), axis=0)
-            return simulator.off(sets, singles.constants(sets, tries))
-
-        changes = singles.of(one[singles.constant[one] < 0])
-        if not np.isnan(value):
-            is_clip = singles.constant[one].max() > 0
-            changes = singles.of(one, fewest_decimals(off, value, is_clip))
-        return changes, self.verify(changes)
+        return None if vanishing(changes, self.verify) else Answer(changes, run(value), 1)
 
     # ---- the proof
 

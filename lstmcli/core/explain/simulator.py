@@ -9,8 +9,7 @@ units. `NetworkSimulator` steps the cells; what it finds is run again by the loo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from itertools import chain
@@ -124,22 +123,6 @@ class Simulator:
             for name in _ACTIVATIONS_OF
         }
 
-    def of_units(self, units: Array) -> Simulator:
-        """Some of the units: they give what they do in the cell at a first step from zero."""
-        part = copy(self)
-        part.cell = replace(self.cell, kernel=self.cell.kernel[:, units])
-        part.tensors = {name: [one[:, units] for one in of] for name, of in self.tensors.items()}
-        part.peepholes = None if self.peepholes is None else self.peepholes[..., units]
-        part._cast = {}
-        return part
-
-    @property
-    def has_separate_units(self) -> bool:
-        """Whether a unit of the first step can be computed without the others."""
-        cell = self.cell
-        full = cell.peephole is not None and cell.peephole.ndim == 3
-        return cell.norm_scale is None and cell.projection is None and not full
-
     # ---- which hypotheses there are
 
     def _idle(self) -> Iterator[str]:
@@ -169,7 +152,7 @@ class Simulator:
             yield from (Change("transposed", f"reshaped_{one}") for one in ("kernel", "recurrent"))
 
     def _in_each_order(self) -> Array | None:
-        """The peepholes (6, 3, H) by code of their order; None where there are none, or matrices."""
+        """The peepholes (6, 3, H) by code of their order; None without any, or if matrices."""
         if self.cell.peephole is None or self.cell.peephole.ndim != 2:
             return None
         orders = dict.fromkeys((self.how.setting("peephole_gates"), *PEEPHOLE_ORDERS))

@@ -42,6 +42,7 @@ class SingleChanges:
         spaces: Mapping[str, Space],
         without: Collection[str] = (),
     ) -> None:
+        self.layers = layers
         every = dict.fromkeys(
             (change, tuple(name for name in group if change in spaces[name].singles))
             for group in groups(layers)
