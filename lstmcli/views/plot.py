@@ -67,12 +67,12 @@ class Annotations(NamedTuple):
 
     def steps_of(self, name: str, typed: str | None, length: int) -> tuple[Indices, Indices]:
         """The numbers of chosen steps of an array in the full run, and their places in it."""
-        choice = Choice.parse(typed, "--steps", "step")
+        choice = Choice.parse(typed, "steps", "step")
         return numbers_on_axis(choice, length, self.numbers_of(name)[0], name)
 
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
-        choice = Choice("--batch", "batch item", str(item), None, (item,), single=True)
+        choice = Choice("batch", "batch item", str(item), None, (item,), single=True)
         (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1], name)
         return number, place
 
@@ -85,7 +85,7 @@ def quantities(
     Arrays without any of the units are left out, as h of a projection may be.
     """
     most = max(array.shape[2] for array in arrays.values())
-    chosen = indices_of(Choice.parse(window.units, "--units", "unit"), most)
+    chosen = indices_of(Choice.parse(window.units, "units", "unit"), most)
     return [
         _quantity(name, array, units, window, notes)
         for name, array in arrays.items()
