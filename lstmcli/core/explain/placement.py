@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations, islice
 from typing import Any
 
 import numpy as np
@@ -301,15 +301,17 @@ class Placement:
         return off, near
 
     def _neighbours(self, answer: Changes, steps: int | None) -> tuple[Array, list[Changes]]:
-        sets, constants, lists = self.singles.neighbours(answer)
-        simulator = self._telling
-        codes = simulator.codes(sets)
-        differs = np.flatnonzero((codes[1:-1] != codes[0]).any(axis=1)).tolist()
-        sets = sets[[0, *(n + 1 for n in differs), -1]]  # without the answer in other words
-        off = simulator.off(sets, np.tile(constants, (len(sets), 1)), steps)
+        sets, value = self.singles.neighbours(answer)
+        in_order, simulator = np.sort(sets, axis=1), self._telling
+        codes = simulator.codes(in_order)
+        differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
+        differs[[0, -1]] = True
+        sets, in_order = sets[differs], in_order[differs]
+        constants = self.singles.constants(in_order, np.full(len(sets), value))
+        off = simulator.off(in_order, constants, steps)
         moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
         fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
-        return off[:, moved], [lists[n] for n, fit in zip(differs, fits, strict=True) if fit]
+        return off[:, moved], [self.singles.of(one, value) for one in sets[1:-1][fits]]
 
     @property
     def _telling(self) -> NetworkSimulator:
@@ -390,19 +392,17 @@ class Placement:
         """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
-        found = digits(spread, answer.solved, tried)
-        kinds = _kinds(answer.changes)
+        found, settings = digits(spread, answer.solved, tried), _kinds(answer.changes)
         if answer.basis is not None:
             numbers = self.expected.distinct(self.allowance.of)
-            enough = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
-            return found if enough else 0.0, near
-        if self.changes and not answer.changes:
-            numbers = self.expected.distinct(allowance.of)
-            return ENOUGH if numbers >= FEWEST_NUMBERS else 0.0, near
-        odd = answer.solved and any(_kinds(other.changes) != kinds for other in others)
-        if odd or self._moved(answer.changes, allowance) <= len(kinds) + answer.solved:
-            found = min(found, 0.0)  # another mechanism fits too, or too few numbers are moved
-        return found, near
+            is_shown = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
+        elif self.changes and not answer.changes:
+            is_shown = self.expected.distinct(allowance.of) >= FEWEST_NUMBERS
+            found = ENOUGH
+        else:  # too few numbers are moved, or another mechanism fits too
+            is_shown = self._moved(answer.changes, allowance) > len(settings) + answer.solved
+            is_shown &= not (answer.solved and any(_kinds(a.changes) != settings for a in others))
+        return found if is_shown else min(found, 0.0), near
 
     def _moved(self, changes: Changes, allowance: Allowance) -> int:
         """How many different numbers the answer gives and the run as loaded does not."""
@@ -417,20 +417,17 @@ class Placement:
         self, near: Sequence[Changes], answer: Changes, allowance: Allowance
     ) -> tuple[str, ...]:
         """The settings that could be different without EXPECTED showing it."""
-        changed_settings, found, checked = {c.setting for c in answer}, [], 0
-        for changes in near:
-            setting = changes[-1].setting
-            if setting in changed_settings or setting in found or "." in setting:
-                continue
-            if checked >= Budget.UNSEEN:
-                break
-            checked += 1
-            if self.verify(changes, allowance).fits:
-                found.append(setting)
         of_run = () if self.changes else self.setup.changes_of_run(self.location)
-        for change in (one for one in of_run if one.setting in ("initial_state", "lengths")):
-            if self.verify((*answer, change), allowance).fits and change.setting not in found:
-                found.append(change.setting)
+        given = [one for one in of_run if one.setting in ("initial_state", "lengths")]
+        settings, found = {change.setting for change in answer}, list[str]()
+        of_cells = (
+            changes
+            for changes in near
+            if "." not in changes[-1].setting and changes[-1].setting not in {*settings, *found}
+        )
+        for changes in chain(islice(of_cells, Budget.UNSEEN), ((*answer, one) for one in given)):
+            if changes[-1].setting not in found and self.verify(changes, allowance).fits:
+                found.append(changes[-1].setting)
         return tuple(found)
 
     def nearest(self, pairs: bool = True) -> list[Answer]:

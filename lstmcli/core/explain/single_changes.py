@@ -7,7 +7,7 @@ row of positions among them; the last position changes nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -109,8 +109,7 @@ class SingleChanges:
 
     def _can_be_added(self, sets: Array, ones: Array) -> Array:
         """(n,): whether a change comes after those of a set and can be combined with them."""
-        kinds = self.kinds[ones][:, None]
-        alike = ((self.kinds[sets] == kinds) & (kinds != 0)).any(axis=(1, 2))
+        alike = self._are_alike(sets, ones[:, None]).any(axis=1)
         both_open = self.are_open(sets) & (self.constant[ones] >= 0)
         return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)
 
@@ -128,30 +127,28 @@ class SingleChanges:
         changes = (c for at in one if at < len(self) for c in self.changes[at])
         return tuple(Change(c.setting, float(value)) if c.value == SOLVE else c for c in changes)
 
-    def neighbours(self, answer: Changes) -> tuple[Array, Array, list[Changes]]:
+    def neighbours(self, answer: Changes) -> tuple[Array, float]:
         """An answer, each set that is one change from it, and the set without changes.
 
-        A neighbour has one more change, or another value of a changed setting. With the sets are
-        the constants (3,) of all, and the changes of each neighbour.
+        A neighbour has one more change, its last, or another value of a changed setting. With the
+        sets is the value of their open constant.
         """
         by_change = {c: n for n, one in enumerate(self.changes) for c in one}
-        both = ((c, Change(c.setting, SOLVE)) for c in answer)
-        found = (by_change.get(c, by_change.get(open_)) for c, open_ in both)
-        base, none = sorted({n for n in found if n is not None}), len(self)
-        values = {c.setting.rpartition(".")[2]: c.value for c in answer}
-        constants = np.array([values.get(name, np.nan) for name in CONSTANTS], float)
-        rows, lists = [base], []
+        opened = [c for c in answer if c not in by_change]
+        both = (*answer, *(Change(c.setting, SOLVE) for c in opened))
+        base, none = sorted({by_change[c] for c in both if c in by_change}), len(self)
+        rows = [base]
         for n in range(none):
             if self.constant[n] < 0 and n not in base:
-                kept = [
-                    b for b in base if not (self.kinds[b] * (self.kinds[b] == self.kinds[n])).any()
-                ]
-                rows.append(sorted([*kept, n]))
-                settled = (self.of(np.array([b]), constants[self.constant[b]]) for b in kept)
-                lists.append((*chain.from_iterable(settled), *self.changes[n]))
+                rows.append([*(b for b in base if not self._are_alike(b, n)), n])
         size = len(answer) + 1
         sets = [row + [none] * (size - len(row)) for row in (*rows, [])]
-        return np.array(sets, int), constants, lists
+        return np.array(sets, int), next((c.value for c in opened), np.nan)
+
+    def _are_alike(self, one: Any, other: Any) -> Array:
+        """(n,): whether changes are of one setting of a cell."""
+        kinds = self.kinds[other]
+        return np.asarray(((self.kinds[one] == kinds) & (kinds != 0)).any(axis=-1))
 
     def constants(self, sets: Array, values: Array) -> Array:
         """(n, 3) constants with the values (n,) of the open one of each set; NaN: as assumed."""
