@@ -164,10 +164,7 @@ class Search:
         chosen: list[Placement] = []
         for size in range(total + 1):
             some = [one for one in self.placements if total - len(one.changes) == size]
-            if not size:
-                chosen += some
-                continue
-            most = Budget.PLACEMENTS[size]
+            most = Budget.PLACEMENTS.get(size, len(some))
             if size > 1 and len(some) > most:
                 nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
                 by_turns = chain.from_iterable(zip(some, nearest, strict=False))

@@ -8,9 +8,11 @@ too: the numbers show it. Outputs that were arranged otherwise are what `diff` p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import islice, product
 
 import numpy as np
 
@@ -25,6 +27,8 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 
 State = Mapping[str, Array]
+Look = Callable[[Case, Allowance], Remark | None]
+"""What says how a case was run, if EXPECTED shows it."""
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
 FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
@@ -42,23 +46,18 @@ def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     question, allowance = prepared.question, prepared.allowances[-1]
     if question.lengths is not None or question.mask is not None or not cases:
         return
-    complete = [case for case in cases if _is_complete(case)]
-    for case in complete:
-        found = padded(case, allowance)
-        if not found and not prepared.model.backward:
-            found = in_chunks(case, allowance) or resumed(case, allowance)
-        if found:
+    complete, forward = [*filter(_is_complete, cases)], not prepared.model.backward
+    proofs = (padded, in_chunks, resumed) if forward else (padded,)
+    for case, look in product(complete, proofs):
+        if found := look(case, allowance):
             layout = case.layout if case.layout != prepared.layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
             return
-    if complete:
-        found = padded(complete[0], allowance, proved=False)
-        found = found or (None if prepared.model.backward else other_state(complete[0], allowance))
-    elif prepared.model.backward:
-        return
-    else:
-        found = ended_early(cases[0], allowance) or other_units(cases[0], allowance)
-    yield from [found] if found else []
+    hints: list[Look] = [partial(padded, proved=False)] if complete else []
+    if forward:
+        hints += [other_state] if complete else [ended_early, other_units]
+    given = (look((complete or cases)[0], allowance) for look in hints)
+    yield from islice(filter(None, given), 1)
 
 
 def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, Expected, Target
 from lstmcli.core.explain.simulator import OFF, Cells, Simulator, work_of_step
-from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
@@ -49,7 +49,8 @@ GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis
 Cost = Callable[[Array, Array], Array]
 """From positions (n,) of sets and values (n, P) of their open constants to the error of each."""
 
-OUTPUTS = ("h", "final_h", "final_c")
+FINALS = ("final_h", "final_c")
+OUTPUTS = ("h", *FINALS)
 """Arrays of every run, so that many locations of EXPECTED are compared with the same runs."""
 SHOW_FORGET_BIAS = "fz"
 """Arrays that show it at a first step from a zero state, where nothing else does."""
@@ -176,11 +177,11 @@ class NetworkSimulator:
         first = np.sort(distinct(*every.T)[0])
         self._seen, new = every[first], first[first >= before] - before
         self.tried += len(new)
-        return sets[new]
+        return np.asarray(sets[new])
 
     def passing_first_step(self, sets: Array) -> Array:
         """The sets that agree with the first steps of the lowest cells, as far as these show."""
-        if not self.starts_from_zero:
+        if not (self.is_stepwise and self.starts_from_zero):
             return sets
         worst, depends = self._at_first_step(sets)
         return sets[depends | (worst <= LOOSE)]
@@ -323,8 +324,12 @@ class NetworkSimulator:
         Cells are dropped where these are far off; without ``kept`` a few known steps are enough.
         ``inputs`` are the outputs below, each with the one that every cell takes.
         """
-        arrays: dict[str, Array] = {}
-        last, worst = len(self.x) - 1, np.zeros(len(cells))
+        last, worst, cell = len(self.x) - 1, np.zeros(len(cells)), simulator.cell
+        widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
+        arrays = {}
+        for name in kept:
+            axes = (len(cells),) if name in FINALS else (len(cells), len(self.x))
+            arrays[name] = np.zeros((*axes, widths.get(name, cell.units)), constants.dtype)
         orders = simulator.orders(cells)
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
@@ -337,9 +342,11 @@ class NetworkSimulator:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
                     x = merge_directions(below, self.convention, None)[:, 0]
                 given = simulator.step(t, x, (h, c), some, values, self._has_z)
-                self.work.done += CALL + len(left) * work_of_step(simulator.cell)
+                self.work.done += CALL + len(left) * work_of_step(cell)
                 h, c = given["h"], given["c"]
-                _keep(given, kept, arrays, (len(cells), len(self.x)), (left, shown))
+                given |= {"final_h": h, "final_c": c}
+                for name, array in arrays.items():
+                    array[(left,) if name in FINALS else (left, shown)] = given[name]
                 if shown in known:
                     off = _worst(known[shown], given)
                     worst[left] = np.maximum(worst[left], off)
@@ -348,7 +355,6 @@ class NetworkSimulator:
                     h, c, seen = h[near], c[near], seen + 1
                     if not near.size or (seen >= TELLING and not kept):
                         break
-            _keep({"final_h": h, "final_c": c}, kept, arrays, (len(cells),), (left,))
         return arrays, worst
 
     def _off(self, target: Target, runs: Runs, steps: int | None = None) -> Array:
@@ -436,20 +442,6 @@ class _Grids:
             self._widths[order] /= FINER
 
 
-def _keep(
-    given: Mapping[str, Array],
-    kept: Collection[str],
-    arrays: dict[str, Array],
-    axes: tuple[int, ...],
-    at: tuple[Any, ...],
-) -> None:
-    """Put some of the given arrays into larger ones, which are made on demand."""
-    for name in given.keys() & kept:
-        if name not in arrays:
-            arrays[name] = np.zeros((*axes, given[name].shape[-1]), given[name].dtype)
-        arrays[name][at] = given[name]
-
-
 def distinct(*columns: Array) -> tuple[Array, Array]:
     """The first place of each distinct row of columns (N,), and which of these each row is."""
     first, same = np.zeros(0, int), np.zeros(len(columns[0]), int)
@@ -462,8 +454,8 @@ def distinct(*columns: Array) -> tuple[Array, Array]:
 
 def rms(off: Array) -> Array:
     """(N,) the root of the mean square of each hypothesis; 0 where nothing is compared."""
-    squares: Array = np.square(off, dtype=float).sum(axis=1)
-    return np.sqrt(squares / max(1, off.shape[1]))
+    squares = np.square(off, dtype=float).sum(axis=1)
+    return np.asarray(np.sqrt(squares / max(1, off.shape[1])))
 
 
 def _parts(places: Array, size: int) -> Iterator[Array]:

@@ -31,6 +31,7 @@ from lstmcli.core.explain.explanation import (
 from lstmcli.core.explain.hypotheses import (
     Change,
     Changes,
+    SingleChanges,
     conventions_that_run,
     rank,
     settings_of,
@@ -41,7 +42,6 @@ from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.verify import (
     Answer,
     Case,
@@ -64,6 +64,7 @@ FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
 CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
 MOST_DECIMALS = 7  # of a solved constant
+NEARLY = 3.0  # tolerances by which one may be off that gives EXPECTED with fewer decimals
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -208,9 +209,7 @@ class Placement:
             return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
         self.depth = max(self.depth, size)
         simulator, before = self.simulator, self.simulator.tried
-        sets = simulator.new(self._sets(size, room))
-        if simulator.is_stepwise:
-            sets = simulator.passing_first_step(sets)
+        sets = simulator.passing_first_step(simulator.new(self._sets(size, room)))
         self.tried += simulator.tried - before
         are_open = self.singles.are_open(sets)
         self._open = sets[are_open]
@@ -269,14 +268,16 @@ class Placement:
 
         comparison = run(value)
         other = comparison.first.item if comparison.first else item
-        if kind >= 0 and not comparison.fits and other != item and self.work.left():
+        if kind >= 0 and comparison.worst > NEARLY and other != item and self.work.left():
             _, values = self._simulator_on(other).solve(one[None])  # it alone reaches the clip
             value = values[0] if len(values) else np.nan
             comparison = run(value)
+        if kind >= 0 and comparison.worst <= NEARLY:
+            short = (round(value, decimals) for decimals in range(MOST_DECIMALS))
+            value = next((v for v in short if (v or not kind) and run(v).fits), value)
+            comparison = run(value)
         if kind < 0 or not comparison.fits:
             return Answer(plain, comparison) if comparison.fits else None
-        short = [round(value, decimals) for decimals in range(MOST_DECIMALS)]
-        value = next((v for v in short if (v or not kind) and run(v).fits), value)
         changes = singles.of(one, value)
         listed = {("forget_bias", v) for v in (self.how.behaviour.forget_bias, 0.0, 1.0)}
         if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
@@ -284,7 +285,7 @@ class Placement:
         without = self.verify(plain)
         if without.total - without.agreeing < 2:  # it would always fit one number
             return None
-        return None if vanishing(changes, self.verify) else Answer(changes, run(value), 1)
+        return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
     # ---- the proof
 

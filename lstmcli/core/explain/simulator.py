@@ -26,7 +26,7 @@ from lstmcli.core.forward.equations import (
     clip_to,
     layer_norm,
     no_change,
-    no_projection,
+    parts_of,
     step,
 )
 from lstmcli.core.model.activations import Activation, activation
@@ -116,6 +116,7 @@ class Simulator:
         self._distinct: dict[str, dict[Any, list[int]]] = {part: {} for part in _CHOOSE}
         self._tables: dict[str, Array] = {}
         self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
+        self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
         self.space = Space(_assumed(how), [*self._idle()], [*self._barred()])
         self._functions = {
@@ -293,7 +294,7 @@ class Simulator:
     def _parts(self, cells: Cells, constants: Array) -> Parts:
         """The parts of the equations, for arrays (N, U)."""
         cell, how = self.cell, self.how.behaviour
-        normalize, normalize_c, peepholes = no_change, no_change, NO_PEEPHOLES
+        normalize, peepholes, of_cell = no_change, NO_PEEPHOLES, self._parts_of_cell
         if cell.peephole is not None:
             old = self.has(cells, "peepholes", "old_c")[:, None]
             acts = cell.convention.behaviour.output_peephole  # unless its input is the old c
@@ -302,20 +303,20 @@ class Simulator:
             shift, scale = self._biases(cells, constants.dtype).transpose(3, 1, 0, 2)  # (4, N, H)
             shift[1] += constants[:, :1]
             normalize = layer_norm(scale, shift, how.norm_epsilon, axis=-1)
-        if cell.state_scale is not None and cell.state_shift is not None:
-            of_c = [cell.state_scale], [cell.state_shift]
-            normalize_c = layer_norm(*of_c, how.norm_epsilon, axis=-1)
         _, cell_clip, gate_clip = (constants[:, k, None] for k in range(3))
+        gate, candidate, output = (self._activation(name, cells) for name in _ACTIVATIONS_OF)
         return Parts(
-            *(self._activation(name, cells.groups[name]) for name in _ACTIVATIONS_OF),
+            gate,
+            candidate,
+            output,
             clip=_clip(gate_clip),
             clip_c=_clip(cell_clip),
-            clip_h=clip_to(how.projection_clip),
+            clip_h=of_cell.clip_h,
             couple=self._couple(cells),
             normalize=normalize,
-            normalize_c=normalize_c,
+            normalize_c=lambda c, k: of_cell.normalize_c(c.T, k),
             peepholes=peepholes,
-            project=no_projection if cell.projection is None else self._project,
+            project=lambda h: of_cell.project(h.T).T,
         )
 
     def _peephole_product(self, cells: Cells) -> Callable[[int, Array], Array]:
@@ -327,21 +328,16 @@ class Simulator:
 
         def product(k: int, c: Array) -> Array:
             if each is not None:
-                return c * each[k].astype(c.dtype, copy=False)
+                return np.asarray(c * each[k].astype(c.dtype, copy=False))
             assert matrices is not None
-            return c @ matrices[k].T.astype(c.dtype, copy=False) * used.astype(c.dtype)
+            return np.asarray(c @ matrices[k].T.astype(c.dtype, copy=False) * used)
 
         return product
 
-    def _project(self, h: Array) -> Array:
-        cell = self.cell
-        assert cell.projection is not None
-        h = h @ cell.projection.T.astype(h.dtype, copy=False)
-        return h if cell.projection_bias is None else h + cell.projection_bias.astype(h.dtype)
-
-    def _activation(self, name: str, groups: Groups) -> Activation:
+    def _activation(self, name: str, cells: Cells) -> Activation:
         """The activation of each hypothesis, as one function that may write over its argument."""
         functions: Sequence[Activation] = self._functions[name]
+        groups = cells.groups[name]
         if len(groups) == 1:
             return functions[groups[0][0]]
 

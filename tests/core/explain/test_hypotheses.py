@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE
-from lstmcli.core.explain.hypotheses import Change, Space, conventions_with, rank, spelled_out
+from lstmcli.core.explain.hypotheses import (
+    Change,
+    SingleChanges,
+    Space,
+    conventions_with,
+    rank,
+    spelled_out,
+)
 from lstmcli.core.explain.simulator import permutation
-from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import to_blocks

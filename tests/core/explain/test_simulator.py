@@ -11,9 +11,8 @@ import pytest
 from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from lstmcli.core.explain.hypotheses import spelled_out
+from lstmcli.core.explain.hypotheses import SingleChanges, spelled_out
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
