@@ -103,7 +103,8 @@ def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], S
 def in_chunks(case: Case, allowance: Allowance) -> Remark | None:
     """Runs of some steps each, from a state that is not carried on."""
     for carried in CARRIED:
-        if starts := _starts(case, allowance, carried):
+        starts = _starts(case, allowance, carried)
+        if starts and _is_proved(case, starts[0], allowance):
             numbers = _outputs(case).numbers
             return remark("chunks", starts=starts, carried=carried, numbers=numbers)
     return None
@@ -118,12 +119,11 @@ def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[
         end = min(at + window, steps)
         chunk = slice(at, end)
         wrong = compared(_run(case, chunk, state)[0], _outputs(case, chunk), allowance).first
-        if wrong is None and end < steps:
+        if wrong is None and end == steps:
+            return starts
+        if wrong is None:
             window *= 2
             continue
-        if wrong is None:
-            is_proved = starts and _is_proved(case, starts[0], allowance)
-            return starts if is_proved else []
         length = wrong.step or 0
         if length < 2 or len(starts) >= steps // 2:
             return []
@@ -173,11 +173,9 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     if count == known.values.shape[-1]:
         return None
     h = _run(case, slice(None), case.initial_state)[0][name]  # (T, B, K)
-    units = []
-    for k in range(count):
-        one = known[..., [k]]
-        differs = np.abs(h - one.values) > allowance.of(one)  # not where it is not known
-        units.append(np.flatnonzero(~differs.any(axis=(0, 1))))
+    each = (known[..., [k]] for k in range(count))
+    wrong = (np.abs(h - one.values) > allowance.of(one) for one in each)  # not where unknown
+    units = [np.flatnonzero(~one.any(axis=(0, 1))) for one in wrong]
     if any(len(one) != 1 for one in units):
         return None
     return remark("other_units", units=[int(u[0]) for u in units], numbers=expected.numbers)

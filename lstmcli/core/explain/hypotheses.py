@@ -101,10 +101,6 @@ class Space:
             for name, values in self.values.items()
         ]
 
-    def column(self, name: str) -> int:
-        """The position of a column."""
-        return [*COLUMNS].index(name)
-
 
 class SingleChanges:
     """The single changes of a network: of all cells, of a layer, of a direction or of one cell.

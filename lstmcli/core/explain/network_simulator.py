@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.causes import CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, Expected, Target
-from lstmcli.core.explain.simulator import OFF, Cells, Simulator, work_of_step
+from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
@@ -152,14 +153,9 @@ class NetworkSimulator:
 
     # ---- hypotheses
 
-    def _cells(self, name: str, sets: Array, values: Array | None = None) -> tuple[Cells, Array]:
-        """A cell under sets of changes, and its constants (N, 3) with open ones put in."""
-        simulator = self.cells[name]
-        cells = simulator.cells(self.singles.codes(name, sets))
-        constants = simulator.constants(cells)
-        if values is not None:
-            constants = np.where(np.isnan(constants), values, constants)
-        return cells, np.where(np.isnan(constants), OFF, constants)
+    def _cells(self, name: str, sets: Array, *constants: Any) -> Cells:
+        """A cell under sets of changes; with the values of open ``constants``, and their dtype."""
+        return self.cells[name].cells(self.singles.codes(name, sets), *constants)
 
     def codes(self, sets: Array) -> Array:
         """(N, F): the codes of all cells, equal for sets that are one hypothesis."""
@@ -169,7 +165,7 @@ class NetworkSimulator:
     def _keys(self, sets: Array) -> Array:
         """(N, C): equal for sets that result in equal cells."""
         cells = self.cells.items()
-        return np.stack([one.keys(self._cells(name, sets)[0]) for name, one in cells], axis=1)
+        return np.stack([one.keys(self._cells(name, sets)) for name, one in cells], axis=1)
 
     def new(self, sets: Array) -> Array:
         """The sets that result in a network that was not tried yet, each once."""
@@ -208,19 +204,17 @@ class NetworkSimulator:
         """
         worst, depends = np.zeros(len(sets)), np.zeros(len(sets), bool)
         for name in self.layers[0]:
-            cells, constants = self._cells(name, sets, values)
+            cells = self._cells(name, sets, values, np.float32)
             simulator, known = self.cells[name], self.known[name]
-            shows = simulator.has(cells, "coupled", "i=1-f")[:, None] | [False, True, True]
-            depends |= (np.isnan(simulator.constants(cells)) & shows).any(axis=1)
+            forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
+            depends |= np.any(clips, axis=0)
+            depends |= forget_bias & simulator.has(cells, "coupled", "i=1-f")
             keys = np.arange(len(sets)) if values is not None else simulator.keys(cells, True)
             rows, same = distinct(keys)
             ends = {0, len(self.x) - 1} & known.keys()
             known = {t: [k for k in known[t] if k.array not in SHOW_FORGET_BIAS] for t in ends}
-            constants = constants.astype(np.float32)
-            off = [
-                self._step(simulator, cells.subset(part), constants[part], known, steps=1)[1]
-                for part in _parts(rows, CHUNK)
-            ]
+            parts = (cells.subset(part) for part in _parts(rows, CHUNK))
+            off = [self._step(name, part, known, steps=1)[1] for part in parts]
             worst = np.maximum(worst, np.concatenate([[], *off])[same])
         return worst, depends
 
@@ -281,26 +275,21 @@ class NetworkSimulator:
                 left = np.flatnonzero(runs.stay)
                 if not left.size:
                     return runs
-                simulator, (cells, constants) = (
-                    self.cells[name],
-                    self._cells(name, sets, values),
-                )
-                inputs = [runs.which[one] for one in below]
-                rows = np.column_stack([simulator.keys(cells), constants, *inputs])[left]
-                first, same = distinct(*rows.T)
-                first, runs.which[name] = left[first], np.zeros(len(sets), int)
+                cells = self._cells(name, sets, values, dtype).subset(left)
+                inputs = [(runs.arrays[one]["h"], runs.which[one][left]) for one in below]
+                columns = (*cells.constants.T, *(which for _, which in inputs))
+                first, same = distinct(self.cells[name].keys(cells), *columns)
+                runs.which[name] = np.zeros(len(sets), int)
                 runs.which[name][left] = same
                 known = self.known[name] if drop else {}
                 of_cell = {target.array for target in self.targets if target.cell == name}
                 is_taken = not known or merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
-                    simulator,
+                    name,
                     cells.subset(first),
-                    constants[first].astype(dtype),
                     known,
                     kept={*OUTPUTS, *merged, *of_cell} if is_taken else set(),
-                    inputs=[(runs.arrays[one]["h"], runs.which[one][first]) for one in below],
-                    state=self.states.get(name),
+                    inputs=[(h, which[first]) for h, which in inputs],
                     steps=steps,
                 )
                 runs.stay[left] = (worst <= LOOSE)[same]
@@ -309,14 +298,12 @@ class NetworkSimulator:
 
     def _step(
         self,
-        simulator: Simulator,
+        name: str,
         cells: Cells,
-        constants: Array,
         known: Mapping[int, Sequence[Target]],
         *,
         kept: Collection[str] = (),
         inputs: Sequence[tuple[Array, Array]] = (),
-        state: State | None = None,
         steps: int,
     ) -> tuple[dict[str, Array], Array]:
         """The arrays of distinct cells that are kept, and how far off known numbers are (U,).
@@ -324,34 +311,35 @@ class NetworkSimulator:
         Cells are dropped where these are far off; without ``kept`` a few known steps are enough.
         ``inputs`` are the outputs below, each with the one that every cell takes.
         """
-        last, worst, cell = len(self.x) - 1, np.zeros(len(cells)), simulator.cell
+        simulator, last, worst = self.cells[name], len(self.x) - 1, np.zeros(len(cells))
+        cell, dtype = simulator.cell, cells.constants.dtype
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
         arrays = {}
-        for name in kept:
-            axes = (len(cells),) if name in FINALS else (len(cells), len(self.x))
-            arrays[name] = np.zeros((*axes, widths.get(name, cell.units)), constants.dtype)
+        for one in kept:
+            axes = (len(cells),) if one in FINALS else (len(cells), len(self.x))
+            arrays[one] = np.zeros((*axes, widths.get(one, cell.units)), dtype)
         orders = simulator.orders(cells)
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
-            some, values, seen = cells.subset(left), constants[left], 0
-            h, c = simulator.start(len(left), state, constants.dtype)
+            some, seen = cells.subset(left), 0
+            h, c = simulator.start(len(left), self.states.get(name), dtype)
             for t in range(len(self.x) if order and kept else steps):
                 taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
-                x = self.x[None, taken].astype(constants.dtype)
+                x = self.x[None, taken].astype(dtype)
                 if inputs:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
                     x = merge_directions(below, self.convention, None)[:, 0]
-                given = simulator.step(t, x, (h, c), some, values, self._has_z)
+                given = simulator.step(t, x, (h, c), some, self._has_z)
                 self.work.done += CALL + len(left) * work_of_step(cell)
                 h, c = given["h"], given["c"]
                 given |= {"final_h": h, "final_c": c}
-                for name, array in arrays.items():
-                    array[(left,) if name in FINALS else (left, shown)] = given[name]
+                for one, array in arrays.items():
+                    array[(left,) if one in FINALS else (left, shown)] = given[one]
                 if shown in known:
                     off = _worst(known[shown], given)
                     worst[left] = np.maximum(worst[left], off)
                     near = np.flatnonzero(off <= LOOSE)
-                    left, some, values = left[near], some.subset(near), values[near]
+                    left, some = left[near], some.subset(near)
                     h, c, seen = h[near], c[near], seen + 1
                     if not near.size or (seen >= TELLING and not kept):
                         break

@@ -77,7 +77,7 @@ def test_a_special_setting_is_stronger_than_a_general_one() -> None:
     codes = singles.codes("layer0", np.array([[singles.changes.index(one) for one in changes]]))
     for tensor, order in (("kernel", "iofg"), ("recurrent", "ifgo")):
         name = f"{tensor}_gates"
-        assert space.values[name][codes[0, space.column(name)]] == order
+        assert space.values[name][codes[0, [*COLUMNS].index(name)]] == order
 
 
 def test_what_is_left_out_and_barred() -> None:
