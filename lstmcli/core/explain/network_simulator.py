@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CONSTANTS, SOLVE
-from lstmcli.core.explain.hypotheses import SingleChanges
-from lstmcli.core.explain.observation import Allowance, Expected, Target
+from lstmcli.core.explain.hypotheses import Changes, SingleChanges, settings_of
+from lstmcli.core.explain.observation import Allowance, Target
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
-from lstmcli.core.forward.sequence import merge_directions
+from lstmcli.core.explain.verify import Cached, Case
+from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.states import State
+from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.states import split_state
 from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
@@ -70,54 +71,37 @@ class Runs(NamedTuple):
         return sum(one.nbytes for arrays in self.arrays.values() for one in arrays.values())
 
 
-RunOrCached = Callable[[tuple[Any, ...], Callable[[], Runs]], Runs]
-"""From a key and what runs hypotheses to their runs, which may be those of another placement."""
-
-
 class NetworkSimulator:
     """A network over one sequence of the batch, compared with EXPECTED.
 
-    Parameters
-    ----------
-    cells, singles
-        the cells under hypotheses by name, and their single changes.
-    merging
-        how directions are merged.
-    x
-        (T, B, I).
-    valid
-        (T, B) the steps that count, or None.
-    states
-        initial h (B, P) and c (B, H) by name of the cell.
-    array
-        what EXPECTED's h is compared with.
-    item
-        the sequence of the batch; None: the one that is known best.
+    ``cells`` are those under hypotheses by name, ``case`` the run that EXPECTED lies on, and
+    ``of_run`` what is changed of it. Without an ``item``, the sequence that is known best is run.
     """
 
     def __init__(
         self,
         cells: Mapping[str, Simulator],
         singles: SingleChanges,
-        x: Array,
-        expected: Expected,
+        case: Case,
         allowance: Allowance,
-        *,
-        merging: Convention,
-        valid: Array | None,
-        states: Mapping[str, State],
-        array: str,
-        work: Work,
+        of_run: Changes = (),
         item: int | None = None,
     ) -> None:
-        self.cells, self.singles, self.work = cells, singles, work
-        self.layers, self.convention = singles.layers, merging
-        self.item = expected.best_known(valid) if item is None else item
+        self.cells, self.singles, self.layers, self.work = cells, singles, singles.layers, case.work
+        settings, expected, valid = settings_of(of_run), case.expected, None
+        x = as_time_major(np.asarray(case.x, np.float64), case.layout)  # (T, B, I)
+        if "lengths" not in settings:
+            valid = valid_steps(case.lengths, case.mask, x.shape, case.layout)
+        self.item = n = expected.best_known(valid) if item is None else item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
-        self.x = x[keep, self.item]
-        self.states = {  # a state may be one for all sequences
-            name: (h[self.item % len(h)], c[self.item % len(c)]) for name, (h, c) in states.items()
-        }
+        self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_run, n)
+        start = {name: value for name, value in of_run if name == "initial_state"}
+        model = case.read({**start, "dtype": "float64"})
+        self.convention = model.convention  # how directions are merged
+        states = split_state(case.initial_state, model, x.shape[1])
+        each = zip(cells, states, strict=True)  # a state may be one for all sequences
+        self.states = {name: (h[n % len(h)], c[n % len(c)]) for name, (h, c) in each}
+        array = settings.get("array", "h")
         only = next(iter(cells)) if len(cells) == 1 else ""
         targets = [*expected.targets(allowance, self.item, keep, array, only)]
         self.known: dict[str, dict[int, list[Target]]] = {name: {} for name in cells}
@@ -239,18 +223,20 @@ class NetworkSimulator:
         values: Array | None = None,
         steps: int | None = None,
         dtype: Any = np.float64,
-        run_or_cached: RunOrCached = lambda _, run: run(),
+        cached: Cached | None = None,
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
 
-        ``values`` (N, 3) are those of open constants.
+        ``values`` (N, 3) are those of open constants. With ``cached``, runs are shared with
+        placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
         arrays = sorted({(t.cell, t.array) for t in self.targets if t.array not in OUTPUTS})
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
             run = partial(self._run, sets[part], some, steps, dtype)
-            runs = run_or_cached((self.item, steps, int(part[0]), *arrays), run)
+            key = (*self._same_runs, steps, int(part[0]), *arrays)
+            runs = cached.get(key, run, lambda runs: runs.nbytes) if cached else run()
             off = [self._off(target, runs, steps) for target in self.targets]
             found.append(np.concatenate([np.zeros((len(part), 0)), *off], axis=1))
         return np.concatenate(found)

@@ -37,7 +37,7 @@ from lstmcli.core.explain.hypotheses import (
     settings_of,
 )
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.network_simulator import NetworkSimulator, Runs, rms
+from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
 from lstmcli.core.explain.question import Setup
@@ -52,10 +52,7 @@ from lstmcli.core.explain.verify import (
     remark,
     verify,
 )
-from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major
-from lstmcli.core.model.states import State, split_state
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
 FAR_BIAS = 100.0  # a forget bias that does
@@ -110,25 +107,13 @@ class Placement:
     # ---- the network under hypotheses
 
     @cached_property
-    def x(self) -> Array:
-        """(T, B, I)."""
-        return as_time_major(np.asarray(self.case.x, np.float64), self.setup.layout)
-
-    @cached_property
     def simulator(self) -> NetworkSimulator:
         """The network over the sequence of the batch that is known best."""
         return self._simulator_on(None)
 
     def _simulator_on(self, item: int | None) -> NetworkSimulator:
-        settings, case = settings_of(self.of_run), self.case
-        valid = None
-        if "lengths" not in settings:
-            valid = valid_steps(case.lengths, case.mask, self.x.shape, case.layout)
-        return NetworkSimulator(
-            self._cells, self.singles, self.x, self.expected, self.allowance,
-            merging=self.how, valid=valid, states=self._states(), array=settings.get("array", "h"),
-            work=self.work, item=item,
-        )  # fmt: skip
+        cells, singles = self._cells, self.singles
+        return NetworkSimulator(cells, singles, self.case, self.allowance, self.of_run, item)
 
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
@@ -143,7 +128,7 @@ class Placement:
     def singles(self) -> SingleChanges:
         """The single changes that can make a difference here."""
         without: tuple[str, ...] = ()
-        if len(self.x) == 1:
+        if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
         elif not self.has_several_cells:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
@@ -159,26 +144,13 @@ class Placement:
         """What placements of a question share, made once."""
         return self.question.runs.get(key, make, lambda _: 0)
 
-    def _states(self) -> dict[str, State]:
-        """The initial state of each cell."""
-        settings = {k: v for k, v in self.of_run if k == "initial_state"}
-        model = self.setup.read({**settings, "dtype": "float64"})
-        states = split_state(self.case.initial_state, model, self.x.shape[1])
-        return dict(zip((name for name, _ in self.setup.cells), states, strict=True))
-
     @cached_property
     def distances(self) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none; inf for constants."""
-        shared = id(self.singles), self.setup.layout, self.of_run
-        simulator, cached = self.simulator, self.question.runs
+        sets, simulator = np.arange(len(self.singles) + 1)[:, None], self.simulator
         stepwise = simulator.is_stepwise and not self.has_several_cells
-
-        def run_or_cached(key: Any, run: Callable[[], Runs]) -> Runs:
-            runs: Runs = cached.get((*shared, *key), run, lambda runs: runs.nbytes)
-            return runs
-
-        sets, steps = np.arange(len(self.singles) + 1)[:, None], CLOSEST_STEPS if stepwise else None
-        off = simulator.off(sets, None, steps, np.float32, run_or_cached)
+        steps = CLOSEST_STEPS if stepwise else None
+        off = simulator.off(sets, None, steps, np.float32, self.question.runs)
         return np.where(self.singles.constant >= 0, np.inf, rms(off))
 
     @property
@@ -297,7 +269,7 @@ class Placement:
         """
         steps = SHORT if self.simulator.is_stepwise else None
         off, near = self._neighbours(answer, steps)
-        if steps and len(self.x) > steps and digits(off, 0, 1) < WEALTH:
+        if steps and self.setup.size[0] > steps and digits(off, 0, 1) < WEALTH:
             off, near = self._neighbours(answer, None)
         return off, near
 
