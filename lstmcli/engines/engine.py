@@ -209,13 +209,7 @@ def not_installed(engine: Engine) -> str:
 
 
 def run_with(engine: Engine, plan: Plan) -> Trace:
-    """The trace of a run by an engine: h and the last state.
-
-    Raises
-    ------
-    UserError
-        if the engine is not installed, does not support something in the run, or fails.
-    """
+    """The trace of a run by an engine: h and the last state."""
     if not engine.installed:
         raise UserError(not_installed(engine))
     network, unsupported = engine.network(plan)
@@ -225,13 +219,7 @@ def run_with(engine: Engine, plan: Plan) -> Trace:
 
 
 def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, float]:
-    """The trace, and the seconds that a run took without building the layer.
-
-    Raises
-    ------
-    UserError
-        if the framework raises an exception; has the first line of its message.
-    """
+    """The trace, and the seconds that a run took without building the layer."""
     try:
         with quiet():
             prepared = engine.prepare(network)

@@ -34,13 +34,7 @@ def quiet() -> Iterator[None]:
 
 
 def library(name: str) -> Any:
-    """The module of an installed library.
-
-    Raises
-    ------
-    UserError
-        if its import fails.
-    """
+    """The module of an installed library; UserError if its import fails."""
     try:
         return import_module(name)
     except Exception as error:  # a broken one raises whatever it likes

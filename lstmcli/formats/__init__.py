@@ -101,11 +101,6 @@ def read(
     that leave numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy
     file of 64 MiB or more is a `lstmcli.formats.arrays.block_reader.FileArray`, which
     `--max-bytes` does not limit.
-
-    Raises
-    ------
-    UserError
-        Whatever is wrong with the file; see the module of the format.
     """
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path), stdin) as file:
@@ -185,11 +180,6 @@ def write(
     """Write arrays and attributes as "npy", "npz", "json" or "text", to a path atomically.
 
     npy and text have one array and no attributes, which are left out.
-
-    Raises
-    ------
-    UserError
-        Several arrays for npy or text; a file that cannot be written.
     """
     if _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with open_steps")
@@ -233,13 +223,7 @@ def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
 
 
 def suffix_of(path: str, suffixes: Collection[str]) -> str:
-    """The suffix of a path, which is one of ``suffixes``.
-
-    Raises
-    ------
-    UserError
-        Another suffix, or none; a folder.
-    """
+    """The suffix of a path, one of ``suffixes``; UserError for another suffix, or for a folder."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in suffixes:
         refuse_place(path)

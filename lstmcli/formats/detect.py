@@ -131,10 +131,7 @@ WAY_OUT = "Save its arrays with numpy.savez."
 def binary_kind(file: Opened) -> str | None:
     """The binary format of a file by its content, a row of the table; None for text.
 
-    Raises
-    ------
-    UserError
-        A file of another program, or bytes that are no text.
+    UserError for a file of another program, or bytes that are no text.
     """
     head = file.head()
     for magic, kind in BINARY.items():

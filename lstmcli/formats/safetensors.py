@@ -25,13 +25,7 @@ DTYPES = {  # the format's names -> little-endian NumPy dtypes
 
 
 def read(source: Opened) -> Document:
-    """All tensors, in the order of the file; those of a kind that NumPy lacks are left out.
-
-    Raises
-    ------
-    UserError
-        A broken file, or no library to read it with.
-    """
+    """All tensors, in the order of the file; those of a kind that NumPy lacks are left out."""
     purpose = f"{source.source} is a safetensors file; reading it"
     safetensors = import_extra("safetensors", purpose, "safetensors")
     data = source.contents()
@@ -57,13 +51,7 @@ def read(source: Opened) -> Document:
 
 
 def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
-    """Write the tensors; attributes become the strings of the header's metadata.
-
-    Raises
-    ------
-    UserError
-        No library, or a kind of number that the format does not have.
-    """
+    """Write the tensors; attributes become the strings of the header's metadata."""
     writer = import_extra("safetensors.numpy", "writing .safetensors", "safetensors", "safetensors")
     names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
     for name, array in arrays.items():

@@ -27,13 +27,7 @@ MOST_LISTED = 4  # paths in a message
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of all groups by name; of a layers model, the configs of its layers too.
-
-    Raises
-    ------
-    UserError
-        A damaged description, shards that are not in its folder or have another size.
-    """
+    """The tensors of all groups by name; of a layers model, the configs of its layers too."""
     with damage_reported(f"{file.source}, taken for a model.json of TensorFlow.js,"):
         arrays: dict[str, np.ndarray] = {}
         left_out: list[str] = []

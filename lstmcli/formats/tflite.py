@@ -79,13 +79,7 @@ DTYPES = {
 
 
 def read(source: Opened) -> Document:
-    """The tensors of each LSTM operator as ``lstm_0/input_to_input_weights``, ...
-
-    Raises
-    ------
-    UserError
-        A broken file, one without an LSTM operator, one with weights of a kind that is not read.
-    """
+    """The tensors of each LSTM operator as ``lstm_0/input_to_input_weights``, ..."""
     with damage_reported(f"{source.source}, a TensorFlow Lite model,"):
         return _ModelReader(source).document()
 

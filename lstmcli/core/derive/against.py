@@ -29,11 +29,6 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     unit of the last place of a print. The reference may have only some steps of a run, or one
     sequence: those where its numbers agree, else the first steps, and the sequence and the step of
     the derivation. Its final_h and final_c are h and c of the last step that is computed.
-
-    Raises
-    ------
-    UserError
-        if there is no number for any line, or an array has another shape than the run's.
     """
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)

@@ -44,11 +44,6 @@ def derive(
         of several cells, the name of one: ``layer0``, ``layer1_reverse``.
     against
         another implementation's results; each line for which they have a number gets it.
-
-    Raises
-    ------
-    UserError
-        for an index out of range, or a step that lengths or a mask leave out; and as `run`.
     """
     if gate is not None and gate not in (*GATES,):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")

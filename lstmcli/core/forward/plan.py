@@ -165,12 +165,8 @@ def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -
 def check_axes(model: Model, inputs: Inputs) -> str:
     """The layout of the inputs: "steps", "batch" or "time".
 
-    One that is not given is that of the model's file, else `assumed_layout`.
-
-    Raises
-    ------
-    UserError
-        if they have another number of axes or of features, or no steps.
+    One that is not given is that of the model's file, else `assumed_layout`. UserError if they have
+    another number of axes or of features, or no steps.
     """
     x, name = inputs.x, inputs.name
     if x.ndim not in (2, 3):

@@ -143,10 +143,7 @@ def valid_steps(
 ) -> Array | None:
     """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
 
-    Raises
-    ------
-    UserError
-        for both at once, other shapes, or lengths that are not integers of 0 to T.
+    UserError for both at once, other shapes, or lengths that are not integers of 0 to T.
     """
     steps, batch = shape[:2]
     if mask is not None:

@@ -30,13 +30,7 @@ class LayerStack:
 
     @classmethod
     def of_plan(cls, plan: Plan, meter: Meter | None) -> LayerStack:
-        """All sequences of a run.
-
-        Raises
-        ------
-        UserError
-            for a model that needs all steps at once.
-        """
+        """All sequences of a run; UserError for a model that needs all steps at once."""
         if reason := _needs_all_steps(plan.model):
             raise UserError(reason)
         packed = [Packed(cell) for _, cell in plan.model.cells]

@@ -19,12 +19,7 @@ def split_state(given: Mapping[str, npt.ArrayLike], model: Model, batch: int) ->
 
     One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have the cells where
     `join_states` puts them. ``given`` may be empty: then it is the learned state in the weights
-    (Lasagne has one), or zero.
-
-    Raises
-    ------
-    UserError
-        if one of the two is missing, or shapes do not fit.
+    (Lasagne has one), or zero. UserError if one of the two is missing, or shapes do not fit.
     """
     missing = {"h", "c"} - set(given)
     if given and missing:

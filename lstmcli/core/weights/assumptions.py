@@ -74,13 +74,7 @@ def refuse_open(
     given: Mapping[str, Any],
     source: str,
 ) -> None:
-    """Refuse weights that can be read in two ways until a setting tells which.
-
-    Raises
-    ------
-    Undecided
-        with what to type for each.
-    """
+    """Refuse weights that can be read in two ways, with the settings that choose one of them."""
     row, names = found.convention, next(iter(found.cells.values()))
     of_gate = {role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)}
     for setting in row.required_settings:

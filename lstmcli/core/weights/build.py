@@ -170,11 +170,6 @@ def cut_flat(
     """The tensors that one vector packs, by name, where the convention that is given packs them.
 
     Others are returned as they are.
-
-    Raises
-    ------
-    UserError
-        if the number of units is not given, or the sizes do not fit the vector or the convention.
     """
     row = find_convention(given["convention"]) if "convention" in given else None
     if row is None or not row.names.packed or len(tensors) != 1:

@@ -443,13 +443,7 @@ _AXES = (
 
 
 def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
-    """Refuse tensors that may be an LSTM in two ways or three, or are called so and are none.
-
-    Raises
-    ------
-    UserError
-        with what to type for each, or with the shapes; nothing if no name is a kernel's.
-    """
+    """Refuse tensors that may be an LSTM in two ways or three, or are called so and are none."""
     if len(shapes) == 1:
         ((name, shape),) = shapes.items()
         if len(shape) == 1 and shape[0] >= 12 and shape[0] % 4 == 0:  # I = H = 1 has 12

@@ -71,11 +71,6 @@ def choose_lstms(
         the numbers of those that can run one after the other, for advice.
     convention
         the one that is asked for, of which messages speak.
-
-    Raises
-    ------
-    UserError
-        if there is none, if several need ``layer`` to choose, or if two conventions fit the names.
     """
     if not found:
         if isinstance(tensors, Mapping) and convention is None:
@@ -108,10 +103,7 @@ def choose_lstms(
 def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> RecognisedLstm:
     """The layer of this number in both directions; the only one where none is given.
 
-    Raises
-    ------
-    UserError
-        for all layers: those with skip connections between them cannot be run together.
+    UserError for all layers: those with skip connections between them cannot be run together.
     """
     word = "0" if layer is None and len(layers) == 1 else str(layer)
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(layers):

@@ -53,11 +53,6 @@ def fit_or_refuse(
 
     ``asked`` are settings of the target that change only its form (`FORM`); ``source`` has these
     layers, which --layer calls by their ``labels``.
-
-    Raises
-    ------
-    UserError
-        naming all that the row cannot store, or for a setting that is not of its form.
     """
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:

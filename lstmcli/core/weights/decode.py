@@ -55,10 +55,7 @@ def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
     source
         what messages call the file.
 
-    Raises
-    ------
-    UserError
-        if shapes do not fit, naming those that would.
+    UserError if shapes do not fit, naming those that would.
     """
     with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
         return _Decoder(tensors, convention, source).cell()
@@ -67,10 +64,7 @@ def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
 def split_directions(tensors: Tensors, convention: Convention, source: str) -> list[Tensors]:
     """The tensors of each direction, where directions are the first axis.
 
-    Raises
-    ------
-    UserError
-        if that axis is not 1 or 2 in all of them.
+    UserError if that axis is not 1 or 2 in all of them.
     """
     if not convention.storage.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
         return [tensors]

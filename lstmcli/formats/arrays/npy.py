@@ -80,13 +80,7 @@ def read(source: Opened, in_blocks: bool = False) -> Document:
 
 
 def read_header(head: bytes, where: str) -> Header:
-    """Parse the head of a .npy file (64 KiB of it are enough).
-
-    Raises
-    ------
-    UserError
-        It is no header; the message starts with ``where``.
-    """
+    """Parse the head of a .npy file (64 KiB are enough); ``where`` starts a message."""
     stream = io.BytesIO(head)
     try:
         shape, fortran, dtype = _parsed(stream)
@@ -116,10 +110,8 @@ def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def check(header: Header, size: int, where: str) -> None:
     """Refuse a header that does not fit the size of the file.
 
-    Raises
-    ------
-    UserError
-        A dtype that is not read, an impossible shape, a file shorter or longer than claimed.
+    UserError for a dtype that is not read, an impossible shape, a file shorter or longer than
+    claimed.
     """
     _check_dtype(header.dtype, where)
     if not all(type(n) is int and n >= 0 for n in header.shape):
@@ -148,12 +140,8 @@ def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
     """The array after a header that has been checked, native and in C order.
 
-    0-d arrays and strings come as Python values: numbers, str, lists of str.
-
-    Raises
-    ------
-    UserError
-        More bytes than a tensor may take; fewer than the header claims.
+    0-d arrays and strings come as Python values: numbers, str, lists of str. UserError for more
+    bytes than a tensor may take, or fewer than the header claims.
     """
     check_size(header.shape, 4 if header.dtype == BFLOAT16 else header.dtype.itemsize, where)
     data = bytearray(header.nbytes)

@@ -32,12 +32,6 @@ def read(source: Opened, only: str | None = None) -> Document:
     """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
 
     If there is a member ``only``, the other arrays are not unpacked.
-
-    Raises
-    ------
-    UserError
-        A broken or encrypted archive, one that unpacks to far more than its size or has no arrays,
-        a member that is not numeric.
     """
     document = Document(source.source, "npz", {})
     left_out, others = [], []

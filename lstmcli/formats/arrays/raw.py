@@ -23,13 +23,7 @@ def is_raw_form(member: str | None) -> bool:
 
 
 def read(file: Opened, form: str) -> Document:
-    """The array of this type and shape that a file consists of.
-
-    Raises
-    ------
-    UserError
-        A file of another length.
-    """
+    """The array of this type and shape that a file consists of."""
     match = _FORM.fullmatch(form)
     assert match is not None, "the caller has asked is_raw_form"
     kind, shape = match[1].lower(), tuple(int(n) for n in match[2].split("x"))

@@ -16,13 +16,7 @@ from lstmcli.formats.text.number_text import float32_arrays
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of the state dict by name, with remarks on the rest of the network.
-
-    Raises
-    ------
-    UserError
-        A network of other cells, or a member that is no list of numbers.
-    """
+    """The tensors of the state dict by name, with remarks on the rest of the network."""
     config, tensors = value["model_data"], value["state_dict"]
     if not isinstance(config, dict) or not isinstance(tensors, dict):
         raise UserError(f"{file.source}: model_data and state_dict are not both objects.")

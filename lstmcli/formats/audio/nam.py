@@ -23,13 +23,7 @@ SIZES = ("input_size", "hidden_size", "num_layers")
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of each cell as ``nam.0.weight``, ``.bias``, ``.hidden``, ``.cell``; the head's.
-
-    Raises
-    ------
-    UserError
-        Another architecture, sizes that are no positive integers, a list of another length.
-    """
+    """The tensors of each cell: ``nam.0.weight``, ``.bias``, ``.hidden``, ``.cell``; the head's."""
     architecture = value["architecture"]
     if architecture != "LSTM":
         raise UserError(

@@ -19,13 +19,7 @@ from lstmcli.formats.text.number_text import float32_arrays
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """``layers.0.weights.0`` to ``.2`` of an LSTM; of another layer ``layers.1.dense.0``, ...
-
-    Raises
-    ------
-    UserError
-        A layer that is no object, weights that are no numbers, a network with GRUs and no LSTM.
-    """
+    """``layers.0.weights.0`` to ``.2`` of an LSTM; of another layer ``layers.1.dense.0``, ..."""
     layers = value["layers"]
     if not isinstance(layers, list):
         raise UserError(f"{file.source}: layers is no list.")

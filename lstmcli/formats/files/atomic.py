@@ -32,14 +32,9 @@ def atomically(path: str) -> Iterator[BinaryIO]:
 
     The bytes go to a part file in the target's folder, which is renamed in the end, once they are
     on the disk; on any exception, Ctrl-C included, it is removed and an earlier file is unchanged.
-    A process that is killed leaves it to the next write of that name. Links are followed.
-    Devices and pipes are written directly; a named pipe needs a reader.
-
-    Raises
-    ------
-    UserError
-        Whatever the system refuses: no such folder, no permission, a folder, a full disk, ...;
-        a named pipe that nothing reads.
+    A process that is killed leaves it to the next write of that name. Links are followed. Devices
+    and pipes are written directly. UserError for whatever the system refuses (no such folder, no
+    permission, a folder, a full disk, ...), and for a named pipe that nothing reads.
     """
     with errors_named(path):
         refuse_place(path)
@@ -76,12 +71,7 @@ def _is_pipe(path: str) -> bool:
 def _open_pipe(path: str) -> int:
     """The descriptor of a named pipe, once something reads it.
 
-    Raises
-    ------
-    UserError
-        Nothing reads it within `PIPE_TIMEOUT`.
-    BrokenPipeError
-        Nothing reads it any more: the pipe of a shell's >(command).
+    BrokenPipeError where nothing reads it any more: the pipe of a shell's >(command).
     """
     end = time.monotonic() + PIPE_TIMEOUT
     while True:

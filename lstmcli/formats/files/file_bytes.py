@@ -29,13 +29,7 @@ class PositionedFile:
         weakref.finalize(self, os.close, self._descriptor)
 
     def fill(self, view: memoryview, at: int) -> None:
-        """Read bytes from a position on until the view is full.
-
-        Raises
-        ------
-        UserError
-            The file has become shorter.
-        """
+        """Read bytes from a position on until the view is full; UserError if the file ends."""
         while view:
             count = self._read_once(view, at)
             if not count:

@@ -60,11 +60,7 @@ def most() -> int:
 def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
     """The number of elements of a tensor that a file declares, before memory is allocated.
 
-    Raises
-    ------
-    UserError
-        A negative length, too many axes, or more bytes than are allowed; ``where`` starts the
-        message.
+    ``where`` starts a message.
     """
     if len(shape) > MOST_AXES:  # the product of a million lengths would take minutes
         raise UserError(
@@ -86,12 +82,7 @@ def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str
     """Refuse an array that has grown beyond the limit while a text is read.
 
     Its final length is not known then. A number takes at least a byte of text, so the message names
-    the limit at which any text of ``text_size`` bytes is read.
-
-    Raises
-    ------
-    UserError
-        More bytes than are allowed; ``where`` starts the message.
+    the limit at which any text of ``text_size`` bytes is read. ``where`` starts the message.
     """
     if prod(shape) * itemsize > _most.get():
         raise UserError(
@@ -101,13 +92,7 @@ def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str
 
 
 def check_total(declared: int, size: int, source: str) -> None:
-    """Refuse a file whose tensors declare far more bytes than it has.
-
-    Raises
-    ------
-    UserError
-        More than `LARGE` and `MOST_TIMES` its size.
-    """
+    """Refuse a file that declares more than `LARGE` bytes and more than `MOST_TIMES` its size."""
     if declared > max(LARGE, MOST_TIMES * size):
         raise UserError(
             f"{source}: {size:,} bytes claim to unpack to {declared:,}; refused. "

@@ -45,13 +45,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  
 
 
 def read(source: Opened) -> Document:
-    """The weights of a model, by layer.
-
-    Raises
-    ------
-    UserError
-        Whatever `hdf5.contents` refuses, a broken archive or config, weights in several files.
-    """
+    """The weights of a model, by layer."""
     if source.head().startswith(ZIP):
         need_library(source.source, "a Keras file")
         return _read_archive(source)

@@ -64,10 +64,7 @@ class Weight(NamedTuple):
 def parse_layers(model: Any, where: str) -> list[LayerConfig]:
     """The layers of a model by its config, in its order; none for a config without layers.
 
-    Raises
-    ------
-    UserError
-        for one that is nested too deeply.
+    UserError for one that is nested too deeply.
     """
     try:
         return _layers(model, "")

@@ -44,11 +44,6 @@ def read(source: Opened) -> Document:
     with batch and time exchanged). Equal nodes are given once. Where the graph feeds every LSTM
     into the next, the attribute ``layer`` has them all. Without LSTM nodes the document is of the
     format "onnx initializers"; one with only GRUs or plain RNNs can be listed, not run.
-
-    Raises
-    ------
-    UserError
-        A damaged file, another kind of file, no LSTM that can be read, tensors that are too large.
     """
     if source.size > MOST_PROTOBUF:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")

@@ -44,15 +44,7 @@ class ConstantFolder:
         self._stored = self._computed = 0  # bytes read of tensors, and bytes computed from them
 
     def value(self, scope: Scope, name: str) -> Value:
-        """The value of a name in a graph.
-
-        Raises
-        ------
-        UserError
-            for a tensor of the file that cannot be read, or results that would be too large.
-        Damaged
-            where an operator cannot be computed, or a name depends on itself.
-        """
+        """The value of a name in a graph; Damaged if it cannot be computed or depends on itself."""
         definition = scope.definition(name)
         pending, entered = [definition], set()
         while pending:

@@ -95,10 +95,7 @@ MOVING = {  # operators whose result consists of elements of the first input
 def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> list[np.ndarray]:
     """The outputs of an operator of `OPERATORS`; ``check_size`` refuses a large result.
 
-    Raises
-    ------
-    Damaged
-        The operator cannot be applied to these inputs.
+    Damaged if the operator cannot be applied to these inputs.
     """
     operator = OPERATORS[call.op]
     attributes = {name: call.attributes[name] for name in operator.attributes

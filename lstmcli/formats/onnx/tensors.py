@@ -34,12 +34,7 @@ def is_numeric(tensor: Any) -> bool:
 def decode(tensor: Any, source: Opened, name: str) -> np.ndarray:
     """The array of a TensorProto, in the dtype of the library, which NumPy may lack.
 
-    Raises
-    ------
-    UserError
-        A data type that is not read, too many numbers, or another file that is missing.
-    Damaged
-        More or fewer bytes than the shape needs.
+    Damaged for more or fewer bytes than the shape needs.
     """
     where = f"{source.source}: the tensor {name!a}"
     dtype = _dtype(tensor)

@@ -35,13 +35,7 @@ INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
 
 
 def read(source: Opened) -> Document:
-    """All numeric tensors of a checkpoint, or the constants of a graph.
-
-    Raises
-    ------
-    UserError
-        A damaged file, a missing or misleading shard, more than may be allocated.
-    """
+    """All numeric tensors of a checkpoint, or the constants of a graph."""
     with damage_reported(source.source):
         return _read(source)
 

@@ -61,12 +61,8 @@ class BundleEntry(NamedTuple):
 class Bundle:
     """The tensors of a checkpoint, by their keys in its index.
 
-    Raises
-    ------
-    Damaged
-        Entries of the index that do not fit each other or the shards.
-    UserError
-        A shard that is missing or outside the folder; big-endian numbers; partitioned variables.
+    Damaged for entries of the index that do not fit each other or the shards. UserError for a shard
+    that is missing or outside the folder, big-endian numbers, or partitioned variables.
     """
 
     def __init__(self, entries: Mapping[bytes, memoryview], path: str) -> None:

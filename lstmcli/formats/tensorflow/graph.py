@@ -85,10 +85,7 @@ class GraphNode(NamedTuple):
 def find_graph(data: Bytes) -> Bytes:
     """The first GraphDef in a file's bytes: all of them, or a part of a larger message.
 
-    Raises
-    ------
-    Damaged
-        The bytes are none of the files that contain a graph.
+    Damaged if the bytes are those of no file that contains a graph.
     """
     message = Message(data)
     version = schema.SavedModel.schema_version

@@ -31,10 +31,7 @@ class SortedTable:
     def entries(self) -> Iterator[tuple[bytes, memoryview]]:
         """Every key with its value, in the order of the keys.
 
-        Raises
-        ------
-        Damaged
-            The file ends early, a checksum is wrong, blocks or keys are out of order.
+        Damaged if the file ends early, a checksum is wrong, or blocks or keys are out of order.
         """
         left, last, end = MOST_KEYS, None, 0
         for _, handle in _entries(self._index()):

@@ -96,12 +96,8 @@ def read_text(text: str, file: Opened) -> Document:
 
     Several prints of one name are stacked along a new first axis. The layout is "steps" for 2-D
     arrays and "time" for arrays (n, 1, units), which are n prints of one row; else it is unknown.
-    An abbreviated print is an array of the numbers that it has, with `Gaps`.
-
-    Raises
-    ------
-    UserError
-        What `find_prints` and `find_rows` refuse; prints whose shapes or labels do not stack.
+    An abbreviated print is an array of the numbers that it has, with `Gaps`. UserError for what
+    `find_prints` and `find_rows` refuse, and for prints whose shapes or labels do not stack.
     """
     source = file.source
     refuse_long_numbers(text, source)
@@ -219,11 +215,6 @@ def write(
     With ``digits`` among the attributes it is that of this precision. Numbers that were rounded
     before would be printed with more digits than they have, where NumPy adds an exponent. What is
     rounded to zero has no sign.
-
-    Raises
-    ------
-    UserError
-        Several arrays, or more numbers than are printed as text.
     """
     array = sole(arrays, "text")
     count = prod(array.shape)

@@ -43,13 +43,8 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     """A trace: arrays (T, K), layout "steps", or with a batch column (T, B, K), layout "time".
 
     Rows may come in any order if every pair of step and batch is there once. Anything else is one
-    array "" (T, K), layout "steps".
-
-    Raises
-    ------
-    UserError
-        Cells separated by semicolons, a cell that is no number (line and column are named), rows
-        of different lengths, a pair of step and batch that is missing or occurs twice.
+    array "" (T, K), layout "steps". UserErrors name the line, and the column of a cell that is not
+    a number.
     """
     source, first = file.source, next(pieces(), "").lstrip("\r\n").partition("\n")[0]
     _refuse_semicolons(first, source)
@@ -111,13 +106,7 @@ def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[
 
 
 def _values(lines: list[str], before: int, width: int, delimiter: str, source: str) -> np.ndarray:
-    """The numbers (R, C) of lines; ``before`` lines came before them.
-
-    Raises
-    ------
-    UserError
-        A cell that is not a number, or a row of another length; names the line.
-    """
+    """The numbers (R, C) of lines; ``before`` lines came before them."""
     if _are_plain(lines, delimiter):
         blank = f" \t\r\n{delimiter}"
         rows = [line for line in lines if line.strip(blank) and line.strip()]
@@ -262,10 +251,7 @@ def _keys(names: list[str] | None) -> list[str]:
 class CsvTable:
     """A table that is read row by row: the numbers of each array, in buffers that grow.
 
-    Raises
-    ------
-    UserError
-        A batch without steps, no other column, an index of thousands of digits.
+    UserError for a batch without steps, no other column, or an index of thousands of digits.
     """
 
     def __init__(self, names: list[str] | None, width: int, source: str, size: int) -> None:

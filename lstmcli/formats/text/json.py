@@ -42,11 +42,8 @@ MODELS = {  # what the outermost object of a program's model file has -> the mod
 def read_text(text: str, file: Opened) -> Document:
     """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
 
-    Raises
-    ------
-    UserError
-        Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
-        something else than numbers or strings; see the modules of `MODELS` too.
+    UserError for broken JSON (with line and column), a name that occurs twice, a ragged list, a
+    list of something else than numbers or strings; see the modules of `MODELS` too.
     """
     value = parse(text, file.source)
     try:

@@ -34,11 +34,7 @@ OPENING = re.compile(
 def read_lines(pieces: Pieces, file: Opened) -> Document:
     """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time".
 
-    Raises
-    ------
-    UserError
-        Broken JSON, a line with other members or other shapes than the first, a step that does
-        not come after the one before. All name the line.
+    UserErrors name the line.
     """
     source = file.source
     if names := _tidy_names(next(pieces(), "")):
@@ -90,14 +86,7 @@ def _tidy_names(text: str) -> list[str]:
 
 
 def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) -> Document:
-    """The arrays of lines that are one unit of a step each.
-
-    Raises
-    ------
-    UserError
-        for a line of other members, or with something else than numbers; rows that are missing or
-        occur twice.
-    """
+    """The arrays of lines that are one unit of a step each."""
     from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
 
     table, numbers, before = CsvTable(names, len(names), source, size), array("q"), 0
@@ -164,13 +153,7 @@ class Steps:
         self._numbers: dict[str, array[float]] = {}
 
     def add(self, record: dict[str, Any], where: str) -> None:
-        """Append a line's members.
-
-        Raises
-        ------
-        UserError
-            for what `read_lines` refuses in a line; starts with ``where``.
-        """
+        """Append a line's members."""
         step = _step_of(record, self._steps, where)
         names = [name for name in record if name != STEP]
         if self._count and self._shapes.keys() != set(names):
@@ -274,10 +257,7 @@ def _members(names: Iterable[str]) -> str:
 def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) -> np.ndarray:
     """One step's list as a float64 array (K,) or (B, K), of the shape of those before it.
 
-    Raises
-    ------
-    UserError
-        No list of numbers, deeper than two, or another shape; starts with ``where``.
+    Anything else is a UserError that starts with ``where``.
     """
     if not isinstance(value, list):
         raise UserError(f"{where} is {str(value)[:40]!a}; a list of numbers was expected.")

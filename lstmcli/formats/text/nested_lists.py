@@ -30,14 +30,9 @@ _KINDS = {
 def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
     """A nested list as a float64 array; an array is returned unchanged.
 
-    Lists may contain arrays: those of tensors that a JSON has with their shape.
-
-    Raises
-    ------
-    UserError
-        A ragged list, or anything in it but numbers (the strings "NaN", "Infinity" and
-        "-Infinity" are numbers): the message starts with ``where`` and has the position. More bytes
-        than a tensor may take.
+    Lists may contain arrays: those of tensors that a JSON has with their shape. The strings "NaN",
+    "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and has the position of
+    a ragged list or of anything else.
     """
     if isinstance(value, np.ndarray):
         return value

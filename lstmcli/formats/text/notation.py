@@ -174,10 +174,8 @@ _DECIMAL = re.compile(r"\d\.\d|\d[eE]-?\d")
 def find_log_lines(text: str, source: str) -> list[Print]:
     """The arrays of a log, whose lines have a name and numbers, or a step and numbers.
 
-    Raises
-    ------
-    UserError
-        A line whose numbers have no name or step; rows of different lengths; missing elements.
+    UserError for a line whose numbers have no name or step, rows of different lengths, or missing
+    elements.
     """
     rows: dict[str, list[_Row]] = {}
     if _LONG_WORD.search(text):

@@ -42,13 +42,7 @@ MAKERS = {**numpy_arrays.MAKERS, **tensors.MAKERS}
 
 
 def read(source: Opened) -> Document:
-    """All tensors under their names in the state dict.
-
-    Raises
-    ------
-    UserError
-        A broken file, one of another program, one without tensors.
-    """
+    """All tensors under their names in the state dict."""
     with _pickle_errors_reported(source.source):
         if source.head().startswith(ARCHIVE):
             tree = _Zip(source).tree()
@@ -252,11 +246,7 @@ def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Docu
     """The arrays and tensors of a plain pickle: Paddle's, Haiku's, madmom's, a dict of arrays.
 
     It begins at ``offset``: NumPy puts the pickle of an array of objects behind the .npy header.
-
-    Raises
-    ------
-    UserError
-        A broken file, one that needs code to be run, one without arrays.
+    UserError for a broken file, one that needs code to be run, one without arrays.
     """
     if b"joblib.numpy_pickle" in source.head():
         raise UserError(

@@ -44,10 +44,7 @@ class Tree(NamedTuple):
 def flatten(root: Any) -> Tree:
     """All leaves by name, in the order of the file.
 
-    Raises
-    ------
-    ValueError
-        It is nested deeper, or has more entries, than any checkpoint.
+    ValueError if it is nested deeper, or has more entries, than any checkpoint.
     """
     leaves: list[tuple[Path, Leaf]] = []
     groups: dict[Path, Settings] = {}
@@ -104,13 +101,7 @@ def _settled(value: Any) -> Any:
 
 
 def document(source: str, size: int, format: str, tree: Tree) -> Document:
-    """The arrays of a tree from a file of ``size`` bytes, once their sizes were checked.
-
-    Raises
-    ------
-    UserError
-        Tensors that are too large or damaged.
-    """
+    """The arrays of a tree from a file of ``size`` bytes, once their sizes were checked."""
     declared = 0
     for name, leaf in tree.leaves.items():
         shape, itemsize = leaf.extent()

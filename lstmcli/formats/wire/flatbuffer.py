@@ -67,13 +67,7 @@ class Table(NamedTuple):
 
 
 def root(data: bytes) -> Table:
-    """The outermost table.
-
-    Raises
-    ------
-    Damaged
-        Here and in every method of a table: an offset or a vector reaches past the end.
-    """
+    """The outermost table; an offset or vector past the end is Damaged, here and in its methods."""
     view = memoryview(data)
     return Table(view, _ahead(view, 0))
 

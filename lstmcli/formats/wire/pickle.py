@@ -84,11 +84,8 @@ def load(
 
     The stream is in memory: for a file, Python allocates a forged length before it reads.
     ``makers`` are by the full name that a pickle imports; ``persistent`` resolves persistent ids.
-
-    Raises
-    ------
-    ValueError, KeyError, IndexError, TypeError and what else `pickletools` raises
-        for a damaged pickle, or one with opcodes that no checkpoint has.
+    Whatever `pickletools` raises for a damaged pickle, and for opcodes that no checkpoint has,
+    passes.
     """
     return _Machine(makers, persistent).run(stream)
 
@@ -110,11 +107,8 @@ _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go int
 def identifier(value: Any) -> str:
     """The name that a pickle gives to a storage or a tensor, as text.
 
-    Raises
-    ------
-    ValueError
-        It is neither text nor a whole number: the text of forty tuples, each of which contains
-        the one before twice, would have 2**40 parts.
+    ValueError for anything else than text or an integer: the text of forty tuples, each of which
+    contains the one before twice, would have 2**40 parts.
     """
     if type(value) not in (str, int):
         raise ValueError(f"a name that is a {type(value).__name__}")
@@ -141,11 +135,7 @@ def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """The opcodes of a pickle and their arguments, to the end of the pickle or of the stream.
 
     As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII; they are bytes.
-
-    Raises
-    ------
-    ValueError and what else the readers of `pickletools` raise
-        for a byte that is no opcode, or an argument that is none.
+    Exceptions are those of the readers of `pickletools`.
     """
     while code := stream.read(1):
         opcode = _OPCODES.get(code.decode("latin-1"))

@@ -34,10 +34,7 @@ class Field(NamedTuple):
 def varint(data: Bytes, at: int) -> tuple[int, int]:
     """The unsigned number that starts at a position, and the position after it.
 
-    Raises
-    ------
-    Damaged
-        The bytes end within it, or it is longer than 64 bits.
+    Damaged if the bytes end within it, or it is longer than 64 bits.
     """
     number = 0
     for n in range(LONGEST_VARINT):
@@ -53,10 +50,7 @@ def varint(data: Bytes, at: int) -> tuple[int, int]:
 def fields(data: bytes | Bytes) -> Iterator[Field]:
     """The fields of a message in the order of the file; the bytes of long ones stay in it.
 
-    Raises
-    ------
-    Damaged
-        During the iteration: a field that is malformed or reaches past the end.
+    Damaged, during the iteration, for a field that is malformed or reaches past the end.
     """
     data, at, end = memoryview(data) if isinstance(data, bytes) else data, 0, len(data)
     while at < end:
@@ -91,10 +85,7 @@ def signed(number: int) -> int:
 class Message:
     """The fields of a message by number; an absent one is 0 or empty, as protobuf has it.
 
-    Raises
-    ------
-    Damaged
-        Bytes that are no message, or a field of another kind than is asked for.
+    Damaged for bytes that are no message, or a field of another kind than is asked for.
     """
 
     def __init__(self, data: bytes | Bytes) -> None:

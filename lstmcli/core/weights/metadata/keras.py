@@ -39,13 +39,7 @@ RUN_LEVEL = {  # keys of a layer that runs a cell -> settings
 
 
 def read(around: Groups) -> MetadataSettings:
-    """The settings of one LSTM, and remarks on its layer.
-
-    Raises
-    ------
-    UserError
-        for a layer that a run cannot follow, such as directions with different activations.
-    """
+    """The settings of one LSTM, and remarks on its layer."""
     version = next((str(g["keras_version"]) for g in around if g.get("keras_version")), "")
     layers = [group for group in around if _config(group)]
     if not layers:

@@ -34,13 +34,7 @@ DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
 def read(around: Groups) -> MetadataSettings:
-    """The settings in the attributes of a node.
-
-    Raises
-    ------
-    UserError
-        for attributes that contradict each other, or that the run cannot follow.
-    """
+    """The settings in the attributes of a node; UserError for what contradicts or cannot be run."""
     attributes = {name: value for group in around for name, value in group.items()}
     _check_units(attributes)
     forward, backward = _activations(attributes)

@@ -12,13 +12,7 @@ CONVERTERS_CLIP = 10.0  # tensorflow/compiler/mlir/lite/utils/lstm_utils.cc
 
 
 def read(groups: Groups) -> MetadataSettings:
-    """Activation, clips, layout and merge; the operator's options are the last group.
-
-    Raises
-    ------
-    UserError
-        for an operator with options or inputs that are not run.
-    """
+    """Activation, clips, layout and merge; the operator's options are the last group."""
     options = dict(groups[-1]) if groups else {}
     if "operator" not in options:
         return MetadataSettings()
