@@ -16,7 +16,7 @@ from lstmcli import formats
 from lstmcli.api import save
 from lstmcli.api.job import InputFiles, Job
 from lstmcli.api.run import Stop, can_stream, plan_of, run_by_engine, select, stream_steps
-from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for
+from lstmcli.api.save import AT_ONCE, BINARY, BY_STEP, FINAL, members_for
 from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
@@ -400,16 +400,15 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
         return RunResult(_show_run(job, asked, how), steps)
     target: str | BinaryIO | None = outputs.file
     format = outputs.file_format
-    if target is None and outputs.screen in IN_PIECES:
+    if target is None and outputs.screen in AT_ONCE:
         target, format = standard_output(), outputs.screen
     plan = plan_of(job, outputs.members)
     if target and (outputs.file is None or outputs.screen is None):
         names = outputs.names_for(str(format))
         selected = plan.select(selection, names)
         if save.are_large(plan, str(format), names, selected):
-            digits = selection.digits
             part = _needed_steps(plan, asked)
-            state = save.write_pieces(part, target, str(format), names, selected, digits, **how)
+            state = save.write_pieces(part, target, str(format), names, selected, **how)
             return RunResult(state, steps)
     if selection.selects and outputs.screen != "table":
         selected = plan.select(selection, outputs.members)

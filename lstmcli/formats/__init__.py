@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -16,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter
+from lstmcli.formats.arrays.blocks import BlockWriter
 from lstmcli.formats.arrays.raw import is_raw_form
 from lstmcli.formats.arrays.raw import read as read_raw
 from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
@@ -34,6 +36,7 @@ from lstmcli.formats.text.step_writers import (
     StepWriter,
     TidyWriter,
 )
+from lstmcli.outputs import errors_named
 
 __all__ = [
     "FORMATS",
@@ -45,6 +48,7 @@ __all__ = [
     "atomically",
     "format_of",
     "has_known_suffix",
+    "open_blocks",
     "open_steps",
     "read",
     "read_or_stream",
@@ -99,7 +103,7 @@ def read(
 
     The format is recognised by the content; a suffix only decides between kinds of text. Prints
     that leave numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy
-    file of 64 MiB or more is a `lstmcli.formats.arrays.block_reader.FileArray`, which
+    file of 64 MiB or more is a `lstmcli.formats.arrays.blocks.FileArray`, which
     `--max-bytes` does not limit.
     """
     path, member = split_member(source)
@@ -188,6 +192,53 @@ def write(
             _module(format).write(stream, dict(arrays), dict(attributes or {}))
     else:
         _module(format).write(target, dict(arrays), dict(attributes or {}))
+
+
+@dataclass
+class Pieces:
+    """What is written: arrays in blocks, and arrays and attributes that are set at the end."""
+
+    writers: dict[str, BlockWriter]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    order: Sequence[str] = ()  # of all arrays in the file; (): ``writers``, then ``arrays``
+
+
+@contextmanager
+def open_blocks(
+    target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
+) -> Iterator[Pieces]:
+    """Write "npy" or "npz" in pieces; a file appears complete or not at all.
+
+    Where the file itself takes no pieces (an archive, a pipe), they go to nameless temporary files
+    first: in the folder of the target, on the same disk.
+    """
+    with ExitStack() as stack:
+        stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
+        # the folder of a device or a pipe may not take files
+        path = target if isinstance(target, str) and stream.seekable() else None
+        direct = format == "npy" and path is not None
+        pieces = Pieces({})
+        for name, shape in shapes.items():
+            file, output = (stream, str(path)) if direct else _temporary(path, stack)
+            pieces.writers[name] = BlockWriter(file, shape, dtype, output)
+        yield pieces
+        if not direct:
+            arrays: dict[str, np.ndarray | BlockWriter] = {**pieces.writers, **pieces.arrays}
+            ordered = {name: arrays[name] for name in pieces.order or arrays}
+            write(stream, format, ordered, pieces.attributes)
+
+
+def _temporary(path: str | None, stack: ExitStack) -> tuple[BinaryIO, str]:
+    """A nameless file in the folder of a path, or in the temporary folder; its name in messages."""
+    from tempfile import TemporaryFile, gettempdir
+
+    with errors_named(path or "a temporary file"):
+        folder = os.path.dirname(os.path.realpath(path)) if path else gettempdir()
+    output = path or f"a temporary file in {folder}"
+    with errors_named(output):
+        file = stack.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 (``stack`` closes it)
+    return cast(BinaryIO, file), output
 
 
 def open_steps(

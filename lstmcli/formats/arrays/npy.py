@@ -6,18 +6,19 @@ import io
 import warnings
 from collections.abc import Mapping
 from math import prod
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_reader import BFLOAT16, FileArray
-from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of, write_header
+from lstmcli.formats.arrays.blocks import BFLOAT16, BlockWriter, FileArray, rows_of, write_header
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened
 from lstmcli.formats.wire.bfloat16 import widened
+
+T = TypeVar("T")
 
 _HEADER_READERS = {  # by the version: the bytes of a header's length, and its reader
     (1, 0): (2, npy_format.read_array_header_1_0),
@@ -204,7 +205,7 @@ def write_elements(stream: BinaryIO, array: np.ndarray | BlockWriter) -> None:
         stream.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
 
 
-def sole(arrays: Mapping[str, np.ndarray | BlockWriter], kind: str) -> np.ndarray | BlockWriter:
+def sole(arrays: Mapping[str, T], kind: str) -> T:
     """The only array; UserError if there are several, which ``kind`` cannot store."""
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"

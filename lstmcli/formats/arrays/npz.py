@@ -15,7 +15,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter
+from lstmcli.formats.arrays.blocks import BlockWriter
 from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
 from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document

@@ -87,6 +87,14 @@ class Opened(NamedTuple):
         _refuse_shorter(self, len(data))
         return data
 
+    def part(self, start: int, size: int) -> bytes:
+        """The bytes from a position on; UserError if the file has become shorter."""
+        self.stream.seek(start)
+        data = self.stream.read(size)
+        if len(data) < size:
+            raise became_shorter(self.source, size - len(data), start + len(data))
+        return data
+
     def pieces(self, *, by_lines: bool = True) -> Iterator[str]:
         """The text in pieces, from the start, without a byte-order mark.
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import read_at
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
@@ -47,7 +46,7 @@ def decode(tensor: Any, source: Opened, name: str) -> np.ndarray:
     count = check_size(shape, numpy_dtype(dtype).itemsize, where)
     if tensor.data_location == EXTERNAL:
         size = -(-count // 2) if dtype.name in TWO_A_BYTE else count * dtype.itemsize
-        data = _external(tensor, source, size, where).tobytes()
+        data = _external(tensor, source, size, where)
         tensor = type(tensor)(dims=shape, data_type=tensor.data_type, raw_data=data)
     try:
         array: np.ndarray = import_module("onnx").numpy_helper.to_array(tensor)
@@ -82,8 +81,8 @@ def _dtype(tensor: Any) -> np.dtype[Any] | None:
     return dtype if dtype.kind in "fiub" or dtype.name in WIDENED else None
 
 
-def _external(tensor: Any, source: Opened, size: int, where: str) -> np.ndarray:
-    """The bytes of a tensor in another file of the same folder, (size,) uint8."""
+def _external(tensor: Any, source: Opened, size: int, where: str) -> bytes:
+    """The bytes of a tensor in another file of the same folder."""
     entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     name = entries.get("location", "").removeprefix("./")
     if source.path is None:
@@ -97,7 +96,7 @@ def _external(tensor: Any, source: Opened, size: int, where: str) -> np.ndarray:
     with opened(path) as part:
         if (offset or 0) + size > part.size:
             raise UserError(f"{where} reaches past the end of {part.source}.")
-        return read_at(part, offset or 0, size)
+        return part.part(offset or 0, size)
 
 
 def _digits(value: str | None, key: str) -> int | None:

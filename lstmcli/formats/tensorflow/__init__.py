@@ -17,7 +17,6 @@ import numpy as np
 from lstmcli.errors import UserError, install_command
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.errors import Damaged, damage_reported
-from lstmcli.formats.files.file_bytes import Bytes, file_bytes
 from lstmcli.formats.files.limits import MOST_PARSED
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
@@ -98,7 +97,7 @@ def _left_out(source: Opened, names: Iterable[str]) -> list[str]:
 
 
 def _read_graph(source: Opened) -> Document:
-    graph = TensorFlowGraph(find_graph(file_bytes(source)))
+    graph = TensorFlowGraph(find_graph(memoryview(source.contents())))
     arrays = dict(graph.constants(source.source, source.size))
     groups = _operations(graph, arrays, source.source)
     return Document(source.source, FORMAT, arrays, groups=groups)
@@ -164,10 +163,10 @@ def _in_saved_model(path: str, name: str) -> str | None:
     return sidecar_path(folder, name) if is_index else None
 
 
-def _sidecar_bytes(path: str, remarks: list[str]) -> Bytes | None:
+def _sidecar_bytes(path: str, remarks: list[str]) -> memoryview | None:
     """The bytes of another file of the checkpoint's folder, unless they are too many."""
     with opened(path) as file:
         if file.size <= MOST_PARSED:
-            return file_bytes(file)
+            return memoryview(file.contents())
     remarks.append(f"{path} was not used: it is larger than {MOST_PARSED:,} bytes.")
     return None

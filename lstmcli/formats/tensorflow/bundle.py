@@ -12,7 +12,6 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import read_at
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import opened
@@ -101,10 +100,10 @@ class Bundle:
         shape, dtype = entry.spec.shape, entry.spec.dtype
         if check_size(shape, dtype.itemsize, where) * dtype.itemsize != entry.size:
             raise Damaged(f"{key} has {entry.size:,} bytes for the shape {shape}")
-        data = self._bytes(entry)  # (size,)
-        if crc32c.is_right(data.data, entry.checksum) is False:
+        data = self._bytes(entry)
+        if crc32c.is_right(data, entry.checksum) is False:
             raise Damaged(f"the checksum of {key} is wrong")
-        return to_native(data.view(dtype).reshape(shape), entry.spec.data_type)
+        return to_native(np.frombuffer(data, dtype).reshape(shape), entry.spec.data_type)
 
     def string(self, key: str) -> memoryview | None:
         """The bytes of a scalar string, or None.
@@ -115,19 +114,18 @@ class Bundle:
         if entry is None or entry.spec != (STRING, ()):
             return None
         check_size((entry.size,), 1, f"{self._path}: {key}")
-        data = self._bytes(entry).data
+        data = memoryview(self._bytes(entry))
         length, at = varint(data, 0)
         if len(data) - at - 4 != length:
             raise Damaged(f"{key} does not have the length that it declares")
         return data[at + 4 :]
 
-    def _bytes(self, entry: BundleEntry) -> np.ndarray:
-        """The bytes of an entry, (size,) uint8."""
+    def _bytes(self, entry: BundleEntry) -> bytes:
         end = entry.offset + entry.size
         with opened(self._shard(entry.shard)) as shard:
             if end > shard.size:
                 raise Damaged(f"its shard {entry.shard} ends before byte {end:,}")
-            return read_at(shard, entry.offset, entry.size)
+            return shard.part(entry.offset, entry.size)
 
     def _shard(self, number: int) -> str:
         if number not in self._shards:

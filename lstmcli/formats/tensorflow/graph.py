@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import Bytes, to_memoryview
 from lstmcli.formats.files.limits import check_size, check_total
 from lstmcli.formats.tensorflow import schema
 from lstmcli.formats.tensorflow.tensors import DTYPES, declared_spec, decode
@@ -50,10 +49,10 @@ class GraphNode(NamedTuple):
     name: str
     op: str
     inputs: list[str]
-    data: Bytes
+    data: memoryview
 
     @classmethod
-    def parse(cls, data: Bytes) -> GraphNode:
+    def parse(cls, data: memoryview) -> GraphNode:
         """The node in a NodeDef."""
         numbers = (schema.NodeDef.name, schema.NodeDef.op, schema.NodeDef.input)
         texts: dict[int, list[str]] = {number: [] for number in numbers}
@@ -71,7 +70,7 @@ class GraphNode(NamedTuple):
     def attribute(self, name: str) -> Message:
         """An AttrValue; an empty one if there is none of that name."""
         for entry in self.attributes:
-            if to_memoryview(entry.bytes(schema.AttrEntry.key)) == name.encode():
+            if entry.bytes(schema.AttrEntry.key) == name.encode():
                 return entry.message(schema.AttrEntry.value)
         return Message(b"")
 
@@ -82,7 +81,7 @@ class GraphNode(NamedTuple):
         return function.text(schema.NameAttrList.name)
 
 
-def find_graph(data: Bytes) -> Bytes:
+def find_graph(data: memoryview) -> memoryview:
     """The first GraphDef in a file's bytes: all of them, or a part of a larger message.
 
     Damaged if the bytes are those of no file that contains a graph.
@@ -100,13 +99,13 @@ def find_graph(data: Bytes) -> Bytes:
 
 
 def _is_node(message: Message) -> bool:
-    return bool(OPERATION.fullmatch(to_memoryview(message.first_bytes(schema.NodeDef.op))))
+    return bool(OPERATION.fullmatch(message.first_bytes(schema.NodeDef.op)))
 
 
 class TensorFlowGraph:
     """The nodes of a graph and of its functions."""
 
-    def __init__(self, definition: Bytes) -> None:
+    def __init__(self, definition: memoryview) -> None:
         self._nodes: dict[NodeKey, GraphNode] = {}
         self._arguments: dict[str, list[str]] = {}
         self._consumers: dict[NodeKey, list[tuple[GraphNode, int, int]]] = {}
@@ -121,7 +120,7 @@ class TensorFlowGraph:
             self._arguments[name] = [argument.text(schema.ArgDef.name) for argument in arguments]
             self._add(name, function.each(schema.FunctionDef.node_def))
 
-    def _add(self, function: str, definitions: list[Bytes]) -> None:
+    def _add(self, function: str, definitions: list[memoryview]) -> None:
         if len(self._nodes) + len(definitions) > MOST_NODES:
             raise Damaged(f"its graph has more than {MOST_NODES:,} nodes")
         for definition in definitions:

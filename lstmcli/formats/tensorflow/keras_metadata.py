@@ -13,7 +13,6 @@ from itertools import takewhile
 from typing import Any
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import Bytes
 from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.tensorflow.object_graph import ObjectGraph
 from lstmcli.formats.tensorflow.schema import SavedMetadata, SavedObject
@@ -27,7 +26,7 @@ Groups = dict[str, dict[str, Any]]
 """The configs of layers, by the start of the names of a layer's variables."""
 
 
-def parse_layers(data: Bytes, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
+def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
     """The class and config of each layer, and the groups of LSTMs that run one after the other.
 
     At "" is the version of Keras.

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import to_memoryview
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.tensorflow.schema import Dim, TensorProto, TensorShapeProto
 from lstmcli.formats.wire.bfloat16 import widened
@@ -79,12 +78,12 @@ def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
     if len(content):
         if len(content) != count * spec.dtype.itemsize:
             raise Damaged(f"{where} has {len(content):,} bytes for the shape {spec.shape}")
-        raw: np.ndarray = np.frombuffer(to_memoryview(content), np.uint8)
-        return to_native(raw.view(spec.dtype).reshape(spec.shape), spec.data_type)
+        values = np.frombuffer(content, spec.dtype)
+        return to_native(values.reshape(spec.shape), spec.data_type)
     listed = _listed(message, spec)
     if len(listed) > count:
         raise Damaged(f"{where} has {len(listed):,} elements for the shape {spec.shape}")
-    values = np.zeros(count, spec.dtype)  # (count,)
+    values = np.zeros(count, spec.dtype)
     values[: len(listed)] = listed
     if len(listed):
         values[len(listed) :] = listed[-1]

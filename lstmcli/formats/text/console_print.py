@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import NOT_NUMBERED, Document, Gaps, Numbering, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
@@ -207,9 +206,7 @@ def _refuse_other(each: Print, what: str, found: object, expected: object) -> No
         )
 
 
-def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
-) -> None:
+def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
     With ``digits`` among the attributes it is that of this precision. Numbers that were rounded
@@ -223,8 +220,6 @@ def write(
             f"{count:,} numbers are too many to print as text; at most {MOST_PRINTED:,} are. "
             "Write them as .npy, .npz or .csv."
         )
-    if isinstance(array, BlockWriter):
-        array = np.concatenate([*array.rows()]).reshape(array.shape)
     digits = attributes.get("digits")
     mode: Any = "unique" if digits is None else "maxprec"
     text = np.array2string(array, threshold=sys.maxsize, precision=digits, floatmode=mode)

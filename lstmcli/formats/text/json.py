@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
@@ -206,9 +205,7 @@ def _printable(text: str, source: str) -> str:
     return text
 
 
-def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
-) -> None:
+def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
     A single array without a name is written as a bare list. Non-finite numbers become the strings
@@ -223,9 +220,7 @@ def write(
     stream.write(b"\n")
 
 
-def _object(
-    arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
-) -> Iterator[str]:
+def _object(arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> Iterator[str]:
     opening = "{\n  "
     for name, array in arrays.items():
         yield f"{opening}{json.dumps(name)}: "
@@ -237,9 +232,9 @@ def _object(
     yield "\n}" if arrays or attributes else "{}"
 
 
-def _list(array: np.ndarray | BlockWriter, indent: str) -> Iterator[str]:
+def _list(array: np.ndarray, indent: str) -> Iterator[str]:
     """The nested list of an array of any shape; a 0-d one is a bare number."""
-    if isinstance(array, np.ndarray) and array.ndim == 0:
+    if array.ndim == 0:
         return row_texts(np.atleast_1d(array), JSON_NAMES)
     return _nest(array.shape, row_texts(array, JSON_NAMES), indent)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of
+from lstmcli.formats.arrays.blocks import rows_of
 from lstmcli.formats.files.limits import MOST_RUN
 
 NUMBER = r"[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
@@ -65,18 +65,15 @@ def refuse_decimal_commas(text: str, source: str) -> None:
         raise UserError(f"{source}: its decimals have commas; write them with points.")
 
 
-def row_texts(
-    values: np.ndarray | BlockWriter, names: Mapping[str, str], separator: str = ", "
-) -> Iterator[str]:
+def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", ") -> Iterator[str]:
     """Text of each row along the last axis, the numbers joined by ``separator``.
 
     ``values`` has at least one axis; rows come in C order. ``names`` replaces nan, inf, -inf, -0.
     """
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
-        for rows in rows_of(values):
-            for row in rows:
-                digits = [np.format_float_scientific(x, unique=True, trim="-") for x in row]
-                yield separator.join(_renamed(digits, names))
+        for row in values.reshape(-1, values.shape[-1]):
+            digits = [np.format_float_scientific(x, unique=True, trim="-") for x in row]
+            yield separator.join(_renamed(digits, names))
         return
     specification = "%d"
     if values.dtype.kind == "f":
