@@ -23,15 +23,14 @@ from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
 from lstmcli.core.weights.build import BFLOAT16
 from lstmcli.core.weights.choose import layer_options
-from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
+from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
-from lstmcli.core.weights.recipe import Step, recipe
 from lstmcli.core.weights.recognise import find_convention, recognise
 from lstmcli.engines.export import graph_of, rtneural_document
 from lstmcli.errors import UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
-from lstmcli.formats.files.overwriting import refuse_overwriting
+from lstmcli.formats.files.atomic import refuse_overwriting
 from lstmcli.formats.onnx import writer
 
 Layers = Sequence[Sequence[Cell]]

@@ -21,7 +21,15 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
+from lstmcli.core.model.model import (
+    Inputs,
+    Model,
+    State,
+    Trace,
+    as_time_major,
+    join_states,
+    split_state,
+)
 from lstmcli.core.model.selection import (
     SelectedIndices,
     Selection,
@@ -31,7 +39,6 @@ from lstmcli.core.model.selection import (
     round_to_digits,
     take,
 )
-from lstmcli.core.model.states import State, join_states, split_state
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
 

@@ -15,7 +15,7 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.model import State, Trace
 from lstmcli.core.model.selection import (
     SelectedIndices,
     contiguous_ranges,
@@ -23,7 +23,6 @@ from lstmcli.core.model.selection import (
     is_named,
     round_to_digits,
 )
-from lstmcli.core.model.states import State
 from lstmcli.errors import UserError, did_you_mean
 
 FINAL = ("final_h", "final_c")

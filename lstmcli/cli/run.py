@@ -46,9 +46,8 @@ from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.run import run_plan, run_selected
 from lstmcli.core.forward.streaming import LayerStack, runs_forward, step_pieces
 from lstmcli.core.model.arrays import describe_not_finite
-from lstmcli.core.model.model import Model, Trace, names_in_cell, similar_cell
+from lstmcli.core.model.model import Model, State, Trace, names_in_cell, similar_cell
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named
-from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.views.run import (

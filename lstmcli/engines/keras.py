@@ -14,8 +14,7 @@ import numpy as np
 
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import encode
-from lstmcli.engines.engine import Engine, Network, Prepared, Result
-from lstmcli.engines.libraries import activation, library
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, activation, library
 
 BACKENDS = ("torch", "tensorflow", "jax")
 NAMED = {

@@ -9,9 +9,8 @@ import numpy as np
 from lstmcli._version import __version__
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.encode import INITIAL
-from lstmcli.engines.engine import Engine, Network, Prepared, Result
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, library
 from lstmcli.engines.export import graph_of
-from lstmcli.engines.libraries import library
 from lstmcli.formats.onnx import writer
 
 Feeds = Mapping[str, Array]

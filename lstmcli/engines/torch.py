@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.weights.encode import named_tensors
-from lstmcli.engines.engine import Engine, Network, Prepared, Result
-from lstmcli.engines.libraries import library
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, library
 
 
 def prepare(network: Network) -> Prepared:

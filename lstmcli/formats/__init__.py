@@ -19,13 +19,11 @@ import numpy as np
 
 from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.arrays.blocks import BlockWriter
-from lstmcli.formats.arrays.raw import is_raw_form
-from lstmcli.formats.arrays.raw import read as read_raw
+from lstmcli.formats.arrays.npy import is_raw_form, read_raw
 from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.atomic import atomically
+from lstmcli.formats.files.atomic import atomically, refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
-from lstmcli.formats.files.overwriting import refuse_place
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
 from lstmcli.formats.text.number_text import ABBREVIATED

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from lstmcli.errors import UserError, listed
-from lstmcli.formats.files.errors import damage_reported
+from lstmcli.formats.files.limits import damage_reported
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbers_are_read
 from lstmcli.formats.text.jsonl import kind_of_line
 from lstmcli.formats.text.number_text import IS_NUMBER

@@ -14,8 +14,7 @@ import numpy as np
 
 from lstmcli.errors import UserError, import_extra
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import Damaged, damage_reported
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import Damaged, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 
 VERSIONS = (2, 3)

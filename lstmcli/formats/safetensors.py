@@ -12,8 +12,7 @@ import numpy as np
 
 from lstmcli.errors import UserError, import_extra
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damaged
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import check_size, damaged
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire.bfloat16 import widened
 

@@ -13,11 +13,10 @@ import numpy as np
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import MOST_LEVELS, check_size
+from lstmcli.formats.files.limits import MOST_LEVELS, check_size, damage_reported
 from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.chain import lstm_chain
+from lstmcli.formats.keras.layers import lstm_chain
 
 DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",

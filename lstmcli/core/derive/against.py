@@ -14,8 +14,7 @@ from lstmcli.core.diff.compare import matched
 from lstmcli.core.diff.operand import UNNAMED, Side, renamed
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import join_with_and
-from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.model import Model, Trace, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 

@@ -53,8 +53,7 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major
-from lstmcli.core.model.states import State, split_state
+from lstmcli.core.model.model import State, as_time_major, split_state
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
 FAR_BIAS = 100.0  # a forget bias that does

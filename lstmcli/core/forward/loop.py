@@ -32,8 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
-from lstmcli.core.forward.equations import parts_of, step
+from lstmcli.core.forward.equations import is_eight_bit, parts_of, rounded, step
 from lstmcli.core.forward.matmul import (
     ROWS,
     InputProducts,

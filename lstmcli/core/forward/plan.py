@@ -14,9 +14,11 @@ from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import (
     Inputs,
     Model,
+    State,
     block,
     cell_name,
     layer_width,
+    split_state,
     steps_and_batch,
 )
 from lstmcli.core.model.selection import (
@@ -26,7 +28,6 @@ from lstmcli.core.model.selection import (
     is_named,
     split_names,
 )
-from lstmcli.core.model.states import State, split_state
 from lstmcli.errors import UserError
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from lstmcli.core.forward.batch import (
     worth_threads,
 )
 from lstmcli.core.forward.blas import one_thread
-from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
+from lstmcli.core.forward.equations import is_eight_bit, rounded
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import Plan, cell_names
@@ -36,7 +36,7 @@ from lstmcli.core.forward.sequence import (
 )
 from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, Trace, from_time_major
+from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
 from lstmcli.core.model.selection import (
     SelectedIndices,
     contiguous_ranges,
@@ -44,7 +44,6 @@ from lstmcli.core.model.selection import (
     positions_between,
     take,
 )
-from lstmcli.core.model.states import State, join_states
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -9,8 +9,14 @@ import numpy.typing as npt
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import MAX_LENGTHS_SHOWN, Cell, Model, format_lengths, from_time_major
-from lstmcli.core.model.states import State
+from lstmcli.core.model.model import (
+    MAX_LENGTHS_SHOWN,
+    Cell,
+    Model,
+    State,
+    format_lengths,
+    from_time_major,
+)
 from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import UserError
 

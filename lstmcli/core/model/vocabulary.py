@@ -1,4 +1,4 @@
-"""Gate letters, gate orders and names of activations. No numpy here."""
+"""Gate letters, gate orders, names of activations. No numpy here."""
 
 from __future__ import annotations
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model
-from lstmcli.core.model.states import join_states
+from lstmcli.core.model.model import Model, join_states
 from lstmcli.errors import UserError
 
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "orthogonal", "uniform", "normal", "zeros")

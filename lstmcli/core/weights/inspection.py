@@ -15,8 +15,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array, iterate_blocks
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
-from lstmcli.core.model.hint import Hint
-from lstmcli.core.model.model import Cell, Model, cell_name
+from lstmcli.core.model.model import Cell, Hint, Model, cell_name
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.assumptions import has_ambiguous_names
 from lstmcli.core.weights.by_shape import refuse_ways

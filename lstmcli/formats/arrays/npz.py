@@ -19,8 +19,7 @@ from lstmcli.formats.arrays.blocks import BlockWriter
 from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
 from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import check_total
+from lstmcli.formats.files.limits import check_total, damage_reported
 from lstmcli.formats.files.source import HEAD, Opened
 from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
 

@@ -13,8 +13,8 @@ from typing import BinaryIO, NamedTuple
 
 from lstmcli.errors import STDIN, UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
+from lstmcli.formats.files.atomic import refuse_to_read_an_output
 from lstmcli.formats.files.limits import MOST_PARSED, MOST_WHOLE
-from lstmcli.formats.files.overwriting import refuse_to_read_an_output
 from lstmcli.outputs import reason
 
 HEAD = 1 << 16  # bytes at the start of a file, enough to recognise its format

@@ -20,13 +20,12 @@ from zipfile import ZipInfo
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import LARGE, MOST_TIMES
+from lstmcli.formats.files.limits import LARGE, MOST_TIMES, damage_reported
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.keras.layers import (
     LayerConfig,
     all_layers,
+    lstm_chain,
     parse_layers,
     weights_by_class,
     weights_by_name,

@@ -16,14 +16,18 @@ import numpy as np
 
 from lstmcli.errors import UserError, import_extra
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size
+from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.onnx.connections import feeding_lstm, input_source
 from lstmcli.formats.onnx.folding import ConstantFolder
-from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope
-from lstmcli.formats.onnx.lstm import LstmNode, UnreadableNode, is_lstm, read_node
-from lstmcli.formats.onnx.tensors import decode, is_numeric, widened
+from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope, decode, is_numeric, widened
+from lstmcli.formats.onnx.lstm import (
+    LstmNode,
+    UnreadableNode,
+    feeding_lstm,
+    input_source,
+    is_lstm,
+    read_node,
+)
 from lstmcli.formats.wire.protobuf import fields
 
 CORE_ML_FIELDS = (303, 403, 500, 502)  # of a Core ML model, whose first fields are the same

@@ -16,15 +16,19 @@ import numpy as np
 
 from lstmcli.errors import UserError, install_command
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import Damaged, damage_reported
-from lstmcli.formats.files.limits import MOST_PARSED
+from lstmcli.formats.files.limits import MOST_PARSED, Damaged, damage_reported
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
-from lstmcli.formats.tensorflow import crc32c
+from lstmcli.formats.tensorflow import sorted_table
 from lstmcli.formats.tensorflow.bundle import INDEX, Bundle, how_to_save
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
-from lstmcli.formats.tensorflow.keras_metadata import Groups, parse_layers
-from lstmcli.formats.tensorflow.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, rename
+from lstmcli.formats.tensorflow.object_graph import (
+    OBJECT_GRAPH_KEY,
+    Groups,
+    ObjectGraph,
+    parse_layers,
+    rename,
+)
 from lstmcli.formats.tensorflow.sorted_table import MAGIC, SortedTable
 
 FORMAT = "tensorflow"
@@ -83,7 +87,7 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
 
 
 def _unchecked(source: Opened) -> list[str]:
-    if crc32c.library():
+    if sorted_table.checksum_library():
         return []
     command = install_command("crc32c")
     return [f"{source.source}: the checksums of tensors were not checked; that needs: {command}"]

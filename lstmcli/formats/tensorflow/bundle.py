@@ -11,13 +11,19 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import Damaged, check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import opened
-from lstmcli.formats.tensorflow import crc32c
-from lstmcli.formats.tensorflow.schema import BundleEntryProto, BundleHeaderProto
-from lstmcli.formats.tensorflow.tensors import DTYPES, STRING, TensorSpec, parse_shape, to_native
+from lstmcli.formats.tensorflow.sorted_table import has_checksum
+from lstmcli.formats.tensorflow.tensors import (
+    DTYPES,
+    STRING,
+    BundleEntryProto,
+    BundleHeaderProto,
+    TensorSpec,
+    parse_shape,
+    to_native,
+)
 from lstmcli.formats.wire.protobuf import Message, varint
 
 INDEX = ".index"
@@ -101,7 +107,7 @@ class Bundle:
         if check_size(shape, dtype.itemsize, where) * dtype.itemsize != entry.size:
             raise Damaged(f"{key} has {entry.size:,} bytes for the shape {shape}")
         data = self._bytes(entry)
-        if crc32c.is_right(data, entry.checksum) is False:
+        if has_checksum(data, entry.checksum) is False:
             raise Damaged(f"the checksum of {key} is wrong")
         return to_native(np.frombuffer(data, dtype).reshape(shape), entry.spec.data_type)
 

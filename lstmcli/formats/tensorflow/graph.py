@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import check_size, check_total
-from lstmcli.formats.tensorflow import schema
+from lstmcli.formats.files.limits import Damaged, check_size, check_total
+from lstmcli.formats.tensorflow import tensors as schema
 from lstmcli.formats.tensorflow.tensors import DTYPES, declared_spec, decode
 from lstmcli.formats.wire.protobuf import Message, fields, text
 

@@ -1,16 +1,17 @@
 """The sorted table of names and values that a TensorFlow checkpoint is: LevelDB's layout.
 
-Blocks of sorted entries, an index of the blocks, a footer. Every block has a checksum. The layout
-is that of tensorflow/core/lib/io/table_builder.cc and format.h.
+Blocks of sorted entries, an index of the blocks, a footer. Every block has a checksum, CRC-32C by
+google-crc32c. The layout is that of tensorflow/core/lib/io/table_builder.cc and format.h.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
 from typing import BinaryIO
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.tensorflow import crc32c
+from lstmcli.formats.files.limits import Damaged
 from lstmcli.formats.wire.protobuf import varint
 
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of a table
@@ -61,7 +62,7 @@ class SortedTable:
         data = memoryview(self._bytes(start, length + TRAILER))
         kind = data[length]
         stored = int.from_bytes(data[length + 1 :], "little")
-        if crc32c.is_right(data[: length + 1], stored) is False:
+        if has_checksum(data[: length + 1], stored) is False:
             raise Damaged(f"the checksum of the block at byte {start:,} is wrong")
         if kind:
             name = COMPRESSIONS.get(kind, f"method {kind}")
@@ -107,3 +108,36 @@ def _end_of_entries(block: memoryview) -> int:
     if end < 0:
         raise Damaged("a block is shorter than it declares")
     return end
+
+
+# ---- checksums
+
+
+PIECE = 1 << 20  # bytes handed to the library at once: it takes `bytes`, which are a copy
+
+
+def has_checksum(data: bytes | memoryview, stored: int) -> bool | None:
+    """Whether data has the stored checksum; None without the library."""
+    extend = checksum_library()
+    if extend is None:
+        return None
+    value = 0
+    for start in range(0, len(data), PIECE):
+        value = extend(value, bytes(data[start : start + PIECE]))
+    return value == unmasked(stored)
+
+
+@cache
+def checksum_library() -> Callable[[int, bytes], int] | None:
+    """google-crc32c's function of a checksum and the bytes that follow it, or None."""
+    try:
+        extend: Callable[[int, bytes], int] = import_module("google_crc32c").extend
+    except ImportError:
+        return None
+    return extend
+
+
+def unmasked(stored: int) -> int:
+    """The checksum of a stored value, which TensorFlow masks as LevelDB does: rotate, add."""
+    rotated = (stored - 0xA282EAD8) & 0xFFFFFFFF
+    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF

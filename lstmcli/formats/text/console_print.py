@@ -23,7 +23,6 @@ from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import NOT_NUMBERED, Document, Gaps, Numbering, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
-from lstmcli.formats.text.nested_lists import to_array
 from lstmcli.formats.text.notation import (
     GGML,
     MATRICES,
@@ -42,6 +41,7 @@ from lstmcli.formats.text.number_text import (
     float32_arrays,
     refuse_decimal_commas,
     refuse_long_numbers,
+    to_array,
 )
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")

@@ -24,17 +24,22 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.text.nested_lists import SPECIAL, to_array
-from lstmcli.formats.text.number_text import JSON_NAMES, float32_arrays, row_texts
+from lstmcli.formats.text.number_text import (
+    JSON_NAMES,
+    SPECIAL,
+    float32_arrays,
+    row_texts,
+    to_array,
+)
 
 MAX_LISTED = 8  # names of files
 
-MODELS = {  # what the outermost object of a program's model file has -> the module that reads it
-    ("weightsManifest",): "tfjs",
-    ("architecture", "config", "weights"): "audio.nam",
-    ("model_data", "state_dict"): "audio.guitarml",
-    ("in_shape", "layers"): "audio.rtneural",
-    ("class_name", "config"): "keras",
+MODELS = {  # members of the outermost object of a model file -> module and function
+    ("weightsManifest",): ("tfjs", "read_value"),
+    ("architecture", "config", "weights"): ("audio", "read_nam"),
+    ("model_data", "state_dict"): ("audio", "read_guitarml"),
+    ("in_shape", "layers"): ("audio", "read_rtneural"),
+    ("class_name", "config"): ("keras", "read_value"),
 }
 
 
@@ -46,18 +51,14 @@ def read_text(text: str, file: Opened) -> Document:
     """
     value = parse(text, file.source)
     try:
-        if module := _model(value):
-            reader: Any = import_module(f"lstmcli.formats.{module}")
-            return cast(Document, reader.read_value(value, file))
+        names = value.keys() if isinstance(value, dict) else ()
+        for members, (module, function) in MODELS.items():
+            if set(members) <= set(names):
+                reader = getattr(import_module(f"lstmcli.formats.{module}"), function)
+                return cast(Document, reader(value, file))
         return _document(value, file.source)
     except RecursionError:
         raise UserError(f"{file.source} is nested too deeply.") from None
-
-
-def _model(value: Any) -> str | None:
-    """The module that reads a program's model file; None for any other value."""
-    names = value.keys() if isinstance(value, dict) else ()
-    return next((m for members, m in MODELS.items() if set(members) <= set(names)), None)
 
 
 def _document(value: Any, source: str) -> Document:

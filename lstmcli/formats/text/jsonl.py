@@ -20,8 +20,13 @@ from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import check_growth
 from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.json import parse
-from lstmcli.formats.text.nested_lists import SPECIAL, numbers_of, to_array
-from lstmcli.formats.text.number_text import MOST_STEPS, float32_arrays
+from lstmcli.formats.text.number_text import (
+    MOST_STEPS,
+    SPECIAL,
+    float32_arrays,
+    numbers_of,
+    to_array,
+)
 from lstmcli.formats.text.step_writers import BATCH, STEP, UNIT, UNITS
 
 INPUTS = ("inputs", "x")

@@ -19,13 +19,10 @@ from typing import Any, BinaryIO, Literal
 from lstmcli.errors import UserError
 from lstmcli.formats.detect import ARCHIVE
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import LARGE, check_size, check_total
+from lstmcli.formats.files.limits import LARGE, check_size, check_total, damage_reported
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.madmom import describe_network
-from lstmcli.formats.torch import numpy_arrays, tensors
-from lstmcli.formats.torch.state_dict import Tree, document, flatten
-from lstmcli.formats.torch.tensors import StorageView, TensorStorage, kind_of_storage
+from lstmcli.formats.torch.state_dict import Tree, describe_network, document, flatten
+from lstmcli.formats.torch.tensors import MAKERS, StorageView, TensorStorage, kind_of_storage
 from lstmcli.formats.torch.torchscript import CONSTANTS, MODEL, Script
 from lstmcli.formats.wire import pickle as pickles
 from lstmcli.formats.wire.zip import Archive
@@ -38,7 +35,6 @@ DISTRIBUTED = (
 )
 PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
-MAKERS = {**numpy_arrays.MAKERS, **tensors.MAKERS}
 
 
 def read(source: Opened) -> Document:

@@ -26,7 +26,7 @@ import numpy as np
 from lstmcli.errors import MissingExtra, UserError, import_extra
 from lstmcli.escaping import one_line
 from lstmcli.formats.files import limits
-from lstmcli.formats.files.errors import damaged
+from lstmcli.formats.files.limits import damaged
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire.bfloat16 import widened
 

@@ -15,8 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import LARGE, MOST_NAME, MOST_OBJECTS
+from lstmcli.formats.files.limits import LARGE, MOST_NAME, MOST_OBJECTS, Damaged
 
 Maker = Callable[..., Any]
 

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import MOST_OBJECTS, MOST_PARTS
+from lstmcli.formats.files.limits import MOST_OBJECTS, MOST_PARTS, Damaged
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes

@@ -11,8 +11,7 @@ from struct import Struct
 from typing import IO, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import MOST_ITEMS
+from lstmcli.formats.files.limits import MOST_ITEMS, Damaged
 
 ENCRYPTED, UTF8 = 1, 1 << 11  # bits of `ZipInfo.flag_bits`
 METHODS = (ZIP_STORED, ZIP_DEFLATED)  # what NumPy, PyTorch and Keras write

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmcli.formats.files.errors import Damaged
+from lstmcli.formats.files.limits import Damaged
 from lstmcli.formats.wire.protobuf import (
     BYTES,
     FIXED32,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lstmcli.core.weights.metadata import keras, madmom, onnx, tensorflow, tflite
+from lstmcli.core.weights.metadata import keras, madmom, onnx, tensorflow
 from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
 
 
@@ -44,7 +44,7 @@ METADATA_FORMATS: Mapping[str, MetadataFormat] = {
     "pickle": MetadataFormat(_pickle),
     "tensorflow": MetadataFormat(tensorflow.read),
     "tfjs": MetadataFormat(keras.read_tensorflow_js, "tfjs"),
-    "tflite": MetadataFormat(tflite.read),
+    "tflite": MetadataFormat(tensorflow.read_tflite),
     "keras": MetadataFormat(keras.read, layers=True),
 }
 """The rows by the name of the format."""
