@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError, import_extra
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_size, damaged
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.wire.bfloat16 import widened
 
 DTYPES = {  # the format's names -> little-endian NumPy dtypes
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",
@@ -42,7 +42,8 @@ def read(source: Opened) -> Document:
         if kind in DTYPES:
             itemsize = 4 if kind == "BF16" else np.dtype(DTYPES[kind]).itemsize
             check_size(shape, itemsize, f"{source.source}: {name}")
-            arrays[name] = _array(entry["data"], kind, shape)
+            stored = np.frombuffer(entry["data"], DTYPES[kind]).reshape(shape)
+            arrays[name] = native(stored, kind == "BF16")
         else:
             left_out.append(f"{name} ({kind})")
     remark = f"{source.source}: left out, of kinds that NumPy does not have: {', '.join(left_out)}."
@@ -62,8 +63,3 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
     # the library writes the memory of a transposed array as it is, with the transposed shape
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     stream.write(writer.save(contiguous, metadata or None))
-
-
-def _array(data: bytes, kind: str, shape: list[int]) -> np.ndarray:
-    array = np.frombuffer(data, DTYPES[kind]).reshape(shape)
-    return widened(array) if kind == "BF16" else array.astype(array.dtype.newbyteorder("="))

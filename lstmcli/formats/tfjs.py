@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError, listed
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import MOST_LEVELS, check_size, damage_reported
 from lstmcli.formats.files.sidecars import open_sidecar
@@ -140,7 +141,7 @@ def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
     array = np.frombuffer(data, DTYPES[_stored_dtype(spec)]).reshape(spec["shape"])
     if quantization := spec.get("quantization"):
         array = _dequantized(array, quantization, _known_dtype(spec["dtype"]))
-    return array.astype(array.dtype.newbyteorder("="))
+    return native(array)
 
 
 def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:

@@ -18,12 +18,18 @@ from numpy.lib import format as npy_format
 
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import became_shorter
-from lstmcli.formats.wire.bfloat16 import widened
 from lstmcli.outputs import errors_named
 
 BFLOAT16 = np.dtype("V2")  # of the .npy files that JAX and ml_dtypes save
 COPIED = 1 << 20  # bytes at a time
 NUMBERS = 1 << 14  # of an array that are turned into text at a time
+
+
+def native(array: np.ndarray, bfloat16: bool = False) -> np.ndarray:
+    """Numbers in this machine's byte order; those of bfloat16, stored as uint16, as float32."""
+    if bfloat16:  # the upper half of the bits of a float32
+        return np.asarray(np.asarray(array, np.uint32) << 16, np.uint32).view(np.float32)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 class FileArray:
@@ -70,9 +76,8 @@ class FileArray:
         else:
             for n, part in enumerate(array):
                 self._fill(part, at + n * outer)
-        if self._stored == BFLOAT16:
-            return widened(array.view("<u2"))
-        return array.astype(self.dtype, copy=False)
+        is_bfloat16 = self._stored == BFLOAT16
+        return native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The array in memory."""

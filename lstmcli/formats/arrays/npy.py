@@ -13,11 +13,17 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.blocks import BFLOAT16, BlockWriter, FileArray, rows_of, write_header
+from lstmcli.formats.arrays.blocks import (
+    BFLOAT16,
+    BlockWriter,
+    FileArray,
+    native,
+    rows_of,
+    write_header,
+)
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened
-from lstmcli.formats.wire.bfloat16 import widened
 
 T = TypeVar("T")
 
@@ -162,11 +168,9 @@ def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
 def _plain(array: np.ndarray, where: str) -> Any:
     if array.dtype.kind in "US":
         return _strings(array, where)
-    if array.dtype == BFLOAT16:
-        array = widened(array.view("<u2"))
-    if array.ndim == 0:
-        return array.item()
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    is_bfloat16 = array.dtype == BFLOAT16
+    array = native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
+    return array.item() if array.ndim == 0 else np.ascontiguousarray(array)
 
 
 def _strings(array: np.ndarray, where: str) -> Any:
@@ -240,4 +244,4 @@ def read_raw(file: Opened, form: str) -> Document:
             f"{prod(shape):,} numbers of {dtype.itemsize} bytes."
         )
     array = np.frombuffer(file.stream.read(), dtype).reshape(shape)
-    return Document(file.source, "raw", {"": widened(array) if kind == "bf16" else array})
+    return Document(file.source, "raw", {"": native(array, kind == "bf16")})

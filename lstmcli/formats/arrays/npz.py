@@ -40,14 +40,21 @@ def read(source: Opened, only: str | None = None) -> Document:
     for name, member in members.items():
         where = f'{source.source}, member "{name}"'
         with damage_reported(where):
-            if only in members and name != only and _is_array(archive, member, where):
+            with archive.open(member) as stream:
+                header = read_header(stream.read(HEAD), where)
+            if only in members and name != only and header.shape:
                 others.append(name)
-                continue
-            value = _value(archive, member, where)
-        if value is None:
-            left_out.append(name)
-        else:
-            _file_under(document, name, value)
+            elif header.holds_objects:
+                left_out.append(name)
+            else:
+                check(header, member.file_size, where)
+                with archive.open(member) as stream:
+                    stream.read(header.offset)
+                    value = read_elements(cast(BinaryIO, stream), header, where)
+                if isinstance(value, np.ndarray):
+                    document.arrays[name] = value
+                else:
+                    document.attributes[name] = _decoded(value) if name == "meta" else value
     if only in left_out:
         raise UserError(f"{source.source}:{only} contains Python objects, which are never loaded.")
     if only in members and only not in document.arrays:
@@ -94,31 +101,6 @@ def _check_member(member: ZipInfo, name: str, earlier: dict[str, ZipInfo], sourc
             f'{source}, member "{name}" is compressed by method {member.compress_type}; '
             "save it with numpy.savez or numpy.savez_compressed."
         )
-
-
-def _is_array(archive: Archive, member: ZipInfo, where: str) -> bool:
-    """Whether a member has axes, and is no attribute."""
-    with archive.open(member) as stream:
-        return len(read_header(stream.read(HEAD), where).shape) > 0
-
-
-def _value(archive: Archive, member: ZipInfo, where: str) -> Any:
-    """The value of a member; None for Python objects, which are left out unread."""
-    with archive.open(member) as stream:
-        header = read_header(stream.read(HEAD), where)
-    if header.holds_objects:
-        return None
-    check(header, member.file_size, where)
-    with archive.open(member) as stream:
-        stream.read(header.offset)
-        return read_elements(cast(BinaryIO, stream), header, where)
-
-
-def _file_under(document: Document, name: str, value: Any) -> None:
-    if isinstance(value, np.ndarray):
-        document.arrays[name] = value
-    else:
-        document.attributes[name] = _decoded(value) if name == "meta" else value
 
 
 def _decoded(value: Any) -> Any:

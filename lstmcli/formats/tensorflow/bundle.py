@@ -11,18 +11,19 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.files.limits import Damaged, check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import opened
 from lstmcli.formats.tensorflow.sorted_table import has_checksum
 from lstmcli.formats.tensorflow.tensors import (
+    BFLOAT16,
     DTYPES,
     STRING,
     BundleEntryProto,
     BundleHeaderProto,
     TensorSpec,
     parse_shape,
-    to_native,
 )
 from lstmcli.formats.wire.protobuf import Message, varint
 
@@ -109,7 +110,8 @@ class Bundle:
         data = self._bytes(entry)
         if has_checksum(data, entry.checksum) is False:
             raise Damaged(f"the checksum of {key} is wrong")
-        return to_native(np.frombuffer(data, dtype).reshape(shape), entry.spec.data_type)
+        is_bfloat16 = entry.spec.data_type == BFLOAT16
+        return native(np.frombuffer(data, dtype).reshape(shape), is_bfloat16)
 
     def string(self, key: str) -> memoryview | None:
         """The bytes of a scalar string, or None.

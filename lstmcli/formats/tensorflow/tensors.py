@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.files.limits import Damaged, check_size
-from lstmcli.formats.wire.bfloat16 import widened
 from lstmcli.formats.wire.protobuf import Message, signed
 
 # ---- graphs
@@ -99,13 +99,6 @@ def parse_shape(message: Message) -> tuple[int, ...]:
     return shape
 
 
-def to_native(values: np.ndarray, data_type: int) -> np.ndarray:
-    """Elements from a file in this machine's byte order; bfloat16 widened to float32."""
-    if data_type == BFLOAT16:
-        return np.asarray(widened(values))  # of a scalar NumPy makes no array
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
 def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
     """The elements of a TensorProto, which may declare no data type and shape itself.
 
@@ -117,7 +110,7 @@ def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
         if len(content) != count * spec.dtype.itemsize:
             raise Damaged(f"{where} has {len(content):,} bytes for the shape {spec.shape}")
         values = np.frombuffer(content, spec.dtype)
-        return to_native(values.reshape(spec.shape), spec.data_type)
+        return native(values.reshape(spec.shape), spec.data_type == BFLOAT16)
     listed = _listed(message, spec)
     if len(listed) > count:
         raise Damaged(f"{where} has {len(listed):,} elements for the shape {spec.shape}")
@@ -125,7 +118,7 @@ def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
     values[: len(listed)] = listed
     if len(listed):
         values[len(listed) :] = listed[-1]
-    return to_native(values.reshape(spec.shape), spec.data_type)
+    return native(values.reshape(spec.shape), spec.data_type == BFLOAT16)
 
 
 def _listed(message: Message, spec: TensorSpec) -> np.ndarray:

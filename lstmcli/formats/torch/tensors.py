@@ -19,8 +19,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.files.limits import MOST_AXES
-from lstmcli.formats.wire.bfloat16 import widened
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
 KINDS = {  # word before "Storage" -> dtype, and how it is called as torch.NAME
@@ -100,9 +100,7 @@ class Tensor(Leaf):
     def array(self) -> np.ndarray:
         """The numbers, native and in C order."""
         array = self.stored()
-        if self.kind == "bfloat16":
-            return widened(array)
-        array = np.array(array, array.dtype.newbyteorder("="), order="C")
+        array = np.array(native(array, self.kind == "bfloat16"), order="C")
         array = array.conj() if self.conjugate else array
         return -array if self.negative else array
 
@@ -228,7 +226,7 @@ class NumpyArray(Leaf):
             raise ValueError(f"{len(self.data):,} bytes, {needed:,} are needed")
         array = np.frombuffer(self.data, self.dtype)
         array = array.reshape(self.shape, order="F" if self.fortran else "C")
-        return widened(array) if self.wide else array.astype(array.dtype.newbyteorder("="))
+        return native(array, self.wide)
 
 
 class _Pending(Leaf):
