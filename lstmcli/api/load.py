@@ -46,12 +46,8 @@ from lstmcli.core.weights.choose import (
 )
 from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
 from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings, merge_metadata
-from lstmcli.core.weights.recognise import (
-    CellIndex,
-    RecognisedLstm,
-    layers_of_stacks,
-    recognise,
-)
+from lstmcli.core.weights.recognise import layers_of_stacks, recognise
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to

@@ -12,7 +12,7 @@ from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import as_options, setting_text, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
-from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, normalise
 from lstmcli.errors import Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 

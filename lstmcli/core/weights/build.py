@@ -17,7 +17,8 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
-from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, find_convention
+from lstmcli.core.weights.recognise import find_convention
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"

@@ -11,16 +11,14 @@ from typing import Any
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import cell_name
 from lstmcli.core.model.settings import as_options
-from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.recognise import (
-    RecognisedLstm,
-    Shapes,
     describe_gru,
     describe_missing,
     find_convention,
-    normalise,
     recognise,
 )
+from lstmcli.core.weights.several_ways import refuse_ways
+from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 

@@ -18,16 +18,10 @@ from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_rol
 from lstmcli.core.model.model import Cell, Hint, Model, cell_name
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.assumptions import has_ambiguous_names
-from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.decode import from_blocks
-from lstmcli.core.weights.recognise import (
-    RecognisedLstm,
-    Shapes,
-    describe_gru,
-    describe_missing,
-    normalise,
-    recognise,
-)
+from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
+from lstmcli.core.weights.several_ways import refuse_ways
+from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block

@@ -12,9 +12,9 @@ from lstmcli.core.weights.recognise import (
     FRAMEWORK_ALIASES,
     describe_missing,
     find_convention,
-    normalise,
     recognise,
 )
+from lstmcli.core.weights.templates import normalise
 from lstmcli.errors import UserError
 
 TF1 = {"kernel": (7, 12), "bias": (12,)}
