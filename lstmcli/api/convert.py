@@ -26,12 +26,12 @@ from lstmcli.core.weights.choose import layer_options
 from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recognise import find_convention, recognise
+from lstmcli.engines import export
 from lstmcli.engines.export import graph_of, rtneural_document
 from lstmcli.errors import UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.atomic import refuse_overwriting
-from lstmcli.formats.onnx import writer
 
 Layers = Sequence[Sequence[Cell]]
 
@@ -339,7 +339,7 @@ def _write(conversion: Conversion) -> None:
     format, target = conversion.file.format, conversion.target
     if format == "onnx":
         graph = graph_of(conversion.layers, lengths=conversion.model.lengths)
-        data = writer.serialised(graph, "lstmcli", __version__)
+        data = export.serialised(graph, "lstmcli", __version__)
         with formats.atomically(target) as stream:
             stream.write(data)
     elif format == "rtneural":

@@ -18,8 +18,7 @@ from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
-from lstmcli.core.forward.run import run_plan
-from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
+from lstmcli.core.forward.run import PIECE, LayerStack, run_plan, runs_forward
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import (
     Inputs,

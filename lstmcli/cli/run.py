@@ -43,8 +43,7 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
-from lstmcli.core.forward.run import run_plan, run_selected
-from lstmcli.core.forward.streaming import LayerStack, runs_forward, step_pieces
+from lstmcli.core.forward.run import LayerStack, run_plan, run_selected, runs_forward, step_pieces
 from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, names_in_cell, similar_cell
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named

@@ -10,8 +10,7 @@ from lstmcli._version import __version__
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.encode import INITIAL
 from lstmcli.engines.engine import Engine, Network, Prepared, Result, library
-from lstmcli.engines.export import graph_of
-from lstmcli.formats.onnx import writer
+from lstmcli.engines.export import graph_of, serialised
 
 Feeds = Mapping[str, Array]
 """The inputs of a graph by name."""
@@ -45,7 +44,7 @@ def prepare(
     feeds = {"X": np.ascontiguousarray(network.x), "initial_h": h, "initial_c": c}
     if padded:
         feeds["sequence_lens"] = np.asarray(network.lengths, np.int32)
-    model = writer.serialised(graph._replace(constants=constants), "lstmcli", __version__)
+    model = serialised(graph._replace(constants=constants), "lstmcli", __version__)
     opened = open_session(model, feeds)
 
     def run() -> Result:

@@ -26,9 +26,9 @@ from lstmcli.formats.files.atomic import atomically, refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
-from lstmcli.formats.text.number_text import ABBREVIATED
-from lstmcli.formats.text.stdin_steps import LineReader, StepStream
-from lstmcli.formats.text.step_writers import (
+from lstmcli.formats.text.jsonl import LineReader, StepStream
+from lstmcli.formats.text.number_text import (
+    ABBREVIATED,
     ColumnWriter,
     LineWriter,
     StepWriter,

@@ -9,7 +9,7 @@ import pytest
 
 from lstmcli import UserError, load, run
 from lstmcli.api.explain import explain
-from lstmcli.formats.onnx import writer
+from lstmcli.engines import export
 from tests.cli.conftest import Lstm
 from tests.engines.fake import fake, install
 from tests.paths import TOP
@@ -68,13 +68,13 @@ def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
 def test_the_written_graph_has_them_as_the_default_of_an_input(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graphs: list[writer.OnnxGraph] = []
+    graphs: list[export.OnnxGraph] = []
 
-    def kept(graph: writer.OnnxGraph, *_: str) -> bytes:
+    def kept(graph: export.OnnxGraph, *_: str) -> bytes:
         graphs.append(graph)
         return b""
 
-    monkeypatch.setattr(writer, "serialised", kept)
+    monkeypatch.setattr(export, "serialised", kept)
     assert lstm("convert", MODEL, "out.onnx").status == 0
     assert graphs[0].constants["sequence_lens"].tolist() == [7, 3, 5, 1]
     assert "sequence_lens" in [port.name for port in graphs[0].inputs]

@@ -18,7 +18,6 @@ import pytest
 from lstmcli import formats
 from lstmcli.api import load, run, save
 from lstmcli.core.forward import run as forward_run
-from lstmcli.core.forward import streaming
 from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats.arrays import npy
 from lstmcli.formats.arrays.blocks import FileArray
@@ -57,8 +56,7 @@ def written(folder: Path, steps: int, options: str, kind: dict[str, Any]) -> lis
 
 def cut(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Pieces of so many bytes, of results and of steps."""
-    for module in (forward_run, streaming):
-        monkeypatch.setattr(module, "PIECE", size)
+    monkeypatch.setattr(forward_run, "PIECE", size)
 
 
 @pytest.fixture

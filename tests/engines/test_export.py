@@ -16,9 +16,8 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.compatibility import fit_or_refuse
 from lstmcli.core.weights.encode import fold_forget_bias
 from lstmcli.core.weights.metadata.onnx import activation_attributes
-from lstmcli.engines.export import graph_of
+from lstmcli.engines.export import OnnxGraph, graph_of
 from lstmcli.errors import UserError
-from lstmcli.formats.onnx.writer import OnnxGraph
 from tests.test_golden import GOLDEN
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.activations import activation
+from lstmcli.core.forward.equations import activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES

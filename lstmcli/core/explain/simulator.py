@@ -19,15 +19,16 @@ from lstmcli.core.explain.cells import Cells, Groups, groups_of
 from lstmcli.core.explain.hypotheses import Change, Space
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
+    Activation,
     Parts,
     Peepholes,
+    activation,
     clip_to,
     layer_norm,
     no_change,
     no_projection,
     step,
 )
-from lstmcli.core.model.activations import Activation, activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, State

@@ -34,7 +34,6 @@ from lstmcli.core.forward.sequence import (
     padding_rule,
     run_in_order,
 )
-from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
 from lstmcli.core.model.selection import (
@@ -44,6 +43,7 @@ from lstmcli.core.model.selection import (
     positions_between,
     take,
 )
+from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -338,3 +338,87 @@ def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
     if has_direction_axis(model):
         return {"h": np.stack(part.outputs, axis=2)} | part.arrays
     return {"h": merge_directions(part.outputs, model.layers[-1][0].convention, None)} | part.arrays
+
+
+# ---- a run step by step: for inputs as they arrive, or steps that are shown as they are computed
+
+
+PIECE = 4 << 20  # bytes of results that are computed before they are passed on
+
+
+class LayerStack:
+    """The cells of a model that runs forward only, stepped together, over a chunk of sequences."""
+
+    def __init__(
+        self, plan: Plan, packed: Sequence[Packed], chunk: slice, meter: Meter | None
+    ) -> None:
+        self.model, self.steps = plan.model, 0
+        self._runners = [
+            Runner(of_cell, blocks_within(chunk, plan.batch, of_cell.cell), state, meter)
+            for of_cell, state in zip(packed, plan.states_of(chunk), strict=True)
+        ]
+
+    @classmethod
+    def of_plan(cls, plan: Plan, meter: Meter | None) -> LayerStack:
+        """All sequences of a run; UserError for a model that needs all steps at once."""
+        if reason := _needs_all_steps(plan.model):
+            raise UserError(reason)
+        packed = [Packed(cell) for _, cell in plan.model.cells]
+        return cls(plan, packed, slice(0, plan.batch), meter)
+
+    def advance(self, x: Array, keep: tuple[str, ...]) -> dict[str, Array]:
+        """Run the steps of x (s, R, I); gives the arrays of a trace, each (s, R, K)."""
+        arrays: dict[str, Array] = {}
+        with one_thread():
+            for n, runner in enumerate(self._runners):
+                of_cell = runner.advance(x, tuple(dict.fromkeys((*keep, "h"))))
+                x = of_cell["h"]
+                arrays |= cell_names(self.model, n, 0, {k: of_cell[k] for k in keep})
+        self.steps += len(x)
+        return arrays if len(self._runners) == 1 else {"h": x} | arrays
+
+    @property
+    def states(self) -> list[State]:
+        """The state of each cell."""
+        return [runner.state for runner in self._runners]
+
+    def state(self, layout: str) -> State:
+        """The state as a trace has it: ``final_h``, ``final_c``."""
+        return join_states(self.states, self.model.convention.behaviour.states, layout)
+
+
+def runs_forward(model: Model) -> bool:
+    """Whether a step needs only those before it."""
+    return not _needs_all_steps(model)
+
+
+def _needs_all_steps(model: Model) -> str:
+    """Why a step of some layer needs more than those before it; "" if none does."""
+    behaviours = [cell.convention.behaviour for _, cell in model.cells]
+    if model.backward or any(one.flip_output for one in behaviours):
+        return "a backward run starts from the last step; give the inputs as a file."
+    if any(one.state == "reset" for one in behaviours):
+        return "state=reset is for inputs in a file."
+    if any(one.arithmetic != "float" for one in behaviours):
+        return (
+            "8-bit arithmetic runs all steps at once; give the inputs as a file, or "
+            "--arithmetic float."
+        )
+    return ""
+
+
+def step_pieces(
+    plan: Plan, stack: LayerStack, steps: int, observe: Callable[[Mapping[str, Array]], None]
+) -> Iterator[tuple[range, dict[str, Array]]]:
+    """Consecutive steps of a forward run and their arrays (s, B, K), as they are computed.
+
+    ``stack`` is that of all sequences; a piece has at most so many ``steps``, and inputs of at
+    most `PIECE` bytes. ``observe`` is called with each piece.
+    """
+    x = plan.inputs.x
+    size = max(1, min(steps, PIECE // (plan.batch * x.shape[-1] * x.dtype.itemsize)))
+    for first in range(0, plan.steps, size):
+        piece = range(first, min(first + size, plan.steps))
+        arrays = stack.advance(plan.block(slice(piece.start, piece.stop)), plan.keep)
+        observe(arrays)
+        yield piece, arrays

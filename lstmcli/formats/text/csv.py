@@ -29,13 +29,17 @@ from lstmcli.formats.files.limits import (
 )
 from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.number_text import (
+    BATCH,
+    DELIMITERS,
+    KEYS,
     LONG_RUN,
     MOST_STEPS,
     SEMICOLONS,
+    STEP,
+    UNIT,
     float32_arrays,
     refuse_decimal_commas,
 )
-from lstmcli.formats.text.step_writers import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.formats.onnx.writer import OnnxGraph, Operator, ValueInfo, serialised
+from lstmcli.engines.export import OnnxGraph, Operator, ValueInfo, serialised
 
 onnx: Any = pytest.importorskip("onnx", reason="needs lstmcli[onnx]")
 
