@@ -39,6 +39,8 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         topology = _object({} if is_graph else value.get("modelTopology") or {}, "modelTopology")
         groups = _groups(topology)
         chain = lstm_chain(topology.get("model_config") or topology)
+    order = {name: n for n, name in enumerate(groups)}  # the converter in Python sorts by name
+    in_order = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
     remarks = []
     if left_out:
         remarks.append(f"{file.source}: {', '.join(left_out)} left out: not real numbers.")
@@ -50,7 +52,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     return Document(
         file.source,
         "tfjs-graph" if is_graph else "tfjs",
-        _in_order(arrays, groups),
+        {name: arrays[name] for name in in_order},
         groups=groups,
         in_turn=chain,
         remarks=tuple(remarks),
@@ -166,15 +168,6 @@ def _groups(topology: dict[str, Any]) -> dict[str, dict[str, Any]]:
         groups[""] = {"keras_version": topology["keras_version"]}
     _add_layer(topology.get("model_config") or topology, groups, 0)
     return groups
-
-
-def _in_order(
-    arrays: dict[str, np.ndarray], groups: dict[str, dict[str, Any]]
-) -> dict[str, np.ndarray]:
-    """The tensors in the order of the layers; the converter in Python sorts them by name."""
-    order = {name: n for n, name in enumerate(groups)}
-    names = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
-    return {name: arrays[name] for name in names}
 
 
 def _add_layer(layer: Any, groups: dict[str, dict[str, Any]], depth: int) -> None:

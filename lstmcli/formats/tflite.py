@@ -8,7 +8,7 @@ are widened to float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from struct import Struct
 from types import SimpleNamespace as Fields
 from typing import Any, NamedTuple
@@ -196,18 +196,29 @@ class _ModelReader:
         arrays: dict[str, np.ndarray] = {}
         groups: dict[str, dict[str, Any]] = {}
         remarks = []
-        for graph, name, operator in self._lstms():
+        lstms = ((g, *operator) for g in self._graphs for operator in g.operators)
+        for graph, name, operator in lstms:
+            if name not in OPTIONS:
+                continue
             prefix = f"lstm_{len(groups)}"
             inputs = operator.vector(OperatorTable.inputs, "<i4").tolist()
             group = groups[prefix] = _attributes(name, operator)
-            if group.get("kernel_type") != 1 and _is_hybrid(graph, inputs):
+            is_basic = group.get("kernel_type") == 1
+            places = (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
+            kinds = [
+                graph.tensors[n].number(TensorTable.type, "b")
+                for n in places
+                if 0 <= n < len(graph.tensors)
+            ]
+            if not is_basic and kinds == [FLOAT32, INT8]:  # which nothing dequantizes
                 asymmetric = group["asymmetric_quantize_inputs"]
                 group["arithmetic"] = "hybrid_asymmetric" if asymmetric else "hybrid"
                 remarks.append(
                     f"{self._source}: {prefix} has weights in int8 and rounds inputs and h to 8 "
                     "bits, as TensorFlow Lite does; --arithmetic float rounds neither."
                 )
-            weights = self._weights(prefix, graph, _input_names(name, group), inputs)
+            names = BIDIRECTIONAL if name.startswith("BI") else UNIDIRECTIONAL
+            weights = self._weights(prefix, graph, BASIC if is_basic else names, inputs)
             arrays |= weights
             group["projected"] = any(
                 f"{prefix}/{path}projection_weights" in weights for path in ("", "fw/", "bw/")
@@ -227,12 +238,6 @@ class _ModelReader:
         if not groups:
             raise UserError(self._no_lstm())
         return Document(self._source, "tflite", arrays, groups=groups, remarks=tuple(remarks))
-
-    def _lstms(self) -> Iterator[tuple[_SubGraph, str, Table]]:
-        for graph in self._graphs:
-            for name, operator in graph.operators:
-                if name in OPTIONS:
-                    yield graph, name, operator
 
     def _no_lstm(self) -> str:
         names = [name for graph in self._graphs for name, _ in graph.operators]
@@ -312,24 +317,8 @@ def _inputs_by_output(name: str, operators: list[tuple[str, Table]]) -> dict[int
     return found
 
 
-def _is_hybrid(graph: _SubGraph, inputs: list[int]) -> bool:
-    """Whether an operator takes float inputs and weights in int8, which nothing dequantizes."""
-    kinds = [
-        graph.tensors[n].number(TensorTable.type, "b") if 0 <= n < len(graph.tensors) else None
-        for n in (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
-    ]
-    return kinds == [FLOAT32, INT8]
-
-
 def _at(inputs: list[int], position: int) -> int:
     return int(inputs[position]) if position < len(inputs) else -1
-
-
-def _input_names(operator: str, attributes: Mapping[str, Any]) -> Mapping[int, str]:
-    """The names of an operator's weights by the positions of these inputs."""
-    if operator.startswith("BI"):
-        return BIDIRECTIONAL
-    return BASIC if attributes.get("kernel_type") == 1 else UNIDIRECTIONAL
 
 
 def _attributes(name: str, operator: Table) -> dict[str, Any]:

@@ -175,19 +175,14 @@ def _plain(array: np.ndarray, where: str) -> Any:
 
 def _strings(array: np.ndarray, where: str) -> Any:
     try:
-        _check_code_points(array)
+        if array.dtype.kind == "U" and array.size:
+            points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
+            if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):
+                raise ValueError("no code point, or a surrogate")
         text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return text.item() if array.ndim == 0 else text.tolist()
     except (UnicodeError, ValueError):
         raise UserError(f"{where} contains strings that are no Unicode text.") from None
-
-
-def _check_code_points(array: np.ndarray) -> None:
-    """ValueError for strings with numbers that are no code points, or with surrogates."""
-    if array.dtype.kind == "U" and array.size:
-        points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
-        if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):
-            raise ValueError("no code point")
 
 
 def write(

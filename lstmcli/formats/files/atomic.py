@@ -39,33 +39,17 @@ def atomically(path: str) -> Iterator[BinaryIO]:
     with errors_named(path):
         refuse_place(path)
         target = os.path.realpath(path)
-        special = _is_special(path, target)
-    with _directly(path) if special else _replacing(path, target) as stream:
-        yield stream
-
-
-def _is_special(path: str, target: str) -> bool:
-    """Whether the target is a device or a pipe.
-
-    /dev/stdout, which the shell may redirect to a regular file, is written as a device too.
-    """
-    if os.path.abspath(path).startswith(DESCRIPTORS):
-        return True
-    return os.path.exists(target) and not os.path.isfile(target)
-
-
-@contextmanager
-def _directly(path: str) -> Iterator[BinaryIO]:
-    file = _open_pipe(path) if _is_pipe(path) else path
-    with DeviceWriter(OutputFile(file, "wb", path)) as stream:
-        yield stream
-
-
-def _is_pipe(path: str) -> bool:
-    try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
-    except OSError:  # opening it says what is wrong
-        return False
+        # /dev/stdout, which the shell may redirect to a regular file, is written as a device too
+        special = os.path.abspath(path).startswith(DESCRIPTORS) or (
+            os.path.exists(target) and not os.path.isfile(target)
+        )
+        is_pipe = os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)
+    if not special:
+        with _replacing(path, target) as stream:
+            yield stream
+        return
+    with DeviceWriter(OutputFile(_open_pipe(path) if is_pipe else path, "wb", path)) as device:
+        yield device
 
 
 def _open_pipe(path: str) -> int:
@@ -97,7 +81,7 @@ def _open_pipe(path: str) -> int:
 def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     with errors_named(path):
-        mode = _mode(target)
+        mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
     if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
     _remove_abandoned(folder, name)
@@ -174,14 +158,6 @@ def _remove_abandoned(folder: str, name: str) -> None:
             pass
         finally:
             os.close(descriptor)
-
-
-def _mode(target: str) -> int | None:
-    """The mode of the file that is to be replaced, which the new one gets; None of a new name."""
-    try:
-        return stat.S_IMODE(os.stat(target).st_mode)
-    except FileNotFoundError:
-        return None
 
 
 def _remove(path: str) -> None:

@@ -16,7 +16,6 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from zipfile import ZipInfo
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
@@ -157,19 +156,17 @@ def _read_archive(source: Opened) -> Document:
                 "this version reads models in one.",
                 "  Save its weights with Keras in one: model.save_weights('model.weights.h5')",
             )
-        texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
+        texts = {
+            name: archive.read(members[name], LARGE).decode("utf-8", "replace")
+            for name in (CONFIG, METADATA)
+            if name in members
+        }
         data = archive.read(members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
     where = source.source
-    metadata = _config(texts[METADATA], where)
+    metadata = _config(texts.get(METADATA), where)
     versions = {k: metadata[k] for k in VERSIONS if isinstance(metadata, dict) and k in metadata}
     inner = Opened(where, io.BytesIO(data), len(data))
     if not data.startswith(HDF5):
         raise UserError(f"{where}: its member {WEIGHTS} is no HDF5 file.")
     found = contents(inner, ATTRIBUTES, LEAVE_OUT)
-    return _document(where, found, _config(texts[CONFIG], where), versions)
-
-
-def _text(archive: Archive, member: ZipInfo | None) -> str | None:
-    if member is None:
-        return None
-    return archive.read(member, LARGE).decode("utf-8", "replace")
+    return _document(where, found, _config(texts.get(CONFIG), where), versions)

@@ -200,7 +200,9 @@ def weights_by_class(
     order = {group: n for n, group in enumerate(groups)}
     weights = []
     for path in arrays:
-        group = next((g for g in _parents(path) if g in groups), None)
+        parts = path.split("/")
+        parents = ("/".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
+        group = next((parent for parent in parents if parent in groups), None)
         if group is None:
             weights.append((len(order), Weight(path, *_by_attribute(path, attributes))))
         else:
@@ -258,12 +260,6 @@ def _by_attribute(path: str, attributes: Attributes) -> tuple[str, str]:
         else:
             rest.append(part)
     return "/".join(layer), "/".join(rest)
-
-
-def _parents(path: str) -> Iterator[str]:
-    """The groups that contain a path, from the innermost."""
-    while path := path.rpartition("/")[0]:
-        yield path
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
@@ -330,12 +326,6 @@ def _runs_an_lstm(layer: Config) -> bool:
     return "LSTM" in class_name and "Conv" not in class_name
 
 
-def _returns_sequences(layer: Config) -> bool:
-    inner = config_of(layer).get("layer")
-    config = config_of(inner) if isinstance(inner, dict) else config_of(layer)
-    return config.get("return_sequences") is True
-
-
 def _lstm_before(
     name: str, layers: Mapping[str, Config], sources: Mapping[str, str | None]
 ) -> str | None:
@@ -346,7 +336,9 @@ def _lstm_before(
             return None
         layer = layers[before]
         if _runs_an_lstm(layer):
-            return before if _returns_sequences(layer) else None
+            inner = config_of(layer).get("layer")
+            config = config_of(inner if isinstance(inner, dict) else layer)
+            return before if config.get("return_sequences") is True else None
         if _class_name(layer) not in PASSING:
             return None
         name = before
@@ -370,7 +362,9 @@ def _source(layer: Config) -> str | None:
         return None
     node = nodes[0]
     if isinstance(node, dict):
-        history, arguments = _history(node.get("args")), node.get("kwargs")
+        args, arguments = node.get("args"), node.get("kwargs")
+        single = isinstance(args, list) and len(args) == 1
+        history = config_of(args[0]).get("keras_history") if single else None
     else:
         history, arguments = _listed(node)
     if not isinstance(arguments, dict) or arguments.get("initial_state") is not None:
@@ -378,13 +372,6 @@ def _source(layer: Config) -> str | None:
     if not isinstance(history, list) or len(history) < 3 or history[2] != 0:
         return None
     return str(history[0])
-
-
-def _history(args: Any) -> Any:
-    """``[layer, node, tensor]`` of the one tensor in the arguments of Keras 3."""
-    if not isinstance(args, list) or len(args) != 1:
-        return None
-    return config_of(args[0]).get("keras_history")
 
 
 def _listed(node: Any) -> tuple[Any, Any]:

@@ -55,18 +55,14 @@ def read(source: Opened) -> Document:
     with damage_reported(f"{source.source}, taken for an ONNX model,"):
         model = OnnxModel(source.contents())
         if not model.has_graph:
-            raise UserError(_other(source))
+            if any(field.number in CORE_ML_FIELDS for field in fields(source.contents())):
+                raise UserError(
+                    f"{source.source} is a Core ML model; this version does not read it. "
+                    "Give the model that it was converted from."
+                )
+            raise UserError(f"{source.source} is no ONNX model: it has no graph.")
         with np.errstate(all="ignore"):  # weights may have infinities and NaN
             return _Reader(source, model).document()
-
-
-def _other(source: Opened) -> str:
-    if any(field.number in CORE_ML_FIELDS for field in fields(source.contents())):
-        return (
-            f"{source.source} is a Core ML model; this version does not read it. "
-            "Give the model that it was converted from."
-        )
-    return f"{source.source} is no ONNX model: it has no graph."
 
 
 class _Reader:

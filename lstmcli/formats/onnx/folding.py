@@ -44,16 +44,8 @@ class OperatorCall(NamedTuple):
         return None if array is None else [int(number) for number in array.ravel()]
 
 
-def _as_first(call: OperatorCall) -> Shape:
-    return call.arrays[0].shape
-
-
 def _broadcast(call: OperatorCall) -> Shape:
     return np.broadcast_shapes(*(array.shape for array in call.arrays))
-
-
-def _joined(call: OperatorCall) -> Shape:
-    return (sum(array.size for array in call.arrays),)
 
 
 def _gathered(call: OperatorCall) -> Shape:
@@ -66,7 +58,8 @@ class KnownOperator(NamedTuple):
     """What of a node is handed on to the library, and how large the result may be."""
 
     attributes: Sequence[str] = ()  # whose values are integers
-    shape: Callable[[OperatorCall], Shape] = _as_first  # with at least as many elements
+    # with at least as many elements as the result
+    shape: Callable[[OperatorCall], Shape] = lambda call: call.arrays[0].shape
     itemsize: int = 0  # bytes of an element, if not those of the inputs
     since: int = 1  # the first version of the operator that the library computes
 
@@ -74,7 +67,7 @@ class KnownOperator(NamedTuple):
 OPERATORS = {
     "Add": KnownOperator(shape=_broadcast),
     "Cast": KnownOperator(("to",), itemsize=8),
-    "Concat": KnownOperator(("axis",), _joined),
+    "Concat": KnownOperator(("axis",), lambda call: (sum(a.size for a in call.arrays),)),
     "DequantizeLinear": KnownOperator(("axis", "block_size"), itemsize=8, since=19),
     "Div": KnownOperator(shape=_broadcast),
     "Equal": KnownOperator(shape=_broadcast),

@@ -168,7 +168,7 @@ class OnnxModel:
         """The scope of a GraphProto; ``node`` is the one that it is an attribute of."""
         self._count(graph.node, graph.initializer, graph.sparse_initializer, graph.input)
         return Scope(
-            _nodes(graph.node, node.call_attributes if node else {}),
+            [Node(one, node.call_attributes if node else {}) for one in graph.node],
             opset,
             {text(tensor.name): tensor for tensor in graph.initializer},
             frozenset(text(tensor.values.name) for tensor in graph.sparse_initializer),
@@ -182,8 +182,9 @@ class OnnxModel:
         self._count(function.node)
         defaults = _attributes(function.attribute_proto, {})
         pairs = zip(function.input, node.inputs, strict=False)
+        attributes = {**defaults, **node.attributes}
         return Scope(
-            _nodes(function.node, {**defaults, **node.attributes}),
+            [Node(one, attributes) for one in function.node],
             _opset(function.opset_import),
             bound={inner: (scope, name) for inner, name in pairs},
         )
@@ -192,10 +193,6 @@ class OnnxModel:
         self._parts -= sum(map(len, parts))
         if self._parts < 0:
             raise Damaged(f"its graphs have more than {MOST_PARTS:,} nodes, tensors and inputs")
-
-
-def _nodes(protos: Iterable[Any], call_attributes: Mapping[str, Any]) -> list[Node]:
-    return [Node(proto, call_attributes) for proto in protos]
 
 
 def _domain(domain: str | bytes) -> str:

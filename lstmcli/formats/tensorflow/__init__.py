@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -68,10 +67,15 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     bundle = Bundle(entries, source.path)
     keys = bundle.keys()
     arrays = {key: bundle.tensor(key) for key in keys if bundle.is_numeric(key)}
-    remarks = _left_out(
-        source, [key for key in keys if key not in arrays and key != OBJECT_GRAPH_KEY]
-    )
-    remarks += _unchecked(source)
+    remarks = [
+        f"{source.source}: {key} has no numbers; it is left out."
+        for key in keys
+        if key not in arrays and key != OBJECT_GRAPH_KEY
+    ]
+    if not sorted_table.checksum_library():
+        command = install_command("crc32c")
+        unchecked = f"the checksums of tensors were not checked; that needs: {command}"
+        remarks.append(f"{source.source}: {unchecked}")
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
         return _with_graph(source, arrays, remarks)
     objects = ObjectGraph(graph)
@@ -84,17 +88,6 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
         in_turn=in_turn,
         remarks=tuple(remarks),
     )
-
-
-def _unchecked(source: Opened) -> list[str]:
-    if sorted_table.checksum_library():
-        return []
-    command = install_command("crc32c")
-    return [f"{source.source}: the checksums of tensors were not checked; that needs: {command}"]
-
-
-def _left_out(source: Opened, names: Iterable[str]) -> list[str]:
-    return [f"{source.source}: {name} has no numbers; it is left out." for name in names]
 
 
 # ---- graphs

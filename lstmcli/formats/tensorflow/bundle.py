@@ -137,7 +137,8 @@ class Bundle:
 
     def _shard(self, number: int) -> str:
         if number not in self._shards:
-            name = f"{self._prefix}.data-{number:05}-of-{self._count:05}"
+            prefix = self._path.replace("\\", "/").rpartition("/")[2].removesuffix(INDEX)
+            name = f"{prefix}.data-{number:05}-of-{self._count:05}"
             path = sidecar_path(self._path, name)
             if path is None:
                 raise UserError(
@@ -145,11 +146,6 @@ class Bundle:
                 )
             self._shards[number] = path
         return self._shards[number]
-
-    @property
-    def _prefix(self) -> str:
-        name = self._path.replace("\\", "/").rpartition("/")[2]
-        return name.removesuffix(INDEX)
 
     def _refuse_overlaps(self) -> None:
         """Raise Damaged if two tensors share bytes; together they may not exceed the shards."""

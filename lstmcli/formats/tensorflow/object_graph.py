@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from itertools import takewhile
 from typing import Any
@@ -135,13 +135,9 @@ def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[
         folder = _layer_folder(names, str(metadata.get("name")))
         if folder and isinstance(metadata.get("config"), dict):
             groups.setdefault(folder, {key: metadata.get(key) for key in CONFIG_KEYS})
-    return groups, _folders(lstms, groups)
-
-
-def _folders(names: Sequence[str], groups: Mapping[str, Any]) -> tuple[str, ...]:
-    """The groups of layers of these names; none of them if one is ambiguous."""
-    found = [[key for key in groups if key.rpartition("/")[2] == name] for name in names]
-    return tuple(keys[0] for keys in found) if all(len(keys) == 1 for keys in found) else ()
+    found = [[key for key in groups if key.rpartition("/")[2] == name] for name in lstms]
+    unique = all(len(keys) == 1 for keys in found)
+    return groups, tuple(keys[0] for keys in found) if unique else ()
 
 
 def _parse_json(text: str) -> Mapping[str, Any]:

@@ -62,7 +62,8 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         )
     delimiter, texts = DELIMITERS[kind], pieces()
     cells, line, rest = _first_row(texts, delimiter, source)
-    if any(map(_is_number, cells)) and not _is_header_of_pandas(cells):
+    of_pandas = cells == ["", *map(str, range(len(cells) - 1))]  # numbers of columns, and an index
+    if any(map(_is_number, cells)) and not of_pandas:
         table = CsvTable(None, len(cells), source, file.size)
         table.add(np.array([_numbers(cells, line, source)]))
     else:
@@ -183,11 +184,6 @@ def _numbers(cells: list[str], line: int, source: str) -> list[float]:
                 f"{source}, line {line}, column {column} is {shown}; a number was expected."
             )
     return list(map(float, cells))
-
-
-def _is_header_of_pandas(cells: list[str]) -> bool:
-    """Whether cells are the numbers of columns without a name, after an index without one."""
-    return cells == ["", *map(str, range(len(cells) - 1))]
 
 
 def _checked_names(cells: list[str], source: str) -> list[str]:

@@ -184,17 +184,14 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
 
 
 def _file_under(document: Document, name: str, value: Any) -> None:
-    if isinstance(value, np.ndarray) or (isinstance(value, list) and not _are_strings(value)):
+    # numbers such as "NaN" are strings too
+    texts = isinstance(value, list) and {*map(type, value)} == {str} and not {*value} <= {*SPECIAL}
+    if isinstance(value, (list, np.ndarray)) and not texts:
         document.arrays[name] = to_array(value, f"{document.source}: {name}")
     elif isinstance(value, str):
         document.attributes[name] = _printable(value, document.source)
     else:
         document.attributes[name] = value
-
-
-def _are_strings(value: list[Any]) -> bool:
-    """Whether this is a list of text, not of numbers such as "NaN"."""
-    return set(map(type, value)) == {str} and not set(value) <= set(SPECIAL)
 
 
 def _printable(text: str, source: str) -> str:

@@ -117,7 +117,9 @@ class _Zip:
                 del member.CRC  # PyTorch can leave checksums out; zipfile then checks none
         self.prefix = self._prefix()
         self.unpacked = 0
-        self.order: Literal["<", ">"] = ">" if self._text("byteorder") == "big" else "<"
+        named = self.prefix + "byteorder" in self.members
+        is_big = named and self.bytes_of("byteorder", 64) == b"big"
+        self.order: Literal["<", ">"] = ">" if is_big else "<"
 
     def _prefix(self) -> str:
         """The folder of all members; "" if in none."""
@@ -140,19 +142,14 @@ class _Zip:
 
         def persistent(reference: Any) -> Any:
             storage = _storage(reference, storages)
+            names = [f"{folder}/{storage.name}" for folder in folders]
+            member = next((n for n in names if self.prefix + n in self.members), names[0])
+            where = f"{self.source.source}: {member}"
             storage.order = self.order
-            storage.get = lambda: self._storage_bytes(storage, folders)
+            storage.get = lambda: self.bytes_of(member, check_size((storage.nbytes,), 1, where))
             return storage
 
-        data = self.bytes_of(name)
-        return pickles.load(io.BytesIO(data), MAKERS, persistent)
-
-    def _storage_bytes(self, storage: TensorStorage, folders: tuple[str, ...]) -> bytes:
-        names = [f"{folder}/{storage.name}" for folder in folders]
-        name = next((n for n in names if self.prefix + n in self.members), names[0])
-        return self.bytes_of(
-            name, check_size((storage.nbytes,), 1, f"{self.source.source}: {name}")
-        )
+        return pickles.load(io.BytesIO(self.bytes_of(name)), MAKERS, persistent)
 
     def bytes_of(self, name: str, most: int = LARGE) -> bytes:
         """A member's bytes; Damaged if there are more than ``most``."""
@@ -162,10 +159,6 @@ class _Zip:
         self.unpacked += member.file_size
         check_total(self.unpacked, self.source.size, self.source.source)
         return self.archive.read(member, most)
-
-    def _text(self, name: str) -> str:
-        known = self.prefix + name in self.members
-        return self.bytes_of(name, 64).decode("ascii", "replace") if known else ""
 
 
 def _storage(reference: Any, storages: dict[str, TensorStorage]) -> TensorStorage:

@@ -134,7 +134,8 @@ def _children(value: Any) -> Iterator[tuple[Path, Any]]:
 def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
     state = record.state
     if isinstance(state, dict) and any(isinstance(state.get(part), dict) for part in MODULE):
-        passing = _texts(state.get("_non_persistent_buffers_set"))
+        passing = state.get("_non_persistent_buffers_set")
+        passing = passing if isinstance(passing, list) else []
         for part in MODULE:
             members = state.get(part)
             for name, child in members.items() if isinstance(members, dict) else ():
@@ -143,11 +144,6 @@ def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
         return
     states: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
     yield from (((), child) for child in (*states, *record.items, *record.args))
-
-
-def _texts(names: Any) -> set[str]:
-    """The texts among the members of a list."""
-    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
 def _settings_of(name: str, state: Mapping[Any, Any]) -> Settings:

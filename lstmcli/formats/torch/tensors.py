@@ -170,7 +170,11 @@ def kind_of_storage(what: Any) -> str:
 
 
 BFLOAT16 = "bfloat16"
-OBJECTS = ("O", "O4", "O8")  # the code of Python objects; some versions add a pointer's bytes
+OBJECTS = (
+    ("O",),
+    ("O4",),
+    ("O8",),
+)  # the code of Python objects; some versions add a pointer's bytes
 
 
 class _Dtype(Record):
@@ -180,11 +184,6 @@ class _Dtype(Record):
 
     def build(self, state: Any) -> None:
         self.state = state if isinstance(state, tuple) else None
-
-    @property
-    def is_object(self) -> bool:
-        """Whether it is NumPy's dtype of Python objects."""
-        return bool(self.args) and self.args[0] in OBJECTS
 
     def read(self) -> tuple[np.dtype[Any], bool] | None:
         """The dtype, and whether its bits are bfloat16; None for what contains no numbers."""
@@ -238,8 +237,7 @@ class _Pending(Leaf):
         self.value: Any = Unread("an array without contents")
 
     def build(self, state: Any) -> None:
-        _, shape, dtype, fortran, data = state
-        self.value = _array(shape, dtype, fortran, data)
+        self.value = _array(*state[1:])
 
     def settled(self) -> Any:
         return Unread("an array that contains itself") if self.value is self else self.value
@@ -247,22 +245,12 @@ class _Pending(Leaf):
 
 def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
     """The leaf of an array of numbers, or the contents of an array of objects."""
-    if isinstance(data, list) and isinstance(dtype, _Dtype) and dtype.is_object:
+    if isinstance(data, list) and isinstance(dtype, _Dtype) and dtype.args[:1] in OBJECTS:
         return data if shape or len(data) != 1 else data[0]
     kind = dtype.read() if isinstance(dtype, _Dtype) else None
     if kind is None:
         return Unread("an array of objects or records")
     return NumpyArray(shape, kind, fortran, data)
-
-
-def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    return _array(shape, dtype, order == "F", data)
-
-
-def _jax(_: Any, args: Any, state: Any, *others: Any) -> Any:
-    made = _Pending()
-    made.build(state)
-    return made.value
 
 
 # ---- what the globals of a pickle make
@@ -340,7 +328,12 @@ MAKERS: dict[str, Maker] = {
         )
     },
     "numpy.dtype": lambda *args: _Dtype("numpy.dtype", args),
-    "jax._src.array._reconstruct_array": _jax,
+    "jax._src.array._reconstruct_array": lambda _, args, state, *others: _array(*state[1:]),
     **{f"numpy.{core}.multiarray._reconstruct": _Pending for core in ("core", "_core")},
-    **{f"numpy.{core}.numeric._frombuffer": _from_buffer for core in ("core", "_core")},
+    **{
+        f"numpy.{core}.numeric._frombuffer": lambda data, dtype, shape, order: _array(
+            shape, dtype, order == "F", data
+        )
+        for core in ("core", "_core")
+    },
 }  # fmt: skip
