@@ -68,20 +68,6 @@ class Network:
             for layer, start in zip(self.layers, starts, strict=False)
         ]
 
-    @property
-    def valid(self) -> Array | None:
-        """(T, B) truth of the steps that count, by lengths or a mask; None: all do."""
-        if self.lengths is None:
-            return self.mask
-        counts: Array = np.arange(len(self.x))[:, None] < self.lengths
-        return counts
-
-    @property
-    def stacked(self) -> State:
-        """The states with the cells on a first axis: (cells, B, P) and (cells, B, H)."""
-        h, c = zip(*self.states, strict=True)
-        return np.stack(h), np.stack(c)
-
 
 @dataclass(frozen=True, eq=False)
 class Result:

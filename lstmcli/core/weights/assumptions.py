@@ -43,7 +43,12 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
         amount = f"{cell.convention.behaviour.forget_bias:+}"
         assumed.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
     assumed += _config_assumptions(found, cell.convention, given)
-    assumed += _activation_assumptions(given)
+    assumed += [  # the numbers of activations that have none by ONNX's standard
+        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; "
+        f"{typed_command(*as_options({name: f'{value}(A,B)'}))})"
+        for name, value in given.items()
+        if value in ("affine", "scaled_tanh")
+    ]
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
             bound = cell.convention.setting(name) or "none"
@@ -158,16 +163,6 @@ def _config_assumptions(
     )
     option = "; --recurrent-activation sigmoid for sigmoid" if unusual else ""
     return [f"{', '.join(texts[k] for k in missing)} (its config is not in the file{option})"]
-
-
-def _activation_assumptions(given: Mapping[str, Any]) -> list[str]:
-    """The numbers of activations that have none by ONNX's standard, where none are given."""
-    return [
-        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; "
-        f"{typed_command(*as_options({name: f'{value}(A,B)'}))})"
-        for name, value in given.items()
-        if value in ("affine", "scaled_tanh")
-    ]
 
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:

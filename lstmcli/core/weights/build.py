@@ -190,8 +190,9 @@ def cut_flat(
             f"{source}: {row.name} packs one layer in one direction; leave out flat_layers and "
             "flat_directions."
         )
-    inputs = _inputs(vector.size, row, units, layers, directions)
-    if inputs is None:
+    rest = vector.size - _count(row, 0, units, layers, directions)
+    inputs, over = divmod(rest, 4 * units * directions)
+    if inputs < 1 or over:
         raise UserError(
             f"{where}; {units} units, {layers} layers and {directions} directions take "
             f"{_count(row, 1, units, layers, directions):,} for one input and "
@@ -230,10 +231,3 @@ def _count(row: Convention, inputs: int, units: int, layers: int, directions: in
         int(np.prod(_shape(role, units, inputs if layer == 0 else units * directions)))
         for layer, _, role in _order(row, layers, directions)
     )
-
-
-def _inputs(size: int, row: Convention, units: int, layers: int, directions: int) -> int | None:
-    """How many inputs make a network of these sizes as long as the vector; None if none do."""
-    rest = size - _count(row, 0, units, layers, directions)
-    inputs, over = divmod(rest, 4 * units * directions)
-    return inputs if inputs > 0 and not over else None

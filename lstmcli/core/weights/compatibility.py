@@ -158,21 +158,14 @@ def _settings(
             changes["coupled"] = runs.coupled
         else:
             lacks.append(_coupling(runs.coupled))
-    elif runs.coupled == "none" and _always_coupled(convention):
-        lacks.append(_coupling("none"))
+    elif runs.coupled == "none":
+        gates = {role.partition(".")[2] for role in convention.names.numbered}
+        absent = set(convention.storage.absent)
+        if absent and any(gates) and not absent <= gates:  # one gate never has tensors
+            lacks.append(_coupling("none"))
     if runs.initial_state == "swapped":
         lacks.append("a state that is taken as (c, h)")
     return changes, lacks
-
-
-def _always_coupled(convention: Convention) -> bool:
-    """Whether one gate never has tensors."""
-    numbered = {role.partition(".")[2] for role in convention.names.numbered}
-    return (
-        bool(convention.storage.absent)
-        and any(numbered)
-        and not set(convention.storage.absent) <= numbered
-    )
 
 
 def _coupling(coupled: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -37,14 +37,18 @@ class RecognisedLstm:
     @property
     def tensors(self) -> list[str]:
         """The names of its tensors in the file."""
-        return [name for cell in self.cells for name in self.names(cell)]
+        return [name for *_, name in self.each_tensor()]
 
     def names(self, cell: CellIndex) -> list[str]:
         """The names of one cell's tensors in the file."""
-        names: list[str] = []
-        for name in self.cells[cell].values():
-            names += [name] if isinstance(name, str) else name.values()
-        return names
+        return [name for index, *_, name in self.each_tensor() if index == cell]
+
+    def each_tensor(self) -> Iterator[tuple[CellIndex, str, str, str]]:
+        """The cell, the role, the gate (or nothing) and the name of every tensor."""
+        for cell, tensors in self.cells.items():
+            for role, names in tensors.items():
+                by_gate = {"": names} if isinstance(names, str) else names
+                yield from ((cell, role, gate, name) for gate, name in by_gate.items())
 
 
 @cache

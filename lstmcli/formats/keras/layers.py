@@ -363,8 +363,8 @@ def _source(layer: Config) -> str | None:
     node = nodes[0]
     if isinstance(node, dict):
         args, arguments = node.get("args"), node.get("kwargs")
-        single = isinstance(args, list) and len(args) == 1
-        history = config_of(args[0]).get("keras_history") if single else None
+        single = args[0] if isinstance(args, list) and len(args) == 1 else None
+        history = config_of(single).get("keras_history")
     else:
         history, arguments = _listed(node)
     if not isinstance(arguments, dict) or arguments.get("initial_state") is not None:

@@ -10,8 +10,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lstmcli.core.weights.metadata import keras, madmom, onnx, tensorflow
+from lstmcli.core.weights.metadata import keras, onnx, tensorflow
 from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
+
+MADMOM_LSTM = "madmom.ml.nn.layers.LSTMLayer"
+MADMOM_SETTINGS = {  # words of a layer of madmom (nn/layers.py, activations.py; 0.16.1) -> settings
+    "input_gate": "recurrent_activation", "forget_gate": "recurrent_activation",
+    "output_gate": "recurrent_activation", "cell": "activation",
+    "activation_fn": "output_activation",
+}  # fmt: skip
+MADMOM_NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
+
+
+def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
+    """The activations of a layer of madmom; those that are not supported are unknown."""
+    settings: dict[str, Any] = {}
+    unknown: dict[str, str] = {}
+    for word, setting in MADMOM_SETTINGS.items():
+        function = layer.get(word)
+        if not isinstance(function, str):
+            continue
+        name = MADMOM_NAMES.get(function.rpartition(".")[2], "")
+        option = f"--{setting.replace('_', '-')}"
+        if not name:
+            unknown[setting] = (
+                f"the {word} has the function {function!a}, which is not supported. "
+                f"{option} sets another."
+            )
+        elif settings.setdefault(setting, name) != name:
+            unknown[setting] = (
+                f"the gates have the functions {settings[setting]} and {name}; a run has one. "
+                f"{option} takes one for all of them."
+            )
+    return MetadataSettings(settings, unknown=unknown)
 
 
 class MetadataFormat(NamedTuple):
@@ -33,8 +64,8 @@ def _torch(around: Groups) -> MetadataSettings:
 def _pickle(around: Groups) -> MetadataSettings:
     """Pickles: networks of madmom, and PyTorch's modules."""
     for words in reversed(around):
-        if words.get("class") == madmom.LSTM:
-            return madmom.read(words)
+        if words.get("class") == MADMOM_LSTM:
+            return _madmom(words)
     return _torch(around)
 
 
