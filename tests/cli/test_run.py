@@ -451,7 +451,10 @@ def test_a_number_that_python_does_not_take_is_a_mistake(
 
 @pytest.mark.parametrize(
     ("digits", "message"),
-    [(900, "NAME=FILE names the tensor"), (5000, "has 5,011 characters; names have 1,000 at most")],
+    [
+        (900, "To name the tensor of a .npy"),
+        (5000, "has 5,011 characters; names have 1,000 at most"),
+    ],
 )
 def test_a_layer_number_of_thousands_of_digits_is_refused(
     lstm: Lstm, digits: int, message: str

@@ -20,7 +20,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, join_with_and, similar_cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import UserError, refuse_unprintable
+from lstmcli.errors import Try, UserError, refuse_unprintable
 
 
 def derive(
@@ -59,7 +59,8 @@ def derive(
     if model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "derive shows products of the numbers as they are; this model rounds inputs and h to "
-            "8 bits. Add --arithmetic float."
+            "8 bits.",
+            try_={"arithmetic": "float"},
         )
     (layer, direction), unit = _chosen_cell(model, cell, unit)
     plan = prepare(model, inputs, NAMES)
@@ -88,7 +89,7 @@ def _chosen_cell(model: Model, name: str | None, unit: int) -> tuple[tuple[int, 
     listed = ", ".join(names)
     if name is None:
         raise UserError(
-            f"the model has {len(names)} cells: {listed}.", f"  Say which: --cell {names[-1]}"
+            f"the model has {len(names)} cells: {listed}; say which.", try_={"cell": names[-1]}
         )
     raise UserError(f"there is no cell {name!r}; there is {listed}.{similar_cell(name, names)}")
 
@@ -217,7 +218,10 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
     if not place.is_last:
         raise UserError(
             f"{side.name} has {', '.join(states)}: the state after the last step, and no other.",
-            "  --steps -1 is the last step; of a backward direction it is --steps 0.",
+            try_=[
+                Try({"step": -1}, "the last step"),
+                Try({"step": 0}, "that of a backward direction"),
+            ],
         )
 
     def of_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -241,16 +245,17 @@ def _no_number(
     """The mistake where the reference has no number for any line, and a place where it has one."""
     names = ", ".join(name or "an array without a name" for name in other.arrays)
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
-    hint = []
+    tries: list[Try] = []
     for pair in pairs.values():
         if pair.b.left_out is not None:
             why = f"taken as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
             for step, item, unit in np.argwhere(~pair.b.left_out)[:1]:
-                at = f"--steps {step} --batch {item} --units {unit}"
-                hint = [f"  {at} is a place of which it has them."]
+                at = {"step": int(step), "batch": int(item), "unit": int(unit)}
+                tries = [Try(at, "it has the numbers of this place")]
             break
-    return UserError(f"{other.name} has {names}; a number for one of {wanted} is needed.", *hint)
+    text = f"{other.name} has {names}; a number for one of {wanted} is needed."
+    return UserError(text, try_=tries)
 
 
 _FIRST_HALF = {"concat": 0, "concat_swapped": 1}

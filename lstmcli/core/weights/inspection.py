@@ -16,6 +16,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array, iterate_blocks
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
 from lstmcli.core.model.model import Cell, Hint, Model, cell_name
+from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.assumptions import has_ambiguous_names
 from lstmcli.core.weights.decode import from_blocks
@@ -119,7 +120,7 @@ class UnreadableLstm:
 
     layer: str
     convention: str
-    problem: str
+    error: UserError
     also: tuple[str, ...] = ()  # conventions that have names for more of the tensors
 
     def to_json(self) -> dict[str, Any]:
@@ -127,7 +128,7 @@ class UnreadableLstm:
         return {
             "layer": self.layer,
             "convention": self.convention,
-            "problem": self.problem,
+            "problem": self.error.shown(ShellSyntax()),
             "same_names": list(self.also),
         }
 
@@ -140,7 +141,7 @@ class Inspection:
     tensors: Mapping[str, TensorInfo]
     lstms: tuple[InspectedLstm, ...]
     unread: tuple[UnreadableLstm, ...] = ()
-    ways: tuple[str, ...] = ()  # without an LSTM: how the shapes may be read as one, or why not
+    ways: UserError | None = None  # without an LSTM: how the shapes may be read as one, or why not
     missing: tuple[str, ...] = ()  # or what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: from the readers of the files
     layer: str | None = None  # the --layer that the file itself asks for
@@ -152,7 +153,10 @@ class Inspection:
             "tensors": {name: tensor.to_json() for name, tensor in self.tensors.items()},
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
-            "missing": [*self.ways, *self.missing],
+            "missing": [
+                *(self.ways.shown(ShellSyntax()).splitlines() if self.ways else ()),
+                *self.missing,
+            ],
             "remarks": list(self.remarks),
         }
 
@@ -164,7 +168,7 @@ class LoadResult:
     found: RecognisedLstm
     layer: str
     model: Model | None
-    problem: str = ""
+    error: UserError | None = None
 
 
 def inspect(
@@ -198,11 +202,12 @@ def inspect(
     lstms = tuple(_lstm(r, r.model, settings) for r in results if r.model is not None)
     shapes = {name: array.shape for name, array in tensors.items()}
     unread = []
-    for one in (result for result in results if result.model is None):
-        own, row = set(one.found.tensors), one.found.convention.name
-        more = tuple(n for n, claimed in other_claims(one.found, shapes) if claimed > own)
-        unread.append(UnreadableLstm(one.layer, row, one.problem, more))
-    ways = () if results else _ways(shapes, file)
+    for one in results:
+        if one.error is not None:
+            own, row = set(one.found.tensors), one.found.convention.name
+            more = tuple(n for n, claimed in other_claims(one.found, shapes) if claimed > own)
+            unread.append(UnreadableLstm(one.layer, row, one.error, more))
+    ways = None if results else _ways(shapes, file)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
@@ -392,14 +397,13 @@ def _is_initial(blocks: Array) -> bool:
 # ---- no LSTM at all
 
 
-def _ways(shapes: Shapes, file: str) -> tuple[str, ...]:
+def _ways(shapes: Shapes, file: str) -> UserError | None:
     """The ways in which tensors may be an LSTM, where shapes leave several."""
     try:
         refuse_ways(shapes, file)
     except UserError as error:
-        first, *further = error.lines
-        return first.removeprefix(f"{file}: "), *further
-    return ()
+        return error.without(file)
+    return None
 
 
 def missing_parts(names: Collection[str]) -> list[str]:

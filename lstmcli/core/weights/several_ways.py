@@ -23,8 +23,7 @@ from lstmcli.core.weights.by_shape import (
     without_output_layer,
 )
 from lstmcli.core.weights.templates import Shape
-from lstmcli.errors import UserError, listed
-from lstmcli.escaping import typed_command
+from lstmcli.errors import INPUTS, Try, UserError, listed
 
 MOST_WORDS = 4  # of a name, the last, that may be the word of its gate
 _GATE_WORDS = {
@@ -37,8 +36,8 @@ _GATE_WORD = re.compile(
 _OF_H = re.compile(r"(?<![a-z])(u|r|h|hh|rec|recurrent|hid|hidden)(?![a-z])", re.I)
 
 _AXES = (
-    "  --convention tf1             gates along the last axis: (I + H, 4H)",
-    "  --convention tflite-basic    gates along the first: (4H, I + H)",
+    Try({"convention": "tf1"}, "gates along the last axis: (I + H, 4H)"),
+    Try({"convention": "tflite-basic"}, "gates along the first: (4H, I + H)"),
 )
 
 
@@ -62,17 +61,21 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
         raise UserError(
             f"{source}: no LSTM recognised in the name {name}. If this vector {shape} is "
             "all weights of one:",
-            "  --convention cudnn-flat --set flat_units=H     cuDNN's, JAX's, MXNet's",
-            "  --convention torch7-flat --set flat_units=H    Torch7's",
+            try_=(
+                Try({"convention": "cudnn-flat", "flat_units": ...}, "cuDNN's, JAX's, MXNet's"),
+                Try({"convention": "torch7-flat", "flat_units": ...}, "Torch7's"),
+            ),
         )
     pairs = (shape, shape[::-1]) if len(shape) == 2 else ()
     if any(gates > 0 and gates % 4 == 0 and depth > gates // 4 for depth, gates in pairs):
         raise UserError(
             f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
             "kernel for inputs and h, is the bias in it?",
-            "  --convention tf1                         no: its rows are x and h",
-            "  --convention tf1 --set bias_row=last     yes, in its last row",
-            "  --convention tf1 --set bias_row=first    yes, in its first row",
+            try_=(
+                Try({"convention": "tf1"}, "no: its rows are x and h"),
+                Try({"convention": "tf1", "bias_row": "last"}, "yes, in its last row"),
+                Try({"convention": "tf1", "bias_row": "first"}, "yes, in its first row"),
+            ),
         )
 
 
@@ -82,7 +85,7 @@ def _refuse_group(
     """Refuse the tensors of one cell that can be read in several ways."""
     if not ways:
         return
-    typed = [f"  lstm run {_named(way.roles, source)} INPUTS" for way in ways]
+    typed = [_named(way.roles, source) for way in ways]
     kernel, other = [*ways[0].roles.values(), ""][:2]
     if any(way.doubtful for way in ways):
         width = vector_size(shapes[other])
@@ -92,17 +95,17 @@ def _refuse_group(
         raise UserError(
             f"{source}: is {kernel} {shapes[kernel]} a kernel for inputs and h, or is "
             f"{recurrent} {shapes[recurrent]} its recurrent kernel? Name the tensors:",
-            *typed,
+            try_=typed,
         )
     if len(ways) > 1 and "fused" in ways[0].roles:
         raise UserError(
-            f"{source}: {kernel} is {shapes[kernel]}; along which axis are the gates?", *_AXES
+            f"{source}: {kernel} is {shapes[kernel]}; along which axis are the gates?", try_=_AXES
         )
     if len(ways) == 2 and ways[0].convention == ways[1].convention:
         raise UserError(
             f"{source}: {kernel} and {other} are both {shapes[kernel]}; which one is the "
             "recurrent kernel? Name the tensors:",
-            *typed,
+            try_=typed,
         )
 
 
@@ -111,10 +114,9 @@ def _refuse_unfit(names: Sequence[str], shapes: Mapping[str, Shape], source: str
     ways = PossibleCell(without_output_layer(names), shapes).ways()
     if ways:
         listed = " and ".join(f"{name} {shapes[name]}" for name in ways[0].roles.values())
-        one = [f"  lstm run {_named(ways[0].roles, source)} INPUTS"]
         raise UserError(
             f"{source}: {listed} may be an LSTM's or a dense layer's. If an LSTM's:",
-            *(_AXES if len(ways) > 1 else one),
+            try_=_AXES if len(ways) > 1 else [_named(ways[0].roles, source)],
         )
     patterns = (KERNEL, RECURRENT, BIAS)
     called_so = [name for pattern in patterns for name in names if is_called(pattern, name)]
@@ -133,14 +135,14 @@ def _refuse_per_gate(shapes: Mapping[str, Shape], source: str) -> None:
     """Refuse tensors whose names differ in the word of a gate: it is to be typed which they are."""
     if per_gate := _per_gate(shapes):
         names = [name for of_letter in per_gate.values() for name in of_letter.values()]
-        words = (
-            f"{letter}{gate}={source}:{of_letter[gate]}"
+        tensors = {
+            f"{letter}{gate}": (source, of_letter[gate])
             for gate in _GATE_WORDS
             for letter, of_letter in per_gate.items()
-        )
+        }
         raise UserError(
             f"{source}: {listed(names, 4)} may be tensors of one gate each. Name them:",
-            f"  lstm run {typed_command(*words)} INPUTS",
+            try_=[Try(call="run", weights=tensors, others=[INPUTS])],
         )
 
 
@@ -176,8 +178,8 @@ def _per_gate(shapes: Mapping[str, Shape]) -> dict[str, dict[str, str]]:
     return {letter: forms[found[0]] for letter, found in letters if found}
 
 
-def _named(roles: Roles, source: str) -> str:
-    """The tensors as they are typed with their roles: ``kernel=w.npz:W bias=w.npz:b``."""
+def _named(roles: Roles, source: str) -> Try:
+    """A run of the tensors by their roles: ``lstm run kernel=w.npz:W bias=w.npz:b INPUTS``."""
     names = {"fused": "kernel"}  # a kernel with only a bias is for inputs and h
-    words = (f"{names.get(role, role)}={source}:{name}" for role, name in roles.items())
-    return typed_command(*words)
+    tensors = {names.get(role, role): (source, name) for role, name in roles.items()}
+    return Try(call="run", weights=tensors, others=[INPUTS])

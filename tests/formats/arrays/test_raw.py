@@ -59,5 +59,5 @@ def test_unknown_bytes_are_pointed_at_the_way_to_read_them(tmp_path: Path) -> No
 def test_more_than_one_tensor_may_take_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "h.bin"
     path.write_bytes(bytes(84))
-    with raised_to(83), pytest.raises(UserError, match="--max-bytes 84"):
+    with raised_to(83), pytest.raises(UserError, match="max_bytes=84"):
         formats.read(f"{path}:f32:7x3")

@@ -13,7 +13,8 @@ from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import MissingExtra, UserError
-from tests.formats.onnx.helpers import LSTM, REST, attribute, message, model, node, numbers, tensor
+from tests.formats.onnx.helpers import LSTM, REST, attribute, model, node, numbers, tensor
+from tests.formats.protobuf import message
 from tests.test_golden import GOLDEN
 
 FILES = GOLDEN / "onnx_files"
@@ -189,7 +190,7 @@ def test_lstms_in_turn_with_different_lengths_are_refused(tmp_path: Path) -> Non
         UserError, match=r"different lengths \(sequence_lens\): 3,2; none.*"
     ) as refused:
         load(str(path))
-    assert "layer=N runs one of them" in str(refused.value)
+    assert "runs one of them" in str(refused.value)
     assert load(str(path), layer="0").lengths == (3, 2)
     assert load(str(path), layer="1").lengths == load(str(path), lengths="ignored").lengths == ()
 

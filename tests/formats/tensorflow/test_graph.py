@@ -13,7 +13,8 @@ from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 from tests.formats.helpers import filed
-from tests.formats.tensorflow.forge import checkpoint, entry, message, shape, varint
+from tests.formats.protobuf import message, varint
+from tests.formats.tensorflow.forge import checkpoint, entry, shape
 
 
 def node(name: str, op: str, *inputs: str, **attributes: bytes) -> tuple[int, bytes]:
@@ -90,8 +91,8 @@ def test_the_last_element_fills_the_rest() -> None:
 @pytest.mark.parametrize(
     ("nodes", "reason"),
     [
-        ([constant("c", 1, lengths=(1 << 40,))], "--max-bytes"),
-        ([constant("c", 1, lengths=(2, 1 << 62))], "--max-bytes"),
+        ([constant("c", 1, lengths=(1 << 40,))], "max_bytes="),
+        ([constant("c", 1, lengths=(2, 1 << 62))], "max_bytes="),
         ([constant(f"c{n}", lengths=(1 << 26,)) for n in range(3)], "claim to unpack to"),
         ([constant("c", 1, 2, 3, lengths=(2,))], "3 elements for the shape"),
         ([constant("c", 1, lengths=(-1,))], "has the shape"),
