@@ -137,7 +137,16 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
     later = reads[at + 1 :]
     is_last = not (len(later) if plan.valid is None else plan.valid[later, batch].any())
     return StepPosition(
-        layer, direction, prefix, step, batch, unit, int(reads[at]), before, carried, is_last
+        layer=layer,
+        direction=direction,
+        prefix=prefix,
+        step=step,
+        batch=batch,
+        unit=unit,
+        reads=int(reads[at]),
+        before=before,
+        carried=carried,
+        is_last=is_last,
     )
 
 

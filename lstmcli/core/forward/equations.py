@@ -275,10 +275,18 @@ def parts_of(cell: Cell) -> Parts:
     limits = (behaviour.gate_clip, behaviour.cell_clip, behaviour.projection_clip)
     clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
     return Parts(
-        activation(behaviour.recurrent_activation), activation(behaviour.activation),
-        activation(behaviour.output_activation), clip, clip_c, clip_h, _COUPLED[behaviour.coupled],
-        normalize, normalize_c, peepholes, project,
-    )  # fmt: skip
+        activation(behaviour.recurrent_activation),
+        activation(behaviour.activation),
+        activation(behaviour.output_activation),
+        clip=clip,
+        clip_c=clip_c,
+        clip_h=clip_h,
+        couple=_COUPLED[behaviour.coupled],
+        normalize=normalize,
+        normalize_c=normalize_c,
+        peepholes=peepholes,
+        project=project,
+    )
 
 
 def _projection(cell: Cell) -> Callable[[Array], Array]:

@@ -69,7 +69,7 @@ def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None =
     model = plan.model
     at_once = executor is None or (shares_memory(executor) and not worth_threads(plan.batch, model))
     if at_once and isinstance(plan.inputs.x, np.ndarray):
-        work = Work(model, plan.batch, plan.keep, plan.masked, meter)
+        work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter)
         part = work(*task_of_chunk(plan, slice(0, plan.batch)))
         return trace_of(plan, part)
     return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
@@ -129,7 +129,7 @@ def sweep_selected(
     shown = contiguous_ranges(selected.steps)
     if observe is not None or len(shown) > MAX_GAPS:
         shown = [range(plan.steps) if observe else range(shown[0].start, shown[-1].stop)]
-    work = Work(model, plan.batch, plan.keep, plan.masked, meter=meter)
+    work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
     chunks = batch_chunks(plan.batch, model)
     size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
 
@@ -185,12 +185,12 @@ class SequenceResults(NamedTuple):
 
 
 def task_of_chunk(plan: Plan, chunk: slice) -> tuple[slice, Array, list[State], Array | None]:
-    """What `Work` takes for a chunk of sequences."""
+    """What `ChunkRun` takes for a chunk of sequences."""
     return chunk, plan.block(batch=chunk), plan.states_of(chunk), plan.valid_of(chunk)
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class ChunkRun:
     """The computation of some sequences of a batch, here or in another process."""
 
     model: Model
@@ -204,7 +204,7 @@ class Work:
         object.__setattr__(self, "packed", tuple(Packed(cell) for _, cell in self.model.cells))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Work, (self.model, self.batch, self.keep, self.masked)
+        return ChunkRun, (self.model, self.batch, self.keep, self.masked)
 
     def __call__(
         self, chunk: slice, x: Array, states: Sequence[State], valid: Array | None

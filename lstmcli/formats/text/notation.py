@@ -12,63 +12,13 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any, Literal
 
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Gaps
-from lstmcli.formats.files.limits import MOST_PRINTED, check_size
+from lstmcli.formats.files.limits import MOST_PRINTED
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER
-
-Rounded = Literal["places", "significant"]
-"""All numbers to the same places, or to the same digits (C's %g)."""
-
-
-@dataclass(frozen=True)
-class Print:
-    """One printed array."""
-
-    name: str  # "" if it has none
-    tokens: list[str]  # the numbers as printed, in C order
-    shape: tuple[int, ...]  # of these numbers
-    where: str  # source and line, to start a message with
-    rounded: Rounded
-    factor: float = 1.0
-    dtype: np.dtype[Any] | None = None
-    label: str = ""  # other text before it that ends in a colon, without digits
-    gaps: Gaps | None = None  # what an abbreviated print leaves out
-    steps: list[int] | None = None  # the numbers of its first axis, where they are written
-
-
-def gaps_of(
-    shape: tuple[int, ...],
-    ahead: dict[int, set[int | None]],
-    printed: tuple[int, ...] | None,
-    where: str,
-) -> Gaps | None:
-    """What an abbreviated print leaves out; None if it has all numbers.
-
-    ``ahead`` has, by depth, the numbers of items before ``...`` in the lists of that depth.
-    """
-    before: list[int | None] = []
-    for axis in range(len(shape)):
-        places = ahead[axis]
-        if len(places) > 1:
-            raise UserError(f'{where}: "..." does not stand at one place in all lists of a depth.')
-        before += places
-    if before == [None] * len(shape):
-        return None
-    given = zip(shape, before, printed or shape, strict=False)
-    if printed and not (
-        len(printed) == len(shape) and all(n == m if b is None else n < m for n, b, m in given)
-    ):
-        raise UserError(
-            f"{where}: the printed shape is {printed}, which these brackets do not have."
-        )
-    check_size(printed or shape, np.dtype(np.float64).itemsize, where)
-    return Gaps(tuple(before), printed, where)
-
+from lstmcli.formats.text.printed_arrays import Print
 
 GGML = re.compile(  # the line above a tensor of llama.cpp's eval-callback: name, op, sizes
     r"(?:^|\n)[^\n=]{0,80}?\s([\w.-]{1,80})(?: \([^\n=]{0,80}\))? = \((\w{1,9})\)[^\n]{0,300}= "
