@@ -33,19 +33,16 @@ def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int
     A copy is under callbacks, an optimizer or averages, as training stores them, and has the
     convention and the shapes of an LSTM elsewhere in the file.
     """
-    originals: dict[object, int] = {}
-    extents = [
-        (one.convention.name, [[shapes[name] for name in one.names(cell)] for cell in one.cells])
-        for one in found
-    ]
+    originals: dict[str, int] = {}
+    copies: dict[int, str] = {}
     for n, one in enumerate(found):
-        if not _TRAINING.search(one.prefix):
-            originals.setdefault(repr(extents[n]), n)
-    return {
-        n: originals[repr(extents[n])]
-        for n, one in enumerate(found)
-        if _TRAINING.search(one.prefix) and repr(extents[n]) in originals
-    }
+        of_cells = [[shapes[name] for name in one.names(cell)] for cell in one.cells]
+        extents = f"{one.convention.name} {of_cells}"
+        if _TRAINING.search(one.prefix):
+            copies[n] = extents
+        else:
+            originals.setdefault(extents, n)
+    return {n: originals[extents] for n, extents in copies.items() if extents in originals}
 
 
 def choose_lstms(

@@ -18,8 +18,8 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import MOST_PARSED, Damaged, damage_reported
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
-from lstmcli.formats.tensorflow import sorted_table
-from lstmcli.formats.tensorflow.bundle import INDEX, Bundle, how_to_save
+from lstmcli.formats.tensorflow import bundle as checkpoint
+from lstmcli.formats.tensorflow.bundle import INDEX, MAGIC, Bundle, SortedTable, how_to_save
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 from lstmcli.formats.tensorflow.object_graph import (
     OBJECT_GRAPH_KEY,
@@ -28,7 +28,6 @@ from lstmcli.formats.tensorflow.object_graph import (
     parse_layers,
     rename,
 )
-from lstmcli.formats.tensorflow.sorted_table import MAGIC, SortedTable
 
 FORMAT = "tensorflow"
 V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint before TensorFlow 0.12
@@ -72,7 +71,7 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
         for key in keys
         if key not in arrays and key != OBJECT_GRAPH_KEY
     ]
-    if not sorted_table.checksum_library():
+    if not checkpoint.checksum_library():
         command = install_command("crc32c")
         unchecked = f"the checksums of tensors were not checked; that needs: {command}"
         remarks.append(f"{source.source}: {unchecked}")

@@ -19,8 +19,8 @@ import numpy as np
 
 from lstmcli.formats.files.limits import Damaged
 from lstmcli.formats.keras.layers import lstm_chain
-from lstmcli.formats.tensorflow import tensors as schema
-from lstmcli.formats.tensorflow.tensors import SavedMetadata, SavedObject
+from lstmcli.formats.tensorflow import graph as schema
+from lstmcli.formats.tensorflow.graph import SavedMetadata, SavedObject
 from lstmcli.formats.wire.protobuf import Message
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"

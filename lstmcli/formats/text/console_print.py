@@ -23,13 +23,6 @@ from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
-from lstmcli.formats.text.notation import (
-    GGML,
-    MATRICES,
-    find_log_lines,
-    refuse_matrices,
-    to_brackets,
-)
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
     IS_NUMBER,
@@ -39,7 +32,17 @@ from lstmcli.formats.text.number_text import (
     refuse_long_numbers,
     to_array,
 )
-from lstmcli.formats.text.printed_arrays import Print, Rounded, document_of, gaps_of
+from lstmcli.formats.text.printed_arrays import (
+    GGML,
+    MATRICES,
+    Print,
+    Rounded,
+    document_of,
+    find_log_lines,
+    gaps_of,
+    refuse_matrices,
+    to_brackets,
+)
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
 PROMPT = re.compile(r"\bIn \[\d*\]:")

@@ -288,18 +288,16 @@ def as_columns(value: Any, where: str) -> Any:
         return {name: as_columns(member, f"{where}.{name}") for name, member in value.items()}
     if not isinstance(value, list) or not has_records(value):
         return value
-    items = value
-    if not _is_plain(value[0]):
+    first, items = value[0], value
+    nested = isinstance(first, dict) and any(isinstance(m, (list, dict)) for m in first.values())
+    if not isinstance(first, dict) or nested or _tensor_of(first) is not None:
+        # of plain objects, of which there may be millions, nothing is converted
         items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
-    if names := _names(value):
-        return dict(zip(names, items, strict=True))
+    if all(isinstance(item, dict) and _tensor_of(item) is not None for item in value):
+        names = [item.get("name") for item in value]  # such as the outputs of a server
+        if None not in names and len({*map(str, names)}) == len(names):
+            return dict(zip(map(str, names), items, strict=True))
     return _joined(items, where)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether nothing of an object is converted: there may be millions of them."""
-    nested = isinstance(value, dict) and any(isinstance(m, (list, dict)) for m in value.values())
-    return isinstance(value, dict) and not nested and _tensor_of(value) is None
 
 
 def _joined(items: list[Any], where: str) -> Any:
@@ -318,15 +316,6 @@ def _joined(items: list[Any], where: str) -> Any:
             )
     columns = {name: [item[name] for item in items] for name in items[0]}
     return {name: _joined(column, f"{where}.{name}") for name, column in columns.items()}
-
-
-def _names(items: list[Any]) -> list[str]:
-    """The names of named tensors, such as the outputs of a server; none of other objects."""
-    if not all(isinstance(item, dict) and _tensor_of(item) is not None for item in items):
-        return []
-    names = [item.get("name") for item in items]
-    unique = len({*map(str, names)}) == len(items)
-    return [str(name) for name in names] if unique and None not in names else []
 
 
 def _tensor_of(members: Mapping[str, Any]) -> np.ndarray | None:

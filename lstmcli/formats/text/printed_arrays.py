@@ -1,18 +1,26 @@
-"""Printed arrays: their numbers, the units of their last places, and what a printer left out."""
+"""Printed arrays: their numbers, the units of their last places, and what a printer left out.
+
+- C, C++, Java, Rust and JavaScript: `to_brackets` turns ``float h[] = {0.1f, 0.2f};``,
+  ``vec![0.1]`` and ``Float32Array(2) [0.1, 0.2]`` into brackets as NumPy prints them.
+- Matrices of MATLAB, Octave and Julia and tables of Markdown are rejected: `refuse_matrices`.
+- Lines such as ``t=0 h: 0.1 0.2``, ``step 3: 0.1 0.2`` and ``h[0][1] = 0.1``: `find_log_lines`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Gaps, Numbering
-from lstmcli.formats.files.limits import check_size
-from lstmcli.formats.text.number_text import float32_arrays
+from lstmcli.formats.files.limits import MOST_PRINTED, check_size
+from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER, float32_arrays
 
 Rounded = Literal["places", "significant"]
 """All numbers to the same places, or to the same digits (C's %g)."""
@@ -167,3 +175,202 @@ def _significant_units(each: Print) -> np.ndarray:
         exponents = np.floor(np.log10(np.where(magnitudes > 0, magnitudes, smallest)))
         units = 10.0 ** (exponents - digits + 1) * abs(each.factor)
     return np.where(np.isfinite(magnitudes), units, 0.0)
+
+
+# ---- notation of other languages, and lines of a log
+
+
+GGML = re.compile(  # the line above a tensor of llama.cpp's eval-callback: name, op, sizes
+    r"(?:^|\n)[^\n=]{0,80}?\s([\w.-]{1,80})(?: \([^\n=]{0,80}\))? = \((\w{1,9})\)[^\n]{0,300}= "
+    r"\{(\d{1,12}(?:, \d{1,12})*)\}\s*$",
+    re.M,
+)
+
+# ---- C, Rust, JavaScript
+
+_SOURCE_TEXT = re.compile(
+    r"\{\s*[-+{.\d]"  # a list in braces
+    r"|\bvec!\s?\[|\b(?:let|const|var|static)\b[^=\n]{0,99}="
+    r"|\bFloat(?:32|64)Array\b"
+    r"|\b(?:float|double|half) \w{1,80} ?(?:\[\w{0,20}\]){1,9} ?="
+    r"|\d(?:_?f(?:32|64))\b"
+)
+_COMMENT_MARK = re.compile(r"//|/\*")
+_WORDS = re.compile(
+    r"\b(?:vec|array)!\s*(?=\[)|&(?=\s*(?:vec!)?\s*\[)|\bnew\s+(?=Float)"
+    r"|\bFloat(?:32|64)Array(?:\.(?:of|from))?(?:\(\d+\))?\s*(?=[\[(])"
+    r"|\((?:float|double)\)"
+)
+_TYPE = re.compile(r"(\b(?:let|static|const)\b[^:=\n]{0,40}?\b\w{1,80}) ?:[^=]{0,99}(?==)")
+_SUFFIX = re.compile(r"(?<=[\d.])(?:_?f(?:32|64)|[fFlLdD])(?![\w.+-])")
+_CALL = re.compile(r"\(\s*(?=\[)|\]\s*\)")  # of a constructor whose name is gone
+_MORE_ITEMS = re.compile(r"\.{3}\s*\d+ more items?")
+_COMMA_BEFORE_END = re.compile(r",(\s*)\]")
+
+
+def to_brackets(text: str) -> str:
+    """A text with the lists of C, Rust and JavaScript in plain brackets; its lines stay."""
+    if GGML.search(text) or not _SOURCE_TEXT.search(text):
+        return text
+    text = _without_comments(text)
+    text = _TYPE.sub(r"\1 ", text)
+    text = _MORE_ITEMS.sub("...", _WORDS.sub(" ", text))
+    text = _CALL.sub(lambda match: match[0].replace("(", " ").replace(")", " "), text)
+    text = _SUFFIX.sub("", text.replace("{", " [").replace("}", "]"))
+    return _COMMA_BEFORE_END.sub(r"\1]", text)
+
+
+def _without_comments(text: str) -> str:
+    """The text without the comments of C; its lines stay."""
+    kept: list[str] = []
+    start = 0
+    while match := _COMMENT_MARK.search(text, start):
+        end = text.find("\n" if match[0] == "//" else "*/", match.end())
+        if end < 0:
+            if match[0] == "//":
+                kept.append(text[start : match.start()])
+                return "".join(kept)
+            break
+        kept.append(text[start : match.start()])
+        kept.append("\n" * text.count("\n", match.start(), end))
+        start = end if match[0] == "//" else end + 2
+    return "".join([*kept, text[start:]])
+
+
+# ---- MATLAB, Octave, Julia, Markdown
+
+MATRICES = (
+    "matrices of MATLAB, Octave and Julia and tables of Markdown are not read. Save the numbers as "
+    "CSV: writematrix(h, 'h.csv') in MATLAB, csvwrite('h.csv', h) in Octave, "
+    "writedlm(\"h.csv\", h, ',') in Julia."
+)
+_SIZED = r"(?:\w+[ \t]*=[ \t]*)?\d+(?:×\d+|-element )[^\n]{0,200}:[ \t]*$"  # 2×3 Matrix{Float32}:
+_NAMED = (  # h =, and below it a row of numbers, or the first columns
+    r"(?:>>[ \t]*)?[A-Za-z]\w*[ \t]*(?:\(:,:[\d,]+\)[ \t]*)?=[ \t]*(?:\d+(?:×\d+)+)?[ \t]*\n\s*"
+    rf"(?:Columns? \d|\d+×\d|{NUMBER}(?:[ \t]+(?:{NUMBER}|[*…⋯])){{0,200}}[ \t]*$)"
+)
+_MATRIX = re.compile(
+    rf"^[ \t]*(?:{_SIZED}|{_NAMED})"
+    r"|\bFloat(?:16|32|64)\["  # of Julia, with its type
+    r"|\A\s*\|",  # a table of Markdown
+    re.MULTILINE,
+)
+
+
+def refuse_matrices(text: str, source: str) -> None:
+    """Raise UserError for what MATLAB, Octave or Julia printed, and for a table of Markdown."""
+    if match := _MATRIX.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        raise UserError(f"{source}, line {line}: {MATRICES}")
+
+
+# ---- lines of a log
+
+_STEP_NAMES = {"t", "step", "time", "timestep", "frame", "iter", "iteration"}
+_NO_ARRAYS = {"shape", "size", "strides", "dims", "ndim", "axis"}
+_STEP = re.compile(rf"\b({'|'.join(_STEP_NAMES)})\s*[=:#]?\s*(\d{{1,9}})\s*[:,;|)\]]*", re.I)
+_LIST = rf"[\[(]?\s*{NUMBER}(?:[,;\s]+{NUMBER})*\s*[\])]?"
+_INDICES = r"\d{1,9}(?:, ?\d{1,9})*"
+_VALUES = re.compile(
+    rf"(?:^|[\s,;|>(])([A-Za-z_][\w.]*)((?:\s*[\[(]{_INDICES}[\])])*)\s*(?:=|:)\s*({_LIST})(?![\w.])"
+)
+_BARE = re.compile(rf"^\s*[|:,]*\s*({_LIST})\s*$")
+_TIME = re.compile(r"\b\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?\w*|^\s*\[\s*\d+\.\d+\]")  # of a log
+_LONG_WORD = re.compile(r"[^\s,;]{300}")  # longer than any name or number of a log
+_INDEX = re.compile(r"\d+")
+_DECIMAL = re.compile(r"\d\.\d|\d[eE]-?\d")
+
+
+def find_log_lines(text: str, source: str) -> list[Print]:
+    """The arrays of a log, whose lines have a name and numbers, or a step and numbers.
+
+    UserError for a line whose numbers have no name or step, rows of different lengths, or missing
+    elements.
+    """
+    rows: dict[str, list[_Row]] = {}
+    if _LONG_WORD.search(text):
+        return []
+    for number, line in enumerate(text.split("\n"), start=1):
+        found, rest = _values_of(line, number)
+        if _DECIMAL.search(rest):
+            if not rows and not found:
+                return []  # no log
+            raise UserError(
+                f"{source}, line {number}: {rest.strip()[:40]!a} has numbers without a name or a "
+                "step; lines are as t=0 h: 0.1 0.2, or h[0][1] = 0.1."
+            )
+        for name, row in found:
+            rows.setdefault(name, []).append(row)
+    return [_logged(name, found, source) for name, found in rows.items()]
+
+
+@dataclass
+class _Row:
+    """The numbers of a line behind one name."""
+
+    index: tuple[int, ...]
+    step: int | None
+    tokens: list[str]
+    line: int
+
+
+def _values_of(line: str, number: int) -> tuple[list[tuple[str, _Row]], str]:
+    """The names of a line with their numbers, and the rest of the line."""
+    step, line = None, _TIME.sub(" ", " ".join(line.split()))
+    if match := _STEP.search(line):
+        step = int(match[2])
+        line = f"{line[: match.start()]} {line[match.end() :]}"
+        if bare := _BARE.match(line):
+            return [("", _Row((), step, IS_NUMBER.findall(bare[1]), number))], ""
+    found = []
+    for match in _VALUES.finditer(line):
+        if match[1].rpartition(".")[2].lower() not in _NO_ARRAYS:
+            index = tuple(int(n) for n in _INDEX.findall(match[2]))
+            found.append((match[1], _Row(index, step, IS_NUMBER.findall(match[3]), number)))
+    return found, _VALUES.sub(" ", line)
+
+
+def _logged(name: str, rows: list[_Row], source: str) -> Print:
+    first = rows[0]
+    for row in rows:
+        if len(row.tokens) != len(first.tokens) or len(row.index) != len(first.index):
+            raise UserError(
+                f"{source}, line {row.line}: {name or 'this step'} has {len(row.tokens)} numbers; "
+                f"line {first.line} has {len(first.tokens)}."
+            )
+    if first.index:
+        return _by_index(name, rows, source)
+    steps = [row.step for row in rows if row.step is not None]
+    for before, row in pairwise(rows):
+        if row.step is not None and before.step is not None and row.step <= before.step:
+            raise UserError(
+                f"{source}, line {row.line}: step {row.step} of {name or 'the log'} follows step "
+                f"{before.step}; steps ascend."
+            )
+    tokens = [token for row in rows for token in row.tokens]
+    shape = (len(rows), len(first.tokens)) if len(first.tokens) > 1 else (len(rows),)
+    numbered = steps if len(steps) == len(rows) else None
+    where = f"{source}, line {first.line}"
+    return Print(name, tokens, shape, where, "significant", steps=numbered)
+
+
+def _by_index(name: str, rows: list[_Row], source: str) -> Print:
+    """``h[0][1] = 0.1``: every element once, or every row."""
+    axes = len(rows[0].index)
+    shape = tuple(1 + max(row.index[axis] for row in rows) for axis in range(axes))
+    count, where = prod(shape), f"{source}, line {rows[0].line}"
+    if count > MOST_PRINTED:
+        raise UserError(f"{where}: an index of {name} is out of range.")
+    width = len(rows[0].tokens)
+    by_place = {row.index: row for row in rows}
+    if len(by_place) < len(rows):
+        twice = next(row for row in rows if by_place[row.index] is not row)
+        shown = "".join(f"[{n}]" for n in twice.index)
+        raise UserError(f"{source}, line {by_place[twice.index].line}: {name}{shown} comes twice.")
+    tokens: list[str] = []
+    for place in np.ndindex(shape):
+        if place not in by_place:
+            shown = "".join(f"[{n}]" for n in place)
+            raise UserError(f"{source}: {name}{shown} is missing.")
+        tokens += by_place[place].tokens
+    return Print(name, tokens, shape if width == 1 else (*shape, width), where, "significant")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lstmcli.formats.tensorflow import sorted_table
-from lstmcli.formats.tensorflow.sorted_table import PIECE, has_checksum
+from lstmcli.formats.tensorflow import bundle
+from lstmcli.formats.tensorflow.bundle import PIECE, has_checksum
 from tests.formats.tensorflow.forge import masked
 
 VALUES = [
@@ -31,5 +31,5 @@ def test_long_data_are_handed_over_in_pieces() -> None:
 
 
 def test_without_the_library_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sorted_table, "checksum_library", lambda: None)
+    monkeypatch.setattr(bundle, "checksum_library", lambda: None)
     assert has_checksum(b"123456789", 0) is None
