@@ -341,7 +341,7 @@ def _write(conversion: Conversion) -> None:
     format, target = conversion.file.format, conversion.target
     if format == "onnx":
         graph = graph_of(conversion.layers, lengths=conversion.model.lengths)
-        data = export.serialised(graph, "lstmcli", __version__)
+        data = export.serialised(graph, __version__)
         with formats.atomically(target) as stream:
             stream.write(data)
     elif format == "rtneural":
