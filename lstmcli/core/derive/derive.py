@@ -173,7 +173,7 @@ def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
         return plan.block()
     below = plan.model.layers[layer - 1]
     names = (f"{cell_name(layer - 1, d)}.h" for d in range(len(below)))
-    return merge_directions([trace.time_major(n) for n in names], below[0].convention, None)
+    return merge_directions([trace.time_major(n) for n in names], below[0].convention)
 
 
 def _number(at: int, size: int, noun: str) -> int:

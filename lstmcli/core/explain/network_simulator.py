@@ -335,7 +335,7 @@ class NetworkSimulator:
                 x = self.x[None, taken].astype(constants.dtype)
                 if inputs:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
-                    x = merge_directions(below, self.convention, None)[:, 0]
+                    x = merge_directions(below, self.convention)[:, 0]
                 given = simulator.step(t, x, (h, c), some, values, self._has_z)
                 self.work.done += CALL + len(left) * work_of_step(simulator.cell)
                 h, c = given["h"], given["c"]
@@ -364,7 +364,7 @@ class NetworkSimulator:
 
         if target.cell or merge in ("sum", "mul", "ave"):
             given = [taken(name, slice(None), units) for name in names]
-            merged = merge_directions(given, convention, None)
+            merged = merge_directions(given, convention)
         else:  # side by side
             start, merged = 0, np.zeros((len(runs.stay), len(units)))
             for name in reversed(names) if merge == "concat_swapped" else names:

@@ -228,7 +228,7 @@ class ChunkRun:
                     outputs.append(of_cell["h"])
                     arrays |= cell_names(self.model, n, d, {k: of_cell[k] for k in self.keep})
                 if n + 1 < len(self.model.layers):
-                    x = merge_directions(outputs, layer[0].convention, None)
+                    x = merge_directions(outputs, layer[0].convention)
         return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
 
     def advance(self, packed: Packed, blocks: Sequence[slice]) -> Advance:
@@ -251,17 +251,11 @@ class ChunkRun:
 def trace_of(plan: Plan, part: SequenceResults) -> Trace:
     """The trace of all results, in the axes of the inputs and of the model's convention."""
     model, layout = plan.model, plan.layout
-    arrays, stacked = part.arrays, has_direction_axis(model)
-    if part.outputs:
-        arrays = {
-            "h": merge_directions(part.outputs, model.layers[-1][0].convention, layout)
-        } | arrays
-    return Trace(
-        {k: a if k == "h" and stacked else from_time_major(a, layout) for k, a in arrays.items()},
-        *join_states(part.finals, model.convention.behaviour.states, layout),
-        layout,
-        plan.settings(),
-    )
+    arrays = {k: from_time_major(a, layout) for k, a in _arrays(model, part).items()}
+    if has_direction_axis(model):
+        arrays["h"] = np.moveaxis(arrays["h"], -2, direction_axis(model.convention, layout))
+    h, c = join_states(part.finals, model.convention.behaviour.states, layout)
+    return Trace(arrays, h, c, layout, plan.settings())
 
 
 def _advance(
@@ -337,7 +331,7 @@ def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
         return part.arrays
     if has_direction_axis(model):
         return {"h": np.stack(part.outputs, axis=2)} | part.arrays
-    return {"h": merge_directions(part.outputs, model.layers[-1][0].convention, None)} | part.arrays
+    return {"h": merge_directions(part.outputs, model.layers[-1][0].convention)} | part.arrays
 
 
 # ---- a run step by step: for inputs as they arrive, or steps that are shown as they are computed

@@ -347,7 +347,10 @@ class LineReader:
         self.number = 0  # of the line that came last
         refuse_device(stream)
         self._stream = stream
-        self._descriptor = _descriptor(stream)
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except (OSError, AttributeError):  # in memory
+            self._descriptor = None
         self._lines: deque[bytes] = deque()  # complete, without their ends
         self._begun: list[bytes] = []  # pieces of a line whose end has not come yet
         self._begun_size = 0
@@ -436,14 +439,6 @@ class LineReader:
         if self._descriptor is None:
             return self._stream.read(HEAD)
         return os.read(self._descriptor, HEAD)
-
-
-def _descriptor(stream: BinaryIO) -> int | None:
-    """The file descriptor, unless the stream is in memory."""
-    try:
-        return stream.fileno()
-    except (OSError, AttributeError):
-        return None
 
 
 class StepStream:

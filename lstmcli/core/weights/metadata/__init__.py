@@ -88,12 +88,13 @@ def read_metadata(
     dialect = METADATA_FORMATS.get(format)
     if dialect is None:
         return MetadataSettings()
-    around = [
-        groups[key]
-        for key in sorted(groups, key=len)
-        if all(is_in_group(name, key) for name in names)
-    ]
-    return dialect.read(around)
+    return dialect.read([groups[key] for key in _around(groups, names)])
+
+
+def _around(groups: Iterable[str], names: Sequence[str]) -> list[str]:
+    """The groups that contain all tensors of these names, the outermost first."""
+    ordered = sorted(groups, key=len)
+    return [key for key in ordered if all(is_in_group(name, key) for name in names)]
 
 
 def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
@@ -101,8 +102,7 @@ def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
     dialect = METADATA_FORMATS.get(format)
     if dialect is None or not dialect.layers:
         return ""
-    around = (key for key in groups if all(is_in_group(name, key) for name in names))
-    return max(around, key=len, default="")
+    return next(reversed(_around(groups, names)), "")
 
 
 def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> bool:
@@ -110,8 +110,8 @@ def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> b
 
     Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1 calls that so too.
     """
-    around = (key for key in groups if key and all(is_in_group(name, key) for name in names))
-    return groups.get(max(around, key=len, default=""), {}).get("class_name") == "Dense"
+    innermost = next(reversed(_around(groups, names)), "")
+    return bool(innermost) and groups[innermost].get("class_name") == "Dense"
 
 
 def is_in_group(name: str, key: str) -> bool:
