@@ -21,8 +21,8 @@ from lstmcli.core.forward.equivalence import Proof, compared_runs, greatest_diff
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
-from lstmcli.core.weights.build import BFLOAT16
-from lstmcli.core.weights.choose import layer_options
+from lstmcli.core.weights.build_cells import BFLOAT16
+from lstmcli.core.weights.choose_lstm import layer_options
 from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recognise import find_convention, recognise

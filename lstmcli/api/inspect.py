@@ -18,8 +18,8 @@ from lstmcli.api.arguments import (
     tensors_in,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.weights.build import cut_flat
-from lstmcli.core.weights.choose import choose_layer, choose_lstms, layer_options
+from lstmcli.core.weights.build_cells import cut_flat
+from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
 from lstmcli.core.weights.recognise import layers_of_stacks
 from lstmcli.core.weights.templates import RecognisedLstm

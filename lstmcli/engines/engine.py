@@ -35,7 +35,7 @@ Layers = tuple[tuple[Cell, ...], ...]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Cells in the convention of an engine, inputs, and a state of every cell."""
+    """An engine's input: cells in its convention, x, and the initial state of each cell."""
 
     layers: Layers
     x: Array  # (T, B, I)
@@ -81,7 +81,7 @@ Prepared = Callable[[], Result]
 
 
 def nothing(network: Network) -> Iterator[str]:
-    """Nothing unsupported, or no notes."""
+    """Default for `unsupported` and `notes`: empty."""
     return iter(())
 
 

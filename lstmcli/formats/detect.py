@@ -45,7 +45,7 @@ IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name
 STOP = b"."
 TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
 SAMPLE = 4096  # bytes at the start of a file, of which one is no character if they are numbers
-MOST_CELLS = 10_000  # of a first line that are parsed to recognise a table
+MOST_CELLS = 10_000  # of the first line that are parsed when detecting a table
 MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
 FEWEST = 3  # complete opcodes in the head of a long pickle: an array's bytes may fill the rest
 

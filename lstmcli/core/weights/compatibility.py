@@ -38,7 +38,7 @@ _PARTS = {
 }
 MIXED = "layers of one direction beside layers of two"
 STATE_OF_ITEMS = "an initial state that differs between batch items"
-_ALIKE = {"stack": "concat"}  # the same numbers, on another axis
+_ALIKE = {"stack": "concat"}  # merge modes that differ only in the axis
 
 
 def fit_or_refuse(

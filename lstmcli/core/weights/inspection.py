@@ -70,7 +70,7 @@ class InspectedLstm:
     model: Model
     why: str
     rivals: tuple[str, ...]  # conventions of the same names that read them otherwise: ask
-    also: tuple[str, ...]  # conventions that have these names too, and must be asked for
+    also: tuple[str, ...]  # conventions of the same names, selected only by --convention
     found: Mapping[str, Any]  # settings in the file
     hints: tuple[Hint, ...]
 
@@ -303,7 +303,7 @@ def _numbers(cell: Cell, n: int) -> GateNumbers:
         return GateNumbers(*map(float, means))
 
 
-# ---- hints: weak ones, good for a word and never for a decision
+# ---- weak hints: shown to the user, never used to decide
 
 
 def hints(model: Model, *, named: bool) -> list[Hint]:

@@ -405,7 +405,7 @@ def find_convention(name: str) -> Convention:
 
 
 def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:
-    """What is lacking where the names of some row are there but for one; or nothing.
+    """Name the one tensor missing from an otherwise complete set; "" if there is none.
 
     ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell.
     A dense layer's kernel and bias, whose names are all of a row's, lack nothing.

@@ -15,7 +15,7 @@ from lstmcli.errors import UserError
 USUAL = 1 << 30  # bytes of a tensor, if --max-bytes does not set them: ten times the largest LSTM's
 MOST_AXES = 32  # of an array in every version of NumPy
 LARGE = 256 << 20  # bytes that a file of any size may unpack to, and of a pickle or a config
-MOST_TIMES = 100  # times its size that a larger file may unpack to
+MOST_TIMES = 100  # maximum expansion factor above LARGE
 
 # What is parsed takes tens of times its size in memory
 MOST_PARSED = 1 << 30  # bytes of a text, a graph or metadata

@@ -229,7 +229,7 @@ class Steps:
         self._count += len(next(iter(arrays.values())))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The members stacked over the lines."""
+        """Each member as one array, stacked along the lines."""
         return {
             name: numbers_of(numbers).reshape(self._count, *self._shapes[name])
             for name, numbers in self._numbers.items()

@@ -95,7 +95,7 @@ def flatten(root: Any) -> Tree:
 
 
 def _settled(value: Any) -> Any:
-    """The value that the state of a leaf replaced it by: an array, or the object in one."""
+    """Follow a leaf to the object that its pickled state replaced it with."""
     for _ in range(MOST_LEVELS):
         if not isinstance(value, Leaf) or (settled := value.settled()) is value:
             return value
@@ -157,7 +157,7 @@ def _settings_of(name: str, state: Mapping[Any, Any]) -> Settings:
 
 
 def _wrapping(root: Any, paths: Sequence[Path]) -> int:
-    """How many first steps are no part of a name: ``state_dict`` and the like around all leaves."""
+    """How many leading path components are wrappers, such as ``state_dict``, of all leaves."""
     cut = 0
     while paths and isinstance(root, dict):
         first = {path[cut : cut + 1] for path in paths}

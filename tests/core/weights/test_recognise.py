@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.choose import choose_lstms, training_copies
+from lstmcli.core.weights.choose_lstm import choose_lstms, training_copies
 from lstmcli.core.weights.recognise import (
     FRAMEWORK_ALIASES,
     describe_missing,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lstmcli.core.weights.metadata import keras, onnx, tensorflow
-from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
 
 MADMOM_LSTM = "madmom.ml.nn.layers.LSTMLayer"
 MADMOM_SETTINGS = {  # words of a layer of madmom (nn/layers.py, activations.py; 0.16.1) -> settings

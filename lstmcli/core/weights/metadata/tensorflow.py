@@ -14,7 +14,7 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.metadata import keras
-from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 _PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}

@@ -63,7 +63,7 @@ def choose_lstms(
     in_turn
         the numbers of those that can run one after the other, for advice.
     convention
-        the one that is asked for, of which messages speak.
+        the convention that the user asked for; messages name it.
     """
     if not found:
         if isinstance(tensors, Mapping) and convention is None:

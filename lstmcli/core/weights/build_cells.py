@@ -1,7 +1,7 @@
 """The cells of a recognised LSTM from its tensors, and whether the layers of a model fit.
 
-Nothing in a vector that packs all weights of a network tells its sizes: it is cut only by its
-convention, with the number of units and, where there are several, of layers and of directions.
+A packed weight vector does not record its sizes: it is cut only by its convention, with the number
+of units and, where there are several, of layers and of directions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
-_FORWARD = "forward"  # of a backward cell that a file says runs forward; no setting of all cells
+_FORWARD = "forward"  # internal setting: the file says that this backward cell runs forward
 
 
 def build_layers(
