@@ -37,6 +37,7 @@ from lstmcli.core.forward.sequence import (
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
 from lstmcli.core.model.selection import (
+    Choice,
     SelectedIndices,
     contiguous_ranges,
     cut_final_state,
@@ -384,6 +385,13 @@ class LayerStack:
 def runs_forward(model: Model) -> bool:
     """Whether a step needs only those before it."""
     return not _needs_all_steps(model)
+
+
+def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
+    """The run up to the last of the steps chosen, if those after it change none of them."""
+    if chosen is None or not runs_forward(plan.model):
+        return plan
+    return plan.until(chosen.among(plan.steps)[-1] + 1)
 
 
 def _needs_all_steps(model: Model) -> UserError | None:
