@@ -17,14 +17,11 @@ from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbe
 from lstmcli.formats.text.jsonl import kind_of_line
 from lstmcli.formats.text.number_text import IS_NUMBER
 
-BINARY = {  # first bytes -> format
-    b"\x93NUMPY": "npy",
-    b"PK\x05\x06": "npz",  # an archive without members
-    b"GGUF": "gguf",
-    b"\x89HDF\r\n\x1a\n": "keras",  # HDF5, of other programs too
-}
-
 PATTERNS = {  # what the first bytes match -> format
+    rb"\x93NUMPY": "npy",
+    rb"PK\x05\x06": "npz",  # an archive without members
+    rb"GGUF": "gguf",
+    rb"\x89HDF\r\n\x1a\n": "keras",  # HDF5, of other programs too
     # the magic number of PyTorch before 1.6; protocols 4 and 5 have a frame around it
     rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19": "torch",
     rb"\x80[\x02-\x05]": "pickle",
@@ -159,9 +156,6 @@ def binary_kind(file: Opened) -> str | None:
     UserError for a file of another program, or bytes that are no text.
     """
     head = file.head()
-    for magic, kind in BINARY.items():
-        if head.startswith(magic):
-            return kind
     if head.startswith(ARCHIVE):
         return _archive_kind(file)
     for pattern, kind in PATTERNS.items():

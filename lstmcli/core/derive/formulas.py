@@ -171,7 +171,9 @@ class UnitAtStep:
             wanted.add(coupled[1])
         for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], GATES.index(g))):
             if letter in coupled[:1]:
-                self._coupled(*coupled)
+                other = self.computed[coupled[1]][self.unit]
+                value = self.computed[letter][self.unit]
+                self._add(letter, f"1 - {coupled[1]}", {coupled[1]: other}, value, 1 - _up(other))
             else:
                 self._gate(letter)
         late = self.cell.peephole is not None  # o may take the new c
@@ -283,13 +285,6 @@ class UnitAtStep:
                 weights = _up(cell.peephole["ifo".index(gate)])
                 total = total + _times(weights, _up(self.computed["c"] if new else self.c_prev))
         return total
-
-    def _coupled(self, gate: str, other: str) -> None:
-        """A gate that is 1 minus the other."""
-        value = self.computed[other][self.unit]
-        self._add(
-            gate, f"1 - {other}", {other: value}, self.computed[gate][self.unit], 1 - _up(value)
-        )
 
     # ---- c and h
 

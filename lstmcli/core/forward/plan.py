@@ -134,7 +134,17 @@ def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
     steps, batch = steps_and_batch(shape, layout)
     valid = _valid_steps(model, inputs, layout, steps, batch)
     states = split_state(inputs.initial_state, model, batch)
-    return Plan(model, inputs, names, layout, assumed, steps, batch, valid, states)
+    return Plan(
+        model,
+        inputs,
+        keep=names,
+        layout=layout,
+        assumed_layout=assumed,
+        steps=steps,
+        batch=batch,
+        valid=valid,
+        states=states,
+    )
 
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:

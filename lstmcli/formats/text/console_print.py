@@ -248,9 +248,16 @@ def _described(
     if separate_line or label:
         heading = name
     found = Print(
-        name or heading, tokens, shape, where, rounded, float(factor[1]) if factor else 1.0, dtype,
-        label, gaps,
-    )  # fmt: skip
+        name or heading,
+        tokens,
+        shape,
+        where,
+        rounded,
+        factor=float(factor[1]) if factor else 1.0,
+        dtype=dtype,
+        label=label,
+        gaps=gaps,
+    )
     return found, heading
 
 

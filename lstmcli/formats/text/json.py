@@ -210,7 +210,7 @@ def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[s
     "NaN", "Infinity" and "-Infinity".
     """
     if set(arrays) == {""} and not attributes:
-        for piece in _list(arrays[""], ""):
+        for piece in _nested(arrays[""], ""):
             stream.write(piece.encode())
     else:
         for piece in _object(arrays, attributes):
@@ -222,7 +222,7 @@ def _object(arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> Ite
     opening = "{\n  "
     for name, array in arrays.items():
         yield f"{opening}{json.dumps(name)}: "
-        yield from _list(array, "  ")
+        yield from _nested(array, "  ")
         opening = ",\n  "
     for name, value in attributes.items():
         yield f"{opening}{json.dumps(name)}: {json.dumps(_finite(value), allow_nan=False)}"
@@ -230,22 +230,21 @@ def _object(arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> Ite
     yield "\n}" if arrays or attributes else "{}"
 
 
-def _list(array: np.ndarray, indent: str) -> Iterator[str]:
+def _nested(array: np.ndarray, indent: str) -> Iterator[str]:
     """The nested list of an array of any shape; a 0-d one is a bare number."""
-    if array.ndim == 0:
-        return row_texts(np.atleast_1d(array), JSON_NAMES)
-    return _nest(array.shape, row_texts(array, JSON_NAMES), indent)
+    rows = row_texts(np.atleast_1d(array), JSON_NAMES)
 
+    def nest(shape: tuple[int, ...], indent: str) -> Iterator[str]:
+        if len(shape) < 2:
+            yield f"[{next(rows)}]" if shape else next(rows)
+            return
+        yield "["
+        for number in range(shape[0]):
+            yield f"{',' if number else ''}\n{indent}  "
+            yield from nest(shape[1:], f"{indent}  ")
+        yield f"\n{indent}]" if shape[0] else "]"
 
-def _nest(shape: tuple[int, ...], rows: Iterator[str], indent: str) -> Iterator[str]:
-    if len(shape) == 1:
-        yield f"[{next(rows)}]"
-        return
-    yield "["
-    for number in range(shape[0]):
-        yield f"{',' if number else ''}\n{indent}  "
-        yield from _nest(shape[1:], rows, f"{indent}  ")
-    yield f"\n{indent}]" if shape[0] else "]"
+    return nest(array.shape, indent)
 
 
 def _finite(value: Any) -> Any:
