@@ -47,7 +47,7 @@ from lstmcli.core.explain.question import (
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.blas import one_thread
-from lstmcli.core.forward.eight_bit import is_eight_bit
+from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
