@@ -47,7 +47,6 @@ from lstmcli.core.explain.verify import (
     Comparison,
     Remark,
     fine_arrays,
-    may_fit,
     remark,
     verify,
 )
@@ -192,10 +191,9 @@ class Placement:
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
         given = fine_arrays(self._case(Expected({})), self.of_run)
-        if given is None:
+        if given is None or not self.location.may_fit(self.setup.numbers, given, allowance):
             return False
-        parts = self.location.parts(self.setup.numbers, given)
-        return may_fit(parts, allowance) and self.verify((), allowance).fits
+        return self.verify((), allowance).fits
 
     def answers(self, size: int, room: float) -> list[Answer]:
         """The sets of so many changes of the cells, without open constants, that give EXPECTED.
