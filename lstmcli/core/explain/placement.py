@@ -352,7 +352,6 @@ class Placement:
             tried=tried,
             nearest=self._nearest_but([answer, *others]),
             like=tuple(conventions_that_run(every, self.how, layout)),
-            others=len(self.singles.settings - {c.setting.rpartition(".")[2] for c in every}),
             first_step=first,
             backward=backward,
             unseen=unseen,
@@ -383,7 +382,7 @@ class Placement:
         every = (*self.changes, *changes) if verdict in ("found", "unproven") else ()
         return Explanation(
             verdict,
-            {**self.model.settings(), **settings_of(every)},
+            {**self.model.settings(), **settings_of(c for c in every if c.setting != "array")},
             self.changed(changes) if every else (),
             measured,
             tried=self.tried,

@@ -279,7 +279,7 @@ def compared(
         at = np.nonzero(np.isfinite(known.values))
         rounding = np.broadcast_to(0.0 if drift is None else drift[name], of_run.shape)[at]
         rounding = np.where(np.isfinite(of_run[at]), rounding, 0)  # NaN is no rounding
-        in_row = known.values.any(axis=-1)[at[:-1]]  # not of zeros throughout
+        in_row = np.any(known.values != 0, axis=-1)[at[:-1]]  # not of zeros throughout
         both, tolerance = (of_run[at], known.values[at]), allowance.of(known[at])
         numbers.append(np.stack([*both, tolerance, rounding, in_row]))
         step = at[0] if len(at) == 3 else np.full(len(in_row), NO_STEP)

@@ -83,7 +83,7 @@ def test_zero_biases_hide_everything_about_biases(tmp_path: Path) -> None:
     explanation = asked({"gates": "ifgo"})
     assert found(explanation) == {"gates": "ifgo"}
     assert {"bias", "bias_gates"} <= set(explanation.unseen)
-    assert "biases are not zero" in explanation.decide
+    assert "non-zero biases" in explanation.decide
 
 
 def test_one_step_shows_neither_recurrent_kernel_nor_forget_gate(tmp_path: Path) -> None:
@@ -381,4 +381,4 @@ def test_numbers_in_a_row_lie_as_the_run_does(
     explanation = asked({"forget_bias": 0.0}, flat, layout="batch")
     assert found(explanation) == {"forget_bias": 0.0}
     laid = (7, 3, 5) if turned else (3, 7, 5)
-    assert f"its numbers are taken in a row as {laid}." in explanation.notes[0]
+    assert f"its values are taken in a row as {laid}." in explanation.notes[0]
