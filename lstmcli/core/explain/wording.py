@@ -289,6 +289,7 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "other": lambda layout: "time" if layout == "batch" else "batch",
     "layout": partial(value_of, "layout"),
     "list": lambda lengths: ",".join(map(str, lengths)),
+    "all": lambda count: f"all {count} values",
     "chunks": _chunks,
     "lost": lambda carried: "".join(name for name in "hc" if name not in carried),
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
@@ -322,24 +323,25 @@ def text_of(one: Remark) -> str:
 
 _PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
+_AXES = "EXPECTED has the axes {given}; "
+_CHUNKS = "Run in chunks {starts:chunks}, each from "
+_PADDED = "Sequences of EXPECTED end in {ending:ending}"
 _PLACED = " left out for {left} of the {placements} possible alignments of EXPECTED."
 _NO_FIRST_STEP = ", because EXPECTED lacks the first step, which distinguishes most."
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
-    "all_zero": "EXPECTED is zero throughout: a bound of 0 or an output left out would give that "
-    "with any weights, so it proves nothing.",
+    "all_zero": "EXPECTED is zero throughout, which proves nothing: any weights give that with a "
+    "bound of 0.",
     "array_taken": "{said}.",
     "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
     "undecided": "Given by neither names nor shapes, so assumed and searched: {settings:settings}.",
     "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
     "not compared.",
-    "taken_in_a_row": "EXPECTED has the axes {given}; its values are taken in a row as {shape}.",
-    "taken_as_gates": "EXPECTED has the axes {given}; it is taken as the gates side by side.",
-    "taken_by_columns": "EXPECTED has the axes {given}; its values are taken column by column as "
-    "{shape}.",
-    "directions_joined": "EXPECTED has the axes {given}; its directions are taken side by side, "
-    "{shape}.",
+    "taken_in_a_row": _AXES + "its values are taken in a row as {shape}.",
+    "taken_as_gates": _AXES + "it is taken as the gates side by side.",
+    "taken_by_columns": _AXES + "its values are taken column by column as {shape}.",
+    "directions_joined": _AXES + "its directions are taken side by side, {shape}.",
     "may_be_one_step": "If EXPECTED is the last step of h, its backward half is not turned back in "
     "time (--set {cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
@@ -348,13 +350,12 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "not_finite": "NaN or infinite values of EXPECTED ({count:,}) are left out.",
     "layout_assumed": "Input layout not given; assuming {layout:layout}. If the inputs have the "
     "other layout, rerun with --layout {layout:other}.",
-    "searched_in_float": "The search runs these weights in float, although they run in 8-bit "
-    "arithmetic; what it finds is confirmed by a run in 8 bits, but a cause may be missed.",
+    "searched_in_float": "The search runs these 8-bit weights in float. A run in 8 bits confirms "
+    "what it finds, but a cause may be missed.",
     # of a run that fits
     "dtype_rounds_otherwise": {
         "part": "To reproduce EXPECTED, round the {part} to {dtype} in the file and run with "
-        "--dtype {run} and the other changes: --dtype {dtype} rounds otherwise, and comes within "
-        "{error:.2g} of it.",
+        "--dtype {run} and the other changes: --dtype {dtype} comes within {error:.2g} only.",
         "": "--dtype {dtype} rounds otherwise: it comes within {error:.2g} of it.",
     },
     "needs_float64": "In {dtype} the run is up to {error:.2g} off; --dtype float64 gives EXPECTED.",
@@ -363,15 +364,14 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision"
     "{places:digits}.",
     "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} values "
-    "that rounding may have changed beyond recognition are not compared.",
+    "that rounding can change entirely are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net, which is allowed for.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # where nothing fits
     "size_of_half_precision": "All differences are small (at most {eps:.2g} eps of {dtype}"
     "{on_grid:grid}). Typical causes: half precision, 8-bit weights, an approximated tanh, noise. "
-    "Rounding the weights, the inputs or every operation to {dtype} was tried and does not give "
-    "these values.",
+    "Rounding the weights, the inputs or every operation to {dtype} does not give these values.",
     "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
     "not.",
     "some_steps_agree": _PARTS_AGREE.format("Step", "step") + ".",
@@ -388,34 +388,33 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "within_tolerance": "As loaded, no value is off by more than {error:.2g}: more than float32 "
     "rounding explains, and within the default tolerance of lstm diff ({atol:.0e}).",
     "noise": "As loaded, nearly all values are off, but by little: EXPECTED is {decibels:.0f} dB "
-    "above the difference, and no configuration that was tried comes clearly nearer. A wrong gate "
-    "order, transpose or direction leaves less than {least:.0f} dB. Possible causes: weights of "
-    "another training step or of lower precision, noise, dropout.",
+    "above the difference, and a wrong gate order, transpose or direction leaves less than "
+    "{least:.0f} dB. Possible causes: weights of another training step or of lower precision, "
+    "noise, dropout.",
     # of how the other side ran
     "chunks": {
-        "carried": "Run in chunks {starts:chunks}, each from the last {carried:and} of the one "
-        "before and a zero {carried:lost}, all {numbers} values of h agree: the other side carries "
-        "{carried:and} on and not {carried:lost}{layout:option}.",
-        "": "Run in chunks {starts:chunks}, each from a zero state, all {numbers} values of h "
-        "agree: the other side does not carry the state on{layout:option}.",
+        "carried": _CHUNKS + "the last {carried:and} of the one before and a zero {carried:lost}, "
+        "{numbers:all} of h agree: the other side carries {carried:and} on and not "
+        "{carried:lost}{layout:option}.",
+        "": _CHUNKS + "a zero state, {numbers:all} of h agree: the other side does not carry the "
+        "state on{layout:option}.",
     },
-    "resumed": "Run from the last state of a run over the same inputs, all {numbers} values of h "
-    "agree: the other side keeps its state from run to run (stateful). Reset it there, or give it "
-    "here with --initial-state{layout:option}.",
+    "resumed": "Run from the last state of a run over the same inputs, {numbers:all} of h agree: "
+    "the other side keeps its state from run to run (stateful). Reset it there, or give it here "
+    "with --initial-state{layout:option}.",
     "padded": {
-        "numbers": "Sequences of EXPECTED end in {ending:ending}: with --lengths {lengths:list}"
-        "{option} all {numbers} values agree{layout:option}.",
-        "": "Sequences of EXPECTED end in {ending:ending}, as padding does: --lengths "
-        "{lengths:list} --masked-output {ending} leaves it out.",
+        "numbers": _PADDED + ": with --lengths {lengths:list}{option} {numbers:all} agree"
+        "{layout:option}.",
+        "": _PADDED + ", as padding does: --lengths {lengths:list} --masked-output {ending} "
+        "leaves it out.",
     },
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them out"
-    "{option} all {numbers} values agree{layout:option}.",
-    "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths:list} all {numbers} "
-    "values agree.",
+    "{option} {numbers:all} agree{layout:option}.",
+    "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths:list} {numbers:all} "
+    "agree.",
     "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
-    "last step, as with another initial state: give h and c of the other side with "
-    "--initial-state.",
-    "other_units": "Taken as {units:unit} of the run, all {numbers} values of EXPECTED agree.",
+    "last step, as with another initial state: give the other side's by --initial-state.",
+    "other_units": "Taken as {units:unit} of the run, {numbers:all} of EXPECTED agree.",
     "rearranged": "Beside the run as loaded, {hint}",
     # what was not tried
     "rare_triples": "Three changes at once were tried without clips, and without gate orders that "

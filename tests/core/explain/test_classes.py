@@ -121,7 +121,7 @@ def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> No
     assert found(explanation) == {"activation": "sigmoid"}
     (change,) = explanation.changes
     assert change.settings == {"activation": "sigmoid", "output_activation": "tanh"}
-    assert change.text == "activation of the candidate: sigmoid, not tanh"
+    assert change.text == "activation of the candidate is sigmoid, not tanh"
     assert "gates" in explanation.unseen
 
 
