@@ -287,9 +287,9 @@ def _lies_alike(model: Model, explanation: Explanation) -> bool:
     if location is None or not location.is_from_the_start:
         return False
     at, one = location.first, location.arrays[0]
+    if location.state:
+        return len(model.cells) == 1 and not model.backward
     is_named = one.arrays == (one.name,) or len(one.arrays) == len(model.layers[-1]) > 1
-    if location.state and (len(model.cells) > 1 or model.backward):
-        return False
     return is_named and at.order == "C" and not at.exchanged and at.units.is_all and not one.units
 
 

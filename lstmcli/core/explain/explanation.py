@@ -231,8 +231,7 @@ def remarks_on(
     rounded, model = settings.get("dtype"), case.model(settings)
     given, misses = model.given.get("dtype", model.cell.dtype.name), not again.fits
     if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
-        arrays = case.arrays(settings, settings.get("array", "h"))
-        again = compared(arrays, case.expected, allowances[-1])
+        again = compared(case.arrays(settings), case.expected, allowances[-1])
         dtype, misses = given, not again.fits
     if again.fits and rounded and again.max_abs > 2 * allowances[-1].absolute:
         run = "float64" if dtype in EPS else dtype

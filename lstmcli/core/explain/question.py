@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
@@ -40,7 +40,6 @@ from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import Cached, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.layouts import printed_shapes
 from lstmcli.core.model.model import Cell, Inputs, Model, cell_name, steps_and_batch
 from lstmcli.core.model.settings import MERGES
@@ -96,19 +95,6 @@ class Prepared:
         unknown = ((~np.isfinite(n.values), n.left_out) for n in self.arrays.values())
         return sum(int(nan.sum()) - (0 if out is None else int(out.sum())) for nan, out in unknown)
 
-    def assumed(self, setting: str, how: Convention) -> Any:
-        """The assumed value of a setting of a cell with this convention."""
-        plain = setting.rpartition(".")[2]
-        merge = self.model.convention.behaviour.merge
-        of_run = {"array": "h", "layout": self.layout, "dtype": self.dtype, "merge": merge}
-        if plain in of_run:
-            return of_run[plain]
-        if plain == "masked_output" and self.question.mask is None:
-            return how.behaviour.past_length
-        if plain in SPREADS["gates"]:
-            return how.storage.order_of(plain.removesuffix("_gates"))
-        return how.setting(plain)
-
     # ---- the runs whose results EXPECTED can be
 
     def setups(self) -> Iterator[Setup]:
@@ -117,7 +103,10 @@ class Prepared:
         setups = [Setup(self, read, model, self.layout)]
         for merge in MERGES if model.bidirectional else ():
             if merge != model.convention.behaviour.merge:
-                merged = partial(_merged_as, read, merge)
+
+                def merged(settings: Mapping[str, Any], merge: str = merge) -> Model:
+                    return read({"merge": merge, **settings})
+
                 with suppress(UserError):  # the layer above takes another width
                     of_merge = merged({"dtype": "float64"})
                     setups.append(Setup(self, merged, of_merge, self.layout, merge=merge))
@@ -188,10 +177,9 @@ class Setup:
     @property
     def changes(self) -> Changes:
         """What is changed in all hypotheses: array, merge, layout, if not as assumed."""
-        array = (Change("array", self.part),) if self.part else ()
-        merge = (Change("merge", self.merge),) if self.merge else ()
-        layout = self.layout != self.prepared.layout
-        return (*array, *merge, *(Change("layout", self.layout),) * layout)
+        layout = self.layout if self.layout != self.prepared.layout else ""
+        changed = {"array": self.part, "merge": self.merge, "layout": layout}
+        return tuple(Change(name, value) for name, value in changed.items() if value)
 
     @property
     def is_one_direction(self) -> bool:
@@ -229,11 +217,19 @@ class Setup:
 
     def assumed(self, change: Change) -> Any:
         """The assumed value of a changed setting, of all cells or of one."""
-        cell, _, setting = change.setting.rpartition(".")
+        p, (cell, _, plain) = self.prepared, change.setting.rpartition(".")
+        merge = p.model.convention.behaviour.merge
+        of_run = {"array": "h", "layout": p.layout, "dtype": p.dtype, "merge": merge}
+        if plain in of_run:
+            return of_run[plain]
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
-        if setting == "reverse" and cell.endswith("_reverse"):
+        if plain == "masked_output" and p.question.mask is None:
+            return how.behaviour.past_length
+        if plain == "reverse" and cell.endswith("_reverse"):
             return not how.behaviour.forward
-        return self.prepared.assumed(setting, how)
+        if plain in SPREADS["gates"]:
+            return how.storage.order_of(plain.removesuffix("_gates"))
+        return how.setting(plain)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -258,7 +254,7 @@ class Setup:
 
     def changes_of_run(self, location: Location) -> Iterator[Change]:
         """Changes of the run that no step of a cell shows."""
-        question, prepared = self.prepared.question, self.prepared
+        question = self.prepared.question
         is_padded = question.lengths is not None or question.mask is not None
         projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
         names = [ArrayName.of(name) for one in location.arrays for name in one.arrays]
@@ -274,8 +270,9 @@ class Setup:
         }
         for name, cause in CAUSES.items():
             for value in possible.get(name, cause.values) if cause.of_run else ():
-                if value != prepared.assumed(name, self.model.convention):
-                    yield Change(name, value)
+                change = Change(name, value)
+                if value != self.assumed(change):
+                    yield change
 
     @property
     def locations(self) -> list[Location]:
@@ -288,21 +285,6 @@ class Setup:
         return self._located[1]
 
 
-def _merged_as(read: Reader, merge: str, settings: Mapping[str, Any]) -> Model:
-    return read({"merge": merge, **settings})
-
-
-def _of_finals(question: Question) -> str | None:
-    """Time first, where (1, N, I) meets last states of N sequences and nothing gives a layout."""
-    axes = np.shape(question.x)
-    if len(axes) != 3 or axes[0] != 1 or axes[1] == 1:
-        return None
-    arrays = question.side.arrays.items()
-    finals = [a for name, a in arrays if ArrayName.of(name).kind == FINAL and a.ndim > 1]
-    many = bool(finals) and all(a.shape[-2] == axes[1] for a in finals)
-    return "time" if many and question.model().given.get("layout") is None else None
-
-
 def prepare(question: Question) -> Prepared:
     """The question with its model, and what EXPECTED contains.
 
@@ -313,9 +295,8 @@ def prepare(question: Question) -> Prepared:
     """
     model = question.model()
     _refuse_exchanged(question, model)
-    given = question.layout or _of_finals(question)
-    x = np.asarray(question.x)
-    inputs = Inputs(x, given, question.initial_state, question.lengths, name=question.inputs)
+    state, lengths, name = question.initial_state, question.lengths, question.inputs
+    inputs = Inputs(np.asarray(question.x), question.layout, state, lengths, name=name)
     layout = check_axes(model, inputs)
     taken, rounded = as_printed(_arrays_of(question))
     arrays = split_states(taken, model)

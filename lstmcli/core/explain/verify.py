@@ -19,7 +19,7 @@ from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.locations import NEAR, by_cell
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
-from lstmcli.core.forward.plan import Plan, prepare
+from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, steps_and_batch
@@ -32,17 +32,17 @@ Reader = Callable[[Mapping[str, Any]], Model]
 
 RUN = 100  # units whose work equals that of a step of one hypothesis by itself
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
-OTHERS = 4.0  # times our rounding that others may have, who add up in another order
+OTHERS = 4.0  # times our rounding that another order of summation may have
 # Where rounding grows, so does what tells two orders apart: of 40 chaotic nets under two kernels of
 # OpenBLAS, one in six was more than 4 times as far off as we, one in fifty more than 16 times.
 GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 # Torch and TensorFlow were 2.4e-3 from float64 in a net of three layers and 400 steps, and agreed
 # with each other; a wrong setting of such a net is off by .05 and more.
-BLIND = 0.05  # a tolerance from which on a number says nothing; of one above 1, its share
-LEAST_COMPARED = 8  # numbers that have to be left to say anything
+BLIND = 0.05  # tolerance (absolute below 1, relative above) at which a number is not compared
+LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
-FARTHEST = 1e6  # how much further off a number is than this does not matter
-FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
+FARTHEST = 1e6  # larger differences count as this one
+FEW, A_FEW = 3, 0.05  # so many wrong numbers, or this share, are outliers, not a convention
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
@@ -95,29 +95,26 @@ class Case:
             spelled_out({k: v for k, v in settings.items() if k != "array"}, self.given)
         )
 
-    def trace(
-        self, settings: Mapping[str, Any], run: Callable[[Plan], Trace] = run_plan
-    ) -> tuple[Trace, Model]:
+    def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings."""
         model = self.model(settings)
         layout = None if self.layout == "steps" else self.layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
         self.work.done += RUN * len(model.cells) * self.size[0] * self.size[1]
-        return run(prepare(model, inputs, self._names(settings.get("array", "h")))), model
+        return run_plan(prepare(model, inputs, self._names(settings))), model
 
-    def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
-        """The arrays of a run by cell; ``array`` is what h is replaced by."""
-        key = (self.layout, self._names(array), array, *sorted(settings.items()))
+    def arrays(self, settings: Mapping[str, Any]) -> Arrays:
+        """The arrays of a run by cell; those of another ``array`` stand for h."""
         arrays: Arrays = self.cached.get(
-            key,
-            lambda: arrays_of(*self.trace(settings), array, self.size),
+            (self.layout, self._names(settings), *sorted(settings.items())),
+            lambda: arrays_of(*self.trace(settings), settings.get("array", "h"), self.size),
             lambda given: sum(one.nbytes for one in given.values()),
         )
         return arrays
 
-    def _names(self, array: str) -> tuple[str, ...]:
+    def _names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         names = self.expected.arrays
-        if set(names) == {"h"} and array == "h":
+        if set(names) == {"h"} and "array" not in settings:
             return ("h",)
         has_z = any(ArrayName.of(name).base == "z" for name in names)
         return ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
@@ -139,7 +136,7 @@ class Mismatch:
 class Comparison:
     """How a run of a hypothesis compares with EXPECTED."""
 
-    worst: float  # the greatest difference, in tolerances
+    worst: float  # the largest difference, in tolerances
     max_abs: float
     rms: float
     agreeing: int
@@ -148,7 +145,7 @@ class Comparison:
     growth: float = 1.0  # how many times the usual rounding this net makes
     items: tuple[bool | None, ...] = ()  # of the batch: whether all of one agrees; None: not known
     zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
-    blind: int = 0  # numbers that rounding may have made anything of: not compared
+    blind: int = 0  # numbers that rounding can change entirely: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
     arrays: tuple[tuple[str, int, int], ...] = ()  # name, numbers that agree, numbers
     snr: float = 0.0  # EXPECTED / the difference, both as rms: that of the worst array
@@ -213,7 +210,7 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     comparison = compared(given, expected, wider)
     if comparison.fits:
         return comparison
-    fine = case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
+    fine = case.arrays({**settings, "dtype": "float64"})
     return compared(given, expected, wider, _drift(fine, given, expected, model.backward))
 
 
@@ -228,7 +225,7 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     may_be = comparison.max_abs < NEAR or comparison.agreeing >= comparison.total * SOME
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
-    coarse = case.arrays({**settings, "dtype": "float32"}, settings.get("array", "h"))
+    coarse = case.arrays({**settings, "dtype": "float32"})
     drift = _drift(fine, coarse, expected, case.model(settings).backward)
     if max(float(np.max(d, initial=0)) for d in drift.values()) <= ROUNDING / OTHERS:
         return comparison
@@ -237,9 +234,8 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
 
 def fine_arrays(case: Case, changes: Changes) -> Arrays | None:
     """The arrays of a run of a hypothesis in float64; None if it cannot be run."""
-    settings = settings_of(changes)
     try:
-        return case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
+        return case.arrays({**settings_of(changes), "dtype": "float64"})
     except UserError:
         return None
 

@@ -253,7 +253,7 @@ def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
     asked = Asked(tmp_path, units=6, steps=9)
     explanation = asked({}, lambda _: np.array([0.1, 0.2, np.nan, 0.1, 0.2, 0.3]))
     assert not explanation.found
-    assert "NaN or infinite numbers of EXPECTED (1) are left out." in explanation.notes
+    assert "NaN or infinite values of EXPECTED (1) are left out." in explanation.notes
 
 
 @pytest.mark.wide

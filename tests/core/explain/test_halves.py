@@ -127,7 +127,7 @@ def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
         return
     check(explanation, name, RERUN)
     (change,) = explanation.changes
-    assert change.text == f"dtype of the weights: {name}, not float32"
+    assert change.text == f"dtype of the weights is {name}, not float32"
 
 
 # ---- the cell above

@@ -291,7 +291,7 @@ def test_windows_that_a_budget_leaves_out_are_counted(
     said = [one for one in explanation.not_tried if "more windows" in one]
     left = len(windows) - MOST_NUMBERS // (steps * 6)
     assert (left > 0) == are_too_many
-    assert said == [f"EXPECTED as {left:,} more windows of the steps"] * are_too_many
+    assert said == [f"EXPECTED was not tried as {left:,} more windows of the steps."] * are_too_many
 
 
 # ---- parts of which another reading needs changes

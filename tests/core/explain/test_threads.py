@@ -33,7 +33,7 @@ def lstm(*words: object, cwd: Path, **environment: str) -> bytes:
 def test_an_answer_is_the_same_with_any_number_of_threads(
     noise: float, verdict: str, tmp_path: Path
 ) -> None:
-    asked = Asked(tmp_path, 0, "threads", deep=True, size=(12, 4, 32, 96))
+    asked = Asked(tmp_path, 0, "threads", deep=True, size=(10, 3, 16, 64))
     np.save(tmp_path / "x.npy", asked.x)
     files = ("w.npz", "x.npy", "--layout", "batch")
     of_run = ("run", *files, "--forget-bias", 0.3, "--only", "h", "-q", "-o", "h.npz")
