@@ -31,7 +31,7 @@ from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
-from lstmcli.core.explain.verify import Comparison
+from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
 from lstmcli.core.model.model import Inputs, Model, from_time_major
@@ -267,7 +267,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
     return at_its_place(side, zeros, plan.layout, 0, 0).side
 
 
-def _to_be_derived(explanation: Explanation) -> tuple[Comparison | None, Mapping[str, Any]]:
+def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
     """The run whose arithmetic is worth looking at, with the settings that it changes.
 
     That of the weights as loaded, or by changes that come much nearer.
@@ -294,7 +294,7 @@ def _lies_alike(model: Model, explanation: Explanation) -> bool:
 
 
 def _next(
-    start: Sequence[str], comparison: Comparison | None, against: str | None, several: bool
+    start: Sequence[str], comparison: Agreement | None, against: str | None, several: bool
 ) -> str:
     """The command that shows, term by term, where a run leaves EXPECTED.
 

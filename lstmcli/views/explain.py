@@ -12,7 +12,7 @@ from lstmcli.core.explain.explanation import (
     Explanation,
     Near,
 )
-from lstmcli.core.explain.verify import Comparison, Mismatch
+from lstmcli.core.explain.verify import Agreement, Mismatch
 from lstmcli.core.explain.wording import (
     configuration,
     familiarity,
@@ -132,7 +132,7 @@ def details(e: Explanation, expected: str) -> list[str]:
     return lines
 
 
-def _agreeing(v: Comparison) -> str:
+def _agreeing(v: Agreement) -> str:
     if v.nearly:
         wrong = v.total - v.agreeing
         why = ": a wrong number, not a convention" if v.max_abs > APPROXIMATED else ""

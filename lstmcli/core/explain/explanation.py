@@ -16,7 +16,7 @@ from lstmcli.core.explain.observation import EPS, Allowance, decimal_places
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Case,
-    Comparison,
+    Agreement,
     Mismatch,
     Remark,
     compared,
@@ -81,7 +81,7 @@ class Near:
     """A configuration that comes near, and how near."""
 
     changes: tuple[Changed, ...]
-    comparison: Comparison
+    comparison: Agreement
 
     @property
     def settings(self) -> frozenset[tuple[str, Any]]:
@@ -133,7 +133,7 @@ class Explanation:
     verdict: str
     settings: Mapping[str, Any]
     changes: tuple[Changed, ...] = ()
-    measured: Comparison | None = None
+    measured: Agreement | None = None
     command: str = ""
     next: str = ""  # the command to go on with, if no configuration is found
     equivalent: tuple[tuple[Changed, ...], ...] = ()
@@ -200,7 +200,7 @@ class Explanation:
         }
 
 
-def first_shown(loaded: Comparison, backward: bool) -> int | None:
+def first_shown(loaded: Agreement, backward: bool) -> int | None:
     """The first step processed at which a run as loaded is wrong, if it is right before that."""
     steps = [*enumerate(loaded.steps)][:: -1 if backward else 1]
     if not steps or not steps[0][1]:
@@ -216,7 +216,7 @@ ALL_ZERO = remark("all_zero")
 def remarks_on(
     case: Case,
     changes: Changes,
-    comparison: Comparison,
+    comparison: Agreement,
     allowance: Allowance,
     allowances: Sequence[Allowance],
     dtype: str,
@@ -298,7 +298,7 @@ RUN_OTHERWISE = {
 """Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
 
 
-def agreement(comparison: Comparison) -> Iterator[Remark]:
+def agreement(comparison: Agreement) -> Iterator[Remark]:
     """Where a run that does not fit agrees: in some arrays, or else at some steps."""
     if comparison.nearly:
         return
@@ -317,7 +317,7 @@ def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
     return [n for n, one in each if one], [n for n, one in each if one is False]
 
 
-def clues(comparison: Comparison, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
+def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
     """What the numbers of a configuration that does not fit hint at."""
     of = tuple(changes)
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
@@ -352,7 +352,7 @@ def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
         yield remark("noise", decibels=decibels, least=NOISE_SNR)
 
 
-def _noise(loaded: Comparison) -> float | None:
+def _noise(loaded: Agreement) -> float | None:
     """How far EXPECTED is above the difference (dB), where that is small and everywhere."""
     part_agrees = any((*loaded.steps, *loaded.items))
     most_agree = any(2 * agreeing > total for _, agreeing, total in loaded.arrays)

@@ -7,7 +7,7 @@ the same codes are one hypothesis. The likeliest mistakes come first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ Changes = tuple[Change, ...]
 NONE = -1  # the position of no change
 
 
-def settings_of(changes: Iterable[Change]) -> dict[str, Any]:
+def settings_of(changes: Changes) -> dict[str, Any]:
     """Changes as settings by name."""
     return {change.setting: change.value for change in changes}
 

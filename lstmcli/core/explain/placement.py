@@ -44,7 +44,7 @@ from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.verify import (
     Answer,
     Case,
-    Comparison,
+    Agreement,
     Remark,
     fine_arrays,
     remark,
@@ -79,7 +79,7 @@ class Placement:
         self.has_several_cells = len(setup.cells) > 1
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
-        self._comparisons: dict[Any, Comparison] = {}
+        self._comparisons: dict[Any, Agreement] = {}
         self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
 
     def at_tolerance(self, allowance: Allowance) -> Placement:
@@ -181,7 +181,7 @@ class Placement:
 
     # ---- the search
 
-    def verify(self, changes: Changes, allowance: Allowance | None = None) -> Comparison:
+    def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
         """Run the network with changes, as `lstm run` does, and compare."""
         key = changes, allowance or self.allowance
         if key not in self._comparisons:
@@ -360,7 +360,7 @@ class Placement:
             evidence=proof,
         )
 
-    def agreeing(self, comparison: Comparison, allowance: Allowance) -> Explanation:
+    def agreeing(self, comparison: Agreement, allowance: Allowance) -> Explanation:
         """Nothing has to be changed."""
         unseen = self._unseen(self.neighbours(())[1], (), allowance)
         return replace(
@@ -377,12 +377,13 @@ class Placement:
         of_run = self.case, changes, answer.comparison
         return remarks_on(*of_run, allowance, p.allowances, p.dtype, part)
 
-    def explanation(self, verdict: str, measured: Comparison, changes: Changes = ()) -> Explanation:
+    def explanation(self, verdict: str, measured: Agreement, changes: Changes = ()) -> Explanation:
         """An explanation with the settings of a run, and what EXPECTED is."""
         every = (*self.changes, *changes) if verdict in ("found", "unproven") else ()
+        settings = (c for c in every if c.setting != "array")  # that is a member of the trace
         return Explanation(
             verdict,
-            {**self.model.settings(), **settings_of(c for c in every if c.setting != "array")},
+            {**self.model.settings(), **settings_of(tuple(settings))},
             self.changed(changes) if every else (),
             measured,
             tried=self.tried,

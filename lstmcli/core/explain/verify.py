@@ -133,7 +133,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """How a run of a hypothesis compares with EXPECTED."""
 
     worst: float  # the largest difference, in tolerances
@@ -161,7 +161,7 @@ class Comparison:
         return 0 < self.agreeing >= self.total - max(FEW, int(self.total * A_FEW))
 
 
-NEVER = Comparison(np.inf, np.inf, np.inf, 0, 0, None)
+NEVER = Agreement(np.inf, np.inf, np.inf, 0, 0, None)
 """Of a hypothesis that cannot be run at all."""
 
 
@@ -186,7 +186,7 @@ class Basis(NamedTuple):
     """The run with a part rounded that gives EXPECTED."""
 
     rounded: str  # the part
-    comparison: Comparison
+    comparison: Agreement
     remark: Remark
 
 
@@ -195,12 +195,12 @@ class Answer:
     """A hypothesis that fits: its changes with constants put in, and how it compares."""
 
     changes: Changes
-    comparison: Comparison
+    comparison: Agreement
     solved: int = 0  # constants that were solved for
     basis: Basis | None = None  # in half precision
 
 
-def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
+def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Compare the run that `lstm run` does, in the dtype of the weights."""
     settings, expected = settings_of(changes), case.expected
     trace, model = case.trace(settings)
@@ -214,7 +214,7 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
     return compared(given, expected, wider, _drift(fine, given, expected, model.backward))
 
 
-def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
+def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Run a hypothesis, and compare it with EXPECTED."""
     settings, expected = settings_of(changes), case.expected
     fine = fine_arrays(case, changes)
@@ -260,7 +260,7 @@ def _instead_of_h(given: Mapping[str, Array], array: str) -> dict[str, Array]:
 
 def compared(
     given: Arrays, expected: Expected, allowance: Allowance, drift: Arrays | None = None
-) -> Comparison:
+) -> Agreement:
     """Compare the arrays of a run with EXPECTED.
 
     ``drift``, by name and of the same shapes or broadcasting with them, widens the tolerances.
@@ -285,7 +285,7 @@ def compared(
 
 def _comparison(
     names: Sequence[str], axes: tuple[int, ...], places: Array, numbers: Array
-) -> Comparison:
+) -> Agreement:
     """The figures of known numbers, one after another, of a run of so many steps and sequences.
 
     ``places`` (4, E) has the position among the names, step, sequence and unit of each; ``numbers``
@@ -313,7 +313,7 @@ def _comparison(
         return Mismatch(names[array[n]], at, int(item[n]), int(unit[n]), *both)
 
     first = np.flatnonzero(wrong)[np.argsort(step[wrong], kind="stable")[:1]].tolist()
-    return Comparison(
+    return Agreement(
         worst=float(share.max(initial=0)),
         max_abs=float(off.max(initial=0)),
         rms=math.sqrt(float(squares.sum()) / max(total, 1)),
