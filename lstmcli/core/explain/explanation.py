@@ -15,8 +15,8 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import EPS, Allowance, decimal_places
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
-    Case,
     Agreement,
+    Case,
     Mismatch,
     Remark,
     compared,

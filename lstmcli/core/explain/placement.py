@@ -42,9 +42,9 @@ from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, fewest_dec
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.verify import (
+    Agreement,
     Answer,
     Case,
-    Agreement,
     Remark,
     fine_arrays,
     remark,

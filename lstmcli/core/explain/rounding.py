@@ -14,10 +14,10 @@ from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS
 from lstmcli.core.explain.hypotheses import Changes, settings_of
 from lstmcli.core.explain.observation import EPS, Allowance
 from lstmcli.core.explain.verify import (
+    Agreement,
     Arrays,
     Basis,
     Case,
-    Agreement,
     Remark,
     arrays_of,
     compared,
