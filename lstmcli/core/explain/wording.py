@@ -331,110 +331,127 @@ _NO_FIRST_STEP = ", because EXPECTED lacks the first step, which distinguishes m
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
-    "all_zero": "EXPECTED is zero throughout, which proves nothing: any weights give that with a "
-    "bound of 0.",
+    "all_zero": "EXPECTED is zero throughout, which proves nothing: "
+    "any weights give that with a bound of 0.",
     "array_taken": "{said}.",
     "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
     "undecided": "Given by neither names nor shapes, so assumed and searched: {settings:settings}.",
-    "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
-    "not compared.",
+    "print_left_out": "EXPECTED has {given:,} of {total:,} "
+    "values{shapes:shape}; the others are not compared.",
     "taken_in_a_row": _AXES + "its values are taken in a row as {shape}.",
     "taken_as_gates": _AXES + "it is taken as the gates side by side.",
     "taken_by_columns": _AXES + "its values are taken column by column as {shape}.",
     "directions_joined": _AXES + "its directions are taken side by side, {shape}.",
-    "may_be_one_step": "If EXPECTED is the last step of h, its backward half is not turned back in "
-    "time (--set {cell}.flip_output=true).",
+    "may_be_one_step": "If EXPECTED is the last step of h, "
+    "its backward half is not turned back in time (--set "
+    "{cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
-    "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
-    "{merge} of both directions.",
+    "not_merged_so": "By its width EXPECTED is not merged by "
+    "{assumed}; it is compared with {merge} of both directions.",
     "not_finite": "NaN or infinite values of EXPECTED ({count:,}) are left out.",
-    "layout_assumed": "Input layout not given; assuming {layout:layout}. If the inputs have the "
-    "other layout, rerun with --layout {layout:other}.",
-    "searched_in_float": "The search runs these 8-bit weights in float. A run in 8 bits confirms "
-    "what it finds, but a cause may be missed.",
+    "layout_assumed": "Input layout not given; assuming "
+    "{layout:layout}. If the inputs have the other layout, "
+    "rerun with --layout {layout:other}.",
+    "searched_in_float": "The search runs these 8-bit weights in "
+    "float. A run in 8 bits confirms what it finds, "
+    "but a cause may be missed.",
     # of a run that fits
     "dtype_rounds_otherwise": {
-        "part": "To reproduce EXPECTED, round the {part} to {dtype} in the file and run with "
-        "--dtype {run} and the other changes: --dtype {dtype} comes within {error:.2g} only.",
+        "part": "To reproduce EXPECTED, round the {part} to {dtype} in "
+        "the file and run with --dtype {run} and the other changes: "
+        "--dtype {dtype} comes within {error:.2g} only.",
         "": "--dtype {dtype} rounds otherwise: it comes within {error:.2g} of it.",
     },
     "needs_float64": "In {dtype} the run is up to {error:.2g} off; --dtype float64 gives EXPECTED.",
-    "stored_as": "All of EXPECTED are values of {dtype}, each within half a unit of the run's: "
+    "stored_as": "All of EXPECTED are values of {dtype}, "
+    "each within half a unit of the run's: "
     "storing the output in {dtype} is enough to give them.",
-    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision"
-    "{places:digits}.",
-    "chaotic": "This net is chaotic: rounding grows {growth:.0e} times. The {numbers:,} values "
-    "that rounding can change entirely are not compared.",
+    "agrees_as_float32": "EXPECTED matches to float32 precision, "
+    "not to float64 precision{places:digits}.",
+    "chaotic": "This net is chaotic: rounding grows {growth:.0e} "
+    "times. The {numbers:,} values that rounding can change entirely "
+    "are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net, which is allowed for.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # where nothing fits
-    "size_of_half_precision": "All differences are small (at most {eps:.2g} eps of {dtype}"
-    "{on_grid:grid}). Typical causes: half precision, 8-bit weights, an approximated tanh, noise. "
-    "Rounding the weights, the inputs or every operation to {dtype} does not give these values.",
-    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
-    "not.",
+    "size_of_half_precision": "All differences are small (at most "
+    "{eps:.2g} eps of {dtype}{on_grid:grid}). Typical causes: "
+    "half precision, 8-bit weights, an approximated tanh, noise. "
+    "Rounding the weights, the inputs or every operation to {dtype} "
+    "does not give these values.",
+    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, "
+    "{differing:and} {differing:do} not.",
     "some_steps_agree": _PARTS_AGREE.format("Step", "step") + ".",
-    "exact_zeros": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros where the run has "
-    "none. Is there dropout, or a relu on the output?",
+    "exact_zeros": "{changes:changes}: {share:.0%} of EXPECTED are "
+    "exact zeros where the run has none. Is there dropout, "
+    "or a relu on the output?",
     "some_sequences_agree": {  # a state that is carried over shows at the first step
         "begun": _SEQUENCES_AGREE + ", from step {step} on: are they padded?",
         "first": _SEQUENCES_AGREE + ": is a state carried from sequence to sequence?",
         "": _SEQUENCES_AGREE + ": are the sequences in another order?",
     },
-    "near_miss": "{changes:changes}: no value is off by more than {error:.2g}, and all other "
-    "configurations are much further off. Coarser arithmetic does that rather than a setting: an "
-    "approximated tanh or exp, a table, fewer bits.",
-    "within_tolerance": "As loaded, no value is off by more than {error:.2g}: more than float32 "
-    "rounding explains, and within the default tolerance of lstm diff ({atol:.0e}).",
-    "noise": "As loaded, nearly all values are off, but by little: EXPECTED is {decibels:.0f} dB "
-    "above the difference, and a wrong gate order, transpose or direction leaves less than "
-    "{least:.0f} dB. Possible causes: weights of another training step or of lower precision, "
-    "noise, dropout.",
+    "near_miss": "{changes:changes}: no value is off by more than "
+    "{error:.2g}, and all other configurations are much further off. "
+    "Coarser arithmetic does that rather than a setting: "
+    "an approximated tanh or exp, a table, fewer bits.",
+    "within_tolerance": "As loaded, no value is off by more than "
+    "{error:.2g}: more than float32 rounding explains, "
+    "and within the default tolerance of lstm diff ({atol:.0e}).",
+    "noise": "As loaded, nearly all values are off, but by little: "
+    "EXPECTED is {decibels:.0f} dB above the difference, "
+    "and a wrong gate order, transpose or direction leaves less than "
+    "{least:.0f} dB. Possible causes: weights of another training step "
+    "or of lower precision, noise, dropout.",
     # of how the other side ran
     "chunks": {
-        "carried": _CHUNKS + "the last {carried:and} of the one before and a zero {carried:lost}, "
-        "{numbers:all} of h agree: the other side carries {carried:and} on and not "
+        "carried": _CHUNKS + "the last {carried:and} of the one before "
+        "and a zero {carried:lost}, {numbers:all} of h agree: "
+        "the other side carries {carried:and} on and not "
         "{carried:lost}{layout:option}.",
-        "": _CHUNKS + "a zero state, {numbers:all} of h agree: the other side does not carry the "
-        "state on{layout:option}.",
+        "": _CHUNKS + "a zero state, {numbers:all} of h agree: "
+        "the other side does not carry the state on{layout:option}.",
     },
-    "resumed": "Run from the last state of a run over the same inputs, {numbers:all} of h agree: "
-    "the other side keeps its state from run to run (stateful). Reset it there, or give it here "
-    "with --initial-state{layout:option}.",
+    "resumed": "Run from the last state of a run over the same inputs, "
+    "{numbers:all} of h agree: the other side keeps its state from run "
+    "to run (stateful). Reset it there, or give it here with "
+    "--initial-state{layout:option}.",
     "padded": {
-        "numbers": _PADDED + ": with --lengths {lengths:list}{option} {numbers:all} agree"
-        "{layout:option}.",
-        "": _PADDED + ", as padding does: --lengths {lengths:list} --masked-output {ending} "
-        "leaves it out.",
+        "numbers": _PADDED + ": with --lengths {lengths:list}{option} "
+        "{numbers:all} agree{layout:option}.",
+        "": _PADDED + ", as padding does: --lengths {lengths:list} "
+        "--masked-output {ending} leaves it out.",
     },
-    "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them out"
-    "{option} {numbers:all} agree{layout:option}.",
-    "ended_early": "Sequences of EXPECTED end early: with --lengths {lengths:list} {numbers:all} "
-    "agree.",
-    "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
-    "last step, as with another initial state: give the other side's by --initial-state.",
+    "masked": "{steps} steps of EXPECTED are {ending:ending}: "
+    "with a --mask that leaves them out{option} {numbers:all} "
+    "agree{layout:option}.",
+    "ended_early": "Sequences of EXPECTED end early: "
+    "with --lengths {lengths:list} {numbers:all} agree.",
+    "other_state": "The difference is largest at step 0 and falls to "
+    "{share:.1%} of that by the last step, "
+    "as with another initial state: give the other side's by "
+    "--initial-state.",
     "other_units": "Taken as {units:unit} of the run, {numbers:all} of EXPECTED agree.",
     "rearranged": "Beside the run as loaded, {hint}",
     # what was not tried
-    "rare_triples": "Three changes at once were tried without clips, and without gate orders that "
-    "no framework uses.",
+    "rare_triples": "Three changes at once were tried without clips, "
+    "and without gate orders that no framework uses.",
     "no_first_step": {
-        "singles": "Of {changes:count} at once, one was always one of the {singles} nearest single "
-        "changes" + _NO_FIRST_STEP,
+        "singles": "Of {changes:count} at once, one was always one of "
+        "the {singles} nearest single changes" + _NO_FIRST_STEP,
         "": "No {changes:count} at once were tried" + _NO_FIRST_STEP,
     },
     "triples_placed": "Three changes at once were" + _PLACED,
     "pairs_placed": "Two changes at once were" + _PLACED,
     "singles_placed": "Single changes were" + _PLACED,
-    "unsolved": "No forget bias or clip was solved for in the {count:,} configurations of "
-    "{changes:count} that are furthest off.",
+    "unsolved": "No forget bias or clip was solved for in the "
+    "{count:,} configurations of {changes:count} that are furthest off.",
     "windows": "EXPECTED was not tried as {left:,} more windows of the steps.",
     "units": "Changes were tried with EXPECTED as the first {first} units only.",
     "dropout": "Dropout and zoneout are random: two runs of the other program would differ.",
     "layer_norm": "Layer norm is tried only if the weights contain it.",
-    "rare_settings": "Rare activations (softsign, elu, ...) and 8-bit arithmetic are tried only if "
-    "given.",
+    "rare_settings": "Rare activations (softsign, elu, "
+    "...) and 8-bit arithmetic are tried only if given.",
     "other_weights": "Other weights and other initial states are not tried.",
     "two_constants": "Two unknown constants at once are not solved for.",
     # what further data would decide
