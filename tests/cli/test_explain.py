@@ -108,7 +108,7 @@ def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:
     np.save(tmp_path / "e.npy", np.full((1, 1), sigmoid_o * np.tanh(sigmoid_i * np.tanh(g))))
     done = lstm("explain", "w.npz", "x.npy", "e.npy")
     assert done.status == 1
-    assert "1 values are too few" in done.out
+    assert "Too few values (1)" in done.out
     assert "save and give two more steps or units" in " ".join(done.out.split())
     told = json.loads(lstm("explain", "w.npz", "x.npy", "e.npy", "-f", "json").out)
     assert (told["found"], told["verdict"]) == (False, "unproven"), "not none"

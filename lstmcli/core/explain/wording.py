@@ -227,7 +227,7 @@ def why_unproven(explanation: Explanation) -> str:
     """Why values that agree are no proof."""
     values = 0 if explanation.measured is None else explanation.measured.total
     if values <= FEW_VALUES:
-        return f"{values} values are too few: one of the configurations tried fits by chance."
+        return f"Too few values ({values}): one of the configurations tried may fit by chance."
     for one in explanation.changes:
         plain = one.setting.rpartition(".")[2]
         if plain in CONSTANTS and one.found not in CAUSES[plain].values:
