@@ -203,8 +203,7 @@ class Answer:
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Compare the run that `lstm run` does, in the dtype of the weights."""
     settings, expected = settings_of(changes), case.expected
-    trace, model = case.trace(settings)
-    given = arrays_of(trace, model, settings.get("array", "h"), case.size)
+    given, model = case.arrays(settings), case.model(settings)
     of_weights = SINGLE if model.cell.dtype == np.float32 else allowance
     wider = max(allowance, of_weights, key=lambda a: a.absolute)
     comparison = compared(given, expected, wider)
@@ -243,17 +242,12 @@ def fine_arrays(case: Case, changes: Changes) -> Arrays | None:
 def arrays_of(trace: Trace, model: Model, array: str, size: tuple[int, int]) -> Arrays:
     """A trace by cell, (T, B, K) and last states (B, K); ``array`` is what h is replaced by."""
     given = by_cell(trace.members(), model, trace.layout, size)
-    return given if array == "h" else _instead_of_h(given, array)
-
-
-def _instead_of_h(given: Mapping[str, Array], array: str) -> dict[str, Array]:
-    """Arrays with another one of each cell as its h; what only an h is made of is left out."""
     found = dict(given)
-    for name in given:
+    for name in given if array != "h" else ():
         part = ArrayName.of(name)
         if part.base == "h" or (part.base == "final_h" and array == "c"):
+            del found[name]  # what only an h is made of is left out
             other = name.removesuffix("h") + array
-            found.pop(name)
             found |= {name: given[other]} if other in given else {}
     return found
 
