@@ -207,7 +207,7 @@ def _explained(
     inputs = cast(Any, job.inputs)  # its arrays, from files
     question = Question(
         job.reread, np.asarray(inputs.x), side, inputs.layout, inputs.initial_state,
-        inputs.lengths, inputs.mask, inputs.name, assumed,
+        lengths=inputs.lengths, mask=inputs.mask, inputs=inputs.name, undecided=assumed,
     )  # fmt: skip
     explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
     command = _command(explanation, words, settings, job.model.given)
