@@ -29,7 +29,7 @@ class Budget:
     NEAREST = 4  # hypotheses that are shown where none fits
 
 
-class WorkDone:
+class Work:
     """The work that a question has taken so far."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.budget import Budget, WorkDone
+from lstmcli.core.explain.budget import Budget, Work
 from lstmcli.core.explain.cells import Cells
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.simulator import OFF, Simulator, work_of_step
@@ -118,7 +118,7 @@ class NetworkSimulator:
         valid: Array | None,
         states: Mapping[str, State],
         array: str,
-        work: WorkDone,
+        work: Work,
         item: int | None = None,
     ) -> None:
         self.network, self.singles, self.work = network, singles, work

@@ -15,7 +15,7 @@ from lstmcli.core.diff.abbreviated import shape_text, spread
 from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.budget import Budget, WorkDone
+from lstmcli.core.explain.budget import Budget, Work
 from lstmcli.core.explain.causes import CAUSES, SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.locations import (
@@ -60,7 +60,7 @@ class Question:
     inputs: str = "the input array"  # what messages call them
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
-    work: WorkDone = field(default_factory=WorkDone)
+    work: Work = field(default_factory=Work)
     runs: Cached = field(default_factory=Cached)
     made: dict[Any, Any] = field(default_factory=dict)  # the simulators that they share
 

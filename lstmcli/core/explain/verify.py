@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.alignment import STEP_ORDER, ArrayName
-from lstmcli.core.explain.budget import WorkDone
+from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.locations import NEAR, by_cell
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
@@ -77,7 +77,7 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
-    work: WorkDone = field(default_factory=WorkDone)  # of the question
+    work: Work = field(default_factory=Work)  # of the question
     cached: Cached = field(default_factory=Cached)  # runs that EXPECTED elsewhere is compared with
 
     @property
