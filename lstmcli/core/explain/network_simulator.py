@@ -22,7 +22,7 @@ from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import Cached, Case
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major, split_state
+from lstmcli.core.model.model import State, as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
@@ -187,17 +187,21 @@ class NetworkSimulator:
         """
         worst, depends = np.zeros(len(sets)), np.zeros(len(sets), bool)
         for name in self.layers[0]:
-            cells = self._cells(name, sets, values, np.float32)
-            simulator, known = self.cells[name], self.known[name]
+            simulator, units = self.cells[name].sample
+            cells = simulator.cells(self.singles.codes(name, sets), values, np.float32)
+            known = self.known[name]
             forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
             depends |= np.any(clips, axis=0)
             depends |= forget_bias & simulator.has(cells, "coupled", "i=1-f")
             keys = np.arange(len(sets)) if values is not None else simulator.keys(cells, True)
             rows, same = distinct(keys)
             ends = {0, len(self.x) - 1} & known.keys()
-            known = {t: [k for k in known[t] if k.array not in SHOW_FORGET_BIAS] for t in ends}
+            known = {
+                t: [k.of_units(units) for k in known[t] if k.array not in SHOW_FORGET_BIAS]
+                for t in ends
+            }
             parts = (cells.subset(part) for part in _parts(rows, CHUNK))
-            off = [self._step(name, part, known, steps=1)[1] for part in parts]
+            off = [self._step(simulator, None, part, known, steps=1)[1] for part in parts]
             worst = np.maximum(worst, np.concatenate([[], *off])[same])
         return worst, depends
 
@@ -260,17 +264,19 @@ class NetworkSimulator:
                 left = np.flatnonzero(runs.stay)
                 if not left.size:
                     return runs
+                simulator = self.cells[name]
                 cells = self._cells(name, sets, values, dtype).subset(left)
                 inputs = [(runs.arrays[one]["h"], runs.which[one][left]) for one in below]
                 columns = (*cells.constants.T, *(which for _, which in inputs))
-                first, same = distinct(self.cells[name].keys(cells), *columns)
+                first, same = distinct(simulator.keys(cells), *columns)
                 runs.which[name] = np.zeros(len(sets), int)
                 runs.which[name][left] = same
                 known = self.known[name] if drop else {}
                 of_cell = {target.array for target in self.targets if target.cell == name}
                 is_taken = not known or merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
-                    name,
+                    simulator,
+                    self.states.get(name),
                     cells.subset(first),
                     known,
                     kept={*OUTPUTS, *merged, *of_cell} if is_taken else set(),
@@ -283,7 +289,8 @@ class NetworkSimulator:
 
     def _step(
         self,
-        name: str,
+        simulator: Simulator,
+        state: State | None,
         cells: Cells,
         known: Mapping[int, Sequence[Target]],
         *,
@@ -296,7 +303,7 @@ class NetworkSimulator:
         Cells are dropped where these are far off; without ``kept`` a few known steps are enough.
         ``inputs`` are the outputs below, each with the one that every cell takes.
         """
-        simulator, last, worst = self.cells[name], len(self.x) - 1, np.zeros(len(cells))
+        last, worst = len(self.x) - 1, np.zeros(len(cells))
         cell, dtype = simulator.cell, cells.constants.dtype
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
         arrays = {}
@@ -307,7 +314,7 @@ class NetworkSimulator:
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
             some, seen = cells.subset(left), 0
-            h, c = simulator.start(len(left), self.states.get(name), dtype)
+            h, c = simulator.start(len(left), state, dtype)
             for t in range(len(self.x) if order and kept else steps):
                 taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
                 x = self.x[None, taken].astype(dtype)

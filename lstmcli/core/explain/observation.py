@@ -60,6 +60,11 @@ class Target(NamedTuple):
         at = tuple(axis[which] for axis in self.at)
         return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
 
+    def of_units(self, units: Array) -> Target:
+        """The numbers of some units, as if there were no others."""
+        _, which, places = np.intersect1d(self.at[-1], units, return_indices=True)
+        return self.subset(which)._replace(at=(places,))
+
     def by_step(self) -> Iterator[tuple[int, Target]]:
         """The numbers of each step."""
         for step in np.unique(self.at[0]).tolist() if len(self.at) == 2 else ():
