@@ -20,6 +20,7 @@ BASE = {
     "escaping",
     "notebook",
     "outputs",
+    "threads",
 }  # these import the standard library alone
 MODEL = "core/model"
 CORE = [MODEL, "core/weights", "core/forward", "core/diff", "core/derive", "core/explain"]
@@ -29,8 +30,9 @@ CORE = [MODEL, "core/weights", "core/forward", "core/diff", "core/derive", "core
 # are not seen.
 MAY_IMPORT = {
     MODEL: ["numpy"],
+    "threads": ["numpy", "threadpoolctl"],
     "core/weights": ["numpy", MODEL],
-    "core/forward": ["numpy", "threadpoolctl", MODEL, "core/weights"],
+    "core/forward": ["numpy", MODEL, "core/weights"],
     "core/diff": ["numpy", MODEL, "core/weights"],
     "core/derive": ["numpy", MODEL, "core/forward", "core/diff"],
     "core/explain": ["numpy", MODEL, "core/weights", "core/forward", "core/diff"],
@@ -54,10 +56,20 @@ def package_of(name: str) -> str:
     return rest[0] if rest else "__init__"
 
 
+def imports_at_run_time(path: Path) -> list[ast.AST]:
+    """The nodes of a file without those that only a checker of types reads."""
+    tree = ast.parse(path.read_text())
+    guarded = [
+        n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
+    ]
+    for_types = {id(inner) for node in guarded for inner in ast.walk(node)}
+    return [node for node in ast.walk(tree) if id(node) not in for_types]
+
+
 def imports(path: Path) -> set[str]:
-    """The dotted names of the modules that a file imports, inside functions too."""
+    """The dotted names of the modules that a file imports, inside functions too; not for types."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in imports_at_run_time(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -90,13 +102,8 @@ def test_a_test_of_core_needs_neither_views_nor_cli() -> None:
 def module_imports(path: Path, names: set[str]) -> set[str]:
     """The modules of this package that a file imports, inside functions too; not for types only."""
     found = set()
-    tree = ast.parse(path.read_text())
-    guarded = [
-        n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
-    ]
-    for_types = {id(inner) for node in guarded for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in for_types:
+    for node in imports_at_run_time(path):
+        if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 found.add(inner if inner in names else node.module)

@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli._version import __version__
-from lstmcli.api.diff import compare, side_of
-from lstmcli.api.job import Job, with_lengths
+from lstmcli.api.diff import side_of
+from lstmcli.api.job import InputOptions, Job, read_job, with_lengths
+from lstmcli.api.load import checked
+from lstmcli.api.values import Path, Weights
 from lstmcli.core.diff.alignment import FINALS
-from lstmcli.core.diff.compare import Difference
+from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain import explain
@@ -40,6 +42,8 @@ from lstmcli.engines.engine import (
     timed_trace,
 )
 from lstmcli.errors import UserError
+
+__all__ = ["ALL", "NAMES", "Check", "Checked", "Comparison", "check", "check_job"]
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
@@ -192,6 +196,39 @@ class Check:
 
 
 def check(
+    weights: Weights | Sequence[Weights],
+    x: npt.ArrayLike | Path | None,
+    engines: Sequence[str],
+    *,
+    seed: int | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
+    lengths: npt.ArrayLike | Path | None = None,
+    mask: npt.ArrayLike | Path | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+    **settings: Any,
+) -> Check:
+    """Run a model here and by the engines of these names; ``all`` takes those installed.
+
+    Without inputs, they are drawn from ``seed``, and a state that is not zero.
+
+    Raises
+    ------
+    UserError
+        before anything runs: for an engine that is not there, and naming what one cannot do.
+        With ``all``, such an engine is left out and named in ``refused``.
+    """
+    options = InputOptions(initial_state, lengths, mask)
+    given = checked(settings, "check")
+    job = read_job(weights, x, given, options, where="check", inputs_needed=False)
+    if seed is not None and job.inputs.name:
+        text = f"inputs are drawn where none are given; {job.inputs.name} is given."
+        raise UserError(text, about={"seed": seed})
+    return check_job(job, engines, seed=seed or 0, rtol=rtol, atol=atol, ulp=ulp)
+
+
+def check_job(
     job: Job,
     names: Sequence[str],
     *,
@@ -200,16 +237,7 @@ def check(
     atol: float | None = None,
     ulp: int | None = None,
 ) -> Check:
-    """Run a model here and by the engines of these names; ``all`` takes those installed.
-
-    Where the job has no inputs, they are drawn from ``seed``, and a state that is not zero.
-
-    Raises
-    ------
-    UserError
-        before anything runs: for an engine that is not there, and naming what one cannot do.
-        With ``all``, such an engine is left out and named in ``refused``.
-    """
+    """The check of a job, see `check`."""
     if job.model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "check gives the engines weights in float; this model rounds inputs and h to 8 bits.",

@@ -9,24 +9,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli import formats
 from lstmcli._version import __version__
 from lstmcli.api import load
-from lstmcli.api.arguments import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
+from lstmcli.api.documents import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.forward.equivalence import Proof, compared_runs, greatest_difference, same_weights
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.build import BFLOAT16
 from lstmcli.core.weights.choose import layer_options
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recipe import Step, recipe
-from lstmcli.core.weights.recognise import find_convention, recognise
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.engines.export import graph_of, rtneural_document
 from lstmcli.errors import Try, UserError
 from lstmcli.escaping import typed_command
@@ -37,7 +38,6 @@ from lstmcli.formats.onnx import writer
 Layers = Sequence[Sequence[Cell]]
 
 _KERAS_ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's get_weights
-_WITH_OPTION = ("convention", "layer")  # settings that options are written for; --set: the others
 
 
 class Rounding(NamedTuple):
@@ -117,11 +117,7 @@ class Conversion:
             return f"--layer {','.join(map(str, range(len(self.layers))))}"
         if self.file.settings:
             return ""
-        words: list[str] = []
-        for name, value in self.settings.items():
-            has_option = name in _WITH_OPTION
-            words += [f"--{name}", str(value)] if has_option else ["--set", f"{name}={value}"]
-        return typed_command(*words)
+        return typed_command(*as_options(self.settings))
 
     @property
     def layout_option(self) -> str:
@@ -187,7 +183,6 @@ def convert(
     to: str | None,
     settings: Mapping[str, Any],
     asked: Mapping[str, Any] | None = None,
-    stdin: BinaryIO | None = None,
 ) -> Conversion:
     """Write the LSTM in some files to another, in the convention ``to``.
 
@@ -204,8 +199,8 @@ def convert(
     refuse_overwriting([target], [one.path for one in named])
     row = find_convention(implied(target) if to is None else to)
     file = target_of(target, row)
-    only_one_stdin(named)
-    documents = [read_named(one, stdin) for one in named]
+    only_one_stdin(*paths)
+    documents = [read_named(one) for one in named]
     model = load.load_model(documents, settings)
     if model.convention.behaviour.arithmetic != "float":
         model = load.load_model(documents, {**settings, "arithmetic": "float"})

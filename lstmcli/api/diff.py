@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import (
+from lstmcli.api.documents import only_one_stdin
+from lstmcli.api.values import (
     Path,
     is_path,
     names_of,
     numbers_of,
-    only_one_stdin,
+    refuse_other_arguments,
     refuse_other_types,
 )
-from lstmcli.api.values import refuse_other_arguments
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference, compare, matched
@@ -32,8 +31,6 @@ from lstmcli.core.model.selection import Selection, Sizes
 from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
-
-__all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
 
 Result = Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
 
@@ -67,19 +64,18 @@ def diff(
     layout = None if layout is None else read_setting("layout", layout, "diff")
     names = names_of(only, "diff")
     refuse_other_types(bool | np.bool_, "True or False", "diff", equal_nan=equal_nan)
-    one, other = _with_layouts(side_of(a, "a"), side_of(b, "b"), layout)
-    return compare(
-        one,
-        other,
-        rtol=rtol,
-        atol=atol,
-        ulp=ulp,
-        equal_nan=equal_nan,
-        only=names,
-        selection=Selection.parse(
-            _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
-        ),
+    selection = Selection.parse(
+        _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
     )
+    only_one_stdin(a, b)
+    one, other = _with_layouts(side_of(a, "a"), side_of(b, "b"), layout)
+    found = compare(
+        one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
+        selection=selection,
+    )  # fmt: skip
+    if not any(choice is not None and choice.bounds is not None for choice in selection[:3]):
+        return found
+    return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
 
 
 def _typed(choice: str | int | None, name: str) -> str | None:
@@ -95,14 +91,6 @@ def with_layout(side: Side, layout: str | None) -> Side:
     return side if side.layout else replace(side, layout=layout)
 
 
-def read_sides(
-    a: str, b: str, stdin: BinaryIO | None, layout: str | None = None
-) -> tuple[Side, Side]:
-    """Two files, or standard input for one; ``layout`` is that of a file that gives none."""
-    only_one_stdin([], a, b)
-    return _with_layouts(read_side(a, stdin), read_side(b, stdin), layout)
-
-
 def _with_layouts(a: Side, b: Side, layout: str | None) -> tuple[Side, Side]:
     """Both sides with this layout where they have none; refused if it changes nothing."""
     if layout is not None:
@@ -116,7 +104,7 @@ def _with_layouts(a: Side, b: Side, layout: str | None) -> tuple[Side, Side]:
     return with_layout(a, layout), with_layout(b, layout)
 
 
-def sizes_of(found: Difference) -> Sizes:
+def _sizes_of(found: Difference) -> Sizes:
     """The steps, batch items and units of the runs that two sides are of."""
     axes = [0, 0, 0]
     a, b = (
@@ -128,11 +116,6 @@ def sizes_of(found: Difference) -> Sizes:
             numbers = pair.numbers_of_part(axis)
             axes[axis] = max(axes[axis], numbers[-1] + 1 if numbers else size)
     return Sizes(*axes)
-
-
-def read_side(path: str, stdin: BinaryIO | None) -> Side:
-    """One file, or standard input."""
-    return _side(formats.read(path, stdin, abbreviated=True))
 
 
 def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:

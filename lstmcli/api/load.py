@@ -7,16 +7,15 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
-from lstmcli.api.arguments import (
+from lstmcli.api.documents import (
     INITIAL_STATES,
-    Weights,
     document_of,
     is_weight,
     refuse_unused,
     settings_in,
     tensors_in,
 )
-from lstmcli.api.values import refuse_other_arguments
+from lstmcli.api.values import Weights, refuse_other_arguments
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import Cell, LoadedFrom, Model, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
@@ -88,9 +87,10 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     return replace(model, loaded_from=LoadedFrom(weights, given, max_bytes))
 
 
-def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Settings as keywords of a function, read and checked."""
+def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) -> dict[str, Any]:
+    """Settings as keywords of a function, and the layout if it is one of them, read and checked."""
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
+    settings = settings if layout is None else {**settings, "layout": layout}
     return {
         k: _layers(v) if k == "layer" else read_setting(k, v, where) for k, v in settings.items()
     }

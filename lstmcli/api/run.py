@@ -11,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, Weights, refuse_settings, type_of
-from lstmcli.api.job import Job, job_of
+from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
-from lstmcli.api.values import refuse_other_arguments
+from lstmcli.api.values import Path, Weights, refuse_other_arguments, type_of
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
+from lstmcli.core.model.model import Model, Trace, as_time_major
 from lstmcli.core.model.selection import (
     SelectedIndices,
     Selection,
@@ -47,8 +46,8 @@ def run(
     *,
     layout: str | None = None,
     initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | None = None,
-    mask: npt.ArrayLike | None = None,
+    lengths: npt.ArrayLike | Path | None = None,
+    mask: npt.ArrayLike | Path | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
     name: str = "the input array",
@@ -94,9 +93,6 @@ def run(
     UserError
         for whatever is wrong with files, names or shapes.
     """
-    known = checked(settings, "run")
-    if isinstance(model, Model):
-        refuse_settings(model, known, "run")
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
     if executor is not None and not (
@@ -106,9 +102,9 @@ def run(
         raise UserError(f"run: executor is {type_of(executor)}; it takes {takes}.")
     if meter is not None and not callable(meter):
         raise UserError(f"run: meter is {type_of(meter)}; it takes a function of one number.")
-    given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
-    job = job_of(model, x, known, given, initial_state, "run")
-    return run_plan(job.plan(keep), executor, meter)
+    options = InputOptions(initial_state, lengths, mask)
+    job = read_job(model, x, checked(settings, "run", layout), options, where="run", name=name)
+    return run_plan(job.drained().plan(keep), executor, meter)
 
 
 def plan_of(job: Job, names: Sequence[str]) -> Plan:

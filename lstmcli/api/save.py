@@ -9,8 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, is_path, names_of, type_of
-from lstmcli.api.values import refuse_other_arguments
+from lstmcli.api.values import Path, is_path, names_of, refuse_other_arguments, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -25,6 +24,13 @@ from lstmcli.core.model.selection import (
 )
 from lstmcli.core.model.states import State
 from lstmcli.errors import UserError, did_you_mean
+from lstmcli.formats import suffix_of
+
+__all__ = [
+    "BINARY", "BY_STEP", "FINAL", "IN_PIECES", "are_large", "kept_for", "members_for",
+    "refuse_absent_cells", "save", "save_state", "suffix_of", "write_file", "write_pieces",
+    "write_trace",
+]  # fmt: skip
 
 FINAL = ("final_h", "final_c")
 ONLY_H = ("npy", "text")  # formats of a single array
@@ -252,3 +258,9 @@ def save_state(path: str, h: Array, c: Array, steps: int) -> None:
     format = formats.format_of(path, formats.SEVERAL_ARRAYS)
     with formats.atomically(path) as stream:
         formats.write(stream, format, {"h": h, "c": c}, {"steps": steps})
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a file that appears complete or not at all."""
+    with formats.atomically(path) as stream:
+        stream.write(data)

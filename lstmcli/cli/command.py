@@ -170,11 +170,9 @@ class Command(click.Command):
             outputs.append(inputs.pop())
         if not outputs:
             return
-        from lstmcli.api.arguments import Named  # these bring numpy, which help does without
-        from lstmcli.formats.files.overwriting import outputs_protected
+        from lstmcli.api.documents import files_protected  # with numpy, which help does without
 
-        inputs += [Named.parse(word).file for word in inputs]
-        stack.enter_context(outputs_protected(outputs, inputs))
+        stack.enter_context(files_protected(outputs, inputs))
 
 
 # ---- signals

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from threading import Event, Thread
 
+from lstmcli import threads
 from lstmcli.cli.terminal import rich_console
-from lstmcli.core.forward import blas
 from lstmcli.escaping import one_line
 
 PATIENCE = 1.0  # seconds of work without a bar
@@ -48,7 +48,7 @@ class ProgressBar:
         """Draw the bar until the work has ended."""
         if self._ended.wait(PATIENCE):
             return
-        with blas.loader_lock:
+        with threads.loader_lock:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         text = TextColumn("{task.description}", markup=False)  # a file's name is no markup

@@ -14,7 +14,7 @@ import click
 
 from lstmcli import formats
 from lstmcli.api import save
-from lstmcli.api.job import InputFiles, Job
+from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.run import Stop, can_stream, plan_of, run_by_engine, select, stream_steps
 from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for
 from lstmcli.cli.command import Command, Ended, stopped_by_signals
@@ -23,12 +23,11 @@ from lstmcli.cli.options import (
     FormatChoice,
     cell_option,
     digits_option,
-    input_files,
     input_options,
+    input_values,
     listed_names,
     only_option,
     paths_argument,
-    read_job,
     selection_options,
     setting_options,
     settings_from,
@@ -49,7 +48,6 @@ from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, Trace, names_in_cell, similar_cell
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named
 from lstmcli.core.model.states import State
-from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.views.run import (
     CHUNK,
@@ -65,6 +63,7 @@ from lstmcli.views.run import (
     trace_sheets,
 )
 from lstmcli.views.sheet import Sheet
+from lstmcli.views.text import shorten_assumption
 
 LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
 FORMATS = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
@@ -103,7 +102,7 @@ class RunOptions:
     """The options of one command line, parsed and checked."""
 
     settings: Mapping[str, Any]
-    files: InputFiles
+    files: InputOptions
     outputs: Outputs
     window: Window
     selection: Selection
@@ -126,7 +125,7 @@ class RunOptions:
                 )
         return cls(
             settings_from(options),
-            input_files(options),
+            InputOptions(**input_values(options)),
             outputs,
             _window(outputs, selection),
             selection,
@@ -249,7 +248,8 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     """
     asked = RunOptions.parse(options)
     screen().is_long = not options["no_pager"] and asked.shows_every_step
-    job = read_job(weights, asked.settings, asked.files)
+    job = read_job(*split_paths(weights), asked.settings, asked.files, where="run")
+    remark(*job.model.remarks)
     asked = asked.of_model(job.model)
     if asked.save_state and job.model.backward:
         remark("a backward cell starts from the last step: chunks differ from a full run.")

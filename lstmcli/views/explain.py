@@ -24,7 +24,6 @@ from lstmcli.core.explain.wording import (
     precision_text,
 )
 from lstmcli.core.model.hint import join_with_and
-from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
@@ -40,7 +39,13 @@ from lstmcli.views.sheet import (
     labelled_command,
     table,
 )
-from lstmcli.views.text import error_size, long_count, unbroken
+from lstmcli.views.text import (
+    error_size,
+    long_count,
+    shorten_assumption,
+    unbroken,
+    without_option,
+)
 
 INDENT = 21  # columns of the labels
 USED_BY = "used by"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -96,3 +97,15 @@ def short_exponent(text: str) -> str:
     """A number without the plus and the leading zeros of its exponent."""
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def without_option(assumed: Sequence[str]) -> list[str]:
+    """The assumptions that no option changes, as that of a class of the model's author."""
+    return [text for text in assumed if " (" not in text]
+
+
+def shorten_assumption(text: str) -> str:
+    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
+    what, _, why = text.partition(" (")
+    option = re.search(r"--set [\w.]+=\w+|--[a-z][a-z-]*", why)
+    return f"{what} ({option[0]})" if option else text

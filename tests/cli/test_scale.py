@@ -382,10 +382,10 @@ LOADING = """
 import sys, time
 from threading import Thread
 from lstmcli.cli import progress
-from lstmcli.core.forward import blas
+from lstmcli import threads
 progress.PATIENCE = 0
-looking = Thread(target=blas.versions)
-with blas.loader_lock:
+looking = Thread(target=threads.versions)
+with threads.loader_lock:
     bar = progress.ProgressBar(1).__enter__()
     looking.start()
     time.sleep(0.5)

@@ -51,6 +51,7 @@ class Difference:
     atol: float | None
     assumed: tuple[Hint, ...] = ()  # what no file says
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
+    cuts: tuple[str, ...] = ()  # a line for each selected range that goes beyond the runs
 
     def __bool__(self) -> NoReturn:
         """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""

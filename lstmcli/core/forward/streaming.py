@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from lstmcli.core.forward.batch import Meter, Runner, blocks_within
-from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.states import State, join_states
 from lstmcli.errors import UserError
+from lstmcli.threads import one_thread
 
 PIECE = 4 << 20  # bytes of results that are computed before they are passed on
 

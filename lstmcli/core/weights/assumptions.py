@@ -257,15 +257,3 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
             ],
         )
     return lengths[0]
-
-
-def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that no option changes, as that of a class of the model's author."""
-    return [text for text in assumed if " (" not in text]
-
-
-def shorten_assumption(text: str) -> str:
-    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
-    what, _, why = text.partition(" (")
-    option = re.search(r"--set [\w.]+=\w+|--[a-z][a-z-]*", why)
-    return f"{what} ({option[0]})" if option else text

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.conventions import Convention, find_convention
 from lstmcli.core.model.half_precision import ROUNDED, round_to_format
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
-from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, find_convention
+from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import cell_name
 from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.recognise import (
@@ -16,7 +16,6 @@ from lstmcli.core.weights.recognise import (
     Shapes,
     describe_gru,
     describe_missing,
-    find_convention,
     normalise,
     recognise,
 )

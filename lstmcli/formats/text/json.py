@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from math import isfinite, prod
+from math import prod
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -27,6 +27,7 @@ from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.nested_lists import SPECIAL, to_array
 from lstmcli.formats.text.number_text import JSON_NAMES, float32_arrays, row_texts
+from lstmcli.outputs import json_text
 
 MAX_LISTED = 8  # names of files
 
@@ -235,7 +236,7 @@ def _object(
         yield from _list(array, "  ")
         opening = ",\n  "
     for name, value in attributes.items():
-        yield f"{opening}{json.dumps(name)}: {json.dumps(_finite(value), allow_nan=False)}"
+        yield f"{opening}{json.dumps(name)}: {json_text(value)}"
         opening = ",\n  "
     yield "\n}" if arrays or attributes else "{}"
 
@@ -256,19 +257,6 @@ def _nest(shape: tuple[int, ...], rows: Iterator[str], indent: str) -> Iterator[
         yield f"{',' if number else ''}\n{indent}  "
         yield from _nest(shape[1:], rows, f"{indent}  ")
     yield f"\n{indent}]" if shape[0] else "]"
-
-
-def _finite(value: Any) -> Any:
-    """The value with non-finite numbers as their strings and numpy scalars as Python's."""
-    if isinstance(value, dict):
-        return {name: _finite(member) for name, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(member) for member in value]
-    if isinstance(value, np.generic):
-        return _finite(value.item())
-    if isinstance(value, float) and not isfinite(value):
-        return JSON_NAMES[repr(value)].strip('"')
-    return value
 
 
 # ---- objects in lists, tensors with their shape, numbered members
