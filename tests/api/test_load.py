@@ -13,7 +13,7 @@ import pytest
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
-from tests.formats.hostile import withstand
+from tests.fuzz.guard import withstand
 from tests.test_torch_files import FOLDER
 
 KERAS = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
@@ -117,4 +117,4 @@ def test_thirty_thousand_tensors_are_looked_through_within_seconds(tmp_path: Pat
     path = tmp_path / "w.json"
     path.write_text(json.dumps({name: [1.0] for name in [*names, *(f"x{n}" for n in names)]}))
     for act in (load, lambda path: inspect_files([path], {})):
-        withstand(path, [path.read_bytes()], act)
+        withstand(path, path.read_bytes(), act)

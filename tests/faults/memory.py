@@ -25,7 +25,7 @@ import numpy as np
 from tests.faults import running
 from tests.faults.cases import Case, cases, prepare
 from tests.faults.running import OLD, Ended
-from tests.formats.hostile import in_use
+from tests.fuzz.guard import in_use
 
 STEPS = 30
 LIKELY = ("run-npz", "run-json", "run-npz-pieces", "convert-safetensors", "plot-png",

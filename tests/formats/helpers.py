@@ -37,6 +37,12 @@ def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes
     return buffer.getvalue()
 
 
+def members_of(data: bytes | Path) -> dict[str, bytes]:
+    """The members of a zip archive, given by its bytes or its path."""
+    with zipfile.ZipFile(io.BytesIO(data) if isinstance(data, bytes) else data) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name[-1] != "/"}
+
+
 def piped(data: str | bytes) -> Document:
     """What standard input with these bytes is read as."""
     document: Document = from_stdin(read, data.encode() if isinstance(data, str) else data)

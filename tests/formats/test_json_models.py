@@ -17,7 +17,6 @@ from lstmcli import formats, run
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from tests.formats.helpers import filed
-from tests.formats.hostile import mutations, truncations, withstand
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden"
@@ -165,25 +164,3 @@ def test_nam_cuts_the_list_as_its_sizes_say(tmp_path: Path) -> None:
     assert np.concatenate([array.ravel() for array in arrays.values()]).tolist() == list(
         range(count)
     )
-
-
-@pytest.mark.parametrize(
-    "value", [rtneural(), guitarml(), NAM], ids=["rtneural", "guitarml", "nam"]
-)
-@pytest.mark.sampled(3)
-def test_damaged_files_are_refused(value: Json, tmp_path: Path) -> None:
-    path = tmp_path / "model.json"
-    data = json.dumps(value).encode()
-    withstand(path, truncations(data, 50))
-    withstand(path, mutations(data, 1, 150), lambda name: load(name))
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize(
-    "value", [rtneural(), guitarml(), NAM], ids=["rtneural", "guitarml", "nam"]
-)
-def test_many_damaged_files_are_refused(value: Json, tmp_path: Path) -> None:
-    path = tmp_path / "model.json"
-    data = json.dumps(value).encode()
-    withstand(path, truncations(data, len(data)))
-    withstand(path, mutations(data, 2, 3000), lambda name: load(name))

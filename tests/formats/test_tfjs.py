@@ -16,7 +16,6 @@ from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import MOST_LEVELS
 from tests.formats.helpers import piped
-from tests.formats.hostile import mutations, truncations, withstand
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden" / "tfjs_files"
@@ -178,29 +177,3 @@ def test_standard_input_has_no_shards() -> None:
 def test_the_limit_of_bytes_is_the_tensors_after_widening(model: Path) -> None:
     with limits.raised_to(40), pytest.raises(UserError, match="max_bytes="):
         formats.read(str(model))
-
-
-def _load(path: str) -> object:
-    return load(path, layer="0")
-
-
-@pytest.mark.sampled(3)
-def test_a_damaged_description_is_refused(model: Path) -> None:
-    data = model.read_bytes()
-    withstand(model, truncations(data, 40), _load)
-    withstand(model, mutations(data, 3, 150), _load)
-
-
-@pytest.mark.sampled(3)
-def test_damaged_shards_are_refused(model: Path) -> None:
-    shard = next(model.parent.glob("*.bin"))
-    data = shard.read_bytes()
-    withstand(shard, truncations(data, 20), lambda _: _load(str(model)))
-    withstand(shard, mutations(data, 4, 50), lambda _: _load(str(model)))
-
-
-@pytest.mark.wide
-def test_many_damaged_files_are_refused(model: Path) -> None:
-    data = model.read_bytes()
-    withstand(model, truncations(data, 500), _load)
-    withstand(model, mutations(data, 5, 1500), _load)

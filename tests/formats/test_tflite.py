@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from struct import pack, pack_into
 from typing import Any
 
@@ -17,7 +16,6 @@ from lstmcli.formats.files import limits
 from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.wire.flatbuffer import root
 from tests.formats.helpers import piped
-from tests.formats.hostile import mutations, truncations, withstand
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden" / "tflite_files"
@@ -235,19 +233,3 @@ def test_a_flatbuffer_s_offsets_are_not_believed() -> None:
     for read in (table.tables, table.octets):
         with pytest.raises(Damaged):
             read(0)
-
-
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.sampled(2)
-def test_damaged_files_are_refused(case: str, tmp_path: Path) -> None:
-    data = (GOLDEN / f"{case}.tflite").read_bytes()
-    withstand(tmp_path / "m.tflite", truncations(data, 30))
-    withstand(tmp_path / "m.tflite", mutations(data, 6, 100), load)
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("case", [*CASES, "keras_int8", "unrolled"])
-def test_many_damaged_files_are_refused(case: str, tmp_path: Path) -> None:
-    data = (GOLDEN / f"{case}.tflite").read_bytes()
-    withstand(tmp_path / "m.tflite", truncations(data))
-    withstand(tmp_path / "m.tflite", mutations(data, 7, 1500), load)

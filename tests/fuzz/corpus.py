@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import zipfile
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli import formats
+from tests.formats.helpers import members_of
 from tests.formats.test_json_models import guitarml, rtneural
 from tests.fuzz import containers, mutations
 from tests.fuzz.mutations import Mutator, one_of, splice
 from tests.paths import TESTS
 
-TESTS = TESTS
 GOLDEN, SAMPLES = TESTS / "golden", TESTS.parent / "samples"
 WEIGHTS, INPUTS = SAMPLES / "forget-bias/weights.npz", SAMPLES / "forget-bias/inputs.npy"
 
@@ -105,8 +104,7 @@ def _together(given: str, damaged: Iterable[str], *patterns: str) -> Callable[[]
 def _unpacked(path: Path) -> dict[str, bytes]:
     if path.is_dir():
         return {one.name: one.read_bytes() for one in path.iterdir() if one.suffix != ".npz"}
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist() if name[-1] != "/"}
+    return members_of(path)
 
 
 # ---- formats that this program writes
@@ -139,14 +137,16 @@ def _npy() -> list[Sample]:
         buffer = io.BytesIO()
         np.save(buffer, array)
         samples.append(_single(f"{name}.npy", buffer.getvalue()))
-    return samples
+    recorded = GOLDEN / "bfloat16/fortran.npy"
+    return [*samples, _single(recorded.name, recorded.read_bytes())]
 
 
 def _npz() -> list[Sample]:
     buffer = io.BytesIO()
     settings = {"forget_bias": np.array(1.0), "layer": np.array("0")}
     np.savez_compressed(buffer, **(_arrays() | settings))  # type: ignore[arg-type]
-    recorded = [GOLDEN / "keras/stacked.weights.npz", GOLDEN / "torch/batch_first.weights.npz"]
+    names = ("keras/stacked.weights.npz", "torch/batch_first.weights.npz", "bfloat16/jax.npz")
+    recorded = [GOLDEN / name for name in names]
     return [
         *(_single(path.name, path.read_bytes()) for path in [WEIGHTS, *recorded]),
         _single("compressed.npz", buffer.getvalue()),

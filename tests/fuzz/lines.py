@@ -33,8 +33,7 @@ from tests.core.explain.reference import random_net
 from tests.faults import running
 from tests.faults.cases import prepare
 from tests.faults.running import Ended
-from tests.formats.hostile import Overdue
-from tests.fuzz.guard import bounded, unprintable
+from tests.fuzz.guard import Overdue, bounded, unprintable
 
 LONGEST = 1500  # characters of a message
 STATUSES = (0, 1, 2)

@@ -6,17 +6,15 @@ import gc
 import io
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import threadpoolctl
@@ -24,29 +22,24 @@ import threadpoolctl
 import lstmcli
 from lstmcli import cli, formats
 from lstmcli.errors import UserError
-from lstmcli.formats.files.source import Opened
 from lstmcli.formats.wire import hdf5
-from tests.formats.hostile import Overdue, ran_out_of_memory
 from tests.fuzz import corpus, guard
-from tests.fuzz.guard import FORBIDDEN, PROCESS, Audit, bounded, unprintable
+from tests.fuzz.guard import PROCESS, Audit, Overdue, bounded, ran_out_of_memory, unprintable
+from tests.fuzz.kept import FORBIDDEN, Kept
 
-FORK_SECONDS = 0.25  # of computing: a fork needs .01, and in an endless loop a new process takes 5
 CALLED = 8  # variants of which two are read by the functions too, not by commands alone
 COLLECTED = 100  # variants after which garbage is collected: commands put it out of reach
 DIFFERENT = 1  # the status of a command that compares
 
 
 class Session:
-    """A process that reads variants; ``forks`` stands in for the start of a new interpreter.
+    """A process that reads variants; with ``keep`` one more reads the HDF5 files of a format."""
 
-    What the reader of HDF5 starts anew for each file is then forked off this process, which takes
-    a hundredth of the time.
-    """
-
-    def __init__(self, audit: Audit, format: str, seed: int, forks: bool = True) -> None:
+    def __init__(self, audit: Audit, format: str, seed: int, keep: bool = True) -> None:
         self.format, self.seed, self.row = format, seed, corpus.TABLE[format]
         self.audit = audit
-        self.allowed = () if forks else (PROCESS, "os.posix_spawn", "os.kill")
+        starts = self.row.hdf5 or not keep
+        self.allowed = (PROCESS, "os.posix_spawn", "os.kill") if starts else ()
         self.top = Path(os.path.realpath(tempfile.mkdtemp(prefix="lstm-fuzz-")))
         self.folder = self.top / "files"
         (self.top / "own").mkdir()
@@ -54,9 +47,9 @@ class Session:
         shutil.copy(corpus.WEIGHTS, self.outside)
         self.weights = str(shutil.copy(corpus.WEIGHTS, self.top / "own/weights.npz"))
         self.inputs: dict[str, str] = {}  # by the name of a sample
-        if forks and self.row.hdf5:
-            hdf5._child = self._forked  # type: ignore[assignment]
-            import_module("h5py")  # once, for all forks
+        self.kept = Kept()
+        if keep and self.row.hdf5:
+            hdf5._child = self.kept.answer
         threadpoolctl.threadpool_info()  # looks for libc once in a process, where that is no event
         os.environ |= {"COLUMNS": "100"}
 
@@ -65,6 +58,7 @@ class Session:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         os.chdir("/")
+        self.kept.close()
         shutil.rmtree(self.top)
 
     def _prepare(self, sample: corpus.Sample) -> None:
@@ -77,7 +71,7 @@ class Session:
             self.inputs[sample.name] = shutil.copy(path, str(self.top / "own" / sample.given))
             return
         try:
-            features = lstmcli.load(path).layers[0][0].inputs
+            features = lstmcli.load(path, layer=0).layers[0][0].inputs
         except UserError:  # nothing in it is run, or several are
             features = 4
         inputs = self.top / f"own/inputs{features}.npy"
@@ -112,6 +106,9 @@ class Session:
         yield from self._bounded(command[0], lambda: self._screen(command, stdin))
         yield from (f"opened or done: {event}" for event in self.audit.found)
         self.audit.found.clear()
+        if FORBIDDEN in self.kept.ends:
+            yield "something in the process that reads HDF5"
+        self.kept.ends.clear()
         found = {one for one in self.folder.rglob("*") if not one.is_dir()}
         if found != {self.folder / name for name in variant.files}:
             yield f"the folder holds {sorted(map(str, found))}"
@@ -129,7 +126,8 @@ class Session:
         if self.row.inputs and number % CALLED in (4, 5):
             return ["diff", path, other]
         if number % 2:
-            return ["run", self.weights, path] if self.row.inputs else ["run", path, other]
+            weights = [path, other, "--layer", "0"]
+            return ["run", self.weights, path] if self.row.inputs else ["run", *weights]
         return ["inspect", path]
 
     def _bounded(self, what: str, act: Callable[[], str]) -> Iterator[str]:
@@ -137,9 +135,6 @@ class Session:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                warnings.filterwarnings(
-                    "ignore", "This process .* is multi-threaded", DeprecationWarning
-                )
                 with bounded(), self.audit.armed(), self.audit.allowing(*self.allowed):
                     found = act()
         except (Exception, Overdue, SystemExit):
@@ -154,7 +149,7 @@ class Session:
             if self.row.inputs or number % 2:
                 formats.read(path)
             else:
-                lstmcli.load(path)
+                lstmcli.load(path, layer=0)
         except UserError as error:
             if not str(error).strip():
                 return "an empty message"
@@ -175,35 +170,6 @@ class Session:
         if terminal.starved:
             return f"more memory than a file may take: {shown[-500:].decode(errors='replace')}"
         return ""
-
-    def _forked(self, source: Opened, told: dict[str, Any]) -> tuple[bytes, int]:
-        """The output and the status of a fork that reads an HDF5 file; stands for `hdf5._child`."""
-        reading, writing = os.pipe()
-        with self.audit.allowing("os.fork"):
-            fork = os.fork()
-        if not fork:
-            self._answer(source, told, writing)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            output = pipe.read()
-        status = os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
-        if status == FORBIDDEN:
-            self.audit.found.append("something in the process that reads HDF5")
-        return output, status
-
-    def _answer(self, source: Opened, told: dict[str, Any], writing: int) -> None:
-        """Read a file in a fork, and end it."""
-        status = 1
-        try:
-            signal.signal(signal.SIGPROF, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_PROF, FORK_SECONDS)
-            hdf5.limit_resources(told.pop("seconds"), told["most"], told["size"])
-            with os.fdopen(writing, "wb") as pipe:
-                hdf5.write_answer(pipe, source.stream, **told)
-            status = 0
-        finally:
-            self.audit.disarm()  # where coverage measures, it writes what it has found
-            os._exit(status)
 
 
 class _Terminal(io.TextIOWrapper):

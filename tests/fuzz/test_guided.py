@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.fuzz import corpus, guided
-from tests.paths import TOP
+from tests.fuzz.test_fuzz import output_of
 
-SHOWN = 5
 READ = """
 import sys
 from pathlib import Path
@@ -62,6 +59,4 @@ def test_a_corpus_keeps_its_smallest_inputs(tmp_path: Path) -> None:
 def test_the_inputs_that_were_kept_are_read_well() -> None:
     formats = sorted(path.name for path in guided.CORPUS.iterdir())
     assert formats == sorted(corpus.TABLE)
-    command = [sys.executable, "-c", READ, *formats]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, "\n".join(done.stdout.splitlines()[:SHOWN]) + done.stderr[-2000:]
+    output_of("-c", READ, *formats)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from tests.faults.running import Ended
 from tests.fuzz.lines import LINES, line, wrong
-from tests.paths import TOP
+from tests.fuzz.test_fuzz import output_of
 
 BEFORE = {"weights.npz": b"weights", "folder": b""}
 WORDS = ["run", "weights.npz", "x.npy", "-o", "new.npz"]
@@ -59,7 +56,5 @@ def test_lines_repeat_and_differ() -> None:
 
 @pytest.mark.slow
 def test_some_lines_end_in_a_result_or_a_message() -> None:
-    command = [sys.executable, "-m", "tests.fuzz.lines", "--seed", "4", "--count", "100"]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert all(f" of status {status}" in done.stdout for status in (0, 1, 2))
+    shown = output_of("-m", "tests.fuzz.lines", "--seed", "4", "--count", "100")
+    assert all(f" of status {status}" in shown for status in (0, 1, 2))

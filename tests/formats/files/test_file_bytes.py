@@ -14,7 +14,8 @@ from lstmcli.errors import UserError
 from lstmcli.formats.files import file_bytes
 from lstmcli.formats.files.file_bytes import FileBytes, PositionedFile, to_memoryview
 from lstmcli.formats.files.source import opened
-from tests.formats.onnx.helpers import message, node, tensor
+from tests.formats.onnx.helpers import node, tensor
+from tests.formats.protobuf import message
 from tests.formats.tensorflow import forge
 from tests.paths import TESTS
 

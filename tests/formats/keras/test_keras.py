@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import random
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +20,7 @@ from lstmcli.formats.files import limits
 from lstmcli.formats.keras import layers as keras_layers
 from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.wire import hdf5
-from tests.formats.hostile import mutations, truncations, withstand
-from tests.formats.kept import Kept
+from tests.fuzz.kept import Kept
 from tests.paths import TESTS
 from tests.standard_input import from_stdin
 
@@ -629,9 +626,6 @@ def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
 # ---- damaged files
 
 
-SMALL = "keras-3.15.1/bidirectional.keras", "tf_keras-2.21.0/stacked.h5", "keras-1.2.2/stacked.h5"
-
-
 @pytest.mark.slow
 def test_the_command_survives_a_crash_and_a_loop_of_the_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -689,91 +683,6 @@ def test_an_h5py_that_the_process_does_not_find_is_named(
     code = "sys.modules['h5py'] = None\nhdf5.main"
     monkeypatch.setattr(hdf5, "_CODE", hdf5._CODE.replace("hdf5.main", code))
     refused(path, "reading it needs h5py")
-
-
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.slow
-def test_damaged_files_end_in_a_line(tmp_path: Path, name: str) -> None:
-    data = (FILES / name).read_bytes()
-    withstand(tmp_path / "m", truncations(data, most=20), lambda path: load(path, layer="0"))
-    withstand(tmp_path / "m", mutations(data, 1, 60), lambda path: load(path, layer="0"))
-
-
-DAMAGED = (
-    "keras-1.2.2/bidirectional.h5", "keras-2.2.5/cells.h5", "tf.keras-2.11.1/plain_weights.h5",
-    "tf_keras-2.21.0/nested.h5", "tf_keras-2.21.0/cudnn.keras", "keras-3.15.1/nested.keras",
-    "keras-3.15.1/bfloat16.weights.h5", "keras-3.15.1/stacked.h5",
-)  # fmt: skip
-
-
-@pytest.mark.wide
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("name", DAMAGED)
-def test_thousands_of_damaged_files_end_in_a_line(tmp_path: Path, name: str) -> None:
-    """Files of every layout; of an archive its HDF5 file, which has no checksum."""
-    data = (FILES / name).read_bytes()
-    if data.startswith(b"PK"):
-        data = members_of(FILES / name)["model.weights.h5"]
-    withstand(tmp_path / "m", truncations(data, most=100), lambda path: load(path, layer="0"))
-    withstand(tmp_path / "m", mutations(data, 2, 400), lambda path: load(path, layer="0"))
-
-
-@pytest.mark.wide
-def test_damaged_files_are_read_as_the_command_reads_them(tmp_path: Path) -> None:
-    data = (FILES / "tf_keras-2.21.0" / "stacked.h5").read_bytes()
-    withstand(tmp_path / "m", mutations(data, 3, 30), lambda path: load(path, layer="0"))
-
-
-ODD: tuple[Any, ...] = (
-    None,
-    [],
-    {},
-    "",
-    "zeta",
-    0,
-    -1,
-    1e308,
-    True,
-    [[]],
-    {"config": None},
-    {"name": []},
-    "x/y",
-)
-
-
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tf_keras-2.21.0/bidirectional.keras",
-        *(
-            pytest.param(f"keras-3.15.1/{name}.keras", marks=pytest.mark.wide)
-            for name in ("nested", "cells")
-        ),
-    ],
-)
-@pytest.mark.slow
-def test_configs_that_lie(tmp_path: Path, name: str) -> None:
-    """Some value anywhere in the config is something else."""
-    members, rng = members_of(FILES / name), random.Random(4)
-    settings = json.loads(members["config.json"])
-    for _ in range(150):
-        changed = copy.deepcopy(settings)
-        places = list(_places(changed))
-        holder, key = places[rng.randrange(len(places))]
-        holder[key] = rng.choice(ODD)
-        path = tmp_path / "m.keras"
-        keras_archive(path, {**members, "config.json": json.dumps(changed).encode()})
-        withstand(path, [path.read_bytes()], lambda path: load(path, layer="0"))
-
-
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    keys = value if isinstance(value, dict) else range(len(value))
-    for key in list(keys):
-        yield value, key
-        if isinstance(value[key], (dict, list)):
-            yield from _places(value[key])
 
 
 def test_classes_as_the_new_layout_spells_them() -> None:

@@ -4,27 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
-def varint(number: int) -> bytes:
-    """A number as protocol buffers write it."""
-    number &= (1 << 64) - 1
-    data = b""
-    while number > 127:
-        data += bytes([number & 127 | 128])
-        number >>= 7
-    return data + bytes([number])
-
-
-def message(*fields: tuple[int, int | bytes | str]) -> bytes:
-    """A message of numbers, texts and messages."""
-    data = b""
-    for number, value in fields:
-        if isinstance(value, int):
-            data += varint(number << 3) + varint(value)
-        else:
-            value = value.encode() if isinstance(value, str) else value
-            data += varint(number << 3 | 2) + varint(len(value)) + value
-    return data
+from tests.formats.protobuf import message
 
 
 def node(op: str, inputs: Sequence[str], outputs: Sequence[str], *attributes: bytes) -> bytes:

@@ -13,7 +13,8 @@ from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import MissingExtra, UserError
-from tests.formats.onnx.helpers import LSTM, REST, attribute, message, model, node, numbers, tensor
+from tests.formats.onnx.helpers import LSTM, REST, attribute, model, node, numbers, tensor
+from tests.formats.protobuf import message
 from tests.standard_input import from_stdin
 from tests.test_golden import GOLDEN
 

@@ -12,27 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.formats.tensorflow.sorted_table import FOOTER, MAGIC, SortedTable
-
-Fields = Sequence[tuple[int, "int | bytes"]]
-
-
-def varint(number: int) -> bytes:
-    number &= (1 << 64) - 1
-    data = bytearray()
-    while number > 127:
-        data.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*data, number])
-
-
-def message(*fields: tuple[int, int | bytes]) -> bytes:
-    """A message of these fields; numbers as varints, bytes with their length."""
-    data = bytearray()
-    for number, value in fields:
-        wire = 0 if isinstance(value, int) else 2
-        data += varint(number << 3 | wire)
-        data += varint(value) if isinstance(value, int) else varint(len(value)) + value
-    return bytes(data)
+from tests.formats.protobuf import message, varint
 
 
 def fixed32(number: int, value: int) -> bytes:

@@ -12,8 +12,9 @@ from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import raised_to
 from tests.formats.helpers import piped
+from tests.formats.protobuf import message
 from tests.formats.tensorflow import forge
-from tests.formats.tensorflow.forge import checkpoint, entry, fixed32, masked, message, shape
+from tests.formats.tensorflow.forge import checkpoint, entry, fixed32, masked, shape
 
 ONE = np.arange(6, dtype=np.float32).reshape(2, 3)
 DATA = ONE.tobytes()

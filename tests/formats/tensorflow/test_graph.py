@@ -14,7 +14,8 @@ from lstmcli.errors import UserError
 from lstmcli.formats.files.file_bytes import to_memoryview
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 from tests.formats.helpers import filed
-from tests.formats.tensorflow.forge import checkpoint, entry, message, shape, varint
+from tests.formats.protobuf import message, varint
+from tests.formats.tensorflow.forge import checkpoint, entry, shape
 
 
 def node(name: str, op: str, *inputs: str, **attributes: bytes) -> tuple[int, bytes]:

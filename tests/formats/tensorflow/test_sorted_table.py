@@ -8,8 +8,9 @@ import pytest
 
 from lstmcli.formats.files.errors import Damaged
 from lstmcli.formats.tensorflow.sorted_table import LONGEST_KEY, MOST_KEYS, SortedTable
+from tests.formats.protobuf import varint
 from tests.formats.tensorflow import forge
-from tests.formats.tensorflow.forge import block, content, footer, handle, table, varint
+from tests.formats.tensorflow.forge import block, content, footer, handle, table
 
 
 def entries(data: bytes) -> list[tuple[bytes, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from struct import pack
@@ -19,17 +20,10 @@ from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import MOST_OBJECTS
 from lstmcli.formats.torch import MAGIC
 from tests.formats.helpers import piped, zipped
-from tests.formats.hostile import mutations, truncations, withstand
+from tests.fuzz.guard import withstand
 from tests.paths import TESTS
 
 FOLDER = TESTS / "golden" / "torch_files"
-FILES = {
-    "zip": "module_zip-2.13.0.pt",
-    "legacy": "module-1.0.0.pt",
-    "script": "traced-2.13.0.pt",
-    "json": "traced-1.0.0.pt",
-    "frozen": "frozen_traced-2.13.0.pt",
-}
 UNSAFE = [os.system, eval, exec, os.remove, os.posix_spawn, getattr, open, Path.touch]
 
 
@@ -296,12 +290,7 @@ def long_names() -> bytes:
 )
 @pytest.mark.slow
 def test_pickle_bombs_end_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
-
-    def refused(path: str) -> None:
-        with pytest.raises(UserError, match=message):
-            formats.read(path)
-
-    withstand(tmp_path / "bomb.pkl", [data], act=refused)
+    assert re.search(message, withstand(tmp_path / "bomb.pkl", data))
 
 
 @pytest.mark.slow
@@ -319,7 +308,7 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
     }
     data = zipped(members, zipfile.ZIP_DEFLATED)
     assert len(piped(data).arrays) == 1
-    withstand(tmp_path / "a.pt", [data])
+    assert not withstand(tmp_path / "a.pt", data)
 
 
 def test_a_reference_to_what_is_not_there_is_reported_as_one() -> None:
@@ -358,36 +347,6 @@ def test_a_folder_of_a_distributed_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 # ---- damage
-
-
-@pytest.mark.parametrize("kind", FILES)
-@pytest.mark.slow
-def test_damage_ends_in_one_line(tmp_path: Path, kind: str) -> None:
-    data = (FOLDER / FILES[kind]).read_bytes()
-    withstand(tmp_path / "a.pt", truncations(data, most=60))
-    withstand(tmp_path / "a.pt", mutations(data, seed=1, count=60))
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("kind", FILES)
-def test_much_damage_ends_in_one_line(tmp_path: Path, kind: str) -> None:
-    data = (FOLDER / FILES[kind]).read_bytes()
-    withstand(tmp_path / "a.pt", truncations(data, most=len(data)))
-    withstand(tmp_path / "a.pt", mutations(data, seed=2, count=3000))
-
-
-@pytest.mark.parametrize("kind", ["zip", "script", "frozen"])
-def test_a_damaged_pickle_in_a_sound_archive(tmp_path: Path, kind: str) -> None:
-    """Damage that a checksum would find: the archive is made anew around it."""
-    with zipfile.ZipFile(FOLDER / FILES[kind]) as archive:
-        name = next(
-            n
-            for n in archive.namelist()
-            if n.endswith("constants.pkl" if kind == "frozen" else "data.pkl")
-        )
-        whole = {n: archive.read(n) for n in archive.namelist()}
-    variants = (zipped({**whole, name: one}) for one in mutations(whole[name], seed=3, count=150))
-    withstand(tmp_path / "a.pt", variants)
 
 
 def test_a_missing_storage_and_a_missing_folder() -> None:

@@ -12,7 +12,6 @@ from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays import npy
 from lstmcli.formats.files import limits
-from tests.formats.hostile import mutations, truncations, withstand
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden" / "bfloat16"
@@ -86,19 +85,3 @@ def test_objects_are_left_out_and_named(tmp_path: Path) -> None:
     model = load(str(tmp_path / "c.npz"))
     assert model.convention.name == "chainer"
     assert any("never loaded" in remark for remark in model.remarks)
-
-
-@pytest.mark.parametrize("file", ["jax.npz", "jax.safetensors", "fortran.npy"])
-@pytest.mark.sampled(3)
-def test_damage_is_reported(file: str, tmp_path: Path) -> None:
-    data = (GOLDEN / file).read_bytes()
-    withstand(tmp_path / file, truncations(data, 100))
-    withstand(tmp_path / file, mutations(data, 8, 200))
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("file", ["jax.npz", "jax.safetensors", "fortran.npy"])
-def test_much_damage_is_reported(file: str, tmp_path: Path) -> None:
-    data = (GOLDEN / file).read_bytes()
-    withstand(tmp_path / file, truncations(data))
-    withstand(tmp_path / file, mutations(data, 9, 4000))

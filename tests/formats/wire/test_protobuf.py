@@ -17,6 +17,7 @@ from lstmcli.formats.wire.protobuf import (
     fields,
     signed,
 )
+from tests.formats.protobuf import varint
 
 
 def test_the_examples_of_the_documentation() -> None:
@@ -69,9 +70,3 @@ def test_a_message_of_more_fields_or_numbers_than_there_is_memory_for() -> None:
     message = Message(b"\x0a" + varint(len(packed)) + packed)
     with pytest.raises(Damaged, match="3,000,001 numbers where at most 3,000,000 should be"):
         message.numbers(1)
-
-
-def varint(number: int) -> bytes:
-    """A number as protobuf writes it."""
-    low, rest = number & 127, number >> 7
-    return bytes([low | 128]) + varint(rest) if rest else bytes([low])
