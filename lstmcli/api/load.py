@@ -55,6 +55,8 @@ from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
 
+OF_MODEL = "model."  # before the name of a setting that is an argument too
+
 Reader = Callable[[Mapping[str, Any]], Model]
 
 
@@ -88,9 +90,13 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
 
 
 def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) -> dict[str, Any]:
-    """Settings as keywords of a function, and the layout if it is one of them, read and checked."""
+    """Settings as keywords of a function, and the layout if it is one of them, read and checked.
+
+    A setting that is called as another argument is given as ``**{"model.lengths": "ignored"}``.
+    """
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
-    settings = settings if layout is None else {**settings, "layout": layout}
+    plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
+    settings = plain if layout is None else {**plain, "layout": layout}
     return {
         k: _layers(v) if k == "layer" else read_setting(k, v, where) for k, v in settings.items()
     }

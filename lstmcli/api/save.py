@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.model import Trace, names_in_cell
 from lstmcli.core.model.selection import (
     SelectedIndices,
     contiguous_ranges,
@@ -24,10 +24,11 @@ from lstmcli.core.model.selection import (
 )
 from lstmcli.core.model.states import State
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.formats import suffix_of
+from lstmcli.formats import FORMATS, SEVERAL_ARRAYS, format_of, has_known_suffix, suffix_of
 
 __all__ = [
-    "BINARY", "BY_STEP", "FINAL", "IN_PIECES", "are_large", "kept_for", "members_for",
+    "BINARY", "BY_STEP", "FINAL", "FORMATS", "IN_PIECES", "SEVERAL_ARRAYS", "Outputs", "are_large",
+    "format_of", "has_known_suffix", "kept_for", "members_for", "names_of_cell",
     "refuse_absent_cells", "save", "save_state", "suffix_of", "write_file", "write_pieces",
     "write_trace",
 ]  # fmt: skip
@@ -39,6 +40,46 @@ BINARY = ("npy", "npz")
 IN_PIECES = (*BINARY, "json", "text")  # formats whose large results are written piece by piece
 BLOCK = 256  # steps of a trace that are formatted at a time
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
+
+
+class Outputs(NamedTuple):
+    """Where results go: to a file, to stdout in a format, or both."""
+
+    file: str | None
+    file_format: str | None
+    screen: str | None  # the format of stdout: "table", or one that is written
+    only: list[str] | None
+    tidy: bool  # whether tables and JSON lines have a row for each unit
+    cell: str | None = None  # of a model of several: the one whose arrays are meant
+    save_state: str | None = None  # the file of the state behind the last step
+
+    @property
+    def written(self) -> list[str]:
+        """The formats that are written, without the table."""
+        return [f for f in (self.file_format, self.screen) if f not in (None, "table")]
+
+    @property
+    def members(self) -> list[str]:
+        """The members that the file and stdout get, together."""
+        return [*dict.fromkeys(m for f in self.written for m in self.names_for(f))]
+
+    @property
+    def needs_final_state(self) -> bool:
+        """Whether the state behind the last step is written."""
+        return bool(self.save_state) or not {*FINAL}.isdisjoint(self.members)
+
+    @property
+    def is_by_step(self) -> bool:
+        """Whether there is one output, in a format by step."""
+        to_one = self.file_format is None or self.screen is None
+        return to_one and (self.file_format or self.screen) in BY_STEP
+
+    def names_for(self, format: str) -> tuple[str, ...]:
+        """The members that a file of a format gets."""
+        names = members_for(format, self.only)
+        if self.cell is None:
+            return names
+        return tuple(f"{self.cell}.{name}" for name in names if name not in FINAL)
 
 
 # ---- the members of a file
@@ -71,6 +112,21 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
             raise UserError(text, about={"only": wrong[0]})
         return tuple(only or DEFAULT_KEEP)
     return tuple(only or (*DEFAULT_KEEP, *FINAL))
+
+
+def names_of_cell(only: Sequence[str], cell: str) -> list[str]:
+    """Names of arrays as the cell has them.
+
+    Raises
+    ------
+    UserError
+        for an array of another cell, or of none.
+    """
+    names = names_in_cell(only, cell)
+    for name in names:
+        if name in FINAL:
+            raise UserError("it is not of one cell.", about={"only": name}, try_={"cell": None})
+    return names
 
 
 def kept_for(names: Sequence[str]) -> list[str]:

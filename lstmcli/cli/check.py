@@ -12,11 +12,10 @@ from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
     input_options,
-    input_values,
+    keywords,
     listed_names,
     paths_argument,
     setting_options,
-    settings_from,
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
@@ -29,7 +28,7 @@ from lstmcli.cli.terminal import (
     width,
 )
 from lstmcli.views.check import check_sheet
-from lstmcli.views.run import header_sheet
+from lstmcli.views.header import header_sheet
 from lstmcli.views.text import without_option
 
 
@@ -64,7 +63,7 @@ def command(
     paths, x = split_paths(weights)
     found = check(
         paths, x, listed_names(engine, "--engine") or [], seed=seed, rtol=rtol,
-        atol=atol, ulp=ulp, **input_values(options), **settings_from(options),
+        atol=atol, ulp=ulp, **keywords(options),
     )  # fmt: skip
     remark(*found.job.model.remarks)
     if screen().quiet:

@@ -24,7 +24,7 @@ from lstmcli.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from lstmcli.api.run import Stop
+    from lstmcli.api.stream import Stop
 
 DEFAULT_IN_WORDS = re.compile(r"\[default: \((.*?)\)(?=[;\]])")  # click puts it in parentheses
 EXAMPLE = "demo"  # the folder that examples of help name
@@ -154,9 +154,9 @@ class Command(click.Command):
                 write_screen_files(ctx)
                 return result
         except KeyboardInterrupt:  # click would print an empty line for it
-            raise Ended(INTERRUPTED) from None
+            raise Interrupted(INTERRUPTED) from None
         except BrokenPipeError:  # click would exit with the status of a difference
-            raise Ended(CLOSED_PIPE) from None
+            raise Interrupted(CLOSED_PIPE) from None
 
     def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> None:
         """Refuse what the command would overwrite, now and for every file that it reads."""
@@ -178,7 +178,7 @@ class Command(click.Command):
 # ---- signals
 
 
-class Ended(Exception):
+class Interrupted(Exception):
     """The end of a command that was ended from outside: nothing is printed."""
 
     def __init__(self, status: int) -> None:
@@ -187,7 +187,7 @@ class Ended(Exception):
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
-    raise Ended(128 + signum)
+    raise Interrupted(128 + signum)
 
 
 def raise_on_signals() -> None:
@@ -205,7 +205,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
 
     def request(signum: int, frame: FrameType | None) -> None:
         if stop.status:
-            raise Ended(128 + signum)
+            raise Interrupted(128 + signum)
         stop.status = 128 + signum
         if stop.waiting:
             raise stop.Asked

@@ -15,10 +15,9 @@ from lstmcli.cli.options import (
     digits_option,
     format_option,
     input_options,
-    input_values,
+    keywords,
     paths_argument,
     setting_options,
-    settings_from,
 )
 from lstmcli.cli.terminal import (
     is_typed,
@@ -31,7 +30,7 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet
-from lstmcli.views.run import header_sheet
+from lstmcli.views.header import header_sheet
 from lstmcli.views.text import without_option
 
 
@@ -95,7 +94,7 @@ def command(
     paths, x = split_paths(weights)
     found = derive(
         paths, x, step, unit, gate, batch=batch, cell=cell, against=against,
-        **input_values(options), **settings_from(options),
+        **keywords(options),
     )  # fmt: skip
     assert found.plan is not None
     remark(*found.plan.model.remarks)

@@ -14,10 +14,9 @@ from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
     input_options,
-    input_values,
+    keywords,
     paths_argument,
     setting_options,
-    settings_from,
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import (
@@ -58,7 +57,7 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
             "it takes WEIGHTS... INPUTS EXPECTED; one file may contain both weights and inputs."
         )
     *of_run, last = paths
-    given = input_values(options) | settings_from(options)
+    given = keywords(options)
     with ProgressBar(1.0, quiet=screen().quiet) as bar:
         progress = _Progress(bar)
         progress(0.0, "reading the files")

@@ -164,7 +164,7 @@ def named_settings(
 
 
 def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for files that come with the inputs; `input_values` collects them."""
+    """Add the options for files that come with the inputs; `keywords` collects them."""
     for option, metavar, text, default in (
         ("--initial-state", "FILE", "h and c to start from.", "zero"),
         ("--mask", "FILE", "Which steps count, in the axes of the inputs.", "all"),
@@ -174,9 +174,11 @@ def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def input_values(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The files that come with the inputs, by the options for them."""
-    return {name: options[name] for name in ("initial_state", "lengths", "mask")}
+def keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings and the files that come with the inputs, as functions take them."""
+    files = {name: options[name] for name in ("initial_state", "lengths", "mask")}
+    settings = settings_from(options)
+    return files | {f"model.{k}" if k in files else k: v for k, v in settings.items()}
 
 
 def listed_names(text: str | None, option: str) -> list[str] | None:

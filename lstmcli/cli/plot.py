@@ -12,7 +12,7 @@ from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     cell_option,
     input_options,
-    input_values,
+    keywords,
     listed_names,
     only_option,
     paths_argument,
@@ -69,7 +69,7 @@ def command(
     settings = settings_from(options)
     found = plot(
         path, only=listed_names(only, "--only"), cell=cell, steps=steps, units=units, batch=batch,
-        **input_values(options), **settings,
+        **keywords(options),
     )  # fmt: skip
     window = window._replace(item=found.item)
     remark(*(found.plan.model.remarks if found.plan else ()), *found.cuts)

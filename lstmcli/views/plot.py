@@ -21,8 +21,9 @@ from lstmcli.core.model.selection import (
 )
 from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
+from lstmcli.views.header import header_sheet
 from lstmcli.views.heatmap import Pooling, Quantity, in_rows, legend, panel_lines, pooled
-from lstmcli.views.run import header_sheet, saturation_sheet
+from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
     ASSUMED,
     INDENT,
