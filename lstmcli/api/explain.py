@@ -41,11 +41,9 @@ from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
-from lstmcli.notebook import in_notebooks
 
 __all__ = ["Explanation", "Progress", "explain"]
 
-in_notebooks(Explanation)
 
 NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer

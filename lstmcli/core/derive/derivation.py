@@ -11,7 +11,6 @@ from lstmcli.core.derive.formulas import FormulaLine
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.forward.plan import Plan
 from lstmcli.errors import UserError
-from lstmcli.notebook import in_notebooks
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,6 @@ class StepPosition:
     is_last: bool = False  # the last that is computed of the sequence: final_h is its h
 
 
-@in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Derivation:
     """The arithmetic of a unit at a step."""

@@ -33,10 +33,8 @@ from lstmcli.core.model.selection import (
 )
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.errors import Try, UserError, did_you_mean
-from lstmcli.notebook import in_notebooks
 
 
-@in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Difference:
     """The arrays that two sides share, compared."""
