@@ -68,7 +68,7 @@ def diff(
         _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
     )
     only_one_stdin(a, b)
-    one, other = _with_layouts(side_of(a, "a"), side_of(b, "b"), layout)
+    one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
     found = compare(
         one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
         selection=selection,
@@ -86,22 +86,19 @@ def _typed(choice: str | int | None, name: str) -> str | None:
     return None if choice is None else str(choice)
 
 
-def with_layout(side: Side, layout: str | None) -> Side:
-    """A side with this layout, if it has none."""
-    return side if side.layout else replace(side, layout=layout)
-
-
-def _with_layouts(a: Side, b: Side, layout: str | None) -> tuple[Side, Side]:
-    """Both sides with this layout where they have none; refused if it changes nothing."""
+def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
+    """The sides with this layout where they have none; refused if it changes nothing."""
     if layout is not None:
-        names = [*a.arrays, *b.arrays]
-        if len(names) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name in names):
+        arrays = [item for side in sides for item in side.arrays.items()]
+        if len(arrays) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name, _ in arrays):
             why = "weights have neither steps nor sequences"
+        elif all(side.layout for side in sides):
+            why = "both files have one" if len(sides) > 1 else "the file has one"
         else:
-            why = "both files have one" if a.layout and b.layout else ""
+            why = "no array has three axes" * all(array.ndim < 3 for _, array in arrays)
         if why:
             raise UserError(f"it changes nothing: {why}; leave it out.", about={"layout": layout})
-    return with_layout(a, layout), with_layout(b, layout)
+    return [side if side.layout else replace(side, layout=layout) for side in sides]
 
 
 def _sizes_of(found: Difference) -> Sizes:

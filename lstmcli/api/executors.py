@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from threading import Thread
@@ -36,17 +36,31 @@ class Work(NamedTuple):
 
 
 @contextmanager
-def executor_for(job: Job, threads: int | None, scheduler: str | None) -> Iterator[Executor | None]:
-    """The executor of a run: a cluster, or threads if the run is large enough for them."""
+def executor_for(
+    job: Job,
+    threads: int | None,
+    scheduler: str | None,
+    remark: Callable[[str], None],
+    *,
+    in_order: bool,
+) -> Iterator[Executor | None]:
+    """The executor of a run: a cluster, or threads if the run is large enough for them.
+
+    ``in_order``: its steps are written as they are computed, which one core does. ``remark`` is
+    told of ``threads`` that are not used.
+    """
     if scheduler is not None:
         with _cluster(scheduler) as cluster:
             yield cluster
         return
     batch, steps, _ = Work.of(job)
     count = 1
-    if seconds(batch, steps, job.model) > WORTH_THREADS:
+    if not in_order and seconds(batch, steps, job.model) > WORTH_THREADS:
         default = len(cores()) if worth_threads(batch, job.model) else 1
         count = min(threads or default, len(batch_chunks(batch, job.model)))
+    if threads is not None and count < threads:
+        why = "steps are written as they are computed" if in_order else "too small for more"
+        remark(f"--threads {threads}: this run uses {count} ({why}).")
     if count == 1:
         yield None
         return

@@ -40,7 +40,7 @@ from lstmcli.api.values import (
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model
-from lstmcli.core.weights.assumptions import without_lengths
+from lstmcli.core.weights.assumptions import idle_settings_of_run, without_lengths
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document, StepStream
 
@@ -182,7 +182,20 @@ def read_job(
         name,
     )
     stream = array if isinstance(array, StepStream) else None
-    return with_lengths(Job(model, inputs, stream, reread, undecided))
+    job = with_lengths(Job(model, inputs, stream, reread, undecided))
+    return job if reread is None else _with_idle_settings(job, settings)
+
+
+def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
+    """The job with a remark on each setting that these inputs leave without an effect."""
+    inputs, model = job.inputs, job.model
+    masked = inputs.lengths is not None or inputs.mask is not None
+    if "lengths" in settings and not masked and job.reread is not None:
+        masked = bool(job.reread({"lengths": "given"}).lengths)  # of the file, ignored
+    started = bool(inputs.initial_state) or not inputs.name  # without inputs, one is drawn
+    source = " + ".join(model.sources)
+    idle = idle_settings_of_run(settings, source, masked=masked, started=started)
+    return job._replace(model=replace(model, remarks=(*model.remarks, *idle)))
 
 
 def _read(read: Reader, undecided: dict[str, Any], settle: bool) -> Model:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.diff import side_of, with_layout
+from lstmcli.api.diff import side_of, with_layouts
 from lstmcli.api.documents import STATE, Named, only_one_stdin, with_array_name
 from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.load import checked
@@ -23,10 +23,11 @@ from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, single_as_h
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_selected
+from lstmcli.core.forward.streaming import needed_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import names_in_cell, similar_cell
-from lstmcli.core.model.selection import Indices, Selection, Sizes, split_z
+from lstmcli.core.model.selection import Choice, Indices, Selection, Sizes, split_z
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
@@ -43,8 +44,8 @@ StepsAndItems = tuple[Indices | None, Indices | None]
 class Drawable(NamedTuple):
     """What there is to draw.
 
-    Of a run only the requested sequence is stored: its arrays are views that repeat it in every
-    row.
+    Of a run only the requested steps and sequence are stored: its arrays are views that repeat
+    the sequence in every row.
     """
 
     arrays: Mapping[str, Array]  # (T, B, H) each
@@ -76,6 +77,8 @@ class Drawable(NamedTuple):
     @property
     def sizes(self) -> Sizes:
         """The steps, batch items and units of the run that the arrays are of."""
+        if self.plan is not None:
+            return Sizes(self.plan.steps, self.batch, self.units)
         steps = max(
             numbers[0][-1] + 1 if (numbers := self.numbering.get(name, ((), ())))[0] else len(array)
             for name, array in self.arrays.items()
@@ -142,16 +145,21 @@ def plot(
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
-    weights. A run keeps z only if ``only`` names it, and of its batch only one item.
+    weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps
+    those chosen.
     """
-    options = InputOptions(initial_state, lengths, mask)
-    found = _read(paths, checked(settings, "plot"), only, batch or 0, options)
+    options, selection = (
+        InputOptions(initial_state, lengths, mask),
+        Selection.parse(steps, None, units),
+    )
+    of_run = batch or 0, selection.steps
+    found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ
     items = next((items for _, items in found.numbering.values() if items is not None), None)
     item = batch if batch is not None else first or (0 if items is None else items[0])
     drawn = found.chosen(only, cell)
     hidden = found.cells if only is None and cell is None and "h" in found.arrays else []
-    cuts = Selection.parse(steps, None, units).cuts(found.sizes)
+    cuts = selection.cuts(found.sizes)
     return found._replace(drawn=drawn, item=item, hidden=hidden, cuts=cuts)
 
 
@@ -159,10 +167,10 @@ def _read(
     paths: Sequence[str],
     settings: Mapping[str, Any],
     names: Sequence[str] | None,
-    item: int,
+    of_run: tuple[int, Choice | None],
     options: InputOptions,
 ) -> Drawable:
-    """All arrays that there are to draw."""
+    """All arrays that there are to draw; ``of_run`` are the item and the steps of a run."""
     only_one_stdin(*paths, *options)
     is_run = bool(set(settings) - {"layout"}) or any(options)
     may_be_result = len(paths) < 3 and not is_run
@@ -181,7 +189,7 @@ def _read(
     except NoInputs as error:
         plots = [one._replace(call="plot") for one in error.try_]
         raise NoInputs(*error.lines, try_=plots) from None
-    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item)
+    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), *of_run)
 
 
 def _of_results(
@@ -194,9 +202,9 @@ def _of_results(
         raise UserError(f"{paths[0]} contains results: there is nothing left to run or set.")
     layout = settings.get("layout")  # of results that do not tell
     if len(paths) == 1:
-        return _of_side(with_layout(first, layout))
+        return _of_side(*with_layouts([first], layout))
     second = _side_of(formats.read(paths[1]), True)
-    return _of_two(with_layout(first, layout), with_layout(second, layout))
+    return _of_two(*with_layouts([first, second], layout))
 
 
 def _side_of(document: Document, may_be_result: bool) -> Side:
@@ -234,19 +242,22 @@ def _is_result(side: Side) -> bool:
     return UNNAMED in bases or bool(bases & {*STEP_ORDER, *FINALS})
 
 
-def _of_run(job: Job, keep: Sequence[str], item: int) -> Drawable:
+def _of_run(job: Job, keep: Sequence[str], item: int, steps: Choice | None) -> Drawable:
     job = job.drained()
     plan = job.plan(keep)
-    return Drawable(split_z(_of_item(plan, item)), (job.inputs.name,), plan)
+    arrays = split_z(_of_item(plan, item, steps))
+    numbering = {} if steps is None else {name: (steps.among(plan.steps), None) for name in arrays}
+    return Drawable(arrays, (job.inputs.name,), plan, numbering=numbering)
 
 
-def _of_item(plan: Plan, item: int) -> dict[str, Array]:
+def _of_item(plan: Plan, item: int, steps: Choice | None) -> dict[str, Array]:
     """The arrays of a run with one sequence repeated for all; the first where there is none.
 
     An h with an axis of directions is left out: that of each cell is there.
     """
     item = item % plan.batch if -plan.batch <= item < plan.batch else 0
-    trace, _ = run_selected(plan, replace(plan.select(), batch=[item]))
+    selected = replace(plan.select(Selection(steps)), batch=[item])
+    trace, _ = run_selected(needed_steps(plan, steps), selected)
     arrays = {name: trace.time_major(name) for name in trace.arrays}  # (T, 1, K)
     arrays = {name: array for name, array in arrays.items() if array.ndim == 3}
     return {k: np.broadcast_to(a, (len(a), plan.batch, a.shape[2])) for k, a in arrays.items()}

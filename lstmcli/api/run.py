@@ -37,7 +37,7 @@ from lstmcli.core.forward.excerpt import (
 )
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import run_plan, run_selected
-from lstmcli.core.forward.streaming import LayerStack, runs_forward, step_pieces
+from lstmcli.core.forward.streaming import LayerStack, needed_steps, runs_forward, step_pieces
 from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, Trace, similar_cell
 from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
@@ -161,11 +161,8 @@ class Run:
         return plan.select(self.selection, names)
 
     def _needed_steps(self, plan: Plan) -> Plan:
-        """The run up to the last step that is selected, if what comes after it changes nothing."""
-        steps = self.selection.steps
-        if steps is None or self.outputs.needs_final_state or not runs_forward(plan.model):
-            return plan
-        return plan.until(steps.among(plan.steps)[-1] + 1)
+        """The run up to the last step that is selected, unless the final state is written."""
+        return plan if self.outputs.needs_final_state else needed_steps(plan, self.selection.steps)
 
     # ---- a table alone
 
@@ -217,7 +214,7 @@ class Run:
                 about={"only": missing},
                 try_=[Try({"engine": None}, "every gate is there")],
             )
-        return run_with(engine, self.job.plan())
+        return run_with(engine, self._needed_steps(self.job.plan()))
 
     # ---- what is written
 

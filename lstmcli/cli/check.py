@@ -19,7 +19,7 @@ from lstmcli.cli.options import (
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
-    STATUS_ONLY,
+    Quiet,
     print_json,
     remark,
     screen,
@@ -32,7 +32,7 @@ from lstmcli.views.header import header_sheet
 from lstmcli.views.text import without_option
 
 
-@click.command(cls=Command, quiet=STATUS_ONLY)
+@click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip

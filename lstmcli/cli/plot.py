@@ -71,7 +71,8 @@ def command(
         path, only=listed_names(only, "--only"), cell=cell, steps=steps, units=units, batch=batch,
         **keywords(options),
     )  # fmt: skip
-    window = window._replace(item=found.item)
+    # of a run there are only the chosen steps
+    window = window._replace(item=found.item, steps=steps if found.plan is None else None)
     remark(*(found.plan.model.remarks if found.plan else ()), *found.cuts)
     if output is not None:
         write_file(output, figure_of(found, window, suffix))

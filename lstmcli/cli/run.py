@@ -130,6 +130,8 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         if options["engine"] and options[name] is not None:
             text = f"--{name} is for the loop of lstm; {options['engine']} runs by itself."
             raise UserError(text)
+    if options["scheduler"] is not None and options["threads"] is not None:
+        raise UserError("--threads is for runs here; leave it out, or --scheduler.")
     outputs = _outputs(options)
     selection = Selection.parse(*(options[k] for k in ("steps", "batch", "units", "digits")))
     columns = _columns(outputs, selection.digits)
@@ -137,7 +139,14 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     every_step = steps is not None and steps.is_all
     # a pager that is quit ends the run: no final state would be left to write
     is_shown = every_step and not (outputs.written or outputs.save_state)
-    screen().is_long = not options["no_pager"] and is_shown
+    screen().is_long = is_shown
+    if options["no_pager"]:
+        if screen().files or not is_shown:
+            raise UserError(
+                "--no-pager changes nothing: only --steps : goes through a pager, without "
+                "--save-state, --svg and --html; leave it out."
+            )
+        screen().is_long = False
     paths, x = split_paths(weights)
     run = start(
         paths, x, outputs, selection, columns, engine=options["engine"],
@@ -231,7 +240,9 @@ def _run(run: Run, window: Window, threads: int | None, scheduler: str | None) -
     unit = ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
     quiet = screen().quiet or screen().is_paged or bool(run.engine)
     with (
-        executor_for(run.job, 1 if run.engine else threads, scheduler) as executor,
+        executor_for(
+            run.job, threads, scheduler, remark, in_order=run.streams or bool(run.engine)
+        ) as executor,
         ProgressBar(batch * steps * cells, unit, quiet=quiet) as bar,
         metered(bar) as meter,
     ):

@@ -83,6 +83,11 @@ class Annotations(NamedTuple):
             self.numbering.get(name) or self.numbering.get(name.rpartition("_")[0]) or (None, None)
         )
 
+    def steps_of(self, name: str, typed: str | None, length: int) -> tuple[Indices, Indices]:
+        """The numbers of chosen steps of an array in the full run, and their places in it."""
+        choice = Choice.parse(typed, "steps", "step")
+        return numbers_on_axis(choice, length, self.numbers_of(name)[0], name)
+
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
         choice = Choice("batch", "batch item", str(item), None, (item,), single=True)
@@ -110,8 +115,7 @@ def _quantity(
     name: str, array: Array, units: Sequence[int], window: PlotWindow, notes: Annotations
 ) -> Quantity:
     length, batch, _ = array.shape
-    chosen = Choice.parse(window.steps, "steps", "step")
-    steps, places = numbers_on_axis(chosen, length, notes.numbers_of(name)[0], name)
+    steps, places = notes.steps_of(name, window.steps, length)
     item, place = notes.sequence_of(name, window.item, batch)
     values = array[:, place].astype(np.float64)  # (T, H)
     values = values if window.steps is None else values[list(places)]
@@ -221,16 +225,20 @@ def plot_sheets(
         header = sources_sheet(found.sources, found.arrays, remarks, width)
     else:
         header = header_sheet(found.plan, width, quiet=quiet)
-    saturated = [] if found.differs else _saturation(found, notes, width)
+    saturated = [] if found.differs else _saturation(found, notes, window, width)
     return [header, picture, *saturated, closing_sheet(notes, window, command, width)]
 
 
-def _saturation(found: Drawable, notes: Annotations, width: Width) -> Iterator[Sheet]:
-    """The saturated gates and dead units of the item that is drawn, for each cell."""
+def _saturation(
+    found: Drawable, notes: Annotations, window: PlotWindow, width: Width
+) -> Iterator[Sheet]:
+    """The saturated gates and dead units of the steps and item that are drawn, for each cell."""
     for cell in found.cells or [""]:
         prefix = f"{cell}." * bool(cell)
         of_cell = {
-            k[len(prefix) :]: a[:, [notes.sequence_of(k, found.item, a.shape[1])[1]]]
+            k[len(prefix) :]: a[list(notes.steps_of(k, window.steps, len(a))[1])][
+                :, [notes.sequence_of(k, window.item, a.shape[1])[1]]
+            ]
             for k, a in found.arrays.items()
             if k.startswith(prefix)
         }

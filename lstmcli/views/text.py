@@ -99,13 +99,16 @@ def short_exponent(text: str) -> str:
     return f"{mantissa}e{int(exponent)}" if e else text
 
 
+OPTION = re.compile(r"--set [\w.]+=\w+|--[a-z][a-z-]*")  # that changes an assumption
+
+
 def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that no option changes, as that of a class of the model's author."""
-    return [text for text in assumed if " (" not in text]
+    """The assumptions that name no option to change them, as that of a class of the author's."""
+    return [text for text in assumed if not OPTION.search(text)]
 
 
 def shorten_assumption(text: str) -> str:
     """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
     what, _, why = text.partition(" (")
-    option = re.search(r"--set [\w.]+=\w+|--[a-z][a-z-]*", why)
+    option = OPTION.search(why)
     return f"{what} ({option[0]})" if option else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,16 @@ def write_keras(path: Path, kind: str, **config: Any) -> None:
     }
     path.write_text(json.dumps(description))
     np.save(path.parent / "x.npy", rng.normal(size=(T, I)).astype("f4"))
+
+
+@pytest.mark.parametrize("kind", ["GRU", "mine>MyConvLSTM1D", "package.module.AttentionGRU"])
+def test_another_layer_is_refused_whatever_its_class_is_called(
+    lstm: Lstm, tmp_path: Path, kind: str
+) -> None:
+    write_keras(tmp_path / "model.json", kind, go_backwards=False)
+    done = lstm("run", "model.json", "x.npy")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert re.split("[>.]", kind)[-1] in done.err
 
 
 @pytest.mark.slow

@@ -1113,6 +1113,5 @@ def find_convention(name: str) -> Convention:
     except KeyError:
         meant = [f'"{row}"' for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
         near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
-        raise UserError(
-            f"there is no convention {name!r}.{near}", "  lstm conventions lists them."
-        ) from None
+        known = [] if near else [f"  Conventions: {', '.join(CONVENTIONS)}."]
+        raise UserError(f"there is no convention {name!r}.{near}", *known) from None
