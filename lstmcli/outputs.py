@@ -1,4 +1,4 @@
-"""Outputs: files and streams, whose errors name the output and the reason, and numbers in JSON.
+"""Outputs: an OSError while writing becomes a UserError that names the file; numbers in JSON.
 
 It is no part of `formats` because standard output needs it where numpy is not imported.
 """

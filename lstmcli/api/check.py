@@ -17,16 +17,15 @@ import numpy.typing as npt
 
 from lstmcli._version import __version__
 from lstmcli.api.diff import side_of
+from lstmcli.api.explain import question_of
 from lstmcli.api.job import InputOptions, Job, read_job, with_lengths
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path, Weights
 from lstmcli.core.diff.alignment import FINALS
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.core.explain.question import Question
 from lstmcli.core.forward.equivalence import greatest_difference
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
@@ -129,18 +128,29 @@ class Checked:
         """The tolerance in ULPs, if one was asked for."""
         return next(iter(self.of_run.difference.arrays.values())).tolerance.ulp
 
+    @property
+    def float64_abs(self) -> float | None:
+        """The greatest difference in float64, where the run has float32 and was repeated so."""
+        also = [*self.comparisons.values()][1:]
+        return also[0].worst("max_abs") if also else None
+
+    @property
+    def within_rounding(self) -> bool:
+        """Whether a difference is beyond the tolerance and counts as rounding."""
+        return any(one.within_rounding for one in self.comparisons.values())
+
     def to_json(self) -> dict[str, Any]:
         """The row of ``-f json``."""
-        of_run, also = self.of_run, [*self.comparisons.values()][1:]
+        of_run = self.of_run
         return {
             "name": self.engine.name,
             "version": self.version,
             "equal": self.equal,
-            **{name: jsonable(of_run.worst(name)) for name in ("max_abs", "max_rel", "max_ulp")},
-            "float64_abs": jsonable(also[0].worst("max_abs")) if also else None,
+            **{name: of_run.worst(name) for name in ("max_abs", "max_rel", "max_ulp")},
+            "float64_abs": self.float64_abs,
             "differs_in": self.differs_in,
-            "within_rounding": any(one.within_rounding for one in self.comparisons.values()),
-            "truth_abs": jsonable(self.truth_abs),
+            "within_rounding": self.within_rounding,
+            "truth_abs": self.truth_abs,
             "seconds": self.seconds,
         }
 
@@ -177,12 +187,12 @@ class Check:
             "engines": [row.to_json() for row in self.rows],
             "ours": {
                 "version": __version__,
-                "truth_abs": jsonable(self.truth_abs),
+                "truth_abs": self.truth_abs,
                 "seconds": self.seconds,
             },
             "nearest": self.nearest,
-            "rtol": jsonable(self.rows[0].of_run.difference.rtol),
-            "atol": jsonable(self.rows[0].of_run.difference.atol),
+            "rtol": self.rows[0].of_run.difference.rtol,
+            "atol": self.rows[0].of_run.difference.atol,
             "ulp": self.rows[0].ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
@@ -212,12 +222,6 @@ def check(
     """Run a model here and by the engines of these names; ``all`` takes those installed.
 
     Without inputs, they are drawn from ``seed``, and a state that is not zero.
-
-    Raises
-    ------
-    UserError
-        before anything runs: for an engine that is not there, and naming what one cannot do.
-        With ``all``, such an engine is left out and named in ``refused``.
     """
     options = InputOptions(initial_state, lengths, mask)
     given = checked(settings, "check")
@@ -347,14 +351,9 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
     """Which hypothesis about the weights gives what an engine gave."""
     assert job.reread is not None
-    layout, inputs = job.plan().layout, cast(Any, job.inputs)  # its arrays, from files
-    return explain(
-        Question(
-            job.reread, np.asarray(inputs.x), side_of(trace, name),
-            layout if inputs.x.ndim == 3 else None, inputs.initial_state, inputs.lengths,
-            inputs.mask, inputs.name,
-        )
-    )  # fmt: skip
+    layout = job.plan().layout if job.inputs.x.ndim == 3 else None
+    job = job._replace(inputs=replace(job.inputs, layout=layout))
+    return explain(question_of(job, side_of(trace, name)))
 
 
 # ---- the truth

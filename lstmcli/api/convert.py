@@ -121,6 +121,11 @@ class Conversion:
         return typed_command(*as_options(self.settings))
 
     @property
+    def all_options(self) -> str:
+        """The same, and the layout that the source's inputs need."""
+        return " ".join(filter(None, (self.options, self.layout_option)))
+
+    @property
     def layout_option(self) -> str:
         """``--layout batch`` where the target would read the source's inputs otherwise."""
         given = self.model.given.get("layout")
@@ -170,7 +175,7 @@ class Conversion:
             "dtype": self.model.cell.dtype.name,
             "tensors": {name: list(array.shape) for name, array in self.arrays.items()},
             "settings": dict(self.settings),
-            "options": " ".join(filter(None, (self.options, self.layout_option))),
+            "options": self.all_options,
             "use": list(self.use),
             "recipe": [{"what": step.what, "text": step.text} for step in self.steps],
             "proof": self.proof._asdict(),
@@ -189,12 +194,6 @@ def convert(
 
     A kind of file that has one convention needs no ``to``.
     ``settings`` change how the source is read, as for a run; ``asked`` are those of the target.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with files and names, or naming what the target cannot store. Nothing
-        is written then.
     """
     named = [Named.parse(path) for path in paths]
     refuse_overwriting([target], [one.path for one in named])
@@ -237,22 +236,23 @@ def convert(
     if file.settings and not file.convention:  # the settings of the source's config too
         stored = {n: convention.setting(n) for n in row.config(model.bidirectional)} | stored
     conversion = Conversion(
-        source, target, model, layers, file, arrays, stored,
-        tuple(recipe(model.layers, convention)), _proof(model, layers, arrays, stored, target),
-        _rounding(model, documents, settings),
-    )  # fmt: skip
+        source=source,
+        target=target,
+        model=model,
+        layers=layers,
+        file=file,
+        arrays=arrays,
+        settings=stored,
+        steps=tuple(recipe(model.layers, convention)),
+        proof=_proof(model, layers, arrays, stored, target),
+        rounding=_rounding(model, documents, settings),
+    )
     _write(conversion)
     return conversion
 
 
 def implied(path: str) -> str:
-    """The convention of a file whose suffix leaves no choice: ``onnx`` of an .onnx file.
-
-    Raises
-    ------
-    UserError
-        naming some choices, if it leaves one.
-    """
+    """The convention of a file whose suffix leaves no choice: ``onnx`` of an .onnx file."""
     target = TARGETS.get(os.path.splitext(path)[1].lower())
     if target is None or target.convention is None:
         raise UserError(

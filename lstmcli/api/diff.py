@@ -116,13 +116,7 @@ def _sizes_of(found: Difference) -> Sizes:
 
 
 def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
-    """Whatever `diff` takes, as one side of a comparison.
-
-    Raises
-    ------
-    UserError
-        for what is none, and for a single number where it is to be an array ``of_run``.
-    """
+    """Whatever `diff` takes, as one side of a comparison."""
 
     def array_of(value: object, what: str) -> Array:
         array = numbers_of(value, what)

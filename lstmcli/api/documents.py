@@ -76,7 +76,7 @@ class Named(NamedTuple):
 
     @property
     def typed(self) -> str:
-        """The argument again, which no command takes for an option."""
+        """The argument as typed, with ./ before a leading dash."""
         return file_argument(self.path) if self.name is None else f"{self.name}={self.path}"
 
 
@@ -139,7 +139,7 @@ def refuse_unused(
 ) -> None:
     """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source).
 
-    ``inputs`` is the file that is taken as the inputs: it may be outputs, and an unused one inputs.
+    ``inputs`` is the file used as inputs; if an unused file looks like inputs, suggest explain.
     """
     from_files = {*(model.sources if model else ()), *used}
     unused = [document for document in documents if document.source not in from_files]
@@ -172,13 +172,7 @@ def _contents(document: Document) -> str:
 
 
 def document_of(weights: Weights | Document, where: str) -> Document:
-    """A file of weights, or arrays as if a file had them; ``where`` begins messages.
-
-    Raises
-    ------
-    UserError
-        for what is neither, or a file that cannot be read.
-    """
+    """A file of weights, or arrays as if a file had them; ``where`` begins messages."""
     if isinstance(weights, Document):
         return weights
     if is_path(weights):
@@ -235,13 +229,7 @@ def input_names(document: Document) -> list[str]:
 
 
 def inputs_of(document: Document) -> Array:
-    """The inputs that a file contains: by their name, or the single array.
-
-    Raises
-    ------
-    UserError
-        if there are none, or several arrays that may be the inputs.
-    """
+    """The inputs that a file contains: by their name, or the single array."""
     names = input_names(document) or [
         name for name in document.arrays if not _goes_with_inputs(name)
     ]
@@ -316,13 +304,7 @@ def _settings_in(document: Document) -> dict[str, Any]:
 
 
 def read_state(document: Document) -> dict[str, Array]:
-    """The state that a file contains: h and c, final_h and final_c, or a trace's last step.
-
-    Raises
-    ------
-    UserError
-        if either is missing.
-    """
+    """The state that a file contains: h and c, final_h and final_c, or a trace's last step."""
     for names in (*INITIAL_STATES, ("final_h", "final_c"), ("h", "c")):
         if state := state_members(document, names):
             if names == ("h", "c"):
@@ -364,13 +346,7 @@ def state_members(document: Document, names: tuple[str, str]) -> dict[str, Array
 
 
 def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
-    """h and c to start from: a dict of arrays, or a file of them; ``where`` begins messages.
-
-    Raises
-    ------
-    UserError
-        for what is neither, a file that cannot be read, or values that are no numbers.
-    """
+    """h and c to start from: a dict of arrays, or a file of them; ``where`` begins messages."""
     if is_path(state):
         return read_state(formats.read(os.fspath(state)))
     if not isinstance(state, Mapping):

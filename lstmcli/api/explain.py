@@ -156,12 +156,8 @@ def _explained(
     assert job.reread is not None
     _refuse_nan(job)
     settings = {**settings, **job.undecided}
-    side = _at_its_numbers(side, job)
-    inputs = cast(Any, job.inputs)  # its arrays, from files
-    question = Question(
-        job.reread, np.asarray(inputs.x), side, inputs.layout, inputs.initial_state,
-        inputs.lengths, inputs.mask, inputs.name, job.undecided,
-    )  # fmt: skip
+    question = question_of(job, _at_its_numbers(side, job))
+    side = question.side
     explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict != "none":
@@ -173,6 +169,17 @@ def _explained(
     return replace(
         explanation, next=_next(start, comparison, side.name if alike else None, several)
     )
+
+
+def question_of(job: Job, side: Side) -> Question:
+    """Which configuration of a job's weights gives a side."""
+    assert job.reread is not None
+    inputs = cast(Any, job.inputs)  # its arrays, from files
+    return Question(
+        read=job.reread, x=np.asarray(inputs.x), side=side, layout=inputs.layout,
+        initial_state=inputs.initial_state, lengths=inputs.lengths, mask=inputs.mask,
+        inputs=inputs.name, undecided=job.undecided,
+    )  # fmt: skip
 
 
 def _refuse_nan(job: Job) -> None:

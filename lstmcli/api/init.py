@@ -24,13 +24,7 @@ def init(
     initializer: str = "glorot_uniform",
     dtype: str = "float64",
 ) -> dict[str, tuple[int, ...]]:
-    """Write drawn weights, and inputs if there are ``steps``; gives the shapes of what is written.
-
-    Raises
-    ------
-    UserError
-        for a size below 1, an unknown initializer, or a file that cannot be written.
-    """
+    """Write drawn weights, and inputs if there are ``steps``; gives the shapes of these."""
     format = formats.format_of(output, formats.SEVERAL_ARRAYS)
     members = draw_weights(inputs, units, seed, steps=steps, batch=batch, initializer=initializer)
     members = {name: array.astype(dtype) for name, array in members.items()}
@@ -45,13 +39,7 @@ gives. They are those of samples/forget-bias, whose ORIGIN.md says how they were
 
 
 def write_example(folder: str) -> list[str]:
-    """Write the files into a folder, which is made where it is not there, and return their paths.
-
-    Raises
-    ------
-    UserError
-        for a file of such a name that has other contents, a folder that cannot be made.
-    """
+    """Write the files into a folder, which is made if needed; gives their paths."""
     contents = {
         os.path.join(folder, name): (files("lstmcli") / "example" / name).read_bytes()
         for name in FILES

@@ -129,11 +129,6 @@ def read_job(
         what messages call inputs that are an array.
     settle
         take the first value of a setting that the weights leave open.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with files, names, types or shapes.
     """
     refuse_other_types(str, "text", where, name=name)
     if isinstance(weights, Model):

@@ -116,11 +116,6 @@ def load_model(
     """The LSTM in some documents, under the settings that they and the caller give.
 
     Without ``to_run``, a stack with skip connections has all its layers.
-
-    Raises
-    ------
-    UserError
-        if there is none, several without ``layer``, or shapes do not fit.
     """
     for document in documents:
         if document.not_run:
@@ -189,7 +184,7 @@ class _LayerList:
         *,
         is_last: bool,
     ) -> None:
-        """Add the layers of an LSTM, of which files say this about each cell."""
+        """Add one LSTM's layers; ``metadata`` is what the files say about each cell."""
         given, first = self._given, len(self.cells)
         cells = metadata.values()
         for setting, message in (item for cell in cells for item in cell.unknown.items()):
@@ -274,11 +269,6 @@ def load_one(
     """The model of one LSTM of several, from no other tensors.
 
     Names that two conventions share are taken in the first of them.
-
-    Raises
-    ------
-    UserError
-        if it cannot be read; the message starts with what is wrong.
     """
     first, *others = (replace(document, arrays={}) for document in documents)
     first = replace(first, arrays={name: tensors[name] for name in found.tensors})
@@ -316,13 +306,7 @@ def find_lstms(
     source: str,
     documents: Sequence[Document] = (),
 ) -> list[RecognisedLstm]:
-    """Every LSTM among the tensors, by the names of its documents; of one convention if given.
-
-    Raises
-    ------
-    UserError
-        for an unknown convention, or one whose names these are not.
-    """
+    """Every LSTM among the tensors, by the names of its documents; of one convention if given."""
     shapes = {name: array.shape for name, array in tensors.items()}
     found = recognise(shapes, convention)
     if convention is None:
@@ -374,10 +358,10 @@ def _candidates(
     settings: Mapping[str, Any],
     asked: bool,
 ) -> tuple[dict[int, str], list[int]]:
-    """The LSTMs that do not count when one is chosen, with the reason, and a chain of them.
+    """The LSTMs that are excluded from the choice, each with the reason, and a chain of the others.
 
-    Those are copies that training saved and, without ``asked`` (--layer), what cannot be read; if
-    none can be read, all count. The chain is the first that can run one after the other.
+    Excluded: copies saved by training, and unreadable LSTMs unless one is ``asked`` for (all are
+    kept if none is readable). The chain is the first that can run one after the other.
     """
     if len(found) < 2:
         return {}, []

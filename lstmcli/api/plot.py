@@ -289,7 +289,7 @@ def _of_side(side: Side) -> Drawable:
 
 
 def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | None:
-    """The numbers on an axis of a part of a run, None of a full one."""
+    """Original indices along an axis; None if the axis is complete."""
     if known is None or len(known) != size or (counts_from_0(known) and not said):
         return None
     return known

@@ -141,10 +141,10 @@ class Run:
     outputs: Outputs
     selection: Selection
     show: tuple[str, ...]  # arrays of the table
-    units: Indices | None  # those that the table shows, if they are selected
     engine: str | None
     streams: bool  # steps are written as they are computed
-    remarks: tuple[str, ...]
+    units: Indices | None = None  # those that the table shows, if they are selected
+    remarks: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -317,11 +317,6 @@ def start(
     """Read and check a run, of which a table of ``show`` or the ``outputs`` are asked for.
 
     ``in_steps``: results may be written as they are computed, if a format and a model allow it.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with files, names or shapes, or what is not there to be selected.
     """
     options = InputOptions(initial_state, lengths, mask)
     job = read_job(weights, x, checked(settings, "run"), options, where="run")
@@ -337,7 +332,10 @@ def start(
         job = job.drained()
         if text := describe_not_finite(job.inputs.x, job.inputs.name):
             remarks.append(text)
-    run = Run(job, outputs, selection, ("h",) if engine else show, None, engine, streams, ())
+    run = Run(
+        job=job, outputs=outputs, selection=selection, show=("h",) if engine else show,
+        engine=engine, streams=streams,
+    )  # fmt: skip
     if job.stream:
         if selection.steps is not None:
             selection.steps.refuse_from_the_end()
@@ -354,13 +352,7 @@ def start(
 def _of_model(
     model: Model, outputs: Outputs, show: tuple[str, ...]
 ) -> tuple[Outputs, tuple[str, ...]]:
-    """The names for a model: arrays of the cell that is asked for have its name.
-
-    Raises
-    ------
-    UserError
-        for a cell that is not there.
-    """
+    """The names for a model: arrays of the cell that is asked for have its name."""
     cells = [name for name, _ in model.cells]
     if outputs.cell is not None and outputs.cell not in cells:
         near = similar_cell(outputs.cell, cells)
@@ -374,13 +366,7 @@ def _of_model(
 
 
 def _can_stream(job: Job) -> bool:
-    """Whether each step of the results is final once it is computed.
-
-    Raises
-    ------
-    UserError
-        for a stream of inputs with lengths or a mask.
-    """
+    """Whether each step of the results is final once it is computed."""
     masked = job.inputs.lengths is not None or job.inputs.mask is not None
     if job.stream and masked:
         of_file = " (the weights' file has lengths)" * bool(job.model.lengths)

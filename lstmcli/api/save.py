@@ -89,11 +89,6 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
     """The members of a file of this format; of several cells, those of each.
 
     ``layer0.f`` asks for one cell's.
-
-    Raises
-    ------
-    UserError
-        if ``only`` asks for what a trace, or the format, does not have.
     """
     known = (*NAMES, *FINAL)
     for name in only or ():
@@ -115,13 +110,7 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def names_of_cell(only: Sequence[str], cell: str) -> list[str]:
-    """Names of arrays as the cell has them.
-
-    Raises
-    ------
-    UserError
-        for an array of another cell, or of none.
-    """
+    """Names of arrays as the cell has them."""
     names = names_in_cell(only, cell)
     for name in names:
         if name in FINAL:
@@ -138,13 +127,7 @@ def kept_for(names: Sequence[str]) -> list[str]:
 
 
 def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
-    """Refuse members of cells that a run does not have; ``arrays`` are the names of its arrays.
-
-    Raises
-    ------
-    UserError
-        naming the cells that it has.
-    """
+    """Refuse members of cells that a run does not have; ``arrays`` are the names of its arrays."""
     known = list(arrays)
     for name in names:
         if "." in name and name not in known:

@@ -66,13 +66,7 @@ def refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
 
 
 def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
-    """Arrays by name as if a file had them; numbers and texts are settings.
-
-    Raises
-    ------
-    UserError
-        naming a value that is no array of numbers.
-    """
+    """Arrays by name as if a file had them; numbers and texts are settings."""
     arrays: dict[str, Array] = {}
     settings: dict[str, Any] = {}
     for name, value in values.items():
@@ -92,13 +86,7 @@ def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
 
 
 def numbers_of(value: Any, what: str) -> Array:
-    """An array of numbers: NumPy's, a list, or a tensor of a framework.
-
-    Raises
-    ------
-    UserError
-        if ``what`` is anything else.
-    """
+    """An array of numbers: NumPy's, a list, or a tensor of a framework."""
     several = isinstance(value, list | tuple)
     try:
         tensors = several and hasattr(next(iter(value), None), "detach")
@@ -125,11 +113,6 @@ def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
     """The names that ``only`` gives: several, one, or a text with commas.
 
     ``where`` begins messages.
-
-    Raises
-    ------
-    UserError
-        for an empty collection, what is none, or a name that is no text.
     """
     if only is None:
         return None
@@ -173,7 +156,7 @@ Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 OTHER_NAMES = {"steps": "step", "units": "unit", "only": "keep"}
-"""Arguments of some functions that others, and the commands, call otherwise."""
+"""Option name -> argument name, where they differ in some functions."""
 
 
 def refuse_other_arguments(

@@ -73,5 +73,5 @@ def command(
         tell_assumed(without_option(found.job.assumed))
     else:
         header = header_sheet(found.job.plan(), width())
-        show([header, check_sheet(found.to_json(), found.findings, width())])
+        show([header, check_sheet(found, width())])
     return 0 if found.equal else 1

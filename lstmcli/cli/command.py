@@ -30,7 +30,7 @@ EXAMPLE = "demo"  # the folder that examples of help name
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
-OUTPUT_OPTIONS = ("output", "save_state")  # whose files are written; those of the screen are others
+OUTPUT_OPTIONS = ("output", "save_state")  # that name an output file, besides --svg and --html
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
 NO_OPTION = "\0"  # put before such a word, which click would take for an option
 

@@ -59,4 +59,4 @@ def command(
         print_json(conversion.to_json())
         tell_assumed(without_option(conversion.model.assumed))
     else:
-        show([conversion_sheet(conversion.to_json(), width(), quiet=screen().quiet)])
+        show([conversion_sheet(conversion, width(), quiet=screen().quiet)])

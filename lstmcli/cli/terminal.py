@@ -28,7 +28,7 @@ INDENT = 2  # columns, of what follows the first line of a message
 COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
 NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
 WIDEST = 2000  # columns: a line of a picture takes memory, and the widest screens have 1,000
-TERMINAL_LINES = 25  # the height that rich is given; nothing here depends on it
+TERMINAL_LINES = 25  # a fixed height for rich; unused
 DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
 """The names that rich has for the colours of a terminal, and those of the views."""
 
