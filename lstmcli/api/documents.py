@@ -30,8 +30,8 @@ from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import ARRAY_LIST, Try, UserError, did_you_mean, listed
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
+from lstmcli.formats.files.atomic import outputs_protected
 from lstmcli.formats.files.limits import allow as allow_bytes
-from lstmcli.formats.files.overwriting import outputs_protected
 from lstmcli.formats.files.sidecars import is_source, is_standard_input, split_member
 
 __all__ = [

@@ -15,7 +15,6 @@ from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.save import (
     FINAL,
-    IN_PIECES,
     Outputs,
     are_large,
     kept_for,
@@ -36,12 +35,17 @@ from lstmcli.core.forward.excerpt import (
     summarise,
 )
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
-from lstmcli.core.forward.run import run_plan, run_selected
-from lstmcli.core.forward.streaming import LayerStack, needed_steps, runs_forward, step_pieces
+from lstmcli.core.forward.run import (
+    LayerStack,
+    needed_steps,
+    run_plan,
+    run_selected,
+    runs_forward,
+    step_pieces,
+)
 from lstmcli.core.model.arrays import describe_not_finite
-from lstmcli.core.model.model import Model, Trace, similar_cell
+from lstmcli.core.model.model import Model, State, Trace, similar_cell
 from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
-from lstmcli.core.model.states import State
 from lstmcli.errors import Try, UserError
 
 if TYPE_CHECKING:
@@ -236,13 +240,12 @@ class Run:
         steps, plan = self.job.plan().steps, self._plan_of(outputs.members)
         only_target = outputs.file is None or outputs.screen is None
         format = str(outputs.file_format or outputs.screen)
-        if only_target and (outputs.file or format in IN_PIECES) and not self.engine:
+        if only_target and not self.engine:
             names = outputs.names_for(format)
             selected = plan.select(self.selection, names)
             if are_large(plan, format, names, selected):
                 part, target = self._needed_steps(plan), outputs.file or stdout()
-                digits = self.selection.digits
-                state = write_pieces(part, target, format, names, selected, digits, **how)
+                state = write_pieces(part, target, format, names, selected, **how)
                 return Ended(state, steps)
         selected = self._select([name for name in outputs.members if name not in FINAL])
         if self.selection.selects and outputs.screen != "table" and not self.engine:

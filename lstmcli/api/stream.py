@@ -14,9 +14,9 @@ from lstmcli.api.job import Job
 from lstmcli.api.save import kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan, prepare
-from lstmcli.core.forward.streaming import PIECE, LayerStack
+from lstmcli.core.forward.run import PIECE, LayerStack
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.model import State, as_time_major, join_states, split_state
 from lstmcli.core.model.selection import (
     Selection,
     contiguous_ranges,
@@ -25,7 +25,6 @@ from lstmcli.core.model.selection import (
     round_to_digits,
     take,
 )
-from lstmcli.core.model.states import State, join_states, split_state
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
 

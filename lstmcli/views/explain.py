@@ -23,7 +23,7 @@ from lstmcli.core.explain.wording import (
     name_of,
     precision_text,
 )
-from lstmcli.core.model.hint import join_with_and
+from lstmcli.core.model.model import join_with_and
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (

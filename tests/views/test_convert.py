@@ -9,7 +9,7 @@ import numpy as np
 
 from lstmcli.api.convert import Rounding
 from lstmcli.core.forward.equivalence import Proof
-from lstmcli.core.weights.recipe import Step
+from lstmcli.core.weights.compatibility import Step
 from lstmcli.views.convert import conversion_sheet
 from lstmcli.views.sheet import Width
 

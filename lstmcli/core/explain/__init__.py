@@ -46,7 +46,7 @@ from lstmcli.core.explain.question import (
 )
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import in_words, location_text
-from lstmcli.core.forward.eight_bit import is_eight_bit
+from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
@@ -128,9 +128,7 @@ class Search:
         """The answers of so many changes in all that meet the tolerance of the data."""
         places = self._worth(total)
         found = self._answers(Placement.answers, places, total)
-        if not found:
-            places = [one for one in places if len(one.changes) < total]
-            found = self._answers(Placement.solved, places, total)
+        found = found or self._answers(Placement.solved, places, total)
         if len(self.prepared.allowances) == 1:
             return found
         tight = self.prepared.allowances[0]

@@ -20,7 +20,6 @@ from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.observation import Expected, KnownValues
 from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.layouts import (
     FIRST_UNITS,
     LAST_STEP,
@@ -30,7 +29,7 @@ from lstmcli.core.model.layouts import (
     sequences_words,
     words,
 )
-from lstmcli.core.model.model import Cell, Model, cell_name
+from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state

@@ -192,6 +192,8 @@ class Placement:
 
     def solved(self, size: int, room: float) -> list[Answer]:
         """The answers among the sets with an open constant that `answers` left."""
+        if not size:
+            return []
         simulator, sets = self.simulator, self._open
         if not simulator.is_stepwise and len(sets):
             order = np.argsort(self.distances[sets].min(axis=1), kind="stable")

@@ -23,7 +23,7 @@ from lstmcli.core.explain.verify import (
     compared,
     remark,
 )
-from lstmcli.core.model.half_precision import ROUNDED, round_to_format
+from lstmcli.core.model.arrays import ROUNDED, round_to_format
 from lstmcli.errors import UserError
 
 FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets

@@ -23,7 +23,7 @@ from lstmcli.core.explain.hypotheses import convention_in_layout, conventions_ha
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.hint import join_with_and
+from lstmcli.core.model.model import join_with_and
 from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
 
 WELL_KNOWN = (

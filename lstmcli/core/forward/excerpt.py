@@ -14,9 +14,8 @@ from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_selected
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.model import State, Trace
 from lstmcli.core.model.selection import Choice, Indices, below, indices_of, take
-from lstmcli.core.model.states import State
 
 SUMMARISED = ("h", "c", "i", "f", "g", "o")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
-from lstmcli.core.model.half_precision import to_bfloat16
+from lstmcli.core.model.arrays import to_bfloat16
 from tests.core.explain.asking import found, printed, write
 from tests.core.explain.reference import Net, outputs, random_net
 

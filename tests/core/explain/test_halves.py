@@ -14,7 +14,7 @@ import pytest
 
 import lstmcli
 from lstmcli.api.explain import Explanation, explain
-from lstmcli.core.model.half_precision import round_to_format, spacing, to_bfloat16
+from lstmcli.core.model.arrays import round_to_format, spacing, to_bfloat16
 from tests.core.explain.asking import Asking, found
 from tests.paths import TESTS
 

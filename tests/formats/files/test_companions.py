@@ -58,3 +58,12 @@ def test_standard_input_has_no_folder() -> None:
     file: Opened = in_memory("standard input", b"{}")
     with pytest.raises(UserError, match="give the path"), open_sidecar(file, "part.bin"):
         pass
+
+
+def test_a_part_that_becomes_shorter_is_one_message(whole: Path) -> None:
+    with opened(str(whole)) as file, open_sidecar(file, "part.bin") as part:
+        assert part.part(1, 3) == b"art"
+        os.truncate(whole.parent / "part.bin", 2)
+        message = r"became shorter while it was read \(2 bytes are missing at byte 2\)"
+        with pytest.raises(UserError, match=message):
+            part.part(1, 3)

@@ -11,7 +11,6 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
-from lstmcli.formats.files.file_bytes import to_memoryview
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 from tests.formats.helpers import filed
 from tests.formats.protobuf import message, varint
@@ -112,7 +111,7 @@ def test_a_graph_is_found_in_larger_messages() -> None:
     meta = message((1, message((2, message((1, b"x"))))), (2, graph))
     saved = message((1, 1), (2, meta))
     for data in (graph, meta, saved):
-        assert bytes(to_memoryview(find_graph(memoryview(data)))) == graph
+        assert bytes(find_graph(memoryview(data))) == graph
 
 
 def test_a_graph_is_recognised_by_its_content(tmp_path: Path) -> None:
