@@ -38,7 +38,13 @@ from lstmcli.views.sheet import (
     labelled_command,
     table,
 )
-from lstmcli.views.text import error_size, long_count, unbroken
+from lstmcli.views.text import (
+    error_size,
+    long_count,
+    shorten_assumption,
+    unbroken,
+    without_option,
+)
 
 INDENT = 21  # columns of the labels
 USED_BY = "used by"

@@ -72,7 +72,7 @@ def derive(
     with np.errstate(all="ignore"):
         moment.derive(gate)
     outputs = None if one.projection is None else one.outputs
-    found = Derivation(place, gate, moment.sums, tuple(moment.lines), outputs)
+    found = Derivation(place, gate, moment.sums, tuple(moment.lines), outputs, plan=plan)
     return found if against is None else with_reference(found, trace, model, against)
 
 

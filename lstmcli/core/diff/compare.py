@@ -33,10 +33,8 @@ from lstmcli.core.model.selection import (
 )
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.errors import Try, UserError, did_you_mean
-from lstmcli.notebook import in_notebooks
 
 
-@in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Difference:
     """The arrays that two sides share, compared."""
@@ -51,6 +49,7 @@ class Difference:
     atol: float | None
     assumed: tuple[Hint, ...] = ()  # what no file says
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
+    cuts: tuple[str, ...] = ()  # a line for each selected range that goes beyond the runs
 
     def __bool__(self) -> NoReturn:
         """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
