@@ -1,15 +1,16 @@
-"""Two arrays of a run whose axes differ by a known arrangement, in the same axes.
+"""Every way to bring two arrays to the same axes, and which of them is taken.
 
-Frameworks return directions on a separate axis or side by side, only the last step, or one
-sequence without its batch; a port in C prints numbers in a row. One side is taken for the full run,
-and `lstmcli.core.model.layouts` lists how the other may lie on it: (B, T, 2 H) of Keras beside
-(T, 2, B, H) of ONNX, as "btw" and "tdbk". It is taken so only where exactly one arrangement fits,
-or one is clearly nearer by its numbers.
+Frameworks return directions on a separate axis or side by side, only the last step, or one sequence
+without its batch; a port in C prints numbers in a row. One side is read as a full run of steps,
+sequences, directions and units, and `lstmcli.core.model.layouts` lists how the other lies on it:
+(B, T, 2 H) of Keras is read as "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk". Both are
+then (T, B, 2 H). Which of several ways it is, the numbers tell first, then the cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, permutations
 from math import inf, isclose, prod
 from typing import NamedTuple
 
@@ -17,78 +18,124 @@ import numpy as np
 
 from lstmcli.core.diff.tolerance import Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.layouts import Arrangement, RunShape, arrangements
+from lstmcli.core.model.layouts import (
+    EXCHANGED,
+    LAST_STEP,
+    OTHER_DIRECTIONS,
+    Arrangement,
+    Part,
+    RunShape,
+    arrangements,
+    words,
+)
 from lstmcli.core.model.selection import Choice, Indices
 from lstmcli.errors import UserError
 
 # Of the distance of every other candidate. In 1,050 pairs of runs of two directions, one with wrong
 # gates, no bias or other weights, the nearest was never the wrong one at 0.7.
 _CLEARLY_NEARER = 0.5
+_ALIKE = 1.0  # costs that differ by no more do not decide
 
 Layouts = tuple[str | None, str | None]
-Choices = tuple[Choice | None, Choice | None]
+"""Where time lies on either side: "steps" (T, H), "time" (T, B, H), "batch" (B, T, H) or unknown"""
 
 
-# How likely a candidate is; the last is taken only if its numbers agree or are nearest.
-LIKELY, LESS_LIKELY, RARE = 0, 1, 2
+class Question(NamedTuple):
+    """What is known of two arrays besides their numbers."""
+
+    tolerance: Tolerance
+    layouts: Layouts
+    is_state: bool = False  # they are last states, (B, H) or of both directions
+    choices: Sequence[Choice | None] = (None, None)  # the steps and sequences that are selected
+
+    @property
+    def silent(self) -> bool:
+        """Whether no side names its layout."""
+        return self.layouts == (None, None)
+
+    @property
+    def usual(self) -> list[str]:
+        """The layout of each side: its own, or that of the other, or the first axis is time."""
+        a, b = self.layouts
+        return ["batch" if (of or a or b) == "batch" else "time" for of in (a, b)]
 
 
 class Candidate(NamedTuple):
-    """Both sides in the same axes (T, B, K), and what was done to them."""
+    """Two sides in the same axes (T, B, K), and how one lies on the other."""
 
+    cost: float
     a: Numbers
     b: Numbers
-    numbers: tuple[Indices | None, Indices | None, Indices | None]  # of the axes in the full run
-    text: str  # with {a} and {b} for the sides
-    rank: int = LIKELY
-    exchanged: bool = False  # steps and sequences of one side, which the text says
-    batch_first: bool = False  # the side that the other one is a part of
-    named: tuple[int, ...] = ()  # the axes whose choice named the step or the sequence
+    taken_as: str = ""  # with {a} and {b} for the sides
+    numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
+    by_numbers: bool = False  # taken only if its numbers agree or are clearly nearest
+    is_half: bool = False  # one direction of two
+    axes_known: bool = False  # `taken_as` says which axes are steps and sequences
+    batch_first: bool = False  # the full run is read so
+    directions: tuple[int | None, ...] = (None, None)  # their axis on either side, if stacked
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether one side is a sequence of the other."""
+        return self.numbers[1] is not None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The same for what is listed once for either side as the full run."""
+        batch_first = self.batch_first and self.is_sequence
+        return self.taken_as, self.a.shape, str(self.numbers), batch_first
+
+    def turned(self) -> Candidate:
+        """The same of the sides in the other order."""
+        text = self.taken_as.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
+        texts = "; ".join(sorted(text.split("; ")))  # of a first, as in the other order
+        found = self._replace(a=self.b, b=self.a, taken_as=texts)
+        return found._replace(directions=self.directions[::-1])
 
 
 def arrange(
-    a: Numbers, b: Numbers, test: Tolerance, layouts: Layouts, choices: Choices = (None, None)
+    a: Numbers, b: Numbers, asked: Question, plain: Sequence[Candidate] = ()
 ) -> tuple[Candidate | None, str]:
-    """The candidate that fits two sequences of different shapes, or why there is none.
+    """The candidate of which the numbers agree, or the only likely one; or why none is taken.
 
-    Of several that fit by their shapes, the one whose numbers agree is taken, else the one whose
-    first step agrees, else the one that is clearly nearest, else the likeliest. ``choices``, of
-    steps and batch items, may name the step and the sequence.
+    If no numbers agree, it is the only one whose first step does, else the one that is clearly
+    nearest, else the only one of about the least cost. ``plain`` are candidates besides.
     """
-    found = [*_candidates(a, b, layouts, choices)]
-    for one in _candidates(b, a, layouts[::-1], choices, parts_only=True):
-        text = one.text.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
-        found.append(one._replace(a=one.b, b=one.a, text=text))
-    agreeing = [one for one in found if test.agree(one.a, one.b).all()]
-    likely = [one for one in found if one.rank < RARE]
+    of_b = _candidates(b, a, asked._replace(layouts=asked.layouts[::-1]))
+    listed = chain(plain, _candidates(a, b, asked), (one.turned() for one in of_b))
+    found = [*{one.key: one for one in sorted(listed, key=lambda one: -one.cost)}.values()]
+    agree = asked.tolerance.agree
+    agreeing = [one for one in found if agree(one.a, one.b).all()]
+    likely = [one for one in found if not one.by_numbers]
     starting = [
-        one for one in likely if len(one.a.values) > 1 and test.agree(one.a[:1], one.b[:1]).all()
+        one for one in likely if len(one.a.values) > 1 and agree(one.a[:1], one.b[:1]).all()
     ]
     if not agreeing and len(starting) == 1:
         return starting[0], ""
-    near = agreeing or [found[n] for n in nearest([(one.a, one.b) for one in found])]
-    if near:  # what is the last step of one layout is the last sequence of the other
-        best = min(near, key=lambda one: (one.rank, one.numbers[1] is not None))
-        if best.numbers[1] is None or not best.batch_first or layouts != (None, None):
+    if near := agreeing or _nearest(found):
+        # what is the last step of one layout is the last sequence of the other
+        best = min(near, key=lambda one: (one.by_numbers, one.is_sequence, one.cost))
+        if not (best.is_sequence and best.batch_first and asked.silent):
             return best, ""
-        step = best.numbers[1][0]  # a wrong step must not pass for a sequence
+        step = (best.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
         return None, (
-            f"{best.text} if the first axis is the batch (--layout batch), and with step {step} if "
-            f"it is time (--steps {step})"
+            f"{best.taken_as.partition('; ')[0]} if the first axis is the batch (--layout batch), and with step "
+            f"{step} if it is time (--steps {step})"
         )
-    likeliest = [one for one in likely if one.rank == min(one.rank for one in likely)]
+    least = min((one.cost for one in likely), default=0.0)
+    likeliest = [one for one in likely if one.cost <= least + _ALIKE]
     if len(likeliest) == 1:
         return likeliest[0], ""
-    return None, _several(likeliest, layouts) if likeliest else ""
+    return None, _several(likeliest, asked.silent) if likeliest else ""
 
 
-def nearest(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[int]:
-    """The position of the pair whose numbers are clearly the nearest; empty if no pair's are."""
-    distances = [_distance(a, b) for a, b in pairs if len(pairs) > 1]
+def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
+    """The candidate whose numbers are clearly the nearest; none if no candidate's are."""
+    distances = [_distance(one.a, one.b) for one in found if len(found) > 1]
     least = min(distances, default=inf)
     others = [distance for distance in distances if not isclose(distance, least)]
     clear = least < _CLEARLY_NEARER * min(others, default=0)
-    return [distances.index(least)] if clear else []
+    return [found[distances.index(least)]] if clear else []
 
 
 def _distance(*sides: Numbers) -> float:
@@ -113,64 +160,42 @@ def _distance(*sides: Numbers) -> float:
     return (least / size) ** 0.5 if 0 < size < inf else inf
 
 
-def _several(found: Sequence[Candidate], layouts: Layouts) -> str:
+def _several(found: Sequence[Candidate], silent: bool) -> str:
     """Why none of several candidates is taken, and what to type."""
-    items = [one.numbers[1] for one in found]
-    if all(items):
-        fits = f"{found[0].text.partition(' is ')[0]} fits"
-        if len({tuple(numbers or ()) for numbers in items}) < len(items):
+    if all(one.is_sequence for one in found):
+        fits = f"{found[0].taken_as.partition(' is ')[0]} fits"
+        if len({str(one.numbers[1]) for one in found}) < len(found):
             return f"{fits} a sequence in either layout: --layout batch or time decides"
         return f"{fits} {len(found)} sequences: --batch N picks one"
-    texts = [*dict.fromkeys(one.text for one in found)]
-    silent = layouts == (None, None)
-    if any("(axis" in one.text or (one.exchanged and silent) for one in found):
-        return several_axes(texts)
+    texts = [*dict.fromkeys(one.taken_as for one in found)]
+    directions = {one.directions for one in found} - {(None, None)}
+    if len(directions) > 1 or (directions and silent):
+        more = ", or others" * (len(texts) > 2)
+        return (
+            f"either {', or '.join(texts[:2])}{more}; the numbers do not show which. Save one side "
+            "with the axes of the other: numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1) puts "
+            "directions side by side, x.swapaxes(0,1) exchanges the first two axes"
+        )
     return f"{' or '.join(texts)}: --layout batch or time decides" if len(texts) <= 3 else ""
-
-
-def several_axes(texts: Sequence[str]) -> str:
-    """What is said where the axis of the directions is not known, and what to type."""
-    more = ", or others" * (len(texts) > 2)
-    return (
-        f"either {', or '.join(texts[:2])}{more}; the numbers do not show which. Save one side "
-        "with the axes of the other: numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1) puts "
-        "directions side by side, x.swapaxes(0,1) exchanges the first two axes"
-    )
 
 
 # ---- every candidate
 
 
-def _candidates(
-    narrow: Numbers, wide: Numbers, layouts: Layouts, choices: Choices, parts_only: bool = False
-) -> Iterator[Candidate]:
+def _candidates(narrow: Numbers, wide: Numbers, asked: Question) -> Iterator[Candidate]:
     """Every candidate in which the first side (a) is all of the second (b), or a part of it."""
-    assumed = (layouts[1] or layouts[0] or "time") == "batch"
-    is_known = layouts[1] in ("batch", "time")
-    for full, directions, text in _as_runs(narrow, wide):
-        axes = len(without_ones(full))
-        for batch_first in [assumed, not assumed][: 2 if axes == 2 and not is_known else 1]:
-            three = _three(full, batch_first)
-            T, B, width = three.shape
-            steps, items = _among(choices[0], T), _among(choices[1], B)
-            step = steps[0] if steps is not None and len(steps) == 1 else None
-            layout = "batch" if batch_first else "time"
-            run = RunShape(T, B, width // directions, directions, layout)
-            single = [T - 1 if step is None else step]
-            for one in arrangements(narrow.shape, run, single, items or None):
-                partial = not one.units.is_all or ("b" in one.axes and not one.sequences.is_all)
-                if one.order == "F" or partial or not _ends_with_units(narrow.shape, one):
-                    continue
-                if {*"tb"} <= {*one.axes} or len(_lead(one)) == axes:
-                    if batch_first == assumed:
-                        found = _on_run(narrow, three, one, text)
-                        yield from _all(found, one, (narrow.shape, wide.shape), layouts, parts_only)
-                elif one.directions.is_all and not one.in_a_row and steps != ():
-                    found = _on_run(narrow, three, one, text)
-                    yield from _parts(found, one, narrow, three, layouts[0], step, choices[1])
+    if not narrow.values.size or not wide.values.size or wide.shape[-1] == 1 < narrow.shape[-1]:
+        return
+    for full in _full_runs(wide.shape, narrow.shape, asked):
+        T, B, D, K = (part.size for part in full.parts)
+        run = RunShape(T, B, K, D, asked.usual[0])
+        steps, items = map(among, asked.choices, (T, B))
+        for one in arrangements(narrow.shape, run, [T - 1] if steps is None else steps, items):
+            if _is_possible(one, narrow.shape, full, asked):
+                yield from _of_arrangements(narrow, wide, one, full, asked)
 
 
-def _among(choice: Choice | None, size: int) -> Indices | None:
+def among(choice: Choice | None, size: int) -> Indices | None:
     """What is chosen of an axis; empty if that is not there, None without a choice."""
     try:
         return None if choice is None else choice.among(size)
@@ -178,168 +203,167 @@ def _among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers, str]]:
-    """Last states (B, 2 H) of sides of which one or both have directions on a separate axis."""
-    for full, directions, text in _as_runs(a, b, stacked=3):
-        three = _three(full, False)
-        T, B, width = three.shape
-        run = RunShape(T, B, width // directions, directions)
-        for one in arrangements(a.shape, run, [T - 1]) if directions == 2 else ():
-            fits = one.is_all and _ends_with_units(a.shape, one)
-            if fits and not (one.in_a_row or one.exchanged):
-                found = _on_run(a, three, one, text)
-                x, y = (side[:, 0] if B == 1 else side for side in (found.a, found.b))
-                yield x, y, found.text
+def _full_runs(
+    shape: tuple[int, ...], narrow: tuple[int, ...], asked: Question
+) -> Iterator[Arrangement]:
+    """How a side may be a full run: its axes are steps and sequences, one of 2 the directions.
 
-
-def _as_runs(
-    narrow: Numbers, wide: Numbers, stacked: int = 4
-) -> Iterator[tuple[Numbers, int, str]]:
-    """The second side as a full run, with how many directions the units contain, and a text.
-
-    Where both have so many axes that one is that of the directions (``stacked``), they are joined.
+    A single axis is that of the steps, unless the side says another layout.
     """
-    if not narrow.values.size or not wide.values.size:
-        return
-    n, width = narrow.shape[-1], wide.shape[-1]
-    if len(without_ones(wide)) <= 2:
-        yield wide, 1, ""
-        if width == 2 * n:
-            yield wide, 2, ""
-    if n == 2 * width or (n == width and narrow.ndim == wide.ndim == stacked):
-        for full, text in side_by_side(wide, 2 * width, "{b}"):
-            if len(without_ones(full)) <= 2:
-                yield full, 2, text
+    width, places = shape[-1], [n for n, size in enumerate(shape[:-1]) if size != 1]
+    layout, said = asked.usual[1], asked.layouts[1]
+    most = 1 if asked.is_state else 2
+    stacked = len(shape) == most + 2 or narrow[-1] == 2 * width
+    for axis in (None, *(n for n in places if shape[n] == 2 and stacked)):
+        lead = [n for n in places if n != axis]
+        orders = [*map("".join, permutations("b" if asked.is_state else "tb", len(lead)))]
+        if len(lead) == 1 and not asked.is_state:
+            is_batch = said == "batch" and lead == [0] and len(shape) == 3
+            orders = ["b" if is_batch else "t"]
+        for order in orders:
+            letters = dict(zip(lead, order, strict=True)) | ({} if axis is None else {axis: "d"})
+            lengths = {"t": 1, "b": 1} | {letter: shape[n] for n, letter in letters.items()}
+            axes = "".join(letters[n] for n in places)
+            for directions in (1, 2) if axis is None and width == 2 * narrow[-1] else (1,):
+                D, K = lengths.get("d", directions), width // directions
+                sizes = lengths["t"], lengths["b"], D, K
+                run = RunShape(*sizes[:2], K, D, layout)
+                full = (Part(0, size, size) for size in sizes)
+                yield Arrangement(
+                    OTHER_DIRECTIONS * (axis is not None),
+                    axes + ("w" if directions == 2 else "k"),
+                    *full,
+                    shape=tuple(shape[n] for n in (*places, -1)),
+                    places=(*places, len(shape) - 1),
+                    run=run,
+                )
 
 
-def _ends_with_units(shape: tuple[int, ...], one: Arrangement) -> bool:
-    """Whether the last axis is that of the units; numbers in a row, or column vectors, pass."""
-    if one.run.directions == 1 and one.is_all:
-        return not one.units_first
-    beside = one.run.directions if "w" in one.axes else 1
-    return not one.units_first and shape[-1] == one.units.size * beside
+def _is_possible(
+    one: Arrangement, shape: tuple[int, ...], full: Arrangement, asked: Question
+) -> bool:
+    """Whether a side may lie so on a full run, in what both say of their layouts.
+
+    It has all units of a direction, as its last axis; of one direction it may have them in a row.
+    A side that names no layout may have the other one; so has the side with stacked directions
+    where --layout says "batch" of both, as ONNX has steps first in any case.
+    """
+    D, said = one.run.directions, asked.layouts
+    part = not (one.steps.is_all and one.sequences.is_all)
+    if one.order == "F" or one.units_first or not one.units.is_all:
+        return False
+    if ("b" in one.axes and not one.sequences.is_all) or (one.in_a_row and (part or D > 1)):
+        return False
+    if shape[-1] != one.units.size * (D if "w" in one.axes else 1) and (D > 1 or part):
+        return False
+    if part and (
+        asked.is_state or not one.directions.is_all or not _may_be_part(one, shape, said[0])
+    ):
+        return False
+    if said[0] in ("time", "batch") and len(shape) == 3 and not _is_in_place(one, shape, said[0]):
+        return False
+    stacked = int("d" not in one.axes)
+    other = said.index(None) if said.count(None) == 1 else None
+    if asked.silent:
+        other = 1 if part else 1 - stacked if D > 1 else None
+    elif said == ("batch", "batch") and D > 1 and not part:
+        other = stacked
+    exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
+    return not exchanged or (exchanged == [other] and not one.in_a_row)
 
 
-def _on_run(narrow: Numbers, wide: Numbers, one: Arrangement, text: str) -> Candidate:
-    """A side as it is arranged, and that part of the full run (T, B, D K)."""
-    if "d" in one.axes and one.places is not None:
-        axis = one.places[one.axes.index("d")]
-        which = f" (axis {axis})" * (narrow.shape[:-1].count(2) > 1)
-        joined_text = f"the directions of {{a}}, {narrow.shape}{which}, side by side"
-        text = "; ".join(filter(None, [joined_text, text]))
+def _is_in_place(one: Arrangement, shape: tuple[int, ...], layout: str) -> bool:
+    """Whether steps and sequences are the axes that they are in a layout."""
+    own, places = ("bt" if layout == "batch" else "tb"), one.places or ()
+    pairs = zip(places, one.axes, strict=False)
+    return _is_state(shape, layout) or all(own[n] == axis for n, axis in pairs if axis in "tb")
+
+
+def _may_be_part(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
+    """Whether a side that may name its layout may be one step or one sequence of a run."""
+    if one.sequences.is_all and _is_state(shape, layout):
+        return True
+    counts_steps = layout in ("time", "batch") and len(shape) - ("d" in one.axes) > 2
+    if "t" in one.axes:
+        return True
+    is_sequence = layout == "steps" and one.sequences.of == one.steps.of > 1
+    return not (counts_steps or (is_sequence and one.sequences.is_all))
+
+
+def _is_state(shape: tuple[int, ...], layout: str | None) -> bool:
+    """Whether it may be the (1, B, H) of torch, which has that shape in any layout."""
+    return layout == "batch" and len(shape) == 3 and shape[0] == 1 < shape[1]
+
+
+def _of_arrangements(
+    narrow: Numbers, wide: Numbers, one: Arrangement, full: Arrangement, asked: Question
+) -> Iterator[Candidate]:
+    """The candidate of a side as it lies on a full run, maybe as the end of each direction too."""
     T, B, D, K = (part.of for part in one.parts)
     lead = one.steps.size, one.sequences.size
-    b = wide.moved(lambda v: v.reshape(T, B, D, K)[one.place].reshape(*lead, -1))
-    a = narrow.moved(lambda v: one.read(v).reshape(b.shape))
-    return Candidate(a, b, (None, None, None), text, batch_first=one.run.layout == "batch")
+    exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
+    of_one = (
+        OTHER_DIRECTIONS * ("d" in one.axes)
+        if asked.is_state
+        else one.cost - EXCHANGED * one.exchanged
+    )
+    of_one += LAST_STEP * (not one.steps.is_all)
+    against = EXCHANGED * any(asked.layouts[n] is not None for n in exchanged)
+    first, text = one.directions.first, ""
+    if not one.directions.is_all:
+        which = ("first half (forward)", "second half (backward)")[first]
+        text = f"{{a}} has {K} units of {{b}}'s {2 * K}: the {which} {{agrees}}"
+    texts = [text, _words("a", one, narrow.shape), _words("b", full, wide.shape)]
+    found = Candidate(
+        of_one + full.cost + against,
+        narrow.moved(lambda v: one.read(v).reshape(*lead, -1)),
+        wide.moved(lambda v: full.read(v)[one.place].reshape(*lead, -1)),
+        "; ".join(filter(None, texts)),
+        (
+            None if one.steps.is_all else [one.steps.first],
+            None if one.sequences.is_all else [one.sequences.first],
+            range(first * K, first * K + K) if text else None,
+        ),
+        by_numbers=bool(text)
+        or (lead == (1, B) != (T, B) and _is_state(narrow.shape, asked.layouts[0])),
+        is_half=bool(text),
+        axes_known=bool(exchanged) or lead != (T, B),
+        batch_first=full.axes.find("b") < full.axes.find("t"),
+        directions=tuple(
+            x.places[x.axes.index("d")] if x.places and "d" in x.axes else None for x in (one, full)
+        ),
+    )
+    yield found
+    half = K * D // 2
+    if (
+        one.sequences.is_all
+        and one.steps.is_last_step
+        and 2 * half == K * D
+        and not asked.choices[0]
+    ):
+
+        def ends(array: Array) -> Array:
+            run = full.read(array).reshape(T, B, -1)
+            return np.concatenate([run[-1:, :, :half], run[:1, :, half:]], axis=-1)
+
+        of_each = f"the last step of each direction (step {T - 1} forward, 0 backward)"
+        text = found.taken_as.replace("the last step", of_each, 1)
+        yield found._replace(b=wide.moved(ends), taken_as=text, by_numbers=True)
 
 
-def _lead(one: Arrangement) -> str:
-    """Those axes of an array that are steps or sequences."""
-    return "".join(axis for axis in one.axes if axis in "tb")
+def _words(side: str, one: Arrangement, shape: tuple[int, ...]) -> str:
+    """``a.npy, (4, 5), is taken as the last step``; empty for a run as it is."""
+    of_run = words(one._replace(directions=Part(0, one.run.directions, one.run.directions)))
+    of_run = of_run or "column vectors" * (shape[-1] == 1 < one.units.size)
+    return f"{{{side}}}, {shape}, is taken as {of_run}" * bool(of_run)
 
 
-def _all(
-    found: Candidate,
-    one: Arrangement,
-    shapes: tuple[tuple[int, ...], tuple[int, ...]],
-    layouts: Layouts,
-    parts_only: bool,
-) -> Iterator[Candidate]:
-    """The first side with all steps and sequences of the run, as they lie or exchanged.
-
-    A side that says no layout has the other's, or the other one. A side that had its directions on
-    an axis of their own may be (steps, batch), as in ONNX, where the other is (batch, steps), also
-    if --layout says that of both.
-    """
-    width, units, lead = shapes[0][-1], one.units.size, _lead(one)
-    if not lead and (one.run.directions == 1 or not one.directions.is_all):
-        return
-    if one.run.directions == 1:
-        in_a_row = one.in_a_row or width == prod(shapes[0]) != units
-        if in_a_row or width == 1 < units:
-            what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
-            text = f"the {what} of {{a}}, {shapes[0]}, {how}as {shapes[1]}"
-            if not one.exchanged:
-                yield found._replace(text=text)
-            return
-        if parts_only or layouts.count(None) != 1 or width != units:
-            return
-    elif not one.directions.is_all:  # one direction of two
-        numbers = range(start := one.directions.first * units, start + units)
-        text = f"{{a}} is compared with units {start} to {numbers[-1]} of {{b}}"
-        text = "; ".join(filter(None, [found.text, text]))
-        found = found._replace(numbers=(None, None, numbers), text=text, rank=RARE)
-    elif parts_only or one.in_a_row:
-        return
-    said = layouts[0] or layouts[1] or "time"
-    firsts = [(layout or said) == "batch" for layout in layouts]
-    if len(lead) < 2 or one.exchanged == (firsts[0] != firsts[1]):
-        yield found
-    elif layouts.count(None) == 1 or layouts[0] == layouts[1] != "time":
-        turned = int(one.directions.is_all and "d" not in one.axes)  # the side with an axis of them
-        turned = layouts.index(None) if layouts.count(None) == 1 else turned ^ (said != "batch")
-        axes = "steps, batch" if firsts[turned] else "batch, steps"
-        text = f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
-        text = "; ".join(filter(None, [found.text, text]))
-        rank = found.rank if None in layouts else max(found.rank, LESS_LIKELY)
-        if turned == 1:  # the steps of the run are its sequences
-            a, b = (side.moved(lambda v: v.swapaxes(0, 1)) for side in (found.a, found.b))
-            found = found._replace(a=a, b=b)
-        yield found._replace(text=text, rank=rank, exchanged=True)
+# ---- one array
 
 
-def _parts(
-    found: Candidate,
-    one: Arrangement,
-    narrow: Numbers,
-    wide: Numbers,
-    layout: str | None,
-    chosen: int | None,
-    batch: Choice | None,
-) -> Iterator[Candidate]:
-    """The first side as one step of the run (the last), as one of its sequences, or as both."""
-    T, B, width = wide.shape
-    shape = list(narrow.shape)
-    if "d" in one.axes and one.places is not None:
-        del shape[one.places[one.axes.index("d")]]
-        shape[-1] = width
-    lead = [n for n in shape[:-1] if n != 1]
-    said = layout not in (None, "steps") and len(shape) > 2  # how many steps it has
-    is_state = said and layout == "batch" and shape[:-1] == [1, *lead]  # (1, B, H) of torch
-    text = f"{found.text}{'; ' * bool(found.text)}{{a}}, {tuple(shape)}, is"
-    step = "the last step" if chosen is None else f"step {chosen}"
-    numbers = None if "t" in one.axes else [one.steps.first]
-    named = () if chosen is None or numbers is None else (0,)
-    if not one.sequences.is_all:
-        item = one.sequences.first
-        if (said and "t" not in one.axes) or (batch and item not in batch.among(B)):
-            return
-        text += f" compared with sequence {item} of {B} of {{b}}"
-        text += f", its {step.removeprefix('the ')}" * (numbers is not None)
-        yield found._replace(numbers=(numbers, [item], None), text=text, named=(*named, 1))
-    elif is_state or not (said or (lead == [T] and B > 1 and layout == "steps")):
-        last = f"{text} taken as {step} of {{b}}"
-        rank = RARE if is_state else LIKELY
-        found = found._replace(numbers=(numbers, None, None), text=last, rank=rank, named=named)
-        yield found
-        if width % 2 == 0 and T > 1 and chosen is None:
-            text += f" the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
-            ends = wide.moved(
-                lambda v: np.concatenate([v[-1:, :, : width // 2], v[:1, :, width // 2 :]], axis=-1)
-            )
-            yield found._replace(b=ends, text=text, rank=RARE)
-
-
-def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
-    """A side as wide as that, its directions side by side if they are on a separate axis."""
-    if side.shape[-1] == width:
-        yield side, ""
-    elif 2 * side.shape[-1] == width:
-        axes = [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
-        for axis in axes:
-            which = f" (axis {axis})" * (len(axes) > 1)
-            yield joined(side, axis), f"the directions of {name}, {side.shape}{which}, side by side"
+def stacked(side: Numbers) -> list[int]:
+    """The axes of length 2 that may be that of the directions."""
+    return [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
 
 
 def joined(side: Numbers, axis: int) -> Numbers:
@@ -354,10 +378,23 @@ def without_ones(side: Numbers) -> list[int]:
     return [n for n in side.shape[:-1] if n != 1]
 
 
-def _three(side: Numbers, batch_first: bool) -> Numbers:
-    """(T, B, K) of an array with at most two longer axes before K."""
-    lead = without_ones(side)
-    if len(lead) < 2:
-        return side.moved(lambda v: v.reshape(prod(lead), 1, v.shape[-1]))
-    three = side.moved(lambda v: v.reshape(*lead, v.shape[-1]))
-    return three.moved(lambda v: v.swapaxes(0, 1)) if batch_first else three
+def layout_by_shape(*sides: Numbers) -> str:
+    """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
+    firsts = [side.shape[0] for side in sides if side.ndim == 3]
+    return "batch" if firsts and all(n == 1 for n in firsts) else "time"
+
+
+def sequence(array: Numbers, layout: str | None) -> Numbers | None:
+    """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
+    array = array.moved(np.atleast_1d)
+    layout = layout or layout_by_shape(array)
+    spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
+    array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
+    if array.ndim > 3:
+        return None
+    if array.ndim < 3:  # (H,) is one step, (T, H) one sequence
+        steps = prod(array.shape[:-1])
+        return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
+    if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
+        return array.moved(lambda v: v.swapaxes(0, 1))
+    return array

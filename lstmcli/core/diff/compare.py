@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn
 
-from lstmcli.core.diff.alignment import (
-    FINALS,
-    SEQUENCE,
-    STEP_ORDER,
-    WEIGHTS,
-    ArrayName,
-    Known,
-    Pair,
-    align,
-)
-from lstmcli.core.diff.compared import ComparedSides, axes_assumed
+from lstmcli.core.diff.alignment import Known, align
+from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
+from lstmcli.core.diff.pair import FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import (
@@ -51,6 +43,7 @@ class Difference:
     atol: float | None
     assumed: tuple[Hint, ...] = ()  # what no file says
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
+    pairs: Mapping[str, Pair] = field(default_factory=dict)  # of `arrays`, as they were compared
 
     def __bool__(self) -> NoReturn:
         """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
@@ -125,16 +118,10 @@ def compare(
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
     _refuse(a, b, common, only_ulp := ulp is not None and rtol is None and atol is None)
-    pairs = {}
-    for name in common:
-        try:
-            selected = selection._replace(units=columns.get(name))
-            pairs[name] = _aligned(a, b, name, name, test, selected)
-        except UserError as error:
-            if not str(error).startswith(("--steps", "--batch")) or not axes_assumed((a, b), name):
-                raise
-            axes = f"  The first axis of {name} is taken as time (not in the files;"
-            raise UserError(*error.lines, f"{axes} --layout batch).") from None
+    pairs = {
+        name: _aligned(a, b, name, name, test, selection._replace(units=columns.get(name)))
+        for name in common
+    }
     arrays = {
         name: measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
         for name, pair in pairs.items()
@@ -164,6 +151,7 @@ def compare(
         atol=atol,
         assumed=tuple(_assumed(a, b, compared)),
         settings=compared.differing_settings,
+        pairs=pairs,
     )
 
 
@@ -292,7 +280,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
         names = [
             name
             for name, pair in pairs.items()
-            if pair.stepwise and not pair.arrangement
+            if pair.stepwise and not pair.axes_known
             if len(shapes[name]) == 3 and min(shapes[name][:2]) > 1
         ]
         if silent.layout is None and other.layout in ("batch", "time") and names:
@@ -303,8 +291,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     unclear = [
         name
         for name, pair in pairs.items()
-        if pair.kind == SEQUENCE and not (pair.exchanged or pair.unaligned)
-        if not (pair.arrangement and any(n is not None for n in pair.numbers))
+        if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
         if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if unclear and not (a.layout or b.layout):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import STEP_ORDER, ArrayName, Pair
 from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.pair import STEP_ORDER, ArrayName, Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
 
@@ -67,7 +67,7 @@ class ComparedSides:
     @property
     def differing(self) -> list[Pair]:
         """The pairs that are not equal."""
-        return [pair for pair in self.pairs.values() if not pair.equal]
+        return [pair for pair in self.pairs.values() if not pair.numbers_agree]
 
     @property
     def two_directions(self) -> bool:
@@ -84,7 +84,7 @@ class ComparedSides:
     def axes_assumed(self) -> bool:
         """Whether the first axis of what differs first is taken as time, and may be the batch."""
         name = self.first_array
-        if name is None or self.pairs[name].exchanged:  # the other side's axes tell it
+        if name is None or self.pairs[name].axes_known:  # the other side's axes tell it
             return False
         return axes_assumed(self.sides, name)
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.compared import ComparedSides
+from lstmcli.core.diff.pair import WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.patterns import suspicion
 from lstmcli.core.diff.rearrangements import proves, rearranged
 from lstmcli.core.diff.tolerance import Numbers

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.diff.alignment import FINAL, Pair
+from lstmcli.core.diff.pair import FINAL, Pair
 from lstmcli.core.diff.tolerance import Mask, Tolerance, excess, greatest, jsonable, ulps, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Indices
@@ -185,7 +185,7 @@ def _left_out(pair: Pair) -> Mask:
 
 def _first(pair: Pair) -> Position | None:
     """The first element out of tolerance, in the order in which the array was computed."""
-    if pair.equal:
+    if pair.numbers_agree:
         return None
     wrong = pair.differs
     if not (pair.stepwise and pair.backward):

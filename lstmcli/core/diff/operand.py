@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.abbreviated import Before, fits, shape_text, spread
-from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName, sequence
+from lstmcli.core.diff.axes import sequence
+from lstmcli.core.diff.pair import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import WEIGHTS, ArrayName, Pair
+from lstmcli.core.diff.pair import WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
@@ -74,7 +74,7 @@ class Rearrangement(NamedTuple):
 
 def rearranged(pair: Pair) -> Hint | None:
     """The first rearrangement under which a pair that differs is equal."""
-    if pair.equal or not pair.a.values.size or not pair.b.values.size:
+    if pair.numbers_agree or not pair.a.values.size or not pair.b.values.size:
         return None
     table: tuple[Rearrangement, ...] = OF_STEPS if pair.stepwise else OF_PLACED
     if not pair.placed:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import Pair
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.metrics import place_of, similarity
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import widened
 from lstmcli.core.model.half_precision import round_to_format

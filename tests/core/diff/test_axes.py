@@ -96,7 +96,7 @@ def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> Non
         d = lone(*sides, ("time", "time") if len(lead) > 1 else (None, None))
         assert d.equal
         name = "a.npy" if sides[0].ndim > x.ndim else "b.npy"
-        assert f"h: the column vectors of {name}, {(*lead, H, 1)}, as {x.shape}" in d.remarks
+        assert f"h: {name}, {(*lead, H, 1)}, is taken as column vectors" in d.remarks
     assert lone(x[..., None], x + 1).arrays["h"].mismatched == x.size
 
 
@@ -109,11 +109,11 @@ def test_two_axes_that_may_be_the_directions_are_named_and_no_layout_is_asked_fo
     for axis in (1, 2):
         d = lone(stacked, np.concatenate(list(np.moveaxis(stacked, axis, 0)), axis=-1))
         assert d.equal
-        assert f"(axis {axis}), side by side" in " ".join(d.remarks)
+        assert f"is taken as directions on axis {axis}" in " ".join(d.remarks)
     d = lone(stacked, normal(T, 2, 2 * H, seed=1))
     said = " ".join(d.remarks)
     assert not d.equal
-    assert "(axis 1), side by side, or the directions" in said
+    assert "directions on axis 1, or a.npy, (7, 2, 2, 5), is taken as directions on axis 2" in said
     assert "the numbers do not show which" in said
     assert "decides" not in said
 
@@ -156,8 +156,8 @@ def test_where_no_axis_is_nearer_both_are_named_with_what_to_type() -> None:
             d = lone(*sides)
             assert d.arrays["h"].mismatched is None
             (said,) = d.remarks
-            assert "(axis 0), side by side" in said
-            assert "(axis 2), side by side" in said
+            assert "directions on axis 0" in said
+            assert "directions on axis 2" in said
             assert "numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1)" in said
     typed = np.concatenate(np.moveaxis(each, 0, 0), -1).swapaxes(0, 1)
     assert lone(typed, other).arrays["h"].total == other.size
@@ -190,9 +190,9 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
     ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)
     for part, said in (
         (h[2], "sequence 2 of 4"),
-        (h[:, -1], "the last step of"),
+        (h[:, -1], "the last step"),
         (ends, "step 6 forward, 0 backward"),
-        (h[..., H:], "units 5 to 9"),
+        (h[..., H:], "the second half (backward) is nearest"),
     ):
         d = lone(part + 1e-4, h, (None, "batch"))
         assert said in " ".join(d.remarks)
@@ -215,9 +215,9 @@ def test_stacked_directions_and_directions_side_by_side(
         moved, beside = (np.squeeze(array) for array in (moved, beside))
     d = lone(moved, beside)
     assert d.equal
-    assert f"the directions of a.npy, {moved.shape}, side by side" in " ".join(d.remarks)
+    assert f"h: a.npy, {moved.shape}, is taken as directions on axis" in " ".join(d.remarks)
     assert "b.npy" in " ".join(lone(beside, moved).remarks)
-    assert "side by side" in d.to_json()["arrays"]["h"]["aligned"]
+    assert "directions on axis" in d.to_json()["arrays"]["h"]["aligned"]
     wrong = beside.copy()
     wrong[(3, *[0] * (wrong.ndim - 2), H + 2)] += 1
     first = lone(moved, wrong).first_divergence
@@ -240,11 +240,12 @@ def test_stacked_directions_of_a_side_without_a_layout_have_as_many_steps_as_the
     h = np.concatenate([y[:, 0], y[:, 1]], axis=-1).swapaxes(0, 1)
     for d in (lone(y, h, (None, "batch")), lone(h, y, ("batch", None))):
         assert d.equal
-        assert f"{d.sides[d.sides[1].layout is None].name} as (steps, batch, units)" in d.remarks[0]
+        assert f"{d.sides[d.sides[1].layout is None].name}, " in d.remarks[0]
+        assert "is taken as (steps, batch, units), directions on axis 1" in d.remarks[0]
     assert not lone(y, h + 1, (None, "batch")).equal
     d = lone(y.swapaxes(0, 2), h.swapaxes(0, 1), (None, "time"))
     assert d.equal
-    assert "side by side; a.npy as (batch, steps, units)" in d.remarks[0]
+    assert "a.npy, (4, 2, 7, 5), is taken as (batch, steps, units), dir" in d.remarks[0]
 
 
 @pytest.mark.parametrize("layout", [None, "batch"])
@@ -280,8 +281,9 @@ def test_stacked_directions_beside_sequences_in_front(
             assert place[0] == 1
             exchanged = order.index("t") < order.index("b")
             side = "ab"[n != 0 if layout is None else n == 0]
-            said = f"{side}.npy as ({'batch, steps' if layout is None else 'steps, batch'}, units)"
-            assert any(said in remark for remark in d.remarks) == exchanged
+            said = f"taken as ({'batch, steps' if layout is None else 'steps, batch'}, units)"
+            texts = [text for remark in d.remarks for text in remark.split("; ") if said in text]
+            assert [text.removeprefix("h: ")[0] for text in texts] == [side] * exchanged
             assert not any("is time" in remark for remark in d.remarks)
 
 
@@ -305,7 +307,7 @@ def test_final_states_of_two_directions(items: int) -> None:
         if a.shape != b.shape:
             d = compare(of("a.npz", final_h=a), of("b.npz", final_h=b))
             assert d.equal
-            assert "side by side" in d.remarks[0]
+            assert "directions on axis" in d.remarks[0]
             for other, nearer in ((b + 1e-3, True), (normal(*b.shape, seed=1), False)):
                 d = compare(of("a.npz", final_h=a), of("b.npz", final_h=other))
                 (array,) = d.arrays.values()
@@ -328,10 +330,10 @@ def test_a_last_step_against_a_sequence() -> None:
     ):
         d = lone(a, b, layouts)
         assert d.equal
-        assert f"h: a.npy, {a.shape}, is taken as the last step of b.npy" in d.remarks
+        assert f"h: a.npy, {a.shape}, is taken as the last step" in " ".join(d.remarks)
         turned = lone(b, a, (layouts[1], layouts[0]))
         assert turned.equal
-        assert f"h: b.npy, {a.shape}, is taken as the last step of a.npy" in turned.remarks
+        assert f"b.npy, {a.shape}, is taken as the last step" in " ".join(turned.remarks)
 
 
 def test_a_last_step_that_differs_has_the_number_of_that_step() -> None:
@@ -350,7 +352,7 @@ def test_the_last_step_of_each_direction() -> None:
     d = lone(ends, h, (None, "batch"))
     assert d.equal
     assert "step 6 forward, 0 backward" in d.remarks[0]
-    assert "the last step of b.npy" in lone(ends + 1, h, (None, "batch")).remarks[0]
+    assert lone(ends + 1, h, (None, "batch")).remarks[0].endswith("the last step")
 
 
 def test_one_sequence_against_a_batch() -> None:
@@ -358,10 +360,10 @@ def test_one_sequence_against_a_batch() -> None:
     for layouts in ((None, "batch"), ("steps", "batch")):
         d = lone(h[2], h, layouts)
         assert d.equal
-        assert f"h: a.npy, (7, 5), is compared with sequence 2 of {B} of b.npy" in d.remarks
+        assert f"h: a.npy, (7, 5), is taken as sequence 2 of {B}" in d.remarks
     d = lone(h.swapaxes(0, 1)[:, 2], h.swapaxes(0, 1))  # the first axis of a print is time
     assert d.equal
-    assert f"h: a.npy, (7, 5), is compared with sequence 2 of {B} of b.npy" in d.remarks
+    assert f"h: a.npy, (7, 5), is taken as sequence 2 of {B}" in d.remarks
     late = h[2].copy()
     late[3:] += 1
     d = lone(h, late, ("batch", None))
@@ -498,10 +500,9 @@ def test_a_side_that_takes_the_layout_of_the_other_is_named(layout: str, axes: s
         (np.s_[..., [0, 2]], (None, None, "0,2"), " is taken as --units 0,2 of full"),
         (np.s_[3, 1], ("3", "1", None), " is taken as --steps 3 --batch 1 of full"),
         (np.s_[2:5, 1], ("2:5", "1", None), " is taken as --steps 2:5 --batch 1 of full"),
-        (np.s_[3, 1], ("3", None, None), ", (5,), is compared with sequence 1 of 4 of full, its "
-                                         "step 3"),
-        (np.s_[3], ("3", None, None), ", (4, 5), is taken as step 3 of full"),
-        (np.s_[3], ("-4", None, None), ", (4, 5), is taken as step 3 of full"),
+        (np.s_[3, 1], ("3", None, None), ", (5,), is taken as step 3 of 7, sequence 1 of 4"),
+        (np.s_[3], ("3", None, None), ", (4, 5), is taken as step 3 of 7"),
+        (np.s_[3], ("-4", None, None), ", (4, 5), is taken as step 3 of 7"),
     ],
 )  # fmt: skip
 def test_a_part_without_numbers_is_what_is_selected_of_the_run(
@@ -652,7 +653,7 @@ def test_a_side_without_a_layout_against_batch_first_may_have_time_first(swapped
     sides = of("a", "batch", h=h.swapaxes(0, 1)), of("b", h=h)
     found = compare(*(sides[::-1] if swapped else sides))
     assert found.equal
-    assert "as (steps, batch, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+    assert "is taken as (steps, batch, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -661,8 +662,13 @@ def test_one_direction_against_both(swapped: bool) -> None:
     for start in (0, H):
         sides = both[..., start : start + H], both
         d = lone(*(sides[::-1] if swapped else sides))
-        assert d.equal
-        assert f"is compared with units {start} to {start + H - 1} of" in d.remarks[0]
+        assert (d.equal, d.arrays["h"].mismatched, d.first_divergence) == (False, 0, None)
+        part, full = ("b.npy", "a.npy") if swapped else ("a.npy", "b.npy")
+        which = "second half (backward)" if start else "first half (forward)"
+        assert d.remarks[0] == f"h: {part} has 5 units of {full}'s 10: the {which} agrees"
+        assert d.hints == []
+        chosen = Selection.parse(None, None, f"{start}:{start + H}")
+        assert compare(Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen).equal
     assert lone(normal(T, B, H, seed=1), both).arrays["h"].mismatched is None
 
 
@@ -672,7 +678,7 @@ def test_numbers_in_a_row(swapped: bool) -> None:
     for a, b in ((h.ravel(), h), (h.reshape(-1, H), h), (c.ravel(), c)):
         d = lone(*((b, a) if swapped else (a, b)))
         assert d.equal
-        assert "in a row as" in d.remarks[0]
+        assert "is taken as numbers in a row" in d.remarks[0]
         off = b.copy()
         off[3, ..., 2] += 1
         d = lone(*((off, a) if swapped else (a, off)))
@@ -686,7 +692,7 @@ def test_a_silent_side_has_as_many_steps_as_the_other_one(swapped: bool) -> None
     sides = of("a", "time", h=h), of("b", h=h.swapaxes(0, 1))
     found = compare(*(sides[::-1] if swapped else sides))
     assert found.equal
-    assert "as (batch, steps, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+    assert "is taken as (batch, steps, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
     assert compare(of("a", "time", h=h[:3]), of("b", h=h[:3])).equal
 
 
@@ -721,7 +727,7 @@ def test_a_last_state_of_torch_is_no_matter_of_layout() -> None:
     for sides in ((last, full), (full, last)):
         d = lone(*sides, ("batch", "batch"))
         assert d.equal
-        assert "is taken as the last step of" in d.remarks[0]
+        assert "is taken as the last step" in d.remarks[0]
         one, other = (side + 1e-3 * (side.shape[0] == 1) for side in sides)
         wrong = lone(one, other, ("batch", "batch"))
         assert wrong.arrays["h"].mismatched is None
