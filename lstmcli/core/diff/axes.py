@@ -10,7 +10,7 @@ then (T, B, 2 H). Which of several ways it is, the numbers tell first, then the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, permutations
+from itertools import chain
 from math import inf, isclose, prod
 from typing import NamedTuple
 
@@ -118,10 +118,8 @@ def arrange(
         if not (best.is_sequence and best.batch_first and asked.silent):
             return best, ""
         step = (best.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
-        return None, (
-            f"{best.taken_as.partition('; ')[0]} if the first axis is the batch (--layout batch), and with step "
-            f"{step} if it is time (--steps {step})"
-        )
+        text = f"{best.taken_as.partition('; ')[0]} if the first axis is the batch"
+        return None, f"{text} (--layout batch), and with step {step} if it is time (--steps {step})"
     least = min((one.cost for one in likely), default=0.0)
     likeliest = [one for one in likely if one.cost <= least + _ALIKE]
     if len(likeliest) == 1:
@@ -186,7 +184,7 @@ def _candidates(narrow: Numbers, wide: Numbers, asked: Question) -> Iterator[Can
     """Every candidate in which the first side (a) is all of the second (b), or a part of it."""
     if not narrow.values.size or not wide.values.size or wide.shape[-1] == 1 < narrow.shape[-1]:
         return
-    for full in _full_runs(wide.shape, narrow.shape, asked):
+    for full in _full_runs(wide.shape, narrow.shape[-1], asked):
         T, B, D, K = (part.size for part in full.parts)
         run = RunShape(T, B, K, D, asked.usual[0])
         steps, items = map(among, asked.choices, (T, B))
@@ -203,40 +201,37 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _full_runs(
-    shape: tuple[int, ...], narrow: tuple[int, ...], asked: Question
-) -> Iterator[Arrangement]:
-    """How a side may be a full run: its axes are steps and sequences, one of 2 the directions.
+def _full_runs(shape: tuple[int, ...], width: int, asked: Question) -> Iterator[Arrangement]:
+    """How a side may be a full run beside one whose last axis is ``width``.
 
-    A single axis is that of the steps, unless the side says another layout.
+    A single axis is that of the steps, unless the side's layout has that of the sequences there.
     """
-    width, places = shape[-1], [n for n, size in enumerate(shape[:-1]) if size != 1]
-    layout, said = asked.usual[1], asked.layouts[1]
-    most = 1 if asked.is_state else 2
-    stacked = len(shape) == most + 2 or narrow[-1] == 2 * width
-    for axis in (None, *(n for n in places if shape[n] == 2 and stacked)):
-        lead = [n for n in places if n != axis]
-        orders = [*map("".join, permutations("b" if asked.is_state else "tb", len(lead)))]
-        if len(lead) == 1 and not asked.is_state:
-            is_batch = said == "batch" and lead == [0] and len(shape) == 3
-            orders = ["b" if is_batch else "t"]
-        for order in orders:
-            letters = dict(zip(lead, order, strict=True)) | ({} if axis is None else {axis: "d"})
-            lengths = {"t": 1, "b": 1} | {letter: shape[n] for n, letter in letters.items()}
-            axes = "".join(letters[n] for n in places)
-            for directions in (1, 2) if axis is None and width == 2 * narrow[-1] else (1,):
-                D, K = lengths.get("d", directions), width // directions
-                sizes = lengths["t"], lengths["b"], D, K
-                run = RunShape(*sizes[:2], K, D, layout)
-                full = (Part(0, size, size) for size in sizes)
-                yield Arrangement(
-                    OTHER_DIRECTIONS * (axis is not None),
-                    axes + ("w" if directions == 2 else "k"),
-                    *full,
-                    shape=tuple(shape[n] for n in (*places, -1)),
-                    places=(*places, len(shape) - 1),
-                    run=run,
-                )
+    K, lead, said = shape[-1], [n for n in shape[:-1] if n != 1], asked.layouts[1]
+    runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
+    if 2 in lead and (width == 2 * K or len(shape) == (3 if asked.is_state else 4)):
+        at = lead.index(2)
+        runs.append(([*lead[:at], *lead[at + 1 :]], 2, K))
+    for sizes, D, units in runs:
+        x, y, *more = *sizes, 1, 1
+        orders = {(x, y): 1, (y, x): 1} if y > 1 or said == "batch" else {(x, 1): 1}
+        if len(more) > (1 if asked.is_state else 2):
+            continue
+        for T, B in {(1, x): 1} if asked.is_state else orders:
+            run = RunShape(T, B, units, D, asked.usual[1])
+            for one in arrangements(shape, run, [0], [0]):
+                is_plain = one.is_all and one.order == "C" and not one.in_a_row
+                if is_plain and not one.units_first and _fits_layout(one, shape, said):
+                    yield one
+
+
+def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
+    """Whether steps and sequences are the axes that the layout of a side names."""
+    own = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
+    if not own or len(shape) != len(own) + 1:  # none is named, or with directions
+        return True
+    places = zip(one.places or (), one.axes, strict=False)
+    has_steps = "t" in one.axes or one.steps.is_all
+    return has_steps and all(own[n : n + 1] == axis for n, axis in places if axis in "tb")
 
 
 def _is_possible(
@@ -256,11 +251,9 @@ def _is_possible(
         return False
     if shape[-1] != one.units.size * (D if "w" in one.axes else 1) and (D > 1 or part):
         return False
-    if part and (
-        asked.is_state or not one.directions.is_all or not _may_be_part(one, shape, said[0])
-    ):
+    if part and (asked.is_state or not one.directions.is_all):
         return False
-    if said[0] in ("time", "batch") and len(shape) == 3 and not _is_in_place(one, shape, said[0]):
+    if not (_fits_layout(one, shape, said[0]) or _is_state(one, shape, said[0])):
         return False
     stacked = int("d" not in one.axes)
     other = said.index(None) if said.count(None) == 1 else None
@@ -272,27 +265,10 @@ def _is_possible(
     return not exchanged or (exchanged == [other] and not one.in_a_row)
 
 
-def _is_in_place(one: Arrangement, shape: tuple[int, ...], layout: str) -> bool:
-    """Whether steps and sequences are the axes that they are in a layout."""
-    own, places = ("bt" if layout == "batch" else "tb"), one.places or ()
-    pairs = zip(places, one.axes, strict=False)
-    return _is_state(shape, layout) or all(own[n] == axis for n, axis in pairs if axis in "tb")
-
-
-def _may_be_part(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
-    """Whether a side that may name its layout may be one step or one sequence of a run."""
-    if one.sequences.is_all and _is_state(shape, layout):
-        return True
-    counts_steps = layout in ("time", "batch") and len(shape) - ("d" in one.axes) > 2
-    if "t" in one.axes:
-        return True
-    is_sequence = layout == "steps" and one.sequences.of == one.steps.of > 1
-    return not (counts_steps or (is_sequence and one.sequences.is_all))
-
-
-def _is_state(shape: tuple[int, ...], layout: str | None) -> bool:
-    """Whether it may be the (1, B, H) of torch, which has that shape in any layout."""
-    return layout == "batch" and len(shape) == 3 and shape[0] == 1 < shape[1]
+def _is_state(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
+    """Whether it is the (1, B, H) of torch, which has that shape in any layout."""
+    is_last = one.steps.is_last_step and one.sequences.is_all
+    return is_last and layout == "batch" and len(shape) == 3 and shape[0] == 1
 
 
 def _of_arrangements(
@@ -302,45 +278,34 @@ def _of_arrangements(
     T, B, D, K = (part.of for part in one.parts)
     lead = one.steps.size, one.sequences.size
     exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
-    of_one = (
-        OTHER_DIRECTIONS * ("d" in one.axes)
-        if asked.is_state
-        else one.cost - EXCHANGED * one.exchanged
-    )
-    of_one += LAST_STEP * (not one.steps.is_all)
-    against = EXCHANGED * any(asked.layouts[n] is not None for n in exchanged)
+    cost = sum(side.cost - EXCHANGED * side.exchanged for side in (one, full))
+    if asked.is_state:  # no axis is out of place
+        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in (one, full))
+    cost += LAST_STEP * (not one.steps.is_all)
+    cost += EXCHANGED * any(asked.layouts[n] is not None for n in exchanged)
     first, text = one.directions.first, ""
     if not one.directions.is_all:
         which = ("first half (forward)", "second half (backward)")[first]
         text = f"{{a}} has {K} units of {{b}}'s {2 * K}: the {which} {{agrees}}"
     texts = [text, _words("a", one, narrow.shape), _words("b", full, wide.shape)]
+    steps = None if one.steps.is_all else [one.steps.first]
+    items = None if one.sequences.is_all else [one.sequences.first]
     found = Candidate(
-        of_one + full.cost + against,
+        cost,
         narrow.moved(lambda v: one.read(v).reshape(*lead, -1)),
         wide.moved(lambda v: full.read(v)[one.place].reshape(*lead, -1)),
         "; ".join(filter(None, texts)),
-        (
-            None if one.steps.is_all else [one.steps.first],
-            None if one.sequences.is_all else [one.sequences.first],
-            range(first * K, first * K + K) if text else None,
-        ),
-        by_numbers=bool(text)
-        or (lead == (1, B) != (T, B) and _is_state(narrow.shape, asked.layouts[0])),
+        (steps, items, range(first * K, first * K + K) if text else None),
+        by_numbers=bool(text) or _is_state(one, narrow.shape, asked.layouts[0]),
         is_half=bool(text),
         axes_known=bool(exchanged) or lead != (T, B),
         batch_first=full.axes.find("b") < full.axes.find("t"),
-        directions=tuple(
-            x.places[x.axes.index("d")] if x.places and "d" in x.axes else None for x in (one, full)
-        ),
+        directions=(one.direction_axis, full.direction_axis),
     )
     yield found
     half = K * D // 2
-    if (
-        one.sequences.is_all
-        and one.steps.is_last_step
-        and 2 * half == K * D
-        and not asked.choices[0]
-    ):
+    ends_both = one.steps.is_last_step and one.sequences.is_all and 2 * half == K * D
+    if ends_both and not asked.choices[0]:
 
         def ends(array: Array) -> Array:
             run = full.read(array).reshape(T, B, -1)
