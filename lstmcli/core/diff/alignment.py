@@ -211,11 +211,14 @@ def _arranged(
         had if n is None else n if had is None else [had[m] for m in n]
         for had, n in zip(pair.numbers, best.numbers, strict=True)
     )
-    pair = replace(pair, a=best.a, b=best.b, placed=True, numbers=numbers, is_half=best.is_half)
+    is_half = best.is_half and choices[2] is None  # or it is named
+    pair = replace(pair, a=best.a, b=best.b, placed=True, numbers=numbers, is_half=is_half)
     text = best.taken_as.replace("{agrees}", "agrees" if pair.numbers_agree else "is nearest")
     taken_as = "; ".join(filter(None, [pair.taken_as, text]))
     pair = replace(pair, taken_as=taken_as, axes_known=pair.axes_known or best.axes_known)
-    return pair, [c if best.numbers[n] is None else None for n, c in enumerate(choices)]
+    steps, items, units = choices
+    left = [c if n is None else None for c, n in zip((steps, items), best.numbers, strict=False)]
+    return pair, [*left, units]
 
 
 def _numbered(pair: Pair, known: Known) -> Pair:

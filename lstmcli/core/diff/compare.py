@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from typing import Any, NoReturn
 
 from lstmcli.core.diff.alignment import Known, align
@@ -58,6 +59,8 @@ class Difference:
             f"{name} in shape {array.shapes[0]} / {array.shapes[1]}"
             if array.mismatched is None
             else f"{array.mismatched} of {array.total} values of {name} {array.shapes[0]}"
+            if array.mismatched
+            else f"{name}: {array.taken_as}"
             for name, array in self.arrays.items()
             if not array.equal
         ]
@@ -208,9 +211,12 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
             raise UserError(f"{text}, with steps, batch items and units.")
     if (units := selection.units) is None:
         return {}
-    widths = {  # directions may be stacked on one side
-        name: max(size for side in (a, b) for size in (1, *side.arrays[name].shape[-1:]))
-        for name in computed
+    shapes = {name: [side.arrays[name].shape for side in (a, b)] for name in computed}
+    widths = {  # directions may be stacked
+        name: max(
+            prod(shape[-1:]) * (2 if len(shape) == 4 and 2 in shape[:3] else 1) for shape in both
+        )
+        for name, both in shapes.items()
     }
     columns = columns_by_array(units, widths)[1].items()
     return {name: replace(units, bounds=None, numbers=tuple(n)) for name, n in columns}

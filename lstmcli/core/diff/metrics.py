@@ -83,11 +83,15 @@ class ArrayDifference:
     steps: Indices | None = None  # (T,) their numbers in the full run; None: from 0
     left_out: int = 0  # elements that a print left out: not compared, and no part of ``total``
 
+    @property
+    def taken_as(self) -> str:
+        """How axes that differ were aligned, in words."""
+        return self.arrangement.replace("{a}", "a").replace("{b}", "b")
+
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
         one, other = (list(shape) for shape in self.shapes)
-        aligned = self.arrangement.replace("{a}", "a").replace("{b}", "b")
-        optional = {"left_out": self.left_out, "aligned": aligned}
+        optional = {"left_out": self.left_out, "aligned": self.taken_as}
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,

@@ -156,8 +156,3 @@ def _parts(
         if one.sequences.size in (1, B) and ("t" not in one.axes or one.steps.size > 1)
     ]
     return tuple(sorted(parts[:MOST_PARTS], key=unlikely))
-
-
-def part_words(steps: int, items: int, T: int, B: int, step: int = 0, item: int = 0) -> str:
-    """``the last 3 of 7 steps, sequence 2 of 4``; empty for all of them."""
-    return layouts.part_words(layouts.Part(step, steps, T), layouts.Part(item, items, B))
