@@ -13,44 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.compared import ComparedSides, FirstLayer, dies_out, shows_all
-from lstmcli.core.diff.metrics import place_of, similarity
-from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
+from lstmcli.core.diff.small import pattern_of_numbers
+from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.half_precision import round_to_format
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
 # An error that falls to this part of its start is dying out.
 _STATE_GONE = 0.1
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
-
-# The error that a type predicts, in its eps and relative to the largest number. Over 15 seeds and
-# five sizes (up to 128 units, 60 steps), a run in a type is off by 0.5 to 2.4 eps, numbers that are
-# stored in it by 0.1 to 0.5; the rest is for nets whose rounding grows. In float16 a mistake may
-# leave as little (inputs times 255 / 256: 1.7 to 17 eps), so that only numbers that are all of it
-# show the cause.
-_ROUNDING = (("float64", 2.0**-52, 64), ("float32", 2.0**-23, 64), ("float16", 2.0**-10, 4))
-_HALVES = (("bfloat16", 2.0**-7, 4), _ROUNDING[2])  # so coarse that size alone does not tell them
-_LEAST_DISTINCT = 8  # different numbers, all of such a type, that show it
-# Of the largest error: that of the first step. In those nets it is 0.06 or more; 0.009 or less is
-# that of chaotic ones, and 0 that of most mistakes in the forget gate or recurrent weights.
-_ROUNDING_START = 0.01
-
-# Signal-to-noise ratio from which a difference that shows everywhere is taken for noise, in dB. In
-# those nets mistakes in gate order, rows, transposes, axes and direction leave at most 12.4 dB
-# where their first step differs, all others of the tests' matrix at most 24.9 but for the peepholes
-# of o on the c before (30.2); noise of 1e-2 on h leaves 24 to 33, int8 weights 28 to 50, an
-# approximated tanh 25 to 36, and in all of these 86 % of the values or more differ.
-NOISE_SNR = 24.0
-_NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of a print hide some
-
-# Numbers that are named one by one, and their share of all: no convention changes so few.
-_MAX_NAMED = 3
-_MAX_NAMED_SHARE = 0.1
-_STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd
-
 
 Facts = Mapping[str, object] | Sequence[str] | bool | None
 """What a pattern finds, for its texts."""
@@ -89,120 +61,10 @@ class Pattern(NamedTuple):
 def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
     """The first pattern that fits, or None. What was proved already is not suspected again."""
     layer = FirstLayer.of(compared)
-    for code, facts_of, text in _OF_NUMBERS:
-        decays = layer is not None and layer.clearly_decays and code not in _NAMED
-        if not decays and (facts := facts_of(compared)):
-            return Hint(code, text.format(**facts))
-    if layer is None or "forget_bias" in proved:
-        return None
+    of_numbers = pattern_of_numbers(compared, layer is not None and layer.clearly_decays)
+    if of_numbers or layer is None or "forget_bias" in proved:
+        return of_numbers
     return next((found for one in _PATTERNS if (found := one.hint(layer))), None)
-
-
-# ---- differences that no setting of a cell makes
-
-
-def _odd_numbers(compared: ComparedSides) -> dict[str, object] | None:
-    """Numbers that differ by far more than those that agree, named one by one."""
-    pairs, found = compared.differing, []
-    for pair in pairs:
-        if pair.agrees is None or np.count_nonzero(pair.differs) > _MAX_NAMED:
-            return None
-        with np.errstate(all="ignore"):
-            errors = np.where(pair.agrees & ~np.isfinite(pair.a.values), 0, pair.errors)
-        odd, hidden = errors[pair.differs], errors[pair.agrees].max(initial=0)
-        if not (np.isnan(odd) | (odd >= hidden * _STANDS_OUT)).all():
-            return None
-        found += [(pair, place_of(pair, n)) for n in np.flatnonzero(pair.differs).tolist()]
-    total = sum(pair.a.values.size for pair in pairs)
-    is_row = len(found) > 1 and any(pair.is_dense for pair in pairs)
-    if is_row or len(found) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
-        return None
-    a, b = compared.names
-    places = [
-        f"{pair.name} at {at.words(batch=pair.placed and pair.a.shape[1] > 1)} is {at.a} in {a} "
-        f"and {at.b} in {b}"
-        for pair, at in found
-    ]
-    count = "One number" if len(places) == 1 else f"{len(places)} numbers"
-    verb = "differs" if len(places) == 1 else "differ"
-    return {"count": count, "total": total, "verb": verb, "places": "; ".join(places)}
-
-
-def _not_a_number(compared: ComparedSides) -> dict[str, object] | None:
-    """NaN on one side only."""
-    for pair in compared.differing:
-        nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
-        differs = nan[0] != nan[1] if pair.stepwise and pair.agrees is not None else np.zeros(0)
-        if differs.any():
-            steps = np.flatnonzero(differs.any(axis=(1, 2)))
-            at = int(steps[-1 if pair.backward else 0])
-            side = compared.names[not nan[0][at][differs[at]].any()]
-            return {"name": pair.name, "side": side, "step": pair.numbers_of((at, 0, 0))[0]}
-    return None
-
-
-def _rounding(compared: ComparedSides) -> dict[str, object] | None:
-    """Differences of the size that a number type predicts, from the start on."""
-    pairs = compared.differing
-    if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
-        return None
-    with np.errstate(all="ignore"):
-        sizes = [
-            float(pair.errors.max() / np.abs(widened(pair.b.values, pair.a.values)[0]).max())
-            for pair in pairs
-        ]
-    size = max(size if np.isfinite(size) else np.inf for size in sizes)
-    name, eps = next(((name, eps) for name, eps, many in _ROUNDING if size <= many * eps), ("", 0))
-    stored = [
-        (half, f" and what all numbers of {compared.names[side]} are")
-        for half, of_half, many in _HALVES
-        for side in (
-            (0, 1) if size <= many * of_half and name not in ("float64", "float32") else ()
-        )
-        if all(_is_of(pair, side, half) for pair in pairs)
-    ]
-    if not stored and not name:
-        return None
-    text = _ROUNDED
-    if not stored and name == "float16":
-        text = _AS_FLOAT16
-    name, seen = (stored or [(name, "")])[0]
-    made = "Storing or computing" if size <= eps / 2 else "Computing"
-    wrong = sum(int(pair.differs.sum()) for pair in pairs)
-    total = sum(pair.a.values.size for pair in compared.pairs.values())
-    what = f"{wrong} of {total} numbers differ" if wrong < _NOISE_SHARE * total else ""
-    found = text.format(size=f"{size:.1e}", name=name, seen=seen, made=made)
-    return {"what": what or "Everything differs", "text": found}
-
-
-def _at_the_start(pair: Pair) -> bool:
-    """Whether the first step has its share of the largest error, or there is only one step."""
-    if not pair.stepwise or len(pair.a.values) == 1:
-        return True
-    errors = pair.in_order(pair.errors.max(axis=(1, 2)))
-    return bool(errors[0] >= _ROUNDING_START * errors.max())
-
-
-def _is_of(pair: Pair, side: int, name: str) -> bool:
-    """Whether all numbers of a side are of a number type, and there are enough of them to tell."""
-    numbers = (pair.a, pair.b)[side]
-    values = numbers.values
-    enough = distinct(numbers, np.isfinite(values), pair.tolerance) >= _LEAST_DISTINCT
-    return numbers.unit is None and enough and np.array_equal(round_to_format(values, name), values)
-
-
-def _noise(compared: ComparedSides) -> dict[str, object] | None:
-    """Small differences everywhere, from the start on."""
-    ratios = []
-    for pair in compared.pairs.values():
-        if pair.agrees is None or pair.differs.mean() < _NOISE_SHARE:
-            return None
-        ratio = similarity(pair)[1]
-        first = pair.in_order(pair.differs)[:1] if pair.stepwise else pair.differs
-        if ratio is None or not NOISE_SNR <= ratio < np.inf or not first.any():
-            return None
-        ratios.append(ratio)
-    return {"ratio": f"{min(ratios):.0f}", "least": f"{NOISE_SNR:.0f}"}
 
 
 # ---- what is seen of the first step that differs
@@ -371,47 +233,6 @@ def _at_once(layer: FirstLayer) -> Facts:
 
 
 # ---- what is said
-
-_ROUNDED = (
-    "by rounding only, as far as size can tell: at most {size} of the largest number, which is "
-    "what {name} predicts{seen}. If one side was computed or stored in {name}, this may be no "
-    "mistake at all: allow for it with --rtol and --atol."
-)
-_AS_FLOAT16 = (
-    "a little, from the start on: at most {size} of the largest number. {made} in float16 may "
-    "leave as much. So may inputs that are scaled or standardised otherwise, quantised weights "
-    "(int8), or weights of another training step: look for these before you allow for it with "
-    "--rtol and --atol."
-)
-_NAMED = ("suspect_single", "suspect_nan")
-_OF_NUMBERS: tuple[tuple[str, Callable[[ComparedSides], Mapping[str, object] | None], str], ...] = (
-    (
-        "suspect_single",
-        _odd_numbers,
-        "{count} of {total} {verb}: {places}. A convention would change nearly all of them. "
-        "Possible causes: an overflow, or a number that was changed after it was computed.",
-    ),
-    (
-        "suspect_nan",
-        _not_a_number,
-        "{name} of {side} is NaN from step {step} on, where the other side has numbers. Once in "
-        "the state, a NaN stays. Possible causes: inputs or weights that are not finite, an "
-        "overflow at or before step {step} (float16 ends at 65504).",
-    ),
-    ("suspect_rounding", _rounding, "{what} {text}"),
-    (
-        "suspect_noise",
-        _noise,
-        "Small differences everywhere, from the start on: the signal is {ratio} dB above the "
-        "difference. In random nets of the usual size a wrong gate order, transpose or direction "
-        "left less than {least} dB; small weights or inputs may leave more. Possible causes: "
-        "weights or states of lower precision (int8, bfloat16, TF32), inputs that are scaled "
-        "otherwise, an approximated tanh or sigmoid, weights of another training step, a small "
-        "initial state, dropout or noise. A hard sigmoid or peepholes that read another c may come "
-        "as near.",
-    ),
-)
-"""Code, facts and text of what is seen of the numbers, wherever they are."""
 
 _RECURRENT = "the recurrent weights (their gate order, the forget gate's place in it, a transpose)"
 _NOT_CARRIED = "a state that is not carried on."

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, NoReturn
 
-from lstmcli.core.diff.patterns import NOISE_SNR
+from lstmcli.core.diff.small import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
 from lstmcli.core.explain.causes import CANDIDATE
 from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
