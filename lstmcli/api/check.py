@@ -18,9 +18,9 @@ import numpy.typing as npt
 from lstmcli._version import __version__
 from lstmcli.api.diff import compare, side_of
 from lstmcli.api.job import Job, with_lengths
+from lstmcli.core.diff.array_name import FINALS
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.pair import FINALS
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation

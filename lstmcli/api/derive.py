@@ -13,7 +13,7 @@ from lstmcli.api.job import Job, job_of
 from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
-from lstmcli.core.diff.operand import single_as_h
+from lstmcli.core.diff.naming import single_as_h
 from lstmcli.core.model.model import Inputs, Model
 
 __all__ = ["Derivation", "derive"]

@@ -23,8 +23,8 @@ from lstmcli.api.diff import Result, read_side, side_of
 from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job
 from lstmcli.api.load import checked
 from lstmcli.api.python_errors import errors_name_arguments
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.pair import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question

@@ -13,11 +13,12 @@ from lstmcli import formats
 from lstmcli.api.arguments import STATE, Named, only_one_stdin
 from lstmcli.api.diff import side_of, with_layout
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
+from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
 from lstmcli.core.diff.axes import joined, sequence, stacked
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, single_as_h
-from lstmcli.core.diff.pair import FINALS, SEQUENCE, STEP_ORDER, ArrayName
+from lstmcli.core.diff.naming import WEIGHT, single_as_h
+from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_selected

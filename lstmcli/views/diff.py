@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.pair import WEIGHTS, ArrayName
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.selection import format_number

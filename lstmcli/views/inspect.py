@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lstmcli.core.diff.operand import WEIGHT
-from lstmcli.core.diff.pair import WEIGHTS, ArrayName
+from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
+from lstmcli.core.diff.naming import WEIGHT
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import as_options
 from lstmcli.core.model.vocabulary import spaced_order

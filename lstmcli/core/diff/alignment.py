@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE, WEIGHTS, ArrayName
 from lstmcli.core.diff.axes import (
     Candidate,
+    Constraints,
     Layouts,
-    Question,
     among,
     arrange,
     joined,
@@ -19,7 +20,7 @@ from lstmcli.core.diff.axes import (
     sequence,
     without_ones,
 )
-from lstmcli.core.diff.pair import FINAL, SEQUENCE, WEIGHTS, ArrayName, Pair
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Numbers, Tolerance
 from lstmcli.core.model.axis_numbers import AXES, UNNUMBERED, AxisNumbers, counts_from_0
 from lstmcli.core.model.selection import (
@@ -85,7 +86,7 @@ def align(a: Numbers, b: Numbers, known: Known) -> Pair:
     if pair.agrees is None or (a.ndim == 4 and not pair.numbers_agree):
         sides = (pair.a, pair.b) if pair.is_part else sides
         layouts: Layouts = ("time", "time") if pair.is_part else known.layouts
-        asked = Question(known.tolerance, layouts, pair.kind == FINAL, choices[:2])
+        asked = Constraints(known.tolerance, layouts, pair.kind == FINAL, choices[:2])
         pair, choices = _arranged(pair, sides, asked, choices, known)
     return _selected(_numbered(pair, known), choices, known)
 
@@ -194,7 +195,7 @@ def _as_selected(pair: Pair, choices: Choices, known: Known) -> tuple[Pair, Choi
 
 
 def _arranged(
-    pair: Pair, sides: Sides, asked: Question, choices: Choices, known: Known
+    pair: Pair, sides: Sides, asked: Constraints, choices: Choices, known: Known
 ) -> tuple[Pair, Choices]:
     """A pair in the axes in which one side lies on the other, or with why none are known.
 

@@ -40,7 +40,7 @@ Layouts = tuple[str | None, str | None]
 """Where time lies on either side: "steps" (T, H), "time" (T, B, H), "batch" (B, T, H) or unknown"""
 
 
-class Question(NamedTuple):
+class Constraints(NamedTuple):
     """What is known of two arrays besides their numbers."""
 
     tolerance: Tolerance
@@ -94,7 +94,7 @@ class Candidate(NamedTuple):
 
 
 def arrange(
-    a: Numbers, b: Numbers, asked: Question, plain: Sequence[Candidate] = ()
+    a: Numbers, b: Numbers, asked: Constraints, plain: Sequence[Candidate] = ()
 ) -> tuple[Candidate | None, str]:
     """The candidate of which the numbers agree, or the only likely one; or why none is taken.
 
@@ -180,7 +180,7 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
 # ---- every candidate
 
 
-def _candidates(narrow: Numbers, wide: Numbers, asked: Question) -> Iterator[Candidate]:
+def _candidates(narrow: Numbers, wide: Numbers, asked: Constraints) -> Iterator[Candidate]:
     """Every candidate in which the first side (a) is all of the second (b), or a part of it."""
     if not narrow.values.size or not wide.values.size or wide.shape[-1] == 1 < narrow.shape[-1]:
         return
@@ -201,7 +201,7 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _full_runs(shape: tuple[int, ...], width: int, asked: Question) -> Iterator[Arrangement]:
+def _full_runs(shape: tuple[int, ...], width: int, asked: Constraints) -> Iterator[Arrangement]:
     """How a side may be a full run beside one whose last axis is ``width``.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
@@ -235,7 +235,7 @@ def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str | None) -
 
 
 def _is_possible(
-    one: Arrangement, shape: tuple[int, ...], full: Arrangement, asked: Question
+    one: Arrangement, shape: tuple[int, ...], full: Arrangement, asked: Constraints
 ) -> bool:
     """Whether a side may lie so on a full run, in what both say of their layouts.
 
@@ -272,7 +272,7 @@ def _is_state(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> b
 
 
 def _of_arrangements(
-    narrow: Numbers, wide: Numbers, one: Arrangement, full: Arrangement, asked: Question
+    narrow: Numbers, wide: Numbers, one: Arrangement, full: Arrangement, asked: Constraints
 ) -> Iterator[Candidate]:
     """The candidate of a side as it lies on a full run, maybe as the end of each direction too."""
     T, B, D, K = (part.of for part in one.parts)

@@ -10,11 +10,13 @@ from math import prod
 from typing import Any, NoReturn
 
 from lstmcli.core.diff.alignment import Known, align
+from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
-from lstmcli.core.diff.operand import Side, named_alike
-from lstmcli.core.diff.pair import FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName, Pair
+from lstmcli.core.diff.naming import named_alike
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import (

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.pair import SEQUENCE, ArrayName, Pair
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
 

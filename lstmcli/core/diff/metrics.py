@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.diff.pair import FINAL, Pair
+from lstmcli.core.diff.array_name import FINAL
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Tolerance, excess, greatest, jsonable, ulps, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Indices

@@ -9,51 +9,13 @@ from itertools import zip_longest
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Indices
 
-SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
-
-# The order of a step: pre-activations, gates, c, h. With peepholes o comes after c, but as a
-# place to look at, a gate comes before what is made of it.
-STEP_ORDER = ("z", "i", "f", "g", "o", "c", "h")
-FINALS = ("final_c", "final_h")
-
 Numbering = tuple[Indices | None, ...]
 """The numbers of steps, batch items and units in the full run; None: all from 0."""
-
-
-@dataclass(frozen=True)
-class ArrayName:
-    """``layer0_reverse.f`` in its parts."""
-
-    prefix: str  # "layer0_reverse", or ""
-    base: str  # "f"
-
-    @classmethod
-    def of(cls, name: str) -> ArrayName:
-        """The parts of a name; weights keep all of it in ``base``."""
-        prefix, _, base = name.rpartition(".")
-        return cls(prefix, base) if base in STEP_ORDER + FINALS else cls("", name)
-
-    @property
-    def kind(self) -> str:
-        """``sequence``, ``final`` or ``weights``."""
-        if self.base in STEP_ORDER:
-            return SEQUENCE
-        return FINAL if self.base in FINALS else WEIGHTS
-
-    @property
-    def backward(self) -> bool:
-        """Whether the last step was computed first."""
-        return self.prefix.endswith("_reverse")
-
-    @property
-    def layer(self) -> tuple[int, str, str]:
-        """Sorts layer 2 before layer 10, and within a layer forward before backward."""
-        digits = "".join(letter for letter in self.prefix if letter.isdecimal())
-        return len(digits), digits, self.prefix
 
 
 @dataclass(frozen=True, eq=False)

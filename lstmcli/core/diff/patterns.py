@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.compared import ComparedSides, FirstLayer, dies_out, shows_all
+from lstmcli.core.diff.compared import FirstLayer, dies_out, shows_all
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
-from lstmcli.core.diff.small import pattern_of_numbers
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint, join_with_and
@@ -58,12 +57,8 @@ class Pattern(NamedTuple):
         return Hint(self.code, text)
 
 
-def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
-    """The first pattern that fits, or None. What was proved already is not suspected again."""
-    layer = FirstLayer.of(compared)
-    of_numbers = pattern_of_numbers(compared, layer is not None and layer.clearly_decays)
-    if of_numbers or layer is None or "forget_bias" in proved:
-        return of_numbers
+def pattern_of_layer(layer: FirstLayer) -> Hint | None:
+    """The first pattern that fits, or None."""
     return next((found for one in _PATTERNS if (found := one.hint(layer))), None)
 
 

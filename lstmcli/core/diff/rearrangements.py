@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.pair import WEIGHTS, ArrayName, Pair
+from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import Hint

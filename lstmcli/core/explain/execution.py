@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.pair import ArrayName
 from lstmcli.core.explain.hypotheses import Change
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.question import Prepared

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.pair import FINAL, ArrayName
 from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.half_precision import round_to_format, spacing

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.pair import FINAL, ArrayName
+from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.model.arrays import Array
 
