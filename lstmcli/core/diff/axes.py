@@ -10,13 +10,15 @@ then (T, B, 2 H). Which of several ways it is, the numbers tell first, then the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from dataclasses import replace
 from math import inf, isclose, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.tolerance import Numbers, Tolerance
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE
+from lstmcli.core.diff.pair import Known, Layouts, Pair, Sides
+from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import (
     EXCHANGED,
@@ -36,100 +38,74 @@ from lstmcli.errors import UserError
 _CLEARLY_NEARER = 0.5
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
-Layouts = tuple[str | None, str | None]
-"""Where time lies on either side: "steps" (T, H), "time" (T, B, H), "batch" (B, T, H) or unknown"""
-
-
-class Constraints(NamedTuple):
-    """What is known of two arrays besides their numbers."""
-
-    tolerance: Tolerance
-    layouts: Layouts
-    is_state: bool = False  # they are last states, (B, H) or of both directions
-    choices: Sequence[Choice | None] = (None, None)  # the steps and sequences that are selected
-
-    @property
-    def silent(self) -> bool:
-        """Whether no side names its layout."""
-        return self.layouts == (None, None)
-
-    @property
-    def usual(self) -> list[str]:
-        """The layout of each side: its own, or that of the other, or the first axis is time."""
-        a, b = self.layouts
-        return ["batch" if (of or a or b) == "batch" else "time" for of in (a, b)]
+Shape = tuple[int, ...]
 
 
 class Candidate(NamedTuple):
-    """Two sides in the same axes (T, B, K), and how one lies on the other."""
+    """Two sides in the same axes (T, B, K) as one lies on the other."""
 
     cost: float
-    a: Numbers
-    b: Numbers
-    taken_as: str = ""  # with {a} and {b} for the sides
-    numbers: tuple[Indices | None, ...] = (None, None, None)  # of the axes in the full run
+    pair: Pair
     by_numbers: bool = False  # taken only if its numbers agree or are clearly nearest
-    is_half: bool = False  # one direction of two
-    axes_known: bool = False  # `taken_as` says which axes are steps and sequences
     batch_first: bool = False  # the full run is read so
     directions: tuple[int | None, ...] = (None, None)  # their axis on either side, if stacked
 
     @property
     def is_sequence(self) -> bool:
         """Whether one side is a sequence of the other."""
-        return self.numbers[1] is not None
+        return self.pair.numbers[1] is not None
 
     @property
     def key(self) -> tuple[object, ...]:
         """The same for what is listed once for either side as the full run."""
+        pair = self.pair
         batch_first = self.batch_first and self.is_sequence
-        return self.taken_as, self.a.shape, str(self.numbers), batch_first
+        return pair.taken_as, pair.a.shape, str(pair.numbers), batch_first
 
-    def turned(self) -> Candidate:
-        """The same of the sides in the other order."""
-        text = self.taken_as.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
-        texts = "; ".join(sorted(text.split("; ")))  # of a first, as in the other order
-        found = self._replace(a=self.b, b=self.a, taken_as=texts)
-        return found._replace(directions=self.directions[::-1])
+    @property
+    def starts_alike(self) -> bool:
+        """Whether the first of several steps agrees, of what its shape makes likely."""
+        agrees = self.pair.agrees
+        assert agrees is not None
+        return len(agrees) > 1 and bool(agrees[0].all()) and not self.by_numbers
 
 
-def arrange(
-    a: Numbers, b: Numbers, asked: Constraints, plain: Sequence[Candidate] = ()
-) -> tuple[Candidate | None, str]:
+def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
     """The candidate of which the numbers agree, or the only likely one; or why none is taken.
 
     If no numbers agree, it is the only one whose first step does, else the one that is clearly
-    nearest, else the only one of about the least cost. ``plain`` are candidates besides.
+    nearest, else the only one of about the least cost. A pair of one shape is a candidate too.
     """
-    of_b = _candidates(b, a, asked._replace(layouts=asked.layouts[::-1]))
-    listed = chain(plain, _candidates(a, b, asked), (one.turned() for one in of_b))
-    found = [*{one.key: one for one in sorted(listed, key=lambda one: -one.cost)}.values()]
-    agree = asked.tolerance.agree
-    agreeing = [one for one in found if agree(one.a, one.b).all()]
-    likely = [one for one in found if not one.by_numbers]
-    starting = [
-        one for one in likely if len(one.a.values) > 1 and agree(one.a[:1], one.b[:1]).all()
-    ]
+    listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
+    listed += [one for n in (0, 1) for one in _candidates(pair, sides, n, known)]
+    listed.sort(key=lambda one: -one.cost)
+    found = [*{one.key: one for one in listed}.values()]
+    agreeing = [one for one in found if one.pair.numbers_agree]
+    starting = [one for one in found if one.starts_alike]
     if not agreeing and len(starting) == 1:
-        return starting[0], ""
+        return starting[0].pair, ""
     if near := agreeing or _nearest(found):
         # what is the last step of one layout is the last sequence of the other
         best = min(near, key=lambda one: (one.by_numbers, one.is_sequence, one.cost))
-        if not (best.is_sequence and best.batch_first and asked.silent):
-            return best, ""
-        step = (best.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
-        text = f"{best.taken_as.partition('; ')[0]} if the first axis is the batch"
+        if not (best.is_sequence and best.batch_first and known.silent):
+            return best.pair, ""
+        step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
+        text = f"{best.pair.taken_as.partition('; ')[0]} if the first axis is the batch"
         return None, f"{text} (--layout batch), and with step {step} if it is time (--steps {step})"
+    likely = [one for one in found if not one.by_numbers]
     least = min((one.cost for one in likely), default=0.0)
     likeliest = [one for one in likely if one.cost <= least + _ALIKE]
     if len(likeliest) == 1:
-        return likeliest[0], ""
-    return None, _several(likeliest, asked.silent) if likeliest else ""
+        return likeliest[0].pair, ""
+    cells = "the last states of several cells, on an axis that the other side lacks"
+    if likeliest:
+        return None, _several(likeliest, known.silent)
+    return None, cells * (pair.kind == FINAL and known.several_cells(sides))
 
 
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
     """The candidate whose numbers are clearly the nearest; none if no candidate's are."""
-    distances = [_distance(one.a, one.b) for one in found if len(found) > 1]
+    distances = [_distance(one.pair.a, one.pair.b) for one in found if len(found) > 1]
     least = min(distances, default=inf)
     others = [distance for distance in distances if not isclose(distance, least)]
     clear = least < _CLEARLY_NEARER * min(others, default=0)
@@ -161,11 +137,11 @@ def _distance(*sides: Numbers) -> float:
 def _several(found: Sequence[Candidate], silent: bool) -> str:
     """Why none of several candidates is taken, and what to type."""
     if all(one.is_sequence for one in found):
-        fits = f"{found[0].taken_as.partition(' is ')[0]} fits"
-        if len({str(one.numbers[1]) for one in found}) < len(found):
+        fits = f"{found[0].pair.taken_as.partition(' is ')[0]} fits"
+        if len({str(one.pair.numbers[1]) for one in found}) < len(found):
             return f"{fits} a sequence in either layout: --layout batch or time decides"
         return f"{fits} {len(found)} sequences: --batch N picks one"
-    texts = [*dict.fromkeys(one.taken_as for one in found)]
+    texts = [*dict.fromkeys(one.pair.taken_as for one in found)]
     directions = {one.directions for one in found} - {(None, None)}
     if len(directions) > 1 or (directions and silent):
         more = ", or others" * (len(texts) > 2)
@@ -180,17 +156,29 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
 # ---- every candidate
 
 
-def _candidates(narrow: Numbers, wide: Numbers, asked: Constraints) -> Iterator[Candidate]:
-    """Every candidate in which the first side (a) is all of the second (b), or a part of it."""
+def _candidates(pair: Pair, sides: Sides, n: int, known: Known) -> Iterator[Candidate]:
+    """Every candidate in which a side, the n-th, is all of the other one, or a part of it."""
+    narrow, wide = sides[n], sides[1 - n]
     if not narrow.values.size or not wide.values.size or wide.shape[-1] == 1 < narrow.shape[-1]:
         return
-    for full in _full_runs(wide.shape, narrow.shape[-1], asked):
+    said = known.layouts[n], known.layouts[1 - n]
+    usual = "batch" if (said[0] or said[1]) == "batch" else "time"
+    is_state = pair.kind == FINAL
+    cells = is_state and known.several_cells(sides)
+    for full in _full_runs(wide.shape, narrow.shape[-1], said, is_state):
         T, B, D, K = (part.size for part in full.parts)
-        run = RunShape(T, B, K, D, asked.usual[0])
-        steps, items = map(among, asked.choices, (T, B))
+        steps, items = map(among, known.choices[:2], (T, B))
+        run = RunShape(T, B, K, D, usual)
         for one in arrangements(narrow.shape, run, [T - 1] if steps is None else steps, items):
-            if _is_possible(one, narrow.shape, full, asked):
-                yield from _of_arrangements(narrow, wide, one, full, asked)
+            part = not (one.steps.is_all and one.sequences.is_all)
+            half = not one.directions.is_all
+            if (part and (half or is_state)) or (half and cells):
+                continue
+            if _is_possible(one, narrow.shape, full, said):
+                found = _candidate(pair, sides, n, (one, full), known)
+                yield found
+                if found.pair.kind == SEQUENCE and not known.choices[0]:
+                    yield from _ends(found, wide, one, full, n)
 
 
 def among(choice: Choice | None, size: int) -> Indices | None:
@@ -201,30 +189,31 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _full_runs(shape: tuple[int, ...], width: int, asked: Constraints) -> Iterator[Arrangement]:
+def _full_runs(shape: Shape, width: int, said: Layouts, is_state: bool) -> Iterator[Arrangement]:
     """How a side may be a full run beside one whose last axis is ``width``.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
     """
-    K, lead, said = shape[-1], [n for n in shape[:-1] if n != 1], asked.layouts[1]
+    K, lead = shape[-1], [n for n in shape[:-1] if n != 1]
+    usual = "batch" if (said[1] or said[0]) == "batch" else "time"
     runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
-    if 2 in lead and (width == 2 * K or len(shape) == (3 if asked.is_state else 4)):
+    if 2 in lead and (width == 2 * K or len(shape) == (3 if is_state else 4)):
         at = lead.index(2)
         runs.append(([*lead[:at], *lead[at + 1 :]], 2, K))
     for sizes, D, units in runs:
         x, y, *more = *sizes, 1, 1
-        orders = {(x, y): 1, (y, x): 1} if y > 1 or said == "batch" else {(x, 1): 1}
-        if len(more) > (1 if asked.is_state else 2):
+        orders = {(x, y): 1, (y, x): 1} if y > 1 or said[1] == "batch" else {(x, 1): 1}
+        if len(more) > (1 if is_state else 2):
             continue
-        for T, B in {(1, x): 1} if asked.is_state else orders:
-            run = RunShape(T, B, units, D, asked.usual[1])
+        for T, B in {(1, x): 1} if is_state else orders:
+            run = RunShape(T, B, units, D, usual)
             for one in arrangements(shape, run, [0], [0]):
                 is_plain = one.is_all and one.order == "C" and not one.in_a_row
-                if is_plain and not one.units_first and _fits_layout(one, shape, said):
+                if is_plain and not one.units_first and _fits_layout(one, shape, said[1]):
                     yield one
 
 
-def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
+def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
     """Whether steps and sequences are the axes that the layout of a side names."""
     own = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
     if not own or len(shape) != len(own) + 1:  # none is named, or with directions
@@ -234,16 +223,14 @@ def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str | None) -
     return has_steps and all(own[n : n + 1] == axis for n, axis in places if axis in "tb")
 
 
-def _is_possible(
-    one: Arrangement, shape: tuple[int, ...], full: Arrangement, asked: Constraints
-) -> bool:
+def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layouts) -> bool:
     """Whether a side may lie so on a full run, in what both say of their layouts.
 
     It has all units of a direction, as its last axis; of one direction it may have them in a row.
     A side that names no layout may have the other one; so has the side with stacked directions
     where --layout says "batch" of both, as ONNX has steps first in any case.
     """
-    D, said = one.run.directions, asked.layouts
+    D = one.run.directions
     part = not (one.steps.is_all and one.sequences.is_all)
     if one.order == "F" or one.units_first or not one.units.is_all:
         return False
@@ -251,13 +238,11 @@ def _is_possible(
         return False
     if shape[-1] != one.units.size * (D if "w" in one.axes else 1) and (D > 1 or part):
         return False
-    if part and (asked.is_state or not one.directions.is_all):
-        return False
     if not (_fits_layout(one, shape, said[0]) or _is_state(one, shape, said[0])):
         return False
     stacked = int("d" not in one.axes)
     other = said.index(None) if said.count(None) == 1 else None
-    if asked.silent:
+    if said == (None, None):
         other = 1 if part else 1 - stacked if D > 1 else None
     elif said == ("batch", "batch") and D > 1 and not part:
         other = stacked
@@ -265,58 +250,83 @@ def _is_possible(
     return not exchanged or (exchanged == [other] and not one.in_a_row)
 
 
-def _is_state(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
+def _is_state(one: Arrangement, shape: Shape, layout: str | None) -> bool:
     """Whether it is the (1, B, H) of torch, which has that shape in any layout."""
     is_last = one.steps.is_last_step and one.sequences.is_all
     return is_last and layout == "batch" and len(shape) == 3 and shape[0] == 1
 
 
-def _of_arrangements(
-    narrow: Numbers, wide: Numbers, one: Arrangement, full: Arrangement, asked: Constraints
-) -> Iterator[Candidate]:
-    """The candidate of a side as it lies on a full run, maybe as the end of each direction too."""
-    T, B, D, K = (part.of for part in one.parts)
-    lead = one.steps.size, one.sequences.size
-    exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
-    cost = sum(side.cost - EXCHANGED * side.exchanged for side in (one, full))
-    if asked.is_state:  # no axis is out of place
-        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in (one, full))
-    cost += LAST_STEP * (not one.steps.is_all)
-    cost += EXCHANGED * any(asked.layouts[n] is not None for n in exchanged)
-    first, text = one.directions.first, ""
-    if not one.directions.is_all:
-        which = ("first half (forward)", "second half (backward)")[first]
-        text = f"{{a}} has {K} units of {{b}}'s {2 * K}: the {which} {{agrees}}"
-    texts = [text, _words("a", one, narrow.shape), _words("b", full, wide.shape)]
-    steps = None if one.steps.is_all else [one.steps.first]
-    items = None if one.sequences.is_all else [one.sequences.first]
-    found = Candidate(
-        cost,
-        narrow.moved(lambda v: one.read(v).reshape(*lead, -1)),
-        wide.moved(lambda v: full.read(v)[one.place].reshape(*lead, -1)),
-        "; ".join(filter(None, texts)),
-        (steps, items, range(first * K, first * K + K) if text else None),
-        by_numbers=bool(text) or _is_state(one, narrow.shape, asked.layouts[0]),
-        is_half=bool(text),
-        axes_known=bool(exchanged) or lead != (T, B),
-        batch_first=full.axes.find("b") < full.axes.find("t"),
-        directions=(one.direction_axis, full.direction_axis),
+def _candidate(
+    pair: Pair, sides: Sides, n: int, at: tuple[Arrangement, Arrangement], known: Known
+) -> Candidate:
+    """The candidate of a side, the n-th, as it lies on the other one, which is a full run."""
+    one, full = at
+    lead, K, first = (one.steps.size, one.sequences.size), one.units.of, one.directions.first
+    said = [known.layouts[n], known.layouts[1 - n]]
+    exchanged = [of for of, side in zip(said, at, strict=True) if side.exchanged]
+    cost = sum(side.cost - EXCHANGED * side.exchanged for side in at)
+    if pair.kind == FINAL:  # no axis is out of place
+        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in at)
+    cost += LAST_STEP * (not one.steps.is_all) + EXCHANGED * any(exchanged)
+    narrow = sides[n].moved(lambda v: one.read(v).reshape(*lead, -1))
+    wide = sides[1 - n].moved(lambda v: full.read(v)[one.place].reshape(*lead, -1))
+    numbers = [
+        None if one.steps.is_all else [one.steps.first],
+        None if one.sequences.is_all else [one.sequences.first],
+        None if one.directions.is_all else range(first * K, first * K + K),
+    ]
+    numbers = [
+        had if new is None else new if had is None else [had[m] for m in new]
+        for had, new in zip(pair.numbers, numbers, strict=True)
+    ]
+    a, b = (narrow, wide)[n], (narrow, wide)[1 - n]
+    is_half = not one.directions.is_all
+    found = replace(
+        pair,
+        a=a,
+        b=b,
+        placed=True,
+        numbers=tuple(numbers),
+        is_half=is_half and known.choices[2] is None,
+        axes_known=pair.axes_known or bool(exchanged) or lead != (one.steps.of, one.sequences.of),
     )
-    yield found
-    half = K * D // 2
-    ends_both = one.steps.is_last_step and one.sequences.is_all and 2 * half == K * D
-    if ends_both and not asked.choices[0]:
+    texts = [pair.taken_as]
+    if is_half:
+        which = ("first half (forward)", "second half (backward)")[first]
+        agrees = "agrees" if found.numbers_agree else "is nearest"
+        part, run = "ab"[n], "ba"[n]
+        texts.append(f"{{{part}}} has {K} units of {{{run}}}'s {2 * K}: the {which} {agrees}")
+    of_sides = [_words("ab"[n], one, sides[n].shape), _words("ba"[n], full, sides[1 - n].shape)]
+    texts += of_sides[:: -1 if n else 1]
+    return Candidate(
+        cost,
+        replace(found, taken_as="; ".join(filter(None, texts))),
+        by_numbers=is_half or _is_state(one, sides[n].shape, said[0]),
+        batch_first=full.axes.find("b") < full.axes.find("t"),
+        directions=tuple(side.direction_axis for side in at[:: -1 if n else 1]),
+    )
 
-        def ends(array: Array) -> Array:
-            run = full.read(array).reshape(T, B, -1)
-            return np.concatenate([run[-1:, :, :half], run[:1, :, half:]], axis=-1)
 
-        of_each = f"the last step of each direction (step {T - 1} forward, 0 backward)"
-        text = found.taken_as.replace("the last step", of_each, 1)
-        yield found._replace(b=wide.moved(ends), taken_as=text, by_numbers=True)
+def _ends(
+    found: Candidate, wide: Numbers, one: Arrangement, full: Arrangement, n: int
+) -> Iterator[Candidate]:
+    """The last step that is one of each direction: the last of the run, and the first."""
+    T, B, D, K = (part.of for part in one.parts)
+    half = D * K // 2
+    if not one.steps.is_last_step or not one.sequences.is_all or 2 * half != D * K:
+        return
+
+    def ends(array: Array) -> Array:
+        run = full.read(array).reshape(T, B, -1)
+        return np.concatenate([run[-1:, :, :half], run[:1, :, half:]], axis=-1)
+
+    of_each = f"the last step of each direction (step {T - 1} forward, 0 backward)"
+    text = found.pair.taken_as.replace("the last step", of_each, 1)
+    side: dict[str, Any] = {"ba"[n]: wide.moved(ends)}
+    yield found._replace(pair=replace(found.pair, taken_as=text, **side), by_numbers=True)
 
 
-def _words(side: str, one: Arrangement, shape: tuple[int, ...]) -> str:
+def _words(side: str, one: Arrangement, shape: Shape) -> str:
     """``a.npy, (4, 5), is taken as the last step``; empty for a run as it is."""
     of_run = words(one._replace(directions=Part(0, one.run.directions, one.run.directions)))
     of_run = of_run or "column vectors" * (shape[-1] == 1 < one.units.size)

@@ -9,14 +9,14 @@ from functools import partial
 from math import prod
 from typing import Any, NoReturn
 
-from lstmcli.core.diff.alignment import Known, align
-from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName
+from lstmcli.core.diff.alignment import align
+from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.naming import named_alike
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.pair import Pair
+from lstmcli.core.diff.pair import Known, Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.hint import Hint, join_with_and
 from lstmcli.core.model.selection import (
@@ -175,18 +175,17 @@ def _aligned(
     selection: Selection = EVERYTHING,
 ) -> Pair:
     """An array of a aligned with one of b, both cut to what is selected."""
-    precision = coarser(a.precision(of_a), b.precision(of_b))
+    name, precision = ArrayName.of(of_b), coarser(a.precision(of_a), b.precision(of_b))
+    steps = None if name.kind == FINAL else selection.steps
     known = Known(
-        of_b,
-        tolerance_of(precision),
         layouts=(a.layout, b.layout),
-        backward=_computed_backward(a, b, ArrayName.of(of_b)),
+        choices=(steps, selection.batch, selection.units),
         numbering=(a.numbering, b.numbering),
-        selection=selection,
         counted=(a.settings is not None, b.settings is not None),
         cells=(len(a.cells - {""}), len(b.cells - {""})),
     )
-    return align(a.numbers(of_a), b.numbers(of_b), known)
+    numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
+    return align(Pair(of_b, *numbers, tolerance_of(precision), backward=backward), known)
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:

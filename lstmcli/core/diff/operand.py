@@ -19,6 +19,10 @@ UNNAMED = ""
 """What readers call an array that came without a name; here it is `h`."""
 
 
+Gaps = tuple[int | None, ...]
+"""Of each axis: how many items are printed ahead of ``...``; None: all of them are."""
+
+
 @dataclass(frozen=True, eq=False)
 class Side:
     """One side of a comparison: named arrays, and what its file said about them."""
@@ -29,7 +33,9 @@ class Side:
     units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not that of the array
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
-    gaps: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)  # of prints without their shape
+    gaps: Mapping[str, tuple[int | None, ...]] = field(
+        default_factory=dict
+    )  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
     not_asked_for: tuple[str, ...] = ()  # other arrays of its file, where one was named

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
+from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import Indices
+from lstmcli.core.model.axis_numbers import AxisNumbers
+from lstmcli.core.model.selection import Choice, Indices
 
+Sides = tuple[Numbers, Numbers]
+Layouts = tuple[str | None, str | None]
 Numbering = tuple[Indices | None, ...]
 """The numbers of steps, batch items and units in the full run; None: all from 0."""
 
@@ -101,3 +105,38 @@ class Pair:
     def equal(self) -> bool:
         """Whether it agrees, and no side lacks units or a direction."""
         return self.numbers_agree and not self.is_half
+
+
+class Known(NamedTuple):
+    """What two sides say of an array, and what of it is to be compared.
+
+    ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
+    (B, T, H). A side that does not say (None) takes the other's, unless only the other layout gives
+    it as many steps; two silent sides are compared as they lie, the first axis as time.
+    """
+
+    layouts: Layouts
+    choices: tuple[Choice | None, ...]  # of steps, batch items and units; None: all
+    numbering: tuple[AxisNumbers, AxisNumbers]
+    counted: tuple[bool, bool]  # it is a whole trace, and counts from 0
+    cells: tuple[int, int]  # that have arrays in the file of either side
+
+    @property
+    def silent(self) -> bool:
+        """Whether no side names its layout."""
+        return self.layouts == (None, None)
+
+    def several_cells(self, sides: Sides) -> bool:
+        """Whether an axis of last states may be that of cells."""
+        return any(side.ndim > 2 and n > 1 for side, n in zip(sides, self.cells, strict=True))
+
+    def chosen(self, axis: int) -> Known:
+        """The same once what is selected of an axis is all that there is."""
+        return self._replace(choices=(*self.choices[:axis], None, *self.choices[axis + 1 :]))
+
+    def numbers(self, pair: Pair, side: int, axis: int) -> Indices | None:
+        """The numbers of the batch items or units that a side says it contains of the full run."""
+        of_side = self.numbering[side]
+        if axis == 1 or pair.kind != SEQUENCE:
+            return of_side.batch if axis == 1 else None
+        return of_side.columns.get(pair.name)
