@@ -196,8 +196,8 @@ def _selected(pair: Pair, known: Known) -> Pair:
                 several = [min(side.shape[:2]) > 1 for side in (pair.a, pair.b)]
                 is_assumed = axis < 2 and known.silent and not pair.axes_known and any(several)
                 axes = f"  The first axis of {pair.name} is taken as time (not in the files;"
-                text = [f"{axes} --layout batch)."] * is_assumed
-                raise UserError(*error.lines, *text) from None
+                lines = [f"{axes} --layout batch)."] * is_assumed
+                raise UserError(*error.lines, *lines) from None
             sides[n] = _taken(side, places, axis)
     return replace(pair, a=sides[0], b=sides[1], numbers=tuple(numbers))
 

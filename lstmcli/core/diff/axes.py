@@ -202,10 +202,10 @@ def _full_runs(shape: Shape, width: int, said: Layouts, is_state: bool) -> Itera
         runs.append(([*lead[:at], *lead[at + 1 :]], 2, K))
     for sizes, D, units in runs:
         x, y, *more = *sizes, 1, 1
-        orders = {(x, y): 1, (y, x): 1} if y > 1 or said[1] == "batch" else {(x, 1): 1}
+        orders = [(x, y)] + [(y, x)] * (y > 1 or said[1] == "batch")
         if len(more) > (1 if is_state else 2):
             continue
-        for T, B in {(1, x): 1} if is_state else orders:
+        for T, B in dict.fromkeys([(1, x)] if is_state else orders):
             run = RunShape(T, B, units, D, usual)
             for one in arrangements(shape, run, [0], [0]):
                 is_plain = one.is_all and one.order == "C" and not one.in_a_row
@@ -227,8 +227,6 @@ def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layout
     """Whether a side may lie so on a full run, in what both say of their layouts.
 
     It has all units of a direction, as its last axis; of one direction it may have them in a row.
-    A side that names no layout may have the other one; so has the side with stacked directions
-    where --layout says "batch" of both, as ONNX has steps first in any case.
     """
     D = one.run.directions
     part = not (one.steps.is_all and one.sequences.is_all)
@@ -240,14 +238,23 @@ def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layout
         return False
     if not (_fits_layout(one, shape, said[0]) or _is_state(one, shape, said[0])):
         return False
-    stacked = int("d" not in one.axes)
-    other = said.index(None) if said.count(None) == 1 else None
-    if said == (None, None):
-        other = 1 if part else 1 - stacked if D > 1 else None
-    elif said == ("batch", "batch") and D > 1 and not part:
-        other = stacked
     exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
-    return not exchanged or (exchanged == [other] and not one.in_a_row)
+    other = [_with_other_layout(one, part, said)]
+    return not exchanged or (exchanged == other and not one.in_a_row)
+
+
+def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | None:
+    """Which of two sides may have another layout than the usual one, if any: the silent one.
+
+    Of two silent sides, time is the first axis of that with stacked directions, as ONNX has it; so
+    it is where --layout says "batch" of both.
+    """
+    with_stacked = int("d" not in one.axes)
+    if said == (None, None):
+        return 1 if part else 1 - with_stacked if one.run.directions > 1 else None
+    if said == ("batch", "batch") and one.run.directions > 1 and not part:
+        return with_stacked
+    return said.index(None) if None in said else None
 
 
 def _is_state(one: Arrangement, shape: Shape, layout: str | None) -> bool:
@@ -270,15 +277,15 @@ def _candidate(
     cost += LAST_STEP * (not one.steps.is_all) + EXCHANGED * any(exchanged)
     narrow = sides[n].moved(lambda v: one.read(v).reshape(*lead, -1))
     wide = sides[1 - n].moved(lambda v: full.read(v)[one.place].reshape(*lead, -1))
-    numbers = [
+    parts: list[Indices | None] = [
         None if one.steps.is_all else [one.steps.first],
         None if one.sequences.is_all else [one.sequences.first],
         None if one.directions.is_all else range(first * K, first * K + K),
     ]
-    numbers = [
+    numbers = tuple(
         had if new is None else new if had is None else [had[m] for m in new]
-        for had, new in zip(pair.numbers, numbers, strict=True)
-    ]
+        for had, new in zip(pair.numbers, parts, strict=True)
+    )
     a, b = (narrow, wide)[n], (narrow, wide)[1 - n]
     is_half = not one.directions.is_all
     found = replace(
@@ -286,7 +293,7 @@ def _candidate(
         a=a,
         b=b,
         placed=True,
-        numbers=tuple(numbers),
+        numbers=numbers,
         is_half=is_half and known.choices[2] is None,
         axes_known=pair.axes_known or bool(exchanged) or lead != (one.steps.of, one.sequences.of),
     )
