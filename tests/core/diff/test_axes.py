@@ -234,25 +234,11 @@ def test_a_real_bidirectional_output_of_each_kind() -> None:
     assert not lone(y, beside.swapaxes(0, 1), ("time", "time")).equal
 
 
-def test_stacked_directions_of_a_side_without_a_layout_have_as_many_steps_as_the_other() -> None:
-    """ONNX's Y is (T, 2, B, H), and says nothing; a trace with the batch first is (B, T, 2 H)."""
-    y = normal(T, 2, B, H)
-    h = np.concatenate([y[:, 0], y[:, 1]], axis=-1).swapaxes(0, 1)
-    for d in (lone(y, h, (None, "batch")), lone(h, y, ("batch", None))):
-        assert d.equal
-        assert f"{d.sides[d.sides[1].layout is None].name}, " in d.remarks[0]
-        assert "is taken as (steps, batch, units), directions on axis 1" in d.remarks[0]
-    assert not lone(y, h + 1, (None, "batch")).equal
-    d = lone(y.swapaxes(0, 2), h.swapaxes(0, 1), (None, "time"))
-    assert d.equal
-    assert "a.npy, (4, 2, 7, 5), is taken as (batch, steps, units), dir" in d.remarks[0]
-
-
-@pytest.mark.parametrize("layout", [None, "batch"])
+@pytest.mark.parametrize("layouts", [(None, None), ("batch", "batch"), ("batch", None)])
 @pytest.mark.parametrize(("steps", "items"), [(T, B), (T, 2), (2, B)])
 @pytest.mark.parametrize("order", [*permutations("tbd")])
 def test_stacked_directions_beside_sequences_in_front(
-    order: tuple[str, ...], steps: int, items: int, layout: str | None
+    order: tuple[str, ...], steps: int, items: int, layouts: tuple[str | None, str | None]
 ) -> None:
     """(B, T, 2 H) of PyTorch or Keras beside ONNX' (T, 2, B, H), or any other order of its axes."""
     each = normal(steps, items, 2, H).astype(np.float32)
@@ -267,7 +253,7 @@ def test_stacked_directions_beside_sequences_in_front(
 
         def beside(array: Array, n: int = n) -> Difference:
             sides = h, stacked(array)
-            return lone(sides[n], sides[1 - n], (layout, layout))
+            return lone(sides[n], sides[1 - n], (layouts[n], layouts[1 - n]))
 
         assert beside(each).equal
         d = beside(wrong)
@@ -277,9 +263,9 @@ def test_stacked_directions_beside_sequences_in_front(
         assert first is not None
         place = first.step, first.batch
         assert place in [(1, 2 - (items == 2)), (2 - (items == 2), 1)]
-        if layout == "batch" or order.index("t") < order.index("b"):
+        layout, exchanged = layouts[0], order.index("t") < order.index("b")
+        if layout == "batch" or exchanged:
             assert place[0] == 1
-            exchanged = order.index("t") < order.index("b")
             side = "ab"[n != 0 if layout is None else n == 0]
             said = f"taken as ({'batch, steps' if layout is None else 'steps, batch'}, units)"
             texts = [text for remark in d.remarks for text in remark.split("; ") if said in text]
@@ -343,16 +329,6 @@ def test_a_last_step_that_differs_has_the_number_of_that_step() -> None:
     first = lone(wrong, h, (None, "time")).first_divergence
     assert first is not None
     assert (first.step, first.batch, first.unit) == (T - 1, 2, 3)
-
-
-def test_the_last_step_of_each_direction() -> None:
-    """Keras' Bidirectional without return_sequences: the backward direction ends at step 0."""
-    h = normal(B, T, 2 * H)
-    ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)
-    d = lone(ends, h, (None, "batch"))
-    assert d.equal
-    assert "step 6 forward, 0 backward" in d.remarks[0]
-    assert lone(ends + 1, h, (None, "batch")).remarks[0].endswith("the last step")
 
 
 def test_one_sequence_against_a_batch() -> None:
@@ -555,6 +531,10 @@ def test_units_of_the_pre_activations_are_those_of_each_gate() -> None:
     d = compare(*sides, selection=Selection.parse(None, None, "1"))
     assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, 3 * T * B)
     assert compare(*sides, selection=Selection.parse(None, None, "0,2")).equal
+    last = z.copy()
+    last[..., 2 * H - 1] += 1  # the last unit of f
+    d = compare(sides[0], of("b", "time", z=last), selection=Selection.parse(None, None, "-1"))
+    assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, T * B)
 
 
 def test_a_selection_of_nothing_is_refused() -> None:
@@ -600,15 +580,6 @@ def test_cosine_and_snr_at_the_ends() -> None:
     assert lone(h[:, :3], h).to_json()["arrays"]["h"]["cosine"] is None
 
 
-def test_the_last_unit_is_that_of_each_gate() -> None:
-    z = normal(T, B, 4 * H)
-    other = z.copy()
-    other[..., 2 * H - 1] += 1  # the last unit of f
-    sides = of("a", "time", z=z), of("b", "time", z=other)
-    d = compare(*sides, selection=Selection.parse(None, None, "-1"))
-    assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, T * B)
-
-
 SHAPES = st.lists(st.integers(0, 4), max_size=5).map(tuple)
 LAYOUTS = st.sampled_from([None, "steps", "time", "batch"])
 ARRAYS = st.sampled_from(["", "h", "out", "c", "final_h", "layer0.h", "z", "kernel"])
@@ -634,26 +605,17 @@ def test_any_shapes_are_compared_or_refused(
         assert (array.mismatched is None) == (array.aligned[0] != array.aligned[1])
 
 
-def test_no_units_are_no_half_of_no_units() -> None:
-    some, none = normal(1, 3, 4), normal(1, 3, 0)
-    sides = of("a", "time", h=none, c=some), of("b", "time", h=none, c=some)
-    assert compare(*sides).arrays["h"].total == 0
-
-
-def test_a_layout_of_steps_is_not_batch_first() -> None:
-    """Axes of a side whose steps come first lie otherwise than those of a batch-first one."""
-    sides = (Side("a", {"": normal(3, 2, 4)}, "steps"), Side("b", {"": normal(3, 2, 8)}, "batch"))
-    (array,) = compare(*sides, selection=Selection()).arrays.values()
-    assert array.mismatched is None or array.aligned[0] == array.aligned[1]
-
-
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_side_without_a_layout_against_batch_first_may_have_time_first(swapped: bool) -> None:
-    h = normal(9, 3, H)  # (T, B, H)
-    sides = of("a", "batch", h=h.swapaxes(0, 1)), of("b", h=h)
+@pytest.mark.parametrize(("layout", "axes"), [("batch", "steps, batch"), ("time", "batch, steps")])
+def test_a_silent_side_has_as_many_steps_as_the_other_one(
+    layout: str, axes: str, swapped: bool
+) -> None:
+    h = normal(9, 3, H)
+    sides = of("a", layout, h=h), of("b", h=h.swapaxes(0, 1))
     found = compare(*(sides[::-1] if swapped else sides))
     assert found.equal
-    assert "is taken as (steps, batch, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+    assert f"is taken as ({axes}, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+    assert compare(of("a", layout, h=h[:3]), of("b", h=h[:3])).equal
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -684,16 +646,6 @@ def test_numbers_in_a_row(swapped: bool) -> None:
         d = lone(*((off, a) if swapped else (a, off)))
         assert d.first_divergence is not None
         assert (d.first_divergence.step, d.first_divergence.unit) == (3, 2)
-
-
-@pytest.mark.parametrize("swapped", [False, True])
-def test_a_silent_side_has_as_many_steps_as_the_other_one(swapped: bool) -> None:
-    h = normal(9, 3, H)  # (T, B, H)
-    sides = of("a", "time", h=h), of("b", h=h.swapaxes(0, 1))
-    found = compare(*(sides[::-1] if swapped else sides))
-    assert found.equal
-    assert "is taken as (batch, steps, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
-    assert compare(of("a", "time", h=h[:3]), of("b", h=h[:3])).equal
 
 
 def test_the_axes_of_a_position_are_told_with_it() -> None:
