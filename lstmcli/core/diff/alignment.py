@@ -26,9 +26,9 @@ from lstmcli.errors import UserError
 def align(pair: Pair, known: Known) -> Pair:
     """Bring the sides of a pair into the same axes, as far as layouts and numbers allow.
 
-    Axes of length 1 are added and dropped, except the last, which is the units'. Where a side has
-    some steps of a run, both are cut to those that both contain; then to what is selected, of which
-    a shorter side may be all.
+    Axes of length 1 are added and dropped, except the last, which is the units'. Both sides
+    are cut to the steps that both contain, and to what is selected; the shorter one may be
+    all of that.
     """
     sides = a, b = pair.a.moved(np.atleast_1d), pair.b.moved(np.atleast_1d)
     pair = replace(pair, a=a, b=b)

@@ -1,10 +1,9 @@
 """Every way to bring two arrays to the same axes, and which of them is taken.
 
-Frameworks return directions on a separate axis or side by side, only the last step, or one sequence
-without its batch; a port in C prints numbers in a row. One side is read as a full run of steps,
-sequences, directions and units, and `lstmcli.core.model.layouts` lists how the other lies on it:
-(B, T, 2 H) of Keras is read as "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk". Both are
-then (T, B, 2 H). Which of several ways it is, the numbers tell first, then the cost.
+One side is read as a full run of steps, sequences, directions and units, and
+`lstmcli.core.model.layouts` lists how the other one lies on it. So (B, T, 2 H) of Keras
+is read as "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk": both are then
+(T, B, 2 H). Of several ways the numbers decide first, then the cost.
 """
 
 from __future__ import annotations
@@ -71,10 +70,10 @@ class Candidate(NamedTuple):
 
 
 def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
-    """The candidate of which the numbers agree, or the only likely one; or why none is taken.
+    """The candidate whose numbers agree, or the only likely one; or why none is taken.
 
-    If no numbers agree, it is the only one whose first step does, else the one that is clearly
-    nearest, else the only one of about the least cost. A pair of one shape is a candidate too.
+    If none agrees, it is the only one whose first step does, else the clearly nearest,
+    else the only one of about the least cost. A pair of one shape is a candidate too.
     """
     listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
     listed += [one for n in (0, 1) for one in _candidates(pair, sides, n, known)]
@@ -93,13 +92,13 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
         text = f"{best.pair.taken_as.partition('; ')[0]} if the first axis is the batch"
         return None, f"{text} (--layout batch), and with step {step} if it is time (--steps {step})"
     likely = [one for one in found if not one.by_numbers]
-    least = min((one.cost for one in likely), default=0.0)
-    likeliest = [one for one in likely if one.cost <= least + _ALIKE]
-    if len(likeliest) == 1:
-        return likeliest[0].pair, ""
-    cells = "the last states of several cells, on an axis that the other side lacks"
-    if likeliest:
+    if likely:
+        least = min(one.cost for one in likely)
+        likeliest = [one for one in likely if one.cost <= least + _ALIKE]
+        if len(likeliest) == 1:
+            return likeliest[0].pair, ""
         return None, _several(likeliest, known.silent)
+    cells = "the last states of several cells, on an axis that the other side lacks"
     return None, cells * (pair.kind == FINAL and known.several_cells(sides))
 
 
@@ -115,8 +114,8 @@ def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
 def _distance(*sides: Numbers) -> float:
     """How far two arrays of one shape are apart, relative to their size, by all known numbers.
 
-    With directions in the order, and each in the direction of time, in which they are nearest: a
-    mistake in these is no reason to take other axes.
+    Directions are taken in the order, and in the direction of time, that is nearest:
+    a mistake in these is no reason to take other axes.
     """
     known = [np.isfinite(s.values) & (True if s.left_out is None else ~s.left_out) for s in sides]
     x, y = (
@@ -246,8 +245,8 @@ def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layout
 def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | None:
     """Which of two sides may have another layout than the usual one, if any: the silent one.
 
-    Of two silent sides, time is the first axis of that with stacked directions, as ONNX has it; so
-    it is where --layout says "batch" of both.
+    Of two silent sides, the one with stacked directions has time first, as ONNX has it;
+    so it does where --layout says "batch" of both.
     """
     with_stacked = int("d" not in one.axes)
     if said == (None, None):

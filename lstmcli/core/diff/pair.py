@@ -110,9 +110,9 @@ class Pair:
 class Known(NamedTuple):
     """What two sides say of an array, and what of it is to be compared.
 
-    ``layouts`` say where time lies on either side: "steps" (T, H), "time" (T, B, H) or "batch"
-    (B, T, H). A side that does not say (None) takes the other's, unless only the other layout gives
-    it as many steps; two silent sides are compared as they lie, the first axis as time.
+    ``layouts`` are "steps" (T, H), "time" (T, B, H) or "batch" (B, T, H). A silent side (None)
+    has the other's, unless only the other layout gives it as many steps; two silent sides
+    are compared as they lie, the first axis as time.
     """
 
     layouts: Layouts
