@@ -39,7 +39,8 @@ def align(pair: Pair, known: Known) -> Pair:
     cut, left = _as_selected(pair, known)
     if cut.agrees is not None:
         pair, known = cut, left
-    if pair.agrees is None or (a.ndim == 4 and not pair.numbers_agree):
+    stacked = a.ndim == (3 if pair.kind == FINAL else 4)
+    if pair.agrees is None or (stacked and not pair.numbers_agree):
         if pair.is_part:
             sides, known = (pair.a, pair.b), known._replace(layouts=("time", "time"))
         best, why = arrange(pair, sides, known)

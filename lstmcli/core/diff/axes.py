@@ -21,6 +21,7 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import (
     EXCHANGED,
+    IN_A_ROW,
     LAST_STEP,
     OTHER_DIRECTIONS,
     Arrangement,
@@ -75,6 +76,8 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
     If none agrees, it is the only one whose first step does, else the clearly nearest,
     else the only one of about the least cost. A pair of one shape is a candidate too.
     """
+    if pair.kind == FINAL:  # of which no layout says the axes
+        known = known._replace(layouts=(None, None))
     listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
     listed += [one for n in (0, 1) for one in _candidates(pair, sides, n, known)]
     listed.sort(key=lambda one: -one.cost)
@@ -89,12 +92,14 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
         if not (best.is_sequence and best.batch_first and known.silent):
             return best.pair, ""
         step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
-        text = f"{best.pair.taken_as.partition('; ')[0]} if the first axis is the batch"
+        is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
+        text = f"{is_sequence} if the first axis is the batch"
         return None, f"{text} (--layout batch), and with step {step} if it is time (--steps {step})"
     likely = [one for one in found if not one.by_numbers]
     if likely:
         least = min(one.cost for one in likely)
         likeliest = [one for one in likely if one.cost <= least + _ALIKE]
+        likeliest = [one for one in likeliest if not one.pair.taken_as] or likeliest
         if len(likeliest) == 1:
             return likeliest[0].pair, ""
         return None, _several(likeliest, known.silent)
@@ -103,12 +108,13 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
 
 
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
-    """The candidate whose numbers are clearly the nearest; none if no candidate's are."""
+    """The candidates whose numbers are clearly the nearest, all alike; none if there are none."""
     distances = [_distance(one.pair.a, one.pair.b) for one in found if len(found) > 1]
     least = min(distances, default=inf)
     others = [distance for distance in distances if not isclose(distance, least)]
     clear = least < _CLEARLY_NEARER * min(others, default=0)
-    return [found[distances.index(least)]] if clear else []
+    alike = zip(found, distances, strict=False)
+    return [one for one, distance in alike if clear and isclose(distance, least)]
 
 
 def _distance(*sides: Numbers) -> float:
@@ -135,11 +141,13 @@ def _distance(*sides: Numbers) -> float:
 
 def _several(found: Sequence[Candidate], silent: bool) -> str:
     """Why none of several candidates is taken, and what to type."""
+    fits = f"{found[0].pair.taken_as.partition(' is ')[0]} fits"
     if all(one.is_sequence for one in found):
-        fits = f"{found[0].pair.taken_as.partition(' is ')[0]} fits"
         if len({str(one.pair.numbers[1]) for one in found}) < len(found):
             return f"{fits} a sequence in either layout: --layout batch or time decides"
         return f"{fits} {len(found)} sequences: --batch N picks one"
+    if len({str(one.pair.numbers[0]) for one in found}) == len(found):
+        return f"{fits} {len(found)} steps: --steps N picks one"
     texts = [*dict.fromkeys(one.pair.taken_as for one in found)]
     directions = {one.directions for one in found} - {(None, None)}
     if len(directions) > 1 or (directions and silent):
@@ -158,7 +166,7 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
 def _candidates(pair: Pair, sides: Sides, n: int, known: Known) -> Iterator[Candidate]:
     """Every candidate in which a side, the n-th, is all of the other one, or a part of it."""
     narrow, wide = sides[n], sides[1 - n]
-    if not narrow.values.size or not wide.values.size or wide.shape[-1] == 1 < narrow.shape[-1]:
+    if not narrow.values.size or not wide.values.size:
         return
     said = known.layouts[n], known.layouts[1 - n]
     usual = "batch" if (said[0] or said[1]) == "batch" else "time"
@@ -171,7 +179,9 @@ def _candidates(pair: Pair, sides: Sides, n: int, known: Known) -> Iterator[Cand
         for one in arrangements(narrow.shape, run, [T - 1] if steps is None else steps, items):
             part = not (one.steps.is_all and one.sequences.is_all)
             half = not one.directions.is_all
-            if (part and (half or is_state)) or (half and cells):
+            unusual = part or one.in_a_row or one.exchanged or full.exchanged
+            unusual |= narrow.shape[-1] == 1 < K
+            if (half and (part or cells)) or (is_state and unusual):
                 continue
             if _is_possible(one, narrow.shape, full, said):
                 found = _candidate(pair, sides, n, (one, full), known)
@@ -201,25 +211,33 @@ def _full_runs(shape: Shape, width: int, said: Layouts, is_state: bool) -> Itera
         runs.append(([*lead[:at], *lead[at + 1 :]], 2, K))
     for sizes, D, units in runs:
         x, y, *more = *sizes, 1, 1
-        orders = [(x, y)] + [(y, x)] * (y > 1 or said[1] == "batch")
-        if len(more) > (1 if is_state else 2):
-            continue
-        for T, B in dict.fromkeys([(1, x)] if is_state else orders):
+        orders = [(x, y)] + [(y, x)] * (y > 1 or (said[1] is not None and len(shape) == 3))
+        if is_state:
+            orders = [(1, x) if y == 1 else (x, y)]
+        for T, B in dict.fromkeys(orders) if len(more) < 3 else ():
             run = RunShape(T, B, units, D, usual)
             for one in arrangements(shape, run, [0], [0]):
                 is_plain = one.is_all and one.order == "C" and not one.in_a_row
-                if is_plain and not one.units_first and _fits_layout(one, shape, said[1]):
+                if is_plain and _ends_with_units(one, shape) and _fits_layout(one, shape, said[1]):
                     yield one
+
+
+def _ends_with_units(one: Arrangement, shape: Shape) -> bool:
+    """Whether the last axis is that of the units, of both directions if these are side by side."""
+    beside = one.run.directions if "w" in one.axes else 1
+    return not one.units_first and shape[-1] == one.units.size * beside
 
 
 def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
     """Whether steps and sequences are the axes that the layout of a side names."""
     own = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
-    if not own or len(shape) != len(own) + 1:  # none is named, or with directions
+    if not own or len(shape) - ("d" in one.axes) != len(own) + 1:
         return True
+    if "t" not in one.axes and not one.steps.is_all:
+        return False
     places = zip(one.places or (), one.axes, strict=False)
-    has_steps = "t" in one.axes or one.steps.is_all
-    return has_steps and all(own[n : n + 1] == axis for n, axis in places if axis in "tb")
+    in_place = all(own[n : n + 1] == axis for n, axis in places if axis in "tb")
+    return in_place or "d" in one.axes or not one.sequences.is_all
 
 
 def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layouts) -> bool:
@@ -233,7 +251,8 @@ def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layout
         return False
     if ("b" in one.axes and not one.sequences.is_all) or (one.in_a_row and (part or D > 1)):
         return False
-    if shape[-1] != one.units.size * (D if "w" in one.axes else 1) and (D > 1 or part):
+    column_or_row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
+    if not _ends_with_units(one, shape) and (D > 1 or part or not column_or_row):
         return False
     if not (_fits_layout(one, shape, said[0]) or _is_state(one, shape, said[0])):
         return False
@@ -274,6 +293,7 @@ def _candidate(
     if pair.kind == FINAL:  # no axis is out of place
         cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in at)
     cost += LAST_STEP * (not one.steps.is_all) + EXCHANGED * any(exchanged)
+    cost += IN_A_ROW * (sides[n].shape[-1] == 1 < K)  # column vectors
     narrow = sides[n].moved(lambda v: one.read(v).reshape(*lead, -1))
     wide = sides[1 - n].moved(lambda v: full.read(v)[one.place].reshape(*lead, -1))
     parts: list[Indices | None] = [
@@ -291,7 +311,7 @@ def _candidate(
         pair,
         a=a,
         b=b,
-        placed=True,
+        placed=pair.kind == SEQUENCE or one.steps.of == 1,
         numbers=numbers,
         is_half=is_half and known.choices[2] is None,
         axes_known=pair.axes_known or bool(exchanged) or lead != (one.steps.of, one.sequences.of),

@@ -213,14 +213,15 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     if (units := selection.units) is None:
         return {}
     shapes = {name: [side.arrays[name].shape for side in (a, b)] for name in computed}
-    widths = {  # directions may be stacked
-        name: max(
-            prod(shape[-1:]) * (2 if len(shape) == 4 and 2 in shape[:3] else 1) for shape in both
-        )
-        for name, both in shapes.items()
-    }
+    widths = {name: max(map(_width, both)) for name, both in shapes.items()}
     columns = columns_by_array(units, widths)[1].items()
     return {name: replace(units, bounds=None, numbers=tuple(n)) for name, n in columns}
+
+
+def _width(shape: tuple[int, ...]) -> int:
+    """The units of a step: of both directions, if these are stacked."""
+    stacked = len(shape) == 4 and 2 in shape[:3] and 1 not in shape[:3]
+    return prod(shape[-1:]) * (2 if stacked else 1)
 
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
