@@ -179,9 +179,10 @@ def _candidates(pair: Pair, sides: Sides, n: int, known: Known) -> Iterator[Cand
         for one in arrangements(narrow.shape, run, [T - 1] if steps is None else steps, items):
             part = not (one.steps.is_all and one.sequences.is_all)
             half = not one.directions.is_all
-            unusual = part or one.in_a_row or one.exchanged or full.exchanged
-            unusual |= narrow.shape[-1] == 1 < K
-            if (half and (part or cells)) or (is_state and unusual):
+            # last states are complete, and have no other order of axes
+            rearranged = part or one.in_a_row or one.exchanged or full.exchanged
+            rearranged |= narrow.shape[-1] == 1 < K
+            if (half and (part or cells)) or (is_state and rearranged):
                 continue
             if _is_possible(one, narrow.shape, full, said):
                 found = _candidate(pair, sides, n, (one, full), known)

@@ -347,6 +347,23 @@ def test_one_sequence_against_a_batch() -> None:
     assert (d.first_divergence.step, d.first_divergence.batch) == (3, 2)
 
 
+def test_an_axis_of_length_1_hides_nothing_that_fits() -> None:
+    h = normal(B, T, H)
+    for a, b, layouts, said in (
+        (h[2][:, None], h, ("batch", "batch"), "sequence 2 of 4"),
+        (h[:1].ravel(), h[:1], (None, "batch"), "numbers in a row"),
+        (h[1:2], h[1], ("time", None), ""),
+        (h[-1:], h, (None, None), "the last step"),
+        (h[-1:] + 1e-4, h, (None, None), "the last step"),
+    ):
+        for d in (lone(a, b, layouts), lone(b, a, layouts[::-1])):
+            assert d.arrays["h"].mismatched == (0 if np.isin(a, h).all() else a.size)
+            assert said in " ".join(d.remarks)
+    layers = normal(3, B, 2, H)  # last states of three, by direction
+    d = compare(of("a", final_h=layers), of("b", final_h=layers.reshape(3, B, 2 * H)))
+    assert d.equal
+
+
 def test_a_wrong_step_does_not_pass_for_a_sequence() -> None:
     """Where no side says which axis is time, h[2] is step 2 as well, where the last is meant."""
     h = normal(T, B, H)
