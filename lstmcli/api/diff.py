@@ -20,11 +20,10 @@ from lstmcli.api.arguments import (
     refuse_other_types,
 )
 from lstmcli.api.python_errors import errors_name_arguments
-from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.naming import with_trace_names
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.operand import Side, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers

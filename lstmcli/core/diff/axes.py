@@ -62,13 +62,6 @@ class Candidate(NamedTuple):
         batch_first = self.batch_first and self.is_sequence
         return pair.taken_as, pair.a.shape, str(pair.numbers), batch_first
 
-    @property
-    def starts_alike(self) -> bool:
-        """Whether the first of several steps agrees, of what its shape makes likely."""
-        agrees = self.pair.agrees
-        assert agrees is not None
-        return len(agrees) > 1 and bool(agrees[0].all()) and not self.by_numbers
-
 
 def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
     """The candidate whose numbers agree, or the only likely one; or why none is taken.
@@ -83,7 +76,12 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
     listed.sort(key=lambda one: -one.cost)
     found = [*{one.key: one for one in listed}.values()]
     agreeing = [one for one in found if one.pair.numbers_agree]
-    starting = [one for one in found if one.starts_alike]
+    likely = [one for one in found if not one.by_numbers]
+    starting = [
+        one
+        for one in likely
+        if (agrees := one.pair.agrees) is not None and len(agrees) > 1 and agrees[0].all()
+    ]
     if not agreeing and len(starting) == 1:
         return starting[0].pair, ""
     if near := agreeing or _nearest(found):
@@ -95,7 +93,6 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
         is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
         text = f"{is_sequence} if the first axis is the batch"
         return None, f"{text} (--layout batch), and with step {step} if it is time (--steps {step})"
-    likely = [one for one in found if not one.by_numbers]
     if likely:
         least = min(one.cost for one in likely)
         likeliest = [one for one in likely if one.cost <= least + _ALIKE]

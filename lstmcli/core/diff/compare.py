@@ -62,7 +62,7 @@ class Difference:
             if array.mismatched is None
             else f"{array.mismatched} of {array.total} values of {name} {array.shapes[0]}"
             if array.mismatched
-            else f"{name}: {array.taken_as}"
+            else f"{name}: {array.arrangement}"
             for name, array in self.arrays.items()
             if not array.equal
         ]

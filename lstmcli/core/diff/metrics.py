@@ -76,7 +76,7 @@ class ArrayDifference:
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
     cosine: float | None = None  # of the angle between a and b; None where one is all zeros
     snr: float | None = None  # dB: the power of b over that of a - b; None where b is all zeros
-    arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
+    arrangement: str = ""  # how axes that differ were aligned
     unaligned: bool = False  # several alignments fit, and a remark says which
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
@@ -84,15 +84,10 @@ class ArrayDifference:
     steps: Indices | None = None  # (T,) their numbers in the full run; None: from 0
     left_out: int = 0  # elements that a print left out: not compared, and no part of ``total``
 
-    @property
-    def taken_as(self) -> str:
-        """How axes that differ were aligned, in words."""
-        return self.arrangement.replace("{a}", "a").replace("{b}", "b")
-
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
         one, other = (list(shape) for shape in self.shapes)
-        optional = {"left_out": self.left_out, "aligned": self.taken_as}
+        optional = {"left_out": self.left_out, "aligned": self.arrangement}
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,
@@ -148,7 +143,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         first=_first(pair),
         cosine=cosine,
         snr=snr,
-        arrangement=pair.taken_as,
+        arrangement=pair.taken_as.replace("{a}", "a").replace("{b}", "b"),
         smallest_atol=smallest if np.isfinite(smallest) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,

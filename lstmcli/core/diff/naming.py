@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lstmcli.core.diff.abbreviated import fits, shape_text, spread
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.axes import sequence
-from lstmcli.core.diff.operand import UNNAMED, Side
+from lstmcli.core.diff.operand import UNNAMED, Side, fits, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.layouts import RunShape, printed_shapes
 from lstmcli.core.model.settings import CELL

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.abbreviated import put_at
 from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
 from lstmcli.core.diff.axes import sequence
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.operand import Side, put_at
 from lstmcli.core.diff.tolerance import Numbers, coarser, precision_of, tolerance
 from lstmcli.core.model import layouts
 from lstmcli.core.model.arrays import Array
