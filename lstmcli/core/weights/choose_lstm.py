@@ -8,12 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import cell_name
 from lstmcli.core.weights.recognise import (
     describe_gru,
     describe_missing,
-    find_convention,
     recognise,
 )
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
