@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.api.explain import explain_files
+from lstmcli.api.explain import explain
 from lstmcli.core.explain import Progress
 from tests.core.explain.asking import found
 from tests.paths import TOP
@@ -19,7 +20,7 @@ WEIGHTS, INPUTS = str(SAMPLE / "weights.npz"), str(SAMPLE / "inputs.npy")
 
 
 def test_the_question_that_this_project_began_with() -> None:
-    explanation = explain_files([WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt")], {})
+    explanation = explain(WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt"))
     assert explanation.verdict == "found"
     assert found(explanation) == {"forget_bias": 0.0}
     assert explanation.measured is not None
@@ -46,7 +47,7 @@ def test_a_trace_of_run_is_expected_too() -> None:
 
 
 def test_the_json_has_the_members_of_the_contract() -> None:
-    explanation = explain_files([WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt")], {})
+    explanation = explain(WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt"))
     document = json.loads(json.dumps(explanation.to_json(), allow_nan=False))
     assert list(document) == [
         "found", "settings", "changes", "max_abs", "command", "equivalent", "tried", "nearest",
@@ -68,8 +69,8 @@ def test_settings_that_were_given_stay_in_the_command(tmp_path: Path) -> None:
     model = lstmcli.load(WEIGHTS, gates="iofg", activation="relu")
     trace = lstmcli.run(model, np.load(INPUTS))
     np.save(tmp_path / "e.npy", trace.h)
-    given = {"gates": "ifgo", "output_activation": "tanh"}
-    explanation = explain_files([WEIGHTS, INPUTS, str(tmp_path / "e.npy")], given)
+    given: Any = {"gates": "ifgo", "output_activation": "tanh"}
+    explanation = explain(WEIGHTS, INPUTS, str(tmp_path / "e.npy"), **given)
     assert found(explanation) == {"gates": "iofg", "activation": "relu"}
     for words in ("--gates iofg", "--activation relu", "--output-activation relu"):
         assert words in explanation.command
@@ -136,5 +137,5 @@ def test_progress_has_words_before_the_search_begins() -> None:
         def __call__(self, share: float, what: str) -> None:
             told.append((share, what))
 
-    explain_files([WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt")], {}, progress=Recorder())
+    explain(WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt"), progress=Recorder())
     assert told[:2] == [(0.0, "weights as loaded"), (0.0, "one change")]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.core.weights.assumptions import shorten_assumption
+from lstmcli.views.text import shorten_assumption
 from tests.cli.conftest import SAMPLE, Lstm
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"

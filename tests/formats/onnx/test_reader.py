@@ -15,6 +15,7 @@ from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import MissingExtra, UserError
 from tests.formats.onnx.helpers import LSTM, REST, attribute, model, node, numbers, tensor
 from tests.formats.protobuf import message
+from tests.standard_input import from_stdin
 from tests.test_golden import GOLDEN
 
 FILES = GOLDEN / "onnx_files"
@@ -215,8 +216,7 @@ def test_without_the_library_the_command_that_installs_it_is_named(
 
 
 def test_a_path_is_not_needed_where_all_is_in_the_model(tmp_path: Path) -> None:
-    import io
 
     (tmp_path / "m.onnx").write_bytes(model([LSTM], [weights("W", 2, 1, 1), *REST]))
     data = (tmp_path / "m.onnx").read_bytes()
-    assert list(formats.read("-", io.BytesIO(data)).arrays) == ["lstm_0/W", "lstm_0/R"]
+    assert list(from_stdin(formats.read, data).arrays) == ["lstm_0/W", "lstm_0/R"]
