@@ -17,7 +17,7 @@ import numpy as np
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import Changes, SingleChanges, settings_of
-from lstmcli.core.explain.observation import Allowance, Target
+from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import Cached, Case
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
@@ -103,7 +103,7 @@ class NetworkSimulator:
         array = settings.get("array", "h")
         only = next(iter(cells)) if len(cells) == 1 else ""
         targets = [*expected.targets(allowance, self.item, keep, array, only)]
-        self.known: dict[str, dict[int, list[Target]]] = {name: {} for name in cells}
+        self.known: dict[str, dict[int, list[WantedNumbers]]] = {name: {} for name in cells}
         for target in targets:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
@@ -292,7 +292,7 @@ class NetworkSimulator:
         simulator: Simulator,
         state: State | None,
         cells: Cells,
-        known: Mapping[int, Sequence[Target]],
+        known: Mapping[int, Sequence[WantedNumbers]],
         *,
         kept: Collection[str] = (),
         inputs: Sequence[tuple[Array, Array]] = (),
@@ -337,7 +337,7 @@ class NetworkSimulator:
                         break
         return arrays, worst
 
-    def _off(self, target: Target, runs: Runs, steps: int | None = None) -> Array:
+    def _off(self, target: WantedNumbers, runs: Runs, steps: int | None = None) -> Array:
         """(N, E) how far off some numbers are, in tolerances."""
         *at, units = target.at
         names = [target.cell] if target.cell else self.layers[-1]
@@ -443,7 +443,7 @@ def _parts(places: Array, size: int) -> Iterator[Array]:
         yield places[at : at + size]
 
 
-def _worst(known: Sequence[Target], given: Mapping[str, Array]) -> Array:
+def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:
     """(N,) how far off the known numbers of a step are at most."""
     worst = np.zeros(len(given["h"]))
     for one in known:
