@@ -17,13 +17,11 @@ from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Agreement,
     Case,
-    Mismatch,
     Remark,
     compared,
     remark,
     rerun,
 )
-from lstmcli.core.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -90,26 +88,12 @@ class Near:
 
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
-        first = self.comparison.first
+        names, first = ("max_abs", "rms", "agreeing", "total"), self.comparison.first
         return {
             "changes": [change.to_json() for change in self.changes],
-            "max_abs": jsonable(self.comparison.max_abs),
-            "rms": jsonable(self.comparison.rms),
-            "agreeing": self.comparison.agreeing,
-            "total": self.comparison.total,
-            "first": None if first is None else _difference(first),
+            **{name: jsonable(getattr(self.comparison, name)) for name in names},
+            "first": None if first is None else first.to_json(),
         }
-
-
-def _difference(one: Mismatch) -> dict[str, Any]:
-    return {
-        "array": one.array,
-        "step": one.step,
-        "batch": one.item,
-        "unit": one.unit,
-        "given": jsonable(one.given),
-        "expected": jsonable(one.expected),
-    }
 
 
 @dataclass(frozen=True)
@@ -373,13 +357,6 @@ class Data(NamedTuple):
     units: int
     zero_bias: bool
     final: bool  # only the last state is known
-
-    @classmethod
-    def of(cls, model: Model, steps: int, sequences: int, final: bool) -> Data:
-        """What EXPECTED is made of on a run of a model."""
-        cells = [cell for _, cell in model.cells]
-        zero_bias = not any(cell.bias.any() for cell in cells)
-        return cls(steps, sequences, max(cell.units for cell in cells), zero_bias, final)
 
 
 _BIAS = {"bias", "bias_gates"}

@@ -8,7 +8,7 @@ are one hypothesis.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +60,11 @@ def settings_of(changes: Changes) -> dict[str, Any]:
     return {change.setting: change.value for change in changes}
 
 
+def kinds(changes: Iterable[Change]) -> set[str]:
+    """The settings that are changed, of whichever cells."""
+    return {change.setting.rpartition(".")[2] for change in changes}
+
+
 class Space:
     """All single changes that can make a difference in one cell, as rows of codes.
 
@@ -105,14 +110,8 @@ class Space:
 class SingleChanges:
     """The single changes of a network: of all cells, of a layer, of a direction or of one cell.
 
-    Parameters
-    ----------
-    layers
-        names of the cells, layer by layer.
-    spaces
-        by name of the cell, in the order of the layers.
-    without
-        settings that make no difference to EXPECTED.
+    ``layers`` are the names of the cells, ``spaces`` has their changes in that order, and
+    ``without`` names settings that make no difference to EXPECTED.
     """
 
     def __init__(
@@ -191,11 +190,6 @@ class SingleChanges:
         alike = self._are_alike(sets, ones[:, None]).any(axis=1)
         both_open = self.are_open(sets) & (self.constant[ones] >= 0)
         return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)
-
-    @property
-    def settings(self) -> set[str]:
-        """The settings that are changed, of whichever cells."""
-        return {change.setting.rpartition(".")[2] for one in self.changes for change in one}
 
     def are_open(self, sets: Array) -> Array:
         """(n,): whether a constant of each set is to be found."""

@@ -145,7 +145,9 @@ class Expected:
             one = known[..., item, :] if part.kind == FINAL else known[keep, item]
             at = np.nonzero(np.isfinite(one.values))
             if len(at[0]):
-                yield WantedNumbers(only or part.prefix, base, at, one.values[at], allowance.of(one)[at])
+                yield WantedNumbers(
+                    only or part.prefix, base, at, one.values[at], allowance.of(one)[at]
+                )
 
 
 # ---- how exact EXPECTED is

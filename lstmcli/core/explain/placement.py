@@ -33,6 +33,7 @@ from lstmcli.core.explain.hypotheses import (
     Changes,
     SingleChanges,
     conventions_that_run,
+    kinds,
     rank,
     settings_of,
 )
@@ -47,7 +48,7 @@ from lstmcli.core.explain.verify import (
     Answer,
     Case,
     Remark,
-    fine_arrays,
+    arrays_if_run,
     remark,
     verify,
 )
@@ -76,7 +77,7 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = self.prepared.allowances[-1]
-        self.has_several_cells = len(setup.cells) > 1
+        self.has_several_cells = len(setup.model.cells) > 1
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
         self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
@@ -117,10 +118,9 @@ class Placement:
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
         """The cells under hypotheses, which placements share whose directions are merged alike."""
-        names, of = [name for name, _ in self.setup.cells], self.setup.simulator_of
-        key = "cells", self.setup.merge
+        of, key = self.setup.simulator_of, ("cells", self.setup.merge)
         cells: Mapping[str, Simulator]
-        cells = self._shared(key, lambda: {name: of(name) for name in names})
+        cells = self._shared(key, lambda: {name: of(name) for name, _ in self.model.cells})
         return cells
 
     @cached_property
@@ -165,7 +165,7 @@ class Placement:
 
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
-        given = fine_arrays(self._case(Expected({})), self.of_run)
+        given = arrays_if_run(self._case(Expected({})), settings_of(self.of_run))
         if given is None or not self.location.may_fit(self.setup.numbers, given, allowance):
             return False
         return self.verify((), allowance).fits
@@ -321,7 +321,6 @@ class Placement:
             first_step=first,
             backward=backward,
             unseen=unseen,
-            wanted=wanted(self.data, unseen, equals, proven),
             remarks=(*([basis.remark] if basis else []), *about),
             evidence=proof,
         )
@@ -365,7 +364,7 @@ class Placement:
         """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
-        found, settings = digits(spread, answer.solved, tried), _kinds(answer.changes)
+        found, settings = digits(spread, answer.solved, tried), kinds(answer.changes)
         if answer.basis is not None:
             numbers = self.expected.distinct(self.allowance.of)
             is_shown = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
@@ -374,12 +373,13 @@ class Placement:
             found = ENOUGH
         else:  # too few numbers are moved, or another mechanism fits too
             is_shown = self._moved(answer.changes, allowance) > len(settings) + answer.solved
-            is_shown &= not (answer.solved and any(_kinds(a.changes) != settings for a in others))
+            is_shown &= not (answer.solved and any(kinds(a.changes) != settings for a in others))
         return found if is_shown else min(found, 0.0), near
 
     def _moved(self, changes: Changes, allowance: Allowance) -> int:
         """How many different numbers the answer gives and the run as loaded does not."""
-        loaded, answer = (fine_arrays(self.case, c) for c in ((), (*self.of_run, *changes)))
+        both: tuple[Changes, Changes] = (), (*self.of_run, *changes)
+        loaded, answer = (arrays_if_run(self.case, settings_of(one)) for one in both)
         if self.changes or loaded is None or answer is None:  # then they are other numbers
             return self.expected.distinct(allowance.of)
         moved = self.expected.at_known(lambda name, _: answer[name] - loaded[name])
@@ -410,7 +410,7 @@ class Placement:
         both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
         both = [c for c in both if c[0].setting != c[-1].setting]
         answers = [Answer(c, self.verify(c)) for c in ((), *best, *both)]
-        ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(_kinds(a.changes)))
+        ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
         return ranked[: Budget.NEAREST]
 
     def near(self, answer: Answer) -> Near:
@@ -450,10 +450,11 @@ class Placement:
     @property
     def data(self) -> Data:
         """What EXPECTED is made of."""
-        steps = self.expected.steps
-        return Data.of(self.model, steps, self.setup.size[1], not self.expected.has_steps)
-
-
-def _kinds(changes: Changes) -> set[str]:
-    """The settings that are changed, of whichever cells."""
-    return {change.setting.rpartition(".")[2] for change in changes}
+        cells, known = [cell for _, cell in self.model.cells], self.expected
+        return Data(
+            known.steps,
+            self.setup.size[1],
+            units=max(cell.units for cell in cells),
+            zero_bias=not any(cell.bias.any() for cell in cells),
+            final=not known.has_steps,
+        )

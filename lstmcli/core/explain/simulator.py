@@ -101,15 +101,7 @@ def _groups_of(values: Array) -> Groups:
 
 
 class Simulator:
-    """One cell under all hypotheses.
-
-    Parameters
-    ----------
-    decode
-        from settings to the cell, in float64.
-    how
-        the assumed convention of this cell.
-    """
+    """One cell under all hypotheses; ``how`` is its assumed convention."""
 
     def __init__(self, decode: Decoder, how: Convention) -> None:
         self.how = how
@@ -134,9 +126,9 @@ class Simulator:
 
     @cached_property
     def sample(self) -> tuple[Simulator, Array]:
-        """A cell of some of the units, and which these are; at a first step from zero it is as good.
+        """A cell of some of the units, as good at a first step from zero, and which these are.
 
-        All units where one of them takes what the others give.
+        It has all of them where one takes what the others give.
         """
         cell, every = self.cell, np.arange(self.cell.units)
         has_matrices = cell.peephole is not None and cell.peephole.ndim == 3
