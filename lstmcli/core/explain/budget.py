@@ -31,7 +31,7 @@ class Budget:
     NEAREST = 4  # hypotheses that are shown where none fits
 
 
-class Work:
+class WorkDone:
     """The work that a question has taken so far."""
 
     def __init__(self) -> None:

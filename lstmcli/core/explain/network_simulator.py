@@ -43,7 +43,7 @@ From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 
 """
 WIDER = 1.2  # times the distance of two first values: half of the first finer grid
 POINTS, FINER = 9, 4  # values of a finer grid, and how much finer each is than the one before
-ROUNDS = (4, 12)  # finer grids at the telling steps, then over all of EXPECTED
+ROUNDS = (4, 12)  # finer grids of many sets, then of the nearest
 FIRST_ROUNDS = 8  # finer grids at a first step
 GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis that is right
 
@@ -383,14 +383,20 @@ class NetworkSimulator:
             off = self.off(each, self.singles.constants(each, points.ravel()), steps, dtype)
             return rms(off).reshape(points.shape)
 
-        grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
-        coarse, order = grids.least.copy(), np.flatnonzero(grids.shows)
-        for most, rounds, steps in zip(Budget.SOLVED, ROUNDS, (first, None), strict=True):
-            order = order[np.argsort(grids.least[order], kind="stable")[:most]]
-            if steps is None:  # finer values hardly reduce the error of a wrong set
-                least = grids.least[order]
-                order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]
-            grids.refine(order, partial(cost, steps=steps, dtype=np.float64), rounds)
+        grids, (many, few) = _Grids(self.singles.constant[sets].max(axis=1), cost), Budget.SOLVED
+        coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
+        order = grids.nearest(np.flatnonzero(grids.shows), many)
+        grids.refine(order, exact, ROUNDS[0])
+        order = grids.nearest(order, few)
+        least, widths = grids.least[order], grids.widths.copy()
+        # finer values hardly reduce the error of a wrong set
+        order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]
+        grids.refine(order, exact, ROUNDS[1])
+        if first < len(self.x) and order.size:  # the telling steps alone may leave a value open
+            values = self.singles.constants(sets[order], grids.values[order])
+            left = order[np.abs(self.off(sets[order], values)).max(axis=1) > 1]
+            grids.widths = widths
+            grids.refine(left, partial(exact, steps=None), ROUNDS[1])
         grids.values[~grids.shows] = np.nan
         others = np.flatnonzero(~grids.shows)
         found = np.concatenate([of[grids.least[of] <= LOOSE] for of in (order, others)])
@@ -401,25 +407,29 @@ class _Grids:
     """Values of the open constant of each set, of a kind in `CONSTANTS`: the nearest so far."""
 
     def __init__(self, kinds: Array, cost: Cost) -> None:
-        self.values, self.least, self._widths = (np.zeros(len(kinds)) for _ in range(3))
+        self.values, self.least, self.widths = (np.zeros(len(kinds)) for _ in range(3))
         self.shows = np.zeros(len(kinds), bool)  # whether the constant makes a difference
         for kind in np.unique(kinds):
             rows, grid = np.flatnonzero(kinds == kind), GRIDS[kind]
             costs = cost(rows, np.tile(grid, (len(rows), 1)))
             best, least = costs.argmin(axis=1), costs.min(axis=1)
             self.values[rows], self.least[rows] = grid[best], least
-            self._widths[rows] = np.gradient(grid)[best] * WIDER
+            self.widths[rows] = np.gradient(grid)[best] * WIDER
             self.shows[rows] = costs.max(axis=1) > least * (1 + 1e-6)
+
+    def nearest(self, order: Array, most: int) -> Array:
+        """The nearest of some sets."""
+        return np.asarray(order[np.argsort(self.least[order], kind="stable")[:most]])
 
     def refine(self, order: Array, cost: Cost, rounds: int) -> None:
         """Bring the values of some sets nearer, by ever finer grids around them."""
         for _ in range(rounds if len(order) else 0):
-            offsets = self._widths[order, None] * np.linspace(-1, 1, POINTS)
+            offsets = self.widths[order, None] * np.linspace(-1, 1, POINTS)
             points = self.values[order, None] + offsets
             costs = cost(order, points)
             self.values[order] = points[np.arange(len(order)), costs.argmin(axis=1)]
             self.least[order] = costs.min(axis=1)
-            self._widths[order] /= FINER
+            self.widths[order] /= FINER
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:

@@ -24,7 +24,6 @@ from lstmcli.core.explain.explanation import (
     Near,
     changed,
     first_shown,
-    remarks_on,
     wanted,
     with_sense,
 )
@@ -39,7 +38,7 @@ from lstmcli.core.explain.hypotheses import (
 )
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
-from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.observation import EPS, Allowance, Expected, decimal_places
 from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
@@ -49,7 +48,9 @@ from lstmcli.core.explain.verify import (
     Case,
     Remark,
     arrays_if_run,
+    compared,
     remark,
+    rerun,
     verify,
 )
 from lstmcli.core.model.arrays import Array
@@ -337,10 +338,29 @@ class Placement:
         )
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
-        p, part = self.prepared, answer.basis.rounded if answer.basis else ""
-        changes = (*self.of_run, *answer.changes)
-        of_run = self.case, changes, answer.comparison
-        return remarks_on(*of_run, allowance, p.allowances, p.dtype, part)
+        """What has to be known of a run that fits: the precision at which it does."""
+        p, case, changes = self.prepared, self.case, (*self.of_run, *answer.changes)
+        settings, again = settings_of(changes), rerun(case, changes, allowance)
+        rounded, model, dtype = settings.get("dtype"), case.model(settings), p.dtype
+        given, misses = model.given.get("dtype", model.cell.dtype.name), not again.fits
+        if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
+            again = compared(case.arrays(settings), case.expected, p.allowances[-1])
+            dtype, misses = given, not again.fits
+        if again.fits and rounded and again.max_abs > 2 * p.allowances[-1].absolute:
+            run, part = "float64" if dtype in EPS else dtype, answer.basis and answer.basis.rounded
+            facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
+            yield remark("dtype_rounds_otherwise", **facts)
+        if misses:
+            yield remark("needs_float64", dtype=dtype, error=again.max_abs)
+        if allowance.stored:
+            yield remark("stored_as", dtype=allowance.stored)
+        elif allowance in p.allowances[1:]:
+            yield remark("agrees_as_float32", places=decimal_places(case.x))
+        comparison = answer.comparison
+        if comparison.blind:
+            yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
+        elif comparison.growth > 10:
+            yield remark("rounding_grows", growth=comparison.growth)
 
     def explanation(self, verdict: str, measured: Agreement, changes: Changes = ()) -> Explanation:
         """An explanation with the settings of a run, and what EXPECTED is."""

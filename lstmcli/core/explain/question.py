@@ -13,7 +13,7 @@ import numpy as np
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import CAUSES, SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes
 from lstmcli.core.explain.locations import (
@@ -58,7 +58,7 @@ class Question:
     inputs: str = "the input array"  # what messages call them
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
-    work: Work = field(default_factory=Work)
+    work: WorkDone = field(default_factory=WorkDone)
     runs: Cached = field(default_factory=Cached)  # and the simulators that they share
 
     def model(self) -> Model:

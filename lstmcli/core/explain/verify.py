@@ -16,7 +16,7 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
 from lstmcli.core.diff.tolerance import jsonable
-from lstmcli.core.explain.budget import Work
+from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.locations import NEAR, by_cell
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
@@ -79,7 +79,7 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
-    work: Work = field(default_factory=Work)  # of the question
+    work: WorkDone = field(default_factory=WorkDone)  # of the question
     cached: Cached = field(default_factory=Cached)  # runs that EXPECTED elsewhere is compared with
 
     @property
