@@ -19,7 +19,7 @@ from lstmcli.core.weights.metadata.onnx import activation_attributes
 from lstmcli.engines.export import graph_of
 from lstmcli.errors import UserError
 from lstmcli.formats.onnx.writer import OnnxGraph
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 
 def graph(case: str, **settings: Any) -> OnnxGraph:

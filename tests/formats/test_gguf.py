@@ -15,7 +15,7 @@ from lstmcli import formats
 from lstmcli.api.diff import diff
 from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats.files.limits import raised_to
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 FILE = (GOLDEN / "gguf" / "q8_0.gguf").read_bytes()
 

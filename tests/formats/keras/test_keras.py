@@ -22,21 +22,14 @@ from lstmcli.formats.keras import layers as keras_layers
 from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.wire import hdf5
 from tests.fuzz.kept import Kept
-from tests.paths import TESTS
+from tests.recorded import GOLDEN, cases, recorded
 
 h5py = pytest.importorskip("h5py", reason="needs lstmcli[h5]")
 
-FILES = TESTS / "golden" / "keras_files"
-RECORDED = sorted(str(path.relative_to(FILES))[:-4] for path in FILES.glob("*/*.npz"))
+FILES = GOLDEN / "keras_files"
+RECORDED = [case.removeprefix("keras_files/") for case in cases("keras_files/*/*")]
 NO_CONFIG = "(its config is not in the file)"
-BFLOAT16 = 1e-2  # that layer computes in it throughout
 NAMELESS = [name for name in RECORDED if name.endswith("plain.weights.h5") and "3.15" not in name]
-
-
-def recorded(name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    with np.load(FILES / f"{name}.npz") as members:
-        arrays = dict(members)
-    return json.loads(str(arrays.pop("case"))), arrays
 
 
 def read(path: Path) -> Document:
@@ -63,13 +56,10 @@ def kept(process: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
 @pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.sampled(3)
 def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
-    _, expected = recorded(name)
+    one = recorded(f"keras_files/{name}")
     arrays = read(FILES / name).arrays
-    theirs: dict[str, list[np.ndarray]] = {}
-    for key, array in expected.items():
-        if key.startswith("weights/"):
-            layer = key.removeprefix("weights/").rpartition("/")[0]
-            theirs.setdefault(layer, []).append(array)
+    layers = one.numbered("weights")
+    theirs = {layer: [*tensors.values()] for layer, tensors in layers.items()}
     if name in NAMELESS:  # neither the file nor its path tells what the layers are called
         theirs = dict(zip(("lstm", "lstm_1"), theirs.values(), strict=True))
     assert sum(map(len, theirs.values())) == len(arrays)
@@ -82,21 +72,6 @@ def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
             assert ours.tobytes() == their.tobytes(), layer
 
 
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("name", RECORDED)
-def test_the_layers_give_what_keras_gives(name: str) -> None:
-    record, expected = recorded(name)
-    paths = [FILES / name]
-    if "config" in record:
-        paths.append(paths[0].with_name(record["config"]))
-    options = {"layer": record["layer"]} if record["layer"] else {}
-    model = load(*map(str, paths), **options)
-    assert model.convention.name == record["convention"]
-    trace = run(model, expected["inputs"])
-    bound = BFLOAT16 if "bfloat16" in name else 1e-6
-    np.testing.assert_allclose(trace.h, expected["h"], rtol=bound, atol=bound)
-
-
 IN_TURN = [
     name for name in RECORDED
     if any(case in name for case in ("stacked.", "stacked_v3.", "gpu.", "cells.", "between."))
@@ -106,7 +81,7 @@ IN_TURN = [
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", IN_TURN)
 def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> None:
-    record, expected = recorded(name)
+    _, record, expected = recorded(f"keras_files/{name}")
     model = load(str(FILES / name))
     assert len(model.layers) == 2
     np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
@@ -128,7 +103,7 @@ def test_weights_without_a_config_have_no_chain(name: str) -> None:
 @pytest.mark.usefixtures("kept")
 def test_a_config_with_a_file_of_weights_gives_the_chain() -> None:
     name = "tf_keras-2.21.0/stacked_weights.h5"
-    _, expected = recorded(name)
+    expected = recorded(f"keras_files/{name}").arrays
     model = load(str(FILES / name), str(FILES / name.replace(".h5", ".json")))
     assert len(model.layers) == 2
     np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
@@ -376,7 +351,7 @@ def test_gates_of_cudnn_weights_are_no_assumption(tmp_path: Path) -> None:
     assert load(str(path)).assumed == (f"forward {NO_CONFIG}",)
     target = str(tmp_path / "model.safetensors")
     convert([str(path)], target, "pytorch", {})
-    _, expected = recorded("keras-2.2.5/cudnn_weights.h5")
+    _, expected = recorded("keras_files/keras-2.2.5/cudnn_weights.h5")
     trace = run(load(target), expected["inputs"], layout="batch")
     np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
 
@@ -704,7 +679,7 @@ def test_classes_of_the_author_run_in_turn_as_keras_own(kind: str) -> None:
     named = [text for text in model.assumed if "not one of Keras' own" in text]
     assert [text.split()[1] for text in named] == ["PlainLSTM", "PlainLSTMCell"]
     assert len(load(str(path), layer="3").assumed) == 0
-    _, expected = recorded(f"keras-3.15.1/authors.{kind}")
+    expected = recorded(f"keras_files/keras-3.15.1/authors.{kind}").arrays
     np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
 
 

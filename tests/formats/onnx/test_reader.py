@@ -15,7 +15,7 @@ from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import MissingExtra, UserError
 from tests.formats.onnx.helpers import LSTM, REST, attribute, model, node, numbers, tensor
 from tests.formats.protobuf import message
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 FILES = GOLDEN / "onnx_files"
 

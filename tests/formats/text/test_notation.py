@@ -19,7 +19,7 @@ from lstmcli.api.diff import diff
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.text.json import as_columns
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 LANGUAGES = GOLDEN / "languages"
 with np.load(LANGUAGES / "arrays.npz") as members:
