@@ -28,10 +28,6 @@ def madmom(case: str) -> tuple[str, dict[str, np.ndarray[Any, Any]]]:
     return str(FOLDER / f"{case}.pkl"), read(f"pickle_files/{case}")[1]
 
 
-def test_a_network_of_madmom_needs_no_assumption() -> None:
-    assert not load(madmom("madmom_both_ways")[0]).assumed
-
-
 def test_one_layer_of_a_network_of_madmom_is_picked() -> None:
     path, expected = madmom("madmom_protocol2")
     first, second = load(path, layer=0), load(path, layer="layers.1")

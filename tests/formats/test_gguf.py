@@ -94,12 +94,6 @@ def test_a_forged_header_is_refused(read: Read, data: bytes, said: str) -> None:
         read(data)
 
 
-@pytest.mark.parametrize("length", range(0, 1200, 97))
-def test_a_cut_file_is_refused(read: Read, length: int) -> None:
-    with pytest.raises(UserError):
-        read(FILE[: 4 + length])
-
-
 def test_types_that_the_package_does_not_unpack_are_said(read: Read) -> None:
     data = padded(forged(body=tensor("w", 32, kind=9)), bytes(64))  # Q8_1
     document = read(data)

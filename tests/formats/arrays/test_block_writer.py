@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import random
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -80,31 +79,6 @@ def test_texts_are_those_of_full_arrays(
         assert pieces_.getvalue() == whole_.getvalue()
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("format", ["json"])  # NumPy prints a text at once
-def test_a_text_keeps_a_piece_in_memory(
-    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Less than the numbers themselves, and less than half of their text."""
-    monkeypatch.setattr(block_writer, "NUMBERS", 1 << 8)
-    numbers = np.random.default_rng(0).normal(size=(600, 64))
-    path = str(tmp_path / f"a.{format}")
-
-    def written(rows: int) -> None:
-        shape = {"h": (rows, 64)}
-        with open_block_writers(path, format, shape, numbers.dtype) as pieces:
-            pieces.writers["h"].write((slice(0, rows),), numbers[:rows])
-            tracemalloc.start()
-
-    written(2)  # modules that are imported on the way are no pieces
-    tracemalloc.stop()
-    written(600)
-    held = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert os.path.getsize(path) > 7e5
-    assert held < 3e5
-
-
 class Full(OutputFile):
     """As a disk that fills up."""
 
@@ -128,17 +102,4 @@ def test_nothing_stays_of_a_file_that_fills_the_disk(
     monkeypatch.setattr(atomic, "OutputFile", Full)
     with pytest.raises(UserError, match="cannot be written: no space left"):
         fill()
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("format", ["npy", "npz", "json", "text"])
-def test_nothing_stays_of_a_run_that_fails(tmp_path: Path, format: str) -> None:
-    def fail() -> None:
-        path = str(tmp_path / f"a.{format}")
-        with open_block_writers(path, format, {"h": (4, 3)}, np.dtype(float)) as pieces:
-            pieces.writers["h"].write((slice(0, 4),), np.ones((4, 3)))
-            raise UserError("on the way")
-
-    with pytest.raises(UserError, match="on the way"):
-        fail()
     assert os.listdir(tmp_path) == []

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import Document, write
-from lstmcli.formats.block_files import open_block_writers
 from lstmcli.formats.files.source import in_memory
 from lstmcli.formats.text import console_print
 from lstmcli.formats.text.console_print import read_text
@@ -40,14 +39,6 @@ def test_writing_keeps_every_bit(array: np.ndarray) -> None:
     )
     assert document.arrays[""].shape == array.shape
     same(document.arrays[""].astype(array.dtype), array)
-
-
-def test_an_array_on_disk_is_printed_as_numpy_prints_it() -> None:
-    array = np.random.default_rng(3).normal(size=(2, 3, 4)).astype(np.float32)
-    stream = io.BytesIO()
-    with open_block_writers(stream, "text", {"h": array.shape}, array.dtype) as output:
-        output.writers["h"].write((slice(0, 2),), array)
-    assert stream.getvalue().decode() == np.array2string(array, floatmode="unique") + "\n"
 
 
 def test_more_numbers_than_a_console_prints_are_refused_with_the_format_to_take(

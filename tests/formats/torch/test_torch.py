@@ -188,14 +188,6 @@ def test_ten_numbers_that_are_to_be_repeated_very_often() -> None:
         piped(data)
 
 
-def test_the_tensor_of_these_tests_is_read() -> None:
-    data = zip_of(
-        storage_pickle(b"K\x02K\x02\x86", b"K\x02K\x01\x86"),
-        _0=np.arange(4.0, dtype="f4").tobytes(),
-    )
-    assert piped(data).arrays["w"].tolist() == [[0, 1], [2, 3]]
-
-
 BILLION = b"\x8a\x05\x00\x00\x00\x00\x01"  # 2**32
 
 
@@ -310,11 +302,6 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
     data = zipped(members, zipfile.ZIP_DEFLATED)
     assert len(piped(data).arrays) == 1
     assert not withstand(tmp_path / "a.pt", data)
-
-
-def test_a_reference_to_what_is_not_there_is_reported_as_one() -> None:
-    with pytest.raises(UserError, match=r"cut short \(it refers to 5, which is not in it\)"):
-        piped(b"\x80\x02h\x05.")
 
 
 # ---- named, with the way out
