@@ -2,44 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from math import log10
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from lstmcli.escaping import one_line, shortened, typed_command
 
 STDIN = "standard input"  # what messages call it
 ARRAYS = "the dict of arrays"  # and weights that a caller of Python passes as arrays
 ARRAY_LIST = "the list of arrays"  # named arr_0, arr_1, ...
+INPUTS = "INPUTS"  # in a command to type: what the user puts there
+Settings = Mapping[str, object]
+NO_SETTINGS: Settings = {}
+
+
+class Try(NamedTuple):
+    """Something to type: settings, or a command that Python has as a function, and what it does."""
+
+    settings: Settings = NO_SETTINGS  # None: to leave out; ...: any value of it
+    text: str = ""
+    call: str = ""  # "run": a full command; else settings that are added to what was typed
+    weights: Sequence[str] | Mapping[str, tuple[str, str]] = ()  # paths; by role, FILE and MEMBER
+    others: Sequence[str] = ()  # what comes after the weights: paths, or INPUTS
+
+
+class Syntax(Protocol):
+    """How a language, that of a shell or Python, has settings and calls."""
+
+    def about(self, settings: Settings) -> str:
+        """The settings that a message is about, as they were given."""
+
+    def settings(self, settings: Settings) -> str:
+        """Settings as they are typed."""
+
+    def call(self, wanted: Try) -> str:
+        """The command or the call."""
 
 
 class UserError(Exception):
     """A mistake that the user can correct.
 
-    The message says what was expected, what was found, and what to type.
+    The message says what was expected, what was found, and what to type. Its lines have no options:
+    ``about`` are the settings that it is about, which begin it, and ``try_`` what may be typed;
+    the command line and Python show these in their own syntax.
 
-    Each argument is one line, in which a newline from a name is escaped like other control
-    characters; of a message that is too long, the middle is left out. The command line prints them
-    without a traceback and exits with status 2; in Python it is an ordinary exception.
+    Each line is one line, in which a newline from a name is escaped like other control characters;
+    of a message that is too long, the middle is left out. The command line prints it without a
+    traceback and exits with status 2; in Python it is an ordinary exception.
     """
 
-    def __init__(self, first: str, *further: str) -> None:
+    def __init__(
+        self,
+        first: str,
+        *further: str,
+        about: Settings = NO_SETTINGS,
+        try_: Settings | Iterable[Try] = (),
+    ) -> None:
         lines = "\n".join(map(one_line, (first, *further)))
         super().__init__(*shortened(lines).split("\n"))
+        self.about = dict(about)
+        self.try_ = (Try(try_),) if isinstance(try_, Mapping) else tuple(try_)
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The lines of the message."""
+        """The lines of the message, without settings."""
         return self.args
 
     def __str__(self) -> str:
-        """The message, its lines joined."""
-        return "\n".join(self.lines)
+        """The message as Python shows it."""
+        return self.shown(PythonSyntax())
+
+    def shown(self, syntax: Syntax) -> str:
+        """The message with its settings, as they are typed in a syntax."""
+        first, *further = self.lines
+        if self.about:
+            first = f"{syntax.about(self.about)}: {first}"
+        return shortened("\n".join(map(one_line, (first, *further, *self._tries(syntax)))))
+
+    def _tries(self, syntax: Syntax) -> Iterator[str]:
+        """A line for each that may be typed."""
+        settings = [(syntax.settings(one.settings), one.text) for one in self.try_ if not one.call]
+        width = max((len(words) for words, _ in settings), default=0)
+        for words, text in settings:
+            if len(self.try_) == 1:
+                yield f"  Try {words}" + f": {text}" * bool(text)
+            else:
+                yield f"  {words:<{width}}  {text}".rstrip()
+        for call in (one for one in self.try_ if one.call):
+            if call.text:
+                yield f"  {call.text}:"
+            yield f"  {syntax.call(call)}"
 
     def within(self, where: str) -> UserError:
         """The same mistake, its first line begun with where it was found: ``weights.json``."""
-        return UserError(f"{where}: {self.lines[0]}", *self.lines[1:])
+        first, *further = self.lines
+        return UserError(f"{where}: {first}", *further, about=self.about, try_=self.try_)
+
+    def without(self, where: str) -> UserError:
+        """The mistake as it was before `within`."""
+        first, *further = self.lines
+        first = first.removeprefix(f"{where}: ")
+        return UserError(first, *further, about=self.about, try_=self.try_)
+
+    def adding(self, *further: str, try_: Iterable[Try] = ()) -> UserError:
+        """The same mistake with further lines, and more to try."""
+        tries = (*self.try_, *try_)
+        return UserError(*self.lines, *further, about=self.about, try_=tries)
+
+
+class PythonSyntax:
+    """Settings as keyword arguments: ``rows='hx'``."""
+
+    def about(self, settings: Settings) -> str:
+        """The settings that a message is about."""
+        return ", ".join(name if v is ... else f"{name}={v!r}" for name, v in settings.items())
+
+    def settings(self, settings: Settings) -> str:
+        """``rows='hx', layout='batch'``; ``without cell``."""
+        given = {name: value for name, value in settings.items() if value is not None}
+        dotted = {name: value for name, value in given.items() if "." in name}
+        typed = [f"{k}={'...' if v is ... else repr(v)}" for k, v in given.items() if "." not in k]
+        typed += [f"**{dotted}"] if dotted else []
+        left_out = [f"without {name}" for name, value in settings.items() if value is None]
+        return " ".join(filter(None, (", ".join(typed), *left_out)))
+
+    def call(self, wanted: Try) -> str:
+        """``run(['w.npz'], inputs, forget_bias=0)``."""
+        if isinstance(wanted.weights, Mapping):
+            weights = self._tensors(wanted.weights)
+        else:
+            weights = repr([*wanted.weights] if len(wanted.weights) != 1 else wanted.weights[0])
+        others = (word.lower() if word.isupper() else repr(word) for word in wanted.others)
+        settings = [self.settings(wanted.settings)] if wanted.settings else []
+        return f"{wanted.call}({', '.join((weights, *others, *settings))})"
+
+    def _tensors(self, tensors: Mapping[str, tuple[str, str]]) -> str:
+        """Tensors by their roles: of a dict of arrays as such a dict, of files as NAME=FILE."""
+        if any(source not in (ARRAYS, ARRAY_LIST) for source, _ in tensors.values()):
+            return repr([f"{role}={file}:{member}" for role, (file, member) in tensors.items()])
+        items = (
+            f'"{role}": arrays[{repr(name) if source == ARRAYS else name.removeprefix("arr_")}]'
+            for role, (source, name) in tensors.items()
+        )
+        return f"{{{', '.join(items)}}}"
 
 
 class NoInputs(UserError):
@@ -47,11 +153,7 @@ class NoInputs(UserError):
 
 
 class Undecided(UserError):
-    """Weights that fit in several ways until ``setting`` is given, to which ``value`` is one."""
-
-    def __init__(self, first: str, *further: str, setting: str = "", value: str = "") -> None:
-        super().__init__(first, *further)
-        self.setting, self.value = setting, value
+    """Weights that fit in several ways until one of the settings to try is given."""
 
 
 class MissingExtra(UserError):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import lstmcli
 from tests.paths import TOP
 
 
@@ -51,8 +54,9 @@ import lstmcli.__main__
 """
     for name, status in (("", 0), ("signal", 130), ("enum", 130)):
         done = subprocess.run(
-            [sys.executable, "-S", "-c", code, name], cwd=TOP, capture_output=True, text=True,
-            check=False,
+            [sys.executable, "-S", "-c", code, name],
+            env=os.environ | {"PYTHONPATH": str(Path(lstmcli.__file__).parents[1])},
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (status, "")
         if not name:

@@ -23,8 +23,16 @@ from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import ARRAY_LIST, ARRAYS, UserError, did_you_mean, listed, refuse_unprintable
-from lstmcli.escaping import file_argument, typed_command
+from lstmcli.errors import (
+    ARRAY_LIST,
+    ARRAYS,
+    Try,
+    UserError,
+    did_you_mean,
+    listed,
+    refuse_unprintable,
+)
+from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import is_source, is_standard_input, split_member
 
@@ -58,9 +66,8 @@ class Named(NamedTuple):
         except UserError as error:
             if self.name is None or is_source(self.file):
                 raise
-            first, *further = error.within(self.typed).lines
             hint = f"  What stands before the first = is a name: {self.name}."
-            raise UserError(first, *further, hint) from None
+            raise error.within(self.typed).adding(hint) from None
 
     @property
     def typed(self) -> str:
@@ -136,7 +143,7 @@ def refuse_unused(
             raise UserError(
                 f"{inputs} is taken as the inputs; {names} {verb} not used.",
                 f"  Give one file of inputs. If {inputs} has outputs to compare a run with:",
-                f"  {typed_command('lstm', 'explain', *weights, unused[0].source, inputs)}",
+                try_=[Try(call="explain", weights=weights, others=[unused[0].source, inputs])],
             )
         hint += "; a run takes one file of inputs" if are_inputs else ", or name it: bias=FILE"
     raise UserError(f"{names}: nothing in {it} is used; {contents}.", f"  {hint}.")
@@ -495,7 +502,7 @@ def _refuse_selected(document: Document) -> None:
         raise UserError(
             f"{document.source} contains selected {what} of a run; a state is that after the last "
             "step, of all units.",
-            "  --save-state FILE writes it, whatever is selected.",
+            "  A state that is saved by itself, or final_h and final_c of a full run, is one.",
         )
 
 

@@ -212,8 +212,8 @@ def check(
     """
     if job.model.convention.behaviour.arithmetic != "float":
         raise UserError(
-            "check gives the engines weights in float; this model rounds inputs and h to 8 bits. "
-            "Add --arithmetic float."
+            "check gives the engines weights in float; this model rounds inputs and h to 8 bits.",
+            try_={"arithmetic": "float"},
         )
     job, drawn = _with_inputs(job, seed)
     job = job._replace(inputs=replace(job.inputs, x=np.asarray(job.inputs.x)))

@@ -28,7 +28,7 @@ from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recipe import Step, recipe
 from lstmcli.core.weights.recognise import find_convention, recognise
 from lstmcli.engines.export import graph_of, rtneural_document
-from lstmcli.errors import UserError
+from lstmcli.errors import Try, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.overwriting import refuse_overwriting
@@ -221,14 +221,14 @@ def convert(
     model = replace(model, remarks=(*model.remarks, *states))
     refuse_unused(documents, model)
     if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
-        raise UserError(f"{target}: longdouble needs an .npz file; try --dtype float64")
+        raise UserError(f"{target}: longdouble needs an .npz file.", try_={"dtype": "float64"})
     if asked and file.convention:
-        raise UserError(f"{target}: a {file.format} model has one form; leave out --to-set.")
+        raise UserError(f"{target}: a {file.format} model has one form.", try_={"to_set": None})
     if model.lengths and file.format != "onnx":
         raise UserError(
             f"{target}: a {file.format} file of {row.name} cannot store the lengths "
-            f"{format_lengths(model.lengths)} of its source (sequence_lens).",
-            "  --set lengths=ignored leaves them out; nothing was written.",
+            f"{format_lengths(model.lengths)} of its source (sequence_lens); nothing was written.",
+            try_=[Try({"lengths": "ignored"}, "leaves them out")],
         )
     source = " + ".join(document.source for document in documents)
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
@@ -257,8 +257,9 @@ def implied(path: str) -> str:
     target = TARGETS.get(os.path.splitext(path)[1].lower())
     if target is None or target.convention is None:
         raise UserError(
-            f"{path}: --to names the convention it is to be in: {', '.join(COMMON)}, ...",
+            f"{path}: which convention is it to be in? {', '.join(COMMON)}, ...",
             f"  lstm conventions lists all {len(CONVENTIONS)}.",
+            try_={"to": ...},
         )
     return target.convention
 
@@ -270,7 +271,8 @@ def target_of(path: str, row: Convention) -> Target:
         return RTNEURAL
     target = TARGETS[suffix]
     if target.convention not in (None, row.name):
-        raise UserError(f"{path}: a {suffix} file goes with --to {target.convention}.")
+        text = f"{path}: a {suffix} file is in the convention {target.convention}."
+        raise UserError(text, try_={"to": target.convention})
     return target
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lstmcli.api.arguments import Path, Weights, refuse_other_types
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.job import Job, job_of
-from lstmcli.api.python_errors import errors_name_arguments
+from lstmcli.api.values import refuse_other_arguments
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.operand import single_as_h
@@ -19,7 +19,7 @@ from lstmcli.core.model.model import Inputs, Model
 __all__ = ["Derivation", "derive"]
 
 
-@errors_name_arguments
+@refuse_other_arguments
 def derive(
     model: Model | Weights | Sequence[Weights],
     x: npt.ArrayLike | Path,

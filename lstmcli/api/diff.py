@@ -19,7 +19,7 @@ from lstmcli.api.arguments import (
     only_one_stdin,
     refuse_other_types,
 )
-from lstmcli.api.python_errors import errors_name_arguments
+from lstmcli.api.values import refuse_other_arguments
 from lstmcli.core.diff.abbreviated import spread
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference, compare, matched
@@ -38,7 +38,7 @@ __all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout
 Result = Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
 
 
-@errors_name_arguments
+@refuse_other_arguments
 def diff(
     a: Result,
     b: Result,
@@ -112,7 +112,7 @@ def _with_layouts(a: Side, b: Side, layout: str | None) -> tuple[Side, Side]:
         else:
             why = "both files have one" if a.layout and b.layout else ""
         if why:
-            raise UserError(f"--layout {layout} changes nothing: {why}; leave it out.")
+            raise UserError(f"it changes nothing: {why}; leave it out.", about={"layout": layout})
     return with_layout(a, layout), with_layout(b, layout)
 
 

@@ -22,7 +22,7 @@ from lstmcli.api.arguments import (
 from lstmcli.api.diff import Result, read_side, side_of
 from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job
 from lstmcli.api.load import checked
-from lstmcli.api.python_errors import errors_name_arguments
+from lstmcli.api.values import refuse_other_arguments
 from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
@@ -38,8 +38,8 @@ from lstmcli.core.forward.plan import NAMES, check_axes, prepare
 from lstmcli.core.model import layouts
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import Inputs, Model, from_time_major, steps_and_batch
-from lstmcli.core.model.settings import as_options
-from lstmcli.errors import STDIN, NoInputs, Undecided, UserError
+from lstmcli.core.model.shell import as_options
+from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
 from lstmcli.formats.files.sidecars import is_standard_input
@@ -62,7 +62,7 @@ def _short(explanation: Explanation) -> str:
 setattr(Explanation, "__repr__", _short)  # noqa: B010 (mypy refuses to assign a method)
 
 
-@errors_name_arguments
+@refuse_other_arguments
 def explain(
     weights: Model | Weights | Sequence[Weights],
     inputs: npt.ArrayLike | Path | None,
@@ -169,7 +169,7 @@ def explain_files(
         raise UserError(
             f"EXPECTED is missing, or the inputs are: {' '.join(run_paths)} contains only weights, "
             f"and one path is left, {expected}.",
-            f"  {typed_command('lstm', 'explain', *typed, 'INPUTS', 'EXPECTED')}",
+            try_=[Try(call="explain", weights=typed, others=[INPUTS, "EXPECTED"])],
         ) from None
     if job.stream:
         raise UserError("explain needs the full sequence; give the inputs as a file.")
@@ -191,7 +191,7 @@ def _loaded(
         except Undecided as undecided:
             if once:
                 raise
-            assumed[undecided.setting] = undecided.value
+            assumed |= undecided.try_[0].settings
 
 
 def _explained(
@@ -237,7 +237,8 @@ def _refuse_nan(job: Job) -> None:
         raise UserError(
             f"{job.inputs.name} has NaN at {np.argwhere(missing)[0].tolist()}: explain cannot "
             "compare runs of these inputs.",
-            "  Give inputs without NaN; if it is padding, --lengths or --mask say so.",
+            "  Give inputs without NaN; if it is padding, lengths or a mask leave it out.",
+            try_=[Try({"lengths": ...}), Try({"mask": ...})],
         )
 
 

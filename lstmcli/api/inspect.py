@@ -85,5 +85,5 @@ def _model_of(
     try:
         model = load.load_one(found, tensors, documents, settings)
     except UserError as error:
-        return LoadResult(found, label, None, str(error))
+        return LoadResult(found, label, None, error)
     return LoadResult(found, label, model)

@@ -45,8 +45,7 @@ from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import read_setting
 from lstmcli.core.weights.assumptions import without_lengths
-from lstmcli.errors import STDIN, NoInputs, UserError
-from lstmcli.escaping import typed_command
+from lstmcli.errors import STDIN, NoInputs, Try, UserError
 from lstmcli.formats import Document, StepStream
 
 
@@ -259,7 +258,7 @@ def _inputs_within(
     source = " + ".join(document.source for document in documents)
     raise NoInputs(
         f"{source}: no inputs. They come last, or one file alone has a member inputs:",
-        f"  {typed_command('lstm', 'run', *(named.typed for named in weights), 'inputs.npy')}",
+        try_=[Try(call="run", weights=[n.typed for n in weights], others=["inputs.npy"])],
     )
 
 
@@ -281,9 +280,8 @@ def _lengths(given: str | None, holder: Document | None, stdin: BinaryIO | None)
     if given is not None and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
     if given is not None and ("," in given or given.strip().isdecimal()):
-        raise UserError(
-            f"--lengths {given[:40]}: takes whole numbers from 0 on, one for each sequence."
-        )
+        text = "takes whole numbers from 0 on, one for each sequence."
+        raise UserError(text, about={"lengths": given[:40]})
     lengths = _array_with_inputs("lengths", given, holder, stdin)
     return None if lengths is None else np.ravel(lengths)
 
@@ -298,5 +296,6 @@ def _array_with_inputs(
     array = next(iter(arrays.values())) if len(arrays) == 1 else arrays.get(name)
     if array is None:
         names = ", ".join(arrays) or "no array"
-        raise UserError(f"--{name} {path}: the file has {names}; it needs one array, or {name}.")
+        text = f"the file has {names}; it needs one array, or {name}."
+        raise UserError(text, about={name: path})
     return array

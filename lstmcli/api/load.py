@@ -16,7 +16,7 @@ from lstmcli.api.arguments import (
     settings_in,
     tensors_in,
 )
-from lstmcli.api.python_errors import errors_name_arguments
+from lstmcli.api.values import refuse_other_arguments
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import Cell, LoadedFrom, Model, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
@@ -59,7 +59,7 @@ from lstmcli.formats.files.limits import raised_to
 Reader = Callable[[Mapping[str, Any]], Model]
 
 
-@errors_name_arguments
+@refuse_other_arguments
 def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     """The model in some files, with settings by option name: ``load("w.npz", forget_bias=1.0)``.
 
@@ -273,8 +273,7 @@ def load_one(
         return load_model([first, *others], {**settings, **settled, "layer": "0"})
     except UserError as error:
         source = " + ".join(document.source for document in documents)
-        message, *further = error.lines
-        raise UserError(message.removeprefix(f"{source}: "), *further) from None
+        raise error.without(source) from None
 
 
 def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> list[int]:
@@ -341,7 +340,7 @@ def _choose(
         remarks.append(f"{source} runs {names}, as its config says; --layer N picks one.")
     left_out, in_turn = _candidates(found, tensors, documents, settings, asked=layer is not None)
     if layer is None:
-        remarks += [f"{source}: {reason}" for reason in left_out.values()]
+        remarks += [f"{source}: {reason} (--layer {n})." for n, reason in left_out.items()]
     try:
         word, convention = None if layer is None else str(layer), settings.get("convention")
         chosen = choose_lstms(found, word, tensors, source, left_out, in_turn, convention)
@@ -353,7 +352,7 @@ def _choose(
             if document.groups and not document.arrays
         ]
         why = () if found else (f"  {remark}" for remark in (*remarks, *configs))
-        raise UserError(*error.lines, *why) from None
+        raise error.adding(*why) from None
 
 
 def _candidates(
@@ -372,7 +371,7 @@ def _candidates(
         return {}, []
     names = [one.label or f"LSTM {n}" for n, one in enumerate(found)]
     left_out = {
-        n: f"{names[n]} is a copy of {names[original]} that training saved; --layer {n} runs it."
+        n: f"{names[n]} is a copy of {names[original]} that training saved"
         for n, original in training_copies(found, {k: a.shape for k, a in tensors.items()}).items()
     }
     if asked:
@@ -387,5 +386,5 @@ def _candidates(
             sizes[n] = model.cell.inputs, layer_width(model.layers[-1])
         except UserError as error:
             reason = error.lines[0].rstrip(".:")
-            unread[n] = f"{names[n]} is not read: {reason}."
+            unread[n] = f"{names[n]} is not read: {reason}"
     return left_out | unread if sizes else left_out, fitting_in_turn(sizes)

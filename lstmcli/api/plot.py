@@ -27,7 +27,7 @@ from lstmcli.core.model.model import names_in_cell, similar_cell
 from lstmcli.core.model.selection import Indices, Sizes, split_z
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
-from lstmcli.escaping import file_argument, typed_command
+from lstmcli.escaping import typed_command
 from lstmcli.formats.files.sidecars import is_standard_input, split_member
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
@@ -86,7 +86,7 @@ class Drawable(NamedTuple):
             cells = self.cells or [SINGLE_CELL]
             if cell not in cells:
                 near = similar_cell(cell, cells)
-                raise UserError(f"--cell {cell}: there is {', '.join(cells)}.{near}")
+                raise UserError(f"there is {', '.join(cells)}.{near}", about={"cell": cell})
             prefix = f"{cell}." if self.cells else ""
             if names is not None:
                 names = [prefix + name for name in names_in_cell(names, cell)]
@@ -102,7 +102,7 @@ class Drawable(NamedTuple):
                 name = name.removeprefix(prefix)
                 known = [k.removeprefix(prefix) for k in self.arrays if k.startswith(prefix)]
                 near = did_you_mean(name, known)
-                raise UserError(f"--only {name}: there is {', '.join(known)}.{near}")
+                raise UserError(f"there is {', '.join(known)}.{near}", about={"only": name})
             chosen |= found
         return chosen
 
@@ -156,8 +156,8 @@ def read_drawable(
     try:
         job = load_job(paths, settings, stdin=stdin, files=files)
     except NoInputs as error:
-        command = typed_command("lstm", "plot", *map(file_argument, paths), "inputs.npy")
-        raise NoInputs(error.lines[0], f"  {command}") from None
+        plots = [one._replace(call="plot") for one in error.try_]
+        raise NoInputs(*error.lines, try_=plots) from None
     return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item)
 
 

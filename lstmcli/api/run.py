@@ -14,8 +14,8 @@ from lstmcli import formats
 from lstmcli.api.arguments import Path, Weights, refuse_settings, type_of
 from lstmcli.api.job import Job, job_of
 from lstmcli.api.load import checked
-from lstmcli.api.python_errors import errors_name_arguments
 from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
+from lstmcli.api.values import refuse_other_arguments
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.forward.run import run_plan
@@ -32,14 +32,14 @@ from lstmcli.core.model.selection import (
     take,
 )
 from lstmcli.core.model.states import State, join_states, split_state
-from lstmcli.errors import UserError
+from lstmcli.errors import Try, UserError
 from lstmcli.formats import StepStream
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 
-@errors_name_arguments
+@refuse_other_arguments
 def run(
     model: Model | Weights | Sequence[Weights],
     x: npt.ArrayLike | Path | None = None,
@@ -136,7 +136,7 @@ def can_stream(job: Job) -> bool:
         if masked:
             of_file = " (the weights' file has lengths)" * bool(job.model.lengths)
             raise UserError(
-                f"--lengths and --mask need all steps of a sequence{of_file}; give it as a file."
+                f"lengths and a mask need all steps of a sequence{of_file}; give it as a file."
             )
         return True
     return runs_forward(job.model) and not masked
@@ -157,8 +157,9 @@ def run_by_engine(job: Job, name: str, only: Sequence[str]) -> Trace:
     given = ("h", *FINAL)
     for missing in (name for name in only if name not in given):
         raise UserError(
-            f"--only {missing}: {engine.name} ({engine.layer}) gives {', '.join(given)}; "
-            "without --engine every gate is there."
+            f"{engine.name} ({engine.layer}) gives {', '.join(given)}.",
+            about={"only": missing},
+            try_=[Try({"engine": None}, "every gate is there")],
         )
     return run_with(engine, job.plan())
 

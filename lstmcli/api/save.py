@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.arguments import Path, is_path, names_of, type_of
-from lstmcli.api.python_errors import errors_name_arguments
+from lstmcli.api.values import refuse_other_arguments
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
@@ -53,18 +53,16 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
         cell, _, base = name.rpartition(".")
         if base not in known or (cell and base in FINAL):
             near = did_you_mean(name, known)
-            raise UserError(f"--only {name}: a trace has {', '.join(known)}.{near}")
+            raise UserError(f"a trace has {', '.join(known)}.{near}", about={"only": name})
     if format in ONLY_H:
         if len(only or "h") > 1 or any(name.rpartition(".")[2] != "h" for name in only or ()):
-            raise UserError(
-                f"--only {','.join(only or ())}: {format} stores h only; try .npz or .json"
-            )
+            text = f"{format} stores h only; .npz and .json store every array."
+            raise UserError(text, about={"only": ",".join(only or ())})
         return tuple(only or ("h",))
     if format in BY_STEP:
         if wrong := [name for name in only or () if name in FINAL]:
-            raise UserError(
-                f"--only {wrong[0]}: {format} stores steps; .npz and .json store {wrong[0]}"
-            )
+            text = f"{format} stores steps; .npz and .json store {wrong[0]}."
+            raise UserError(text, about={"only": wrong[0]})
         return tuple(only or DEFAULT_KEEP)
     return tuple(only or (*DEFAULT_KEEP, *FINAL))
 
@@ -90,13 +88,13 @@ def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
         if "." in name and name not in known:
             cells = dict.fromkeys(k.rpartition(".")[0] for k in known if "." in k)
             found = f"the cells are {', '.join(cells)}" if cells else "the model has a single cell"
-            raise UserError(f"--only {name}: {found}.{did_you_mean(name, known)}")
+            raise UserError(f"{found}.{did_you_mean(name, known)}", about={"only": name})
 
 
 # ---- traces
 
 
-@errors_name_arguments
+@refuse_other_arguments
 def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> None:
     """Write a trace to a file, the format by its suffix; the file appears complete or not at all.
 
@@ -189,8 +187,9 @@ def _by_step(trace: Trace, name: str) -> Array:
     array = trace.arrays[name]
     if array.ndim > 3 or (trace.layout == "steps" and array.ndim > 2):
         raise UserError(
-            f"{name} is {array.shape}, with an axis of directions; a table of steps has none. "
-            "Try .npz or .json, or --merge concat"
+            f"{name} is {array.shape}, with an axis of directions, which .npz and .json store; a "
+            "table of steps has none.",
+            try_={"merge": "concat"},
         )
     return array if trace.layout == "steps" else trace.time_major(name)
 

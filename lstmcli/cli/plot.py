@@ -32,7 +32,7 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.selection import Selection
-from lstmcli.core.model.settings import as_options
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command

@@ -60,7 +60,9 @@ def invoke(args: Sequence[str]) -> int:
     except Ended as end:
         return end.status
     except UserError as error:
-        tell(f"{_command_name(args)}: {error}")
+        from lstmcli.core.model.shell import ShellSyntax  # with the table of settings
+
+        tell(f"{_command_name(args)}: {error.shown(ShellSyntax())}")
     except OSError as error:  # not of an output: those raise UserError
         tell(f"{_command_name(args)}: {_system_message(error)}")
     try:

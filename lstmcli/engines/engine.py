@@ -161,10 +161,10 @@ class Engine:
 
     def _unsupported_in_run(self, plan: Plan, network: Network) -> Iterator[str]:
         if network.cell.dtype.name not in self.dtypes:
-            choice = " or ".join(f"--dtype {name}" for name in self.dtypes)
-            yield f"{network.cell.dtype.name} (it takes {choice}, which rounds the weights to it)"
+            choice = " or ".join(self.dtypes)
+            yield f"{network.cell.dtype.name} (it takes dtype {choice}, which rounds the weights)"
         if plan.model.convention.behaviour.arithmetic != "float":
-            yield "8-bit arithmetic (--arithmetic float)"
+            yield "8-bit arithmetic (it takes arithmetic float)"
         if network.lengths is None and network.mask is None:
             return
         if network.mask is not None and not self.masks:
@@ -172,7 +172,7 @@ class Engine:
         elif network.padded_output not in self.padded_outputs:
             yield (
                 f"outputs that are {_PADDED_OUTPUT[network.padded_output]} past a sequence's "
-                f"length (--masked-output {self.padded_outputs[0]} reads them as it has them)"
+                f"length (it has masked_output {self.padded_outputs[0]})"
             )
 
 

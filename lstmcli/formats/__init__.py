@@ -146,9 +146,8 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
     except UserError as error:
         if file.suffix not in BINARY_SUFFIXES:
             raise
-        raise UserError(
-            *error.lines,
-            f"  A {file.suffix} file is binary, and this one is text: is it the right file?",
+        raise error.adding(
+            f"  A {file.suffix} file is binary, and this one is text: is it the right file?"
         ) from None
 
 

@@ -69,7 +69,8 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
     for name, array in arrays.items():
         if array.dtype not in names:
             raise UserError(
-                f"{name} is {array.dtype}, which .safetensors cannot store. Try --dtype float64"
+                f"{name} is {array.dtype}, which .safetensors cannot store.",
+                try_={"dtype": "float64"},
             )
     metadata = {name: str(value) for name, value in attributes.items()}
     # the library writes the memory of a transposed array as it is, with the transposed shape

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import WEIGHT
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.model.settings import as_options
+from lstmcli.core.model.shell import ShellSyntax, as_options
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.inspection import (
     InspectedLstm,
     Inspection,
     TensorInfo,
-    UnreadableLstm,
     unlikeness,
 )
-from lstmcli.errors import listed
+from lstmcli.errors import UserError, listed
 from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.sheet import (
@@ -45,7 +43,6 @@ DIGITS = 4
 GAP = 2  # spaces between the columns of a table
 SHORTENED = ("tensor", "of")  # columns of names that may be shortened, in this order
 SHORTEST = 12  # characters that are left of a name
-TO_TYPE = re.compile(r"^ +(--\S+ \S+|lstm run .+)", re.M)  # at the start of a message's line
 
 Tensors = Sequence[tuple[str, TensorInfo]]
 
@@ -243,19 +240,20 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
 def _problems(inspection: Inspection, width: Width) -> Sheet:
     """LSTMs by their names that cannot be read, or why no LSTM was recognised."""
     sheet = Sheet()
-    layers_of: dict[UnreadableLstm, list[str]] = {}
+    layers_of: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for unread in inspection.unread:
-        layers_of.setdefault(replace(unread, layer=""), []).append(unread.layer)
+        problem = unread.error.shown(ShellSyntax())
+        layers_of.setdefault((unread.convention, problem, unread.also), []).append(unread.layer)
     label = "not read" if inspection.lstms else "no lstm"
-    for unread, layers in layers_of.items():
+    for (convention, text, also), layers in layers_of.items():
         sheet.add()
         which = "" if layers == ["0"] else f"{listed(layers, LAYERS_NAMED)}: "
-        problem, *ways = unread.problem.splitlines()
-        text = f"{which}the names are {unread.convention}'s, but {problem}"
+        problem, *ways = text.splitlines()
+        text = f"{which}the names are {convention}'s, but {problem}"
         sheet.extend(labelled(label, text, width, ASSUMED))
         for way in ways:
             sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width, ASSUMED))
-        sheet.extend(labelled("", _same_names(unread.also), width))
+        sheet.extend(labelled("", _same_names(also), width))
     if _is_trace(inspection):
         sheet.add()
         text = f"results of a run, and no weights: {listed([*inspection.tensors], MEMBERS_NAMED)}"
@@ -269,7 +267,8 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         sheet.extend(labelled(label, text, width, ASSUMED))
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
-        problem, *ways = inspection.ways or ("no LSTM recognised in these names",)
+        nothing = UserError("no LSTM recognised in these names")
+        problem, *ways = (inspection.ways or nothing).shown(ShellSyntax()).splitlines()
         sheet.extend(labelled(label, problem, width, ASSUMED))
         for way in ways:
             sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width))
@@ -302,10 +301,11 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
         words.append("inputs.npy")
     given = dict(settings)
     if not inspection.lstms:
-        problems = [*(unread.problem for unread in inspection.unread[:1]), *inspection.ways]
-        if way := TO_TYPE.search("\n".join(problems)):  # what is still to be said
-            is_option = way[1].startswith("-")
-            return f"{typed_command(*words, *as_options(given))} {way[1]}" if is_option else way[1]
+        errors = [*(unread.error for unread in inspection.unread[:1]), inspection.ways]
+        for way in (way for error in errors if error for way in error.try_):
+            if way.call:
+                return ShellSyntax().call(way)
+            return typed_command(*words, *as_options({**given, **way.settings}))
         if inspection.unread:
             return typed_command("lstm", "conventions", inspection.unread[0].convention)
         return "lstm conventions   (the names that are known)"

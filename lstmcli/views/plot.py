@@ -67,7 +67,7 @@ class Annotations(NamedTuple):
 
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
-        choice = Choice("--batch", "batch item", str(item), None, (item,), single=True)
+        choice = Choice("batch", "batch item", str(item), None, (item,), single=True)
         (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1], name)
         return number, place
 
@@ -80,7 +80,7 @@ def quantities(
     Arrays without any of the units are left out, as h of a projection may be.
     """
     most = max(array.shape[2] for array in arrays.values())
-    chosen = indices_of(Choice.parse(window.units, "--units", "unit"), most)
+    chosen = indices_of(Choice.parse(window.units, "units", "unit"), most)
     return [
         _quantity(name, array, units, window, notes)
         for name, array in arrays.items()
@@ -92,7 +92,7 @@ def _quantity(
     name: str, array: Array, units: Sequence[int], window: PlotWindow, notes: Annotations
 ) -> Quantity:
     length, batch, _ = array.shape
-    chosen = Choice.parse(window.steps, "--steps", "step")
+    chosen = Choice.parse(window.steps, "steps", "step")
     steps, places = numbers_on_axis(chosen, length, notes.numbers_of(name)[0], name)
     item, place = notes.sequence_of(name, window.item, batch)
     values = array[:, place].astype(np.float64)  # (T, H)

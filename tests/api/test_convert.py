@@ -215,7 +215,7 @@ def test_the_proof_sees_another_constant() -> None:
         ),
         ("net", "pytorch", "no extension"),
         ("net.csv", "keras", "unsupported extension"),
-        ("net.onnx", "pytorch", r"a \.onnx file goes with --to onnx"),
+        ("net.onnx", "pytorch", r"a \.onnx file is in the convention onnx"),
     ],
 )
 def test_files_that_are_not_written(path: str, to: str, words: str) -> None:

@@ -126,7 +126,7 @@ def test_a_file_of_an_engine_contains_what_it_gives(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--only", "h,f"], "--only f: torch (a loop) gives h, final_h, final_c;"),
+        (["--only", "h,f"], "--only f: torch (a loop) gives h, final_h, final_c."),
         (["-o", "out.npz", "--only", "h,c"], "--only c: torch (a loop) gives h, final_h, final_c"),
         (["--threads", "2"], "--threads is for the loop of lstm"),
         (["--recurrent-activation", "relu"], "cannot run recurrent activation relu"),
@@ -150,4 +150,4 @@ def test_8_bit_arithmetic_is_refused_by_engines(
     words = ("--engine", engine, "--arithmetic", "8bit")
     status, out, err = lstm("run", WEIGHTS, INPUTS, *words)
     assert (status, out) == (2, "")
-    assert "8-bit arithmetic (--arithmetic float)" in err
+    assert "8-bit arithmetic (it takes arithmetic float)" in err

@@ -191,4 +191,4 @@ def test_a_layout_that_no_side_lacks_is_refused(lstm: Lstm) -> None:
     for path, why in ((weights, "weights have neither"), ("out.npz", "both files have one")):
         done = lstm("diff", path, path, "--layout", "batch")
         assert (done.status, done.out) == (2, "")
-        assert f"--layout batch changes nothing: {why}" in done.err
+        assert f"--layout batch: it changes nothing: {why}" in done.err

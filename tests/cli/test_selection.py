@@ -572,18 +572,18 @@ def test_a_table_of_chosen_steps_sums_these_up(lstm: Lstm, files: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "cuts"),
     [
-        ("run w.npz x.npy --steps 0:100 --layout batch", {"--steps 0:100": "0:9"}),
-        ("run w.npz x.npy --steps 5:10 -f csv --layout batch", {"--steps 5:10": "5:9"}),
-        ("run w.npz x.npy --steps -20:2 -o o.npz --layout batch", {"--steps -20:2": "0:2"}),
-        ("run w.npz - --steps 7:20 -f jsonl", {"--steps 7:20": "7:9"}),
+        ("run w.npz x.npy --steps 0:100 --layout batch", {"steps 0:100": "0:9"}),
+        ("run w.npz x.npy --steps 5:10 -f csv --layout batch", {"steps 5:10": "5:9"}),
+        ("run w.npz x.npy --steps -20:2 -o o.npz --layout batch", {"steps -20:2": "0:2"}),
+        ("run w.npz - --steps 7:20 -f jsonl", {"steps 7:20": "7:9"}),
         ("run w.npz x.npy --units 3:9 --batch 0:5 -o o.npy --layout batch",
-         {"--batch 0:5": "0:4", "--units 3:9": "3:5"}),
+         {"batch items 0:5": "0:4", "units 3:9": "3:5"}),
         ("diff full.npz full.npz --steps 4:12 --units 0:6",
-         {"--steps 4:12": "4:9", "--units 0:6": "0:5"}),
-        ("diff part.npz full.npz --steps 4:12", {"--steps 4:12": "4:6"}),
+         {"steps 4:12": "4:9", "units 0:6": "0:5"}),
+        ("diff part.npz full.npz --steps 4:12", {"steps 4:12": "4:6"}),
         ("plot full.npz --steps 4:12 --units 0:6",
-         {"--steps 4:12": "4:9", "--units 0:6": "0:5"}),
-        ("plot part.npz --steps 4:12", {"--steps 4:12": "4:6"}),
+         {"steps 4:12": "4:9", "units 0:6": "0:5"}),
+        ("plot part.npz --steps 4:12", {"steps 4:12": "4:6"}),
         ("run w.npz x.npy --steps 0:9 --batch :4 --units 2: --layout batch", {}),
         ("diff full.npz full.npz --steps -9:9", {}),
     ],
@@ -595,9 +595,9 @@ def test_a_range_beyond_the_end_is_cut_and_said(
     lstm("run", "w.npz", "one.npy", "-o", "part.npz", "--steps", "3:6")
     done = lstm(*words.split(), stdin=LINES)
     assert done.status == 0
-    said = [line for line in done.err.splitlines() if " is cut to " in line]
-    assert [line.partition(":")[2].split(" is cut to ")[0].strip() for line in said] == [*cuts]
-    assert [line.split(" is cut to ")[1].partition(": ")[0] for line in said] == [*cuts.values()]
+    said = [line for line in done.err.splitlines() if " are cut to " in line]
+    assert [line.partition(":")[2].split(" are cut to ")[0].strip() for line in said] == [*cuts]
+    assert [line.split(" are cut to ")[1].partition(": ")[0] for line in said] == [*cuts.values()]
 
 
 def test_a_cluster_runs_what_would_be_written_step_by_step(

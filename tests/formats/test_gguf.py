@@ -138,5 +138,5 @@ def test_packed_types_are_those_of_the_package(kind: str, tmp_path: Path) -> Non
 def test_more_than_one_tensor_may_take_is_refused(read: Read) -> None:
     data = padded(forged(body=tensor("a", 2, 3)), bytes(24))
     assert read(data).arrays["a"].shape == (3, 2)
-    with raised_to(23), pytest.raises(UserError, match="--max-bytes 24"):
+    with raised_to(23), pytest.raises(UserError, match="max_bytes=24"):
         read(data)

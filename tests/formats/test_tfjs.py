@@ -128,7 +128,7 @@ def _weights(value: Json) -> list[Any]:
         (lambda v: _weights(v).insert(0, ["a"]), "a member of weights is no object"),
         (lambda v: v.update(modelTopology=[1]), "modelTopology is no object"),
         (lambda v: _weights(v)[0].update(shape=[-1]), "damaged"),
-        (lambda v: _weights(v)[0].update(shape=[1 << 40, 1 << 40]), "--max-bytes"),
+        (lambda v: _weights(v)[0].update(shape=[1 << 40, 1 << 40]), "max_bytes="),
         (lambda v: _weights(v)[0].update(shape=[1.5]), "a shape is"),
         (lambda v: _weights(v)[0].update(shape=[1]), "needs .* there are more"),
         (
@@ -169,5 +169,5 @@ def test_an_activation_that_is_not_run_is_named(tmp_path: Path) -> None:
 
 
 def test_the_limit_of_bytes_is_the_tensors_after_widening(model: Path) -> None:
-    with limits.raised_to(40), pytest.raises(UserError, match="--max-bytes"):
+    with limits.raised_to(40), pytest.raises(UserError, match="max_bytes="):
         formats.read(str(model))

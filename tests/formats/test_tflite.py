@@ -92,7 +92,7 @@ def test_an_lstm_that_is_spelled_out_is_named(case: str, message: str) -> None:
 
 
 def test_the_limit_of_bytes_holds() -> None:
-    with limits.raised_to(20), pytest.raises(UserError, match="--max-bytes"):
+    with limits.raised_to(20), pytest.raises(UserError, match="max_bytes="):
         formats.read(path("plain"))
 
 

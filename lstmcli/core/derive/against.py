@@ -17,7 +17,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import UserError
+from lstmcli.errors import Try, UserError
 
 ASSUMED = " (assumed: the numbers do not tell; a column step, as run writes to .csv, does)"
 
@@ -63,7 +63,10 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
     if not place.is_last:
         raise UserError(
             f"{side.name} has {', '.join(states)}: the state after the last step, and no other.",
-            "  --steps -1 is the last step; of a backward direction it is --steps 0.",
+            try_=[
+                Try({"step": -1}, "the last step"),
+                Try({"step": 0}, "that of a backward direction"),
+            ],
         )
 
     def of_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -87,16 +90,17 @@ def _no_number(
     """The mistake where the reference has no number for any line, and a place where it has one."""
     names = ", ".join(name or "an array without a name" for name in other.arrays)
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
-    hint = []
+    tries: list[Try] = []
     for pair in pairs.values():
         if pair.b.left_out is not None:
             why = f"taken as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
             for step, item, unit in np.argwhere(~pair.b.left_out)[:1]:
-                at = f"--steps {step} --batch {item} --units {unit}"
-                hint = [f"  {at} is a place of which it has them."]
+                at = {"step": int(step), "batch": int(item), "unit": int(unit)}
+                tries = [Try(at, "it has the numbers of this place")]
             break
-    return UserError(f"{other.name} has {names}; a number for one of {wanted} is needed.", *hint)
+    text = f"{other.name} has {names}; a number for one of {wanted} is needed."
+    return UserError(text, try_=tries)
 
 
 _FIRST_HALF = {"concat": 0, "concat_swapped": 1}

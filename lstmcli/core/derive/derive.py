@@ -59,7 +59,8 @@ def derive(
     if model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "derive shows products of the numbers as they are; this model rounds inputs and h to "
-            "8 bits. Add --arithmetic float."
+            "8 bits.",
+            try_={"arithmetic": "float"},
         )
     (layer, direction), unit = _chosen_cell(model, cell, unit)
     plan = prepare(model, inputs, NAMES)
@@ -88,7 +89,7 @@ def _chosen_cell(model: Model, name: str | None, unit: int) -> tuple[tuple[int, 
     listed = ", ".join(names)
     if name is None:
         raise UserError(
-            f"the model has {len(names)} cells: {listed}.", f"  Say which: --cell {names[-1]}"
+            f"the model has {len(names)} cells: {listed}; say which.", try_={"cell": names[-1]}
         )
     raise UserError(f"there is no cell {name!r}; there is {listed}.{similar_cell(name, names)}")
 

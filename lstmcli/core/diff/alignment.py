@@ -339,7 +339,7 @@ def _numbered(pair: Pair, known: Known) -> Pair:
             texts.append(f"{{{'ab'[shorter]}}} contains {AXES[axis]} of a run")
         elif len({*shown}) > 1:
             text = f"one side contains {AXES[axis]} {shown[0]}, the other {shown[1]}"
-            raise UserError(f"{pair.name}: {text}; write both with the same {option}.")
+            raise UserError(f"{pair.name}: {text}; write both with the same selection.")
         elif len(part) == sizes[0] and not counts_from_0(part):
             numbers[axis] = part
     if texts:

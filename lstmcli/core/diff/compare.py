@@ -32,7 +32,7 @@ from lstmcli.core.model.selection import (
     format_indices,
 )
 from lstmcli.core.model.steps import StepOrder
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import Try, UserError, did_you_mean
 from lstmcli.notebook import in_notebooks
 
 
@@ -131,10 +131,10 @@ def compare(
             selected = selection._replace(units=columns.get(name))
             pairs[name] = _aligned(a, b, name, name, test, selected)
         except UserError as error:
-            if not str(error).startswith(("--steps", "--batch")) or not axes_assumed((a, b), name):
+            if {"steps", "batch"}.isdisjoint(error.about) or not axes_assumed((a, b), name):
                 raise
-            axes = f"  The first axis of {name} is taken as time (not in the files;"
-            raise UserError(*error.lines, f"{axes} --layout batch).") from None
+            axes = f"  The first axis of {name} is taken as time, which is not in the files."
+            raise error.adding(axes, try_=[Try({"layout": "batch"})]) from None
     arrays = {
         name: measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
         for name, pair in pairs.items()
@@ -207,7 +207,7 @@ def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> 
             near = did_you_mean(name, [*common, *filter(None, in_files)])
             renamed = [f"  {side.renaming}." for side in (a, b) if side.renaming]
             found = f"both sides contain {', '.join(common)}.{near}"
-            raise UserError(f"--only {name}: {found}", *renamed)
+            raise UserError(found, *renamed, about={"only": name})
     return [m for m in common if m in only or m.rpartition(".")[2] in only]
 
 
@@ -216,8 +216,10 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     for choice in selection[:3] if not computed else ():
         if choice is not None:
-            text = f"{choice.option} {choice.text}: {join_with_and(names)} is no result of a run"
-            raise UserError(f"{text}, with steps, batch items and units.")
+            text = (
+                f"{join_with_and(names)} is no result of a run, with steps, batch items and units."
+            )
+            raise UserError(text, about=choice.typed)
     if (units := selection.units) is None:
         return {}
     widths = {  # directions may be stacked on one side
@@ -235,7 +237,8 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
             raise UserError(
                 f"{side.name} is printed text, whose hidden digits make a distance in ULPs "
                 "meaningless.",
-                "  Use --atol or --rtol, or compare files that contain every digit.",
+                "  Files that contain every digit can be compared in ULPs.",
+                try_=[Try({"atol": ...}), Try({"rtol": ...})],
             )
         nothing = not any(one.arrays[name].size for one in (a, b) for name in names)
         for name in names:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from typing import NamedTuple
 
 import numpy as np
@@ -100,7 +100,6 @@ class Search:
             raise prepared.no_place()
         self.as_loaded = [one for one in self.placements if not one.changes]
         self.looser: list[Found] = []  # answers that meet only the last tolerance
-        self.searched: dict[int, list[Placement]] = {}  # by the number of changes in all
 
     @property
     def tried(self) -> int:
@@ -127,31 +126,34 @@ class Search:
 
     def changes(self, total: int) -> list[Found]:
         """The answers of so many changes in all that meet the tolerance of the data."""
-        loose, tight = self.prepared.allowances[-1], self.prepared.allowances[0]
-        share = Budget.LEVELS[total]
-        searched = self.searched[total] = []
-        found = []
-        for n, one in enumerate(self._worth(total)):
-            size = total - len(one.changes)
-            if size and n and not self.work.left(share):
-                break
-            searched.append(one)
-            if answers := one.answers(size, self.work.left(share)):
-                found.append(Found(one, answers, loose))
-        for n, one in enumerate(searched if not found else ()):
-            size = total - len(one.changes)
-            answers = []
-            if size and (not n or self.work.left(share)):
-                answers = one.solved(size, self.work.left(share))
-            found += [Found(one, answers, loose)] * bool(answers)
+        places = self._worth(total)
+        found = self._answers(Placement.answers, places, total)
+        if not found:
+            places = [one for one in places if len(one.changes) < total]
+            found = self._answers(Placement.solved, places, total)
         if len(self.prepared.allowances) == 1:
             return found
+        tight = self.prepared.allowances[0]
         exact = [
             Found(one, [a for a in answers if one.verify(a.changes, tight).fits], tight)
             for one, answers, _ in found
         ]
         self.looser = self.looser or found
         return [one for one in exact if one.answers]
+
+    def _answers(
+        self,
+        search: Callable[[Placement, int, float], list[Answer]],
+        places: Sequence[Placement],
+        total: int,
+    ) -> list[Found]:
+        """What a search gives at each placement; the first is searched whatever work is left."""
+        found = []
+        for n, one in enumerate(places):
+            size, room = total - len(one.changes), self.work.left(Budget.LEVELS[total])
+            if (not size or not n or room) and (answers := search(one, size, room)):
+                found.append(Found(one, answers, one.allowance))
+        return found
 
     def _worth(self, total: int) -> list[Placement]:
         """The placements that are searched for so many changes in all.
@@ -229,14 +231,11 @@ class Search:
     def _placements_left(self) -> Iterator[Remark]:
         """What was not tried at some placements, of three changes first."""
         every = self.as_loaded or self.placements
-        count, most = len(every), max(one.depth for one in every)
-        left = [sum(one.depth < size for one in every) * (most >= size) for size in range(4)]
-        if left[3]:
-            yield remark("triples_placed", left=left[3], placements=count)
-        if left[2]:
-            yield remark("pairs_placed", left=left[2], placements=count)
-        if left[1]:
-            yield remark("singles_placed", left=left[1], placements=count)
+        most = max(one.depth for one in every)
+        for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
+            left = sum(one.depth < size for one in every)
+            if left and size <= most:
+                yield remark(code, left=left, placements=len(every))
 
 
 class Pass(NamedTuple):
@@ -255,30 +254,30 @@ def half_precision(search: Search) -> list[Found]:
     changes that come about as near as the nearest are left.
     """
     likely = [one for one in search.placements if len(one.changes) < 2][: Budget.PLACEMENTS[1]]
-    for half in () if search.looser else search.prepared.coarse:
-        for one in likely:
-            one_change = not one.changes and one.simulator.is_stepwise
-            if not one_change and one.verify(()).max_abs > half.absolute:
-                continue
-            allowance = rounding.tolerance(one.case, half)
-            dtype = Change("dtype", half.name)
-            loaded = Answer((), one.verify((dtype,), allowance))
-            found = []
-            if one_change and not loaded.comparison.fits:
-                at = one.at_tolerance(allowance)
-                found = at.answers(1, search.work.left())
-                one.tried += at.tried
-            least = min((a.comparison.rms for a in found), default=np.inf)
-            near = [a for a in found if a.comparison.rms <= rounding.RMS_RATIO * least]
-            if loaded.comparison.rms <= rounding.RMS_RATIO * least:
-                near = [loaded] if loaded.comparison.fits else []
-            answers = [
-                Answer((*a.changes, dtype), basis.comparison, a.solved, basis)
-                for a in sorted(near, key=lambda a: a.comparison.rms)
-                if (basis := rounding.basis(one.case, a.changes, allowance, one.allowance))
-            ]
-            if answers:
-                return [Found(one, answers, allowance)]
+    coarse = () if search.looser else search.prepared.coarse
+    for half, one in product(coarse, likely):
+        one_change = not one.changes and one.simulator.is_stepwise
+        if not one_change and one.verify(()).max_abs > half.absolute:
+            continue
+        allowance = rounding.tolerance(one.case, half)
+        loaded = Answer((), one.verify((), allowance))
+        found = [loaded] if loaded.comparison.fits else []
+        if one_change and not found:
+            at = one.at_tolerance(allowance)
+            found = at.answers(1, search.work.left())
+            one.tried += at.tried
+        most = rounding.RMS_RATIO * min((a.comparison.rms for a in found), default=np.inf)
+        if loaded not in found and loaded.comparison.rms <= most:
+            continue
+        dtype = Change("dtype", half.name)
+        answers = [
+            Answer((*a.changes, dtype), basis.comparison, a.solved, basis)
+            for a in sorted(found, key=lambda a: a.comparison.rms)
+            if a.comparison.rms <= most
+            and (basis := rounding.basis(one.case, a.changes, allowance, one.allowance))
+        ]
+        if answers:
+            return [Found(one, answers, allowance)]
     return []
 
 
@@ -400,7 +399,9 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
             yield remark("taken_by_columns", given=array.shape, shape=at.shape)
         elif "d" in at.axes and at.run.stacked is None and not one.is_state:
             yield remark("directions_joined", given=array.shape, shape=run)
-        elif array.shape[:-1] == run[-2::-1] != run[:-1] and explanation.verdict != "none":
+        elif one.is_state or explanation.verdict == "none":
+            continue
+        elif array.shape[:-1] == run[-2::-1] != run[:-1]:
             yield remark("axes_exchanged", given=array.shape, run=run)
     # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = prepared.model.cells, prepared.model.layers[-1]

@@ -7,13 +7,10 @@ the same codes are one hypothesis. The likeliest mistakes come first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from lstmcli.core.explain.causes import CAUSES, COLUMNS, KNOWN_ORDERS, SPREADS, prior_of
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
 from lstmcli.core.model.settings import SETTINGS
 
@@ -42,7 +39,7 @@ class Change(NamedTuple):
 
 
 Changes = tuple[Change, ...]
-NONE = -1  # the position of no change
+KEPT = -1  # the code of a column that a change does not set
 
 
 def settings_of(changes: Changes) -> dict[str, Any]:
@@ -63,51 +60,37 @@ class Space:
         without: Sequence[str] = (),
         barred: Sequence[Change] = (),
     ) -> None:
-        self.columns = tuple(COLUMNS)
-        self._column = {name: n for n, name in enumerate(COLUMNS)}
         self.values = {
             name: [assumed[name], *(v for v in values if v != assumed[name])]
             for name, values in COLUMNS.items()
         }
-        singles = self._singles(assumed, set(without))
-        self.singles = tuple(single for single in singles if single not in barred)
-        rows = [*map(self._row, self.singles), [-1] * len(self.columns)]
-        self.table = np.array(rows, np.int8)  # (S + 1, F); the last changes nothing
+        every = self._singles(assumed, without)
+        self.singles = {single: self._row(single) for single in every if single not in barred}
 
-    def _singles(self, assumed: Mapping[str, Any], without: set[str]) -> list[Change]:
+    def _singles(self, assumed: Mapping[str, Any], without: Sequence[str]) -> Iterator[Change]:
         """General settings come before special ones, which override them."""
-        found = []
         for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
             columns = SPREADS.get(setting, (setting,))
             if setting in without or columns[0] in without:
                 continue
+            # the assumed output activation is a change beside a changed activation
+            is_change = setting == "output_activation" and "activation" not in without
             known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
             for value in dict.fromkeys([*known, *CAUSES[setting].values]):
-                # the assumed output activation is a change beside a changed activation
-                is_change = setting == "output_activation" and "activation" not in without
                 if is_change or any(assumed[name] != value for name in columns):
-                    found.append(Change(setting, value))
-        return found
+                    yield Change(setting, value)
 
     def _row(self, change: Change) -> list[int]:
-        """The codes that a change sets; -1 keeps a column."""
+        """The codes (F,) that a change sets; -1 keeps a column."""
         columns = SPREADS.get(change.setting, (change.setting,))
         return [
-            self.values[name].index(change.value) if name in columns else -1
-            for name in self.columns
+            values.index(change.value) if name in columns else KEPT
+            for name, values in self.values.items()
         ]
 
     def column(self, name: str) -> int:
         """The position of a column."""
-        return self._column[name]
-
-    def codes(self, sets: Array) -> Array:
-        """The codes (n, F) of sets (n, k) of positions among the singles, or of ``NONE``."""
-        rows = np.zeros((len(sets), len(self.columns)), np.int8)
-        for k in range(sets.shape[1]):
-            change = self.table[sets[:, k]]
-            np.copyto(rows, change, where=change >= 0)
-        return rows
+        return [*COLUMNS].index(name)
 
 
 # ---- which of several hypotheses is likelier
@@ -128,12 +111,22 @@ def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
     return (known, sum(map(prior, changes)), of_some_cells)
 
 
-def conventions_with(changes: Changes, assumed: Convention) -> list[str]:
-    """The conventions that differ from the assumed one in exactly these changes."""
-    changed = changed_convention(assumed, changes)
-    if changed is None:
+def conventions_with(
+    changes: Changes, assumed: Convention, of_run: Collection[str] = ()
+) -> list[str]:
+    """The conventions that differ from the assumed one in exactly these changes.
+
+    They have the same value of settings ``of_run`` too.
+    """
+    if any(not has_setting(change.setting) for change in changes):
         return []
-    return [name for name, row in CONVENTIONS.items() if _runs_as(row, changed)]
+    changed = assumed.changed(settings_of(changes))
+    return [
+        name
+        for name, row in CONVENTIONS.items()
+        if all(row.storage.order_of(one) == changed.storage.order_of(one) for one in _TENSORS)
+        and all(row.setting(one) == changed.setting(one) for one in (*_COMPARED, *of_run))
+    ]
 
 
 LAYOUT_OPTIONS = {
@@ -155,41 +148,18 @@ def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> 
 
     ``layout`` is that of the inputs as loaded.
     """
-    changed = changed_convention(assumed, changes)
-    if changed is None:
-        return []
-    compared = {*_OF_A_RUN, *(c.setting for c in changes if not c.setting.endswith("gates"))}
-    names = [
-        convention_in_layout(name, layout)
-        for name in conventions_with(changes, assumed)
-        if all(
-            CONVENTIONS[name].setting(setting) == changed.setting(setting)
-            for setting in compared - {"layout"}
-        )
-    ]
-    return [name for name in names if name]
+    changed = {one.setting for one in changes if not one.setting.endswith("gates")}
+    of_run = changed.union(_OF_A_RUN) - {"layout"}
+    names = conventions_with(changes, assumed, of_run)
+    return [one for name in names if (one := convention_in_layout(name, layout))]
 
 
-def changed_convention(assumed: Convention, changes: Changes) -> Convention | None:
-    """The convention with the changes, if all of them are settings of one."""
-    if any(not has_setting(change.setting) for change in changes):
-        return None
-    return assumed.changed({change.setting: change.value for change in changes})
-
-
+_TENSORS = ("kernel", "recurrent", "bias")
 _COMPARED = (
     "interleaved", "transposed", "forget_bias", "activation", "recurrent_activation",
     "output_activation", "coupled", "cell_clip", "gate_clip", "bias",
 )  # fmt: skip
-
 _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
-
-
-def _runs_as(row: Convention, how: Convention) -> bool:
-    orders = all(
-        row.storage.order_of(t) == how.storage.order_of(t) for t in ("kernel", "recurrent", "bias")
-    )
-    return orders and all(row.setting(n) == how.setting(n) for n in _COMPARED)
 
 
 def conventions_having(setting: str, value: Any) -> list[str]:

@@ -32,6 +32,7 @@ class Allowance(NamedTuple):
 EPS32 = float(np.finfo(np.float32).eps)
 SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
 EXACT = Allowance(1e-9, 1e-9, "float64")
+NUMBERS = 600  # of EXPECTED, evenly chosen, on which full runs are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,32 @@ class KnownValues:
     def __getitem__(self, key: Any) -> KnownValues:
         """A part of them, as of an array."""
         return KnownValues(self.values[key], self.half[key])
+
+
+class Target(NamedTuple):
+    """Known numbers of an array of EXPECTED in one sequence, as runs are compared with them."""
+
+    cell: str  # whose array it is; "": the output of the model
+    array: str
+    at: tuple[Array, ...]  # steps and units, each (E,); units only of a last state or a step
+    values: Array  # (E,)
+    allowed: Array  # (E,) tolerances
+
+    def subset(self, which: Any) -> Target:
+        """Some of the numbers."""
+        at = tuple(axis[which] for axis in self.at)
+        return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
+
+    def by_step(self) -> Iterator[tuple[int, Target]]:
+        """The numbers of each step."""
+        for step in np.unique(self.at[0]).tolist() if len(self.at) == 2 else ():
+            one = self.subset(self.at[0] == step)
+            yield step, one._replace(at=one.at[1:])
+
+    def thinned(self) -> Target:
+        """The numbers, evenly chosen, that full runs are compared with."""
+        count = len(self.values)
+        return self.subset(np.linspace(0, count - 1, min(NUMBERS, count)).astype(int))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +118,30 @@ class Expected:
         both = both if among is None else both[:, among]
         values, slack = both[:, np.argsort(both[0])]
         return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
+
+    def best_known(self, valid: Array | None) -> int:
+        """The sequence of the batch of which most is known, at steps that count."""
+        known: Any = 0
+        for one in self.arrays.values():
+            is_known = np.isfinite(one.values)
+            if valid is not None and is_known.ndim == 3:
+                is_known &= valid[:, :, None]
+            known = known + is_known.sum(axis=(*range(is_known.ndim - 2), -1))
+        if valid is not None:  # of a sequence without steps nothing is run
+            known = np.where(valid.any(axis=0), known, -1)
+        return int(np.argmax(known))
+
+    def targets(
+        self, allowance: Allowance, item: int, keep: Array, array: str, only: str
+    ) -> Iterator[Target]:
+        """The known numbers of one sequence; those of the ``only`` cell are under its name."""
+        for name, known in self.arrays.items():
+            part = ArrayName.of(name)
+            base = part.base.replace("h", array) if part.base in ("h", "final_h") else part.base
+            one = known[..., item, :] if part.kind == FINAL else known[keep, item]
+            at = np.nonzero(np.isfinite(one.values))
+            if len(at[0]):
+                yield Target(only or part.prefix, base, at, one.values[at], allowance.of(one)[at])
 
 
 # ---- how exact EXPECTED is

@@ -7,7 +7,7 @@ changes counts like any other change. Nothing is accepted but by a run of the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -36,10 +36,11 @@ from lstmcli.core.explain.hypotheses import (
     settings_of,
 )
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.network_simulator import Network, NetworkSimulator, Runs
+from lstmcli.core.explain.network_simulator import NetworkSimulator, Runs, rms
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, fewest_decimals, vanishing
+from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
 from lstmcli.core.explain.question import Setup
+from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.verify import (
     Answer,
@@ -61,6 +62,8 @@ FAR_BIAS = 100.0  # a forget bias that does
 LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
+CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
+MOST_DECIMALS = 7  # of a solved constant
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -76,11 +79,9 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = self.prepared.allowances[-1]
-        self.layers = [[*names] for names in setup.layers]
         self.has_several_cells = len(setup.cells) > 1
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
-        self._comparisons: dict[Any, Comparison] = {}
         self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
 
     def at_tolerance(self, allowance: Allowance) -> Placement:
@@ -123,20 +124,19 @@ class Placement:
         if "lengths" not in settings:
             valid = valid_steps(case.lengths, case.mask, self.x.shape, case.layout)
         return NetworkSimulator(
-            self._network, self.singles, self.x, self.expected, self.allowance,
-            valid=valid, states=self._states(), array=settings.get("array", "h"),
+            self._cells, self.singles, self.x, self.expected, self.allowance,
+            merging=self.how, valid=valid, states=self._states(), array=settings.get("array", "h"),
             work=self.work, item=item,
         )  # fmt: skip
 
     @cached_property
-    def _network(self) -> Network:
-        """The cells, which placements share whose directions are merged alike."""
-        made, key = self.question.made, ("network", self.setup.merge)
-        if key not in made:
-            cells = {name: self.setup.simulator_of(name) for name, _ in self.setup.cells}
-            made[key] = Network(self.layers, cells, self.how)
-        network: Network = made[key]
-        return network
+    def _cells(self) -> Mapping[str, Simulator]:
+        """The cells under hypotheses, which placements share whose directions are merged alike."""
+        names, of = [name for name, _ in self.setup.cells], self.setup.simulator_of
+        key = "cells", self.setup.merge
+        cells: Mapping[str, Simulator]
+        cells = self._shared(key, lambda: {name: of(name) for name in names})
+        return cells
 
     @cached_property
     def singles(self) -> SingleChanges:
@@ -145,16 +145,18 @@ class Placement:
         if len(self.x) == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
         elif not self.has_several_cells:
-            if not self.expected.has_steps:
-                without = ("flip_output", "go_backwards")
-            elif self.expected.steps < 2:
-                without = ("go_backwards",)
-        made, key = self.question.made, ("singles", self.setup.merge, without)
-        if key not in made:
-            spaces = {name: cell.space for name, cell in self._network.cells.items()}
-            made[key] = SingleChanges(self.layers, spaces, without)
-        singles: SingleChanges = made[key]
+            unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
+            without = ("go_backwards", "flip_output")[:unseen]
+        spaces = {name: cell.space for name, cell in self._cells.items()}
+        singles: SingleChanges = self._shared(
+            ("singles", self.setup.merge, without),
+            lambda: SingleChanges(self.setup.layers, spaces, without),
+        )
         return singles
+
+    def _shared(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What placements of a question share, made once."""
+        return self.question.runs.get(key, make, lambda _: 0)
 
     def _states(self) -> dict[str, State]:
         """The initial state of each cell."""
@@ -167,13 +169,16 @@ class Placement:
     def distances(self) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none; inf for constants."""
         shared = id(self.singles), self.setup.layout, self.of_run
-        cached = self.question.runs
+        simulator, cached = self.simulator, self.question.runs
+        stepwise = simulator.is_stepwise and not self.has_several_cells
 
         def run_or_cached(key: Any, run: Callable[[], Runs]) -> Runs:
             runs: Runs = cached.get((*shared, *key), run, lambda runs: runs.nbytes)
             return runs
 
-        return self.simulator.distances(run_or_cached)
+        sets, steps = np.arange(len(self.singles) + 1)[:, None], CLOSEST_STEPS if stepwise else None
+        off = simulator.off(sets, None, steps, np.float32, run_or_cached)
+        return np.where(self.singles.constant >= 0, np.inf, rms(off))
 
     @property
     def closest(self) -> float:
@@ -184,10 +189,7 @@ class Placement:
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Comparison:
         """Run the network with changes, as `lstm run` does, and compare."""
-        key = changes, allowance or self.allowance
-        if key not in self._comparisons:
-            self._comparisons[key] = verify(self.case, (*self.of_run, *changes), key[1])
-        return self._comparisons[key]
+        return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
 
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
@@ -251,51 +253,38 @@ class Placement:
         """The likeliest of sets that a full run confirms; ``values`` are those of constants."""
         keys = [rank(self.singles.of(one, 0.5), self.how) for one in sets]
         order = sorted(range(len(sets)), key=keys.__getitem__)[: Budget.VERIFIED]
-        each = (
-            self._plain(sets[n]) if values is None else self._with_constant(sets[n], values[n])
-            for n in order
-        )
-        return [answer for answer in each if answer is not None]
+        values = np.full(len(sets), np.nan) if values is None else values
+        return [found for n in order if (found := self._confirmed_one(sets[n], values[n]))]
 
-    def _plain(self, one: Array) -> Answer | None:
-        changes = self.singles.of(one)
-        comparison = self.verify(changes)
-        return Answer(changes, comparison) if comparison.fits else None
+    def _confirmed_one(self, one: Array, value: float) -> Answer | None:
+        """The answer of a set, its constant with the fewest decimals that give EXPECTED.
 
-    def _with_constant(self, one: Array, value: float) -> Answer | None:
-        """The answer with its constant at the fewest decimals that do as well.
-
-        None if it makes no difference, or stands for a listed value.
+        None if the constant makes no difference, or stands for a listed value.
         """
-        simulator, singles = self.simulator, self.singles
+        kind, singles, item = self.singles.constant[one].max(), self.singles, self.simulator.item
         plain = singles.of(one[singles.constant[one] < 0])
-        for is_second in (False, True):
-            changes = plain
-            if not np.isnan(value):
-                changes = singles.of(one, self._shortest(simulator, one, value))
-            comparison = self.verify(changes)
-            other = comparison.first.item if comparison.first else simulator.item
-            if is_second or comparison.fits or other == simulator.item:
-                break
-            simulator = self._simulator_on(other)  # only another sequence reaches the clip
-            _, again = simulator.solve(one[None])
-            value = again[0] if len(again) else np.nan
-        if not comparison.fits or np.isnan(value):
-            return None
+
+        def run(value: float) -> Comparison:
+            return self.verify(plain if np.isnan(value) else singles.of(one, value))
+
+        comparison = run(value)
+        other = comparison.first.item if comparison.first else item
+        if kind >= 0 and not comparison.fits and other != item and self.work.left():
+            _, values = self._simulator_on(other).solve(one[None])  # it alone reaches the clip
+            value = values[0] if len(values) else np.nan
+            comparison = run(value)
+        if kind < 0 or not comparison.fits:
+            return Answer(plain, comparison) if comparison.fits else None
+        short = [round(value, decimals) for decimals in range(MOST_DECIMALS)]
+        value = next((v for v in short if (v or not kind) and run(v).fits), value)
+        changes = singles.of(one, value)
         listed = {("forget_bias", v) for v in (self.how.behaviour.forget_bias, 0.0, 1.0)}
-        if listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
+        if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
             return None
         without = self.verify(plain)
         if without.total - without.agreeing < 2:  # it would always fit one number
             return None
-        return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
-
-    def _shortest(self, simulator: NetworkSimulator, one: Array, value: float) -> float:
-        def off(tries: Array) -> Array:
-            sets = np.repeat(one[None], len(tries), axis=0)
-            return simulator.off(sets, self.singles.constants(sets, tries))
-
-        return fewest_decimals(off, value, is_clip=self.singles.constant[one].max() > 0)
+        return None if vanishing(changes, self.verify) else Answer(changes, run(value), 1)
 
     # ---- the proof
 

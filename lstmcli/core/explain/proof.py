@@ -22,9 +22,6 @@ SHORT = 8  # steps from which evidence is computed first
 WEALTH = 12.0  # digits of evidence from these that need no further steps
 
 LESS = 0.1  # of a clip: if a clip this much tighter fits too, it only makes a cell vanish
-MOST_DECIMALS = 7  # of a solved constant
-SPOILED = 3.0  # times the error of a constant with all its digits: fewer digits may double it
-MOST_RESIDUAL = 1.0  # tolerances by which a number that agrees is off
 
 
 def digits(spread: Array, solved: int, tried: int) -> float:
@@ -51,18 +48,3 @@ def vanishing(changes: Changes, verify: Callable[[Changes], Comparison]) -> bool
     }
     tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
     return bool(clips) and verify(tighter).fits
-
-
-def fewest_decimals(off: Callable[[Array], Array], value: float, is_clip: bool) -> float:
-    """The value of a constant at the fewest decimals that do not spoil it.
-
-    ``off`` gives the residuals (n, E) of values (n,).
-    """
-    exact = float(np.abs(off(np.array([value]))).max(initial=0))
-    short = np.array([round(value, decimals) for decimals in range(MOST_DECIMALS)])
-    short = short[short > 0] if is_clip else short  # a clip of 0 is none
-    if not short.size:
-        return value
-    worst = np.abs(off(short)).max(axis=1, initial=0)
-    good = np.flatnonzero(worst <= max(MOST_RESIDUAL, SPOILED * exact))
-    return float(short[good[0]]) if good.size else value

@@ -11,8 +11,15 @@ from itertools import chain
 
 import numpy as np
 
-from lstmcli.core.explain.causes import CONSTANTS, KNOWN_ORDERS, ORDERS, SOLVE, SPREADS
-from lstmcli.core.explain.hypotheses import NONE, Change, Changes, Space
+from lstmcli.core.explain.causes import (
+    COLUMNS,
+    CONSTANTS,
+    KNOWN_ORDERS,
+    ORDERS,
+    SOLVE,
+    SPREADS,
+)
+from lstmcli.core.explain.hypotheses import KEPT, Change, Changes, Space
 from lstmcli.core.model.arrays import Array
 
 
@@ -35,32 +42,43 @@ class SingleChanges:
         spaces: Mapping[str, Space],
         without: Collection[str] = (),
     ) -> None:
-        self.changes: list[Changes] = []
-        local, settings = [], []
-        positions = {name: {c: n for n, c in enumerate(s.singles)} for name, s in spaces.items()}
-        seen = set()
-        for group in groups(layers):
-            for change in dict.fromkeys(c for name in group for c in positions[name]):
-                if not _is_searched(change, without, several=len(spaces) > 1):
-                    continue
-                row = [positions[n].get(change, NONE) if n in group else NONE for n in spaces]
-                if (change, *row) in seen:
-                    continue
-                seen.add((change, *row))
-                cells = [n for n, at in zip(spaces, row, strict=True) if at != NONE]
-                scopes = [f"{n}." for n in cells] if len(cells) < len(spaces) else [""]
-                self.changes.append(tuple(Change(s + change.setting, change.value) for s in scopes))
-                local.append(row)
-                settings.append(change)
-        names = sorted({change.setting for change in settings})
-        cells_of = np.array([*local, [NONE] * len(spaces)]) != NONE
-        kinds = np.array([*(names.index(c.setting) + 1 for c in settings), 0])
-        self.local = np.array([*local, [NONE] * len(spaces)])  # (S + 1, C) positions in the spaces
-        self.kinds = np.where(cells_of, kinds[:, None], 0)  # (S + 1, C) settings as numbers
-        self.constant = np.array(  # (S + 1,) which constant is open, or -1
-            [*(CONSTANTS.index(s) if v == SOLVE else -1 for s, v in settings), -1]
+        self.layers = layers
+        every = dict.fromkeys(
+            (change, tuple(name for name in group if change in spaces[name].singles))
+            for group in groups(layers)
+            for change in dict.fromkeys(c for name in group for c in spaces[name].singles)
+            if _is_searched(change, without, several=len(spaces) > 1)
         )
-        self.common = np.array([*map(_is_common, settings)], bool)  # (S,)
+        names = sorted({change.setting for change, _ in every})
+        kinds = [
+            [(names.index(change.setting) + 1) * (name in cells) for name in spaces]
+            for change, cells in every
+        ]
+        self.kinds = np.array([*kinds, [0] * len(spaces)])  # (S + 1, C) settings as numbers
+        self.constant = np.array(  # (S + 1,) which constant is open, or -1
+            [*(CONSTANTS.index(c.setting) if c.value == SOLVE else -1 for c, _ in every), -1]
+        )
+        self.common = np.array([_is_common(change) for change, _ in every], bool)  # (S,)
+        self.changes: list[Changes] = [
+            tuple(Change(scope + change.setting, change.value) for scope in scopes)
+            for change, cells in every
+            for scopes in [[f"{n}." for n in cells] if len(cells) < len(spaces) else [""]]
+        ]
+        kept = [KEPT] * len(COLUMNS)
+        self._rows = {  # (S + 1, F) of each cell
+            name: np.array(
+                [*(s.singles[c] if name in cells else kept for c, cells in every), kept], np.int8
+            )
+            for name, s in spaces.items()
+        }
+
+    def codes(self, name: str, sets: Array) -> Array:
+        """The codes (n, F) of a cell under sets of changes; special settings come last."""
+        codes = np.zeros((len(sets), len(COLUMNS)), np.int8)
+        for k in range(sets.shape[1]):
+            rows = self._rows[name][sets[:, k]]
+            np.copyto(codes, rows, where=rows != KEPT)
+        return codes
 
     def __len__(self) -> int:
         return len(self.changes)

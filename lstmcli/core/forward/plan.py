@@ -27,7 +27,7 @@ from lstmcli.core.model.selection import (
     split_names,
 )
 from lstmcli.core.model.states import State, split_state
-from lstmcli.errors import UserError
+from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
 
@@ -245,11 +245,10 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     if cell.inputs == 1 and x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
     only_kernel = len(model.tensors) == 1 and "fused" in cell.convention.names.tensors
-    if only_kernel and x.shape[-1] == cell.inputs - 1:
-        lines.append(
-            f"  If {tensor} has the bias as a separate row, add --set bias_row=last, or first."
-        )
-    return UserError(*lines)
+    has_bias_row = only_kernel and x.shape[-1] == cell.inputs - 1
+    where = {"last": "if its last row is the bias", "first": "if its first row is"}
+    ways = [Try({"bias_row": row}, text) for row, text in where.items()]
+    return UserError(*lines, try_=ways if has_bias_row else ())
 
 
 def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: int) -> Array | None:

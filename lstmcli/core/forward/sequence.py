@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import MAX_LENGTHS_SHOWN, Cell, Model, format_lengths, from_time_major
+from lstmcli.core.model.model import Cell, Model, format_lengths, from_time_major
 from lstmcli.core.model.states import State
 from lstmcli.core.model.steps import StepOrder, valid_first
-from lstmcli.errors import UserError
+from lstmcli.errors import Try, UserError
 
 Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
 """Steps a cell over x (T, R, I) from a state: arrays (T, R, K) by name, and the last state."""
@@ -129,12 +129,14 @@ def has_direction_axis(model: Model) -> bool:
 def check_lengths(model: Model, batch: int, steps: int) -> None:
     """Refuse inputs that the lengths in the model's file do not fit."""
     if len(model.lengths) != batch or max(model.lengths) > steps or min(model.lengths) < 0:
-        example = ",".join(["N"] * batch) if batch <= MAX_LENGTHS_SHOWN else "N,N,..."
         raise UserError(
             f"the file has the lengths {format_lengths(model.lengths)} (sequence_lens), for "
             f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
             f"{max(model.lengths)} steps or more; the inputs have {batch} of {steps}.",
-            f"  --lengths {example} gives others, --set lengths=ignored runs all steps.",
+            try_=[
+                Try({"lengths": ...}, f"one for each of {batch}"),
+                Try({"lengths": "ignored"}, "runs all steps"),
+            ],
         )
 
 

@@ -38,7 +38,7 @@ class LayerStack:
             for a model that needs all steps at once.
         """
         if reason := _needs_all_steps(plan.model):
-            raise UserError(reason)
+            raise reason
         packed = [Packed(cell) for _, cell in plan.model.cells]
         return cls(plan, packed, slice(0, plan.batch), meter)
 
@@ -68,19 +68,17 @@ def runs_forward(model: Model) -> bool:
     return not _needs_all_steps(model)
 
 
-def _needs_all_steps(model: Model) -> str:
-    """Why a step of some layer needs more than those before it; "" if none does."""
+def _needs_all_steps(model: Model) -> UserError | None:
+    """Why a step of some layer needs more than those before it; None if none does."""
     behaviours = [cell.convention.behaviour for _, cell in model.cells]
     if model.backward or any(one.flip_output for one in behaviours):
-        return "a backward run starts from the last step; give the inputs as a file."
+        return UserError("a backward run starts from the last step; give the inputs as a file.")
     if any(one.state == "reset" for one in behaviours):
-        return "state=reset is for inputs in a file."
+        return UserError("state=reset is for inputs in a file.")
     if any(one.arithmetic != "float" for one in behaviours):
-        return (
-            "8-bit arithmetic runs all steps at once; give the inputs as a file, or "
-            "--arithmetic float."
-        )
-    return ""
+        text = "8-bit arithmetic runs all steps at once, and the inputs are no file."
+        return UserError(text, try_={"arithmetic": "float"})
+    return None
 
 
 def step_pieces(

@@ -57,7 +57,7 @@ class AxisNumbers(NamedTuple):
         if not self.from_the_start:
             raise UserError(
                 f"{name} contains {self.description} of a run; {what} counts from 0. "
-                "Give the full run, written without --steps, --batch and --units."
+                "Give the full run, written without a selection of steps, batch items and units."
             )
 
     @classmethod

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import split_cell
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import Try, UserError, did_you_mean
 from lstmcli.notebook import in_notebooks
 
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
@@ -93,8 +93,9 @@ def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
         other, _, base = name.rpartition(".")
         if other not in ("", cell):
             raise UserError(
-                f"--only {name} is an array of {other}, and --cell names {cell}; "
-                f"leave out --cell, or type --only {base}"
+                f"it is an array of {other}, and the cell is {cell}.",
+                about={"only": name},
+                try_=[Try({"cell": None}), Try({"only": base})],
             )
     return [name.rpartition(".")[2] for name in names]
 

@@ -15,7 +15,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import UserError, listed
+from lstmcli.errors import Try, UserError, listed
 
 Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
 
@@ -29,7 +29,7 @@ LIST = re.compile(rf"\s*{NUMBER}\s*(,\s*{NUMBER}\s*)*")
 class Choice:
     """The value of one option: ``0:10``, ``:``, ``3``, ``0,2,5`` or ``-1``."""
 
-    option: str
+    option: str  # the setting
     noun: str
     text: str
     bounds: slice | None  # of a range
@@ -53,9 +53,14 @@ class Choice:
             return choice
         mixed = "a list has no ranges in it; " * ({",", ":"} <= {*text})
         raise UserError(
-            f"{option} {_quoted(text)}: {mixed}takes one {noun} (3), several (0,2), or a range "
-            "that ascends (0:10)."
+            f"{mixed}takes one {noun} (3), several (0,2), or a range that ascends (0:10).",
+            about={option: text},
         )
+
+    @property
+    def typed(self) -> dict[str, str]:
+        """The setting with its text, which messages are about."""
+        return {self.option: self.text}
 
     @property
     def is_all(self) -> bool:
@@ -84,16 +89,17 @@ class Choice:
         if not numbers:
             last = (of_all or size) - 1
             if size == 1:
-                raise UserError(f"{self.option} {self.text}: there is only {self.noun} 0.")
+                raise UserError(f"there is only {self.noun} 0.", about=self.typed)
             if self.bounds is not None:
                 raise UserError(
-                    f"{self.option} {_quoted(self.text)}: no {self.noun} is in this range; they "
-                    f"are 0 to {last}, and a range ascends (0:{last + 1})."
+                    f"no {self.noun} is in this range; they are 0 to {last}, and a range ascends "
+                    f"(0:{last + 1}).",
+                    about=self.typed,
                 )
             several = f", several (0,{last})" * bool(last) + f", a range (0:{last + 1})"
             raise UserError(
-                f"{self.option} {self.text}: takes one {self.noun} of 0 to {last}"
-                f"{several * (not self.single)}."
+                f"takes one {self.noun} of 0 to {last}{several * (not self.single)}.",
+                about=self.typed,
             )
         self.refuse_descent(numbers)
         return numbers
@@ -103,9 +109,7 @@ class Choice:
         if isinstance(numbers, range) or all(a < b for a, b in pairwise(numbers)):
             return
         ascending = ",".join(map(str, sorted(set(numbers))))
-        raise UserError(
-            f"{self.option} {self.text}: numbers ascend, such as {self.option} {ascending}"
-        )
+        raise UserError("indices ascend.", about=self.typed, try_={self.option: ascending})
 
     def stop_among(self, size: int | None) -> int | None:
         """The number behind the last that is chosen among ``size``, None: of a stream.
@@ -128,7 +132,7 @@ class Choice:
         if stop <= size and start >= -size:
             return ""
         kept = format_indices(self.among(size))
-        return f"{self.option} {self.text} is cut to {kept}: the last {self.noun} is {size - 1}."
+        return f"{self.noun}s {self.text} are cut to {kept}: the last is {size - 1}."
 
     @property
     def counts_from_the_end(self) -> bool:
@@ -140,8 +144,9 @@ class Choice:
         """Refuse numbers that are counted from an end which is not known yet."""
         if self.counts_from_the_end:
             raise UserError(
-                f"{self.option} {self.text}: the end of a stream is not known; "
-                "numbers are 0 or more, or give the inputs as a file."
+                "the end of a stream is not known; indices are 0 or more, or give the inputs as a "
+                "file.",
+                about=self.typed,
             )
 
     def first_of(self, start: int, stop: int) -> Indices:
@@ -150,11 +155,6 @@ class Choice:
             return [one for one in self.numbers if start <= one < stop]
         numbers = range(stop)[self.bounds]
         return numbers[bisect_left(numbers, start) :]
-
-
-def _quoted(text: str) -> str:
-    """The text of an option, in quotes where it is empty or ends with a colon."""
-    return f'"{text}"' if not text or text.endswith(":") else text
 
 
 def indices_of(choice: Choice | None, size: int) -> Indices:
@@ -188,7 +188,7 @@ def numbers_on_axis(
     if not both or (choice.numbers and len(both) < len(chosen)):
         why = "it counts from the end of the full run; " * from_the_end
         there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
-        raise UserError(f"{choice.option} {choice.text}: {why}{there}.")
+        raise UserError(f"{why}{there}.", about=choice.typed)
     return both, np.searchsorted(np.asarray(numbers), both).tolist()
 
 
@@ -206,9 +206,9 @@ class Selection(NamedTuple):
     ) -> Selection:
         """From the values of ``--steps --batch --units --digits``."""
         return cls(
-            Choice.parse(steps, "--steps", "step"),
-            Choice.parse(batch, "--batch", "batch item"),
-            Choice.parse(units, "--units", "unit"),
+            Choice.parse(steps, "steps", "step"),
+            Choice.parse(batch, "batch", "batch item"),
+            Choice.parse(units, "units", "unit"),
             digits,
         )
 
@@ -233,8 +233,10 @@ class Selection(NamedTuple):
         for choice in (self.steps, self.units) if not widths else ():
             if choice is not None and not choice.is_all:
                 raise UserError(
-                    f"{choice.option} {choice.text}: final_h and final_c are of the last step and "
-                    f"of all units; leave {choice.option} out, or add an array to --only, such as h"
+                    "final_h and final_c are of the last step and of all units; another array, "
+                    "such as h, can be selected from.",
+                    about=choice.typed,
+                    try_={choice.option: None},
                 )
         units, columns = columns_by_array(self.units if widths else None, widths)
         if self.units and (without := [name for name, picked in columns.items() if not picked]):
@@ -243,10 +245,10 @@ class Selection(NamedTuple):
             if not having and "h" not in without:  # without a cell, h is that of the model
                 having = ["h"] * ("h" in columns)
             most = min(units_of(name, widths[name]) for name in without) - 1
-            others = f", or give --only {','.join(having)}" if having else ""
             raise UserError(
-                f"{self.units.option} {self.units.text}: units of {listed(without, 3)} are 0 to "
-                f"{most}; choose among these{others}"
+                f"units of {listed(without, 3)} are 0 to {most}; choose among these.",
+                about=self.units.typed,
+                try_=[Try({"only": ",".join(having)})] if having else (),
             )
         width = max((units_of(name, w) for name, w in widths.items()), default=0)
         sizes = Sizes(steps, batch, width)

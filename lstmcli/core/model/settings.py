@@ -8,7 +8,7 @@ numpy here: ``lstm run --help`` lists these too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
@@ -221,25 +221,14 @@ WITH_OPTION = (
 """Settings that have an option with a value; ``--set`` takes every setting."""
 
 
-def as_options(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as arguments of the command line: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
-    arguments: list[str] = []
-    for name, value in settings.items():
-        text = setting_text(value)
-        option = f"--{name.replace('_', '-')}"
-        if name in FLAGS and value is True:
-            arguments.append(option)
-        elif name == "layer" or name in WITH_OPTION:
-            arguments += [f"{option}={text}"] if text.startswith("-") else [option, text]
-        else:
-            arguments += ["--set", f"{name}={text}"]
-    return arguments
-
-
 def setting_text(value: Any) -> str:
-    """A value as it is typed."""
+    """A value as it is typed; ``...`` for any."""
+    if value is ...:
+        return "..."
     if value is None or isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(setting_text, value))
     if not isinstance(value, float):
         return str(value)
     return f"{value:.12g}" if value == round(value, 12) else f"{value:.17g}"

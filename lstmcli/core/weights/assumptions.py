@@ -9,11 +9,12 @@ from typing import Any
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
-from lstmcli.core.model.settings import as_options, setting_text, split_cell
+from lstmcli.core.model.settings import setting_text, split_cell
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
-from lstmcli.errors import Undecided, UserError, listed
+from lstmcli.errors import Try, Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
 MOST_UNUSED = 4  # tensors that are named
@@ -91,15 +92,9 @@ def refuse_open(
         if settled:
             continue
         name = of_gate.get("fused") or of_gate["kernel"]
-        ways = [
-            f"  {typed_command(*as_options({setting: value})):<24}{meaning}"
-            for value, meaning in _WAYS[setting].items()
-        ]
         raise Undecided(
             f"{source}: neither names nor shapes tell how {name} {shapes[name]} is to be read:",
-            *ways,
-            setting=setting,
-            value=next(iter(_WAYS[setting])),
+            try_=[Try({setting: value}, meaning) for value, meaning in _WAYS[setting].items()],
         )
 
 
@@ -256,7 +251,10 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
         each = "; ".join(format_lengths(one) or "none" for one in lengths)
         raise UserError(
             f"{source}: LSTMs that run in turn have different lengths (sequence_lens): {each}.",
-            "  --layer N runs one of them, --set lengths=ignored all steps of each.",
+            try_=[
+                Try({"layer": ...}, "runs one of them"),
+                Try({"lengths": "ignored"}, "runs all steps of each"),
+            ],
         )
     return lengths[0]
 

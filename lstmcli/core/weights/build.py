@@ -19,7 +19,7 @@ from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
 from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, find_convention
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
 _FORWARD = "forward"  # of a backward cell that a file says runs forward; no setting of all cells
@@ -154,7 +154,8 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
         forward, backward = (cell.outputs for cell in layer)
         raise UserError(
             f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "
-            "as many of both. --merge concat puts them side by side."
+            "as many of both.",
+            try_={"merge": "concat"},
         )
 
 
@@ -188,7 +189,10 @@ def cut_flat(
     if "flat_units" not in given:
         raise UserError(
             f"{where}, all weights of {row.name} in a row; how many units are there?",
-            "  --set flat_units=H; with more than one, --set flat_layers=N --set flat_directions=2",
+            try_=[
+                Try({"flat_units": ...}),
+                Try({"flat_units": ..., "flat_layers": ..., "flat_directions": 2}, "of several"),
+            ],
         )
     if layers * directions > 1 and not any(row.names.marks):
         raise UserError(

@@ -15,8 +15,7 @@ from math import prod
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.errors import UserError, listed
-from lstmcli.escaping import typed_command
+from lstmcli.errors import INPUTS, Try, UserError, listed
 
 Shape = tuple[int, ...]
 Roles = dict[str, str]  # role -> tensor name
@@ -437,8 +436,8 @@ def _follows(roles: Roles, below: Roles, shapes: Mapping[str, Shape]) -> bool:
 
 
 _AXES = (
-    "  --convention tf1             gates along the last axis: (I + H, 4H)",
-    "  --convention tflite-basic    gates along the first: (4H, I + H)",
+    Try({"convention": "tf1"}, "gates along the last axis: (I + H, 4H)"),
+    Try({"convention": "tflite-basic"}, "gates along the first: (4H, I + H)"),
 )
 
 
@@ -456,16 +455,20 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
             raise UserError(
                 f"{source}: no LSTM recognised in the name {name}. If this vector {shape} is "
                 "all weights of one:",
-                "  --convention cudnn-flat --set flat_units=H     cuDNN's, JAX's, MXNet's",
-                "  --convention torch7-flat --set flat_units=H    Torch7's",
+                try_=(
+                    Try({"convention": "cudnn-flat", "flat_units": ...}, "cuDNN's, JAX's, MXNet's"),
+                    Try({"convention": "torch7-flat", "flat_units": ...}, "Torch7's"),
+                ),
             )
         if len(shape) == 2 and any(_is_fused_shape(*sides) for sides in (shape, shape[::-1])):
             raise UserError(
                 f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
                 "kernel for inputs and h, is the bias in it?",
-                "  --convention tf1                         no: its rows are x and h",
-                "  --convention tf1 --set bias_row=last     yes, in its last row",
-                "  --convention tf1 --set bias_row=first    yes, in its first row",
+                try_=(
+                    Try({"convention": "tf1"}, "no: its rows are x and h"),
+                    Try({"convention": "tf1", "bias_row": "last"}, "yes, in its last row"),
+                    Try({"convention": "tf1", "bias_row": "first"}, "yes, in its first row"),
+                ),
             )
     _refuse_per_gate(shapes, source)
     _, others = _split_numbered(shapes)
@@ -483,21 +486,21 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
             raise UserError(
                 f"{source}: is {kernel} {shapes[kernel]} a kernel for inputs and h, or is "
                 f"{other} {shapes[other]} its recurrent kernel? Name the tensors:",
-                *(f"  lstm run {_named(way.roles, source)} INPUTS" for way in ways),
+                try_=[_named(way.roles, source) for way in ways],
             )
         if len(ways) < 2:
             continue
         if "fused" in ways[0].roles:
             name = ways[0].roles["fused"]
             raise UserError(
-                f"{source}: {name} is {shapes[name]}; along which axis are the gates?", *_AXES
+                f"{source}: {name} is {shapes[name]}; along which axis are the gates?", try_=_AXES
             )
         if len(ways) == 2 and len({way.convention for way in ways}) == 1:
             kernel, recurrent = list(ways[0].roles.values())[:2]
             raise UserError(
                 f"{source}: {kernel} and {recurrent} are both {shapes[kernel]}; which one is the "
                 "recurrent kernel? Name the tensors:",
-                *(f"  lstm run {_named(way.roles, source)} INPUTS" for way in ways),
+                try_=[_named(way.roles, source) for way in ways],
             )
     for names in unfit:
         ways = PossibleCell(_without_output_layer(names), shapes).ways()
@@ -505,11 +508,7 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
             listed = " and ".join(f"{name} {shapes[name]}" for name in ways[0].roles.values())
             raise UserError(
                 f"{source}: {listed} may be an LSTM's or a dense layer's. If an LSTM's:",
-                *(
-                    _AXES
-                    if len(ways) > 1
-                    else [f"  lstm run {_named(ways[0].roles, source)} INPUTS"]
-                ),
+                try_=_AXES if len(ways) > 1 else [_named(ways[0].roles, source)],
             )
         called_so = [
             name
@@ -532,14 +531,14 @@ def _refuse_per_gate(shapes: Mapping[str, Shape], source: str) -> None:
     """Refuse tensors whose names differ in the word of a gate: it is to be typed which they are."""
     if per_gate := _per_gate(shapes):
         names = [name for of_letter in per_gate.values() for name in of_letter.values()]
-        words = (
-            f"{letter}{gate}={source}:{of_letter[gate]}"
+        tensors = {
+            f"{letter}{gate}": (source, of_letter[gate])
             for gate in _GATE_WORDS
             for letter, of_letter in per_gate.items()
-        )
+        }
         raise UserError(
             f"{source}: {listed(names, 4)} may be tensors of one gate each. Name them:",
-            f"  lstm run {typed_command(*words)} INPUTS",
+            try_=[Try(call="run", weights=tensors, others=[INPUTS])],
         )
 
 
@@ -575,11 +574,11 @@ def _per_gate(shapes: Mapping[str, Shape]) -> dict[str, dict[str, str]]:
     return {letter: forms[found[0]] for letter, found in letters if found}
 
 
-def _named(roles: Roles, source: str) -> str:
-    """The tensors as they are typed with their roles: ``kernel=w.npz:W bias=w.npz:b``."""
+def _named(roles: Roles, source: str) -> Try:
+    """A run of the tensors by their roles: ``lstm run kernel=w.npz:W bias=w.npz:b INPUTS``."""
     names = {"fused": "kernel"}  # a kernel with only a bias is for inputs and h
-    words = (f"{names.get(role, role)}={source}:{name}" for role, name in roles.items())
-    return typed_command(*words)
+    tensors = {names.get(role, role): (source, name) for role, name in roles.items()}
+    return Try(call="run", weights=tensors, others=[INPUTS])
 
 
 def _is_fused_shape(depth: int, gates: int) -> bool:

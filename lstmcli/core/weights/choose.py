@@ -10,7 +10,6 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import cell_name
-from lstmcli.core.model.settings import as_options
 from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.recognise import (
     RecognisedLstm,
@@ -21,8 +20,7 @@ from lstmcli.core.weights.recognise import (
     normalise,
     recognise,
 )
-from lstmcli.errors import ARRAY_LIST, ARRAYS, UserError, did_you_mean, listed
-from lstmcli.escaping import typed_command
+from lstmcli.errors import ARRAY_LIST, ARRAYS, INPUTS, Try, UserError, did_you_mean, listed
 
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 _TRAINING = re.compile(  # where training stores copies of a model: callbacks, optimizers, averages
@@ -61,7 +59,7 @@ def choose_lstms(
     in_turn: Sequence[int] = (),
     convention: str | None = None,
 ) -> list[RecognisedLstm]:
-    """The LSTM to run, or several to run one after the other (``--layer 0,1``).
+    """The LSTM to run, or several to run one after the other (``layer="0,1"``).
 
     Parameters
     ----------
@@ -80,16 +78,20 @@ def choose_lstms(
     if not found:
         if isinstance(tensors, Mapping) and convention is None:
             refuse_ways({name: array.shape for name, array in tensors.items()}, source)
-        raise UserError(*_nothing_found(tensors, source, convention))
+        raise _nothing_found(tensors, source, convention)
     counted = [n for n in range(len(found)) if n not in left_out]
     if layer is None and len(counted) > 1:
-        lines = [f"{source} has {len(counted)} LSTMs; choose one with --layer:"]
-        lines += _option_lines(found, counted)
-        lines += [f"  {reason}" for reason in left_out.values()]
+        choices = [
+            *_choices(found, counted),
+            *(Try({"layer": n}, reason) for n, reason in left_out.items()),
+        ]
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
-            lines.append(f"  --layer {numbers} runs them one after the other.")
-        raise UserError(*lines, *_as_directions([found[n] for n in counted], tensors, source))
+            choices.append(Try({"layer": numbers}, "runs them one after the other"))
+        directions = _as_directions([found[n] for n in counted], tensors, source)
+        raise UserError(
+            f"{source} has {len(counted)} LSTMs; choose one:", try_=[*choices, *directions]
+        )
     if layer is not None:
         chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
     else:
@@ -100,7 +102,7 @@ def choose_lstms(
             names = (one.convention.name, *one.rivals)
             raise UserError(
                 f"{source}: {' and '.join(names)} store the same names; which is it?",
-                *(f"  --convention {n}  {CONVENTIONS[n].title}" for n in names),
+                try_=[Try({"convention": n}, CONVENTIONS[n].title) for n in names],
             )
     return chosen
 
@@ -117,16 +119,16 @@ def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> R
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(layers):
         _check_complete(layers[int(word)], source)
         return layers[int(word)]
-    options = " or ".join(f"--layer {n}" for n in range(len(layers)))
     raise UserError(
         f"{source}: a skip connection adds the inputs of each layer but the first to its outputs, "
-        f"which no run does; {options} runs one layer, in both directions."
+        "which no run does; one layer is run, in both directions.",
+        try_=[Try({"layer": n}) for n in range(len(layers))],
     )
 
 
 def _as_directions(
     found: Sequence[RecognisedLstm], tensors: Collection[str], source: str
-) -> list[str]:
+) -> list[Try]:
     """What to type where two LSTMs that shapes show may be the directions of one layer."""
     if not isinstance(tensors, Mapping) or len(found) != 2 or not all(f.by_shape for f in found):
         return []
@@ -136,15 +138,13 @@ def _as_directions(
         return []
     fused = "fused" in forms[0]  # TensorFlow 1's kernel, else Keras'
     prefixes = ("lstm_fw", "lstm_bw") if fused else ("forward_lstm", "backward_lstm")
-    words = [
-        f"{prefix}_{'kernel' if role == 'fused' else role}={source}:{name}"
+    tensors = {
+        f"{prefix}_{'kernel' if role == 'fused' else role}": (source, str(name))
         for prefix, cell in zip(prefixes, cells, strict=True)
         for role, name in cell.items()
-    ]
-    return [
-        "  If they are the two directions of one layer, name the tensors:",
-        f"  lstm run {typed_command(*words)} INPUTS",
-    ]
+    }
+    text = "If they are the two directions of one layer, name the tensors"
+    return [Try(text=text, call="run", weights=tensors, others=[INPUTS])]
 
 
 def _check_complete(found: RecognisedLstm, source: str) -> None:
@@ -188,34 +188,38 @@ def _select_one(
         parts = [label for label in labels if plain and plain in normalise(label)]
         near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
         raise UserError(
-            f"--layer {word}: {source} has no LSTM of that name.{near}", *_option_lines(found)
+            f"{source} has no LSTM of that name.{near}",
+            about={"layer": word},
+            try_=_choices(found),
         )
     if len(matches) > 1:
         matches = [n for n in matches if n not in left_out] or matches
     if len(matches) > 1:
         raise UserError(
-            f"--layer {word}: it is part of the names of {len(matches)} LSTMs of {source}; "
-            "choose one:",
-            *_option_lines(found, matches),
+            f"it is part of the names of {len(matches)} LSTMs of {source}; choose one:",
+            about={"layer": word},
+            try_=_choices(found, matches),
         )
     return found[matches[0]]
 
 
 def _refuse_cell(found: Sequence[RecognisedLstm], word: str, source: str) -> None:
-    """Say where ``word`` means a layer of the only LSTM that ``--layer`` does not split it."""
+    """Say where ``word`` means a layer of the only LSTM that ``layer`` does not split it."""
     names = [cell_name(*cell) for one in found for cell in one.cells]
     if len(found) > 1 or len(names) == 1 or not {word, f"layer{word}"} & {*names}:
         return
     layers = len({layer for layer, _ in found[0].cells})
+    cell = word if word in names else f"layer{word}"
     raise UserError(
-        f"--layer {word}: {source} has one LSTM, of {layers} layer{'s' * (layers > 1)}; its cells "
-        f"are {', '.join(names)}.",
-        f"  --cell {word if word in names else f'layer{word}'}  shows one, with run, plot, derive",
+        f"{source} has one LSTM, of {layers} layer{'s' * (layers > 1)}; its cells are "
+        f"{', '.join(names)}, of which run, plot and derive show one.",
+        about={"layer": word},
+        try_={"cell": cell},
     )
 
 
 def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
-    """What ``--layer`` takes for each LSTM: its label where that is unique, else its number.
+    """What ``layer`` takes for each LSTM: its label where that is unique, else its number.
 
     A label of digits would be a number, one with a comma several.
     """
@@ -228,60 +232,63 @@ def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
     ]
 
 
-def _option_lines(found: list[RecognisedLstm], numbers: Collection[int] | None = None) -> list[str]:
-    """A line each with what ``--layer`` takes, as it is typed: its number, its name if unique."""
-
-    def named(n: int, word: str) -> str:
-        return f"  or  {typed_command(*as_options({'layer': word}))}" if word != str(n) else ""
-
+def _choices(found: list[RecognisedLstm], numbers: Collection[int] | None = None) -> list[Try]:
+    """What ``layer`` takes for each, which is its number, and its name."""
     return [
-        f"  --layer {n}{named(n, word)}"
-        for n, word in enumerate(layer_options(found))
+        Try({"layer": n}, one.label)
+        for n, one in enumerate(found)
         if numbers is None or n in numbers
     ]
 
 
-def _nothing_found(
-    tensors: Collection[str], source: str, convention: str | None
-) -> tuple[str, ...]:
-    """The message where no LSTM is recognised: its lines."""
+def _nothing_found(tensors: Collection[str], source: str, convention: str | None) -> UserError:
+    """The mistake where no LSTM is recognised."""
     if not tensors:
-        return (
+        return UserError(
             f"{source} has no tensors of an LSTM.",
             "  The weights come first, then the inputs.",
         )
     if opaque := [name for name in tensors if normalise(name).endswith(OPAQUE)]:
-        return (
+        return UserError(
             f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;",
             "  only cuDNN can split them. On a GPU, build the layer before tf.train.Saver():",
             "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
         )
     if gru := describe_gru(tensors):
-        return (f"{source}: {gru}; it is no LSTM, and only LSTMs are run.",)
+        return UserError(f"{source}: {gru}; it is no LSTM, and only LSTMs are run.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
-        return f"{source}: {missing}.", "  lstm conventions lists what each framework stores."
+        lists = "  lstm conventions lists what each framework stores."
+        return UserError(f"{source}: {missing}.", lists)
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     if rows:
         names = [rows[0].tensor_names(role, "0")[0] for role in rows[0].names.tensors]
-        return (
+        named = f"{names[0]}=FILE:{next(iter(tensors))}"
+        text = "NAME=FILE:MEMBER gives an array its name"
+        return UserError(
             f"{source} has {shown}; these are neither by name nor by shape what {rows[0].name} "
             f"stores: {', '.join(names)}.",
-            "  NAME=FILE:MEMBER gives an array its name: "
-            f"{typed_command('lstm', 'run', f'{names[0]}=FILE:{next(iter(tensors))}')} ...",
+            try_=[Try(text=text, call="run", weights=[named], others=[INPUTS])],
         )
+    nothing = f"{source} has {shown}; no LSTM is recognised in these names."
     if source in (ARRAYS, ARRAY_LIST):
-        return (
-            f"{source} has {shown}; no LSTM is recognised in these names.",
+        return UserError(
+            nothing,
             '  Keras\' are {"kernel": K, "recurrent_kernel": R, "bias": b}, TensorFlow 1\'s '
             '{"kernel": K, "bias": b}, PyTorch\'s those of a state_dict.',
         )
-    return (
-        f"{source} has {shown}; no LSTM is recognised in these names.",
+    ways = {
+        "To name the tensor of a .npy file": ["kernel=k.npy", "bias=b.npy"],
+        "And that of another": ["kernel=w.npz:W", "bias=w.npz:b"],
+    }
+    return UserError(
+        nothing,
         "  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are",
         "  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.",
-        "  NAME=FILE names the tensor of a .npy file: lstm run kernel=k.npy bias=b.npy x.npy;",
-        "  NAME=FILE:MEMBER that of another: lstm run kernel=w.npz:W bias=w.npz:b x.npy",
+        try_=[
+            Try(text=text, call="run", weights=files, others=["x.npy"])
+            for text, files in ways.items()
+        ],
     )
 
 
@@ -328,11 +335,12 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
             f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
             f"{asked.name} has {_names_of(asked)}."
         )
-    return UserError(
-        text,
-        f"  To read them as {fits.name} with other settings, leave out --convention: "
-        f"--gates {asked.storage.gates} --forget-bias {asked.behaviour.forget_bias:g}",
-    )
+    settings = {
+        "gates": asked.storage.gates,
+        "forget_bias": asked.behaviour.forget_bias,
+        "convention": None,
+    }
+    return UserError(text, try_=[Try(settings, f"as {fits.name} with other settings")])
 
 
 def _names_of(row: Convention) -> str:

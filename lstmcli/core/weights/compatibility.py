@@ -16,8 +16,7 @@ from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.weights.encode import prefix_forms
-from lstmcli.errors import UserError, did_you_mean
-from lstmcli.escaping import typed_command
+from lstmcli.errors import Try, UserError, did_you_mean
 
 FORM = (
     "forget_bias", "gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved",
@@ -38,7 +37,7 @@ _PARTS = {
     "initial_h": "a learned initial state",
 }
 MIXED = "layers of one direction beside layers of two"
-_LEAVES_OUT = " (--set initial_state=zero leaves it out)"
+STATE_OF_ITEMS = "an initial state that differs between batch items"
 _ALIKE = {"stack": "concat"}  # the same numbers, on another axis
 
 
@@ -52,7 +51,7 @@ def fit_or_refuse(
     """The row, with the settings under which it runs as these layers do.
 
     ``asked`` are settings of the target that change only its form (`FORM`); ``source`` has these
-    layers, which --layer calls by their ``labels``.
+    layers, which ``layer`` calls by their ``labels``.
 
     Raises
     ------
@@ -61,11 +60,14 @@ def fit_or_refuse(
     """
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
-        one = " or ".join(typed_command("--layer", label) for label in labels)
         raise UserError(
             f"{source}{': ' * bool(source)}{row.name} cannot store {join_with_and(lacks)}.",
-            *([f"  {one} converts one of them."] if one and MIXED in lacks else []),
             f"  lstm conventions {row.name} lists what it stores; nothing was written.",
+            try_=[
+                *(Try({"layer": one}, "one of them") for one in labels if MIXED in lacks),
+                *[Try({"initial_state": "zero"}, "leaves the state out")]
+                * (not {STATE_OF_ITEMS, _PARTS["initial_h"]}.isdisjoint(lacks)),
+            ],
         )
     return convention
 
@@ -101,17 +103,20 @@ def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Conventio
         if name not in FORM:
             near = did_you_mean(name, FORM)
             raise UserError(
-                f"--to-set {name}: a target's settings are those that store the same network in "
-                f"another form: {', '.join(FORM)}.{near}"
+                "a target's settings are those that store the same network in another form: "
+                f"{', '.join(FORM)}.{near}",
+                about={"to_set": name},
             )
         constant = row.behaviour.forget_bias
         if name == "forget_bias" and value != constant and not row.can_be_set_to(name, value):
             raise UserError(
-                f"--to-set forget_bias={value:g}: {row.name} always adds {constant:g} to "
-                f"the forget gate; the rest of the constant goes into the bias."
+                f"{row.name} always adds {constant:g} to the forget gate; the rest of the constant "
+                "goes into the bias.",
+                about={"to_set": f"forget_bias={value:g}"},
             )
         if name.endswith("gates") and row.names.has_tensor_per_gate:
-            raise UserError(f"--to-set {name}: {row.name} has a tensor per gate, in no order.")
+            text = f"{row.name} has a tensor per gate, in no order."
+            raise UserError(text, about={"to_set": name})
     return row.changed(asked)
 
 
@@ -196,12 +201,11 @@ def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
             continue
         if role == "initial_h" and runs.initial_state == "zero":
             continue
-        hint = _LEAVES_OUT if role == "initial_h" else ""
-        yield noun + hint
+        yield noun
     state = None if runs.initial_state == "zero" else cell.initial_h
     of_all_items = "initial_h" in roles and not convention.storage.direction_axis  # ONNX: of each
     if state is not None and state.ndim > 1 and of_all_items:
-        yield f"an initial state that differs between batch items{_LEAVES_OUT}"
+        yield STATE_OF_ITEMS
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != convention.names.peephole_matrices:
             kind = "that are full matrices" if cell.peephole.ndim == 3 else "of one number a unit"

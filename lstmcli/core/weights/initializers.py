@@ -34,7 +34,7 @@ def draw_weights(
     """
     for name, size in (("inputs", inputs), ("units", units), ("steps", steps), ("batch", batch)):
         if size is not None and size < 1:
-            raise UserError(f"--{name} is {size}; it takes a number from 1 on.")
+            raise UserError("takes a number from 1 on.", about={name: size})
     random = np.random.RandomState(seed)
     x = None if steps is None else random.normal(size=(batch, steps, inputs))  # (B, T, I)
     kernel = _draw(random, initializer, inputs + units, 4 * units)
@@ -77,4 +77,4 @@ def _draw(random: np.random.RandomState, initializer: str, rows: int, columns: i
         return np.ascontiguousarray(q if rows >= columns else q.T)
     if initializer == "zeros":
         return np.zeros(shape)
-    raise UserError(f"--initializer {initializer}: one of {', '.join(INITIALIZERS)}.")
+    raise UserError(f"one of {', '.join(INITIALIZERS)}.", about={"initializer": initializer})

@@ -17,6 +17,7 @@ from lstmcli.core.model.arrays import Array, iterate_blocks
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
 from lstmcli.core.model.hint import Hint
 from lstmcli.core.model.model import Cell, Model, cell_name
+from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.assumptions import has_ambiguous_names
 from lstmcli.core.weights.by_shape import refuse_ways
@@ -126,7 +127,7 @@ class UnreadableLstm:
 
     layer: str
     convention: str
-    problem: str
+    error: UserError
     also: tuple[str, ...] = ()  # conventions that have names for more of the tensors
 
     def to_json(self) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class UnreadableLstm:
         return {
             "layer": self.layer,
             "convention": self.convention,
-            "problem": self.problem,
+            "problem": self.error.shown(ShellSyntax()),
             "same_names": list(self.also),
         }
 
@@ -147,7 +148,7 @@ class Inspection:
     tensors: Mapping[str, TensorInfo]
     lstms: tuple[InspectedLstm, ...]
     unread: tuple[UnreadableLstm, ...] = ()
-    ways: tuple[str, ...] = ()  # without an LSTM: how the shapes may be read as one, or why not
+    ways: UserError | None = None  # without an LSTM: how the shapes may be read as one, or why not
     missing: tuple[str, ...] = ()  # or what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: from the readers of the files
     layer: str | None = None  # the --layer that the file itself asks for
@@ -159,7 +160,10 @@ class Inspection:
             "tensors": {name: tensor.to_json() for name, tensor in self.tensors.items()},
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
-            "missing": [*self.ways, *self.missing],
+            "missing": [
+                *(self.ways.shown(ShellSyntax()).splitlines() if self.ways else ()),
+                *self.missing,
+            ],
             "remarks": list(self.remarks),
         }
 
@@ -171,7 +175,7 @@ class LoadResult:
     found: RecognisedLstm
     layer: str
     model: Model | None
-    problem: str = ""
+    error: UserError | None = None
 
 
 def inspect(
@@ -200,8 +204,8 @@ def inspect(
     roles = {name: role for r in read for name, role in _roles(r).items()}
     lstms = tuple(_lstm(r, r.model, settings) for r in results if r.model is not None)
     shapes = {name: array.shape for name, array in tensors.items()}
-    unread = tuple(_unreadable(r, shapes) for r in results if r.model is None)
-    ways = () if results else _ways(shapes, file)
+    unread = tuple(_unreadable(r, r.error, shapes) for r in results if r.error is not None)
+    ways = None if results else _ways(shapes, file)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
@@ -239,10 +243,10 @@ def _role_descriptions(role: str, tensor: str | Mapping[str, str]) -> list[tuple
     return [(name, f"{words} {gate}") for gate, name in tensor.items()]
 
 
-def _unreadable(result: LoadResult, shapes: Shapes) -> UnreadableLstm:
+def _unreadable(result: LoadResult, error: UserError, shapes: Shapes) -> UnreadableLstm:
     found = result.found
     more = [n for n, claimed in other_claims(found, shapes) if claimed > set(found.tensors)]
-    return UnreadableLstm(result.layer, found.convention.name, result.problem, tuple(more))
+    return UnreadableLstm(result.layer, found.convention.name, error, tuple(more))
 
 
 # ---- one LSTM
@@ -411,14 +415,13 @@ def _is_initial(blocks: Array) -> bool:
 # ---- no LSTM at all
 
 
-def _ways(shapes: Shapes, file: str) -> tuple[str, ...]:
+def _ways(shapes: Shapes, file: str) -> UserError | None:
     """The ways in which tensors may be an LSTM, where shapes leave several."""
     try:
         refuse_ways(shapes, file)
     except UserError as error:
-        first, *further = error.lines
-        return first.removeprefix(f"{file}: "), *further
-    return ()
+        return error.without(file)
+    return None
 
 
 def missing_parts(names: Collection[str]) -> list[str]:

@@ -77,7 +77,7 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
         raise UserError(
             f"{where} would take {count * itemsize:,} bytes {tuple(shape)}; {_most.get():,} are "
             "allowed.",
-            f"  If that is meant: --max-bytes {count * itemsize}",
+            try_={"max_bytes": count * itemsize},
         )
     return count
 
@@ -96,7 +96,7 @@ def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str
     if prod(shape) * itemsize > _most.get():
         raise UserError(
             f"{where} would take more than {_most.get():,} bytes, which are allowed.",
-            f"  If that is meant: --max-bytes {text_size * itemsize}",
+            try_={"max_bytes": text_size * itemsize},
         )
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import UserError, listed
+from lstmcli.errors import Try, UserError, listed
 from lstmcli.formats.text.number_text import JSON_NAMES, PLAIN_NAMES, row_texts
 
 STEP, BATCH, UNIT = "step", "batch", "unit"
@@ -139,11 +139,13 @@ class TidyWriter(StepWriter):
             by_size.setdefault(size, []).append(name)
         if len(by_size) > 1:
             found = "; ".join(f"{size} in {listed(n, 3)}" for size, n in by_size.items())
-            choices = " or ".join(f"--only {','.join(n[:2])}" for n in by_size.values())
             raise UserError(
-                "--tidy writes a row for each unit of all arrays, which have different numbers of "
-                f"units: {found}.",
-                f"  Choose those of one size: {choices}; or one cell: --cell NAME.",
+                "a tidy file has a row for each unit of all arrays, which differ in their units: "
+                f"{found}.",
+                try_=[
+                    *(Try({"only": ",".join(names[:2])}) for names in by_size.values()),
+                    Try({"cell": ...}),
+                ],
             )
 
 

@@ -23,7 +23,7 @@ from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from lstmcli.errors import MissingExtra, UserError, import_extra
+from lstmcli.errors import MissingExtra, Try, UserError, import_extra
 from lstmcli.escaping import one_line
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.errors import damaged
@@ -90,7 +90,7 @@ def understood(output: IO[bytes]) -> Contents:
         if "end" in entry:
             return found
         if "error" in entry:
-            raise UserError(*entry["error"])
+            raise UserError(*entry["error"], try_=map(Try, entry["settings"]))
         found.attributes[entry["path"]] = entry["attributes"]
         if "shape" in entry:
             found.arrays[entry["path"]] = _array(output, entry["shape"], np.dtype(entry["dtype"]))
@@ -162,11 +162,13 @@ def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **req
                 if dataset is not None:
                     out.write(dataset[()].tobytes())
         out.write(_line(end=True))
+        return
     except UserError as error:
-        out.write(_line(error=error.lines))
+        failed = error
     except Exception as error:  # of h5py, on damaged files: of nearly every class that there is
         text = " ".join(str(error).split()) or type(error).__name__
-        out.write(_line(error=damaged(source, f"the HDF5 library: {text}").lines))
+        failed = damaged(source, f"the HDF5 library: {text}")
+    out.write(_line(error=failed.lines, settings=[dict(one.settings) for one in failed.try_]))
 
 
 def _line(**members: Any) -> bytes:

@@ -316,13 +316,13 @@ def test_a_last_state_at_another_step_says_which_step_to_ask_for() -> None:
     model, x = small()
     final = Side("theirs", {"final_h": np.asarray(run(model, x, layout="batch").final_h)})
     with pytest.raises(
-        UserError, match=r"(?s)theirs has final_h: the state after .*  step=-1 is the last"
+        UserError, match=r"(?s)theirs has final_h: the state after .*  step=-1  the last"
     ):
         derive(model, x, 4, 0, against=final)
     found = derive(model, x, 3, 0, batch=1, lengths=[4] * 5, against=final)
     assert found.line("h").theirs == final.arrays["final_h"][1, 0]
     last = Side("theirs", {"": np.asarray(run(model, x[3]).h)[-1]})
-    with pytest.raises(UserError, match=r"the last step of sequence 3.*\n  step=5 batch=3 unit=0"):
+    with pytest.raises(UserError, match=r"the last step of sequence 3.*\n  Try step=5, batch=3"):
         derive(model, x, 4, 0, batch=2, against=last)
 
 

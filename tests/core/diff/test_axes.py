@@ -426,7 +426,7 @@ def test_only_some_arrays() -> None:
     assert compare(one, other, only=["layer0.h"]).equal
     assert list(compare(one, other, only=["h"]).arrays) == ["h", "layer0.h", "layer1.h"]
     assert list(compare(one, other, only=["layer1.h", "c"]).arrays) == ["layer1.h", "c"]
-    with pytest.raises(UserError, match=r"--only layer2\.h: both sides contain h, layer0\.h"):
+    with pytest.raises(UserError, match=r"only='layer2\.h': both sides contain h, layer0\.h"):
         compare(one, other, only=["layer2.h"])
 
 
@@ -492,12 +492,12 @@ def test_a_side_that_takes_the_layout_of_the_other_is_named(layout: str, axes: s
 @pytest.mark.parametrize(
     ("part", "choice", "taken"),
     [
-        (np.s_[2:5], ("2:5", None, None), " is taken as --steps 2:5 of full"),
-        (np.s_[3:5], ("-4:-2", None, None), " is taken as --steps -4:-2 of full"),
-        (np.s_[:, [1, 3]], (None, "1,3", None), " is taken as --batch 1,3 of full"),
-        (np.s_[..., [0, 2]], (None, None, "0,2"), " is taken as --units 0,2 of full"),
-        (np.s_[3, 1], ("3", "1", None), " is taken as --steps 3 --batch 1 of full"),
-        (np.s_[2:5, 1], ("2:5", "1", None), " is taken as --steps 2:5 --batch 1 of full"),
+        (np.s_[2:5], ("2:5", None, None), " is taken as steps 2:5 of full"),
+        (np.s_[3:5], ("-4:-2", None, None), " is taken as steps -4:-2 of full"),
+        (np.s_[:, [1, 3]], (None, "1,3", None), " is taken as batch 1,3 of full"),
+        (np.s_[..., [0, 2]], (None, None, "0,2"), " is taken as units 0,2 of full"),
+        (np.s_[3, 1], ("3", "1", None), " is taken as steps 3 batch 1 of full"),
+        (np.s_[2:5, 1], ("2:5", "1", None), " is taken as steps 2:5 batch 1 of full"),
         (np.s_[3, 1], ("3", None, None), ", (5,), is compared with sequence 1 of 4 of full, its "
                                          "step 3"),
         (np.s_[3], ("3", None, None), ", (4, 5), is taken as step 3 of full"),

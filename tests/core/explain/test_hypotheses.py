@@ -66,9 +66,9 @@ def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
 
 def test_a_special_setting_is_stronger_than_a_general_one() -> None:
     space = Space(assumed())
-    singles = {single: n for n, single in enumerate(space.singles)}
-    pair = sorted((singles[Change("recurrent_gates", "ifgo")], singles[Change("gates", "iofg")]))
-    codes = space.codes(np.array([pair]))
+    singles = SingleChanges([["layer0"]], {"layer0": space})
+    changes = (Change("gates", "iofg"),), (Change("recurrent_gates", "ifgo"),)
+    codes = singles.codes("layer0", np.array([[singles.changes.index(one) for one in changes]]))
     for tensor, order in (("kernel", "iofg"), ("recurrent", "ifgo")):
         name = f"{tensor}_gates"
         assert space.values[name][codes[0, space.column(name)]] == order

@@ -12,7 +12,8 @@ from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
 from lstmcli.core.explain.hypotheses import spelled_out
-from lstmcli.core.explain.simulator import OFF, Simulator
+from lstmcli.core.explain.simulator import Simulator
+from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
@@ -87,22 +88,20 @@ def check(case: str) -> None:
         wanted.append({k: trace.time_major(k) for k in "hcifgo"})
         changes.append(settings)
     simulator = Simulator(lambda settings: model_of(case, **settings).cell, model.convention)
-    space = simulator.space
-    singles = {(s.setting, s.value): n for n, s in enumerate(space.singles)}
-    codes = np.zeros((len(changes), len(space.columns)), np.int8)
-    for row, settings in zip(codes, changes, strict=True):
-        for change in sorted(singles[k] for k in settings.items() if k in singles):
-            np.copyto(row, space.table[change], where=space.table[change] >= 0)
+    singles = SingleChanges([["layer0"]], {"layer0": simulator.space})
+    places = {change: n for n, one in enumerate(singles.changes) for change in one}
+    rows = [sorted(places[k] for k in of.items() if k in places) for of in changes]
+    sets = [row + [len(singles)] * (2 - len(row)) for row in rows]
+    codes = singles.codes("layer0", np.array(sets))
     cells = simulator.cells(codes)
-    constants = np.where(np.isnan(cells.constants), OFF, cells.constants)
+    constants = np.nan_to_num(simulator.constants(cells), nan=0.0, posinf=np.inf)
     behaviour = model.convention.behaviour
     backwards = behaviour.reverse or behaviour.go_backwards
     flipped = (backwards and not behaviour.go_backwards) != behaviour.flip_output
     steps = major[::-1, 0] if backwards else major[:, 0]
     state = simulator.start(len(cells), (h[0], c[0]), np.float64)
     for step, x_t in enumerate(steps):
-        z = simulator.before(cells, x_t, *state, step)
-        given_arrays = simulator.step(z, state[1], cells, constants)
+        given_arrays = simulator.step(step, x_t[None], state, cells, constants)
         state = given_arrays["h"], given_arrays["c"]
         at = len(steps) - 1 - step if flipped else step
         for n, one in enumerate(wanted):

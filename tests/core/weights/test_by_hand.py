@@ -11,6 +11,7 @@ import pytest
 from lstmcli import run
 from lstmcli.api.load import load, load_model
 from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from tests.core.weights.test_by_shape import outputs
@@ -203,7 +204,7 @@ def test_pytorch_s_tensors_as_tts_cpp_cuts_them(both: bool) -> None:
 def refusal(tensors: dict[str, Array], **settings: Any) -> list[str]:
     with pytest.raises(UserError) as error:
         loaded(tensors, **settings)
-    return str(error.value).splitlines()
+    return error.value.shown(ShellSyntax()).splitlines()
 
 
 def test_torch7_s_flat_vector() -> None:
@@ -217,8 +218,8 @@ def test_torch7_s_flat_vector() -> None:
 def test_a_flat_vector_is_never_guessed() -> None:
     vector = {"w": np.zeros(4 * 3 * (5 + 3 + 2))}
     assert refusal(vector)[1:] == [
-        "  --convention cudnn-flat --set flat_units=H     cuDNN's, JAX's, MXNet's",
-        "  --convention torch7-flat --set flat_units=H    Torch7's",
+        "  --convention cudnn-flat --set flat_units=...   cuDNN's, JAX's, MXNet's",
+        "  --convention torch7-flat --set flat_units=...  Torch7's",
     ]
     assert refusal(vector, convention="cudnn-flat")[0] == (
         "w.npz: w has 120 numbers, all weights of cudnn-flat in a row; how many units are there?"

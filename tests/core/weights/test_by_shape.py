@@ -16,6 +16,7 @@ import pytest
 import lstmcli
 from lstmcli import run
 from lstmcli.api.load import load_model
+from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.weights.by_shape import find_by_shape
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
@@ -217,7 +218,7 @@ def test_shapes_that_collide_are_read_rightly_or_refused(count: int) -> None:
 def refusal(tensors: Tensors, **settings: Any) -> list[str]:
     with pytest.raises(UserError) as error:
         load_model([Document("w.npz", "npz", tensors)], settings)
-    return str(error.value).splitlines()
+    return error.value.shown(ShellSyntax()).splitlines()
 
 
 def zeros(**shapes: tuple[int, ...]) -> Tensors:
@@ -255,9 +256,9 @@ def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
 
 def test_a_single_matrix_is_asked_about() -> None:
     assert refusal(zeros(W=(9, 20)))[1:] == [
-        "  --convention tf1                         no: its rows are x and h",
-        "  --convention tf1 --set bias_row=last     yes, in its last row",
-        "  --convention tf1 --set bias_row=first    yes, in its first row",
+        "  --convention tf1                       no: its rows are x and h",
+        "  --convention tf1 --set bias_row=last   yes, in its last row",
+        "  --convention tf1 --set bias_row=first  yes, in its first row",
     ]
 
 
@@ -274,8 +275,8 @@ def test_a_square_kernel_is_asked_about() -> None:
 def test_a_kernel_by_gate_is_asked_whether_h_goes_first() -> None:
     tensors = {f"W{g}": np.zeros((3, 8)) for g in "fico"} | {f"b{g}": np.zeros(3) for g in "fico"}
     assert refusal(tensors)[1:] == [
-        "  --rows hx               [h; x]: h comes first",
-        "  --rows xh               [x; h]",
+        "  --rows hx  [h; x]: h comes first",
+        "  --rows xh  [x; h]",
     ]
 
 
@@ -443,8 +444,8 @@ def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) ->
     np.savez(path, *tensors.values())
     with pytest.raises(UserError) as error:
         lstmcli.load(path)
-    *options, which, line = error.value.lines[1:]
-    assert [option.split()[0] for option in options] == ["layer=0", "layer=1", 'layer="0,1"']
+    *options, which, line = str(error.value).splitlines()[1:]
+    assert [option.split()[0] for option in options] == ["layer=0", "layer=1", "layer='0,1'"]
     assert which == "  If they are the two directions of one layer, name the tensors:"
     h = called(line, x)
     np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
@@ -462,7 +463,7 @@ def test_what_is_proposed_for_two_fused_kernels_can_be_typed(tmp_path: Path) -> 
     np.savez(path, allow_pickle=False, **tensors)
     with pytest.raises(UserError) as error:
         lstmcli.load(path)
-    h = called(error.value.lines[-1], x)
+    h = called(str(error.value).splitlines()[-1], x)
     np.testing.assert_allclose(h, outputs(layers, x, 1.0), atol=1e-12)
 
 
@@ -479,8 +480,8 @@ def test_a_kernel_that_may_be_a_dense_layer_s_is_shown_with_what_to_type() -> No
     )
     square = {"net.W": np.zeros((16, 16)), "net.b": np.zeros(16)}
     assert refusal(square)[1:] == [
-        "  --convention tf1             gates along the last axis: (I + H, 4H)",
-        "  --convention tflite-basic    gates along the first: (4H, I + H)",
+        "  --convention tf1           gates along the last axis: (I + H, 4H)",
+        "  --convention tflite-basic  gates along the first: (4H, I + H)",
     ]
     for name in ("tf1", "tflite-basic"):
         model = load_model([Document("w.npz", "npz", square)], {"convention": name})

@@ -58,5 +58,5 @@ def test_zeros_are_zeros() -> None:
 
 
 def test_an_unknown_initializer_is_named() -> None:
-    with pytest.raises(UserError, match="--initializer he_normal: one of glorot_uniform, "):
+    with pytest.raises(UserError, match="initializer='he_normal': one of glorot_uniform, "):
         kernel("he_normal")

@@ -236,13 +236,13 @@ def test_a_gru_is_named(tmp_path: Path) -> None:
     torch = {"weight_ih_l0": np.ones((15, 3)), "weight_hh_l0": np.ones((15, 5))}
     inspection = inspect_arrays(tmp_path, torch)
     assert not inspection.lstms
-    assert "a GRU" in inspection.unread[0].problem
+    assert "a GRU" in inspection.unread[0].error.lines[0]
     keras = {
         "gru/kernel": np.ones((3, 15)),
         "gru/recurrent_kernel": np.ones((5, 15)),
         "gru/bias": np.ones((2, 15)),
     }
-    assert "a GRU" in inspect_arrays(tmp_path, keras).unread[0].problem
+    assert "a GRU" in inspect_arrays(tmp_path, keras).unread[0].error.lines[0]
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_the_length_of_the_bias_distinguishes_conventions_of_the_same_names() ->
 
 def test_names_that_two_rows_share_are_asked_about() -> None:
     found = recognise({"w": (7, 12), "b": (12,), "wci": (3,), "wcf": (3,), "wco": (3,)})
-    with pytest.raises(UserError, match="--convention tf-block-v2"):
+    with pytest.raises(UserError, match=r"convention=.tf-block-v2"):
         choose_lstms(found, None, ["w", "b", "wci", "wcf", "wco"], "f.npz")
     assert [f.convention.name for f in recognise({"w": (7, 12), "b": (12,)}, "tf-block-v2")] == [
         "tf-block-v2"
@@ -100,7 +100,7 @@ def test_layers_and_directions_are_one_lstm() -> None:
 def test_several_need_a_choice_by_number_name_or_as_a_stack() -> None:
     tensors = named("encoder.", TORCH) | named("decoder.", TORCH)
     found = recognise(tensors)
-    with pytest.raises(UserError, match=r"--layer 1  or  --layer decoder"):
+    with pytest.raises(UserError, match=r"layer=1  decoder"):
         choose_lstms(found, None, tensors, "f.npz")
     assert choose_lstms(found, "decoder", tensors, "f.npz") == [found[1]]
     assert choose_lstms(found, "1,0", tensors, "f.npz") == [found[1], found[0]]
@@ -122,7 +122,7 @@ def test_copies_that_training_keeps_are_distinguished_from_the_model(prefix: str
 def test_what_is_left_out_is_chosen_by_its_number_only() -> None:
     tensors = named("ema.lstm.", TORCH) | named("lstm.", TORCH)
     found = recognise(tensors)
-    left_out = {0: "ema_lstm is a copy."}
+    left_out = {0: "ema_lstm is a copy"}
     assert choose_lstms(found, None, tensors, "f.pt", left_out) == [found[1]]
     assert choose_lstms(found, "0", tensors, "f.pt", left_out) == [found[0]]
     tensors |= named("net.lstm.", TORCH)
@@ -130,11 +130,11 @@ def test_what_is_left_out_is_chosen_by_its_number_only() -> None:
     with pytest.raises(UserError) as error:
         choose_lstms(found, None, tensors, "f.pt", left_out, [1, 2])
     assert str(error.value).splitlines() == [
-        "f.pt has 2 LSTMs; choose one with --layer:",
-        "  --layer 1  or  --layer lstm",
-        "  --layer 2  or  --layer net_lstm",
-        "  ema_lstm is a copy.",
-        "  --layer 1,2 runs them one after the other.",
+        "f.pt has 2 LSTMs; choose one:",
+        "  layer=1      lstm",
+        "  layer=2      net_lstm",
+        "  layer=0      ema_lstm is a copy",
+        "  layer='1,2'  runs them one after the other",
     ]
 
 
@@ -169,8 +169,8 @@ def test_a_part_of_several_names_lists_those() -> None:
     said = refusal("a.rnn. b.rnn. c.cell.", "rnn")
     assert "it is part of the names of 2 LSTMs of f.npz" in said
     assert said.splitlines()[1:] == [
-        "  --layer 0  or  --layer a_rnn",
-        "  --layer 1  or  --layer b_rnn",
+        "  layer=0  a_rnn",
+        "  layer=1  b_rnn",
     ]
 
 

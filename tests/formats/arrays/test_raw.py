@@ -52,5 +52,5 @@ def test_a_file_of_a_known_kind_has_members(tmp_path: Path) -> None:
 def test_more_than_one_tensor_may_take_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "h.bin"
     path.write_bytes(bytes(84))
-    with raised_to(83), pytest.raises(UserError, match="--max-bytes 84"):
+    with raised_to(83), pytest.raises(UserError, match="max_bytes=84"):
         formats.read(f"{path}:f32:7x3")

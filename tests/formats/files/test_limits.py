@@ -22,7 +22,7 @@ def test_a_tensor_within_the_limit_is_counted() -> None:
 
 
 def test_beyond_the_limit_the_way_out_is_reported_and_works() -> None:
-    with pytest.raises(UserError, match=r"(?s)w would take 1,099,511,627,776 .*--max-bytes 10995"):
+    with pytest.raises(UserError, match=r"(?s)w would take 1,099,511,627,776 .*max_bytes=10995"):
         check_size((1 << 40,), 1, "w")
     with raised_to(1 << 40):
         assert check_size((1 << 40,), 1, "w") == 1 << 40
@@ -56,7 +56,7 @@ def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) 
             formats.open_steps(stream, format, ["h"], batched=False).write(0, {"h": W})
     else:
         formats.write(path, format, {"": W})
-    with raised_to(W.nbytes - 1), pytest.raises(UserError, match=r"--max-bytes \d+"):
+    with raised_to(W.nbytes - 1), pytest.raises(UserError, match=r"max_bytes=\d+"):
         formats.read(path)
     with raised_to(W.nbytes):
         assert formats.read(path).arrays
@@ -74,7 +74,7 @@ def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) 
 def test_a_list_of_any_form_is_one_tensor(tmp_path: Path, text: str) -> None:
     with raised_to(48):
         assert [array.size for array in filed(tmp_path, "a.json", text).arrays.values()] == [6]
-    with raised_to(47), pytest.raises(UserError, match=r"--max-bytes 48$"):
+    with raised_to(47), pytest.raises(UserError, match=r"max_bytes=48$"):
         filed(tmp_path, "a.json", text)
 
 

@@ -556,7 +556,7 @@ def test_what_unpacks_to_more_than_a_hundred_times_its_bytes_is_refused(tmp_path
 def test_a_tensor_larger_than_allowed_says_which_option_allows_it(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with limits.raised_to(100):
-        refused(path, "--max-bytes 240")
+        refused(path, "max_bytes=240")
 
 
 @pytest.mark.usefixtures("kept")

@@ -179,7 +179,7 @@ def test_lstms_in_turn_with_different_lengths_are_refused(tmp_path: Path) -> Non
         UserError, match=r"different lengths \(sequence_lens\): 3,2; none.*"
     ) as refused:
         load(str(path))
-    assert "layer=N runs one of them" in str(refused.value)
+    assert "runs one of them" in str(refused.value)
     assert load(str(path), layer="0").lengths == (3, 2)
     assert load(str(path), layer="1").lengths == load(str(path), lengths="ignored").lengths == ()
 

@@ -35,8 +35,8 @@ def test_bfloat16_is_widened(tmp_path: Path) -> None:
         (message((1, 1), (2, shape(2, 3)), (4, HUGE), (5, 24)), "shard 0 ends before byte"),
         (message((1, 1), (2, shape(2, 3)), (4, (1 << 64) - 8), (5, 24)), "ends before byte"),
         (message((1, 1), (2, shape(2, 3)), (5, HUGE)), "bytes for the shape"),
-        (message((1, 1), (2, shape(HUGE, 3)), (5, 24)), "--max-bytes"),
-        (message((1, 1), (2, shape(HUGE, HUGE, HUGE)), (5, 24)), "--max-bytes"),
+        (message((1, 1), (2, shape(HUGE, 3)), (5, 24)), "max_bytes="),
+        (message((1, 1), (2, shape(HUGE, HUGE, HUGE)), (5, 24)), "max_bytes="),
         (message((1, 1), (2, shape(-2, -3)), (5, 24)), "has the shape"),
         (message((1, 1), (2, message((3, 1))), (5, 24)), "has the shape"),
         (message((1, 1), (2, shape(*[1] * 33)), (5, 4)), "33 axes"),
@@ -153,5 +153,5 @@ def test_a_graph_of_objects_is_within_the_limit_of_one_tensor(tmp_path: Path) ->
     path = str(checkpoint(tmp_path, entries, DATA + graph))
     with raised_to(len(graph)):
         assert list(formats.read(path).arrays) == ["lstm/kernel"]
-    with raised_to(len(graph) - 1), pytest.raises(UserError, match=rf"--max-bytes {len(graph)}$"):
+    with raised_to(len(graph) - 1), pytest.raises(UserError, match=rf"max_bytes={len(graph)}$"):
         formats.read(path)

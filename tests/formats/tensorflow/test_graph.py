@@ -91,8 +91,8 @@ def test_the_last_element_fills_the_rest() -> None:
 @pytest.mark.parametrize(
     ("nodes", "reason"),
     [
-        ([constant("c", 1, lengths=(1 << 40,))], "--max-bytes"),
-        ([constant("c", 1, lengths=(2, 1 << 62))], "--max-bytes"),
+        ([constant("c", 1, lengths=(1 << 40,))], "max_bytes="),
+        ([constant("c", 1, lengths=(2, 1 << 62))], "max_bytes="),
         ([constant(f"c{n}", lengths=(1 << 26,)) for n in range(3)], "claim to unpack to"),
         ([constant("c", 1, 2, 3, lengths=(2,))], "3 elements for the shape"),
         ([constant("c", 1, lengths=(-1,))], "has the shape"),

@@ -225,7 +225,7 @@ def test_a_storage_that_unpacks_to_much_more_than_the_file_is_refused() -> None:
 
 def test_the_limit_can_be_raised() -> None:
     data = zip_of(storage_pickle(b"K\x02K\x02\x86", b"K\x02K\x01\x86"), _0=bytes(16))
-    with limits.raised_to(8), pytest.raises(UserError, match="--max-bytes 16"):
+    with limits.raised_to(8), pytest.raises(UserError, match="max_bytes=16"):
         piped(data)
 
 

@@ -62,7 +62,7 @@ def test_what_numpy_has_no_type_for_is_left_out_and_named() -> None:
 
 def test_the_limit_of_bytes_is_that_of_the_widened_tensor() -> None:
     pytest.importorskip("safetensors", reason="needs lstmcli[formats]")
-    with limits.raised_to(239), pytest.raises(UserError, match="--max-bytes 240"):
+    with limits.raised_to(239), pytest.raises(UserError, match="max_bytes=240"):
         formats.read(str(GOLDEN / "jax.safetensors"))
 
 

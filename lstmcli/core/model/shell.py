@@ -1,0 +1,71 @@
+"""Settings, and what a message proposes to type, in the syntax of a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, setting_text, split_cell
+from lstmcli.errors import Settings, Try
+from lstmcli.escaping import typed_command
+
+OTHER_NAMES = {"only": "only", "step": "steps", "unit": "units"}
+"""The options of arguments that have another name in Python."""
+
+
+def as_options(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as arguments of the command line: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
+    arguments: list[str] = []
+    for name, value in settings.items():
+        text = setting_text(value)
+        option = f"--{name.replace('_', '-')}"
+        if value is True and (name in FLAGS or name not in SETTINGS):
+            arguments.append(option)
+        elif _has_option(name, text):
+            arguments += [f"{option}={text}"] if text.startswith("-") else [option, text]
+        else:
+            arguments += ["--set", f"{name}={text}"]
+    return arguments
+
+
+def _has_option(name: str, text: str) -> bool:
+    """Whether a value is given by an option of that name, as all are that are no settings."""
+    plain = split_cell(name)[1]
+    if name in ("initial_state", "lengths"):  # options of a file, or of what becomes of it
+        return text not in SETTINGS[name].choices
+    return name in WITH_OPTION or plain not in SETTINGS
+
+
+class ShellSyntax:
+    """Settings as options: ``--rows hx``."""
+
+    def about(self, settings: Settings) -> str:
+        """The options as they were typed; a text that would merge with a colon is quoted."""
+        words = []
+        for option, value in _named(settings).items():
+            words.append(f"--{option.replace('_', '-')}")
+            if value is not ... and value is not True:
+                text = str(value)
+                words.append(f'"{text}"' if not text or text.endswith(":") else text)
+        return " ".join(words)
+
+    def settings(self, settings: Settings) -> str:
+        """``--rows hx --layout batch``; ``without --cell``."""
+        named = _named(settings)
+        given = {name: value for name, value in named.items() if value is not None}
+        left_out = (name.replace("_", "-") for name, value in named.items() if value is None)
+        typed = typed_command(*as_options(given))
+        return " ".join(filter(None, (typed, *(f"without --{name}" for name in left_out))))
+
+    def call(self, wanted: Try) -> str:
+        """``lstm run w.npz INPUTS --forget-bias 0``."""
+        weights = wanted.weights
+        if isinstance(weights, Mapping):
+            weights = [f"{role}={file}:{member}" for role, (file, member) in weights.items()]
+        words = ("lstm", wanted.call, *weights, *wanted.others)
+        return typed_command(*words, *as_options(_named(wanted.settings)))
+
+
+def _named(settings: Settings) -> dict[str, object]:
+    """The settings by the names of options."""
+    return {OTHER_NAMES.get(name, name): value for name, value in settings.items()}
