@@ -40,7 +40,7 @@ def test_one_layer_of_a_network_of_madmom_is_picked() -> None:
 
 def test_lstms_of_madmom_with_a_layer_between_are_asked_about() -> None:
     path, _ = madmom("madmom_apart")
-    with pytest.raises(UserError, match="has 2 LSTMs; choose one with layer:"):
+    with pytest.raises(UserError, match="has 2 LSTMs; choose one:"):
         load(path)
     assert load(path, layer="layers.2").cell.inputs == load(path, layer=0).cell.units
 

@@ -104,9 +104,9 @@ def _write_page(asked: argparse.Namespace) -> int:
     """Run each part of the page as a process with its threads; its figures go into its block."""
     figures = []
     for words in PAGE:
-        words = [*words, "--rounds", str(asked.rounds), *["--small"] * asked.small]
+        options = ["--rounds", str(asked.rounds), *["--small"] * asked.small]
         done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks", *words],
+            [sys.executable, "-m", "tests.benchmarks", *words, *options],
             cwd=TOP, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
         figures.append(f"```text\n{done.stdout.strip()}\n```")

@@ -29,7 +29,7 @@ from tests.paths import TOP
 Array = Any
 
 
-def network(path: Path, inputs: int, units: int, **kind: int) -> None:
+def network(path: Path, inputs: int, units: int, **kind: Any) -> None:
     """A PyTorch network's weights."""
     np.savez(path, **networks.pytorch(inputs, units, scale=0.5, dtype=np.float32, **kind))
 

@@ -146,7 +146,9 @@ def test_a_run_in_pieces_writes_the_same_bytes(
 
 def write_pytorch(path: Path, layers: int, directions: int, projection: int = 0) -> None:
     """Weights of a PyTorch LSTM of random numbers."""
-    kind = {"layers": layers, "directions": directions, "projection": projection}
+    kind: dict[str, Any] = {
+        "layers": layers, "directions": directions, "projection": projection,
+    }  # fmt: skip
     np.savez(path, **networks.pytorch(INPUTS, UNITS, **kind))
 
 
