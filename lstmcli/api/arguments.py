@@ -413,7 +413,7 @@ def inputs_of(document: Document) -> Array:
         f"x, or typed FILE:MEMBER, as {document.source}:{named}."
     ]
     if {"h", "final_h"} & {*names}:
-        lines.append("  It contains results of a run, which lstm explain and lstm diff compare.")
+        lines.append("  It contains results of a run, which explain and diff compare.")
     raise UserError(*lines)
 
 

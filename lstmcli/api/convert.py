@@ -21,6 +21,7 @@ from lstmcli.core.forward.equivalence import Proof, compared_runs, greatest_diff
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
+from lstmcli.core.weights.assumptions import idle_settings_of_run
 from lstmcli.core.weights.build import BFLOAT16
 from lstmcli.core.weights.choose import layer_options
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
@@ -218,7 +219,11 @@ def convert(
         for names in INITIAL_STATES
         if set(names) <= set(document.arrays)
     ]
-    model = replace(model, remarks=(*model.remarks, *states))
+    source = " + ".join(document.source for document in documents)
+    known = settings if "lengths" not in settings else {**settings, "lengths": "given"}
+    masked = bool((model if known is settings else load.load_model(documents, known)).lengths)
+    idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
+    model = replace(model, remarks=(*model.remarks, *states, *idle))
     refuse_unused(documents, model)
     if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise UserError(f"{target}: longdouble needs an .npz file.", try_={"dtype": "float64"})
@@ -230,7 +235,6 @@ def convert(
             f"{format_lengths(model.lengths)} of its source (sequence_lens); nothing was written.",
             try_=[Try({"lengths": "ignored"}, "leaves them out")],
         )
-    source = " + ".join(document.source for document in documents)
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
     layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, convention)

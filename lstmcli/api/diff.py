@@ -33,7 +33,7 @@ from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 
-__all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layout"]
+__all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layouts"]
 
 Result = Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
 
@@ -67,7 +67,7 @@ def diff(
     layout = None if layout is None else read_setting("layout", layout, "diff")
     names = names_of(only, "diff")
     refuse_other_types(bool | np.bool_, "True or False", "diff", equal_nan=equal_nan)
-    one, other = _with_layouts(side_of(a, "a"), side_of(b, "b"), layout)
+    one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
     return compare(
         one,
         other,
@@ -90,30 +90,28 @@ def _typed(choice: str | int | None, name: str) -> str | None:
     return None if choice is None else str(choice)
 
 
-def with_layout(side: Side, layout: str | None) -> Side:
-    """A side with this layout, if it has none."""
-    return side if side.layout else replace(side, layout=layout)
-
-
 def read_sides(
     a: str, b: str, stdin: BinaryIO | None, layout: str | None = None
 ) -> tuple[Side, Side]:
     """Two files, or standard input for one; ``layout`` is that of a file that gives none."""
     only_one_stdin([], a, b)
-    return _with_layouts(read_side(a, stdin), read_side(b, stdin), layout)
+    first, second = with_layouts([read_side(a, stdin), read_side(b, stdin)], layout)
+    return first, second
 
 
-def _with_layouts(a: Side, b: Side, layout: str | None) -> tuple[Side, Side]:
-    """Both sides with this layout where they have none; refused if it changes nothing."""
+def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
+    """The sides with this layout where they have none; refused if it changes nothing."""
     if layout is not None:
-        names = [*a.arrays, *b.arrays]
-        if len(names) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name in names):
+        arrays = [item for side in sides for item in side.arrays.items()]
+        if len(arrays) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name, _ in arrays):
             why = "weights have neither steps nor sequences"
+        elif all(side.layout for side in sides):
+            why = "both files have one" if len(sides) > 1 else "the file has one"
         else:
-            why = "both files have one" if a.layout and b.layout else ""
+            why = "no array has three axes" * all(array.ndim < 3 for _, array in arrays)
         if why:
             raise UserError(f"it changes nothing: {why}; leave it out.", about={"layout": layout})
-    return with_layout(a, layout), with_layout(b, layout)
+    return [side if side.layout else replace(side, layout=layout) for side in sides]
 
 
 def sizes_of(found: Difference) -> Sizes:

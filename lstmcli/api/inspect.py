@@ -18,7 +18,8 @@ from lstmcli.api.arguments import (
     tensors_in,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.weights.build import cut_flat
+from lstmcli.core.weights.assumptions import idle_without_lstm
+from lstmcli.core.weights.build import SIZES, cut_flat
 from lstmcli.core.weights.choose import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
 from lstmcli.core.weights.recognise import RecognisedLstm, layers_of_stacks
@@ -46,7 +47,9 @@ def inspect_files(
     layer_in_file = in_files.pop("layer", None)
     layer = settings.get("layer", layer_in_file)
     convention = settings.get("convention", in_files.get("convention"))
-    tensors = cut_flat(tensors, {**in_files, **settings}, source)
+    stored, tensors = tensors, cut_flat(tensors, {**in_files, **settings}, source)
+    if tensors.keys() != stored.keys():  # what it was cut by says nothing of the pieces
+        settings = {name: value for name, value in settings.items() if name not in SIZES}
     found = load.find_lstms(tensors, convention, source, documents)
     tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
     layers = layers_of_stacks(found)
@@ -58,6 +61,8 @@ def inspect_files(
         for n in _chosen(found, layer, tensors, source)
     ]
     remarks = [remark for document in documents for remark in document.remarks]
+    remarks += dict.fromkeys(text for one in models if one.model for text in one.model.idle)
+    remarks += [] if found else idle_without_lstm(settings, source)
     inspection = inspect(source, arrays, models, in_files, remarks)
     if layer_in_file is None and (order := load.run_in_turn(found, documents)):
         layer_in_file = ",".join(map(str, order))

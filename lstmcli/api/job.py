@@ -44,7 +44,7 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import read_setting
-from lstmcli.core.weights.assumptions import without_lengths
+from lstmcli.core.weights.assumptions import idle_settings_of_run, without_lengths
 from lstmcli.errors import STDIN, NoInputs, Try, UserError
 from lstmcli.formats import Document, StepStream
 
@@ -116,7 +116,20 @@ def load_job(
         x, name, holder = _read_inputs(weights, inputs, documents, stdin)
     else:
         x, name, holder = np.empty(0), "", None
-    return _job_of(documents, x, name, holder, settings, files, stdin)
+    job = _job_of(documents, x, name, holder, settings, files, stdin)
+    return _with_idle_settings(job, settings)
+
+
+def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
+    """The job with a remark on each setting that these inputs leave without an effect."""
+    inputs, model = job.inputs, job.model
+    masked = inputs.lengths is not None or inputs.mask is not None
+    if "lengths" in settings and not masked and job.reread is not None:
+        masked = bool(job.reread({"lengths": "given"}).lengths)  # of the file, ignored
+    started = bool(inputs.initial_state) or not inputs.name  # without inputs, one is drawn
+    source = " + ".join(model.sources)
+    idle = idle_settings_of_run(settings, source, masked=masked, started=started)
+    return job._replace(model=replace(model, remarks=(*model.remarks, *idle)))
 
 
 def job_of(

@@ -104,8 +104,12 @@ def _layers(layer: Any) -> Any:
 # ---- the model
 
 
-def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Model:
+def load_model(
+    documents: Sequence[Document], settings: Mapping[str, Any], *, to_run: bool = True
+) -> Model:
     """The LSTM in some documents, under the settings that they and the caller give.
+
+    Without ``to_run``, a stack with skip connections has all its layers.
 
     Raises
     ------
@@ -121,6 +125,9 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     layer = given.pop("layer", None)
     stored, tensors = tensors, cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
+    of_stacks = layers_of_stacks(found)
+    if of_stacks and (to_run or len(of_stacks) == 1):
+        found, layer = [choose_layer(of_stacks, layer, source)], None
     chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
     if "convention" in given:
         shapes = {name: array.shape for name, array in tensors.items()}
@@ -137,10 +144,10 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
     assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
-    remarks += idle_settings(
+    idle = idle_settings(
         settings, chosen, layers.cells, source, packed=packed, backward=all(layers.reversed)
     )
-    remarks += layers.remarks
+    remarks += [*idle, *layers.remarks]
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
     return Model(
         tuple(layers.cells),
@@ -149,6 +156,7 @@ def load_model(documents: Sequence[Document], settings: Mapping[str, Any]) -> Mo
         given={**layers.layout, **layers.of_backward, **given},
         lengths=lengths,
         remarks=tuple(dict.fromkeys(remarks)),
+        idle=tuple(idle),
         labels=tuple(layers.labels) if len(chosen) > 1 else (),
         sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
     )
@@ -270,7 +278,7 @@ def load_one(
     first = replace(first, arrays={name: tensors[name] for name in found.tensors})
     settled = {"convention": found.convention.name} if found.rivals else {}
     try:
-        return load_model([first, *others], {**settings, **settled, "layer": "0"})
+        return load_model([first, *others], {**settings, **settled, "layer": "0"}, to_run=False)
     except UserError as error:
         source = " + ".join(document.source for document in documents)
         raise error.without(source) from None
@@ -332,8 +340,6 @@ def _choose(
 ) -> tuple[list[RecognisedLstm], list[str]]:
     """The LSTMs to run one after the other, and remarks on the files and the choice."""
     remarks = [remark for document in documents for remark in document.remarks]
-    if layers := layers_of_stacks(found):
-        return [choose_layer(layers, layer, source)], remarks
     if layer is None and (chain := run_in_turn(found, documents)):
         layer = ",".join(map(str, chain))
         names = " into ".join(found[n].label for n in chain)

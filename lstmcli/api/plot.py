@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.arguments import STATE, Named, only_one_stdin
-from lstmcli.api.diff import side_of, with_layout
+from lstmcli.api.diff import side_of, with_layouts
 from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
 from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
 from lstmcli.core.diff.axes import side_by_side
@@ -21,10 +21,11 @@ from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, single_as_h
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_selected
+from lstmcli.core.forward.streaming import needed_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import names_in_cell, similar_cell
-from lstmcli.core.model.selection import Indices, Sizes, split_z
+from lstmcli.core.model.selection import Choice, Indices, Selection, Sizes, split_z
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
@@ -40,8 +41,8 @@ StepsAndItems = tuple[Indices | None, Indices | None]
 class Drawable(NamedTuple):
     """What there is to draw.
 
-    Of a run only the requested sequence is stored: its arrays are views that repeat it in every
-    row.
+    Of a run only the requested steps and sequence are stored: its arrays are views that repeat
+    the sequence in every row.
     """
 
     arrays: Mapping[str, Array]  # (T, B, H) each
@@ -69,9 +70,15 @@ class Drawable(NamedTuple):
     @property
     def sizes(self) -> Sizes:
         """The steps, batch items and units of the run that the arrays are of."""
-        steps = max(
-            numbers[0][-1] + 1 if (numbers := self.numbering.get(name, ((), ())))[0] else len(array)
-            for name, array in self.arrays.items()
+        steps = (
+            self.plan.steps
+            if self.plan
+            else max(
+                numbers[0][-1] + 1
+                if (numbers := self.numbering.get(name, ((), ())))[0]
+                else len(array)
+                for name, array in self.arrays.items()
+            )
         )
         return Sizes(steps, self.batch, self.units)
 
@@ -126,12 +133,13 @@ def read_drawable(
     names: Sequence[str] | None = None,
     item: int = 0,
     files: InputFiles = NO_FILES,
+    steps: Choice | None = None,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
     weights. ``names`` are the arrays that will be drawn: a run keeps z only for them, and of its
-    batch only ``item``.
+    batch only ``item``, of its steps those chosen.
     """
     if any(map(is_standard_input, paths)) and stdin is not None:
         stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights
@@ -145,10 +153,10 @@ def read_drawable(
             raise UserError(f"{paths[0]} contains results: there is nothing left to run or set.")
         layout = settings.get("layout")  # of results that do not tell
         if len(paths) == 1:
-            return _of_side(with_layout(first, layout))
+            return _of_side(*with_layouts([first], layout))
         only_one_stdin([], *paths)
         second = _side_of(paths[1], stdin, True)
-        return _of_two(with_layout(first, layout), with_layout(second, layout))
+        return _of_two(*with_layouts([first, second], layout))
     if first is not None and len(paths) == 1:
         _refuse_unknown(first, paths[0])
     if isinstance(stdin, io.BytesIO):
@@ -158,7 +166,7 @@ def read_drawable(
     except NoInputs as error:
         plots = [one._replace(call="plot") for one in error.try_]
         raise NoInputs(*error.lines, try_=plots) from None
-    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item)
+    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item, steps)
 
 
 def _side_of(path: str, stdin: BinaryIO | None, may_be_result: bool) -> Side:
@@ -196,19 +204,22 @@ def _is_result(side: Side) -> bool:
     return UNNAMED in bases or bool(bases & {*STEP_ORDER, *FINALS})
 
 
-def _of_run(job: Job, keep: Sequence[str], item: int) -> Drawable:
+def _of_run(job: Job, keep: Sequence[str], item: int, steps: Choice | None) -> Drawable:
     job = job.drained()
     plan = job.plan(keep)
-    return Drawable(split_z(_of_item(plan, item)), (job.inputs.name,), plan)
+    arrays = split_z(_of_item(plan, item, steps))
+    numbering = {} if steps is None else {name: (steps.among(plan.steps), None) for name in arrays}
+    return Drawable(arrays, (job.inputs.name,), plan, numbering=numbering)
 
 
-def _of_item(plan: Plan, item: int) -> dict[str, Array]:
+def _of_item(plan: Plan, item: int, steps: Choice | None) -> dict[str, Array]:
     """The arrays of a run with one sequence repeated for all; the first where there is none.
 
     An h with an axis of directions is left out: that of each cell is there.
     """
     item = item % plan.batch if -plan.batch <= item < plan.batch else 0
-    trace, _ = run_selected(plan, replace(plan.select(), batch=[item]))
+    selected = replace(plan.select(Selection(steps)), batch=[item])
+    trace, _ = run_selected(needed_steps(plan, steps), selected)
     arrays = {name: trace.time_major(name) for name in trace.arrays}  # (T, 1, K)
     arrays = {name: array for name, array in arrays.items() if array.ndim == 3}
     return {k: np.broadcast_to(a, (len(a), plan.batch, a.shape[2])) for k, a in arrays.items()}

@@ -142,7 +142,7 @@ def can_stream(job: Job) -> bool:
     return runs_forward(job.model) and not masked
 
 
-def run_by_engine(job: Job, name: str, only: Sequence[str]) -> Trace:
+def run_by_engine(plan: Plan, name: str, only: Sequence[str]) -> Trace:
     """The trace of a run by an engine: h and the last state; ``only`` is what the user asks for.
 
     Raises
@@ -161,7 +161,7 @@ def run_by_engine(job: Job, name: str, only: Sequence[str]) -> Trace:
             about={"only": missing},
             try_=[Try({"engine": None}, "every gate is there")],
         )
-    return run_with(engine, job.plan())
+    return run_with(engine, plan)
 
 
 # ---- step by step, as the inputs come

@@ -21,7 +21,7 @@ from lstmcli.cli.options import (
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
-    STATUS_ONLY,
+    Quiet,
     is_typed,
     screen,
     show,
@@ -36,7 +36,7 @@ from lstmcli.views.check import check_sheet
 from lstmcli.views.run import header_sheet
 
 
-@click.command(cls=Command, quiet=STATUS_ONLY)
+@click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip

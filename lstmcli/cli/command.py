@@ -14,8 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from lstmcli.cli.terminal import (
-    QUIET_HELP,
-    STATUS_ONLY,
+    Quiet,
     quiet_option,
     refuse_without_screen,
     screen,
@@ -63,7 +62,7 @@ class Command(click.Command):
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
     ``last_is_output`` says that the last of its paths is written. Help lists options in groups,
-    unless ``in_groups`` is false, and says what ``-q`` leaves out by ``quiet``. ``of_table`` are
+    unless ``in_groups`` is false; ``quiet`` is what ``-q`` leaves out. ``of_table`` are
     the parameters that only change the table, and are refused where none is shown.
     """
 
@@ -73,14 +72,14 @@ class Command(click.Command):
         screen: bool = True,
         last_is_output: bool = False,
         in_groups: bool = True,
-        quiet: str = QUIET_HELP,
+        quiet: Quiet = Quiet.REMARKS,
         of_table: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         settings.setdefault("context_settings", {"show_default": True})
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
-        self._quiet_hides_all = quiet == STATUS_ONLY
+        self._quiet = quiet
         self._in_groups = in_groups
         self.params += [*(screen_options() if screen else []), quiet_option(quiet)]
         for parameter in self.params:
@@ -148,7 +147,7 @@ class Command(click.Command):
         try:
             with ExitStack() as stack:
                 self._refuse_overwriting(ctx, stack)
-                hidden = self._quiet_hides_all and screen().quiet
+                hidden = self._quiet is Quiet.RESULTS and screen().quiet
                 refuse_without_screen(ctx, self._of_table, hidden)
                 result = super().invoke(ctx)
                 write_screen_files(ctx)

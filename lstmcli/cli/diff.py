@@ -15,7 +15,7 @@ from lstmcli.cli.options import (
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
-    STATUS_ONLY,
+    Quiet,
     print_json,
     remark,
     screen,
@@ -27,7 +27,7 @@ from lstmcli.core.model.selection import Selection
 from lstmcli.views.diff import difference_sheet
 
 
-@click.command(cls=Command, quiet=STATUS_ONLY, of_table=("per_step",))
+@click.command(cls=Command, quiet=Quiet.RESULTS, of_table=("per_step",))
 @click.argument("a")
 @click.argument("b")
 @tolerance_options

@@ -12,6 +12,7 @@ from typing import Any
 
 from lstmcli.api.job import Job
 from lstmcli.cli.progress import ProgressBar
+from lstmcli.cli.terminal import remark
 from lstmcli.core.forward.batch import batch_chunks, cores, seconds, workers, worth_threads
 from lstmcli.errors import UserError, import_extra
 
@@ -22,20 +23,27 @@ GREETING = 4  # seconds until a scheduler has answered too; with 1 to 4 for the 
 
 @contextmanager
 def execution(
-    job: Job, *, threads: int | None, scheduler: str | None, quiet: bool
+    job: Job, *, threads: int | None, scheduler: str | None, in_order: bool, quiet: bool
 ) -> Iterator[dict[str, Any]]:
-    """The ``executor`` of a run, if it is large enough for one, and its ``meter``."""
+    """The ``executor`` of a run, if it is large enough for one, and its ``meter``.
+
+    ``in_order``: its steps are written as they are computed, which one core does.
+    """
     with ExitStack() as stack:
         plan = None if job.stream else job.plan()
         batch, steps = (plan.batch, plan.steps) if plan else (1, 0)  # of a stream, not known
         how: dict[str, Any] = {}
+        count = 1
         if scheduler is not None:
             how["executor"] = stack.enter_context(_cluster(scheduler))
-        elif seconds(batch, steps, job.model) > WORTH_THREADS:
+        elif not in_order and seconds(batch, steps, job.model) > WORTH_THREADS:
             default = len(cores()) if worth_threads(batch, job.model) else 1
             count = min(threads or default, len(batch_chunks(batch, job.model)))
-            if count > 1:
-                how["executor"] = stack.enter_context(workers(count))
+        if count > 1:
+            how["executor"] = stack.enter_context(workers(count))
+        if threads is not None and count < threads:
+            why = "steps are written as they are computed" if in_order else "too small for more"
+            remark(f"--threads {threads}: this run uses {count} ({why}).")
         cells = len(job.model.cells)
         unit = ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
         bar = stack.enter_context(ProgressBar(batch * steps * cells, unit, quiet=quiet))

@@ -20,7 +20,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import (
-    STATUS_ONLY,
+    Quiet,
     print_json,
     screen,
     show,
@@ -34,7 +34,7 @@ from lstmcli.errors import STDIN
 from lstmcli.views.explain import explanation_sheet, markdown
 
 
-@click.command(cls=Command, quiet=STATUS_ONLY)
+@click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @setting_options
 @input_options

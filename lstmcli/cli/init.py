@@ -58,6 +58,8 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
             )
     if options["steps"] is None and is_typed(ctx, "batch"):
         raise UserError("--batch is that of the inputs; --steps T asks for these.")
+    if options["steps"] is None and options["initializer"] == "zeros" and is_typed(ctx, "seed"):
+        raise UserError("--seed draws nothing: the kernel is zero, and --steps T asks for inputs.")
     output, dtype = options["output"], options["dtype"]
     format = formats.format_of(output, formats.SEVERAL_ARRAYS)
     members = draw_weights(

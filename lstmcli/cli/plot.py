@@ -90,17 +90,21 @@ def command(
     names = listed_names(only, "--only")
     settings = settings_from(options)
     files = input_files(options)
-    found = read_drawable(path, settings, standard_input(), names, batch or 0, files)
+    selection = Selection.parse(steps, None, units)
+    found = read_drawable(
+        path, settings, standard_input(), names, batch or 0, files, selection.steps
+    )
     if found.plan is not None:
         remark(*found.plan.model.remarks)
     first = found.first.batch if found.first else None  # the sequence where results first differ
     items = next((items for _, items in found.numbering.values() if items is not None), None)
     item = batch if batch is not None else first or (0 if items is None else items[0])
+    steps = steps if found.plan is None else None  # of a run there are only these
     window = PlotWindow(steps, units, item, pool)
     arrays = found.chosen(names, cell)
     hidden = found.cells if names is None and cell is None and "h" in found.arrays else []
     notes = Annotations(found.differs, found.first, found.batch, hidden, found.numbering)
-    remark(*Selection.parse(steps, None, units).cuts(found.sizes))
+    remark(*selection.cuts(found.sizes))
     if output is not None:
         with formats.atomically(output) as stream:
             draw_figure(stream, suffix, arrays, window, notes, single)
@@ -109,7 +113,7 @@ def command(
     draw = lines_sheet if single else heat_sheet
     picture = draw(arrays, window, notes, width=width(), depth=screen().depth)
     closing = closing_sheet(notes, window, _next(found, single, path, settings), width())
-    show([*_header(found), picture, *_saturation(found, notes, item), closing])
+    show([*_header(found), picture, *_saturation(found, notes, window), closing])
 
 
 def _header(found: Drawable) -> list[Sheet]:
@@ -128,14 +132,19 @@ def _next(found: Drawable, single: bool, paths: Sequence[str], settings: Mapping
     return "" if single else "--units 0 draws one unit as lines; -o plot.png a figure"
 
 
-def _saturation(found: Drawable, notes: Annotations, item: int) -> Iterator[Sheet]:
-    """The saturated gates and dead units of the item that is drawn, for each cell."""
+def _saturation(found: Drawable, notes: Annotations, window: PlotWindow) -> Iterator[Sheet]:
+    """The saturated gates and dead units of the steps and item that are drawn, for each cell."""
     if found.differs:
         return
     for cell in found.cells or [""]:
         prefix = f"{cell}." * bool(cell)
-        of_cell = {k[len(prefix) :]: a[:, [notes.sequence_of(k, item, a.shape[1])[1]]]
-                   for k, a in found.arrays.items() if k.startswith(prefix)}  # fmt: skip
+        of_cell = {
+            k[len(prefix) :]: a[list(notes.steps_of(k, window.steps, len(a))[1])][
+                :, [notes.sequence_of(k, window.item, a.shape[1])[1]]
+            ]
+            for k, a in found.arrays.items()
+            if k.startswith(prefix)
+        }
         counts = Saturation()
         counts.add(of_cell)
         if counts.anything and cell:

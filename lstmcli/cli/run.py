@@ -44,7 +44,7 @@ from lstmcli.cli.terminal import (
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.run import run_plan, run_selected
-from lstmcli.core.forward.streaming import LayerStack, runs_forward, step_pieces
+from lstmcli.core.forward.streaming import LayerStack, needed_steps, runs_forward, step_pieces
 from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, Trace, names_in_cell, similar_cell
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named
@@ -124,6 +124,8 @@ class RunOptions:
                 raise UserError(
                     f"--{name} is for the loop of lstm; {options['engine']} runs by itself."
                 )
+        if options["scheduler"] is not None and options["threads"] is not None:
+            raise UserError("--threads is for runs here; leave it out, or --scheduler.")
         return cls(
             settings_from(options),
             input_files(options),
@@ -248,7 +250,14 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     input.
     """
     asked = RunOptions.parse(options)
-    screen().is_long = not options["no_pager"] and asked.shows_every_step
+    screen().is_long = asked.shows_every_step
+    if options["no_pager"]:
+        if screen().files or not screen().is_long:
+            raise UserError(
+                "--no-pager changes nothing: only --steps : goes through a pager, without "
+                "--save-state, --svg and --html; leave it out."
+            )
+        screen().is_long = False
     job = read_job(weights, asked.settings, asked.files)
     asked = asked.of_model(job.model)
     if asked.save_state and job.model.backward:
@@ -263,6 +272,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
             job,
             threads=asked.threads,
             scheduler=asked.scheduler,
+            in_order=streams,
             quiet=screen().quiet or screen().is_paged,
         ) as how:
             result = run(job, asked, how)
@@ -424,11 +434,8 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
 
 
 def _needed_steps(plan: Plan, asked: RunOptions) -> Plan:
-    """The run up to the last step that is selected, if what comes after it changes nothing."""
-    steps = asked.selection.steps
-    if steps is None or asked.needs_final_state or not runs_forward(plan.model):
-        return plan
-    return plan.until(steps.among(plan.steps)[-1] + 1)
+    """The run up to the last step that is selected, unless the final state is written."""
+    return plan if asked.needs_final_state else needed_steps(plan, asked.selection.steps)
 
 
 def _remark_not_finite(job: Job) -> None:
@@ -440,7 +447,8 @@ def _run_by_engine(job: Job, asked: RunOptions, name: str) -> RunResult:
     """Run by a framework, then show or write h and the last state."""
     if cell := asked.outputs.cell:
         raise UserError(f"--cell {cell}: {name} gives h of the full model; leave out --engine.")
-    trace = run_by_engine(job, name, asked.outputs.only or ())
+    plan = _needed_steps(job.plan(), asked)
+    trace = run_by_engine(plan, name, asked.outputs.only or ())
     _show_and_write(job, trace, replace(asked, window=asked.window._replace(show=("h",))))
     return RunResult((trace.final_h, trace.final_c), trace.steps)
 

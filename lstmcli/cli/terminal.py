@@ -9,6 +9,7 @@ import codecs
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
 from shlex import join, split
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
@@ -214,18 +215,21 @@ def screen_options() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-STATUS_ONLY = "No results: the exit status only."
-QUIET_HELP = "No progress bar, no remarks, and no line of what was assumed or written."
+class Quiet(Enum):
+    """What ``-q`` leaves out, with its line of help."""
+
+    REMARKS = "No progress bar, no remarks, and no line of what was assumed or written."
+    RESULTS = "No results: the exit status only."
 
 
-def quiet_option(text: str) -> click.Option:
-    """The option ``-q`` of every command, with its line of help."""
+def quiet_option(left_out: Quiet) -> click.Option:
+    """The option ``-q`` of every command."""
 
     def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
         screen().quiet = value
 
     return click.Option(
-        ["-q", "--quiet"], is_flag=True, help=text, callback=quiet, expose_value=False,
+        ["-q", "--quiet"], is_flag=True, help=left_out.value, callback=quiet, expose_value=False,
         is_eager=True,
     )  # fmt: skip
 

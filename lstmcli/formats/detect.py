@@ -56,26 +56,53 @@ ARCHIVES = {  # ending of a member's name -> format; without any it is npz
     "model.weights.h5": "keras",
     "model.weights.json": "keras",  # which says that it is in pieces
 }
-EXPORTED = (
-    "a program of torch.export",
-    "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
-)
-# the storages of its pickles are elsewhere in the archive: unzipped, none is a file of weights
-PACKAGED = "Save its weights: torch.save(torch.package.PackageImporter(FILE)"
-UNZIP = "Unzip it"  # and give the files in it that `WEIGHTS` names
-UNREAD_ARCHIVES = {  # ending of a member's name -> what an archive is, and the way out
-    "model_weights_config.json": EXPORTED, "serialized_exported_program.json": EXPORTED,
-    "MAR-INF/MANIFEST.json": ("an archive of TorchServe", UNZIP),
-    ".data/extern_modules": ("a torch.package", PACKAGED),
-    "WHEEL": ("a wheel, a package of Python", UNZIP),
-    "coefficients.bin": ("a DL4J model", ""),
-}  # fmt: skip
 WEIGHTS = (
     ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
     ".tflite", ".nam", ".npz", ".npy",
 )  # fmt: skip
 BINARY_SUFFIXES = tuple(suffix for suffix in WEIGHTS if suffix != ".nam")  # that is JSON
 MOST_NAMED = 3  # files of an archive that a message names
+WAY_OUT = "Save its arrays with numpy.savez."
+
+
+def unzip(names: Iterable[str]) -> str:
+    """What to do with an archive that has files of weights among its members; "" without any."""
+    files = [name for name in names if name.lower().endswith(WEIGHTS)]
+    return f"Unzip it, and give {listed(files, MOST_NAMED)}." if files else ""
+
+
+def _unzip_if_useful(names: Sequence[str]) -> str:
+    return unzip(names) or "No file of weights is in it."
+
+
+def _save_exported(names: Sequence[str]) -> str:
+    return "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')"
+
+
+def _save_packaged(names: Sequence[str]) -> str:
+    """How to save the first pickle of a torch.package.
+
+    The storages of its pickles are elsewhere in the archive: unzipped, none is a file of weights.
+    """
+    pickle = next((name for name in names if name.endswith(".pkl")), "PACKAGE/RESOURCE")
+    *package, resource = pickle.split("/")[-pickle.count("/") :]  # without the folder of all
+    loaded = f"load_pickle({'.'.join(package)!r}, {resource!r}).state_dict()"
+    importer = "torch.package.PackageImporter(FILE)"
+    return f"Save its weights: torch.save({importer}.{loaded}, 'weights.pt')"
+
+
+def _save_arrays(names: Sequence[str]) -> str:
+    return WAY_OUT
+
+
+UNREAD_ARCHIVES = {  # ending of a member's name -> what an archive is, and the way out by its names
+    "model_weights_config.json": ("a program of torch.export", _save_exported),
+    "serialized_exported_program.json": ("a program of torch.export", _save_exported),
+    "MAR-INF/MANIFEST.json": ("an archive of TorchServe", _unzip_if_useful),
+    ".data/extern_modules": ("a torch.package", _save_packaged),
+    "WHEEL": ("a wheel, a package of Python", _unzip_if_useful),
+    "coefficients.bin": ("a DL4J model", _save_arrays),
+}
 
 TESSERACT = (
     "Its LSTMs run only in Tesseract; to run one here, save the arrays of its weights with "
@@ -124,8 +151,6 @@ SUPPORTED = """\
   PyTorch .pt, .pth, .ckpt; Keras .keras, .h5; .onnx, .safetensors, .gguf, .tflite, .pkl;
   TensorFlow checkpoints and SavedModels; model.json of TensorFlow.js; .nam;
   arrays in .npy, .npz, .json, .jsonl, .csv, .tsv, or text as it was printed."""
-
-WAY_OUT = "Save its arrays with numpy.savez."
 
 
 def binary_kind(file: Opened) -> str | None:
@@ -182,24 +207,6 @@ def _is_gzipped_tar(head: bytes) -> bool:
     except zlib.error:
         return False
     return start[257:262] == b"ustar"
-
-
-def unzip(names: Iterable[str]) -> str:
-    """What to do with an archive that has files of weights among its members; "" without any."""
-    files = [name for name in names if name.lower().endswith(WEIGHTS)]
-    return f"{UNZIP}, and give {listed(files, MOST_NAMED)}." if files else ""
-
-
-def _way_out(start: str, names: Sequence[str]) -> str:
-    """What to do with an archive of `UNREAD_ARCHIVES`, where that depends on its members."""
-    if start == UNZIP:
-        return unzip(names) or "No file of weights is in it."
-    if start == PACKAGED:
-        pickle = next((name for name in names if name.endswith(".pkl")), "PACKAGE/RESOURCE")
-        *package, resource = pickle.split("/")[-pickle.count("/") :]  # without the folder of all
-        loaded = f"load_pickle({'.'.join(package)!r}, {resource!r})"
-        return f"{start}.{loaded}.state_dict(), 'weights.pt')"
-    return start
 
 
 def is_unknown(file: Opened) -> bool:
@@ -267,7 +274,7 @@ def _archive_kind(file: Opened) -> str:
 
     for ending, (what, way_out) in UNREAD_ARCHIVES.items():
         if has(ending):
-            raise _unread(file, what, _way_out(way_out, names))
+            raise _unread(file, what, way_out(names))
     return next((kind for ending, kind in ARCHIVES.items() if has(ending)), "npz")
 
 

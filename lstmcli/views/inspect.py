@@ -310,8 +310,10 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
             return typed_command("lstm", "conventions", inspection.unread[0].convention)
         return "lstm conventions   (the names that are known)"
     first = inspection.lstms[0]
-    if len(inspection.lstms) + len(inspection.unread) > 1 and inspection.layer is None:
-        given.setdefault("layer", "0" if first.model.convention.names.stacks else first.layer)
+    several = len(inspection.lstms) + len(inspection.unread) > 1
+    in_stack = bool(first.model.convention.names.stacks)  # of which a layer runs
+    if inspection.layer is None and (several or (in_stack and len(first.model.layers) > 1)):
+        given.setdefault("layer", "0" if in_stack else first.layer)
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)
     return typed_command(*words, *as_options(given))

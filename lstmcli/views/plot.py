@@ -65,6 +65,11 @@ class Annotations(NamedTuple):
             self.numbering.get(name) or self.numbering.get(name.rpartition("_")[0]) or (None, None)
         )
 
+    def steps_of(self, name: str, typed: str | None, length: int) -> tuple[Indices, Indices]:
+        """The numbers of chosen steps of an array in the full run, and their places in it."""
+        choice = Choice.parse(typed, "steps", "step")
+        return numbers_on_axis(choice, length, self.numbers_of(name)[0], name)
+
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
         choice = Choice("batch", "batch item", str(item), None, (item,), single=True)
@@ -92,8 +97,7 @@ def _quantity(
     name: str, array: Array, units: Sequence[int], window: PlotWindow, notes: Annotations
 ) -> Quantity:
     length, batch, _ = array.shape
-    chosen = Choice.parse(window.steps, "steps", "step")
-    steps, places = numbers_on_axis(chosen, length, notes.numbers_of(name)[0], name)
+    steps, places = notes.steps_of(name, window.steps, length)
     item, place = notes.sequence_of(name, window.item, batch)
     values = array[:, place].astype(np.float64)  # (T, H)
     values = values if window.steps is None else values[list(places)]

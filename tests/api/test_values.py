@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.cli import COMMANDS
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
@@ -359,6 +360,10 @@ TWO_WAYS = {"p": np.ones((3, 12)), "s": np.ones((3, 12)), "q": np.ones(12)}
         lambda: py.load([np.ones((7, 12)), np.ones(12)] * 2),
         lambda: py.run(WEIGHTS),
         lambda: py.run(WEIGHTS, max_bytes=8),
+        lambda: py.load(WEIGHTS, convention="nobodys"),
+        lambda: py.load({"weight_ih_l0": np.ones((12, 2)), "bias_ih_l0": np.ones(12)}),
+        lambda: py.load("results.npz"),
+        lambda: py.run(WEIGHTS, "results.npz"),
         lambda: py.run([WEIGHTS, INPUTS], TEXT),
         lambda: py.run("h.npz", INPUTS),
         lambda: py.run(WEIGHTS, INPUTS, initial_state="selected.npz"),
@@ -375,12 +380,14 @@ def test_no_message_has_the_syntax_of_a_shell(
     np.savez("two_ways.npz", **TWO_WAYS)  # type: ignore[arg-type]
     np.savez("three.npz", **{f"block{n}/q": np.ones(n + 1) for n in range(3)})  # type: ignore[arg-type]
     np.savez("h.npz", h=np.ones((7, 3)))
+    np.savez("results.npz", h=np.ones((7, 3)), c=np.ones((7, 3)))
     Path("table.txt").write_text("step  unit   h\n   0     0  0.1\n")  # of lstm run
     meta = '{"selected": {"steps": "0:2", "of_steps": 7}}'
     np.savez("selected.npz", h=np.ones((1, 2, 3)), c=np.ones((1, 2, 3)), meta=np.array(meta))
     with pytest.raises(lstmcli.UserError) as error:
         call()
-    assert not re.search(r"(^|[\s'])--?[a-z]|\blstm \w+ (?!lists)\S*[A-Z./=]", str(error.value))
+    commands = "|".join(COMMANDS)
+    assert not re.search(rf"(^|[\s'])--?[a-z]|\blstm ({commands})\b", str(error.value))
 
 
 def test_a_command_is_the_call_that_does_the_same() -> None:

@@ -243,7 +243,7 @@ def elmo(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("layer", [0, 1])
-def test_one_layer_of_elmo_runs_in_both_directions(
+def test_one_layer_of_elmo_runs_in_its_directions(
     lstm: Lstm, elmo: dict[str, Any], layer: int
 ) -> None:
     done = lstm("run", "bilm.npz", "x.npy", "--layer", layer, "--only", "h", "-f", "json")
@@ -255,6 +255,11 @@ def test_one_layer_of_elmo_runs_in_both_directions(
     both = [plain_lstm(x, *forward), plain_lstm(x[::-1], *backward)[::-1]]
     h = np.array(json.loads(done.out)["h"])
     np.testing.assert_allclose(h, np.concatenate(both, axis=1), rtol=1e-10)
+    for direction in (0, 1):
+        np.savez("one.npz", **{k: a for k, a in elmo.items() if k.startswith(f"RNN_{direction}")})
+        words = ("run", "one.npz", "x.npy", "--layer", layer, "--only", "h", "-f", "json")
+        h = np.array(json.loads(lstm(*words).out)["h"])
+        np.testing.assert_allclose(h, both[direction], rtol=1e-10)
 
     names = zip(("kernel", "bias", "projection"), ("W_0", "B", "W_P_0"), strict=True)
     before = f"bilm.npz:RNN_0/RNN/MultiRNNCell/Cell{layer}/LSTMCell/"
@@ -269,6 +274,14 @@ def test_the_stacks_of_elmo_end_in_a_message(lstm: Lstm, elmo: dict[str, Any]) -
         assert (done.status, done.out) == (2, "")
         assert "skip connection" in done.err
         assert done.err.splitlines()[1:] == ["  --layer 0", "  --layer 1"]
+        for direction in ("RNN_0", "RNN_1"):
+            one = {name: array for name, array in elmo.items() if name.startswith(direction)}
+            np.savez("one.npz", **one)
+            alone = lstm("run", "one.npz", "x.npy", *options)
+            lines = done.err.replace("bilm.npz", "one.npz").replace(", in both directions", "")
+            assert alone == (2, "", lines)
+    assert lstm("inspect", "one.npz").out.endswith("lstm run one.npz inputs.npy --layer 0\n")
+    assert "1 layer   1 direction" in lstm("inspect", "one.npz", "--layer", "1").out
     listed = json.loads(lstm("inspect", "bilm.npz", "-f", "json").out)
     assert [one["layer"] for one in listed["lstms"]] == ["RNN_0", "RNN_1"]
     screen = lstm("inspect", "bilm.npz").out

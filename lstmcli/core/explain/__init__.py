@@ -164,10 +164,7 @@ class Search:
         chosen: list[Placement] = []
         for size in range(total + 1):
             some = [one for one in self.placements if total - len(one.changes) == size]
-            if not size:
-                chosen += some
-                continue
-            most = Budget.PLACEMENTS[size]
+            most = Budget.PLACEMENTS.get(size, len(some))
             if size > 1 and len(some) > most:
                 nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
                 by_turns = chain.from_iterable(zip(some, nearest, strict=False))
@@ -413,18 +410,19 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
 
 def _with_hints(explanation: Explanation, search: Search) -> Explanation:
     """Add hints, what was not tried, and a note on an assumed layout."""
-    prepared, cases = search.prepared, search.cases
-    loaded, nearest, remarks = explanation.measured, explanation.nearest, explanation.remarks
-    if hints := [hint for one in PASSES if one.remark for hint in one.remark(prepared, cases)]:
+    prepared, loaded, remarks = search.prepared, explanation.measured, explanation.remarks
+    assert loaded is not None
+    passes = [one.remark for one in PASSES if one.remark is not None]
+    if hints := [hint for said in passes for hint in said(prepared, search.cases)]:
         close = ("near_miss", "within_tolerance", "noise")
         remarks = tuple(one for one in remarks if one.code not in close)
-    elif loaded is not None:
+    else:
         remarks = (*agreement(loaded), *remarks)
     is_near = any(one.code in NEARLY_RIGHT for one in remarks)
-    if loaded is not None and not hints and not is_near:
-        hints = list(clues(loaded))
-        if not hints and nearest and nearest[0].changes:
-            hints = list(clues(nearest[0].comparison, nearest[0].changes))
+    if not hints and not is_near:
+        nearest = [near for near in explanation.nearest[:1] if near.changes]
+        hints = [*clues(loaded)]
+        hints = hints or [clue for n in nearest for clue in clues(n.comparison, n.changes)]
     if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
         hints.append(remark("layout_assumed", layout=prepared.layout))
     left_out = [remark("windows", left=left)] if (left := search.left_out) else []

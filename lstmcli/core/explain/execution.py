@@ -8,9 +8,11 @@ too: the numbers show it. Outputs that were arranged otherwise are what `diff` p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import islice, product
 
 import numpy as np
 
@@ -25,6 +27,8 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 
 State = Mapping[str, Array]
+Look = Callable[[Case, Allowance], Remark | None]
+"""What says how a case was run, if EXPECTED shows it."""
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
 FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
@@ -42,23 +46,18 @@ def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     question, allowance = prepared.question, prepared.allowances[-1]
     if question.lengths is not None or question.mask is not None or not cases:
         return
-    complete = [case for case in cases if _is_complete(case)]
-    for case in complete:
-        found = padded(case, allowance)
-        if not found and not prepared.model.backward:
-            found = in_chunks(case, allowance) or resumed(case, allowance)
-        if found:
+    complete, forward = [*filter(_is_complete, cases)], not prepared.model.backward
+    proofs = (padded, in_chunks, resumed) if forward else (padded,)
+    for case, look in product(complete, proofs):
+        if found := look(case, allowance):
             layout = case.layout if case.layout != prepared.layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
             return
-    if complete:
-        found = padded(complete[0], allowance, proved=False)
-        found = found or (None if prepared.model.backward else other_state(complete[0], allowance))
-    elif prepared.model.backward:
-        return
-    else:
-        found = ended_early(cases[0], allowance) or other_units(cases[0], allowance)
-    yield from [found] if found else []
+    hints: list[Look] = [partial(padded, proved=False)] if complete else []
+    if forward:
+        hints += [other_state] if complete else [ended_early, other_units]
+    given = (look((complete or cases)[0], allowance) for look in hints)
+    yield from islice(filter(None, given), 1)
 
 
 def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
@@ -104,7 +103,8 @@ def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], S
 def in_chunks(case: Case, allowance: Allowance) -> Remark | None:
     """Runs of some steps each, from a state that is not carried on."""
     for carried in CARRIED:
-        if starts := _starts(case, allowance, carried):
+        starts = _starts(case, allowance, carried)
+        if starts and _is_proved(case, starts[0], allowance):
             numbers = _outputs(case).numbers
             return remark("chunks", starts=starts, carried=carried, numbers=numbers)
     return None
@@ -119,12 +119,11 @@ def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[
         end = min(at + window, steps)
         chunk = slice(at, end)
         wrong = compared(_run(case, chunk, state)[0], _outputs(case, chunk), allowance).first
-        if wrong is None and end < steps:
+        if wrong is None and end == steps:
+            return starts
+        if wrong is None:
             window *= 2
             continue
-        if wrong is None:
-            is_proved = starts and _is_proved(case, starts[0], allowance)
-            return starts if is_proved else []
         length = wrong.step or 0
         if length < 2 or len(starts) >= steps // 2:
             return []
@@ -174,11 +173,9 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     if count == known.values.shape[-1]:
         return None
     h = _run(case, slice(None), case.initial_state)[0][name]  # (T, B, K)
-    units = []
-    for k in range(count):
-        one = known[..., [k]]
-        differs = np.abs(h - one.values) > allowance.of(one)  # not where it is not known
-        units.append(np.flatnonzero(~differs.any(axis=(0, 1))))
+    each = (known[..., [k]] for k in range(count))
+    wrong = (np.abs(h - one.values) > allowance.of(one) for one in each)  # not where unknown
+    units = [np.flatnonzero(~one.any(axis=(0, 1))) for one in wrong]
     if any(len(one) != 1 for one in units):
         return None
     return remark("other_units", units=[int(u[0]) for u in units], numbers=expected.numbers)

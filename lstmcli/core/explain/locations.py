@@ -16,6 +16,7 @@ import numpy as np
 
 from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.observation import Expected, KnownValues
 from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
@@ -33,7 +34,6 @@ from lstmcli.core.model.model import Cell, Model, cell_name
 from lstmcli.core.model.vocabulary import GATES
 
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
-MOST_NUMBERS = 10_000_000  # of the runs of all locations of an array: further ones are left out
 SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")  # merges that keep the output of each cell
 
 
@@ -155,7 +155,7 @@ def locations(
         if not known:
             continue
         first, *others = ((name, runs[k]) for k, name in enumerate(numbers) if runs[k])
-        room = max(1, MOST_NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
+        room = max(1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
         ways = _located(first[0], numbers[first[0]].shape, first[1])
         for one in islice(ways, room):
             both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]

@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.budget import Budget, Work
-from lstmcli.core.explain.observation import Allowance, Expected, Target
-from lstmcli.core.explain.simulator import OFF, Cells, Simulator, work_of_step
-from lstmcli.core.explain.single_changes import SingleChanges
-from lstmcli.core.forward.sequence import merge_directions
+from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.causes import CONSTANTS, SOLVE
+from lstmcli.core.explain.hypotheses import Changes, SingleChanges, settings_of
+from lstmcli.core.explain.observation import Allowance, Target
+from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
+from lstmcli.core.explain.verify import Cached, Case
+from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.states import State
+from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.states import split_state
 from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
@@ -49,7 +51,8 @@ GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis
 Cost = Callable[[Array, Array], Array]
 """From positions (n,) of sets and values (n, P) of their open constants to the error of each."""
 
-OUTPUTS = ("h", "final_h", "final_c")
+FINALS = ("final_h", "final_c")
+OUTPUTS = ("h", *FINALS)
 """Arrays of every run, so that many locations of EXPECTED are compared with the same runs."""
 SHOW_FORGET_BIAS = "fz"
 """Arrays that show it at a first step from a zero state, where nothing else does."""
@@ -68,54 +71,37 @@ class Runs(NamedTuple):
         return sum(one.nbytes for arrays in self.arrays.values() for one in arrays.values())
 
 
-RunOrCached = Callable[[tuple[Any, ...], Callable[[], Runs]], Runs]
-"""From a key and what runs hypotheses to their runs, which may be those of another placement."""
-
-
 class NetworkSimulator:
     """A network over one sequence of the batch, compared with EXPECTED.
 
-    Parameters
-    ----------
-    cells, singles
-        the cells under hypotheses by name, and their single changes.
-    merging
-        how directions are merged.
-    x
-        (T, B, I).
-    valid
-        (T, B) the steps that count, or None.
-    states
-        initial h (B, P) and c (B, H) by name of the cell.
-    array
-        what EXPECTED's h is compared with.
-    item
-        the sequence of the batch; None: the one that is known best.
+    ``cells`` are those under hypotheses by name, ``case`` the run that EXPECTED lies on, and
+    ``of_run`` what is changed of it. Without an ``item``, the sequence that is known best is run.
     """
 
     def __init__(
         self,
         cells: Mapping[str, Simulator],
         singles: SingleChanges,
-        x: Array,
-        expected: Expected,
+        case: Case,
         allowance: Allowance,
-        *,
-        merging: Convention,
-        valid: Array | None,
-        states: Mapping[str, State],
-        array: str,
-        work: Work,
+        of_run: Changes = (),
         item: int | None = None,
     ) -> None:
-        self.cells, self.singles, self.work = cells, singles, work
-        self.layers, self.convention = singles.layers, merging
-        self.item = expected.best_known(valid) if item is None else item
+        self.cells, self.singles, self.layers, self.work = cells, singles, singles.layers, case.work
+        settings, expected, valid = settings_of(of_run), case.expected, None
+        x = as_time_major(np.asarray(case.x, np.float64), case.layout)  # (T, B, I)
+        if "lengths" not in settings:
+            valid = valid_steps(case.lengths, case.mask, x.shape, case.layout)
+        self.item = n = expected.best_known(valid) if item is None else item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
-        self.x = x[keep, self.item]
-        self.states = {  # a state may be one for all sequences
-            name: (h[self.item % len(h)], c[self.item % len(c)]) for name, (h, c) in states.items()
-        }
+        self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_run, n)
+        start = {name: value for name, value in of_run if name == "initial_state"}
+        model = case.read({**start, "dtype": "float64"})
+        self.convention = model.convention  # how directions are merged
+        states = split_state(case.initial_state, model, x.shape[1])
+        each = zip(cells, states, strict=True)  # a state may be one for all sequences
+        self.states = {name: (h[n % len(h)], c[n % len(c)]) for name, (h, c) in each}
+        array = settings.get("array", "h")
         only = next(iter(cells)) if len(cells) == 1 else ""
         targets = [*expected.targets(allowance, self.item, keep, array, only)]
         self.known: dict[str, dict[int, list[Target]]] = {name: {} for name in cells}
@@ -151,14 +137,9 @@ class NetworkSimulator:
 
     # ---- hypotheses
 
-    def _cells(self, name: str, sets: Array, values: Array | None = None) -> tuple[Cells, Array]:
-        """A cell under sets of changes, and its constants (N, 3) with open ones put in."""
-        simulator = self.cells[name]
-        cells = simulator.cells(self.singles.codes(name, sets))
-        constants = simulator.constants(cells)
-        if values is not None:
-            constants = np.where(np.isnan(constants), values, constants)
-        return cells, np.where(np.isnan(constants), OFF, constants)
+    def _cells(self, name: str, sets: Array, *constants: Any) -> Cells:
+        """A cell under sets of changes; with the values of open ``constants``, and their dtype."""
+        return self.cells[name].cells(self.singles.codes(name, sets), *constants)
 
     def codes(self, sets: Array) -> Array:
         """(N, F): the codes of all cells, equal for sets that are one hypothesis."""
@@ -168,7 +149,7 @@ class NetworkSimulator:
     def _keys(self, sets: Array) -> Array:
         """(N, C): equal for sets that result in equal cells."""
         cells = self.cells.items()
-        return np.stack([one.keys(self._cells(name, sets)[0]) for name, one in cells], axis=1)
+        return np.stack([one.keys(self._cells(name, sets)) for name, one in cells], axis=1)
 
     def new(self, sets: Array) -> Array:
         """The sets that result in a network that was not tried yet, each once."""
@@ -176,11 +157,11 @@ class NetworkSimulator:
         first = np.sort(distinct(*every.T)[0])
         self._seen, new = every[first], first[first >= before] - before
         self.tried += len(new)
-        return sets[new]
+        return np.asarray(sets[new])
 
     def passing_first_step(self, sets: Array) -> Array:
         """The sets that agree with the first steps of the lowest cells, as far as these show."""
-        if not self.starts_from_zero:
+        if not (self.is_stepwise and self.starts_from_zero):
             return sets
         worst, depends = self._at_first_step(sets)
         return sets[depends | (worst <= LOOSE)]
@@ -207,19 +188,17 @@ class NetworkSimulator:
         """
         worst, depends = np.zeros(len(sets)), np.zeros(len(sets), bool)
         for name in self.layers[0]:
-            cells, constants = self._cells(name, sets, values)
+            cells = self._cells(name, sets, values, np.float32)
             simulator, known = self.cells[name], self.known[name]
-            shows = simulator.has(cells, "coupled", "i=1-f")[:, None] | [False, True, True]
-            depends |= (np.isnan(simulator.constants(cells)) & shows).any(axis=1)
+            forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
+            depends |= np.any(clips, axis=0)
+            depends |= forget_bias & simulator.has(cells, "coupled", "i=1-f")
             keys = np.arange(len(sets)) if values is not None else simulator.keys(cells, True)
             rows, same = distinct(keys)
             ends = {0, len(self.x) - 1} & known.keys()
             known = {t: [k for k in known[t] if k.array not in SHOW_FORGET_BIAS] for t in ends}
-            constants = constants.astype(np.float32)
-            off = [
-                self._step(simulator, cells.subset(part), constants[part], known, steps=1)[1]
-                for part in _parts(rows, CHUNK)
-            ]
+            parts = (cells.subset(part) for part in _parts(rows, CHUNK))
+            off = [self._step(name, part, known, steps=1)[1] for part in parts]
             worst = np.maximum(worst, np.concatenate([[], *off])[same])
         return worst, depends
 
@@ -244,18 +223,20 @@ class NetworkSimulator:
         values: Array | None = None,
         steps: int | None = None,
         dtype: Any = np.float64,
-        run_or_cached: RunOrCached = lambda _, run: run(),
+        cached: Cached | None = None,
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
 
-        ``values`` (N, 3) are those of open constants.
+        ``values`` (N, 3) are those of open constants. With ``cached``, runs are shared with
+        placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
         arrays = sorted({(t.cell, t.array) for t in self.targets if t.array not in OUTPUTS})
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
             run = partial(self._run, sets[part], some, steps, dtype)
-            runs = run_or_cached((self.item, steps, int(part[0]), *arrays), run)
+            key = (*self._same_runs, steps, int(part[0]), *arrays)
+            runs = cached.get(key, run, lambda runs: runs.nbytes) if cached else run()
             off = [self._off(target, runs, steps) for target in self.targets]
             found.append(np.concatenate([np.zeros((len(part), 0)), *off], axis=1))
         return np.concatenate(found)
@@ -280,26 +261,21 @@ class NetworkSimulator:
                 left = np.flatnonzero(runs.stay)
                 if not left.size:
                     return runs
-                simulator, (cells, constants) = (
-                    self.cells[name],
-                    self._cells(name, sets, values),
-                )
-                inputs = [runs.which[one] for one in below]
-                rows = np.column_stack([simulator.keys(cells), constants, *inputs])[left]
-                first, same = distinct(*rows.T)
-                first, runs.which[name] = left[first], np.zeros(len(sets), int)
+                cells = self._cells(name, sets, values, dtype).subset(left)
+                inputs = [(runs.arrays[one]["h"], runs.which[one][left]) for one in below]
+                columns = (*cells.constants.T, *(which for _, which in inputs))
+                first, same = distinct(self.cells[name].keys(cells), *columns)
+                runs.which[name] = np.zeros(len(sets), int)
                 runs.which[name][left] = same
                 known = self.known[name] if drop else {}
                 of_cell = {target.array for target in self.targets if target.cell == name}
                 is_taken = not known or merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
-                    simulator,
+                    name,
                     cells.subset(first),
-                    constants[first].astype(dtype),
                     known,
                     kept={*OUTPUTS, *merged, *of_cell} if is_taken else set(),
-                    inputs=[(runs.arrays[one]["h"], runs.which[one][first]) for one in below],
-                    state=self.states.get(name),
+                    inputs=[(h, which[first]) for h, which in inputs],
                     steps=steps,
                 )
                 runs.stay[left] = (worst <= LOOSE)[same]
@@ -308,14 +284,12 @@ class NetworkSimulator:
 
     def _step(
         self,
-        simulator: Simulator,
+        name: str,
         cells: Cells,
-        constants: Array,
         known: Mapping[int, Sequence[Target]],
         *,
         kept: Collection[str] = (),
         inputs: Sequence[tuple[Array, Array]] = (),
-        state: State | None = None,
         steps: int,
     ) -> tuple[dict[str, Array], Array]:
         """The arrays of distinct cells that are kept, and how far off known numbers are (U,).
@@ -323,32 +297,38 @@ class NetworkSimulator:
         Cells are dropped where these are far off; without ``kept`` a few known steps are enough.
         ``inputs`` are the outputs below, each with the one that every cell takes.
         """
-        arrays: dict[str, Array] = {}
-        last, worst = len(self.x) - 1, np.zeros(len(cells))
+        simulator, last, worst = self.cells[name], len(self.x) - 1, np.zeros(len(cells))
+        cell, dtype = simulator.cell, cells.constants.dtype
+        widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
+        arrays = {}
+        for one in kept:
+            axes = (len(cells),) if one in FINALS else (len(cells), len(self.x))
+            arrays[one] = np.zeros((*axes, widths.get(one, cell.units)), dtype)
         orders = simulator.orders(cells)
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
-            some, values, seen = cells.subset(left), constants[left], 0
-            h, c = simulator.start(len(left), state, constants.dtype)
+            some, seen = cells.subset(left), 0
+            h, c = simulator.start(len(left), self.states.get(name), dtype)
             for t in range(len(self.x) if order and kept else steps):
                 taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
-                x = self.x[None, taken].astype(constants.dtype)
+                x = self.x[None, taken].astype(dtype)
                 if inputs:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
                     x = merge_directions(below, self.convention, None)[:, 0]
-                given = simulator.step(t, x, (h, c), some, values, self._has_z)
-                self.work.done += CALL + len(left) * work_of_step(simulator.cell)
+                given = simulator.step(t, x, (h, c), some, self._has_z)
+                self.work.done += CALL + len(left) * work_of_step(cell)
                 h, c = given["h"], given["c"]
-                _keep(given, kept, arrays, (len(cells), len(self.x)), (left, shown))
+                given |= {"final_h": h, "final_c": c}
+                for one, array in arrays.items():
+                    array[(left,) if one in FINALS else (left, shown)] = given[one]
                 if shown in known:
                     off = _worst(known[shown], given)
                     worst[left] = np.maximum(worst[left], off)
                     near = np.flatnonzero(off <= LOOSE)
-                    left, some, values = left[near], some.subset(near), values[near]
+                    left, some = left[near], some.subset(near)
                     h, c, seen = h[near], c[near], seen + 1
                     if not near.size or (seen >= TELLING and not kept):
                         break
-            _keep({"final_h": h, "final_c": c}, kept, arrays, (len(cells),), (left,))
         return arrays, worst
 
     def _off(self, target: Target, runs: Runs, steps: int | None = None) -> Array:
@@ -436,20 +416,6 @@ class _Grids:
             self._widths[order] /= FINER
 
 
-def _keep(
-    given: Mapping[str, Array],
-    kept: Collection[str],
-    arrays: dict[str, Array],
-    axes: tuple[int, ...],
-    at: tuple[Any, ...],
-) -> None:
-    """Put some of the given arrays into larger ones, which are made on demand."""
-    for name in given.keys() & kept:
-        if name not in arrays:
-            arrays[name] = np.zeros((*axes, given[name].shape[-1]), given[name].dtype)
-        arrays[name][at] = given[name]
-
-
 def distinct(*columns: Array) -> tuple[Array, Array]:
     """The first place of each distinct row of columns (N,), and which of these each row is."""
     first, same = np.zeros(0, int), np.zeros(len(columns[0]), int)
@@ -462,8 +428,8 @@ def distinct(*columns: Array) -> tuple[Array, Array]:
 
 def rms(off: Array) -> Array:
     """(N,) the root of the mean square of each hypothesis; 0 where nothing is compared."""
-    squares: Array = np.square(off, dtype=float).sum(axis=1)
-    return np.sqrt(squares / max(1, off.shape[1]))
+    squares = np.square(off, dtype=float).sum(axis=1)
+    return np.asarray(np.sqrt(squares / max(1, off.shape[1])))
 
 
 def _parts(places: Array, size: int) -> Iterator[Array]:

@@ -212,17 +212,11 @@ def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allo
         return (HALF,), HALF.name
     if is_printed(numbers.unit for numbers in arrays.values()):
         return (SINGLE,), "printed"
-    if precisions == {FLOAT64.name} and not _all_single(arrays):
+    known = [n.values[np.isfinite(n.values)] for n in arrays.values()]
+    is_single = all(bool((values == values.astype(np.float32)).all()) for values in known)
+    if precisions == {FLOAT64.name} and not is_single:
         return (EXACT, SINGLE), "float64"
     return (SINGLE,), "float32"
-
-
-def _all_single(arrays: Mapping[str, Numbers]) -> bool:
-    """Whether float64 arrays hold nothing but float32 numbers."""
-    return all(
-        bool((n.values == n.values.astype(np.float32))[np.isfinite(n.values)].all())
-        for n in arrays.values()
-    )
 
 
 def decimal_places(x: Array) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations, islice
 from typing import Any
 
 import numpy as np
@@ -31,17 +31,17 @@ from lstmcli.core.explain.explanation import (
 from lstmcli.core.explain.hypotheses import (
     Change,
     Changes,
+    SingleChanges,
     conventions_that_run,
     rank,
     settings_of,
 )
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.network_simulator import NetworkSimulator, Runs, rms
+from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.explain.verify import (
     Answer,
     Case,
@@ -52,10 +52,7 @@ from lstmcli.core.explain.verify import (
     remark,
     verify,
 )
-from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major
-from lstmcli.core.model.states import State, split_state
 
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
 FAR_BIAS = 100.0  # a forget bias that does
@@ -64,6 +61,7 @@ FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
 CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
 MOST_DECIMALS = 7  # of a solved constant
+NEARLY = 3.0  # tolerances by which one may be off that gives EXPECTED with fewer decimals
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -109,25 +107,13 @@ class Placement:
     # ---- the network under hypotheses
 
     @cached_property
-    def x(self) -> Array:
-        """(T, B, I)."""
-        return as_time_major(np.asarray(self.case.x, np.float64), self.setup.layout)
-
-    @cached_property
     def simulator(self) -> NetworkSimulator:
         """The network over the sequence of the batch that is known best."""
         return self._simulator_on(None)
 
     def _simulator_on(self, item: int | None) -> NetworkSimulator:
-        settings, case = settings_of(self.of_run), self.case
-        valid = None
-        if "lengths" not in settings:
-            valid = valid_steps(case.lengths, case.mask, self.x.shape, case.layout)
-        return NetworkSimulator(
-            self._cells, self.singles, self.x, self.expected, self.allowance,
-            merging=self.how, valid=valid, states=self._states(), array=settings.get("array", "h"),
-            work=self.work, item=item,
-        )  # fmt: skip
+        cells, singles = self._cells, self.singles
+        return NetworkSimulator(cells, singles, self.case, self.allowance, self.of_run, item)
 
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
@@ -142,7 +128,7 @@ class Placement:
     def singles(self) -> SingleChanges:
         """The single changes that can make a difference here."""
         without: tuple[str, ...] = ()
-        if len(self.x) == 1:
+        if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
         elif not self.has_several_cells:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
@@ -158,26 +144,13 @@ class Placement:
         """What placements of a question share, made once."""
         return self.question.runs.get(key, make, lambda _: 0)
 
-    def _states(self) -> dict[str, State]:
-        """The initial state of each cell."""
-        settings = {k: v for k, v in self.of_run if k == "initial_state"}
-        model = self.setup.read({**settings, "dtype": "float64"})
-        states = split_state(self.case.initial_state, model, self.x.shape[1])
-        return dict(zip((name for name, _ in self.setup.cells), states, strict=True))
-
     @cached_property
     def distances(self) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none; inf for constants."""
-        shared = id(self.singles), self.setup.layout, self.of_run
-        simulator, cached = self.simulator, self.question.runs
+        sets, simulator = np.arange(len(self.singles) + 1)[:, None], self.simulator
         stepwise = simulator.is_stepwise and not self.has_several_cells
-
-        def run_or_cached(key: Any, run: Callable[[], Runs]) -> Runs:
-            runs: Runs = cached.get((*shared, *key), run, lambda runs: runs.nbytes)
-            return runs
-
-        sets, steps = np.arange(len(self.singles) + 1)[:, None], CLOSEST_STEPS if stepwise else None
-        off = simulator.off(sets, None, steps, np.float32, run_or_cached)
+        steps = CLOSEST_STEPS if stepwise else None
+        off = simulator.off(sets, None, steps, np.float32, self.question.runs)
         return np.where(self.singles.constant >= 0, np.inf, rms(off))
 
     @property
@@ -208,9 +181,7 @@ class Placement:
             return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
         self.depth = max(self.depth, size)
         simulator, before = self.simulator, self.simulator.tried
-        sets = simulator.new(self._sets(size, room))
-        if simulator.is_stepwise:
-            sets = simulator.passing_first_step(sets)
+        sets = simulator.passing_first_step(simulator.new(self._sets(size, room)))
         self.tried += simulator.tried - before
         are_open = self.singles.are_open(sets)
         self._open = sets[are_open]
@@ -269,14 +240,16 @@ class Placement:
 
         comparison = run(value)
         other = comparison.first.item if comparison.first else item
-        if kind >= 0 and not comparison.fits and other != item and self.work.left():
+        if kind >= 0 and comparison.worst > NEARLY and other != item and self.work.left():
             _, values = self._simulator_on(other).solve(one[None])  # it alone reaches the clip
             value = values[0] if len(values) else np.nan
             comparison = run(value)
+        if kind >= 0 and comparison.worst <= NEARLY:
+            short = (round(value, decimals) for decimals in range(MOST_DECIMALS))
+            value = next((v for v in short if (v or not kind) and run(v).fits), value)
+            comparison = run(value)
         if kind < 0 or not comparison.fits:
             return Answer(plain, comparison) if comparison.fits else None
-        short = [round(value, decimals) for decimals in range(MOST_DECIMALS)]
-        value = next((v for v in short if (v or not kind) and run(v).fits), value)
         changes = singles.of(one, value)
         listed = {("forget_bias", v) for v in (self.how.behaviour.forget_bias, 0.0, 1.0)}
         if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
@@ -284,7 +257,7 @@ class Placement:
         without = self.verify(plain)
         if without.total - without.agreeing < 2:  # it would always fit one number
             return None
-        return None if vanishing(changes, self.verify) else Answer(changes, run(value), 1)
+        return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
     # ---- the proof
 
@@ -296,20 +269,22 @@ class Placement:
         """
         steps = SHORT if self.simulator.is_stepwise else None
         off, near = self._neighbours(answer, steps)
-        if steps and len(self.x) > steps and digits(off, 0, 1) < WEALTH:
+        if steps and self.setup.size[0] > steps and digits(off, 0, 1) < WEALTH:
             off, near = self._neighbours(answer, None)
         return off, near
 
     def _neighbours(self, answer: Changes, steps: int | None) -> tuple[Array, list[Changes]]:
-        sets, constants, lists = self.singles.neighbours(answer)
-        simulator = self._telling
-        codes = simulator.codes(sets)
-        differs = np.flatnonzero((codes[1:-1] != codes[0]).any(axis=1)).tolist()
-        sets = sets[[0, *(n + 1 for n in differs), -1]]  # without the answer in other words
-        off = simulator.off(sets, np.tile(constants, (len(sets), 1)), steps)
+        sets, value = self.singles.neighbours(answer)
+        in_order, simulator = np.sort(sets, axis=1), self._telling
+        codes = simulator.codes(in_order)
+        differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
+        differs[[0, -1]] = True
+        sets, in_order = sets[differs], in_order[differs]
+        constants = self.singles.constants(in_order, np.full(len(sets), value))
+        off = simulator.off(in_order, constants, steps)
         moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
         fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
-        return off[:, moved], [lists[n] for n, fit in zip(differs, fits, strict=True) if fit]
+        return off[:, moved], [self.singles.of(one, value) for one in sets[1:-1][fits]]
 
     @property
     def _telling(self) -> NetworkSimulator:
@@ -390,19 +365,17 @@ class Placement:
         """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
-        found = digits(spread, answer.solved, tried)
-        kinds = _kinds(answer.changes)
+        found, settings = digits(spread, answer.solved, tried), _kinds(answer.changes)
         if answer.basis is not None:
             numbers = self.expected.distinct(self.allowance.of)
-            enough = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
-            return found if enough else 0.0, near
-        if self.changes and not answer.changes:
-            numbers = self.expected.distinct(allowance.of)
-            return ENOUGH if numbers >= FEWEST_NUMBERS else 0.0, near
-        odd = answer.solved and any(_kinds(other.changes) != kinds for other in others)
-        if odd or self._moved(answer.changes, allowance) <= len(kinds) + answer.solved:
-            found = min(found, 0.0)  # another mechanism fits too, or too few numbers are moved
-        return found, near
+            is_shown = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
+        elif self.changes and not answer.changes:
+            is_shown = self.expected.distinct(allowance.of) >= FEWEST_NUMBERS
+            found = ENOUGH
+        else:  # too few numbers are moved, or another mechanism fits too
+            is_shown = self._moved(answer.changes, allowance) > len(settings) + answer.solved
+            is_shown &= not (answer.solved and any(_kinds(a.changes) != settings for a in others))
+        return found if is_shown else min(found, 0.0), near
 
     def _moved(self, changes: Changes, allowance: Allowance) -> int:
         """How many different numbers the answer gives and the run as loaded does not."""
@@ -417,20 +390,17 @@ class Placement:
         self, near: Sequence[Changes], answer: Changes, allowance: Allowance
     ) -> tuple[str, ...]:
         """The settings that could be different without EXPECTED showing it."""
-        changed_settings, found, checked = {c.setting for c in answer}, [], 0
-        for changes in near:
-            setting = changes[-1].setting
-            if setting in changed_settings or setting in found or "." in setting:
-                continue
-            if checked >= Budget.UNSEEN:
-                break
-            checked += 1
-            if self.verify(changes, allowance).fits:
-                found.append(setting)
         of_run = () if self.changes else self.setup.changes_of_run(self.location)
-        for change in (one for one in of_run if one.setting in ("initial_state", "lengths")):
-            if self.verify((*answer, change), allowance).fits and change.setting not in found:
-                found.append(change.setting)
+        given = [one for one in of_run if one.setting in ("initial_state", "lengths")]
+        settings, found = {change.setting for change in answer}, list[str]()
+        of_cells = (
+            changes
+            for changes in near
+            if "." not in changes[-1].setting and changes[-1].setting not in {*settings, *found}
+        )
+        for changes in chain(islice(of_cells, Budget.UNSEEN), ((*answer, one) for one in given)):
+            if changes[-1].setting not in found and self.verify(changes, allowance).fits:
+                found.append(changes[-1].setting)
         return tuple(found)
 
     def nearest(self, pairs: bool = True) -> list[Answer]:

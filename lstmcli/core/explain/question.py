@@ -63,8 +63,7 @@ class Question:
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
     work: Work = field(default_factory=Work)
-    runs: Cached = field(default_factory=Cached)
-    made: dict[Any, Any] = field(default_factory=dict)  # the simulators that they share
+    runs: Cached = field(default_factory=Cached)  # and the simulators that they share
 
     def model(self) -> Model:
         """The model as assumed, in float64."""

@@ -26,7 +26,7 @@ from lstmcli.core.forward.equations import (
     clip_to,
     layer_norm,
     no_change,
-    no_projection,
+    parts_of,
     step,
 )
 from lstmcli.core.model.activations import Activation, activation
@@ -63,7 +63,7 @@ Groups = list[tuple[int, Any]]
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of N hypotheses: the codes of settings, and the tensors that others choose.
+    """The cells of N hypotheses: codes of settings, tensors that others choose, and constants.
 
     A tensor is six integers: one for each distinct tensor, the place of its blocks among those of
     the simulator, and which block each of the gates i, f, g, o is.
@@ -71,14 +71,17 @@ class Cells:
 
     codes: Mapping[str, Array]  # (N,)
     tensors: Mapping[str, Array]  # (N, 6)
+    constants: Array  # (N, 3): forget bias, cell clip and gate clip, in the dtype of the run
 
     def __len__(self) -> int:
         return len(self.codes["state"])
 
     def subset(self, which: Any) -> Cells:
         """Those of a subset of the hypotheses."""
-        parts = (self.codes, self.tensors)
-        return Cells(*({name: one[which] for name, one in part.items()} for part in parts))
+        codes, tensors = (
+            {name: one[which] for name, one in part.items()} for part in (self.codes, self.tensors)
+        )
+        return Cells(codes, tensors, self.constants[which])
 
     @cached_property
     def groups(self) -> dict[str, Groups]:
@@ -116,8 +119,13 @@ class Simulator:
         self._distinct: dict[str, dict[Any, list[int]]] = {part: {} for part in _CHOOSE}
         self._tables: dict[str, Array] = {}
         self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
+        self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
         self.space = Space(_assumed(how), [*self._idle()], [*self._barred()])
+        self._constants = {
+            name: np.array([_number(value, off) for value in self.space.values[name]])
+            for name, off in zip(CONSTANTS, OFF, strict=True)
+        }
         self._functions = {
             name: [activation(value) for value in self.space.values[name]]
             for name in _ACTIVATIONS_OF
@@ -164,29 +172,25 @@ class Simulator:
 
     # ---- from codes to cells
 
-    def cells(self, codes: Array) -> Cells:
-        """The cells that rows of codes (N, F) stand for."""
+    def cells(self, codes: Array, values: Array | None = None, dtype: Any = np.float64) -> Cells:
+        """The cells of rows of codes (N, F); ``values`` (N, 3) are those of open constants."""
         by_name = dict(zip(COLUMNS, codes.T, strict=True))
         tensors = {part: self._tensors_of(part, by_name) for part in _CHOOSE}
-        return Cells({name: by_name[name] for name in _SETTINGS}, tensors)
+        constants = np.stack([self._constants[name][by_name[name]] for name in CONSTANTS], axis=1)
+        for known in (OFF,) if values is None else (values, OFF):
+            constants = np.where(np.isnan(constants), known, constants)
+        settings = {name: by_name[name] for name in _SETTINGS}
+        return Cells(settings, tensors, constants.astype(dtype))
 
     def has(self, cells: Cells, name: str, value: Any) -> Array:
         """(N,): which cells have a value of a setting."""
-        return cells.codes[name] == self.space.values[name].index(value)
-
-    def constants(self, cells: Cells) -> Array:
-        """(N, 3): forget bias, cell clip and gate clip; NaN where they are to be solved for."""
-        found = []
-        for name, off in zip(CONSTANTS, OFF, strict=True):
-            table = [_number(value, off) for value in self.space.values[name]]
-            found.append(np.array(table)[cells.codes[name]])
-        return np.stack(found, axis=1)
+        return np.equal(cells.codes[name], self.space.values[name].index(value))
 
     def orders(self, cells: Cells) -> Array:
         """(N,): of steps; 2 where a cell starts from the last, and 1 where it gives that first."""
         reverse, flip = (self.has(cells, name, True) for name in ("reverse", "flip_output"))
         order = StepOrder.of(reverse, self.how.behaviour.go_backwards, flip)
-        return 2 * order.runs_back + order.outputs_reversed
+        return np.asarray(2 * order.runs_back + order.outputs_reversed)
 
     def keys(self, cells: Cells, first_step: bool = False) -> Array:
         """(N,): one number for each hypothesis, the same for equal cells.
@@ -246,7 +250,7 @@ class Simulator:
         return h, c
 
     def step(
-        self, t: int, x: Array, state: State, cells: Cells, constants: Array, keep_z: bool = False
+        self, t: int, x: Array, state: State, cells: Cells, keep_z: bool = False
     ) -> dict[str, Array]:
         """The arrays (N, U) of step t, from x (N, I), or (1, I) for all, and h and c (N, K).
 
@@ -260,10 +264,10 @@ class Simulator:
             self._add_products(z, "recurrent_kernel", cells, h)
         if self.cell.norm_scale is None:
             z += self._biases(cells, x.dtype)[..., 0]
-            z[:, 1] += constants[:, :1]
+            z[:, 1] += cells.constants[:, :1]
         by_gate = z.swapaxes(0, 1).copy()
         gates = np.empty_like(by_gate) if keep_z else by_gate
-        h, c = step(by_gate, c, self._parts(cells, constants), gates)
+        h, c = step(by_gate, c, self._parts(cells), gates)
         arrays = dict(zip("hcifgo", (h, c, *gates), strict=True))
         return {**arrays, "z": by_gate.swapaxes(0, 1).reshape(len(h), -1)} if keep_z else arrays
 
@@ -290,10 +294,10 @@ class Simulator:
         tensors = cells.tensors["bias"]
         return self._cast[key][tensors[:, 1, None], tensors[:, 2:]]
 
-    def _parts(self, cells: Cells, constants: Array) -> Parts:
+    def _parts(self, cells: Cells) -> Parts:
         """The parts of the equations, for arrays (N, U)."""
-        cell, how = self.cell, self.how.behaviour
-        normalize, normalize_c, peepholes = no_change, no_change, NO_PEEPHOLES
+        cell, constants = self.cell, cells.constants
+        normalize, peepholes, of_cell = no_change, NO_PEEPHOLES, self._parts_of_cell
         if cell.peephole is not None:
             old = self.has(cells, "peepholes", "old_c")[:, None]
             acts = cell.convention.behaviour.output_peephole  # unless its input is the old c
@@ -301,21 +305,21 @@ class Simulator:
         if cell.norm_scale is not None:
             shift, scale = self._biases(cells, constants.dtype).transpose(3, 1, 0, 2)  # (4, N, H)
             shift[1] += constants[:, :1]
-            normalize = layer_norm(scale, shift, how.norm_epsilon, axis=-1)
-        if cell.state_scale is not None and cell.state_shift is not None:
-            of_c = [cell.state_scale], [cell.state_shift]
-            normalize_c = layer_norm(*of_c, how.norm_epsilon, axis=-1)
+            normalize = layer_norm(scale, shift, self.how.behaviour.norm_epsilon, axis=-1)
         _, cell_clip, gate_clip = (constants[:, k, None] for k in range(3))
+        gate, candidate, output = (self._activation(name, cells) for name in _ACTIVATIONS_OF)
         return Parts(
-            *(self._activation(name, cells.groups[name]) for name in _ACTIVATIONS_OF),
+            gate,
+            candidate,
+            output,
             clip=_clip(gate_clip),
             clip_c=_clip(cell_clip),
-            clip_h=clip_to(how.projection_clip),
+            clip_h=of_cell.clip_h,
             couple=self._couple(cells),
             normalize=normalize,
-            normalize_c=normalize_c,
+            normalize_c=lambda c, k: of_cell.normalize_c(c.T, k),
             peepholes=peepholes,
-            project=no_projection if cell.projection is None else self._project,
+            project=lambda h: of_cell.project(h.T).T,
         )
 
     def _peephole_product(self, cells: Cells) -> Callable[[int, Array], Array]:
@@ -327,21 +331,16 @@ class Simulator:
 
         def product(k: int, c: Array) -> Array:
             if each is not None:
-                return c * each[k].astype(c.dtype, copy=False)
+                return np.asarray(c * each[k].astype(c.dtype, copy=False))
             assert matrices is not None
-            return c @ matrices[k].T.astype(c.dtype, copy=False) * used.astype(c.dtype)
+            return np.asarray(c @ matrices[k].T.astype(c.dtype, copy=False) * used)
 
         return product
 
-    def _project(self, h: Array) -> Array:
-        cell = self.cell
-        assert cell.projection is not None
-        h = h @ cell.projection.T.astype(h.dtype, copy=False)
-        return h if cell.projection_bias is None else h + cell.projection_bias.astype(h.dtype)
-
-    def _activation(self, name: str, groups: Groups) -> Activation:
+    def _activation(self, name: str, cells: Cells) -> Activation:
         """The activation of each hypothesis, as one function that may write over its argument."""
         functions: Sequence[Activation] = self._functions[name]
+        groups = cells.groups[name]
         if len(groups) == 1:
             return functions[groups[0][0]]
 

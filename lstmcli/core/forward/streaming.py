@@ -10,6 +10,7 @@ from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
+from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.states import State, join_states
 from lstmcli.errors import UserError
 
@@ -66,6 +67,13 @@ class LayerStack:
 def runs_forward(model: Model) -> bool:
     """Whether a step needs only those before it."""
     return not _needs_all_steps(model)
+
+
+def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
+    """The run up to the last of the steps chosen, if those after it change none of them."""
+    if chosen is None or not runs_forward(plan.model):
+        return plan
+    return plan.until(chosen.among(plan.steps)[-1] + 1)
 
 
 def _needs_all_steps(model: Model) -> UserError | None:

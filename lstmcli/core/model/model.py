@@ -118,6 +118,7 @@ class Model:
     assumed: tuple[str, ...] = ()  # settings that neither a file nor an option gives
     given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
     remarks: tuple[str, ...] = ()  # for stderr: what the user should know
+    idle: tuple[str, ...] = ()  # those of them on settings that change nothing
     labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from a file
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from

@@ -18,6 +18,7 @@ from lstmcli.errors import Try, Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
 MOST_UNUSED = 4  # tensors that are named
+_OPTION = re.compile(r"--set [\w.]+=\w+|--[a-z][a-z-]*")  # that changes an assumption
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
@@ -219,13 +220,42 @@ def idle_settings(
             "the layer goes backwards by itself; with --set go_backwards=false too, its outputs "
             "are in the order of the inputs"
         )
+    biased = {"bias", "recurrent_bias"} & dict(tensors).keys()
+    biased |= {"fused"} if cells[0].convention.storage.extra_columns else set()
+    bias = not biased and "there is no bias"
     several = not packed and "the weights are not one vector of a convention that packs them"
     why = {
         "rows": fused, "bias_row": fused, "interleaved": per_gate, "merge": single,
         "peepholes": bare, "peephole_gates": bare,
+        "bias": given.get("bias") != "none" and bias, "bias_gates": bias,
         "reverse": given.get("reverse") is True and reverse,
         "flat_units": several, "flat_layers": several, "flat_directions": several,
     }  # fmt: skip
+    return _idle(given, why, source)
+
+
+def idle_settings_of_run(
+    given: Mapping[str, Any], source: str, *, masked: bool, started: bool
+) -> list[str]:
+    """A line for each setting that changes nothing, as a run lacks what it is about.
+
+    ``masked``: it has lengths or a mask. ``started``: it has an initial state.
+    """
+    steps = not masked and "there are no lengths and no mask"
+    why = {
+        "masked_output": steps,
+        "lengths": steps,
+        "initial_state": not started and "there is no initial state",
+    }
+    return _idle(given, why, source)
+
+
+def idle_without_lstm(given: Mapping[str, Any], source: str) -> list[str]:
+    """A line for each setting of a file without an LSTM."""
+    return _idle(given, {split_cell(name)[1]: "there is no LSTM" for name in given}, source)
+
+
+def _idle(given: Mapping[str, Any], why: Mapping[str, str | bool], source: str) -> list[str]:
     return [
         f"{source}: {name}={setting_text(value)} changes nothing: {reason}."
         for name, value in given.items()
@@ -260,12 +290,12 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
 
 
 def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that no option changes, as that of a class of the model's author."""
-    return [text for text in assumed if " (" not in text]
+    """The assumptions that name no option to change them, as that of a class of the author's."""
+    return [text for text in assumed if not _OPTION.search(text)]
 
 
 def shorten_assumption(text: str) -> str:
     """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
     what, _, why = text.partition(" (")
-    option = re.search(r"--set [\w.]+=\w+|--[a-z][a-z-]*", why)
+    option = _OPTION.search(why)
     return f"{what} ({option[0]})" if option else text

@@ -108,7 +108,7 @@ def choose_lstms(
 
 
 def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> RecognisedLstm:
-    """The layer of this number in both directions; the only one where none is given.
+    """The layer of this number in all its directions; the only one where none is given.
 
     Raises
     ------
@@ -119,9 +119,10 @@ def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> R
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(layers):
         _check_complete(layers[int(word)], source)
         return layers[int(word)]
+    both = ", in both directions" if len(layers[0].cells) > 1 else ""
     raise UserError(
         f"{source}: a skip connection adds the inputs of each layer but the first to its outputs, "
-        "which no run does; one layer is run, in both directions.",
+        f"which no run does; one layer is run{both}.",
         try_=[Try({"layer": n}) for n in range(len(layers))],
     )
 
@@ -258,8 +259,8 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         return UserError(f"{source}: {gru}; it is no LSTM, and only LSTMs are run.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
-        lists = "  lstm conventions lists what each framework stores."
-        return UserError(f"{source}: {missing}.", lists)
+        needed = "  A cell needs all its tensors; other files may have some."
+        return UserError(f"{source}: {missing}.", needed)
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     if rows:
         names = [rows[0].tensor_names(role, "0")[0] for role in rows[0].names.tensors]
@@ -283,8 +284,8 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
     }
     return UserError(
         nothing,
-        "  lstm conventions lists the names that are known: kernel, recurrent_kernel, bias are",
-        "  Keras'; kernel, bias TensorFlow 1's; weight_ih_l0, ... PyTorch's.",
+        "  Known names are, for example, kernel, recurrent_kernel, bias, which are Keras'; kernel,",
+        "  bias, TensorFlow 1's; weight_ih_l0, ..., PyTorch's.",
         try_=[
             Try(text=text, call="run", weights=files, others=["x.npy"])
             for text, files in ways.items()

@@ -455,11 +455,13 @@ def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]
 
 
 def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
-    """Each layer in both directions, where these are stacks of the same file; otherwise none.
+    """Each layer in all its directions, where these are stacks of the same file; otherwise none.
 
-    With skip connections between layers, only one layer can be run.
+    With skip connections between layers, only one layer can be run. A stack of one layer has none.
     """
-    if len(found) < 2 or not all(one.convention.names.stacks for one in found):
+    numbers = sorted({layer for one in found for layer, _ in one.cells})
+    is_layer = len(found) == 1 and numbers == [0]
+    if is_layer or not all(one.convention.names.stacks for one in found):
         return []
 
     def of_layer(number: int, by_cell: Iterable[Mapping[CellIndex, Any]]) -> dict[CellIndex, Any]:
@@ -477,7 +479,7 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
             cells=of_layer(n, [one.cells for one in found]),
             lacking=of_layer(n, [one.lacking for one in found]),
         )
-        for n in sorted({layer for one in found for layer, _ in one.cells})
+        for n in numbers
     ]
 
 
@@ -601,9 +603,8 @@ def find_convention(name: str) -> Convention:
     except KeyError:
         meant = [f'"{row}"' for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
         near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
-        raise UserError(
-            f"there is no convention {name!r}.{near}", "  lstm conventions lists them."
-        ) from None
+        known = [] if near else [f"  Conventions: {', '.join(CONVENTIONS)}."]
+        raise UserError(f"there is no convention {name!r}.{near}", *known) from None
 
 
 def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:

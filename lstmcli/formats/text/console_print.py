@@ -465,7 +465,7 @@ def find_rows(text: str, source: str) -> Print:
     """Rows of numbers without brackets, as `numpy.savetxt` writes them: one array (T, K)."""
     if RUN_TABLE.search(text):
         raise UserError(
-            f"{source} is the table that lstm run prints for people to read, not for a program.",
+            f"{source} is the table of a run, which is printed for people and not read back.",
             "  Save the numbers as .npz, .json or .csv, and give that file instead.",
         )
     rows: list[list[str]] = []

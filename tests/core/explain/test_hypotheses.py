@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE
-from lstmcli.core.explain.hypotheses import Change, Space, conventions_with, rank, spelled_out
+from lstmcli.core.explain.hypotheses import (
+    Change,
+    SingleChanges,
+    Space,
+    conventions_with,
+    rank,
+    spelled_out,
+)
 from lstmcli.core.explain.simulator import permutation
-from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import to_blocks
@@ -71,7 +77,7 @@ def test_a_special_setting_is_stronger_than_a_general_one() -> None:
     codes = singles.codes("layer0", np.array([[singles.changes.index(one) for one in changes]]))
     for tensor, order in (("kernel", "iofg"), ("recurrent", "ifgo")):
         name = f"{tensor}_gates"
-        assert space.values[name][codes[0, space.column(name)]] == order
+        assert space.values[name][codes[0, [*COLUMNS].index(name)]] == order
 
 
 def test_what_is_left_out_and_barred() -> None:

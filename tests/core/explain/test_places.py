@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.explanation import Changed, Explanation
-from lstmcli.core.explain.locations import MOST_NUMBERS
 from tests.core.explain import networks
 from tests.core.explain.asking import found, printed, write
 from tests.core.explain.reference import outputs, random_net
@@ -289,7 +289,7 @@ def test_windows_that_a_budget_leaves_out_are_counted(
     explanation = asked(rng.normal(0, 0.4, (3, 6)))
     assert explanation.verdict == "none"
     said = [one for one in explanation.not_tried if "more windows" in one]
-    left = len(windows) - MOST_NUMBERS // (steps * 6)
+    left = len(windows) - Budget.NUMBERS // (steps * 6)
     assert (left > 0) == are_too_many
     assert said == [f"EXPECTED as {left:,} more windows of the steps"] * are_too_many
 

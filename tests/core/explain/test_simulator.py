@@ -11,9 +11,8 @@ import pytest
 from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from lstmcli.core.explain.hypotheses import spelled_out
+from lstmcli.core.explain.hypotheses import SingleChanges, spelled_out
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.single_changes import SingleChanges
 from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.states import split_state
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
@@ -94,14 +93,13 @@ def check(case: str) -> None:
     sets = [row + [len(singles)] * (2 - len(row)) for row in rows]
     codes = singles.codes("layer0", np.array(sets))
     cells = simulator.cells(codes)
-    constants = np.nan_to_num(simulator.constants(cells), nan=0.0, posinf=np.inf)
     behaviour = model.convention.behaviour
     backwards = behaviour.reverse or behaviour.go_backwards
     flipped = (backwards and not behaviour.go_backwards) != behaviour.flip_output
     steps = major[::-1, 0] if backwards else major[:, 0]
     state = simulator.start(len(cells), (h[0], c[0]), np.float64)
     for step, x_t in enumerate(steps):
-        given_arrays = simulator.step(step, x_t[None], state, cells, constants)
+        given_arrays = simulator.step(step, x_t[None], state, cells)
         state = given_arrays["h"], given_arrays["c"]
         at = len(steps) - 1 - step if flipped else step
         for n, one in enumerate(wanted):

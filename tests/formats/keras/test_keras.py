@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -653,15 +654,22 @@ def test_classes_of_the_author_run_in_turn_as_keras_own(kind: str) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("kind", ["ConvLSTM1D", "SkyLSTM", "GRU", "GatedLSTM"])
+@pytest.mark.parametrize(
+    ("kind", "shapes", "refusal"),
+    [
+        *((kind, [(1, 5, 12), (1, 3, 12), (12,)], "an LSTM's has two axes")
+          for kind in ("mine>ConvLSTM1D", "mine>SkyLSTM")),
+        *((kind, [(5, 9), (3, 9), (9,)], "a GRU") for kind in ("mine>GRU", "mine>GatedLSTM")),
+        *((kind, [(5, 12), (3, 12), (12,)], re.split("[>.]", kind)[-1])  # the shapes of an LSTM
+          for kind in ("GRU", "mine>MyConvLSTM1D", "package.module.AttentionGRU")),
+    ],
+)  # fmt: skip
 def test_what_is_a_convolution_or_a_gru_is_refused_whatever_its_class(
-    kind: str, tmp_path: Path
+    kind: str, shapes: list[tuple[int, ...]], refusal: str, tmp_path: Path
 ) -> None:
-    gru = kind in ("GRU", "GatedLSTM")
-    shapes = [(5, 9), (3, 9), (9,)] if gru else [(1, 5, 12), (1, 3, 12), (12,)]
     names = [f"zeta/cell/{name}:0" for name in ("kernel", "recurrent_kernel", "bias")]
     config = {"name": "zeta", "units": 3, "recurrent_activation": "sigmoid"}
-    layer = {"class_name": f"mine>{kind}", "config": config}
+    layer = {"class_name": kind, "config": config}
     model = {"class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}
     with h5py.File(tmp_path / "net.h5", "w") as file:
         file.attrs["model_config"] = json.dumps(model)
@@ -671,5 +679,5 @@ def test_what_is_a_convolution_or_a_gru_is_refused_whatever_its_class(
         group.attrs["weight_names"] = [name.encode() for name in names]
         for name, shape in zip(names, shapes, strict=True):
             group[name] = np.ones(shape, np.float32)
-    with pytest.raises(UserError, match="a GRU" if gru else "an LSTM's has two axes"):
+    with pytest.raises(UserError, match=refusal):
         load(str(tmp_path / "net.h5"))

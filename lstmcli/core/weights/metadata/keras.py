@@ -173,7 +173,9 @@ class _LayerSettings:
             )
 
     def _class(self, kind: str) -> None:
-        """Take note of a class that is not one of Keras' own."""
+        """Take note of a class that is not one of Keras' own; refuse that of another layer."""
+        if any(other in kind for other in ("GRU", "ConvLSTM")):
+            raise self._cannot(f"is of class {kind}")
         if kind and kind not in (*OWN, *WRAPPERS):
             self.classes.append(kind)
 
