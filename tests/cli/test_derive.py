@@ -73,17 +73,3 @@ def test_a_unit_of_both_directions_side_by_side_is_one_of_its_cell(lstm: Lstm) -
         assert line["value"] == pytest.approx(h[1, 2, unit], abs=1e-6)
     assert cells[2] == ("layer0", 2)
     assert cells[5] == cells[-1] == ("layer0_reverse", 2)
-
-
-def test_of_a_stack_only_a_unit_that_no_cell_has_is_the_output_s(lstm: Lstm) -> None:
-    case = GOLDEN / "torch" / "two_layers_bidirectional"
-    with np.load(f"{case}.npz") as arrays:
-        np.savez("x.npz", **{k: arrays[k] for k in arrays if k == "inputs" or "." in k})
-        h = arrays["h"]
-    units = h.shape[-1] // 2
-    words = ("derive", f"{case}.weights.npz", "x.npz", "--layout", "batch", "--steps", 2,
-             "-f", "json", "--units")  # fmt: skip
-    told = json.loads(lstm(*words, units + 1).out)
-    assert (told["cell"], told["unit"]) == ("layer1_reverse", 1)
-    (line,) = (line for line in told["lines"] if line["name"] == "h")
-    assert line["value"] == pytest.approx(h[0, 2, units + 1], abs=1e-6)
