@@ -17,7 +17,7 @@ from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
-from lstmcli.formats.tensorflow import crc32c
+from lstmcli.formats.tensorflow import bundle
 from tests.recorded import cases, recorded
 
 CASES = cases("tensorflow_files/*")
@@ -172,7 +172,7 @@ def test_the_config_of_each_keras_layer_is_handed_on(tmp_path: Path) -> None:
 def test_without_the_library_one_line_says_that_checksums_were_not_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crc32c, "library", lambda: None)
+    monkeypatch.setattr(bundle, "checksum_library", lambda: None)
     document = formats.read(str(unpacked("tf1.0_dtypes_v2", tmp_path)))
     said = [remark for remark in document.remarks if "were not checked" in remark]
     assert len(said) == 1

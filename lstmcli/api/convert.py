@@ -22,18 +22,17 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
 from lstmcli.core.weights.assumptions import idle_settings_of_run
-from lstmcli.core.weights.build import BFLOAT16
-from lstmcli.core.weights.choose import layer_options
-from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
+from lstmcli.core.weights.build_cells import BFLOAT16
+from lstmcli.core.weights.choose_lstm import layer_options
+from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
-from lstmcli.core.weights.recipe import Step, recipe
 from lstmcli.core.weights.recognise import find_convention, recognise
+from lstmcli.engines import export
 from lstmcli.engines.export import graph_of, rtneural_document
 from lstmcli.errors import Try, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
-from lstmcli.formats.files.overwriting import refuse_overwriting
-from lstmcli.formats.onnx import writer
+from lstmcli.formats.files.atomic import refuse_overwriting
 
 Layers = Sequence[Sequence[Cell]]
 
@@ -346,7 +345,7 @@ def _write(conversion: Conversion) -> None:
     format, target = conversion.file.format, conversion.target
     if format == "onnx":
         graph = graph_of(conversion.layers, lengths=conversion.model.lengths)
-        data = writer.serialised(graph, "lstmcli", __version__)
+        data = export.serialised(graph, __version__)
         with formats.atomically(target) as stream:
             stream.write(data)
     elif format == "rtneural":

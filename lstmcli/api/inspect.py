@@ -19,10 +19,11 @@ from lstmcli.api.arguments import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.weights.assumptions import idle_without_lstm
-from lstmcli.core.weights.build import SIZES, cut_flat
-from lstmcli.core.weights.choose import choose_layer, choose_lstms, layer_options
+from lstmcli.core.weights.build_cells import SIZES, cut_flat
+from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
-from lstmcli.core.weights.recognise import RecognisedLstm, layers_of_stacks
+from lstmcli.core.weights.recognise import layers_of_stacks
+from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 

@@ -29,14 +29,14 @@ from lstmcli.core.weights.assumptions import (
     refuse_open,
     unused_assumptions,
 )
-from lstmcli.core.weights.build import (
+from lstmcli.core.weights.build_cells import (
     build_layers,
     check_cell_settings,
     check_layers,
     cut_flat,
     direction_settings,
 )
-from lstmcli.core.weights.choose import (
+from lstmcli.core.weights.choose_lstm import (
     choose_layer,
     choose_lstms,
     fitting_in_turn,
@@ -45,13 +45,9 @@ from lstmcli.core.weights.choose import (
     training_copies,
 )
 from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
-from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings, merge_metadata
-from lstmcli.core.weights.recognise import (
-    CellIndex,
-    RecognisedLstm,
-    layers_of_stacks,
-    recognise,
-)
+from lstmcli.core.weights.metadata.settings import MetadataSettings, merge_metadata
+from lstmcli.core.weights.recognise import layers_of_stacks, recognise
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to

@@ -20,8 +20,7 @@ from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, single_as_h
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import run_selected
-from lstmcli.core.forward.streaming import needed_steps
+from lstmcli.core.forward.run import needed_steps, run_selected
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import names_in_cell, similar_cell

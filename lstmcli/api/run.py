@@ -18,10 +18,17 @@ from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
 from lstmcli.api.values import refuse_other_arguments
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
-from lstmcli.core.forward.run import run_plan
-from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
+from lstmcli.core.forward.run import PIECE, LayerStack, run_plan, runs_forward
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Inputs, Model, Trace, as_time_major
+from lstmcli.core.model.model import (
+    Inputs,
+    Model,
+    State,
+    Trace,
+    as_time_major,
+    join_states,
+    split_state,
+)
 from lstmcli.core.model.selection import (
     SelectedIndices,
     Selection,
@@ -31,7 +38,6 @@ from lstmcli.core.model.selection import (
     round_to_digits,
     take,
 )
-from lstmcli.core.model.states import State, join_states, split_state
 from lstmcli.errors import Try, UserError
 from lstmcli.formats import StepStream
 

@@ -15,7 +15,7 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.model import State, Trace
 from lstmcli.core.model.selection import (
     SelectedIndices,
     contiguous_ranges,
@@ -23,14 +23,13 @@ from lstmcli.core.model.selection import (
     is_named,
     round_to_digits,
 )
-from lstmcli.core.model.states import State
 from lstmcli.errors import UserError, did_you_mean
 
 FINAL = ("final_h", "final_c")
 ONLY_H = ("npy", "text")  # formats of a single array
 BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
-BINARY = ("npy", "npz")
-IN_PIECES = (*BINARY, "json", "text")  # formats whose large results are written piece by piece
+BINARY = ("npy", "npz")  # formats whose large results are written piece by piece
+AT_ONCE = (*BINARY, "json", "text")  # the others are written a step at a time
 BLOCK = 256  # steps of a trace that are formatted at a time
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
 
@@ -199,7 +198,7 @@ def _by_step(trace: Trace, name: str) -> Array:
 
 def are_large(plan: Plan, format: str, names: Sequence[str], selected: SelectedIndices) -> bool:
     """Whether the results are so large that `write_pieces` is to write them."""
-    if format not in IN_PIECES or has_direction_axis(plan.model):
+    if format not in BINARY or has_direction_axis(plan.model):
         return False
     if any("." in name for name in names):
         return False
@@ -214,33 +213,27 @@ def write_pieces(
     format: str,
     names: Sequence[str],
     selected: SelectedIndices,
-    digits: int | None = None,
     **execution: Any,
 ) -> State:
-    """Run and write one of `IN_PIECES` piece by piece, whatever its size; gives the final state.
+    """Run and write one of `BINARY` piece by piece, whatever its size; gives the final state.
 
     ``execution`` takes the ``executor`` and the ``meter`` of a run. The arrays are those of a run
     in memory, bit for bit.
     """
-    from lstmcli.formats.block_files import open_block_writers
-
-    digits = None if format in BINARY else digits
-    dtype = plan.dtype if digits is None else np.dtype(np.float64)
     shapes = selected.shapes(plan.layout)
-    with open_block_writers(target, format, shapes, dtype) as pieces:
+    with formats.open_blocks(target, format, shapes, plan.dtype) as pieces:
 
         def put(name: str, index: tuple[slice, ...], array: Array) -> None:
-            pieces.writers[name].write(index, round_to_digits(array, digits))
+            pieces.writers[name].write(index, array)
 
         final = sweep_selected(plan, selected, put, **execution)
         states = plan.model.convention.behaviour.states
         for name, array in zip(FINAL, final, strict=True):
             if name in names:
-                of_batch = cut_final_state(array, selected, plan.layout, states)
-                pieces.arrays[name] = round_to_digits(of_batch, digits)
+                pieces.arrays[name] = cut_final_state(array, selected, plan.layout, states)
         members = (*shapes, *FINAL)
         pieces.order = [m for name in dict.fromkeys(names) for m in members if is_named(m, name)]
-        pieces.attributes["meta"] = _meta(plan.settings() | selected.settings(), digits)
+        pieces.attributes["meta"] = _meta(plan.settings() | selected.settings(), None)
     return final
 
 

@@ -170,7 +170,7 @@ class Command(click.Command):
         if not outputs:
             return
         from lstmcli.api.arguments import Named  # these bring numpy, which help does without
-        from lstmcli.formats.files.overwriting import outputs_protected
+        from lstmcli.formats.files.atomic import outputs_protected
 
         inputs += [Named.parse(word).file for word in inputs]
         stack.enter_context(outputs_protected(outputs, inputs))

@@ -16,7 +16,7 @@ from lstmcli import formats
 from lstmcli.api import save
 from lstmcli.api.job import InputFiles, Job
 from lstmcli.api.run import Stop, can_stream, plan_of, run_by_engine, select, stream_steps
-from lstmcli.api.save import BINARY, BY_STEP, FINAL, IN_PIECES, members_for
+from lstmcli.api.save import AT_ONCE, BINARY, BY_STEP, FINAL, members_for
 from lstmcli.cli.command import Command, Ended, stopped_by_signals
 from lstmcli.cli.executors import execution
 from lstmcli.cli.options import (
@@ -43,12 +43,17 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import NAMES, Plan
-from lstmcli.core.forward.run import run_plan, run_selected
-from lstmcli.core.forward.streaming import LayerStack, needed_steps, runs_forward, step_pieces
+from lstmcli.core.forward.run import (
+    LayerStack,
+    needed_steps,
+    run_plan,
+    run_selected,
+    runs_forward,
+    step_pieces,
+)
 from lstmcli.core.model.arrays import describe_not_finite
-from lstmcli.core.model.model import Model, Trace, names_in_cell, similar_cell
+from lstmcli.core.model.model import Model, State, Trace, names_in_cell, similar_cell
 from lstmcli.core.model.selection import SelectedIndices, Selection, cut_trace, is_named
-from lstmcli.core.model.states import State
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.views.run import (
@@ -410,16 +415,15 @@ def _run(job: Job, asked: RunOptions, how: Mapping[str, Any]) -> RunResult:
         return RunResult(_show_run(job, asked, how), steps)
     target: str | BinaryIO | None = outputs.file
     format = outputs.file_format
-    if target is None and outputs.screen in IN_PIECES:
+    if target is None and outputs.screen in AT_ONCE:
         target, format = standard_output(), outputs.screen
     plan = plan_of(job, outputs.members)
     if target and (outputs.file is None or outputs.screen is None):
         names = outputs.names_for(str(format))
         selected = plan.select(selection, names)
         if save.are_large(plan, str(format), names, selected):
-            digits = selection.digits
             part = _needed_steps(plan, asked)
-            state = save.write_pieces(part, target, str(format), names, selected, digits, **how)
+            state = save.write_pieces(part, target, str(format), names, selected, **how)
             return RunResult(state, steps)
     if selection.selects and outputs.screen != "table":
         selected = plan.select(selection, outputs.members)

@@ -16,13 +16,7 @@ NAMES = ("torch", "onnxruntime", "openvino", "keras", "tensorflow", "jax")
 
 
 def find_engine(name: str) -> Engine:
-    """The engine of that name.
-
-    Raises
-    ------
-    UserError
-        An unknown name; lists the known ones.
-    """
+    """The engine of that name; UserError, with the known names, for another."""
     if name not in NAMES:
         raise UserError(
             f"there is no engine {name!r}; there are {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"

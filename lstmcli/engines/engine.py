@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,12 +22,10 @@ from lstmcli.core.forward.run import SequenceResults, trace_of
 from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.hint import join_with_and
-from lstmcli.core.model.model import Cell, Model, Trace
-from lstmcli.core.model.states import State
+from lstmcli.core.model.model import Cell, Model, State, Trace, join_with_and
+from lstmcli.core.model.vocabulary import split_activation
 from lstmcli.core.weights.compatibility import fit
 from lstmcli.core.weights.encode import fold_forget_bias
-from lstmcli.engines.libraries import quiet
 from lstmcli.errors import UserError, install_command
 
 T = TypeVar("T")
@@ -32,7 +35,7 @@ Layers = tuple[tuple[Cell, ...], ...]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Cells in the convention of an engine, inputs, and a state of every cell."""
+    """An engine's input: cells in its convention, x, and the initial state of each cell."""
 
     layers: Layers
     x: Array  # (T, B, I)
@@ -65,20 +68,6 @@ class Network:
             for layer, start in zip(self.layers, starts, strict=False)
         ]
 
-    @property
-    def valid(self) -> Array | None:
-        """(T, B) truth of the steps that count, by lengths or a mask; None: all do."""
-        if self.lengths is None:
-            return self.mask
-        counts: Array = np.arange(len(self.x))[:, None] < self.lengths
-        return counts
-
-    @property
-    def stacked(self) -> State:
-        """The states with the cells on a first axis: (cells, B, P) and (cells, B, H)."""
-        h, c = zip(*self.states, strict=True)
-        return np.stack(h), np.stack(c)
-
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -92,7 +81,7 @@ Prepared = Callable[[], Result]
 
 
 def nothing(network: Network) -> Iterator[str]:
-    """Nothing unsupported, or no notes."""
+    """Default for `unsupported` and `notes`: empty."""
     return iter(())
 
 
@@ -209,13 +198,7 @@ def not_installed(engine: Engine) -> str:
 
 
 def run_with(engine: Engine, plan: Plan) -> Trace:
-    """The trace of a run by an engine: h and the last state.
-
-    Raises
-    ------
-    UserError
-        if the engine is not installed, does not support something in the run, or fails.
-    """
+    """The trace of a run by an engine: h and the last state."""
     if not engine.installed:
         raise UserError(not_installed(engine))
     network, unsupported = engine.network(plan)
@@ -225,13 +208,7 @@ def run_with(engine: Engine, plan: Plan) -> Trace:
 
 
 def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, float]:
-    """The trace, and the seconds that a run took without building the layer.
-
-    Raises
-    ------
-    UserError
-        if the framework raises an exception; has the first line of its message.
-    """
+    """The trace, and the seconds that a run took without building the layer."""
     try:
         with quiet():
             prepared = engine.prepare(network)
@@ -269,3 +246,57 @@ def _part(model: Model, result: Result) -> SequenceResults:
     separate = len(last) == 2 and last[0].convention.behaviour.merge in ("concat", "stack")
     outputs = np.split(result.h, 2, axis=2) if separate else [result.h]
     return SequenceResults(list(outputs), {}, list(result.finals))
+
+
+# ---- libraries
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the messages of libraries off stderr, those of C++ too; exceptions still pass."""
+    sys.stderr.flush()
+    with (
+        warnings.catch_warnings(),
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stderr(nowhere),
+    ):
+        warnings.simplefilter("ignore")
+        stderr = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def library(name: str) -> Any:
+    """The module of an installed library; UserError if its import fails."""
+    try:
+        return import_module(name)
+    except Exception as error:  # a broken one raises whatever it likes
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{name} is installed and cannot be imported: {reason}") from None
+
+
+def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[[Any], Any]:
+    """The activation function of one of our names, made of a framework's functions.
+
+    ``functions`` has the framework's function of a family, which takes the family's parameters
+    after x; for families that it lacks, ``clip`` (x, low, high), ``tanh``, ``where`` and
+    ``zeros_like``.
+    """
+    family, numbers = split_activation(name)
+    made: dict[str, Callable[..., Any]] = {
+        "identity": lambda x: x,
+        "affine": lambda x, alpha, beta: alpha * x + beta,
+        "hard_sigmoid": lambda x, slope, offset: functions["clip"](slope * x + offset, 0, 1),
+        "scaled_tanh": lambda x, alpha, beta: alpha * functions["tanh"](beta * x),
+        "thresholded_relu": lambda x, alpha: functions["where"](
+            x > alpha, x, functions["zeros_like"](x)
+        ),
+    }
+    if name != family and name in functions:  # the hard sigmoid of a framework has one slope
+        return functions[name]
+    function = functions[family] if family in functions else made[family]
+    return lambda x: function(x, *numbers)

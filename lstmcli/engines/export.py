@@ -1,11 +1,12 @@
-"""Export of a network to the files of other runtimes: an ONNX graph, a model of RTNeural.
+"""Export of a network to the files of other runtimes: an ONNX model, a model of RTNeural.
 
-The cells come from core, which knows LSTMs; the graph goes to formats, which know files.
+The library `onnx` makes the file of a graph of operators.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,42 @@ from lstmcli.core.model.conventions import Behaviour
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
 from lstmcli.core.weights.metadata.onnx import activation_attributes
-from lstmcli.formats.onnx.writer import OnnxGraph, Operator, ValueInfo
+from lstmcli.errors import import_extra
+
+OPSET = 17  # of early 2022: runtimes since then read it
+IR_VERSION = 8  # the file format that goes with it
+
+
+def serialised(graph: Any, version: str) -> bytes:
+    """The bytes of a model with a GraphProto, whose types and shapes the library has checked."""
+    onnx = import_module("onnx")
+    model = onnx.helper.make_model(
+        graph,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="lstmcli",
+        producer_version=version,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    data: bytes = model.SerializeToString()
+    return data
+
 
 Layers = Sequence[Sequence[Cell]]
 
 
-def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = ()) -> OnnxGraph:
-    """A graph that runs the layers one after the other.
+def _node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> Any:
+    """A NodeProto; "" is an input that is left out."""
+    return import_module("onnx").helper.make_node(operator, inputs, outputs, **attributes)
+
+
+def graph_of(
+    layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (), defaults: bool = True
+) -> Any:
+    """A GraphProto that runs the layers one after the other.
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (cells, B, H), layer by layer, forward
-    before backward; their defaults are a learned state or zero. If sequences are ``padded``, or
+    before backward; their ``defaults`` are a learned state or zero. If sequences are ``padded``, or
     there are ``lengths``, which are its default: the valid steps of each sequence,
     ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state
     of every cell, ``Y_h`` and ``Y_c`` (cells, B, H). ONNX specification, LSTM-14.
@@ -34,13 +61,15 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
 
     The cells are in the convention ``onnx``.
     """
+    onnx = import_extra("onnx", "writing .onnx", "onnx")
     cell, units = layers[0][0], [cell.units for layer in layers for cell in layer]
     uneven = len(set(units)) > 1
     state, given = (
         (rows, sum(units)) if uneven else (len(units), rows, cell.units)
         for rows in ("B", "B_or_1")
     )  # fmt: skip
-    constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in INITIAL}
+    inputs = INITIAL if defaults else ()
+    constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in inputs}
     nodes = list(_initial_state(layers, uneven, constants))
     below, steps = "X", "sequence_lens" if padded or lengths else ""
     if lengths:
@@ -50,21 +79,26 @@ def graph_of(layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (
         if n + 1 < len(layers):
             nodes += _joined(n, len(layer), constants)
         below = f"joined_{n}"
-    nodes.append(Operator("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
+    nodes.append(_node("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
     nodes += _last_state(len(layers), uneven, constants)
-    return OnnxGraph(
+
+    def port(name: str, shape: Sequence[int | str], dtype: np.dtype[Any] = cell.dtype) -> Any:
+        kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+        return onnx.helper.make_tensor_value_info(name, kind, shape)
+
+    return onnx.helper.make_graph(
+        nodes,
         "lstm",
         [
-            ValueInfo("X", cell.dtype, ("T", "B", cell.inputs)),
-            *(ValueInfo(name, cell.dtype, given) for name in ("initial_h", "initial_c")),
-            *([ValueInfo(steps, np.dtype(np.int32), ("B",))] if steps else []),
+            port("X", ("T", "B", cell.inputs)),
+            *(port(name, given) for name in INITIAL),
+            *([port(steps, ("B",), np.dtype(np.int32))] if steps else []),
         ],
         [
-            ValueInfo("Y", cell.dtype, ("T", len(layers[-1]), "B", units[-1])),
-            *(ValueInfo(name, cell.dtype, state) for name in ("Y_h", "Y_c")),
+            port("Y", ("T", len(layers[-1]), "B", units[-1])),
+            *(port(name, state) for name in ("Y_h", "Y_c")),
         ],
-        nodes,
-        constants,
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
 
 
@@ -83,30 +117,30 @@ def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
     return np.concatenate(rows, axis=1) if uneven else np.stack(rows)
 
 
-def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Operator]:
+def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Any]:
     """h_n and c_n (D, B, H) of each layer n, as many sequences as X has."""
     constants |= {"one": np.array([1], np.int64), "two": np.array([2], np.int64)}
-    yield Operator("Shape", ["X"], ["X_shape"])
-    yield Operator("Slice", ["X_shape", "one", "two"], ["rows"])
+    yield _node("Shape", ["X"], ["X_shape"])
+    yield _node("Slice", ["X_shape", "one", "two"], ["rows"])
     yield from (_states_side_by_side if uneven else _states_by_cells)(layers, constants)
 
 
-def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Operator]:
+def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Any]:
     """From (cells, B, H)."""
     directions, units = np.array([len(layer) for layer in layers], np.int64), layers[0][0].units
     constants |= {"cells": directions.sum(keepdims=True), "units": np.array([units], np.int64)}
     if len(layers) > 1:
         constants["directions"] = directions
-    yield Operator("Concat", ["cells", "rows", "units"], ["state_shape"], {"axis": 0})
+    yield _node("Concat", ["cells", "rows", "units"], ["state_shape"], axis=0)
     for letter in "hc":
         parts = [f"{letter}_{n}" for n in range(len(layers))]
         stacked = parts[0] if len(layers) == 1 else f"{letter}_all"
-        yield Operator("Expand", [f"initial_{letter}", "state_shape"], [stacked])
+        yield _node("Expand", [f"initial_{letter}", "state_shape"], [stacked])
         if len(layers) > 1:
-            yield Operator("Split", [stacked, "directions"], parts, {"axis": 0})
+            yield _node("Split", [stacked, "directions"], parts, axis=0)
 
 
-def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Operator]:
+def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Any]:
     """From (B, D H + D' H' + ...)."""
     sizes = [(len(layer), layer[0].units) for layer in layers]
     constants["widths"] = np.prod(np.array(sizes, np.int64), axis=1)
@@ -117,18 +151,18 @@ def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterato
             f"split_{n}": np.array([0, directions, units], np.int64),  # 0: an axis stays as it is
         }
         shape = [f"directions_{n}", "rows", f"units_{n}"]
-        yield Operator("Concat", shape, [f"state_shape_{n}"], {"axis": 0})
+        yield _node("Concat", shape, [f"state_shape_{n}"], axis=0)
     for letter in "hc":
         cut = [f"{letter}_{n}_cut" for n in range(len(layers))]  # (B, D H)
-        yield Operator("Split", [f"initial_{letter}", "widths"], cut, {"axis": 1})
+        yield _node("Split", [f"initial_{letter}", "widths"], cut, axis=1)
         for n, part in enumerate(cut):
             state = f"{letter}_{n}"
-            yield Operator("Reshape", [part, f"split_{n}"], [f"{state}_split"])  # (B, D, H)
-            yield Operator("Transpose", [f"{state}_split"], [f"{state}_given"], {"perm": [1, 0, 2]})
-            yield Operator("Expand", [f"{state}_given", f"state_shape_{n}"], [state])
+            yield _node("Reshape", [part, f"split_{n}"], [f"{state}_split"])  # (B, D, H)
+            yield _node("Transpose", [f"{state}_split"], [f"{state}_given"], perm=[1, 0, 2])
+            yield _node("Expand", [f"{state}_given", f"state_shape_{n}"], [state])
 
 
-def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Operator]:
+def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Any]:
     """Y_h and Y_c of all layers, in the axes of the initial state."""
     if uneven:
         constants["one_row"] = np.array([0, -1], np.int64)
@@ -136,15 +170,15 @@ def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Itera
         ends = [f"{name}_{n}" for n in range(layers)]  # (D, B, H)
         if uneven:
             for end in ends:
-                yield Operator("Transpose", [end], [f"{end}_turned"], {"perm": [1, 0, 2]})
-                yield Operator("Reshape", [f"{end}_turned", "one_row"], [f"{end}_row"])
+                yield _node("Transpose", [end], [f"{end}_turned"], perm=[1, 0, 2])
+                yield _node("Reshape", [f"{end}_turned", "one_row"], [f"{end}_row"])
             ends = [f"{end}_row" for end in ends]  # (B, D H)
-        yield Operator("Concat", ends, [name], {"axis": 1 if uneven else 0})
+        yield _node("Concat", ends, [name], axis=1 if uneven else 0)
 
 
 def _lstm(
     layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
-) -> list[Operator]:
+) -> list[Any]:
     row = layer[0].convention
     tensors = stack_directions([encode(cell, row) for cell in layer])
     names = {role: f"{row.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
@@ -157,7 +191,7 @@ def _lstm(
         inputs.append(names["peephole"])
     outputs = [f"Y_{n}", f"Y_h_{n}", f"Y_c_{n}"]
     attributes = _attributes(row.behaviour, layer[0].units, len(layer))
-    return [Operator("LSTM", inputs, outputs, attributes)]
+    return [_node("LSTM", inputs, outputs, **attributes)]
 
 
 def _attributes(behaviour: Behaviour, units: int, directions: int) -> dict[str, Any]:
@@ -175,14 +209,14 @@ def _attributes(behaviour: Behaviour, units: int, directions: int) -> dict[str, 
     return attributes
 
 
-def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[Operator]:
+def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[Any]:
     """Y_n (T, D, B, H) as the next layer takes it, (T, B, D H)."""
     if directions == 1:
-        yield Operator("Squeeze", [f"Y_{n}", "one"], [f"joined_{n}"])
+        yield _node("Squeeze", [f"Y_{n}", "one"], [f"joined_{n}"])
         return
     constants["side_by_side"] = np.array([0, 0, -1], np.int64)  # 0: an axis stays as it is
-    yield Operator("Transpose", [f"Y_{n}"], [f"turned_{n}"], {"perm": [0, 2, 1, 3]})
-    yield Operator("Reshape", [f"turned_{n}", "side_by_side"], [f"joined_{n}"])
+    yield _node("Transpose", [f"Y_{n}"], [f"turned_{n}"], perm=[0, 2, 1, 3])
+    yield _node("Reshape", [f"turned_{n}", "side_by_side"], [f"joined_{n}"])
 
 
 def rtneural_document(layers: Layers) -> dict[str, Any]:

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.model import Cell
-from lstmcli.core.model.states import State
+from lstmcli.core.model.model import Cell, State
 from lstmcli.core.weights.encode import named_tensors
-from lstmcli.engines.engine import Engine, Network, Prepared, Result
-from lstmcli.engines.libraries import activation, library
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, activation, library
 
 
 def prepare(network: Network) -> Prepared:

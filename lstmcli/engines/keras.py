@@ -14,8 +14,7 @@ import numpy as np
 
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import encode
-from lstmcli.engines.engine import Engine, Network, Prepared, Result
-from lstmcli.engines.libraries import activation, library
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, activation, library
 
 BACKENDS = ("torch", "tensorflow", "jax")
 NAMED = {
@@ -38,8 +37,11 @@ def prepare(network: Network) -> Prepared:
             for _, states in network.by_layer
         ]
         masked = {}
-        if network.valid is not None:
-            mask = np.ascontiguousarray(network.valid.T)  # (B, T)
+        valid = network.mask  # (T, B)
+        if network.lengths is not None:
+            valid = np.arange(len(network.x))[:, None] < network.lengths
+        if valid is not None:
+            mask = np.ascontiguousarray(valid.T)
             masked = {"mask": keras.ops.convert_to_tensor(mask)}
 
     def run() -> Result:

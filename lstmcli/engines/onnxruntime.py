@@ -8,11 +8,8 @@ import numpy as np
 
 from lstmcli._version import __version__
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.weights.encode import INITIAL
-from lstmcli.engines.engine import Engine, Network, Prepared, Result
-from lstmcli.engines.export import graph_of
-from lstmcli.engines.libraries import library
-from lstmcli.formats.onnx import writer
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, library
+from lstmcli.engines.export import graph_of, serialised
 
 Feeds = Mapping[str, Array]
 """The inputs of a graph by name."""
@@ -35,8 +32,7 @@ def prepare(
     The initial state is an input without a default, as OpenVINO needs it.
     """
     padded = network.lengths is not None
-    graph = graph_of(network.layers, padded=padded)
-    constants = {name: a for name, a in graph.constants.items() if name not in INITIAL}
+    graph = graph_of(network.layers, padded=padded, defaults=False)
     units = [cell.units for cell in network.cells]
     uneven = len(set(units)) > 1  # the graph then has the states of all cells side by side
     h, c = (
@@ -46,7 +42,7 @@ def prepare(
     feeds = {"X": np.ascontiguousarray(network.x), "initial_h": h, "initial_c": c}
     if padded:
         feeds["sequence_lens"] = np.asarray(network.lengths, np.int32)
-    model = writer.serialised(graph._replace(constants=constants), "lstmcli", __version__)
+    model = serialised(graph, __version__)
     opened = open_session(model, feeds)
 
     def run() -> Result:

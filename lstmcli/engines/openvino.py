@@ -9,8 +9,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.compatibility import fit
 from lstmcli.engines import onnxruntime
-from lstmcli.engines.engine import Engine, Network
-from lstmcli.engines.libraries import library
+from lstmcli.engines.engine import Engine, Network, library
 from lstmcli.engines.onnxruntime import Feeds, Session
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import named_tensors
-from lstmcli.engines.engine import Engine, Network, Prepared, Result
-from lstmcli.engines.libraries import activation, library
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, activation, library
 
 
 def tensorflow() -> Any:

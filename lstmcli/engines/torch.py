@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.weights.encode import named_tensors
-from lstmcli.engines.engine import Engine, Network, Prepared, Result
-from lstmcli.engines.libraries import library
+from lstmcli.engines.engine import Engine, Network, Prepared, Result, library
 
 
 def prepare(network: Network) -> Prepared:
@@ -26,7 +25,7 @@ def prepare(network: Network) -> Prepared:
     lstm.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()}, strict=True)
     lstm.eval()
     x = torch.from_numpy(network.x.copy())
-    state = tuple(torch.from_numpy(a) for a in network.stacked)
+    state = tuple(torch.from_numpy(np.stack(a)) for a in zip(*network.states, strict=True))
 
     def run() -> Result:
         with torch.inference_mode():

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -16,24 +18,23 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter
-from lstmcli.formats.arrays.raw import is_raw_form
-from lstmcli.formats.arrays.raw import read as read_raw
+from lstmcli.formats.arrays.blocks import BlockWriter
+from lstmcli.formats.arrays.npy import is_raw_form, read_raw
 from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.atomic import atomically
+from lstmcli.formats.files.atomic import atomically, refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
-from lstmcli.formats.files.overwriting import refuse_place
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
-from lstmcli.formats.text.number_text import ABBREVIATED
-from lstmcli.formats.text.stdin_steps import LineReader, StepStream
-from lstmcli.formats.text.step_writers import (
+from lstmcli.formats.text.jsonl import LineReader, StepStream
+from lstmcli.formats.text.number_text import (
+    ABBREVIATED,
     ColumnWriter,
     LineWriter,
     StepWriter,
     TidyWriter,
 )
+from lstmcli.outputs import errors_named
 
 __all__ = [
     "FORMATS",
@@ -45,6 +46,7 @@ __all__ = [
     "atomically",
     "format_of",
     "has_known_suffix",
+    "open_blocks",
     "open_steps",
     "read",
     "read_or_stream",
@@ -99,13 +101,8 @@ def read(
 
     The format is recognised by the content; a suffix only decides between kinds of text. Prints
     that leave numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy
-    file of 64 MiB or more is a `lstmcli.formats.arrays.block_reader.FileArray`, which
+    file of 64 MiB or more is a `lstmcli.formats.arrays.blocks.FileArray`, which
     `--max-bytes` does not limit.
-
-    Raises
-    ------
-    UserError
-        Whatever is wrong with the file; see the module of the format.
     """
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path), stdin) as file:
@@ -184,11 +181,6 @@ def write(
     """Write arrays and attributes as "npy", "npz", "json" or "text", to a path atomically.
 
     npy and text have one array and no attributes, which are left out.
-
-    Raises
-    ------
-    UserError
-        Several arrays for npy or text; a file that cannot be written.
     """
     if _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with open_steps")
@@ -197,6 +189,53 @@ def write(
             _module(format).write(stream, dict(arrays), dict(attributes or {}))
     else:
         _module(format).write(target, dict(arrays), dict(attributes or {}))
+
+
+@dataclass
+class Pieces:
+    """What is written: arrays in blocks, and arrays and attributes that are set at the end."""
+
+    writers: dict[str, BlockWriter]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    order: Sequence[str] = ()  # of all arrays in the file; (): ``writers``, then ``arrays``
+
+
+@contextmanager
+def open_blocks(
+    target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
+) -> Iterator[Pieces]:
+    """Write "npy" or "npz" in pieces; a file appears complete or not at all.
+
+    Where the file itself takes no pieces (an archive, a pipe), they go to nameless temporary files
+    first: in the folder of the target, on the same disk.
+    """
+    with ExitStack() as stack:
+        stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
+        # the folder of a device or a pipe may not take files
+        path = target if isinstance(target, str) and stream.seekable() else None
+        direct = format == "npy" and path is not None
+        pieces = Pieces({})
+        for name, shape in shapes.items():
+            file, output = (stream, str(path)) if direct else _temporary(path, stack)
+            pieces.writers[name] = BlockWriter(file, shape, dtype, output)
+        yield pieces
+        if not direct:
+            arrays: dict[str, np.ndarray | BlockWriter] = {**pieces.writers, **pieces.arrays}
+            ordered = {name: arrays[name] for name in pieces.order or arrays}
+            write(stream, format, ordered, pieces.attributes)
+
+
+def _temporary(path: str | None, stack: ExitStack) -> tuple[BinaryIO, str]:
+    """A nameless file in the folder of a path, or in the temporary folder; its name in messages."""
+    from tempfile import TemporaryFile, gettempdir
+
+    with errors_named(path or "a temporary file"):
+        folder = os.path.dirname(os.path.realpath(path)) if path else gettempdir()
+    output = path or f"a temporary file in {folder}"
+    with errors_named(output):
+        file = stack.enter_context(TemporaryFile(dir=folder))  # noqa: SIM115 (``stack`` closes it)
+    return cast(BinaryIO, file), output
 
 
 def open_steps(
@@ -232,13 +271,7 @@ def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
 
 
 def suffix_of(path: str, suffixes: Collection[str]) -> str:
-    """The suffix of a path, which is one of ``suffixes``.
-
-    Raises
-    ------
-    UserError
-        Another suffix, or none; a folder.
-    """
+    """The suffix of a path, one of ``suffixes``; UserError for another suffix, or for a folder."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in suffixes:
         refuse_place(path)

@@ -12,19 +12,16 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from lstmcli.errors import UserError, listed
-from lstmcli.formats.files.errors import damage_reported
+from lstmcli.formats.files.limits import damage_reported
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbers_are_read
 from lstmcli.formats.text.jsonl import kind_of_line
 from lstmcli.formats.text.number_text import IS_NUMBER
 
-BINARY = {  # first bytes -> format
-    b"\x93NUMPY": "npy",
-    b"PK\x05\x06": "npz",  # an archive without members
-    b"GGUF": "gguf",
-    b"\x89HDF\r\n\x1a\n": "keras",  # HDF5, of other programs too
-}
-
 PATTERNS = {  # what the first bytes match -> format
+    rb"\x93NUMPY": "npy",
+    rb"PK\x05\x06": "npz",  # an archive without members
+    rb"GGUF": "gguf",
+    rb"\x89HDF\r\n\x1a\n": "keras",  # HDF5, of other programs too
     # the magic number of PyTorch before 1.6; protocols 4 and 5 have a frame around it
     rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19": "torch",
     rb"\x80[\x02-\x05]": "pickle",
@@ -45,7 +42,7 @@ IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name
 STOP = b"."
 TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
 SAMPLE = 4096  # bytes at the start of a file, of which one is no character if they are numbers
-MOST_CELLS = 10_000  # of a first line that are parsed to recognise a table
+MOST_CELLS = 10_000  # of the first line that are parsed when detecting a table
 MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
 FEWEST = 3  # complete opcodes in the head of a long pickle: an array's bytes may fill the rest
 
@@ -156,15 +153,9 @@ SUPPORTED = """\
 def binary_kind(file: Opened) -> str | None:
     """The binary format of a file by its content, a row of the table; None for text.
 
-    Raises
-    ------
-    UserError
-        A file of another program, or bytes that are no text.
+    UserError for a file of another program, or bytes that are no text.
     """
     head = file.head()
-    for magic, kind in BINARY.items():
-        if head.startswith(magic):
-            return kind
     if head.startswith(ARCHIVE):
         return _archive_kind(file)
     for pattern, kind in PATTERNS.items():

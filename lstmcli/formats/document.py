@@ -13,7 +13,7 @@ from lstmcli.errors import UserError, did_you_mean, listed
 
 @dataclass(frozen=True)
 class Gaps:
-    """Where a printer left numbers out of an array, as ``...``; the printed numbers are packed."""
+    """Which elements a print elided with ``...``; the array holds only those printed."""
 
     before: tuple[int | None, ...]  # of each axis: items before ``...``; None: none are left out
     shape: tuple[int, ...] | None  # of the full array, if it is printed
@@ -21,7 +21,7 @@ class Gaps:
 
 
 class Numbering(NamedTuple):
-    """The numbers of steps, batch items and columns in a run, ascending; None: not in the text."""
+    """Indices of the steps, batch items and columns in the full run; None: not in the text."""
 
     steps: Sequence[int] | None = None
     batch: Sequence[int] | None = None

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError, import_extra
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import Damaged, damage_reported
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import Damaged, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 
 VERSIONS = (2, 3)
@@ -76,7 +76,7 @@ def _array(gguf: Any, tensor: Any, source: str) -> np.ndarray | None:
     check_size(shape, 4, f"{source}: {tensor.name}")
     data = np.array(tensor.data)  # no longer mapped
     if data.dtype != np.uint8:
-        return data.astype(data.dtype.newbyteorder("="))
+        return native(data)
     try:
         return np.asarray(gguf.dequantize(data, tensor.tensor_type), np.float32).reshape(shape)
     except NotImplementedError:

@@ -11,11 +11,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError, import_extra
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damaged
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.files.limits import check_size, damaged
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.wire.bfloat16 import widened
 
 DTYPES = {  # the format's names -> little-endian NumPy dtypes
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",
@@ -25,13 +24,7 @@ DTYPES = {  # the format's names -> little-endian NumPy dtypes
 
 
 def read(source: Opened) -> Document:
-    """All tensors, in the order of the file; those of a kind that NumPy lacks are left out.
-
-    Raises
-    ------
-    UserError
-        A broken file, or no library to read it with.
-    """
+    """All tensors, in the order of the file; those of a kind that NumPy lacks are left out."""
     purpose = f"{source.source} is a safetensors file; reading it"
     safetensors = import_extra("safetensors", purpose, "safetensors")
     data = source.contents()
@@ -49,7 +42,8 @@ def read(source: Opened) -> Document:
         if kind in DTYPES:
             itemsize = 4 if kind == "BF16" else np.dtype(DTYPES[kind]).itemsize
             check_size(shape, itemsize, f"{source.source}: {name}")
-            arrays[name] = _array(entry["data"], kind, shape)
+            stored = np.frombuffer(entry["data"], DTYPES[kind]).reshape(shape)
+            arrays[name] = native(stored, kind == "BF16")
         else:
             left_out.append(f"{name} ({kind})")
     remark = f"{source.source}: left out, of kinds that NumPy does not have: {', '.join(left_out)}."
@@ -57,13 +51,7 @@ def read(source: Opened) -> Document:
 
 
 def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str, Any]) -> None:
-    """Write the tensors; attributes become the strings of the header's metadata.
-
-    Raises
-    ------
-    UserError
-        No library, or a kind of number that the format does not have.
-    """
+    """Write the tensors; attributes become the strings of the header's metadata."""
     writer = import_extra("safetensors.numpy", "writing .safetensors", "safetensors", "safetensors")
     names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
     for name, array in arrays.items():
@@ -76,8 +64,3 @@ def write(stream: BinaryIO, arrays: dict[str, np.ndarray], attributes: dict[str,
     # the library writes the memory of a transposed array as it is, with the transposed shape
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     stream.write(writer.save(contiguous, metadata or None))
-
-
-def _array(data: bytes, kind: str, shape: list[int]) -> np.ndarray:
-    array = np.frombuffer(data, DTYPES[kind]).reshape(shape)
-    return widened(array) if kind == "BF16" else array.astype(array.dtype.newbyteorder("="))

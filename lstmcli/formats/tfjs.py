@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError, listed
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import MOST_LEVELS, check_size
+from lstmcli.formats.files.limits import MOST_LEVELS, check_size, damage_reported
 from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.chain import lstm_chain
+from lstmcli.formats.keras.layers import lstm_chain
 
 DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
@@ -27,13 +27,7 @@ MOST_LISTED = 4  # paths in a message
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of all groups by name; of a layers model, the configs of its layers too.
-
-    Raises
-    ------
-    UserError
-        A damaged description, shards that are not in its folder or have another size.
-    """
+    """The tensors of all groups by name; of a layers model, the configs of its layers too."""
     with damage_reported(f"{file.source}, taken for a model.json of TensorFlow.js,"):
         arrays: dict[str, np.ndarray] = {}
         left_out: list[str] = []
@@ -45,6 +39,8 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         topology = _object({} if is_graph else value.get("modelTopology") or {}, "modelTopology")
         groups = _groups(topology)
         chain = lstm_chain(topology.get("model_config") or topology)
+    order = {name: n for n, name in enumerate(groups)}  # the converter in Python sorts by name
+    in_order = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
     remarks = []
     if left_out:
         remarks.append(f"{file.source}: {', '.join(left_out)} left out: not real numbers.")
@@ -56,7 +52,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     return Document(
         file.source,
         "tfjs-graph" if is_graph else "tfjs",
-        _in_order(arrays, groups),
+        {name: arrays[name] for name in in_order},
         groups=groups,
         in_turn=chain,
         remarks=tuple(remarks),
@@ -147,7 +143,7 @@ def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
     array = np.frombuffer(data, DTYPES[_stored_dtype(spec)]).reshape(spec["shape"])
     if quantization := spec.get("quantization"):
         array = _dequantized(array, quantization, _known_dtype(spec["dtype"]))
-    return array.astype(array.dtype.newbyteorder("="))
+    return native(array)
 
 
 def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:
@@ -172,15 +168,6 @@ def _groups(topology: dict[str, Any]) -> dict[str, dict[str, Any]]:
         groups[""] = {"keras_version": topology["keras_version"]}
     _add_layer(topology.get("model_config") or topology, groups, 0)
     return groups
-
-
-def _in_order(
-    arrays: dict[str, np.ndarray], groups: dict[str, dict[str, Any]]
-) -> dict[str, np.ndarray]:
-    """The tensors in the order of the layers; the converter in Python sorts them by name."""
-    order = {name: n for n, name in enumerate(groups)}
-    names = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
-    return {name: arrays[name] for name in names}
 
 
 def _add_layer(layer: Any, groups: dict[str, dict[str, Any]], depth: int) -> None:

@@ -8,7 +8,8 @@ are widened to float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from struct import Struct
 from types import SimpleNamespace as Fields
 from typing import Any, NamedTuple
 
@@ -16,10 +17,81 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import Damaged, damage_reported
-from lstmcli.formats.files.limits import check_size, check_total
+from lstmcli.formats.files.limits import Damaged, check_size, check_total, damage_reported
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.wire.flatbuffer import Table, root
+
+_LAYOUTS = {kind: Struct(f"<{kind}") for kind in "bBhHiIqQf?"}  # letters of the struct module
+
+
+class Table(NamedTuple):
+    """A table somewhere in a buffer; fields that are not there have their default."""
+
+    data: memoryview
+    at: int
+
+    def number(self, field: int, kind: str, default: Any = 0) -> Any:
+        """A scalar; ``kind`` is its letter in the struct module."""
+        place = self._place(field)
+        return default if place is None else _number(self.data, place, kind)
+
+    def table(self, field: int) -> Table | None:
+        """A table in the table."""
+        place = self._place(field)
+        return None if place is None else Table(self.data, _ahead(self.data, place))
+
+    def tables(self, field: int) -> list[Table]:
+        """A vector of tables."""
+        places = self._elements(field, 4)
+        return [Table(self.data, _ahead(self.data, place)) for place in places]
+
+    def vector(self, field: int, dtype: str) -> np.ndarray:
+        """A vector of scalars: a read-only view of the buffer."""
+        return np.frombuffer(self.octets(field, np.dtype(dtype).itemsize), dtype)
+
+    def octets(self, field: int, size: int = 1) -> memoryview:
+        """The bytes of a vector of scalars that take ``size`` each."""
+        places = self._elements(field, size)
+        return self.data[places.start : places.stop]
+
+    def _place(self, field: int) -> int | None:
+        vtable = self.at - _number(self.data, self.at, "i")
+        within = 4 + 2 * field
+        if within + 2 > _number(self.data, vtable, "H"):
+            return None
+        offset = _number(self.data, vtable + within, "H")
+        return self.at + offset if offset else None
+
+    def _elements(self, field: int, size: int) -> range:
+        """The positions of a vector's elements, all of them within the buffer."""
+        place = self._place(field)
+        if place is None:
+            return range(0)
+        start = _ahead(self.data, place)
+        first, count = start + 4, _number(self.data, start, "I")
+        if count * size > len(self.data) - first:
+            raise Damaged(f"a list of {count:,} elements reaches past its end")
+        return range(first, first + count * size, size)
+
+
+def root(data: bytes) -> Table:
+    """The outermost table; an offset or vector past the end is Damaged, here and in its methods."""
+    view = memoryview(data)
+    return Table(view, _ahead(view, 0))
+
+
+def _ahead(data: memoryview, at: int) -> int:
+    return at + int(_number(data, at, "I"))
+
+
+def _number(data: memoryview, at: int, kind: str) -> Any:
+    layout = _LAYOUTS[kind]
+    if at < 0 or at + layout.size > len(data):
+        raise Damaged(f"it has no byte {at:,}")
+    return layout.unpack_from(data, at)[0]
+
+
+# ---- FlatBuffers
+
 
 # ---- field numbers of the schema's tables; only those that are read
 
@@ -79,13 +151,7 @@ DTYPES = {
 
 
 def read(source: Opened) -> Document:
-    """The tensors of each LSTM operator as ``lstm_0/input_to_input_weights``, ...
-
-    Raises
-    ------
-    UserError
-        A broken file, one without an LSTM operator, one with weights of a kind that is not read.
-    """
+    """The tensors of each LSTM operator as ``lstm_0/input_to_input_weights``, ..."""
     with damage_reported(f"{source.source}, a TensorFlow Lite model,"):
         return _ModelReader(source).document()
 
@@ -130,18 +196,29 @@ class _ModelReader:
         arrays: dict[str, np.ndarray] = {}
         groups: dict[str, dict[str, Any]] = {}
         remarks = []
-        for graph, name, operator in self._lstms():
+        lstms = ((g, *operator) for g in self._graphs for operator in g.operators)
+        for graph, name, operator in lstms:
+            if name not in OPTIONS:
+                continue
             prefix = f"lstm_{len(groups)}"
             inputs = operator.vector(OperatorTable.inputs, "<i4").tolist()
             group = groups[prefix] = _attributes(name, operator)
-            if group.get("kernel_type") != 1 and _is_hybrid(graph, inputs):
+            is_basic = group.get("kernel_type") == 1
+            places = (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
+            kinds = [
+                graph.tensors[n].number(TensorTable.type, "b")
+                for n in places
+                if 0 <= n < len(graph.tensors)
+            ]
+            if not is_basic and kinds == [FLOAT32, INT8]:  # which nothing dequantizes
                 asymmetric = group["asymmetric_quantize_inputs"]
                 group["arithmetic"] = "hybrid_asymmetric" if asymmetric else "hybrid"
                 remarks.append(
                     f"{self._source}: {prefix} has weights in int8 and rounds inputs and h to 8 "
                     "bits, as TensorFlow Lite does; --arithmetic float rounds neither."
                 )
-            weights = self._weights(prefix, graph, _input_names(name, group), inputs)
+            names = BIDIRECTIONAL if name.startswith("BI") else UNIDIRECTIONAL
+            weights = self._weights(prefix, graph, BASIC if is_basic else names, inputs)
             arrays |= weights
             group["projected"] = any(
                 f"{prefix}/{path}projection_weights" in weights for path in ("", "fw/", "bw/")
@@ -161,12 +238,6 @@ class _ModelReader:
         if not groups:
             raise UserError(self._no_lstm())
         return Document(self._source, "tflite", arrays, groups=groups, remarks=tuple(remarks))
-
-    def _lstms(self) -> Iterator[tuple[_SubGraph, str, Table]]:
-        for graph in self._graphs:
-            for name, operator in graph.operators:
-                if name in OPTIONS:
-                    yield graph, name, operator
 
     def _no_lstm(self) -> str:
         names = [name for graph in self._graphs for name, _ in graph.operators]
@@ -246,24 +317,8 @@ def _inputs_by_output(name: str, operators: list[tuple[str, Table]]) -> dict[int
     return found
 
 
-def _is_hybrid(graph: _SubGraph, inputs: list[int]) -> bool:
-    """Whether an operator takes float inputs and weights in int8, which nothing dequantizes."""
-    kinds = [
-        graph.tensors[n].number(TensorTable.type, "b") if 0 <= n < len(graph.tensors) else None
-        for n in (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
-    ]
-    return kinds == [FLOAT32, INT8]
-
-
 def _at(inputs: list[int], position: int) -> int:
     return int(inputs[position]) if position < len(inputs) else -1
-
-
-def _input_names(operator: str, attributes: Mapping[str, Any]) -> Mapping[int, str]:
-    """The names of an operator's weights by the positions of these inputs."""
-    if operator.startswith("BI"):
-        return BIDIRECTIONAL
-    return BASIC if attributes.get("kernel_type") == 1 else UNIDIRECTIONAL
 
 
 def _attributes(name: str, operator: Table) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from textwrap import wrap
 from typing import NamedTuple
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
-from lstmcli.core.derive.exact_sum import Exact, Scalar, Sum, as_float
-from lstmcli.core.derive.formulas import FormulaLine
+from lstmcli.core.derive.formulas import Exact, FormulaLine, Scalar, Sum, as_float
 from lstmcli.core.model.selection import format_number
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.views.sheet import (

@@ -16,7 +16,7 @@ from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import Hint
+from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_number
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import STDIN, listed

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lstmcli import run
@@ -18,7 +19,7 @@ Fault = Callable[[Network], Network]
 def prepared(network: Network) -> Prepared:
     """Our run of the network, from its states."""
     model = Model(network.layers, {})
-    h, c = network.stacked
+    h, c = map(np.stack, zip(*network.states, strict=True))
     state = {"h": h, "c": c} if len(network.states) > 1 else {"h": h[0], "c": c[0]}
 
     def go() -> Result:

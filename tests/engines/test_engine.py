@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from lstmcli import run
+from lstmcli.core.forward.equations import activation as ours
 from lstmcli.core.forward.plan import prepare
-from lstmcli.core.model.activations import activation as ours
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
-from lstmcli.engines.engine import run_with, timed_trace
-from lstmcli.engines.libraries import activation, library, quiet
+from lstmcli.engines.engine import activation, library, quiet, run_with, timed_trace
 from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
 from tests.engines.fake import broken, fake

@@ -13,8 +13,8 @@ from lstmcli.api.load import load
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.wire.flatbuffer import root
+from lstmcli.formats.files.limits import Damaged
+from lstmcli.formats.tflite import root
 from tests.formats.helpers import piped
 from tests.paths import TESTS
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lstmcli.core.derive.exact_sum import Scalar, Sum, as_float, rounded
-from lstmcli.core.derive.formulas import FormulaLine
+from lstmcli.core.derive.formulas import FormulaLine, Scalar, Sum, as_float, rounded
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.errors import UserError
 from lstmcli.notebook import in_notebooks

@@ -4,22 +4,129 @@ The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit. Each
 its formula's value, computed from the line's numbers in the widest type and rounded once: where
 the two differ, the loop has rounded more than once. These formulas are a second form of
 `core.forward.equations`, since they are text with a number for each name, of one unit, and since a
-derivation that called the loop's step could not show a mistake in it.
+derivation that called the loop's step could not show a mistake in it. Sums of products are exact:
+nothing is rounded until it is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from itertools import accumulate
+from math import inf, isfinite, isnan
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.derive.exact_sum import Scalar, Sum, Term, rounded, ulps_between
-from lstmcli.core.model.activations import activation
+from lstmcli.core.forward.equations import activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
+
+Scalar = np.floating[Any]
+Exact = Fraction | float
+"""An exact number; a float only where NaN or an infinity has come in."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One product, such as ``x[2]`` times its weight in the kernel, or a single number, a bias."""
+
+    name: str  # "x[2]", "h_prev[0]", "c_prev[1]", "bias", "forget bias"
+    weight: Scalar
+    factor: Scalar | None = None  # what is weighted; None: the weight is added as it is
+    matrix: str = ""  # of the weight: "kernel", "recurrent", "peephole", "projection"
+
+    @cached_property
+    def product(self) -> Exact:
+        """The term itself."""
+        weight = exactly(self.weight)
+        return weight if self.factor is None else exactly(self.factor) * weight
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The terms of a sum, the largest first."""
+
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def of(cls, terms: list[Term]) -> Sum:
+        """The sum of these terms, sorted by size."""
+        return cls(tuple(sorted(terms, key=lambda term: _size(term.product), reverse=True)))
+
+    @cached_property
+    def running(self) -> list[Exact]:
+        """The sum so far, after each term."""
+        return list(accumulate(term.product for term in self.terms))
+
+    @property
+    def total(self) -> Exact:
+        """The sum of all terms."""
+        return self.running[-1]
+
+    def rest(self, count: int) -> Exact:
+        """The sum of all terms but the first ``count``."""
+        return sum((term.product for term in self.terms[count:]), Fraction(0))
+
+    def part(self, matrix: str, name: str | None = None) -> Exact | None:
+        """The sum of the terms of one matrix, or of the single number of a name; None without."""
+        chosen = [t for t in self.terms if t.matrix == matrix and name in (None, t.name)]
+        return sum((term.product for term in chosen), Fraction(0)) if chosen else None
+
+
+def exactly(number: Scalar) -> Exact:
+    """A number of any float type as a fraction."""
+    if not np.isfinite(number):
+        return float(number)
+    return Fraction(*number.as_integer_ratio())
+
+
+def as_float(number: Exact | Scalar) -> float:
+    """The nearest float64; infinite beyond its range."""
+    try:
+        return float(number)
+    except OverflowError:
+        return inf if number > 0 else -inf
+
+
+def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
+    """The nearest number of a type."""
+    kind: type[Scalar] = dtype.type
+    if isinstance(exact, float):
+        return kind(exact)
+    with np.errstate(all="ignore"):
+        near = kind(as_float(exact))
+        if not np.isfinite(near):
+            return near
+        near = near + kind(float(exact - exactly(near)))  # of a type wider than float64
+        neighbours = [np.nextafter(near, kind(towards)) for towards in (-np.inf, np.inf)]
+    finite = [number for number in (near, *neighbours) if np.isfinite(number)]
+    distances = [abs(Fraction(*number.as_integer_ratio()) - exact) for number in finite]
+    nearest: Scalar = finite[distances.index(min(distances))]
+    return nearest
+
+
+def ulps_between(a: Scalar, b: Scalar) -> int | None:
+    """The distance in units of the last place; None where one is NaN or infinite.
+
+    0 only if they are the same.
+    """
+    if a == b or (np.isnan(a) and np.isnan(b)):
+        return 0
+    with np.errstate(all="ignore"):
+        spacing = np.spacing(min(abs(a), abs(b)))
+        distance = float(abs(a.astype(np.longdouble) - b) / spacing)
+    return max(1, round(distance)) if isfinite(distance) else None
+
+
+def _size(exact: Exact) -> float:
+    """For sorting: what is not a number comes first, as it decides the sum."""
+    size = abs(as_float(exact))
+    return inf if isnan(size) else size
+
 
 Numbers = dict[str, Scalar]
 
@@ -64,7 +171,9 @@ class UnitAtStep:
             wanted.add(coupled[1])
         for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], GATES.index(g))):
             if letter in coupled[:1]:
-                self._coupled(*coupled)
+                other = self.computed[coupled[1]][self.unit]
+                value = self.computed[letter][self.unit]
+                self._add(letter, f"1 - {coupled[1]}", {coupled[1]: other}, value, 1 - _up(other))
             else:
                 self._gate(letter)
         late = self.cell.peephole is not None  # o may take the new c
@@ -176,13 +285,6 @@ class UnitAtStep:
                 weights = _up(cell.peephole["ifo".index(gate)])
                 total = total + _times(weights, _up(self.computed["c"] if new else self.c_prev))
         return total
-
-    def _coupled(self, gate: str, other: str) -> None:
-        """A gate that is 1 minus the other."""
-        value = self.computed[other][self.unit]
-        self._add(
-            gate, f"1 - {other}", {other: value}, self.computed[gate][self.unit], 1 - _up(value)
-        )
 
     # ---- c and h
 

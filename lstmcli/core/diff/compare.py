@@ -23,7 +23,7 @@ from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
-from lstmcli.core.model.hint import Hint, join_with_and
+from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import (
     EVERYTHING,
     Choice,

@@ -17,7 +17,7 @@ from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.patterns import suspicion
 from lstmcli.core.diff.rearrangements import proves, rearranged
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.model.hint import Hint, join_with_and
+from lstmcli.core.model.model import Hint, join_with_and
 
 
 def find_hints(compared: ComparedSides) -> list[Hint]:

@@ -15,8 +15,8 @@ from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName, sequence
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
-from lstmcli.core.model.hint import join_with_and
 from lstmcli.core.model.layouts import RunShape, printed_shapes
+from lstmcli.core.model.model import join_with_and
 from lstmcli.core.model.settings import CELL
 from lstmcli.errors import STDIN, UserError
 from lstmcli.escaping import file_argument, shell_word

@@ -17,7 +17,7 @@ from lstmcli.core.diff.rearrangements import ENOUGH, distinct
 from lstmcli.core.diff.small import not_a_number, odd_numbers, small_differences
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import Hint, join_with_and
+from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
 # An error that falls to this part of its start is dying out.

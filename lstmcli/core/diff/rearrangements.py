@@ -16,7 +16,7 @@ import numpy as np
 from lstmcli.core.diff.alignment import WEIGHTS, ArrayName, Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.hint import Hint
+from lstmcli.core.model.model import Hint
 
 ENOUGH = 3
 """Distinct numbers that a rearrangement has to make agree."""

@@ -9,8 +9,8 @@ from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.metrics import place_of, similarity
 from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import widened
-from lstmcli.core.model.half_precision import round_to_format
-from lstmcli.core.model.hint import Hint
+from lstmcli.core.model.arrays import round_to_format
+from lstmcli.core.model.model import Hint
 
 # The error that a type predicts, in its eps and relative to the largest number. Over 15 seeds and
 # five sizes (up to 128 units, 60 steps), a run in a type is off by 0.5 to 2.4 eps, numbers that are

@@ -47,7 +47,7 @@ from lstmcli.core.explain.question import (
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.blas import one_thread
-from lstmcli.core.forward.eight_bit import is_eight_bit
+from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
@@ -128,9 +128,7 @@ class Search:
         """The answers of so many changes in all that meet the tolerance of the data."""
         places = self._worth(total)
         found = self._answers(Placement.answers, places, total)
-        if not found:
-            places = [one for one in places if len(one.changes) < total]
-            found = self._answers(Placement.solved, places, total)
+        found = found or self._answers(Placement.solved, places, total)
         if len(self.prepared.allowances) == 1:
             return found
         tight = self.prepared.allowances[0]
@@ -375,10 +373,6 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     cells = [cell for _, cell in prepared.model.cells]
     if verdict != "agrees" and any(map(is_eight_bit, cells)):
         yield remark("searched_in_float")
-    weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
-    for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
-        if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):
-            yield remark("not_finite_run", name=name, count=count)
 
 
 def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:

@@ -22,8 +22,7 @@ from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import Cached, Case
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major
-from lstmcli.core.model.states import split_state
+from lstmcli.core.model.model import as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
@@ -314,7 +313,7 @@ class NetworkSimulator:
                 x = self.x[None, taken].astype(dtype)
                 if inputs:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
-                    x = merge_directions(below, self.convention, None)[:, 0]
+                    x = merge_directions(below, self.convention)[:, 0]
                 given = simulator.step(t, x, (h, c), some, self._has_z)
                 self.work.done += CALL + len(left) * work_of_step(cell)
                 h, c = given["h"], given["c"]
@@ -344,7 +343,7 @@ class NetworkSimulator:
 
         if target.cell or merge in ("sum", "mul", "ave"):
             given = [taken(name, slice(None), units) for name in names]
-            merged = merge_directions(given, convention, None)
+            merged = merge_directions(given, convention)
         else:  # side by side
             start, merged = 0, np.zeros((len(runs.stay), len(units)))
             for name in reversed(names) if merge == "concat_swapped" else names:

@@ -11,8 +11,7 @@ import numpy as np
 from lstmcli.core.diff.alignment import FINAL, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, last_places
-from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.half_precision import round_to_format, spacing
+from lstmcli.core.model.arrays import Array, round_to_format, spacing
 
 
 class Allowance(NamedTuple):

@@ -14,16 +14,16 @@ from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS
 from lstmcli.core.explain.hypotheses import Changes, settings_of
 from lstmcli.core.explain.observation import EPS, Allowance
 from lstmcli.core.explain.verify import (
+    Agreement,
     Arrays,
     Basis,
     Case,
-    Comparison,
     Remark,
     arrays_of,
     compared,
     remark,
 )
-from lstmcli.core.model.half_precision import ROUNDED, round_to_format
+from lstmcli.core.model.arrays import ROUNDED, round_to_format
 from lstmcli.errors import UserError
 
 FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
@@ -53,7 +53,7 @@ def basis(case: Case, changes: Changes, half: Allowance, tight: Allowance) -> Ba
 
 
 def remark_of_size(
-    case: Case, loaded: Comparison, coarse: Sequence[Allowance], grids: Sequence[str]
+    case: Case, loaded: Agreement, coarse: Sequence[Allowance], grids: Sequence[str]
 ) -> Iterator[Remark]:
     """Whether a run as loaded that does not fit is off by as much as rounding leaves.
 

@@ -21,19 +21,19 @@ from lstmcli.core.explain.causes import COLUMNS, CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import Change, Space
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
+    Activation,
     Parts,
     Peepholes,
+    activation,
     clip_to,
     layer_norm,
     no_change,
     parts_of,
     step,
 )
-from lstmcli.core.model.activations import Activation, activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import Cell
-from lstmcli.core.model.states import State
+from lstmcli.core.model.model import Cell, State
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 

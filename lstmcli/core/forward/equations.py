@@ -24,10 +24,104 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.forward.eight_bit import rounded, rounds_projected
-from lstmcli.core.model.activations import Activation, activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import split_activation
+
+Activation = Callable[[Array, Array], Any]
+"""Takes the pre-activation and where the result goes; the two may be the same array."""
+
+
+def sigmoid(x: Array, out: Array) -> None:
+    """1 / (1 + exp(-x)).
+
+    This form keeps relative precision in the lower tail, where ``0.5 * (1 + tanh(x/2))`` is 0:
+    sigmoid(-40) is 4e-18. Where exp overflows, the quotient is 0, as it should be.
+    """
+    one = x.dtype.type(1)
+    np.multiply(x, -one, out)  # `negative` of NumPy 2.4 takes a stride of 4 float32 for contiguous
+    np.exp(out, out)
+    np.add(out, one, out)
+    np.divide(one, out, out)
+
+
+def identity(x: Array, out: Array) -> None:
+    """x itself."""
+    np.copyto(out, x)
+
+
+def relu(x: Array, out: Array) -> None:
+    """max(x, 0)."""
+    np.maximum(x, x.dtype.type(0), out=out)
+
+
+def hard_sigmoid(x: Array, out: Array, slope: float, offset: float) -> None:
+    """clip(slope x + offset, 0, 1)."""
+    affine(x, out, slope, offset)
+    np.clip(out, x.dtype.type(0), x.dtype.type(1), out)
+
+
+def affine(x: Array, out: Array, alpha: float, beta: float) -> None:
+    """alpha x + beta."""
+    np.multiply(x, x.dtype.type(alpha), out)
+    np.add(out, x.dtype.type(beta), out)
+
+
+def leaky_relu(x: Array, out: Array, alpha: float) -> None:
+    """x, or alpha x below 0."""
+    np.copyto(out, np.where(x < 0, x * x.dtype.type(alpha), x))
+
+
+def thresholded_relu(x: Array, out: Array, alpha: float) -> None:
+    """x where it is above alpha, else 0."""
+    np.copyto(out, np.where(x > alpha, x, x.dtype.type(0)))
+
+
+def scaled_tanh(x: Array, out: Array, alpha: float, beta: float) -> None:
+    """alpha tanh(beta x)."""
+    np.multiply(x, x.dtype.type(beta), out)
+    np.tanh(out, out)
+    np.multiply(out, x.dtype.type(alpha), out)
+
+
+def elu(x: Array, out: Array, alpha: float) -> None:
+    """x, or alpha (exp(x) - 1) below 0."""
+    below = x.dtype.type(alpha) * np.expm1(np.minimum(x, x.dtype.type(0)))
+    np.copyto(out, np.where(x < 0, below, x))
+
+
+def softsign(x: Array, out: Array) -> None:
+    """x / (1 + |x|)."""
+    np.divide(x, x.dtype.type(1) + np.abs(x), out)
+
+
+def softplus(x: Array, out: Array) -> None:
+    """log(1 + exp(x)), without overflow."""
+    np.logaddexp(x, x.dtype.type(0), out)
+
+
+_FAMILIES: dict[str, Callable[..., Any]] = {  # parameters come after ``out``
+    "sigmoid": sigmoid,
+    "tanh": np.tanh,
+    "relu": relu,
+    "identity": identity,
+    "hard_sigmoid": hard_sigmoid,
+    "affine": affine,
+    "leaky_relu": leaky_relu,
+    "thresholded_relu": thresholded_relu,
+    "scaled_tanh": scaled_tanh,
+    "elu": elu,
+    "softsign": softsign,
+    "softplus": softplus,
+}
+
+
+def activation(name: str) -> Activation:
+    """The function behind a name in the spelling of `read_activation_name`."""
+    family, parameters = split_activation(name)
+    function = _FAMILIES[family]
+    return (lambda x, out: function(x, out, *parameters)) if parameters else function
+
 
 Gates = Sequence[Array] | Array
 """An array for each of i, f, g and o."""
@@ -181,10 +275,18 @@ def parts_of(cell: Cell) -> Parts:
     limits = (behaviour.gate_clip, behaviour.cell_clip, behaviour.projection_clip)
     clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
     return Parts(
-        activation(behaviour.recurrent_activation), activation(behaviour.activation),
-        activation(behaviour.output_activation), clip, clip_c, clip_h, _COUPLED[behaviour.coupled],
-        normalize, normalize_c, peepholes, project,
-    )  # fmt: skip
+        activation(behaviour.recurrent_activation),
+        activation(behaviour.activation),
+        activation(behaviour.output_activation),
+        clip=clip,
+        clip_c=clip_c,
+        clip_h=clip_h,
+        couple=_COUPLED[behaviour.coupled],
+        normalize=normalize,
+        normalize_c=normalize_c,
+        peepholes=peepholes,
+        project=project,
+    )
 
 
 def _projection(cell: Cell) -> Callable[[Array], Array]:
@@ -239,3 +341,79 @@ _COUPLED: dict[str, Callable[[Array, Array], None]] = {
     "f=1-i": f_from_i,
     "i=1-f": i_from_f,
 }
+
+
+# ---- 8-bit arithmetic
+
+# `8bit` is onnxruntime's DynamicQuantizeLSTM (1.32, qmath.h, GetQuantizationParameter): unsigned,
+# with one scale and one zero point for all numbers, over a range that contains 0. `hybrid` and
+# `hybrid_asymmetric` are TensorFlow Lite's, for weights of 8 bits and inputs in float (2.21,
+# kernels/internal/reference/portable_tensor_utils.cc, SymmetricQuantizeFloats and
+# AsymmetricQuantizeFloats): signed, with a scale for each sequence at each step; they round what
+# the projection takes, too. Their products of integers are exact; those of the numbers that they
+# stand for differ by the rounding of a sum.
+
+
+LEVELS = 255  # steps of the range
+LOWEST, HIGHEST = -128, 127  # of signed numbers
+
+
+def is_eight_bit(cell: Cell) -> bool:
+    """Whether inputs and h of a cell are rounded to 8 bits."""
+    return cell.convention.behaviour.arithmetic != "float"
+
+
+def rounds_projected(cell: Cell) -> bool:
+    """Whether what the projection of a cell takes is rounded to 8 bits."""
+    return cell.convention.behaviour.arithmetic.startswith("hybrid")
+
+
+def rounded(cell: Cell, numbers: Array, axis: int) -> Array:
+    """The numbers that 8 bits stand for; those of a sequence at a step are along ``axis``."""
+    arithmetic = cell.convention.behaviour.arithmetic
+    if arithmetic == "8bit":
+        return round_to_8_bits(numbers)
+    return (_symmetric if arithmetic == "hybrid" else _asymmetric)(numbers, axis)
+
+
+def round_to_8_bits(numbers: Array) -> Array:
+    """The numbers that 8 bits stand for, with one scale for the array."""
+    kind = numbers.dtype.type
+    low, high = min(numbers.min(), kind(0)), max(numbers.max(), kind(0))
+    scale = kind(1) if high == low else (high - low) / kind(LEVELS)
+    zero = np.rint(np.clip(-low / scale, 0, LEVELS))
+    levels = np.clip(np.rint(numbers / scale) + zero, 0, LEVELS)
+    result: Array = (levels - zero) * scale
+    return result
+
+
+def _symmetric(numbers: Array, axis: int) -> Array:
+    """-127 to 127 over a range around 0."""
+    kind = numbers.dtype.type
+    largest = np.abs(numbers).max(axis, keepdims=True)
+    largest[largest == 0] = 1
+    levels = _nearest(numbers * (kind(HIGHEST) / largest))
+    result: Array = np.clip(levels, -HIGHEST, HIGHEST) * (largest / kind(HIGHEST))
+    return result
+
+
+def _asymmetric(numbers: Array, axis: int) -> Array:
+    """-128 to 127 over a range that contains 0, which is computed in float64."""
+    kind = numbers.dtype.type
+    low = np.minimum(numbers.min(axis, keepdims=True), 0).astype(np.float64)
+    high = np.maximum(numbers.max(axis, keepdims=True), 0).astype(np.float64)
+    scale = np.where(high == low, 1, (high - low) / LEVELS)
+    low, high = low / scale, high / scale
+    from_low = np.abs(LOWEST) + np.abs(low) < HIGHEST + np.abs(high)  # the smaller error
+    zero = _nearest(np.where(from_low, LOWEST - low, HIGHEST - high))
+    zero, scale = np.clip(zero, LOWEST, HIGHEST).astype(kind), scale.astype(kind)
+    levels = np.clip(_nearest(zero + numbers * (kind(1) / scale)), LOWEST, HIGHEST)
+    result: Array = (levels - zero) * scale
+    return result
+
+
+def _nearest(numbers: Array) -> Array:
+    """The nearest whole numbers; halves away from 0, as C's round has them."""
+    integers = np.trunc(numbers)
+    result: Array = integers + np.trunc(2 * (numbers - integers))
+    return result

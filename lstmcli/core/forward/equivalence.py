@@ -49,13 +49,12 @@ def same_weights(ours: Layers, theirs: Layers) -> bool:
     if [len(layer) for layer in ours] != [len(layer) for layer in theirs]:
         return False
     pairs = zip(chain(*ours), chain(*theirs), strict=True)
-    return all(_equal(_used(a, b), _used(b, b)) for a, b in pairs)
-
-
-def _equal(ours: dict[str, Array], theirs: dict[str, Array]) -> bool:
-    return set(ours) == set(theirs) and all(
-        np.array_equal(array, theirs[name], equal_nan=True) for name, array in ours.items()
-    )
+    for one, other in ((_used(a, b), _used(b, b)) for a, b in pairs):
+        if set(one) != set(other):
+            return False
+        if not all(np.array_equal(a, other[name], equal_nan=True) for name, a in one.items()):
+            return False
+    return True
 
 
 def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
@@ -84,12 +83,15 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     taken out of it is rounded twice.
     """
     one, other = (alike(model) for model in (ours, theirs))
-    cells = [cell for _, cell in one.cells]
     x, state = draw_run(one, ROWS, STEPS, SEED)
     inputs = Inputs(x, initial_state=state)
     traces = [run_plan(prepare(m, inputs, ("h", "c"))).members() for m in (one, other)]
-    exact = all(_same_arithmetic(a, b) for a, b in zip(cells, chain(*other.layers), strict=True))
-    scale = max(1.0, *(_greatest(array) for array in traces[0].values()))
+    exact = all(
+        b.convention.behaviour.forget_bias in (0, a.convention.behaviour.forget_bias)
+        and is_plain(a) == is_plain(b)
+        for a, b in zip(chain(*one.layers), chain(*other.layers), strict=True)
+    )
+    scale = max(float(np.abs(a[np.isfinite(a)]).max(initial=1.0)) for a in traces[0].values())
     allowed = 0.0 if exact else ROUNDING * float(np.finfo(one.cell.dtype).eps) * scale
     difference = max(
         greatest_difference(array, traces[1][name]) for name, array in traces[0].items()
@@ -112,16 +114,6 @@ def alike(model: Model) -> Model:
 
     layers = tuple(tuple(map(one, layer)) for layer in model.layers)
     return replace(model, layers=layers, lengths=())
-
-
-def _same_arithmetic(a: Cell, b: Cell) -> bool:
-    constant, other = a.convention.behaviour.forget_bias, b.convention.behaviour.forget_bias
-    return other in (0, constant) and is_plain(a) == is_plain(b)
-
-
-def _greatest(array: Array) -> float:
-    finite = np.abs(array[np.isfinite(array)])
-    return float(finite.max()) if finite.size else 0.0
 
 
 def greatest_difference(a: Array, b: Array) -> float:

@@ -32,8 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
-from lstmcli.core.forward.equations import parts_of, step
+from lstmcli.core.forward.equations import activation, is_eight_bit, parts_of, rounded, step
 from lstmcli.core.forward.matmul import (
     ROWS,
     InputProducts,
@@ -47,7 +46,6 @@ from lstmcli.core.forward.matmul import (
     tile,
     unit_pieces,
 )
-from lstmcli.core.model.activations import activation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES

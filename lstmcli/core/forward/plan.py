@@ -14,9 +14,11 @@ from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import (
     Inputs,
     Model,
+    State,
     block,
     cell_name,
     layer_width,
+    split_state,
     steps_and_batch,
 )
 from lstmcli.core.model.selection import (
@@ -26,7 +28,6 @@ from lstmcli.core.model.selection import (
     is_named,
     split_names,
 )
-from lstmcli.core.model.states import State, split_state
 from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
@@ -133,7 +134,17 @@ def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
     steps, batch = steps_and_batch(shape, layout)
     valid = _valid_steps(model, inputs, layout, steps, batch)
     states = split_state(inputs.initial_state, model, batch)
-    return Plan(model, inputs, names, layout, assumed, steps, batch, valid, states)
+    return Plan(
+        model,
+        inputs,
+        keep=names,
+        layout=layout,
+        assumed_layout=assumed,
+        steps=steps,
+        batch=batch,
+        valid=valid,
+        states=states,
+    )
 
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
@@ -165,12 +176,8 @@ def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -
 def check_axes(model: Model, inputs: Inputs) -> str:
     """The layout of the inputs: "steps", "batch" or "time".
 
-    One that is not given is that of the model's file, else `assumed_layout`.
-
-    Raises
-    ------
-    UserError
-        if they have another number of axes or of features, or no steps.
+    One that is not given is that of the model's file, else `assumed_layout`. UserError if they have
+    another number of axes or of features, or no steps.
     """
     x, name = inputs.x, inputs.name
     if x.ndim not in (2, 3):

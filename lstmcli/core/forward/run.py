@@ -22,7 +22,7 @@ from lstmcli.core.forward.batch import (
     worth_threads,
 )
 from lstmcli.core.forward.blas import one_thread
-from lstmcli.core.forward.eight_bit import is_eight_bit, rounded
+from lstmcli.core.forward.equations import is_eight_bit, rounded
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import Plan, cell_names
@@ -34,17 +34,17 @@ from lstmcli.core.forward.sequence import (
     padding_rule,
     run_in_order,
 )
-from lstmcli.core.forward.streaming import PIECE, LayerStack, runs_forward
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, Trace, from_time_major
+from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
 from lstmcli.core.model.selection import (
+    Choice,
     SelectedIndices,
     contiguous_ranges,
     cut_final_state,
     positions_between,
     take,
 )
-from lstmcli.core.model.states import State, join_states
+from lstmcli.errors import UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -70,7 +70,7 @@ def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None =
     model = plan.model
     at_once = executor is None or (shares_memory(executor) and not worth_threads(plan.batch, model))
     if at_once and isinstance(plan.inputs.x, np.ndarray):
-        work = Work(model, plan.batch, plan.keep, plan.masked, meter)
+        work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter)
         part = work(*task_of_chunk(plan, slice(0, plan.batch)))
         return trace_of(plan, part)
     return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
@@ -130,7 +130,7 @@ def sweep_selected(
     shown = contiguous_ranges(selected.steps)
     if observe is not None or len(shown) > MAX_GAPS:
         shown = [range(plan.steps) if observe else range(shown[0].start, shown[-1].stop)]
-    work = Work(model, plan.batch, plan.keep, plan.masked, meter=meter)
+    work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
     chunks = batch_chunks(plan.batch, model)
     size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
 
@@ -186,12 +186,12 @@ class SequenceResults(NamedTuple):
 
 
 def task_of_chunk(plan: Plan, chunk: slice) -> tuple[slice, Array, list[State], Array | None]:
-    """What `Work` takes for a chunk of sequences."""
+    """What `ChunkRun` takes for a chunk of sequences."""
     return chunk, plan.block(batch=chunk), plan.states_of(chunk), plan.valid_of(chunk)
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class ChunkRun:
     """The computation of some sequences of a batch, here or in another process."""
 
     model: Model
@@ -205,7 +205,7 @@ class Work:
         object.__setattr__(self, "packed", tuple(Packed(cell) for _, cell in self.model.cells))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Work, (self.model, self.batch, self.keep, self.masked)
+        return ChunkRun, (self.model, self.batch, self.keep, self.masked)
 
     def __call__(
         self, chunk: slice, x: Array, states: Sequence[State], valid: Array | None
@@ -229,7 +229,7 @@ class Work:
                     outputs.append(of_cell["h"])
                     arrays |= cell_names(self.model, n, d, {k: of_cell[k] for k in self.keep})
                 if n + 1 < len(self.model.layers):
-                    x = merge_directions(outputs, layer[0].convention, None)
+                    x = merge_directions(outputs, layer[0].convention)
         return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
 
     def advance(self, packed: Packed, blocks: Sequence[slice]) -> Advance:
@@ -252,17 +252,11 @@ class Work:
 def trace_of(plan: Plan, part: SequenceResults) -> Trace:
     """The trace of all results, in the axes of the inputs and of the model's convention."""
     model, layout = plan.model, plan.layout
-    arrays, stacked = part.arrays, has_direction_axis(model)
-    if part.outputs:
-        arrays = {
-            "h": merge_directions(part.outputs, model.layers[-1][0].convention, layout)
-        } | arrays
-    return Trace(
-        {k: a if k == "h" and stacked else from_time_major(a, layout) for k, a in arrays.items()},
-        *join_states(part.finals, model.convention.behaviour.states, layout),
-        layout,
-        plan.settings(),
-    )
+    arrays = {k: from_time_major(a, layout) for k, a in _arrays(model, part).items()}
+    if has_direction_axis(model):
+        arrays["h"] = np.moveaxis(arrays["h"], -2, direction_axis(model.convention, layout))
+    h, c = join_states(part.finals, model.convention.behaviour.states, layout)
+    return Trace(arrays, h, c, layout, plan.settings())
 
 
 def _advance(
@@ -338,4 +332,93 @@ def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
         return part.arrays
     if has_direction_axis(model):
         return {"h": np.stack(part.outputs, axis=2)} | part.arrays
-    return {"h": merge_directions(part.outputs, model.layers[-1][0].convention, None)} | part.arrays
+    return {"h": merge_directions(part.outputs, model.layers[-1][0].convention)} | part.arrays
+
+
+# ---- a run step by step: for inputs as they arrive, or steps that are shown as they are computed
+
+
+PIECE = 4 << 20  # bytes of results that are computed before they are passed on
+
+
+class LayerStack:
+    """The cells of a model that runs forward only, stepped together, over a chunk of sequences."""
+
+    def __init__(
+        self, plan: Plan, packed: Sequence[Packed], chunk: slice, meter: Meter | None
+    ) -> None:
+        self.model, self.steps = plan.model, 0
+        self._runners = [
+            Runner(of_cell, blocks_within(chunk, plan.batch, of_cell.cell), state, meter)
+            for of_cell, state in zip(packed, plan.states_of(chunk), strict=True)
+        ]
+
+    @classmethod
+    def of_plan(cls, plan: Plan, meter: Meter | None) -> LayerStack:
+        """All sequences of a run; UserError for a model that needs all steps at once."""
+        if reason := _needs_all_steps(plan.model):
+            raise reason
+        packed = [Packed(cell) for _, cell in plan.model.cells]
+        return cls(plan, packed, slice(0, plan.batch), meter)
+
+    def advance(self, x: Array, keep: tuple[str, ...]) -> dict[str, Array]:
+        """Run the steps of x (s, R, I); gives the arrays of a trace, each (s, R, K)."""
+        arrays: dict[str, Array] = {}
+        with one_thread():
+            for n, runner in enumerate(self._runners):
+                of_cell = runner.advance(x, tuple(dict.fromkeys((*keep, "h"))))
+                x = of_cell["h"]
+                arrays |= cell_names(self.model, n, 0, {k: of_cell[k] for k in keep})
+        self.steps += len(x)
+        return arrays if len(self._runners) == 1 else {"h": x} | arrays
+
+    @property
+    def states(self) -> list[State]:
+        """The state of each cell."""
+        return [runner.state for runner in self._runners]
+
+    def state(self, layout: str) -> State:
+        """The state as a trace has it: ``final_h``, ``final_c``."""
+        return join_states(self.states, self.model.convention.behaviour.states, layout)
+
+
+def runs_forward(model: Model) -> bool:
+    """Whether a step needs only those before it."""
+    return not _needs_all_steps(model)
+
+
+def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
+    """The run up to the last of the steps chosen, if those after it change none of them."""
+    if chosen is None or not runs_forward(plan.model):
+        return plan
+    return plan.until(chosen.among(plan.steps)[-1] + 1)
+
+
+def _needs_all_steps(model: Model) -> UserError | None:
+    """Why a step of some layer needs more than those before it; None if none does."""
+    behaviours = [cell.convention.behaviour for _, cell in model.cells]
+    if model.backward or any(one.flip_output for one in behaviours):
+        return UserError("a backward run starts from the last step; give the inputs as a file.")
+    if any(one.state == "reset" for one in behaviours):
+        return UserError("state=reset is for inputs in a file.")
+    if any(one.arithmetic != "float" for one in behaviours):
+        text = "8-bit arithmetic runs all steps at once, and the inputs are no file."
+        return UserError(text, try_={"arithmetic": "float"})
+    return None
+
+
+def step_pieces(
+    plan: Plan, stack: LayerStack, steps: int, observe: Callable[[Mapping[str, Array]], None]
+) -> Iterator[tuple[range, dict[str, Array]]]:
+    """Consecutive steps of a forward run and their arrays (s, B, K), as they are computed.
+
+    ``stack`` is that of all sequences; a piece has at most so many ``steps``, and inputs of at
+    most `PIECE` bytes. ``observe`` is called with each piece.
+    """
+    x = plan.inputs.x
+    size = max(1, min(steps, PIECE // (plan.batch * x.shape[-1] * x.dtype.itemsize)))
+    for first in range(0, plan.steps, size):
+        piece = range(first, min(first + size, plan.steps))
+        arrays = stack.advance(plan.block(slice(piece.start, piece.stop)), plan.keep)
+        observe(arrays)
+        yield piece, arrays

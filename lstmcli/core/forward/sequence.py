@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import Cell, Model, format_lengths, from_time_major
-from lstmcli.core.model.states import State
+from lstmcli.core.model.model import Cell, Model, State, format_lengths
 from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import Try, UserError
 
@@ -87,20 +86,15 @@ def _pad(arrays: dict[str, Array], valid: Array, output: str) -> None:
         arrays["h"][:] = np.take_along_axis(arrays["h"], last[:, :, None], axis=0)
 
 
-def merge_directions(directions: list[Array], convention: Convention, layout: str | None) -> Array:
-    """Forward and backward h (T, B, H) as one output.
+def merge_directions(directions: list[Array], convention: Convention) -> Array:
+    """Forward and backward h (T, B, H) as one output; what is stacked at last is concatenated.
 
-    ``stack`` gives the directions an axis: ONNX (T, D, B, H) or (B, T, D, H), OpenVINO
-    (B, D, T, H); between layers (``layout`` None) it concatenates. ``concat_swapped`` has the
-    backward half first, between layers too.
+    ``concat_swapped`` has the backward half first, between layers too.
     """
     merge = convention.behaviour.merge
     if len(directions) == 1:
         return directions[0]
     forward, backward = directions
-    if merge == "stack" and layout is not None:
-        axis = direction_axis(convention, layout)
-        return np.stack([from_time_major(one, layout) for one in directions], axis=axis)
     with np.errstate(all="ignore"):
         if merge == "sum":
             return forward + backward
@@ -145,10 +139,7 @@ def valid_steps(
 ) -> Array | None:
     """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
 
-    Raises
-    ------
-    UserError
-        for both at once, other shapes, or lengths that are not integers of 0 to T.
+    UserError for both at once, other shapes, or lengths that are not integers of 0 to T.
     """
     steps, batch = shape[:2]
     if mask is not None:

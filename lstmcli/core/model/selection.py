@@ -72,11 +72,6 @@ class Choice:
         """The numbers from 0 that are chosen among ``size``, as NumPy takes them.
 
         The message has those below ``of_all``, which every array has.
-
-        Raises
-        ------
-        UserError
-            if one is not there, none is left, or they do not ascend.
         """
         try:
             numbers: Indices = (
@@ -168,11 +163,6 @@ def numbers_on_axis(
     """The numbers in the full run that are chosen of an axis of an array, and their places on it.
 
     ``numbers`` are those of the axis of a part of a run; None: all from 0.
-
-    Raises
-    ------
-    UserError
-        if one is not there, none is left, or a part of a run is counted from its end.
     """
     if numbers is None:
         chosen = indices_of(choice, size)
@@ -223,13 +213,7 @@ class Selection(NamedTuple):
         return any(c is not None and not c.is_all for c in (self.steps, self.batch, self.units))
 
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
-        """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays.
-
-        Raises
-        ------
-        UserError
-            An array has none of the units, or there is no array with steps and units.
-        """
+        """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays."""
         for choice in (self.steps, self.units) if not widths else ():
             if choice is not None and not choice.is_all:
                 raise UserError(

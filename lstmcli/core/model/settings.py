@@ -260,10 +260,7 @@ def split_cell(name: str) -> tuple[str, str]:
 def read_setting(name: str, value: Any, where: str) -> Any:
     """The value of a setting, parsed.
 
-    Raises
-    ------
-    UserError
-        for an unknown setting or value; ``where`` starts it: ``--gates``, ``weights.json``, ...
+    ``where`` starts a message: ``--gates``, ``weights.json``, ...
     """
     cell, plain = split_cell(name)
     if cell and plain in MODEL_SETTINGS:

@@ -1,4 +1,4 @@
-"""Gate letters, gate orders and names of activations. No numpy here."""
+"""Gate letters, gate orders, names of activations. No numpy here."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ _CANDIDATE = "gjcz"  # flax and torch say g, TF1 j, Keras and ONNX c, Core ML z
 def read_gate_order(value: object) -> str:
     """A gate order in the letters i f g o: ``ijfo`` and ``ICFO`` are ``igfo``.
 
-    Raises
-    ------
-    ValueError
-        describing a gate order, unless each of the four gates is there once.
+    A ValueError describes what a gate order is.
     """
     text = str(value).lower()
     order = "".join("g" if letter in _CANDIDATE else letter for letter in text)
@@ -77,10 +74,7 @@ _ALIASES = {
 def read_activation_name(value: object) -> str:
     """An activation in one spelling: ``relu``, ``leaky_relu(0.01)``, ``affine(1.5,0.2)``.
 
-    Raises
-    ------
-    ValueError
-        with the known names; for a bare ``hard_sigmoid``, with the two that share the name.
+    A ValueError has the known names; for a bare ``hard_sigmoid``, the two that share the name.
     """
     text = str(value).lower().replace(" ", "")
     name, _, inside = text.partition("(")

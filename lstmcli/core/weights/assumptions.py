@@ -13,7 +13,7 @@ from lstmcli.core.model.settings import setting_text, split_cell
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
-from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, normalise
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, normalise
 from lstmcli.errors import Try, Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
@@ -45,7 +45,12 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
         amount = f"{cell.convention.behaviour.forget_bias:+}"
         assumed.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
     assumed += _config_assumptions(found, cell.convention, given)
-    assumed += _activation_assumptions(given)
+    assumed += [  # the numbers of activations that have none by ONNX's standard
+        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; "
+        f"{typed_command(*as_options({name: f'{value}(A,B)'}))})"
+        for name, value in given.items()
+        if value in ("affine", "scaled_tanh")
+    ]
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
             bound = cell.convention.setting(name) or "none"
@@ -76,13 +81,7 @@ def refuse_open(
     given: Mapping[str, Any],
     source: str,
 ) -> None:
-    """Refuse weights that can be read in two ways until a setting tells which.
-
-    Raises
-    ------
-    Undecided
-        with what to type for each.
-    """
+    """Refuse weights that can be read in two ways, with the settings that choose one of them."""
     row, names = found.convention, next(iter(found.cells.values()))
     of_gate = {role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)}
     for setting in row.required_settings:
@@ -160,16 +159,6 @@ def _config_assumptions(
     )
     option = "; --recurrent-activation sigmoid for sigmoid" if unusual else ""
     return [f"{', '.join(texts[k] for k in missing)} (its config is not in the file{option})"]
-
-
-def _activation_assumptions(given: Mapping[str, Any]) -> list[str]:
-    """The numbers of activations that have none by ONNX's standard, where none are given."""
-    return [
-        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; "
-        f"{typed_command(*as_options({name: f'{value}(A,B)'}))})"
-        for name, value in given.items()
-        if value in ("affine", "scaled_tanh")
-    ]
 
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:

@@ -1,9 +1,9 @@
-"""LSTMs among tensors whose names tell no framework: by their shapes, where these leave one way.
+"""Find LSTMs by tensor shapes when the names match no framework, and only if they are unambiguous.
 
 Names still help a little: ``arr_0``, ``arr_1``, ... are the arrays of `numpy.savez` in order, as
 ``layer.get_weights()`` and ``lstm.parameters()`` give them; ``onnx::LSTM_784`` is an initializer
 that PyTorch's exporter numbered; ``W`` and ``U`` are the kernel and the recurrent kernel. Nothing
-is chosen where two ways remain: `describe_ways` says what to type for each.
+is chosen where two ways remain: `several_ways` says what to type for each.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from math import prod
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.errors import INPUTS, Try, UserError, listed
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Shape, TensorNames, normalise
 
-Shape = tuple[int, ...]
 Roles = dict[str, str]  # role -> tensor name
 
 MOST_IN_GROUP = 12  # tensors of one LSTM and of other layers; pairs of them are tried
 MOST_GROUPS = 64
-MOST_WORDS = 4  # of a name, the last, that may be the word of its gate
 
 _POSITIONAL = re.compile(r"arr_(\d{1,6})")
 _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
@@ -38,43 +36,29 @@ _LSTM = re.compile("lstm|rnn|cell", re.I)
 _ANOTHER_LAYER = re.compile(
     r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head", re.I
 )
-_KERNEL = re.compile(r"w|k|kernel|(w|weights?)_?(x|i|xh|ih|in|input)|input_(kernel|weights?)", re.I)
-_BIAS = re.compile(r"b|bias(es)?", re.I)
+KERNEL = re.compile(r"w|k|kernel|(w|weights?)_?(x|i|xh|ih|in|input)|input_(kernel|weights?)", re.I)
+BIAS = re.compile(r"b|bias(es)?", re.I)
 _OUTPUT_LAYER = re.compile(
     r"(w|u|v|b|weights?|bias)_?([ah]?_?y[ah]?|out|dense|fc|head|logits?|softmax)"
     r"|(out|dense|fc|head)_?(w|b|weights?|bias|kernel)",
     re.I,
 )
-_GATE_WORDS = {
-    "i": "i|in|input|ingate", "f": "f|forget|forgetgate", "g": "g|c|cell|candidate",
-    "o": "o|out|output|outgate",
-}  # fmt: skip
-_GATE_WORD = re.compile(
-    "(?<![a-z])(?:" + "|".join(f"(?P<{g}>{w})" for g, w in _GATE_WORDS.items()) + ")(?![a-z])", re.I
-)
-_OF_H = re.compile(r"(?<![a-z])(u|r|h|hh|rec|recurrent|hid|hidden)(?![a-z])", re.I)
-_RECURRENT = re.compile(
+RECURRENT = re.compile(
     r"u|r|rw|(w|weights?)_?(h|hh|r|rec|recurrent|hidden)|(hidden|recurrent)_?(kernel|weights?)"
     r"|recurrent",
     re.I,
 )
 
 
-class ShapedLstm(NamedTuple):
-    """An LSTM that its shapes show: its layers and directions as `recognise` has them."""
-
-    convention: Convention
-    prefix: str
-    cells: dict[tuple[int, int], Roles]
-
-
-def find_by_shape(shapes: Mapping[str, Shape], row: Convention | None = None) -> list[ShapedLstm]:
+def find_by_shape(
+    shapes: Mapping[str, Shape], row: Convention | None = None
+) -> list[RecognisedLstm]:
     """Every LSTM that the shapes leave one way to read, in any convention or in the row.
 
     In any: one kernel is TensorFlow 1's, two are Keras', or PyTorch's with two biases, and
     tensors with an axis of directions ONNX's.
     """
-    numbered, others = _split_numbered(shapes)
+    numbered, others = split_numbered(shapes)
     found = [
         lstm
         for prefix, names in numbered.items()
@@ -86,8 +70,8 @@ def find_by_shape(shapes: Mapping[str, Shape], row: Convention | None = None) ->
         in_order = sorted(others, key=lambda name: int(name[4:]))
         return list(_in_order(in_order, shapes, row))
     return [
-        ShapedLstm(convention, prefix, {(0, 0): roles})
-        for prefix, names in _groups(others).items()
+        _lstm(convention, prefix, {(0, 0): roles})
+        for prefix, names in group_names(others).items()
         for convention, roles in [PossibleCell(names, shapes, row, prefix).only_way()]
         if convention and (row or not _is_dense(prefix, roles, shapes))
     ]
@@ -97,7 +81,7 @@ def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
     """Whether a numbered matrix W1 with its b1 feeds another: W2 takes all of its columns."""
     if "fused" not in roles or not prefix.isdigit():
         return False
-    sides, width = shapes[roles["fused"]], _size(shapes[roles["bias"]])
+    sides, width = shapes[roles["fused"]], vector_size(shapes[roles["bias"]])
     of_inputs = 1 - sides.index(width)  # the axis
     others = (shape for name, shape in shapes.items() if name not in roles.values())
     return any(len(shape) == 2 and shape[of_inputs] == width for shape in others)
@@ -116,7 +100,7 @@ def is_letter(name: str) -> bool:
 # ---- groups of names
 
 
-def _split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], list[str]]:
+def split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], list[str]]:
     """The initializers that an exporter numbered, by what stands before; and all other names."""
     numbered: dict[str, list[str]] = {}
     others = []
@@ -128,7 +112,7 @@ def _split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], l
     return numbered, others
 
 
-def _groups(names: Sequence[str]) -> dict[str, list[str]]:
+def group_names(names: Sequence[str]) -> dict[str, list[str]]:
     """Names by their prefix and their number of a layer, where they may be an LSTM's."""
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -152,7 +136,7 @@ def _leaf(name: str) -> str:
     return match[2] if match else name
 
 
-def _is_called(pattern: re.Pattern[str], name: str) -> bool:
+def is_called(pattern: re.Pattern[str], name: str) -> bool:
     """Whether a name's last part, without ``lstm`` before or after it, is what a pattern has."""
     return pattern.fullmatch(_OF_LSTM.sub("", _leaf(name))) is not None
 
@@ -178,7 +162,7 @@ class PossibleCell(NamedTuple):
 
     def only_way(self) -> tuple[Convention | None, Roles]:
         """The convention and the roles, if there is one way to read them."""
-        ways = _by_name(self.ways())
+        ways = fitting_names(self.ways())
         if len(ways) != 1 or ways[0].doubtful:
             return None, {}
         return self.row or CONVENTIONS[ways[0].convention], ways[0].roles
@@ -190,7 +174,7 @@ class PossibleCell(NamedTuple):
         fused = row is None or "fused" in row.names.tensors
         if fused and (not prefix or row or _LSTM.search(prefix) or prefix.isdigit()):
             ways += _fused_ways(self)
-        group = self._replace(names=_without_output_layer(self.names))
+        group = self._replace(names=without_output_layer(self.names))
         if row is None or "kernel" in row.names.tensors:
             axes = row is None or row.storage.direction_axis
             for kernel, recurrent in permutations(group.names, 2):
@@ -199,24 +183,25 @@ class PossibleCell(NamedTuple):
         return ways
 
 
-def _without_output_layer(names: Sequence[str]) -> list[str]:
+def without_output_layer(names: Sequence[str]) -> list[str]:
+    """The names that are not those of an output layer, such as ``Why``."""
     return [name for name in names if not _OUTPUT_LAYER.fullmatch(_leaf(name))]
 
 
-def _by_name(ways: list[Way]) -> list[Way]:
+def fitting_names(ways: list[Way]) -> list[Way]:
     """Of several ways, those that agree with the names of kernel and recurrent kernel, if any."""
     if len(ways) < 2:
         return ways
     named = [
         way
         for way in ways
-        if _is_called(_KERNEL, way.roles.get("kernel", ""))
-        and _is_called(_RECURRENT, way.roles.get("recurrent_kernel", ""))
+        if is_called(KERNEL, way.roles.get("kernel", ""))
+        and is_called(RECURRENT, way.roles.get("recurrent_kernel", ""))
     ]
     return named or ways
 
 
-def _size(shape: Shape) -> int:
+def vector_size(shape: Shape) -> int:
     """The length of a vector, which may lie along one of two axes; 0 of what is no vector."""
     if len(shape) == 1:
         return shape[0]
@@ -233,16 +218,16 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
     if row and len(names) == 1 and len(shapes[names[0]]) == 2:
         yield Way(row.name, {"fused": names[0]})
     for kernel, bias in permutations(names, 2):
-        called_so = _is_called(_KERNEL, kernel) and _is_called(_BIAS, bias)
-        size, sides = _size(shapes[bias]), shapes[kernel]
+        called_so = is_called(KERNEL, kernel) and is_called(BIAS, bias)
+        size, sides = vector_size(shapes[bias]), shapes[kernel]
         others = {*names} - {kernel, bias}
         if others and not called_so:
             continue
-        others &= {*_without_output_layer(names)}
-        recurrent = [name for name in others if _may_be_recurrent(shapes[name], sides, size)]
-        if not recurrent and any(_size(shapes[name]) == size for name in others):
+        others &= {*without_output_layer(names)}
+        recurrent = [name for name in others if may_be_recurrent(shapes[name], sides, size)]
+        if not recurrent and any(vector_size(shapes[name]) == size for name in others):
             continue  # a second bias
-        if any(_is_called(_RECURRENT, name) for name in recurrent):
+        if any(is_called(RECURRENT, name) for name in recurrent):
             continue
         if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
             continue  # weight and bias are a dense layer's
@@ -256,7 +241,7 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
                 break  # its orientation decides
 
 
-def _may_be_recurrent(shape: Shape, kernel: Shape, width: int) -> bool:
+def may_be_recurrent(shape: Shape, kernel: Shape, width: int) -> bool:
     """Whether a matrix near a kernel (I, width) is (H, 4H), or a GRU's (H, 3H); or transposed."""
     axes = [n for n, side in enumerate(kernel) if side == width]
     return len(shape) == len(kernel) == 2 and any(
@@ -275,10 +260,10 @@ def _split_ways(kernel: str, recurrent: str, group: PossibleCell) -> Iterator[Wa
         if gates != 4 * units or not units or shapes[kernel][axis] != gates:
             continue
         rest = [name for name in names if name not in (kernel, recurrent)]
-        biases = [name for name in rest if _size(shapes[name]) == halves * gates]
+        biases = [name for name in rest if vector_size(shapes[name]) == halves * gates]
         matrices = [name for name in rest if len(shapes[name]) == 2 and gates in shapes[name]]
         if len(biases) == 2 and {*matrices} - {*biases}:  # one may be the bias of another layer
-            biases = [name for name in biases if _is_called(_BIAS, name)]
+            biases = [name for name in biases if is_called(BIAS, name)]
             if len(biases) != 1:
                 continue
         alike = len({shapes[name] for name in biases}) < 2  # the next kernel of one unit is (1, 4)
@@ -315,7 +300,7 @@ def _bias(names: Sequence[str]) -> Roles:
 
 def _in_order(
     names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
-) -> Iterator[ShapedLstm]:
+) -> Iterator[RecognisedLstm]:
     """The LSTMs of arrays in order: each a kernel, a recurrent kernel and their biases."""
     ways: list[Way] = []
     start = 0
@@ -333,14 +318,14 @@ def _in_order(
     if not ways:
         only, roles = PossibleCell(names, shapes, row).only_way()
         if only:
-            yield ShapedLstm(only, "", {(0, 0): roles})
+            yield _lstm(only, "", {(0, 0): roles})
     while ways:
         both = _are_one_layer(ways[:2], names, shapes)
         cells = {(0, direction): way.roles for direction, way in enumerate(ways[: 1 + both])}
         name = ways[0].convention
         if both and name == "pytorch-cell":
             name = "pytorch"  # the layer of two such cells
-        yield ShapedLstm(row or CONVENTIONS[name], "", cells)
+        yield _lstm(row or CONVENTIONS[name], "", cells)
         ways = ways[1 + both :]
 
 
@@ -361,38 +346,41 @@ def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Mapping[st
     units = min(recurrent)
     of_inputs = recurrent.index(units)  # the axis
     for name in names[start + len(both) :]:
-        return _size(shapes[name]) == 2 * units or shapes[name][of_inputs:][:1] == (2 * units,)
+        return vector_size(shapes[name]) == 2 * units or shapes[name][of_inputs:][:1] == (
+            2 * units,
+        )
     return kernel[of_inputs] != units
 
 
 def _numbered_lstms(
     prefix: str, names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
-) -> Iterator[ShapedLstm]:
+) -> Iterator[RecognisedLstm]:
     """The LSTMs of initializers that an exporter numbered: W, R and B of a node in one run.
 
     PyTorch's gives W and R successive numbers, B the one before or the one after. Nodes of one
-    size of which each takes what the one before gives are the layers of one LSTM.
+    size of which each takes what the one before gives are the layers of one LSTM. An exported graph
+    joins the directions after each.
     """
-    if row and not row.storage.direction_axis:
+    cells = [_node(run, shapes, row) for run in _runs(names)]
+    if (row and not row.storage.direction_axis) or None in cells:
         return
-    cells = []
-    for run in _runs(names):
-        if (roles := _node(run, shapes, row)) is None:
-            return
-        cells.append(roles)
-    layers: list[Roles] = []
-    for roles in cells:
-        if layers and not _follows(roles, layers[-1], shapes):
-            yield _stacked(prefix, layers, row)
-            layers = []
-        layers.append(roles)
-    yield _stacked(prefix, layers, row)
-
-
-def _stacked(prefix: str, layers: Sequence[Roles], row: Convention | None) -> ShapedLstm:
-    """The layers of one LSTM; an exported graph joins the directions after each."""
+    stacks: list[list[Roles]] = []
+    for roles in filter(None, cells):
+        if stacks:
+            *directions, gates, units = shapes[stacks[-1][-1]["recurrent_kernel"]]
+            alike = shapes[roles["recurrent_kernel"]] == (*directions, gates, units)
+            if alike and shapes[roles["kernel"]][-1] == prod(directions) * units:
+                stacks[-1].append(roles)
+                continue
+        stacks.append([roles])
     convention = (row or CONVENTIONS["onnx"]).with_behaviour(merge="concat")
-    return ShapedLstm(convention, prefix, {(n, 0): roles for n, roles in enumerate(layers)})
+    for layers in stacks:
+        yield _lstm(convention, prefix, {(n, 0): roles for n, roles in enumerate(layers)})
+
+
+def _lstm(convention: Convention, prefix: str, cells: Mapping[CellIndex, Roles]) -> RecognisedLstm:
+    names: dict[CellIndex, TensorNames] = {index: {**roles} for index, roles in cells.items()}
+    return RecognisedLstm(convention, normalise(prefix), names, by_shape=True)
 
 
 def _runs(names: Sequence[str]) -> list[list[str]]:
@@ -422,165 +410,3 @@ def _node(run: Sequence[str], shapes: Mapping[str, Shape], row: Convention | Non
         if len(way.roles) == len(run)
     ]
     return ways[0].roles if ways else None
-
-
-def _follows(roles: Roles, below: Roles, shapes: Mapping[str, Shape]) -> bool:
-    *directions, gates, units = shapes[below["recurrent_kernel"]]
-    return (
-        shapes[roles["recurrent_kernel"]] == (*directions, gates, units)
-        and shapes[roles["kernel"]][-1] == prod(directions) * units
-    )
-
-
-# ---- what to type
-
-
-_AXES = (
-    Try({"convention": "tf1"}, "gates along the last axis: (I + H, 4H)"),
-    Try({"convention": "tflite-basic"}, "gates along the first: (4H, I + H)"),
-)
-
-
-def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
-    """Refuse tensors that may be an LSTM in two ways or three, or are called so and are none.
-
-    Raises
-    ------
-    UserError
-        with what to type for each, or with the shapes; nothing if no name is a kernel's.
-    """
-    if len(shapes) == 1:
-        ((name, shape),) = shapes.items()
-        if len(shape) == 1 and shape[0] >= 12 and shape[0] % 4 == 0:  # I = H = 1 has 12
-            raise UserError(
-                f"{source}: no LSTM recognised in the name {name}. If this vector {shape} is "
-                "all weights of one:",
-                try_=(
-                    Try({"convention": "cudnn-flat", "flat_units": ...}, "cuDNN's, JAX's, MXNet's"),
-                    Try({"convention": "torch7-flat", "flat_units": ...}, "Torch7's"),
-                ),
-            )
-        if len(shape) == 2 and any(_is_fused_shape(*sides) for sides in (shape, shape[::-1])):
-            raise UserError(
-                f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
-                "kernel for inputs and h, is the bias in it?",
-                try_=(
-                    Try({"convention": "tf1"}, "no: its rows are x and h"),
-                    Try({"convention": "tf1", "bias_row": "last"}, "yes, in its last row"),
-                    Try({"convention": "tf1", "bias_row": "first"}, "yes, in its first row"),
-                ),
-            )
-    _refuse_per_gate(shapes, source)
-    _, others = _split_numbered(shapes)
-    unfit = []
-    for prefix, names in _groups(others).items():
-        ways = _by_name(PossibleCell(names, shapes, prefix=prefix).ways())
-        if not ways:
-            unfit.append(names)
-        if any(way.doubtful for way in ways):
-            kernel, bias = ways[0].roles["fused"], ways[0].roles["bias"]
-            sides, width = shapes[kernel], _size(shapes[bias])
-            other = next(
-                n for n in names if n != kernel and _may_be_recurrent(shapes[n], sides, width)
-            )
-            raise UserError(
-                f"{source}: is {kernel} {shapes[kernel]} a kernel for inputs and h, or is "
-                f"{other} {shapes[other]} its recurrent kernel? Name the tensors:",
-                try_=[_named(way.roles, source) for way in ways],
-            )
-        if len(ways) < 2:
-            continue
-        if "fused" in ways[0].roles:
-            name = ways[0].roles["fused"]
-            raise UserError(
-                f"{source}: {name} is {shapes[name]}; along which axis are the gates?", try_=_AXES
-            )
-        if len(ways) == 2 and len({way.convention for way in ways}) == 1:
-            kernel, recurrent = list(ways[0].roles.values())[:2]
-            raise UserError(
-                f"{source}: {kernel} and {recurrent} are both {shapes[kernel]}; which one is the "
-                "recurrent kernel? Name the tensors:",
-                try_=[_named(way.roles, source) for way in ways],
-            )
-    for names in unfit:
-        ways = PossibleCell(_without_output_layer(names), shapes).ways()
-        if ways:
-            listed = " and ".join(f"{name} {shapes[name]}" for name in ways[0].roles.values())
-            raise UserError(
-                f"{source}: {listed} may be an LSTM's or a dense layer's. If an LSTM's:",
-                try_=_AXES if len(ways) > 1 else [_named(ways[0].roles, source)],
-            )
-        called_so = [
-            name
-            for pattern in (_KERNEL, _RECURRENT, _BIAS)
-            for name in names
-            if _is_called(pattern, name)
-        ]
-        if len(called_so) > 1:
-            listed = ", ".join(f"{name} {shapes[name]}" for name in called_so)
-            raise UserError(
-                f"{source}: {listed} are no LSTM's by their shapes.",
-                "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
-                "and (4H,).",
-                "  With a matrix for each gate, name them: Wi=FILE:NAME Ui=FILE:NAME bi=FILE:NAME, "
-                "then those of f, g and o.",
-            )
-
-
-def _refuse_per_gate(shapes: Mapping[str, Shape], source: str) -> None:
-    """Refuse tensors whose names differ in the word of a gate: it is to be typed which they are."""
-    if per_gate := _per_gate(shapes):
-        names = [name for of_letter in per_gate.values() for name in of_letter.values()]
-        tensors = {
-            f"{letter}{gate}": (source, of_letter[gate])
-            for gate in _GATE_WORDS
-            for letter, of_letter in per_gate.items()
-        }
-        raise UserError(
-            f"{source}: {listed(names, 4)} may be tensors of one gate each. Name them:",
-            try_=[Try(call="run", weights=tensors, others=[INPUTS])],
-        )
-
-
-def _per_gate(shapes: Mapping[str, Shape]) -> dict[str, dict[str, str]]:
-    """Tensors whose names differ in the word of a gate: by ``W``, ``U``, ``b`` and by gate.
-
-    Without ``U``, W is for inputs and h. Empty if they are not those of one cell.
-    """
-    if len(shapes) > MOST_GROUPS * MOST_IN_GROUP:
-        return {}
-    forms: dict[str, dict[str, str]] = {}
-    for name in shapes:
-        for match in [*_GATE_WORD.finditer(name)][-MOST_WORDS:]:
-            form = f"{name[: match.start()]}*{name[match.end() :]}"
-            forms.setdefault(form, {})[str(match.lastgroup)] = name
-    cell = {
-        form: shapes[names["i"]]
-        for form, names in forms.items()
-        if len(names) == len(_GATE_WORDS) and len({shapes[n] for n in names.values()}) == 1
-    }
-    matrices = [form for form, shape in cell.items() if len(shape) == 2]
-    vectors = [form for form, shape in cell.items() if len(shape) == 1]
-    recurrent = [form for form in matrices if len({*cell[form]}) == 1]
-    if len(recurrent) > 1:
-        recurrent = [form for form in recurrent if _OF_H.search(form)]
-    if not 1 <= len(matrices) <= 2 or len(vectors) > 1 or len(recurrent) != len(matrices) - 1:
-        return {}
-    kernels = [form for form in matrices if form not in recurrent]
-    units = cell[(recurrent or vectors or kernels)[0]][0]
-    if any(units not in cell[form] for form in (*kernels, *vectors)):
-        return {}
-    letters = zip("WUb", (kernels, recurrent, vectors), strict=True)
-    return {letter: forms[found[0]] for letter, found in letters if found}
-
-
-def _named(roles: Roles, source: str) -> Try:
-    """A run of the tensors by their roles: ``lstm run kernel=w.npz:W bias=w.npz:b INPUTS``."""
-    names = {"fused": "kernel"}  # a kernel with only a bias is for inputs and h
-    tensors = {names.get(role, role): (source, name) for role, name in roles.items()}
-    return Try(call="run", weights=tensors, others=[INPUTS])
-
-
-def _is_fused_shape(depth: int, gates: int) -> bool:
-    """Whether a matrix of these sides may be (I + H, 4H)."""
-    return gates > 0 and gates % 4 == 0 and depth > gates // 4

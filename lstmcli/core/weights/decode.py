@@ -55,10 +55,7 @@ def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
     source
         what messages call the file.
 
-    Raises
-    ------
-    UserError
-        if shapes do not fit, naming those that would.
+    UserError if shapes do not fit, naming those that would.
     """
     with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
         return _Decoder(tensors, convention, source).cell()
@@ -67,14 +64,11 @@ def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
 def split_directions(tensors: Tensors, convention: Convention, source: str) -> list[Tensors]:
     """The tensors of each direction, where directions are the first axis.
 
-    Raises
-    ------
-    UserError
-        if that axis is not 1 or 2 in all of them.
+    UserError if that axis is not 1 or 2 in all of them.
     """
-    if not convention.storage.direction_axis or all(_rank(t) < 3 for t in tensors.values()):
-        return [tensors]
     arrays = {role: t for role, t in tensors.items() if not isinstance(t, Mapping)}
+    if not convention.storage.direction_axis or all(a.ndim < 3 for a in arrays.values()):
+        return [tensors]
     directions = {a.shape[:1] for a in arrays.values()}
     if directions not in ({(1,)}, {(2,)}):
         found = ", ".join(f"{_role_name(role)} {a.shape}" for role, a in arrays.items())
@@ -135,10 +129,6 @@ def units_along_rows(shapes: Mapping[str, tuple[int, ...]]) -> bool | None:
     return None
 
 
-def _rank(tensor: Array | Mapping[str, Array]) -> int:
-    return 1 if isinstance(tensor, Mapping) else tensor.ndim
-
-
 class _Decoder:
     def __init__(self, tensors: Tensors, convention: Convention, source: str) -> None:
         self.tensors, self.convention, self.storage = tensors, convention, convention.storage
@@ -157,7 +147,7 @@ class _Decoder:
         units = recurrent.shape[1]
         projection = self._projection(units, recurrent.shape[2])
         norm = self._gates_of("norm_scale")
-        bias = self._bias(units)
+        bias = self._bias(units, kernel.dtype)
         cell = Cell(
             kernel=self._undo_transposed("kernel", kernel),
             recurrent_kernel=self._undo_transposed("recurrent", recurrent),
@@ -224,32 +214,21 @@ class _Decoder:
             raise self._error(
                 f"the {_role_name(role)}s of its gates are {sorted(shapes)}; all alike"
             )
-        by_rows = self.along_rows = self._units_along_rows()
-        blocks = {gate: a if by_rows else a.T for gate, a in tensor.items()}
-        stacked = np.zeros(
-            (4, *next(iter(blocks.values())).shape), next(iter(tensor.values())).dtype
-        )
-        for gate, block in blocks.items():
-            stacked[self._gate_index(gate, role)] = block
-        return stacked
+        per_gate = {k: [*t.values()] for k, t in self.tensors.items() if isinstance(t, Mapping)}
+        shown = units_along_rows({k: arrays[0].shape for k, arrays in per_gate.items()})
+        self.along_rows = self.storage.orientation == "rows" if shown is None else shown
+        return self._stacked({g: a if self.along_rows else a.T for g, a in tensor.items()}, role)
 
-    def _units_along_rows(self) -> bool:
-        """Whether a tensor of one gate is (H, K), not (K, H): by its shape if that shows it."""
-        shapes = {
-            role: next(a.shape for a in t.values())
-            for role, t in self.tensors.items()
-            if isinstance(t, Mapping)
-        }
-        shown = units_along_rows(shapes)
-        return self.storage.orientation == "rows" if shown is None else shown
-
-    def _gate_index(self, gate: str, role: str) -> int:
-        """The index of the gate of a tensor with a gate's name: a changed order exchanges names."""
+    def _stacked(self, arrays: Mapping[str, Array], role: str) -> Array:
+        """(4, ...) from an array per gate; with a changed order, the gates' names are permuted."""
+        some = next(iter(arrays.values()))
+        stacked = np.zeros((4, *some.shape), some.dtype)
         usual = CONVENTIONS[self.convention.name].storage.gates
-        tensor = role.split("_")[0] if role.endswith("kernel") else "bias"
-        order = self.storage.order_of(tensor)
-        changed = len(order) == len(usual) and gate in usual
-        return GATES.index(order[usual.index(gate)] if changed else gate)
+        order = self.storage.order_of(role.split("_")[0] if role.endswith("kernel") else "bias")
+        changed = dict(zip(usual, order, strict=True)) if len(order) == len(usual) else {}
+        for gate, array in arrays.items():
+            stacked[GATES.index(changed.get(gate, gate))] = array
+        return stacked
 
     def _gates_first(self, kernel: Array, recurrent: Array) -> tuple[Array, ...]:
         """Kernel (4H, I), recurrent kernel (4H, P) and perhaps peepholes (3, H).
@@ -357,13 +336,13 @@ class _Decoder:
 
     # ---- the rest
 
-    def _bias(self, units: int) -> Array:
+    def _bias(self, units: int, dtype: np.dtype[Any]) -> Array:
         """(4, H): of one bias or two, as many times as ``self.storage.bias`` says."""
         first, second = self._gates_of("bias"), self._gates_of("recurrent_bias")
         bias, halves = self.tensors.get("bias"), self.storage.bias_halves == 2
         if halves and isinstance(bias, np.ndarray) and bias.size == 8 * units:
             first, second = (self._in_order(half) for half in np.split(bias.reshape(-1), 2))
-        zero = np.zeros((4, units), self._dtype())
+        zero = np.zeros((4, units), dtype)
         first, second = (zero if b is None else b for b in (first, second))
         if first.shape != zero.shape or second.shape != zero.shape:
             found = first.size if first.shape != zero.shape else second.size
@@ -381,10 +360,6 @@ class _Decoder:
                 "recurrent_twice": 2 * second,
             }[self.storage.bias]
 
-    def _dtype(self) -> np.dtype[Any]:
-        first = next(iter(self.tensors.values()))
-        return (next(iter(first.values())) if isinstance(first, Mapping) else first).dtype
-
     def _in_order(self, flat: Array) -> Array:
         """(4H,) in the bias' order -> (4, H)."""
         order = self.storage.order_of("bias")
@@ -401,13 +376,9 @@ class _Decoder:
         if not isinstance(tensor, Mapping):
             return self._in_order(tensor.reshape(-1))
         vectors = {gate: np.ravel(a) for gate, a in tensor.items()}
-        some = next(iter(vectors.values()))
-        stacked = np.zeros((4, some.size), some.dtype)
-        for gate, vector in vectors.items():
-            if vector.size != some.size:
-                raise self._error(f"the {_role_name(role)}s of its gates differ in length")
-            stacked[self._gate_index(gate, role)] = vector
-        return stacked
+        if len({vector.size for vector in vectors.values()}) > 1:
+            raise self._error(f"the {_role_name(role)}s of its gates differ in length")
+        return self._stacked(vectors, role)
 
     def _peephole(self) -> Array | None:
         """(3, H) in the order i, f, o; (3, H, H) where they are full matrices."""

@@ -218,7 +218,14 @@ def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> d
                     form = form.replace("{builder}", f"_{builder}")
                 form = f"{pair}/{form}" if pair else form
                 nth = forms[:n].count(forms[n])  # Keras numbers each class of layers
-                named[_fill_template(form, convention, role, gate, number, nth, d)] = array
+                name = form.format(
+                    gate=convention.names.word(gate, role) if gate else "",
+                    layer=number,
+                    nth=f"_{nth}" if nth else "",
+                    builder="",
+                    direction=convention.names.direction_marks[d],
+                )
+                named[name] = array
     return named
 
 
@@ -271,15 +278,3 @@ def _template(convention: Convention, role: str, gate: str, layer: int) -> str:
     place = convention.names.numbered.index(f"{role}.{gate}" if gate else role)
     number = layer * len(convention.names.numbered) + place
     return convention.names.tensors["numbered"].replace("{number}", str(number))
-
-
-def _fill_template(
-    form: str, convention: Convention, role: str, gate: str, layer: int, nth: int, direction: int
-) -> str:
-    return form.format(
-        gate=convention.names.word(gate, role) if gate else "",
-        layer=layer,
-        nth=f"_{nth}" if nth else "",
-        builder="",
-        direction=convention.names.direction_marks[direction],
-    )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model
-from lstmcli.core.model.states import join_states
+from lstmcli.core.model.model import Model, join_states
 from lstmcli.errors import UserError
 
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "orthogonal", "uniform", "normal", "zeros")
@@ -25,12 +24,7 @@ def draw_weights(
 
     Drawn from ``numpy.random.RandomState(seed)``: first the inputs, standard normal, then the
     kernel. Seed 0 with 4 inputs, 3 units and 7 steps gives the numbers of the thread that this
-    project began with.
-
-    Raises
-    ------
-    UserError
-        for a size below 1 or an unknown initializer.
+    project began with. UserError for a size below 1 or an unknown initializer.
     """
     for name, size in (("inputs", inputs), ("units", units), ("steps", steps), ("batch", batch)):
         if size is not None and size < 1:

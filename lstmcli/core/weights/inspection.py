@@ -15,21 +15,14 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array, iterate_blocks
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
-from lstmcli.core.model.hint import Hint
-from lstmcli.core.model.model import Cell, Model, cell_name
+from lstmcli.core.model.model import Cell, Hint, Model, cell_name
 from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.assumptions import has_ambiguous_names
-from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.decode import from_blocks
-from lstmcli.core.weights.recognise import (
-    RecognisedLstm,
-    Shapes,
-    describe_gru,
-    describe_missing,
-    normalise,
-    recognise,
-)
+from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
+from lstmcli.core.weights.several_ways import refuse_ways
+from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
@@ -77,7 +70,7 @@ class InspectedLstm:
     model: Model
     why: str
     rivals: tuple[str, ...]  # conventions of the same names that read them otherwise: ask
-    also: tuple[str, ...]  # conventions that have these names too, and must be asked for
+    also: tuple[str, ...]  # conventions of the same names, selected only by --convention
     found: Mapping[str, Any]  # settings in the file
     hints: tuple[Hint, ...]
 
@@ -201,16 +194,25 @@ def inspect(
         those of its reader.
     """
     read = [r for r in results if r.model is not None]
-    roles = {name: role for r in read for name, role in _roles(r).items()}
+    roles: dict[str, tuple[str, str]] = {}  # tensor -> the LSTM's label, and its role there
+    for result in read:
+        for cell, role, gate, name in result.found.each_tensor():
+            of_cell = cell_name(*cell) if len(result.found.cells) > 1 else ""
+            roles[name] = result.layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
     lstms = tuple(_lstm(r, r.model, settings) for r in results if r.model is not None)
     shapes = {name: array.shape for name, array in tensors.items()}
-    unread = tuple(_unreadable(r, r.error, shapes) for r in results if r.error is not None)
+    unread = []
+    for one in results:
+        if one.error is not None:
+            own, row = set(one.found.tensors), one.found.convention.name
+            more = tuple(n for n, claimed in other_claims(one.found, shapes) if claimed > own)
+            unread.append(UnreadableLstm(one.layer, row, one.error, more))
     ways = None if results else _ways(shapes, file)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
         lstms,
-        unread,
+        tuple(unread),
         ways,
         () if results or ways else tuple(missing_parts(tensors)),
         tuple(remarks),
@@ -223,30 +225,6 @@ def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
         blocks = iterate_blocks(array if array.ndim else np.atleast_1d(array))
         bad = sum(int((~np.isfinite(block)).sum()) for _, block in blocks)
     return TensorInfo(array.shape, array.dtype.name, bad, layer, role)
-
-
-def _roles(result: LoadResult) -> dict[str, tuple[str, str]]:
-    """Each tensor of an LSTM with the LSTM's label and its role."""
-    cells = result.found.cells
-    return {
-        name: (result.layer, f"{cell_name(*cell)} {words}" if len(cells) > 1 else words)
-        for cell, names in cells.items()
-        for role, tensor in names.items()
-        for name, words in _role_descriptions(role, tensor)
-    }
-
-
-def _role_descriptions(role: str, tensor: str | Mapping[str, str]) -> list[tuple[str, str]]:
-    words = describe_role(role)
-    if isinstance(tensor, str):
-        return [(tensor, words)]
-    return [(name, f"{words} {gate}") for gate, name in tensor.items()]
-
-
-def _unreadable(result: LoadResult, error: UserError, shapes: Shapes) -> UnreadableLstm:
-    found = result.found
-    more = [n for n, claimed in other_claims(found, shapes) if claimed > set(found.tensors)]
-    return UnreadableLstm(result.layer, found.convention.name, error, tuple(more))
 
 
 # ---- one LSTM
@@ -297,10 +275,14 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
 
 
 def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
-    """The row's names of a role, as far as these tensors have them."""
-    names = {_numbered(normalise(name)) for name in found.tensors}
-    ends = ((end, _numbered(normalise(end))) for end in row.tensor_names(role))
-    return [end for end, plain in ends if any(_ends_in(name, plain) for name in names)]
+    """The row's names of a role, as far as these tensors have them, whatever their numbers."""
+    names = list(map(_without_numbers, found.tensors))
+    forms = {e: f"(^|[_-]){re.escape(_without_numbers(e))}$" for e in row.tensor_names(role)}
+    return [end for end, form in forms.items() if any(re.search(form, name) for name in names)]
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "N", normalise(name))
 
 
 # ---- gates
@@ -321,7 +303,7 @@ def _numbers(cell: Cell, n: int) -> GateNumbers:
         return GateNumbers(*map(float, means))
 
 
-# ---- hints: weak ones, good for a word and never for a decision
+# ---- weak hints: shown to the user, never used to decide
 
 
 def hints(model: Model, *, named: bool) -> list[Hint]:
@@ -442,13 +424,3 @@ def unlikeness(name: str) -> int:
     """The place in `LIKE_LSTM` of what is in a name; the count of them if nothing is."""
     found = (n for n, words in enumerate(LIKE_LSTM) if re.search(words, name, re.I))
     return next(found, len(LIKE_LSTM))
-
-
-def _ends_in(plain: str, end: str) -> bool:
-    """Whether a name ends in a text as a separate part."""
-    return plain.endswith(end) and plain[: -len(end)][-1:] in ("", "_", "-")
-
-
-def _numbered(plain: str) -> str:
-    """A name with N in place of each number."""
-    return re.sub(r"\d+", "N", plain)

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, lru_cache
+from dataclasses import replace
+from functools import lru_cache
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.weights.by_shape import find_by_shape, is_letter, is_numbered
+from lstmcli.core.weights.templates import (
+    CellIndex,
+    NameEnd,
+    RecognisedLstm,
+    Shape,
+    Shapes,
+    TensorNames,
+    gates_of,
+    name_ends,
+    names_by_row,
+    normalise,
+)
 from lstmcli.errors import UserError, did_you_mean
-
-Shape = tuple[int, ...]
-Shapes = Mapping[str, Shape]
-CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
-TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 _BUILDER = re.compile(r"(?P<collection>.*builder)(?:_(?P<number>\d{1,9}))?")
@@ -31,43 +38,6 @@ _SLOT = re.compile(
     r"|^lion_m_",
     re.I,
 )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RecognisedLstm:
-    """One LSTM in a file: the row that fits, and the tensors of each of its cells."""
-
-    convention: Convention
-    prefix: str  # what its names have before the row's templates, normalised
-    cells: Mapping[CellIndex, TensorNames]
-    # incomplete cells, and what they lack
-    lacking: Mapping[CellIndex, str] = field(default_factory=dict)
-    rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
-    name: str = ""  # of its layer, from the file
-    by_shape: bool = False  # its names tell no framework
-
-    @property
-    def label(self) -> str:
-        """What ``--layer`` calls it."""
-        return self.name or self.prefix
-
-    @property
-    def tensors(self) -> list[str]:
-        """The names of its tensors in the file."""
-        return [name for cell in self.cells for name in self.names(cell)]
-
-    def names(self, cell: CellIndex) -> list[str]:
-        """The names of one cell's tensors in the file."""
-        names: list[str] = []
-        for name in self.cells[cell].values():
-            names += [name] if isinstance(name, str) else name.values()
-        return names
-
-
-@cache
-def normalise(name: str) -> str:
-    """The name with ``/``, ``.``, ``:`` and ``_`` alike, and without TensorFlow's ``:0``."""
-    return re.sub(r"[/.:_]+", "_", name.removesuffix(":0")).strip("_")
 
 
 def recognise(shapes: Shapes, convention: str | None = None) -> list[RecognisedLstm]:
@@ -85,7 +55,7 @@ def _recognised(
     shapes = dict(named_shapes)
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
     names = [n for n in shapes if not _SLOT.search(normalise(n))] or list(shapes)
-    ending = _ending(names)
+    ending = names_by_row(names)
     claims = [
         found
         for row in rows
@@ -115,7 +85,7 @@ def _recognised(
     chosen = [f for f in chosen if not _is_another_cell(f, shapes)] or chosen
     grus = {name for kernels in gru_kernels(shapes) for name in kernels}
     chosen = [f for f in chosen if not grus & set(f.tensors)]
-    if convention is None:  # BlockLSTM's w and b: so anybody calls a kernel and a bias
+    if convention is None:  # `w` and `b` are BlockLSTM's names, but anybody may use them
         chosen = [f for f in chosen if not (f.rivals and all(map(is_letter, f.tensors)))]
     chosen = _with_found_by_shape(chosen, {name: shapes[name] for name in names}, rows, convention)
     order = {name: n for n, name in enumerate(shapes)}
@@ -129,16 +99,8 @@ def _with_found_by_shape(
     row = rows[0] if convention else None
     if named and not any(_leaves_bias(found, shapes) for found in named):
         numbered = {name: shape for name, shape in shapes.items() if is_numbered(name)}
-        return [*named, *_found_by_shape(numbered, row)]
-    return _found_by_shape(shapes, row) or named
-
-
-def _found_by_shape(shapes: Shapes, row: Convention | None) -> list[RecognisedLstm]:
-    by_shape = []
-    for one in find_by_shape(shapes, row):
-        cells: dict[CellIndex, TensorNames] = {index: {**one.cells[index]} for index in one.cells}
-        by_shape.append(RecognisedLstm(one.convention, normalise(one.prefix), cells, by_shape=True))
-    return by_shape
+        return [*named, *find_by_shape(numbered, row)]
+    return find_by_shape(shapes, row) or named
 
 
 def _leaves_bias(found: RecognisedLstm, shapes: Shapes) -> bool:
@@ -166,157 +128,13 @@ def _differs_in_settings(one: RecognisedLstm, other: RecognisedLstm) -> bool:
 # ---- names
 
 
-class NameEnd(NamedTuple):
-    """What a template finds at the end of a normalised name."""
-
-    prefix: str
-    length: int  # characters of the name that the template accounts for
-    parts: Mapping[str, str]  # gate, layer, number and direction, where the template has them
-
-
-class _Template:
-    """A template of a row: a text, or a text with fields in braces."""
-
-    def __init__(self, row: Convention, role: str, form: str) -> None:
-        self.row, self.role, self.form = row, role, form
-        plain = form.replace("/_", "_").replace("/", "_").replace(".", "_")  # as `normalise` has it
-        self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
-        self.texts, self.has_fields = tuple(self._pieces[::2]), len(self._pieces) > 1
-
-    def end(self, plain: str) -> NameEnd | None:
-        """Match a normalised name; one without fields is known to be the name's end."""
-        if not self.has_fields:
-            prefix, size = plain[: -len(self.texts[0])], len(self.texts[0])
-            return NameEnd(prefix[:-1], size, {}) if not prefix or prefix[-1] in "_-" else None
-        match = self._pattern.fullmatch(plain)
-        if not match:
-            return None
-        parts = {k: v for k, v in match.groupdict().items() if v is not None}
-        prefix = parts.pop("prefix", "")
-        if parts.pop("builder", None) is not None:  # each builder is a group
-            prefix = plain[: match.end("builder")]
-        return NameEnd(prefix, len(parts.pop("end")), parts)
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        row, gates = self.row, _gates_of(self.row, self.role)
-        words = "|".join(
-            re.escape(normalise(word))
-            for gate in gates
-            for word in row.names.words_of(gate, self.role)
-        )
-        forward, backward = (re.escape(mark) for mark in row.names.marks)
-        marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
-        patterns = {
-            "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d{1,9})",
-            "number": r"(?P<number>\d{1,9})", "direction": f"(?P<direction>{marks})",
-            "builder": r"(?P<builder>(?:_\d{1,9})?)",
-        }  # fmt: skip
-        end = "".join(patterns[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
-        return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
-
-
-@cache
-def _templates(row_name: str) -> tuple[_Template, ...]:
-    row = CONVENTIONS[row_name]
-    return tuple(
-        _Template(row, role, form)
-        for role, forms in row.names.tensors.items()
-        for form in forms.split(" | ")
-    )
-
-
-def _gates_of(row: Convention, role: str) -> str:
-    return "ifo" if role == "peephole" else row.storage.letters
-
-
-class _Index(NamedTuple):
-    """The templates of all rows by what a name must have for them to match.
-
-    A file may have a hundred thousand names, and the table five hundred templates; compiling the
-    patterns of all would take most of the time of a small run.
-    """
-
-    by_text: Mapping[str, list[tuple[str, int]]]  # row and number of those without fields
-    lengths: tuple[int, ...]  # of these texts
-    # of those with fields, by the longest text between them
-    by_longest: Mapping[str, list[tuple[str, int]]]
-
-
-@cache
-def _index() -> _Index:
-    by_text: dict[str, list[tuple[str, int]]] = {}
-    by_longest: dict[str, list[tuple[str, int]]] = {}
-    for row in CONVENTIONS:
-        for number, template in enumerate(_templates(row)):
-            if not template.has_fields:
-                by_text.setdefault(template.texts[0], []).append((row, number))
-            else:
-                longest = max(template.texts, key=len)
-                by_longest.setdefault(longest, []).append((row, number))
-    return _Index(by_text, tuple(sorted({len(text) for text in by_text})), by_longest)
-
-
-_Ends = Mapping[str, list[tuple[_Template, NameEnd]]]
-
-
-@cache
-def _ends(name: str) -> _Ends:
-    """What the templates of each row find at the end of a name, in the row's order."""
-    plain, index = normalise(name), _index()
-    near: list[tuple[str, int]] = []
-    for length in index.lengths:
-        near += index.by_text.get(plain[-length:], ())
-    for text, templates in index.by_longest.items():
-        if text in plain:
-            near += templates
-    found: dict[str, list[tuple[_Template, NameEnd]]] = {}
-    for row, number in sorted(near):
-        template = _templates(row)[number]
-        if end := template.end(plain):
-            found.setdefault(row, []).append((template, end))
-    return found
-
-
-def _ending(names: Iterable[str]) -> dict[str, list[str]]:
-    """By row, the names that end in one of its templates."""
-    ending: dict[str, list[str]] = {}
-    for name in names:
-        for row in _ends(name):
-            ending.setdefault(row, []).append(name)
-    return ending
-
-
-@cache
-def _longest_end(name: str) -> int:
-    """Characters of the longest template of any row that the name ends in; 0 if in none.
-
-    It makes ``recurrent_kernel`` something else than the kernel of a thing called recurrent.
-    """
-    return max(
-        (
-            end.length
-            for row, ends in _ends(name).items()
-            for _, end in ends
-            if re.search(CONVENTIONS[row].names.within, end.prefix)
-        ),
-        default=0,
-    )
-
-
 def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]:
     """The groups of a row that is asked for; of names that are more of another row's if it must.
 
     TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
     """
-
-    def is_longest_end(name: str) -> bool:
-        ends = _ends(name).get(row.name, ())
-        return any(end.length >= _longest_end(name) for _, end in ends)
-
-    return list(_claims(row, list(filter(is_longest_end, names)), True)) or list(
-        _claims(row, names, True)
-    )
+    longest = [n for n in names if any(end.is_longest for end in name_ends(n).get(row.name, ()))]
+    return list(_claims(row, longest, True)) or list(_claims(row, names, True))
 
 
 def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[RecognisedLstm]:
@@ -335,12 +153,10 @@ def _groups(
     """The tensors whose names end in the row's templates: by prefix, cell and role."""
     groups: dict[str, dict[CellIndex, TensorNames]] = {}
     for name in names:
-        for template, end in _ends(name).get(row.name, ()):
-            if end.length != _longest_end(name) and not asked:
+        for end in name_ends(name).get(row.name, ()):
+            if not asked and not (end.is_longest and re.search(row.names.within, end.prefix)):
                 continue
-            if not asked and not re.search(row.names.within, end.prefix):
-                continue
-            prefix, cell, role = _locate(row, template.role, end)
+            prefix, cell, role = _locate(row, end)
             tensors = groups.setdefault(prefix, {}).setdefault(cell, {})
             role, _, gate = role.partition(".")
             if gate:
@@ -352,30 +168,25 @@ def _groups(
     return groups
 
 
-def _locate(row: Convention, role: str, end: NameEnd) -> tuple[str, CellIndex, str]:
+def _locate(row: Convention, end: NameEnd) -> tuple[str, CellIndex, str]:
     """The group of a tensor, its layer and direction there, and its role or ``role.gate``."""
-    prefix, parts = _split_path(row, end.prefix)
+    role, prefix, parts = end.template.role, end.prefix, dict[str, str]()
+    if row.names.path:  # whose matches have the layer and the direction
+        for match in re.finditer(row.names.path, prefix):
+            parts |= {k: v for k, v in match.groupdict().items() if v is not None}
+        prefix = normalise(re.sub(row.names.path, "", prefix))
     parts |= end.parts
     layer, direction = int(parts.get("layer") or 0), parts.get("direction") or ""
     if "number" in parts:
         layer, n = divmod(int(parts["number"]), len(row.names.numbered))
         role = row.names.numbered[n]
     if word := parts.get("gate"):
-        gates = _gates_of(row, role)
         role += "." + next(
-            gate for gate in gates if word in map(normalise, row.names.words_of(gate, role))
+            gate
+            for gate in gates_of(row, role)
+            if word in map(normalise, row.names.words_of(gate, role))
         )
     return prefix, (layer, 0 if direction in FORWARD else 1), role
-
-
-def _split_path(row: Convention, prefix: str) -> tuple[str, dict[str, str]]:
-    """The prefix without the matches of the row's path, and the layer and direction in them."""
-    if not row.names.path:
-        return prefix, {}
-    parts: dict[str, str] = {}
-    for match in re.finditer(row.names.path, prefix):
-        parts |= {k: v for k, v in match.groupdict().items() if v is not None}
-    return normalise(re.sub(row.names.path, "", prefix)), parts
 
 
 def _missing_role(row: Convention, names: TensorNames) -> str:
@@ -489,6 +300,12 @@ def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[Rec
     Forward and backward of the first layer come first, then those of the next, which take what
     both give. An odd number of builders of one size in a row is left as it is.
     """
+
+    def sizes(found: RecognisedLstm) -> tuple[Shape, Shape]:
+        names = (found.cells[0, 0][role] for role in ("kernel", "recurrent_kernel"))
+        kernel, recurrent = (n if isinstance(n, str) else next(iter(n.values())) for n in names)
+        return shapes[kernel][-1:], shapes[recurrent][-1:]  # inputs and outputs
+
     lstms: list[RecognisedLstm] = []
     collections: dict[tuple[str, str], dict[int, RecognisedLstm]] = {}
     for found in claims:
@@ -499,41 +316,22 @@ def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[Rec
         else:
             lstms.append(found)
     for builders in collections.values():
-        lstms += map(_joined, _stacks_of_pairs(builders, shapes))
+        stacks: list[list[RecognisedLstm]] = []  # forward, backward, forward, ..., or a single one
+        below: Shape = ()  # what both directions of the layer before give
+        numbered = [(k, n, sizes(builders[n])) for k, n in enumerate(sorted(builders))]
+        rows = groupby(numbered, lambda one: (one[1] - one[0], one[2]))  # a gap ends a row too
+        for (_, (inputs, outputs)), row in rows:
+            of_size = [builders[number] for _, number, _ in row]
+            size = 1 if len(of_size) % 2 else 2
+            for start in range(0, len(of_size), size):
+                if size == 1 or not stacks or inputs != below:
+                    stacks.append([])
+                stacks[-1] += of_size[start : start + size]
+                below = tuple(2 * n for n in outputs) if size == 2 else ()
+        for stack in stacks:
+            cells = {(n // 2, n % 2): builder.cells[0, 0] for n, builder in enumerate(stack)}
+            lstms.append(replace(stack[0], cells=cells))
     return lstms
-
-
-def _stacks_of_pairs(
-    builders: Mapping[int, RecognisedLstm], shapes: Shapes
-) -> list[list[RecognisedLstm]]:
-    """The builders of each LSTM in turn: forward, backward, forward, ..., or a single one."""
-    stacks: list[list[RecognisedLstm]] = []
-    below: Shape = ()  # what both directions of the layer before give
-    numbered = enumerate(sorted(builders))  # a gap in the numbers ends a row too
-    rows = groupby(numbered, lambda n: (n[1] - n[0], _builder_sizes(builders[n[1]], shapes)))
-    for (_, (inputs, outputs)), row in rows:
-        of_size = [builders[number] for _, number in row]
-        size = 1 if len(of_size) % 2 else 2
-        for start in range(0, len(of_size), size):
-            if size == 2 and stacks and inputs == below:
-                stacks[-1] += of_size[start : start + 2]
-            else:
-                stacks.append(of_size[start : start + size])
-            below = tuple(2 * n for n in outputs) if size == 2 else ()
-    return stacks
-
-
-def _builder_sizes(found: RecognisedLstm, shapes: Shapes) -> tuple[Shape, Shape]:
-    """The last axes of the kernel and of the recurrent kernel: inputs and outputs."""
-    names = (found.cells[0, 0][role] for role in ("kernel", "recurrent_kernel"))
-    kernel, recurrent = (n if isinstance(n, str) else next(iter(n.values())) for n in names)
-    return shapes[kernel][-1:], shapes[recurrent][-1:]
-
-
-def _joined(builders: Sequence[RecognisedLstm]) -> RecognisedLstm:
-    """One LSTM of two directions from builders of one cell in the order of a stack."""
-    cells = {(n // 2, n % 2): builder.cells[0, 0] for n, builder in enumerate(builders)}
-    return replace(builders[0], cells=cells)
 
 
 def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
@@ -608,14 +406,14 @@ def find_convention(name: str) -> Convention:
 
 
 def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:
-    """What is lacking where the names of some row are there but for one; or nothing.
+    """Name the one tensor missing from an otherwise complete set; "" if there is none.
 
     ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell.
     A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
     """
     names = [name for name in tensors if not _SLOT.search(normalise(name))]
     rows = asked or [row for row in CONVENTIONS.values() if row.names.by_name]
-    every, ending = dict.fromkeys(names, ()), _ending(names)
+    every, ending = dict.fromkeys(names, ()), names_by_row(names)
     complete = {
         name
         for row in rows
@@ -649,7 +447,8 @@ def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex, there
 
     ``there``: the name of one that is there; of the same role, it shows which form is used.
     """
-    forms = [one.form for one, _ in _ends(there).get(row.name, ()) if one.role == role]
+    ends = [end.template for end in name_ends(there).get(row.name, ())]
+    forms = [template.form for template in ends if template.role == role]
     form = (forms or row.names.tensors.get(role, "").split(" | "))[0]
     if not form or "{number}" in form:
         return f"the {role.replace('_', ' ')}{f' of {gate}' * bool(gate)}"

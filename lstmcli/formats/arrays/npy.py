@@ -1,23 +1,31 @@
-"""`.npy`: one array. The header is checked against the file size before anything is allocated."""
+"""`.npy` and raw numbers: one array. Sizes are checked before anything is allocated."""
 
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Mapping
 from math import prod
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_reader import BFLOAT16, FileArray
-from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of, write_header
+from lstmcli.formats.arrays.blocks import (
+    BFLOAT16,
+    BlockWriter,
+    FileArray,
+    native,
+    rows_of,
+    write_header,
+)
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened
-from lstmcli.formats.wire.bfloat16 import widened
+
+T = TypeVar("T")
 
 _HEADER_READERS = {  # by the version: the bytes of a header's length, and its reader
     (1, 0): (2, npy_format.read_array_header_1_0),
@@ -80,13 +88,7 @@ def read(source: Opened, in_blocks: bool = False) -> Document:
 
 
 def read_header(head: bytes, where: str) -> Header:
-    """Parse the head of a .npy file (64 KiB of it are enough).
-
-    Raises
-    ------
-    UserError
-        It is no header; the message starts with ``where``.
-    """
+    """Parse the head of a .npy file (64 KiB are enough); ``where`` starts a message."""
     stream = io.BytesIO(head)
     try:
         shape, fortran, dtype = _parsed(stream)
@@ -116,10 +118,8 @@ def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def check(header: Header, size: int, where: str) -> None:
     """Refuse a header that does not fit the size of the file.
 
-    Raises
-    ------
-    UserError
-        A dtype that is not read, an impossible shape, a file shorter or longer than claimed.
+    UserError for a dtype that is not read, an impossible shape, a file shorter or longer than
+    claimed.
     """
     _check_dtype(header.dtype, where)
     if not all(type(n) is int and n >= 0 for n in header.shape):
@@ -148,12 +148,8 @@ def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
     """The array after a header that has been checked, native and in C order.
 
-    0-d arrays and strings come as Python values: numbers, str, lists of str.
-
-    Raises
-    ------
-    UserError
-        More bytes than a tensor may take; fewer than the header claims.
+    0-d arrays and strings come as Python values: numbers, str, lists of str. UserError for more
+    bytes than a tensor may take, or fewer than the header claims.
     """
     check_size(header.shape, 4 if header.dtype == BFLOAT16 else header.dtype.itemsize, where)
     data = bytearray(header.nbytes)
@@ -172,28 +168,21 @@ def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
 def _plain(array: np.ndarray, where: str) -> Any:
     if array.dtype.kind in "US":
         return _strings(array, where)
-    if array.dtype == BFLOAT16:
-        array = widened(array.view("<u2"))
-    if array.ndim == 0:
-        return array.item()
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    is_bfloat16 = array.dtype == BFLOAT16
+    array = native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
+    return array.item() if array.ndim == 0 else np.ascontiguousarray(array)
 
 
 def _strings(array: np.ndarray, where: str) -> Any:
     try:
-        _check_code_points(array)
+        if array.dtype.kind == "U" and array.size:
+            points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
+            if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):
+                raise ValueError("no code point, or a surrogate")
         text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return text.item() if array.ndim == 0 else text.tolist()
     except (UnicodeError, ValueError):
         raise UserError(f"{where} contains strings that are no Unicode text.") from None
-
-
-def _check_code_points(array: np.ndarray) -> None:
-    """ValueError for strings with numbers that are no code points, or with surrogates."""
-    if array.dtype.kind == "U" and array.size:
-        points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
-        if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):
-            raise ValueError("no code point")
 
 
 def write(
@@ -216,9 +205,38 @@ def write_elements(stream: BinaryIO, array: np.ndarray | BlockWriter) -> None:
         stream.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
 
 
-def sole(arrays: Mapping[str, np.ndarray | BlockWriter], kind: str) -> np.ndarray | BlockWriter:
+def sole(arrays: Mapping[str, T], kind: str) -> T:
     """The only array; UserError if there are several, which ``kind`` cannot store."""
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"
         raise UserError(f"{kind} stores one array; there are {len(arrays)}: {names}.")
     return next(iter(arrays.values()))
+
+
+# ---- raw numbers
+
+
+_FORM = re.compile(r"(f16|bf16|f32|f64):(\d{1,12}(?:x\d{1,12})*)", re.I)
+_DTYPES = {"f16": "<f2", "bf16": "<u2", "f32": "<f4", "f64": "<f8"}
+
+
+def is_raw_form(member: str | None) -> bool:
+    """Whether what follows a file's name is a type and a shape: ``f32:7x3``."""
+    return member is not None and _FORM.fullmatch(member) is not None
+
+
+def read_raw(file: Opened, form: str) -> Document:
+    """The array of this type and shape that a file consists of."""
+    match = _FORM.fullmatch(form)
+    assert match is not None, "the caller has asked is_raw_form"
+    kind, shape = match[1].lower(), tuple(int(n) for n in match[2].split("x"))
+    dtype = np.dtype(_DTYPES[kind])
+    expected = prod(shape) * dtype.itemsize
+    check_size(shape, dtype.itemsize, f"{file.source}:{form}")
+    if file.size != expected:
+        raise UserError(
+            f"{file.source} has {file.size:,} bytes; {form} takes {expected:,}, "
+            f"{prod(shape):,} numbers of {dtype.itemsize} bytes."
+        )
+    array = np.frombuffer(file.stream.read(), dtype).reshape(shape)
+    return Document(file.source, "raw", {"": native(array, kind == "bf16")})

@@ -15,12 +15,11 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter
+from lstmcli.formats.arrays.blocks import BlockWriter
 from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
 from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import check_total
+from lstmcli.formats.files.limits import check_total, damage_reported
 from lstmcli.formats.files.source import HEAD, Opened
 from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
 
@@ -32,12 +31,6 @@ def read(source: Opened, only: str | None = None) -> Document:
     """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
 
     If there is a member ``only``, the other arrays are not unpacked.
-
-    Raises
-    ------
-    UserError
-        A broken or encrypted archive, one that unpacks to far more than its size or has no arrays,
-        a member that is not numeric.
     """
     document = Document(source.source, "npz", {})
     left_out, others = [], []
@@ -47,14 +40,21 @@ def read(source: Opened, only: str | None = None) -> Document:
     for name, member in members.items():
         where = f'{source.source}, member "{name}"'
         with damage_reported(where):
-            if only in members and name != only and _is_array(archive, member, where):
+            with archive.open(member) as stream:
+                header = read_header(stream.read(HEAD), where)
+            if only in members and name != only and header.shape:
                 others.append(name)
-                continue
-            value = _value(archive, member, where)
-        if value is None:
-            left_out.append(name)
-        else:
-            _file_under(document, name, value)
+            elif header.holds_objects:
+                left_out.append(name)
+            else:
+                check(header, member.file_size, where)
+                with archive.open(member) as stream:
+                    stream.read(header.offset)
+                    value = read_elements(cast(BinaryIO, stream), header, where)
+                if isinstance(value, np.ndarray):
+                    document.arrays[name] = value
+                else:
+                    document.attributes[name] = _decoded(value) if name == "meta" else value
     if only in left_out:
         raise UserError(f"{source.source}:{only} contains Python objects, which are never loaded.")
     if only in members and only not in document.arrays:
@@ -101,31 +101,6 @@ def _check_member(member: ZipInfo, name: str, earlier: dict[str, ZipInfo], sourc
             f'{source}, member "{name}" is compressed by method {member.compress_type}; '
             "save it with numpy.savez or numpy.savez_compressed."
         )
-
-
-def _is_array(archive: Archive, member: ZipInfo, where: str) -> bool:
-    """Whether a member has axes, and is no attribute."""
-    with archive.open(member) as stream:
-        return len(read_header(stream.read(HEAD), where).shape) > 0
-
-
-def _value(archive: Archive, member: ZipInfo, where: str) -> Any:
-    """The value of a member; None for Python objects, which are left out unread."""
-    with archive.open(member) as stream:
-        header = read_header(stream.read(HEAD), where)
-    if header.holds_objects:
-        return None
-    check(header, member.file_size, where)
-    with archive.open(member) as stream:
-        stream.read(header.offset)
-        return read_elements(cast(BinaryIO, stream), header, where)
-
-
-def _file_under(document: Document, name: str, value: Any) -> None:
-    if isinstance(value, np.ndarray):
-        document.arrays[name] = value
-    else:
-        document.attributes[name] = _decoded(value) if name == "meta" else value
 
 
 def _decoded(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Writing a file completely or not at all."""
+"""Writing a file completely or not at all, and never over an input or another output."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import BinaryIO
 
-from lstmcli.errors import UserError
-from lstmcli.formats.files.overwriting import refuse_place
+from lstmcli.errors import STDIN, UserError
 from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
 
 try:
@@ -32,56 +32,30 @@ def atomically(path: str) -> Iterator[BinaryIO]:
 
     The bytes go to a part file in the target's folder, which is renamed in the end, once they are
     on the disk; on any exception, Ctrl-C included, it is removed and an earlier file is unchanged.
-    A process that is killed leaves it to the next write of that name. Links are followed.
-    Devices and pipes are written directly; a named pipe needs a reader.
-
-    Raises
-    ------
-    UserError
-        Whatever the system refuses: no such folder, no permission, a folder, a full disk, ...;
-        a named pipe that nothing reads.
+    A process that is killed leaves it to the next write of that name. Links are followed. Devices
+    and pipes are written directly. UserError for whatever the system refuses (no such folder, no
+    permission, a folder, a full disk, ...), and for a named pipe that nothing reads.
     """
     with errors_named(path):
         refuse_place(path)
         target = os.path.realpath(path)
-        special = _is_special(path, target)
-    with _directly(path) if special else _replacing(path, target) as stream:
-        yield stream
-
-
-def _is_special(path: str, target: str) -> bool:
-    """Whether the target is a device or a pipe.
-
-    /dev/stdout, which the shell may redirect to a regular file, is written as a device too.
-    """
-    if os.path.abspath(path).startswith(DESCRIPTORS):
-        return True
-    return os.path.exists(target) and not os.path.isfile(target)
-
-
-@contextmanager
-def _directly(path: str) -> Iterator[BinaryIO]:
-    file = _open_pipe(path) if _is_pipe(path) else path
-    with DeviceWriter(OutputFile(file, "wb", path)) as stream:
-        yield stream
-
-
-def _is_pipe(path: str) -> bool:
-    try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
-    except OSError:  # opening it says what is wrong
-        return False
+        # /dev/stdout, which the shell may redirect to a regular file, is written as a device too
+        special = os.path.abspath(path).startswith(DESCRIPTORS) or (
+            os.path.exists(target) and not os.path.isfile(target)
+        )
+        is_pipe = os.path.exists(path) and stat.S_ISFIFO(os.stat(path).st_mode)
+    if not special:
+        with _replacing(path, target) as stream:
+            yield stream
+        return
+    with DeviceWriter(OutputFile(_open_pipe(path) if is_pipe else path, "wb", path)) as device:
+        yield device
 
 
 def _open_pipe(path: str) -> int:
     """The descriptor of a named pipe, once something reads it.
 
-    Raises
-    ------
-    UserError
-        Nothing reads it within `PIPE_TIMEOUT`.
-    BrokenPipeError
-        Nothing reads it any more: the pipe of a shell's >(command).
+    BrokenPipeError where nothing reads it any more: the pipe of a shell's >(command).
     """
     end = time.monotonic() + PIPE_TIMEOUT
     while True:
@@ -107,7 +81,7 @@ def _open_pipe(path: str) -> int:
 def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     with errors_named(path):
-        mode = _mode(target)
+        mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
     if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
     _remove_abandoned(folder, name)
@@ -186,16 +160,89 @@ def _remove_abandoned(folder: str, name: str) -> None:
             os.close(descriptor)
 
 
-def _mode(target: str) -> int | None:
-    """The mode of the file that is to be replaced, which the new one gets; None of a new name."""
-    try:
-        return stat.S_IMODE(os.stat(target).st_mode)
-    except FileNotFoundError:
-        return None
-
-
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except OSError:  # it was never created, or its folder is gone
         pass
+
+
+# ---- outputs that would overwrite an input or each other, or that cannot be files
+
+
+_outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
+
+
+def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    """Refuse an output that cannot be a file, is one of the inputs, or is another output.
+
+    Files are the same by their real paths, or by what they are on the disk (a hard link). The
+    input ``-`` is the file behind standard input, if there is one; devices and pipes lose nothing
+    by being written.
+    """
+    taken = {key: path for path in inputs for key in _keys(path)}
+    if "-" in inputs:
+        taken |= dict.fromkeys(_stdin_keys(), STDIN)
+    for path in outputs:
+        refuse_place(path)
+        keys = _keys(path)
+        if found := [taken[key] for key in keys if key in taken]:
+            raise UserError(f"{path} would be written over {found[0]}; choose another name.")
+        taken |= dict.fromkeys(keys, f"the other output, {path}")
+
+
+def refuse_place(path: str) -> None:
+    """Refuse an output that is a folder, or in a folder that does not exist; links are followed.
+
+    An empty path is the current folder.
+    """
+    if not path or os.path.isdir(path):
+        raise UserError(f'"{path}" is a folder; name a file to write.')
+    if "\0" in path:
+        raise unwritable(path, ValueError("zero byte in the name"))
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        missing = folder if os.path.islink(path) else os.path.dirname(path)
+        raise UserError(f"{path} cannot be written: there is no folder {missing}.")
+
+
+@contextmanager
+def outputs_protected(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator[None]:
+    """`refuse_overwriting`, now and for every file that is opened within.
+
+    A file may name others that belong to it, such as shards, which are known only once it is read.
+    """
+    refuse_overwriting(outputs, inputs)
+    token = _outputs.set(tuple(outputs))
+    try:
+        yield
+    finally:
+        _outputs.reset(token)
+
+
+def refuse_to_read_an_output(path: str) -> None:
+    """Refuse a file that is about to be read and that the running command will write."""
+    if outputs := _outputs.get():
+        refuse_overwriting(outputs, [path])
+
+
+def _keys(path: str) -> tuple[object, ...]:
+    """Keys that identify a file; none for a device or a pipe, which have no contents to lose."""
+    if path in ("", "-") or "\0" in path:
+        return ()
+    try:
+        status = os.stat(path)
+    except OSError:  # not there yet
+        return (os.path.realpath(path),)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return ()
+    return os.path.realpath(path), (status.st_dev, status.st_ino)
+
+
+def _stdin_keys() -> tuple[object, ...]:
+    """The key of the file that standard input is redirected from; none if it is no file."""
+    try:
+        status = os.fstat(0)
+    except OSError:  # closed
+        return ()
+    return ((status.st_dev, status.st_ino),) if stat.S_ISREG(status.st_mode) else ()

@@ -1,7 +1,9 @@
-"""The limits of all readers, and the bytes of a tensor, which users can set."""
+"""The limits of all readers, the bytes of a tensor, which users can set, and damaged files."""
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,7 +15,7 @@ from lstmcli.errors import UserError
 USUAL = 1 << 30  # bytes of a tensor, if --max-bytes does not set them: ten times the largest LSTM's
 MOST_AXES = 32  # of an array in every version of NumPy
 LARGE = 256 << 20  # bytes that a file of any size may unpack to, and of a pickle or a config
-MOST_TIMES = 100  # times its size that a larger file may unpack to
+MOST_TIMES = 100  # maximum expansion factor above LARGE
 
 # What is parsed takes tens of times its size in memory
 MOST_PARSED = 1 << 30  # bytes of a text, a graph or metadata
@@ -60,11 +62,7 @@ def most() -> int:
 def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
     """The number of elements of a tensor that a file declares, before memory is allocated.
 
-    Raises
-    ------
-    UserError
-        A negative length, too many axes, or more bytes than are allowed; ``where`` starts the
-        message.
+    ``where`` starts a message.
     """
     if len(shape) > MOST_AXES:  # the product of a million lengths would take minutes
         raise UserError(
@@ -86,12 +84,7 @@ def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str
     """Refuse an array that has grown beyond the limit while a text is read.
 
     Its final length is not known then. A number takes at least a byte of text, so the message names
-    the limit at which any text of ``text_size`` bytes is read.
-
-    Raises
-    ------
-    UserError
-        More bytes than are allowed; ``where`` starts the message.
+    the limit at which any text of ``text_size`` bytes is read. ``where`` starts the message.
     """
     if prod(shape) * itemsize > _most.get():
         raise UserError(
@@ -101,15 +94,70 @@ def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str
 
 
 def check_total(declared: int, size: int, source: str) -> None:
-    """Refuse a file whose tensors declare far more bytes than it has.
-
-    Raises
-    ------
-    UserError
-        More than `LARGE` and `MOST_TIMES` its size.
-    """
+    """Refuse a file that declares more than `LARGE` bytes and more than `MOST_TIMES` its size."""
     if declared > max(LARGE, MOST_TIMES * size):
         raise UserError(
             f"{source}: {size:,} bytes claim to unpack to {declared:,}; refused. "
             "If that is meant, save the tensors uncompressed with numpy.savez."
         )
+
+
+# ---- broken files
+
+
+LONGEST_REASON = 120  # characters: a library's message may quote the whole file
+
+
+class Damaged(Exception):
+    """The bytes contradict their format or each other; the text says how."""
+
+
+def damaged(source: str, reason: object) -> UserError:
+    """The error for a file that is broken; ``reason`` may be a library's text."""
+    text = str(reason).rstrip(". ")
+    return UserError(
+        f"{source} is damaged or cut short ({text}). Copy or download it again, or save it anew."
+    )
+
+
+@contextmanager
+def damage_reported(source: str) -> Iterator[None]:
+    """Turn what broken bytes make readers and libraries raise into the UserError of `damaged`.
+
+    Numbers in a broken file are of any size and type, so these are the exceptions of wrong values.
+    An AttributeError, a NameError or an AssertionError is a fault of this program and passes.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise UserError(f"{source} needs more memory than there is.") from None
+    except _broken_file_errors() as error:
+        raise damaged(source, _reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Damaged):
+        return str(error)
+    text = str(error).split("\n")[0][:LONGEST_REASON] or type(error).__name__
+    # the text of a KeyError is only the key
+    return f"it lacks {text}" if isinstance(error, KeyError) else text
+
+
+def _broken_file_errors() -> tuple[type[Exception], ...]:
+    """The exceptions of `damage_reported`; evaluated only once something has been raised."""
+    from zipfile import BadZipFile  # takes 7 ms to import, and most formats are no archives
+
+    return (
+        Damaged,
+        BadZipFile,
+        zlib.error,
+        struct.error,
+        OSError,  # a position before the start, a file that cannot be read
+        EOFError,
+        ValueError,  # UnicodeError too
+        TypeError,  # a text where a number should be
+        KeyError,
+        IndexError,
+        OverflowError,
+        RuntimeError,  # an encrypted archive; NotImplementedError, RecursionError too
+    )

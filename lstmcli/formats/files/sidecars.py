@@ -127,10 +127,7 @@ def _names(folder: str) -> list[str]:
 def sidecar_path(path: str, name: str) -> str | None:
     """The path of the file ``name`` in the folder of ``path``; None if it is not there.
 
-    Raises
-    ------
-    UserError
-        A name that leads elsewhere, a link out of the folder, something that is no file.
+    UserError for a name that leads elsewhere, a link out of the folder, or no regular file.
     """
     folder = os.path.dirname(path)
     full = os.path.join(folder, name)
@@ -150,11 +147,8 @@ def sidecar_path(path: str, name: str) -> str | None:
 def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
     """Open the part that ``file`` calls ``name``; folders in the name are left out.
 
-    Raises
-    ------
-    UserError
-        ``file`` came from standard input; the part is missing or empty; what
-        `sidecar_path` refuses.
+    UserError if ``file`` came from standard input, for a part that is missing or empty, and for
+    what `sidecar_path` refuses.
     """
     base = os.path.basename(name.replace("\\", "/"))
     if file.path is None:

@@ -13,8 +13,8 @@ from typing import BinaryIO, NamedTuple
 
 from lstmcli.errors import STDIN, UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
+from lstmcli.formats.files.atomic import refuse_to_read_an_output
 from lstmcli.formats.files.limits import MOST_PARSED, MOST_WHOLE
-from lstmcli.formats.files.overwriting import refuse_to_read_an_output
 from lstmcli.outputs import reason
 
 HEAD = 1 << 16  # bytes at the start of a file, enough to recognise its format
@@ -87,15 +87,19 @@ class Opened(NamedTuple):
         _refuse_shorter(self, len(data))
         return data
 
+    def part(self, start: int, size: int) -> bytes:
+        """The bytes from a position on; UserError if the file has become shorter."""
+        self.stream.seek(start)
+        data = self.stream.read(size)
+        if len(data) < size:
+            raise became_shorter(self.source, size - len(data), start + len(data))
+        return data
+
     def pieces(self, *, by_lines: bool = True) -> Iterator[str]:
         """The text in pieces, from the start, without a byte-order mark.
 
-        A piece ends with a line, unless ``by_lines`` is false.
-
-        Raises
-        ------
-        UserError
-            Not text, a line of more than `MOST_WHOLE` characters, or the file became shorter.
+        A piece ends with a line, unless ``by_lines`` is false. A line has at most `MOST_WHOLE`
+        characters.
         """
         self.stream.seek(0)
         start = self.stream.read(4)
@@ -137,13 +141,7 @@ class Opened(NamedTuple):
             yield text
 
     def text(self) -> str:
-        """The text, without a byte-order mark.
-
-        Raises
-        ------
-        UserError
-            Not text, more than 1 GiB of it, or the file has become shorter.
-        """
+        """The text, at most 1 GiB, without a byte-order mark."""
         if self.size > MOST_PARSED:
             raise UserError(
                 f"{self.source}: {self.size:,} bytes of text are more than are read at once. "
@@ -182,10 +180,7 @@ def pieces_of(text: str) -> Iterator[str]:
 def decode(data: bytes, source: str) -> str:
     """Bytes as text: UTF-8, or what a byte-order mark says.
 
-    Raises
-    ------
-    UserError
-        The bytes are no such text; says where.
+    UserError, with the position, if the bytes are not such text.
     """
     try:
         text = data.decode(_coding(data))
@@ -225,11 +220,8 @@ def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[Opened]:
     """Open a path, or standard input for "-".
 
     What cannot be sought in (standard input, the pipe of a shell's <(command)) is read into memory.
-
-    Raises
-    ------
-    UserError
-        No such file, a folder, a device, a pipe with a name, no permission, an empty file.
+    UserError for no such file, a folder, a device, a pipe with a name, no permission, an empty
+    file.
     """
     if source == "-":
         stream = stdin or sys.stdin.buffer
@@ -260,10 +252,7 @@ def _refuse_empty(source: str, size: int) -> None:
 def refuse_device(stream: BinaryIO) -> None:
     """Refuse a device as standard input, such as /dev/zero, which has no end; a terminal has one.
 
-    Raises
-    ------
-    UserError
-        It is another device than a terminal or /dev/null.
+    /dev/null is accepted too.
     """
     try:
         status = os.fstat(stream.fileno())
@@ -350,10 +339,7 @@ def _alike(one: str, other: str) -> bool:
 def drained(take: Callable[[], bytes], source: str) -> bytes:
     """All bytes that ``take`` returns, piece by piece, until it returns none.
 
-    Raises
-    ------
-    UserError
-        More than 2 GiB of anything but arrays: some sources, such as /dev/zero, have no end.
+    UserError beyond 2 GiB of anything but arrays: some sources, such as /dev/zero, have no end.
     """
     data = bytearray()
     while piece := take():

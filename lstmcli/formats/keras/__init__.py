@@ -16,17 +16,15 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from zipfile import ZipInfo
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import LARGE, MOST_TIMES
+from lstmcli.formats.files.limits import LARGE, MOST_TIMES, damage_reported
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.chain import lstm_chain
 from lstmcli.formats.keras.layers import (
     LayerConfig,
     all_layers,
+    lstm_chain,
     parse_layers,
     weights_by_class,
     weights_by_name,
@@ -45,13 +43,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  
 
 
 def read(source: Opened) -> Document:
-    """The weights of a model, by layer.
-
-    Raises
-    ------
-    UserError
-        Whatever `hdf5.contents` refuses, a broken archive or config, weights in several files.
-    """
+    """The weights of a model, by layer."""
     if source.head().startswith(ZIP):
         need_library(source.source, "a Keras file")
         return _read_archive(source)
@@ -164,19 +156,17 @@ def _read_archive(source: Opened) -> Document:
                 "this version reads models in one.",
                 "  Save its weights with Keras in one: model.save_weights('model.weights.h5')",
             )
-        texts = {name: _text(archive, members.get(name)) for name in (CONFIG, METADATA)}
+        texts = {
+            name: archive.read(members[name], LARGE).decode("utf-8", "replace")
+            for name in (CONFIG, METADATA)
+            if name in members
+        }
         data = archive.read(members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
     where = source.source
-    metadata = _config(texts[METADATA], where)
+    metadata = _config(texts.get(METADATA), where)
     versions = {k: metadata[k] for k in VERSIONS if isinstance(metadata, dict) and k in metadata}
     inner = Opened(where, io.BytesIO(data), len(data))
     if not data.startswith(HDF5):
         raise UserError(f"{where}: its member {WEIGHTS} is no HDF5 file.")
     found = contents(inner, ATTRIBUTES, LEAVE_OUT)
-    return _document(where, found, _config(texts[CONFIG], where), versions)
-
-
-def _text(archive: Archive, member: ZipInfo | None) -> str | None:
-    if member is None:
-        return None
-    return archive.read(member, LARGE).decode("utf-8", "replace")
+    return _document(where, found, _config(texts.get(CONFIG), where), versions)

@@ -1,4 +1,4 @@
-"""Layers of a Keras model: from its config to their paths, and from these to names of weights.
+"""Layers of a Keras model: their paths by its config, names of weights, chains of LSTMs.
 
 A path is the names of the models that contain a layer, and its name: ``encoder/zeta``. The path of
 a cell of a stack starts with that of its layer: ``stack/lstm_cell_1``.
@@ -64,10 +64,7 @@ class Weight(NamedTuple):
 def parse_layers(model: Any, where: str) -> list[LayerConfig]:
     """The layers of a model by its config, in its order; none for a config without layers.
 
-    Raises
-    ------
-    UserError
-        for one that is nested too deeply.
+    UserError for one that is nested too deeply.
     """
     try:
         return _layers(model, "")
@@ -203,7 +200,9 @@ def weights_by_class(
     order = {group: n for n, group in enumerate(groups)}
     weights = []
     for path in arrays:
-        group = next((g for g in _parents(path) if g in groups), None)
+        parts = path.split("/")
+        parents = ("/".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
+        group = next((parent for parent in parents if parent in groups), None)
         if group is None:
             weights.append((len(order), Weight(path, *_by_attribute(path, attributes))))
         else:
@@ -263,13 +262,122 @@ def _by_attribute(path: str, attributes: Attributes) -> tuple[str, str]:
     return "/".join(layer), "/".join(rest)
 
 
-def _parents(path: str) -> Iterator[str]:
-    """The groups that contain a path, from the innermost."""
-    while path := path.rpartition("/")[0]:
-        yield path
-
-
 def _natural(path: str) -> list[tuple[int, str]]:
     """A sort key: lstm, lstm_2, lstm_10; forward_layer before backward_layer."""
     path = path.replace("backward_layer", "forward_layer_")
     return [(len(p) if p.isdecimal() else 0, p) for p in re.split(r"(\d+)", path) if p]
+
+
+# ---- LSTMs that feed each other
+
+
+PASSING = {  # layers that return their inputs unchanged when a model is run, not trained
+    "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
+    "ActivityRegularization", "Identity",
+}  # fmt: skip
+MOST_HOPS = 64  # layers between two LSTMs
+
+
+def lstm_chain(model: Any) -> tuple[str, ...]:
+    """The names of all layers of a model that run an LSTM, if each feeds the next; else ().
+
+    A single layer is a chain: it may run a stack of cells. Between two LSTMs there may only be
+    layers of `PASSING`. A model within the model, or an LSTM that returns only its last step or
+    starts from another's state, cannot be part of a chain.
+    """
+    if not isinstance(model, dict):
+        return ()
+    layers = [layer for layer in serialized_layers(model) if isinstance(layer, dict)]
+    names = [str(layer_name(layer)) for layer in layers]
+    if len({*names}) < len(names):
+        return ()
+    by_name = dict(zip(names, layers, strict=True))
+    lstms = [name for name in names if _runs_an_lstm(by_name[name])]
+    sources = _sources(model, layers)
+    fed_by = {name: _lstm_before(name, by_name, sources) for name in lstms}
+    chain = [name for name in lstms if fed_by[name] not in lstms]
+    if len(chain) != 1:
+        return ()
+    while following := [name for name in lstms if fed_by[name] == chain[-1]]:
+        if len(following) > 1 or following[0] in chain:
+            return ()
+        chain += following
+    return tuple(chain) if len(chain) == len(lstms) else ()
+
+
+def _class_name(layer: Config) -> str:
+    """The class without the package or module that it is registered under."""
+    return re.split("[>.]", str(layer.get("class_name")))[-1]
+
+
+def _runs_an_lstm(layer: Config) -> bool:
+    """Whether a layer returns the outputs of an LSTM, both directions in one array."""
+    class_name, config = _class_name(layer), config_of(layer)
+    if class_name == "Bidirectional":
+        inner = config.get("layer")
+        merged = config.get("merge_mode", "concat") is not None
+        return merged and isinstance(inner, dict) and _runs_an_lstm(inner)
+    if class_name == "RNN":
+        cell = config.get("cell")
+        cells = config_of(cell).get("cells", [cell])
+        return isinstance(cells, list) and all(
+            isinstance(cell, dict) and "LSTM" in _class_name(cell) for cell in cells
+        )
+    return "LSTM" in class_name and "Conv" not in class_name
+
+
+def _lstm_before(
+    name: str, layers: Mapping[str, Config], sources: Mapping[str, str | None]
+) -> str | None:
+    """The LSTM whose steps are the inputs of this layer; None if they come from another layer."""
+    for _ in range(MOST_HOPS):
+        before = sources.get(name)
+        if before is None or before not in layers:
+            return None
+        layer = layers[before]
+        if _runs_an_lstm(layer):
+            inner = config_of(layer).get("layer")
+            config = config_of(inner if isinstance(inner, dict) else layer)
+            return before if config.get("return_sequences") is True else None
+        if _class_name(layer) not in PASSING:
+            return None
+        name = before
+    return None
+
+
+# ---- the source of a layer's inputs
+
+
+def _sources(model: Config, layers: Sequence[Config]) -> dict[str, str | None]:
+    names = [str(layer_name(layer)) for layer in layers]
+    if _class_name(model) == "Sequential":
+        return dict(zip(names[1:], names, strict=False))
+    return {name: _source(layer) for name, layer in zip(names, layers, strict=True)}
+
+
+def _source(layer: Config) -> str | None:
+    """The layer whose first output is the only input of a layer that is called once; or None."""
+    nodes = layer.get("inbound_nodes")
+    if not isinstance(nodes, list) or len(nodes) != 1:
+        return None
+    node = nodes[0]
+    if isinstance(node, dict):
+        args, arguments = node.get("args"), node.get("kwargs")
+        single = args[0] if isinstance(args, list) and len(args) == 1 else None
+        history = config_of(single).get("keras_history")
+    else:
+        history, arguments = _listed(node)
+    if not isinstance(arguments, dict) or arguments.get("initial_state") is not None:
+        return None
+    if not isinstance(history, list) or len(history) < 3 or history[2] != 0:
+        return None
+    return str(history[0])
+
+
+def _listed(node: Any) -> tuple[Any, Any]:
+    """The same for Keras 1 and 2, and the other arguments: Keras 1 has none in its lists."""
+    while isinstance(node, list) and len(node) == 1 and isinstance(node[0], list):
+        node = node[0]
+    if not isinstance(node, list) or not node or not isinstance(node[0], str):
+        return None, None
+    return node, node[3] if len(node) > 3 else {}

@@ -16,14 +16,18 @@ import numpy as np
 
 from lstmcli.errors import UserError, import_extra
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size
+from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.onnx.connections import feeding_lstm, input_source
 from lstmcli.formats.onnx.folding import ConstantFolder
-from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope
-from lstmcli.formats.onnx.lstm import LstmNode, UnreadableNode, is_lstm, read_node
-from lstmcli.formats.onnx.tensors import decode, is_numeric, widened
+from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope, decode, is_numeric, widened
+from lstmcli.formats.onnx.lstm import (
+    LstmNode,
+    UnreadableNode,
+    feeding_lstm,
+    input_source,
+    is_lstm,
+    read_node,
+)
 from lstmcli.formats.wire.protobuf import fields
 
 CORE_ML_FIELDS = (303, 403, 500, 502)  # of a Core ML model, whose first fields are the same
@@ -44,11 +48,6 @@ def read(source: Opened) -> Document:
     with batch and time exchanged). Equal nodes are given once. Where the graph feeds every LSTM
     into the next, the attribute ``layer`` has them all. Without LSTM nodes the document is of the
     format "onnx initializers"; one with only GRUs or plain RNNs can be listed, not run.
-
-    Raises
-    ------
-    UserError
-        A damaged file, another kind of file, no LSTM that can be read, tensors that are too large.
     """
     if source.size > MOST_PROTOBUF:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
@@ -56,18 +55,14 @@ def read(source: Opened) -> Document:
     with damage_reported(f"{source.source}, taken for an ONNX model,"):
         model = OnnxModel(source.contents())
         if not model.has_graph:
-            raise UserError(_other(source))
+            if any(field.number in CORE_ML_FIELDS for field in fields(source.contents())):
+                raise UserError(
+                    f"{source.source} is a Core ML model; this version does not read it. "
+                    "Give the model that it was converted from."
+                )
+            raise UserError(f"{source.source} is no ONNX model: it has no graph.")
         with np.errstate(all="ignore"):  # weights may have infinities and NaN
             return _Reader(source, model).document()
-
-
-def _other(source: Opened) -> str:
-    if any(field.number in CORE_ML_FIELDS for field in fields(source.contents())):
-        return (
-            f"{source.source} is a Core ML model; this version does not read it. "
-            "Give the model that it was converted from."
-        )
-    return f"{source.source} is no ONNX model: it has no graph."
 
 
 class _Reader:

@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 
 import numpy as np
 
 from lstmcli.errors import UserError, install_command
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import Damaged, damage_reported
-from lstmcli.formats.files.file_bytes import Bytes, file_bytes
-from lstmcli.formats.files.limits import MOST_PARSED
+from lstmcli.formats.files.limits import MOST_PARSED, Damaged, damage_reported
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
-from lstmcli.formats.tensorflow import crc32c
-from lstmcli.formats.tensorflow.bundle import INDEX, Bundle, how_to_save
+from lstmcli.formats.tensorflow import bundle as checkpoint
+from lstmcli.formats.tensorflow.bundle import INDEX, MAGIC, Bundle, SortedTable, how_to_save
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
-from lstmcli.formats.tensorflow.keras_metadata import Groups, parse_layers
-from lstmcli.formats.tensorflow.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, rename
-from lstmcli.formats.tensorflow.sorted_table import MAGIC, SortedTable
+from lstmcli.formats.tensorflow.object_graph import (
+    OBJECT_GRAPH_KEY,
+    Groups,
+    ObjectGraph,
+    parse_layers,
+    rename,
+)
 
 FORMAT = "tensorflow"
 V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint before TensorFlow 0.12
@@ -35,13 +36,7 @@ INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
 
 
 def read(source: Opened) -> Document:
-    """All numeric tensors of a checkpoint, or the constants of a graph.
-
-    Raises
-    ------
-    UserError
-        A damaged file, a missing or misleading shard, more than may be allocated.
-    """
+    """All numeric tensors of a checkpoint, or the constants of a graph."""
     with damage_reported(source.source):
         return _read(source)
 
@@ -71,10 +66,15 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     bundle = Bundle(entries, source.path)
     keys = bundle.keys()
     arrays = {key: bundle.tensor(key) for key in keys if bundle.is_numeric(key)}
-    remarks = _left_out(
-        source, [key for key in keys if key not in arrays and key != OBJECT_GRAPH_KEY]
-    )
-    remarks += _unchecked(source)
+    remarks = [
+        f"{source.source}: {key} has no numbers; it is left out."
+        for key in keys
+        if key not in arrays and key != OBJECT_GRAPH_KEY
+    ]
+    if not checkpoint.checksum_library():
+        command = install_command("crc32c")
+        unchecked = f"the checksums of tensors were not checked; that needs: {command}"
+        remarks.append(f"{source.source}: {unchecked}")
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
         return _with_graph(source, arrays, remarks)
     objects = ObjectGraph(graph)
@@ -89,22 +89,11 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
     )
 
 
-def _unchecked(source: Opened) -> list[str]:
-    if crc32c.library():
-        return []
-    command = install_command("crc32c")
-    return [f"{source.source}: the checksums of tensors were not checked; that needs: {command}"]
-
-
-def _left_out(source: Opened, names: Iterable[str]) -> list[str]:
-    return [f"{source.source}: {name} has no numbers; it is left out." for name in names]
-
-
 # ---- graphs
 
 
 def _read_graph(source: Opened) -> Document:
-    graph = TensorFlowGraph(find_graph(file_bytes(source)))
+    graph = TensorFlowGraph(find_graph(memoryview(source.contents())))
     arrays = dict(graph.constants(source.source, source.size))
     groups = _operations(graph, arrays, source.source)
     return Document(source.source, FORMAT, arrays, groups=groups)
@@ -170,10 +159,10 @@ def _in_saved_model(path: str, name: str) -> str | None:
     return sidecar_path(folder, name) if is_index else None
 
 
-def _sidecar_bytes(path: str, remarks: list[str]) -> Bytes | None:
+def _sidecar_bytes(path: str, remarks: list[str]) -> memoryview | None:
     """The bytes of another file of the checkpoint's folder, unless they are too many."""
     with opened(path) as file:
         if file.size <= MOST_PARSED:
-            return file_bytes(file)
+            return memoryview(file.contents())
     remarks.append(f"{path} was not used: it is larger than {MOST_PARSED:,} bytes.")
     return None

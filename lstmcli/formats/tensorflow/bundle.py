@@ -1,25 +1,164 @@
 """Checkpoints of TensorFlow since 0.12: an index, and the tensors end to end in shards.
 
-``PREFIX.index`` is a table with the position of each tensor in ``PREFIX.data-0000K-of-0000N``.
+``PREFIX.index`` is a table with the position of each tensor in ``PREFIX.data-0000K-of-0000N``:
+LevelDB's table of sorted names and values, in blocks, with an index of the blocks and a footer.
+Every block and every tensor has a checksum, CRC-32C by google-crc32c. The layout is that of
+tensorflow/core/lib/io/table_builder.cc and format.h.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import read_at
-from lstmcli.formats.files.limits import check_size
+from lstmcli.formats.arrays.blocks import native
+from lstmcli.formats.files.limits import Damaged, check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import opened
-from lstmcli.formats.tensorflow import crc32c
-from lstmcli.formats.tensorflow.schema import BundleEntryProto, BundleHeaderProto
-from lstmcli.formats.tensorflow.tensors import DTYPES, STRING, TensorSpec, parse_shape, to_native
+from lstmcli.formats.tensorflow.graph import (
+    BFLOAT16,
+    DTYPES,
+    STRING,
+    BundleEntryProto,
+    BundleHeaderProto,
+    TensorSpec,
+    parse_shape,
+)
 from lstmcli.formats.wire.protobuf import Message, varint
+
+MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of a table
+FOOTER = 48  # bytes
+TRAILER = 5  # bytes after a block: how it is compressed, its checksum
+COMPRESSIONS = {1: "Snappy", 2: "Zstandard"}
+MOST_KEYS = 64 << 20  # bytes of all keys; each may share the start of the one before
+LONGEST_KEY = 1 << 13  # bytes
+
+
+class SortedTable:
+    """The entries of a table in a seekable stream of ``size`` bytes."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream = stream
+        self._size = size
+
+    def entries(self) -> Iterator[tuple[bytes, memoryview]]:
+        """Every key with its value, in the order of the keys.
+
+        Damaged if the file ends early, a checksum is wrong, or blocks or keys are out of order.
+        """
+        left, last, end = MOST_KEYS, None, 0
+        for _, handle in _entries(self._index()):
+            start, length, _ = _handle(handle)
+            if start < end:
+                raise Damaged("its blocks overlap")
+            end = start + length
+            for key, value in _entries(self._block(start, length)):
+                if last is not None and key <= last:
+                    raise Damaged("its keys are out of order")
+                left -= len(key) + 16
+                if left < 0:
+                    raise Damaged(f"its names take more than {MOST_KEYS:,} bytes")
+                last = key
+                yield key, value
+
+    def _index(self) -> memoryview:
+        """The block with the positions of the others."""
+        footer = memoryview(self._bytes(self._size - FOOTER, FOOTER))
+        if footer[-len(MAGIC) :] != MAGIC:
+            raise Damaged("it does not end as a table does")
+        _, _, at = _handle(footer)
+        start, length, _ = _handle(footer, at)
+        return self._block(start, length)
+
+    def _block(self, start: int, length: int) -> memoryview:
+        data = memoryview(self._bytes(start, length + TRAILER))
+        kind = data[length]
+        stored = int.from_bytes(data[length + 1 :], "little")
+        if has_checksum(data[: length + 1], stored) is False:
+            raise Damaged(f"the checksum of the block at byte {start:,} is wrong")
+        if kind:
+            name = COMPRESSIONS.get(kind, f"method {kind}")
+            raise Damaged(f"a block is compressed by {name}; TensorFlow writes none that are")
+        return data[:length]
+
+    def _bytes(self, start: int, count: int) -> bytes:
+        if start < 0 or start + count > self._size:
+            raise Damaged(f"it ends before byte {max(start, 0) + count:,}")
+        self._stream.seek(start)
+        data = self._stream.read(count)
+        if len(data) != count:
+            raise Damaged("it became shorter while it was read")
+        return data
+
+
+def _handle(data: memoryview, at: int = 0) -> tuple[int, int, int]:
+    """The start of a block, its length, and the position after these two numbers."""
+    start, at = varint(data, at)
+    length, at = varint(data, at)
+    return start, length, at
+
+
+def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """The entries of a block; each key is stored without what it shares with the one before."""
+    at, end, key = 0, _end_of_entries(block), b""
+    while at < end:
+        shared, at = varint(block, at)
+        unshared, at = varint(block, at)
+        length, at = varint(block, at)
+        if shared > len(key) or shared + unshared > LONGEST_KEY or unshared + length > end - at:
+            raise Damaged("an entry of a block reaches past its end")
+        key = key[:shared] + bytes(block[at : at + unshared])
+        at += unshared
+        yield key, block[at : at + length]
+        at += length
+
+
+def _end_of_entries(block: memoryview) -> int:
+    """The end of a block's entries: positions for binary search and their count follow them."""
+    count = int.from_bytes(block[-4:], "little")
+    end = len(block) - 4 * (count + 1)
+    if end < 0:
+        raise Damaged("a block is shorter than it declares")
+    return end
+
+
+# ---- checksums
+
+
+PIECE = 1 << 20  # bytes handed to the library at once: it takes `bytes`, which are a copy
+
+
+def has_checksum(data: bytes | memoryview, stored: int) -> bool | None:
+    """Whether data has the stored checksum; None without the library."""
+    extend = checksum_library()
+    if extend is None:
+        return None
+    value = 0
+    for start in range(0, len(data), PIECE):
+        value = extend(value, bytes(data[start : start + PIECE]))
+    return value == unmasked(stored)
+
+
+@cache
+def checksum_library() -> Callable[[int, bytes], int] | None:
+    """google-crc32c's function of a checksum and the bytes that follow it, or None."""
+    try:
+        extend: Callable[[int, bytes], int] = import_module("google_crc32c").extend
+    except ImportError:
+        return None
+    return extend
+
+
+def unmasked(stored: int) -> int:
+    """The checksum of a stored value, which TensorFlow masks as LevelDB does: rotate, add."""
+    rotated = (stored - 0xA282EAD8) & 0xFFFFFFFF
+    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
+
 
 INDEX = ".index"
 MOST_SHARDS = 100_000  # five digits
@@ -61,12 +200,8 @@ class BundleEntry(NamedTuple):
 class Bundle:
     """The tensors of a checkpoint, by their keys in its index.
 
-    Raises
-    ------
-    Damaged
-        Entries of the index that do not fit each other or the shards.
-    UserError
-        A shard that is missing or outside the folder; big-endian numbers; partitioned variables.
+    Damaged for entries of the index that do not fit each other or the shards. UserError for a shard
+    that is missing or outside the folder, big-endian numbers, or partitioned variables.
     """
 
     def __init__(self, entries: Mapping[bytes, memoryview], path: str) -> None:
@@ -105,10 +240,11 @@ class Bundle:
         shape, dtype = entry.spec.shape, entry.spec.dtype
         if check_size(shape, dtype.itemsize, where) * dtype.itemsize != entry.size:
             raise Damaged(f"{key} has {entry.size:,} bytes for the shape {shape}")
-        data = self._bytes(entry)  # (size,)
-        if crc32c.is_right(data.data, entry.checksum) is False:
+        data = self._bytes(entry)
+        if has_checksum(data, entry.checksum) is False:
             raise Damaged(f"the checksum of {key} is wrong")
-        return to_native(data.view(dtype).reshape(shape), entry.spec.data_type)
+        is_bfloat16 = entry.spec.data_type == BFLOAT16
+        return native(np.frombuffer(data, dtype).reshape(shape), is_bfloat16)
 
     def string(self, key: str) -> memoryview | None:
         """The bytes of a scalar string, or None.
@@ -119,23 +255,23 @@ class Bundle:
         if entry is None or entry.spec != (STRING, ()):
             return None
         check_size((entry.size,), 1, f"{self._path}: {key}")
-        data = self._bytes(entry).data
+        data = memoryview(self._bytes(entry))
         length, at = varint(data, 0)
         if len(data) - at - 4 != length:
             raise Damaged(f"{key} does not have the length that it declares")
         return data[at + 4 :]
 
-    def _bytes(self, entry: BundleEntry) -> np.ndarray:
-        """The bytes of an entry, (size,) uint8."""
+    def _bytes(self, entry: BundleEntry) -> bytes:
         end = entry.offset + entry.size
         with opened(self._shard(entry.shard)) as shard:
             if end > shard.size:
                 raise Damaged(f"its shard {entry.shard} ends before byte {end:,}")
-            return read_at(shard, entry.offset, entry.size)
+            return shard.part(entry.offset, entry.size)
 
     def _shard(self, number: int) -> str:
         if number not in self._shards:
-            name = f"{self._prefix}.data-{number:05}-of-{self._count:05}"
+            prefix = self._path.replace("\\", "/").rpartition("/")[2].removesuffix(INDEX)
+            name = f"{prefix}.data-{number:05}-of-{self._count:05}"
             path = sidecar_path(self._path, name)
             if path is None:
                 raise UserError(
@@ -143,11 +279,6 @@ class Bundle:
                 )
             self._shards[number] = path
         return self._shards[number]
-
-    @property
-    def _prefix(self) -> str:
-        name = self._path.replace("\\", "/").rpartition("/")[2]
-        return name.removesuffix(INDEX)
 
     def _refuse_overlaps(self) -> None:
         """Raise Damaged if two tensors share bytes; together they may not exceed the shards."""

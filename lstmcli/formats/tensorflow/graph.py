@@ -1,7 +1,12 @@
-"""TensorFlow's graphs: their constants, and the operations applied to a variable's values.
+"""TensorFlow's messages and graphs: constants, and the operations applied to a variable's values.
 
 A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is one; a ``.meta`` file
 and ``saved_model.pb`` contain one within other messages.
+
+Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def, function, op_def,
+attr_value, tensor, tensor_shape, types}.proto; tensorflow/core/protobuf/{meta_graph, saved_model,
+tensor_bundle, trackable_object_graph}.proto. SavedMetadata is that of
+keras/protobuf/saved_metadata.proto (2.15). Only fields that are read are listed.
 """
 
 from __future__ import annotations
@@ -10,16 +15,131 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from struct import unpack
+from types import SimpleNamespace as Fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import Bytes, to_memoryview
-from lstmcli.formats.files.limits import check_size, check_total
-from lstmcli.formats.tensorflow import schema
-from lstmcli.formats.tensorflow.tensors import DTYPES, declared_spec, decode
-from lstmcli.formats.wire.protobuf import Message, fields, text
+from lstmcli.formats.arrays.blocks import native
+from lstmcli.formats.files.limits import Damaged, check_size, check_total
+from lstmcli.formats.wire.protobuf import Message, fields, signed, text
+
+# ---- graphs
+
+SavedModel = Fields(schema_version=1, meta_graphs=2)
+MetaGraphDef = Fields(meta_info_def=1, graph_def=2)
+GraphDef = Fields(node=1, library=2)
+FunctionDefLibrary = Fields(function=1)
+FunctionDef = Fields(signature=1, node_def=3)
+OpDef = Fields(name=1, input_arg=2)
+ArgDef = Fields(name=1)
+NodeDef = Fields(name=1, op=2, input=3, attr=5)
+AttrEntry = Fields(key=1, value=2)
+AttrValue = Fields(f=4, tensor=8, func=10)
+NameAttrList = Fields(name=1)
+
+# ---- tensors
+
+TensorProto = Fields(
+    dtype=1, tensor_shape=2, tensor_content=4, float_val=5, double_val=6, int_val=7,
+    scomplex_val=9, int64_val=10, bool_val=11, dcomplex_val=12, half_val=13, uint32_val=16,
+    uint64_val=17,
+)  # fmt: skip
+TensorShapeProto = Fields(dim=2, unknown_rank=3)
+Dim = Fields(size=1)
+
+# ---- checkpoints
+
+BundleHeaderProto = Fields(num_shards=1, endianness=2)
+BundleEntryProto = Fields(dtype=1, shape=2, shard_id=3, offset=4, size=5, crc32c=6, slices=7)
+TrackableObjectGraph = Fields(nodes=1)
+TrackableObject = Fields(children=1, attributes=2)
+ObjectReference = Fields(node_id=1)
+SerializedTensor = Fields(full_name=2, checkpoint_key=3)
+SavedMetadata = Fields(nodes=1)
+SavedObject = Fields(node_id=2, node_path=3, metadata=5)
+
+
+STRING, BFLOAT16, HALF = 7, 14, 19
+
+DTYPES = {  # data type -> little-endian NumPy dtype
+    1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 8: "<c8", 9: "<i8", 10: "?",
+    11: "i1", 12: "u1", 13: "<i4", 14: "<u2", 15: "<i2", 16: "<u2", 17: "<u2", 18: "<c16",
+    19: "<f2", 22: "<u4", 23: "<u8",
+}  # fmt: skip
+
+VALUE_FIELDS = {  # data type -> the list of its elements in a TensorProto; others: int_val
+    1: TensorProto.float_val, 2: TensorProto.double_val, 8: TensorProto.scomplex_val,
+    9: TensorProto.int64_val, 10: TensorProto.bool_val, 14: TensorProto.half_val,
+    18: TensorProto.dcomplex_val, 19: TensorProto.half_val, 22: TensorProto.uint32_val,
+    23: TensorProto.uint64_val,
+}  # fmt: skip
+FIXED_SIZES = {1: 4, 2: 8, 8: 4, 18: 8}  # data types listed as fixed-size numbers -> their bytes
+
+
+class TensorSpec(NamedTuple):
+    """The data type and shape that a message declares for a tensor."""
+
+    data_type: int
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The NumPy dtype of the elements in a file; Damaged for a type that NumPy lacks."""
+        if self.data_type not in DTYPES:
+            raise Damaged(f"a tensor is of the unknown kind {self.data_type}")
+        return np.dtype(DTYPES[self.data_type])
+
+
+def declared_spec(tensor: Message) -> TensorSpec:
+    """The data type and shape that a TensorProto declares."""
+    shape = parse_shape(tensor.message(TensorProto.tensor_shape))
+    return TensorSpec(tensor.number(TensorProto.dtype), shape)
+
+
+def parse_shape(message: Message) -> tuple[int, ...]:
+    """A TensorShapeProto as a tuple; Damaged for an unknown length."""
+    dims = message.messages(TensorShapeProto.dim)
+    shape = tuple(signed(dim.number(Dim.size)) for dim in dims)
+    if message.number(TensorShapeProto.unknown_rank) or any(size < 0 for size in shape):
+        raise Damaged(f"a tensor has the shape {shape}")
+    return shape
+
+
+def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
+    """The elements of a TensorProto, which may declare no data type and shape itself.
+
+    Its list may be shorter than the tensor: the last element then fills the rest.
+    """
+    count = check_size(spec.shape, spec.dtype.itemsize, where)
+    content = message.bytes(TensorProto.tensor_content)
+    if len(content):
+        if len(content) != count * spec.dtype.itemsize:
+            raise Damaged(f"{where} has {len(content):,} bytes for the shape {spec.shape}")
+        values = np.frombuffer(content, spec.dtype)
+        return native(values.reshape(spec.shape), spec.data_type == BFLOAT16)
+    listed = _listed(message, spec)
+    if len(listed) > count:
+        raise Damaged(f"{where} has {len(listed):,} elements for the shape {spec.shape}")
+    values = np.zeros(count, spec.dtype)
+    values[: len(listed)] = listed
+    if len(listed):
+        values[len(listed) :] = listed[-1]
+    return native(values.reshape(spec.shape), spec.data_type == BFLOAT16)
+
+
+def _listed(message: Message, spec: TensorSpec) -> np.ndarray:
+    field = VALUE_FIELDS.get(spec.data_type, TensorProto.int_val)
+    if size := FIXED_SIZES.get(spec.data_type):
+        packed = message.fixed(field, size)
+        if len(packed) % spec.dtype.itemsize:
+            raise Damaged("a list of numbers ends within one")
+        return np.frombuffer(packed, spec.dtype)
+    numbers = np.array(message.numbers(field), np.uint64)
+    if spec.data_type == HALF:  # stored as the integer with the same bits
+        return numbers.astype(np.uint16).view(np.float16)
+    return numbers.astype(spec.dtype)  # a negative number keeps its low bits
+
 
 PASSING = frozenset({  # operations that return the values of their input
     "Identity", "Enter", "RefEnter", "RefIdentity", "ReadVariableOp", "Switch", "RefSwitch",
@@ -50,12 +170,12 @@ class GraphNode(NamedTuple):
     name: str
     op: str
     inputs: list[str]
-    data: Bytes
+    data: memoryview
 
     @classmethod
-    def parse(cls, data: Bytes) -> GraphNode:
+    def parse(cls, data: memoryview) -> GraphNode:
         """The node in a NodeDef."""
-        numbers = (schema.NodeDef.name, schema.NodeDef.op, schema.NodeDef.input)
+        numbers = (NodeDef.name, NodeDef.op, NodeDef.input)
         texts: dict[int, list[str]] = {number: [] for number in numbers}
         for number, _, value in fields(data):
             if number in texts and not isinstance(value, int):
@@ -66,65 +186,62 @@ class GraphNode(NamedTuple):
     @property
     def attributes(self) -> list[Message]:
         """The entries of the map of attributes, each a name and an AttrValue."""
-        return Message(self.data).messages(schema.NodeDef.attr)
+        return Message(self.data).messages(NodeDef.attr)
 
     def attribute(self, name: str) -> Message:
         """An AttrValue; an empty one if there is none of that name."""
         for entry in self.attributes:
-            if to_memoryview(entry.bytes(schema.AttrEntry.key)) == name.encode():
-                return entry.message(schema.AttrEntry.value)
+            if entry.bytes(AttrEntry.key) == name.encode():
+                return entry.message(AttrEntry.value)
         return Message(b"")
 
     @property
     def called_function(self) -> str:
         """The function that a node of `CALLING` calls."""
-        function = self.attribute(CALLING[self.op]).message(schema.AttrValue.func)
-        return function.text(schema.NameAttrList.name)
+        function = self.attribute(CALLING[self.op]).message(AttrValue.func)
+        return function.text(NameAttrList.name)
 
 
-def find_graph(data: Bytes) -> Bytes:
+def find_graph(data: memoryview) -> memoryview:
     """The first GraphDef in a file's bytes: all of them, or a part of a larger message.
 
-    Raises
-    ------
-    Damaged
-        The bytes are none of the files that contain a graph.
+    Damaged if the bytes are those of no file that contains a graph.
     """
     message = Message(data)
-    version = schema.SavedModel.schema_version
+    version = SavedModel.schema_version
     if version in message and isinstance(message.first(version), int):
-        message = Message(message.first_bytes(schema.SavedModel.meta_graphs))
-    elif _is_node(Message(message.first_bytes(schema.GraphDef.node))):
+        message = Message(message.first_bytes(SavedModel.meta_graphs))
+    elif _is_node(Message(message.first_bytes(GraphDef.node))):
         return data
-    graph = message.first_bytes(schema.MetaGraphDef.graph_def)
-    if not len(graph) or not _is_node(Message(Message(graph).first_bytes(schema.GraphDef.node))):
+    graph = message.first_bytes(MetaGraphDef.graph_def)
+    if not len(graph) or not _is_node(Message(Message(graph).first_bytes(GraphDef.node))):
         raise Damaged("it has no graph")
     return graph
 
 
 def _is_node(message: Message) -> bool:
-    return bool(OPERATION.fullmatch(to_memoryview(message.first_bytes(schema.NodeDef.op))))
+    return bool(OPERATION.fullmatch(message.first_bytes(NodeDef.op)))
 
 
 class TensorFlowGraph:
     """The nodes of a graph and of its functions."""
 
-    def __init__(self, definition: Bytes) -> None:
+    def __init__(self, definition: memoryview) -> None:
         self._nodes: dict[NodeKey, GraphNode] = {}
         self._arguments: dict[str, list[str]] = {}
         self._consumers: dict[NodeKey, list[tuple[GraphNode, int, int]]] = {}
         self._visits = MOST_VISITS
         graph = Message(definition)
-        self._add("", graph.each(schema.GraphDef.node))
-        library = graph.message(schema.GraphDef.library)
-        for function in library.messages(schema.FunctionDefLibrary.function):
-            signature = function.message(schema.FunctionDef.signature)
-            name = signature.text(schema.OpDef.name)
-            arguments = signature.messages(schema.OpDef.input_arg)
-            self._arguments[name] = [argument.text(schema.ArgDef.name) for argument in arguments]
-            self._add(name, function.each(schema.FunctionDef.node_def))
+        self._add("", graph.each(GraphDef.node))
+        library = graph.message(GraphDef.library)
+        for function in library.messages(FunctionDefLibrary.function):
+            signature = function.message(FunctionDef.signature)
+            name = signature.text(OpDef.name)
+            arguments = signature.messages(OpDef.input_arg)
+            self._arguments[name] = [argument.text(ArgDef.name) for argument in arguments]
+            self._add(name, function.each(FunctionDef.node_def))
 
-    def _add(self, function: str, definitions: list[Bytes]) -> None:
+    def _add(self, function: str, definitions: list[memoryview]) -> None:
         if len(self._nodes) + len(definitions) > MOST_NODES:
             raise Damaged(f"its graph has more than {MOST_NODES:,} nodes")
         for definition in definitions:
@@ -151,7 +268,7 @@ class TensorFlowGraph:
         for (function, name), node in self._nodes.items():
             if function or node.op != "Const":
                 continue
-            tensor = node.attribute("value").message(schema.AttrValue.tensor)
+            tensor = node.attribute("value").message(AttrValue.tensor)
             spec, where = declared_spec(tensor), f"{source}: {name}"
             if spec.data_type in DTYPES:
                 total += check_size(spec.shape, spec.dtype.itemsize, where) * spec.dtype.itemsize
@@ -166,6 +283,17 @@ class TensorFlowGraph:
         Operations of `PASSING` are left out; of several paths to an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
+        for path, (function, _), node, position in self._operations(variable, MOST_STEPS):
+            numbers.setdefault(path, self._number(function, node, position))
+        return numbers
+
+    def _operations(
+        self, variable: str, most: int
+    ) -> Iterator[tuple[str, NodeKey, GraphNode, int]]:
+        """At most so many operations one after the other on a variable's values, nearest first.
+
+        Each with the path to it, the node whose values it takes, and which of its inputs they are.
+        """
         first = ("", variable)
         waiting = deque([(first, "", 0)] if first in self._nodes else [])
         seen = {first}
@@ -179,12 +307,11 @@ class TensorFlowGraph:
                 seen.add(after)
                 if node.op in PASSING or node.op in CALLING:
                     waiting.append((after, path, steps))
-                elif steps < MOST_STEPS:
+                elif steps < most:
                     start = f"{path}:{port}" if path.endswith("Split") else path
                     longer = f"{start}/{node.op}".lstrip("/")
-                    numbers.setdefault(longer, self._number(key[0], node, position))
+                    yield longer, key, node, position
                     waiting.append((after, longer, steps + 1))
-        return numbers
 
     def is_reversed(self, variable: str) -> bool | None:
         """Whether the cell with this kernel runs backwards over the inputs' steps.
@@ -192,7 +319,12 @@ class TensorFlowGraph:
         It does if the values that enter its loop come from an operation of `REVERSING`. None if the
         graph has no loop, or the variable is no kernel.
         """
-        product = self._product(variable)
+        products = (  # by the variable, or the fused cells that have it as an input
+            (function, node.name)
+            for _, (function, _), node, _ in self._operations(variable, 1)
+            if node.op in PRODUCTS
+        )
+        product = next(products, None)
         steps = self._steps(product) if product else None
         while steps is not None and self._visits > 0:
             self._visits -= 1
@@ -204,22 +336,6 @@ class TensorFlowGraph:
             if node.op not in IN_ORDER:
                 return False
             steps = steps[0], _source(node.inputs[0])[0]
-        return None
-
-    def _product(self, variable: str) -> NodeKey | None:
-        """The node that multiplies by a variable, or the fused cell that has it as an input."""
-        waiting: deque[NodeKey] = deque([("", variable)])
-        seen = set(waiting)
-        while waiting and self._visits > 0:
-            key = waiting.popleft()
-            for node, _, position in self._consumers.get(key, ()):
-                self._visits -= 1
-                after = self._entered(key[0], node, position)
-                if node.op in PRODUCTS:
-                    return after
-                if after not in seen and (node.op in PASSING or node.op in CALLING):
-                    seen.add(after)
-                    waiting.append(after)
         return None
 
     def _steps(self, product: NodeKey) -> NodeKey | None:
@@ -314,7 +430,7 @@ def _source(reference: str) -> tuple[str, int]:
 
 
 def _scalar_of(node: GraphNode) -> float | None:
-    tensor = node.attribute("value").message(schema.AttrValue.tensor)
+    tensor = node.attribute("value").message(AttrValue.tensor)
     spec = declared_spec(tensor)
     if spec.shape or spec.data_type not in DTYPES or spec.dtype.kind == "c":
         return None
@@ -328,8 +444,8 @@ def _numbers(node: GraphNode) -> dict[str, float]:
     """The attributes of a node that are floating-point numbers."""
     numbers = {}
     for entry in node.attributes:
-        raw = entry.message(schema.AttrEntry.value).fixed(schema.AttrValue.f, 4)
+        raw = entry.message(AttrEntry.value).fixed(AttrValue.f, 4)
         if len(raw) == 4:
             (value,) = unpack("<f", raw)
-            numbers[entry.text(schema.AttrEntry.key)] = float(str(np.float32(value)))
+            numbers[entry.text(AttrEntry.key)] = float(str(np.float32(value)))
     return numbers

@@ -1,18 +1,26 @@
 """The graph of objects in a checkpoint, which gives the names of the variables.
 
 The keys of such a checkpoint are paths of attributes and numbers. Its TrackableObjectGraph has the
-name that each variable had in the program.
+name that each variable had in the program. In a SavedModel of Keras 2, `keras_metadata.pb` lists
+nodes of that graph by their numbers, each with a JSON text of a layer's class and config.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from itertools import takewhile
+from typing import Any
 
 import numpy as np
 
-from lstmcli.formats.tensorflow import schema
+from lstmcli.formats.files.limits import Damaged
+from lstmcli.formats.keras.layers import lstm_chain
+from lstmcli.formats.tensorflow import graph as schema
+from lstmcli.formats.tensorflow.graph import SavedMetadata, SavedObject
 from lstmcli.formats.wire.protobuf import Message
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -97,3 +105,51 @@ def attribute_path(key: str) -> str:
     """The path of attributes that a key encodes."""
     path = key.partition(ATTRIBUTES)[0]
     return re.sub(r"\.[.S]", lambda pair: ESCAPES[pair[0]], path)
+
+
+# ---- configs of layers in a SavedModel
+
+
+CONFIG_KEYS = ("class_name", "config")
+ROOT = "root"  # the path of the model itself
+
+
+Groups = dict[str, dict[str, Any]]
+"""The configs of layers, by the start of the names of a layer's variables."""
+
+
+def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
+    """The class and config of each layer, and the groups of LSTMs that run one after the other.
+
+    At "" is the version of Keras.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    lstms: tuple[str, ...] = ()
+    for node in Message(data).messages(SavedMetadata.nodes):
+        metadata = _parse_json(node.text(SavedObject.metadata))
+        if "keras_version" in metadata:
+            groups.setdefault("", {})["keras_version"] = str(metadata["keras_version"])
+        if node.text(SavedObject.node_path) == ROOT:
+            lstms = lstm_chain(metadata)
+        names = objects.names_below(node.number(SavedObject.node_id))
+        folder = _layer_folder(names, str(metadata.get("name")))
+        if folder and isinstance(metadata.get("config"), dict):
+            groups.setdefault(folder, {key: metadata.get(key) for key in CONFIG_KEYS})
+    found = [[key for key in groups if key.rpartition("/")[2] == name] for name in lstms]
+    unique = all(len(keys) == 1 for keys in found)
+    return groups, tuple(keys[0] for keys in found) if unique else ()
+
+
+def _parse_json(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        raise Damaged("the text of a layer is no JSON") from None
+    return value if isinstance(value, dict) else {}
+
+
+def _layer_folder(names: list[str], layer: str) -> str:
+    """The path of a layer that starts all of its variables' names; "" if the layer is not in it."""
+    levels = zip(*(os.path.dirname(name).split("/") for name in names), strict=False)
+    shared = [level[0] for level in takewhile(lambda level: len({*level}) == 1, levels)]
+    return "/".join(shared[: shared.index(layer) + 1]) if layer in shared else ""

@@ -19,30 +19,29 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.arrays.npy import sole
-from lstmcli.formats.document import NOT_NUMBERED, Document, Gaps, Numbering, compact
+from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
-from lstmcli.formats.text.nested_lists import to_array
-from lstmcli.formats.text.notation import (
-    GGML,
-    MATRICES,
-    Print,
-    Rounded,
-    find_log_lines,
-    gaps_of,
-    refuse_matrices,
-    to_brackets,
-)
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
     IS_NUMBER,
     NUMBER,
     SEMICOLONS,
-    float32_arrays,
     refuse_decimal_commas,
     refuse_long_numbers,
+    to_array,
+)
+from lstmcli.formats.text.printed_arrays import (
+    GGML,
+    MATRICES,
+    Print,
+    Rounded,
+    document_of,
+    find_log_lines,
+    gaps_of,
+    refuse_matrices,
+    to_brackets,
 )
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
@@ -96,12 +95,8 @@ def read_text(text: str, file: Opened) -> Document:
 
     Several prints of one name are stacked along a new first axis. The layout is "steps" for 2-D
     arrays and "time" for arrays (n, 1, units), which are n prints of one row; else it is unknown.
-    An abbreviated print is an array of the numbers that it has, with `Gaps`.
-
-    Raises
-    ------
-    UserError
-        What `find_prints` and `find_rows` refuse; prints whose shapes or labels do not stack.
+    An abbreviated print is an array of the numbers that it has, with `Gaps`. UserError for what
+    `find_prints` and `find_rows` refuse, and for prints whose shapes or labels do not stack.
     """
     source = file.source
     refuse_long_numbers(text, source)
@@ -125,25 +120,6 @@ def _of_tuple(prints: list[Print], text: str) -> list[Print]:
     if prints[-2].shape != prints[-1].shape:  # of the two states
         return prints
     return [replace(each, name=name) for each, name in zip(prints, names, strict=True)]
-
-
-def document_of(prints: list[Print], numbering: Numbering, source: str) -> Document:
-    """The document of prints: those of one name stacked, with the units of their numbers."""
-    groups = _by_name(prints)
-    places = _longest_fractions([token for each in prints for token in each.tokens])
-    arrays = {name: _stacked([_values(each) for each in group]) for name, group in groups.items()}
-    units = {
-        name: _stacked([_units(each, places) for each in group]) for name, group in groups.items()
-    }
-    dtypes = {name: group[0].dtype for name, group in groups.items() if group[0].dtype is not None}
-    silent = {name: array for name, array in arrays.items() if name not in dtypes}
-    dtypes |= float32_arrays(silent)
-    gaps = {
-        name: left_out for name, group in groups.items() if (left_out := _gaps(group)) is not None
-    }
-    return Document(
-        source, "text", arrays, {}, _layout(arrays), units, dtypes, gaps=gaps, numbering=numbering
-    )
 
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
@@ -170,60 +146,12 @@ def _refuse_many(text: str, source: str) -> None:
         )
 
 
-def _gaps(group: list[Print]) -> Gaps | None:
-    """The gaps of prints of one name, with the axis along which they are stacked."""
-    gaps = group[0].gaps
-    if gaps is None or len(group) == 1:
-        return gaps
-    shape = None if gaps.shape is None else (len(group), *gaps.shape)
-    return replace(gaps, before=(None, *gaps.before), shape=shape)
-
-
-def _by_name(prints: list[Print]) -> dict[str, list[Print]]:
-    groups: dict[str, list[Print]] = {}
-    for each in prints:
-        groups.setdefault(each.name, []).append(each)
-    for group in groups.values():
-        _check_alike(group)
-    return groups
-
-
-def _check_alike(group: list[Print]) -> None:
-    """Refuse to stack prints that differ in shape, dtype or label."""
-    first = group[0]
-    label = next((each.label for each in group if each.label), "")
-    for each in group:
-        _refuse_other(each, "shape", each.shape, first.shape)
-        _refuse_other(each, "gaps", _left_out(each), _left_out(first))
-        _refuse_other(each, "dtype", each.dtype or "(none)", first.dtype or "(none)")
-        _refuse_other(each, "label", each.label or label, label)
-
-
-def _left_out(each: Print) -> object:
-    return "(none)" if each.gaps is None else (each.gaps.before, each.gaps.shape)
-
-
-def _refuse_other(each: Print, what: str, found: object, expected: object) -> None:
-    if found != expected:
-        raise UserError(
-            f"{each.where}: this array has the {what} {found}, an earlier one has {expected}. "
-            "Steps of one array must be alike; give different arrays names: h = [[...]]."
-        )
-
-
-def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
-) -> None:
+def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
     With ``digits`` among the attributes it is that of this precision. Numbers that were rounded
     before would be printed with more digits than they have, where NumPy adds an exponent. What is
     rounded to zero has no sign.
-
-    Raises
-    ------
-    UserError
-        Several arrays, or more numbers than are printed as text.
     """
     array = sole(arrays, "text")
     count = prod(array.shape)
@@ -232,8 +160,6 @@ def write(
             f"{count:,} numbers are too many to print as text; at most {MOST_PRINTED:,} are. "
             "Write them as .npy, .npz or .csv."
         )
-    if isinstance(array, BlockWriter):
-        array = np.concatenate([*array.rows()]).reshape(array.shape)
     digits = attributes.get("digits")
     mode: Any = "unique" if digits is None else "maxprec"
     text = np.array2string(array, threshold=sys.maxsize, precision=digits, floatmode=mode)
@@ -322,9 +248,16 @@ def _described(
     if separate_line or label:
         heading = name
     found = Print(
-        name or heading, tokens, shape, where, rounded, float(factor[1]) if factor else 1.0, dtype,
-        label, gaps,
-    )  # fmt: skip
+        name or heading,
+        tokens,
+        shape,
+        where,
+        rounded,
+        factor=float(factor[1]) if factor else 1.0,
+        dtype=dtype,
+        label=label,
+        gaps=gaps,
+    )
     return found, heading
 
 
@@ -510,79 +443,3 @@ def printed_shape(before: str, after: str) -> tuple[int, ...] | None:
     match = PRINTED_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
     match = match or PRINTED_SHAPE.match(after.lstrip(" ,\n"))
     return tuple(int(n) for n in match[1].split(",")) if match else None
-
-
-# ---- the unit of a printed number
-
-
-def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
-    return arrays[0] if len(arrays) == 1 else np.stack(arrays)
-
-
-def _values(each: Print) -> np.ndarray:
-    return _scaled([float(token) for token in each.tokens], each.factor, each.shape)
-
-
-def _scaled(numbers: list[float], factor: float, shape: tuple[int, ...]) -> np.ndarray:
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return (np.array(numbers, dtype=np.float64) * factor).reshape(shape)
-
-
-def _split(token: str) -> tuple[int, int | None]:
-    """Digits after the point, and the exponent (None if there is none)."""
-    mantissa, _, exponent = token.lower().partition("e")
-    return len(mantissa.partition(".")[2]), int(exponent) if exponent else None
-
-
-def _longest_fractions(tokens: list[str]) -> tuple[int, int]:
-    """The longest fraction of all numbers without an exponent, and of all with one."""
-    splits = set(map(_split, tokens))
-    fixed = max((digits for digits, exponent in splits if exponent is None), default=0)
-    scientific = max((digits for digits, exponent in splits if exponent is not None), default=0)
-    return fixed, scientific
-
-
-def _units(each: Print, places: tuple[int, int]) -> np.ndarray:
-    """The unit of the last printed place: that of the longest fraction in the text.
-
-    NumPy strips zeros at the end, so a single number does not show its precision.
-    """
-    splits = [_split(token) for token in each.tokens]
-    if each.rounded == "significant" and len({*splits}) > 1:
-        return _significant_units(each)
-    exponents = [exponent for _, exponent in splits]
-    unit_of = {exponent: _unit(exponent, *places) for exponent in set(exponents)}
-    return _scaled([unit_of[x] for x in exponents], abs(each.factor), each.shape)
-
-
-def _significant_units(each: Print) -> np.ndarray:
-    """The unit of each number's last digit, where all have as many digits as the longest."""
-    digits = max(
-        len(_SIGNIFICANT.sub("", token.lower().partition("e")[0])) for token in each.tokens
-    )
-    magnitudes = np.abs(_values(replace(each, factor=1.0)))
-    smallest = magnitudes[magnitudes > 0].min(initial=1.0)
-    with np.errstate(all="ignore"):
-        exponents = np.floor(np.log10(np.where(magnitudes > 0, magnitudes, smallest)))
-        units = 10.0 ** (exponents - digits + 1) * abs(each.factor)
-    return np.where(np.isfinite(magnitudes), units, 0.0)
-
-
-_SIGNIFICANT = re.compile(r"^[-+]?[0.]*|\D")  # what is no significant digit
-
-
-def _unit(exponent: int | None, fixed: int, scientific: int) -> float:
-    """10 to the place of the last digit of a number with this exponent.
-
-    0, exact, if no number has a fraction (``[0. 1. 1.]``): nothing was rounded.
-    """
-    digits = fixed if exponent is None else scientific
-    return float(f"1e{(exponent or 0) - digits}") if digits else 0.0
-
-
-def _layout(arrays: dict[str, np.ndarray]) -> str | None:
-    """The layout: 2-D arrays are (steps, units), 3-D ones (steps, 1, units), others unknown."""
-    deeper = [array.shape for array in arrays.values() if array.ndim > 2]
-    if deeper:
-        return "time" if all(len(shape) == 3 and shape[1] == 1 for shape in deeper) else None
-    return "steps" if any(array.ndim == 2 for array in arrays.values()) else None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from math import prod
@@ -28,13 +29,17 @@ from lstmcli.formats.files.limits import (
 )
 from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.number_text import (
+    BATCH,
+    DELIMITERS,
+    KEYS,
     LONG_RUN,
     MOST_STEPS,
     SEMICOLONS,
+    STEP,
+    UNIT,
     float32_arrays,
     refuse_decimal_commas,
 )
-from lstmcli.formats.text.step_writers import BATCH, DELIMITERS, KEYS, STEP, UNIT
 
 INDEXED = re.compile(r"(.+)\[(\d+)\]")
 
@@ -43,13 +48,8 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     """A trace: arrays (T, K), layout "steps", or with a batch column (T, B, K), layout "time".
 
     Rows may come in any order if every pair of step and batch is there once. Anything else is one
-    array "" (T, K), layout "steps".
-
-    Raises
-    ------
-    UserError
-        Cells separated by semicolons, a cell that is no number (line and column are named), rows
-        of different lengths, a pair of step and batch that is missing or occurs twice.
+    array "" (T, K), layout "steps". UserErrors name the line, and the column of a cell that is not
+    a number.
     """
     source, first = file.source, next(pieces(), "").lstrip("\r\n").partition("\n")[0]
     _refuse_semicolons(first, source)
@@ -62,7 +62,8 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         )
     delimiter, texts = DELIMITERS[kind], pieces()
     cells, line, rest = _first_row(texts, delimiter, source)
-    if any(map(_is_number, cells)) and not _is_header_of_pandas(cells):
+    of_pandas = cells == ["", *map(str, range(len(cells) - 1))]  # numbers of columns, and an index
+    if any(map(_is_number, cells)) and not of_pandas:
         table = CsvTable(None, len(cells), source, file.size)
         table.add(np.array([_numbers(cells, line, source)]))
     else:
@@ -78,16 +79,23 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
 
 def document_of(table: CsvTable, kind: str, line_of: Callable[[int], int]) -> Document:
     """What a table contains; ``line_of`` gives the line of a row, for messages."""
-    keys = _in_order(table, line_of)
+    keys, values = _in_order(table, line_of)
     batch, units = keys.get(BATCH), keys.get(UNIT)
-    arrays = table.arrays()
-    if len(keys) > 1:
-        sizes = [len(numbers) for numbers in keys.values()]
-        arrays = {name: a.reshape(*sizes, *a.shape[1:]) for name, a in arrays.items()}
-    columns = table.indexes if units is None else dict.fromkeys(arrays, units)
+    sizes = [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]
+    arrays, indexes = {}, {}
+    for name, columns in table.columns.items():
+        first, last = columns.at[0], columns.at[-1] + 1
+        adjacent = columns.at == [*range(first, last)]
+        part = values[:, first:last] if adjacent else values[:, columns.at]
+        arrays[name] = part.reshape(sizes if columns.single else [*sizes, -1])
+        if columns.indexes is not None:
+            indexes[name] = columns.indexes
     return Document(
         table.source, kind, arrays, {}, "steps" if batch is None else "time",
-        dtypes=float32_arrays(arrays), numbering=Numbering(keys.get(STEP), batch, columns),
+        dtypes=float32_arrays(arrays),
+        numbering=Numbering(
+            keys.get(STEP), batch, indexes if units is None else dict.fromkeys(arrays, units)
+        ),
     )  # fmt: skip
 
 
@@ -111,13 +119,7 @@ def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[
 
 
 def _values(lines: list[str], before: int, width: int, delimiter: str, source: str) -> np.ndarray:
-    """The numbers (R, C) of lines; ``before`` lines came before them.
-
-    Raises
-    ------
-    UserError
-        A cell that is not a number, or a row of another length; names the line.
-    """
+    """The numbers (R, C) of lines; ``before`` lines came before them."""
     if _are_plain(lines, delimiter):
         blank = f" \t\r\n{delimiter}"
         rows = [line for line in lines if line.strip(blank) and line.strip()]
@@ -175,34 +177,21 @@ def _is_number(cell: str) -> bool:
 
 
 def _numbers(cells: list[str], line: int, source: str) -> list[float]:
-    if "_" not in "".join(cells) and max(map(len, cells)) <= MOST_RUN:
-        try:  # in half the time of `suppress`
-            return list(map(float, cells))
-        except ValueError:
-            pass
-    column = next((n for n, cell in enumerate(cells) if not _is_number(cell)), None)
-    if column is None:  # a long one, of blanks
-        return list(map(float, cells))
-    cell = cells[column].strip()
-    shown = f'"{cell[:40]}"' if cell else "empty"
-    raise UserError(
-        f"{source}, line {line}, column {column + 1} is {shown}; a number was expected."
-    )
-
-
-def _is_header_of_pandas(cells: list[str]) -> bool:
-    """Whether cells are the numbers of columns without a name, after an index without one."""
-    return cells == ["", *map(str, range(len(cells) - 1))]
+    for column, cell in enumerate(map(str.strip, cells), start=1):
+        if not _is_number(cell):
+            shown = f'"{cell[:40]}"' if cell else "empty"
+            raise UserError(
+                f"{source}, line {line}, column {column} is {shown}; a number was expected."
+            )
+    return list(map(float, cells))
 
 
 def _checked_names(cells: list[str], source: str) -> list[str]:
     names = [cell.strip() for cell in cells]
     if names[0] == "" and len(names) > 1 and not {*KEYS} & {*names}:
         names[0] = STEP  # the index of pandas
-    if len(set(names)) < len(names):
-        found = set[str]()
-        twice = next(name for name in names if name in found or found.add(name))  # type: ignore[func-returns-value]
-        raise UserError(f'{source} has two columns of the name "{twice}".')
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise UserError(f'{source} has two columns of the name "{twice[0]}".')
     return names
 
 
@@ -260,78 +249,55 @@ def _keys(names: list[str] | None) -> list[str]:
 
 
 class CsvTable:
-    """A table that is read row by row: the numbers of each array, in buffers that grow.
+    """A table that is read row by row, in a buffer that grows.
 
-    Raises
-    ------
-    UserError
-        A batch without steps, no other column, an index of thousands of digits.
+    UserError for a batch without steps, no other column, or an index of thousands of digits.
     """
 
     def __init__(self, names: list[str] | None, width: int, source: str, size: int) -> None:
-        self.source, self.rows = source, 0
-        self._size = size  # bytes of the text
+        self.source = source
+        self._size, self._width = size, width  # bytes of the text, columns
         self.keys = _keys(names)
         if self.keys == [BATCH]:
             raise UserError(f'{source} has a column "{BATCH}" but none called "{STEP}".')
         if names and len(names) == len(self.keys):
             raise UserError(f"{source} has no columns but {' and '.join(self.keys)}.")
-        self._columns = _columns(names, width, source)
-        self._key_columns = {name: names.index(name) for name in self.keys} if names else {}
-        self._numbers = {name: array("d") for name in self._columns}
-        self._key_numbers = {name: array("d") for name in self.keys}
-        self._widest = max(len(columns.at) for columns in self._columns.values())
+        self.columns = _columns(names, width, source)
+        self.key_columns = [names.index(name) for name in self.keys] if names else []
+        self._numbers = array("d")
+        self._widest = max(len(columns.at) for columns in self.columns.values())
 
     def add(self, values: np.ndarray) -> None:
         """Append rows (R, C)."""
-        self.rows += len(values)
+        self._numbers.frombytes(values.tobytes())
         shape, where = (self.rows, self._widest), f"{self.source}: the table"
         check_growth(shape, values.itemsize, self._size, where)
-        for name, columns in self._columns.items():
-            part = values if len(columns.at) == values.shape[1] else values[:, columns.at]
-            self._numbers[name].frombytes(part.tobytes())
-        for name, column in self._key_columns.items():
-            self._key_numbers[name].frombytes(values[:, column].tobytes())
-
-    def key(self, name: str) -> np.ndarray:
-        """The numbers (R,) of the column of steps or of the batch."""
-        return np.frombuffer(self._key_numbers[name])
 
     @property
-    def indexes(self) -> dict[str, Sequence[int]]:
-        """The indexes in the names of each array's columns."""
-        columns = self._columns.items()
-        return {name: column.indexes for name, column in columns if column.indexes is not None}
+    def rows(self) -> int:
+        """R, how many rows there are."""
+        return len(self._numbers) // self._width
 
-    def reorder(self, order: np.ndarray) -> None:
-        """Sort the rows."""
-        for name, columns in self._columns.items():
-            values = np.frombuffer(self._numbers[name]).reshape(-1, len(columns.at))[order]
-            self._numbers[name] = array("d", values.tobytes())
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays (R, K) by name; (R,) of a name without an index."""
-        return {
-            name: flat if columns.single else flat.reshape(-1, len(columns.at))
-            for name, columns in self._columns.items()
-            for flat in [np.frombuffer(self._numbers[name])]
-        }
+    @property
+    def values(self) -> np.ndarray:
+        """All rows (R, C), in the order of the text."""
+        return np.frombuffer(self._numbers).reshape(-1, self._width)
 
 
-def _in_order(table: CsvTable, line_of: Callable[[int], int]) -> dict[str, Sequence[int]]:
-    """Sort a table by step, batch and unit; the numbers of each key that it has."""
+def _in_order(
+    table: CsvTable, line_of: Callable[[int], int]
+) -> tuple[dict[str, Sequence[int]], np.ndarray]:
+    """The numbers of each key of a table, and its rows sorted by step, batch and unit."""
+    values = table.values
     if not table.keys:
-        return {}
-    places = np.stack(
-        [_as_integers(table, name, line_of) for name in table.keys], axis=1
-    )  # (R, 1 to 3)
+        return {}, values
+    places = _as_integers(table, line_of)
     order = np.lexsort(places.T[::-1])
     numbers = [_distinct(column) for column in places.T]
-    ordered = places[order]
-    _check_complete(ordered, numbers, lambda row: line_of(int(order[row])), table)
+    _check_complete(places[order], numbers, lambda row: line_of(int(order[row])), table)
     if np.any(order[1:] < order[:-1]):
-        table.reorder(order)
-    return dict(zip(table.keys, map(compact, numbers), strict=True))
+        values = values[order]
+    return dict(zip(table.keys, map(compact, numbers), strict=True)), values
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
@@ -345,17 +311,17 @@ def _distinct(values: np.ndarray) -> np.ndarray:
     return np.compress(is_first, ordered)
 
 
-def _as_integers(table: CsvTable, name: str, line_of: Callable[[int], int]) -> np.ndarray:
-    """A column of counts as integers."""
-    column = table.key(name)
-    wrong = ~((column >= 0) & (column < MOST_STEPS) & (column == np.floor(column)))
+def _as_integers(table: CsvTable, line_of: Callable[[int], int]) -> np.ndarray:
+    """The columns of the keys, (R, 1 to 3), as integers."""
+    values = table.values[:, table.key_columns]
+    wrong = ~((values >= 0) & (values < MOST_STEPS) & (values == np.floor(values)))
     if wrong.any():
-        row = int(np.argmax(wrong))
+        row, key = np.argwhere(wrong)[0]
         raise UserError(
-            f"{table.source}, line {line_of(row)}: {name} is {column[row]:g}; "
-            "a whole number was expected."
+            f"{table.source}, line {line_of(int(row))}: {table.keys[key]} is "
+            f"{values[row, key]:g}; a whole number was expected."
         )
-    return column.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def _check_complete(

@@ -21,47 +21,44 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter
 from lstmcli.formats.document import Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.text.nested_lists import SPECIAL, to_array
-from lstmcli.formats.text.number_text import JSON_NAMES, float32_arrays, row_texts
+from lstmcli.formats.text.number_text import (
+    JSON_NAMES,
+    SPECIAL,
+    float32_arrays,
+    row_texts,
+    to_array,
+)
 
 MAX_LISTED = 8  # names of files
 
-MODELS = {  # what the outermost object of a program's model file has -> the module that reads it
-    ("weightsManifest",): "tfjs",
-    ("architecture", "config", "weights"): "audio.nam",
-    ("model_data", "state_dict"): "audio.guitarml",
-    ("in_shape", "layers"): "audio.rtneural",
-    ("class_name", "config"): "keras",
+MODELS = {  # members of the outermost object of a model file -> module and function
+    ("weightsManifest",): ("tfjs", "read_value"),
+    ("architecture", "config", "weights"): ("audio", "read_nam"),
+    ("model_data", "state_dict"): ("audio", "read_guitarml"),
+    ("in_shape", "layers"): ("audio", "read_rtneural"),
+    ("class_name", "config"): ("keras", "read_value"),
 }
 
 
 def read_text(text: str, file: Opened) -> Document:
     """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
 
-    Raises
-    ------
-    UserError
-        Broken JSON (with line and column), a name that occurs twice, a ragged list, a list of
-        something else than numbers or strings; see the modules of `MODELS` too.
+    UserError for broken JSON (with line and column), a name that occurs twice, a ragged list, a
+    list of something else than numbers or strings; see the modules of `MODELS` too.
     """
     value = parse(text, file.source)
     try:
-        if module := _model(value):
-            reader: Any = import_module(f"lstmcli.formats.{module}")
-            return cast(Document, reader.read_value(value, file))
+        names = value.keys() if isinstance(value, dict) else ()
+        for members, (module, function) in MODELS.items():
+            if set(members) <= set(names):
+                reader = getattr(import_module(f"lstmcli.formats.{module}"), function)
+                return cast(Document, reader(value, file))
         return _document(value, file.source)
     except RecursionError:
         raise UserError(f"{file.source} is nested too deeply.") from None
-
-
-def _model(value: Any) -> str | None:
-    """The module that reads a program's model file; None for any other value."""
-    names = value.keys() if isinstance(value, dict) else ()
-    return next((m for members, m in MODELS.items() if set(members) <= set(names)), None)
 
 
 def _document(value: Any, source: str) -> Document:
@@ -187,17 +184,14 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
 
 
 def _file_under(document: Document, name: str, value: Any) -> None:
-    if isinstance(value, np.ndarray) or (isinstance(value, list) and not _are_strings(value)):
+    # numbers such as "NaN" are strings too
+    texts = isinstance(value, list) and {*map(type, value)} == {str} and not {*value} <= {*SPECIAL}
+    if isinstance(value, (list, np.ndarray)) and not texts:
         document.arrays[name] = to_array(value, f"{document.source}: {name}")
     elif isinstance(value, str):
         document.attributes[name] = _printable(value, document.source)
     else:
         document.attributes[name] = value
-
-
-def _are_strings(value: list[Any]) -> bool:
-    """Whether this is a list of text, not of numbers such as "NaN"."""
-    return set(map(type, value)) == {str} and not set(value) <= set(SPECIAL)
 
 
 def _printable(text: str, source: str) -> str:
@@ -209,16 +203,14 @@ def _printable(text: str, source: str) -> str:
     return text
 
 
-def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
-) -> None:
+def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
     A single array without a name is written as a bare list. Non-finite numbers become the strings
     "NaN", "Infinity" and "-Infinity".
     """
     if set(arrays) == {""} and not attributes:
-        for piece in _list(arrays[""], ""):
+        for piece in _nested(arrays[""], ""):
             stream.write(piece.encode())
     else:
         for piece in _object(arrays, attributes):
@@ -226,13 +218,11 @@ def write(
     stream.write(b"\n")
 
 
-def _object(
-    arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
-) -> Iterator[str]:
+def _object(arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> Iterator[str]:
     opening = "{\n  "
     for name, array in arrays.items():
         yield f"{opening}{json.dumps(name)}: "
-        yield from _list(array, "  ")
+        yield from _nested(array, "  ")
         opening = ",\n  "
     for name, value in attributes.items():
         yield f"{opening}{json.dumps(name)}: {json.dumps(_finite(value), allow_nan=False)}"
@@ -240,22 +230,21 @@ def _object(
     yield "\n}" if arrays or attributes else "{}"
 
 
-def _list(array: np.ndarray | BlockWriter, indent: str) -> Iterator[str]:
+def _nested(array: np.ndarray, indent: str) -> Iterator[str]:
     """The nested list of an array of any shape; a 0-d one is a bare number."""
-    if isinstance(array, np.ndarray) and array.ndim == 0:
-        return row_texts(np.atleast_1d(array), JSON_NAMES)
-    return _nest(array.shape, row_texts(array, JSON_NAMES), indent)
+    rows = row_texts(np.atleast_1d(array), JSON_NAMES)
 
+    def nest(shape: tuple[int, ...], indent: str) -> Iterator[str]:
+        if len(shape) < 2:
+            yield f"[{next(rows)}]" if shape else next(rows)
+            return
+        yield "["
+        for number in range(shape[0]):
+            yield f"{',' if number else ''}\n{indent}  "
+            yield from nest(shape[1:], f"{indent}  ")
+        yield f"\n{indent}]" if shape[0] else "]"
 
-def _nest(shape: tuple[int, ...], rows: Iterator[str], indent: str) -> Iterator[str]:
-    if len(shape) == 1:
-        yield f"[{next(rows)}]"
-        return
-    yield "["
-    for number in range(shape[0]):
-        yield f"{',' if number else ''}\n{indent}  "
-        yield from _nest(shape[1:], rows, f"{indent}  ")
-    yield f"\n{indent}]" if shape[0] else "]"
+    return nest(array.shape, indent)
 
 
 def _finite(value: Any) -> Any:
@@ -298,18 +287,16 @@ def as_columns(value: Any, where: str) -> Any:
         return {name: as_columns(member, f"{where}.{name}") for name, member in value.items()}
     if not isinstance(value, list) or not has_records(value):
         return value
-    items = value
-    if not _is_plain(value[0]):
+    first, items = value[0], value
+    nested = isinstance(first, dict) and any(isinstance(m, (list, dict)) for m in first.values())
+    if not isinstance(first, dict) or nested or _tensor_of(first) is not None:
+        # of plain objects, of which there may be millions, nothing is converted
         items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
-    if names := _names(value):
-        return dict(zip(names, items, strict=True))
+    if all(isinstance(item, dict) and _tensor_of(item) is not None for item in value):
+        names = [item.get("name") for item in value]  # such as the outputs of a server
+        if None not in names and len({*map(str, names)}) == len(names):
+            return dict(zip(map(str, names), items, strict=True))
     return _joined(items, where)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether nothing of an object is converted: there may be millions of them."""
-    nested = isinstance(value, dict) and any(isinstance(m, (list, dict)) for m in value.values())
-    return isinstance(value, dict) and not nested and _tensor_of(value) is None
 
 
 def _joined(items: list[Any], where: str) -> Any:
@@ -328,15 +315,6 @@ def _joined(items: list[Any], where: str) -> Any:
             )
     columns = {name: [item[name] for item in items] for name in items[0]}
     return {name: _joined(column, f"{where}.{name}") for name, column in columns.items()}
-
-
-def _names(items: list[Any]) -> list[str]:
-    """The names of named tensors, such as the outputs of a server; none of other objects."""
-    if not all(isinstance(item, dict) and _tensor_of(item) is not None for item in items):
-        return []
-    names = [item.get("name") for item in items]
-    unique = len({*map(str, names)}) == len(items)
-    return [str(name) for name in names] if unique and None not in names else []
 
 
 def _tensor_of(members: Mapping[str, Any]) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Numbers as text that reads back as the same numbers, and the dtype of numbers that were read.
+"""Numbers as text that reads back as the same numbers; traces step by step; arrays of numbers read.
 
 float64 is written with the fewest digits that identify it (Python's repr), float32 and float16
 with nine digits, which identify a float32 and are three times as fast to print. A longdouble is
@@ -7,16 +7,21 @@ written with all its digits; a reader that has only float64 rounds them.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import chain, product
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import UserError
-from lstmcli.formats.arrays.block_writer import BlockWriter, rows_of
-from lstmcli.formats.files.limits import MOST_RUN
+from lstmcli.errors import Try, UserError, listed
+from lstmcli.formats.arrays.blocks import rows_of
+from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
 
 NUMBER = r"[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
 IS_NUMBER = re.compile(NUMBER)
@@ -65,18 +70,15 @@ def refuse_decimal_commas(text: str, source: str) -> None:
         raise UserError(f"{source}: its decimals have commas; write them with points.")
 
 
-def row_texts(
-    values: np.ndarray | BlockWriter, names: Mapping[str, str], separator: str = ", "
-) -> Iterator[str]:
+def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", ") -> Iterator[str]:
     """Text of each row along the last axis, the numbers joined by ``separator``.
 
     ``values`` has at least one axis; rows come in C order. ``names`` replaces nan, inf, -inf, -0.
     """
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
-        for rows in rows_of(values):
-            for row in rows:
-                digits = [np.format_float_scientific(x, unique=True, trim="-") for x in row]
-                yield separator.join(_renamed(digits, names))
+        for row in values.reshape(-1, values.shape[-1]):
+            digits = [np.format_float_scientific(x, unique=True, trim="-") for x in row]
+            yield separator.join(_renamed(digits, names))
         return
     specification = "%d"
     if values.dtype.kind == "f":
@@ -146,3 +148,267 @@ def float32_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.dtype[Any]]:
         for name, values in arrays.items()
         if values.size and values.dtype == np.float64 and counts_as_float32(values)
     }
+
+
+# ---- nested lists of numbers
+
+
+SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+_KINDS = {
+    str: "a string",
+    type(None): "null",
+    bool: "a truth value",
+    list: "a list",
+    dict: "an object",
+    np.ndarray: "a list",
+}
+
+
+def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
+    """A nested list as a float64 array; an array is returned unchanged.
+
+    Lists may contain arrays: those of tensors that a JSON has with their shape. The strings "NaN",
+    "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and has the position of
+    a ragged list or of anything else.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    if value and type(value[0]) not in (list, np.ndarray):  # faster, for each line of a stream
+        check_size([len(value)], 8, where)
+        return _floats(value, [len(value)], where)
+    shape: list[int] = []
+    level: list[Any] = [value]
+    while True:
+        _even(level, shape, where)
+        shape.append(len(level[0]))
+        level = list(chain.from_iterable(level))
+        if not level or type(level[0]) not in (list, np.ndarray):
+            break
+        if np.ndarray in set(map(type, level)):
+            return _stacked(value, where)
+        if len(shape) == MOST_AXES:
+            raise UserError(f"{where} is nested more than {MOST_AXES} lists deep.")
+    check_size(shape, 8, where)
+    return _floats(level, shape, where).reshape(shape)
+
+
+def _stacked(value: list[Any], where: str) -> np.ndarray:
+    """The array of a list in which there are arrays at some level."""
+    arrays: list[np.ndarray] = []
+    for number, one in enumerate(value):
+        if not isinstance(one, (list, np.ndarray)):
+            raise UserError(
+                f"{where}: element [{number}] is {_kind(one)}; a list was expected there."
+            )
+        arrays.append(to_array(one, f"{where}[{number}]"))
+        if arrays[-1].shape != arrays[0].shape:
+            raise UserError(
+                f"{where} is ragged: element [{number}] has the shape {arrays[-1].shape}, "
+                f"element [0] has the shape {arrays[0].shape}."
+            )
+    check_size((len(arrays), *arrays[0].shape), 8, where)
+    return np.stack(arrays)
+
+
+def numbers_of(buffer: array[float]) -> np.ndarray:
+    """The numbers of a buffer that grew, as an array in the same memory."""
+    return np.frombuffer(buffer) if buffer else np.empty(0)
+
+
+def _even(level: list[Any], shape: list[int], where: str) -> None:
+    """Raise UserError for a level of anything other than lists of one length."""
+    expected = len(level[0])
+    if set(map(type, level)) == {list} and set(map(len, level)) == {expected}:
+        return
+    for number, row in enumerate(level):
+        if type(row) is not list:
+            raise UserError(
+                f"{where}: element {place(number, shape)} is {_kind(row)}; "
+                f"a list of {expected} was expected there."
+            )
+        if len(row) != expected:
+            raise UserError(
+                f"{where} is ragged: element {place(number, shape)} has length {len(row)}, "
+                f"element {place(0, shape)} has length {expected}."
+            )
+
+
+def _floats(numbers: list[Any], shape: list[int], where: str) -> np.ndarray:
+    if not set(map(type, numbers)) <= {float, int}:
+        numbers = [
+            SPECIAL[x] if type(x) is str and x in SPECIAL else _number(x, n, shape, where)
+            for n, x in enumerate(numbers)
+        ]
+    try:
+        return np.array(numbers, dtype=np.float64)
+    except OverflowError:
+        raise UserError(f"{where} contains an integer too large for float64.") from None
+
+
+def _number(value: Any, number: int, shape: list[int], where: str) -> float:
+    if type(value) in (float, int):
+        return value  # type: ignore[no-any-return]
+    shown = f' "{value[:20]}"' if type(value) is str else ""
+    raise UserError(
+        f"{where}: element {place(number, shape)} is {_kind(value)}{shown}; "
+        "a number was expected there."
+    )
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "a number")
+
+
+def place(number: int, shape: list[int]) -> str:
+    """``[2][0]``: the index of the element that has this number in C order of the shape."""
+    return "".join(f"[{index}]" for index in np.unravel_index(number, shape))
+
+
+# ---- traces written step by step: rows of CSV and TSV, JSON lines, tidy rows
+
+
+STEP, BATCH, UNIT = "step", "batch", "unit"
+KEYS = (STEP, BATCH, UNIT)
+UNITS = "units"  # key of the numbers of columns in a JSON line, if only some are written
+DELIMITERS = {"csv": ",", "tsv": "\t", "jsonl": ", "}
+
+
+@dataclass
+class StepWriter(ABC):
+    """Writes the named arrays of a trace as it is computed."""
+
+    stream: BinaryIO
+    format: str  # "csv", "tsv" or "jsonl"
+    names: Sequence[str]
+    batched: bool
+    batch: Sequence[int] | None  # the numbers of the batch items in the run, if only some are here
+    units: Mapping[str, Sequence[int]]  # of an array -> the numbers of its columns, likewise
+
+    @abstractmethod
+    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
+
+
+@dataclass
+class ColumnWriter(StepWriter):
+    """Writes steps as rows of a table, under one header."""
+
+    def __post_init__(self) -> None:
+        self._delimiter = DELIMITERS[self.format]
+        self._is_first = True
+
+    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
+        chosen = {name: arrays[name] for name in self.names}
+        if self._is_first:
+            keys = KEYS[: 1 + self.batched]
+            columns = ((k, self.units.get(k, range(a.shape[-1]))) for k, a in chosen.items())
+            self._line([*keys, *(f"{name}[{n}]" for name, numbers in columns for n in numbers)])
+            self._is_first = False
+        rows = [row_texts(array, PLAIN_NAMES, self._delimiter) for array in chosen.values()]
+        steps, *items = next(iter(chosen.values())).shape[:-1]
+        axes = [self.batch or range(n) for n in items]
+        for place in product(range(first_step, first_step + steps), *axes):
+            self._line([*map(str, place), *(next(texts) for texts in rows)])
+
+    def _line(self, cells: Sequence[str]) -> None:
+        self.stream.write(f"{self._delimiter.join(cells)}\n".encode())
+
+
+@dataclass
+class LineWriter(StepWriter):
+    """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``.
+
+    If only some batch items or units are written, ``"batch": [1, 2]`` and ``"units": [0, 3]`` have
+    their numbers; ``"units.z"`` has those of a member with other columns.
+    """
+
+    def __post_init__(self) -> None:
+        numbers = {} if self.batch is None or not self.batched else {BATCH: list(self.batch)}
+        for name in self.names:
+            columns = list(self.units.get(name, ()))
+            if columns and numbers.setdefault(UNITS, columns) != columns:
+                numbers[f"{UNITS}.{name}"] = columns
+        self._numbers = "".join(f", {json.dumps(key)}: {list_}" for key, list_ in numbers.items())
+
+    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
+        texts = {json.dumps(name): self._texts(arrays[name]) for name in self.names}
+        steps = min((len(arrays[name]) for name in self.names), default=0)
+        lines = []
+        for step in range(first_step, first_step + steps):
+            members = "".join(f", {key}: {next(rows)}" for key, rows in texts.items())
+            lines.append(f'{{"{STEP}": {step}{self._numbers}{members}}}\n')
+        self.stream.write("".join(lines).encode())
+
+    def _texts(self, array: np.ndarray) -> Iterator[str]:
+        rows = row_texts(array, JSON_NAMES)
+        if not self.batched:
+            return (f"[{row}]" for row in rows)
+        steps, batch = array.shape[:2]
+        return (
+            "[" + ", ".join(f"[{next(rows)}]" for _ in range(batch)) + "]" for _ in range(steps)
+        )
+
+
+@dataclass
+class TidyWriter(StepWriter):
+    """Writes steps of arrays that have the same units, a row for each step, batch item and unit.
+
+    ``step,batch,unit,h,c,i,f,g,o``: the columns are the same for one sequence and for a batch, as
+    CSV, TSV and JSON lines.
+    """
+
+    def __post_init__(self) -> None:
+        is_json = self.format == "jsonl"
+        self._delimiter = DELIMITERS[self.format]
+        self._row = _json_row(self.names) if is_json else self._delimiter.join
+        self._number_names = JSON_NAMES if is_json else PLAIN_NAMES
+        self._header = "" if is_json else self._delimiter.join((*KEYS, *self.names)) + "\n"
+
+    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write S steps of arrays (S, K) or (S, B, K)."""
+        chosen = [np.asarray(arrays[name]) for name in self.names]
+        chosen = [array if array.ndim == 3 else array[:, None] for array in chosen]
+        self._refuse_sizes([array.shape[-1] for array in chosen])
+        stacked = np.stack(chosen, axis=-1)  # (S, B, K, N)
+        steps, items, units, _ = stacked.shape
+        rows = product(
+            range(first_step, first_step + steps),
+            self.batch or range(items),
+            self.units.get(self.names[0]) or range(units),
+        )
+        texts = row_texts(stacked, self._number_names, self._delimiter)
+        lines = (
+            self._row([*map(str, row), *text.split(self._delimiter)])
+            for row, text in zip(rows, texts, strict=True)
+        )
+        self.stream.write((self._header + "\n".join(lines) + "\n").encode())
+        self._header = ""
+
+    def _refuse_sizes(self, sizes: Sequence[int]) -> None:
+        by_size: dict[int, list[str]] = {}
+        for name, size in zip(self.names, sizes, strict=True):
+            by_size.setdefault(size, []).append(name)
+        if len(by_size) > 1:
+            found = "; ".join(f"{size} in {listed(n, 3)}" for size, n in by_size.items())
+            raise UserError(
+                "a tidy file has a row for each unit of all arrays, which differ in their units: "
+                f"{found}.",
+                try_=[
+                    *(Try({"only": ",".join(names[:2])}) for names in by_size.values()),
+                    Try({"cell": ...}),
+                ],
+            )
+
+
+def _json_row(names: Sequence[str]) -> Callable[[Sequence[str]], str]:
+    """A function that writes the numbers of a row as one JSON object."""
+    keys = [json.dumps(name) for name in (*KEYS, *names)]
+
+    def row(numbers: Sequence[str]) -> str:
+        pairs = (f"{key}: {number}" for key, number in zip(keys, numbers, strict=True))
+        return f"{{{', '.join(pairs)}}}"
+
+    return row

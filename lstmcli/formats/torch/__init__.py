@@ -19,13 +19,10 @@ from typing import Any, BinaryIO, Literal
 from lstmcli.errors import UserError
 from lstmcli.formats.detect import ARCHIVE
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.errors import damage_reported
-from lstmcli.formats.files.limits import LARGE, check_size, check_total
+from lstmcli.formats.files.limits import LARGE, check_size, check_total, damage_reported
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.madmom import describe_network
-from lstmcli.formats.torch import numpy_arrays, tensors
-from lstmcli.formats.torch.state_dict import Tree, document, flatten
-from lstmcli.formats.torch.tensors import StorageView, TensorStorage, kind_of_storage
+from lstmcli.formats.torch.state_dict import Tree, describe_network, document, flatten
+from lstmcli.formats.torch.tensors import MAKERS, StorageView, TensorStorage, kind_of_storage
 from lstmcli.formats.torch.torchscript import CONSTANTS, MODEL, Script
 from lstmcli.formats.wire import pickle as pickles
 from lstmcli.formats.wire.zip import Archive
@@ -38,17 +35,10 @@ DISTRIBUTED = (
 )
 PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
-MAKERS = {**numpy_arrays.MAKERS, **tensors.MAKERS}
 
 
 def read(source: Opened) -> Document:
-    """All tensors under their names in the state dict.
-
-    Raises
-    ------
-    UserError
-        A broken file, one of another program, one without tensors.
-    """
+    """All tensors under their names in the state dict."""
     with _pickle_errors_reported(source.source):
         if source.head().startswith(ARCHIVE):
             tree = _Zip(source).tree()
@@ -127,7 +117,9 @@ class _Zip:
                 del member.CRC  # PyTorch can leave checksums out; zipfile then checks none
         self.prefix = self._prefix()
         self.unpacked = 0
-        self.order: Literal["<", ">"] = ">" if self._text("byteorder") == "big" else "<"
+        named = self.prefix + "byteorder" in self.members
+        is_big = named and self.bytes_of("byteorder", 64) == b"big"
+        self.order: Literal["<", ">"] = ">" if is_big else "<"
 
     def _prefix(self) -> str:
         """The folder of all members; "" if in none."""
@@ -150,19 +142,14 @@ class _Zip:
 
         def persistent(reference: Any) -> Any:
             storage = _storage(reference, storages)
+            names = [f"{folder}/{storage.name}" for folder in folders]
+            member = next((n for n in names if self.prefix + n in self.members), names[0])
+            where = f"{self.source.source}: {member}"
             storage.order = self.order
-            storage.get = lambda: self._storage_bytes(storage, folders)
+            storage.get = lambda: self.bytes_of(member, check_size((storage.nbytes,), 1, where))
             return storage
 
-        data = self.bytes_of(name)
-        return pickles.load(io.BytesIO(data), MAKERS, persistent)
-
-    def _storage_bytes(self, storage: TensorStorage, folders: tuple[str, ...]) -> bytes:
-        names = [f"{folder}/{storage.name}" for folder in folders]
-        name = next((n for n in names if self.prefix + n in self.members), names[0])
-        return self.bytes_of(
-            name, check_size((storage.nbytes,), 1, f"{self.source.source}: {name}")
-        )
+        return pickles.load(io.BytesIO(self.bytes_of(name)), MAKERS, persistent)
 
     def bytes_of(self, name: str, most: int = LARGE) -> bytes:
         """A member's bytes; Damaged if there are more than ``most``."""
@@ -172,10 +159,6 @@ class _Zip:
         self.unpacked += member.file_size
         check_total(self.unpacked, self.source.size, self.source.source)
         return self.archive.read(member, most)
-
-    def _text(self, name: str) -> str:
-        known = self.prefix + name in self.members
-        return self.bytes_of(name, 64).decode("ascii", "replace") if known else ""
 
 
 def _storage(reference: Any, storages: dict[str, TensorStorage]) -> TensorStorage:
@@ -252,11 +235,7 @@ def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Docu
     """The arrays and tensors of a plain pickle: Paddle's, Haiku's, madmom's, a dict of arrays.
 
     It begins at ``offset``: NumPy puts the pickle of an array of objects behind the .npy header.
-
-    Raises
-    ------
-    UserError
-        A broken file, one that needs code to be run, one without arrays.
+    UserError for a broken file, one that needs code to be run, one without arrays.
     """
     if b"joblib.numpy_pickle" in source.head():
         raise UserError(

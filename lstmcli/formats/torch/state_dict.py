@@ -2,12 +2,15 @@
 
 The names are those of a state dict: keys joined with ".". Every container is visited once, however
 often it is referred to, and without recursion: sixty lists, each twice in the next, would have 2^60
-leaves, and a list may contain itself.
+leaves, and a list may contain itself. Of a pickled network of madmom (madmom/ml/nn/__init__.py and
+layers.py, 0.16.1), the groups tell which layers are LSTMs, and which follow each other.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,10 +47,7 @@ class Tree(NamedTuple):
 def flatten(root: Any) -> Tree:
     """All leaves by name, in the order of the file.
 
-    Raises
-    ------
-    ValueError
-        It is nested deeper, or has more entries, than any checkpoint.
+    ValueError if it is nested deeper, or has more entries, than any checkpoint.
     """
     leaves: list[tuple[Path, Leaf]] = []
     groups: dict[Path, Settings] = {}
@@ -95,7 +95,7 @@ def flatten(root: Any) -> Tree:
 
 
 def _settled(value: Any) -> Any:
-    """The value that the state of a leaf replaced it by: an array, or the object in one."""
+    """Follow a leaf to the object that its pickled state replaced it with."""
     for _ in range(MOST_LEVELS):
         if not isinstance(value, Leaf) or (settled := value.settled()) is value:
             return value
@@ -104,13 +104,7 @@ def _settled(value: Any) -> Any:
 
 
 def document(source: str, size: int, format: str, tree: Tree) -> Document:
-    """The arrays of a tree from a file of ``size`` bytes, once their sizes were checked.
-
-    Raises
-    ------
-    UserError
-        Tensors that are too large or damaged.
-    """
+    """The arrays of a tree from a file of ``size`` bytes, once their sizes were checked."""
     declared = 0
     for name, leaf in tree.leaves.items():
         shape, itemsize = leaf.extent()
@@ -140,7 +134,8 @@ def _children(value: Any) -> Iterator[tuple[Path, Any]]:
 def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
     state = record.state
     if isinstance(state, dict) and any(isinstance(state.get(part), dict) for part in MODULE):
-        passing = _texts(state.get("_non_persistent_buffers_set"))
+        passing = state.get("_non_persistent_buffers_set")
+        passing = passing if isinstance(passing, list) else []
         for part in MODULE:
             members = state.get(part)
             for name, child in members.items() if isinstance(members, dict) else ():
@@ -149,11 +144,6 @@ def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
         return
     states: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
     yield from (((), child) for child in (*states, *record.items, *record.args))
-
-
-def _texts(names: Any) -> set[str]:
-    """The texts among the members of a list."""
-    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()
 
 
 def _settings_of(name: str, state: Mapping[Any, Any]) -> Settings:
@@ -167,7 +157,7 @@ def _settings_of(name: str, state: Mapping[Any, Any]) -> Settings:
 
 
 def _wrapping(root: Any, paths: Sequence[Path]) -> int:
-    """How many first steps are no part of a name: ``state_dict`` and the like around all leaves."""
+    """How many leading path components are wrappers, such as ``state_dict``, of all leaves."""
     cut = 0
     while paths and isinstance(root, dict):
         first = {path[cut : cut + 1] for path in paths}
@@ -185,3 +175,61 @@ def name_of(path: Path) -> str:
     if sum(map(len, path)) > MOST_NAME:
         raise ValueError(f"a name of more than {MOST_NAME} characters")
     return ".".join(path).encode("utf-8", "backslashreplace").decode()
+
+
+# ---- pickled networks of madmom
+
+
+NETWORK = "madmom.ml.nn.NeuralNetwork"
+LAYER = re.compile(r"(?:.*\.)?layers\.\d+")
+CLASSES = "madmom.ml.nn.layers."
+LSTM, BIDIRECTIONAL = f"{CLASSES}LSTMLayer", f"{CLASSES}BidirectionalLayer"
+OTHER_LAYERS = {"GRULayer": "GRUs", "RecurrentLayer": "plain recurrent layers"}
+GATES = ("input_gate", "forget_gate", "cell", "output_gate")
+FUNCTION = "activation_fn"
+
+
+def describe_network(document: Document) -> Document:
+    """A pickled network with the activations of each LSTM in its group, and the chain of LSTMs.
+
+    Any other document is returned as it is.
+    """
+    groups = document.groups
+    if groups.get("", {}).get("class") != NETWORK:
+        return document
+    functions = {
+        path: {FUNCTION: attributes.get(FUNCTION)}
+        | {gate: groups.get(f"{path}.{gate}", {}).get(FUNCTION) for gate in GATES}
+        for path, attributes in groups.items()
+        if attributes.get("class") == LSTM
+    }
+    if not functions:
+        kinds = {str(group.get("class")).removeprefix(CLASSES) for group in groups.values()}
+        others = " and ".join(name for kind, name in OTHER_LAYERS.items() if kind in kinds)
+        why = f"it is a network of madmom with {others or 'no recurrent layer'}, and no LSTM."
+        return replace(document, not_run=why)
+    groups = groups | {path: groups[path] | of_lstm for path, of_lstm in functions.items()}
+    layers = [path for path in groups if LAYER.fullmatch(path)]
+    layers.sort(key=lambda path: int(path.rpartition(".")[2]))
+    lstms = [
+        n for n, path in enumerate(layers) if path in functions or _is_bidirectional(path, groups)
+    ]
+    is_chain = len(lstms) > 1 and lstms[-1] - lstms[0] == len(lstms) - 1
+    if not is_chain:
+        return replace(document, groups=groups)
+    names = [layers[n] for n in lstms]
+    text = f"{document.source} runs {' into '.join(names)}; --layer N picks one."
+    return replace(
+        document,
+        groups=groups,
+        attributes={**document.attributes, "layer": ",".join(names)},
+        remarks=(*document.remarks, text),
+    )
+
+
+def _is_bidirectional(path: str, groups: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a layer runs an LSTM in both directions."""
+    parts = [groups.get(f"{path}.{direction}_layer", {}) for direction in ("fwd", "bwd")]
+    return groups[path].get("class") == BIDIRECTIONAL and all(
+        part.get("class") == LSTM for part in parts
+    )

@@ -62,12 +62,19 @@ class Script:
     def tree(self) -> Tree:
         """The tensors by the names of their attributes, and the settings of the modules."""
         if MODEL in self.names and "data.pkl" not in self.names:
-            return Tree(self._of_json(), self._settings_of_calls())
+            calls = [call for text in self._code() for call in _calls(text)]
+            found = [call.settings for call in calls if call.settings]
+            agreed = found and all(one == found[0] for one in found)
+            return Tree(self._of_json(), {"": found[0]} if agreed else {})
         tree = flatten(self.pickle("data.pkl", "data", "tensors"))
         if not tree.leaves:
             return self._frozen()
         for settings in tree.groups.values():
-            settings.update(self._settings_of_class(settings["class"]))
+            module, _, name = settings["class"].rpartition(".")  # __torch__.a.b.Name
+            if module not in self.classes:
+                code = self._text(f"code/{module.replace('.', '/')}.py")
+                self.classes[module] = _classes(code)
+            settings.update(self.classes[module].get(name, {}))
         return tree
 
     # ---- the code
@@ -80,18 +87,6 @@ class Script:
             data = self.bytes_of(name, MOST_WHOLE) if name in self.names else b""
             self.texts[name] = data.decode("utf-8", "replace")
         return self.texts[name]
-
-    def _settings_of_class(self, path: str) -> Settings:
-        """The settings in the code of a class ``__torch__.a.b.Name``."""
-        module, _, name = path.rpartition(".")
-        if module not in self.classes:
-            self.classes[module] = _classes(self._text(f"code/{module.replace('.', '/')}.py"))
-        return self.classes[module].get(name, {})
-
-    def _settings_of_calls(self) -> dict[str, Settings]:
-        """What all calls of torch.lstm agree on, for all tensors."""
-        found = [call.settings for text in self._code() for call in _calls(text) if call.settings]
-        return {"": found[0]} if found and all(one == found[0] for one in found) else {}
 
     # ---- frozen: no names are left
 

@@ -25,10 +25,10 @@ import numpy as np
 
 from lstmcli.errors import MissingExtra, Try, UserError, import_extra
 from lstmcli.escaping import one_line
+from lstmcli.formats.arrays.blocks import native
 from lstmcli.formats.files import limits
-from lstmcli.formats.files.errors import damaged
+from lstmcli.formats.files.limits import damaged
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.wire.bfloat16 import widened
 
 MOST_OBJECTS = 1 << 16
 MOST_GROUPS = 32  # within each other
@@ -100,9 +100,9 @@ def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndar
     data = output.read(prod(shape) * dtype.itemsize)
     if len(data) < prod(shape) * dtype.itemsize:
         raise EOFError
-    if dtype == BFLOAT16:
-        return widened(np.frombuffer(data, "<u2")).reshape(shape)
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    is_bfloat16 = dtype == BFLOAT16
+    array = np.frombuffer(data, "<u2" if is_bfloat16 else dtype)
+    return native(array, is_bfloat16).reshape(shape)
 
 
 def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import codecs
 import pickletools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import LARGE, MOST_NAME, MOST_OBJECTS
+from lstmcli.formats.files.limits import LARGE, MOST_NAME, MOST_OBJECTS, Damaged
 
 Maker = Callable[..., Any]
 
@@ -84,11 +83,8 @@ def load(
 
     The stream is in memory: for a file, Python allocates a forged length before it reads.
     ``makers`` are by the full name that a pickle imports; ``persistent`` resolves persistent ids.
-
-    Raises
-    ------
-    ValueError, KeyError, IndexError, TypeError and what else `pickletools` raises
-        for a damaged pickle, or one with opcodes that no checkpoint has.
+    Whatever `pickletools` raises for a damaged pickle, and for opcodes that no checkpoint has,
+    passes.
     """
     return _Machine(makers, persistent).run(stream)
 
@@ -99,22 +95,14 @@ _VALUES = {
     "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 }  # fmt: skip
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_EMPTY: dict[str, Callable[[], Any]] = {
-    "EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": list,  # nothing is hashed
-}  # fmt: skip
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go into depths
 
 
 def identifier(value: Any) -> str:
     """The name that a pickle gives to a storage or a tensor, as text.
 
-    Raises
-    ------
-    ValueError
-        It is neither text nor a whole number: the text of forty tuples, each of which contains
-        the one before twice, would have 2**40 parts.
+    ValueError for anything else than text or an integer: the text of forty tuples, each of which
+    contains the one before twice, would have 2**40 parts.
     """
     if type(value) not in (str, int):
         raise ValueError(f"a name that is a {type(value).__name__}")
@@ -141,11 +129,7 @@ def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """The opcodes of a pickle and their arguments, to the end of the pickle or of the stream.
 
     As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII; they are bytes.
-
-    Raises
-    ------
-    ValueError and what else the readers of `pickletools` raise
-        for a byte that is no opcode, or an argument that is none.
+    Exceptions are those of the readers of `pickletools`.
     """
     while code := stream.read(1):
         opcode = _OPCODES.get(code.decode("latin-1"))
@@ -192,12 +176,10 @@ class _Machine:
                 raise ValueError(f"more than {MOST_OBJECTS:,} opcodes")
             if name in _VALUES:
                 push(argument)
-            elif name in _CONSTANTS:
-                push(_CONSTANTS[name])
-            elif name in _EMPTY:
-                push(_EMPTY[name]())
-            elif name in _TUPLES:
-                push(self._pop_arguments(_TUPLES[name]))
+            elif name in _PUSHED:
+                push(_PUSHED[name](self, argument))
+            elif name in _CHANGES:
+                _CHANGES[name](self)
             elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
                 memo[argument] = stack[-1]
             elif name == "MEMOIZE":
@@ -209,67 +191,32 @@ class _Machine:
             elif name == "STOP":
                 return stack.pop()
             elif name not in ("PROTO", "FRAME"):
-                step = getattr(self, f"_op_{name.lower()}", None)
-                if step is None:
-                    raise ValueError(f"the opcode {name}, which no checkpoint has")
-                step(argument)
+                raise ValueError(f"the opcode {name}, which no checkpoint has")
         raise ValueError("no end")
 
-    # ---- the stack
+    # ---- the stack and containers
 
-    def _op_mark(self, _: Any) -> None:
-        self.marks.append(len(self.stack))
-
-    def _above_mark(self) -> list[Any]:
+    def above_mark(self) -> list[Any]:
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
-    def _op_pop(self, _: Any) -> None:
-        if self.marks and self.marks[-1] == len(self.stack):
-            self.marks.pop()
-        else:
-            self.stack.pop()
-
-    def _op_pop_mark(self, _: Any) -> None:
-        self._above_mark()
-
-    def _op_dup(self, _: Any) -> None:
-        self.stack.append(self.stack[-1])
-
-    # ---- containers
-
-    def _op_list(self, _: Any) -> None:
-        self.stack.append(self._above_mark())
-
-    _op_frozenset = _op_list
-
-    def _op_dict(self, _: Any) -> None:
-        items = self._above_mark()
-        self.stack.append({})
-        self._fill(self.stack[-1], items)
-
-    def _op_tuple(self, _: Any) -> None:
-        self.stack.append(tuple(self._above_mark()))
-
-    def _pop_arguments(self, count: int) -> tuple[Any, ...]:
+    def popped(self, count: int) -> tuple[Any, ...]:
         items = tuple(self.stack[-count:])
         if len(items) < count:
             raise IndexError("nothing on the stack")
         del self.stack[-count:]
         return items
 
-    def _op_append(self, _: Any) -> None:
-        item = self.stack.pop()
-        self._extend([item])
+    def drop(self) -> None:
+        if self.marks and self.marks[-1] == len(self.stack):
+            self.marks.pop()
+        else:
+            self.stack.pop()
 
-    def _op_appends(self, _: Any) -> None:
-        self._extend(self._above_mark())
-
-    _op_additems = _op_appends
-
-    def _extend(self, items: list[Any]) -> None:
+    def extend(self, items: list[Any]) -> None:
+        """Append items to the list, or the record, on top of the stack."""
         target = self.stack[-1]
         if isinstance(target, Record):
             target = target.items
@@ -277,15 +224,11 @@ class _Machine:
             raise TypeError(f"items for a {type(target).__name__}")
         target.extend(items)
 
-    def _op_setitem(self, _: Any) -> None:
-        self._fill(self.stack[-3], list(self._pop_arguments(2)))
+    def fill(self, items: Sequence[Any]) -> None:
+        self.filled(self.stack[-1], items)
 
-    def _op_setitems(self, _: Any) -> None:
-        items = self._above_mark()
-        self._fill(self.stack[-1], items)
-
-    def _fill(self, target: Any, items: list[Any]) -> None:
-        """Set keys of a dict; those that are no plain values can name no tensor."""
+    def filled(self, target: Any, items: Sequence[Any]) -> Any:
+        """The dict with further keys; those that are no plain values can name no tensor."""
         if len(items) % 2:
             raise ValueError("a key without a value")
         pairs = list(zip(items[::2], items[1::2], strict=True))
@@ -295,55 +238,36 @@ class _Machine:
             target.update((k, v) for k, v in pairs if isinstance(k, _ATOMS))
         else:
             raise TypeError(f"keys for a {type(target).__name__}")
+        return target
 
     # ---- names and calls
 
-    def _op_global(self, argument: str) -> None:
-        self.stack.append(Global(".".join(argument.split(" ", 1))))
-
-    def _op_stack_global(self, _: Any) -> None:
-        module, name = self._pop_arguments(2)
+    def named(self, module: Any, name: Any) -> Global:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise TypeError("a name that is no text")
         if len(module) + len(name) > MOST_NAME:
             raise ValueError(f"a name of more than {MOST_NAME} characters")
-        self.stack.append(Global(f"{module}.{name}"))
+        return Global(f"{module}.{name}")
 
-    def _op_reduce(self, _: Any) -> None:
-        self.stack.append(self.call(*self._pop_arguments(2)))
-
-    _op_newobj = _op_reduce
-
-    def _op_newobj_ex(self, _: Any) -> None:
-        kind, args, named = self._pop_arguments(3)
-        self.stack.append(self.call(kind, (*self._tuple_of(args), named)))
-
-    def call(self, what: Any, args: Any) -> Any:
+    def call(self, what: Any, args: Any, *named: Any) -> Any:
         """What a maker makes of the arguments, or a record of both."""
-        args = self._tuple_of(args)
+        if not isinstance(args, tuple):
+            raise TypeError("arguments that are no tuple")
+        args = (*args, *named)
         self.left -= len(args)  # a maker gets a copy of them
         if not isinstance(what, Global):
             return Record("a call of what a call made", args)
         maker = self.makers.get(what.name)
         return Record(what.name, args) if maker is None else maker(*args)
 
-    def _tuple_of(self, args: Any) -> tuple[Any, ...]:
-        if not isinstance(args, tuple):
-            raise TypeError("arguments that are no tuple")
-        return args
-
-    def _op_build(self, _: Any) -> None:
-        state = self.stack.pop()
+    def build(self, state: Any) -> None:
         if isinstance(self.stack[-1], (Record, Leaf)):
             self.stack[-1].build(state)
 
-    def _op_binpersid(self, _: Any) -> None:
-        self._op_persid(self.stack.pop())
-
-    def _op_persid(self, argument: Any) -> None:
+    def resolved(self, reference: Any) -> Any:
         if self.persistent is None:
             raise ValueError("it refers to data outside of itself")
-        self.stack.append(self.persistent(argument))
+        return self.persistent(reference)
 
     # ---- makers that count towards the limits
 
@@ -365,3 +289,31 @@ class _Machine:
 
     def _made_bare(self, kind: Any, *_: Any) -> Any:
         return self.call(kind, ())
+
+
+_PUSHED: dict[str, Callable[[_Machine, Any], Any]] = {  # opcode -> what it puts on the stack
+    "NONE": lambda m, _: None, "NEWTRUE": lambda m, _: True, "NEWFALSE": lambda m, _: False,
+    "EMPTY_TUPLE": lambda m, _: (), "EMPTY_LIST": lambda m, _: [], "EMPTY_DICT": lambda m, _: {},
+    "EMPTY_SET": lambda m, _: [],  # nothing is hashed
+    "TUPLE1": lambda m, _: m.popped(1), "TUPLE2": lambda m, _: m.popped(2),
+    "TUPLE3": lambda m, _: m.popped(3), "TUPLE": lambda m, _: tuple(m.above_mark()),
+    "LIST": lambda m, _: m.above_mark(), "FROZENSET": lambda m, _: m.above_mark(),
+    "DICT": lambda m, _: m.filled({}, m.above_mark()), "DUP": lambda m, _: m.stack[-1],
+    "GLOBAL": lambda m, argument: Global(".".join(argument.split(" ", 1))),
+    "STACK_GLOBAL": lambda m, _: m.named(*m.popped(2)),
+    "REDUCE": lambda m, _: m.call(*m.popped(2)), "NEWOBJ": lambda m, _: m.call(*m.popped(2)),
+    "NEWOBJ_EX": lambda m, _: m.call(*m.popped(3)),
+    "PERSID": lambda m, argument: m.resolved(argument),
+    "BINPERSID": lambda m, _: m.resolved(m.stack.pop()),
+}  # fmt: skip
+_CHANGES: dict[str, Callable[[_Machine], object]] = {  # opcode -> what it does to the stack
+    "MARK": lambda m: m.marks.append(len(m.stack)),
+    "POP": _Machine.drop,
+    "POP_MARK": _Machine.above_mark,
+    "APPEND": lambda m: m.extend(list(m.popped(1))),
+    "APPENDS": lambda m: m.extend(m.above_mark()),
+    "ADDITEMS": lambda m: m.extend(m.above_mark()),
+    "SETITEM": lambda m: m.fill(m.popped(2)),
+    "SETITEMS": lambda m: m.fill(m.above_mark()),
+    "BUILD": lambda m: m.build(m.stack.pop()),
+}

@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import Bytes, to_memoryview
-from lstmcli.formats.files.limits import MOST_OBJECTS, MOST_PARTS
+from lstmcli.formats.files.limits import MOST_OBJECTS, MOST_PARTS, Damaged
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes
@@ -28,16 +26,13 @@ class Field(NamedTuple):
 
     number: int
     wire: int
-    value: int | Bytes  # BYTES: a view; else the unsigned number
+    value: int | memoryview  # BYTES: a view; else the unsigned number
 
 
-def varint(data: Bytes, at: int) -> tuple[int, int]:
+def varint(data: memoryview, at: int) -> tuple[int, int]:
     """The unsigned number that starts at a position, and the position after it.
 
-    Raises
-    ------
-    Damaged
-        The bytes end within it, or it is longer than 64 bits.
+    Damaged if the bytes end within it, or it is longer than 64 bits.
     """
     number = 0
     for n in range(LONGEST_VARINT):
@@ -50,19 +45,16 @@ def varint(data: Bytes, at: int) -> tuple[int, int]:
     raise Damaged("a number has more than 64 bits")
 
 
-def fields(data: bytes | Bytes) -> Iterator[Field]:
-    """The fields of a message in the order of the file; the bytes of long ones stay in it.
+def fields(data: bytes | memoryview) -> Iterator[Field]:
+    """The fields of a message in the order of the file.
 
-    Raises
-    ------
-    Damaged
-        During the iteration: a field that is malformed or reaches past the end.
+    Damaged, during the iteration, for a field that is malformed or reaches past the end.
     """
-    data, at, end = memoryview(data) if isinstance(data, bytes) else data, 0, len(data)
+    data, at, end = memoryview(data), 0, len(data)
     while at < end:
         key, at = (data[at], at + 1) if data[at] < 128 else varint(data, at)  # most are short
         number, wire = key >> 3, key & 7
-        value: int | Bytes
+        value: int | memoryview
         if wire == VARINT:
             value, at = varint(data, at)
         elif wire == BYTES:
@@ -74,7 +66,7 @@ def fields(data: bytes | Bytes) -> Iterator[Field]:
             size = _FIXED[wire].size
             if size > len(data) - at:
                 raise Damaged("it ends within a number")
-            (value,) = _FIXED[wire].unpack(to_memoryview(data[at : at + size]))
+            (value,) = _FIXED[wire].unpack(data[at : at + size])
             at += size
         else:
             raise Damaged(f"it has a field of the unknown kind {wire}")
@@ -91,13 +83,10 @@ def signed(number: int) -> int:
 class Message:
     """The fields of a message by number; an absent one is 0 or empty, as protobuf has it.
 
-    Raises
-    ------
-    Damaged
-        Bytes that are no message, or a field of another kind than is asked for.
+    Damaged for bytes that are no message, or a field of another kind than is asked for.
     """
 
-    def __init__(self, data: bytes | Bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._fields: dict[int, list[Field]] = {}
         self.count = 0  # of all its fields
         for field in fields(data):
@@ -109,12 +98,12 @@ class Message:
     def __contains__(self, number: int) -> bool:
         return number in self._fields
 
-    def first(self, number: int) -> int | Bytes:
+    def first(self, number: int) -> int | memoryview:
         """The first field of a number, undecoded; empty bytes if there is none."""
         found = self._fields.get(number)
         return found[0].value if found else memoryview(b"")
 
-    def first_bytes(self, number: int) -> Bytes:
+    def first_bytes(self, number: int) -> memoryview:
         """The bytes of the first field of a number."""
         found = self._fields.get(number)
         return self._bytes(found[0]) if found else memoryview(b"")
@@ -130,7 +119,7 @@ class Message:
             if isinstance(field.value, int):
                 found.append(field.value)
             else:
-                found += _decoded(to_memoryview(field.value), MOST_OBJECTS).tolist()
+                found += _decoded(field.value, MOST_OBJECTS).tolist()
         return found
 
     def fixed(self, number: int, size: int) -> bytes:
@@ -138,15 +127,15 @@ class Message:
         return b"".join(
             field.value.to_bytes(size, "little")
             if isinstance(field.value, int) and field.wire == _FIXED_WIRES[size]
-            else to_memoryview(self._bytes(field))
+            else self._bytes(field)
             for field in self._fields.get(number, ())
         )
 
-    def bytes(self, number: int) -> Bytes:
+    def bytes(self, number: int) -> memoryview:
         """The bytes of a field; of several the last."""
         return (self.each(number) or [memoryview(b"")])[-1]
 
-    def each(self, number: int) -> list[Bytes]:
+    def each(self, number: int) -> list[memoryview]:
         """The bytes of a repeated field."""
         return [self._bytes(field) for field in self._fields.get(number, ())]
 
@@ -163,16 +152,16 @@ class Message:
         return Message(self.bytes(number))
 
     @staticmethod
-    def _bytes(field: Field) -> Bytes:
+    def _bytes(field: Field) -> memoryview:
         if isinstance(field.value, int):
             raise Damaged(f"its field {field.number} is a number where bytes should be")
         return field.value
 
 
-def text(data: Bytes) -> str:
+def text(data: memoryview) -> str:
     """A string field as text; Damaged if it is none."""
     try:
-        return str(to_memoryview(data), "utf-8")
+        return str(data, "utf-8")
     except UnicodeDecodeError:
         raise Damaged("a name in it is no text") from None
 

@@ -11,8 +11,7 @@ from struct import Struct
 from typing import IO, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.limits import MOST_ITEMS
+from lstmcli.formats.files.limits import MOST_ITEMS, Damaged
 
 ENCRYPTED, UTF8 = 1, 1 << 11  # bits of `ZipInfo.flag_bits`
 METHODS = (ZIP_STORED, ZIP_DEFLATED)  # what NumPy, PyTorch and Keras write
@@ -28,11 +27,8 @@ _END64 = Struct("<4s28xQQQ4s16x")  # the same without the comment, and the locat
 class Archive:
     """The members of a zip archive in a seekable stream of ``size`` bytes.
 
-    Raises
-    ------
-    Damaged
-        No archive, bytes before or behind it, too many members, members that overlap. `ZipFile`
-        raises more; see `damage_reported`.
+    Damaged for bytes before or behind it, too many members, or members that overlap; `ZipFile`
+    raises more (see `damage_reported`).
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
@@ -50,11 +46,7 @@ class Archive:
     def open(self, member: ZipInfo) -> IO[bytes]:
         """The unpacked bytes of a member; read them with a length, up to ``member.file_size``.
 
-        Raises
-        ------
-        Damaged
-            A size that its packed bytes cannot have, another method than stored and deflated, an
-            encrypted member.
+        Damaged for a size that its packed bytes cannot have, or a method that is not read.
         """
         if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
             how = f"encrypted or packed by {member.compress_type}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmcli.core.derive.exact_sum import Sum, Term, exactly, rounded, ulps_between
+from lstmcli.core.derive.formulas import Sum, Term, exactly, rounded, ulps_between
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=True)
 TYPES = ["float16", "float32", "float64", "longdouble"]

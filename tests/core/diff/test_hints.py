@@ -15,7 +15,7 @@ from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, Tolerance
-from lstmcli.core.model.half_precision import to_bfloat16
+from lstmcli.core.model.arrays import to_bfloat16
 from lstmcli.core.model.selection import Selection
 from tests.core.explain import matrix, reference
 

@@ -13,8 +13,7 @@ from lstmcli.api.explain import explain
 from lstmcli.api.load import load
 from lstmcli.core.explain.hypotheses import SingleChanges, spelled_out
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.model.model import Model, as_time_major
-from lstmcli.core.model.states import split_state
+from lstmcli.core.model.model import Model, as_time_major, split_state
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 
 QUICK = (

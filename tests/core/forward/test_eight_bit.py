@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.core.forward import eight_bit
-from lstmcli.core.forward.eight_bit import round_to_8_bits
+from lstmcli.core.forward import equations
+from lstmcli.core.forward.equations import round_to_8_bits
 from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE
 from tests.recorded import GOLDEN
@@ -78,11 +78,11 @@ def test_numbers_of_a_sequence_are_those_that_signed_bytes_stand_for(
     numbers = np.random.default_rng(1).normal(shift, 1, (9, 40)).astype(np.float32)
     numbers[3], numbers[4] = 0, np.round(numbers[4], 1)
     expected = [through_int8(row, arithmetic != "hybrid") for row in numbers]
-    np.testing.assert_array_equal(eight_bit.rounded(cell, numbers, 1), expected)
-    np.testing.assert_array_equal(eight_bit.rounded(cell, numbers.T, 0).T, expected)
+    np.testing.assert_array_equal(equations.rounded(cell, numbers, 1), expected)
+    np.testing.assert_array_equal(equations.rounded(cell, numbers.T, 0).T, expected)
     halves = np.array([[127, 0.5, -0.5, 1.5, -2.5]], np.float32)  # in units of the scale
     if arithmetic == "hybrid":
-        assert eight_bit.rounded(cell, halves, 1).tolist() == [[127, 1, -1, 2, -3]]
+        assert equations.rounded(cell, halves, 1).tolist() == [[127, 1, -1, 2, -3]]
 
 
 @pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid_asymmetric"])

@@ -10,8 +10,8 @@ import pytest
 
 from lstmcli import run
 from lstmcli.core.forward.equations import Parts, Peepholes, clip_to, step
+from lstmcli.core.forward.equations import sigmoid as s
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.activations import sigmoid as s
 from lstmcli.core.model.model import Model
 from tests.core.judge import Array, model_of, random_net, sigmoid
 

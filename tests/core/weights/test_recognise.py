@@ -7,14 +7,14 @@ import re
 import pytest
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.choose import choose_lstms, training_copies
+from lstmcli.core.weights.choose_lstm import choose_lstms, training_copies
 from lstmcli.core.weights.recognise import (
     FRAMEWORK_ALIASES,
     describe_missing,
     find_convention,
-    normalise,
     recognise,
 )
+from lstmcli.core.weights.templates import normalise
 from lstmcli.errors import UserError
 
 TF1 = {"kernel": (7, 12), "bias": (12,)}

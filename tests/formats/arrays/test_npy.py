@@ -12,7 +12,7 @@ from lstmcli import formats
 from lstmcli.core.model.arrays import iterate_blocks
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays import npy
-from lstmcli.formats.arrays.block_reader import FileArray
+from lstmcli.formats.arrays.blocks import FileArray
 from lstmcli.formats.files.limits import raised_to
 
 

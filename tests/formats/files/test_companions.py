@@ -52,3 +52,12 @@ def test_folders_and_pipes_are_refused(whole: Path) -> None:
     for name in ("folder", "pipe"):
         with pytest.raises(UserError, match="no regular file"):
             read(whole, name)
+
+
+def test_a_part_that_becomes_shorter_is_one_message(whole: Path) -> None:
+    with opened(str(whole)) as file, open_sidecar(file, "part.bin") as part:
+        assert part.part(1, 3) == b"art"
+        os.truncate(whole.parent / "part.bin", 2)
+        message = r"became shorter while it was read \(2 bytes are missing at byte 2\)"
+        with pytest.raises(UserError, match=message):
+            part.part(1, 3)

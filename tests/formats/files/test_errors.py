@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from lstmcli.errors import UserError
-from lstmcli.formats.files.errors import Damaged, damage_reported
+from lstmcli.formats.files.limits import Damaged, damage_reported
 
 ERRORS = [
     Damaged("two names"), zipfile.BadZipFile("Bad CRC"), zlib.error("invalid stored block"),

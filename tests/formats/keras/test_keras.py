@@ -20,7 +20,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.files import limits
 from lstmcli.formats.keras import layers as keras_layers
-from lstmcli.formats.keras.chain import lstm_chain
+from lstmcli.formats.keras.layers import lstm_chain
 from lstmcli.formats.wire import hdf5
 from tests.fuzz.kept import Kept
 from tests.recorded import GOLDEN, cases, recorded

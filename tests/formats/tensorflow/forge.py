@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.formats.tensorflow.sorted_table import FOOTER, MAGIC, SortedTable
+from lstmcli.formats.tensorflow.bundle import FOOTER, MAGIC, SortedTable
 from tests.formats.protobuf import message, varint
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lstmcli.formats.tensorflow import crc32c
-from lstmcli.formats.tensorflow.crc32c import PIECE, is_right
+from lstmcli.formats.tensorflow import bundle
+from lstmcli.formats.tensorflow.bundle import PIECE, has_checksum
 from tests.formats.tensorflow.forge import masked
 
 VALUES = [
@@ -21,15 +21,15 @@ VALUES = [
 @pytest.mark.parametrize(("data", "value"), VALUES)
 def test_a_stored_checksum_is_compared(data: bytes, value: int) -> None:
     stored = ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
-    assert is_right(data, stored) is True
-    assert is_right(memoryview(data), stored ^ 1) is False
+    assert has_checksum(data, stored) is True
+    assert has_checksum(memoryview(data), stored ^ 1) is False
 
 
 def test_long_data_are_handed_over_in_pieces() -> None:
     data = bytes(range(256)) * (PIECE // 256) + b"more"
-    assert is_right(data, masked(data)) is True
+    assert has_checksum(data, masked(data)) is True
 
 
 def test_without_the_library_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crc32c, "library", lambda: None)
-    assert is_right(b"123456789", 0) is None
+    monkeypatch.setattr(bundle, "checksum_library", lambda: None)
+    assert has_checksum(b"123456789", 0) is None

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.tensorflow.sorted_table import LONGEST_KEY, MOST_KEYS, SortedTable
+from lstmcli.formats.files.limits import Damaged
+from lstmcli.formats.tensorflow.bundle import LONGEST_KEY, MOST_KEYS, SortedTable
 from tests.formats.protobuf import varint
 from tests.formats.tensorflow.forge import block, content, footer, handle, table
 

@@ -9,7 +9,7 @@ import pytest
 
 from lstmcli.errors import UserError
 from lstmcli.formats import StepStream
-from lstmcli.formats.text.stdin_steps import LineReader
+from lstmcli.formats.text.jsonl import LineReader
 
 
 def steps(*lines: str) -> list[list[float]]:

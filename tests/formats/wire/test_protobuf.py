@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmcli.formats.files.errors import Damaged
-from lstmcli.formats.files.file_bytes import to_memoryview
+from lstmcli.formats.files.limits import Damaged
 from lstmcli.formats.wire.protobuf import (
     BYTES,
     FIXED32,
@@ -24,7 +23,7 @@ def test_the_examples_of_the_documentation() -> None:
     assert list(fields(bytes.fromhex("089601"))) == [Field(1, VARINT, 150)]
     ((number, wire, value),) = fields(bytes.fromhex("120774657374696e67"))
     assert not isinstance(value, int)
-    assert (number, wire, bytes(to_memoryview(value))) == (2, BYTES, b"testing")
+    assert (number, wire, bytes(value)) == (2, BYTES, b"testing")
     assert list(fields(bytes.fromhex("0d00000001"))) == [Field(1, FIXED32, 1 << 24)]
 
 

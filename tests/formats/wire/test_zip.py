@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import write
-from lstmcli.formats.files.errors import damage_reported
+from lstmcli.formats.files.limits import damage_reported
 from lstmcli.formats.wire import zip
 from lstmcli.formats.wire.zip import Archive
 from tests.formats.helpers import piped

@@ -10,8 +10,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lstmcli.core.weights.metadata import keras, madmom, onnx, tensorflow, tflite
-from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import keras, onnx, tensorflow
+from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
+
+MADMOM_LSTM = "madmom.ml.nn.layers.LSTMLayer"
+MADMOM_SETTINGS = {  # words of a layer of madmom (nn/layers.py, activations.py; 0.16.1) -> settings
+    "input_gate": "recurrent_activation", "forget_gate": "recurrent_activation",
+    "output_gate": "recurrent_activation", "cell": "activation",
+    "activation_fn": "output_activation",
+}  # fmt: skip
+MADMOM_NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
+
+
+def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
+    """The activations of a layer of madmom; those that are not supported are unknown."""
+    settings: dict[str, Any] = {}
+    unknown: dict[str, str] = {}
+    for word, setting in MADMOM_SETTINGS.items():
+        function = layer.get(word)
+        if not isinstance(function, str):
+            continue
+        name = MADMOM_NAMES.get(function.rpartition(".")[2], "")
+        option = f"--{setting.replace('_', '-')}"
+        if not name:
+            unknown[setting] = (
+                f"the {word} has the function {function!a}, which is not supported. "
+                f"{option} sets another."
+            )
+        elif settings.setdefault(setting, name) != name:
+            unknown[setting] = (
+                f"the gates have the functions {settings[setting]} and {name}; a run has one. "
+                f"{option} takes one for all of them."
+            )
+    return MetadataSettings(settings, unknown=unknown)
 
 
 class MetadataFormat(NamedTuple):
@@ -33,8 +64,8 @@ def _torch(around: Groups) -> MetadataSettings:
 def _pickle(around: Groups) -> MetadataSettings:
     """Pickles: networks of madmom, and PyTorch's modules."""
     for words in reversed(around):
-        if words.get("class") == madmom.LSTM:
-            return madmom.read(words)
+        if words.get("class") == MADMOM_LSTM:
+            return _madmom(words)
     return _torch(around)
 
 
@@ -44,7 +75,7 @@ METADATA_FORMATS: Mapping[str, MetadataFormat] = {
     "pickle": MetadataFormat(_pickle),
     "tensorflow": MetadataFormat(tensorflow.read),
     "tfjs": MetadataFormat(keras.read_tensorflow_js, "tfjs"),
-    "tflite": MetadataFormat(tflite.read),
+    "tflite": MetadataFormat(tensorflow.read_tflite),
     "keras": MetadataFormat(keras.read, layers=True),
 }
 """The rows by the name of the format."""
@@ -57,12 +88,13 @@ def read_metadata(
     dialect = METADATA_FORMATS.get(format)
     if dialect is None:
         return MetadataSettings()
-    around = [
-        groups[key]
-        for key in sorted(groups, key=len)
-        if all(is_in_group(name, key) for name in names)
-    ]
-    return dialect.read(around)
+    return dialect.read([groups[key] for key in _around(groups, names)])
+
+
+def _around(groups: Iterable[str], names: Sequence[str]) -> list[str]:
+    """The groups that contain all tensors of these names, the outermost first."""
+    ordered = sorted(groups, key=len)
+    return [key for key in ordered if all(is_in_group(name, key) for name in names)]
 
 
 def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
@@ -70,8 +102,7 @@ def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
     dialect = METADATA_FORMATS.get(format)
     if dialect is None or not dialect.layers:
         return ""
-    around = (key for key in groups if all(is_in_group(name, key) for name in names))
-    return max(around, key=len, default="")
+    return next(reversed(_around(groups, names)), "")
 
 
 def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> bool:
@@ -79,8 +110,8 @@ def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> b
 
     Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1 calls that so too.
     """
-    around = (key for key in groups if key and all(is_in_group(name, key) for name in names))
-    return groups.get(max(around, key=len, default=""), {}).get("class_name") == "Dense"
+    innermost = next(reversed(_around(groups, names)), "")
+    return bool(innermost) and groups[innermost].get("class_name") == "Dense"
 
 
 def is_in_group(name: str, key: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lstmcli.core.model.vocabulary import read_activation_name
-from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 Config = Mapping[str, Any]
@@ -39,13 +39,7 @@ RUN_LEVEL = {  # keys of a layer that runs a cell -> settings
 
 
 def read(around: Groups) -> MetadataSettings:
-    """The settings of one LSTM, and remarks on its layer.
-
-    Raises
-    ------
-    UserError
-        for a layer that a run cannot follow, such as directions with different activations.
-    """
+    """The settings of one LSTM, and remarks on its layer."""
     version = next((str(g["keras_version"]) for g in around if g.get("keras_version")), "")
     layers = [group for group in around if _config(group)]
     if not layers:
@@ -71,14 +65,10 @@ def _kind(group: Config) -> str:
     return re.split("[>.]", str(group.get("class_name") or ""))[-1]
 
 
-def _config(group: Config) -> Config:
-    config = group.get("config")
+def _config(part: Any) -> Config:
+    """The config of a layer, a wrapped layer or a cell; empty if it has none."""
+    config = part.get("config") if isinstance(part, Mapping) else None
     return config if isinstance(config, dict) else {}
-
-
-def _config_of_part(part: Any) -> Config:
-    """The config of a part: a wrapped layer, a cell."""
-    return _config(part) if isinstance(part, dict) else {}
 
 
 def _runs_a_cell(kind: str, config: Config) -> bool:
@@ -183,9 +173,9 @@ class _LayerSettings:
         for part in (config.get("layer"), config.get("backward_layer")):
             if isinstance(part, dict):
                 self._class(_kind(part))
-        forward = _config_of_part(config.get("layer"))
-        backward = _config_of_part(config.get("backward_layer")) or forward
-        if "cells" in _config_of_part(forward.get("cell")):
+        forward = _config(config.get("layer"))
+        backward = _config(config.get("backward_layer")) or forward
+        if "cells" in _config(forward.get("cell")):
             raise self._cannot("runs a stack of cells in both directions")
         if forward.get("go_backwards"):
             raise self._cannot("wraps a layer that runs backwards itself")
@@ -216,7 +206,7 @@ class _LayerSettings:
             self.last_step = config["return_sequences"] is False
         if isinstance(part := config.get("cell"), dict):
             self._class(_kind(part))
-        cell = _config_of_part(part)
+        cell = _config(part)
         cells = cell.get("cells")
         if config.get("go_backwards") and isinstance(cells, list) and len(cells) > 1:
             raise self._cannot(f"runs {len(cells)} cells backwards at once")

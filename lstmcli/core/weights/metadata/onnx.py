@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal, split_activation
-from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 ONNX_NAMES = {
@@ -34,13 +34,7 @@ DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
 def read(around: Groups) -> MetadataSettings:
-    """The settings in the attributes of a node.
-
-    Raises
-    ------
-    UserError
-        for attributes that contradict each other, or that the run cannot follow.
-    """
+    """The settings in the attributes of a node; UserError for what contradicts or cannot be run."""
     attributes = {name: value for group in around for name, value in group.items()}
     _check_units(attributes)
     forward, backward = _activations(attributes)

@@ -1,4 +1,4 @@
-"""What a TensorFlow graph does to a cell's kernel, and the metadata of Keras, as settings.
+"""What a TensorFlow graph does to a cell's kernel, Keras' metadata, TFLite's options, as settings.
 
 A graph group has rows of ops that a variable's values go through, with a number where an
 op takes one: in TensorFlow 1's cells the product is split into gates, the forget bias is added to
@@ -14,7 +14,8 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.metadata import keras
-from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
+from lstmcli.errors import UserError
 
 _PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}
 _PRODUCT = "MatMul/(?:BiasAdd|Add(?:V2)?)"
@@ -95,3 +96,51 @@ def _number(fate: Mapping[str, Any], row: re.Pattern[str]) -> float | None:
         if isinstance(value, float) and row.fullmatch(ops):
             return value
     return None
+
+
+# ---- TensorFlow Lite
+
+
+TFLITE_ACTIVATIONS = {"NONE": "identity", "RELU": "relu", "TANH": "tanh"}
+CONVERTERS_CLIP = 10.0  # tensorflow/compiler/mlir/lite/utils/lstm_utils.cc
+
+
+def read_tflite(groups: Groups) -> MetadataSettings:
+    """Activation, clips, layout and merge; the operator's options are the last group."""
+    options = dict(groups[-1]) if groups else {}
+    if "operator" not in options:
+        return MetadataSettings()
+    _refuse(options)
+    name = options["fused_activation_function"]
+    clip = float(options["cell_clip"])
+    settings: dict[str, Any] = {
+        "layout": "time" if options.get("time_major", True) else "batch",
+        "activation": TFLITE_ACTIVATIONS[name],
+        "cell_clip": clip if clip > 0 else None,
+    }
+    if arithmetic := options.get("arithmetic"):
+        settings["arithmetic"] = arithmetic
+    if options["projected"] and options["proj_clip"] > 0:
+        settings["projection_clip"] = float(options["proj_clip"])
+    if options.get("merge_outputs") is False:
+        settings["merge"] = "stack"
+    if clip == CONVERTERS_CLIP:
+        return MetadataSettings(
+            settings, ("TensorFlow Lite clips |c| at 10 here; Keras, if converted, did not.",)
+        )
+    return MetadataSettings(settings)
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    operator, name = options["operator"], options["fused_activation_function"]
+    if name not in TFLITE_ACTIVATIONS:
+        raise UserError(f"{operator} has the activation {name}, which this version does not run.")
+    if options.get("diagonal_recurrent_tensors"):
+        raise UserError(f"{operator} has diagonal recurrent weights, which are not run.")
+    if options["auxiliary"]:
+        raise UserError(f"{operator} has an auxiliary input, which is not run.")
+    for clip in ("cell_clip", "proj_clip"):
+        if not abs(options[clip]) < float("inf"):
+            raise UserError(
+                f"{operator} has the {clip} {options[clip]}; a finite number is needed."
+            )

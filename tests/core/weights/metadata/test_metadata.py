@@ -11,7 +11,7 @@ import pytest
 from lstmcli.api.load import find_lstms, load_model
 from lstmcli.core.weights import metadata
 from lstmcli.core.weights.metadata import MetadataFormat, read_metadata
-from lstmcli.core.weights.metadata.metadata_settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lstmcli.core.weights.metadata import read_metadata
-from lstmcli.core.weights.metadata.metadata_settings import MetadataSettings
+from lstmcli.core.weights.metadata.settings import MetadataSettings
 
 SPLIT = "MatMul/BiasAdd/Split"
 FORGET = {f"{SPLIT}:2/Add": 0.6}

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 
 from lstmcli.errors import UserError
-from lstmcli.formats import read, write
-from lstmcli.formats.arrays import block_writer
-from lstmcli.formats.block_files import open_block_writers
+from lstmcli.formats import open_blocks, read
 from lstmcli.formats.files import atomic
 from lstmcli.outputs import OutputFile, errors_named
 
@@ -30,7 +28,7 @@ def test_pieces_in_any_order(tmp_path: Path, dtype: type) -> None:
         (slice(a, a + 2), slice(b, b + 3)) for a in (0, 2, 4) for b in (0,)
     ] + [(slice(0, 6), slice(3, 5)), (slice(6, 7), slice(0, 5))]  # fmt: skip
     random.Random(1).shuffle(cuts)
-    with open_block_writers(path, "npy", {"h": SHAPE}, whole.dtype) as pieces:
+    with open_blocks(path, "npy", {"h": SHAPE}, whole.dtype) as pieces:
         for cut in cuts:
             pieces.writers["h"].write(cut, whole[cut])
     np.save(tmp_path / "b.npy", whole)
@@ -40,7 +38,7 @@ def test_pieces_in_any_order(tmp_path: Path, dtype: type) -> None:
 def test_an_archive_of_several(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {"h": rng.normal(size=(6, 3)), "c": rng.normal(size=(6, 4))}
-    with open_block_writers(
+    with open_blocks(
         str(tmp_path / "a.npz"), "npz", {k: a.shape for k, a in arrays.items()}, np.dtype(float)
     ) as pieces:
         for steps in (slice(3, 6), slice(0, 3)):
@@ -57,26 +55,10 @@ def test_an_archive_of_several(tmp_path: Path) -> None:
 
 def test_a_stream_that_takes_no_pieces() -> None:
     whole, stream = np.arange(6.0).reshape(2, 3), io.BytesIO()
-    with open_block_writers(stream, "npy", {"h": (2, 3)}, whole.dtype) as pieces:
+    with open_blocks(stream, "npy", {"h": (2, 3)}, whole.dtype) as pieces:
         pieces.writers["h"].write((slice(1, 2),), whole[1:])
         pieces.writers["h"].write((slice(0, 1),), whole[:1])
     np.testing.assert_array_equal(np.load(io.BytesIO(stream.getvalue())), whole)
-
-
-@pytest.mark.parametrize("format", ["json", "text"])
-@pytest.mark.parametrize("numbers", [1, 7, 1 << 16])
-def test_texts_are_those_of_full_arrays(
-    format: str, numbers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(block_writer, "NUMBERS", numbers)
-    rng = np.random.default_rng(0)
-    for shape in [(4, 3), (2, 1, 3), (3, 4, 25), (5, 1, 1)]:
-        whole = rng.normal(size=shape).astype(np.float32)
-        pieces_, whole_ = io.BytesIO(), io.BytesIO()
-        with open_block_writers(pieces_, format, {"h": shape}, whole.dtype) as pieces:
-            pieces.writers["h"].write((slice(0, shape[0]),), whole)
-        write(whole_, format, {"h": whole})
-        assert pieces_.getvalue() == whole_.getvalue()
 
 
 class Full(OutputFile):
@@ -88,15 +70,14 @@ class Full(OutputFile):
             raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("format", ["npz", "json", "text"])
 def test_nothing_stays_of_a_file_that_fills_the_disk(
-    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the pieces become a file."""
-    path = str(tmp_path / f"a.{format}")
+    path = str(tmp_path / "a.npz")
 
     def fill() -> None:
-        with open_block_writers(path, format, {"h": (9, 3)}, np.dtype(float)) as pieces:
+        with open_blocks(path, "npz", {"h": (9, 3)}, np.dtype(float)) as pieces:
             pieces.writers["h"].write((slice(0, 9),), np.ones((9, 3)))
 
     monkeypatch.setattr(atomic, "OutputFile", Full)

@@ -1,7 +1,7 @@
 """The cells of a recognised LSTM from its tensors, and whether the layers of a model fit.
 
-Nothing in a vector that packs all weights of a network tells its sizes: it is cut only by its
-convention, with the number of units and, where there are several, of layers and of directions.
+A packed weight vector does not record its sizes: it is cut only by its convention, with the number
+of units and, where there are several, of layers and of directions.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.half_precision import ROUNDED, round_to_format
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
-from lstmcli.core.weights.recognise import CellIndex, RecognisedLstm, find_convention
+from lstmcli.core.weights.recognise import find_convention
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
-_FORWARD = "forward"  # of a backward cell that a file says runs forward; no setting of all cells
+_FORWARD = "forward"  # internal setting: the file says that this backward cell runs forward
 
 
 def build_layers(
@@ -171,11 +171,6 @@ def cut_flat(
     """The tensors that one vector packs, by name, where the convention that is given packs them.
 
     Others are returned as they are.
-
-    Raises
-    ------
-    UserError
-        if the number of units is not given, or the sizes do not fit the vector or the convention.
     """
     row = find_convention(given["convention"]) if "convention" in given else None
     if row is None or not row.names.packed or len(tensors) != 1:
@@ -199,8 +194,9 @@ def cut_flat(
             f"{source}: {row.name} packs one layer in one direction; leave out flat_layers and "
             "flat_directions."
         )
-    inputs = _inputs(vector.size, row, units, layers, directions)
-    if inputs is None:
+    rest = vector.size - _count(row, 0, units, layers, directions)
+    inputs, over = divmod(rest, 4 * units * directions)
+    if inputs < 1 or over:
         raise UserError(
             f"{where}; {units} units, {layers} layers and {directions} directions take "
             f"{_count(row, 1, units, layers, directions):,} for one input and "
@@ -239,10 +235,3 @@ def _count(row: Convention, inputs: int, units: int, layers: int, directions: in
         int(np.prod(_shape(role, units, inputs if layer == 0 else units * directions)))
         for layer, _, role in _order(row, layers, directions)
     )
-
-
-def _inputs(size: int, row: Convention, units: int, layers: int, directions: int) -> int | None:
-    """How many inputs make a network of these sizes as long as the vector; None if none do."""
-    rest = size - _count(row, 0, units, layers, directions)
-    inputs, over = divmod(rest, 4 * units * directions)
-    return inputs if inputs > 0 and not over else None

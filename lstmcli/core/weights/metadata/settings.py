@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class MetadataSettings(NamedTuple):
-    """The settings of one LSTM in the metadata of a file, and what is unclear in it."""
+    """The settings of one LSTM in the metadata of a file; those missing or unsupported."""
 
     settings: Mapping[str, Any] = {}
     remarks: tuple[str, ...] = ()
@@ -15,7 +15,7 @@ class MetadataSettings(NamedTuple):
     unknown: Mapping[str, str] = {}  # setting with a value that is not supported -> message
     last_step: bool = False  # in its network, only the last step goes on to what follows
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from the file
-    backward: Mapping[str, Any] = {}  # settings of the backward cell of tensors that contain both
+    backward: Mapping[str, Any] = {}  # of the backward cell, where one tensor stores both
     classes: tuple[str, ...] = ()  # the assumptions about classes of the model's author
 
     def of_convention(self, takes: Collection[str]) -> MetadataSettings:

@@ -10,16 +10,14 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import cell_name
-from lstmcli.core.weights.by_shape import refuse_ways
 from lstmcli.core.weights.recognise import (
-    RecognisedLstm,
-    Shapes,
     describe_gru,
     describe_missing,
     find_convention,
-    normalise,
     recognise,
 )
+from lstmcli.core.weights.several_ways import refuse_ways
+from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, INPUTS, Try, UserError, did_you_mean, listed
 
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
@@ -35,19 +33,16 @@ def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int
     A copy is under callbacks, an optimizer or averages, as training stores them, and has the
     convention and the shapes of an LSTM elsewhere in the file.
     """
-    originals: dict[object, int] = {}
-    extents = [
-        (one.convention.name, [[shapes[name] for name in one.names(cell)] for cell in one.cells])
-        for one in found
-    ]
+    originals: dict[str, int] = {}
+    copies: dict[int, str] = {}
     for n, one in enumerate(found):
-        if not _TRAINING.search(one.prefix):
-            originals.setdefault(repr(extents[n]), n)
-    return {
-        n: originals[repr(extents[n])]
-        for n, one in enumerate(found)
-        if _TRAINING.search(one.prefix) and repr(extents[n]) in originals
-    }
+        of_cells = [[shapes[name] for name in one.names(cell)] for cell in one.cells]
+        extents = f"{one.convention.name} {of_cells}"
+        if _TRAINING.search(one.prefix):
+            copies[n] = extents
+        else:
+            originals.setdefault(extents, n)
+    return {n: originals[extents] for n, extents in copies.items() if extents in originals}
 
 
 def choose_lstms(
@@ -68,12 +63,7 @@ def choose_lstms(
     in_turn
         the numbers of those that can run one after the other, for advice.
     convention
-        the one that is asked for, of which messages speak.
-
-    Raises
-    ------
-    UserError
-        if there is none, if several need ``layer`` to choose, or if two conventions fit the names.
+        the convention that the user asked for; messages name it.
     """
     if not found:
         if isinstance(tensors, Mapping) and convention is None:
@@ -110,10 +100,7 @@ def choose_lstms(
 def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> RecognisedLstm:
     """The layer of this number in all its directions; the only one where none is given.
 
-    Raises
-    ------
-    UserError
-        for all layers: those with skip connections between them cannot be run together.
+    UserError for all layers: those with skip connections between them cannot be run together.
     """
     word = "0" if layer is None and len(layers) == 1 else str(layer)
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(layers):

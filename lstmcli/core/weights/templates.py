@@ -1,0 +1,173 @@
+"""Names of tensors: the templates of the conventions, and what they find at the end of a name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import NamedTuple
+
+from lstmcli.core.model.conventions import CONVENTIONS, Convention
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
+TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RecognisedLstm:
+    """One LSTM in a file: the row that fits, and the tensors of each of its cells."""
+
+    convention: Convention
+    prefix: str  # what its names have before the row's templates, normalised
+    cells: Mapping[CellIndex, TensorNames]
+    # incomplete cells, and what they lack
+    lacking: Mapping[CellIndex, str] = field(default_factory=dict)
+    rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
+    name: str = ""  # of its layer, from the file
+    by_shape: bool = False  # recognised by shapes alone
+
+    @property
+    def label(self) -> str:
+        """What ``--layer`` calls it."""
+        return self.name or self.prefix
+
+    @property
+    def tensors(self) -> list[str]:
+        """The names of its tensors in the file."""
+        return [name for *_, name in self.each_tensor()]
+
+    def names(self, cell: CellIndex) -> list[str]:
+        """The names of one cell's tensors in the file."""
+        return [name for index, *_, name in self.each_tensor() if index == cell]
+
+    def each_tensor(self) -> Iterator[tuple[CellIndex, str, str, str]]:
+        """The cell, the role, the gate (or nothing) and the name of every tensor."""
+        for cell, tensors in self.cells.items():
+            for role, names in tensors.items():
+                by_gate = {"": names} if isinstance(names, str) else names
+                yield from ((cell, role, gate, name) for gate, name in by_gate.items())
+
+
+@cache
+def normalise(name: str) -> str:
+    """The name with ``/``, ``.``, ``:`` and ``_`` alike, and without TensorFlow's ``:0``."""
+    return re.sub(r"[/.:_]+", "_", name.removesuffix(":0")).strip("_")
+
+
+class NameEnd(NamedTuple):
+    """What a template finds at the end of a normalised name."""
+
+    template: Template
+    prefix: str
+    length: int  # characters of the name that the template accounts for
+    parts: Mapping[str, str]  # gate, layer, number and direction, where the template has them
+    is_longest: bool = True  # no template of any row accounts for more of the name
+
+
+class Template:
+    """A template of a row: a text, or a text with fields in braces."""
+
+    def __init__(self, row: Convention, role: str, form: str) -> None:
+        self.row, self.role, self.form = row, role, form
+        plain = form.replace("/_", "_").replace("/", "_").replace(".", "_")  # as `normalise` has it
+        self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
+        self.texts = tuple(self._pieces[::2])
+
+    def end(self, plain: str) -> NameEnd | None:
+        """Match a normalised name; one without fields is known to be the name's end."""
+        if len(self.texts) == 1:
+            prefix, size = plain[: -len(self.texts[0])], len(self.texts[0])
+            if prefix and prefix[-1] not in "_-":
+                return None
+            return NameEnd(self, prefix[:-1], size, {})
+        match = self._pattern.fullmatch(plain)
+        if not match:
+            return None
+        parts = {k: v for k, v in match.groupdict().items() if v is not None}
+        prefix = parts.pop("prefix", "")
+        if parts.pop("builder", None) is not None:  # each builder is a group
+            prefix = plain[: match.end("builder")]
+        return NameEnd(self, prefix, len(parts.pop("end")), parts)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        row, gates = self.row, gates_of(self.row, self.role)
+        words = "|".join(
+            re.escape(normalise(word))
+            for gate in gates
+            for word in row.names.words_of(gate, self.role)
+        )
+        forward, backward = (re.escape(mark) for mark in row.names.marks)
+        marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
+        patterns = {
+            "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d{1,9})",
+            "number": r"(?P<number>\d{1,9})", "direction": f"(?P<direction>{marks})",
+            "builder": r"(?P<builder>(?:_\d{1,9})?)",
+        }  # fmt: skip
+        end = "".join(patterns[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
+        return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
+
+
+def gates_of(row: Convention, role: str) -> str:
+    """The gates that have tensors, or parts of one, in a role."""
+    return "ifo" if role == "peephole" else row.storage.letters
+
+
+@cache
+def _templates(row_name: str) -> tuple[Template, ...]:
+    row = CONVENTIONS[row_name]
+    return tuple(
+        Template(row, role, form)
+        for role, forms in row.names.tensors.items()
+        for form in forms.split(" | ")
+    )
+
+
+Places = dict[str, list[tuple[str, int]]]  # text -> rows, each with the number of a template
+
+
+@cache
+def _index() -> tuple[Places, tuple[int, ...], Places]:
+    """The templates of all rows by what a name must have for them to match.
+
+    Those without fields by their text, the lengths of these texts, and those with fields by their
+    longest text. A file may have a hundred thousand names, and the table five hundred templates;
+    compiling the patterns of all would take most of the time of a small run.
+    """
+    by_text: Places = {}
+    by_longest: Places = {}
+    for row in CONVENTIONS:
+        for number, template in enumerate(_templates(row)):
+            places = by_text if len(template.texts) == 1 else by_longest
+            places.setdefault(max(template.texts, key=len), []).append((row, number))
+    return by_text, tuple(sorted(set(map(len, by_text)))), by_longest
+
+
+@cache
+def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
+    """What the templates of each row find at the end of a name, in the row's order."""
+    plain, (by_text, lengths, by_longest) = normalise(name), _index()
+    near: list[tuple[str, int]] = []
+    for length in lengths:
+        near += by_text.get(plain[-length:], ())
+    for text, places in by_longest.items():
+        near += places if text in plain else ()
+    found = [(row, end) for row, n in sorted(near) if (end := _templates(row)[n].end(plain))]
+    within = [e.length for row, e in found if re.search(CONVENTIONS[row].names.within, e.prefix)]
+    by_row: dict[str, list[NameEnd]] = {}
+    for row, end in found:  # so `recurrent_kernel` is not read as the `kernel` of a scope
+        is_longest = end.length >= max(within, default=0)
+        by_row.setdefault(row, []).append(end._replace(is_longest=is_longest))
+    return by_row
+
+
+def names_by_row(names: Iterable[str]) -> dict[str, list[str]]:
+    """By row, the names that end in one of its templates."""
+    by_row: dict[str, list[str]] = {}
+    for name in names:
+        for row in name_ends(name):
+            by_row.setdefault(row, []).append(name)
+    return by_row

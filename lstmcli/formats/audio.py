@@ -1,0 +1,165 @@
+"""Models of audio programs: JSON of Neural Amp Modeler, GuitarML and RTNeural."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lstmcli.errors import UserError
+from lstmcli.formats.document import Document
+from lstmcli.formats.files.source import Opened
+from lstmcli.formats.text.number_text import float32_arrays, to_array
+
+SIZES = ("input_size", "hidden_size", "num_layers")
+
+
+def read_nam(value: dict[str, Any], file: Opened) -> Document:
+    """The tensors of each cell: ``nam.0.weight``, ``.bias``, ``.hidden``, ``.cell``; the head's.
+
+    All numbers are in one list, cell by cell: the weights of inputs and state concatenated
+    (4H, I + H), the sum of both biases (4H,), the initial h (H,) and c (H,); of the head, weights
+    (O, H) and bias (O,). The order is that of nam/models/recurrent.py (0.13.0). This reader knows
+    the shapes of an LSTM: without them the list cannot be split.
+    """
+    architecture = value["architecture"]
+    if architecture != "LSTM":
+        raise UserError(
+            f"{file.source} is a Neural Amp Modeler file of the architecture {architecture!a}, "
+            "not an LSTM."
+        )
+    inputs, units, layers = _sizes(value["config"], file.source)
+    numbers = value["weights"]
+    if not isinstance(numbers, list):
+        raise UserError(f"{file.source}: weights is no list of numbers.")
+    flat = to_array(numbers, f"{file.source}: weights").ravel()
+    arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))
+    remark = f"{file.source}: its head, {units} units to an output, is not run."
+    return Document(file.source, "nam", arrays, dtypes=float32_arrays(arrays), remarks=(remark,))
+
+
+def _sizes(config: Any, source: str) -> list[int]:
+    sizes = [config.get(name) if isinstance(config, dict) else None for name in SIZES]
+    for name, size in zip(SIZES, sizes, strict=True):
+        if type(size) is not int or size < 1:
+            raise UserError(f"{source}: config.{name} is {size!a}; a number from 1 on is needed.")
+    return [size for size in sizes if size]
+
+
+def _shapes(
+    inputs: int, units: int, layers: int, count: int, source: str
+) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor, in the order of the list."""
+    per_unit = 4 * (inputs + units) + 6 + (layers - 1) * (8 * units + 6)
+    outputs, rest = divmod(count - per_unit * units, units + 1)
+    if outputs < 1 or rest:
+        raise UserError(
+            f"{source}: weights has {count:,} numbers; config needs "
+            f"{per_unit * units + units + 1:,} ({inputs} inputs, {units} units, {layers} layers)."
+        )
+    shapes: dict[str, tuple[int, ...]] = {}
+    for n in range(layers):
+        shapes[f"nam.{n}.weight"] = (4 * units, (units if n else inputs) + units)
+        shapes[f"nam.{n}.bias"] = (4 * units,)
+        shapes[f"nam.{n}.hidden"] = shapes[f"nam.{n}.cell"] = (units,)
+    return shapes | {"head.weight": (outputs, units), "head.bias": (outputs,)}
+
+
+def _split(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    arrays, at = {}, 0
+    for name, shape in shapes.items():
+        arrays[name] = flat[at : at + prod(shape)].reshape(shape)
+        at += prod(shape)
+    return arrays
+
+
+def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
+    """The tensors of a state dict in nested lists, with remarks on the rest of the network.
+
+    Alec-Wright/CoreAudioML networks.py writes ``model_data`` and ``state_dict``; GuitarML's plugins
+    and trainers (Proteus, NeuralPi) use the same form.
+    """
+    config, tensors = value["model_data"], value["state_dict"]
+    if not isinstance(config, dict) or not isinstance(tensors, dict):
+        raise UserError(f"{file.source}: model_data and state_dict are not both objects.")
+    cells = config.get("unit_type", "LSTM")
+    if cells != "LSTM":
+        raise UserError(f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM.")
+    arrays = {}
+    for name, numbers in tensors.items():
+        where = f"{file.source}: state_dict.{name}".encode(errors="backslashreplace").decode()
+        if not isinstance(numbers, list):
+            raise UserError(f"{where} is no list of numbers.")
+        arrays[name] = to_array(numbers, where)
+    return Document(
+        file.source,
+        "guitarml",
+        arrays,
+        dtypes=float32_arrays(arrays),
+        remarks=tuple(_remarks(config, arrays, file.source)),
+    )
+
+
+def _remarks(config: dict[str, Any], arrays: dict[str, Any], source: str) -> list[str]:
+    left_out = []
+    if "lin.weight" in arrays:
+        left_out.append("its linear layer lin is not run")
+    if config.get("skip"):
+        left_out.append("the input that it adds to its output (skip) is not added")
+    return [f"{source}: {'; '.join(left_out)}."] if left_out else []
+
+
+def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
+    """``layers.0.weights.0`` to ``.2`` of an LSTM; of another layer ``layers.1.dense.0``, ...
+
+    python/model_utils.py of jatinchowdhury18/RTNeural writes the layers of a Keras model in order,
+    each with its weights in nested lists, and RTNeural/model_loader.h reads them. Early versions
+    wrote the type of an LSTM as "unknown"; it is recognised by the shapes of its weights.
+    """
+    layers = value["layers"]
+    if not isinstance(layers, list):
+        raise UserError(f"{file.source}: layers is no list.")
+    arrays: dict[str, np.ndarray] = {}
+    types = []
+    for n, layer in enumerate(layers):
+        where = f"{file.source}: layers[{n}]"
+        weights = _weights(layer, where)
+        types.append(_layer_type(layer, weights))
+        member = "weights" if types[-1] == "lstm" else types[-1]
+        arrays |= {f"layers.{n}.{member}.{k}": array for k, array in enumerate(weights)}
+    if "gru" in types and "lstm" not in types:
+        raise UserError(f"{file.source} is an RTNeural model with a GRU and no LSTM.")
+    remarks = [f"{file.source}: only its LSTM is run, of the layers {', '.join(types)}."]
+    if value.get("in_skip"):
+        remarks.append(f"{file.source}: the input that it adds to its output is not added.")
+    return Document(
+        file.source,
+        "rtneural",
+        arrays,
+        dtypes=float32_arrays(arrays),
+        remarks=tuple(remarks if len(types) > 1 else remarks[1:]),
+    )
+
+
+def _weights(layer: Any, where: str) -> list[np.ndarray]:
+    weights = layer.get("weights", []) if isinstance(layer, dict) else None
+    if not isinstance(weights, list):
+        raise UserError(f"{where} is no layer with a list of weights.")
+    arrays = []
+    for k, numbers in enumerate(weights):
+        if not isinstance(numbers, list):
+            raise UserError(f"{where}: weights[{k}] is no list of numbers.")
+        arrays.append(to_array(numbers, f"{where}: weights[{k}]"))
+    return arrays
+
+
+def _layer_type(layer: dict[str, Any], weights: list[np.ndarray]) -> str:
+    """The type that a layer declares, in letters; for "unknown", by the shapes of its weights."""
+    declared = str(layer.get("type", "unknown")).lower()
+    layer_type = "".join(c if c.isalnum() and c.isascii() else "_" for c in declared)
+    if layer_type == "unknown" and [array.ndim for array in weights] == [2, 2, 1]:
+        units = weights[1].shape[0]
+        if weights[1].shape[1] == weights[2].shape[0] == 4 * units:
+            return "lstm"
+    return layer_type

@@ -1,1 +1,0 @@
-"""Models of audio programs: RTNeural, GuitarML and Neural Amp Modeler."""
