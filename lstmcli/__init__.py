@@ -21,6 +21,8 @@ The packages; each imports only those below it::
 
 from __future__ import annotations
 
+import sys
+
 from lstmcli._version import __version__
 
 TYPE_CHECKING = False  # typing takes 5 ms, before the command line can take an interrupt
@@ -55,13 +57,34 @@ _MODULES = {
 }
 
 
+_SHOWN = {
+    "Derivation": "core.derive.derivation",
+    "Difference": "core.diff.compare",
+    "Explanation": "core.explain.explanation",
+    "Model": "core.model.model",
+    "Trace": "core.model.model",
+}
+"""The results that a notebook shows as their commands do, each with its module."""
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is used, so that ``import lstmcli`` is quick."""
     if name not in _MODULES:
         raise AttributeError(f"module 'lstmcli' has no attribute {name!r}")
     from importlib import import_module  # as typing above
 
-    return getattr(import_module(f"lstmcli.{_MODULES[name]}"), name)
+    found = getattr(import_module(f"lstmcli.{_MODULES[name]}"), name)
+    for result, module in _SHOWN.items():
+        if (loaded := sys.modules.get(f"lstmcli.{module}")) is not None:
+            getattr(loaded, result)._repr_html_ = _repr_html_
+    return found
+
+
+def _repr_html_(result: Any) -> str:
+    """The screen of the command as HTML, which notebooks ask for."""
+    from lstmcli.views.notebook import html_of
+
+    return html_of(result)
 
 
 def __dir__() -> list[str]:

@@ -211,7 +211,7 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
-MOST_BITS = 1024  # of a whole number: more are above every float64; from 14,282 Python prints none
+MOST_BITS = 1024  # largest integer shown in a message (float64 overflows at 1024 bits)
 
 
 def refuse_unprintable(value: object, what: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.api.diff import read_side
+from lstmcli.api.diff import side_of
 from lstmcli.cli.group import COMMANDS
 from tests.docs.documents import BLOCK, MADE, PICTURES, documents, drawn, filled
 from tests.docs.schemas import SCHEMAS
@@ -151,7 +151,7 @@ def test_readme_says_what_each_format_keeps_of_a_run(tmp_path: Path) -> None:
     kept: dict[tuple[bool, bool], list[str]] = {}
     for suffix in (".npz", ".json", ".jsonl", ".csv", ".tsv", ".npy", ".txt"):
         lstmcli.save(trace, tmp_path / f"out{suffix}")
-        arrays = read_side(str(tmp_path / f"out{suffix}"), None).arrays
+        arrays = side_of(tmp_path / f"out{suffix}", "").arrays
         assert "z" not in arrays
         kept.setdefault(("final_h" in arrays, "c" in arrays), []).append(suffix)
     everything, steps, output = (

@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli._version import __version__
-from lstmcli.api.diff import compare, side_of
-from lstmcli.api.job import Job, with_lengths
-from lstmcli.core.diff.alignment import FINALS
-from lstmcli.core.diff.compare import Difference
+from lstmcli.api.diff import side_of
+from lstmcli.api.explain import question_of
+from lstmcli.api.job import InputOptions, Job, read_job, with_lengths
+from lstmcli.api.load import checked
+from lstmcli.api.values import Path, Weights
+from lstmcli.core.diff.array_name import FINALS
+from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.core.explain.question import Question
 from lstmcli.core.forward.equivalence import greatest_difference
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
@@ -40,6 +41,8 @@ from lstmcli.engines.engine import (
     timed_trace,
 )
 from lstmcli.errors import UserError
+
+__all__ = ["ALL", "NAMES", "Check", "Checked", "Comparison", "check", "check_job"]
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
@@ -125,18 +128,29 @@ class Checked:
         """The tolerance in ULPs, if one was asked for."""
         return next(iter(self.of_run.difference.arrays.values())).tolerance.ulp
 
+    @property
+    def float64_abs(self) -> float | None:
+        """The greatest difference in float64, where the run has float32 and was repeated so."""
+        also = [*self.comparisons.values()][1:]
+        return also[0].worst("max_abs") if also else None
+
+    @property
+    def within_rounding(self) -> bool:
+        """Whether a difference is beyond the tolerance and counts as rounding."""
+        return any(one.within_rounding for one in self.comparisons.values())
+
     def to_json(self) -> dict[str, Any]:
         """The row of ``-f json``."""
-        of_run, also = self.of_run, [*self.comparisons.values()][1:]
+        of_run = self.of_run
         return {
             "name": self.engine.name,
             "version": self.version,
             "equal": self.equal,
-            **{name: jsonable(of_run.worst(name)) for name in ("max_abs", "max_rel", "max_ulp")},
-            "float64_abs": jsonable(also[0].worst("max_abs")) if also else None,
+            **{name: of_run.worst(name) for name in ("max_abs", "max_rel", "max_ulp")},
+            "float64_abs": self.float64_abs,
             "differs_in": self.differs_in,
-            "within_rounding": any(one.within_rounding for one in self.comparisons.values()),
-            "truth_abs": jsonable(self.truth_abs),
+            "within_rounding": self.within_rounding,
+            "truth_abs": self.truth_abs,
             "seconds": self.seconds,
         }
 
@@ -173,12 +187,12 @@ class Check:
             "engines": [row.to_json() for row in self.rows],
             "ours": {
                 "version": __version__,
-                "truth_abs": jsonable(self.truth_abs),
+                "truth_abs": self.truth_abs,
                 "seconds": self.seconds,
             },
             "nearest": self.nearest,
-            "rtol": jsonable(self.rows[0].of_run.difference.rtol),
-            "atol": jsonable(self.rows[0].of_run.difference.atol),
+            "rtol": self.rows[0].of_run.difference.rtol,
+            "atol": self.rows[0].of_run.difference.atol,
             "ulp": self.rows[0].ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
@@ -192,6 +206,33 @@ class Check:
 
 
 def check(
+    weights: Weights | Sequence[Weights],
+    x: npt.ArrayLike | Path | None,
+    engines: Sequence[str],
+    *,
+    seed: int | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
+    lengths: npt.ArrayLike | Path | None = None,
+    mask: npt.ArrayLike | Path | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    ulp: int | None = None,
+    **settings: Any,
+) -> Check:
+    """Run a model here and by the engines of these names; ``all`` takes those installed.
+
+    Without inputs, they are drawn from ``seed``, and a state that is not zero.
+    """
+    options = InputOptions(initial_state, lengths, mask)
+    given = checked(settings, "check")
+    job = read_job(weights, x, given, options, where="check", inputs_needed=False)
+    if seed is not None and job.inputs.name:
+        text = f"inputs are drawn where none are given; {job.inputs.name} is given."
+        raise UserError(text, about={"seed": seed})
+    return check_job(job, engines, seed=seed or 0, rtol=rtol, atol=atol, ulp=ulp)
+
+
+def check_job(
     job: Job,
     names: Sequence[str],
     *,
@@ -200,16 +241,7 @@ def check(
     atol: float | None = None,
     ulp: int | None = None,
 ) -> Check:
-    """Run a model here and by the engines of these names; ``all`` takes those installed.
-
-    Where the job has no inputs, they are drawn from ``seed``, and a state that is not zero.
-
-    Raises
-    ------
-    UserError
-        before anything runs: for an engine that is not there, and naming what one cannot do.
-        With ``all``, such an engine is left out and named in ``refused``.
-    """
+    """The check of a job, see `check`."""
     if job.model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "check gives the engines weights in float; this model rounds inputs and h to 8 bits.",
@@ -319,14 +351,9 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
     """Which hypothesis about the weights gives what an engine gave."""
     assert job.reread is not None
-    layout, inputs = job.plan().layout, cast(Any, job.inputs)  # its arrays, from files
-    return explain(
-        Question(
-            job.reread, np.asarray(inputs.x), side_of(trace, name),
-            layout if inputs.x.ndim == 3 else None, inputs.initial_state, inputs.lengths,
-            inputs.mask, inputs.name,
-        )
-    )  # fmt: skip
+    layout = job.plan().layout if job.inputs.x.ndim == 3 else None
+    job = job._replace(inputs=replace(job.inputs, layout=layout))
+    return explain(question_of(job, side_of(trace, name)))
 
 
 # ---- the truth

@@ -9,24 +9,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli import formats
 from lstmcli._version import __version__
 from lstmcli.api import load
-from lstmcli.api.arguments import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
+from lstmcli.api.documents import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.forward.equivalence import Proof, compared_runs, greatest_difference, same_weights
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.assumptions import idle_settings_of_run
 from lstmcli.core.weights.build_cells import BFLOAT16
 from lstmcli.core.weights.choose_lstm import layer_options
 from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
-from lstmcli.core.weights.recognise import find_convention, recognise
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.engines import export
 from lstmcli.engines.export import graph_of, rtneural_document
 from lstmcli.errors import Try, UserError
@@ -37,7 +38,6 @@ from lstmcli.formats.files.atomic import refuse_overwriting
 Layers = Sequence[Sequence[Cell]]
 
 _KERAS_ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's get_weights
-_WITH_OPTION = ("convention", "layer")  # settings that options are written for; --set: the others
 
 
 class Rounding(NamedTuple):
@@ -117,11 +117,12 @@ class Conversion:
             return f"--layer {','.join(map(str, range(len(self.layers))))}"
         if self.file.settings:
             return ""
-        words: list[str] = []
-        for name, value in self.settings.items():
-            has_option = name in _WITH_OPTION
-            words += [f"--{name}", str(value)] if has_option else ["--set", f"{name}={value}"]
-        return typed_command(*words)
+        return typed_command(*as_options(self.settings))
+
+    @property
+    def all_options(self) -> str:
+        """The same, and the layout that the source's inputs need."""
+        return " ".join(filter(None, (self.options, self.layout_option)))
 
     @property
     def layout_option(self) -> str:
@@ -173,7 +174,7 @@ class Conversion:
             "dtype": self.model.cell.dtype.name,
             "tensors": {name: list(array.shape) for name, array in self.arrays.items()},
             "settings": dict(self.settings),
-            "options": " ".join(filter(None, (self.options, self.layout_option))),
+            "options": self.all_options,
             "use": list(self.use),
             "recipe": [{"what": step.what, "text": step.text} for step in self.steps],
             "proof": self.proof._asdict(),
@@ -187,25 +188,18 @@ def convert(
     to: str | None,
     settings: Mapping[str, Any],
     asked: Mapping[str, Any] | None = None,
-    stdin: BinaryIO | None = None,
 ) -> Conversion:
     """Write the LSTM in some files to another, in the convention ``to``.
 
     A kind of file that has one convention needs no ``to``.
     ``settings`` change how the source is read, as for a run; ``asked`` are those of the target.
-
-    Raises
-    ------
-    UserError
-        for whatever is wrong with files and names, or naming what the target cannot store. Nothing
-        is written then.
     """
     named = [Named.parse(path) for path in paths]
     refuse_overwriting([target], [one.path for one in named])
     row = find_convention(implied(target) if to is None else to)
     file = target_of(target, row)
-    only_one_stdin(named)
-    documents = [read_named(one, stdin) for one in named]
+    only_one_stdin(*paths)
+    documents = [read_named(one) for one in named]
     model = load.load_model(documents, settings)
     if model.convention.behaviour.arithmetic != "float":
         model = load.load_model(documents, {**settings, "arithmetic": "float"})
@@ -241,22 +235,23 @@ def convert(
     if file.settings and not file.convention:  # the settings of the source's config too
         stored = {n: convention.setting(n) for n in row.config(model.bidirectional)} | stored
     conversion = Conversion(
-        source, target, model, layers, file, arrays, stored,
-        tuple(recipe(model.layers, convention)), _proof(model, layers, arrays, stored, target),
-        _rounding(model, documents, settings),
-    )  # fmt: skip
+        source=source,
+        target=target,
+        model=model,
+        layers=layers,
+        file=file,
+        arrays=arrays,
+        settings=stored,
+        steps=tuple(recipe(model.layers, convention)),
+        proof=_proof(model, layers, arrays, stored, target),
+        rounding=_rounding(model, documents, settings),
+    )
     _write(conversion)
     return conversion
 
 
 def implied(path: str) -> str:
-    """The convention of a file whose suffix leaves no choice: ``onnx`` of an .onnx file.
-
-    Raises
-    ------
-    UserError
-        naming some choices, if it leaves one.
-    """
+    """The convention of a file whose suffix leaves no choice: ``onnx`` of an .onnx file."""
     target = TARGETS.get(os.path.splitext(path)[1].lower())
     if target is None or target.convention is None:
         raise UserError(

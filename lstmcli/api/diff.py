@@ -5,25 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import (
+from lstmcli.api.documents import only_one_stdin
+from lstmcli.api.values import (
     Path,
     is_path,
     names_of,
     numbers_of,
-    only_one_stdin,
+    refuse_other_arguments,
     refuse_other_types,
 )
-from lstmcli.api.values import refuse_other_arguments
-from lstmcli.core.diff.abbreviated import spread
-from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
-from lstmcli.core.diff.compare import Difference, compare, matched
-from lstmcli.core.diff.operand import Side, with_trace_names
+from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
+from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.naming import with_trace_names
+from lstmcli.core.diff.operand import Side, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
@@ -32,8 +31,6 @@ from lstmcli.core.model.selection import Selection, Sizes
 from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
-
-__all__ = ["compare", "diff", "read_side", "read_sides", "side_of", "with_layouts"]
 
 Result = Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
 
@@ -67,19 +64,18 @@ def diff(
     layout = None if layout is None else read_setting("layout", layout, "diff")
     names = names_of(only, "diff")
     refuse_other_types(bool | np.bool_, "True or False", "diff", equal_nan=equal_nan)
-    one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
-    return compare(
-        one,
-        other,
-        rtol=rtol,
-        atol=atol,
-        ulp=ulp,
-        equal_nan=equal_nan,
-        only=names,
-        selection=Selection.parse(
-            _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
-        ),
+    selection = Selection.parse(
+        _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
     )
+    only_one_stdin(a, b)
+    one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
+    found = compare(
+        one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
+        selection=selection,
+    )  # fmt: skip
+    if not any(choice is not None and choice.bounds is not None for choice in selection[:3]):
+        return found
+    return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
 
 
 def _typed(choice: str | int | None, name: str) -> str | None:
@@ -88,15 +84,6 @@ def _typed(choice: str | int | None, name: str) -> str | None:
     takes = 'one number, or a text such as "0:10" or "0,2"'
     refuse_other_types(str | int | np.integer | None, takes, "diff", **{name: choice})
     return None if choice is None else str(choice)
-
-
-def read_sides(
-    a: str, b: str, stdin: BinaryIO | None, layout: str | None = None
-) -> tuple[Side, Side]:
-    """Two files, or standard input for one; ``layout`` is that of a file that gives none."""
-    only_one_stdin([], a, b)
-    first, second = with_layouts([read_side(a, stdin), read_side(b, stdin)], layout)
-    return first, second
 
 
 def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
@@ -114,33 +101,18 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
     return [side if side.layout else replace(side, layout=layout) for side in sides]
 
 
-def sizes_of(found: Difference) -> Sizes:
+def _sizes_of(found: Difference) -> Sizes:
     """The steps, batch items and units of the runs that two sides are of."""
     axes = [0, 0, 0]
-    a, b = (
-        replace(side, arrays={name: side.arrays[name] for name in found.arrays})
-        for side in found.sides
-    )
-    for pair in matched(a, b).values():
+    for pair in found.pairs.values():
         for axis, size in enumerate(pair.a.shape[-3:] if pair.stepwise else ()):
             numbers = pair.numbers_of_part(axis)
             axes[axis] = max(axes[axis], numbers[-1] + 1 if numbers else size)
     return Sizes(*axes)
 
 
-def read_side(path: str, stdin: BinaryIO | None) -> Side:
-    """One file, or standard input."""
-    return _side(formats.read(path, stdin, abbreviated=True))
-
-
 def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
-    """Whatever `diff` takes, as one side of a comparison.
-
-    Raises
-    ------
-    UserError
-        for what is none, and for a single number where it is to be an array ``of_run``.
-    """
+    """Whatever `diff` takes, as one side of a comparison."""
 
     def array_of(value: object, what: str) -> Array:
         array = numbers_of(value, what)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.api.arguments import (
-    Named,
+from lstmcli.api.diff import Result, side_of
+from lstmcli.api.documents import only_one_stdin
+from lstmcli.api.job import InputOptions, Job, read_job
+from lstmcli.api.load import checked
+from lstmcli.api.values import (
     Path,
     Weights,
     each_of,
     is_path,
-    only_one_stdin,
+    refuse_other_arguments,
     refuse_settings,
 )
-from lstmcli.api.diff import Result, read_side, side_of
-from lstmcli.api.job import NO_FILES, InputFiles, Job, job_of, load_job
-from lstmcli.api.load import checked
-from lstmcli.api.values import refuse_other_arguments
-from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain import Progress, quiet
@@ -34,20 +33,17 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.model import Inputs, Model, from_time_major
+from lstmcli.core.model.model import Model, from_time_major
 from lstmcli.core.model.shell import as_options
-from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, Undecided, UserError
+from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
-from lstmcli.formats.files.sidecars import is_standard_input
-from lstmcli.notebook import in_notebooks
 
-in_notebooks(Explanation)
+__all__ = ["Explanation", "Progress", "explain"]
+
 
 NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
-
-__all__ = ["Explanation", "explain", "explain_files"]
 
 
 def _short(explanation: Explanation) -> str:
@@ -66,8 +62,9 @@ def explain(
     expected: Result,
     *,
     initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | None = None,
-    mask: npt.ArrayLike | None = None,
+    lengths: npt.ArrayLike | Path | None = None,
+    mask: npt.ArrayLike | Path | None = None,
+    progress: Progress = quiet,
     **settings: Any,
 ) -> Explanation:
     """Find the configuration of these weights that gives what was expected.
@@ -83,6 +80,8 @@ def explain(
         whatever `lstmcli.diff` takes: an array, which is h, a trace, or a path.
     initial_state, lengths, mask
         as for `lstmcli.run`.
+    progress
+        is told how far the search is.
     settings
         what is assumed, by option name, where ``weights`` are not loaded yet.
 
@@ -96,26 +95,29 @@ def explain(
     if isinstance(weights, Model):
         refuse_settings(weights, given, "explain")
         several, given, max_bytes = _loaded_from(weights)
-    side = side_of(expected, "EXPECTED", of_run=True)
-    also = Inputs(np.empty(0), lengths=lengths, mask=mask)
+    options = InputOptions(initial_state, lengths, mask)
+    only_one_stdin(*several, inputs, *options, expected)
     with raised_to(max_bytes):
-        job, assumed = _loaded(
-            lambda known: job_of(several, inputs, known, also, initial_state, "explain"), given
-        )
-    words = [file_argument(os.fspath(one)) if is_path(one) else "WEIGHTS" for one in several]
+        job = read_job(several, inputs, given, options, where="explain", settle=True).drained()
+    side = side_of(expected, "EXPECTED", of_run=True)
+    words = [_typed(one, "WEIGHTS") for one in several]
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
         words = ["WEIGHTS"]
-    if inputs is not None:
-        words.append(file_argument(os.fspath(inputs)) if is_path(inputs) else "INPUTS")
-    if initial_state is not None:
-        path = os.fspath(initial_state) if is_path(initial_state) else "STATE"
-        words += ["--initial-state", path]
-    if lengths is not None:
-        words += ["--lengths", ",".join(map(str, np.ravel(lengths)))]
-    if mask is not None:
-        words += ["--mask", "MASK"]
-    return _explained(job, side, words, given, assumed, quiet)
+    words += [] if inputs is None else [_typed(inputs, INPUTS)]
+    for name, value in options._asdict().items():
+        if value is not None:
+            otherwise = PLACEHOLDERS.get(name) or ",".join(map(str, np.ravel(value)))
+            words += [f"--{name.replace('_', '-')}", _typed(value, otherwise)]
+    return _explained(job, side, words, given, progress)
+
+
+PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are no files
+
+
+def _typed(value: Any, otherwise: str) -> str:
+    """A path as a word of a command; ``otherwise`` for other values."""
+    return file_argument(os.fspath(value)) if is_path(value) else otherwise
 
 
 def _loaded_from(model: Model) -> tuple[list[Any], dict[str, Any], int | None]:
@@ -140,75 +142,19 @@ def _refuse_changed(model: Model, again: Model) -> None:
     )
 
 
-def explain_files(
-    paths: Sequence[str],
-    settings: Mapping[str, Any],
-    *,
-    stdin: BinaryIO | None = None,
-    files: InputFiles = NO_FILES,
-    progress: Progress = quiet,
-) -> Explanation:
-    """The same for a command line: weights, then inputs, then EXPECTED."""
-    if len(paths) < 2:
-        raise UserError(
-            "it takes WEIGHTS... INPUTS EXPECTED; one file may contain both weights and inputs."
-        )
-    *run_paths, expected = paths
-    typed = [file_argument(path) for path in run_paths]
-    named = [Named.parse(path) for path in run_paths]
-    only_one_stdin(named, expected, *files)
-    once = any(map(is_standard_input, (*(one.path for one in named), *files)))
-    try:
-        job, assumed = _loaded(
-            lambda known: load_job(run_paths, known, stdin=stdin, files=files), settings, once
-        )
-    except NoInputs:
-        raise UserError(
-            "weights, inputs and expected outputs are needed; only two were given: "
-            f"{' '.join(run_paths)} (weights) and {expected}.",
-            try_=[Try(call="explain", weights=typed, others=[INPUTS, "EXPECTED"])],
-        ) from None
-    if job.stream:
-        raise UserError("explain needs the full sequence; give the inputs as a file.")
-    words = [*typed, *files.words()]
-    return _explained(job, read_side(expected, stdin), words, settings, assumed, progress)
-
-
-def _loaded(
-    load: Callable[[Mapping[str, Any]], Job], settings: Mapping[str, Any], once: bool = False
-) -> tuple[Job, dict[str, Any]]:
-    """The job, and what is assumed where weights can be read in several ways: all are searched.
-
-    ``once``: it cannot be loaded again, as it comes from standard input.
-    """
-    assumed: dict[str, Any] = {}
-    while True:
-        try:
-            return load({**settings, **assumed}), assumed
-        except Undecided as undecided:
-            if once:
-                raise
-            assumed |= undecided.try_[0].settings
-
-
 def _explained(
     job: Job,
     side: Side,
     words: Sequence[str],
     settings: Mapping[str, Any],
-    assumed: Mapping[str, Any],
     progress: Progress,
 ) -> Explanation:
-    """The explanation with its commands; ``assumed`` are settings that the weights leave open."""
+    """The explanation with its commands."""
     assert job.reread is not None
     _refuse_not_finite(job)
-    settings = {**settings, **assumed}
-    side = _at_its_steps(side, job)
-    inputs = cast(Any, job.inputs)  # its arrays, from files
-    question = Question(
-        job.reread, np.asarray(inputs.x), side, inputs.layout, inputs.initial_state,
-        lengths=inputs.lengths, mask=inputs.mask, inputs=inputs.name, undecided=assumed,
-    )  # fmt: skip
+    settings = {**settings, **job.undecided}
+    question = question_of(job, _at_its_steps(side, job))
+    side = question.side
     explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict != "none":
@@ -218,6 +164,17 @@ def _explained(
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
     return replace(explanation, next=_next(start, comparison, against, several))
+
+
+def question_of(job: Job, side: Side) -> Question:
+    """Which configuration of a job's weights gives a side."""
+    assert job.reread is not None
+    inputs = cast(Any, job.inputs)  # its arrays, from files
+    return Question(
+        read=job.reread, x=np.asarray(inputs.x), side=side, layout=inputs.layout,
+        initial_state=inputs.initial_state, lengths=inputs.lengths, mask=inputs.mask,
+        inputs=inputs.name, undecided=job.undecided,
+    )  # fmt: skip
 
 
 def _refuse_not_finite(job: Job) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from lstmcli.api import load
-from lstmcli.api.arguments import (
+from lstmcli.api.documents import (
     Named,
     only_one_stdin,
     read_named,
@@ -28,16 +28,14 @@ from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
 
-def inspect_files(
-    paths: Sequence[str], settings: Mapping[str, Any], stdin: BinaryIO | None = None
-) -> Inspection:
+def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspection:
     """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
 
     A file without an LSTM is no mistake, nor is one whose shapes do not fit.
     """
+    only_one_stdin(*paths)
     named = [Named.parse(path) for path in paths]
-    only_one_stdin(named)
-    documents = [read_named(one, stdin, in_blocks=len(named) == 1) for one in named]
+    documents = [read_named(one, in_blocks=len(named) == 1) for one in named]
     if len(documents) > 1:  # a single file is listed whatever it contains
         shown = [d.source for d in documents if d.arrays or d.groups or settings_in(d)]
         refuse_unused(documents, None, shown)

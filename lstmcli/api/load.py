@@ -7,16 +7,15 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
-from lstmcli.api.arguments import (
+from lstmcli.api.documents import (
     INITIAL_STATES,
-    Weights,
     document_of,
     is_weight,
     refuse_unused,
     settings_in,
     tensors_in,
 )
-from lstmcli.api.values import refuse_other_arguments
+from lstmcli.api.values import Weights, refuse_other_arguments
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import Cell, LoadedFrom, Model, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
@@ -44,13 +43,21 @@ from lstmcli.core.weights.choose_lstm import (
     refuse_partial,
     training_copies,
 )
-from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
-from lstmcli.core.weights.metadata.settings import MetadataSettings, merge_metadata
+from lstmcli.core.weights.metadata import (
+    MetadataSettings,
+    is_dense,
+    is_in_group,
+    layer_name,
+    merge_metadata,
+    read_metadata,
+)
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
+
+OF_MODEL = "model."  # before the name of a setting that is an argument too
 
 Reader = Callable[[Mapping[str, Any]], Model]
 
@@ -84,9 +91,14 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     return replace(model, loaded_from=LoadedFrom(weights, given, max_bytes))
 
 
-def checked(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Settings as keywords of a function, read and checked."""
+def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) -> dict[str, Any]:
+    """Settings as keywords of a function, and the layout if it is one of them, read and checked.
+
+    A setting that is called as another argument is given as ``**{"model.lengths": "ignored"}``.
+    """
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
+    plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
+    settings = plain if layout is None else {**plain, "layout": layout}
     return {
         k: _layers(v) if k == "layer" else read_setting(k, v, where) for k, v in settings.items()
     }
@@ -106,11 +118,6 @@ def load_model(
     """The LSTM in some documents, under the settings that they and the caller give.
 
     Without ``to_run``, a stack with skip connections has all its layers.
-
-    Raises
-    ------
-    UserError
-        if there is none, several without ``layer``, or shapes do not fit.
     """
     for document in documents:
         if document.not_run:
@@ -179,7 +186,7 @@ class _LayerList:
         *,
         is_last: bool,
     ) -> None:
-        """Add the layers of an LSTM, of which files say this about each cell."""
+        """Add one LSTM's layers; ``metadata`` is what the files say about each cell."""
         given, first = self._given, len(self.cells)
         cells = metadata.values()
         for setting, message in (item for cell in cells for item in cell.unknown.items()):
@@ -264,11 +271,6 @@ def load_one(
     """The model of one LSTM of several, from no other tensors.
 
     Names that two conventions share are taken in the first of them.
-
-    Raises
-    ------
-    UserError
-        if it cannot be read; the message starts with what is wrong.
     """
     first, *others = (replace(document, arrays={}) for document in documents)
     first = replace(first, arrays={name: tensors[name] for name in found.tensors})
@@ -306,13 +308,7 @@ def find_lstms(
     source: str,
     documents: Sequence[Document] = (),
 ) -> list[RecognisedLstm]:
-    """Every LSTM among the tensors, by the names of its documents; of one convention if given.
-
-    Raises
-    ------
-    UserError
-        for an unknown convention, or one whose names these are not.
-    """
+    """Every LSTM among the tensors, by the names of its documents; of one convention if given."""
     shapes = {name: array.shape for name, array in tensors.items()}
     found = recognise(shapes, convention)
     if convention is None:
@@ -364,10 +360,10 @@ def _candidates(
     settings: Mapping[str, Any],
     asked: bool,
 ) -> tuple[dict[int, str], list[int]]:
-    """The LSTMs that do not count when one is chosen, with the reason, and a chain of them.
+    """The LSTMs that are excluded from the choice, each with the reason, and a chain of the others.
 
-    Those are copies that training saved and, without ``asked`` (--layer), what cannot be read; if
-    none can be read, all count. The chain is the first that can run one after the other.
+    Excluded: copies saved by training, and unreadable LSTMs unless one is ``asked`` for (all are
+    kept if none is readable). The chain is the first that can run one after the other.
     """
     if len(found) < 2:
         return {}, []

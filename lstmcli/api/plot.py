@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import STATE, Named, only_one_stdin
 from lstmcli.api.diff import side_of, with_layouts
-from lstmcli.api.job import NO_FILES, InputFiles, Job, load_job
-from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
-from lstmcli.core.diff.axes import side_by_side
-from lstmcli.core.diff.compare import compare, matched
+from lstmcli.api.documents import STATE, Named, only_one_stdin, with_array_name
+from lstmcli.api.job import InputOptions, Job, read_job, split_paths
+from lstmcli.api.load import checked
+from lstmcli.api.values import Path
+from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
+from lstmcli.core.diff.axes import joined, sequence, stacked
+from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, single_as_h
+from lstmcli.core.diff.naming import WEIGHT, single_as_h
+from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
@@ -28,7 +31,8 @@ from lstmcli.core.model.selection import Choice, Indices, Selection, Sizes, spli
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
-from lstmcli.formats.files.sidecars import is_standard_input, split_member
+from lstmcli.formats import Document
+from lstmcli.formats.files.sidecars import split_member
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")
@@ -50,6 +54,10 @@ class Drawable(NamedTuple):
     first: Position | None = None  # where two results first differ
     numbering: Mapping[str, StepsAndItems] = {}  # of the arrays of a part of a run
     remarks: tuple[str, ...] = ()  # how arrays were taken
+    drawn: Mapping[str, Array] = {}  # those of the arrays that were asked for
+    item: int = 0  # of the batch, by its index in the full run
+    hidden: Sequence[str] = ()  # cells that are not drawn
+    cuts: Sequence[str] = ()  # a line for each range that goes beyond the arrays
 
     @property
     def differs(self) -> bool:
@@ -69,15 +77,11 @@ class Drawable(NamedTuple):
     @property
     def sizes(self) -> Sizes:
         """The steps, batch items and units of the run that the arrays are of."""
-        steps = (
-            self.plan.steps
-            if self.plan
-            else max(
-                numbers[0][-1] + 1
-                if (numbers := self.numbering.get(name, ((), ())))[0]
-                else len(array)
-                for name, array in self.arrays.items()
-            )
+        if self.plan is not None:
+            return Sizes(self.plan.steps, self.batch, self.units)
+        steps = max(
+            numbers[0][-1] + 1 if (numbers := self.numbering.get(name, ((), ())))[0] else len(array)
+            for name, array in self.arrays.items()
         )
         return Sizes(steps, self.batch, self.units)
 
@@ -125,55 +129,90 @@ def _is_named(key: str, name: str) -> bool:
     return name in (key, cell, base, whole, f"{cell}{dot}{whole}")
 
 
-def read_drawable(
+def plot(
     paths: Sequence[str],
-    settings: Mapping[str, Any],
-    stdin: BinaryIO | None,
-    names: Sequence[str] | None = None,
-    item: int = 0,
-    files: InputFiles = NO_FILES,
-    steps: Choice | None = None,
+    *,
+    only: Sequence[str] | None = None,
+    cell: str | None = None,
+    steps: str | None = None,
+    units: str | None = None,
+    batch: int | None = None,
+    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
+    lengths: npt.ArrayLike | Path | None = None,
+    mask: npt.ArrayLike | Path | None = None,
+    **settings: Any,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
-    weights. ``names`` are the arrays that will be drawn: a run keeps z only for them, and of its
-    batch only ``item``, of its steps those chosen.
+    weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps
+    those chosen.
     """
-    if any(map(is_standard_input, paths)) and stdin is not None:
-        stdin = io.BytesIO(stdin.read())  # it may have to be read again, as weights
-    is_run = bool(set(settings) - {"layout"}) or any(files)
+    options, selection = (
+        InputOptions(initial_state, lengths, mask),
+        Selection.parse(steps, None, units),
+    )
+    of_run = batch or 0, selection.steps
+    found = _read(paths, checked(settings, "plot"), only, of_run, options)
+    first = found.first.batch if found.first else None  # the sequence where results first differ
+    items = next((items for _, items in found.numbering.values() if items is not None), None)
+    item = batch if batch is not None else first or (0 if items is None else items[0])
+    drawn = found.chosen(only, cell)
+    hidden = found.cells if only is None and cell is None and "h" in found.arrays else []
+    cuts = selection.cuts(found.sizes)
+    return found._replace(drawn=drawn, item=item, hidden=hidden, cuts=cuts)
+
+
+def _read(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    names: Sequence[str] | None,
+    of_run: tuple[int, Choice | None],
+    options: InputOptions,
+) -> Drawable:
+    """All arrays that there are to draw; ``of_run`` are the item and the steps of a run."""
+    only_one_stdin(*paths, *options)
+    is_run = bool(set(settings) - {"layout"}) or any(options)
     may_be_result = len(paths) < 3 and not is_run
-    first = None if Named.parse(paths[0]).name else _side_of(paths[0], stdin, may_be_result)
-    if first is not None and _is_result(first):
-        if len(paths) > 2:
-            raise UserError(f"{paths[0]} contains results; plot takes one such file, or two.")
-        if set(settings) - {"layout"} or any(files):
-            raise UserError(f"{paths[0]} contains results: there is nothing left to run or set.")
-        layout = settings.get("layout")  # of results that do not tell
+    of_weights, x = split_paths(paths)
+    weights: list[str | Document] = [*of_weights]
+    if (named := Named.parse(paths[0])).name is None:
+        document = formats.read(paths[0])
+        first = _side_of(document, may_be_result)
+        if _is_result(first):
+            return _of_results(first, paths, settings, is_run)
         if len(paths) == 1:
-            return _of_side(*with_layouts([first], layout))
-        only_one_stdin([], *paths)
-        second = _side_of(paths[1], stdin, True)
-        return _of_two(*with_layouts([first, second], layout))
-    if first is not None and len(paths) == 1:
-        _refuse_unknown(first, paths[0])
-    if isinstance(stdin, io.BytesIO):
-        stdin.seek(0)
+            _refuse_unknown(first, paths[0])
+        weights[0] = with_array_name(named, document)  # standard input is read only once
     try:
-        job = load_job(paths, settings, stdin=stdin, files=files)
+        job = read_job(weights, x, settings, options, where="plot")
     except NoInputs as error:
         plots = [one._replace(call="plot") for one in error.try_]
         raise NoInputs(*error.lines, try_=plots) from None
-    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), item, steps)
+    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), *of_run)
 
 
-def _side_of(path: str, stdin: BinaryIO | None, may_be_result: bool) -> Side:
+def _of_results(
+    first: Side, paths: Sequence[str], settings: Mapping[str, Any], is_run: bool
+) -> Drawable:
+    """One file of results, or the difference of two."""
+    if len(paths) > 2:
+        raise UserError(f"{paths[0]} contains results; plot takes one such file, or two.")
+    if is_run:
+        raise UserError(f"{paths[0]} contains results: there is nothing left to run or set.")
+    layout = settings.get("layout")  # of results that do not tell
+    if len(paths) == 1:
+        return _of_side(*with_layouts([first], layout))
+    second = _side_of(formats.read(paths[1]), True)
+    return _of_two(*with_layouts([first, second], layout))
+
+
+def _side_of(document: Document, may_be_result: bool) -> Side:
     """The arrays of a file. A single array is called h unless it seems to be a weight."""
-    side = side_of(formats.read(path, stdin), path)
+    side = side_of(document, document.source)
     is_flat = any(array.ndim < 2 for array in side.arrays.values())  # as flat weights are
     may_be_result = may_be_result and not is_flat and not any(map(WEIGHT.search, side.arrays))
-    is_h = may_be_result or split_member(path)[1] is not None
+    is_h = may_be_result or split_member(document.source)[1] is not None
     return single_as_h(side) if is_h and not recognise(_shapes(side)) else side
 
 
@@ -250,7 +289,7 @@ def _of_side(side: Side) -> Drawable:
 
 
 def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | None:
-    """The numbers on an axis of a part of a run, None of a full one."""
+    """Original indices along an axis; None if the axis is complete."""
     if known is None or len(known) != size or (counts_from_0(known) and not said):
         return None
     return known
@@ -260,12 +299,13 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
     """An array as (T, B, H), and what had to be assumed; None if its axes are not known."""
     numbers, layout, texts = side.numbers(name), side.layout, []
     if numbers.ndim == 4 and 1 not in numbers.shape[:3]:
-        joined = [*side_by_side(numbers, 2 * numbers.shape[-1], side.name)]
-        if len(joined) != 1:
+        axes = stacked(numbers)
+        if len(axes) != 1:
             return None, ""
         layout = "time" if numbers.shape[1] == 2 else layout  # ONNX's (T, 2, B, H)
-        numbers, text = joined[0]
-        texts.append(f"{name or 'h'}: {text}")
+        where = f"{side.name}, {numbers.shape}, is taken as directions on axis {axes[0]}"
+        texts.append(f"{name or 'h'}: {where}")
+        numbers = joined(numbers, axes[0])
     if layout is None and numbers.ndim == 3 and min(numbers.shape[:2]) > 1:
         texts.append(f"the first axis of {name or 'h'} is time (not in the file; --layout batch)")
     return sequence(numbers, layout), "; ".join(texts)
@@ -278,7 +318,8 @@ def _refuse_part_of_units(*sides: Side) -> None:
 
 def _of_two(a: Side, b: Side) -> Drawable:
     _refuse_part_of_units(a, b)
-    pairs = matched(a, b)
+    compared = compare(a, b)
+    pairs = compared.pairs
     arrays = {
         name: pair.a.values.astype(np.float64) - pair.b.values
         for name, pair in pairs.items()
@@ -290,7 +331,6 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
     numbering = {n: (pairs[n].numbers_of_part(0), pairs[n].numbers_of_part(1)) for n in arrays}
-    compared = compare(a, b)
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
         compared.remarks,

@@ -1,48 +1,59 @@
-"""Run a model, or a job of a command line: at once, step by step, or by a framework."""
+"""Run a model: the trace for Python; for a command, what is shown and written of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, Weights, refuse_settings, type_of
-from lstmcli.api.job import Job, job_of
+from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import checked
-from lstmcli.api.save import FINAL, kept_for, refuse_absent_cells
-from lstmcli.api.values import refuse_other_arguments
+from lstmcli.api.save import (
+    FINAL,
+    Outputs,
+    are_large,
+    kept_for,
+    refuse_absent_cells,
+    save_state,
+    write_pieces,
+    write_trace,
+)
+from lstmcli.api.stream import Stop, stream_steps
+from lstmcli.api.values import Path, Weights, refuse_other_arguments, type_of
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
-from lstmcli.core.forward.run import PIECE, LayerStack, run_plan, runs_forward
-from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import (
-    Inputs,
-    Model,
-    State,
-    Trace,
-    as_time_major,
-    join_states,
-    split_state,
+from lstmcli.core.forward.excerpt import (
+    CellSizes,
+    CellSummary,
+    Excerpt,
+    cell_sizes,
+    run_excerpt,
+    summarise,
 )
-from lstmcli.core.model.selection import (
-    SelectedIndices,
-    Selection,
-    contiguous_ranges,
-    indices_of,
-    is_named,
-    round_to_digits,
-    take,
+from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
+from lstmcli.core.forward.run import (
+    LayerStack,
+    needed_steps,
+    run_plan,
+    run_selected,
+    runs_forward,
+    step_pieces,
 )
+from lstmcli.core.model.arrays import describe_not_finite
+from lstmcli.core.model.model import Model, State, Trace, similar_cell
+from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
 from lstmcli.errors import Try, UserError
-from lstmcli.formats import StepStream
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+__all__ = ["NAMES", "Ended", "Excerpt", "Run", "Selection", "Trace", "run", "start"]
+
+LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
 
 
 @refuse_other_arguments
@@ -53,8 +64,8 @@ def run(
     *,
     layout: str | None = None,
     initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | None = None,
-    mask: npt.ArrayLike | None = None,
+    lengths: npt.ArrayLike | Path | None = None,
+    mask: npt.ArrayLike | Path | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
     name: str = "the input array",
@@ -100,9 +111,6 @@ def run(
     UserError
         for whatever is wrong with files, names or shapes.
     """
-    known = checked(settings, "run")
-    if isinstance(model, Model):
-        refuse_settings(model, known, "run")
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
     if executor is not None and not (
@@ -112,228 +120,260 @@ def run(
         raise UserError(f"run: executor is {type_of(executor)}; it takes {takes}.")
     if meter is not None and not callable(meter):
         raise UserError(f"run: meter is {type_of(meter)}; it takes a function of one number.")
-    given = Inputs(np.empty(0), layout, lengths=lengths, mask=mask, name=name)
-    job = job_of(model, x, known, given, initial_state, "run")
-    return run_plan(job.plan(keep), executor, meter)
+    options = InputOptions(initial_state, lengths, mask)
+    job = read_job(model, x, checked(settings, "run", layout), options, where="run", name=name)
+    return run_plan(job.drained().plan(keep), executor, meter)
 
 
-def plan_of(job: Job, names: Sequence[str]) -> Plan:
-    """The plan of a run whose trace is to have these members."""
-    return job.plan(kept_for(names) or ["h"])
+# ---- a run of a command: what is shown and written of it
 
 
-def select(job: Job, names: Sequence[str], selection: Selection) -> SelectedIndices:
-    """The numbers of the steps, batch items and units that are selected of these members."""
-    plan = plan_of(job, names)
-    refuse_absent_cells(names, plan.shapes)
-    return plan.select(selection, names)
+class Ended(NamedTuple):
+    """The end of a run."""
+
+    state: State  # final h and c
+    steps: int
+    status: int = 0  # 128 + n if signal n stopped it
+    trace: Trace | None = None  # where a table is shown of what is written too
 
 
-def can_stream(job: Job) -> bool:
-    """Whether each step of the results is final once it is computed.
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run that is read and checked, and what of it is shown and written."""
 
-    Raises
-    ------
-    UserError
-        for a stream of inputs with lengths or a mask.
-    """
-    masked = job.inputs.lengths is not None or job.inputs.mask is not None
-    if job.stream:
-        if masked:
-            of_file = " (the weights' file has lengths)" * bool(job.model.lengths)
+    job: Job
+    outputs: Outputs
+    selection: Selection
+    show: tuple[str, ...]  # arrays of the table
+    engine: str | None
+    streams: bool  # steps are written as they are computed
+    units: Indices | None = None  # those that the table shows, if they are selected
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """The run for the arrays of the table."""
+        return self._plan_of(self.show)
+
+    def _plan_of(self, names: Sequence[str]) -> Plan:
+        return self.job.plan(kept_for(names) or ["h"])
+
+    def _select(self, names: Sequence[str]) -> SelectedIndices:
+        """The indices of the steps, batch items and units that are selected of these members."""
+        plan = self._plan_of(names)
+        refuse_absent_cells(names, plan.shapes)
+        return plan.select(self.selection, names)
+
+    def _needed_steps(self, plan: Plan) -> Plan:
+        """The run up to the last step that is selected, unless the final state is written."""
+        return plan if self.outputs.needs_final_state else needed_steps(plan, self.selection.steps)
+
+    # ---- a table alone
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a table need not keep all that it shows a part of, and can do so."""
+        plan = self.plan
+        in_order = plan.valid is None and runs_forward(plan.model) and not self.engine
+        return in_order and plan.nbytes >= LONG and self.selection.batch is None
+
+    @property
+    def sizes(self) -> dict[str, CellSizes]:
+        """T, B and the units of each cell of the table."""
+        return cell_sizes(self.plan)
+
+    def pieces(
+        self, size: int, summary: CellSummary, meter: Meter | None
+    ) -> tuple[Iterator[tuple[range, dict[str, Any]]], Callable[[], State]]:
+        """All steps of a single cell as they are computed, and what gives the final state."""
+        plan = self.plan
+        stack = LayerStack.of_plan(plan, meter)
+        pieces = step_pieces(plan, stack, size, partial(summarise, {"": summary}))
+        return pieces, partial(stack.state, plan.layout)
+
+    def excerpt(
+        self, steps: Sequence[int], summaries: Mapping[str, CellSummary], **how: Any
+    ) -> tuple[Excerpt, State]:
+        """Some steps of a long run; ``how`` has the executor and the meter."""
+        plan = self.plan
+        return run_excerpt(self._needed_steps(plan), plan, steps, summaries, **how)
+
+    def trace(self, **how: Any) -> Trace:
+        """All that the table and the outputs need."""
+        if self.engine:
+            return self._trace_by_engine(self.engine)
+        plan = self._plan_of((*self.show, *self.outputs.members))
+        return run_plan(self._needed_steps(plan), **how)
+
+    def _trace_by_engine(self, name: str) -> Trace:
+        """h and the last state, as an engine gives them."""
+        from lstmcli.engines import find_engine  # 20 ms that most runs do without
+        from lstmcli.engines.engine import run_with
+
+        engine = find_engine(name)
+        given = ("h", *FINAL)
+        for missing in (name for name in self.outputs.only or () if name not in given):
             raise UserError(
-                f"lengths and a mask need all steps of a sequence{of_file}; give it as a file."
+                f"{engine.name} ({engine.layer}) gives {', '.join(given)}.",
+                about={"only": missing},
+                try_=[Try({"engine": None}, "every gate is there")],
             )
-        return True
-    return runs_forward(job.model) and not masked
+        return run_with(engine, self._needed_steps(self.job.plan()))
+
+    # ---- what is written
+
+    def write(
+        self,
+        stdout: Callable[[], BinaryIO],
+        remark: Callable[[str], None],
+        stopped: Callable[[Stop], AbstractContextManager[None]],
+        **how: Any,
+    ) -> Ended:
+        """Run and write: line by line, in pieces, or from memory.
+
+        ``stdout`` gives standard output; ``stopped`` lets signals stop a stream to it, and
+        ``remark`` gets what is found only while it runs. ``how`` has the executor and the meter.
+        """
+        outputs = self.outputs
+        if self.streams:
+            return self._write_steps(stdout, remark, stopped, how.get("meter"))
+        steps, plan = self.job.plan().steps, self._plan_of(outputs.members)
+        only_target = outputs.file is None or outputs.screen is None
+        format = str(outputs.file_format or outputs.screen)
+        if only_target and not self.engine:
+            names = outputs.names_for(format)
+            selected = plan.select(self.selection, names)
+            if are_large(plan, format, names, selected):
+                part, target = self._needed_steps(plan), outputs.file or stdout()
+                state = write_pieces(part, target, format, names, selected, **how)
+                return Ended(state, steps)
+        selected = self._select([name for name in outputs.members if name not in FINAL])
+        if self.selection.selects and outputs.screen != "table" and not self.engine:
+            cut, state = run_selected(self._needed_steps(plan), selected, **how)
+            self._write_trace(cut, selected, stdout)
+            return Ended(state, steps)
+        trace = self.trace(**how)
+        if outputs.written:
+            states = self.job.model.convention.behaviour.states
+            self._write_trace(cut_trace(trace, selected, states), selected, stdout)
+        return Ended((trace.final_h, trace.final_c), steps, trace=trace)
+
+    def _write_steps(
+        self,
+        stdout: Callable[[], BinaryIO],
+        remark: Callable[[str], None],
+        stopped: Callable[[Stop], AbstractContextManager[None]],
+        meter: Meter | None,
+    ) -> Ended:
+        """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
+        outputs, stop = self.outputs, Stop()
+        format = str(outputs.file_format or outputs.screen)
+        file = outputs.file
+        with (
+            formats.atomically(file) if file else nullcontext(stdout()) as stream,
+            nullcontext() if file else stopped(stop),
+        ):
+            end = stream_steps(
+                self.job, stream, format, outputs.names_for(format), meter, stop, remark,
+                selection=self.selection, tidy=outputs.tidy, to_end=outputs.needs_final_state,
+            )  # fmt: skip
+        return Ended(*end, stop.status)
+
+    def _write_trace(
+        self, trace: Trace, selected: SelectedIndices, stdout: Callable[[], BinaryIO]
+    ) -> None:
+        """Write a trace that is cut to what is selected, to the file and to stdout."""
+        outputs = self.outputs
+
+        def write(stream: BinaryIO, format: str) -> None:
+            names = outputs.names_for(format)
+            if outputs.only is None:  # an engine may not give all
+                names = tuple(n for n in names if any(is_named(m, n) for m in trace.members()))
+            write_trace(trace, stream, format, names, selected, self.selection.digits, outputs.tidy)
+
+        if outputs.file and outputs.file_format:
+            with formats.atomically(outputs.file) as stream:
+                write(stream, outputs.file_format)
+        if outputs.screen and outputs.screen != "table":
+            write(stdout(), outputs.screen)
+
+    def save_state(self, end: Ended) -> None:
+        """Write the state behind the last step, if it is asked for."""
+        if self.outputs.save_state:
+            save_state(self.outputs.save_state, *end.state, end.steps)
 
 
-def run_by_engine(plan: Plan, name: str, only: Sequence[str]) -> Trace:
-    """The trace of a run by an engine: h and the last state; ``only`` is what the user asks for.
-
-    Raises
-    ------
-    UserError
-        for an array that it does not give, if it is not installed, or naming what it cannot run.
-    """
-    from lstmcli.engines import find_engine  # 20 ms that most runs do without
-    from lstmcli.engines.engine import run_with
-
-    engine = find_engine(name)
-    given = ("h", *FINAL)
-    for missing in (name for name in only if name not in given):
-        raise UserError(
-            f"{engine.name} ({engine.layer}) gives {', '.join(given)}.",
-            about={"only": missing},
-            try_=[Try({"engine": None}, "every gate is there")],
-        )
-    return run_with(engine, plan)
-
-
-# ---- step by step, as the inputs come
-
-
-BLOCK = 256  # steps computed before they are written: enough to be quick, little memory
-READ = 8 << 20  # bytes of inputs in a file that are read at a time
-TOGETHER = 64  # lines that are there already are run together, which changes no bit
-
-
-class Stop:
-    """Asks a stream to end between two steps, so that what is written fits the state."""
-
-    def __init__(self) -> None:
-        self.status = 0  # what the process is to end with; 0: go on
-        self.waiting = False  # for inputs: nothing is lost if the wait is broken off
-
-    class Asked(Exception):
-        """Breaks off the wait for inputs."""
-
-
-def stream_steps(
-    job: Job,
-    stream: BinaryIO,
-    format: str,
-    names: Sequence[str],
-    meter: Meter | None,
-    stop: Stop,
-    remark: Callable[[str], None],
-    *,
+def start(
+    weights: Weights | Sequence[Weights],
+    x: npt.ArrayLike | Path | None,
+    outputs: Outputs,
     selection: Selection,
-    tidy: bool,
-    to_end: bool,
-) -> tuple[State, int]:
-    """Run and write as the inputs come, or block by block; gives the last state and the steps.
+    show: tuple[str, ...],
+    *,
+    engine: str | None = None,
+    in_steps: bool = True,
+    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
+    lengths: npt.ArrayLike | Path | None = None,
+    mask: npt.ArrayLike | Path | None = None,
+    **settings: Any,
+) -> Run:
+    """Read and check a run, of which a table of ``show`` or the ``outputs`` are asked for.
 
-    Memory is that of a block of steps, whatever the length. Unless ``to_end``, no step is computed
-    behind the last that is selected. ``remark`` gets a text if a step of a stream contains NaN or
-    infinity, once, at the first, and if a range goes beyond its end.
+    ``in_steps``: results may be written as they are computed, if a format and a model allow it.
     """
-    plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
-    if plan is None:  # stopped before the first step
-        states = split_state(job.inputs.initial_state, job.model, 1)
-        return join_states(states, job.model.convention.behaviour.states, "batch"), 0
-    refuse_absent_cells(names, plan.shapes)
-    waiting = job.stream.waiting if job.stream else lambda: False
-    known_steps = None if job.stream else plan.steps
-    stack = LayerStack.of_plan(plan, meter)
-    batched = plan.layout != "steps"
-    part = selection._replace(steps=None).within(1, plan.batch, plan.widths(names))  # of a step
-    columns = {k: c for name in names for k, c in part.columns.items() if is_named(k, name)}
-    writer = formats.open_steps(
-        stream,
-        format,
-        list(columns),
-        batched,
-        batch=part.part_of_batch,
-        units=part.part_of_columns,
-        tidy=tidy,
-    )
-    end = None if to_end or selection.steps is None else selection.steps.stop_among(known_steps)
-    for x in blocks:
-        first = stack.steps
-        if end is not None:
-            x = x[: end - first]
-        arrays = stack.advance(x, plan.keep)
-        for steps in contiguous_ranges(selection.steps_of(first, stack.steps, known_steps)):
-            of_block = slice(steps.start - first, steps.stop - first)
-            picked = {
-                name: round_to_digits(
-                    take(take(arrays[name][of_block], part.batch, 1), units, 2), selection.digits
-                )
-                for name, units in columns.items()
-            }
-            writer.write(
-                steps.start, picked if batched else {k: a[:, 0] for k, a in picked.items()}
-            )
-        if stack.steps == end:
-            break
-        if not waiting():
-            stream.flush()
-    if job.stream and not stop.status and stack.steps != end:
-        indices_of(selection.steps, stack.steps)  # it may have ended before them
-        for line in selection.cuts(part.full._replace(steps=stack.steps)):
-            remark(line)
-    return stack.state("batch"), stack.steps
+    options = InputOptions(initial_state, lengths, mask)
+    job = read_job(weights, x, checked(settings, "run"), options, where="run")
+    remarks = [*job.model.remarks]
+    if outputs.save_state and job.model.backward:
+        remarks.append("a backward cell starts from the last step: chunks differ from a full run.")
+    outputs, show = _of_model(job.model, outputs, show)
+    if engine and outputs.cell:
+        text = f"{engine} gives h of the full model."
+        raise UserError(text, about={"cell": outputs.cell}, try_={"engine": None})
+    streams = in_steps and not engine and _can_stream(job) and outputs.is_by_step
+    if job.stream is None or not streams:
+        job = job.drained()
+        if text := describe_not_finite(job.inputs.x, job.inputs.name):
+            remarks.append(text)
+    run = Run(
+        job=job, outputs=outputs, selection=selection, show=("h",) if engine else show,
+        engine=engine, streams=streams,
+    )  # fmt: skip
+    if job.stream:
+        if selection.steps is not None:
+            selection.steps.refuse_from_the_end()
+        return replace(run, remarks=tuple(remarks))
+    selected = [run._select(outputs.names_for(format)) for format in outputs.written]
+    if outputs.screen == "table":
+        selected.append(run._select(show))
+        if selection.units is not None:
+            run = replace(run, units=selected[-1].units)
+    cuts = dict.fromkeys(line for one in selected for line in selection.cuts(one.full))
+    return replace(run, remarks=(*remarks, *cuts))
 
 
-def _plan_and_blocks(
-    job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None]
-) -> tuple[Plan | None, Iterator[Array]]:
-    """The plan of a run, and its inputs (s, B, I); no plan if it is stopped before a step came."""
-    if job.stream is None:
-        plan = job.plan(keep)
-        return plan, _until(stop, _blocks_of_file(plan))
-    lines = _until(stop, _lines(job, job.stream, remark))
-    first = next(lines, None)
-    if first is None:
-        if stop.status:
-            return None, lines
-        raise UserError(f"{job.inputs.name}: no steps.")
-    inputs = replace(job.inputs, x=first, layout="time", lengths=None, mask=None)
-    plan = prepare(job.model, inputs, keep)
-    return plan, (as_time_major(x, plan.layout) for x in chain([first], lines))
+def _of_model(
+    model: Model, outputs: Outputs, show: tuple[str, ...]
+) -> tuple[Outputs, tuple[str, ...]]:
+    """The names for a model: arrays of the cell that is asked for have its name."""
+    cells = [name for name, _ in model.cells]
+    if outputs.cell is not None and outputs.cell not in cells:
+        near = similar_cell(outputs.cell, cells)
+        raise UserError(f"there is {', '.join(cells)}.{near}", about={"cell": outputs.cell})
+    if len(cells) > 1:
+        return outputs, tuple(f"{outputs.cell}.{n}" if outputs.cell else n for n in show)
+    prefix = f"{cells[0]}."  # which arrays of a single cell go without
+    only = outputs.only and [name.removeprefix(prefix) for name in outputs.only]
+    names = tuple(name.removeprefix(prefix) for name in show)
+    return outputs._replace(only=only, cell=None), names
 
 
-def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:
-    """The blocks, until a stop is asked for."""
-    while not stop.status:
-        stop.waiting = True
-        try:
-            steps = next(blocks, None)
-        except Stop.Asked:
-            return
-        finally:
-            stop.waiting = False
-        if steps is None:
-            return
-        yield steps
-
-
-def _blocks_of_file(plan: Plan) -> Iterator[Array]:
-    """x (s, B, I) of some steps at a time."""
-    x = plan.inputs.x
-    step = sum(cell.units for _, cell in plan.model.cells) * 8 * plan.batch  # bytes
-    size = max(1, min(BLOCK, PIECE // 4 // step))  # as text it takes several times that
-    ahead = max(1, READ // (plan.batch * x.shape[-1] * x.dtype.itemsize) // size) * size
-    for start in range(0, plan.steps, ahead):
-        block = plan.block(slice(start, start + ahead))
-        for first in range(0, len(block), size):
-            yield block[first : first + size]
-
-
-def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Iterator[Array]:
-    """x (s, I) or (s, B, I) of the lines that have arrived.
-
-    An error in a line is raised once those before it are written.
-    """
-    lines, takes = iter(stream), job.model.cell.inputs
-    steps, numbers = list[Array](), list[int]()  # and the numbers of their lines
-    finite = True  # what came so far
-    step: Array | None = None
-    wrong: UserError | None = None
-    while wrong is None:
-        try:
-            step = next(lines, None)
-            if step is not None:
-                if step.shape[-1] != takes:
-                    raise UserError(
-                        f"{job.inputs.name}, line {stream.line} contains {step.shape[-1]} numbers; "
-                        f"the model takes {takes}."
-                    )
-                steps.append(step)
-                numbers.append(stream.line)
-        except UserError as error:
-            step, wrong = None, error
-        if steps and (step is None or len(steps) == TOGETHER or not stream.waiting()):
-            x = np.stack(steps)
-            if finite and not np.isfinite(x).all():
-                n = next(n for n, one in enumerate(steps) if not np.isfinite(one).all())
-                remark(describe_not_finite(steps[n], f"{job.inputs.name}, line {numbers[n]}"))
-                finite = False
-            steps.clear()
-            numbers.clear()
-            yield x
-        if step is None:
-            break
-    if wrong:
-        raise wrong
+def _can_stream(job: Job) -> bool:
+    """Whether each step of the results is final once it is computed."""
+    masked = job.inputs.lengths is not None or job.inputs.mask is not None
+    if job.stream and masked:
+        of_file = " (the weights' file has lengths)" * bool(job.model.lengths)
+        raise UserError(
+            f"lengths and a mask need all steps of a sequence{of_file}; give it as a file."
+        )
+    return bool(job.stream) or (runs_forward(job.model) and not masked)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from lstmcli import formats
-from lstmcli.api.arguments import Path, is_path, names_of, type_of
-from lstmcli.api.values import refuse_other_arguments
+from lstmcli.api.values import Path, is_path, names_of, refuse_other_arguments, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import State, Trace
+from lstmcli.core.model.model import State, Trace, names_in_cell
 from lstmcli.core.model.selection import (
     SelectedIndices,
     contiguous_ranges,
@@ -24,14 +23,61 @@ from lstmcli.core.model.selection import (
     round_to_digits,
 )
 from lstmcli.errors import UserError, did_you_mean
+from lstmcli.formats import FORMATS, SEVERAL_ARRAYS, format_of, has_known_suffix, suffix_of
+
+__all__ = [
+    "BINARY", "BY_STEP", "FINAL", "FORMATS", "SEVERAL_ARRAYS", "Outputs", "are_large",
+    "format_of", "has_known_suffix", "kept_for", "members_for", "names_of_cell",
+    "refuse_absent_cells", "save", "save_state", "suffix_of", "write_file", "write_pieces",
+    "write_trace",
+]  # fmt: skip
 
 FINAL = ("final_h", "final_c")
 ONLY_H = ("npy", "text")  # formats of a single array
 BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
 BINARY = ("npy", "npz")  # formats whose large results are written piece by piece
-AT_ONCE = (*BINARY, "json", "text")  # the others are written a step at a time
 BLOCK = 256  # steps of a trace that are formatted at a time
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
+
+
+class Outputs(NamedTuple):
+    """Where results go: to a file, to stdout in a format, or both."""
+
+    file: str | None
+    file_format: str | None
+    screen: str | None  # the format of stdout: "table", or one that is written
+    only: list[str] | None
+    tidy: bool  # whether tables and JSON lines have a row for each unit
+    cell: str | None = None  # of a model of several: the one whose arrays are meant
+    save_state: str | None = None  # the file of the state behind the last step
+
+    @property
+    def written(self) -> list[str]:
+        """The formats that are written, without the table."""
+        return [f for f in (self.file_format, self.screen) if f not in (None, "table")]
+
+    @property
+    def members(self) -> list[str]:
+        """The members that the file and stdout get, together."""
+        return [*dict.fromkeys(m for f in self.written for m in self.names_for(f))]
+
+    @property
+    def needs_final_state(self) -> bool:
+        """Whether the state behind the last step is written."""
+        return bool(self.save_state) or not {*FINAL}.isdisjoint(self.members)
+
+    @property
+    def is_by_step(self) -> bool:
+        """Whether there is one output, in a format by step."""
+        to_one = self.file_format is None or self.screen is None
+        return to_one and (self.file_format or self.screen) in BY_STEP
+
+    def names_for(self, format: str) -> tuple[str, ...]:
+        """The members that a file of a format gets."""
+        names = members_for(format, self.only)
+        if self.cell is None:
+            return names
+        return tuple(f"{self.cell}.{name}" for name in names if name not in FINAL)
 
 
 # ---- the members of a file
@@ -41,11 +87,6 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
     """The members of a file of this format; of several cells, those of each.
 
     ``layer0.f`` asks for one cell's.
-
-    Raises
-    ------
-    UserError
-        if ``only`` asks for what a trace, or the format, does not have.
     """
     known = (*NAMES, *FINAL)
     for name in only or ():
@@ -66,6 +107,15 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(only or (*DEFAULT_KEEP, *FINAL))
 
 
+def names_of_cell(only: Sequence[str], cell: str) -> list[str]:
+    """Names of arrays as the cell has them."""
+    names = names_in_cell(only, cell)
+    for name in names:
+        if name in FINAL:
+            raise UserError("it is not of one cell.", about={"only": name}, try_={"cell": None})
+    return names
+
+
 def kept_for(names: Sequence[str]) -> list[str]:
     """What a run must keep for these members: h for ``final_h`` too, f for ``layer0.f``."""
     bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
@@ -75,13 +125,7 @@ def kept_for(names: Sequence[str]) -> list[str]:
 
 
 def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
-    """Refuse members of cells that a run does not have; ``arrays`` are the names of its arrays.
-
-    Raises
-    ------
-    UserError
-        naming the cells that it has.
-    """
+    """Refuse members of cells that a run does not have; ``arrays`` are the names of its arrays."""
     known = list(arrays)
     for name in names:
         if "." in name and name not in known:
@@ -245,3 +289,9 @@ def save_state(path: str, h: Array, c: Array, steps: int) -> None:
     format = formats.format_of(path, formats.SEVERAL_ARRAYS)
     with formats.atomically(path) as stream:
         formats.write(stream, format, {"h": h, "c": c}, {"steps": steps})
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a file that appears complete or not at all."""
+    with formats.atomically(path) as stream:
+        stream.write(data)

@@ -1,19 +1,162 @@
-"""What Python callers pass."""
+"""What Python callers pass: paths, arrays and dicts of them, and names of arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
-from typing import ParamSpec, TypeVar
+from types import UnionType
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 
-from lstmcli.errors import UserError, did_you_mean
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import Model
+from lstmcli.core.model.selection import split_names
+from lstmcli.errors import ARRAYS, UserError, did_you_mean, refuse_unprintable
+from lstmcli.formats import Document
+
+Path = str | os.PathLike[str]
+Weights = Path | Mapping[str, Any] | Sequence[npt.ArrayLike]
+"""A path, NAME=FILE, arrays by the names of their tensors, settings among them, or in order."""
+
+SETTING = (str, bool, int, float, type(None))
+
+
+def is_path(value: Any) -> TypeGuard[Path]:
+    """Whether a value names a file."""
+    return isinstance(value, str | os.PathLike)
+
+
+def each_of(weights: Any) -> list[Any]:
+    """The weights one by one: the items of a list, unless it is a list of arrays, or empty."""
+    if not isinstance(weights, list | tuple) or not weights or any(map(_is_array, weights)):
+        return [weights]
+    return [*weights]
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a value is an array, or a tensor of a framework."""
+    return hasattr(value, "shape")
+
+
+def refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
+    """Refuse a list of weights that is empty, or has an item that is not an array."""
+    if not weights:
+        raise UserError(
+            f"{where}: the list of weights is empty; it takes arrays in the order of a framework, "
+            "such as layer.get_weights()."
+        )
+    for n, item in enumerate(weights):
+        if _is_array(item):
+            continue
+        hint = ""
+        if item is None:
+            hint = " Leave it out: without a bias, the list has two arrays."
+        elif isinstance(item, list | tuple) and any(map(_is_array, item)):
+            hint = " A list of arrays is one argument: pass it without another list around it."
+        elif is_path(item):
+            hint = " Paths are separate arguments of load(), without a list."
+        raise UserError(
+            f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array."
+            + hint
+        )
+
+
+def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
+    """Arrays by name as if a file had them; numbers and texts are settings."""
+    arrays: dict[str, Array] = {}
+    settings: dict[str, Any] = {}
+    for name, value in values.items():
+        if not isinstance(name, str):
+            raise UserError(f"{where}: a dict of arrays has names for keys; it has {name!r}.")
+        if isinstance(value, SETTING):
+            refuse_unprintable(value, f"{where}: {name}")
+            settings[name] = value
+        elif isinstance(value, Mapping):
+            nested = {f"{name}.{k}": v for k, v in value.items()}
+            inner = document_of_arrays(nested, where)
+            arrays |= inner.arrays
+            settings |= inner.attributes
+        else:
+            arrays[name] = numbers_of(value, f"{where}: {name}")
+    return Document(ARRAYS, "", arrays, settings)
+
+
+def numbers_of(value: Any, what: str) -> Array:
+    """An array of numbers: NumPy's, a list, or a tensor of a framework."""
+    several = isinstance(value, list | tuple)
+    try:
+        tensors = several and hasattr(next(iter(value), None), "detach")
+        each = [np.asarray(_detached(one)) for one in value] if tensors else _detached(value)
+        array = np.asarray(each)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        if several and "inhomogeneous" in reason:
+            reason = "its items differ in shape; pass one of them, or a dict of arrays by name."
+        raise UserError(f"{what} is {type_of(value)}, and no array: {reason}") from None
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        is_array = array.dtype != object or isinstance(value, np.ndarray)
+        found = f"an array of {array.dtype}" if is_array else type_of(value)
+        raise UserError(f"{what} is {found}; it has to be an array of numbers.")
+    return array
+
+
+def _detached(value: Any) -> Any:
+    """A tensor that requires a gradient, which refuses NumPy, without it; the rest as it is."""
+    return value.detach().cpu() if callable(getattr(value, "detach", None)) else value
+
+
+def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
+    """The names that ``only`` gives: several, one, or a text with commas.
+
+    ``where`` begins messages.
+    """
+    if only is None:
+        return None
+    try:
+        names = split_names(only) if isinstance(only, str) else [*only]
+    except TypeError:
+        names = []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f'{where}: only takes names of arrays, such as ("h", "c").')
+    return names
+
+
+def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:
+    """Refuse settings of a model that has its own; ``where`` begins messages."""
+    if settings:
+        names, typed = ", ".join(settings), ", ".join(f"{name}=" for name in settings)
+        raise UserError(
+            f"{where}: {names}: a loaded model has its settings; give {typed} to load()."
+        )
+
+
+def refuse_other_types(types: type | UnionType, takes: str, where: str, **values: object) -> None:
+    """Refuse arguments that are not of these types; messages say what each ``takes``."""
+    for name, value in values.items():
+        if not isinstance(value, types):
+            raise UserError(f"{where}: {name} is {type_of(value)}; it takes {takes}.")
+
+
+def type_of(value: object) -> str:
+    """``an int``, ``a list``: the type of a value in a message."""
+    name = "None" if value is None else type(value).__name__
+    if value is None:
+        return name
+    return f"{'an' if name[:1].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"
+
+
+# ---- names of arguments
+
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 OTHER_NAMES = {"steps": "step", "units": "unit", "only": "keep"}
-"""Arguments of some functions that others, and the commands, call otherwise."""
+"""Option name -> argument name, where they differ in some functions."""
 
 
 def refuse_other_arguments(

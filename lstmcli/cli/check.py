@@ -6,48 +6,44 @@ from typing import Any
 
 import click
 
-from lstmcli import formats
-from lstmcli.api.check import ALL, check
+from lstmcli.api.check import ALL, NAMES, check
+from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
-    input_files,
     input_options,
+    keywords,
     listed_names,
     paths_argument,
-    read_job,
     setting_options,
-    settings_from,
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
     Quiet,
-    is_typed,
+    print_json,
+    remark,
     screen,
     show,
-    standard_output,
     tell_assumed,
     width,
 )
-from lstmcli.core.weights.assumptions import without_option
-from lstmcli.engines import NAMES
-from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet
-from lstmcli.views.run import header_sheet
+from lstmcli.views.header import header_sheet
+from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", default=0,
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", show_default="0",
               help="Seed of inputs and state, where no inputs are given.")  # fmt: skip
 @input_options
 @tolerance_options
 @format_option()
 @setting_options
 def command(
-    weights: tuple[str, ...], engine: str, seed: int, rtol: float | None, atol: float | None,
+    weights: tuple[str, ...], engine: str, seed: int | None, rtol: float | None, atol: float | None,
     ulp: int | None, format: str, **options: Any,
 ) -> int:  # fmt: skip
     """Run the same weights through real frameworks, and compare.
@@ -64,17 +60,18 @@ def command(
 
     Exit status: 0 all agree with us; 1 one differs; 2 error.
     """
-    job = read_job(weights, settings_from(options), input_files(options), inputs_needed=False)
-    if job.inputs.name and is_typed(click.get_current_context(), "seed"):
-        raise UserError(f"--seed draws inputs where none are given; {job.inputs.name} is given.")
-    names = listed_names(engine, "--engine") or []
-    found = check(job, names, seed=seed, rtol=rtol, atol=atol, ulp=ulp)
+    paths, x = split_paths(weights)
+    found = check(
+        paths, x, listed_names(engine, "--engine") or [], seed=seed, rtol=rtol,
+        atol=atol, ulp=ulp, **keywords(options),
+    )  # fmt: skip
+    remark(*found.job.model.remarks)
     if screen().quiet:
         return 0 if found.equal else 1
     if format == "json":
-        formats.write(standard_output(), "json", {}, found.to_json())
+        print_json(found.to_json())
         tell_assumed(without_option(found.job.assumed))
     else:
         header = header_sheet(found.job.plan(), width())
-        show([header, check_sheet(found.to_json(), found.findings, width())])
+        show([header, check_sheet(found, width())])
     return 0 if found.equal else 1

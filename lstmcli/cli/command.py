@@ -23,14 +23,14 @@ from lstmcli.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from lstmcli.api.run import Stop
+    from lstmcli.api.stream import Stop
 
 DEFAULT_IN_WORDS = re.compile(r"\[default: \((.*?)\)(?=[;\]])")  # click puts it in parentheses
 EXAMPLE = "demo"  # the folder that examples of help name
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
-OUTPUT_OPTIONS = ("output", "save_state")  # whose files are written; those of the screen are others
+OUTPUT_OPTIONS = ("output", "save_state")  # that name an output file, besides --svg and --html
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
 NO_OPTION = "\0"  # put before such a word, which click would take for an option
 
@@ -153,9 +153,9 @@ class Command(click.Command):
                 write_screen_files(ctx)
                 return result
         except KeyboardInterrupt:  # click would print an empty line for it
-            raise Ended(INTERRUPTED) from None
+            raise Interrupted(INTERRUPTED) from None
         except BrokenPipeError:  # click would exit with the status of a difference
-            raise Ended(CLOSED_PIPE) from None
+            raise Interrupted(CLOSED_PIPE) from None
 
     def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> None:
         """Refuse what the command would overwrite, now and for every file that it reads."""
@@ -169,17 +169,15 @@ class Command(click.Command):
             outputs.append(inputs.pop())
         if not outputs:
             return
-        from lstmcli.api.arguments import Named  # these bring numpy, which help does without
-        from lstmcli.formats.files.atomic import outputs_protected
+        from lstmcli.api.documents import files_protected  # with numpy, which help does without
 
-        inputs += [Named.parse(word).file for word in inputs]
-        stack.enter_context(outputs_protected(outputs, inputs))
+        stack.enter_context(files_protected(outputs, inputs))
 
 
 # ---- signals
 
 
-class Ended(Exception):
+class Interrupted(Exception):
     """The end of a command that was ended from outside: nothing is printed."""
 
     def __init__(self, status: int) -> None:
@@ -188,7 +186,7 @@ class Ended(Exception):
 
 
 def _end(signum: int, frame: FrameType | None) -> None:
-    raise Ended(128 + signum)
+    raise Interrupted(128 + signum)
 
 
 def raise_on_signals() -> None:
@@ -206,7 +204,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
 
     def request(signum: int, frame: FrameType | None) -> None:
         if stop.status:
-            raise Ended(128 + signum)
+            raise Interrupted(128 + signum)
         stop.status = 128 + signum
         if stop.waiting:
             raise stop.Asked

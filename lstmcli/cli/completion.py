@@ -17,13 +17,7 @@ from lstmcli.errors import UserError
 
 
 def print_completions(group: click.Group, instruction: str) -> int:
-    """Print the completions that a shell asks for, as by ``bash_complete``; return the status.
-
-    Raises
-    ------
-    UserError
-        for an unknown shell, or if the words to complete are not there.
-    """
+    """Print the completions that a shell asks for, as by ``bash_complete``; return the status."""
     shell, _, request = instruction.partition("_")
     if request == "complete" and not _are_words_given(shell):
         raise UserError(

@@ -7,8 +7,7 @@ import click
 from lstmcli.cli.command import Command, one_of
 from lstmcli.cli.options import format_option
 from lstmcli.cli.terminal import print_json, show, width
-from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.recognise import find_convention
+from lstmcli.core.model.conventions import CONVENTIONS, find_convention
 from lstmcli.views.conventions import convention_sheet, conventions_sheet
 
 

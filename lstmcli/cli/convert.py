@@ -6,23 +6,21 @@ from typing import Any
 
 import click
 
-from lstmcli import formats
 from lstmcli.api.convert import convert
 from lstmcli.cli.command import Command, one_of
 from lstmcli.cli.options import format_option, named_settings, setting_options, settings_from
 from lstmcli.cli.terminal import (
+    print_json,
     remark,
     screen,
     show,
-    standard_input,
-    standard_output,
     tell_assumed,
     width,
 )
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet
+from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, last_is_output=True)
@@ -55,10 +53,10 @@ def command(
         raise UserError(f"{paths[0]}: the file to write is missing; it comes last, such as out.npz")
     settings = settings_from(options)
     asked = named_settings(to_set, "--to-set")
-    conversion = convert(paths[:-1], paths[-1], to, settings, asked, standard_input())
+    conversion = convert(paths[:-1], paths[-1], to, settings, asked)
     remark(*conversion.model.remarks, *conversion.remarks)
     if format == "json":
-        formats.write(standard_output(), "json", {}, conversion.to_json())
+        print_json(conversion.to_json())
         tell_assumed(without_option(conversion.model.assumed))
     else:
-        show([conversion_sheet(conversion.to_json(), width(), quiet=screen().quiet)])
+        show([conversion_sheet(conversion, width(), quiet=screen().quiet)])

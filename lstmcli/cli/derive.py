@@ -7,33 +7,31 @@ from typing import Any
 
 import click
 
-from lstmcli import formats
-from lstmcli.api.arguments import Named, only_one_stdin
-from lstmcli.api.derive import derive_in_job
+from lstmcli.api.derive import derive
+from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     cell_option,
     digits_option,
     format_option,
-    input_files,
     input_options,
+    keywords,
     paths_argument,
-    read_job,
     setting_options,
-    settings_from,
 )
 from lstmcli.cli.terminal import (
     is_typed,
+    print_json,
+    remark,
     screen,
     show,
-    standard_output,
     tell_assumed,
     width,
 )
-from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet
-from lstmcli.views.run import header_sheet
+from lstmcli.views.header import header_sheet
+from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, of_table=("terms", "digits"))
@@ -93,20 +91,19 @@ def command(
     count = _term_count(terms)
     if gate is None and is_typed(click.get_current_context(), "terms"):
         raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f")
-    settings, files = settings_from(options), input_files(options)
-    only_one_stdin([Named.parse(w) for w in weights], *files, against)
-    job = read_job(weights, settings, files).drained()
-    found = derive_in_job(job, step, unit, gate, batch=batch, cell=cell, against=against)
+    paths, x = split_paths(weights)
+    found = derive(
+        paths, x, step, unit, gate, batch=batch, cell=cell, against=against,
+        **keywords(options),
+    )  # fmt: skip
+    assert found.plan is not None
+    remark(*found.plan.model.remarks)
     if format == "json":
-        formats.write(standard_output(), "json", {}, found.to_json() | {"assumed": job.assumed})
-        tell_assumed(without_option(job.assumed))
+        print_json(found.to_json())
+        tell_assumed(without_option(found.plan.assumed))
     else:
-        show(
-            [
-                header_sheet(job.plan(), width(), quiet=screen().quiet),
-                derivation_sheet(found, Detail(digits, count), width()),
-            ]
-        )
+        header = header_sheet(found.plan, width(), quiet=screen().quiet)
+        show([header, derivation_sheet(found, Detail(digits, count), width())])
     return 0 if found.first_difference is None else 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lstmcli.api import diff
+from lstmcli.api.diff import diff
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
@@ -20,10 +20,8 @@ from lstmcli.cli.terminal import (
     remark,
     screen,
     show,
-    standard_input,
     width,
 )
-from lstmcli.core.model.selection import Selection
 from lstmcli.views.diff import difference_sheet
 
 
@@ -61,15 +59,11 @@ def command(
 
     Exit status: 0 same, 1 different, 2 error.
     """
-    names = listed_names(only, "--only")
-    selection = Selection.parse(steps, batch, units)
-    one, other = diff.read_sides(a, b, standard_input(), layout)
-    found = diff.compare(
-        one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
-        selection=selection,
+    found = diff(
+        a, b, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, layout=layout,
+        only=listed_names(only, "--only"), steps=steps, batch=batch, units=units,
     )  # fmt: skip
-    if any(choice is not None and choice.bounds is not None for choice in selection[:3]):
-        remark(*selection.cuts(diff.sizes_of(found)))
+    remark(*found.cuts)
     if format == "json":
         print_json(found.to_json())
     elif not screen().quiet:

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from lstmcli.api import explain
+from lstmcli.api.explain import Progress, explain
+from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
-    input_files,
     input_options,
+    keywords,
     paths_argument,
     setting_options,
-    settings_from,
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import (
@@ -24,14 +24,13 @@ from lstmcli.cli.terminal import (
     print_json,
     screen,
     show,
-    standard_input,
     tell_assumed,
     width,
 )
-from lstmcli.core.explain import Progress
-from lstmcli.core.weights.assumptions import without_option
-from lstmcli.errors import STDIN
+from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
+from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
+from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, quiet=Quiet.RESULTS)
@@ -53,20 +52,27 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
 
     Exit status: 0 a configuration gives EXPECTED, 1 none found or proved, 2 error.
     """
-    settings = settings_from(options)
+    if len(paths) < 2:
+        raise UserError(
+            "it takes WEIGHTS... INPUTS EXPECTED; one file may contain both weights and inputs."
+        )
+    *of_run, last = paths
+    given = keywords(options)
     with ProgressBar(1.0, quiet=screen().quiet) as bar:
         progress = _Progress(bar)
         progress(0.0, "reading the files")
-        found = explain.explain_files(
-            paths,
-            settings,
-            stdin=standard_input(),
-            files=input_files(options),
-            progress=progress,
-        )
+        try:
+            found = explain(*split_paths(of_run), last, progress=progress, **given)
+        except NoInputs:
+            typed = [file_argument(path) for path in of_run]
+            raise UserError(
+                f"EXPECTED is missing, or the inputs are: {' '.join(of_run)} contains only "
+                f"weights, and one path is left, {last}.",
+                try_=[Try(call="explain", weights=typed, others=[INPUTS, "EXPECTED"])],
+            ) from None
     if profile:
         progress.write()
-    expected = paths[-1] if paths[-1] != "-" else STDIN
+    expected = last if last != "-" else STDIN
     if screen().quiet:
         pass
     elif format == "json":

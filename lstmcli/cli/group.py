@@ -12,8 +12,8 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
+from lstmcli import threads
 from lstmcli._version import __version__
-from lstmcli.core.forward import blas
 from lstmcli.errors import did_you_mean
 
 COMPLETION_VARIABLE = "_LSTM_COMPLETE"  # set by a shell that asks for completions
@@ -40,10 +40,10 @@ def limit_blas_to_one_thread() -> None:
 
     OpenBLAS reads the variable when it is loaded: one thread starts quicker, and the products of
     a step come out the same, bit for bit, on every number of cores. The variable stays, so that
-    `lstmcli.core.forward.blas.one_thread` need not look for the library.
+    `lstmcli.threads.one_thread` need not look for the library.
     """
     if "numpy" not in sys.modules:
-        os.environ.setdefault(blas.VARIABLE, "1")
+        os.environ.setdefault(threads.VARIABLE, "1")
 
 
 class LazyGroup(click.Group):
@@ -86,7 +86,7 @@ def print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     if not value or ctx.resilient_parsing:
         return
     limit_blas_to_one_thread()
-    numpy, libraries = blas.versions()
+    numpy, libraries = threads.versions()
     click.echo(f"lstm {__version__}\nnumpy {numpy}, {libraries}")
     ctx.exit()
 

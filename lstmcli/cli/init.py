@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from importlib.resources import files
 from typing import Any
 
 import click
 
-from lstmcli import formats
+from lstmcli.api.init import INITIALIZERS, init, write_example
 from lstmcli.cli.command import EXAMPLE, Command
 from lstmcli.cli.terminal import is_typed, screen, tell
-from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, one_line, typed_command
-from lstmcli.outputs import reason
 
 NEEDED = ("inputs", "units", "output")
 
@@ -60,18 +56,10 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
         raise UserError("--batch is that of the inputs; --steps T asks for these.")
     if options["steps"] is None and options["initializer"] == "zeros" and is_typed(ctx, "seed"):
         raise UserError("--seed draws nothing: the kernel is zero, and --steps T asks for inputs.")
-    output, dtype = options["output"], options["dtype"]
-    format = formats.format_of(output, formats.SEVERAL_ARRAYS)
-    members = draw_weights(
-        options["inputs"], options["units"], options["seed"], steps=options["steps"],
-        batch=options["batch"], initializer=options["initializer"],
-    )  # fmt: skip
-    members = {name: array.astype(dtype) for name, array in members.items()}
-    with formats.atomically(output) as stream:
-        formats.write(stream, format, members, {"convention": "tf1"})
-    shapes = "  ".join(f"{name} {array.shape}" for name, array in members.items())
+    shapes = init(**options)
     if not screen().quiet:
-        tell(f"wrote {one_line(output)}: {shapes}")
+        members = "  ".join(f"{name} {shape}" for name, shape in shapes.items())
+        tell(f"wrote {one_line(options['output'])}: {members}")
 
 
 def _write_example(ctx: click.Context, folder: str) -> None:
@@ -83,41 +71,3 @@ def _write_example(ctx: click.Context, folder: str) -> None:
     if not screen().quiet:
         tell(f"wrote {', '.join(map(one_line, paths))}")
         tell(f"  {typed_command('lstm', 'run', *map(file_argument, paths[:2]))}")
-
-
-FILES = ("weights.npz", "inputs.npy", "tensorflow.txt", "numpy.txt")
-"""A TF1 cell and its inputs; what TensorFlow gives, and what a NumPy cell without the forget bias
-gives. They are those of samples/forget-bias, whose ORIGIN.md says how they were made."""
-
-
-def write_example(folder: str) -> list[str]:
-    """Write the files into a folder, which is made where it is not there, and return their paths.
-
-    Raises
-    ------
-    UserError
-        for a file of such a name that has other contents, a folder that cannot be made.
-    """
-    contents = {
-        os.path.join(folder, name): (files("lstmcli") / "example" / name).read_bytes()
-        for name in FILES
-    }
-    for path, data in contents.items():
-        if os.path.lexists(path) and not _is_file_with(path, data):
-            raise UserError(f"{path} is there already; give another folder.")
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise UserError(f"--example {folder}: {reason(error)}.") from None
-    for path, data in contents.items():
-        with formats.atomically(path) as stream:
-            stream.write(data)
-    return list(contents)
-
-
-def _is_file_with(path: str, data: bytes) -> bool:
-    """Whether a path is a regular file of these contents."""
-    if not os.path.isfile(path):
-        return False
-    with open(path, "rb") as stream:
-        return stream.read(len(data) + 1) == data

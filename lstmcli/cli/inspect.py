@@ -6,21 +6,19 @@ from typing import Any
 
 import click
 
-from lstmcli import formats
 from lstmcli.api.inspect import inspect_files
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, paths_argument, setting_options, settings_from
 from lstmcli.cli.terminal import (
+    print_json,
     remark,
     screen,
     show,
-    standard_input,
-    standard_output,
     tell_assumed,
     width,
 )
-from lstmcli.core.weights.assumptions import without_option
 from lstmcli.views.inspect import inspection_sheet
+from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, of_table=("all_",))
@@ -39,10 +37,10 @@ def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> i
     LSTM is listed too. Settings change the configuration, as for run.
     """
     settings = settings_from(options)
-    inspection = inspect_files(file, settings, standard_input())
+    inspection = inspect_files(file, settings)
     remark(*inspection.remarks)
     if format == "json":
-        formats.write(standard_output(), "json", {}, inspection.to_json())
+        print_json(inspection.to_json())
         assumed = [text for one in inspection.lstms for text in without_option(one.model.assumed)]
         tell_assumed([*dict.fromkeys(assumed)])
     else:

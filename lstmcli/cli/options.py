@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and the job that they describe."""
+"""Options and arguments that several commands share, and their values."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from lstmcli.api.job import InputFiles, Job, load_job
+from lstmcli.api.documents import allow_bytes
 from lstmcli.cli.command import one_of
-from lstmcli.cli.terminal import remark, standard_input
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
 from lstmcli.core.model.vocabulary import read_gate_order
 from lstmcli.errors import UserError
-from lstmcli.formats.files import limits
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -91,7 +89,7 @@ def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def allow(context: click.Context, parameter: click.Parameter, size: int | None) -> None:
         if size is not None:
-            limits.allow(size)
+            allow_bytes(size)
 
     return click.option(
         "--max-bytes", metavar="N", type=click.IntRange(min=1), callback=allow, expose_value=False,
@@ -166,7 +164,7 @@ def named_settings(
 
 
 def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for files that come with the inputs; `input_files` collects them."""
+    """Add the options for files that come with the inputs; `keywords` collects them."""
     for option, metavar, text, default in (
         ("--initial-state", "FILE", "h and c to start from.", "zero"),
         ("--mask", "FILE", "Which steps count, in the axes of the inputs.", "all"),
@@ -176,9 +174,11 @@ def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def input_files(options: Mapping[str, Any]) -> InputFiles:
-    """The files that come with the inputs, by the options for them."""
-    return InputFiles(**{name: options[name] for name in InputFiles._fields})
+def keywords(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings and the files that come with the inputs, as functions take them."""
+    files = {name: options[name] for name in ("initial_state", "lengths", "mask")}
+    settings = settings_from(options)
+    return files | {f"model.{k}" if k in files else k: v for k, v in settings.items()}
 
 
 def listed_names(text: str | None, option: str) -> list[str] | None:
@@ -189,17 +189,3 @@ def listed_names(text: str | None, option: str) -> list[str] | None:
     if not names:
         raise UserError(f'{option} "{text}": takes one name, or several with commas between.')
     return names
-
-
-def read_job(
-    paths: Sequence[str],
-    settings: Mapping[str, Any],
-    files: InputFiles,
-    *,
-    inputs_needed: bool = True,
-) -> Job:
-    """The model and inputs that a command line names; remarks about them go to stderr."""
-    stdin = standard_input()
-    job = load_job(paths, settings, stdin=stdin, files=files, inputs_needed=inputs_needed)
-    remark(*job.model.remarks)
-    return job

@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from lstmcli import formats
-from lstmcli.api.plot import Drawable, read_drawable
+from lstmcli.api.plot import plot
+from lstmcli.api.save import suffix_of, write_file
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     cell_option,
-    input_files,
     input_options,
+    keywords,
     listed_names,
     only_option,
     paths_argument,
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import (
-    is_typed,
-    remark,
-    screen,
-    show,
-    standard_input,
-    tell_assumed,
-    width,
-)
-from lstmcli.core.forward.saturation import Saturation
-from lstmcli.core.model.selection import Selection
+from lstmcli.cli.terminal import is_typed, remark, screen, show, tell_assumed, width
 from lstmcli.core.model.shell import as_options
-from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
-from lstmcli.views.figure import SUFFIXES, draw_figure
-from lstmcli.views.plot import (
-    Annotations,
-    PlotWindow,
-    closing_sheet,
-    heat_sheet,
-    lines_sheet,
-    sources_sheet,
-)
-from lstmcli.views.run import header_sheet, saturation_sheet
-from lstmcli.views.sheet import Sheet, labelled
+from lstmcli.views.figure import SUFFIXES, figure_of
+from lstmcli.views.plot import PlotWindow, plot_sheets
+from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command)
@@ -83,70 +62,23 @@ def command(
 
     Exit status: 0 drawn, 2 error.
     """
-    single = units is not None and re.fullmatch(r"\s*-?\d{1,18}\s*", units) is not None
-    if single and is_typed(click.get_current_context(), "pool"):
+    window = PlotWindow(steps, units, 0, pool)
+    if window.is_single and is_typed(click.get_current_context(), "pool"):
         raise UserError(f"--pool {pool}: a single unit is drawn number by number; leave it out.")
-    suffix = "" if output is None else formats.suffix_of(output, SUFFIXES)
-    names = listed_names(only, "--only")
+    suffix = "" if output is None else suffix_of(output, SUFFIXES)
     settings = settings_from(options)
-    files = input_files(options)
-    selection = Selection.parse(steps, None, units)
-    found = read_drawable(
-        path, settings, standard_input(), names, batch or 0, files, selection.steps
-    )
-    if found.plan is not None:
-        remark(*found.plan.model.remarks)
-    first = found.first.batch if found.first else None  # the sequence where results first differ
-    items = next((items for _, items in found.numbering.values() if items is not None), None)
-    item = batch if batch is not None else first or (0 if items is None else items[0])
-    steps = steps if found.plan is None else None  # of a run there are only these
-    window = PlotWindow(steps, units, item, pool)
-    arrays = found.chosen(names, cell)
-    hidden = found.cells if names is None and cell is None and "h" in found.arrays else []
-    notes = Annotations(found.differs, found.first, found.batch, hidden, found.numbering)
-    remark(*selection.cuts(found.sizes))
+    found = plot(
+        path, only=listed_names(only, "--only"), cell=cell, steps=steps, units=units, batch=batch,
+        **keywords(options),
+    )  # fmt: skip
+    # of a run there are only the chosen steps
+    window = window._replace(item=found.item, steps=steps if found.plan is None else None)
+    remark(*(found.plan.model.remarks if found.plan else ()), *found.cuts)
     if output is not None:
-        with formats.atomically(output) as stream:
-            draw_figure(stream, suffix, arrays, window, notes, single)
+        write_file(output, figure_of(found, window, suffix))
         tell_assumed([] if found.plan is None else without_option(found.plan.model.assumed))
         return
-    draw = lines_sheet if single else heat_sheet
-    picture = draw(arrays, window, notes, width=width(), depth=screen().depth)
-    closing = closing_sheet(notes, window, _next(found, single, path, settings), width())
-    show([*_header(found), picture, *_saturation(found, notes, window), closing])
-
-
-def _header(found: Drawable) -> list[Sheet]:
-    """How files were read: of a run as run says it, else each file with its arrays."""
-    if found.plan is None:
-        remarks = () if screen().quiet else found.remarks
-        return [sources_sheet(found.sources, found.arrays, remarks, width())]
-    return [header_sheet(found.plan, width(), quiet=screen().quiet)]
-
-
-def _next(found: Drawable, single: bool, paths: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """What to type next."""
+    command = "" if window.is_single else "--units 0 draws one unit as lines; -o plot.png a figure"
     if found.differs:
-        files = map(file_argument, paths)
-        return typed_command("lstm", "diff", *files, *as_options(settings))
-    return "" if single else "--units 0 draws one unit as lines; -o plot.png a figure"
-
-
-def _saturation(found: Drawable, notes: Annotations, window: PlotWindow) -> Iterator[Sheet]:
-    """The saturated gates and dead units of the steps and item that are drawn, for each cell."""
-    if found.differs:
-        return
-    for cell in found.cells or [""]:
-        prefix = f"{cell}." * bool(cell)
-        of_cell = {
-            k[len(prefix) :]: a[list(notes.steps_of(k, window.steps, len(a))[1])][
-                :, [notes.sequence_of(k, window.item, a.shape[1])[1]]
-            ]
-            for k, a in found.arrays.items()
-            if k.startswith(prefix)
-        }
-        counts = Saturation()
-        counts.add(of_cell)
-        if counts.anything and cell:
-            yield labelled("cell", cell, width())
-        yield saturation_sheet(counts, range(found.units), width(), shares=False)
+        command = typed_command("lstm", "diff", *map(file_argument, path), *as_options(settings))
+    show(plot_sheets(found, window, command, width(), screen().depth, quiet=screen().quiet))

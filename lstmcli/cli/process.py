@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import click
 from click.types import FloatParamType, IntParamType
 
-from lstmcli.cli.command import CLOSED_PIPE, Ended
+from lstmcli.cli.command import CLOSED_PIPE, Interrupted
 from lstmcli.cli.group import COMMANDS, COMPLETION_VARIABLE, lstm
 from lstmcli.cli.terminal import SUBSTITUTES, columns_of, tell, tell_all
 from lstmcli.errors import UserError, did_you_mean
@@ -57,7 +57,7 @@ def invoke(args: Sequence[str]) -> int:
         tell(f"{name}: {_usage_message(error)}\n  see `{name} --help`")
     except MemoryError as error:
         tell(f"{_command_name(args)}: not enough memory. {error}")
-    except Ended as end:
+    except Interrupted as end:
         return end.status
     except UserError as error:
         from lstmcli.core.model.shell import ShellSyntax  # with the table of settings
@@ -67,7 +67,7 @@ def invoke(args: Sequence[str]) -> int:
         tell(f"{_command_name(args)}: {_system_message(error)}")
     try:
         sys.stdout.flush()  # what was shown before the error
-    except (Ended, UserError, OSError):
+    except (Interrupted, UserError, OSError):
         pass  # the first error has been reported
     return 2
 
@@ -139,7 +139,7 @@ class StandardOutput(OutputFile):
         try:
             return super().write(data)
         except BrokenPipeError:
-            raise Ended(CLOSED_PIPE) from None
+            raise Interrupted(CLOSED_PIPE) from None
 
 
 def name_standard_output() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from threading import Event, Thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
 
+from lstmcli import threads
 from lstmcli.cli.terminal import rich_console
-from lstmcli.core.forward import blas
 from lstmcli.escaping import one_line
 
 PATIENCE = 1.0  # seconds of work without a bar
@@ -48,7 +50,7 @@ class ProgressBar:
         """Draw the bar until the work has ended."""
         if self._ended.wait(PATIENCE):
             return
-        with blas.loader_lock:
+        with threads.loader_lock:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         text = TextColumn("{task.description}", markup=False)  # a file's name is no markup
@@ -68,3 +70,26 @@ class ProgressBar:
             return one_line(self._what)
         name, size = self._unit
         return f"{int(self._done) // size:,} {name}  {speed / size:,.0f} {name}/s"
+
+
+class Abandoned(Exception):
+    """Ends the work of a thread whose run has ended."""
+
+
+@contextmanager
+def metered(bar: ProgressBar) -> Iterator[Callable[[int], None]]:
+    """A meter that advances a bar; once left, it ends the threads that use it."""
+    lock, left, done = Lock(), False, 0
+
+    def meter(count: int) -> None:
+        nonlocal done
+        if left:
+            raise Abandoned
+        with lock:
+            done += count
+        bar.advance(done)
+
+    try:
+        yield meter
+    finally:
+        left = True

@@ -18,6 +18,7 @@ import click
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line, shortened
+from lstmcli.outputs import json_text
 from lstmcli.views.sheet import PLAIN_WIDTH, WIDEST_TEXT, Sheet, Span, Width
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ INDENT = 2  # columns, of what follows the first line of a message
 COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
 NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
 WIDEST = 2000  # columns: a line of a picture takes memory, and the widest screens have 1,000
-TERMINAL_LINES = 25  # the height that rich is given; nothing here depends on it
+TERMINAL_LINES = 25  # a fixed height for rich; unused
 DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
 """The names that rich has for the colours of a terminal, and those of the views."""
 
@@ -184,10 +185,8 @@ def _texts(sheets: Iterable[Sheet]) -> Iterator[str]:
 
 
 def print_json(document: Any) -> None:
-    """Print a JSON document, indented; a number that is not finite has to be a string in it."""
-    import json  # 3 ms that --help does without
-
-    click.echo(json.dumps(document, indent=2, allow_nan=False))
+    """Print a JSON document, indented."""
+    click.echo(json_text(document, indent=2))
 
 
 def screen_options() -> list[click.Parameter]:
@@ -241,14 +240,14 @@ def write_screen_files(ctx: click.Context) -> None:
         return
     if not current.lines:
         raise _no_screen(current, "-f or -o")
-    from lstmcli import formats
+    from lstmcli.api.save import write_file
     from lstmcli.views.export import WRITTEN, with_prompt
 
     command = _command_line(ctx.obj or [])
     lines = with_prompt(command, current.lines)
     for kind, path in current.files.items():
-        with formats.atomically(path) as stream:
-            stream.write(WRITTEN[kind](lines, command, current.width or PLAIN_WIDTH).encode())
+        text = WRITTEN[kind](lines, command, current.width or PLAIN_WIDTH)
+        write_file(path, text.encode())
 
 
 def refuse_without_screen(ctx: click.Context, of_table: Sequence[str], quiet: bool) -> None:
@@ -352,11 +351,6 @@ def _wrapped_line(line: str, width: int) -> str:
 
 
 # ---- streams
-
-
-def standard_input() -> BinaryIO | None:
-    """The bytes of stdin; None where there is none."""
-    return sys.stdin.buffer if sys.stdin else None
 
 
 def standard_output() -> BinaryIO:

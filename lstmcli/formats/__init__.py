@@ -92,7 +92,6 @@ _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
 
 def read(
     source: str,
-    stdin: BinaryIO | None = None,
     *,
     abbreviated: bool = False,
     in_blocks: bool = False,
@@ -105,7 +104,7 @@ def read(
     `--max-bytes` does not limit.
     """
     path, member = split_member(source)
-    with opened(path if path == "-" else main_file(path), stdin) as file:
+    with opened(path if path == "-" else main_file(path)) as file:
         raw = is_raw_form(member) and is_unknown(file)
         document = read_raw(file, str(member)) if raw else _read(file, in_blocks, member)
     if member is not None and not raw:
@@ -113,11 +112,11 @@ def read(
     return document if abbreviated else _refuse_abbreviated(document)
 
 
-def read_or_stream(source: str, stdin: BinaryIO | None = None) -> Document | StepStream:
+def read_or_stream(source: str) -> Document | StepStream:
     """As `read` in blocks, but JSON lines of inputs on standard input are a `StepStream`."""
     if source != "-":
-        return read(source, stdin, in_blocks=True)
-    lines = LineReader(stdin or sys.stdin.buffer)
+        return read(source, in_blocks=True)
+    lines = LineReader(sys.stdin.buffer)
     if lines.are_inputs():
         return StepStream(lines)
     return _refuse_abbreviated(_read(in_memory(STDIN, lines.rest())))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from math import isfinite
+from typing import TYPE_CHECKING
 
+from lstmcli._version import __version__
+from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.views.explain import title
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Width, fitting_table, labelled
 from lstmcli.views.text import error_size, ulp_counts
+
+if TYPE_CHECKING:
+    from lstmcli.api.check import Check
 
 OURS = "ours"
 INDENT = 16  # columns of the labels
@@ -18,37 +23,35 @@ WITHIN_ROUNDING = (
 )
 
 
-def check_sheet(
-    check: Mapping[str, Any], findings: Mapping[str, Explanation], width: Width
-) -> Sheet:
-    """The lines of a check, given as JSON; ``findings`` are the explanations of engines."""
+def check_sheet(check: Check, width: Width) -> Sheet:
+    """The lines of a check."""
     sheet = Sheet()
 
     def add(label: str, text: str, style: str = "") -> None:
         sheet.extend(labelled(label, text, width, style, INDENT))
 
-    if check["seed"] is not None:
-        add("drawn", f"inputs and the initial state, from seed {check['seed']}: none were given")
+    if check.drawn is not None:
+        add("drawn", f"inputs and the initial state, from seed {check.drawn}: none were given")
         sheet.add()
-    engines = check["engines"]
-    some_in_float64 = any(row["float64_abs"] is not None for row in engines)
     sheet.extend(_engines(check, width))
     sheet.add()
     add(*_agreement(check))
     if rounded := _rounded(check):
         add("rounding", f"{', '.join(rounded)}: {WITHIN_ROUNDING}")
-    dtypes = {row["name"]: row["differs_in"] for row in engines}
-    for name, place in check["first_divergence"].items():
-        in_dtype = f"{name} in {dtypes[name]}" if some_in_float64 else name
-        add("first mismatch", f"{in_dtype}: {_position(place)}", DIFFERS)
-        if name in findings:
-            add("finding", _finding(findings[name], name))
-    if check["nearest"]:
-        add("most accurate", f"{', '.join(check['nearest'])} (vs. the same run in long double)")
-    for name, notes in check["notes"].items():
-        for note in notes:
-            add("known", f"{name}: {note}")
-    for text in check["refused"].values():
+    some_in_float64 = any(row.float64_abs is not None for row in check.rows)
+    for row in check.rows:
+        name = row.engine.name
+        if row.first is not None:
+            in_dtype = f"{name} in {row.differs_in}" if some_in_float64 else name
+            add("first mismatch", f"{in_dtype}: {_position(row.first)}", DIFFERS)
+            if name in check.findings:
+                add("finding", _finding(check.findings[name], name))
+    if check.nearest:
+        add("most accurate", f"{', '.join(check.nearest)} (vs. the same run in long double)")
+    for row in check.rows:
+        for note in row.notes:
+            add("known", f"{row.engine.name}: {note}")
+    for text in check.refused.values():
         add("left out", text)
     return sheet
 
@@ -62,22 +65,27 @@ def _finding(e: Explanation, name: str) -> str:
     return f"{text[:-1]}, within what explain allows for rounding (greatest difference {size})."
 
 
-def _engines(check: Mapping[str, Any], width: Width) -> Sheet:
+def _engines(check: Check, width: Width) -> Sheet:
     """The errors of each engine against ours, and of all against the run in long double."""
-    engines = check["engines"]
-    errors = ("max_abs", "max_rel", "max_ulp", "float64_abs")
-    rows = [{"name": OURS, **dict.fromkeys(errors), **check["ours"]}, *engines]
-    agreement = ["agrees" if row["equal"] else "differs" for row in engines]
+    rows = check.rows
+    names = [OURS, *(row.engine.name for row in rows)]
+    versions = [__version__, *(_version(row.version) for row in rows)]
+    truths = [check.truth_abs, *(row.truth_abs for row in rows)]
+    times = [check.seconds, *(row.seconds for row in rows)]
+    ulps = [row.of_run.worst("max_ulp") for row in rows]
+    counts = ulp_counts([one if one is None or isfinite(one) else None for one in ulps])
+    known = [_error(one) if one is not None and not isfinite(one) else "" for one in ulps]
+    agreement = ["agrees" if row.equal else "differs" for row in rows]
     columns = [
-        Column("engine", [row["name"] for row in rows], "bold", left=True),
-        Column("version", [_version(row["version"]) for row in rows], left=True, rank=1),
+        Column("engine", names, "bold", left=True),
+        Column("version", versions, left=True, rank=1),
         Column("", ["", *agreement], left=True),
-        Column("max abs", [_error(row["max_abs"]) for row in rows]),
-        Column("max rel", [_error(row["max_rel"]) for row in rows], rank=3),
-        Column("max ulp", _ulps([row["max_ulp"] for row in rows]), rank=2),
-        Column("float64", [_error(row["float64_abs"]) for row in rows], rank=1),
-        Column("long double", [_error(row["truth_abs"]) for row in rows]),
-        Column("ms", [f"{1000 * row['seconds']:.3g}" for row in rows], rank=4),
+        Column("max abs", ["", *(_error(row.of_run.worst("max_abs")) for row in rows)]),
+        Column("max rel", ["", *(_error(row.of_run.worst("max_rel")) for row in rows)], rank=3),
+        Column("max ulp", ["", *map("".join, zip(counts, known, strict=True))], rank=2),
+        Column("float64", ["", *(_error(row.float64_abs) for row in rows)], rank=1),
+        Column("long double", [_error(truth) for truth in truths]),
+        Column("ms", [f"{1000 * time:.3g}" for time in times], rank=4),
     ]
     return fitting_table([column for column in columns if any(column.cells)], width)
 
@@ -88,39 +96,38 @@ def _version(version: str) -> str:
     return f"{engine} {backend.partition(' ')[0]}".rstrip()
 
 
-def _error(value: float | str | None) -> str:
-    """An error; NaN and infinities are texts in JSON."""
-    return value if isinstance(value, str) else error_size(value)
+def _error(value: float | None) -> str:
+    """An error; NaN and infinity as JSON has them."""
+    if value is None or isfinite(value):
+        return error_size(value)
+    return "NaN" if value != value else "Infinity"
 
 
-def _ulps(values: Sequence[float | str | None]) -> list[str]:
-    texts = ulp_counts([None if isinstance(value, str) else value for value in values])
-    return [v if isinstance(v, str) else text for v, text in zip(values, texts, strict=True)]
-
-
-def _rounded(check: Mapping[str, Any]) -> list[str]:
+def _rounded(check: Check) -> list[str]:
     """The engines that agree although a difference is beyond the tolerance."""
-    return [row["name"] for row in check["engines"] if row["equal"] and row["within_rounding"]]
+    return [row.engine.name for row in check.rows if row.equal and row.within_rounding]
 
 
-def _agreement(check: Mapping[str, Any]) -> tuple[str, str, str]:
+def _agreement(check: Check) -> tuple[str, str, str]:
     """Label, text and style of the line about all engines."""
-    count = len(check["engines"])
-    differing = [row["name"] for row in check["engines"] if not row["equal"]]
-    if check["ulp"] is not None and check["rtol"] is None:
-        tolerance = f"{check['ulp']} ULP"
+    count = len(check.rows)
+    differing = [row.engine.name for row in check.rows if not row.equal]
+    ulp, difference = check.rows[0].ulp, check.rows[0].of_run.difference
+    if ulp is not None and difference.rtol is None:
+        tolerance = f"{ulp} ULP"
     else:
-        rtol, atol = float(check["rtol"]), float(check["atol"])  # infinity is a text in JSON
-        tolerance = f"rtol {rtol:g}, atol {atol:g}" + ", or rounding" * bool(_rounded(check))
+        tolerance = f"rtol {difference.rtol:g}, atol {difference.atol:g}"
+        tolerance += ", or rounding" * bool(_rounded(check))
     if differing:
         agreeing = f"{count - len(differing)} of {count} agree within {tolerance}"
         return "differs", f"{', '.join(differing)}; {agreeing}", DIFFERS
     return "agree", f"{count} engine{'s' * (count > 1)} within {tolerance}", AGREES
 
 
-def _position(place: Mapping[str, Any]) -> str:
+def _position(at: Position) -> str:
     """``h, step 3, batch 1, unit 0: 0.5, ours 0.4``."""
+    place = at.to_json()
     axes = [
         f"{axis} {place[axis]}" for axis in ("step", "batch", "unit") if place[axis] is not None
     ]
-    return f"{place['array']}, {', '.join(axes)}: {place['a']}, ours {place['b']}"
+    return f"{at.array}, {', '.join(axes)}: {place['a']}, ours {place['b']}"

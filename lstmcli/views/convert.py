@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from lstmcli.core.forward.equivalence import Proof
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.vocabulary import spaced_order
+from lstmcli.core.weights.compatibility import Step
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (
     AGREES,
@@ -20,43 +22,47 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import phrases
 
+if TYPE_CHECKING:
+    from lstmcli.api.convert import Conversion
+
 RECIPE_INDENT = 14  # columns of what a step of the recipe is about
 
 
-def conversion_sheet(conversion: Mapping[str, Any], width: Width, *, quiet: bool = False) -> Sheet:
-    """The lines of a conversion, given as JSON; unless ``quiet``, what was assumed and written."""
-    source, target = conversion["source"], conversion["target"]
-    sheet = labelled("from", _side(source, conversion["from"]), width)
-    for text in () if quiet else conversion["assumed"]:
+def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = False) -> Sheet:
+    """The lines of a conversion; unless ``quiet``, what was assumed and written."""
+    source, to = conversion.model, conversion.convention
+    sheet = labelled("from", _side(conversion.source, source.settings()), width)
+    for text in () if quiet else source.assumed:
         sheet.extend(labelled("  assumed", text, width, ASSUMED))
-    sheet.extend(labelled("to", _side(target, conversion["to"], conversion["dtype"]), width))
-    tensors = [f"{name} {tuple(shape)}" for name, shape in conversion["tensors"].items()]
+    settings = {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
+    dtype = source.cell.dtype.name
+    sheet.extend(labelled("to", _side(conversion.target, settings, dtype), width))
+    tensors = [f"{name} {array.shape}" for name, array in conversion.arrays.items()]
     sheet.extend(labelled("  tensors", phrases(tensors), width))
-    rounding = conversion["rounding"]
-    if rounding:
-        text = "the weights, from {dtype} to {to}: by {max_abs:.1e} at most".format(**rounding)
-        sheet.extend(labelled("  rounded", text, width, ASSUMED))
-    if conversion["settings"] and not quiet:
-        settings = [f"{name}={value}" for name, value in conversion["settings"].items()]
-        text = f"metadata written: {phrases(settings)}"
-        sheet.extend(labelled("", text, width))
+    if rounding := conversion.rounding:
+        text = f"from {rounding.dtype} to {rounding.to}: by {rounding.max_abs:.1e} at most"
+        sheet.extend(labelled("  rounded", f"the weights, {text}", width, ASSUMED))
+    if conversion.settings and not quiet:
+        written = [f"{name}={value}" for name, value in conversion.settings.items()]
+        sheet.extend(labelled("", f"metadata written: {phrases(written)}", width))
     sheet.add()
-    sheet.extend(_recipe(conversion["recipe"], width))
+    sheet.extend(_recipe(conversion.steps, width))
     sheet.add()
-    sheet.extend(labelled("verified", _proof(conversion["proof"], bool(rounding)), width, AGREES))
-    sheet.extend(labelled_lines("use", conversion["use"], width))
-    command = typed_command("lstm", "run", file_argument(target), "inputs.npy")
-    options = conversion["options"]
+    proof = _proof(conversion.proof, bool(conversion.rounding))
+    sheet.extend(labelled("verified", proof, width, AGREES))
+    sheet.extend(labelled_lines("use", conversion.use, width))
+    command = typed_command("lstm", "run", file_argument(conversion.target), "inputs.npy")
+    options = conversion.all_options
     sheet.extend(labelled_command("next", f"{command} {options}" if options else command))
     return sheet
 
 
-def _recipe(steps: list[Mapping[str, str]], width: Width) -> Sheet:
+def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
     """The steps from the tensors of the source to those of the target."""
     sheet = Sheet()
     for step in steps:
         remaining = Width(width.prose - INDENT)
-        for line in labelled(step["what"], step["text"], remaining, indent=RECIPE_INDENT).lines:
+        for line in labelled(step.what, step.text, remaining, indent=RECIPE_INDENT).lines:
             label = ("" if sheet.lines else "recipe").ljust(INDENT)
             sheet.add((label, "dim"), *line)
     return sheet
@@ -71,11 +77,11 @@ def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
     return phrases([text for text in texts if text])
 
 
-def _proof(proof: Mapping[str, Any], rounded: bool) -> str:
+def _proof(proof: Proof, rounded: bool) -> str:
     run = (
         f"read back and run next to the source{' with the rounded weights' * rounded}, "
-        f"{proof['rows']} sequences of {proof['steps']} steps from a random state: "
+        f"{proof.rows} sequences of {proof.steps} steps from a random state: "
     )
-    if proof["difference"] == 0:
+    if proof.difference == 0:
         return f"{run}h and c are equal, bit for bit"
-    return f"{run}h and c are within {proof['difference']:.1e} ({proof['allowed']:.1e} is rounding)"
+    return f"{run}h and c are within {proof.difference:.1e} ({proof.allowed:.1e} is rounding)"

@@ -22,7 +22,6 @@ from lstmcli.core.explain.wording import (
     precision_text,
     why_unproven,
 )
-from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
@@ -38,7 +37,13 @@ from lstmcli.views.sheet import (
     labelled_command,
     table,
 )
-from lstmcli.views.text import error_size, long_count, unbroken
+from lstmcli.views.text import (
+    error_size,
+    long_count,
+    shorten_assumption,
+    unbroken,
+    without_option,
+)
 
 INDENT = 21  # columns of the labels
 USED_BY = "used by"

@@ -7,12 +7,12 @@ the terminal: colour-blind safe, and in order in a grey print.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import chdir, nullcontext
 from importlib import import_module
-from typing import Any, BinaryIO
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
-from lstmcli.core.model.arrays import Array
 from lstmcli.errors import import_extra
 from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
@@ -25,6 +25,9 @@ from lstmcli.views.plot import (
     quantities,
     scales,
 )
+
+if TYPE_CHECKING:
+    from lstmcli.api.plot import Drawable
 
 SUFFIXES = (".png", ".svg", ".pdf")
 FIGURE_WIDTH = 3.4  # inches: a column of a two-column page
@@ -42,17 +45,12 @@ SETTINGS = "matplotlibrc"
 LINE, MARK = "#104ea0", "#b24800"
 
 
-def draw_figure(
-    stream: BinaryIO,
-    suffix: str,
-    arrays: Mapping[str, Array],
-    window: PlotWindow,
-    notes: Annotations,
-    lines: bool,
-) -> None:
-    """Write a figure of the window on arrays (T, B, H) to an open stream."""
+def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
+    """The file of a figure of the window on what there is to draw."""
+    lines, stream = window.is_single, BytesIO()
     order = CHARTS if lines else MAPS
-    drawn = sorted(quantities(arrays, window, notes), key=lambda q: order.find(q.base))
+    of_window = quantities(found.drawn, window, Annotations.of(found))
+    drawn = sorted(of_window, key=lambda q: order.find(q.base))
     of_kind = scales(drawn, [quantity.values for quantity in drawn])
     matplotlib = _matplotlib()
     with matplotlib.rc_context(STYLE):
@@ -68,6 +66,7 @@ def draw_figure(
             _heat(figure, axes, drawn, of_kind, window.pool)
         axes[-1].set_xlabel(_step_label(drawn, window.pool, lines))
         figure.savefig(stream, format=suffix[1:], dpi=DPI, metadata=NO_DATE[suffix])
+    return stream.getvalue()
 
 
 def _matplotlib() -> Any:

@@ -8,12 +8,14 @@ from typing import Any
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.forward.excerpt import Excerpt
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.diff import difference_sheet
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.export import html_fragment
-from lstmcli.views.run import DEFAULT_COLUMNS, Window, model_sheet, trace_sheets
+from lstmcli.views.header import model_sheet
+from lstmcli.views.run import DEFAULT_COLUMNS, Window, excerpt_sheets
 from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled, labelled_lines
 
 WIDTH = Width.of(100)  # columns: what the cell of a notebook has room for
@@ -34,7 +36,7 @@ def _sheets(result: Any) -> Iterator[Sheet]:
             names = {name.rpartition(".")[2] for name in result.arrays}
             show = tuple(name for name in (*DEFAULT_COLUMNS, "z") if name in names)
             if show:  # a run may keep only its final state
-                yield from trace_sheets(result, Window(show), WIDTH)
+                yield from excerpt_sheets(Excerpt.of_trace(result), Window(show), WIDTH)
         case Difference():
             yield difference_sheet(result, width=ALL_COLUMNS)
         case Explanation():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.metrics import Position
+from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import (
     Choice,
@@ -19,7 +21,9 @@ from lstmcli.core.model.selection import (
 )
 from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
+from lstmcli.views.header import header_sheet
 from lstmcli.views.heatmap import Pooling, Quantity, in_rows, legend, panel_lines, pooled
+from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
     ASSUMED,
     INDENT,
@@ -31,11 +35,15 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import count, unbroken
 
+if TYPE_CHECKING:
+    from lstmcli.api.plot import Drawable
+
 GUTTER = 6  # columns for the numbers of units
 LINES = 8  # of each panel
 TALL_PANELS, TALL_LINES = 2, 16  # at most so many panels have these lines
 CHARTS = "ifgoch"  # the order of one unit's lines
 DIFFERENCE, GATES = "a - b", "gates"
+SINGLE = re.compile(r"\s*-?\d{1,18}\s*")
 
 
 class PlotWindow(NamedTuple):
@@ -46,6 +54,11 @@ class PlotWindow(NamedTuple):
     item: int = 0  # of the batch
     pool: str = "mean"
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it is a single unit, which is drawn as lines."""
+        return self.units is not None and SINGLE.fullmatch(self.units) is not None
+
 
 class Annotations(NamedTuple):
     """What a plot shows in addition to its pictures."""
@@ -55,6 +68,11 @@ class Annotations(NamedTuple):
     batch: int = 1  # size
     hidden: Sequence[str] = ()  # cells that are not drawn
     numbering: Mapping[str, tuple[Indices | None, Indices | None]] = {}  # of steps, batch items
+
+    @classmethod
+    def of(cls, found: Drawable) -> Annotations:
+        """Those of what there is to draw."""
+        return cls(found.differs, found.first, found.batch, found.hidden, found.numbering)
 
     def numbers_of(self, name: str) -> tuple[Indices | None, Indices | None]:
         """The numbers of the steps and batch items of an array in the full run, None: all.
@@ -190,6 +208,45 @@ def lines_sheet(
             chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked, depth != "none")
         )
     return sheet
+
+
+# ---- the screen
+
+
+def plot_sheets(
+    found: Drawable, window: PlotWindow, command: str, width: Width, depth: str, *, quiet: bool
+) -> list[Sheet]:
+    """How files were read, the pictures, saturated units, and what to type next."""
+    notes = Annotations.of(found)
+    draw = lines_sheet if window.is_single else heat_sheet
+    picture = draw(found.drawn, window, notes, width=width, depth=depth)
+    if found.plan is None:
+        remarks = () if quiet else found.remarks
+        header = sources_sheet(found.sources, found.arrays, remarks, width)
+    else:
+        header = header_sheet(found.plan, width, quiet=quiet)
+    saturated = [] if found.differs else _saturation(found, notes, window, width)
+    return [header, picture, *saturated, closing_sheet(notes, window, command, width)]
+
+
+def _saturation(
+    found: Drawable, notes: Annotations, window: PlotWindow, width: Width
+) -> Iterator[Sheet]:
+    """The saturated gates and dead units of the steps and item that are drawn, for each cell."""
+    for cell in found.cells or [""]:
+        prefix = f"{cell}." * bool(cell)
+        of_cell = {
+            k[len(prefix) :]: a[list(notes.steps_of(k, window.steps, len(a))[1])][
+                :, [notes.sequence_of(k, window.item, a.shape[1])[1]]
+            ]
+            for k, a in found.arrays.items()
+            if k.startswith(prefix)
+        }
+        counts = Saturation()
+        counts.add(of_cell)
+        if counts.anything and cell:
+            yield labelled("cell", cell, width)
+        yield saturation_sheet(counts, range(found.units), width, shares=False)
 
 
 # ---- the lines above and below the pictures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -96,3 +97,18 @@ def short_exponent(text: str) -> str:
     """A number without the plus and the leading zeros of its exponent."""
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}" if e else text
+
+
+OPTION = re.compile(r"--set [\w.]+=\w+|--[a-z][a-z-]*")  # that changes an assumption
+
+
+def without_option(assumed: Sequence[str]) -> list[str]:
+    """The assumptions that name no option to change them, as that of a class of the author's."""
+    return [text for text in assumed if not OPTION.search(text)]
+
+
+def shorten_assumption(text: str) -> str:
+    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
+    what, _, why = text.partition(" (")
+    option = OPTION.search(why)
+    return f"{what} ({option[0]})" if option else text

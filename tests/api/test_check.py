@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lstmcli import run
-from lstmcli.api.check import BATCH, STEPS, Check, check
+from lstmcli.api.check import BATCH, STEPS, Check
+from lstmcli.api.check import check_job as check
 from lstmcli.api.job import Job
 from lstmcli.core.forward.plan import prepare
 from lstmcli.core.model.arrays import Array

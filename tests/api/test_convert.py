@@ -243,7 +243,7 @@ def test_safetensors_report_what_they_do_not_contain(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
     target = tmp_path / "net.safetensors"
     conversion = converted("keras/relu", target, "keras")
-    assert conversion.options == "--set recurrent_activation=sigmoid --set activation=relu"
+    assert conversion.options == "--recurrent-activation sigmoid --activation relu"
     assert conversion.options in conversion.remarks[0]
     again = load.load(str(target), activation="relu")
     assert same_weights(conversion.layers, again.layers)

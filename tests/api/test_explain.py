@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.api.explain import explain_files
+from lstmcli.api.explain import explain
 from lstmcli.core.explain import Progress
 from tests.core.explain.asking import found
 from tests.paths import TOP
@@ -37,8 +38,8 @@ def test_settings_that_were_given_stay_in_the_command(tmp_path: Path) -> None:
     model = lstmcli.load(WEIGHTS, gates="iofg", activation="relu")
     trace = lstmcli.run(model, np.load(INPUTS))
     np.save(tmp_path / "e.npy", trace.h)
-    given = {"gates": "ifgo", "output_activation": "tanh"}
-    explanation = explain_files([WEIGHTS, INPUTS, str(tmp_path / "e.npy")], given)
+    given: Any = {"gates": "ifgo", "output_activation": "tanh"}
+    explanation = explain(WEIGHTS, INPUTS, str(tmp_path / "e.npy"), **given)
     assert found(explanation) == {"gates": "iofg", "activation": "relu"}
     for words in ("--gates iofg", "--activation relu", "--output-activation relu"):
         assert words in explanation.command
@@ -105,5 +106,5 @@ def test_progress_has_words_before_the_search_begins() -> None:
         def __call__(self, share: float, what: str) -> None:
             told.append((share, what))
 
-    explain_files([WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt")], {}, progress=Recorder())
+    explain(WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt"), progress=Recorder())
     assert told[:2] == [(0.0, "weights as loaded"), (0.0, "one change")]

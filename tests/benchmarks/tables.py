@@ -12,7 +12,7 @@ from time import perf_counter, process_time, sleep
 
 import numpy as np
 
-from lstmcli.core.forward import blas
+from lstmcli.threads import versions
 from tests.benchmarks import contenders
 from tests.benchmarks.contenders import Call, Shape
 
@@ -33,7 +33,7 @@ def machine(threads: int) -> str:
         pass
     others = [f"{package} {found}" for package in PACKAGES if (found := _version(package))]
     return (
-        f"{name}, Python {platform.python_version()}, numpy {' with '.join(blas.versions())}, "
+        f"{name}, Python {platform.python_version()}, numpy {' with '.join(versions())}, "
         f"{', '.join(others)}; threads {threads}"
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import Explanation, explain_files
+from lstmcli.api.explain import Explanation, explain
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.core.explain.reference import outputs, random_net
 from tests.paths import TESTS
@@ -156,7 +156,7 @@ def test_the_printed_command_gives_expected(
     array = truth.get("array", "h")
     expected = outputs(net, x.astype(np.float64), settings, dtype=np.float32)[array]
     np.save(tmp_path / "e.npy", expected)
-    explanation = explain_files(["w.npz", "x.npy", "e.npy"], {})
+    explanation = explain("w.npz", "x.npy", "e.npy")
     assert _told(explanation) == truth
     words = shlex.split(explanation.command)
     assert words[:4] == ["lstm", "run", "w.npz", "x.npy"]

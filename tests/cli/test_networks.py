@@ -143,7 +143,7 @@ def test_a_file_written_in_blocks_is_the_full_run(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, case: str, suffix: str
 ) -> None:
     """More steps than a block, rows in several blocks: still the same numbers, bit for bit."""
-    for module in ("run", "save"):
+    for module in ("stream", "save"):
         monkeypatch.setattr(f"lstmcli.api.{module}.BLOCK", 16)
     x = np.random.default_rng(0).normal(size=(3, 50, 5)).astype(np.float32)
     np.save("x.npy", x)

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from lstmcli import run
-from lstmcli.api.job import InputFiles
 from lstmcli.api.load import load
-from lstmcli.api.plot import read_drawable
+from lstmcli.api.plot import plot
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.cli.test_scale import network
 from tests.paths import TOP
@@ -71,9 +70,7 @@ def test_a_run_contains_the_sequence_that_is_drawn_with_the_bits_of_the_full_run
     np.save(tmp_path / "x.npy", x)
     paths = (str(tmp_path / "w.npz"), str(tmp_path / "x.npy"))
     lengths = "2," + "7," * 129 + "5"
-    found = read_drawable(
-        paths, {"layout": "batch"}, None, item=item, files=InputFiles(lengths=lengths)
-    )
+    found = plot(paths, layout="batch", batch=item, lengths=lengths)
     whole = run(load(paths[0]), x, layout="batch", lengths=np.array(lengths.split(","), int))
     assert found.batch == 131
     assert found.arrays.keys() == whole.arrays.keys()

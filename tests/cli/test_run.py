@@ -86,7 +86,7 @@ def test_only_the_final_state_can_be_written(lstm: Lstm) -> None:
 def test_a_long_run_names_saturated_gates_too(
     lstm: Lstm, net: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstmcli.cli.run.LONG", 0)
+    monkeypatch.setattr("lstmcli.api.run.LONG", 0)
     rng = np.random.default_rng(2)
     bias = np.zeros(16)
     bias[9] = 12  # f of unit 1

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.api import load, run, save
+from lstmcli.api import load, save, stream
 from lstmcli.core.forward import run as forward_run
 from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats.arrays import npy
@@ -54,7 +54,7 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs in .npy files are never read as a whole, whatever their size."""
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     cut(monkeypatch, 10_000)
-    monkeypatch.setattr(run, "READ", 5_000)
+    monkeypatch.setattr(stream, "READ", 5_000)
 
 
 def test_a_table_of_every_step_is_printed_from_pieces_of_any_size(
@@ -62,7 +62,7 @@ def test_a_table_of_every_step_is_printed_from_pieces_of_any_size(
 ) -> None:
     network(tmp_path / "w.npz", 4, 3)
     np.save(tmp_path / "x.npy", np.random.default_rng(6).normal(size=(2500, 4)))
-    monkeypatch.setattr("lstmcli.cli.run.LONG", 0)
+    monkeypatch.setattr("lstmcli.api.run.LONG", 0)
     words = ("run", "w.npz", "x.npy", "--digits", "9", "--steps", ":")
     expected = lstm(*words)
     assert expected.status == 0
@@ -124,7 +124,7 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
 
     monkeypatch.setattr(FileArray, "_read_once", cut_short)
     monkeypatch.setattr(
-        "lstmcli.cli.run.describe_not_finite", lambda array, name: ""
+        "lstmcli.api.run.describe_not_finite", lambda array, name: ""
     )  # reads it all
     done = lstm(*words, "-o", output)
     assert calls >= 3
@@ -162,7 +162,7 @@ def test_pieces_make_what_a_full_run_makes(
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     cut(monkeypatch, 100_000)
-    monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.api.executors.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     remarked = "reverse" in options or "directions" in kind  # on how the state was saved
     assert (done.status, remarked or done.err) == (0, remarked or "")
@@ -259,9 +259,9 @@ def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path) -> None:
 
 BAR = """
 import sys, time
-from lstmcli.cli import executors, progress
+from lstmcli.cli import progress
 progress.PATIENCE = float(sys.argv[1])
-with progress.ProgressBar(3000, ("sequences", 100)) as bar, executors.metered(bar) as meter:
+with progress.ProgressBar(3000, ("sequences", 100)) as bar, progress.metered(bar) as meter:
     for _ in range(60):
         meter(50)
         time.sleep(0.05)
@@ -324,10 +324,10 @@ LOADING = """
 import sys, time
 from threading import Thread
 from lstmcli.cli import progress
-from lstmcli.core.forward import blas
+from lstmcli import threads
 progress.PATIENCE = 0
-looking = Thread(target=blas.versions)
-with blas.loader_lock:
+looking = Thread(target=threads.versions)
+with threads.loader_lock:
     bar = progress.ProgressBar(1).__enter__()
     looking.start()
     time.sleep(0.5)
@@ -369,9 +369,9 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     network(tmp_path / "w.npz", 9, H, layers=layers)
     np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=shape).astype(np.float32))
     words = ["run", "w.npz", "x.npy", *options.split()]
-    monkeypatch.setattr("lstmcli.cli.executors.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.api.executors.WORTH_THREADS", 0)
     whole = lstm(*words)
     assert whole.status == 0
-    monkeypatch.setattr("lstmcli.cli.run.LONG", 0)
+    monkeypatch.setattr("lstmcli.api.run.LONG", 0)
     cut(monkeypatch, 50_000)
     assert lstm(*words) == whole

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lstmcli.cli import executors
+from lstmcli.api import executors
 from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE, Lstm
 
@@ -94,7 +94,7 @@ def test_a_scheduler_that_never_answers(
 @pytest.mark.parametrize("error", [CancelledError(), OSError("Stream is closed")])
 def test_a_scheduler_that_is_lost_during_the_run(library: Any, error: Exception) -> None:
     library.submit = raises(error)
-    text = "--scheduler tcp://x:1: the connection to the scheduler was lost during the run.\n"
+    text = "^scheduler='tcp://x:1': the connection to the scheduler was lost during the run; start"
     with (
         pytest.raises(UserError, match=text),
         executors._cluster("tcp://x:1") as executor,
@@ -125,5 +125,5 @@ def test_without_the_library_the_way_out_is_reported(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    text = "lstm run: --scheduler needs distributed:\n  pip install 'distributed>=2024.1'\n"
+    text = "lstm run: a scheduler of Dask needs distributed:\n  pip install 'distributed>=2024.1'\n"
     assert lstm(*RUN, "tcp://127.0.0.1:9") == (2, "", text)

@@ -143,7 +143,7 @@ def test_a_run_in_pieces_writes_the_same_bytes(
     assert lstm(*words, "-o", f"memory.{suffix}").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr("lstmcli.core.forward.run.PIECE", 1)
-    monkeypatch.setattr("lstmcli.cli.run.run_selected", None)
+    monkeypatch.setattr("lstmcli.api.run.run_selected", None)
     assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
     assert Path(f"memory.{suffix}").read_bytes() == Path(f"pieces.{suffix}").read_bytes()
 
@@ -613,8 +613,8 @@ def test_a_cluster_runs_what_would_be_written_step_by_step(
     asked: list[str] = []
 
     @contextmanager
-    def executed(job: Any, *, scheduler: str, **_: Any) -> Iterator[dict[str, Any]]:
-        asked.append(scheduler)
+    def cluster(address: str) -> Iterator[ThreadPoolExecutor]:
+        asked.append(address)
         with ThreadPoolExecutor(1) as pool:
             submit = pool.submit
 
@@ -623,10 +623,10 @@ def test_a_cluster_runs_what_would_be_written_step_by_step(
                 return submit(*task)
 
             monkeypatch.setattr(pool, "submit", submitted)
-            yield {"executor": pool}
+            yield pool
 
     monkeypatch.setattr("lstmcli.core.forward.run.shares_memory", lambda executor: False)
-    monkeypatch.setattr("lstmcli.cli.run.execution", executed)
+    monkeypatch.setattr("lstmcli.api.executors._cluster", cluster)
     csv = lstm("run", "w.npz", "one.npy", "-f", "csv", "--scheduler", "tcp://host:1").out
     assert asked == ["tcp://host:1", "submit"]
     assert csv == lstm("run", "w.npz", "one.npy", "-f", "csv").out

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lstmcli.formats import Document, read
+from tests.standard_input import from_stdin
 
 NAMES = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True).filter(lambda n: n not in ("meta", "x"))
 
@@ -44,7 +45,8 @@ def members_of(data: bytes | Path) -> dict[str, bytes]:
 
 def piped(data: str | bytes) -> Document:
     """What standard input with these bytes is read as."""
-    return read("-", io.BytesIO(data.encode() if isinstance(data, str) else data))
+    document: Document = from_stdin(read, data.encode() if isinstance(data, str) else data)
+    return document
 
 
 def filed(folder: Path, name: str, data: str | bytes) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from lstmcli.api.diff import diff
 from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats.files.limits import raised_to
 from tests.recorded import GOLDEN
+from tests.standard_input import from_stdin
 
 FILE = (GOLDEN / "gguf" / "q8_0.gguf").read_bytes()
 
@@ -112,7 +112,7 @@ def test_without_the_package_the_command_that_installs_it_is_named(
 
 def test_standard_input_is_refused_with_the_reason() -> None:
     with pytest.raises(UserError, match="mapped into memory: save it, and give its path"):
-        formats.read("-", io.BytesIO(FILE))
+        from_stdin(formats.read, FILE)
 
 
 @pytest.mark.parametrize("kind", ["Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q8_0", "IQ4_NL", "BF16"])

@@ -15,7 +15,7 @@ import pytest
 
 from lstmcli import run
 from lstmcli.api import load
-from lstmcli.api.check import check
+from lstmcli.api.check import check_job as check
 from lstmcli.api.convert import convert
 from lstmcli.api.job import Job
 from lstmcli.core.model.model import Inputs, Model, Trace

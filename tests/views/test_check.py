@@ -1,36 +1,45 @@
-"""The sheet of a check, from its document."""
+"""The sheet of a check."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain.explanation import Changed, Explanation
 from lstmcli.views.check import check_sheet
 from lstmcli.views.sheet import Width
 
-ROW = {
-    "version": "1.2.3", "equal": True, "max_abs": 1.19e-7, "max_rel": 2e-6, "max_ulp": 17,
-    "float64_abs": 2e-16, "differs_in": None, "within_rounding": False, "truth_abs": 1.1e-7,
-    "seconds": 0.0123,
-}  # fmt: skip
-CHECK: dict[str, Any] = {
-    "equal": False,
-    "engines": [
-        {"name": "torch", **ROW},
-        {"name": "keras", **ROW, "version": "1.2.3 on torch 2.0"}
-        | {"equal": False, "max_abs": "NaN", "max_ulp": "NaN", "float64_abs": None}
-        | {"differs_in": "float32"},
-    ],
-    "ours": {"version": "0.1.0", "truth_abs": 7e-8, "seconds": 0.002},
-    "nearest": ["ours"],
-    "rtol": 1.3e-6, "atol": 1e-5, "ulp": None, "seed": None,
-    "refused": {"jax": "jax (a cell) cannot run a projection."},
-    "first_divergence": {
-        "keras": {"array": "h", "step": 3, "batch": 1, "unit": 0, "a": "NaN", "b": 0.25}
-    },
-    "findings": {},
-    "notes": {"torch": ["where it parts from its documentation"]},
-}  # fmt: skip
+ERRORS = {"max_abs": 1.19e-7, "max_rel": 2e-6, "max_ulp": 17}
+
+
+def row(name: str, errors: dict[str, Any] = ERRORS, **changes: Any) -> SimpleNamespace:
+    """One engine's run as a check has it."""
+    difference = SimpleNamespace(rtol=1.3e-6, atol=1e-5)
+    fields: dict[str, Any] = {
+        "engine": SimpleNamespace(name=name), "version": "1.2.3", "equal": True,
+        "of_run": SimpleNamespace(worst=errors.get, difference=difference), "float64_abs": 2e-16,
+        "differs_in": None, "within_rounding": False, "truth_abs": 1.1e-7, "seconds": 0.0123,
+        "first": None, "notes": (), "ulp": None,
+    }  # fmt: skip
+    return SimpleNamespace(**fields | changes)
+
+
+TORCH = row("torch", notes=("where it parts from its documentation",))
+KERAS = row(
+    "keras", ERRORS | {"max_abs": float("nan"), "max_ulp": float("nan")},
+    version="1.2.3 on torch 2.0", equal=False, float64_abs=None, differs_in="float32",
+    first=Position("h", float("nan"), 0.25, 3, 1, 0),
+)  # fmt: skip
+
+
+def check(**changes: Any) -> Any:
+    fields: dict[str, Any] = {
+        "rows": (TORCH, KERAS), "drawn": None, "truth_abs": 7e-8, "seconds": 0.002,
+        "nearest": ["ours"], "refused": {"jax": "jax (a cell) cannot run a projection."},
+        "findings": {},
+    }  # fmt: skip
+    return SimpleNamespace(**fields | changes)
 
 
 FOUND = Explanation(
@@ -40,7 +49,7 @@ FOUND = Explanation(
 
 def test_every_line() -> None:
     assert (
-        check_sheet(CHECK, {"keras": FOUND}, Width()).plain()
+        check_sheet(check(findings={"keras": FOUND}), Width()).plain()
         == """\
 engine  version               max abs  max rel  max ulp   float64  long double    ms
 ours    0.1.0                                                          7.00e-8     2
@@ -58,30 +67,28 @@ left out        jax (a cell) cannot run a projection.
 
 
 def test_a_difference_that_is_rounding_is_said_to_be_one() -> None:
-    one, other = CHECK["engines"]
-    rows = [{**one, "within_rounding": True}, other]
-    text = " ".join(check_sheet(CHECK | {"engines": rows}, {}, Width()).plain().split())
+    rounded = row("torch", within_rounding=True)
+    text = " ".join(check_sheet(check(rows=(rounded, KERAS)), Width()).plain().split())
     assert "1 of 2 agree within rtol 1.3e-06, atol 1e-05, or rounding" in text
     assert "rounding torch: more than the tolerance, but at most 4 times the distance" in text
 
 
 def test_a_narrow_terminal_hides_columns_and_names_them() -> None:
-    heading, *_, gone = list(check_sheet(CHECK, {}, Width.of(50)).rows())[:5]
+    heading, *_, gone = list(check_sheet(check(), Width.of(50)).rows())[:5]
     assert heading.split() == ["engine", "version", "max", "abs", "long", "double"]
     assert gone == "hidden columns: max rel, max ulp, float64, ms"
 
 
 def test_drawn_inputs_and_ulps_are_reported() -> None:
-    text = check_sheet(
-        CHECK | {"seed": 5, "ulp": 4, "rtol": None, "atol": None}, {}, Width()
-    ).plain()
+    in_ulps = row("torch", ulp=4)
+    in_ulps.of_run.difference = SimpleNamespace(rtol=None, atol=None)
+    text = check_sheet(check(rows=(in_ulps, KERAS), drawn=5), Width()).plain()
     first = text.splitlines()[0]
     assert first.startswith("drawn           inputs and the initial state, from seed 5")
     assert "within 4 ULP" in text
 
 
 def test_without_a_long_double_run_no_engine_is_most_accurate() -> None:
-    rows = [{**row, "truth_abs": None} for row in CHECK["engines"]]
-    ours = CHECK["ours"] | {"truth_abs": None}
-    text = check_sheet(CHECK | {"engines": rows, "ours": ours, "nearest": []}, {}, Width()).plain()
+    rows = (row("torch", truth_abs=None),)
+    text = check_sheet(check(rows=rows, truth_abs=None, nearest=[]), Width()).plain()
     assert "long double" not in text

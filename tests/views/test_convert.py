@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
+from lstmcli.api.convert import Rounding
+from lstmcli.core.forward.equivalence import Proof
+from lstmcli.core.weights.compatibility import Step
 from lstmcli.views.convert import conversion_sheet
 from lstmcli.views.sheet import Width
 
-TOLD: dict[str, Any] = {
-    "source": "a.npz",
-    "target": "b c.npz",
-    "from": {"convention": "tf1", "gates": "igfo", "forget_bias": 1.0},
-    "to": {"convention": "flax", "gates": "ifgo", "forget_bias": 0.0},
-    "assumed": ["forget bias +1.0 (not stored in the weights; --forget-bias)"],
-    "dtype": "float32",
-    "tensors": {f"h{gate}/kernel": [3, 3] for gate in "ifgo"},
-    "settings": {"activation": "relu", "convention": "flax-nnx"},
-    "options": "",
-    "use": [],
-    "recipe": [
-        {"what": "gates", "text": "i g f o -> a tensor per gate"},
-        {"what": "kernels", "text": "word " * 40},
-    ],
-    "proof": {"rows": 3, "steps": 6, "difference": 0.0, "allowed": 0.0},
-    "rounding": None,
-}
+ASSUMED = "forget bias +1.0 (not stored in the weights; --forget-bias)"
+PROOF = Proof(rows=3, steps=6, difference=0.0, allowed=0.0)
 
 
 def lines(width: int | None = 80, **changes: Any) -> list[str]:
-    return conversion_sheet(TOLD | changes, Width.of(width)).plain().splitlines()
+    source = {"convention": "tf1", "gates": "igfo", "forget_bias": 1.0}
+    model = SimpleNamespace(
+        settings=lambda: source, assumed=(ASSUMED,),
+        cell=SimpleNamespace(dtype=np.dtype(np.float32)),
+    )  # fmt: skip
+    flax = SimpleNamespace(
+        name="flax", behaviour=SimpleNamespace(forget_bias=0.0),
+        settings=lambda: {"gates": "ifgo"},
+    )  # fmt: skip
+    fields: dict[str, Any] = {
+        "source": "a.npz", "target": "b c.npz", "model": model, "convention": flax,
+        "arrays": {f"h{gate}/kernel": np.zeros((3, 3)) for gate in "ifgo"},
+        "settings": {"activation": "relu", "convention": "flax-nnx"}, "all_options": "", "use": [],
+        "steps": [Step("gates", "i g f o -> a tensor per gate"), Step("kernels", "word " * 40)],
+        "proof": PROOF, "rounding": None,
+    }  # fmt: skip
+    conversion: Any = SimpleNamespace(**fields | changes)
+    return conversion_sheet(conversion, Width.of(width)).plain().splitlines()
 
 
 def test_both_sides_tensors_and_settings() -> None:
     shown = lines()
     assert shown[0] == "from      a.npz   tf1   gates i g f o   forget bias +1"
-    assert shown[1].split() == ["assumed", *TOLD["assumed"][0].split()]
+    assert shown[1].split() == ["assumed", *ASSUMED.split()]
     assert shown[2] == "to        b c.npz   flax   float32"  # whose gates have no order
     assert "hi/kernel (3, 3)   hf/kernel (3, 3)" in shown[3]
     assert shown[5].split() == ["metadata", "written:", "activation=relu", "convention=flax-nnx"]
@@ -52,7 +59,7 @@ def test_a_long_step_is_wrapped_next_to_its_name() -> None:
 
 def test_the_verdict() -> None:
     def verdict(**proof: Any) -> str:
-        return " ".join(" ".join(lines(proof=TOLD["proof"] | proof)).split())
+        return " ".join(" ".join(lines(proof=PROOF._replace(**proof))).split())
 
     assert "3 sequences of 6 steps" in verdict()
     assert "h and c are equal, bit for bit" in verdict()
@@ -60,7 +67,7 @@ def test_the_verdict() -> None:
 
 
 def test_rounded_weights_are_named_and_so_is_what_the_proof_compares() -> None:
-    rounding = {"dtype": "float32", "to": "float16", "max_abs": 3.05e-4}
+    rounding = Rounding("float32", "float16", 3.05e-4)
     shown = " ".join(" ".join(lines(rounding=rounding)).split())
     assert "rounded the weights, from float32 to float16: by 3.0e-04 at most" in shown
     assert "run next to the source with the rounded weights, 3 sequences" in shown
@@ -69,7 +76,9 @@ def test_rounded_weights_are_named_and_so_is_what_the_proof_compares() -> None:
 
 def test_the_next_command_names_the_file_as_a_shell_takes_it() -> None:
     assert lines()[-1] == "next      lstm run 'b c.npz' inputs.npy"
-    assert lines(options="--set activation=relu")[-1].endswith("inputs.npy --set activation=relu")
+    assert lines(all_options="--set activation=relu")[-1].endswith(
+        "inputs.npy --set activation=relu"
+    )
     assert lines(target="net.onnx")[-1] == "next      lstm run net.onnx inputs.npy"
 
 

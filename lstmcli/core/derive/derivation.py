@@ -8,8 +8,8 @@ from typing import Any
 
 from lstmcli.core.derive.formulas import FormulaLine, Scalar, Sum, as_float, rounded
 from lstmcli.core.diff.tolerance import jsonable
+from lstmcli.core.forward.plan import Plan
 from lstmcli.errors import UserError
-from lstmcli.notebook import in_notebooks
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class StepPosition:
     is_last: bool = False  # the last that is computed of the sequence: final_h is its h
 
 
-@in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Derivation:
     """The arithmetic of a unit at a step."""
@@ -41,6 +40,7 @@ class Derivation:
     against: str | None = None  # the name of the other side
     taken: tuple[str, ...] = ()  # what of the run the other side was taken as, if not all
     differs_before: tuple[str, ...] = ()  # those of h and c of the step before that differ
+    plan: Plan | None = None  # of the run
 
     def __repr__(self) -> str:
         """``<Derivation of f: step 1, batch 0, unit 0; f 0.75, c -0.32, h -0.05>``."""
@@ -85,6 +85,7 @@ class Derivation:
             "against": self.against,
             "first_difference": first.name if first else None,
             "differs_before": list(self.differs_before),
+            "assumed": self.plan.assumed if self.plan else [],
         }
 
 

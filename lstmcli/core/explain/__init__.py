@@ -46,9 +46,9 @@ from lstmcli.core.explain.question import (
 )
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import in_words, location_text
-from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
+from lstmcli.threads import one_thread
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
 RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.forward import blas
+from lstmcli import threads
 from lstmcli.core.model.arrays import Array
 
 Product = Callable[[Any, Any], object]
@@ -56,7 +56,7 @@ def piece(shape: tuple[int, ...], batch: int) -> int:
     more.
     """
     length, width = shape
-    if length * width * batch <= UNPACKED or not blas.has_unpacked_kernels():
+    if length * width * batch <= UNPACKED or not threads.has_unpacked_kernels():
         return length
     size = UNPACKED // (batch * width)
     if batch > SMALL_BATCH:
@@ -143,7 +143,7 @@ def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
     product is of two rows, copies no K_x either.
     """
     columns, most = PIECE // dtype.itemsize, UNPACKED // (GRAIN * K_x[0])
-    if most < GRAIN or not blas.has_unpacked_kernels():
+    if most < GRAIN or not threads.has_unpacked_kernels():
         return ROWS, columns
     while columns > most:
         columns //= 2
@@ -233,7 +233,7 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
     """
     x, values = _distinct_numbers((rows, inputs), dtype), _distinct_numbers((8191,), dtype)
     pieces = [np.resize(values, (inputs, width)) for width in widths]  # a prime: no row repeats
-    with blas.one_thread():
+    with threads.one_thread():
         full = [np.matmul(x, K) for K in pieces]
         if not all(
             np.array_equal(np.matmul(np.roll(x, 1, axis=0), K), np.roll(z, 1, axis=0))

@@ -54,6 +54,11 @@ class Plan:
     states: list[State]  # of each cell, h (B, P) and c (B, H)
 
     @property
+    def assumed(self) -> list[str]:
+        """Assumptions that affect the results."""
+        return [*self.model.assumed, *filter(None, [self.assumed_layout])]
+
+    @property
     def masked(self) -> bool:
         """Whether a mask, not lengths, tells which steps count."""
         return self.inputs.mask is not None
@@ -107,7 +112,7 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """The ``meta`` of the run: its settings, and what was assumed, the layout by its words."""
-        assumed = [*self.model.assumed, *([self.assumed_layout] if self.assumed_layout else [])]
+        assumed = self.assumed
         of_run = {"layout": self.layout, "dtype": self.dtype.name}
         return self.model.settings() | of_run | ({"assumed": assumed} if assumed else {})
 

@@ -21,7 +21,6 @@ from lstmcli.core.forward.batch import (
     shares_memory,
     worth_threads,
 )
-from lstmcli.core.forward.blas import one_thread
 from lstmcli.core.forward.equations import is_eight_bit, rounded
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
@@ -45,6 +44,7 @@ from lstmcli.core.model.selection import (
     take,
 )
 from lstmcli.errors import UserError
+from lstmcli.threads import one_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

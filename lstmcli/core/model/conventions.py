@@ -20,6 +20,7 @@ from typing import Any
 
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.model.vocabulary import GATES
+from lstmcli.errors import UserError, did_you_mean
 
 KERNELS = {"kernel": "kernel", "recurrent_kernel": "recurrent_kernel", "bias": "bias"}
 ANY = ""
@@ -1090,3 +1091,27 @@ _ROWS = (
 
 CONVENTIONS: Mapping[str, Convention] = {row.name: row for row in _ROWS}
 """Every row by name, in the order in which recognition prefers them."""
+
+
+FRAMEWORK_ALIASES = {  # names in use -> rows that may be meant, for the message
+    "torch": ("pytorch", "pytorch-cell"), "libtorch": ("pytorch",), "torchscript": ("pytorch",),
+    "pt": ("pytorch",), "lua": ("torch7",), "tensorflow": ("tf1", "keras"), "tf": ("tf1", "keras"),
+    "tensorflow1": ("tf1",), "tf2": ("keras",), "tensorflow2": ("keras",), "tf.keras": ("keras",),
+    "tfkeras": ("keras",), "keras2": ("keras",), "keras3": ("keras",),
+    "tensorflow.js": ("tfjs",), "tensorflowjs": ("tfjs",), "tensorflow-lite": ("tflite",),
+    "jax": ("flax", "haiku", "equinox"), "nnx": ("flax-nnx",), "linen": ("flax",),
+    "sonnet": ("sonnet2", "sonnet1"), "cudnn": ("cudnnlstm", "tf1-cudnn"),
+    "ort": ("onnx",), "onnxruntime": ("onnx",), "gluon": ("mxnet",), "paddlepaddle": ("paddle",),
+    "mil": ("coreml",), "element-research": ("torch7",), "deeplearning4j": ("dl4j",),
+}  # fmt: skip
+
+
+def find_convention(name: str) -> Convention:
+    """The row of this name; UserError with similar names if there is none."""
+    try:
+        return CONVENTIONS[name.lower()]
+    except KeyError:
+        meant = [f'"{row}"' for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
+        near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
+        known = [] if near else [f"  Conventions: {', '.join(CONVENTIONS)}."]
+        raise UserError(f"there is no convention {name!r}.{near}", *known) from None

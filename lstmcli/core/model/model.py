@@ -13,7 +13,6 @@ from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import split_cell
 from lstmcli.errors import Try, UserError, did_you_mean
-from lstmcli.notebook import in_notebooks
 
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
 
@@ -108,7 +107,6 @@ class LoadedFrom(NamedTuple):
     max_bytes: int | None
 
 
-@in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """The cells of a network as loaded from files, with what was assumed."""
@@ -182,7 +180,6 @@ class Model:
         )
 
 
-@in_notebooks
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """What a run computed, in the axes of its inputs.

@@ -18,7 +18,6 @@ from lstmcli.errors import Try, Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
 MOST_UNUSED = 4  # tensors that are named
-_OPTION = re.compile(r"--set [\w.]+=\w+|--[a-z][a-z-]*")  # that changes an assumption
 _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
@@ -276,15 +275,3 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
             ],
         )
     return lengths[0]
-
-
-def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that name no option to change them, as that of a class of the author's."""
-    return [text for text in assumed if not _OPTION.search(text)]
-
-
-def shorten_assumption(text: str) -> str:
-    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
-    what, _, why = text.partition(" (")
-    option = _OPTION.search(why)
-    return f"{what} ({option[0]})" if option else text

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
-from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.conventions import Convention, find_convention
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
-from lstmcli.core.weights.recognise import find_convention
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.weights.by_shape import find_by_shape, is_letter, is_numbered
 from lstmcli.core.weights.templates import (
     CellIndex,
@@ -28,7 +28,6 @@ from lstmcli.core.weights.templates import (
     names_by_row,
     normalise,
 )
-from lstmcli.errors import UserError, did_you_mean
 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 _BUILDER = re.compile(r"(?P<collection>.*builder)(?:_(?P<number>\d{1,9}))?")
@@ -379,30 +378,6 @@ def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
 
 
 # ---- choosing
-
-
-FRAMEWORK_ALIASES = {  # names in use -> rows that may be meant, for the message
-    "torch": ("pytorch", "pytorch-cell"), "libtorch": ("pytorch",), "torchscript": ("pytorch",),
-    "pt": ("pytorch",), "lua": ("torch7",), "tensorflow": ("tf1", "keras"), "tf": ("tf1", "keras"),
-    "tensorflow1": ("tf1",), "tf2": ("keras",), "tensorflow2": ("keras",), "tf.keras": ("keras",),
-    "tfkeras": ("keras",), "keras2": ("keras",), "keras3": ("keras",),
-    "tensorflow.js": ("tfjs",), "tensorflowjs": ("tfjs",), "tensorflow-lite": ("tflite",),
-    "jax": ("flax", "haiku", "equinox"), "nnx": ("flax-nnx",), "linen": ("flax",),
-    "sonnet": ("sonnet2", "sonnet1"), "cudnn": ("cudnnlstm", "tf1-cudnn"),
-    "ort": ("onnx",), "onnxruntime": ("onnx",), "gluon": ("mxnet",), "paddlepaddle": ("paddle",),
-    "mil": ("coreml",), "element-research": ("torch7",), "deeplearning4j": ("dl4j",),
-}  # fmt: skip
-
-
-def find_convention(name: str) -> Convention:
-    """The row of this name; UserError with similar names if there is none."""
-    try:
-        return CONVENTIONS[name.lower()]
-    except KeyError:
-        meant = [f'"{row}"' for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
-        near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
-        known = [] if near else [f"  Conventions: {', '.join(CONVENTIONS)}."]
-        raise UserError(f"there is no convention {name!r}.{near}", *known) from None
 
 
 def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:

@@ -216,7 +216,7 @@ def _refuse_zero_bytes(text: str, source: str) -> None:
 
 
 @contextmanager
-def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[Opened]:
+def opened(source: str) -> Iterator[Opened]:
     """Open a path, or standard input for "-".
 
     What cannot be sought in (standard input, the pipe of a shell's <(command)) is read into memory.
@@ -224,7 +224,7 @@ def opened(source: str, stdin: BinaryIO | None = None) -> Iterator[Opened]:
     file.
     """
     if source == "-":
-        stream = stdin or sys.stdin.buffer
+        stream = sys.stdin.buffer
         refuse_device(stream)
         yield in_memory(STDIN, drained(lambda: stream.read(HEAD), STDIN))
         return

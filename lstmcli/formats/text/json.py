@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from math import isfinite, prod
+from math import prod
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -31,6 +31,7 @@ from lstmcli.formats.text.number_text import (
     row_texts,
     to_array,
 )
+from lstmcli.outputs import json_text
 
 MAX_LISTED = 8  # names of files
 
@@ -225,7 +226,7 @@ def _object(arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> Ite
         yield from _nested(array, "  ")
         opening = ",\n  "
     for name, value in attributes.items():
-        yield f"{opening}{json.dumps(name)}: {json.dumps(_finite(value), allow_nan=False)}"
+        yield f"{opening}{json.dumps(name)}: {json_text(value)}"
         opening = ",\n  "
     yield "\n}" if arrays or attributes else "{}"
 
@@ -245,19 +246,6 @@ def _nested(array: np.ndarray, indent: str) -> Iterator[str]:
         yield f"\n{indent}]" if shape[0] else "]"
 
     return nest(array.shape, indent)
-
-
-def _finite(value: Any) -> Any:
-    """The value with non-finite numbers as their strings and numpy scalars as Python's."""
-    if isinstance(value, dict):
-        return {name: _finite(member) for name, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(member) for member in value]
-    if isinstance(value, np.generic):
-        return _finite(value.item())
-    if isinstance(value, float) and not isfinite(value):
-        return JSON_NAMES[repr(value)].strip('"')
-    return value
 
 
 # ---- objects in lists, tensors with their shape, numbered members

@@ -59,7 +59,7 @@ def test_a_first_state_in_the_weights(rows: int, tmp_path: Path) -> None:
     weights = str(tmp_path / "weights.npz")
     np.savez(weights, **{k: rng.normal(size=s) for k, s in shapes.items()}, allow_pickle=False)
     x = rng.normal(size=(6, 2, 3))
-    settings = {"convention": "onnx", "layout": "time", "dtype": "float64"}
+    settings: Any = {"convention": "onnx", "layout": "time", "dtype": "float64"}
     h = run(load(weights, **settings), x, layout="time").time_major("h")
     wrong = explain(weights, x, h, **settings, forget_bias=1.0)
     assert [(c.setting, c.found) for c in wrong.changes] == [("forget_bias", 0.0)]

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import run
-from lstmcli.core.forward import batch, blas, matmul
+from lstmcli import run, threads
+from lstmcli.core.forward import batch, matmul
 from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, workers, worth_threads
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
@@ -125,7 +125,7 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
     packed, blocks = Packed(model.cell), batch_blocks(B, model.cell)
     assert len(blocks) > 1
     zero = np.zeros((B, H), dtype), np.zeros((B, H), dtype)
-    with blas.one_thread():
+    with threads.one_thread():
         whole, cut = (
             Runner(packed, b, zero).advance(x.swapaxes(0, 1))["h"] for b in ([slice(0, B)], blocks)
         )
@@ -228,13 +228,13 @@ def test_threads_and_chunks_change_nothing_under_any_kernel(kernel: str) -> None
 
 
 def blas_threads() -> list[int]:
-    return [library["num_threads"] for library in blas._libraries().info()]
+    return [library["num_threads"] for library in threads._libraries().info()]
 
 
 @pytest.fixture
 def two_blas_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv(blas.VARIABLE, raising=False)
-    with blas._libraries().limit(limits=2):
+    monkeypatch.delenv(threads.VARIABLE, raising=False)
+    with threads._libraries().limit(limits=2):
         if not blas_threads() or set(blas_threads()) != {2}:
             pytest.skip("this BLAS takes no number of threads")
         yield
@@ -242,9 +242,9 @@ def two_blas_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_blas_threads")
 def test_blas_has_one_thread_within_runs_that_overlap() -> None:
-    with blas.one_thread():
+    with threads.one_thread():
         assert set(blas_threads()) == {1}
-        with blas.one_thread():
+        with threads.one_thread():
             pass
         assert set(blas_threads()) == {1}  # the outer run still needs it
     assert set(blas_threads()) == {2}
@@ -252,8 +252,8 @@ def test_blas_has_one_thread_within_runs_that_overlap() -> None:
 
 @pytest.mark.usefixtures("two_blas_threads")
 def test_a_number_in_the_environment_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(blas.VARIABLE, "2")
-    with blas.one_thread():
+    monkeypatch.setenv(threads.VARIABLE, "2")
+    with threads.one_thread():
         assert set(blas_threads()) == {2}
 
 
@@ -265,7 +265,7 @@ def test_a_command_loads_numpy_with_one_blas_thread() -> None:
         "from threadpoolctl import threadpool_info\n"
         "assert {b['num_threads'] for b in threadpool_info() if b['user_api'] == 'blas'} <= {1}"
     )
-    environment = {k: v for k, v in os.environ.items() if k != blas.VARIABLE}
+    environment = {k: v for k, v in os.environ.items() if k != threads.VARIABLE}
     subprocess.run([sys.executable, "-c", code], cwd=TOP, env=environment, check=True)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import run
-from lstmcli.core.forward import blas, matmul
+from lstmcli import run, threads
+from lstmcli.core.forward import matmul
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import (
     GRAIN,
@@ -44,7 +44,7 @@ from tests.core.judge import model_of, random_net
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this BLAS had kernels that pack nothing."""
-    monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: True)
+    monkeypatch.setattr(threads, "has_unpacked_kernels", lambda: True)
 
 
 @pytest.mark.parametrize("batch", [2, 7, 12, 13, 31, 50, 64, 256, 1000])
@@ -66,7 +66,7 @@ def test_small_products_large_batches_and_other_kernels_are_not_split(
     assert piece((512, 257), 32) == 112
     assert piece((512, 257), 300) == 512
     assert piece((64, 20), 32) == 64
-    monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: False)
+    monkeypatch.setattr(threads, "has_unpacked_kernels", lambda: False)
     assert piece((512, 257), 32) == 512
 
 
@@ -125,7 +125,7 @@ def test_sequences_come_first_where_a_small_batch_is_cut(monkeypatch: pytest.Mon
     assert not sequences_first((1024, 513), SMALL_BATCH + 1, f4)
     assert not sequences_first((1024, 513), 8, np.dtype("longdouble"))
     assert not sequences_first((40, 100_000), 12, f4)  # not one vector fits what they take
-    monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: False)
+    monkeypatch.setattr(threads, "has_unpacked_kernels", lambda: False)
     assert not sequences_first((1024, 513), 8, f4)
 
 
@@ -151,7 +151,7 @@ def test_rows_are_summed_alike_where_the_probe_says_so(
             for shift in range(rows)
         )
 
-    with blas.one_thread():
+    with threads.one_thread():
         full = np.matmul(x, K)
         expected = next(filter(alike, MULTIPLES), 0)
         assert rows_alike(rows, shape[0], (shape[1],), np.dtype(dtype)) == expected
@@ -203,7 +203,7 @@ def test_pieces_are_small_enough_for_the_kernels_that_pack_nothing(
     assert tile((512, 2048), f4) == (GRAIN, 64)
     assert tile((512, 2048), f8) == (GRAIN, 32)
     assert tile((3907, 4096), f4) == (ROWS, 64)  # not one vector fits
-    monkeypatch.setattr(blas, "has_unpacked_kernels", lambda: False)
+    monkeypatch.setattr(threads, "has_unpacked_kernels", lambda: False)
     assert tile((512, 2048), f4) == (ROWS, 64)
 
 
@@ -284,7 +284,7 @@ def test_blocks_are_merged_unless_only_they_pack_nothing() -> None:
 
 
 def test_older_kernels_are_detected_by_their_names() -> None:
-    code = "from lstmcli.core.forward import blas; print(blas.has_unpacked_kernels())"
+    code = "from lstmcli import threads; print(threads.has_unpacked_kernels())"
     told = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"OPENBLAS_CORETYPE": "Haswell"},
         capture_output=True, text=True, check=True,

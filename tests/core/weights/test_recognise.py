@@ -6,12 +6,10 @@ import re
 
 import pytest
 
-from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.conventions import CONVENTIONS, FRAMEWORK_ALIASES, find_convention
 from lstmcli.core.weights.choose_lstm import choose_lstms, training_copies
 from lstmcli.core.weights.recognise import (
-    FRAMEWORK_ALIASES,
     describe_missing,
-    find_convention,
     recognise,
 )
 from lstmcli.core.weights.templates import normalise

@@ -32,6 +32,7 @@ from lstmcli.formats import (
     write,
 )
 from tests.formats.helpers import filed, piped, zipped
+from tests.standard_input import from_stdin
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -329,9 +330,9 @@ def test_devices_and_named_pipes_are_refused_unopened(
 @pytest.mark.parametrize("reader", [read, read_or_stream])
 def test_a_device_as_standard_input_is_refused(reader: Callable[..., object]) -> None:
     with open("/dev/zero", "rb") as zero, pytest.raises(UserError, match="is a device"):
-        reader("-", zero)
+        from_stdin(reader, zero)
     with open("/dev/null", "rb") as null, pytest.raises(UserError, match="is empty"):
-        reader("-", null)
+        from_stdin(reader, null)
 
 
 class Pipe:
@@ -357,7 +358,7 @@ def pipe() -> Iterator[Pipe]:
 
 def test_steps_come_as_they_are_sent(pipe: Pipe) -> None:
     pipe.send("[1, 2]\n")
-    stream = read_or_stream("-", pipe.reading)
+    stream = from_stdin(read_or_stream, pipe.reading)
     assert isinstance(stream, StepStream)
     steps = iter(stream)
     assert next(steps).tolist() == [1, 2]
@@ -376,9 +377,8 @@ def test_steps_come_as_they_are_sent(pipe: Pipe) -> None:
 
 
 def test_steps_from_memory() -> None:
-    stream = read_or_stream(
-        "-", io.BytesIO(b'{"step": 0, "x": [[1], [2]]}\n\n{"x": [[3], [4]]}\n \n')
-    )
+    lines = b'{"step": 0, "x": [[1], [2]]}\n\n{"x": [[3], [4]]}\n \n'
+    stream = from_stdin(read_or_stream, lines)
     assert isinstance(stream, StepStream)
     found = []
     for step in stream:
@@ -388,7 +388,7 @@ def test_steps_from_memory() -> None:
 
 def test_long_lines_come_in_pieces() -> None:
     line = ", ".join(["0.5"] * 100_000)
-    stream = read_or_stream("-", io.BytesIO(f"[{line}]\n[{line}]\n".encode()))
+    stream = from_stdin(read_or_stream, f"[{line}]\n[{line}]\n".encode())
     assert isinstance(stream, StepStream)
     assert [step.shape for step in stream] == [(100_000,), (100_000,)]
 
@@ -411,7 +411,7 @@ def test_long_lines_come_in_pieces() -> None:
     ],
 )
 def test_everything_else_is_read_at_once(text: str) -> None:
-    document = read_or_stream("-", io.BytesIO(text.encode()))
+    document = from_stdin(read_or_stream, text.encode())
     assert isinstance(document, Document)
     whole = piped(text)
     assert (document.format, document.layout) == (whole.format, whole.layout)
@@ -427,7 +427,7 @@ def test_arrays_come_through_the_same_door(descriptor: bool, tmp_path: Path) -> 
     np.save(path, array)
     with open(path, "rb") as file:
         stream: BinaryIO = file if descriptor else io.BytesIO(file.read())
-        document = read_or_stream("-", stream)
+        document = from_stdin(read_or_stream, stream)
     assert isinstance(document, Document)
     np.testing.assert_array_equal(document.arrays[""], array)
 
@@ -435,7 +435,7 @@ def test_arrays_come_through_the_same_door(descriptor: bool, tmp_path: Path) -> 
 def test_empty_standard_input() -> None:
     for data in (b"", b"\n \n"):
         with pytest.raises(UserError, match="standard input is empty"):
-            read_or_stream("-", io.BytesIO(data))
+            from_stdin(read_or_stream, data)
 
 
 def test_importing_formats_loads_none_of_their_libraries() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import zipfile
@@ -24,6 +23,7 @@ from lstmcli.formats.keras.layers import lstm_chain
 from lstmcli.formats.wire import hdf5
 from tests.fuzz.kept import Kept
 from tests.recorded import GOLDEN, cases, recorded
+from tests.standard_input import from_stdin
 
 h5py = pytest.importorskip("h5py", reason="needs lstmcli[h5]")
 
@@ -185,7 +185,7 @@ def test_an_lstm_that_feeds_two_is_no_chain() -> None:
 def test_a_file_and_its_bytes_are_read_by_a_separate_process() -> None:
     """As a command does it: the file itself is handed on, or its bytes where it has none."""
     path = FILES / "keras-3.15.1" / "stacked.h5"
-    piped = formats.read("-", io.BytesIO(path.read_bytes()))
+    piped = from_stdin(formats.read, path.read_bytes())
     for name, array in read(path).arrays.items():
         np.testing.assert_array_equal(piped.arrays[name], array)
     assert len(piped.arrays) == 6

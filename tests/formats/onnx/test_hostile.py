@@ -27,6 +27,7 @@ from tests.formats.onnx.helpers import (
 )
 from tests.formats.protobuf import message
 from tests.fuzz.guard import withstand
+from tests.standard_input import from_stdin
 
 
 def refusal(path: Path, data: bytes) -> str:
@@ -305,10 +306,9 @@ def test_a_slice_outside_its_file_is_refused(
 
 
 def test_standard_input_has_no_folder(tmp_path: Path) -> None:
-    import io
 
     with pytest.raises(UserError, match="give the path of the model"):
-        formats.read("-", io.BytesIO(external("w.data")))
+        from_stdin(formats.read, external("w.data"))
 
 
 def test_a_shape_of_more_numbers_than_any_has_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ or a library could not be run, its notation is typed here after its documentatio
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.text.json import as_columns
 from tests.recorded import GOLDEN
+from tests.standard_input import from_stdin
 
 LANGUAGES = GOLDEN / "languages"
 with np.load(LANGUAGES / "arrays.npz") as members:
@@ -27,7 +27,8 @@ with np.load(LANGUAGES / "arrays.npz") as members:
 
 
 def read(text: str) -> Document:
-    return formats.read("-", io.BytesIO(text.encode()), abbreviated=True)
+    document: Document = from_stdin(formats.read, text.encode(), abbreviated=True)
+    return document
 
 
 SHOWN = {
@@ -207,7 +208,7 @@ def test_c_plus_plus_streams_round_to_six_digits() -> None:
 )  # fmt: skip
 def test_a_refusal_names_the_line(text: str, said: str) -> None:
     with pytest.raises(UserError) as error:
-        formats.read("-", io.BytesIO(text.encode()))
+        from_stdin(formats.read, text.encode())
     assert said in str(error.value)
 
 

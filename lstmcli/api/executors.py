@@ -1,4 +1,4 @@
-"""How a run is executed: by threads or on a cluster, with a meter for the progress bar."""
+"""How a run is executed: by threads or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -6,49 +6,66 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
-from contextlib import ExitStack, contextmanager
-from threading import Lock, Thread
-from typing import Any
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any, NamedTuple
 
 from lstmcli.api.job import Job
-from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import remark
 from lstmcli.core.forward.batch import batch_chunks, cores, seconds, workers, worth_threads
-from lstmcli.errors import UserError, import_extra
+from lstmcli.errors import Try, UserError, import_extra
 
+HERE = (Try({"scheduler": None}, "the run is here"),)
 WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
 CONNECTING = 3  # seconds for a connection to a scheduler; one on the same machine takes 0.05
 GREETING = 4  # seconds until a scheduler has answered too; with 1 to 4 for the import, under 10
 
 
-@contextmanager
-def execution(
-    job: Job, *, threads: int | None, scheduler: str | None, in_order: bool, quiet: bool
-) -> Iterator[dict[str, Any]]:
-    """The ``executor`` of a run, if it is large enough for one, and its ``meter``.
+class Work(NamedTuple):
+    """The size of a run: sequences, steps (0: not known), and cells."""
 
-    ``in_order``: its steps are written as they are computed, which one core does.
-    """
-    with ExitStack() as stack:
+    batch: int
+    steps: int
+    cells: int
+
+    @classmethod
+    def of(cls, job: Job) -> Work:
+        """That of a job; of a stream the steps are not known."""
         plan = None if job.stream else job.plan()
-        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)  # of a stream, not known
-        how: dict[str, Any] = {}
-        count = 1
-        if scheduler is not None:
-            how["executor"] = stack.enter_context(_cluster(scheduler))
-        elif not in_order and seconds(batch, steps, job.model) > WORTH_THREADS:
-            default = len(cores()) if worth_threads(batch, job.model) else 1
-            count = min(threads or default, len(batch_chunks(batch, job.model)))
-        if count > 1:
-            how["executor"] = stack.enter_context(workers(count))
-        if threads is not None and count < threads:
-            why = "steps are written as they are computed" if in_order else "too small for more"
-            remark(f"--threads {threads}: this run uses {count} ({why}).")
-        cells = len(job.model.cells)
-        unit = ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
-        bar = stack.enter_context(ProgressBar(batch * steps * cells, unit, quiet=quiet))
-        how["meter"] = stack.enter_context(metered(bar))
-        yield how
+        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)
+        return cls(batch, steps, len(job.model.cells))
+
+
+@contextmanager
+def executor_for(
+    job: Job,
+    threads: int | None,
+    scheduler: str | None,
+    remark: Callable[[str], None],
+    *,
+    in_order: bool,
+) -> Iterator[Executor | None]:
+    """The executor of a run: a cluster, or threads if the run is large enough for them.
+
+    ``in_order``: its steps are written as they are computed, which one core does. ``remark`` is
+    told of ``threads`` that are not used.
+    """
+    if scheduler is not None:
+        with _cluster(scheduler) as cluster:
+            yield cluster
+        return
+    batch, steps, _ = Work.of(job)
+    count = 1
+    if not in_order and seconds(batch, steps, job.model) > WORTH_THREADS:
+        default = len(cores()) if worth_threads(batch, job.model) else 1
+        count = min(threads or default, len(batch_chunks(batch, job.model)))
+    if threads is not None and count < threads:
+        why = "steps are written as they are computed" if in_order else "too small for more"
+        remark(f"--threads {threads}: this run uses {count} ({why}).")
+    if count == 1:
+        yield None
+        return
+    with workers(count) as pool:
+        yield pool
 
 
 @contextmanager
@@ -57,7 +74,7 @@ def _cluster(address: str) -> Iterator[Executor]:
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        distributed = import_extra("distributed", "--scheduler", "dask")
+        distributed = import_extra("distributed", "a scheduler of Dask", "dask")
         with _connected(distributed, address) as client, warnings.catch_warnings():
             # Dask warns of large blocks, which inputs are.
             warnings.simplefilter("ignore")
@@ -93,7 +110,7 @@ def _connected(distributed: Any, address: str) -> Any:
         cause = _first_line(made[0])
     else:
         return made[0]
-    raise UserError(f"--scheduler {address}: no scheduler answers there ({cause}).")
+    raise UserError(f"no scheduler answers there ({cause}).", about={"scheduler": address})
 
 
 def _first_line(error: BaseException) -> str:
@@ -117,13 +134,16 @@ def _of_client(client: Any, address: str) -> Executor:
             raise
         except (CancelledError, OSError):  # a connection that is closed is an OSError
             raise UserError(
-                f"--scheduler {address}: the connection to the scheduler was lost during the run.",
-                "  Start it again, or leave out --scheduler to run here.",
+                "the connection to the scheduler was lost during the run; start it again.",
+                about={"scheduler": address},
+                try_=HERE,
             ) from None
         except Exception as error:
             raise UserError(
-                f"--scheduler {address}: the cluster failed during the run ({_first_line(error)}).",
-                "  Its workers need lstmcli too; without --scheduler the run is here.",
+                f"the cluster failed during the run ({_first_line(error)}); its workers need "
+                "lstmcli too.",
+                about={"scheduler": address},
+                try_=HERE,
             ) from None
 
     class Remote:
@@ -144,26 +164,3 @@ def _of_client(client: Any, address: str) -> Executor:
                 return Remote(client.submit(function, *given, pure=False, **named))
 
     return Cluster()
-
-
-class Abandoned(Exception):
-    """Ends the work of a thread whose run has ended."""
-
-
-@contextmanager
-def metered(bar: ProgressBar) -> Iterator[Callable[[int], None]]:
-    """A meter that advances a bar; once left, it ends the threads that use it."""
-    lock, left, done = Lock(), False, 0
-
-    def meter(count: int) -> None:
-        nonlocal done
-        if left:
-            raise Abandoned
-        with lock:
-            done += count
-        bar.advance(done)
-
-    try:
-        yield meter
-    finally:
-        left = True

@@ -1,40 +1,45 @@
-"""Weights and inputs as they are given: paths, what Python callers pass, and what is in them."""
+"""Files of weights and inputs: how they are named, and the tensors, settings and states in them."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import chain
-from types import UnionType
-from typing import Any, BinaryIO, NamedTuple, TypeGuard
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NamedTuple
 
 from lstmcli import formats
+from lstmcli.api.values import (
+    Path,
+    Weights,
+    document_of_arrays,
+    is_path,
+    numbers_of,
+    refuse_no_arrays,
+    type_of,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.model import Model
-from lstmcli.core.model.selection import split_names
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import (
-    ARRAY_LIST,
-    ARRAYS,
-    Try,
-    UserError,
-    did_you_mean,
-    listed,
-    refuse_unprintable,
-)
+from lstmcli.errors import ARRAY_LIST, Try, UserError, did_you_mean, listed
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
+from lstmcli.formats.files.atomic import outputs_protected
+from lstmcli.formats.files.limits import allow as allow_bytes
 from lstmcli.formats.files.sidecars import is_source, is_standard_input, split_member
+
+__all__ = [
+    "INITIAL_STATES", "INPUT_NAMES", "STATE", "Named", "allow_bytes", "document_of",
+    "files_protected", "input_names", "inputs_of", "is_weight", "only_one_stdin", "read_named",
+    "read_state", "refuse_gaps", "refuse_unused", "settings_in", "state_members", "state_of",
+    "tensors_in", "with_array_name",
+]  # fmt: skip
 
 MAX_LISTED = 3  # arrays of a file that a message lists
 
@@ -71,20 +76,31 @@ class Named(NamedTuple):
 
     @property
     def typed(self) -> str:
-        """The argument again, which no command takes for an option."""
+        """The argument as typed, with ./ before a leading dash."""
         return file_argument(self.path) if self.name is None else f"{self.name}={self.path}"
 
 
-def only_one_stdin(named: Sequence[Named], *others: str | None) -> None:
-    """Refuse a second ``-`` among paths and options."""
-    if sum(map(is_standard_input, (*(n.path for n in named), *others))) > 1:
+def only_one_stdin(*values: Any) -> None:
+    """Refuse a second ``-`` among paths; other values are left alone."""
+    paths = [Named.parse(os.fspath(one)).path for one in values if is_path(one)]
+    if sum(map(is_standard_input, paths)) > 1:
         raise UserError("- (standard input) can be read only once; give the others as files.")
 
 
-def read_named(named: Named, stdin: BinaryIO | None, *, in_blocks: bool = False) -> Document:
-    """One file; a single array is named by NAME=FILE, else by the file's stem."""
+def files_protected(outputs: Sequence[str], inputs: Sequence[str]) -> AbstractContextManager[None]:
+    """Refuse outputs that are files of these inputs, or of what is read within."""
+    return outputs_protected(outputs, [Named.parse(path).file for path in inputs])
+
+
+def read_named(named: Named, *, in_blocks: bool = False) -> Document:
+    """The document of a path, see `with_array_name`."""
     with named.in_errors():
-        document = formats.read(named.path, stdin, in_blocks=in_blocks)
+        document = formats.read(named.path, in_blocks=in_blocks)
+    return with_array_name(named, document)
+
+
+def with_array_name(named: Named, document: Document) -> Document:
+    """The document of a path; a single array is named by NAME=FILE, else by the file's stem."""
     refuse_gaps(document)
     if named.name is None and "" not in document.arrays:
         return document
@@ -123,7 +139,7 @@ def refuse_unused(
 ) -> None:
     """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source).
 
-    ``inputs`` is the file that is taken as the inputs: it may be outputs, and an unused one inputs.
+    ``inputs`` is the file used as inputs; if an unused file looks like inputs, suggest explain.
     """
     from_files = {*(model.sources if model else ()), *used}
     unused = [document for document in documents if document.source not in from_files]
@@ -155,45 +171,14 @@ def _contents(document: Document) -> str:
     return listed(words, MAX_LISTED) or "no array"
 
 
-# ---- what Python callers pass: paths, arrays and dicts of them
-
-
-Path = str | os.PathLike[str]
-Weights = Path | Mapping[str, Any] | Sequence[npt.ArrayLike]
-"""A path, NAME=FILE, arrays by the names of their tensors, settings among them, or in order."""
-
-SETTING = (str, bool, int, float, type(None))
-
-
-def is_path(value: Any) -> TypeGuard[Path]:
-    """Whether a value names a file."""
-    return isinstance(value, str | os.PathLike)
-
-
-def each_of(weights: Any) -> list[Any]:
-    """The weights one by one: the items of a list, unless it is a list of arrays, or empty."""
-    if not isinstance(weights, list | tuple) or not weights or any(map(_is_array, weights)):
-        return [weights]
-    return [*weights]
-
-
-def _is_array(value: Any) -> bool:
-    """Whether a value is an array, or a tensor of a framework."""
-    return hasattr(value, "shape")
-
-
-def document_of(weights: Weights, where: str) -> Document:
-    """A file of weights, or arrays as if a file had them; ``where`` begins messages.
-
-    Raises
-    ------
-    UserError
-        for what is neither, or a file that cannot be read.
-    """
+def document_of(weights: Weights | Document, where: str) -> Document:
+    """A file of weights, or arrays as if a file had them; ``where`` begins messages."""
+    if isinstance(weights, Document):
+        return weights
     if is_path(weights):
-        return read_named(Named.parse(os.fspath(weights)), None)
+        return read_named(Named.parse(os.fspath(weights)))
     if isinstance(weights, list | tuple):
-        _refuse_no_arrays(weights, where)
+        refuse_no_arrays(weights, where)
         in_order = {f"arr_{n}": array for n, array in enumerate(weights)}  # as numpy.savez has them
         return replace(document_of_arrays(in_order, where), source=ARRAY_LIST)
     if isinstance(weights, Mapping):
@@ -207,149 +192,6 @@ def document_of(weights: Weights, where: str) -> Document:
         f"{where} takes weights as a path or a dict of arrays, such as "
         f'{{"kernel": K, "bias": b}}; it got {type_of(weights)}.{hint}'
     )
-
-
-def _refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
-    """Refuse a list of weights that is empty, or has an item that is not an array."""
-    if not weights:
-        raise UserError(
-            f"{where}: the list of weights is empty; it takes arrays in the order of a framework, "
-            "such as layer.get_weights()."
-        )
-    for n, item in enumerate(weights):
-        if _is_array(item):
-            continue
-        hint = ""
-        if item is None:
-            hint = " Leave it out: without a bias, the list has two arrays."
-        elif isinstance(item, list | tuple) and any(map(_is_array, item)):
-            hint = " A list of arrays is one argument: pass it without another list around it."
-        elif is_path(item):
-            hint = " Paths are separate arguments of load(), without a list."
-        raise UserError(
-            f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array."
-            + hint
-        )
-
-
-def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
-    """Arrays by name as if a file had them; numbers and texts are settings.
-
-    Raises
-    ------
-    UserError
-        naming a value that is no array of numbers.
-    """
-    arrays: dict[str, Array] = {}
-    settings: dict[str, Any] = {}
-    for name, value in values.items():
-        if not isinstance(name, str):
-            raise UserError(f"{where}: a dict of arrays has names for keys; it has {name!r}.")
-        if isinstance(value, SETTING):
-            refuse_unprintable(value, f"{where}: {name}")
-            settings[name] = value
-        elif isinstance(value, Mapping):
-            nested = {f"{name}.{k}": v for k, v in value.items()}
-            inner = document_of_arrays(nested, where)
-            arrays |= inner.arrays
-            settings |= inner.attributes
-        else:
-            arrays[name] = numbers_of(value, f"{where}: {name}")
-    return Document(ARRAYS, "", arrays, settings)
-
-
-def numbers_of(value: Any, what: str) -> Array:
-    """An array of numbers: NumPy's, a list, or a tensor of a framework.
-
-    Raises
-    ------
-    UserError
-        if ``what`` is anything else.
-    """
-    several = isinstance(value, list | tuple)
-    try:
-        tensors = several and hasattr(next(iter(value), None), "detach")
-        each = [np.asarray(_detached(one)) for one in value] if tensors else _detached(value)
-        array = np.asarray(each)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        if several and "inhomogeneous" in reason:
-            reason = "its items differ in shape; pass one of them, or a dict of arrays by name."
-        raise UserError(f"{what} is {type_of(value)}, and no array: {reason}") from None
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        is_array = array.dtype != object or isinstance(value, np.ndarray)
-        found = f"an array of {array.dtype}" if is_array else type_of(value)
-        raise UserError(f"{what} is {found}; it has to be an array of numbers.")
-    return array
-
-
-def _detached(value: Any) -> Any:
-    """A tensor that requires a gradient, which refuses NumPy, without it; the rest as it is."""
-    return value.detach().cpu() if callable(getattr(value, "detach", None)) else value
-
-
-def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
-    """h and c to start from: a dict of arrays, or a file of them; ``where`` begins messages.
-
-    Raises
-    ------
-    UserError
-        for what is neither, a file that cannot be read, or values that are no numbers.
-    """
-    if is_path(state):
-        return read_state(formats.read(os.fspath(state)))
-    if not isinstance(state, Mapping):
-        order = " (a tuple is (h, c) in PyTorch, and (c, h) in TensorFlow 1 and flax)"
-        raise UserError(
-            f'{where}: initial_state is {type_of(state)}; pass {{"h": h, "c": c}} or a path'
-            f"{order * isinstance(state, tuple)}."
-        )
-    return {k: numbers_of(a, f"{where}: initial_state {k}") for k, a in state.items()}
-
-
-def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
-    """The names that ``only`` gives: several, one, or a text with commas.
-
-    ``where`` begins messages.
-
-    Raises
-    ------
-    UserError
-        for an empty collection, what is none, or a name that is no text.
-    """
-    if only is None:
-        return None
-    try:
-        names = split_names(only) if isinstance(only, str) else [*only]
-    except TypeError:
-        names = []
-    if not names or not all(isinstance(name, str) for name in names):
-        raise UserError(f'{where}: only takes names of arrays, such as ("h", "c").')
-    return names
-
-
-def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:
-    """Refuse settings of a model that has its own; ``where`` begins messages."""
-    if settings:
-        names, typed = ", ".join(settings), ", ".join(f"{name}=" for name in settings)
-        raise UserError(
-            f"{where}: {names}: a loaded model has its settings; give {typed} to load()."
-        )
-
-
-def refuse_other_types(types: type | UnionType, takes: str, where: str, **values: object) -> None:
-    """Refuse arguments that are not of these types; messages say what each ``takes``."""
-    for name, value in values.items():
-        if not isinstance(value, types):
-            raise UserError(f"{where}: {name} is {type_of(value)}; it takes {takes}.")
-
-
-def type_of(value: object) -> str:
-    """``an int``, ``a list``: the type of a value in a message."""
-    name = "None" if value is None else type(value).__name__
-    if value is None:
-        return name
-    return f"{'an' if name[:1].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"
 
 
 # ---- tensors, settings, inputs and states that files contain
@@ -387,13 +229,7 @@ def input_names(document: Document) -> list[str]:
 
 
 def inputs_of(document: Document) -> Array:
-    """The inputs that a file contains: by their name, or the single array.
-
-    Raises
-    ------
-    UserError
-        if there are none, or several arrays that may be the inputs.
-    """
+    """The inputs that a file contains: by their name, or the single array."""
     names = input_names(document) or [
         name for name in document.arrays if not _goes_with_inputs(name)
     ]
@@ -468,13 +304,7 @@ def _settings_in(document: Document) -> dict[str, Any]:
 
 
 def read_state(document: Document) -> dict[str, Array]:
-    """The state that a file contains: h and c, final_h and final_c, or a trace's last step.
-
-    Raises
-    ------
-    UserError
-        if either is missing.
-    """
+    """The state that a file contains: h and c, final_h and final_c, or a trace's last step."""
     for names in (*INITIAL_STATES, ("final_h", "final_c"), ("h", "c")):
         if state := state_members(document, names):
             if names == ("h", "c"):
@@ -513,3 +343,16 @@ def state_members(document: Document, names: tuple[str, str]) -> dict[str, Array
         lacking = next(name for name in names if name not in found)
         raise UserError(f"{document.source} has {found[0]} and lacks {lacking}; a state has both.")
     return {k: document.arrays[name] for k, name in zip("hc", found, strict=False)}
+
+
+def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
+    """h and c to start from: a dict of arrays, or a file of them; ``where`` begins messages."""
+    if is_path(state):
+        return read_state(formats.read(os.fspath(state)))
+    if not isinstance(state, Mapping):
+        order = " (a tuple is (h, c) in PyTorch, and (c, h) in TensorFlow 1 and flax)"
+        raise UserError(
+            f'{where}: initial_state is {type_of(state)}; pass {{"h": h, "c": c}} or a path'
+            f"{order * isinstance(state, tuple)}."
+        )
+    return {k: numbers_of(a, f"{where}: initial_state {k}") for k, a in state.items()}

@@ -1,0 +1,65 @@
+"""Reproducible weights with inputs for them, and the files of the examples."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+
+from lstmcli import formats
+from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
+from lstmcli.errors import UserError
+from lstmcli.outputs import reason
+
+__all__ = ["INITIALIZERS", "init", "write_example"]
+
+
+def init(
+    output: str,
+    inputs: int,
+    units: int,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    batch: int = 1,
+    initializer: str = "glorot_uniform",
+    dtype: str = "float64",
+) -> dict[str, tuple[int, ...]]:
+    """Write drawn weights, and inputs if there are ``steps``; gives the shapes of these."""
+    format = formats.format_of(output, formats.SEVERAL_ARRAYS)
+    members = draw_weights(inputs, units, seed, steps=steps, batch=batch, initializer=initializer)
+    members = {name: array.astype(dtype) for name, array in members.items()}
+    with formats.atomically(output) as stream:
+        formats.write(stream, format, members, {"convention": "tf1"})
+    return {name: array.shape for name, array in members.items()}
+
+
+FILES = ("weights.npz", "inputs.npy", "tensorflow.txt", "numpy.txt")
+"""A TF1 cell and its inputs; what TensorFlow gives, and what a NumPy cell without the forget bias
+gives. They are those of samples/forget-bias, whose ORIGIN.md says how they were made."""
+
+
+def write_example(folder: str) -> list[str]:
+    """Write the files into a folder, which is made if needed; gives their paths."""
+    contents = {
+        os.path.join(folder, name): (files("lstmcli") / "example" / name).read_bytes()
+        for name in FILES
+    }
+    for path, data in contents.items():
+        if os.path.lexists(path) and not _is_file_with(path, data):
+            raise UserError(f"{path} is there already; give another folder.")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise UserError(f"{reason(error)}.", about={"example": folder}) from None
+    for path, data in contents.items():
+        with formats.atomically(path) as stream:
+            stream.write(data)
+    return list(contents)
+
+
+def _is_file_with(path: str, data: bytes) -> bool:
+    """Whether a path is a regular file of these contents."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as stream:
+        return stream.read(len(data) + 1) == data

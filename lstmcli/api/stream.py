@@ -1,0 +1,194 @@
+"""Run step by step, as the inputs come, in the memory of a block of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import BinaryIO
+
+import numpy as np
+
+from lstmcli import formats
+from lstmcli.api.job import Job
+from lstmcli.api.save import kept_for, refuse_absent_cells
+from lstmcli.core.forward.batch import Meter
+from lstmcli.core.forward.plan import Plan, prepare
+from lstmcli.core.forward.run import PIECE, LayerStack
+from lstmcli.core.model.arrays import Array, describe_not_finite
+from lstmcli.core.model.model import State, as_time_major, join_states, split_state
+from lstmcli.core.model.selection import (
+    Selection,
+    contiguous_ranges,
+    indices_of,
+    is_named,
+    round_to_digits,
+    take,
+)
+from lstmcli.errors import UserError
+from lstmcli.formats import StepStream
+
+BLOCK = 256  # steps computed before they are written: enough to be quick, little memory
+READ = 8 << 20  # bytes of inputs in a file that are read at a time
+TOGETHER = 64  # lines that are there already are run together, which changes no bit
+
+
+class Stop:
+    """Asks a stream to end between two steps, so that what is written fits the state."""
+
+    def __init__(self) -> None:
+        self.status = 0  # what the process is to end with; 0: go on
+        self.waiting = False  # for inputs: nothing is lost if the wait is broken off
+
+    class Asked(Exception):
+        """Breaks off the wait for inputs."""
+
+
+def stream_steps(
+    job: Job,
+    stream: BinaryIO,
+    format: str,
+    names: Sequence[str],
+    meter: Meter | None,
+    stop: Stop,
+    remark: Callable[[str], None],
+    *,
+    selection: Selection,
+    tidy: bool,
+    to_end: bool,
+) -> tuple[State, int]:
+    """Run and write as the inputs come, or block by block; gives the last state and the steps.
+
+    Memory is that of a block of steps, whatever the length. Unless ``to_end``, no step is computed
+    behind the last that is selected. ``remark`` gets a text if a step of a stream contains NaN or
+    infinity, once, at the first, and if a range goes beyond its end.
+    """
+    plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
+    if plan is None:  # stopped before the first step
+        states = split_state(job.inputs.initial_state, job.model, 1)
+        return join_states(states, job.model.convention.behaviour.states, "batch"), 0
+    refuse_absent_cells(names, plan.shapes)
+    waiting = job.stream.waiting if job.stream else lambda: False
+    known_steps = None if job.stream else plan.steps
+    stack = LayerStack.of_plan(plan, meter)
+    batched = plan.layout != "steps"
+    part = selection._replace(steps=None).within(1, plan.batch, plan.widths(names))  # of a step
+    columns = {k: c for name in names for k, c in part.columns.items() if is_named(k, name)}
+    writer = formats.open_steps(
+        stream,
+        format,
+        list(columns),
+        batched,
+        batch=part.part_of_batch,
+        units=part.part_of_columns,
+        tidy=tidy,
+    )
+    end = None if to_end or selection.steps is None else selection.steps.stop_among(known_steps)
+    for x in blocks:
+        first = stack.steps
+        if end is not None:
+            x = x[: end - first]
+        arrays = stack.advance(x, plan.keep)
+        for steps in contiguous_ranges(selection.steps_of(first, stack.steps, known_steps)):
+            of_block = slice(steps.start - first, steps.stop - first)
+            picked = {
+                name: round_to_digits(
+                    take(take(arrays[name][of_block], part.batch, 1), units, 2), selection.digits
+                )
+                for name, units in columns.items()
+            }
+            writer.write(
+                steps.start, picked if batched else {k: a[:, 0] for k, a in picked.items()}
+            )
+        if stack.steps == end:
+            break
+        if not waiting():
+            stream.flush()
+    if job.stream and not stop.status and stack.steps != end:
+        indices_of(selection.steps, stack.steps)  # it may have ended before them
+        for line in selection.cuts(part.full._replace(steps=stack.steps)):
+            remark(line)
+    return stack.state("batch"), stack.steps
+
+
+def _plan_and_blocks(
+    job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None]
+) -> tuple[Plan | None, Iterator[Array]]:
+    """The plan of a run, and its inputs (s, B, I); no plan if it is stopped before a step came."""
+    if job.stream is None:
+        plan = job.plan(keep)
+        return plan, _until(stop, _blocks_of_file(plan))
+    lines = _until(stop, _lines(job, job.stream, remark))
+    first = next(lines, None)
+    if first is None:
+        if stop.status:
+            return None, lines
+        raise UserError(f"{job.inputs.name}: no steps.")
+    inputs = replace(job.inputs, x=first, layout="time", lengths=None, mask=None)
+    plan = prepare(job.model, inputs, keep)
+    return plan, (as_time_major(x, plan.layout) for x in chain([first], lines))
+
+
+def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:
+    """The blocks, until a stop is asked for."""
+    while not stop.status:
+        stop.waiting = True
+        try:
+            steps = next(blocks, None)
+        except Stop.Asked:
+            return
+        finally:
+            stop.waiting = False
+        if steps is None:
+            return
+        yield steps
+
+
+def _blocks_of_file(plan: Plan) -> Iterator[Array]:
+    """x (s, B, I) of some steps at a time."""
+    x = plan.inputs.x
+    step = sum(cell.units for _, cell in plan.model.cells) * 8 * plan.batch  # bytes
+    size = max(1, min(BLOCK, PIECE // 4 // step))  # as text it takes several times that
+    ahead = max(1, READ // (plan.batch * x.shape[-1] * x.dtype.itemsize) // size) * size
+    for start in range(0, plan.steps, ahead):
+        block = plan.block(slice(start, start + ahead))
+        for first in range(0, len(block), size):
+            yield block[first : first + size]
+
+
+def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Iterator[Array]:
+    """x (s, I) or (s, B, I) of the lines that have arrived.
+
+    An error in a line is raised once those before it are written.
+    """
+    lines, takes = iter(stream), job.model.cell.inputs
+    steps, numbers = list[Array](), list[int]()  # and the numbers of their lines
+    finite = True  # what came so far
+    step: Array | None = None
+    wrong: UserError | None = None
+    while wrong is None:
+        try:
+            step = next(lines, None)
+            if step is not None:
+                if step.shape[-1] != takes:
+                    raise UserError(
+                        f"{job.inputs.name}, line {stream.line} contains {step.shape[-1]} numbers; "
+                        f"the model takes {takes}."
+                    )
+                steps.append(step)
+                numbers.append(stream.line)
+        except UserError as error:
+            step, wrong = None, error
+        if steps and (step is None or len(steps) == TOGETHER or not stream.waiting()):
+            x = np.stack(steps)
+            if finite and not np.isfinite(x).all():
+                n = next(n for n, one in enumerate(steps) if not np.isfinite(one).all())
+                remark(describe_not_finite(steps[n], f"{job.inputs.name}, line {numbers[n]}"))
+                finite = False
+            steps.clear()
+            numbers.clear()
+            yield x
+        if step is None:
+            break
+    if wrong:
+        raise wrong

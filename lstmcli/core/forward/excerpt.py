@@ -1,0 +1,110 @@
+"""The steps of a run that a table shows, and summaries of all its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.forward.plan import Plan
+from lstmcli.core.forward.run import run_selected
+from lstmcli.core.forward.saturation import Saturation
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import State, Trace
+from lstmcli.core.model.selection import Choice, Indices, below, indices_of, take
+
+SUMMARISED = ("h", "c", "i", "f", "g", "o")
+
+CellSizes = tuple[int, int, int]
+"""T, B and H of a cell of a run."""
+
+
+class CellSummary:
+    """Ranges of h and c, saturated gates and dead units of the selected numbers of a cell."""
+
+    def __init__(self, batch: Choice | None, units: Indices | None) -> None:
+        self.saturation = Saturation()
+        self.ranges: dict[str, tuple[float, float]] = {}  # of h and c
+        self._batch, self._units = batch, units
+        self._lock = Lock()
+
+    def add(self, arrays: Mapping[str, Array]) -> None:
+        """Include some steps, arrays (s, B, H) by name; from any thread."""
+        selected: dict[str, Array] = {}
+        for name, array in arrays.items():
+            items = indices_of(self._batch, array.shape[1])
+            units = range(array.shape[2]) if self._units is None else self._units
+            # h of a projection has fewer
+            selected[name] = take(take(array, items, 1), below(units, array.shape[2]), 2)
+        if not selected:
+            return
+        self.saturation.add(selected)
+        with self._lock:
+            for name in ("h", "c"):
+                if name in selected:
+                    low, high = self.ranges.get(name, (float("inf"), float("-inf")))
+                    array = selected[name]
+                    self.ranges[name] = min(low, float(array.min())), max(high, float(array.max()))
+
+
+class Excerpt(NamedTuple):
+    """Some steps of a run, and summaries of all its steps unless the user selected these."""
+
+    steps: Sequence[int]  # their indices in the run, ascending
+    of_steps: int  # T of the run
+    arrays: Mapping[str, Array]  # (s, B, K)
+    summaries: Mapping[str, CellSummary] = {}  # by cell; of a single cell or the output, ""
+
+    @classmethod
+    def of_trace(cls, trace: Trace, of_steps: int | None = None) -> Excerpt:
+        """All of a trace, which may have only the first of the steps of its run."""
+        arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
+        return cls(range(trace.steps), of_steps or trace.steps, arrays)
+
+
+def run_excerpt(
+    plan: Plan, full: Plan, steps: Sequence[int], summaries: Mapping[str, CellSummary], **how: Any
+) -> tuple[Excerpt, State]:
+    """Some steps of a run with summaries of all, and its final state.
+
+    ``plan`` is the part of the ``full`` run that is computed; ``how`` has its executor and meter.
+    """
+    observe = partial(summarise, summaries) if summaries else None
+    selected = replace(full.select(), steps=steps)
+    trace, final = run_selected(plan, selected, observe=observe, **how)
+    arrays = {name: trace.time_major(name) for name in trace.arrays}
+    return Excerpt(steps, full.steps, arrays, summaries), final
+
+
+def summarise(summaries: Mapping[str, CellSummary], arrays: Mapping[str, Array]) -> None:
+    """Add a piece of a run to the summary of each cell."""
+    for cell, summary in summaries.items():
+        prefix = f"{cell}." if cell else ""
+        names = [name for name in SUMMARISED if prefix + name in arrays]
+        summary.add({name: arrays[prefix + name] for name in names})
+
+
+def cell_sizes(plan: Plan) -> dict[str, CellSizes]:
+    """T, B and the units that a table shows, by cell; "" for the output of the model."""
+    widths: dict[str, int] = {}
+    for name, shape in plan.shapes.items():
+        cell, _, base = name.rpartition(".")
+        widths[cell] = max(widths.get(cell, 0), shape[-1] // (4 if base == "z" else 1))
+    cells = [cell for cell in widths if cell]
+    if "h" in plan.keep or not cells:
+        cells.append("")
+    return {cell: (plan.steps, plan.batch, widths[cell]) for cell in cells}
+
+
+def _in_three_axes(trace: Trace, name: str) -> Array:
+    """(T, B, K); directions on a separate axis are side by side."""
+    array = trace.time_major(name)
+    if array.ndim < 4:
+        return array
+    axis = 2 if array.shape[2] == 2 and (trace.layout == "batch" or array.shape[1] != 2) else 1
+    lead = [n for at, n in enumerate(array.shape[:3]) if at != axis]
+    return np.moveaxis(array, axis, 2).reshape(*lead, -1)

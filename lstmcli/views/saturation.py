@@ -1,0 +1,53 @@
+"""Saturated gates and dead units in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lstmcli.core.forward.saturation import NEAR, QUIET, SaturatedGate, Saturation
+from lstmcli.errors import listed
+from lstmcli.views.sheet import Sheet, Width, labelled, labelled_lines
+from lstmcli.views.text import percent, phrases, unbroken
+
+UNITS_NAMED = 6  # saturated or dead units on a line; more are counted
+
+
+def saturation_sheet(
+    saturation: Saturation, units: Sequence[int], width: Width, *, shares: bool = True
+) -> Sheet:
+    """The gates near 0 or 1, the units where they stay there, and the dead units.
+
+    ``units`` are the numbers of the units that were counted. Without ``shares`` it is empty where
+    there is no unit to name.
+    """
+    of_gates = [f"{g} {percent(zero + one)}" for g, (zero, one) in saturation.shares().items()]
+    lines = _saturated_units(saturation, units)
+    if shares and of_gates:
+        lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
+    elif lines:
+        lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
+    sheet = labelled_lines("saturated", lines, width)
+    if dead := saturation.dead_units():
+        named = _units([(units[n], share) for n, share in dead])
+        text = f"|h| below {QUIET:g}, share of steps: {named}"
+        sheet.extend(labelled("dead", text, width))
+    return sheet
+
+
+def _saturated_units(saturation: Saturation, units: Sequence[int]) -> list[str]:
+    """``f near 1 in units 17 (100 %), 80 (97 %)``, for each gate and each end."""
+    ends: dict[tuple[str, int], list[SaturatedGate]] = {}
+    for one in saturation.saturated_gates():
+        ends.setdefault((one.gate, one.end), []).append(one)
+    ordered = sorted(ends.items(), key=lambda item: ("ifo".find(item[0][0]), item[0][1]))
+    return [
+        f"{gate} near {end} in {_units([(units[one.unit], one.share) for one in found])}"
+        for (gate, end), found in ordered
+    ]
+
+
+def _units(shares: Sequence[tuple[int, float]]) -> str:
+    """``units 17 (100 %), 80 (97 %) and 3 more``."""
+    noun = "unit" if len(shares) == 1 else "units"
+    names = [unbroken(f"{unit} ({percent(share)})") for unit, share in shares]
+    return f"{noun} {listed(names, UNITS_NAMED)}"
