@@ -172,7 +172,7 @@ def test_pieces_make_what_a_full_run_makes(
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     cut(monkeypatch, 100_000)
-    monkeypatch.setattr("lstmcli.api.executors.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     assert (done.status, done.err if "reverse" not in options and "both" not in kind else "") == (
         0, "",
@@ -391,7 +391,7 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     network(tmp_path / "w.npz", 9, H, layers=layers)
     np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=shape).astype(np.float32))
     words = ["run", "w.npz", "x.npy", *options.split()]
-    monkeypatch.setattr("lstmcli.api.executors.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     whole = lstm(*words)
     assert whole.status == 0
     monkeypatch.setattr("lstmcli.api.run.LONG", 0)

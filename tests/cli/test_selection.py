@@ -699,7 +699,7 @@ def test_a_cluster_runs_what_would_be_written_step_by_step(
             yield pool
 
     monkeypatch.setattr("lstmcli.core.forward.run.shares_memory", lambda executor: False)
-    monkeypatch.setattr("lstmcli.api.executors._cluster", cluster)
+    monkeypatch.setattr("lstmcli.api.dask_cluster.cluster", cluster)
     csv = lstm("run", "w.npz", "one.npy", "-f", "csv", "--scheduler", "tcp://host:1").out
     assert asked == ["tcp://host:1", "submit"]
     assert csv == lstm("run", "w.npz", "one.npy", "-f", "csv").out

@@ -45,8 +45,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
         assumed.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
     assumed += _config_assumptions(found, cell.convention, given)
     assumed += [  # the numbers of activations that have none by ONNX's standard
-        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; "
-        f"{typed_command(*as_options({name: f'{value}(A,B)'}))})"
+        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; {_with_numbers(name, value)})"
         for name, value in given.items()
         if value in ("affine", "scaled_tanh")
     ]
@@ -66,6 +65,11 @@ def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
         return []
     axes = ("first", "last") if orientation == "rows" else ("last", "first")
     return [f"transposed weights (units along the {axes[0]} axis; {row.name}: the {axes[1]})"]
+
+
+def _with_numbers(name: str, activation: str) -> str:
+    """The option that gives an activation its numbers."""
+    return typed_command(*as_options({name: f"{activation}(A,B)"}))
 
 
 _WAYS = {  # of settings that are required: values, each with what it stands for

@@ -8,9 +8,9 @@ ONNX node. A row of the table below translates those of one format to the settin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
-from lstmcli.core.weights.metadata import keras, onnx, tensorflow
 from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
 
 MADMOM_LSTM = "madmom.ml.nn.layers.LSTMLayer"
@@ -69,14 +69,25 @@ def _pickle(around: Groups) -> MetadataSettings:
     return _torch(around)
 
 
+def _by(module: str, function: str = "read") -> Callable[[Groups], MetadataSettings]:
+    """A reader of this package, which is imported when it is used."""
+
+    def read(around: Groups) -> MetadataSettings:
+        reader = getattr(import_module(f"{__name__}.{module}"), function)
+        found: MetadataSettings = reader(around)
+        return found
+
+    return read
+
+
 METADATA_FORMATS: Mapping[str, MetadataFormat] = {
-    "onnx": MetadataFormat(onnx.read, convention="onnx"),
+    "onnx": MetadataFormat(_by("onnx"), convention="onnx"),
     "torch": MetadataFormat(_torch),
     "pickle": MetadataFormat(_pickle),
-    "tensorflow": MetadataFormat(tensorflow.read),
-    "tfjs": MetadataFormat(keras.read_tensorflow_js, "tfjs"),
-    "tflite": MetadataFormat(tensorflow.read_tflite),
-    "keras": MetadataFormat(keras.read, layers=True),
+    "tensorflow": MetadataFormat(_by("tensorflow")),
+    "tfjs": MetadataFormat(_by("keras", "read_tensorflow_js"), "tfjs"),
+    "tflite": MetadataFormat(_by("tensorflow", "read_tflite")),
+    "keras": MetadataFormat(_by("keras"), layers=True),
 }
 """The rows by the name of the format."""
 
