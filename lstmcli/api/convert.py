@@ -241,8 +241,8 @@ def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], ta
     remarks = [*model.remarks]
     if model.convention.behaviour.arithmetic != "float":
         model = load.load_model(documents, {**settings, "arithmetic": "float"})
-        remarks = [*model.remarks]
-        remarks.append(f"{target} stores numbers in float: its runs round neither inputs nor h.")
+        text = f"{target} stores numbers in float, so its runs round neither inputs nor h."
+        remarks = [*model.remarks, text]
     states = [
         f"the initial state {' and '.join(names)} of {document.source} is not written to {target}; "
         f"lstm run takes it by {typed_command('--initial-state', document.source)}."

@@ -41,6 +41,7 @@ from lstmcli.core.forward.run import (
 from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, similar_cell
 from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
+from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
 
 if TYPE_CHECKING:
@@ -146,6 +147,11 @@ class Run:
     streams: bool  # steps are written as they are computed
     units: Indices | None = None  # those that the table shows, if they are selected
     remarks: tuple[str, ...] = ()
+
+    @property
+    def assumed(self) -> list[str]:
+        """Assumptions that affect the results, without their reasons."""
+        return [*map(shorten_assumption, self.job.assumed)]
 
     @property
     def plan(self) -> Plan:

@@ -51,7 +51,6 @@ from lstmcli.cli.terminal import (
     tell_assumed,
 )
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.views.text import shorten_assumption
 
 SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
 
@@ -155,7 +154,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     if outputs.screen:
         standard_output().flush()  # an error here is one message
     if outputs.screen != "table":
-        tell_assumed([*map(shorten_assumption, run.job.assumed)])
+        tell_assumed(run.assumed)
     return 0
 
 

@@ -19,10 +19,12 @@ import click
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line, shortened
 from lstmcli.outputs import json_text
-from lstmcli.views.sheet import PLAIN_WIDTH, WIDEST_TEXT, Sheet, Span, Width
+from lstmcli.views import PLAIN_WIDTH, WIDEST_TEXT
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from lstmcli.views.sheet import Sheet, Span, Width
 
 INDENT = 2  # columns, of what follows the first line of a message
 COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
@@ -130,6 +132,8 @@ def screen() -> Screen:
 
 def width() -> Width:
     """The columns that a view may fill; in a pipe COLUMNS is where lines are wrapped."""
+    from lstmcli.views.sheet import Width  # a command without a screen does without
+
     if (columns := screen().width) is not None:
         return Width.of(columns)._replace(grows=bool(screen().files))
     columns = _columns_of_environment()
