@@ -22,7 +22,7 @@ from lstmcli.api.values import (
     refuse_other_arguments,
     refuse_settings,
 )
-from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
+from lstmcli.core.diff.alignment import ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain import Progress, quiet
@@ -30,13 +30,10 @@ from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
-from lstmcli.core.explain.verify import Comparison
-from lstmcli.core.explain.wording import TAKEN_AS
+from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
-from lstmcli.core.forward.plan import NAMES, check_axes, prepare
-from lstmcli.core.model import layouts
-from lstmcli.core.model.axis_numbers import counts_from_0
-from lstmcli.core.model.model import Inputs, Model, from_time_major, steps_and_batch
+from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.model.model import Model, from_time_major
 from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
@@ -154,21 +151,19 @@ def _explained(
 ) -> Explanation:
     """The explanation with its commands."""
     assert job.reread is not None
-    _refuse_nan(job)
+    _refuse_not_finite(job)
     settings = {**settings, **job.undecided}
-    question = question_of(job, _at_its_numbers(side, job))
+    question = question_of(job, _at_its_steps(side, job))
     side = question.side
     explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
     command = _command(explanation, words, settings, job.model.given)
     if explanation.verdict != "none":
         return replace(explanation, command=command)
     comparison, changed = _to_be_derived(explanation)
-    alike = side.name != STDIN and _lies_alike(side, question, job.model, explanation, comparison)
+    against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
-    return replace(
-        explanation, next=_next(start, comparison, side.name if alike else None, several)
-    )
+    return replace(explanation, next=_next(start, comparison, against, several))
 
 
 def question_of(job: Job, side: Side) -> Question:
@@ -182,43 +177,54 @@ def question_of(job: Job, side: Side) -> Question:
     )  # fmt: skip
 
 
-def _refuse_nan(job: Job) -> None:
-    """Refuse inputs with NaN at a valid step: every configuration would give NaN."""
-    missing = np.isnan(np.asarray(job.inputs.x))
-    if not missing.any():
+def _refuse_not_finite(job: Job) -> None:
+    """Refuse weights, and inputs at a valid step, with NaN or infinities: runs would give NaN."""
+    cells = [cell for _, cell in job.model.cells]
+    weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
+    if count := sum(int((~np.isfinite(array)).sum()) for array in weights):
+        name = " + ".join(job.model.sources) or "weights"
+        raise UserError(
+            f"{name}: of the weights, {count:,} {'are' if count > 1 else 'is'} NaN or infinite; "
+            "explain compares runs of finite weights. Fix the weights first."
+        )
+    wrong = ~np.isfinite(np.asarray(job.inputs.x))
+    if not wrong.any():
         return
     plan = job.plan()
     if plan.valid is not None:
-        missing &= from_time_major(plan.valid[..., None], plan.layout)
-    if missing.any():
+        wrong &= from_time_major(plan.valid[..., None], plan.layout)
+    if wrong.any():
+        at = np.argwhere(wrong)[0].tolist()
         raise UserError(
-            f"{job.inputs.name} has NaN at {np.argwhere(missing)[0].tolist()}: explain cannot "
-            "compare runs of these inputs.",
-            "  Give inputs without NaN; if it is padding, lengths or a mask leave it out.",
+            f"{job.inputs.name} has NaN or infinite numbers, {int(wrong.sum()):,} in all and the "
+            f"first at {at}; explain compares runs of finite inputs. Fix the inputs first.",
+            "  If it is padding, lengths or a mask leave it out.",
             try_=[Try({"lengths": ...}), Try({"mask": ...})],
         )
 
 
-def _at_its_numbers(side: Side, job: Job) -> Side:
-    """EXPECTED at the steps, sequences and units of the run that its file says it has.
+def _at_its_steps(side: Side, job: Job) -> Side:
+    """EXPECTED at the steps of the run that its file says it has; the others are left out.
 
-    The others are left out, as in an abbreviated print. Last states are of all units, and count
-    only where all sequences are there.
+    Raises
+    ------
+    UserError
+        if it has a part of the batch or of the units.
     """
+    if selected := side.numbering.settings:
+        raise UserError(
+            f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
+            "items and units. Write it without a selection of these, or compare it with a run.",
+            try_=[Try(selected, call="diff", weights=[side.name], others=["RUN"])],
+        )
     if side.numbering.from_the_start:
         return side
     plan = job.plan(NAMES)
     zeros = {name: np.broadcast_to(0.0, shape) for name, shape in plan.shapes.items()}
-    full = at_its_place(side, zeros, plan.layout, 0, 0).side
-    if not (side.numbering.batch is None or counts_from_0(side.numbering.batch)):
-        arrays = {k: a for k, a in full.arrays.items() if ArrayName.of(k).kind != FINAL}
-        if not arrays:
-            side.numbering.refuse_parts(side.name, "explain")
-        full = replace(full, arrays=arrays)
-    return full
+    return at_its_place(side, zeros, plan.layout, 0, 0).side
 
 
-def _to_be_derived(explanation: Explanation) -> tuple[Comparison | None, Mapping[str, Any]]:
+def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
     """The run whose arithmetic is worth looking at, with the settings that it changes.
 
     That of the weights as loaded, or by changes that come much nearer.
@@ -232,45 +238,20 @@ def _to_be_derived(explanation: Explanation) -> tuple[Comparison | None, Mapping
     return loaded, {}
 
 
-def _lies_alike(
-    side: Side,
-    question: Question,
-    model: Model,
-    explanation: Explanation,
-    comparison: Comparison | None,
-) -> bool:
+def _lies_alike(model: Model, explanation: Explanation) -> bool:
     """Whether `derive` takes EXPECTED for the same steps and sequences as is taken here."""
-    axes = question.x.shape[:-1]
-    arrays = {n or "h": a for n, a in side.arrays.items()}
-    if any(ArrayName.of(n).kind == FINAL for n in arrays):
-        return len(model.cells) == 1 and not model.backward
-    arrays = {n: a for n, a in arrays.items() if ArrayName.of(n).kind == SEQUENCE}
-    given = Inputs(question.x, question.layout, name=question.inputs)
-    widths = prepare(model, given, NAMES).widths()
-    if any(a.shape[-1:] != (widths.get(n, a.shape[-1]),) for n, a in arrays.items()):
-        return False
-    dims = [n for n in axes if n > 1]
-    if all([n for n in a.shape[:-1] if n > 1] == dims for a in arrays.values()):
-        return True
-    first = comparison and comparison.first
-    if not first:
-        return False
-    zeros = {n: np.broadcast_to(0.0, (*axes, *a.shape[-1:])) for n, a in arrays.items()}
-    layout = check_axes(model, given)
-    if first.step is not None:
-        taken = at_its_place(side, zeros, layout, first.step, first.item).taken
-        return [TAKEN_AS + one for one in taken] == [explanation.taken]
     location = explanation.location
-    if location is None or not location.state or model.backward:
+    if location is None or not location.is_from_the_start:
         return False
-    steps = steps_and_batch(question.x.shape, layout)[0]
-    last = layouts.Part(steps - 1, 1, steps)
-    of_last_step = layouts.part_words(last, location.first.sequences)
-    return at_its_place(side, zeros, layout, steps - 1, first.item).taken == (of_last_step,)
+    at, one = location.first, location.arrays[0]
+    if location.state:
+        return len(model.cells) == 1 and not model.backward
+    is_named = one.arrays == (one.name,) or len(one.arrays) == len(model.layers[-1]) > 1
+    return is_named and at.order == "C" and not at.exchanged and at.units.is_all and not one.units
 
 
 def _next(
-    start: Sequence[str], comparison: Comparison | None, against: str | None, several: bool
+    start: Sequence[str], comparison: Agreement | None, against: str | None, several: bool
 ) -> str:
     """The command that shows, term by term, where a run leaves EXPECTED.
 

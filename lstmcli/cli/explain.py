@@ -48,9 +48,9 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
 
     WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff
     reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
-    Settings say what is assumed; the search changes them one, two, three at a time.
+    The search starts from the given settings and changes one, two, then three of them.
 
-    Exit status: 0 a configuration gives EXPECTED, 1 none is found to, 2 error.
+    Exit status: 0 a configuration gives EXPECTED, 1 none found or proved, 2 error.
     """
     if len(paths) < 2:
         raise UserError(

@@ -9,21 +9,20 @@ from lstmcli.core.explain.explanation import (
     AGREEMENT,
     APPROXIMATED,
     RUN_OTHERWISE,
-    Changed,
     Explanation,
     Near,
 )
-from lstmcli.core.explain.verify import Comparison, Mismatch
+from lstmcli.core.explain.verify import Agreement, Mismatch
 from lstmcli.core.explain.wording import (
+    configuration,
     familiarity,
-    found_of,
     headline,
     hidden_label,
-    label,
     name_of,
     precision_text,
+    why_unproven,
 )
-from lstmcli.core.model.model import join_with_and
+from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
@@ -90,17 +89,17 @@ def title(e: Explanation, expected: str) -> str:
     rest = f", but for {left_out:,} NaN or infinite" if left_out else ""
     if e.verdict == "agrees":
         wide = any(one.code == "needs_float64" for one in e.remarks)
-        run = " but the number type: in float64" if wide else ": as loaded"
+        run = " but the dtype: in float64" if wide else ": as loaded"
         return f"Nothing has to be changed{run}, these weights give {expected}{rest}."
     if e.verdict == "found":
         changes = len(e.changes)
         numeral = NUMERALS[changes] if changes < len(NUMERALS) else str(changes)
         verb = "change explains" if changes == 1 else "changes explain"
-        return f"{numeral} {verb} it{rest}: {headline(e.changes)}"
+        return f"{numeral} {verb} the difference{rest}: {headline(e.changes)}"
     if e.verdict == "unproven":
         several = len(e.equivalent) + 1
         fitting = "One configuration fits" if several == 1 else f"{several} configurations fit"
-        return f"{fitting}, but {expected} has too few numbers to prove it."
+        return f"{fitting}, but {expected} does not prove it."
     if _ran_otherwise(e):
         return f"No setting is wrong, but {expected} was run or arranged otherwise."
     if e.tried > 1:
@@ -119,29 +118,27 @@ def details(e: Explanation, expected: str) -> list[str]:
     """The lines below the title: how well the values agree, and where."""
     if (measured := e.measured) is None:
         return [*filter(None, [_ran_otherwise(e)])]
-    greatest = f"greatest difference {error_size(measured.max_abs)}"
-    if e.found:
-        precision = f"{text}, " if (text := precision_text(e)) else ""
-        finite = "finite " * any(one.code == "not_finite" for one in e.remarks)
-        all_values = (
-            f"ll {measured.total} {finite}values of {expected} agree ({precision}{greatest})."
-        )
-        changes = "this change" if len(e.changes) == 1 else "these changes"
-        fits = [f"With {changes}, a{all_values}" if e.changes else f"A{all_values}"]
-        if e.equivalent:
-            several = len(e.equivalent) > 1
-            others = f"{len(e.equivalent)} other configuration{'s fit' if several else ' fits'}"
-            fits.append(f"{others} as well: see equivalent.")
-        return fits
+    largest = f"max difference {error_size(measured.max_abs)}"
+    if e.verdict == "none":
+        agreement = [*filter(None, [_ran_otherwise(e)])]
+        agreement += [one.text for one in e.remarks if one.code in AGREEMENT]
+        first = f"; first mismatch at {position(measured.first)}" if measured.first else ""
+        return [f"As loaded, {_agreeing(measured)}; {largest}{first}.", *agreement]
+    finite = "finite " * any(one.code == "not_finite" for one in e.remarks)
+    all_values = f"ll {measured.total} {finite}values in {expected} match"
+    text = f"{all_values} {precision_text(e)}".rstrip() + f" ({largest})."
+    change = "this change" if len(e.changes) == 1 else "these changes"
+    lines = [f"With {change}, a{text}" if e.changes else f"A{text}"]
     if e.verdict == "unproven":
-        return []
-    agreement = [one.text for one in e.remarks if one.code in AGREEMENT]
-    agreement = [*filter(None, [_ran_otherwise(e)]), *agreement]
-    first = f"; first mismatch at {position(measured.first)}" if measured.first else ""
-    return [f"As loaded, {_agreeing(measured)}; {greatest}{first}.", *agreement]
+        lines.append(why_unproven(e))
+    elif e.equivalent:
+        several = len(e.equivalent) > 1
+        others = f"{len(e.equivalent)} other configuration{'s fit' if several else ' fits'}"
+        lines.append(f"{others} as well: see other fits.")
+    return lines
 
 
-def _agreeing(v: Comparison) -> str:
+def _agreeing(v: Agreement) -> str:
     if v.nearly:
         wrong = v.total - v.agreeing
         why = ": a wrong number, not a convention" if v.max_abs > APPROXIMATED else ""
@@ -155,8 +152,6 @@ def _agreeing(v: Comparison) -> str:
 def _changes(e: Explanation, width: Width) -> Sheet:
     """A line for each change; what is assumed, and who uses it, is below where it does not fit."""
     rows = [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows]
-    if e.others:
-        rows.append((f"{e.others} others", "as assumed", "as assumed", ""))
     setting, assumed, found, used_by = zip(*rows, strict=True)
     columns = [
         Column("setting", setting, "bold", left=True),
@@ -193,20 +188,6 @@ def _nearest_table(nearest: Sequence[Near], width: Width) -> Sheet:
     )
 
 
-def configuration(changes: Sequence[Changed]) -> str:
-    """The changes of a configuration in short; ``as loaded`` if there are none."""
-    if not changes:
-        return "as loaded"
-    alike: dict[tuple[str, str], list[str]] = {}  # cells by setting and value
-    for change in changes:
-        name, _, cell = label(change).partition(", ")
-        alike.setdefault((name, found_of(change)), []).append(cell)
-    return " and ".join(
-        f"{', '.join(filter(None, [name, join_with_and(cells)]))} {found}"
-        for (name, found), cells in alike.items()
-    )
-
-
 def position(first: Mismatch | None) -> str:
     """``step 1, gate f, unit 2``."""
     if first is None:
@@ -236,23 +217,22 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield hidden_label(e), e.hidden
     if e.like:
         names = sorted(e.like, key=familiarity)
-        several = f"the conventions of {listed(names, MOST_LISTED)}"
-        yield "same as", several if len(names) > 1 else f"{names[0]}'s convention"
+        yield "matches", f"convention{'s' * (len(names) > 1)} {listed(names, MOST_LISTED)}"
     if e.verdict == "found" and e.tried > 1:
         yield "tested", _tested(e)
     if e.verdict in ("found", "unproven"):
-        yield "equivalent", _equivalent(e)
+        yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
         by = f" ({e.decide} would show them)" if e.decide else ""
         yield "not testable here", f"{', '.join(map(name_of, unseen))}{by}"
     elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
-        yield "to decide", e.decide
+        yield "to decide", f"save and give {e.decide}"
     if e.verdict == "none" and e.tried:
         far = e.measured is not None and len(e.nearest) < 2
         nearer = "; none fits clearly better than the settings as loaded" * far
         yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     if e.not_tried:
-        yield "not tried", "; ".join(e.not_tried)
+        yield "not tried", " ".join(e.not_tried)
 
 
 def _unseen(e: Explanation) -> list[str]:
@@ -262,15 +242,14 @@ def _unseen(e: Explanation) -> list[str]:
 
 
 def _tested(e: Explanation) -> str:
-    """``106 configurations; next best: coupled f = 1 - i (off by 9.51e-2)``."""
-    text = f"{e.tried:,} configurations"
+    """``106 configurations; runner-up: gate coupling f = 1 - i, max error 9.51e-2``."""
+    text = long_count(e.tried, "configuration")
     if not e.nearest:
         return text
     best, first = e.nearest[0], e.nearest[0].comparison.first
-    errors = f"off by {error_size(best.comparison.max_abs)}"
-    if first:
-        errors += f", first by {error_size(abs(first.given - first.expected))} at {position(first)}"
-    return f"{text}; next best: {configuration(best.changes)} ({errors})"
+    at = f", first mismatch at {position(first)}" if first else ""
+    error = error_size(best.comparison.max_abs)
+    return f"{text}; runner-up: {configuration(best.changes)}, max error {error}{at}"
 
 
 def _equivalent(e: Explanation) -> str:
@@ -285,9 +264,7 @@ def _equivalent(e: Explanation) -> str:
             return f"any forget bias that keeps the gate there, {side} {change.found:+.10g} too"
     if e.unseen and any(change.setting == "dtype" for change in e.changes):
         return "none with as few changes"
-    if e.verdict == "unproven":
-        return "none with as few changes, of those tested"
-    return "none of those tested"
+    return "none among those tested"
 
 
 # ---- Markdown

@@ -25,7 +25,7 @@ def test_the_question_that_this_project_began_with() -> None:
     assert found(explanation) == {"forget_bias": 0.0}
     assert explanation.measured is not None
     assert explanation.measured.max_abs < 5e-9
-    assert "the forget gate multiplies nothing" in explanation.hidden
+    assert "the forget gate has no effect" in explanation.hidden
     assert "step 1" in explanation.hidden
     assert explanation.command.endswith("--forget-bias 0")
 
@@ -78,7 +78,7 @@ def test_settings_that_were_given_stay_in_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(7, 4), (8, 3), (2, 7, 3), (3, 3, 3, 3)])
 def test_what_is_no_result_of_such_a_run_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(lstmcli.UserError, match="gives 3 numbers a step"):
+    with pytest.raises(lstmcli.UserError, match="gives 3 values of h a step"):
         lstmcli.explain(WEIGHTS, np.load(INPUTS), np.ones(shape))
 
 
@@ -88,7 +88,7 @@ def test_numbers_that_are_not_finite_are_left_out_and_reported() -> None:
     expected[0, 3, 1], expected[0, 5, 2] = np.nan, np.inf
     explanation = lstmcli.explain(WEIGHTS, np.load(INPUTS), expected)
     assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.notes[0] == "NaN or infinite numbers of EXPECTED (2) are left out."
+    assert explanation.notes[0] == "NaN or infinite values of EXPECTED (2) are left out."
 
 
 def test_a_setting_of_one_cell(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_what_weights_leave_open_is_searched(order: str) -> None:
     explanation = lstmcli.explain(weights, x, np.array(expected))
     assert explanation.verdict == ("agrees" if order == "hx" else "found")
     assert [(c.setting, c.found) for c in explanation.changes] == [("rows", "xh")] * (order == "xh")
-    assert explanation.notes[0].endswith("assumed and searched: rows of the kernel [h; x].")
+    assert explanation.notes[0].endswith("assumed and searched: row order of the kernel [h; x].")
     assert explanation.command.endswith(f"--rows {order}")
     given = lstmcli.explain(weights, x, np.array(expected), rows=order)
     assert given.verdict == "agrees"

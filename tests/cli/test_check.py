@@ -89,7 +89,7 @@ def test_one_that_differs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     assert status == 1
     assert "differs         torch; 1 of 2 agree within rtol 1e-07, atol 1e-07" in out
     assert "first mismatch  torch: h, step 1, batch 0, unit 0: " in out
-    assert "finding         One change explains it: forget bias: 0, not +1" in out
+    assert "finding         One change explains the difference: forget bias is 0, not +1" in out
 
 
 def test_a_difference_that_explain_takes_for_rounding_is_said_to_be_one(

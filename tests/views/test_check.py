@@ -58,7 +58,7 @@ keras   1.2.3 torch  differs      NaN  2.00e-6      NaN                1.10e-7  
 
 differs         keras; 1 of 2 agree within rtol 1.3e-06, atol 1e-05
 first mismatch  keras in float32: h, step 3, batch 1, unit 0: NaN, ours 0.25
-finding         One change explains it: forget bias: 0, not +1
+finding         One change explains the difference: forget bias is 0, not +1
 most accurate   ours (vs. the same run in long double)
 known           torch: where it parts from its documentation
 left out        jax (a cell) cannot run a projection.

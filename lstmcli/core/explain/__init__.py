@@ -373,10 +373,6 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     cells = [cell for _, cell in prepared.model.cells]
     if verdict != "agrees" and any(map(is_eight_bit, cells)):
         yield remark("searched_in_float")
-    weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
-    for name, arrays in ((question.inputs, [question.x]), ("the weights", weights)):
-        if count := sum(int((~np.isfinite(array)).sum()) for array in arrays):
-            yield remark("not_finite_run", name=name, count=count)
 
 
 def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:

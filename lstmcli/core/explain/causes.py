@@ -1,4 +1,4 @@
-"""The one table of what can be wrong with a run: a row a setting.
+"""The one table of what can be wrong with a run: a row for each setting.
 
 A row has all that `explain` knows of a setting: the values that it searches, how likely a mistake
 in it is, what it is called, how a value is put into words, why the mistake does not show at once,
@@ -34,8 +34,8 @@ ALL, EVERY = "weights, inputs, states", "every operation"
 ANY = None
 """Any other value, in what a row says of single values."""
 
-ZERO_STATE = "{zero_state}"
-"""Stands for "the state is zero" of the first step, at the beginning of a reason."""
+ZERO_STATE = "zero state: "
+"""Begins a reason that is what has no effect at the first step, where the cell state is zero."""
 
 Texts = Mapping[Any, str]
 """By value."""
@@ -54,7 +54,7 @@ class Cause:
     of_run: bool = False  # no step of a cell shows it: its values are compared in full runs
     usual: tuple[Any, ...] | None = None  # values that some framework has; None: all of them
     unusual: float = 5.0  # added to the prior of the others
-    forward: float = 0.0  # added where it is a single forward cell's
+    forward: float = 0.0  # added to the prior if only a forward cell has it
     words: Texts = field(default_factory=dict)  # of values, where they are not words themselves
     hides: Texts = field(default_factory=dict)  # why the mistake does not show at once
     used_by: Texts = field(default_factory=dict)  # who does it; else the conventions that do
@@ -65,8 +65,9 @@ class Cause:
 
 _BLOCKS = "The four blocks have one shape: any order of them can be run"
 _NO_TENSOR = "An activation is in no tensor"
-_NO_FORGET = f"{ZERO_STATE}: the forget gate multiplies nothing"
-_NO_RECURRENT = f"{ZERO_STATE}: the recurrent kernel multiplies nothing"
+_NO_FORGET = f"{ZERO_STATE}the forget gate"
+_NO_RECURRENT = f"{ZERO_STATE}the recurrent kernel"
+_NOT_CARRIED = f"{ZERO_STATE}carrying it on"
 _RESHAPED = tuple(value for value in TRANSPOSED if value.startswith("reshaped"))
 _HARD = {
     "hard_sigmoid_0.2": "hard sigmoid, 0.2x + 0.5",
@@ -82,33 +83,33 @@ CAUSES: dict[str, Cause] = {
     cause.setting: cause
     for cause in (
         # ---- how the tensors are stored
-        Cause("gates", prior=1, columns=("kernel_gates", "recurrent_gates",
+        Cause("gates", "gate order", prior=1, columns=("kernel_gates", "recurrent_gates",
             "bias_gates"), values=ORDERS, usual=KNOWN_ORDERS,
             hides={ANY: _BLOCKS},
             thread="https://github.com/CrispStrobe/CrispASR/issues/102"),
-        Cause("kernel_gates", "gates of the kernel", prior=6.2, values=ORDERS,
+        Cause("kernel_gates", "gate order of the kernel", prior=6.2, values=ORDERS,
             usual=KNOWN_ORDERS, hides={ANY: _BLOCKS}),
-        Cause("recurrent_gates", "gates of the recurrent kernel", prior=6,
+        Cause("recurrent_gates", "gate order of the recurrent kernel", prior=6,
             values=ORDERS, usual=KNOWN_ORDERS, hides={ANY: _NO_RECURRENT}),
-        Cause("bias_gates", "gates of the bias", prior=6.4, values=ORDERS,
+        Cause("bias_gates", "gate order of the bias", prior=6.4, values=ORDERS,
             usual=KNOWN_ORDERS, hides={ANY: _BLOCKS},
             thread="https://github.com/magenta/magenta/pull/1015"),
-        Cause("interleaved", prior=3.2, values=(False, True),
+        Cause("interleaved", "gate arrangement", prior=3.2, values=(False, True),
             words={True: "unit by unit", False: "block by block"},
             hides={ANY: "Blocks and units lie along the same axis: either way has one shape"},
             thread="https://nl.mathworks.com/matlabcentral/answers/2005887-what-is-the-order-of-"
             "weights-in-a-lstm-layer-with-multiple-lstm-neurons"),
-        Cause("rows", "rows of the kernel", prior=3.4, values=("xh", "hx"),
+        Cause("rows", "row order of the kernel", prior=3.4, values=("xh", "hx"),
             words={"xh": "[x; h]", "hx": "[h; x]"},
             hides={ANY: "x and h lie along the same axis: no shape tells which comes first"},
             used_by={"hx": "code that stacks [h; x]"},
             thread="https://github.com/NVIDIA/TensorRT/issues/403"),
-        Cause("transposed", "gate blocks", prior=3.3, values=TRANSPOSED,
-            words={"none": "as they are", "kernel": "transposed in the kernel",
+        Cause("transposed", "storage of gate blocks", prior=3.3, values=TRANSPOSED,
+            words={"none": "plain", "kernel": "transposed in the kernel",
             "recurrent": "transposed in the recurrent kernel",
             "both": "transposed in both kernels",
-            "reshaped_kernel": "the kernel reshaped",
-            "reshaped_recurrent": "the recurrent kernel reshaped",
+            "reshaped_kernel": "reshaped in the kernel",
+            "reshaped_recurrent": "reshaped in the recurrent kernel",
             "reshaped_both": "reshaped as a whole"}, hides={ANY: _NO_RECURRENT,
             **dict.fromkeys(("kernel", "both"),
             "A block can be read along either axis: either way has one shape"),
@@ -146,9 +147,8 @@ CAUSES: dict[str, Cause] = {
         Cause("output_activation", prior=5.6, values=ACTIVATIONS,
             usual=("identity", "tanh"), words=_HARD, hides={ANY: _NO_TENSOR},
             if_set=_IF_SET),
-        Cause("coupled", prior=5, values=("none", "f=1-i", "i=1-f"),
-            words={"none": "independent", "f=1-i": "f = 1 - i",
-            "i=1-f": "i = 1 - f"}, hides={ANY: _NO_FORGET},
+        Cause("coupled", "gate coupling", prior=5, values=("none", "f=1-i", "i=1-f"),
+            words={"f=1-i": "f = 1 - i", "i=1-f": "i = 1 - f"}, hides={ANY: _NO_FORGET},
             thread="https://github.com/clab/dynet/issues/154"),
         Cause("cell_clip", prior=7, values=(None, SOLVE), usual=(None, 1.0,
             3.0), unusual=3.0,
@@ -158,8 +158,8 @@ CAUSES: dict[str, Cause] = {
             unusual=3.0,
             hides={ANY: "The bound does nothing until a gate's pre-activation reaches it"},
             thread="https://github.com/sonos/tract/issues/2751"),
-        Cause("peepholes", prior=5.2, values=("used", "ignored", "old_c"),
-            words={"old_c": "o takes the old c"},
+        Cause("peepholes", "peephole connection", prior=5.2, values=("used", "ignored", "old_c"),
+            words={"old_c": "to the old c in o"},
             hides={ANY: "Peepholes are small next to the kernels"},
             used_by={"ignored": "code that leaves them out"}),
         Cause("peephole_gates", "order of the peepholes", prior=5.3,
@@ -190,7 +190,7 @@ CAUSES: dict[str, Cause] = {
             thread="https://github.com/microsoft/onnxruntime/issues/4187"),
         Cause("state", prior=2, values=("carried", "reset"),
             words={"carried": "carried on", "reset": "zero at every step"},
-            hides={ANY: f"{ZERO_STATE} in either case"},
+            hides={ANY: _NOT_CARRIED},
             used_by={"reset": "code that forgets to hand h and c on"},
             thread="https://github.com/rgbkrk/voice/pull/8"),
         Cause("initial_state", prior=2.2, values=("given", "zero", "swapped"),
@@ -200,7 +200,7 @@ CAUSES: dict[str, Cause] = {
             used_by={"zero": "code that leaves the given state out",
             "swapped": "code that reads (c, h) as (h, c)"},
             thread="https://github.com/tracel-ai/burn/pull/5234"),
-        Cause("lengths", prior=4.2, values=("given", "ignored"), of_run=True,
+        Cause("lengths", "sequence length", prior=4.2, values=("given", "ignored"), of_run=True,
             words={"given": "as given"},
             hides={ANY: "Padding has the shape of data"},
             used_by={"ignored": "code that runs over the padding"},
@@ -231,11 +231,11 @@ SENSES: dict[str, Cause] = {
             "code that gives the candidate the gates' activation")),
         Cause("forget_bias", "forget gate", SHUT,
             words={ANY: "shut: c is never carried on"},
-            hides={ANY: f"{ZERO_STATE}: there is no c to carry on"},
+            hides={ANY: _NOT_CARRIED},
             used_by={ANY: "code that starts each step from c = 0"}),
         Cause("forget_bias", "forget gate", OPEN,
             words={ANY: "wide open: all of c is carried on"},
-            hides={ANY: f"{ZERO_STATE}: there is no c to carry on"},
+            hides={ANY: _NOT_CARRIED},
             used_by={ANY: "code without a forget gate"}),
         Cause("array", "EXPECTED", ONE_WAY,
             hides={ANY: "Each direction by itself is an output of the same steps and sequences"},

@@ -15,8 +15,8 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import EPS, Allowance, decimal_places
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
+    Agreement,
     Case,
-    Comparison,
     Mismatch,
     Remark,
     compared,
@@ -43,13 +43,9 @@ class Changed:
         return {**self.implied, self.setting: self.found}
 
     def to_json(self) -> dict[str, Any]:
-        """As DESIGN has it."""
-        return {
-            "setting": self.setting,
-            "assumed": self.assumed,
-            "found": self.found,
-            "text": self.text,
-        }
+        """The members of a change in the document of ``-f json``."""
+        names = ("setting", "assumed", "found", "text")
+        return {name: getattr(self, name) for name in names}
 
 
 def plain_of(changed: Sequence[Changed]) -> Changes:
@@ -85,7 +81,7 @@ class Near:
     """A configuration that comes near, and how near."""
 
     changes: tuple[Changed, ...]
-    comparison: Comparison
+    comparison: Agreement
 
     @property
     def settings(self) -> frozenset[tuple[str, Any]]:
@@ -137,7 +133,7 @@ class Explanation:
     verdict: str
     settings: Mapping[str, Any]
     changes: tuple[Changed, ...] = ()
-    measured: Comparison | None = None
+    measured: Agreement | None = None
     command: str = ""
     next: str = ""  # the command to go on with, if no configuration is found
     equivalent: tuple[tuple[Changed, ...], ...] = ()
@@ -145,7 +141,6 @@ class Explanation:
     depth: int = 3  # changes at once that were tried
     nearest: tuple[Near, ...] = ()
     like: tuple[str, ...] = ()  # conventions that run weights just so
-    others: int = 0  # settings that are as assumed
     first_step: int | None = None  # at which the changes show, after others that agree
     backward: bool = False  # whether the last step is run first
     unseen: tuple[str, ...] = ()  # settings that these data do not show
@@ -205,7 +200,7 @@ class Explanation:
         }
 
 
-def first_shown(loaded: Comparison, backward: bool) -> int | None:
+def first_shown(loaded: Agreement, backward: bool) -> int | None:
     """The first step processed at which a run as loaded is wrong, if it is right before that."""
     steps = [*enumerate(loaded.steps)][:: -1 if backward else 1]
     if not steps or not steps[0][1]:
@@ -221,7 +216,7 @@ ALL_ZERO = remark("all_zero")
 def remarks_on(
     case: Case,
     changes: Changes,
-    comparison: Comparison,
+    comparison: Agreement,
     allowance: Allowance,
     allowances: Sequence[Allowance],
     dtype: str,
@@ -232,22 +227,16 @@ def remarks_on(
     ``allowance`` is the one of EXPECTED's ``allowances`` that it meets, ``dtype`` that of the
     weights, ``part`` what alone was rounded.
     """
-    settings = settings_of(changes)
-    again, rounded, model = (
-        rerun(case, changes, allowance),
-        settings.get("dtype"),
-        case.model(settings),
-    )
-    given = model.given.get("dtype", model.cell.dtype.name)
-    misses = not again.fits
+    settings, again = settings_of(changes), rerun(case, changes, allowance)
+    rounded, model = settings.get("dtype"), case.model(settings)
+    given, misses = model.given.get("dtype", model.cell.dtype.name), not again.fits
     if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
-        arrays = case.arrays(settings, settings.get("array", "h"))
-        again = compared(arrays, case.expected, allowances[-1])
+        again = compared(case.arrays(settings), case.expected, allowances[-1])
         dtype, misses = given, not again.fits
     if again.fits and rounded and again.max_abs > 2 * allowances[-1].absolute:
         run = "float64" if dtype in EPS else dtype
         facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
-        yield remark("dtype_rounds_otherwise", **facts, others=len(changes) > 1)
+        yield remark("dtype_rounds_otherwise", **facts)
     if misses:
         yield remark("needs_float64", dtype=dtype, error=again.max_abs)
     if allowance.stored:
@@ -309,33 +298,39 @@ RUN_OTHERWISE = {
 """Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
 
 
-def agreement(comparison: Comparison) -> Iterator[Remark]:
+def agreement(comparison: Agreement) -> Iterator[Remark]:
     """Where a run that does not fit agrees: in some arrays, or else at some steps."""
     if comparison.nearly:
         return
     complete = [name for name, agreeing, total in comparison.arrays if agreeing == total > 0]
     rest = [name for name, agreeing, total in comparison.arrays if agreeing < total]
-    steps = [n for n, agrees in enumerate(comparison.steps) if agrees]
-    others = [n for n, agrees in enumerate(comparison.steps) if agrees is False]
+    steps, others = _indices(comparison.steps)
     if complete and rest:
         yield remark("some_arrays_agree", agreeing=complete, differing=rest)
     elif steps and others:
         yield remark("some_steps_agree", agreeing=steps, differing=others)
 
 
-def clues(comparison: Comparison, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
+def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
+    """The indices that agree, and those that differ."""
+    each = [*enumerate(agrees)]
+    return [n for n, one in each if one], [n for n, one in each if one is False]
+
+
+def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
     """What the numbers of a configuration that does not fit hint at."""
     of = tuple(changes)
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
         yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
-    agreeing = [n for n, agrees in enumerate(comparison.items) if agrees]
-    differing = [n for n, agrees in enumerate(comparison.items) if agrees is False]
+    agreeing, differing = _indices(comparison.items)
     if agreeing and differing and not comparison.nearly:
         step = comparison.first.step if comparison.first else None
         known = next((n for n, agrees in enumerate(comparison.steps) if agrees is not None), None)
         begun = step is not None and known is not None and step > known
-        facts = {"agreeing": agreeing, "differing": differing, "begun": begun, "step": step}
-        yield remark("some_sequences_agree", changes=of, **facts)
+        facts = {"begun": begun, "step": step, "first": agreeing[0] == 0}
+        yield remark(
+            "some_sequences_agree", changes=of, agreeing=agreeing, differing=differing, **facts
+        )
 
 
 def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
@@ -357,7 +352,7 @@ def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
         yield remark("noise", decibels=decibels, least=NOISE_SNR)
 
 
-def _noise(loaded: Comparison) -> float | None:
+def _noise(loaded: Agreement) -> float | None:
     """How far EXPECTED is above the difference (dB), where that is small and everywhere."""
     part_agrees = any((*loaded.steps, *loaded.items))
     most_agree = any(2 * agreeing > total for _, agreeing, total in loaded.arrays)
@@ -406,13 +401,12 @@ def wanted(
     if not settings and proven:
         return ()
     second_step = bool(settings & _SECOND_STEP) and data.steps == 1 and proven
+    alone = data.sequences == 1 and bool(equivalent)
     asked = {
         "more_numbers": not proven,
         "biases": bool(settings & _BIAS) and data.zero_bias,
         "second_step": second_step,
-        "second_sequence": bool({"layout", "state"} & settings)
-        and data.sequences == 1
-        and bool(equivalent),
+        "second_sequence": alone and bool({"layout", "state"} & settings),
         "whole_run": elsewhere and not second_step,
         "two_units": data.units == 1 and bool(settings & {"interleaved", "transposed"}) and proven,
         "all_steps": data.final,

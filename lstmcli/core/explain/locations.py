@@ -17,7 +17,7 @@ import numpy as np
 from lstmcli.core.diff.alignment import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.observation import Expected, KnownValues
+from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import (
@@ -33,6 +33,7 @@ from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
+NEAR = 1e-2  # a difference that rounding may make without chaos
 SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")  # merges that keep the output of each cell
 
 
@@ -45,21 +46,26 @@ class Located(NamedTuple):
     is_state: bool
     units: int = 0  # it is the first units of directions side by side, so many; 0: all of them
 
-    def read(self, numbers: Numbers) -> Iterator[tuple[str, Array, Array, tuple[slice, ...]]]:
-        """For each array of the run: values, half units, and the index where they lie."""
-        both = np.stack([numbers.values, np.zeros(numbers.shape)])
-        both[1] = 0.0 if numbers.unit is None else numbers.unit
+    def known(self, numbers: Numbers) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
+        """The numbers of EXPECTED by array of the run, and the index where they lie on it."""
+        unit = 0.0 if numbers.unit is None else numbers.unit
+        both = np.stack([numbers.values, np.broadcast_to(unit, numbers.shape)])
         if self.units:
             further = self.at.run.lengths["w"] - self.units
             both = np.pad(both, [*[(0, 0)] * numbers.ndim, (0, further)], constant_values=np.nan)
-        values, unit = (self.at.read(one) for one in both)
-        values = np.where(np.isfinite(values), values, np.nan)
-        half = np.where(np.isfinite(values), unit, 0.0) * 0.5
+        values, half = (self.at.read(one) for one in both)
+        is_known = np.isfinite(values)
+        values, half = np.where(is_known, values, np.nan), np.where(is_known, half, 0.0) * 0.5
         steps, sequences, directions, units = self.at.place
-        at = (sequences, units) if self.is_state else (steps, sequences, units)
-        for n, name in enumerate(self.arrays[directions]):
-            index = (0, slice(None), n) if self.is_state else (slice(None), slice(None), n)
-            yield name, values[index], half[index], at
+        place = (sequences, units) if self.is_state else (steps, sequences, units)
+        for d, name in enumerate(self.arrays[directions]):
+            index = (0, slice(None), d) if self.is_state else (slice(None), slice(None), d)
+            yield name, place, KnownValues(values[index], half[index])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of an array of the run: (T, B, K), or (B, K) of a last state."""
+        return self.at.run[1:3] if self.is_state else self.at.run[:3]
 
 
 class Location(NamedTuple):
@@ -89,24 +95,28 @@ class Location(NamedTuple):
         """EXPECTED's arrays on the axes of the run."""
         found: dict[str, KnownValues] = {}
         for one in self.arrays:
-            T, B, K = one.at.run[:3]
-            shape = (B, K) if one.is_state else (T, B, K)
-            for name, values, half, at in one.read(numbers[one.name]):
-                found[name] = KnownValues(np.full(shape, np.nan), np.zeros(shape))
-                found[name].values[at], found[name].half[at] = values, half
+            for name, at, known in one.known(numbers[one.name]):
+                full = KnownValues(np.full(one.shape, np.nan), np.zeros(one.shape))
+                full.values[at], full.half[at] = known.values, known.half
+                found[name] = full
         return Expected(found)
 
-    def parts(
-        self, numbers: Mapping[str, Numbers], given: Mapping[str, Array]
-    ) -> Iterator[tuple[KnownValues, Array | None]]:
-        """EXPECTED's numbers, and those of a run in the same places; None if it has no such."""
+    def may_fit(
+        self, numbers: Mapping[str, Numbers], given: Mapping[str, Array], allowance: Allowance
+    ) -> bool:
+        """Whether a run is near EXPECTED, or meets a number of it: a look at the part alone.
+
+        Of 20,000 locations a full comparison with each takes seconds.
+        """
+        off, met = 0.0, False
         for one in self.arrays:
-            T, B, K = one.at.run[:3]
-            for name, values, half, at in one.read(numbers[one.name]):
-                shape = (B, K) if one.is_state else (T, B, K)
-                of_run = given.get(name)
-                fits = of_run is not None and of_run.shape == shape
-                yield KnownValues(values, half), given[name][at] if fits else None
+            for name, at, known in one.known(numbers[one.name]):
+                if name not in given or given[name].shape != one.shape:
+                    return False
+                difference = np.abs(given[name][at] - known.values)
+                off = max(off, float(np.nanmax(difference, initial=0)))
+                met = met or bool((difference <= allowance.of(known)).any())
+        return met or off < NEAR
 
     @property
     def are_gates(self) -> bool:

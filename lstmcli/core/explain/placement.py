@@ -43,12 +43,11 @@ from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import (
+    Agreement,
     Answer,
     Case,
-    Comparison,
     Remark,
     fine_arrays,
-    may_fit,
     remark,
     verify,
 )
@@ -160,17 +159,16 @@ class Placement:
 
     # ---- the search
 
-    def verify(self, changes: Changes, allowance: Allowance | None = None) -> Comparison:
+    def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
         """Run the network with changes, as `lstm run` does, and compare."""
         return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
 
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
         given = fine_arrays(self._case(Expected({})), self.of_run)
-        if given is None:
+        if given is None or not self.location.may_fit(self.setup.numbers, given, allowance):
             return False
-        parts = self.location.parts(self.setup.numbers, given)
-        return may_fit(parts, allowance) and self.verify((), allowance).fits
+        return self.verify((), allowance).fits
 
     def answers(self, size: int, room: float) -> list[Answer]:
         """The sets of so many changes of the cells, without open constants, that give EXPECTED.
@@ -237,7 +235,7 @@ class Placement:
         kind, singles, item = self.singles.constant[one].max(), self.singles, self.simulator.item
         plain = singles.of(one[singles.constant[one] < 0])
 
-        def run(value: float) -> Comparison:
+        def run(value: float) -> Agreement:
             return self.verify(plain if np.isnan(value) else singles.of(one, value))
 
         comparison = run(value)
@@ -320,7 +318,6 @@ class Placement:
             tried=tried,
             nearest=self._nearest_but([answer, *others]),
             like=tuple(conventions_that_run(every, self.how, layout)),
-            others=len(self.singles.settings - {c.setting.rpartition(".")[2] for c in every}),
             first_step=first,
             backward=backward,
             unseen=unseen,
@@ -329,7 +326,7 @@ class Placement:
             evidence=proof,
         )
 
-    def agreeing(self, comparison: Comparison, allowance: Allowance) -> Explanation:
+    def agreeing(self, comparison: Agreement, allowance: Allowance) -> Explanation:
         """Nothing has to be changed."""
         unseen = self._unseen(self.neighbours(())[1], (), allowance)
         return replace(
@@ -346,12 +343,13 @@ class Placement:
         of_run = self.case, changes, answer.comparison
         return remarks_on(*of_run, allowance, p.allowances, p.dtype, part)
 
-    def explanation(self, verdict: str, measured: Comparison, changes: Changes = ()) -> Explanation:
+    def explanation(self, verdict: str, measured: Agreement, changes: Changes = ()) -> Explanation:
         """An explanation with the settings of a run, and what EXPECTED is."""
         every = (*self.changes, *changes) if verdict in ("found", "unproven") else ()
+        settings = (c for c in every if c.setting != "array")  # that is a member of the trace
         return Explanation(
             verdict,
-            {**self.model.settings(), **settings_of(every)},
+            {**self.model.settings(), **settings_of(tuple(settings))},
             self.changed(changes) if every else (),
             measured,
             tried=self.tried,

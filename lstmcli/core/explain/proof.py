@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lstmcli.core.explain.hypotheses import Change, Changes
-from lstmcli.core.explain.verify import Comparison
+from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.model.arrays import Array
 
 ENOUGH = 2.0
@@ -39,7 +39,7 @@ def digits(spread: Array, solved: int, tried: int) -> float:
     return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
 
 
-def vanishing(changes: Changes, verify: Callable[[Changes], Comparison]) -> bool:
+def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
     """Whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
     clips = {
         c.setting: c.value * LESS

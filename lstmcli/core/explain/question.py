@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
@@ -39,9 +39,7 @@ from lstmcli.core.explain.observation import (
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import Cached, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
-from lstmcli.core.forward.sequence import direction_axis, has_direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.layouts import printed_shapes
 from lstmcli.core.model.model import Cell, Inputs, Model, cell_name, steps_and_batch
 from lstmcli.core.model.settings import MERGES
@@ -68,15 +66,6 @@ class Question:
     def model(self) -> Model:
         """The model as assumed, in float64."""
         return self.read({"dtype": "float64"})
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The lengths of all axes of the inputs but the last."""
-        return np.shape(self.x)[:-1]
-
-    def assumed_layout(self, model: Model) -> str:
-        """The layout that is given, or that of the model."""
-        return "steps" if len(self.axes) < 2 else self.layout or model.convention.behaviour.layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,36 +94,24 @@ class Prepared:
         unknown = ((~np.isfinite(n.values), n.left_out) for n in self.arrays.values())
         return sum(int(nan.sum()) - (0 if out is None else int(out.sum())) for nan, out in unknown)
 
-    def assumed(self, setting: str, how: Convention) -> Any:
-        """The assumed value of a setting of a cell with this convention."""
-        plain = setting.rpartition(".")[2]
-        merge = self.model.convention.behaviour.merge
-        of_run = {"array": "h", "layout": self.layout, "dtype": self.dtype, "merge": merge}
-        if plain in of_run:
-            return of_run[plain]
-        if plain == "masked_output" and self.question.mask is None:
-            return how.behaviour.past_length
-        if plain in SPREADS["gates"]:
-            return how.storage.order_of(plain.removesuffix("_gates"))
-        return how.setting(plain)
-
     # ---- the runs whose results EXPECTED can be
 
     def setups(self) -> Iterator[Setup]:
         """The network as assumed, merged otherwise, and parts of it; each in either layout."""
-        assumed, setups = self.model.convention.behaviour.merge, []
-        setups.append(Setup(self, self.question.read, self.model, self.layout))
-        for merge in MERGES if self.model.bidirectional else ():
-            if merge != assumed:
-                read = partial(_merged_as, self.question.read, merge)
+        read, model = self.question.read, self.model
+        setups = [Setup(self, read, model, self.layout)]
+        for merge in MERGES if model.bidirectional else ():
+            if merge != model.convention.behaviour.merge:
+
+                def merged(settings: Mapping[str, Any], merge: str = merge) -> Model:
+                    return read({"merge": merge, **settings})
+
                 with suppress(UserError):  # the layer above takes another width
-                    model = read({"dtype": "float64"})
-                    setups.append(Setup(self, read, model, self.layout, merge=merge))
-        for part, layer in self._parts():
-            setups.append(replace(setups[0], part=part, layer=layer, cached=Cached()))
+                    of_merge = merged({"dtype": "float64"})
+                    setups.append(Setup(self, merged, of_merge, self.layout, merge=merge))
+        setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
         for setup in setups:
-            for layout in self._layouts():
-                yield replace(setup, layout=layout) if layout != self.layout else setup
+            yield from (replace(setup, layout=layout) for layout in self._layouts())
 
     def _parts(self) -> Iterator[tuple[str, int]]:
         """Arrays that an output may be: of a lower layer, with that layer, or of one direction."""
@@ -157,32 +134,28 @@ class Prepared:
 
     def no_place(self) -> UserError:
         """The mistake where EXPECTED cannot be a result of such a run."""
-        side, last = self.question.side, self.model.layers[-1]
+        model, x = self.model, self.question.x
+        several, (last, *other) = len(model.cells) > 1, model.layers[-1]
         for name in ("final_h", "final_c"):
-            if name in self.arrays and len(self.model.cells) > 1:
-                given = self.arrays[name].shape
+            if name in self.arrays and several:
                 return UserError(
-                    f"EXPECTED's {name} is {given}; that of {len(self.model.cells)} cells is "
-                    f"{states_shape(name, self.model)}."
+                    f"EXPECTED's {name} is {self.arrays[name].shape}; that of {len(model.cells)} "
+                    f"cells is {states_shape(name, model)}."
                 )
-        shapes = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
-        several = len(self.model.cells) > 1
-        merged = self.model.convention.behaviour.merge in ("sum", "mul", "ave", "stack")
-        count = last[0].outputs if merged else sum(cell.outputs for cell in last)
-        joined = count > last[0].outputs
-        each = f" ({' + '.join(str(cell.outputs) for cell in last)}, both directions)" * joined
-        axes = output_axes(self.model, self.layout, self.question.axes)
+        run, _ = next(run_shapes("h", model, self.layout, steps_and_batch(x.shape, self.layout)))
+        axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
+        both = " (both directions)" * ("w" in axes)
+        given = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
         lines = [
-            f"{side.name} contains {shapes}; a run over inputs {self.question.x.shape} gives "
-            f"{count} numbers a step{each}: {(*axes, count)}.",
+            f"{self.question.side.name} contains {given}; a run over inputs {x.shape} gives "
+            f"{run.lengths[axes[-1]]} values of h a step{both}: "
+            f"{tuple(run.lengths[axis] for axis in axes)}.",
             f"  EXPECTED is all steps of it, the first few, one sequence of the batch, "
-            f"{'the last step, ' * joined}or final_h{' of every cell' * several}.",
+            f"{'the last step, ' * bool(other)}or final_h{' of every cell' * several}.",
         ]
-        one_way = any(n.shape[-1:] == (last[0].outputs,) for n in self.arrays.values())
-        if joined and one_way and len(self.model.layers) > 1:
+        if last.units != last.outputs:
             lines.append(
-                f"  Added up, both directions would give {last[0].outputs}; but layer 1 takes "
-                f"{self.model.layers[1][0].inputs}, so this model has them side by side."
+                f"  c has {last.units} values a step: give it under the name c, or final_c."
             )
         return UserError(*lines)
 
@@ -203,10 +176,9 @@ class Setup:
     @property
     def changes(self) -> Changes:
         """What is changed in all hypotheses: array, merge, layout, if not as assumed."""
-        array = (Change("array", self.part),) if self.part else ()
-        merge = (Change("merge", self.merge),) if self.merge else ()
-        layout = self.layout != self.prepared.layout
-        return (*array, *merge, *(Change("layout", self.layout),) * layout)
+        layout = self.layout if self.layout != self.prepared.layout else ""
+        changed = {"array": self.part, "merge": self.merge, "layout": layout}
+        return tuple(Change(name, value) for name, value in changed.items() if value)
 
     @property
     def is_one_direction(self) -> bool:
@@ -214,16 +186,16 @@ class Setup:
         return bool(self.part) and self.layer < 0
 
     @property
-    def layers(self) -> list[list[str]]:
-        """The names of the cells, layer by layer."""
-        layers = enumerate(self.model.layers)
-        return [[cell_name(n, d) for d in range(len(layer))] for n, layer in layers]
-
-    @property
     def cells(self) -> list[tuple[str, tuple[int, int]]]:
         """The name of each cell, with its layer and direction."""
-        layers = enumerate(self.layers)
-        return [(name, (n, d)) for n, names in layers for d, name in enumerate(names)]
+        layers = enumerate(self.model.layers)
+        return [(cell_name(n, d), (n, d)) for n, layer in layers for d in range(len(layer))]
+
+    @property
+    def layers(self) -> list[list[str]]:
+        """The names of the cells, layer by layer."""
+        of_layers = range(len(self.model.layers))
+        return [[name for name, (n, _) in self.cells if n == layer] for layer in of_layers]
 
     def simulator_of(self, name: str) -> Simulator:
         """A cell under all hypotheses."""
@@ -244,11 +216,19 @@ class Setup:
 
     def assumed(self, change: Change) -> Any:
         """The assumed value of a changed setting, of all cells or of one."""
-        cell, _, setting = change.setting.rpartition(".")
+        p, (cell, _, plain) = self.prepared, change.setting.rpartition(".")
+        merge = p.model.convention.behaviour.merge
+        of_run = {"array": "h", "layout": p.layout, "dtype": p.dtype, "merge": merge}
+        if plain in of_run:
+            return of_run[plain]
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
-        if setting == "reverse" and cell.endswith("_reverse"):
+        if plain == "masked_output" and p.question.mask is None:
+            return how.behaviour.past_length
+        if plain == "reverse" and cell.endswith("_reverse"):
             return not how.behaviour.forward
-        return self.prepared.assumed(setting, how)
+        if plain in SPREADS["gates"]:
+            return how.storage.order_of(plain.removesuffix("_gates"))
+        return how.setting(plain)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -263,22 +243,17 @@ class Setup:
 
     @cached_property
     def _located(self) -> tuple[list[Location], int]:
-        said = self.prepared.question.side.layout
-        found: tuple[list[Location], int] = [], 0
+        own = self.prepared.question.side.layout
         # a file may count n sequences of one step as n steps
-        for layout in dict.fromkeys(
-            (said if said in ("batch", "time") else self.layout, self.layout)
-        ):
-            found = (
-                found
-                if found[0]
-                else locations(self.numbers, self.model, layout, self.size, self.layer)
-            )
-        return found
+        layouts = dict.fromkeys((own if own in ("batch", "time") else self.layout, self.layout))
+        each = (
+            locations(self.numbers, self.model, layout, self.size, self.layer) for layout in layouts
+        )
+        return next((found for found in each if found[0]), ([], 0))
 
     def changes_of_run(self, location: Location) -> Iterator[Change]:
         """Changes of the run that no step of a cell shows."""
-        question, prepared = self.prepared.question, self.prepared
+        question = self.prepared.question
         is_padded = question.lengths is not None or question.mask is not None
         projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
         names = [ArrayName.of(name) for one in location.arrays for name in one.arrays]
@@ -294,8 +269,9 @@ class Setup:
         }
         for name, cause in CAUSES.items():
             for value in possible.get(name, cause.values) if cause.of_run else ():
-                if value != prepared.assumed(name, self.model.convention):
-                    yield Change(name, value)
+                change = Change(name, value)
+                if value != self.assumed(change):
+                    yield change
 
     @property
     def locations(self) -> list[Location]:
@@ -308,29 +284,6 @@ class Setup:
         return self._located[1]
 
 
-def _merged_as(read: Reader, merge: str, settings: Mapping[str, Any]) -> Model:
-    return read({"merge": merge, **settings})
-
-
-def output_axes(model: Model, layout: str, axes: tuple[int, ...]) -> tuple[int, ...]:
-    """All axes of h but the last, over inputs of these axes: with one of directions if stacked."""
-    if not has_direction_axis(model):
-        return tuple(axes)
-    axis = direction_axis(model.convention, layout)
-    return (*axes[:axis], 2, *axes[axis:])
-
-
-def _of_finals(question: Question) -> str | None:
-    """Time first, where (1, N, I) meets last states of N sequences and nothing gives a layout."""
-    axes = np.shape(question.x)
-    if len(axes) != 3 or axes[0] != 1 or axes[1] == 1:
-        return None
-    arrays = question.side.arrays.items()
-    finals = [a for name, a in arrays if ArrayName.of(name).kind == FINAL and a.ndim > 1]
-    many = bool(finals) and all(a.shape[-2] == axes[1] for a in finals)
-    return "time" if many and question.model().given.get("layout") is None else None
-
-
 def prepare(question: Question) -> Prepared:
     """The question with its model, and what EXPECTED contains.
 
@@ -340,11 +293,9 @@ def prepare(question: Question) -> Prepared:
         if inputs do not fit the model, or EXPECTED contains nothing of a run.
     """
     model = question.model()
-    if exchanged := _exchanged(question, model):
-        raise exchanged
-    given = question.layout or _of_finals(question)
-    x = np.asarray(question.x)
-    inputs = Inputs(x, given, question.initial_state, question.lengths, name=question.inputs)
+    _refuse_exchanged(question, model)
+    state, lengths, name = question.initial_state, question.lengths, question.inputs
+    inputs = Inputs(np.asarray(question.x), question.layout, state, lengths, name=name)
     layout = check_axes(model, inputs)
     taken, rounded = as_printed(_arrays_of(question))
     arrays = split_states(taken, model)
@@ -389,20 +340,17 @@ def _arrays_of(question: Question) -> dict[str, Numbers]:
     return arrays
 
 
-def _exchanged(question: Question, model: Model) -> UserError | None:
-    """The mistake where EXPECTED has the width of inputs, and the inputs that of an output."""
+def _refuse_exchanged(question: Question, model: Model) -> None:
+    """Refuse EXPECTED of the width of inputs beside inputs of the width of an output."""
     takes, shape = model.cell.inputs, np.shape(question.x)
-    if not shape:
-        return None
     widths = {sum(cell.outputs for cell in model.layers[-1]), model.layers[-1][0].outputs}
     for array in question.side.arrays.values():
-        if array.shape[-1:] == (takes,) and takes not in widths and shape[-1] in widths:
-            return UserError(
+        if array.shape[-1:] == (takes,) and takes not in widths and {*shape[-1:]} & widths:
+            raise UserError(
                 f"the weights take {takes} inputs; {question.inputs} is {shape} and "
                 f"{question.side.name} {array.shape}: they look exchanged.",
                 "  lstm explain WEIGHTS... INPUTS EXPECTED",
             )
-    return None
 
 
 # ---- EXPECTED whose shape its file does not store: the model and the inputs decide it
@@ -420,9 +368,9 @@ def in_shape(question: Question) -> Iterator[Question]:
     if not side.gaps:
         yield question
         return
-    model = question.model()
-    layout = question.assumed_layout(model)
-    size = steps_and_batch(question.x.shape, layout)
+    model, x = question.model(), question.x
+    layout = question.layout or model.convention.behaviour.layout if x.ndim > 2 else "steps"
+    size = steps_and_batch(x.shape, layout)
     possible = []
     for name, before in side.gaps.items():
         packed = side.arrays[name].shape
@@ -430,7 +378,12 @@ def in_shape(question: Question) -> Iterator[Question]:
         runs = [run for n in names for run, _ in run_shapes(n, model, layout, size)]
         shapes = {shape: None for run in runs for shape in printed_shapes(packed, before, run)}
         if not shapes:
-            raise UserError(_no_shape(name, question, model))
+            count = sum(cell.outputs for cell in model.layers[-1])
+            raise UserError(
+                f"{side.name}: {name or 'the array'} is abbreviated, of a shape "
+                f"{shape_text(before, packed)}; no result of a run over inputs {x.shape} with "
+                f"{count} values a step has such a shape."
+            )
         possible.append(list(shapes))
     for chosen in islice(product(*possible), Budget.SHAPES):
         filled = {
@@ -447,13 +400,3 @@ def left_out(question: Question, has_shape: bool) -> Iterator[Remark]:
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
     if units:
         yield remark("print_left_out", given=given, total=total, shapes=shapes * (not has_shape))
-
-
-def _no_shape(name: str, question: Question, model: Model) -> str:
-    side = question.side
-    shape = shape_text(side.gaps[name], side.arrays[name].shape)
-    count = sum(cell.outputs for cell in model.layers[-1])
-    return (
-        f"{side.name}: {name or 'the array'} is abbreviated, of a shape {shape}; no result of a "
-        f"run over inputs {np.shape(question.x)} with {count} numbers a step is printed so."
-    )

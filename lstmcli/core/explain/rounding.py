@@ -14,10 +14,10 @@ from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS
 from lstmcli.core.explain.hypotheses import Changes, settings_of
 from lstmcli.core.explain.observation import EPS, Allowance
 from lstmcli.core.explain.verify import (
+    Agreement,
     Arrays,
     Basis,
     Case,
-    Comparison,
     Remark,
     arrays_of,
     compared,
@@ -53,7 +53,7 @@ def basis(case: Case, changes: Changes, half: Allowance, tight: Allowance) -> Ba
 
 
 def remark_of_size(
-    case: Case, loaded: Comparison, coarse: Sequence[Allowance], grids: Sequence[str]
+    case: Case, loaded: Agreement, coarse: Sequence[Allowance], grids: Sequence[str]
 ) -> Iterator[Remark]:
     """Whether a run as loaded that does not fit is off by as much as rounding leaves.
 

@@ -8,7 +8,7 @@ of each step from there on; steps at which they differ much count as not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -17,9 +17,9 @@ import numpy as np
 from lstmcli.core.diff.alignment import STEP_ORDER, ArrayName
 from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
-from lstmcli.core.explain.locations import by_cell
-from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected, KnownValues
-from lstmcli.core.forward.plan import Plan, prepare
+from lstmcli.core.explain.locations import NEAR, by_cell
+from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
+from lstmcli.core.forward.plan import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, steps_and_batch
@@ -32,18 +32,18 @@ Reader = Callable[[Mapping[str, Any]], Model]
 
 RUN = 100  # units whose work equals that of a step of one hypothesis by itself
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
-OTHERS = 4.0  # times our rounding that others may have, who add up in another order
+OTHERS = 4.0  # times our rounding that another order of summation may have
 # Where rounding grows, so does what tells two orders apart: of 40 chaotic nets under two kernels of
 # OpenBLAS, one in six was more than 4 times as far off as we, one in fifty more than 16 times.
 GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 # Torch and TensorFlow were 2.4e-3 from float64 in a net of three layers and 400 steps, and agreed
 # with each other; a wrong setting of such a net is off by .05 and more.
-BLIND = 0.05  # a tolerance from which on a number says nothing; of one above 1, its share
-LEAST_COMPARED = 8  # numbers that have to be left to say anything
+BLIND = 0.05  # tolerance (absolute below 1, relative above) at which a number is not compared
+LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
-FARTHEST = 1e6  # how much further off a number is than this does not matter
-SMALL = 1e-2  # a difference that rounding may make without chaos
-FEW, A_FEW = 3, 0.05  # numbers, or a share of all, that may be wrong by themselves
+FARTHEST = 1e6  # larger differences count as this one
+FEW, A_FEW = 3, 0.05  # so many wrong numbers, or this share, are outliers, not a convention
+NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 
@@ -95,29 +95,26 @@ class Case:
             spelled_out({k: v for k, v in settings.items() if k != "array"}, self.given)
         )
 
-    def trace(
-        self, settings: Mapping[str, Any], run: Callable[[Plan], Trace] = run_plan
-    ) -> tuple[Trace, Model]:
+    def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings."""
         model = self.model(settings)
         layout = None if self.layout == "steps" else self.layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
         self.work.done += RUN * len(model.cells) * self.size[0] * self.size[1]
-        return run(prepare(model, inputs, self._names(settings.get("array", "h")))), model
+        return run_plan(prepare(model, inputs, self._names(settings))), model
 
-    def arrays(self, settings: Mapping[str, Any], array: str) -> Arrays:
-        """The arrays of a run by cell; ``array`` is what h is replaced by."""
-        key = (self.layout, self._names(array), array, *sorted(settings.items()))
+    def arrays(self, settings: Mapping[str, Any]) -> Arrays:
+        """The arrays of a run by cell; those of another ``array`` stand for h."""
         arrays: Arrays = self.cached.get(
-            key,
-            lambda: arrays_of(*self.trace(settings), array, self.size),
+            (self.layout, self._names(settings), *sorted(settings.items())),
+            lambda: arrays_of(*self.trace(settings), settings.get("array", "h"), self.size),
             lambda given: sum(one.nbytes for one in given.values()),
         )
         return arrays
 
-    def _names(self, array: str) -> tuple[str, ...]:
+    def _names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         names = self.expected.arrays
-        if set(names) == {"h"} and array == "h":
+        if set(names) == {"h"} and "array" not in settings:
             return ("h",)
         has_z = any(ArrayName.of(name).base == "z" for name in names)
         return ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
@@ -136,10 +133,10 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """How a run of a hypothesis compares with EXPECTED."""
 
-    worst: float  # the greatest difference, in tolerances
+    worst: float  # the largest difference, in tolerances
     max_abs: float
     rms: float
     agreeing: int
@@ -148,7 +145,7 @@ class Comparison:
     growth: float = 1.0  # how many times the usual rounding this net makes
     items: tuple[bool | None, ...] = ()  # of the batch: whether all of one agrees; None: not known
     zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
-    blind: int = 0  # numbers that rounding may have made anything of: not compared
+    blind: int = 0  # numbers that rounding can change entirely: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
     arrays: tuple[tuple[str, int, int], ...] = ()  # name, numbers that agree, numbers
     snr: float = 0.0  # EXPECTED / the difference, both as rms: that of the worst array
@@ -164,7 +161,7 @@ class Comparison:
         return 0 < self.agreeing >= self.total - max(FEW, int(self.total * A_FEW))
 
 
-NEVER = Comparison(np.inf, np.inf, np.inf, 0, 0, None)
+NEVER = Agreement(np.inf, np.inf, np.inf, 0, 0, None)
 """Of a hypothesis that cannot be run at all."""
 
 
@@ -189,7 +186,7 @@ class Basis(NamedTuple):
     """The run with a part rounded that gives EXPECTED."""
 
     rounded: str  # the part
-    comparison: Comparison
+    comparison: Agreement
     remark: Remark
 
 
@@ -198,26 +195,25 @@ class Answer:
     """A hypothesis that fits: its changes with constants put in, and how it compares."""
 
     changes: Changes
-    comparison: Comparison
+    comparison: Agreement
     solved: int = 0  # constants that were solved for
     basis: Basis | None = None  # in half precision
 
 
-def rerun(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
+def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Compare the run that `lstm run` does, in the dtype of the weights."""
     settings, expected = settings_of(changes), case.expected
-    trace, model = case.trace(settings)
-    given = arrays_of(trace, model, settings.get("array", "h"), case.size)
+    given, model = case.arrays(settings), case.model(settings)
     of_weights = SINGLE if model.cell.dtype == np.float32 else allowance
     wider = max(allowance, of_weights, key=lambda a: a.absolute)
     comparison = compared(given, expected, wider)
     if comparison.fits:
         return comparison
-    fine = case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
+    fine = case.arrays({**settings, "dtype": "float64"})
     return compared(given, expected, wider, _drift(fine, given, expected, model.backward))
 
 
-def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
+def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Run a hypothesis, and compare it with EXPECTED."""
     settings, expected = settings_of(changes), case.expected
     fine = fine_arrays(case, changes)
@@ -225,10 +221,10 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
         return NEVER
     comparison = compared(fine, expected, allowance)
     # rounding could be behind a difference that is small, or where some numbers agree
-    may_be = comparison.max_abs < SMALL or comparison.agreeing >= comparison.total * SOME
+    may_be = comparison.max_abs < NEAR or comparison.agreeing >= comparison.total * SOME
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
-    coarse = case.arrays({**settings, "dtype": "float32"}, settings.get("array", "h"))
+    coarse = case.arrays({**settings, "dtype": "float32"})
     drift = _drift(fine, coarse, expected, case.model(settings).backward)
     if max(float(np.max(d, initial=0)) for d in drift.values()) <= ROUNDING / OTHERS:
         return comparison
@@ -237,160 +233,106 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Comparison:
 
 def fine_arrays(case: Case, changes: Changes) -> Arrays | None:
     """The arrays of a run of a hypothesis in float64; None if it cannot be run."""
-    settings = settings_of(changes)
     try:
-        return case.arrays({**settings, "dtype": "float64"}, settings.get("array", "h"))
+        return case.arrays({**settings_of(changes), "dtype": "float64"})
     except UserError:
         return None
-
-
-def may_fit(parts: Iterable[tuple[KnownValues, Array | None]], allowance: Allowance) -> bool:
-    """Whether `verify` has to decide if a run fits: not if all numbers are far off.
-
-    ``parts`` are arrays of EXPECTED and what the run gives for them. It is a quick look, for the
-    many locations of EXPECTED.
-    """
-    greatest, some = 0.0, False
-    for known, given in parts:
-        if given is None:
-            return False
-        at = np.isfinite(known.values)
-        off = np.abs(given - known.values)[at]
-        greatest = max(greatest, float(off.max(initial=0)))
-        some = some or not (off > allowance.of(known)[at]).all()
-    return some or greatest < SMALL
 
 
 def arrays_of(trace: Trace, model: Model, array: str, size: tuple[int, int]) -> Arrays:
     """A trace by cell, (T, B, K) and last states (B, K); ``array`` is what h is replaced by."""
     given = by_cell(trace.members(), model, trace.layout, size)
-    return given if array == "h" else _instead_of_h(given, array)
-
-
-def _instead_of_h(given: Mapping[str, Array], array: str) -> dict[str, Array]:
-    """Arrays with another one of each cell as its h; what only an h is made of is left out."""
     found = dict(given)
-    for name in given:
+    for name in given if array != "h" else ():
         part = ArrayName.of(name)
         if part.base == "h" or (part.base == "final_h" and array == "c"):
+            del found[name]  # what only an h is made of is left out
             other = name.removesuffix("h") + array
-            found.pop(name)
             found |= {name: given[other]} if other in given else {}
     return found
 
 
-class _Compared(NamedTuple):
-    """The known numbers of an array beside those of a run."""
-
-    name: str
-    known: KnownValues
-    at: tuple[Array, ...]  # steps, sequences and units, each (E,); without steps for a last state
-    values: Array  # (E,)
-    wanted: Array
-    share: Array  # of the tolerance that the difference is
-    blind: int = 0
-    growth: float = 1.0
-
-    @classmethod
-    def of(
-        cls, name: str, known: KnownValues, given: Array, allowance: Allowance, drift: Array | None
-    ) -> _Compared:
-        """Compare an array; ``drift``, which broadcasts with it, widens the tolerances."""
-        at = np.nonzero(np.isfinite(known.values))
-        values, wanted = given[at], known.values[at]
-        tolerance, blind, growth = allowance.of(known[at]), 0, 1.0
-        if drift is not None:
-            rounding = np.broadcast_to(drift, known.values.shape)[at]
-            wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
-            wider = np.where(np.isfinite(values), wider, 0)  # NaN is no rounding
-            seen = wider <= BLIND * np.maximum(1, np.abs(wanted))
-            blind, at = int((~seen).sum()), tuple(axis[seen] for axis in at)
-            growth = max(1.0, float(rounding[seen].max(initial=0)) / ROUNDING)
-            values, wanted, tolerance = values[seen], wanted[seen], (tolerance + wider)[seen]
-        off = np.abs(values - wanted)
-        share = np.where(off == 0, 0, np.where(np.isfinite(off), off, np.inf) / tolerance)
-        return cls(name, known, at, values, wanted, share, blind, growth)
-
-    @property
-    def off(self) -> Array:
-        """(E,) the differences; infinite where a run has NaN."""
-        off = np.abs(self.values - self.wanted)
-        return np.where(np.isfinite(off), off, np.inf)
-
-    @property
-    def wrong(self) -> Array:
-        """(E,) whether a number is not met."""
-        return self.share > 1
-
-    @property
-    def zeros(self) -> int:
-        """Wrong numbers that are 0 in EXPECTED, but for steps that are zero throughout."""
-        zero = self.wrong & (self.wanted == 0)
-        return int(np.any(self.known.values != 0, axis=-1)[self.at[:-1]][zero].sum())
-
-    @property
-    def snr(self) -> float:
-        """EXPECTED / the difference, both as rms."""
-        noise = float((np.minimum(self.off, FARTHEST) ** 2).sum())
-        return math.sqrt(float((self.wanted**2).sum()) / noise) if noise else math.inf
-
-    def first(self) -> Iterator[Mismatch]:
-        """The first number that is not met, if there is one."""
-        for n in np.flatnonzero(self.wrong)[:1]:
-            *steps, item, unit = (int(axis[n]) for axis in self.at)
-            step = steps[0] if steps else None
-            values = float(self.values[n]), float(self.wanted[n])
-            yield Mismatch(self.name, step, item, unit, *values)
-
-
 def compared(
     given: Arrays, expected: Expected, allowance: Allowance, drift: Arrays | None = None
-) -> Comparison:
+) -> Agreement:
     """Compare the arrays of a run with EXPECTED.
 
     ``drift``, by name and of the same shapes or broadcasting with them, widens the tolerances.
     """
     if not expected.is_in(given):
         return NEVER
-    each = [
-        _Compared.of(name, known, given[name], allowance, None if drift is None else drift[name])
-        for name, known in sorted(expected.arrays.items(), key=_in_step_order)
-    ]
-    total, blind = sum(len(one.wanted) for one in each), sum(one.blind for one in each)
+    names, axes = sorted(expected.arrays, key=_in_step_order), (0, 0)
+    places, numbers = [np.zeros((4, 0), int)], [np.zeros((5, 0))]
+    for n, name in enumerate(names):
+        known, of_run = expected.arrays[name], given[name]
+        axes = max(axes, (0, *of_run.shape)[-3:-1])
+        at = np.nonzero(np.isfinite(known.values))
+        rounding = np.broadcast_to(0.0 if drift is None else drift[name], of_run.shape)[at]
+        rounding = np.where(np.isfinite(of_run[at]), rounding, 0)  # NaN is no rounding
+        in_row = np.any(known.values != 0, axis=-1)[at[:-1]]  # not of zeros throughout
+        both, tolerance = (of_run[at], known.values[at]), allowance.of(known[at])
+        numbers.append(np.stack([*both, tolerance, rounding, in_row]))
+        step = at[0] if len(at) == 3 else np.full(len(in_row), NO_STEP)
+        places.append(np.stack([np.full(len(in_row), n), step, *at[-2:]]))
+    return _comparison(names, axes, *(np.concatenate(of, axis=1) for of in (places, numbers)))
+
+
+def _comparison(
+    names: Sequence[str], axes: tuple[int, ...], places: Array, numbers: Array
+) -> Agreement:
+    """The figures of known numbers, one after another, of a run of so many steps and sequences.
+
+    ``places`` (4, E) has the position among the names, step, sequence and unit of each; ``numbers``
+    (5, E) what the run gives, what is wanted, the tolerance, our rounding, and whether its row has
+    other numbers than 0.
+    """
+    rounding = numbers[3]
+    wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
+    seen = wider <= BLIND * np.maximum(1, np.abs(numbers[1]))
+    array, step, item, unit = places[:, seen]
+    values, wanted, tolerance, rounding, in_row = numbers[:, seen]
+    total, blind = len(values), int((~seen).sum())
     if blind and total < LEAST_COMPARED:
         return NEVER
-    arrays = [(one.name, int((~one.wrong).sum()), len(one.wanted)) for one in each]
-    off = np.concatenate([np.zeros(0), *(one.off for one in each)])
-    first = [mismatch for one in each for mismatch in one.first()]
-    first.sort(key=lambda one: math.inf if one.step is None else one.step)
-    return Comparison(
-        worst=max((float(one.share.max(initial=0)) for one in each), default=0.0),
+    off = np.abs(values - wanted)
+    off = np.where(np.isfinite(off), off, np.inf)
+    share = np.where(off == 0, 0, off / (tolerance + wider[seen]))
+    wrong, squares = share > 1, np.minimum(off, FARTHEST) ** 2
+    signal, noise = (np.bincount(array, of, len(names)) for of in (wanted**2, squares))
+    known, right = (np.bincount(of, minlength=len(names)) for of in (array, array[~wrong]))
+
+    def mismatch(n: int) -> Mismatch:
+        at = None if step[n] == NO_STEP else int(step[n])
+        both = float(values[n]), float(wanted[n])
+        return Mismatch(names[array[n]], at, int(item[n]), int(unit[n]), *both)
+
+    first = np.flatnonzero(wrong)[np.argsort(step[wrong], kind="stable")[:1]].tolist()
+    return Agreement(
+        worst=float(share.max(initial=0)),
         max_abs=float(off.max(initial=0)),
-        rms=math.sqrt(float((np.minimum(off, FARTHEST) ** 2).sum()) / max(total, 1)),
-        agreeing=sum(right for _, right, _ in arrays),
+        rms=math.sqrt(float(squares.sum()) / max(total, 1)),
+        agreeing=int((~wrong).sum()),
         total=total,
-        first=first[0] if first else None,
-        growth=max((one.growth for one in each), default=1.0),
-        items=_agreeing(each, -2),
-        zeros=sum(one.zeros for one in each),
+        first=next(map(mismatch, first), None),
+        growth=max(1.0, float(rounding.max(initial=0)) / ROUNDING),
+        items=_agreeing(item, wrong, axes[1]),
+        zeros=int((wrong & (wanted == 0) & (in_row > 0)).sum()),
         blind=blind,
-        steps=_agreeing([one for one in each if len(one.at) == 3], 0),
-        arrays=tuple(arrays),
-        snr=min((one.snr for one in each), default=math.inf),
+        steps=_agreeing(step[step < NO_STEP], wrong[step < NO_STEP], axes[0]),
+        arrays=tuple(zip(names, right.tolist(), known.tolist(), strict=True)),
+        snr=math.sqrt(float(np.min(signal / noise, where=noise > 0, initial=np.inf))),
     )
 
 
-def _agreeing(each: Sequence[_Compared], axis: int) -> tuple[bool | None, ...]:
+def _agreeing(index: Array, wrong: Array, count: int) -> tuple[bool | None, ...]:
     """Whether all of each step or sequence agrees; None: nothing of it is known."""
-    count = each[0].known.values.shape[axis] if each else 0
-    known = sum(np.bincount(one.at[axis], minlength=count) for one in each)
-    wrong = sum(np.bincount(one.at[axis][one.wrong], minlength=count) for one in each)
-    pairs = zip(np.atleast_1d(known), np.atleast_1d(wrong), strict=True) if each else ()
-    return tuple(not w if k else None for k, w in pairs)
+    known, bad = (np.bincount(of, minlength=count).tolist() for of in (index, index[wrong]))
+    pairs = zip(known, bad, strict=True)
+    return tuple(not is_bad if is_known else None for is_known, is_bad in pairs)
 
 
-def _in_step_order(item: tuple[str, KnownValues]) -> tuple[Any, ...]:
-    part = ArrayName.of(item[0])
+def _in_step_order(name: str) -> tuple[Any, ...]:
+    part = ArrayName.of(name)
     place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
     return (*part.layer, place)
 

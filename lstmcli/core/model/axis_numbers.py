@@ -52,6 +52,14 @@ class AxisNumbers(NamedTuple):
             if numbers is not None and not counts_from_0(numbers)
         )
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """``batch="1:2"``, ``units="0,3"``: what selects the batch items and units of a part."""
+        units = next((n for n in self.columns.values() if not counts_from_0(n)), None)
+        given = ("batch", self.batch), ("units", units)
+        each = ((name, n) for name, n in given if n is not None and not counts_from_0(n))
+        return {name: format_indices(n) for name, n in each}
+
     def refuse_parts(self, name: str, what: str) -> None:
         """Refuse a part of a run where numbers have to count from 0."""
         if not self.from_the_start:

@@ -83,7 +83,7 @@ def test_zero_biases_hide_everything_about_biases(tmp_path: Path) -> None:
     explanation = asked({"gates": "ifgo"})
     assert found(explanation) == {"gates": "ifgo"}
     assert {"bias", "bias_gates"} <= set(explanation.unseen)
-    assert "biases are not zero" in explanation.decide
+    assert "non-zero biases" in explanation.decide
 
 
 def test_one_step_shows_neither_recurrent_kernel_nor_forget_gate(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> No
     assert found(explanation) == {"activation": "sigmoid"}
     (change,) = explanation.changes
     assert change.settings == {"activation": "sigmoid", "output_activation": "tanh"}
-    assert change.text == "activation of the candidate: sigmoid, not tanh"
+    assert change.text == "activation of the candidate is sigmoid, not tanh"
     assert "gates" in explanation.unseen
 
 
@@ -253,7 +253,7 @@ def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
     asked = Asked(tmp_path, units=6, steps=9)
     explanation = asked({}, lambda _: np.array([0.1, 0.2, np.nan, 0.1, 0.2, 0.3]))
     assert not explanation.found
-    assert "NaN or infinite numbers of EXPECTED (1) are left out." in explanation.notes
+    assert "NaN or infinite values of EXPECTED (1) are left out." in explanation.notes
 
 
 @pytest.mark.wide
@@ -381,4 +381,4 @@ def test_numbers_in_a_row_lie_as_the_run_does(
     explanation = asked({"forget_bias": 0.0}, flat, layout="batch")
     assert found(explanation) == {"forget_bias": 0.0}
     laid = (7, 3, 5) if turned else (3, 7, 5)
-    assert f"its numbers are taken in a row as {laid}." in explanation.notes[0]
+    assert f"its values are taken in a row as {laid}." in explanation.notes[0]

@@ -39,7 +39,7 @@ def test_a_cause_that_a_run_in_8_bits_confirms_is_found_and_the_search_told(
     ]
     assert explanation.to_json()["max_abs"] < 1e-6
     (note,) = (one for one in explanation.remarks if one.code == "searched_in_float")
-    assert "8-bit arithmetic" in note.text
+    assert "8-bit weights" in note.text
     assert note.text in explanation.notes
 
 

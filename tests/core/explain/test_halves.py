@@ -127,7 +127,7 @@ def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
         return
     check(explanation, name, RERUN)
     (change,) = explanation.changes
-    assert change.text == f"dtype of the weights: {name}, not float32"
+    assert change.text == f"dtype of the weights is {name}, not float32"
 
 
 # ---- the cell above
@@ -139,7 +139,7 @@ def test_other_changes_go_with_inputs_that_are_rounded_by_hand(tmp_path: Path) -
     for given, dtype in (({}, "float32"), ({"dtype": "float16"}, "float64")):
         explanation = net.ask(expected, tmp_path, **given)
         check(explanation, "float16", RERUN, gates="iofg")
-        by_hand = f"in the file and run with the other changes and --dtype {dtype}."
+        by_hand = f"in the file and run with --dtype {dtype} and the other changes"
         assert any(by_hand in text for text in explanation.notes)
 
 

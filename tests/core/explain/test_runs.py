@@ -171,7 +171,7 @@ def test_units_that_are_not_the_first_are_proved(
     assert found.notes == (
         f"Taken as {said} of the run, all {27 * len(units)} values of EXPECTED agree.",
     )
-    first = f"changes where EXPECTED has other units than the first {len(units)}"
+    first = f"Changes were tried with EXPECTED as the first {len(units)} units only."
     assert first not in found.not_tried
     assert not any((found.taken, found.nearest, found.measured, found.next))
     wrong = _asked(tmp_path, net, x, 0.9 * h[..., units], layout="batch")

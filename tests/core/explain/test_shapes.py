@@ -174,6 +174,13 @@ def test_last_states_without_an_entry_for_each_cell_are_refused(tmp_path: Path) 
         of_golden(saved(tmp_path / "expected.npz", final_h=final[:1]))
 
 
+def test_c_of_a_projection_is_told_from_h_by_its_size() -> None:
+    record, arrays = read("torch/projection")
+    weights = str(GOLDEN / "torch" / "projection.weights.npz")
+    with pytest.raises(UserError, match=r"2 values of h a step.*\n.*\n  c has 3 values a step"):
+        explain(weights, arrays["inputs"], arrays["final_c"], layout=record["layout"])
+
+
 def saved(path: Path, **arrays: Any) -> str:
     """A file of named arrays."""
     np.savez(path, **arrays)
