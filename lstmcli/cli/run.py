@@ -35,13 +35,12 @@ from lstmcli.cli.options import (
     FormatChoice,
     cell_option,
     digits_option,
-    input_options,
     keywords,
     listed_names,
     only_option,
     paths_argument,
+    run_options,
     selection_options,
-    setting_options,
 )
 from lstmcli.cli.progress import ProgressBar, metered
 from lstmcli.cli.terminal import (
@@ -57,8 +56,7 @@ SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
 
 @click.command(cls=Command, of_table=("no_pager",))
 @paths_argument("weights", "WEIGHTS... INPUTS")
-@setting_options
-@input_options
+@run_options
 @click.option(
     "--tidy",
     is_flag=True,
