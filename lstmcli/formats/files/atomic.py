@@ -81,7 +81,7 @@ def _open_pipe(path: str) -> int:
 def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
     with errors_named(path):
-        mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
+        mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.lexists(target) else None
     if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
     _remove_abandoned(folder, name)
