@@ -65,7 +65,7 @@ def choose_lstms(
     """
     if not found:
         if isinstance(tensors, Mapping) and convention is None:
-            from lstmcli.core.weights.several_ways import refuse_ways  # only a mistake needs it
+            from lstmcli.core.weights.several_ways import refuse_ways
 
             refuse_ways({name: array.shape for name, array in tensors.items()}, source)
         raise _nothing_found(tensors, source, convention)
