@@ -162,7 +162,7 @@ def test_pieces_make_what_a_full_run_makes(
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     cut(monkeypatch, 100_000)
-    monkeypatch.setattr("lstmcli.api.executors.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     remarked = "reverse" in options or "directions" in kind  # on how the state was saved
     assert (done.status, remarked or done.err) == (0, remarked or "")
@@ -369,7 +369,7 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     network(tmp_path / "w.npz", 9, H, layers=layers)
     np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=shape).astype(np.float32))
     words = ["run", "w.npz", "x.npy", *options.split()]
-    monkeypatch.setattr("lstmcli.api.executors.WORTH_THREADS", 0)
+    monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     whole = lstm(*words)
     assert whole.status == 0
     monkeypatch.setattr("lstmcli.api.run.LONG", 0)

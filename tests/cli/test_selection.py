@@ -133,19 +133,16 @@ def test_what_is_written_is_that_part_of_the_full_run(
         assert lstm(*words, "-f", format).out == Path(f"out.{suffix}").read_text()
 
 
-@pytest.mark.parametrize("format", ["npz", "json", "text"])
 def test_a_run_in_pieces_writes_the_same_bytes(
-    lstm: Lstm, files: Path, format: str, monkeypatch: pytest.MonkeyPatch
+    lstm: Lstm, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suffix = "txt" if format == "text" else format
     words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("1::3", "0,3", "1:4")]
-    words += ["--digits", "3"] if format != "npz" else []
-    assert lstm(*words, "-o", f"memory.{suffix}").status == 0
+    assert lstm(*words, "-o", "memory.npz").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr("lstmcli.core.forward.run.PIECE", 1)
     monkeypatch.setattr("lstmcli.api.run.run_selected", None)
-    assert lstm(*words, "-o", f"pieces.{suffix}").status == 0
-    assert Path(f"memory.{suffix}").read_bytes() == Path(f"pieces.{suffix}").read_bytes()
+    assert lstm(*words, "-o", "pieces.npz").status == 0
+    assert Path("memory.npz").read_bytes() == Path("pieces.npz").read_bytes()
 
 
 def write_pytorch(path: Path, layers: int, directions: int, projection: int = 0) -> None:
@@ -201,8 +198,8 @@ def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
     assert "contains units of a run: type --units 2:7" in done.out
     assert "final" not in done.out.partition("assumed")[2]
     told = lstm("explain", "net.npz", "one.npy", f"part.{format}")
-    assert (told.status, told.err) == (0, "")
-    assert "Nothing has to be changed" in told.out
+    assert (told.status, told.out) == (2, "")
+    assert "--units 2:7" in told.err
     done = lstm("plot", f"part.{format}")
     assert "contains units 2:7 of h, units 2:5 of layer0.h" in done.err
     assert "final" not in done.err
@@ -626,7 +623,7 @@ def test_a_cluster_runs_what_would_be_written_step_by_step(
             yield pool
 
     monkeypatch.setattr("lstmcli.core.forward.run.shares_memory", lambda executor: False)
-    monkeypatch.setattr("lstmcli.api.executors._cluster", cluster)
+    monkeypatch.setattr("lstmcli.api.dask_cluster.cluster", cluster)
     csv = lstm("run", "w.npz", "one.npy", "-f", "csv", "--scheduler", "tcp://host:1").out
     assert asked == ["tcp://host:1", "submit"]
     assert csv == lstm("run", "w.npz", "one.npy", "-f", "csv").out
