@@ -13,30 +13,24 @@ from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
-    input_options,
     keywords,
     paths_argument,
-    setting_options,
+    run_options,
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import (
     Quiet,
-    print_json,
     screen,
-    show,
-    tell_assumed,
-    width,
+    show_result,
 )
 from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
-from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
-@setting_options
-@input_options
+@run_options
 @format_option("markdown")
 @click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
 def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) -> int:
@@ -73,15 +67,15 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
     if profile:
         progress.write()
     expected = last if last != "-" else STDIN
-    if screen().quiet:
-        pass
-    elif format == "json":
-        print_json(found.to_json())
-        tell_assumed(without_option(found.assumed))
-    elif format == "markdown":
+    if format == "markdown":
         sys.stdout.write(markdown(found, expected))
     else:
-        show([explanation_sheet(found, expected, width=width())])
+        show_result(
+            format,
+            found.to_json,
+            lambda width: [explanation_sheet(found, expected, width=width)],
+            assumed=found.assumed,
+        )
     return 0 if found.found else 1
 
 
