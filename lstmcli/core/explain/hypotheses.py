@@ -21,7 +21,7 @@ from lstmcli.core.explain.causes import (
     ORDERS,
     SOLVE,
     SPREADS,
-    prior_of,
+    cause_of,
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
@@ -262,7 +262,10 @@ def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
 
 def prior(change: Change) -> float:
     """How far down a list of suspects a change stands; lower is likelier."""
-    return prior_of(change.setting, change.value)
+    cell, cause = change.setting.rpartition(".")[0], cause_of(change.setting)
+    unusual = cause.usual is not None and change.value not in cause.usual
+    forward = bool(cell) and not cell.endswith("_reverse")
+    return cause.prior + cause.unusual * unusual + cause.forward * forward
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:

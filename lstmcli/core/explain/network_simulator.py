@@ -338,29 +338,16 @@ class NetworkSimulator:
         return arrays, worst
 
     def _off(self, target: WantedNumbers, runs: Runs, steps: int | None = None) -> Array:
-        """(N, E) how far off some numbers are, in tolerances."""
-        *at, units = target.at
+        """(N, E) how far off some numbers are, in tolerances; each of directions side by side."""
         names = [target.cell] if target.cell else self.layers[-1]
-        convention, merge = self.convention, self.convention.behaviour.merge
-
-        def taken(name: str, which: Any, units: Array) -> Array:
-            index = (slice(None), *(axis[which] for axis in at), units)
-            numbers: Array = runs.arrays[name][target.array][index][runs.which[name]]
-            return numbers
-
-        if target.cell or merge in ("sum", "mul", "ave"):
-            given = [taken(name, slice(None), units) for name in names]
-            merged = merge_directions(given, convention)
-        else:  # side by side
-            start, merged = 0, np.zeros((len(runs.stay), len(units)))
-            for name in reversed(names) if merge == "concat_swapped" else names:
-                width = runs.arrays[name][target.array].shape[-1]
-                here = np.flatnonzero((start <= units) & (units < start + width))
-                merged[:, here] = taken(name, here, units[here] - start)
-                start += width
+        given = [
+            runs.arrays[name][target.array][(slice(None), *target.at)][runs.which[name]]
+            for name in names
+        ]
+        merged = merge_directions(given, self.convention)
         off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-        if at and steps is not None:
-            off = off[:, at[0] < steps]
+        if len(target.at) == 2 and steps is not None:
+            off = off[:, target.at[0] < steps]
         return np.clip(off, -FAR, FAR)
 
     # ---- constants

@@ -61,7 +61,7 @@ class WantedNumbers(NamedTuple):
         return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
 
     def of_units(self, units: Array) -> WantedNumbers:
-        """The numbers of some units, as if there were no others."""
+        """Of a step, the numbers of some units, as if there were no others."""
         _, which, places = np.intersect1d(self.at[-1], units, return_indices=True)
         return self.subset(which)._replace(at=(places,))
 
