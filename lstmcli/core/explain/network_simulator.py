@@ -340,10 +340,8 @@ class NetworkSimulator:
     def _off(self, target: WantedNumbers, runs: Runs, steps: int | None = None) -> Array:
         """(N, E) how far off some numbers are, in tolerances; each of directions side by side."""
         names = [target.cell] if target.cell else self.layers[-1]
-        given = [
-            runs.arrays[name][target.array][(slice(None), *target.at)][runs.which[name]]
-            for name in names
-        ]
+        at: tuple[Any, ...] = (slice(None), *target.at)
+        given = [runs.arrays[name][target.array][at][runs.which[name]] for name in names]
         merged = merge_directions(given, self.convention)
         off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
         if len(target.at) == 2 and steps is not None:
