@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
@@ -38,6 +37,9 @@ from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Explanation", "Progress", "explain"]
 
