@@ -106,12 +106,11 @@ def _networks() -> Iterator[tuple[str, Question]]:
             yield name, partial(_network, truth=truth, deep=deep, part=part)
     for name, given in networks.long():
         yield f"network/long {name}", partial(_network, **given)
-    for half in (0, 1):
-        for assumed in ("concat", "sum"):
-            yield (
-                f"network/one direction/{half}, {assumed}",
-                partial(_network, truth={}, part=partial(_half, half), merge=assumed),
-            )
+    for half, assumed in product((0, 1), ("concat", "sum")):
+        yield (
+            f"network/one direction/{half}, {assumed}",
+            partial(_network, truth={}, part=partial(_half, half), merge=assumed),
+        )
     for kind in ("random", "near miss", "zeros"):
         for form in ("float32", "4 digits"):
             for assumed in ("concat", "sum"):
