@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
