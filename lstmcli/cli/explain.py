@@ -44,7 +44,7 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
     reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
     The search starts from the given settings and changes one, two, then three of them.
 
-    Exit status: 0 a configuration gives EXPECTED, 1 none is found to, 2 error.
+    Exit status: 0 a configuration gives EXPECTED, 1 none, or too little evidence, 2 error.
     """
     if len(paths) < 2:
         raise UserError(
