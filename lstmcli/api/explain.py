@@ -156,8 +156,9 @@ def _explained(
     question = question_of(job, _at_its_steps(side, job))
     side = question.side
     explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
-    command = _command(explanation, words, settings, job.model.given)
+    explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
+        command = _command(explanation, words, settings, job.model.given)
         return replace(explanation, command=command)
     comparison, changed = _to_be_derived(explanation)
     against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
@@ -269,6 +270,26 @@ def _next(
     return typed_command("lstm", "derive", *start, *place)
 
 
+def _settings(explanation: Explanation, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that `load` takes, with the layer and the dtype: the search runs in float64."""
+    settings = {**explanation.settings, **{k: given[k] for k in ("layer", "dtype") if k in given}}
+    if _is_rounded_in_part(explanation):
+        settings.pop("dtype", None)
+    return settings | _wider_dtype(explanation)
+
+
+def _is_rounded_in_part(explanation: Explanation) -> bool:
+    """Whether only rounded weights or inputs give EXPECTED, which no dtype of a run does."""
+    facts = {one.code: one.facts for one in explanation.remarks}
+    return bool(facts.get("dtype_rounds_otherwise", {}).get("part"))
+
+
+def _wider_dtype(explanation: Explanation) -> dict[str, Any]:
+    """The dtype of the run that gives EXPECTED, where the weights' own does not."""
+    is_needed = any(one.code == "needs_float64" for one in explanation.remarks)
+    return {"dtype": "float64"} if is_needed else {}
+
+
 def _command(
     explanation: Explanation,
     words: Sequence[str],
@@ -276,12 +297,10 @@ def _command(
     given: Mapping[str, Any],
 ) -> str:
     """The command line that gives EXPECTED; empty if none does."""
-    remarks = {one.code: one.facts for one in explanation.remarks}
-    if explanation.verdict == "none" or remarks.get("dtype_rounds_otherwise", {}).get("part"):
+    if _is_rounded_in_part(explanation):
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
-    if "needs_float64" in remarks:
-        changed["dtype"] = "float64"
+    changed |= _wider_dtype(explanation)
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:

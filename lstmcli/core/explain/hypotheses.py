@@ -25,7 +25,9 @@ from lstmcli.core.explain.causes import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
+from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import SETTINGS
+from lstmcli.core.model.vocabulary import GATES
 
 
 def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +44,30 @@ def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
         if special != general and special in given and special not in settings
     }
     return {**settings, **stale}
+
+
+def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with which `load` reads the weights of a model as it is, but for some of them.
+
+    Those of its convention are among them, where they are the same of all cells and `load` takes
+    them.
+    """
+    conventions = [cell.convention for _, cell in model.cells]
+    shared = {
+        name: value
+        for name, value in model.settings().items()
+        if all(_restates(name, value, one) for one in conventions)
+    }
+    given = {**shared, **{k: v for k, v in model.given.items() if k != "dtype"}}
+    return {**given, **spelled_out(settings, given)}
+
+
+def _restates(name: str, value: Any, convention: Convention) -> bool:
+    """Whether a setting, given to `load`, changes nothing in a convention."""
+    if name == "gates" and len(value) < len(GATES):  # of three blocks there is one order
+        return False
+    output = {"output_activation": convention.behaviour.output_activation}  # else the activation's
+    return convention.changed({**output, name: value}) == convention
 
 
 class Change(NamedTuple):

@@ -35,6 +35,7 @@ from lstmcli.core.explain.hypotheses import (
     conventions_that_run,
     rank,
     settings_of,
+    settings_to_load,
 )
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
@@ -349,7 +350,7 @@ class Placement:
         settings = (c for c in every if c.setting != "array")  # that is a member of the trace
         return Explanation(
             verdict,
-            {**self.model.settings(), **settings_of(tuple(settings))},
+            settings_to_load(self.model, settings_of(tuple(settings))),
             self.changed(changes) if every else (),
             measured,
             tried=self.tried,

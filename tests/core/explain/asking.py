@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli import diff, load, run
 from lstmcli.api.explain import Explanation, explain
+from lstmcli.core.forward.plan import NAMES
 from tests.core.explain import reference
 from tests.core.explain.matrix import Row
 
@@ -109,6 +111,16 @@ def printed(array: Array, digits: int, path: Path) -> str:
     with np.printoptions(precision=digits, threshold=10**9, suppress=True):
         path.write_text(f"{array}\n")
     return str(path)
+
+
+def settings_give(asking: Asking, explanation: Explanation) -> bool:
+    """Whether the settings of an answer, given to `load`, make a run give EXPECTED."""
+    of_run = {k: v for k, v in asking.given.items() if k in ("initial_state", "lengths", "mask")}
+    model, array = load(asking.weights, **explanation.settings), found(explanation).get("array")
+    if array is None:
+        return explain(model, asking.x, asking.expected, **of_run).verdict == "agrees"
+    trace = run(model, asking.x, keep=NAMES, **of_run)
+    return diff(trace.members()[array], asking.expected).equal
 
 
 def found(explanation: Explanation) -> dict[str, Any]:
