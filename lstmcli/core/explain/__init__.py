@@ -92,7 +92,7 @@ class Search:
             self.left_out += setup.left_out
             for location in setup.locations:
                 of_run: list[Changes] = [()]
-                if not (setup.merge or setup.part) and location.is_from_the_start:
+                if not (setup.of_directions or setup.part) and location.is_from_the_start:
                     of_run += [(change,) for change in setup.changes_of_run(location)]
                 self.placements += [Placement(setup, location, changes) for changes in of_run]
         self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.changes))
@@ -111,7 +111,7 @@ class Search:
         """How the network as loaded is run, in each layout, the assumed one first."""
         likely: dict[str, Placement] = {}
         for one in self.placements:
-            if not (one.of_run or one.setup.merge or one.setup.part):
+            if not (one.of_run or one.setup.of_directions or one.setup.part):
                 likely.setdefault(one.setup.layout, one)
         assumed = self.prepared.layout
         return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]

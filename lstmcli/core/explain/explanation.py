@@ -410,6 +410,6 @@ def wanted(
         "whole_run": elsewhere and not second_step,
         "two_units": data.units == 1 and bool(settings & {"interleaved", "transposed"}) and proven,
         "all_steps": data.final,
-        "larger_inputs": bool(settings & {"cell_clip", "gate_clip"}),
+        "larger_inputs": any(name.endswith("_clip") for name in settings),
     }
     return tuple(remark(code) for code, is_wanted in asked.items() if is_wanted)

@@ -256,8 +256,9 @@ class SingleChanges:
         return np.asarray(((self.kinds[one] == kinds) & (kinds != 0)).any(axis=-1))
 
     def constants(self, sets: Array, values: Array) -> Array:
-        """(n, 3) constants with the values (n,) of the open one of each set; NaN: as assumed."""
-        found, open_ones = np.full((len(sets), 3), np.nan), self.constant[sets].max(axis=1)
+        """(n, K) constants with the values (n,) of the open one of each set; NaN: as assumed."""
+        open_ones = self.constant[sets].max(axis=1)
+        found = np.full((len(sets), len(CONSTANTS)), np.nan)
         rows = np.flatnonzero(open_ones >= 0)
         bounded = np.where(open_ones > 0, np.maximum(values, LEAST_CLIP), values)
         found[rows, open_ones[rows]] = bounded[rows]
@@ -353,7 +354,7 @@ def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> 
 _TENSORS = ("kernel", "recurrent", "bias")
 _COMPARED = (
     "interleaved", "transposed", "forget_bias", "activation", "recurrent_activation",
-    "output_activation", "coupled", "cell_clip", "gate_clip", "bias",
+    "output_activation", "coupled", "cell_clip", "gate_clip", "projection_clip", "bias",
 )  # fmt: skip
 _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
 

@@ -36,8 +36,9 @@ GRIDS = (
     np.concatenate([[-24, -12, -7.5], np.arange(-6, 6.25, 0.5), [7.5, 12, 24]]),
     np.geomspace(0.05, 200, 22),
     np.geomspace(0.05, 8, 14),
+    np.geomspace(0.01, 20, 22),
 )
-"""First values of a forget bias, a cell clip and a gate clip; then ever finer ones around the best.
+"""First values of each of `CONSTANTS`; then ever finer ones around the best.
 
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
@@ -183,7 +184,7 @@ class NetworkSimulator:
     def _at_first_step(self, sets: Array, values: Array | None = None) -> tuple[Array, Array]:
         """(N,) how far off sets are at the first steps, and whether an open constant shows there.
 
-        ``values`` (N, 3) are those of open constants.
+        ``values`` (N, K) are those of open constants.
         """
         worst, depends = np.zeros(len(sets)), np.zeros(len(sets), bool)
         for name in self.layers[0]:
@@ -226,7 +227,7 @@ class NetworkSimulator:
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
 
-        ``values`` (N, 3) are those of open constants. With ``cached``, runs are shared with
+        ``values`` (N, K) are those of open constants. With ``cached``, runs are shared with
         placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []

@@ -119,7 +119,7 @@ class Placement:
     def _cells(self) -> Mapping[str, Simulator]:
         """The cells under hypotheses, which placements share whose directions are merged alike."""
         names, of = [name for name, _ in self.setup.cells], self.setup.simulator_of
-        key = "cells", self.setup.merge
+        key = "cells", self.setup.of_directions
         cells: Mapping[str, Simulator]
         cells = self._shared(key, lambda: {name: of(name) for name in names})
         return cells
@@ -135,7 +135,7 @@ class Placement:
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.space for name, cell in self._cells.items()}
         singles: SingleChanges = self._shared(
-            ("singles", self.setup.merge, without),
+            ("singles", self.setup.of_directions, without),
             lambda: SingleChanges(self.setup.layers, spaces, without),
         )
         return singles

@@ -71,6 +71,9 @@ def asking(
     net = reference.random_net(rng, I, H, peepholes=options.get("peepholes", False))
     x = rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
     settings: dict[str, Any] = {}
+    if outputs := options.get("projection", 0):
+        net.kernel = net.kernel[: I + outputs]
+        net.projection = rng.normal(0, 1, (H, outputs)).astype(np.float32).astype(np.float64)
     if options.get("two_biases"):
         net.recurrent_bias = rng.normal(0, 0.5, 4 * H).astype(np.float32).astype(np.float64)
         settings = {"gates": "igfo", "forget_bias": 1.0, "layout": "batch"}
@@ -99,6 +102,8 @@ def write(net: reference.Net, path: Path, inputs: int) -> str:
             "bias_ih": net.bias,
             "bias_hh": net.recurrent_bias,
         }
+    if net.projection is not None:
+        arrays["projection/kernel"] = net.projection
     if net.peepholes is not None:
         arrays |= {f"w_{gate}_diag": p for gate, p in zip("ifo", net.peepholes, strict=True)}
     held: dict[str, Any] = {name: array.astype(np.float32) for name, array in arrays.items()}
