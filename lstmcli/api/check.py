@@ -21,7 +21,7 @@ from lstmcli.api.explain import question_of
 from lstmcli.api.job import InputOptions, Job, read_job, with_lengths
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path, Weights
-from lstmcli.core.diff.alignment import FINALS
+from lstmcli.core.diff.array_name import FINALS
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain import explain

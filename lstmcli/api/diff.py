@@ -19,10 +19,10 @@ from lstmcli.api.values import (
     refuse_other_arguments,
     refuse_other_types,
 )
-from lstmcli.core.diff.abbreviated import spread
-from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
-from lstmcli.core.diff.compare import Difference, compare, matched
-from lstmcli.core.diff.operand import Side, with_trace_names
+from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
+from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.naming import with_trace_names
+from lstmcli.core.diff.operand import Side, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
@@ -104,11 +104,7 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
 def _sizes_of(found: Difference) -> Sizes:
     """The steps, batch items and units of the runs that two sides are of."""
     axes = [0, 0, 0]
-    a, b = (
-        replace(side, arrays={name: side.arrays[name] for name in found.arrays})
-        for side in found.sides
-    )
-    for pair in matched(a, b).values():
+    for pair in found.pairs.values():
         for axis, size in enumerate(pair.a.shape[-3:] if pair.stepwise else ()):
             numbers = pair.numbers_of_part(axis)
             axes[axis] = max(axes[axis], numbers[-1] + 1 if numbers else size)

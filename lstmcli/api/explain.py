@@ -22,7 +22,7 @@ from lstmcli.api.values import (
     refuse_other_arguments,
     refuse_settings,
 )
-from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain import Progress, quiet

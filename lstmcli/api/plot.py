@@ -15,11 +15,12 @@ from lstmcli.api.documents import STATE, Named, only_one_stdin, with_array_name
 from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path
-from lstmcli.core.diff.alignment import FINALS, SEQUENCE, STEP_ORDER, ArrayName, sequence
-from lstmcli.core.diff.axes import side_by_side
-from lstmcli.core.diff.compare import compare, matched
+from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
+from lstmcli.core.diff.axes import joined, sequence, stacked
+from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, single_as_h
+from lstmcli.core.diff.naming import WEIGHT, single_as_h
+from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
@@ -298,12 +299,13 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
     """An array as (T, B, H), and what had to be assumed; None if its axes are not known."""
     numbers, layout, texts = side.numbers(name), side.layout, []
     if numbers.ndim == 4 and 1 not in numbers.shape[:3]:
-        joined = [*side_by_side(numbers, 2 * numbers.shape[-1], side.name)]
-        if len(joined) != 1:
+        axes = stacked(numbers)
+        if len(axes) != 1:
             return None, ""
         layout = "time" if numbers.shape[1] == 2 else layout  # ONNX's (T, 2, B, H)
-        numbers, text = joined[0]
-        texts.append(f"{name or 'h'}: {text}")
+        where = f"{side.name}, {numbers.shape}, is taken as directions on axis {axes[0]}"
+        texts.append(f"{name or 'h'}: {where}")
+        numbers = joined(numbers, axes[0])
     if layout is None and numbers.ndim == 3 and min(numbers.shape[:2]) > 1:
         texts.append(f"the first axis of {name or 'h'} is time (not in the file; --layout batch)")
     return sequence(numbers, layout), "; ".join(texts)
@@ -316,7 +318,8 @@ def _refuse_part_of_units(*sides: Side) -> None:
 
 def _of_two(a: Side, b: Side) -> Drawable:
     _refuse_part_of_units(a, b)
-    pairs = matched(a, b)
+    compared = compare(a, b)
+    pairs = compared.pairs
     arrays = {
         name: pair.a.values.astype(np.float64) - pair.b.values
         for name, pair in pairs.items()
@@ -328,7 +331,6 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
     numbering = {n: (pairs[n].numbers_of_part(0), pairs[n].numbers_of_part(1)) for n in arrays}
-    compared = compare(a, b)
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
         compared.remarks,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import WEIGHTS, ArrayName
+from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
@@ -377,7 +377,7 @@ def _required(array: ArrayDifference) -> tuple[str, str]:
     """``atol`` or ``ulp`` and the smallest that suffices; no kind where there is no number."""
     if array.mismatched is None:
         return "", ""
-    if array.equal:
+    if not array.mismatched:
         return "", "agrees"
     if array.smallest_atol is None:
         return "", "no tolerance"
@@ -426,7 +426,7 @@ def _first_errors(d: Difference, width: Width, with_strips: bool) -> Sheet:
     """The strips of errors and the first difference."""
     arrays = d.arrays.values()
     several = [
-        x for x in arrays if not x.equal and x.step_errors is not None and len(x.step_errors) > 1
+        x for x in arrays if x.mismatched and x.step_errors is not None and len(x.step_errors) > 1
     ]
     sheet = Sheet()
     if several and with_strips:
@@ -471,8 +471,7 @@ def _next(d: Difference) -> Sheet:
     """
     sheet = Sheet()
     computed = any(
-        not array.equal and array.mismatched is not None
-        and ArrayName.of(array.name).kind != WEIGHTS
+        array.mismatched and ArrayName.of(array.name).kind != WEIGHTS
         for array in d.arrays.values()
     )  # fmt: skip
     if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):

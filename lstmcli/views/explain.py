@@ -22,7 +22,6 @@ from lstmcli.core.explain.wording import (
     precision_text,
     why_unproven,
 )
-from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (

@@ -103,7 +103,8 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "Rearrangement"}  # code: first argument
+WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "NumberPattern", "Rearrangement"}
+"""What is made with a code as its first argument."""
 
 
 def codes(package: str) -> str:

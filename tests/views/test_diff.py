@@ -154,7 +154,7 @@ def test_of_different_shapes_it_is_said_what_compares_them() -> None:
     first = "--steps 0:3 compares what comes first in both"
     assert f"{first}; --steps 4:7 takes b as the last steps" in text
     found = rows(of(h=h), of(h=h[2:5]))
-    assert any("which are 2 to 4 of" in row for row in found)
+    assert any("is taken as steps 2 to 4 of 7" in row for row in found)
     assert not any("compares what comes first" in row for row in found)
     selected = Selection.parse("0:5", None, "0:2")
     assert compare(of(h=h), of(h=h[:5, :, :2]), selection=selected).equal

@@ -9,9 +9,11 @@ import numpy as np
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import FormulaLine, UnitAtStep
-from lstmcli.core.diff.alignment import FINAL, ArrayName, Pair
+from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.compare import matched
-from lstmcli.core.diff.operand import UNNAMED, Side, renamed
+from lstmcli.core.diff.naming import renamed
+from lstmcli.core.diff.operand import UNNAMED, Side
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.forward.plan import NAMES, Plan, prepare
 from lstmcli.core.forward.run import run_plan

@@ -1,101 +1,124 @@
-"""Two arrays of a run whose axes differ by a known arrangement, in the same axes.
+"""Every way to bring two arrays to the same axes, and which of them is taken.
 
-Frameworks return directions on a separate axis or side by side, only the last step, or one
-sequence without its batch; a port in C prints numbers in a row. One side is taken for the full run,
-and `lstmcli.core.model.layouts` lists how the other may lie on it: (B, T, 2 H) of Keras beside
-(T, 2, B, H) of ONNX, as "btw" and "tdbk". It is taken so only where exactly one arrangement fits,
-or one is clearly nearer by its numbers.
+One side is read as a full run of steps, sequences, directions and units, and
+`lstmcli.core.model.layouts` lists how the other one lies on it. So (B, T, 2 H) of Keras
+is read as "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk": both are then
+(T, B, 2 H). Of several ways the numbers decide first, then the cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import inf, isclose, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.tolerance import Numbers, Tolerance
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE
+from lstmcli.core.diff.pair import Known, Layouts, Pair, Sides
+from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.layouts import Arrangement, RunShape, arrangements
+from lstmcli.core.model.layouts import (
+    EXCHANGED,
+    IN_A_ROW,
+    LAST_STEP,
+    OTHER_DIRECTIONS,
+    Arrangement,
+    Part,
+    RunShape,
+    arrangements,
+    words,
+)
 from lstmcli.core.model.selection import Choice, Indices
 from lstmcli.errors import UserError
 
 # Of the distance of every other candidate. In 1,050 pairs of runs of two directions, one with wrong
 # gates, no bias or other weights, the nearest was never the wrong one at 0.7.
 _CLEARLY_NEARER = 0.5
+_ALIKE = 1.0  # costs that differ by no more do not decide
 
-Layouts = tuple[str | None, str | None]
-Choices = tuple[Choice | None, Choice | None]
-
-
-# How likely a candidate is; the last is taken only if its numbers agree or are nearest.
-LIKELY, LESS_LIKELY, RARE = 0, 1, 2
+Shape = tuple[int, ...]
 
 
 class Candidate(NamedTuple):
-    """Both sides in the same axes (T, B, K), and what was done to them."""
+    """Two sides in the same axes (T, B, K) as one lies on the other."""
 
-    a: Numbers
-    b: Numbers
-    numbers: tuple[Indices | None, Indices | None, Indices | None]  # of the axes in the full run
-    text: str  # with {a} and {b} for the sides
-    rank: int = LIKELY
-    exchanged: bool = False  # steps and sequences of one side, which the text says
-    batch_first: bool = False  # the side that the other one is a part of
-    named: tuple[int, ...] = ()  # the axes whose choice named the step or the sequence
+    cost: float
+    pair: Pair
+    by_numbers: bool = False  # taken only if its numbers agree or are clearly nearest
+    batch_first: bool = False  # the full run is read so
+    directions: tuple[int | None, ...] = (None, None)  # their axis on either side, if stacked
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether one side is a sequence of the other."""
+        return self.pair.numbers[1] is not None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The same for what is listed once for either side as the full run."""
+        pair = self.pair
+        batch_first = self.batch_first and self.is_sequence
+        return pair.taken_as, pair.a.shape, str(pair.numbers), batch_first
 
 
-def arrange(
-    a: Numbers, b: Numbers, test: Tolerance, layouts: Layouts, choices: Choices = (None, None)
-) -> tuple[Candidate | None, str]:
-    """The candidate that fits two sequences of different shapes, or why there is none.
+def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
+    """The candidate whose numbers agree, or the only likely one; or why none is taken.
 
-    Of several that fit by their shapes, the one whose numbers agree is taken, else the one whose
-    first step agrees, else the one that is clearly nearest, else the likeliest. ``choices``, of
-    steps and batch items, may name the step and the sequence.
+    If none agrees, it is the only one whose first step does, else the clearly nearest,
+    else the only one of about the least cost. A pair of one shape is a candidate too.
     """
-    found = [*_candidates(a, b, layouts, choices)]
-    for one in _candidates(b, a, layouts[::-1], choices, parts_only=True):
-        text = one.text.replace("{a}", "{0}").replace("{b}", "{a}").replace("{0}", "{b}")
-        found.append(one._replace(a=one.b, b=one.a, text=text))
-    agreeing = [one for one in found if test.agree(one.a, one.b).all()]
-    likely = [one for one in found if one.rank < RARE]
+    if pair.kind == FINAL:  # of which no layout says the axes
+        known = known._replace(layouts=(None, None))
+    listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
+    listed += [one for n in (0, 1) for one in _candidates(pair, sides, n, known)]
+    listed.sort(key=lambda one: -one.cost)
+    found = [*{one.key: one for one in listed}.values()]
+    agreeing = [one for one in found if one.pair.numbers_agree]
+    likely = [one for one in found if not one.by_numbers]
     starting = [
-        one for one in likely if len(one.a.values) > 1 and test.agree(one.a[:1], one.b[:1]).all()
+        one
+        for one in likely
+        if (agrees := one.pair.agrees) is not None and len(agrees) > 1 and agrees[0].all()
     ]
     if not agreeing and len(starting) == 1:
-        return starting[0], ""
-    near = agreeing or [found[n] for n in nearest([(one.a, one.b) for one in found])]
-    if near:  # what is the last step of one layout is the last sequence of the other
-        best = min(near, key=lambda one: (one.rank, one.numbers[1] is not None))
-        if best.numbers[1] is None or not best.batch_first or layouts != (None, None):
-            return best, ""
-        step = best.numbers[1][0]  # a wrong step must not pass for a sequence
-        return None, (
-            f"{best.text} if the first axis is the batch (--layout batch), and with step {step} if "
-            f"it is time (--steps {step})"
-        )
-    likeliest = [one for one in likely if one.rank == min(one.rank for one in likely)]
-    if len(likeliest) == 1:
-        return likeliest[0], ""
-    return None, _several(likeliest, layouts) if likeliest else ""
+        return starting[0].pair, ""
+    if near := agreeing or _nearest(found):
+        # what is the last step of one layout is the last sequence of the other
+        best = min(near, key=lambda one: (one.by_numbers, one.is_sequence, one.cost))
+        if not (best.is_sequence and best.batch_first and known.silent):
+            return best.pair, ""
+        step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
+        is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
+        text = f"{is_sequence} if the first axis is the batch"
+        return None, f"{text} (--layout batch), and with step {step} if it is time (--steps {step})"
+    if likely:
+        least = min(one.cost for one in likely)
+        likeliest = [one for one in likely if one.cost <= least + _ALIKE]
+        likeliest = [one for one in likeliest if not one.pair.taken_as] or likeliest
+        if len(likeliest) == 1:
+            return likeliest[0].pair, ""
+        return None, _several(likeliest, known.silent)
+    cells = "the last states of several cells, on an axis that the other side lacks"
+    return None, cells * (pair.kind == FINAL and known.several_cells(sides))
 
 
-def nearest(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[int]:
-    """The position of the pair whose numbers are clearly the nearest; empty if no pair's are."""
-    distances = [_distance(a, b) for a, b in pairs if len(pairs) > 1]
+def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates whose numbers are clearly the nearest, all alike; none if there are none."""
+    distances = [_distance(one.pair.a, one.pair.b) for one in found if len(found) > 1]
     least = min(distances, default=inf)
     others = [distance for distance in distances if not isclose(distance, least)]
     clear = least < _CLEARLY_NEARER * min(others, default=0)
-    return [distances.index(least)] if clear else []
+    alike = zip(found, distances, strict=False)
+    return [one for one, distance in alike if clear and isclose(distance, least)]
 
 
 def _distance(*sides: Numbers) -> float:
     """How far two arrays of one shape are apart, relative to their size, by all known numbers.
 
-    With directions in the order, and each in the direction of time, in which they are nearest: a
-    mistake in these is no reason to take other axes.
+    Directions are taken in the order, and in the direction of time, that is nearest:
+    a mistake in these is no reason to take other axes.
     """
     known = [np.isfinite(s.values) & (True if s.left_out is None else ~s.left_out) for s in sides]
     x, y = (
@@ -113,64 +136,59 @@ def _distance(*sides: Numbers) -> float:
     return (least / size) ** 0.5 if 0 < size < inf else inf
 
 
-def _several(found: Sequence[Candidate], layouts: Layouts) -> str:
+def _several(found: Sequence[Candidate], silent: bool) -> str:
     """Why none of several candidates is taken, and what to type."""
-    items = [one.numbers[1] for one in found]
-    if all(items):
-        fits = f"{found[0].text.partition(' is ')[0]} fits"
-        if len({tuple(numbers or ()) for numbers in items}) < len(items):
+    fits = f"{found[0].pair.taken_as.partition(' is ')[0]} fits"
+    if all(one.is_sequence for one in found):
+        if len({str(one.pair.numbers[1]) for one in found}) < len(found):
             return f"{fits} a sequence in either layout: --layout batch or time decides"
         return f"{fits} {len(found)} sequences: --batch N picks one"
-    texts = [*dict.fromkeys(one.text for one in found)]
-    silent = layouts == (None, None)
-    if any("(axis" in one.text or (one.exchanged and silent) for one in found):
-        return several_axes(texts)
+    if len({str(one.pair.numbers[0]) for one in found}) == len(found):
+        return f"{fits} {len(found)} steps: --steps N picks one"
+    texts = [*dict.fromkeys(one.pair.taken_as for one in found)]
+    directions = {one.directions for one in found} - {(None, None)}
+    if len(directions) > 1 or (directions and silent):
+        more = ", or others" * (len(texts) > 2)
+        return (
+            f"either {', or '.join(texts[:2])}{more}; the numbers do not show which. Save one side "
+            "with the axes of the other: numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1) puts "
+            "directions side by side, x.swapaxes(0,1) exchanges the first two axes"
+        )
     return f"{' or '.join(texts)}: --layout batch or time decides" if len(texts) <= 3 else ""
-
-
-def several_axes(texts: Sequence[str]) -> str:
-    """What is said where the axis of the directions is not known, and what to type."""
-    more = ", or others" * (len(texts) > 2)
-    return (
-        f"either {', or '.join(texts[:2])}{more}; the numbers do not show which. Save one side "
-        "with the axes of the other: numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1) puts "
-        "directions side by side, x.swapaxes(0,1) exchanges the first two axes"
-    )
 
 
 # ---- every candidate
 
 
-def _candidates(
-    narrow: Numbers, wide: Numbers, layouts: Layouts, choices: Choices, parts_only: bool = False
-) -> Iterator[Candidate]:
-    """Every candidate in which the first side (a) is all of the second (b), or a part of it."""
-    assumed = (layouts[1] or layouts[0] or "time") == "batch"
-    is_known = layouts[1] in ("batch", "time")
-    for full, directions, text in _as_runs(narrow, wide):
-        axes = len(without_ones(full))
-        for batch_first in [assumed, not assumed][: 2 if axes == 2 and not is_known else 1]:
-            three = _three(full, batch_first)
-            T, B, width = three.shape
-            steps, items = _among(choices[0], T), _among(choices[1], B)
-            step = steps[0] if steps is not None and len(steps) == 1 else None
-            layout = "batch" if batch_first else "time"
-            run = RunShape(T, B, width // directions, directions, layout)
-            single = [T - 1 if step is None else step]
-            for one in arrangements(narrow.shape, run, single, items or None):
-                partial = not one.units.is_all or ("b" in one.axes and not one.sequences.is_all)
-                if one.order == "F" or partial or not _ends_with_units(narrow.shape, one):
-                    continue
-                if {*"tb"} <= {*one.axes} or len(_lead(one)) == axes:
-                    if batch_first == assumed:
-                        found = _on_run(narrow, three, one, text)
-                        yield from _all(found, one, (narrow.shape, wide.shape), layouts, parts_only)
-                elif one.directions.is_all and not one.in_a_row and steps != ():
-                    found = _on_run(narrow, three, one, text)
-                    yield from _parts(found, one, narrow, three, layouts[0], step, choices[1])
+def _candidates(pair: Pair, sides: Sides, n: int, known: Known) -> Iterator[Candidate]:
+    """Every candidate in which a side, the n-th, is all of the other one, or a part of it."""
+    narrow, wide = sides[n], sides[1 - n]
+    if not narrow.values.size or not wide.values.size:
+        return
+    said = known.layouts[n], known.layouts[1 - n]
+    usual = "batch" if (said[0] or said[1]) == "batch" else "time"
+    is_state = pair.kind == FINAL
+    cells = is_state and known.several_cells(sides)
+    for full in _full_runs(wide.shape, narrow.shape[-1], said, is_state):
+        T, B, D, K = (part.size for part in full.parts)
+        steps, items = map(among, known.choices[:2], (T, B))
+        run = RunShape(T, B, K, D, usual)
+        for one in arrangements(narrow.shape, run, [T - 1] if steps is None else steps, items):
+            part = not (one.steps.is_all and one.sequences.is_all)
+            half = not one.directions.is_all
+            # last states are complete, and have no other order of axes
+            rearranged = part or one.in_a_row or one.exchanged or full.exchanged
+            rearranged |= narrow.shape[-1] == 1 < K
+            if (half and (part or cells)) or (is_state and rearranged):
+                continue
+            if _is_possible(one, narrow.shape, full, said):
+                found = _candidate(pair, sides, n, (one, full), known)
+                yield found
+                if found.pair.kind == SEQUENCE and not known.choices[0]:
+                    yield from _ends(found, wide, one, full, n)
 
 
-def _among(choice: Choice | None, size: int) -> Indices | None:
+def among(choice: Choice | None, size: int) -> Indices | None:
     """What is chosen of an axis; empty if that is not there, None without a choice."""
     try:
         return None if choice is None else choice.among(size)
@@ -178,168 +196,173 @@ def _among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def directions_joined(a: Numbers, b: Numbers) -> Iterator[tuple[Numbers, Numbers, str]]:
-    """Last states (B, 2 H) of sides of which one or both have directions on a separate axis."""
-    for full, directions, text in _as_runs(a, b, stacked=3):
-        three = _three(full, False)
-        T, B, width = three.shape
-        run = RunShape(T, B, width // directions, directions)
-        for one in arrangements(a.shape, run, [T - 1]) if directions == 2 else ():
-            fits = one.is_all and _ends_with_units(a.shape, one)
-            if fits and not (one.in_a_row or one.exchanged):
-                found = _on_run(a, three, one, text)
-                x, y = (side[:, 0] if B == 1 else side for side in (found.a, found.b))
-                yield x, y, found.text
+def _full_runs(shape: Shape, width: int, said: Layouts, is_state: bool) -> Iterator[Arrangement]:
+    """How a side may be a full run beside one whose last axis is ``width``.
 
-
-def _as_runs(
-    narrow: Numbers, wide: Numbers, stacked: int = 4
-) -> Iterator[tuple[Numbers, int, str]]:
-    """The second side as a full run, with how many directions the units contain, and a text.
-
-    Where both have so many axes that one is that of the directions (``stacked``), they are joined.
+    A single axis is that of the steps, unless the side's layout has that of the sequences there.
     """
-    if not narrow.values.size or not wide.values.size:
-        return
-    n, width = narrow.shape[-1], wide.shape[-1]
-    if len(without_ones(wide)) <= 2:
-        yield wide, 1, ""
-        if width == 2 * n:
-            yield wide, 2, ""
-    if n == 2 * width or (n == width and narrow.ndim == wide.ndim == stacked):
-        for full, text in side_by_side(wide, 2 * width, "{b}"):
-            if len(without_ones(full)) <= 2:
-                yield full, 2, text
+    K, lead = shape[-1], [n for n in shape[:-1] if n != 1]
+    usual = "batch" if (said[1] or said[0]) == "batch" else "time"
+    runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
+    if 2 in lead and (width == 2 * K or len(shape) == (3 if is_state else 4)):
+        at = lead.index(2)
+        runs.append(([*lead[:at], *lead[at + 1 :]], 2, K))
+    for sizes, D, units in runs:
+        x, y, *more = *sizes, 1, 1
+        orders = [(x, y)] + [(y, x)] * (y > 1 or (said[1] is not None and len(shape) == 3))
+        if is_state:
+            orders = [(1, x) if y == 1 else (x, y)]
+        for T, B in dict.fromkeys(orders) if len(more) < 3 else ():
+            run = RunShape(T, B, units, D, usual)
+            for one in arrangements(shape, run, [0], [0]):
+                is_plain = one.is_all and one.order == "C" and not one.in_a_row
+                if is_plain and _ends_with_units(one, shape) and _fits_layout(one, shape, said[1]):
+                    yield one
 
 
-def _ends_with_units(shape: tuple[int, ...], one: Arrangement) -> bool:
-    """Whether the last axis is that of the units; numbers in a row, or column vectors, pass."""
-    if one.run.directions == 1 and one.is_all:
-        return not one.units_first
+def _ends_with_units(one: Arrangement, shape: Shape) -> bool:
+    """Whether the last axis is that of the units, of both directions if these are side by side."""
     beside = one.run.directions if "w" in one.axes else 1
     return not one.units_first and shape[-1] == one.units.size * beside
 
 
-def _on_run(narrow: Numbers, wide: Numbers, one: Arrangement, text: str) -> Candidate:
-    """A side as it is arranged, and that part of the full run (T, B, D K)."""
-    if "d" in one.axes and one.places is not None:
-        axis = one.places[one.axes.index("d")]
-        which = f" (axis {axis})" * (narrow.shape[:-1].count(2) > 1)
-        joined_text = f"the directions of {{a}}, {narrow.shape}{which}, side by side"
-        text = "; ".join(filter(None, [joined_text, text]))
-    T, B, D, K = (part.of for part in one.parts)
-    lead = one.steps.size, one.sequences.size
-    b = wide.moved(lambda v: v.reshape(T, B, D, K)[one.place].reshape(*lead, -1))
-    a = narrow.moved(lambda v: one.read(v).reshape(b.shape))
-    return Candidate(a, b, (None, None, None), text, batch_first=one.run.layout == "batch")
+def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
+    """Whether steps and sequences are the axes that the layout of a side names."""
+    own = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
+    if not own or len(shape) - ("d" in one.axes) != len(own) + 1:
+        return True
+    if "t" not in one.axes and not one.steps.is_all:
+        return False
+    places = zip(one.places or (), one.axes, strict=False)
+    in_place = all(own[n : n + 1] == axis for n, axis in places if axis in "tb")
+    return in_place or "d" in one.axes or not one.sequences.is_all
 
 
-def _lead(one: Arrangement) -> str:
-    """Those axes of an array that are steps or sequences."""
-    return "".join(axis for axis in one.axes if axis in "tb")
+def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layouts) -> bool:
+    """Whether a side may lie so on a full run, in what both say of their layouts.
 
-
-def _all(
-    found: Candidate,
-    one: Arrangement,
-    shapes: tuple[tuple[int, ...], tuple[int, ...]],
-    layouts: Layouts,
-    parts_only: bool,
-) -> Iterator[Candidate]:
-    """The first side with all steps and sequences of the run, as they lie or exchanged.
-
-    A side that says no layout has the other's, or the other one. A side that had its directions on
-    an axis of their own may be (steps, batch), as in ONNX, where the other is (batch, steps), also
-    if --layout says that of both.
+    It has all units of a direction, as its last axis; of one direction it may have them in a row.
     """
-    width, units, lead = shapes[0][-1], one.units.size, _lead(one)
-    if not lead and (one.run.directions == 1 or not one.directions.is_all):
-        return
-    if one.run.directions == 1:
-        in_a_row = one.in_a_row or width == prod(shapes[0]) != units
-        if in_a_row or width == 1 < units:
-            what, how = ("numbers", "in a row ") if in_a_row else ("column vectors", "")
-            text = f"the {what} of {{a}}, {shapes[0]}, {how}as {shapes[1]}"
-            if not one.exchanged:
-                yield found._replace(text=text)
-            return
-        if parts_only or layouts.count(None) != 1 or width != units:
-            return
-    elif not one.directions.is_all:  # one direction of two
-        numbers = range(start := one.directions.first * units, start + units)
-        text = f"{{a}} is compared with units {start} to {numbers[-1]} of {{b}}"
-        text = "; ".join(filter(None, [found.text, text]))
-        found = found._replace(numbers=(None, None, numbers), text=text, rank=RARE)
-    elif parts_only or one.in_a_row:
-        return
-    said = layouts[0] or layouts[1] or "time"
-    firsts = [(layout or said) == "batch" for layout in layouts]
-    if len(lead) < 2 or one.exchanged == (firsts[0] != firsts[1]):
-        yield found
-    elif layouts.count(None) == 1 or layouts[0] == layouts[1] != "time":
-        turned = int(one.directions.is_all and "d" not in one.axes)  # the side with an axis of them
-        turned = layouts.index(None) if layouts.count(None) == 1 else turned ^ (said != "batch")
-        axes = "steps, batch" if firsts[turned] else "batch, steps"
-        text = f"{{{'ab'[turned]}}} as ({axes}, units), which gives it as many steps"
-        text = "; ".join(filter(None, [found.text, text]))
-        rank = found.rank if None in layouts else max(found.rank, LESS_LIKELY)
-        if turned == 1:  # the steps of the run are its sequences
-            a, b = (side.moved(lambda v: v.swapaxes(0, 1)) for side in (found.a, found.b))
-            found = found._replace(a=a, b=b)
-        yield found._replace(text=text, rank=rank, exchanged=True)
+    D = one.run.directions
+    part = not (one.steps.is_all and one.sequences.is_all)
+    if one.order == "F" or one.units_first or not one.units.is_all:
+        return False
+    if ("b" in one.axes and not one.sequences.is_all) or (one.in_a_row and (part or D > 1)):
+        return False
+    column_or_row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
+    if not _ends_with_units(one, shape) and (D > 1 or part or not column_or_row):
+        return False
+    if not (_fits_layout(one, shape, said[0]) or _is_state(one, shape, said[0])):
+        return False
+    exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
+    other = [_with_other_layout(one, part, said)]
+    return not exchanged or (exchanged == other and not one.in_a_row)
 
 
-def _parts(
-    found: Candidate,
-    one: Arrangement,
-    narrow: Numbers,
-    wide: Numbers,
-    layout: str | None,
-    chosen: int | None,
-    batch: Choice | None,
+def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | None:
+    """Which of two sides may have another layout than the usual one, if any: the silent one.
+
+    Of two silent sides, the one with stacked directions has time first, as ONNX has it;
+    so it does where --layout says "batch" of both.
+    """
+    with_stacked = int("d" not in one.axes)
+    if said == (None, None):
+        return 1 if part else 1 - with_stacked if one.run.directions > 1 else None
+    if said == ("batch", "batch") and one.run.directions > 1 and not part:
+        return with_stacked
+    return said.index(None) if None in said else None
+
+
+def _is_state(one: Arrangement, shape: Shape, layout: str | None) -> bool:
+    """Whether it is the (1, B, H) of torch, which has that shape in any layout."""
+    is_last = one.steps.is_last_step and one.sequences.is_all
+    return is_last and layout == "batch" and len(shape) == 3 and shape[0] == 1
+
+
+def _candidate(
+    pair: Pair, sides: Sides, n: int, at: tuple[Arrangement, Arrangement], known: Known
+) -> Candidate:
+    """The candidate of a side, the n-th, as it lies on the other one, which is a full run."""
+    one, full = at
+    lead, K, first = (one.steps.size, one.sequences.size), one.units.of, one.directions.first
+    said = [known.layouts[n], known.layouts[1 - n]]
+    exchanged = [of for of, side in zip(said, at, strict=True) if side.exchanged]
+    cost = sum(side.cost - EXCHANGED * side.exchanged for side in at)
+    if pair.kind == FINAL:  # no axis is out of place
+        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in at)
+    cost += LAST_STEP * (not one.steps.is_all) + EXCHANGED * any(exchanged)
+    cost += IN_A_ROW * (sides[n].shape[-1] == 1 < K)  # column vectors
+    narrow = sides[n].moved(lambda v: one.read(v).reshape(*lead, -1))
+    wide = sides[1 - n].moved(lambda v: full.read(v)[one.place].reshape(*lead, -1))
+    parts: list[Indices | None] = [
+        None if one.steps.is_all else [one.steps.first],
+        None if one.sequences.is_all else [one.sequences.first],
+        None if one.directions.is_all else range(first * K, first * K + K),
+    ]
+    numbers = tuple(
+        had if new is None else new if had is None else [had[m] for m in new]
+        for had, new in zip(pair.numbers, parts, strict=True)
+    )
+    a, b = (narrow, wide)[n], (narrow, wide)[1 - n]
+    is_half = not one.directions.is_all
+    found = replace(
+        pair,
+        a=a,
+        b=b,
+        placed=pair.kind == SEQUENCE or one.steps.of == 1,
+        numbers=numbers,
+        is_half=is_half and known.choices[2] is None,
+        axes_known=pair.axes_known or bool(exchanged) or lead != (one.steps.of, one.sequences.of),
+    )
+    texts = [pair.taken_as]
+    if is_half:
+        which = ("first half (forward)", "second half (backward)")[first]
+        agrees = "agrees" if found.numbers_agree else "is nearest"
+        part, run = "ab"[n], "ba"[n]
+        texts.append(f"{{{part}}} has {K} units of {{{run}}}'s {2 * K}: the {which} {agrees}")
+    of_sides = [_words("ab"[n], one, sides[n].shape), _words("ba"[n], full, sides[1 - n].shape)]
+    texts += of_sides[:: -1 if n else 1]
+    return Candidate(
+        cost,
+        replace(found, taken_as="; ".join(filter(None, texts))),
+        by_numbers=is_half or _is_state(one, sides[n].shape, said[0]),
+        batch_first=full.axes.find("b") < full.axes.find("t"),
+        directions=tuple(side.direction_axis for side in at[:: -1 if n else 1]),
+    )
+
+
+def _ends(
+    found: Candidate, wide: Numbers, one: Arrangement, full: Arrangement, n: int
 ) -> Iterator[Candidate]:
-    """The first side as one step of the run (the last), as one of its sequences, or as both."""
-    T, B, width = wide.shape
-    shape = list(narrow.shape)
-    if "d" in one.axes and one.places is not None:
-        del shape[one.places[one.axes.index("d")]]
-        shape[-1] = width
-    lead = [n for n in shape[:-1] if n != 1]
-    said = layout not in (None, "steps") and len(shape) > 2  # how many steps it has
-    is_state = said and layout == "batch" and shape[:-1] == [1, *lead]  # (1, B, H) of torch
-    text = f"{found.text}{'; ' * bool(found.text)}{{a}}, {tuple(shape)}, is"
-    step = "the last step" if chosen is None else f"step {chosen}"
-    numbers = None if "t" in one.axes else [one.steps.first]
-    named = () if chosen is None or numbers is None else (0,)
-    if not one.sequences.is_all:
-        item = one.sequences.first
-        if (said and "t" not in one.axes) or (batch and item not in batch.among(B)):
-            return
-        text += f" compared with sequence {item} of {B} of {{b}}"
-        text += f", its {step.removeprefix('the ')}" * (numbers is not None)
-        yield found._replace(numbers=(numbers, [item], None), text=text, named=(*named, 1))
-    elif is_state or not (said or (lead == [T] and B > 1 and layout == "steps")):
-        last = f"{text} taken as {step} of {{b}}"
-        rank = RARE if is_state else LIKELY
-        found = found._replace(numbers=(numbers, None, None), text=last, rank=rank, named=named)
-        yield found
-        if width % 2 == 0 and T > 1 and chosen is None:
-            text += f" the last step of each direction of {{b}}: step {T - 1} forward, 0 backward"
-            ends = wide.moved(
-                lambda v: np.concatenate([v[-1:, :, : width // 2], v[:1, :, width // 2 :]], axis=-1)
-            )
-            yield found._replace(b=ends, text=text, rank=RARE)
+    """The last step that is one of each direction: the last of the run, and the first."""
+    T, B, D, K = (part.of for part in one.parts)
+    half = D * K // 2
+    if not one.steps.is_last_step or not one.sequences.is_all or 2 * half != D * K:
+        return
+
+    def ends(array: Array) -> Array:
+        run = full.read(array).reshape(T, B, -1)
+        return np.concatenate([run[-1:, :, :half], run[:1, :, half:]], axis=-1)
+
+    of_each = f"the last step of each direction (step {T - 1} forward, 0 backward)"
+    text = found.pair.taken_as.replace("the last step", of_each, 1)
+    side: dict[str, Any] = {"ba"[n]: wide.moved(ends)}
+    yield found._replace(pair=replace(found.pair, taken_as=text, **side), by_numbers=True)
 
 
-def side_by_side(side: Numbers, width: int, name: str) -> Iterator[tuple[Numbers, str]]:
-    """A side as wide as that, its directions side by side if they are on a separate axis."""
-    if side.shape[-1] == width:
-        yield side, ""
-    elif 2 * side.shape[-1] == width:
-        axes = [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
-        for axis in axes:
-            which = f" (axis {axis})" * (len(axes) > 1)
-            yield joined(side, axis), f"the directions of {name}, {side.shape}{which}, side by side"
+def _words(side: str, one: Arrangement, shape: Shape) -> str:
+    """``a.npy, (4, 5), is taken as the last step``; empty for a run as it is."""
+    of_run = words(one._replace(directions=Part(0, one.run.directions, one.run.directions)))
+    of_run = of_run or "column vectors" * (shape[-1] == 1 < one.units.size)
+    return f"{{{side}}}, {shape}, is taken as {of_run}" * bool(of_run)
+
+
+# ---- one array
+
+
+def stacked(side: Numbers) -> list[int]:
+    """The axes of length 2 that may be that of the directions."""
+    return [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
 
 
 def joined(side: Numbers, axis: int) -> Numbers:
@@ -354,10 +377,23 @@ def without_ones(side: Numbers) -> list[int]:
     return [n for n in side.shape[:-1] if n != 1]
 
 
-def _three(side: Numbers, batch_first: bool) -> Numbers:
-    """(T, B, K) of an array with at most two longer axes before K."""
-    lead = without_ones(side)
-    if len(lead) < 2:
-        return side.moved(lambda v: v.reshape(prod(lead), 1, v.shape[-1]))
-    three = side.moved(lambda v: v.reshape(*lead, v.shape[-1]))
-    return three.moved(lambda v: v.swapaxes(0, 1)) if batch_first else three
+def layout_by_shape(*sides: Numbers) -> str:
+    """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
+    firsts = [side.shape[0] for side in sides if side.ndim == 3]
+    return "batch" if firsts and all(n == 1 for n in firsts) else "time"
+
+
+def sequence(array: Numbers, layout: str | None) -> Numbers | None:
+    """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
+    array = array.moved(np.atleast_1d)
+    layout = layout or layout_by_shape(array)
+    spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
+    array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
+    if array.ndim > 3:
+        return None
+    if array.ndim < 3:  # (H,) is one step, (T, H) one sequence
+        steps = prod(array.shape[:-1])
+        return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
+    if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
+        return array.moved(lambda v: v.swapaxes(0, 1))
+    return array

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from typing import Any, NoReturn
 
-from lstmcli.core.diff.alignment import (
-    FINALS,
-    SEQUENCE,
-    STEP_ORDER,
-    WEIGHTS,
-    ArrayName,
-    Known,
-    Pair,
-    align,
-)
-from lstmcli.core.diff.compared import ComparedSides, axes_assumed
+from lstmcli.core.diff.alignment import align
+from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName
+from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
-from lstmcli.core.diff.operand import Side, named_alike
+from lstmcli.core.diff.naming import named_alike
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.pair import Known, Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import (
@@ -50,6 +45,7 @@ class Difference:
     assumed: tuple[Hint, ...] = ()  # what no file says
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
     cuts: tuple[str, ...] = ()  # a line for each selected range that goes beyond the runs
+    pairs: Mapping[str, Pair] = field(default_factory=dict)  # of `arrays`, as they were compared
 
     def __bool__(self) -> NoReturn:
         """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
@@ -64,6 +60,8 @@ class Difference:
             f"{name} in shape {array.shapes[0]} / {array.shapes[1]}"
             if array.mismatched is None
             else f"{array.mismatched} of {array.total} values of {name} {array.shapes[0]}"
+            if array.mismatched
+            else f"{name}: {array.arrangement}"
             for name, array in self.arrays.items()
             if not array.equal
         ]
@@ -124,16 +122,10 @@ def compare(
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
     _refuse(a, b, common, only_ulp := ulp is not None and rtol is None and atol is None)
-    pairs = {}
-    for name in common:
-        try:
-            selected = selection._replace(units=columns.get(name))
-            pairs[name] = _aligned(a, b, name, name, test, selected)
-        except UserError as error:
-            if {"steps", "batch"}.isdisjoint(error.about) or not axes_assumed((a, b), name):
-                raise
-            axes = f"  The first axis of {name} is taken as time, which is not in the files."
-            raise error.adding(axes, try_=[Try({"layout": "batch"})]) from None
+    pairs = {
+        name: _aligned(a, b, name, name, test, selection._replace(units=columns.get(name)))
+        for name in common
+    }
     arrays = {
         name: measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
         for name, pair in pairs.items()
@@ -163,6 +155,7 @@ def compare(
         atol=atol,
         assumed=tuple(_assumed(a, b, compared)),
         settings=compared.differing_settings,
+        pairs=pairs,
     )
 
 
@@ -181,18 +174,17 @@ def _aligned(
     selection: Selection = EVERYTHING,
 ) -> Pair:
     """An array of a aligned with one of b, both cut to what is selected."""
-    precision = coarser(a.precision(of_a), b.precision(of_b))
+    name, precision = ArrayName.of(of_b), coarser(a.precision(of_a), b.precision(of_b))
+    steps = None if name.kind == FINAL else selection.steps
     known = Known(
-        of_b,
-        tolerance_of(precision),
         layouts=(a.layout, b.layout),
-        backward=_computed_backward(a, b, ArrayName.of(of_b)),
+        choices=(steps, selection.batch, selection.units),
         numbering=(a.numbering, b.numbering),
-        selection=selection,
         counted=(a.settings is not None, b.settings is not None),
         cells=(len(a.cells - {""}), len(b.cells - {""})),
     )
-    return align(a.numbers(of_a), b.numbers(of_b), known)
+    numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
+    return align(Pair(of_b, *numbers, tolerance_of(precision), backward=backward), known)
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
@@ -221,12 +213,16 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
             raise UserError(text, about=choice.typed)
     if (units := selection.units) is None:
         return {}
-    widths = {  # directions may be stacked on one side
-        name: max(size for side in (a, b) for size in (1, *side.arrays[name].shape[-1:]))
-        for name in computed
-    }
+    shapes = {name: [side.arrays[name].shape for side in (a, b)] for name in computed}
+    widths = {name: max(map(_width, both)) for name, both in shapes.items()}
     columns = columns_by_array(units, widths)[1].items()
     return {name: replace(units, bounds=None, numbers=tuple(n)) for name, n in columns}
+
+
+def _width(shape: tuple[int, ...]) -> int:
+    """The units of a step: of both directions, if these are stacked."""
+    stacked = len(shape) == 4 and 2 in shape[:3] and 1 not in shape[:3]
+    return prod(shape[-1:]) * (2 if stacked else 1)
 
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
@@ -294,7 +290,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
         names = [
             name
             for name, pair in pairs.items()
-            if pair.stepwise and not pair.arrangement
+            if pair.stepwise and not pair.axes_known
             if len(shapes[name]) == 3 and min(shapes[name][:2]) > 1
         ]
         if silent.layout is None and other.layout in ("batch", "time") and names:
@@ -305,8 +301,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     unclear = [
         name
         for name, pair in pairs.items()
-        if pair.kind == SEQUENCE and not (pair.exchanged or pair.unaligned)
-        if not (pair.arrangement and any(n is not None for n in pair.numbers))
+        if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
         if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if unclear and not (a.layout or b.layout):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import STEP_ORDER, ArrayName, Pair
+from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
 
@@ -67,7 +68,7 @@ class ComparedSides:
     @property
     def differing(self) -> list[Pair]:
         """The pairs that are not equal."""
-        return [pair for pair in self.pairs.values() if not pair.equal]
+        return [pair for pair in self.pairs.values() if not pair.numbers_agree]
 
     @property
     def two_directions(self) -> bool:
@@ -82,31 +83,28 @@ class ComparedSides:
 
     @property
     def axes_assumed(self) -> bool:
-        """Whether the first axis of what differs first is taken as time, and may be the batch."""
+        """Whether the axes of what differs first may as well be batch and time.
+
+        No side says, neither is 1, and it has no step that a side's axes tell.
+        """
         name = self.first_array
-        if name is None or self.pairs[name].exchanged:  # the other side's axes tell it
+        if name is None or self.pairs[name].axes_known or any(side.layout for side in self.sides):
             return False
-        return axes_assumed(self.sides, name)
+        shapes = [side.arrays[name].shape for side in self.sides]
+        is_sequence = ArrayName.of(name).kind == SEQUENCE
+        return is_sequence and any(len(shape) == 3 and min(shape[:2]) > 1 for shape in shapes)
 
     @property
     def rows_assumed(self) -> bool:
         """The same of two axes: (T, H) may be (B, H), as only the settings of a run tell it."""
         name = self.first_array or ""
-        return ArrayName.of(name).base in STEP_ORDER and all(
+        return ArrayName.of(name).kind == SEQUENCE and all(
             side.settings is None
             and side.layout in (None, "steps")
             and side.arrays[name].ndim == 2
             and len(side.arrays[name]) > 1
             for side in self.sides
         )
-
-
-def axes_assumed(sides: Sequence[Side], name: str) -> bool:
-    """Whether the axes of an array may as well be batch and time: no side says, neither is 1."""
-    if any(side.layout for side in sides) or ArrayName.of(name).base not in STEP_ORDER:
-        return False
-    shapes = [side.arrays[name].shape for side in sides]
-    return any(len(shape) == 3 and min(shape[:2]) > 1 for shape in shapes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +154,13 @@ class FirstLayer:
             return f"step {at}"
         return f"step {self.steps - 1 - at}" + (" (computed first)" if at == 0 else "")
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """The names of the sides, and of the first step, the first that differs, the one before."""
+        steps = {"start": 0, "here": self.at, "before": max(self.at - 1, 0)}
+        names: dict[str, object] = {key: self.name(at) for key, at in steps.items()}
+        return names | dict(zip("ab", self.compared.names, strict=True))
+
     def before(self, pair: Pair) -> Numbers:
         """What b computed in the steps that agree."""
         return pair.b.moved(lambda v: pair.in_order(v)[: self.at])
@@ -167,7 +172,7 @@ class FirstLayer:
         return not self.pair.tolerance.agree(before.moved(np.zeros_like), before).all()
 
     @cached_property
-    def hshows_all(self) -> bool:
+    def shows_all(self) -> bool:
         """Whether h before the first difference is large enough to exclude what made it."""
         pair = self.pairs.get("h")
         return pair is not None and shows_all(self.before(pair), pair.tolerance)

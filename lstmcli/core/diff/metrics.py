@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core.diff.alignment import FINAL, Pair
+from lstmcli.core.diff.array_name import FINAL
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Tolerance, excess, greatest, jsonable, ulps, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Indices
@@ -75,7 +76,7 @@ class ArrayDifference:
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
     cosine: float | None = None  # of the angle between a and b; None where one is all zeros
     snr: float | None = None  # dB: the power of b over that of a - b; None where b is all zeros
-    arrangement: str = ""  # how axes that differ were aligned; {a} and {b} stand for the sides
+    arrangement: str = ""  # how axes that differ were aligned
     unaligned: bool = False  # several alignments fit, and a remark says which
     step_errors: Array | None = None  # (T,) greatest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
@@ -86,8 +87,7 @@ class ArrayDifference:
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
         one, other = (list(shape) for shape in self.shapes)
-        aligned = self.arrangement.replace("{a}", "a").replace("{b}", "b")
-        optional = {"left_out": self.left_out, "aligned": aligned}
+        optional = {"left_out": self.left_out, "aligned": self.arrangement}
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,
@@ -143,7 +143,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         first=_first(pair),
         cosine=cosine,
         snr=snr,
-        arrangement=pair.taken_as,
+        arrangement=pair.taken_as.replace("{a}", "a").replace("{b}", "b"),
         smallest_atol=smallest if np.isfinite(smallest) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
@@ -185,7 +185,7 @@ def _left_out(pair: Pair) -> Mask:
 
 def _first(pair: Pair) -> Position | None:
     """The first element out of tolerance, in the order in which the array was computed."""
-    if pair.equal:
+    if pair.numbers_agree:
         return None
     wrong = pair.differs
     if not (pair.stepwise and pair.backward):

@@ -1,41 +1,30 @@
-"""The two sides of a comparison: named arrays, called alike, and given the shapes they lack."""
+"""One side of a comparison: named arrays, and what their file says of them.
+
+NumPy, PyTorch and TensorFlow print the first and last few items of a long axis and ``...`` between
+them. How long the axis is, the print may tell; if not, the array that it is compared with does.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.abbreviated import Before, fits, shape_text, spread
-from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName, sequence
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
-from lstmcli.core.model.layouts import RunShape, printed_shapes
 from lstmcli.core.model.model import join_with_and
-from lstmcli.core.model.settings import CELL
-from lstmcli.errors import STDIN, UserError
-from lstmcli.escaping import file_argument, shell_word
+from lstmcli.errors import UserError
 
 UNNAMED = ""
 """What readers call an array that came without a name; here it is `h`."""
 
-FRAMEWORK_NAMES = {
-    "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
-    "Y": "h", "Y_h": "final_h", "Y_c": "final_c",
-}  # fmt: skip
-"""What the documentation of PyTorch and the operator of ONNX call the results of a run."""
 
-TUPLE_NAMES = {"0": "h", "1.0": "final_h", "1.1": "final_c"}
-"""The members of (output, (h_n, c_n)), saved as a tuple."""
-
-
-WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE)
-"""What the name of an array of weights has in it."""
+Gaps = tuple[int | None, ...]
+"""Of each axis: how many items are printed ahead of ``...``; None: all of them are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +37,9 @@ class Side:
     units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not that of the array
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
-    gaps: Mapping[str, Before] = field(default_factory=dict)  # of prints without their shape
+    gaps: Mapping[str, tuple[int | None, ...]] = field(
+        default_factory=dict
+    )  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
     not_asked_for: tuple[str, ...] = ()  # other arrays of its file, where one was named
@@ -95,156 +86,38 @@ class Side:
         return FLOAT32 if name in self.units else precision_of(self.arrays[name].dtype)
 
 
-def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
-    """Both sides, a single array called h, and the names that they share.
-
-    One array and one array are called alike, whatever their names.
-    """
-    a, b = _with_name(a, b), _with_name(b, a)
-    if len(a.arrays) == len(b.arrays) == 1 and a.arrays.keys() != b.arrays.keys():
-        name = _name_of_both(*a.arrays, *b.arrays)
-        a, b = (
-            renamed(side, {own: name}, {name: side.original_names.get(own, own)} if own else {})
-            if (own := next(iter(side.arrays))) != name
-            else side
-            for side in (a, b)
-        )
-    common = [name for name in a.arrays if name in b.arrays]
-    if not common:
-        raise _nothing_shared(a, b)
-    return _filled(a, b, common), _filled(b, a, common), common
+# ---- what a print left out, put back where it is: unknown numbers
 
 
-def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
-    """A side whose abbreviated prints have the shapes of the other side's arrays."""
-    found: dict[str, Numbers] = {}
-    for name in names:
-        if (before := side.gaps.get(name)) is None:
-            continue
-        numbers, full = side.numbers(name), other.arrays[name]
-        shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
-        run = sequence(Numbers(full), other.layout)
-        if run is not None:
-            T, B, K = run.shape
-            layout = side.layout or other.layout or "time"
-            printed = printed_shapes(numbers.shape, before, RunShape(T, B, K, layout=layout))
-            exchanged = {side.layout, other.layout} == {"batch", "time"}
-            shapes = printed + shapes if exchanged else shapes + printed
-        if name in other.gaps or not shapes:
-            shape = shape_text(before, numbers.shape)
-            text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is {shape}"
-            if name in other.gaps:
-                raise UserError(
-                    f"{text}, and {other.name} is abbreviated too: nothing tells the rest."
-                )
-            raise UserError(f"{text}, which {full.shape} of {other.name} is not.")
-        found[name] = spread(numbers, before, shapes[0])
-    return side.with_numbers(found)
-
-
-def _with_name(side: Side, other: Side) -> Side:
-    """An array without a name as h, or as the last state that its file and the other side name."""
-    if UNNAMED not in side.arrays or "h" in side.arrays:
-        return side
-    final = _final_by_file(side)
-    if final is not None and (
-        (final in other.arrays and other.arrays[final].size == side.arrays[UNNAMED].size)
-        or (UNNAMED in other.arrays and final == _final_by_file(other))
-    ):
-        return renamed(side, {UNNAMED: final}, {final: UNNAMED})
-    if not {UNNAMED, "h"} & set(other.arrays):
-        return side
-    return renamed(side, {UNNAMED: "h"})
-
-
-_FINAL_FILE = re.compile(
-    r"(?:^|[^a-z])(?:([hc])[-_]?n|(?:final|last)[-_]?([hc]))\d*(?:\.\w+)?$", re.IGNORECASE
-)
-"""How the name of a file with last states ends: ``torch_hn.npy``, ``final_c.npy``."""
-
-
-def _final_by_file(side: Side) -> str | None:
-    """``final_h`` or ``final_c``, where the name of a side's file says it."""
-    found = _FINAL_FILE.search(os.path.basename(side.name))
-    return f"final_{next(filter(None, found.groups())).lower()}" if found else None
-
-
-def single_as_h(side: Side) -> Side:
-    """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
-    name = next(iter(side.arrays), "")
-    unknown = len(side.arrays) == 1 and name and ArrayName.of(name).kind == WEIGHTS
-    return renamed(side, {name: "h"}, {"h": name}) if unknown else side
-
-
-def with_trace_names(side: Side) -> Side:
-    """The results of a run by a framework's names, called as a trace calls them.
-
-    The object that contains all of them is left out: ``h`` of ``result.h``. Only if every array is
-    such a result: of weights none is taken for one.
-    """
-    before = {name.rpartition(".")[0] for name in side.arrays}
-    shared = before.pop() if len(before) == 1 else ""
-    for container in ("", "" if CELL.fullmatch(shared) else f"{shared}."):
-        for table in (FRAMEWORK_NAMES, TUPLE_NAMES):
-            names = {name: name.removeprefix(container) for name in side.arrays}
-            names = {name: table.get(inner, inner) for name, inner in names.items()}
-            known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
-            if known and len({*names.values()}) == len(names) and {*names} != {*names.values()}:
-                renaming = {here: theirs for theirs, here in names.items() if here != theirs}
-                return renamed(side, names, renaming)
-    return side
-
-
-def _name_of_both(one: str, other: str) -> str:
-    """The name of two arrays: that of a trace, if either has one, else h; of weights the second."""
-    known = [n for n in (one, other) if n != UNNAMED and ArrayName.of(n).kind != WEIGHTS]
-    if not known:
-        return other if WEIGHT.search(one) and WEIGHT.search(other) else "h"
-    prefixes = {ArrayName.of(name).prefix for name in known} - {""}
-    if len(prefixes) == 1 and len({ArrayName.of(name).base for name in known}) == 1:
-        return next(name for name in known if ArrayName.of(name).prefix)
-    finals = [name for name in known if ArrayName.of(name).kind == FINAL]
-    return known[0] if len(known) == 1 else finals[-1] if len(finals) == 2 else "h"
-
-
-def renamed(
-    side: Side, names: Mapping[str, str], original_names: Mapping[str, str] | None = None
-) -> Side:
-    """A side whose arrays have other names; those that are not in ``names`` keep theirs."""
-
-    def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
-        return {names.get(name, name): value for name, value in mapping.items()}
-
-    mappings: dict[str, Any] = {
-        name: named(getattr(side, name)) for name in ("arrays", "units", "dtypes", "gaps")
-    }
-    numbering = side.numbering._replace(columns=named(side.numbering.columns))
-    before = side.original_names if original_names is None else original_names
-    return replace(side, numbering=numbering, original_names=before, **mappings)
-
-
-def _nothing_shared(a: Side, b: Side) -> UserError:
-    def names_in(side: Side) -> str:
-        names = ", ".join(
-            name or "an array without a name, which counts as h" for name in side.arrays
-        )
-        return f"{side.name} has {names or 'no arrays'}"
-
-    together = " and " if a.in_memory or b.in_memory else " "
-    one_of_each = together.join(_single_array(*sides) for sides in ((a, b), (b, a)))
-    return UserError(
-        f"no array has the same name on both sides: {names_in(a)};",
-        f"  {names_in(b)}.",
-        f"  Arrays of one name are compared, or one array of each side: {one_of_each}",
+def fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool:
+    """Whether a full array of ``shape`` would have been printed as these packed numbers."""
+    return len(shape) == len(packed) and all(
+        n == m if ahead is None else n < m
+        for n, ahead, m in zip(packed, before, shape, strict=True)
     )
 
 
-def _single_array(side: Side, other: Side) -> str:
-    """``a.npz:out``: the first array that has the shape of one of the other side, or the first."""
-    shapes = [array.shape for array in other.arrays.values()]
-    names = sorted(side.arrays, key=lambda name: side.arrays[name].shape not in shapes)
-    name = side.original_names.get(names[0], names[0]) if names else UNNAMED
-    if side.in_memory:
-        return f"{name} of {side.name}" if name else side.name
-    file = "-" if side.name == STDIN else file_argument(side.name)
-    return shell_word(f"{file}:{name}" if name and len(names) > 1 else file)
+def put_at(numbers: Numbers, index: tuple[Any, ...], shape: tuple[int, ...]) -> Numbers:
+    """Numbers at an index of a full array; the others are NaN, their unit infinite: left out."""
+    values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
+    values[index] = numbers.values
+    unit[index] = 0.0 if numbers.unit is None else numbers.unit
+    return Numbers(values, unit)
+
+
+def spread(numbers: Numbers, before: Gaps, shape: tuple[int, ...]) -> Numbers:
+    """Packed numbers at their places in a full array; the others are left out."""
+    at = [
+        np.arange(m) if ahead is None else np.r_[:ahead, m - (n - ahead) : m]
+        for n, ahead, m in zip(numbers.shape, before, shape, strict=True)
+    ]
+    return put_at(numbers, np.ix_(*at), shape)
+
+
+def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
+    """What a print shows of the shape of the full array: ``(4, more than 6, 8)``."""
+    parts = [
+        f"{n}" if ahead is None else f"more than {n}"
+        for n, ahead in zip(packed, before, strict=True)
+    ]
+    return f"({', '.join(parts)}{',' * (len(parts) == 1)})"

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.abbreviated import put_at
-from lstmcli.core.diff.alignment import SEQUENCE, ArrayName, sequence
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
+from lstmcli.core.diff.axes import sequence
+from lstmcli.core.diff.operand import Side, put_at
 from lstmcli.core.diff.tolerance import Numbers, coarser, precision_of, tolerance
 from lstmcli.core.model import layouts
 from lstmcli.core.model.arrays import Array
@@ -155,8 +155,3 @@ def _parts(
         if one.sequences.size in (1, B) and ("t" not in one.axes or one.steps.size > 1)
     ]
     return tuple(sorted(parts[:MOST_PARTS], key=unlikely))
-
-
-def part_words(steps: int, items: int, T: int, B: int, step: int = 0, item: int = 0) -> str:
-    """``the last 3 of 7 steps, sequence 2 of 4``; empty for all of them."""
-    return layouts.part_words(layouts.Part(step, steps, T), layouts.Part(item, items, B))

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.compared import ComparedSides, FirstLayer, dies_out, shows_all
+from lstmcli.core.diff.compared import FirstLayer, dies_out, shows_all
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
-from lstmcli.core.diff.small import not_a_number, odd_numbers, small_differences
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Hint, join_with_and
@@ -24,27 +23,15 @@ from lstmcli.core.model.vocabulary import GATES
 _STATE_GONE = 0.1
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
 
-
-def suspicion(compared: ComparedSides, proved: set[str]) -> Hint | None:
-    """The first pattern that fits, or None. What was proved already is not suspected again."""
-    layer = FirstLayer.of(compared)
-    early = odd_numbers(compared) or not_a_number(compared)
-    if early is None and (layer is None or not layer.clearly_decays):
-        early = small_differences(compared)
-    if early or layer is None or "forget_bias" in proved:
-        return early
-    return next((found for one in _PATTERNS if (found := one.hint(layer))), None)
-
-
-Facts = Mapping[str, object]
+Facts = Mapping[str, object] | Sequence[str] | bool | None
 """What a pattern finds, for its texts."""
 
 
 class Pattern(NamedTuple):
-    """A row of the table: what is seen, what is said of it, and what it excludes."""
+    """A row of a table: what is seen, what is said of it, and what it excludes."""
 
     code: str
-    facts: Callable[[FirstLayer], Facts | Sequence[str] | bool | None]
+    facts: Callable[[FirstLayer], Facts]
     text: str
     excludes: str = ""
     of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
@@ -54,14 +41,8 @@ class Pattern(NamedTuple):
         facts = self.facts(layer) if layer.pair.is_dense or not self.of_units else None
         if not facts:
             return None
-        names = dict(zip("ab", layer.compared.names, strict=True)) | {
-            "start": layer.name(0),
-            "here": layer.name(layer.at),
-            "before": layer.name(max(layer.at - 1, 0)),
-            "small": "",
-            "excludes": self.excludes,
-            **(facts if isinstance(facts, Mapping) else {}),
-        }
+        names = layer.facts | {"excludes": self.excludes, "small": ""}
+        names |= facts if isinstance(facts, Mapping) else {}
         text = self.text.format(**names)
         text = text[:1].upper() + text[1:]
         excludes = str(names["excludes"]).format(**names)
@@ -71,24 +52,29 @@ class Pattern(NamedTuple):
                 "this excludes nothing, and any setting may be the cause: --layout batch compares "
                 "again."
             )
-        elif excludes and not _may_not_exclude(layer, self.code, excludes):
+        elif excludes and _may_exclude(layer, self.code, excludes):
             text = f"{text} {excludes}"
         return Hint(self.code, text)
 
 
-def _may_not_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
-    """Whether step 0 may not have been computed first, or the files differ in what is excluded."""
-    compared = layer.compared
-    if compared.both_ways or (layer.at == 0 and compared.rows_assumed):
-        return True
-    if layer.pair.backward is None and layer.at == 0:
+def pattern_of_layer(layer: FirstLayer) -> Hint | None:
+    """The first pattern that fits, or None."""
+    return next((found for one in _PATTERNS if (found := one.hint(layer))), None)
+
+
+# ---- what is seen of the first step that differs
+
+
+def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
+    """Whether step 0 was computed first, and the files do not differ in what is excluded."""
+    compared, at_once = layer.compared, layer.at == 0
+    if compared.both_ways or (at_once and compared.rows_assumed):
+        return False
+    if layer.pair.backward is None and at_once:
         last_may_agree = layer.pair.is_part or not layer.wrong[layer.first][-1]
         if code == "suspect_initial_state" or last_may_agree:
-            return True
-    return "forget bias" in excludes and compared.forget_bias_differs
-
-
-# ---- what is seen
+            return False
+    return not ("forget bias" in excludes and compared.forget_bias_differs)
 
 
 def _first_if_turned(layer: FirstLayer, turned: Mask) -> Array | None:
@@ -102,7 +88,7 @@ def _first_if_turned(layer: FirstLayer, turned: Mask) -> Array | None:
     return first if is_it else None
 
 
-def _backward(layer: FirstLayer) -> Facts | None:
+def _backward(layer: FirstLayer) -> Facts:
     turned = np.ones(layer.pair.a.shape[2], bool)
     if layer.pair.backward is False or _first_if_turned(layer, turned) is None:
         return None
@@ -111,7 +97,7 @@ def _backward(layer: FirstLayer) -> Facts | None:
     return {"last": layer.steps - 1, "rest": rest.format(start="Step 0")}
 
 
-def _side_by_side(layer: FirstLayer) -> Facts | None:
+def _side_by_side(layer: FirstLayer) -> Facts:
     pair, units = layer.pair, layer.pair.a.shape[2]
     for last_first in (False, True) if pair.name == "h" and units % 2 == 0 else ():
         first = _first_if_turned(layer, (np.arange(units) < units // 2) == last_first)
@@ -135,7 +121,7 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
     }
 
 
-def _of_sequences(layer: FirstLayer) -> Facts | None:
+def _of_sequences(layer: FirstLayer) -> Facts:
     """Some sequences agree at all steps, each other one differs from some step on."""
     wrong = layer.pair.in_order(np.count_nonzero(layer.pair.differs, axis=2) > 0)  # (T, B)
     some = np.count_nonzero(wrong, axis=0) > 0
@@ -149,7 +135,7 @@ def _of_sequences(layer: FirstLayer) -> Facts | None:
     return {"agree": ", ".join(map(str, agree[:8])) + ", ..." * (len(agree) > 8), "differ": shown}
 
 
-def _exchanged_gates(layer: FirstLayer) -> Facts | None:
+def _exchanged_gates(layer: FirstLayer) -> Facts:
     """At the first step the gates of one side are those of the other under other names."""
     if layer.at != 0:
         return None
@@ -164,33 +150,31 @@ def _exchanged_gates(layer: FirstLayer) -> Facts | None:
     return {"gates": ", ".join(taken)} if taken else None
 
 
-def _without_activation(layer: FirstLayer) -> Facts | None:
+def _without_activation(layer: FirstLayer) -> Facts:
     """The gates of one side are the pre-activations of the other."""
-    start = layer.pair.name.removesuffix(layer.first)
     differ, names = layer.differ(*GATES), layer.compared.names
+    verb = "is" if len(differ) == 1 else "are"
     for side in (0, 1) if differ else ():
-        if all(_is_raw(layer, f"{start}z", start + gate, side) for gate in differ):
-            of_sides = {"side": names[side], "other": names[1 - side]}
-            verb = "is" if len(differ) == 1 else "are"
-            return {"gates": join_with_and(differ), "verb": verb} | of_sides
+        if all(_is_raw(layer, gate, side) for gate in differ):
+            gates = {"gates": join_with_and(differ), "verb": verb}
+            return gates | {"side": names[side], "other": names[1 - side]}
     return None
 
 
-def _is_raw(layer: FirstLayer, z: str, gate: str, side: int) -> bool:
+def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
     """Whether at the first step that differs a gate of a side is its part of the other's z.
 
     What follows from a wrong gate is wrong in z too.
     """
-    compared = layer.compared
-    if z not in compared.sides[1 - side].arrays:
+    start = layer.pair.name.removesuffix(layer.first)
+    if f"{start}z" not in layer.compared.sides[1 - side].arrays:
         return False
-    pair = compared.cross(z, gate) if side else compared.cross(gate, z)
-    one, other = (pair.b, pair.a) if side else (pair.a, pair.b)
-    units = one.shape[-1]
-    start = GATES.index(gate[-1]) * units
+    pair = layer.compared.cross(*(start + name for name in ((gate, "z"), ("z", gate))[side]))
+    one, other = ((pair.a, pair.b), (pair.b, pair.a))[side]
+    units, step = one.shape[-1], -1 - layer.at if pair.backward else layer.at
+    first = GATES.index(gate) * units
     is_z = pair.placed and other.shape == (*one.shape[:-1], 4 * units)
-    step = -1 - layer.at if pair.backward else layer.at
-    return is_z and _same(one[step], other[step, ..., start : start + units], pair.tolerance)
+    return is_z and _same(one[step], other[step, ..., first : first + units], pair.tolerance)
 
 
 def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
@@ -206,7 +190,7 @@ _ACTIVATIONS = {
 }
 
 
-def _one_activation(layer: FirstLayer) -> Facts | None:
+def _one_activation(layer: FirstLayer) -> Facts:
     differ = tuple(layer.differ("i", "f", "g", "o"))
     if differ not in _ACTIVATIONS or not layer.agree(*(g for g in GATES if g not in differ)):
         return None
@@ -224,10 +208,10 @@ def _after_first_step(layer: FirstLayer) -> dict[str, object] | None:
     if carried < _NEARLY_ALL:
         return None
     share = "all" if carried == 1 else "nearly all"
-    return {"share": share, **_of_first_steps(layer.name(0), layer.hshows_all)}
+    return {"share": share, **_of_first_steps(layer.name(0), layer.shows_all)}
 
 
-def _at_once(layer: FirstLayer) -> Facts | None:
+def _at_once(layer: FirstLayer) -> Facts:
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
     compared = layer.compared
@@ -365,7 +349,7 @@ _PATTERNS = (
     Pattern(
         "suspect_later_step",
         lambda it: (
-            it.at >= 2 and it.is_conclusive and {"excludes": _HARDLY_LATER if it.hshows_all else ""}
+            it.at >= 2 and it.is_conclusive and {"excludes": _HARDLY_LATER if it.shows_all else ""}
         ),
         "{start} to {before} agree, {here} is the first to differ. Possible causes: inputs that "
         "differ from {here} on, a sequence length or a mask, a clip, a state reset between chunks.",

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import WEIGHTS, ArrayName, Pair
+from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.layouts import Part, steps_words
 from lstmcli.core.model.model import Hint
 
 ENOUGH = 3
@@ -74,7 +76,7 @@ class Rearrangement(NamedTuple):
 
 def rearranged(pair: Pair) -> Hint | None:
     """The first rearrangement under which a pair that differs is equal."""
-    if pair.equal or not pair.a.values.size or not pair.b.values.size:
+    if pair.numbers_agree or not pair.a.values.size or not pair.b.values.size:
         return None
     table: tuple[Rearrangement, ...] = OF_STEPS if pair.stepwise else OF_PLACED
     if not pair.placed:
@@ -90,13 +92,14 @@ def rearranged(pair: Pair) -> Hint | None:
 # ---- what is moved
 
 
+def _moved(pair: Pair, a: Numbers, **facts: Any) -> Moved:
+    """A side a with its elements moved, beside b as it is."""
+    return Moved(a, pair.b, pair.agrees, facts)
+
+
 def _of_a(*ways: Callable[[Array], Array]) -> Callable[[Pair], Iterator[Moved]]:
     """The elements of a, each way in turn."""
-
-    def moves(pair: Pair) -> Iterator[Moved]:
-        return (Moved(pair.a.moved(way), pair.b, pair.agrees) for way in ways)
-
-    return moves
+    return lambda pair: (_moved(pair, pair.a.moved(way)) for way in ways)
 
 
 def _orders_of_axes(pair: Pair) -> Iterator[Moved]:
@@ -104,7 +107,7 @@ def _orders_of_axes(pair: Pair) -> Iterator[Moved]:
     for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)):
         names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
         a = pair.a.moved(partial(np.transpose, axes=order))
-        yield Moved(a, pair.b, pair.agrees, {"axes": ", ".join(names)})
+        yield _moved(pair, a, axes=", ".join(names))
 
 
 def _reshaped(pair: Pair) -> Iterator[Moved]:
@@ -126,8 +129,7 @@ def _one_half(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
     second = np.arange(units) >= units // 2  # (H,)
     for which, columns in (("second", second), ("first", ~second)) if units % 2 == 0 else ():
-        a = pair.a.moved(partial(_turned, columns))
-        yield Moved(a, pair.b, pair.agrees, {"which": which})
+        yield _moved(pair, pair.a.moved(partial(_turned, columns)), which=which)
 
 
 def _turned(columns: Mask, array: Array) -> Array:
@@ -142,15 +144,12 @@ def _permuted(axis: int) -> Callable[[Pair], Iterator[Moved]]:
         a, b = (side.moved(lambda v: v.swapaxes(axis, 2)) for side in (pair.a, pair.b))
         order = _order(a, b, pair)
         if order is not None:
-            facts = {"order": _listed(order)}
-            yield Moved(pair.a.moved(lambda v: v.take(order, axis)), pair.b, pair.agrees, facts)
+            shown = f"{np.count_nonzero(order != np.arange(order.size))} have moved"
+            if order.size <= _MOST_LISTED:
+                shown = ", ".join(map(str, order))
+            yield _moved(pair, pair.a.moved(lambda v: v.take(order, axis)), order=shown)
 
     return moves
-
-
-def _listed(order: Array) -> str:
-    moved = np.count_nonzero(order != np.arange(order.size))
-    return ", ".join(map(str, order)) if order.size <= _MOST_LISTED else f"{moved} have moved"
 
 
 def _order(a: Numbers, b: Numbers, pair: Pair) -> Array | None:
@@ -199,7 +198,7 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
             (offset, pair.a.moved(lambda v: v + offset), f"{offset:.4g} is added to {{a}}"),
         ):
             if np.isfinite(constant):
-                yield Moved(moved, pair.b, pair.agrees, {"once": once})
+                yield _moved(pair, moved, once=once)
 
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
@@ -242,19 +241,14 @@ def _windows(pair: Pair) -> Iterator[Moved]:
         return
     short, long = min(steps, more), max(steps, more)
     part, full = ("{a}", "{b}") if steps < more else ("{b}", "{a}")
-    facts: dict[str, Any] = {"part": part, "full": full, "long": long}
     for start in range(long - short + 1):
         window = slice(start, start + short)
         a, b = (s[window] if len(s.values) == long else s for s in (pair.a, pair.b))
-        those = f"the {short} steps in {part}, which are {start} to {start + short - 1} of {full}"
-        if short == 1:
-            which = "the last one" if start == long - 1 else f"step {start}"
-            those = f"the only step in {part}, which is {which} of {full}"
         typed = f": --steps {start}:{start + short} compares these" * (not pair.numbers[0])
-        more_facts = {"those": those, "typed": typed}
+        facts = {"part": part, "where": steps_words(Part(start, short, long)), "typed": typed}
         if start == 1 and long == short + 1 and short > 1:
-            more_facts = {"code": "shifted_by_one", "text": _FIRST_STEP_LEFT_OUT}
-        yield Moved(a, b, None, facts | more_facts)
+            facts = {"code": "shifted_by_one", "part": part, "full": full, "text": _FIRST_LEFT_OUT}
+        yield Moved(a, b, None, facts)
 
 
 def _blocks(pair: Pair) -> Iterator[Moved]:
@@ -263,13 +257,12 @@ def _blocks(pair: Pair) -> Iterator[Moved]:
         for order in list(permutations(range(4)))[1:] if size and size % 4 == 0 else ():
             index = np.arange(size).reshape(4, -1)[[*order]].ravel()
             a = pair.a.moved(partial(np.take, indices=index, axis=axis))
-            facts = {"axis": axis, "blocks": ", ".join(map(str, order))}
-            yield Moved(a, pair.b, pair.agrees, facts)
+            yield _moved(pair, a, axis=axis, blocks=", ".join(map(str, order)))
 
 
 # ---- what is said
 
-_FIRST_STEP_LEFT_OUT = (
+_FIRST_LEFT_OUT = (
     "once the first step of {full} is left out: it is the initial state, or {part} lacks it."
 )
 
@@ -348,7 +341,7 @@ OF_STEPS = (
         "once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. Step 0 of "
         "{behind} {why}",
     ),
-    Rearrangement("part_of_steps", _windows, "in {those}; {full} has {long} steps{typed}."),
+    Rearrangement("part_of_steps", _windows, "once {part} is taken as {where}{typed}."),
     Rearrangement(
         "half_flipped",
         _one_half,

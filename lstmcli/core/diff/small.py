@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import numpy as np
 
-from lstmcli.core.diff.alignment import Pair
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.metrics import place_of, similarity
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import widened
 from lstmcli.core.model.arrays import round_to_format
@@ -37,135 +40,102 @@ _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd
 
+Facts = Mapping[str, object]
+"""What is seen, for a text."""
 
-def odd_numbers(compared: ComparedSides) -> Hint | None:
-    """One number differs, or several that are no row: named, since nothing in a cell does that."""
-    pairs = compared.differing
-    if not all(map(_stand_out, pairs)):
-        return None
-    found = [
-        (pair, place_of(pair, n)) for pair in pairs for n in np.flatnonzero(pair.differs).tolist()
-    ]
+
+class NumberPattern(NamedTuple):
+    """A row of the table: what is seen of all numbers, and what is said of it."""
+
+    code: str
+    facts: Callable[[ComparedSides], Facts | None]
+    text: str
+    is_small: bool = False  # a small difference, as an initial state may leave too
+
+
+def pattern_of_numbers(compared: ComparedSides, decays: bool) -> Hint | None:
+    """The first that fits; no small difference where the error decays as that of a state does."""
+    for one in _TABLE:
+        if not (one.is_small and decays) and (facts := one.facts(compared)):
+            return Hint(one.code, one.text.format(**facts))
+    return None
+
+
+def _odd_numbers(compared: ComparedSides) -> Facts | None:
+    """Numbers that differ by far more than those that agree, named one by one."""
+    pairs, found = compared.differing, []
+    for pair in pairs:
+        if pair.agrees is None or np.count_nonzero(pair.differs) > _MAX_NAMED:
+            return None
+        with np.errstate(all="ignore"):
+            errors = np.where(pair.agrees & ~np.isfinite(pair.a.values), 0, pair.errors)
+        odd, hidden = errors[pair.differs], errors[pair.agrees].max(initial=0)
+        if not (np.isnan(odd) | (odd >= hidden * _STANDS_OUT)).all():
+            return None
+        found += [(pair, place_of(pair, n)) for n in np.flatnonzero(pair.differs).tolist()]
     total = sum(pair.a.values.size for pair in pairs)
-    if len(found) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
+    is_row = len(found) > 1 and any(pair.is_dense for pair in pairs)
+    if is_row or len(found) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
         return None
-    if len(found) > 1 and any(pair.is_dense for pair in pairs):
-        return None
+    a, b = compared.names
     places = [
-        f"{pair.name} at {at.words(batch=pair.placed and pair.a.shape[1] > 1)} is {at.a} in {{a}} "
-        f"and {at.b} in {{b}}"
+        f"{pair.name} at {at.words(batch=pair.placed and pair.a.shape[1] > 1)} is {at.a} in {a} "
+        f"and {at.b} in {b}"
         for pair, at in found
     ]
     count = "One number" if len(places) == 1 else f"{len(places)} numbers"
     verb = "differs" if len(places) == 1 else "differ"
-    return Hint(
-        "suspect_single",
-        f"{count} of {total} {verb}: {compared.say('; '.join(places))}. A convention would change "
-        "nearly all of them. Possible causes: an overflow, or a number that was changed after it "
-        "was computed.",
-    )
+    return {"count": count, "total": total, "verb": verb, "places": "; ".join(places)}
 
 
-def _stand_out(pair: Pair) -> bool:
-    """Whether at most `_MAX_NAMED` numbers differ, and by far more than those that agree."""
-    if pair.agrees is None or np.count_nonzero(~pair.agrees) > _MAX_NAMED:
-        return False
-    with np.errstate(all="ignore"):
-        errors = np.where(pair.agrees & ~np.isfinite(pair.a.values), 0, pair.errors)
-    odd, hidden = errors[~pair.agrees], errors[pair.agrees].max(initial=0)
-    return bool((np.isnan(odd) | (odd >= hidden * _STANDS_OUT)).all())
-
-
-def not_a_number(compared: ComparedSides) -> Hint | None:
+def _not_a_number(compared: ComparedSides) -> Facts | None:
     """NaN on one side only."""
     for pair in compared.differing:
-        if not pair.stepwise or pair.agrees is None:
-            continue
-        differs = np.isnan(pair.a.values) != np.isnan(pair.b.values)
-        steps = np.flatnonzero(differs.any(axis=(1, 2)))
-        if not steps.size:
-            continue
-        at = int(steps[-1 if pair.backward else 0])
-        which = "{a}" if np.isnan(pair.a.values[at][differs[at]]).any() else "{b}"
-        step = pair.numbers_of((at, 0, 0))[0]
-        text = (
-            f"{pair.name} of {which} is NaN from step {step} on, where the other side has numbers. "
-            "Once in the state, a NaN stays. Possible causes: inputs or weights that are not "
-            f"finite, an overflow at or before step {step} (float16 ends at 65504)."
-        )
-        return Hint("suspect_nan", compared.say(text))
+        nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
+        differs = nan[0] != nan[1] if pair.stepwise and pair.agrees is not None else np.zeros(0)
+        if differs.any():
+            steps = np.flatnonzero(differs.any(axis=(1, 2)))
+            at = int(steps[-1 if pair.backward else 0])
+            side = compared.names[not nan[0][at][differs[at]].any()]
+            return {"name": pair.name, "side": side, "step": pair.numbers_of((at, 0, 0))[0]}
     return None
 
 
-def small_differences(compared: ComparedSides) -> Hint | None:
-    """What differs is of the size that a number type predicts, or noise, from the start on."""
-    pairs = compared.pairs.values()
-    if any(pair.agrees is None for pair in pairs):
+def _rounding(compared: ComparedSides) -> Facts | None:
+    """Differences of the size that a number type predicts, from the start on."""
+    pairs = compared.differing
+    if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
         return None
-    wrong = sum(int(pair.differs.sum()) for pair in compared.differing)
-    total = sum(pair.a.values.size for pair in pairs)
-    what = "Everything differs"
-    if wrong < _NOISE_SHARE * total:
-        what = f"{wrong} of {total} numbers differ"
-    if all(map(_is_off_from_the_start, compared.differing)) and (text := _rounding(compared)):
-        return Hint("suspect_rounding", f"{what} {text}")
-    ratios = [ratio for pair in pairs if (ratio := similarity(pair)[1]) is not None]
-    off = [pair.in_order(pair.differs)[:1] if pair.stepwise else pair.differs for pair in pairs]
-    if len(ratios) < len(off) or not all(NOISE_SNR <= ratio < np.inf for ratio in ratios):
-        return None
-    if not all(pair.differs.mean() >= _NOISE_SHARE for pair in pairs) or not all(map(np.any, off)):
-        return None
-    return Hint(
-        "suspect_noise",
-        f"Small differences everywhere, from the start on: the signal is {min(ratios):.0f} dB "
-        "above the difference. In random nets of the usual size a wrong gate order, transpose or "
-        f"direction left less than {NOISE_SNR:.0f} dB; small weights or inputs may leave more. "
-        "Possible causes: weights or states of lower precision (int8, bfloat16, TF32), inputs that "
-        "are scaled otherwise, an approximated tanh or sigmoid, weights of another training step, "
-        "a small initial state, dropout or noise. A hard sigmoid or peepholes that read another c "
-        "may come as near.",
-    )
-
-
-def _rounding(compared: ComparedSides) -> str:
-    """What is said of differences of the size that a number type predicts; "" of others."""
-    sizes = []
     with np.errstate(all="ignore"):
-        for pair in compared.differing:
-            expected = widened(pair.b.values, pair.a.values)[0]
-            size = float(pair.errors.max() / np.abs(expected).max())
-            sizes.append(size if np.isfinite(size) else np.inf)
-    size = max(sizes)
-    name, eps = next(((name, eps) for name, eps, many in _ROUNDING if size <= many * eps), ("", 0))
-    at_most, seen = f"at most {size:.1e} of the largest number", ""
-    if name not in ("float64", "float32"):
-        stored = [
-            (half, side)
-            for half, of_half, many in _HALVES
-            for side in ((0, 1) if size <= many * of_half else ())
-            if all(_is_of(pair, side, half) for pair in compared.differing)
+        sizes = [
+            float(pair.errors.max() / np.abs(widened(pair.b.values, pair.a.values)[0]).max())
+            for pair in pairs
         ]
-        if stored:
-            name, seen = (
-                stored[0][0],
-                f" and what all numbers of {compared.names[stored[0][1]]} are",
-            )
-        elif name:
-            made = "Storing or computing" if size <= eps / 2 else "Computing"
-            return (
-                f"a little, from the start on: {at_most}. {made} in float16 may leave as much. So "
-                "may inputs that are scaled or standardised otherwise, quantised weights (int8), "
-                "or weights of another training step: look for these before you allow for it with "
-                "--rtol and --atol."
-            )
-    return name and (
-        f"by rounding only, as far as size can tell: {at_most}, which is what {name} "
-        f"predicts{seen}. If one side was computed or stored in {name}, this may be no mistake at "
-        "all: allow for it with --rtol and --atol."
-    )
+    size = max(size if np.isfinite(size) else np.inf for size in sizes)
+    name, eps = next(((name, eps) for name, eps, many in _ROUNDING if size <= many * eps), ("", 0))
+    stored = [
+        (half, f" and what all numbers of {compared.names[side]} are")
+        for half, of_half, many in _HALVES
+        for side in (
+            (0, 1) if size <= many * of_half and name not in ("float64", "float32") else ()
+        )
+        if all(_is_of(pair, side, half) for pair in pairs)
+    ]
+    if not stored and not name:
+        return None
+    text = _ROUNDED
+    if not stored and name == "float16":
+        text = _AS_FLOAT16
+    name, seen = (stored or [(name, "")])[0]
+    made = "Storing or computing" if size <= eps / 2 else "Computing"
+    wrong = sum(int(pair.differs.sum()) for pair in pairs)
+    total = sum(pair.a.values.size for pair in compared.pairs.values())
+    what = f"{wrong} of {total} numbers differ" if wrong < _NOISE_SHARE * total else ""
+    found = text.format(size=f"{size:.1e}", name=name, seen=seen, made=made)
+    return {"what": what or "Everything differs", "text": found}
 
 
-def _is_off_from_the_start(pair: Pair) -> bool:
+def _at_the_start(pair: Pair) -> bool:
     """Whether the first step has its share of the largest error, or there is only one step."""
     if not pair.stepwise or len(pair.a.values) == 1:
         return True
@@ -179,3 +149,59 @@ def _is_of(pair: Pair, side: int, name: str) -> bool:
     values = numbers.values
     enough = distinct(numbers, np.isfinite(values), pair.tolerance) >= _LEAST_DISTINCT
     return numbers.unit is None and enough and np.array_equal(round_to_format(values, name), values)
+
+
+def _noise(compared: ComparedSides) -> Facts | None:
+    """Small differences everywhere, from the start on."""
+    ratios = []
+    for pair in compared.pairs.values():
+        if pair.agrees is None or pair.differs.mean() < _NOISE_SHARE:
+            return None
+        ratio = similarity(pair)[1]
+        first = pair.in_order(pair.differs)[:1] if pair.stepwise else pair.differs
+        if ratio is None or not NOISE_SNR <= ratio < np.inf or not first.any():
+            return None
+        ratios.append(ratio)
+    return {"ratio": f"{min(ratios):.0f}", "least": f"{NOISE_SNR:.0f}"}
+
+
+_ROUNDED = (
+    "by rounding only, as far as size can tell: at most {size} of the largest number, which is "
+    "what {name} predicts{seen}. If one side was computed or stored in {name}, this may be no "
+    "mistake at all: allow for it with --rtol and --atol."
+)
+_AS_FLOAT16 = (
+    "a little, from the start on: at most {size} of the largest number. {made} in float16 may "
+    "leave as much. So may inputs that are scaled or standardised otherwise, quantised weights "
+    "(int8), or weights of another training step: look for these before you allow for it with "
+    "--rtol and --atol."
+)
+_TABLE = (
+    NumberPattern(
+        "suspect_single",
+        _odd_numbers,
+        "{count} of {total} {verb}: {places}. A convention would change nearly all of them. "
+        "Possible causes: an overflow, or a number that was changed after it was computed.",
+    ),
+    NumberPattern(
+        "suspect_nan",
+        _not_a_number,
+        "{name} of {side} is NaN from step {step} on, where the other side has numbers. Once in "
+        "the state, a NaN stays. Possible causes: inputs or weights that are not finite, an "
+        "overflow at or before step {step} (float16 ends at 65504).",
+    ),
+    NumberPattern("suspect_rounding", _rounding, "{what} {text}", is_small=True),
+    NumberPattern(
+        "suspect_noise",
+        _noise,
+        "Small differences everywhere, from the start on: the signal is {ratio} dB above the "
+        "difference. In random nets of the usual size a wrong gate order, transpose or direction "
+        "left less than {least} dB; small weights or inputs may leave more. Possible causes: "
+        "weights or states of lower precision (int8, bfloat16, TF32), inputs that are scaled "
+        "otherwise, an approximated tanh or sigmoid, weights of another training step, a small "
+        "initial state, dropout or noise. A hard sigmoid or peepholes that read another c may come "
+        "as near.",
+        is_small=True,
+    ),
+)
+"""Tried from top to bottom; the first that fits is reported."""

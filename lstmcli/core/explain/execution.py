@@ -16,7 +16,7 @@ from itertools import islice, product
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import ArrayName
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.hypotheses import Change

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import FINAL, ArrayName
+from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.abbreviated import shape_text, spread
-from lstmcli.core.diff.alignment import FINAL, WEIGHTS, ArrayName
-from lstmcli.core.diff.operand import UNNAMED, Side
+from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
+from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, Work
 from lstmcli.core.explain.causes import CAUSES, SPREADS

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import STEP_ORDER, ArrayName
+from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
 from lstmcli.core.explain.budget import Work
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.locations import NEAR, by_cell

@@ -18,7 +18,7 @@ AXES = ("steps", "batch items", "units")
 NAMED_OF_PART = 7  # arrays in a description of a part: those of one cell; of more, the count
 
 
-Part = tuple[str, Indices, str]
+NumberedPart = tuple[str, Indices, str]
 """The numbers of one of `AXES` that an array contains, and the name of the array."""
 
 
@@ -92,7 +92,7 @@ def counts_from_0(numbers: Indices) -> bool:
     return not len(numbers) or (numbers[0] == 0 and numbers[-1] == len(numbers) - 1)
 
 
-def describe_parts(parts: Iterable[Part]) -> str:
+def describe_parts(parts: Iterable[NumberedPart]) -> str:
     """``steps 2:5, units 0,3 of h, c``: each part once, of units with the arrays that have them."""
     arrays: dict[str, list[str]] = {}
     for noun, numbers, name in parts:

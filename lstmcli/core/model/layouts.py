@@ -134,6 +134,11 @@ class Arrangement(NamedTuple):
         return len(both) == 2 and both != _in_order("tb", self.run.axes)
 
     @property
+    def direction_axis(self) -> int | None:
+        """The array's axis of stacked directions; None if there is none."""
+        return self.places[self.axes.index("d")] if self.places and "d" in self.axes else None
+
+    @property
     def units_first(self) -> bool:
         """Whether the units are not the last axis."""
         return any(axis in self.axes[:-1] for axis in "kw")
@@ -143,12 +148,6 @@ class Arrangement(NamedTuple):
         read = array.reshape(self.shape, order=self.order)
         moved = np.transpose(read, [self.axes.index(axis) for axis in "tbdkw" if axis in self.axes])
         return moved.reshape([part.size for part in self.parts])
-
-    def on_run(self, array: Array, missing: float = np.nan) -> Array:
-        """(T, B, D, K) with the array's numbers where they belong, all others missing."""
-        full = np.full([part.of for part in self.parts], missing)
-        full[self.place] = self.read(array)
-        return full
 
 
 def arrangements(
@@ -380,7 +379,5 @@ def _directions_words(one: Arrangement) -> str:
         return f"the {names[at]} direction" if of == len(names) else f"direction {at} of {of}"
     if "w" in one.axes and "w" not in one.run.axes:
         return "directions side by side"
-    is_other = "d" in one.axes and one.axes != _in_order(one.axes, one.run.axes)
-    return (
-        f"directions on axis {one.places[one.axes.index('d')]}" if is_other and one.places else ""
-    )
+    axis, usual = one.direction_axis, _in_order(one.axes, one.run.axes)
+    return "" if axis is None or one.axes == usual else f"directions on axis {axis}"

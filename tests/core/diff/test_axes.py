@@ -96,7 +96,7 @@ def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> Non
         d = lone(*sides, ("time", "time") if len(lead) > 1 else (None, None))
         assert d.equal
         name = "a.npy" if sides[0].ndim > x.ndim else "b.npy"
-        assert f"h: the column vectors of {name}, {(*lead, H, 1)}, as {x.shape}" in d.remarks
+        assert f"h: {name}, {(*lead, H, 1)}, is taken as column vectors" in d.remarks
     assert lone(x[..., None], x + 1).arrays["h"].mismatched == x.size
 
 
@@ -109,11 +109,11 @@ def test_two_axes_that_may_be_the_directions_are_named_and_no_layout_is_asked_fo
     for axis in (1, 2):
         d = lone(stacked, np.concatenate(list(np.moveaxis(stacked, axis, 0)), axis=-1))
         assert d.equal
-        assert f"(axis {axis}), side by side" in " ".join(d.remarks)
+        assert f"is taken as directions on axis {axis}" in " ".join(d.remarks)
     d = lone(stacked, normal(T, 2, 2 * H, seed=1))
     said = " ".join(d.remarks)
     assert not d.equal
-    assert "(axis 1), side by side, or the directions" in said
+    assert "directions on axis 1, or a.npy, (7, 2, 2, 5), is taken as directions on axis 2" in said
     assert "the numbers do not show which" in said
     assert "decides" not in said
 
@@ -156,8 +156,8 @@ def test_where_no_axis_is_nearer_both_are_named_with_what_to_type() -> None:
             d = lone(*sides)
             assert d.arrays["h"].mismatched is None
             (said,) = d.remarks
-            assert "(axis 0), side by side" in said
-            assert "(axis 2), side by side" in said
+            assert "directions on axis 0" in said
+            assert "directions on axis 2" in said
             assert "numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1)" in said
     typed = np.concatenate(np.moveaxis(each, 0, 0), -1).swapaxes(0, 1)
     assert lone(typed, other).arrays["h"].total == other.size
@@ -190,9 +190,9 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
     ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)
     for part, said in (
         (h[2], "sequence 2 of 4"),
-        (h[:, -1], "the last step of"),
+        (h[:, -1], "the last step"),
         (ends, "step 6 forward, 0 backward"),
-        (h[..., H:], "units 5 to 9"),
+        (h[..., H:], "the second half (backward) is nearest"),
     ):
         d = lone(part + 1e-4, h, (None, "batch"))
         assert said in " ".join(d.remarks)
@@ -215,9 +215,9 @@ def test_stacked_directions_and_directions_side_by_side(
         moved, beside = (np.squeeze(array) for array in (moved, beside))
     d = lone(moved, beside)
     assert d.equal
-    assert f"the directions of a.npy, {moved.shape}, side by side" in " ".join(d.remarks)
+    assert f"h: a.npy, {moved.shape}, is taken as directions on axis" in " ".join(d.remarks)
     assert "b.npy" in " ".join(lone(beside, moved).remarks)
-    assert "side by side" in d.to_json()["arrays"]["h"]["aligned"]
+    assert "directions on axis" in d.to_json()["arrays"]["h"]["aligned"]
     wrong = beside.copy()
     wrong[(3, *[0] * (wrong.ndim - 2), H + 2)] += 1
     first = lone(moved, wrong).first_divergence
@@ -234,24 +234,11 @@ def test_a_real_bidirectional_output_of_each_kind() -> None:
     assert not lone(y, beside.swapaxes(0, 1), ("time", "time")).equal
 
 
-def test_stacked_directions_of_a_side_without_a_layout_have_as_many_steps_as_the_other() -> None:
-    """ONNX's Y is (T, 2, B, H), and says nothing; a trace with the batch first is (B, T, 2 H)."""
-    y = normal(T, 2, B, H)
-    h = np.concatenate([y[:, 0], y[:, 1]], axis=-1).swapaxes(0, 1)
-    for d in (lone(y, h, (None, "batch")), lone(h, y, ("batch", None))):
-        assert d.equal
-        assert f"{d.sides[d.sides[1].layout is None].name} as (steps, batch, units)" in d.remarks[0]
-    assert not lone(y, h + 1, (None, "batch")).equal
-    d = lone(y.swapaxes(0, 2), h.swapaxes(0, 1), (None, "time"))
-    assert d.equal
-    assert "side by side; a.npy as (batch, steps, units)" in d.remarks[0]
-
-
-@pytest.mark.parametrize("layout", [None, "batch"])
+@pytest.mark.parametrize("layouts", [(None, None), ("batch", "batch"), ("batch", None)])
 @pytest.mark.parametrize(("steps", "items"), [(T, B), (T, 2), (2, B)])
 @pytest.mark.parametrize("order", [*permutations("tbd")])
 def test_stacked_directions_beside_sequences_in_front(
-    order: tuple[str, ...], steps: int, items: int, layout: str | None
+    order: tuple[str, ...], steps: int, items: int, layouts: tuple[str | None, str | None]
 ) -> None:
     """(B, T, 2 H) of PyTorch or Keras beside ONNX' (T, 2, B, H), or any other order of its axes."""
     each = normal(steps, items, 2, H).astype(np.float32)
@@ -266,7 +253,7 @@ def test_stacked_directions_beside_sequences_in_front(
 
         def beside(array: Array, n: int = n) -> Difference:
             sides = h, stacked(array)
-            return lone(sides[n], sides[1 - n], (layout, layout))
+            return lone(sides[n], sides[1 - n], (layouts[n], layouts[1 - n]))
 
         assert beside(each).equal
         d = beside(wrong)
@@ -276,12 +263,13 @@ def test_stacked_directions_beside_sequences_in_front(
         assert first is not None
         place = first.step, first.batch
         assert place in [(1, 2 - (items == 2)), (2 - (items == 2), 1)]
-        if layout == "batch" or order.index("t") < order.index("b"):
+        layout, exchanged = layouts[0], order.index("t") < order.index("b")
+        if layout == "batch" or exchanged:
             assert place[0] == 1
-            exchanged = order.index("t") < order.index("b")
             side = "ab"[n != 0 if layout is None else n == 0]
-            said = f"{side}.npy as ({'batch, steps' if layout is None else 'steps, batch'}, units)"
-            assert any(said in remark for remark in d.remarks) == exchanged
+            said = f"taken as ({'batch, steps' if layout is None else 'steps, batch'}, units)"
+            texts = [text for remark in d.remarks for text in remark.split("; ") if said in text]
+            assert [text.removeprefix("h: ")[0] for text in texts] == [side] * exchanged
             assert not any("is time" in remark for remark in d.remarks)
 
 
@@ -305,7 +293,7 @@ def test_final_states_of_two_directions(items: int) -> None:
         if a.shape != b.shape:
             d = compare(of("a.npz", final_h=a), of("b.npz", final_h=b))
             assert d.equal
-            assert "side by side" in d.remarks[0]
+            assert "directions on axis" in d.remarks[0]
             for other, nearer in ((b + 1e-3, True), (normal(*b.shape, seed=1), False)):
                 d = compare(of("a.npz", final_h=a), of("b.npz", final_h=other))
                 (array,) = d.arrays.values()
@@ -328,10 +316,10 @@ def test_a_last_step_against_a_sequence() -> None:
     ):
         d = lone(a, b, layouts)
         assert d.equal
-        assert f"h: a.npy, {a.shape}, is taken as the last step of b.npy" in d.remarks
+        assert f"h: a.npy, {a.shape}, is taken as the last step" in " ".join(d.remarks)
         turned = lone(b, a, (layouts[1], layouts[0]))
         assert turned.equal
-        assert f"h: b.npy, {a.shape}, is taken as the last step of a.npy" in turned.remarks
+        assert f"b.npy, {a.shape}, is taken as the last step" in " ".join(turned.remarks)
 
 
 def test_a_last_step_that_differs_has_the_number_of_that_step() -> None:
@@ -343,30 +331,37 @@ def test_a_last_step_that_differs_has_the_number_of_that_step() -> None:
     assert (first.step, first.batch, first.unit) == (T - 1, 2, 3)
 
 
-def test_the_last_step_of_each_direction() -> None:
-    """Keras' Bidirectional without return_sequences: the backward direction ends at step 0."""
-    h = normal(B, T, 2 * H)
-    ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)
-    d = lone(ends, h, (None, "batch"))
-    assert d.equal
-    assert "step 6 forward, 0 backward" in d.remarks[0]
-    assert "the last step of b.npy" in lone(ends + 1, h, (None, "batch")).remarks[0]
-
-
 def test_one_sequence_against_a_batch() -> None:
     h = normal(B, T, H)
     for layouts in ((None, "batch"), ("steps", "batch")):
         d = lone(h[2], h, layouts)
         assert d.equal
-        assert f"h: a.npy, (7, 5), is compared with sequence 2 of {B} of b.npy" in d.remarks
+        assert f"h: a.npy, (7, 5), is taken as sequence 2 of {B}" in d.remarks
     d = lone(h.swapaxes(0, 1)[:, 2], h.swapaxes(0, 1))  # the first axis of a print is time
     assert d.equal
-    assert f"h: a.npy, (7, 5), is compared with sequence 2 of {B} of b.npy" in d.remarks
+    assert f"h: a.npy, (7, 5), is taken as sequence 2 of {B}" in d.remarks
     late = h[2].copy()
     late[3:] += 1
     d = lone(h, late, ("batch", None))
     assert d.first_divergence is not None
     assert (d.first_divergence.step, d.first_divergence.batch) == (3, 2)
+
+
+def test_an_axis_of_length_1_hides_nothing_that_fits() -> None:
+    h = normal(B, T, H)
+    for a, b, layouts, said in (
+        (h[2][:, None], h, ("batch", "batch"), "sequence 2 of 4"),
+        (h[:1].ravel(), h[:1], (None, "batch"), "numbers in a row"),
+        (h[1:2], h[1], ("time", None), ""),
+        (h[-1:], h, (None, None), "the last step"),
+        (h[-1:] + 1e-4, h, (None, None), "the last step"),
+    ):
+        for d in (lone(a, b, layouts), lone(b, a, layouts[::-1])):
+            assert d.arrays["h"].mismatched == (0 if np.isin(a, h).all() else a.size)
+            assert said in " ".join(d.remarks)
+    layers = normal(3, B, 2, H)  # last states of three, by direction
+    d = compare(of("a", final_h=layers), of("b", final_h=layers.reshape(3, B, 2 * H)))
+    assert d.equal
 
 
 def test_a_wrong_step_does_not_pass_for_a_sequence() -> None:
@@ -498,10 +493,9 @@ def test_a_side_that_takes_the_layout_of_the_other_is_named(layout: str, axes: s
         (np.s_[..., [0, 2]], (None, None, "0,2"), " is taken as units 0,2 of full"),
         (np.s_[3, 1], ("3", "1", None), " is taken as steps 3 batch 1 of full"),
         (np.s_[2:5, 1], ("2:5", "1", None), " is taken as steps 2:5 batch 1 of full"),
-        (np.s_[3, 1], ("3", None, None), ", (5,), is compared with sequence 1 of 4 of full, its "
-                                         "step 3"),
-        (np.s_[3], ("3", None, None), ", (4, 5), is taken as step 3 of full"),
-        (np.s_[3], ("-4", None, None), ", (4, 5), is taken as step 3 of full"),
+        (np.s_[3, 1], ("3", None, None), ", (5,), is taken as step 3 of 7, sequence 1 of 4"),
+        (np.s_[3], ("3", None, None), ", (4, 5), is taken as step 3 of 7"),
+        (np.s_[3], ("-4", None, None), ", (4, 5), is taken as step 3 of 7"),
     ],
 )  # fmt: skip
 def test_a_part_without_numbers_is_what_is_selected_of_the_run(
@@ -554,6 +548,10 @@ def test_units_of_the_pre_activations_are_those_of_each_gate() -> None:
     d = compare(*sides, selection=Selection.parse(None, None, "1"))
     assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, 3 * T * B)
     assert compare(*sides, selection=Selection.parse(None, None, "0,2")).equal
+    last = z.copy()
+    last[..., 2 * H - 1] += 1  # the last unit of f
+    d = compare(sides[0], of("b", "time", z=last), selection=Selection.parse(None, None, "-1"))
+    assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, T * B)
 
 
 def test_a_selection_of_nothing_is_refused() -> None:
@@ -599,15 +597,6 @@ def test_cosine_and_snr_at_the_ends() -> None:
     assert lone(h[:, :3], h).to_json()["arrays"]["h"]["cosine"] is None
 
 
-def test_the_last_unit_is_that_of_each_gate() -> None:
-    z = normal(T, B, 4 * H)
-    other = z.copy()
-    other[..., 2 * H - 1] += 1  # the last unit of f
-    sides = of("a", "time", z=z), of("b", "time", z=other)
-    d = compare(*sides, selection=Selection.parse(None, None, "-1"))
-    assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, T * B)
-
-
 SHAPES = st.lists(st.integers(0, 4), max_size=5).map(tuple)
 LAYOUTS = st.sampled_from([None, "steps", "time", "batch"])
 ARRAYS = st.sampled_from(["", "h", "out", "c", "final_h", "layer0.h", "z", "kernel"])
@@ -633,26 +622,17 @@ def test_any_shapes_are_compared_or_refused(
         assert (array.mismatched is None) == (array.aligned[0] != array.aligned[1])
 
 
-def test_no_units_are_no_half_of_no_units() -> None:
-    some, none = normal(1, 3, 4), normal(1, 3, 0)
-    sides = of("a", "time", h=none, c=some), of("b", "time", h=none, c=some)
-    assert compare(*sides).arrays["h"].total == 0
-
-
-def test_a_layout_of_steps_is_not_batch_first() -> None:
-    """Axes of a side whose steps come first lie otherwise than those of a batch-first one."""
-    sides = (Side("a", {"": normal(3, 2, 4)}, "steps"), Side("b", {"": normal(3, 2, 8)}, "batch"))
-    (array,) = compare(*sides, selection=Selection()).arrays.values()
-    assert array.mismatched is None or array.aligned[0] == array.aligned[1]
-
-
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_side_without_a_layout_against_batch_first_may_have_time_first(swapped: bool) -> None:
-    h = normal(9, 3, H)  # (T, B, H)
-    sides = of("a", "batch", h=h.swapaxes(0, 1)), of("b", h=h)
+@pytest.mark.parametrize(("layout", "axes"), [("batch", "steps, batch"), ("time", "batch, steps")])
+def test_a_silent_side_has_as_many_steps_as_the_other_one(
+    layout: str, axes: str, swapped: bool
+) -> None:
+    h = normal(9, 3, H)
+    sides = of("a", layout, h=h), of("b", h=h.swapaxes(0, 1))
     found = compare(*(sides[::-1] if swapped else sides))
     assert found.equal
-    assert "as (steps, batch, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+    assert f"is taken as ({axes}, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+    assert compare(of("a", layout, h=h[:3]), of("b", h=h[:3])).equal
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -661,8 +641,13 @@ def test_one_direction_against_both(swapped: bool) -> None:
     for start in (0, H):
         sides = both[..., start : start + H], both
         d = lone(*(sides[::-1] if swapped else sides))
-        assert d.equal
-        assert f"is compared with units {start} to {start + H - 1} of" in d.remarks[0]
+        assert (d.equal, d.arrays["h"].mismatched, d.first_divergence) == (False, 0, None)
+        part, full = ("b.npy", "a.npy") if swapped else ("a.npy", "b.npy")
+        which = "second half (backward)" if start else "first half (forward)"
+        assert d.remarks[0] == f"h: {part} has 5 units of {full}'s 10: the {which} agrees"
+        assert d.hints == []
+        chosen = Selection.parse(None, None, f"{start}:{start + H}")
+        assert compare(Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen).equal
     assert lone(normal(T, B, H, seed=1), both).arrays["h"].mismatched is None
 
 
@@ -672,22 +657,12 @@ def test_numbers_in_a_row(swapped: bool) -> None:
     for a, b in ((h.ravel(), h), (h.reshape(-1, H), h), (c.ravel(), c)):
         d = lone(*((b, a) if swapped else (a, b)))
         assert d.equal
-        assert "in a row as" in d.remarks[0]
+        assert "is taken as numbers in a row" in d.remarks[0]
         off = b.copy()
         off[3, ..., 2] += 1
         d = lone(*((off, a) if swapped else (a, off)))
         assert d.first_divergence is not None
         assert (d.first_divergence.step, d.first_divergence.unit) == (3, 2)
-
-
-@pytest.mark.parametrize("swapped", [False, True])
-def test_a_silent_side_has_as_many_steps_as_the_other_one(swapped: bool) -> None:
-    h = normal(9, 3, H)  # (T, B, H)
-    sides = of("a", "time", h=h), of("b", h=h.swapaxes(0, 1))
-    found = compare(*(sides[::-1] if swapped else sides))
-    assert found.equal
-    assert "as (batch, steps, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
-    assert compare(of("a", "time", h=h[:3]), of("b", h=h[:3])).equal
 
 
 def test_the_axes_of_a_position_are_told_with_it() -> None:
@@ -721,7 +696,7 @@ def test_a_last_state_of_torch_is_no_matter_of_layout() -> None:
     for sides in ((last, full), (full, last)):
         d = lone(*sides, ("batch", "batch"))
         assert d.equal
-        assert "is taken as the last step of" in d.remarks[0]
+        assert "is taken as the last step" in d.remarks[0]
         one, other = (side + 1e-3 * (side.shape[0] == 1) for side in sides)
         wrong = lone(one, other, ("batch", "batch"))
         assert wrong.arrays["h"].mismatched is None

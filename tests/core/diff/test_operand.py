@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lstmcli.core.diff.compare import compare
-from lstmcli.core.diff.operand import Side, with_trace_names
+from lstmcli.core.diff.naming import with_trace_names
+from lstmcli.core.diff.operand import Side
 
 
 def _side(*names: str) -> Side:
