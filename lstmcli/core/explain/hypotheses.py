@@ -152,7 +152,7 @@ class SingleChanges:
             (change, tuple(name for name in group if change in spaces[name].singles))
             for group in groups(layers)
             for change in dict.fromkeys(c for name in group for c in spaces[name].singles)
-            if _is_searched(change, without, several=len(spaces) > 1)
+            if not {change.setting, SPREADS.get(change.setting, "?")[0]} & {*without}
         )
         names = sorted({change.setting for change, _ in every})
         kinds = [
@@ -163,7 +163,8 @@ class SingleChanges:
         self.constant = np.array(  # (S + 1,) which constant is open, or -1
             [*(CONSTANTS.index(c.setting) if c.value == SOLVE else -1 for c, _ in every), -1]
         )
-        self.common = np.array([_is_common(change) for change, _ in every], bool)  # (S,)
+        together = [_most_together(change, len(spaces) > 1) for change, _ in every]
+        self.together = np.array(together, int)  # (S,) of how many changes each is one at most
         self.changes: list[Changes] = [
             tuple(Change(scope + change.setting, change.value) for scope in scopes)
             for change, cells in every
@@ -189,19 +190,17 @@ class SingleChanges:
         return len(self.changes)
 
     def sets(self, size: int) -> Array:
-        """Sets (n, size) of changes, no two of one setting of a cell, nor two open constants.
-
-        Of three changes none has a value that no framework uses.
-        """
-        among = np.arange(len(self)) if size < 3 else np.flatnonzero(self.common)
+        """Sets (n, size) of changes, no two of one setting of a cell, nor two open constants."""
+        among = np.flatnonzero(self.together >= size)
         found = among[:, None]
         for _ in range(size - 1):
             found = np.concatenate([self.with_one(found, int(one)) for one in among])
         return found
 
-    def pairs(self, ones: Array) -> Array:
-        """Pairs (n, 2) of one of some changes with any other, each once."""
-        every = np.arange(len(self))
+    def pairs(self, order: Array, most: int) -> Array:
+        """Pairs (n, 2) of one of the first changes in an order with any other, each once."""
+        every = np.flatnonzero(self.together >= 2)
+        ones = order[self.together[order] >= 2][:most]
         both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
         pairs = np.unique(np.sort(both, axis=1), axis=0)
         found: Array = pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])]
@@ -268,19 +267,16 @@ class SingleChanges:
 LEAST_CLIP = 1e-6
 
 
-def _is_searched(change: Change, without: Collection[str], several: bool) -> bool:
-    """Whether a change can make a difference; of several cells, no rare order of one tensor."""
+def _most_together(change: Change, several: bool) -> int:
+    """How many changes at once are tried with one at most.
+
+    Fewer with a clip or an order of gates that no framework uses, which of one tensor are many in
+    a network of ``several`` cells.
+    """
     setting, value = change
-    if setting in without or SPREADS.get(setting, (setting,))[0] in without:
-        return False
-    return not several or not setting.endswith("_gates") or value in KNOWN_ORDERS
-
-
-def _is_common(change: Change) -> bool:
-    """Whether three changes at once are tried with it: not a rare order of gates, nor a clip."""
-    if change.value in ORDERS:
-        return change.value in KNOWN_ORDERS
-    return change.value != SOLVE or change.setting == "forget_bias"
+    if value in ORDERS and value not in KNOWN_ORDERS:
+        return 1 if several and setting.endswith("_gates") else 2
+    return 2 if value == SOLVE and setting != "forget_bias" else 3
 
 
 def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:

@@ -316,7 +316,7 @@ class NetworkSimulator:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
                     x = merge_directions(below, self.convention)[:, 0]
                 given = simulator.step(t, x, (h, c), some, self._has_z)
-                self.work.done += CALL + len(left) * work_of_step(cell)
+                self.work.add(CALL + len(left) * work_of_step(cell))
                 h, c = given["h"], given["c"]
                 given |= {"final_h": h, "final_c": c}
                 for one, array in arrays.items():
@@ -380,7 +380,8 @@ class NetworkSimulator:
         grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
         coarse, order = grids.least.copy(), np.flatnonzero(grids.shows)
         for most, rounds, steps in zip(Budget.SOLVED, ROUNDS, (first, None), strict=True):
-            order = order[np.argsort(grids.least[order], kind="stable")[:most]]
+            nearest = np.argsort(grids.least[order], kind="stable")[: self.work.most(most)]
+            order = order[nearest]
             if steps is None:  # finer values hardly reduce the error of a wrong set
                 least = grids.least[order]
                 order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]
