@@ -23,6 +23,7 @@ from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
+    BY_BUDGET,
     NEARLY_RIGHT,
     NOT_SEARCHED,
     Changed,
@@ -30,7 +31,6 @@ from lstmcli.core.explain.explanation import (
     agreement,
     clearly_nearer,
     clues,
-    is_of_budget,
     near_miss,
     plain_of,
     wanted,
@@ -150,7 +150,9 @@ class Search:
         found = []
         for one in places:
             size, room = total - len(one.changes), self.work.left(Budget.LEVELS[total])
-            if (not size or one is self.placements[0] or room) and (answers := search(one, size, room)):
+            if (not size or one is self.placements[0] or room) and (
+                answers := search(one, size, room)
+            ):
                 found.append(Found(one, answers, one.allowance))
         return found
 
@@ -426,7 +428,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         explanation = replace(explanation, location=None, measured=None, nearest=())
     if explanation.location and (first := explanation.location.first_units):
         left_out.append(remark("units", first=first))
-    if not hints and any(map(is_of_budget, explanation.untried)):
+    if not hints and any(one.code in BY_BUDGET for one in explanation.untried):
         changes = explanation.nearest[0].changes if explanation.nearest else ()
         hints.append(remark("budget_ended", changes=changes, thorough=search.work.times > 1))
     untried = (*explanation.untried, *left_out, *NOT_SEARCHED)

@@ -290,12 +290,8 @@ def _factor(numbers: int) -> float:
     return float(min(LISTED_RATIO, CHANCE ** (1 / max(numbers - 1, 1))))
 
 
-def is_of_budget(one: Remark) -> bool:
-    """Whether what was not tried is what a budget left out."""
-    codes = ("triples_placed", "pairs_placed", "singles_placed", "unsolved")
-    return one.code in codes or bool(one.facts.get("singles"))
-
-
+BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no_first_step"}
+"""Codes of what was not tried as a budget left it out."""
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 RUN_OTHERWISE = {

@@ -61,7 +61,7 @@ FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
 CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
 MOST_DECIMALS = 7  # of a solved constant
-NEARLY = 3.0  # tolerances by which one may be off that gives EXPECTED with fewer decimals
+NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -211,8 +211,9 @@ class Placement:
         is_stepwise = simulator.is_stepwise
         too_few = not is_stepwise and self.expected.distinct(self.allowance.of) <= size
         if too_few or (size > 2 and (several or not is_stepwise)):
-            why = {"too_few": too_few, "cells": len(self._cells) * several}
-            self.untried.append(remark("no_first_step", changes=size, singles=0, **why))
+            cells = len(self._cells) * several
+            left_out = remark("none_at_once", changes=size, too_few=too_few, cells=cells)
+            self.untried.append(left_out)
             return np.zeros((0, size), int)
         if size > 2 or several:
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))

@@ -452,14 +452,14 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "and without gate orders that no framework uses.",
     "rare_pairs": "In a network of several cells, gate orders of one tensor that no framework "
     "uses were tried as one change, and not with another.",
-    "no_first_step": {
+    "none_at_once": {
         "too_few": "No {changes:count} at once were tried, because EXPECTED has too few values "
         "to prove so many.",
         "cells": "No {changes:count} at once were tried, because {cells} cells have too many.",
-        "singles": "Of {changes:count} at once, one was always one of "
-        "the {singles} nearest single changes" + _NO_FIRST_STEP,
         "": "No {changes:count} at once were tried" + _NO_FIRST_STEP,
     },
+    "no_first_step": "Of {changes:count} at once, one was always one of "
+    "the {singles} nearest single changes" + _NO_FIRST_STEP,
     "triples_placed": "Three changes at once were" + _PLACED,
     "pairs_placed": "Two changes at once were" + _PLACED,
     "singles_placed": "Single changes were" + _PLACED,
