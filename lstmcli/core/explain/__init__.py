@@ -150,9 +150,8 @@ class Search:
         found = []
         for one in places:
             size, room = total - len(one.changes), self.work.left(Budget.LEVELS[total])
-            if (not size or one is self.placements[0] or room) and (
-                answers := search(one, size, room)
-            ):
+            is_searched = not size or room or one is self.placements[0]
+            if is_searched and (answers := search(one, size, room)):
                 found.append(Found(one, answers, one.allowance))
         return found
 

@@ -214,11 +214,8 @@ def long() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def of_cell(truth: Truth, cell: str) -> Truth:
     """What is true of one cell: its own settings, and those of all."""
-    general = {
-        k: v
-        for k, v in truth.items()
-        if "." not in k and k not in ("merge", "layout", "directions")
-    }
+    of_run = ("merge", "layout", "directions")
+    general = {k: v for k, v in truth.items() if "." not in k and k not in of_run}
     own = {k.partition(".")[2]: v for k, v in truth.items() if k.startswith(f"{cell}.")}
     return general | own
 
