@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -19,65 +18,14 @@ from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.detect import binary_kind
 from lstmcli.formats.files.source import opened
-from tests.paths import TESTS
+from tests.recorded import GOLDEN, read
 
-FOLDER = TESTS / "golden" / "pickle_files"
-CONVENTIONS = {"paddle": "paddle", "haiku": "haiku", "torch": "pytorch"}
-
-
-@pytest.mark.parametrize("case", CONVENTIONS)
-def test_tensors_bit_for_bit_and_outputs(case: str) -> None:
-    with np.load(FOLDER / f"{case}.npz") as members:
-        expected = dict(members)
-    path = str(FOLDER / json.loads(str(expected.pop("case")))["file"])
-    ours = formats.read(path).arrays
-    theirs = {k.removeprefix("tensors/"): a for k, a in expected.items() if k[:8] == "tensors/"}
-    assert set(ours) == set(theirs)
-    for name, array in theirs.items():
-        assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape), name
-        assert ours[name].tobytes() == array.tobytes(), name
-
-    model = load(path)
-    assert model.convention.name == CONVENTIONS[case]
-    trace = run(model, expected["inputs"], layout="batch")
-    for name in ("h", "final_h", "final_c"):
-        array = trace.members()[name].reshape(expected[name].shape)
-        np.testing.assert_allclose(array, expected[name], rtol=1e-6, atol=1e-6, err_msg=name)
-
-
-MADMOM = sorted(path.stem for path in FOLDER.glob("madmom_*.npz"))
+FOLDER = GOLDEN / "pickle_files"
 
 
 def madmom(case: str) -> tuple[str, dict[str, np.ndarray[Any, Any]]]:
     """The path of a pickled network, and what madmom itself holds and gives."""
-    with np.load(FOLDER / f"{case}.npz") as members:
-        arrays = dict(members)
-    return str(FOLDER / json.loads(str(arrays.pop("case")))["file"]), arrays
-
-
-@pytest.mark.parametrize("case", MADMOM)
-def test_the_arrays_of_a_network_of_madmom(case: str) -> None:
-    path, expected = madmom(case)
-    ours = formats.read(path).arrays
-    theirs = {k.removeprefix("tensors/"): a for k, a in expected.items() if k[:8] == "tensors/"}
-    assert theirs
-    for name, array in theirs.items():
-        assert (ours[name].dtype, ours[name].shape) == (array.dtype, array.shape), name
-        assert ours[name].tobytes() == array.tobytes(), name
-
-
-@pytest.mark.parametrize("case", [case for case in MADMOM if case[7:] not in ("apart", "gru")])
-def test_a_network_of_madmom_runs_its_lstms_in_turn(case: str) -> None:
-    path, expected = madmom(case)
-    model = load(path)
-    assert model.convention.name == "madmom"
-    assert not model.assumed
-    trace = run(model, expected["inputs"])
-    np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
-    for name in ("final_h", "final_c"):
-        ours = trace.members()[name].reshape(-1)[-expected[name].size :]  # of the last layer
-        ours = ours.reshape(expected[name].shape)
-        np.testing.assert_allclose(ours, expected[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    return str(FOLDER / f"{case}.pkl"), read(f"pickle_files/{case}")[1]
 
 
 def test_one_layer_of_a_network_of_madmom_is_picked() -> None:

@@ -1,12 +1,10 @@
-"""Files that TensorFlow wrote: its tensors bit for bit, its outputs, and what lies beside them.
+"""Files that TensorFlow wrote: what lies beside its tensors, and which path means which file.
 
 ``tests/golden/record/tensorflow*_files.py`` made them with six versions of TensorFlow.
 """
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,61 +18,15 @@ from lstmcli.api.load import load
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.tensorflow import bundle
-from tests.paths import TESTS
+from tests.recorded import cases, recorded
 
-GOLDEN = TESTS / "golden" / "tensorflow_files"
-CASES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
-RUN = [case for case in CASES if "dtypes" not in case and "gru" not in case]
-
-Arrays = dict[str, np.ndarray]
+CASES = cases("tensorflow_files/*")
 
 
 def unpacked(case: str, folder: Path) -> Path:
     """The case's files in a folder; the path that its record says to give."""
-    with zipfile.ZipFile(GOLDEN / f"{case}.zip") as archive:
-        archive.extractall(folder)
-    return folder / str(expected(case)[0]["path"])
-
-
-def expected(case: str) -> tuple[dict[str, Any], Arrays]:
-    with np.load(GOLDEN / f"{case}.npz") as members:
-        arrays = dict(members)
-    return json.loads(str(arrays.pop("case"))), arrays
-
-
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.sampled(3)
-def test_the_tensors_are_those_of_the_loader_of_tensorflow(case: str, tmp_path: Path) -> None:
-    arrays = formats.read(str(unpacked(case, tmp_path))).arrays
-    theirs = {
-        name.removeprefix("tensors/"): value
-        for name, value in expected(case)[1].items()
-        if name.startswith("tensors/")
-    }
-    if not case.endswith("frozen"):
-        assert set(arrays) == set(theirs)
-    for name, value in theirs.items():
-        assert arrays[name].dtype == value.dtype, name
-        assert arrays[name].shape == value.shape, name
-        assert arrays[name].tobytes() == value.tobytes(), name
-
-
-@pytest.mark.parametrize("case", RUN)
-@pytest.mark.sampled(3)
-def test_the_outputs_are_tensorflow_s_with_the_settings_of_its_metadata(
-    case: str, tmp_path: Path
-) -> None:
-    record, arrays = expected(case)
-    chosen = {name: record[name] for name in ("layer",) if name in record}
-    model = load(str(unpacked(case, tmp_path)), **chosen)
-    assert model.convention.name == record["convention"]
-    for name, value in record.get("settings", {}).items():
-        assert model.convention.setting(name) == value
-    trace = run(model, arrays["inputs"], layout=record.get("layout", "batch")).members()
-    for name in ("h", "final_h", "final_c"):
-        if name in arrays:
-            ours = trace[name].reshape(arrays[name].shape)
-            np.testing.assert_allclose(ours, arrays[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    (path,) = recorded(f"tensorflow_files/{case}").paths(folder)
+    return Path(path)
 
 
 BY_NAME = "bw backward (from the tensor names; --set {}=false)"
@@ -100,7 +52,7 @@ def test_without_the_graph_the_scope_bw_is_backward_and_reported_as_assumed(
 ) -> None:
     path = unpacked(f"tf1.15_{case}", tmp_path)
     (tmp_path / "model.ckpt.meta").unlink()
-    record, arrays = expected(f"tf1.15_{case}")
+    _, record, arrays = recorded(f"tensorflow_files/tf1.15_{case}")
     settings |= {name: record[name] for name in ("layer",) if name in record}
     model = load(str(path), **settings)
     said = [text for text in model.assumed if text.startswith("bw ")]
@@ -137,7 +89,7 @@ def test_a_gru_is_called_one(case: str, tmp_path: Path) -> None:
     assert says in inspection.missing[0]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("tf1.15_every")])
+@pytest.mark.parametrize("case", [one.split("/")[1] for one in CASES if "tf1.15_every" in one])
 @pytest.mark.parametrize("given", ["", "checkpoint", "model.ckpt", "model.ckpt.meta"])
 def test_a_checkpoint_goes_by_its_folder_and_by_any_of_its_files(
     case: str, given: str, tmp_path: Path

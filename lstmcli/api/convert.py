@@ -200,23 +200,7 @@ def convert(
     file = target_of(target, row)
     only_one_stdin(*paths)
     documents = [read_named(one) for one in named]
-    model = load.load_model(documents, settings)
-    if model.convention.behaviour.arithmetic != "float":
-        model = load.load_model(documents, {**settings, "arithmetic": "float"})
-        remark = f"{target} stores numbers in float, so its runs round neither inputs nor h."
-        model = replace(model, remarks=(*model.remarks, remark))
-    states = [
-        f"the initial state {' and '.join(names)} of {document.source} is not written to {target}; "
-        f"lstm run takes it by {typed_command('--initial-state', document.source)}."
-        for document in documents
-        for names in INITIAL_STATES
-        if set(names) <= set(document.arrays)
-    ]
-    source = " + ".join(document.source for document in documents)
-    known = settings if "lengths" not in settings else {**settings, "lengths": "given"}
-    masked = bool((model if known is settings else load.load_model(documents, known)).lengths)
-    idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
-    model = replace(model, remarks=(*model.remarks, *states, *idle))
+    model = _source_model(documents, settings, target)
     refuse_unused(documents, model)
     if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
         raise UserError(f"{target}: longdouble needs an .npz file.", try_={"dtype": "float64"})
@@ -228,6 +212,7 @@ def convert(
             f"{format_lengths(model.lengths)} of its source (sequence_lens); nothing was written.",
             try_=[Try({"lengths": "ignored"}, "leaves them out")],
         )
+    source = " + ".join(document.source for document in documents)
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
     layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, convention)
@@ -248,6 +233,28 @@ def convert(
     )
     _write(conversion)
     return conversion
+
+
+def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], target: str) -> Model:
+    """The model in float, with remarks on what the target does not get."""
+    model = load.load_model(documents, settings)
+    remarks = [*model.remarks]
+    if model.convention.behaviour.arithmetic != "float":
+        model = load.load_model(documents, {**settings, "arithmetic": "float"})
+        text = f"{target} stores numbers in float, so its runs round neither inputs nor h."
+        remarks = [*model.remarks, text]
+    states = [
+        f"the initial state {' and '.join(names)} of {document.source} is not written to {target}; "
+        f"lstm run takes it by {typed_command('--initial-state', document.source)}."
+        for document in documents
+        for names in INITIAL_STATES
+        if set(names) <= set(document.arrays)
+    ]
+    known = settings if "lengths" not in settings else {**settings, "lengths": "given"}
+    masked = bool((model if known is settings else load.load_model(documents, known)).lengths)
+    source = " + ".join(document.source for document in documents)
+    idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
+    return replace(model, remarks=(*remarks, *states, *idle))
 
 
 def implied(path: str) -> str:

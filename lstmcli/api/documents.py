@@ -21,7 +21,6 @@ from lstmcli.api.values import (
     type_of,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
@@ -321,6 +320,8 @@ def read_state(document: Document) -> dict[str, Array]:
 
 def _refuse_selected(document: Document) -> None:
     """Refuse a trace that contains no last step of its run, or only some units."""
+    from lstmcli.core.model.axis_numbers import parse_indices  # of parts of a run
+
     meta = document.attributes.get("meta")
     selected = meta.get("selected", {}) if isinstance(meta, dict) else {}
     steps = parse_indices(selected.get("steps")) if isinstance(selected, dict) else None

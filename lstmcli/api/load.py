@@ -43,8 +43,14 @@ from lstmcli.core.weights.choose_lstm import (
     refuse_partial,
     training_copies,
 )
-from lstmcli.core.weights.metadata import is_dense, is_in_group, layer_name, read_metadata
-from lstmcli.core.weights.metadata.settings import MetadataSettings, merge_metadata
+from lstmcli.core.weights.metadata import (
+    MetadataSettings,
+    is_dense,
+    is_in_group,
+    layer_name,
+    merge_metadata,
+    read_metadata,
+)
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import UserError, refuse_unprintable

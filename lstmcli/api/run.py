@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy.typing as npt
@@ -23,35 +22,34 @@ from lstmcli.api.save import (
     write_pieces,
     write_trace,
 )
-from lstmcli.api.stream import Stop, stream_steps
 from lstmcli.api.values import Path, Weights, refuse_other_arguments, type_of
-from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.excerpt import (
-    CellSizes,
-    CellSummary,
-    Excerpt,
-    cell_sizes,
-    run_excerpt,
-    summarise,
+from lstmcli.core.forward.batch import (
+    Meter,
+    batch_chunks,
+    cores,
+    seconds,
+    workers,
+    worth_threads,
 )
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import (
-    LayerStack,
     needed_steps,
     run_plan,
     run_selected,
     runs_forward,
-    step_pieces,
 )
 from lstmcli.core.model.arrays import describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, similar_cell
 from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
+from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-__all__ = ["NAMES", "Ended", "Excerpt", "Run", "Selection", "Trace", "run", "start"]
+    from lstmcli.api.stream import Stop
+
+__all__ = ["DEFAULT_KEEP", "NAMES", "Ended", "Run", "Selection", "Trace", "run", "start"]
 
 LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
 
@@ -151,6 +149,11 @@ class Run:
     remarks: tuple[str, ...] = ()
 
     @property
+    def assumed(self) -> list[str]:
+        """Assumptions that affect the results, without their reasons."""
+        return [*map(shorten_assumption, self.job.assumed)]
+
+    @property
     def plan(self) -> Plan:
         """The run for the arrays of the table."""
         return self._plan_of(self.show)
@@ -164,11 +167,9 @@ class Run:
         refuse_absent_cells(names, plan.shapes)
         return plan.select(self.selection, names)
 
-    def _needed_steps(self, plan: Plan) -> Plan:
+    def needed_steps_of(self, plan: Plan) -> Plan:
         """The run up to the last step that is selected, unless the final state is written."""
         return plan if self.outputs.needs_final_state else needed_steps(plan, self.selection.steps)
-
-    # ---- a table alone
 
     @property
     def is_long(self) -> bool:
@@ -177,33 +178,12 @@ class Run:
         in_order = plan.valid is None and runs_forward(plan.model) and not self.engine
         return in_order and plan.nbytes >= LONG and self.selection.batch is None
 
-    @property
-    def sizes(self) -> dict[str, CellSizes]:
-        """T, B and the units of each cell of the table."""
-        return cell_sizes(self.plan)
-
-    def pieces(
-        self, size: int, summary: CellSummary, meter: Meter | None
-    ) -> tuple[Iterator[tuple[range, dict[str, Any]]], Callable[[], State]]:
-        """All steps of a single cell as they are computed, and what gives the final state."""
-        plan = self.plan
-        stack = LayerStack.of_plan(plan, meter)
-        pieces = step_pieces(plan, stack, size, partial(summarise, {"": summary}))
-        return pieces, partial(stack.state, plan.layout)
-
-    def excerpt(
-        self, steps: Sequence[int], summaries: Mapping[str, CellSummary], **how: Any
-    ) -> tuple[Excerpt, State]:
-        """Some steps of a long run; ``how`` has the executor and the meter."""
-        plan = self.plan
-        return run_excerpt(self._needed_steps(plan), plan, steps, summaries, **how)
-
     def trace(self, **how: Any) -> Trace:
         """All that the table and the outputs need."""
         if self.engine:
             return self._trace_by_engine(self.engine)
         plan = self._plan_of((*self.show, *self.outputs.members))
-        return run_plan(self._needed_steps(plan), **how)
+        return run_plan(self.needed_steps_of(plan), **how)
 
     def _trace_by_engine(self, name: str) -> Trace:
         """h and the last state, as an engine gives them."""
@@ -218,7 +198,7 @@ class Run:
                 about={"only": missing},
                 try_=[Try({"engine": None}, "every gate is there")],
             )
-        return run_with(engine, self._needed_steps(self.job.plan()))
+        return run_with(engine, self.needed_steps_of(self.job.plan()))
 
     # ---- what is written
 
@@ -244,12 +224,12 @@ class Run:
             names = outputs.names_for(format)
             selected = plan.select(self.selection, names)
             if are_large(plan, format, names, selected):
-                part, target = self._needed_steps(plan), outputs.file or stdout()
+                part, target = self.needed_steps_of(plan), outputs.file or stdout()
                 state = write_pieces(part, target, format, names, selected, **how)
                 return Ended(state, steps)
         selected = self._select([name for name in outputs.members if name not in FINAL])
         if self.selection.selects and outputs.screen != "table" and not self.engine:
-            cut, state = run_selected(self._needed_steps(plan), selected, **how)
+            cut, state = run_selected(self.needed_steps_of(plan), selected, **how)
             self._write_trace(cut, selected, stdout)
             return Ended(state, steps)
         trace = self.trace(**how)
@@ -266,6 +246,8 @@ class Run:
         meter: Meter | None,
     ) -> Ended:
         """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
+        from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
+
         outputs, stop = self.outputs, Stop()
         format = str(outputs.file_format or outputs.screen)
         file = outputs.file
@@ -377,3 +359,59 @@ def _can_stream(job: Job) -> bool:
             f"lengths and a mask need all steps of a sequence{of_file}; give it as a file."
         )
     return bool(job.stream) or (runs_forward(job.model) and not masked)
+
+
+# ---- how it is executed
+
+
+WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
+
+
+class Work(NamedTuple):
+    """The size of a run: sequences, steps (0: not known), and cells."""
+
+    batch: int
+    steps: int
+    cells: int
+
+    @classmethod
+    def of(cls, job: Job) -> Work:
+        """That of a job; of a stream the steps are not known."""
+        plan = None if job.stream else job.plan()
+        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)
+        return cls(batch, steps, len(job.model.cells))
+
+
+@contextmanager
+def executor_for(
+    job: Job,
+    threads: int | None,
+    scheduler: str | None,
+    remark: Callable[[str], None],
+    *,
+    in_order: bool,
+) -> Iterator[Executor | None]:
+    """The executor of a run: a cluster, or threads if the run is large enough for them.
+
+    ``in_order``: its steps are written as they are computed, which one core does. ``remark`` is
+    told of ``threads`` that are not used.
+    """
+    if scheduler is not None:
+        from lstmcli.api.dask_cluster import cluster  # few runs are on one
+
+        with cluster(scheduler) as executor:
+            yield executor
+        return
+    batch, steps, _ = Work.of(job)
+    count = 1
+    if not in_order and seconds(batch, steps, job.model) > WORTH_THREADS:
+        default = len(cores()) if worth_threads(batch, job.model) else 1
+        count = min(threads or default, len(batch_chunks(batch, job.model)))
+    if threads is not None and count < threads:
+        why = "steps are written as they are computed" if in_order else "too small for more"
+        remark(f"--threads {threads}: this run uses {count} ({why}).")
+    if count == 1:
+        yield None
+        return
+    with workers(count) as pool:
+        yield pool

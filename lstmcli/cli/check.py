@@ -11,25 +11,18 @@ from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
-    input_options,
     keywords,
     listed_names,
     paths_argument,
-    setting_options,
+    run_options,
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
     Quiet,
-    print_json,
-    remark,
-    screen,
-    show,
-    tell_assumed,
-    width,
+    show_result,
 )
 from lstmcli.views.check import check_sheet
 from lstmcli.views.header import header_sheet
-from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, quiet=Quiet.RESULTS)
@@ -38,10 +31,9 @@ from lstmcli.views.text import without_option
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", show_default="0",
               help="Seed of inputs and state, where no inputs are given.")  # fmt: skip
-@input_options
+@run_options
 @tolerance_options
 @format_option()
-@setting_options
 def command(
     weights: tuple[str, ...], engine: str, seed: int | None, rtol: float | None, atol: float | None,
     ulp: int | None, format: str, **options: Any,
@@ -65,13 +57,11 @@ def command(
         paths, x, listed_names(engine, "--engine") or [], seed=seed, rtol=rtol,
         atol=atol, ulp=ulp, **keywords(options),
     )  # fmt: skip
-    remark(*found.job.model.remarks)
-    if screen().quiet:
-        return 0 if found.equal else 1
-    if format == "json":
-        print_json(found.to_json())
-        tell_assumed(without_option(found.job.assumed))
-    else:
-        header = header_sheet(found.job.plan(), width())
-        show([header, check_sheet(found, width())])
+    show_result(
+        format,
+        found.to_json,
+        lambda width: [header_sheet(found.job.plan(), width), check_sheet(found, width)],
+        assumed=found.job.assumed,
+        remarks=found.job.model.remarks,
+    )
     return 0 if found.equal else 1

@@ -147,8 +147,8 @@ class Command(click.Command):
         try:
             with ExitStack() as stack:
                 self._refuse_overwriting(ctx, stack)
-                hidden = self._quiet is Quiet.RESULTS and screen().quiet
-                refuse_without_screen(ctx, self._of_table, hidden)
+                screen().hides_results = self._quiet is Quiet.RESULTS and screen().quiet
+                refuse_without_screen(ctx, self._of_table)
                 result = super().invoke(ctx)
                 write_screen_files(ctx)
                 return result

@@ -6,7 +6,7 @@ import click
 
 from lstmcli.cli.command import Command, one_of
 from lstmcli.cli.options import format_option
-from lstmcli.cli.terminal import print_json, show, width
+from lstmcli.cli.terminal import show_result
 from lstmcli.core.model.conventions import CONVENTIONS, find_convention
 from lstmcli.views.conventions import convention_sheet, conventions_sheet
 
@@ -24,12 +24,14 @@ def command(name: str | None, format: str) -> int:
     With a NAME, everything that is known of it: names of tensors, order of gates, what is added
     or clipped at run time, and how it was verified.
     """
-    row = None if name is None else find_convention(name)
-    if format == "json":
-        table = [one.to_json() for one in CONVENTIONS.values()]
-        print_json({"conventions": table} if row is None else row.to_json())
-    elif row is None:
-        show([conventions_sheet(list(CONVENTIONS.values()), width())])
+    if name is not None:
+        row = find_convention(name)
+        show_result(format, row.to_json, lambda width: [convention_sheet(row, width)])
     else:
-        show([convention_sheet(row, width())])
+        rows = [*CONVENTIONS.values()]
+        show_result(
+            format,
+            lambda: {"conventions": [one.to_json() for one in rows]},
+            lambda width: [conventions_sheet(rows, width)],
+        )
     return 0

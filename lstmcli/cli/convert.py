@@ -10,17 +10,12 @@ from lstmcli.api.convert import convert
 from lstmcli.cli.command import Command, one_of
 from lstmcli.cli.options import format_option, named_settings, setting_options, settings_from
 from lstmcli.cli.terminal import (
-    print_json,
-    remark,
     screen,
-    show,
-    tell_assumed,
-    width,
+    show_result,
 )
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet
-from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, last_is_output=True)
@@ -54,9 +49,10 @@ def command(
     settings = settings_from(options)
     asked = named_settings(to_set, "--to-set")
     conversion = convert(paths[:-1], paths[-1], to, settings, asked)
-    remark(*conversion.model.remarks, *conversion.remarks)
-    if format == "json":
-        print_json(conversion.to_json())
-        tell_assumed(without_option(conversion.model.assumed))
-    else:
-        show([conversion_sheet(conversion, width(), quiet=screen().quiet)])
+    show_result(
+        format,
+        conversion.to_json,
+        lambda width: [conversion_sheet(conversion, width, quiet=screen().quiet)],
+        assumed=conversion.model.assumed,
+        remarks=(*conversion.model.remarks, *conversion.remarks),
+    )

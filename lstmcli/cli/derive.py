@@ -14,24 +14,18 @@ from lstmcli.cli.options import (
     cell_option,
     digits_option,
     format_option,
-    input_options,
     keywords,
     paths_argument,
-    setting_options,
+    run_options,
 )
 from lstmcli.cli.terminal import (
     is_typed,
-    print_json,
-    remark,
     screen,
-    show,
-    tell_assumed,
-    width,
+    show_result,
 )
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.header import header_sheet
-from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, of_table=("terms", "digits"))
@@ -69,9 +63,8 @@ from lstmcli.views.text import without_option
     help="How many of the largest terms to show.",
 )
 @digits_option("all")
-@input_options
+@run_options
 @format_option()
-@setting_options
 def command(
     weights: tuple[str, ...], step: int, unit: int, gate: str | None, batch: int,
     cell: str | None, against: str | None, terms: str, digits: int | None, format: str,
@@ -96,14 +89,18 @@ def command(
         paths, x, step, unit, gate, batch=batch, cell=cell, against=against,
         **keywords(options),
     )  # fmt: skip
-    assert found.plan is not None
-    remark(*found.plan.model.remarks)
-    if format == "json":
-        print_json(found.to_json())
-        tell_assumed(without_option(found.plan.assumed))
-    else:
-        header = header_sheet(found.plan, width(), quiet=screen().quiet)
-        show([header, derivation_sheet(found, Detail(digits, count), width())])
+    plan, detail = found.plan, Detail(digits, count)
+    assert plan is not None
+    show_result(
+        format,
+        found.to_json,
+        lambda width: [
+            header_sheet(plan, width, quiet=screen().quiet),
+            derivation_sheet(found, detail, width),
+        ],
+        assumed=plan.assumed,
+        remarks=plan.model.remarks,
+    )
     return 0 if found.first_difference is None else 1
 
 

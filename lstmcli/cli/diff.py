@@ -16,11 +16,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.terminal import (
     Quiet,
-    print_json,
-    remark,
-    screen,
-    show,
-    width,
+    show_result,
 )
 from lstmcli.views.diff import difference_sheet
 
@@ -63,9 +59,10 @@ def command(
         a, b, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, layout=layout,
         only=listed_names(only, "--only"), steps=steps, batch=batch, units=units,
     )  # fmt: skip
-    remark(*found.cuts)
-    if format == "json":
-        print_json(found.to_json())
-    elif not screen().quiet:
-        show([difference_sheet(found, width=width(), per_step=per_step)])
+    show_result(
+        format,
+        found.to_json,
+        lambda width: [difference_sheet(found, width=width, per_step=per_step)],
+        remarks=found.cuts,
+    )
     return 0 if found.equal else 1

@@ -13,30 +13,24 @@ from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     format_option,
-    input_options,
     keywords,
     paths_argument,
-    setting_options,
+    run_options,
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import (
     Quiet,
-    print_json,
     screen,
-    show,
-    tell_assumed,
-    width,
+    show_result,
 )
 from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
-from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
-@setting_options
-@input_options
+@run_options
 @format_option("markdown")
 @click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
 @click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")
@@ -54,7 +48,7 @@ def command(
     The search starts from the given settings and changes one, two, then three of them; of large
     networks fewer, and --thorough searches on.
 
-    Exit status: 0 a configuration gives EXPECTED, 1 none found or proved, 2 error.
+    Exit status: 0 a configuration gives EXPECTED, 1 none, or too little evidence, 2 error.
     """
     if len(paths) < 2:
         raise UserError(
@@ -79,15 +73,15 @@ def command(
     if profile:
         progress.write()
     expected = last if last != "-" else STDIN
-    if screen().quiet:
-        pass
-    elif format == "json":
-        print_json(found.to_json())
-        tell_assumed(without_option(found.assumed))
-    elif format == "markdown":
+    if format == "markdown":
         sys.stdout.write(markdown(found, expected))
     else:
-        show([explanation_sheet(found, expected, width=width())])
+        show_result(
+            format,
+            found.to_json,
+            lambda width: [explanation_sheet(found, expected, width=width)],
+            assumed=found.assumed,
+        )
     return 0 if found.found else 1
 
 

@@ -10,15 +10,10 @@ from lstmcli.api.inspect import inspect_files
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import format_option, paths_argument, setting_options, settings_from
 from lstmcli.cli.terminal import (
-    print_json,
-    remark,
     screen,
-    show,
-    tell_assumed,
-    width,
+    show_result,
 )
 from lstmcli.views.inspect import inspection_sheet
-from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command, of_table=("all_",))
@@ -37,13 +32,13 @@ def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> i
     LSTM is listed too. Settings change the configuration, as for run.
     """
     settings = settings_from(options)
-    inspection = inspect_files(file, settings)
-    remark(*inspection.remarks)
-    if format == "json":
-        print_json(inspection.to_json())
-        assumed = [text for one in inspection.lstms for text in without_option(one.model.assumed)]
-        tell_assumed([*dict.fromkeys(assumed)])
-    else:
-        how: dict[str, Any] = {"width": width(), "show_all": all_, "quiet": screen().quiet}
-        show([inspection_sheet(inspection, file, settings, **how)])
+    found = inspect_files(file, settings)
+    how: dict[str, Any] = {"show_all": all_, "quiet": screen().quiet}
+    show_result(
+        format,
+        found.to_json,
+        lambda width: [inspection_sheet(found, file, settings, width=width, **how)],
+        assumed=[text for one in found.lstms for text in one.model.assumed],
+        remarks=found.remarks,
+    )
     return 0

@@ -174,6 +174,11 @@ def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of weights and of inputs; `keywords` collects them."""
+    return setting_options(input_options(function))
+
+
 def keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings and the files that come with the inputs, as functions take them."""
     files = {name: options[name] for name in ("initial_state", "lengths", "mask")}

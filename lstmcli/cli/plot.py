@@ -11,12 +11,11 @@ from lstmcli.api.save import suffix_of, write_file
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     cell_option,
-    input_options,
     keywords,
     listed_names,
     only_option,
     paths_argument,
-    setting_options,
+    run_options,
     settings_from,
 )
 from lstmcli.cli.terminal import is_typed, remark, screen, show, tell_assumed, width
@@ -45,8 +44,7 @@ from lstmcli.views.text import without_option
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
               help="Pooling of many numbers: the mean, or the one farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
-@input_options
-@setting_options
+@run_options
 def command(
     path: tuple[str, ...], only: str | None, cell: str | None, steps: str | None,
     units: str | None, batch: int | None, pool: str, output: str | None, **options: Any,

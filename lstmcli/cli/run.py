@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from lstmcli.api.executors import Work, executor_for
 from lstmcli.api.job import split_paths
-from lstmcli.api.run import NAMES, Ended, Excerpt, Run, Selection, Trace, start
+from lstmcli.api.run import (
+    DEFAULT_KEEP,
+    NAMES,
+    Ended,
+    Run,
+    Selection,
+    Work,
+    executor_for,
+    start,
+)
 from lstmcli.api.save import (
     BINARY,
     BY_STEP,
@@ -28,43 +35,28 @@ from lstmcli.cli.options import (
     FormatChoice,
     cell_option,
     digits_option,
-    input_options,
     keywords,
     listed_names,
     only_option,
     paths_argument,
+    run_options,
     selection_options,
-    setting_options,
 )
 from lstmcli.cli.progress import ProgressBar, metered
 from lstmcli.cli.terminal import (
     remark,
     screen,
-    show_paged,
     standard_output,
     tell_assumed,
-    width,
 )
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.views.header import header_sheet
-from lstmcli.views.run import (
-    CHUNK,
-    DEFAULT_COLUMNS,
-    Window,
-    excerpt_sheets,
-    piece_sheets,
-    steps_shown,
-)
-from lstmcli.views.sheet import Sheet
-from lstmcli.views.text import shorten_assumption
 
 SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
 
 
 @click.command(cls=Command, of_table=("no_pager",))
 @paths_argument("weights", "WEIGHTS... INPUTS")
-@setting_options
-@input_options
+@run_options
 @click.option(
     "--tidy",
     is_flag=True,
@@ -153,15 +145,14 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         in_steps=options["scheduler"] is None, **keywords(options),
     )  # fmt: skip
     remark(*run.remarks)
-    window = Window(run.show, steps, selection.batch, run.units, selection.digits)
-    end = _run(run, window, options["threads"], options["scheduler"])
+    end = _run(run, options["threads"], options["scheduler"])
     run.save_state(end)
     if end.status:
         raise Interrupted(end.status)
     if outputs.screen:
         standard_output().flush()  # an error here is one message
     if outputs.screen != "table":
-        tell_assumed([*map(shorten_assumption, run.job.assumed)])
+        tell_assumed(run.assumed)
     return 0
 
 
@@ -228,13 +219,13 @@ def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
             raise UserError(
                 f"--only {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
             )
-    return tuple(columns or DEFAULT_COLUMNS)
+    return tuple(columns or DEFAULT_KEEP)
 
 
 # ---- runs
 
 
-def _run(run: Run, window: Window, threads: int | None, scheduler: str | None) -> Ended:
+def _run(run: Run, threads: int | None, scheduler: str | None) -> Ended:
     """Run, then show or write."""
     batch, steps, cells = Work.of(run.job)
     unit = ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
@@ -247,46 +238,13 @@ def _run(run: Run, window: Window, threads: int | None, scheduler: str | None) -
         metered(bar) as meter,
     ):
         how: dict[str, Any] = {"executor": executor, "meter": meter}
-        if run.outputs.screen == "table" and run.outputs.file is None:
-            return _show(run, window, how)
+        if run.outputs.screen != "table":
+            return run.write(standard_output, remark, stopped_by_signals, **how)
+        from lstmcli.cli.run_table import show_run, show_trace  # with views that others do without
+
+        if run.outputs.file is None:
+            return show_run(run, how)
         end = run.write(standard_output, remark, stopped_by_signals, **how)
-        if run.outputs.screen == "table" and end.trace is not None:
-            _show_trace(run, end.trace, window)
+        assert end.trace is not None
+        show_trace(run, end.trace)
         return end
-
-
-def _show(run: Run, window: Window, how: Mapping[str, Any]) -> Ended:
-    """Run and print the table; of a long run only what it shows is kept."""
-    sizes, steps = run.sizes, run.plan.steps
-    if not run.is_long:
-        trace = run.trace(**how)
-        _show_trace(run, trace, window)
-        return Ended((trace.final_h, trace.final_c), steps)
-    every_step = window.steps is not None and window.steps.is_all
-    if every_step and len(run.job.model.cells) == 1:
-        summary = window.summary()
-        pieces, state = run.pieces(CHUNK, summary, how["meter"])
-        _show_sheets(run, piece_sheets(pieces, sizes[""], window, width(), summary))
-        return Ended(state(), steps)
-    shown = [step for part in steps_shown(sizes.values(), window) for step in part]
-    summaries = {} if window.steps else {cell: window.summary() for cell in sizes}
-    excerpt, final = run.excerpt(shown, summaries, **how)
-    _show_excerpt(run, excerpt, window)
-    return Ended(final, steps)
-
-
-def _show_trace(run: Run, trace: Trace, window: Window) -> None:
-    excerpt = Excerpt.of_trace(trace, run.plan.steps)
-    _show_excerpt(run, excerpt, window, trace.settings.get("engine", ""))
-
-
-def _show_excerpt(run: Run, excerpt: Excerpt, window: Window, engine: str = "") -> None:
-    network = len(run.job.model.cells) > 1
-    _show_sheets(run, excerpt_sheets(excerpt, window, width(), network=network), engine)
-
-
-def _show_sheets(run: Run, sheets: Iterator[Sheet], engine: str = "") -> None:
-    """Print the header and a table."""
-    first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
-    header = header_sheet(run.plan, width(), engine, quiet=screen().quiet)
-    show_paged(chain([header, first], sheets))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from shlex import join, split
 from textwrap import wrap
@@ -19,10 +19,12 @@ import click
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line, shortened
 from lstmcli.outputs import json_text
-from lstmcli.views.sheet import PLAIN_WIDTH, WIDEST_TEXT, Sheet, Span, Width
+from lstmcli.views import PLAIN_WIDTH, WIDEST_TEXT
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from lstmcli.views.sheet import Sheet, Span, Width
 
 INDENT = 2  # columns, of what follows the first line of a message
 COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
@@ -75,6 +77,7 @@ class Screen:
     def __init__(self) -> None:
         self.color = "auto"  # --color
         self.quiet = False  # -q
+        self.hides_results = False  # -q of a command whose status says it all
         self.files: dict[str, str] = {}  # "svg" or "html": the file that the screen goes to
         self.lines: list[Sequence[Span]] = []  # of those files
         self.is_long = False  # whether it goes through a pager, if stdout is a terminal
@@ -130,6 +133,8 @@ def screen() -> Screen:
 
 def width() -> Width:
     """The columns that a view may fill; in a pipe COLUMNS is where lines are wrapped."""
+    from lstmcli.views.sheet import Width  # a command without a screen does without
+
     if (columns := screen().width) is not None:
         return Width.of(columns)._replace(grows=bool(screen().files))
     columns = _columns_of_environment()
@@ -184,9 +189,28 @@ def _texts(sheets: Iterable[Sheet]) -> Iterator[str]:
         end = "\n"
 
 
-def print_json(document: Any) -> None:
-    """Print a JSON document, indented."""
-    click.echo(json_text(document, indent=2))
+def show_result(
+    format: str,
+    document: Callable[[], Any],
+    sheets: Callable[[Width], Iterable[Sheet]],
+    *,
+    assumed: Iterable[str] = (),
+    remarks: Iterable[str] = (),
+) -> None:
+    """Print a result as a JSON document or as a screen, unless ``-q`` leaves out results.
+
+    Remarks on it go to stderr, and where no screen shows it, what was assumed.
+    """
+    remark(*remarks)
+    if screen().hides_results:
+        return
+    if format != "json":
+        show(sheets(width()))
+        return
+    from lstmcli.views.text import without_option  # with the views
+
+    click.echo(json_text(document(), indent=2))
+    tell_assumed([*dict.fromkeys(without_option([*assumed]))])
 
 
 def screen_options() -> list[click.Parameter]:
@@ -250,12 +274,12 @@ def write_screen_files(ctx: click.Context) -> None:
         write_file(path, text.encode())
 
 
-def refuse_without_screen(ctx: click.Context, of_table: Sequence[str], quiet: bool) -> None:
+def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
     """Refuse what only changes the screen where -f, -o or -q replace it, before anything is read.
 
-    ``of_table`` are the parameters that only change the table; ``quiet`` says that -q shows
-    nothing.
+    ``of_table`` are the parameters that only change the table.
     """
+    quiet = screen().hides_results
     current, format = screen(), ctx.params.get("screen", ctx.params.get("format"))
     shown = format == "table" if format else ctx.params.get("output") is None
     if shown and not quiet:

@@ -103,3 +103,10 @@ class Document:
         if name in self.attributes:
             return UserError(f"{start} {members}; {name} is no array of numbers.")
         return UserError(f"{start} no {name!r}; it has {members}.{did_you_mean(name, names)}")
+
+
+def native(array: np.ndarray, bfloat16: bool = False) -> np.ndarray:
+    """Numbers in this machine's byte order; those of bfloat16, stored as uint16, as float32."""
+    if bfloat16:  # the upper half of the bits of a float32
+        return np.asarray(np.asarray(array, np.uint32) << 16, np.uint32).view(np.float32)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

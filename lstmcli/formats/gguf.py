@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError, import_extra
-from lstmcli.formats.arrays.blocks import native
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import Damaged, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 

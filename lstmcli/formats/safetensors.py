@@ -11,8 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError, import_extra
-from lstmcli.formats.arrays.blocks import native
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import check_size, damaged
 from lstmcli.formats.files.source import Opened
 

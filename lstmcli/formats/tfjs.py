@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError, listed
-from lstmcli.formats.arrays.blocks import native
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import MOST_LEVELS, check_size, damage_reported
 from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened

@@ -15,6 +15,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from lstmcli.escaping import one_line
+from lstmcli.views import PLAIN_WIDTH, WIDEST_TEXT
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -23,8 +24,6 @@ INDENT = 10  # columns of a label
 NO_BREAK = "\N{NO-BREAK SPACE}"
 WIDER = "widen it or use a pipe"
 OPTION_AT_END = re.compile(r"(--[a-z-]+) ([\w.=]+\))$")  # with its value, in brackets: one word
-PLAIN_WIDTH = 80  # columns at which sentences are wrapped where there is no terminal
-WIDEST_TEXT = 100  # columns of a sentence: longer lines are hard to read
 
 Span = tuple[str, str]
 """A piece of text and its style: "", "bold", "dim", or a finding's colour."""

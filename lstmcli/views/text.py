@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.views.sheet import NO_BREAK
+
+__all__ = [
+    "NumberFormat", "count", "error_size", "long_count", "percent", "phrases", "rounded_up",
+    "short_exponent", "shorten_assumption", "ulp_counts", "unbroken", "without_option",
+]  # fmt: skip
 
 
 def unbroken(text: str) -> str:
@@ -97,18 +102,3 @@ def short_exponent(text: str) -> str:
     """A number without the plus and the leading zeros of its exponent."""
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}" if e else text
-
-
-OPTION = re.compile(r"--set [\w.]+=\w+|--[a-z][a-z-]*")  # that changes an assumption
-
-
-def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that name no option to change them, as that of a class of the author's."""
-    return [text for text in assumed if not OPTION.search(text)]
-
-
-def shorten_assumption(text: str) -> str:
-    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
-    what, _, why = text.partition(" (")
-    option = OPTION.search(why)
-    return f"{what} ({option[0]})" if option else text

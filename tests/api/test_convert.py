@@ -16,7 +16,7 @@ from lstmcli.api.convert import convert, target_of
 from lstmcli.core.forward.equivalence import compared_runs, same_weights
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
-from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, TOLERANCE, read
+from tests.recorded import CASES, GOLDEN, TOLERANCE, read, recorded
 
 SETTINGS_OF_AXES = ("layout", "past_length", "masked_output", "masked_output_merged", "merge",
                     "empty_rows", "states")  # fmt: skip
@@ -24,15 +24,7 @@ SETTINGS_OF_AXES = ("layout", "past_length", "masked_output", "masked_output_mer
 
 def settings_of(case: str) -> dict[str, Any]:
     """What a user says of a recorded file."""
-    record, _ = read(case)
-    settings = dict(record["settings"])
-    if {record["convention"], case} & ASKED:
-        settings["convention"] = record["convention"]
-    if case in SEVERAL:
-        settings["layer"] = SEVERAL[case]
-    if case == "torch/float16_weights":  # kept in float16, run in float64
-        settings["dtype"] = "float64"
-    return settings
+    return recorded(case).options()
 
 
 def converted(case: str, target: Path, to: str, **more: Any) -> Any:

@@ -14,7 +14,7 @@ from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from tests.fuzz.guard import withstand
-from tests.test_torch_files import FOLDER
+from tests.recorded import GOLDEN
 
 KERAS = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
 FUSED = {"kernel": (7, 12), "bias": (12,)}
@@ -49,7 +49,7 @@ def test_if_nothing_can_be_read_all_are_listed(tmp_path: Path) -> None:
 
 
 def test_the_average_that_training_kept_is_no_choice() -> None:
-    path = str(FOLDER / "lightning_swa-2.13.0.pt")
+    path = str((GOLDEN / "torch_files") / "lightning_swa-2.13.0.pt")
     model = load(path)
     assert all(name.startswith("state_dict.rnn.") for name in model.tensors)
     (text,) = (text for text in model.remarks if "is a copy of" in text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,15 @@ FEW = [
 SMALL = [(5, 33, 4, 3), (9, 1, 4, 3)]
 
 PARTS = ("loop", "few", "growth", "processes", "explain")
+PAGE = [  # the words for each block of figures of docs/performance.md
+    ("--part", "loop", "--part", "few", "--part", "growth"),
+    ("--part", "loop", "--threads", "2"),
+    ("--part", "processes"),
+]
+BLOCK = re.compile("^```text\n.*?^```$", re.M | re.S)
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-BLAS = (
-    "OPENBLAS_NUM_THREADS"  # a number here would hold for our runs too, which settle it themselves
-)
+BLAS = "OPENBLAS_NUM_THREADS"  # a number here would hold for our runs, which settle it themselves
 SETTLED = "LSTM_BENCHMARK_THREADS"
 KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # with which OpenBLAS is not what users have
 
@@ -43,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--small", action="store_true", help="small shapes, to see that it runs")
     parser.add_argument("--part", choices=PARTS, action="append")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write the page of figures")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write figures into it")
     return parser.parse_args()
 
 
@@ -96,18 +101,17 @@ def main() -> int:
 
 
 def _write_page(asked: argparse.Namespace) -> int:
-    """Run each part as a process with its threads, and fill the page."""
-    from tests.benchmarks.page import PAGE
-
-    figures = {}
-    for name, words in PAGE.parts.items():
-        words = [*words, "--rounds", str(asked.rounds), *["--small"] * asked.small]
+    """Run each part of the page as a process with its threads; its figures go into its block."""
+    figures = []
+    for words in PAGE:
+        options = ["--rounds", str(asked.rounds), *["--small"] * asked.small]
         done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks", *words],
+            [sys.executable, "-m", "tests.benchmarks", *words, *options],
             cwd=TOP, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
-        figures[name] = done.stdout.strip()
-    asked.page.write_text(PAGE.filled(figures))
+        figures.append(f"```text\n{done.stdout.strip()}\n```")
+    blocks = iter(figures)
+    asked.page.write_text(BLOCK.sub(lambda _: next(blocks), asked.page.read_text()))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.views.text import shorten_assumption
+from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
@@ -22,16 +21,8 @@ T, I, H = 7, 4, 3
 @pytest.fixture
 def pytorch(tmp_path: Path) -> Path:
     """Weights that say no layout, under PyTorch's names, whose default is time first."""
-    rng = np.random.default_rng(5)
-    path = tmp_path / "pytorch.npz"
-    tensors = {
-        "weight_ih_l0": rng.normal(size=(4 * H, I)),
-        "weight_hh_l0": rng.normal(size=(4 * H, H)),
-        "bias_ih_l0": rng.normal(size=4 * H),
-        "bias_hh_l0": np.zeros(4 * H),
-    }
-    np.savez(path, **tensors)  # type: ignore[arg-type]
-    return path
+    np.savez(tmp_path / "pytorch.npz", **networks.pytorch(I, H))
+    return tmp_path / "pytorch.npz"
 
 
 def h_of(done: Any) -> np.ndarray[Any, Any]:
@@ -187,140 +178,3 @@ def test_the_command_that_convert_prints_gives_the_same_numbers(
         wanted = h_of(lstm("run", weights, "inputs.npy", *words, "-f", "json"))
         h = h_of(lstm(*command[1:], "-f", "json"))
         np.testing.assert_array_equal(h.reshape(wanted.shape), wanted)
-
-
-@pytest.mark.parametrize(
-    ("text", "short"),
-    [
-        (
-            "lengths 7,3,5,1 (sequence_lens of the file; or --lengths)",
-            "lengths 7,3,5,1 (--lengths)",
-        ),
-        (
-            "bw backward (from the tensor names; --set reverse=false)",
-            "bw backward (--set reverse=false)",
-        ),
-        ("no bias (none in the file)", "no bias (none in the file)"),
-    ],
-)
-def test_the_line_keeps_the_value_and_what_to_type(text: str, short: str) -> None:
-    assert shorten_assumption(text) == short
-
-
-def write_keras(path: Path, kind: str, **config: Any) -> None:
-    """A model of TensorFlow.js, with the config of Keras, of one layer of a class, and inputs."""
-    rng = np.random.default_rng(4)
-    shapes = {"kernel": (I, 4 * H), "recurrent_kernel": (H, 4 * H), "bias": (4 * H,)}
-    arrays = [rng.normal(size=shape).astype("<f4") for shape in shapes.values()]
-    (path.parent / "weights.bin").write_bytes(b"".join(a.tobytes() for a in arrays))
-    entries = [
-        {"name": f"zeta/{name}", "shape": shape, "dtype": "float32"}
-        for name, shape in shapes.items()
-    ]
-    config = {"name": "zeta", "units": H, "recurrent_activation": "sigmoid", **config}
-    layers = [{"class_name": kind, "config": config}]
-    model = {"class_name": "Sequential", "config": {"name": "net", "layers": layers}}
-    description = {
-        "format": "layers-model",
-        "modelTopology": {"keras_version": "2.19.0", "model_config": model},
-        "weightsManifest": [{"paths": ["weights.bin"], "weights": entries}],
-    }
-    path.write_text(json.dumps(description))
-    np.save(path.parent / "x.npy", rng.normal(size=(T, I)).astype("f4"))
-
-
-@pytest.mark.parametrize("kind", ["GRU", "mine>MyConvLSTM1D", "package.module.AttentionGRU"])
-def test_another_layer_is_refused_whatever_its_class_is_called(
-    lstm: Lstm, tmp_path: Path, kind: str
-) -> None:
-    write_keras(tmp_path / "model.json", kind, go_backwards=False)
-    done = lstm("run", "model.json", "x.npy")
-    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
-    assert re.split("[>.]", kind)[-1] in done.err
-
-
-@pytest.mark.slow
-def test_a_class_of_the_author_is_named_in_every_output(lstm: Lstm, tmp_path: Path) -> None:
-    for kind in ("LSTM", "mine>ReversedLSTM"):
-        write_keras(tmp_path / "model.json", kind, go_backwards=True)
-        run = ("run", "model.json", "x.npy")
-        assert lstm(*run, "-o", f"{kind[:4]}.npz").status == 0
-        documents = [
-            run,
-            ("inspect", "model.json"),
-            ("derive", "model.json", "x.npy", "--steps", "1", "--units", "0"),
-            ("explain", "model.json", "x.npy", f"{kind[:4]}.npz"),
-            ("explain", "model.json", "x.npy", WEIGHTS),
-            ("convert", "model.json", f"{kind[:4]}.json", "--to", "keras"),
-        ]
-        expected = kind != "LSTM"
-        text = "class ReversedLSTM is not one of Keras' own"
-        for words in documents:
-            if words[-1] is WEIGHTS:
-                np.save("other.npy", np.random.default_rng(7).normal(size=(T, H)))
-                words = (*words[:-1], "other.npy")
-            shown, given = lstm(*words), lstm(*words, "-f", "json")
-            assert (text in " ".join(shown.out.split())) == expected, words
-            assert text not in shown.err
-            assert (text in given.err) == expected, words
-            assert any(text in line for line in assumed_in(json.loads(given.out))) == expected
-            assert "assumed" not in lstm(*words, "-f", "json", "-q").err
-        for words in ((*run, "-o", "h.npz"), (*run, "-f", "jsonl"), (*run, "-f", "csv")):
-            assert (text in lstm(*words).err) == expected
-        with np.load("h.npz") as trace:
-            assumed = json.loads(str(trace["meta"]))["assumed"]
-        assert any(text in line for line in assumed) == expected
-        drawn = lstm("plot", "model.json", "x.npy")
-        assert (text in " ".join(drawn.out.split())) == expected
-    with np.load("LSTM.npz") as own, np.load("mine.npz") as other:
-        np.testing.assert_array_equal(own["h"], other["h"])
-
-
-def assumed_in(document: dict[str, Any]) -> list[str]:
-    """The assumptions in a document: its own, of its meta, or of the LSTMs that it lists."""
-    of_lstms = [text for one in document.get("lstms", ()) for text in one["assumed"]]
-    return [*document.get("assumed", document.get("meta", {}).get("assumed", ())), *of_lstms]
-
-
-def test_a_check_names_the_class_of_the_author(lstm: Lstm, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime", reason="needs an engine")
-    write_keras(tmp_path / "model.json", "ReversedLSTM")
-    words = ("check", "model.json", "x.npy", "--engine", "onnxruntime")
-    assert "class ReversedLSTM is not" in lstm(*words).out
-    done = lstm(*words, "-f", "json")
-    assert "class ReversedLSTM is not" in done.err
-    assert any("ReversedLSTM" in text for text in json.loads(done.out)["assumed"])
-
-
-def test_a_layer_that_runs_backward_says_that_reverse_changes_nothing(
-    lstm: Lstm, tmp_path: Path
-) -> None:
-    write_keras(tmp_path / "model.json", "LSTM", go_backwards=True)
-    plain = lstm("run", "model.json", "x.npy", "-f", "json")
-    turned = lstm("run", "model.json", "x.npy", "-f", "json", "--reverse")
-    np.testing.assert_array_equal(h_of(turned), h_of(plain))
-    assert "reverse=true changes nothing" in turned.err
-    assert "changes nothing" not in plain.err
-    proposed = lstm("run", "model.json", "x.npy", "-f", "json", "--reverse",
-                    "--set", "go_backwards=false")  # fmt: skip
-    np.testing.assert_array_equal(h_of(proposed), h_of(plain)[::-1])
-    assert "changes nothing" not in proposed.err
-    write_keras(tmp_path / "model.json", "LSTM")
-    assert "changes nothing" not in lstm("run", "model.json", "x.npy", "--reverse").err
-
-
-@pytest.mark.parametrize(("prefix", "options"), [("", ("--reverse",)), ("backward_lstm/", ())])
-def test_no_screen_calls_one_cell_both_reverse_and_forward(
-    lstm: Lstm, tmp_path: Path, prefix: str, options: tuple[str, ...]
-) -> None:
-    rng = np.random.default_rng(3)
-    shapes = {"kernel": (I, 4 * H), "recurrent_kernel": (H, 4 * H), "bias": (4 * H,)}
-    tensors = {prefix + name: rng.normal(size=shape) for name, shape in shapes.items()}
-    np.savez(tmp_path / "w.npz", **tensors)  # type: ignore[arg-type]
-    np.save(tmp_path / "x.npy", rng.normal(size=(T, I)))
-    for words in (("run", "w.npz", "x.npy"), ("inspect", "w.npz"), ("plot", "w.npz", "x.npy")):
-        screen = lstm(*words, *options).out
-        assert "reverse" in screen
-        assert "forward" not in screen.replace("layout", "")
-    if prefix:
-        assert "reverse=true changes nothing" in lstm("run", "w.npz", "x.npy", "--reverse").err

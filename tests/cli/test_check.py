@@ -17,18 +17,6 @@ from tests.paths import TOP
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 
 
-def test_a_table_for_people(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, fake(), fake("jax"))
-    status, out, err = lstm("check", WEIGHTS, INPUTS, "--engine", "torch,jax")
-    assert (status, err) == (0, "")
-    lines = out.splitlines()
-    assert lines[0].startswith("weights  kernel (7, 12)")
-    assert "agree           2 engines within rtol 1e-07, atol 1e-07" in lines
-    assert any(line.startswith("most accurate   ours, torch, jax") for line in lines)
-    torch = next(line for line in lines if line.startswith("torch "))
-    assert torch.split()[2:6] == ["agrees", "0", "0", "0"]
-
-
 def test_the_page_shows_today_s_header_and_columns(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,43 +32,6 @@ def test_the_page_shows_today_s_header_and_columns(
         return [*head.splitlines(), *rest.partition("\n")[0].split()]
 
     assert until_rows(screen) == until_rows(out)
-
-
-def test_a_tolerance_may_be_infinite(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, fake(fault=forgetful))
-    status, out, _ = lstm("check", WEIGHTS, INPUTS, "--atol", "inf")
-    assert status == 0
-    assert "agree           1 engine within rtol 0, atol inf" in out.splitlines()
-
-
-def test_without_inputs_they_are_drawn(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, fake())
-    status, out, _ = lstm("check", WEIGHTS)
-    assert status == 0
-    assert "inputs   (3, 20, 4)" in out
-    assert "drawn           inputs and the initial state, from seed 0" in out
-    assert "zero initial state" not in out
-
-
-def test_inputs_in_the_file_of_the_weights_are_used(
-    lstm: Lstm, net: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install(monkeypatch, fake())
-    _, out, _ = lstm("check", net)
-    assert "inputs   (5, 7, 4)" in out
-    assert "drawn" not in out
-
-
-def test_weights_of_a_file_a_tensor(
-    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install(monkeypatch, fake())
-    with np.load(WEIGHTS) as members:
-        for name in ("kernel", "bias"):
-            np.save(tmp_path / f"{name}.npy", members[name])
-    status, out, _ = lstm("check", "kernel=kernel.npy", "bias=bias.npy")
-    assert status == 0
-    assert "drawn" in out
 
 
 def test_one_that_differs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, lis
 def test_a_cluster_gives_the_same_bits(
     lstm: Lstm, tmp_path: Path, cluster: Any, output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network(tmp_path / "w.npz", 9, 66, both=True)
+    network(tmp_path / "w.npz", 9, 66, directions=2)
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(131, 13, 9)))
     words = ["run", "w.npz", "x.npy", "--layout", "batch"]
     assert lstm(*words, "-o", f"here-{output}", "--threads", 1).status == 0

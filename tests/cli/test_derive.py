@@ -34,17 +34,6 @@ def test_the_json_s_last_line_is_run_s_number(lstm: Lstm, gate: tuple[str, ...])
             assert found["previous_step"] == (step - 1 if step else None)
 
 
-def test_every_number_of_a_line_is_there_to_be_used(lstm: Lstm) -> None:
-    found = derived(lstm, *FILES, "--steps", 4, "--units", 1)
-    line = next(line for line in found["lines"] if line["name"] == "c")
-    assert line["formula"] == "f * c_prev + i * g"
-    n = line["numbers"]
-    assert n["f"] * n["c_prev"] + n["i"] * n["g"] == pytest.approx(line["value"], rel=1e-14)
-    terms = found["sums"]["i"]["terms"]
-    assert sum(t["term"] for t in terms) == pytest.approx(found["sums"]["i"]["sum"], rel=1e-14)
-    assert terms[0]["value"] * terms[0]["weight"] == pytest.approx(terms[0]["term"], rel=1e-15)
-
-
 SUMMED = ("x[", "h_prev[", "h[", "bias", "forget bias")
 
 
@@ -68,29 +57,6 @@ def test_digits_that_differ_by_rounding_are_explained(lstm: Lstm) -> None:
     assert told == {"rounded once", "the sum, rounded once"}
 
 
-def test_against_a_trace_of_lstm_run_names_the_gate(lstm: Lstm) -> None:
-    lstm("run", *FILES, "--forget-bias", 0, "-o", "plain.npz")
-    found = derived(lstm, *FILES, "--steps", 1, "--units", 0, "--against", "plain.npz")
-    assert found["first_difference"] == "f"
-    agree = {line["name"]: line["agrees"] for line in found["lines"]}
-    assert (agree["i"], agree["f"], agree["g"], agree["z_i"]) == (True, False, True, None)
-
-
-@pytest.mark.parametrize("width", [40, 60, 80, 100])
-def test_no_width_cuts_a_number(lstm: Lstm, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("derive", *FILES, "--steps", 1, "--units", 0, "--gate", "f")
-    plain = lstm(*words).out
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", str(width))
-    out = lstm(*words).out
-    assert "…" not in out
-    last = [repr(line["value"]) for line in derived(lstm, *words[1:])["lines"]]
-    for value in (*last, "1.86755799", "2.04372574"):
-        assert value in plain
-        assert value in out
-
-
 def test_a_unit_of_both_directions_side_by_side_is_one_of_its_cell(lstm: Lstm) -> None:
     case = GOLDEN / "keras" / "get_weights_both_ways"  # 3 units each way
     with np.load(f"{case}.npz") as arrays:
@@ -107,17 +73,3 @@ def test_a_unit_of_both_directions_side_by_side_is_one_of_its_cell(lstm: Lstm) -
         assert line["value"] == pytest.approx(h[1, 2, unit], abs=1e-6)
     assert cells[2] == ("layer0", 2)
     assert cells[5] == cells[-1] == ("layer0_reverse", 2)
-
-
-def test_of_a_stack_only_a_unit_that_no_cell_has_is_the_output_s(lstm: Lstm) -> None:
-    case = GOLDEN / "torch" / "two_layers_bidirectional"
-    with np.load(f"{case}.npz") as arrays:
-        np.savez("x.npz", **{k: arrays[k] for k in arrays if k == "inputs" or "." in k})
-        h = arrays["h"]
-    units = h.shape[-1] // 2
-    words = ("derive", f"{case}.weights.npz", "x.npz", "--layout", "batch", "--steps", 2,
-             "-f", "json", "--units")  # fmt: skip
-    told = json.loads(lstm(*words, units + 1).out)
-    assert (told["cell"], told["unit"]) == ("layer1_reverse", 1)
-    (line,) = (line for line in told["lines"] if line["name"] == "h")
-    assert line["value"] == pytest.approx(h[0, 2, units + 1], abs=1e-6)

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from tests import networks
 from tests.cli.conftest import Done, Lstm
 from tests.test_escaping import ALL
 
@@ -30,8 +31,7 @@ def rng() -> np.random.Generator:
 
 def weights(prefix: str = "") -> dict[str, Any]:
     """A Keras layer with 4 inputs and 3 units, as JSON takes it."""
-    shapes = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
-    return {f"{prefix}{k}": rng().normal(size=shape).tolist() for k, shape in shapes.items()}
+    return {name: array.tolist() for name, array in networks.keras(4, 3, prefix).items()}
 
 
 def check_shown(done: Done, status: int | None = None) -> None:

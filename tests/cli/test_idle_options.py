@@ -102,7 +102,7 @@ def test_no_option_is_ignored(
     lstm: Lstm, tmp_path: Path, files: None, monkeypatch: pytest.MonkeyPatch, name: str, output: str
 ) -> None:
     install(monkeypatch, fake())
-    monkeypatch.setattr("lstmcli.cli.executors.GREETING", 0.1)
+    monkeypatch.setattr("lstmcli.api.dask_cluster.GREETING", 0.1)
     before = {path.name for path in tmp_path.iterdir()}
 
     def outcome(*words: str) -> tuple[Any, ...]:

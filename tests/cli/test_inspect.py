@@ -52,15 +52,6 @@ def test_json_of_what_is_not_finite(typed: Typed, tmp_path: Path) -> None:
     assert one["cells"]["layer0"]["i"]["kernel_mean"] == "NaN"
 
 
-def test_the_next_command_runs(typed: Typed, tmp_path: Path) -> None:
-    np.save(tmp_path / "inputs.npy", np.ones((2, 5)))
-    for case in ("keras/stacked", "tensorflow1/block_lstm", "torch/two_layers_bidirectional"):
-        _, out, _ = typed(f"inspect tests/golden/{case}.weights.npz")
-        command = out.splitlines()[-1].removeprefix("next").strip().removeprefix("lstm ")
-        status, _, err = typed(command.replace("inputs.npy", f"{tmp_path}/inputs.npy"))
-        assert (status, err) == (0, "")
-
-
 # ---- conventions
 
 

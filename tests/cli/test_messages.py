@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import lstmcli
 from lstmcli.cli.terminal import remark, wrapped
-from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.paths import PACKAGE
 
@@ -89,14 +87,6 @@ def test_what_is_to_be_installed_is_named_by_its_packages() -> None:
     sources = [path.read_text() for path in PACKAGE.rglob("*.py")]
     assert len(sources) > 100
     assert not [text for text in sources if re.search(r"pip install .?lstmcli", text)]
-
-
-def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
-    trace = lstmcli.run(lstmcli.load(SAMPLE / "weights.npz"), np.load(SAMPLE / "inputs.npy"))
-    for name in ("out", "out.npz"):
-        (tmp_path / name).mkdir()
-        with pytest.raises(UserError, match="is a folder; name a file to write"):
-            lstmcli.save(trace, tmp_path / name)
 
 
 @pytest.mark.parametrize("words", ["--lengths lengths.txt", "--only {}", "--x{}"])

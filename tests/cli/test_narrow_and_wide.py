@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import lstmcli
+from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 
 WIDTHS = (60, 72, 80, 100, 120, 160, 200)
@@ -37,13 +38,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     short = {"w.npz": "weights.npz", "x.npy": "inputs.npy"}
     for name, of_sample in {**short, "n.txt": "numpy.txt", "t.txt": "tensorflow.txt"}.items():
         (folder / name).write_bytes((SAMPLE / of_sample).read_bytes())
-    of_cell = {"weight_ih": 3, "weight_hh": 3}
-    stack: dict[str, Any] = {
-        f"{name}_l{n}{s}": rng.normal(0, 0.5, (12, size if n == 0 or "hh" in name else 6))
-        for n in (0, 1)
-        for s in ("", "_reverse")
-        for name, size in of_cell.items()
-    }
+    stack = networks.pytorch(3, 3, layers=2, directions=2, bias=False, scale=0.5)
     np.savez(folder / "stack.npz", **stack, inputs=rng.normal(size=(4, 2, 3)))
     for name, scale, units in (("large", 0.1, 60), ("tiny", 1e-4, 3)):
         np.savez(

@@ -111,14 +111,6 @@ def test_stacked_layers_stream_line_by_line(lstm: Lstm) -> None:
     np.testing.assert_array_equal(np.load("s.npz")["c"].reshape(2, 3), whole.final_c)
 
 
-def test_safetensors_of_pytorch_run(lstm: Lstm, torch_case: dict[str, Any]) -> None:
-    library = pytest.importorskip("safetensors.numpy", reason="needs lstmcli[formats]")
-    with np.load(f"{TORCH}.weights.npz") as tensors:
-        library.save_file({k: tensors[k] for k in tensors}, "w.safetensors")
-    wanted = lstm(*words("-f", "json")).out
-    assert lstm("run", "w.safetensors", *words("-f", "json")[2:]).out == wanted
-
-
 @pytest.mark.parametrize(
     ("case", "option"),
     [
@@ -166,49 +158,6 @@ def test_a_file_written_in_blocks_is_the_full_run(
 
 
 # ---- a model of Keras: layers by their names, each with its settings
-
-KERAS = GOLDEN / "keras_files" / "keras-3.15.1"
-
-
-def test_a_stack_of_keras_runs_as_its_config_says(lstm: Lstm) -> None:
-    pytest.importorskip("h5py", reason="needs lstmcli[h5]")
-    with np.load(KERAS / "stacked.keras.npz") as members:
-        np.savez("x.npz", inputs=members["inputs"])
-        np.savez("theirs.npz", h=members["h"])
-    for layers in ((), ("--layer", "0,1")):
-        words = ("run", KERAS / "stacked.keras", "x.npz", *layers)
-        assert lstm(*words, "-o", "ours.npz", "--only", "h,final_h").status == 0
-        assert lstm("diff", "ours.npz", "theirs.npz").status == 0
-
-
-def test_only_the_final_state_can_be_asked_for(lstm: Lstm, torch_case: dict[str, Any]) -> None:
-    done = lstm(*words("-f", "json", "--only", "final_c"))
-    assert (done.status, done.err) == (0, "")
-    np.testing.assert_allclose(json.loads(done.out)["final_c"], torch_case["final_c"], rtol=1e-5)
-
-
-def test_h_of_one_cell_is_a_separate_member(lstm: Lstm) -> None:
-    """A stack of two: h alone is the model's output, layer0.h that of the first cell."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        f"{name}_l{layer}": rng.normal(0, 0.4, (12, 3))
-        for layer in (0, 1)
-        for name in ("weight_ih", "weight_hh")
-    }
-    np.savez("net.npz", **arrays)  # type: ignore[arg-type]
-    np.savez("first.npz", **{k: a for k, a in arrays.items() if k.endswith("0")})  # type: ignore[arg-type]
-    np.save("x.npy", rng.normal(size=(5, 3)))
-    lstm("run", "first.npz", "x.npy", "-o", "wanted.npz")
-    with np.load("wanted.npz") as file:
-        wanted = file["h"]
-    assert lstm("run", "net.npz", "x.npy", "--only", "layer0.h", "-o", "out.npz").status == 0
-    with np.load("out.npz") as file:
-        assert {*file} == {"layer0.h", "meta"}
-        np.testing.assert_array_equal(file["layer0.h"], wanted)
-    header, *lines = lstm("run", "net.npz", "x.npy", "--only", "layer0.h", "-f", "csv").out.split()
-    assert header == "step,layer0.h[0],layer0.h[1],layer0.h[2]"
-    got = [[float(number) for number in line.split(",")[1:]] for line in lines]
-    np.testing.assert_array_equal(got, wanted)
 
 
 DYNET = GOLDEN / "dynet"

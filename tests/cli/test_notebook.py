@@ -17,6 +17,7 @@ import pytest
 
 import lstmcli
 from lstmcli.views.export import DARK
+from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, forgetful, install
 
@@ -28,17 +29,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 def network(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Two layers of two directions, as PyTorch names them."""
     path = tmp_path_factory.mktemp("nets") / "network.npz"
-    rng = np.random.default_rng(0)
-    shapes = {"weight_ih": 3, "weight_hh": 4}
-    arrays = {
-        f"{name}_l{layer}{suffix}": rng.normal(
-            0, 0.4, (16, size if layer == 0 or "hh" in name else 8)
-        )
-        for layer in (0, 1)
-        for suffix in ("", "_reverse")
-        for name, size in shapes.items()
-    }
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **networks.pytorch(3, 4, layers=2, directions=2, bias=False, scale=0.4))
     return str(path)
 
 

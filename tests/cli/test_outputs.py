@@ -181,7 +181,7 @@ def test_a_limit_on_files(lstm: Lstm, tmp_path: Path, long: Path, suffix: str) -
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("format", ["npy", "npz", "json", "text"])
+@pytest.mark.parametrize("format", ["npy", "npz"])
 def test_a_limit_on_the_files_behind_standard_output(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, long: Path, format: str
 ) -> None:

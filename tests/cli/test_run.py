@@ -21,7 +21,7 @@ from lstmcli import formats, run
 from lstmcli.api.load import load
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
 from tests.paths import TOP
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 
@@ -222,33 +222,6 @@ def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None
 # ---- tables
 
 
-def test_a_piped_table_is_plain_and_complete(lstm: Lstm, net: Path) -> None:
-    done = lstm("run", net, "--digits", 17)
-    assert "\x1b" not in done.out
-    assert "…" not in done.out
-    assert "─" not in done.out
-    trace = run(load(str(net)), np.load(net)["inputs"])
-    assert f"{trace.c[4, 0, 1]:.17f}" in done.out
-
-
-@pytest.mark.parametrize("columns", [30, 60, 75, 76, 80, 200])
-def test_a_terminal_s_table_leaves_out_full_columns(
-    lstm: Lstm, net: Path, columns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", str(columns))
-    import re
-
-    out = re.sub(r"\x1b\[[0-9;]*m", "", lstm("run", net, "--batch", 0).out)
-    table = out.split("\n\n", 1)[1]
-    h = run(load(str(net)), np.load(net)["inputs"]).h[0]
-    assert all(f"{value:.8f}" in table for value in h[:2].ravel())
-    lines = table.splitlines()
-    if columns > 30:
-        assert max(map(len, lines)) <= columns
-    assert ("hidden columns: " in table) == (columns < 76)  # with one blank between columns
-
-
 # ---- streams
 
 
@@ -447,24 +420,6 @@ def test_a_number_that_python_does_not_take_is_a_mistake(
     assert done.status == 2
     assert done.err.startswith(f"lstm {words[0]}: ")
     assert "Traceback" not in done.err
-
-
-@pytest.mark.parametrize(
-    ("digits", "message"),
-    [
-        (900, "To name the tensor of a .npy"),
-        (5000, "has 5,011 characters; names have 1,000 at most"),
-    ],
-)
-def test_a_layer_number_of_thousands_of_digits_is_refused(
-    lstm: Lstm, digits: int, message: str
-) -> None:
-    kernels = {"weight_ih": np.ones((12, 4)), "weight_hh": np.ones((12, 3))}
-    members: dict[str, Any] = {f"{name}_l{'9' * digits}": k for name, k in kernels.items()}
-    np.savez("deep.npz", **members)
-    done = lstm("run", "deep.npz", INPUTS)
-    assert done.status == 2
-    assert message in done.err
 
 
 @pytest.mark.parametrize("before", ["vanilla-lstm-builder/", "/a b/", "./ä+~", "0:1:", "-"])

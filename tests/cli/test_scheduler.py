@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lstmcli.api import executors
+from lstmcli.api import dask_cluster
 from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE, Lstm
 
@@ -82,7 +82,7 @@ def test_no_scheduler_answers(
 def test_a_scheduler_that_never_answers(
     lstm: Lstm, library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executors, "GREETING", 0.1)
+    monkeypatch.setattr(dask_cluster, "GREETING", 0.1)
     over = Event()
     library.__init__ = lambda *given, **named: over.wait()
     done = lstm(*RUN, "tcp://x:1")
@@ -97,13 +97,13 @@ def test_a_scheduler_that_is_lost_during_the_run(library: Any, error: Exception)
     text = "^scheduler='tcp://x:1': the connection to the scheduler was lost during the run; start"
     with (
         pytest.raises(UserError, match=text),
-        executors._cluster("tcp://x:1") as executor,
+        dask_cluster.cluster("tcp://x:1") as executor,
     ):
         executor.submit(abs, -1)
 
 
 def test_a_cluster_that_fails(library: Any) -> None:
-    with executors._cluster("tcp://x:1") as executor:
+    with dask_cluster.cluster("tcp://x:1") as executor:
         assert executor.submit(abs, -1).result() == 1
         for error in (UserError("of the work"), MemoryError("of the work")):
             with pytest.raises(type(error), match="of the work"):
@@ -114,7 +114,7 @@ def test_a_cluster_that_fails(library: Any) -> None:
 
 
 def test_what_the_library_logs_is_not_shown(library: Any, caplog: pytest.LogCaptureFixture) -> None:
-    with executors._cluster("tcp://x:1"):
+    with dask_cluster.cluster("tcp://x:1"):
         logging.getLogger("distributed.client").critical("reconnecting")
     assert caplog.records == []
     logging.getLogger("distributed.client").critical("after the run")

@@ -16,13 +16,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from lstmcli.cli.group import COMMANDS
-from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.core.explain.questions import question
 from tests.core.explain.record import recorded
 from tests.docs.schemas import SCHEMAS, problems, validate
-from tests.engines.fake import fake, forgetful, install
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden"
@@ -91,10 +89,6 @@ def test_a_key_more_and_a_key_less_are_noticed(name: str, lstm: Lstm) -> None:
     assert problems(name, {key: value for key, value in document.items() if key != less})
 
 
-def test_all_conventions(lstm: Lstm) -> None:
-    assert len(json.loads(lstm("conventions", "-f", "json").out)["conventions"]) == len(CONVENTIONS)
-
-
 @pytest.mark.parametrize("case", CASES[::6])
 @pytest.mark.slow
 def test_recorded_weights(case: str, lstm: Lstm) -> None:
@@ -118,18 +112,3 @@ def test_recorded_weights(case: str, lstm: Lstm) -> None:
 def test_recorded_questions(name: str, tmp_path: Path) -> None:
     explanation = question(name)(tmp_path).explain()
     validate("explain", json.loads(json.dumps(explanation.to_json(), allow_nan=False)))
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("name", ASKED[85::170])
-def test_more_recorded_questions(name: str, tmp_path: Path) -> None:
-    explanation = question(name)(tmp_path).explain()
-    validate("explain", json.loads(json.dumps(explanation.to_json(), allow_nan=False)))
-
-
-def test_engines_that_agree_and_that_differ(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, fake(fault=forgetful), fake("jax"))
-    for more in ([], ["--ulp", 4]):
-        done = lstm("check", WEIGHTS, INPUTS, "--engine", "torch,jax", *more, "-f", "json")
-        assert done.status == 1
-        assert json.loads(done.out)["findings"]

@@ -89,19 +89,6 @@ def test_what_is_coloured_reads_the_same_without(lstm: Lstm) -> None:
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("width", [80, 200])
-@pytest.mark.parametrize("command", [RUN, PLOT, (*PLOT, "--units", 0), ("inspect", WEIGHTS)])
-def test_a_screen_is_as_wide_as_it_is(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, width: int, command: tuple[str, ...]
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.chdir(TOP)
-    words = [str(w).replace(f"{TOP}/", "") for w in command]
-    lines = ESCAPE.sub("", lstm(*words, "--color", "always").out).splitlines()
-    assert max(map(len, lines)) <= width
-    assert max(map(len, lines)) > 60
-
-
 def test_sentences_in_a_pipe_are_wrapped_at_columns(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

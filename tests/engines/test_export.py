@@ -18,7 +18,7 @@ from lstmcli.core.weights.encode import fold_forget_bias
 from lstmcli.core.weights.metadata.onnx import activation_attributes
 from lstmcli.engines.export import graph_of, serialised
 from lstmcli.errors import UserError
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 onnx: Any = pytest.importorskip("onnx", reason="needs lstmcli[onnx]")
 

@@ -38,7 +38,8 @@ SCREENS = {
     "check": "check weights.npz inputs.npy",
     "convert": "convert weights.npz out.json --to keras",
 }
-READ = [name for name, row in corpus.TABLE.items() if not row.inputs and not row.hdf5]
+SOURCE = "source/"  # the folder of what is read
+READ = [name for name, row in corpus.TABLE.items() if not row.stdin]
 
 
 def cases() -> dict[str, Case]:
@@ -68,9 +69,11 @@ def cases() -> dict[str, Case]:
         )
     files = ("weights.npz", "inputs.npy", "tensorflow.txt", "numpy.txt")
     found["init-example"] = Case("init --example demo", tuple(f"demo/{name}" for name in files))
-    for name in (*READ, "keras-h5"):
-        sample = corpus.samples_of(name)[0]
-        found[f"read-{name}"] = Case(f"inspect source/{sample.given} --svg s.svg", ("s.svg",))
+    for name in READ:
+        path = f"{SOURCE}{corpus.samples_of(name)[0].given}"
+        words = f"diff {path} {path}" if corpus.TABLE[name].inputs else f"inspect {path}"
+        found[f"read-{name}"] = Case(f"{words} --svg s.svg", ("s.svg",))
+    found["run-csv-read"] = Case(f"run weights.npz {SOURCE}inputs.csv", ())
     return found
 
 
@@ -90,6 +93,9 @@ def prepare(name: str, folder: Path) -> None:
     if name.startswith("read-"):
         sources = corpus.samples_of(name.removeprefix("read-"))[0].files
         for path, data in sources.items():
-            file = folder / "source" / path
+            file = folder / SOURCE / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
+    if name == "run-csv-read":
+        (folder / SOURCE).mkdir()
+        np.savetxt(folder / SOURCE / "inputs.csv", x[0], delimiter=",")

@@ -1,4 +1,4 @@
-"""``python -m tests.faults.memory CASE...``: each command again and again, with ever more memory.
+"""A command again and again, with ever more memory.
 
 A process that has imported everything forks one for each limit, from nothing beyond what is in use
 to what the command needs, in `STEPS` steps.
@@ -6,15 +6,12 @@ to what the command needs, in `STEPS` steps.
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import os
 import pickle
 import resource
 import shutil
 import signal
-import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,39 +20,42 @@ from pathlib import Path
 import numpy as np
 
 from tests.faults import running
-from tests.faults.cases import Case, cases, prepare
+from tests.faults.cases import Case
 from tests.faults.running import OLD, Ended
 from tests.fuzz.guard import in_use
 
 STEPS = 30
 LIKELY = ("run-npz", "run-json", "run-npz-pieces", "convert-safetensors", "plot-png",
           "diff-svg", "derive-svg", "inspect-svg")  # fmt: skip
-"""What is run without a name; the small question of explain needs less than the first guess."""
+"""What a test runs; the small question of explain needs less than the first guess."""
 
 SEQUENCES, TIME, INPUTS, UNITS = 32, 50, 128, 64  # inputs of 1.6 MB, a trace of 5 MB
 FIRST, MOST = 1 << 14, 1 << 31  # bytes of the first guess at what is needed, and of the last
 
 
-def main() -> int:
-    """Parse the command line; status 1 says that something is wrong."""
-    table = cases()
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.memory", description=__doc__)
-    parser.add_argument("case", nargs="*", choices=[*table, []])
-    failed = 0
-    with tempfile.TemporaryDirectory() as top:
-        folder = Path(os.path.realpath(top), "files")
-        folder.mkdir()
-        os.chdir(folder)
-        for name in parser.parse_args().case or LIKELY:
-            running.restore(folder, {})
-            prepare(name, folder)
-            running.set_pieces(name)
-            assert running.run(table[name].words, folder).status in (0, 1)  # all is imported
-            _make_large(folder)
-            for output in table[name].outputs:
-                (folder / output).write_bytes(OLD)
-            failed += _steps(name, table[name], folder)
-    return int(failed > 0)
+def findings(case: Case, folder: Path) -> Iterator[str]:
+    """What is wrong with each limit; nothing, where all is well."""
+    assert running.run(case.words, folder).status in (0, 1)  # all is imported
+    _make_large(folder)
+    for output in case.outputs:
+        (folder / output).write_bytes(OLD)
+    before = running.contents(folder)
+    good = _forked(case, folder, None)
+    assert good.status in (0, 1), good.err
+    need = FIRST
+    while need < MOST:
+        running.restore(folder, before)
+        if _forked(case, folder, need) == good:
+            break
+        need *= 2
+    short = 0
+    for step in range(STEPS):
+        running.restore(folder, before)
+        ended = _forked(case, folder, need * step // STEPS)
+        short += ended.status not in (0, 1)
+        wrong = _wrong(case, before, good, ended)
+        yield f"with {need * step // STEPS:,} bytes: {wrong}" if wrong else ""
+    assert short, f"none of {STEPS} limits up to {need:,} bytes is too small"
 
 
 def _make_large(folder: Path) -> None:
@@ -66,29 +66,6 @@ def _make_large(folder: Path) -> None:
     shutil.copy(folder / "inputs.npy", folder / "other.npy")
     np.save(folder / "expected.npy", rng.normal(size=(SEQUENCES, TIME, UNITS)))
     np.savez(folder / "weights.npz", kernel=kernel, bias=np.zeros(4 * UNITS))
-
-
-def _steps(name: str, case: Case, folder: Path) -> int:
-    """Run a case with each limit, say what is wrong, and return of how many limits it is."""
-    before = running.contents(folder)
-    good = _forked(case, folder, None)
-    assert good.status in (0, 1), good.err
-    need = FIRST
-    while need < MOST:
-        running.restore(folder, before)
-        if _forked(case, folder, need) == good:
-            break
-        need *= 2
-    failed = short = 0
-    for step in range(STEPS):
-        running.restore(folder, before)
-        ended = _forked(case, folder, need * step // STEPS)
-        short += ended.status not in (0, 1)
-        if wrong := _wrong(case, before, good, ended):
-            failed += 1
-            print(f"{name}: with {need * step // STEPS:,} bytes: {wrong}")
-    print(f"{name}: {failed} of {STEPS} limits up to {need:,} bytes, {short} of them too small")
-    return failed + (not short)
 
 
 def _forked(case: Case, folder: Path, limit: int | None) -> Ended:
@@ -138,7 +115,3 @@ def _wrong(case: Case, before: dict[str, bytes], good: Ended, ended: Ended) -> s
     if not ended.err.startswith("lstm ") or "memory" not in ended.err or "Traceback" in ended.err:
         return f"no message: {ended.err}"
     return ""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

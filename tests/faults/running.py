@@ -9,10 +9,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from lstmcli import engines
 from lstmcli.api import save
@@ -87,6 +90,19 @@ def restore(folder: Path, files: Mapping[str, bytes]) -> None:
 def set_pieces(name: str) -> None:
     """Have large results begin at one byte, for a case that is of these."""
     save.PIECES_FROM = 0 if name.endswith(PIECES) else LARGE
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder, which is the current one, for commands that need no framework."""
+    np.seterr(all="ignore")
+    install_engines()
+    os.environ |= {"COLUMNS": "100"}
+    with TemporaryDirectory() as top:
+        folder = Path(os.path.realpath(top), "files")
+        folder.mkdir()
+        with chdir(folder):
+            yield folder
 
 
 def install_engines() -> None:

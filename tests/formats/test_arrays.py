@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
-from lstmcli.formats import read, write
-from lstmcli.formats.arrays import npy
+from lstmcli.formats import write
 from tests.formats.helpers import NAMES, arrays, filed, piped, same, zipped
 
 
@@ -74,11 +73,6 @@ def test_npz_attributes_round_trip() -> None:
     assert document.attributes == attributes
 
 
-def test_npz_bytes_are_the_same_every_time() -> None:
-    members = {"h": np.arange(6.0).reshape(2, 3), "c": np.arange(3)}
-    assert written("npz", members, {"a": 1}) == written("npz", members, {"a": 1})
-
-
 @pytest.mark.parametrize(
     "array",
     [
@@ -99,23 +93,6 @@ def test_arrays_come_native_and_in_c_order(array: np.ndarray) -> None:
         assert found.dtype.isnative
         assert found.dtype == array.dtype.newbyteorder("=")
         np.testing.assert_array_equal(found, array)
-
-
-def test_large_files_in_the_order_of_fortran_are_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 64)
-    array = np.arange(24.0).reshape(2, 3, 4)
-    (tmp_path / "b.npy").write_bytes(saved(np.asfortranarray(array.astype(">f8"))))
-    swapped = read(str(tmp_path / "b.npy"), in_blocks=True).arrays[""]
-    assert swapped.flags.c_contiguous
-    np.testing.assert_array_equal(swapped, array)
-
-
-def test_a_single_scalar_is_an_attribute() -> None:
-    document = piped(saved(np.float32(1.5)))
-    assert document.arrays == {}
-    assert document.attributes == {"": 1.5}
 
 
 def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
@@ -265,12 +242,3 @@ def test_npz_goes_to_streams_that_cannot_seek() -> None:
 
 def test_a_file_of_python_2_is_read_without_a_warning() -> None:
     assert piped(claimed("(8L,)")).arrays[""].shape == (8,)
-
-
-def test_path_and_stdin_agree(tmp_path: Path) -> None:
-    data = written("npz", {"h": np.arange(4.0)})
-    path = tmp_path / "h.npz"
-    path.write_bytes(data)
-    assert read(str(path)).source == str(path)
-    assert piped(data).source == "standard input"
-    same(read(str(path)).arrays["h"], piped(data).arrays["h"])

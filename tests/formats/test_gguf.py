@@ -14,8 +14,8 @@ from lstmcli import formats
 from lstmcli.api.diff import diff
 from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats.files.limits import raised_to
+from tests.recorded import GOLDEN
 from tests.standard_input import from_stdin
-from tests.test_golden import GOLDEN
 
 FILE = (GOLDEN / "gguf" / "q8_0.gguf").read_bytes()
 
@@ -92,12 +92,6 @@ def test_an_array_of_a_reference_is_a_member(tmp_path: Path) -> None:
 def test_a_forged_header_is_refused(read: Read, data: bytes, said: str) -> None:
     with pytest.raises(UserError, match=said):
         read(data)
-
-
-@pytest.mark.parametrize("length", range(0, 1200, 97))
-def test_a_cut_file_is_refused(read: Read, length: int) -> None:
-    with pytest.raises(UserError):
-        read(FILE[: 4 + length])
 
 
 def test_types_that_the_package_does_not_unpack_are_said(read: Read) -> None:

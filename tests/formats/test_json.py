@@ -116,11 +116,6 @@ def test_the_layout_is_a_row_a_line() -> None:
     )
 
 
-def test_a_single_array_without_a_name_is_a_bare_list(tmp_path: Path) -> None:
-    assert written({"": np.ones((1, 2))}) == "[\n  [1.0, 1.0]\n]\n"
-    assert filed(tmp_path, "a.json", "[[1, 2], [3, 4]]").arrays[""].tolist() == [[1, 2], [3, 4]]
-
-
 def test_names_are_joined_and_special_numbers_read() -> None:
     document = piped('{"state": {"h": [1, "NaN", -Infinity], "deep": {"s": "x"}}}')
     assert document.arrays["state.h"].tolist()[::2] == [1, float("-inf")]
@@ -200,11 +195,6 @@ def test_lines_round_trip(array: np.ndarray) -> None:
     same(document.arrays["c"].astype(array.dtype), -array)
 
 
-def test_a_line_of_a_trace() -> None:
-    text = lines(False, (3, {"h": np.array([[0.5, np.nan]]), "c": np.array([[0.1]], np.float32)}))
-    assert text == '{"step": 3, "h": [0.5, "NaN"], "c": [0.100000001]}\n'
-
-
 @pytest.mark.parametrize(
     ("text", "shape", "layout"),
     [
@@ -249,20 +239,6 @@ def test_lines_are_added_together_and_give_what_each_gives(
     assert sorted(together.arrays) == sorted(each.arrays)
     for name, values in each.arrays.items():
         np.testing.assert_array_equal(together.arrays[name], values)
-
-
-def test_lines_say_which_batch_items_and_units_they_hold() -> None:
-    members = {"h": np.ones((2, 2, 3)), "z": np.zeros((2, 2, 4)), "c": np.ones((2, 2, 3))}
-    units = {"h": [0, 2, 5], "z": [1, 3, 5, 7], "c": [0, 2, 5]}
-    buffer = io.BytesIO()
-    writer = open_steps(buffer, "jsonl", [*members], True, batch=[1, 2], units=units)
-    writer.write(4, members)
-    document = piped(buffer.getvalue())
-    assert sorted(document.arrays) == ["c", "h", "z"]
-    assert (list(document.numbering.steps or ()), list(document.numbering.batch or ())) == (
-        [4, 5], [1, 2],
-    )  # fmt: skip
-    assert {name: list(found) for name, found in document.numbering.columns.items()} == units
 
 
 @pytest.mark.parametrize("values", [[1, 2], [2, 1], [0.5, 1], [-1, 0], [[1, 2]], [0, 1, 2]])

@@ -17,9 +17,8 @@ from lstmcli import formats, run
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from tests.formats.helpers import filed
-from tests.paths import TESTS
+from tests.recorded import GOLDEN, read
 
-GOLDEN = TESTS / "golden"
 NAM = json.loads((GOLDEN / "nam/one_layer.nam").read_text())
 
 Json = dict[str, Any]
@@ -27,11 +26,8 @@ Json = dict[str, Any]
 
 def recorded(case: str) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
     """The weights and the rest of a recorded case."""
-    with (
-        np.load(GOLDEN / f"{case}.weights.npz") as weights,
-        np.load(GOLDEN / f"{case}.npz") as rest,
-    ):
-        return dict(weights), dict(rest)
+    with np.load(GOLDEN / f"{case}.weights.npz") as weights:
+        return dict(weights), read(case)[1]
 
 
 def rtneural(kind: str = "lstm") -> Json:

@@ -30,16 +30,6 @@ def test_every_dtype_comes_back(tmp_path: Path) -> None:
         assert document.arrays[name].dtype == array.dtype
 
 
-def test_bfloat16_is_widened(tmp_path: Path) -> None:
-    header = json.dumps({"b": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}).encode()
-    bits = np.array([0x3F80, 0xC040, 0x7F80], "<u2").tobytes()  # 1, -3, infinity
-    path = tmp_path / "b.safetensors"
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bits)
-    array = formats.read(str(path)).arrays["b"]
-    assert array.dtype == np.float32
-    assert array.tolist() == [1, -3, np.inf]
-
-
 def test_tensors_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     names = [f"t{n * 7 % 40}" for n in range(40)]
     entry = {"dtype": "U8", "shape": [1]}

@@ -228,14 +228,6 @@ def test_all_digits_that_a_number_has_are_read(tmp_path: Path, text: str, number
     assert values.ravel()[-1] == float(number)
 
 
-@pytest.mark.wide
-@for_each(LARGER)
-def test_above_that_memory_is_the_arrays_and_200_mb(tmp_path: Path, text: Text) -> None:
-    _, memory = text.inspect(tmp_path, 3 * MOST_WHOLE)
-    arrays = 3 * MOST_WHOLE // len(text.repeated) * text.repeated.count("1") * 8
-    assert memory < arrays + 200_000_000
-
-
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
 def test_a_file_read_in_pieces_is_read_as_it_is_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str

@@ -15,7 +15,6 @@ from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import MOST_LEVELS
-from tests.formats.helpers import piped
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden" / "tfjs_files"
@@ -167,11 +166,6 @@ def test_an_activation_that_is_not_run_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="activation 'selu'"):
         load(changed(tmp_path / "m/model.json", selu))
-
-
-def test_standard_input_has_no_shards() -> None:
-    with pytest.raises(UserError, match="give the path of the file"):
-        piped((GOLDEN / "plain/model.json").read_bytes())
 
 
 def test_the_limit_of_bytes_is_the_tensors_after_widening(model: Path) -> None:

@@ -91,11 +91,6 @@ def test_an_lstm_that_is_spelled_out_is_named(case: str, message: str) -> None:
         formats.read(path(case))
 
 
-def test_standard_input_will_do() -> None:
-    data = (GOLDEN / "plain.tflite").read_bytes()
-    assert set(piped(data).arrays) == set(formats.read(path("plain")).arrays)
-
-
 def test_the_limit_of_bytes_holds() -> None:
     with limits.raised_to(20), pytest.raises(UserError, match="max_bytes="):
         formats.read(path("plain"))

@@ -16,7 +16,7 @@ import pytest
 from lstmcli import formats, run
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 FOLDER = GOLDEN / "unread_files"
 QUANTISED = {"state": "rnn", "float16": "rnn", "cell": "rnn", "module": "0", "script": "rnn"}

@@ -23,7 +23,7 @@ from lstmcli.engines import find_engine
 from lstmcli.errors import UserError
 from tests.api.test_convert import settings_of
 from tests.engines.test_export import STACK, STACKS, mixed, uneven
-from tests.test_golden import CASES, GOLDEN, TOLERANCE, read
+from tests.recorded import CASES, GOLDEN, TOLERANCE, read
 
 pytestmark = [
     pytest.mark.frameworks,

@@ -15,7 +15,6 @@ import os
 import random
 import shlex
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -185,14 +184,10 @@ def _is_named(name: str, words: Sequence[str]) -> bool:
 class Lines:
     """A folder with files in which lines are run one after the other."""
 
-    def __init__(self, top: str) -> None:
-        self.folder = Path(os.path.realpath(top), "files")
-        self.folder.mkdir()
-        os.chdir(self.folder)
-        os.environ |= {"COLUMNS": "100"}
-        running.install_engines()
-        _prepare(self.folder)
-        self.before = running.contents(self.folder)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        _prepare(folder)
+        self.before = running.contents(folder)
 
     def run(self, words: Sequence[str], number: int) -> Ended:
         """How a line ends; its standard input is one of the files."""
@@ -245,15 +240,13 @@ def main() -> int:
     args = parser.parse_args()
     if args.line is not None:
         args.first, args.count = args.line, 1
-    np.seterr(all="ignore")
     failed, statuses, start = 0, Counter[int | None](), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="lstm-lines-") as top:
-        lines = Lines(top)
+    with running.workplace() as folder:
+        lines = Lines(folder)
         for number in range(args.first, args.first + args.count):
             words = line(args.seed, number)
             ended = lines.run(words, number)
             if ended.status is not None and ended.status > SIGNALLED:
-                os.chdir("/")
                 return ended.status
             statuses[ended.status] += 1
             text = wrong(words, lines.before, ended)
@@ -263,7 +256,6 @@ def main() -> int:
             if text:
                 told = f"{number}: lstm {shlex.join(words)[:400]}\n    {text}"
                 print(told.encode("utf-8", "backslashreplace").decode(), flush=True)
-        os.chdir("/")
     by_status = ", ".join(f"{count} of status {status}" for status, count in statuses.items())
     seconds = time.monotonic() - start
     print(f"lines: {failed} of {args.count} failed; {by_status}; {seconds:.1f} s")

@@ -17,7 +17,6 @@ from lstmcli.formats.text.console_print import read_text
 from lstmcli.views.diff import difference_sheet
 from lstmcli.views.sheet import AGREES, Sheet, Width
 from lstmcli.views.text import error_size, rounded_up, ulp_counts
-from tests.core.diff.test_compare import question
 
 Array = npt.NDArray[Any]
 
@@ -36,12 +35,6 @@ def sheet(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: 
 
 def rows(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> list[str]:
     return list(sheet(a, b, width, asked, **shown).rows())
-
-
-def test_a_pipe_leaves_out_nothing() -> None:
-    table = rows(*question(), width=None)[3:5]
-    assert "max rel" in table[0]
-    assert "2.30e0  step 1, unit 0" in table[1]
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 200, None])
@@ -64,37 +57,6 @@ def test_equal_is_one_green_line() -> None:
     [(text, style)] = shown.lines[0]
     assert style == AGREES
     assert text.startswith("equal: 21 values within rtol 1.3e-06, atol 1e-05; greatest")
-
-
-def test_equal_says_which_tolerance_was_used() -> None:
-    h = normal(7, 3)
-    unit = {"h": np.full(h.shape, 1e-8)}
-    print_ = Side("a.txt", {"h": h}, units=unit)
-    assert "and half a printed digit" in rows(print_, of(h=h))[0]
-    assert "within 4 ULP; " in rows(of(h=h), of(h=h), asked={"ulp": 4})[0]
-    assert (
-        "within 4 ULP or rtol 0, atol 0.1; "
-        in rows(of(h=h), of(h=h), asked={"ulp": 4, "atol": 0.1})[0]
-    )
-    mixed = rows(of(h=h, c=h.astype("f4")), of(h=h, c=h))
-    assert "42 values of h and c within the tolerances of their dtypes" in mixed[0]
-
-
-def test_what_is_not_compared_is_reported_even_when_equal() -> None:
-    h = normal(7, 3)
-    shown = rows(of(h=h, c=h, f=h), of(h=h, o=h))
-    assert shown[1:] == ["only in a   c, f (not compared)", "only in b   o (not compared)"]
-
-
-def test_of_many_arrays_on_one_side_the_first_are_named() -> None:
-    h = normal(7, 3)
-    six: dict[str, Any] = dict.fromkeys("abdejk", h)
-    assert rows(of(h=h), of(h=h, **six))[1:] == ["only in b   a, b, d, e, j, k (not compared)"]
-    more: dict[str, Any] = {f"z{n}": h for n in range(1200)}
-    many = of(h=h, **six, **more)
-    told = "only in b   a, b, d, e, j, k and 1,200 more (not compared)"
-    assert rows(of(h=h), many)[1:] == [told]
-    assert len(compare(of(h=h), many).to_json()["only_in_b"]) == 1206
 
 
 def test_sides_show_arrays_of_one_shape_together() -> None:
@@ -125,27 +87,6 @@ def test_digits_of_a_print_with_exponents() -> None:
     assert rows(print_, of(h=values + 1))[0].endswith("printed, 7 digits")
 
 
-def test_values_get_the_digits_that_distinguish_them() -> None:
-    a, b = np.array([[1.0]]), np.array([[1.0 + 1e-12]])
-    shown = "\n".join(rows(of(h=a), of(h=b), asked={"atol": 0.0}))
-    assert "1.000000000000 / 1.000000000001" in shown
-
-
-def test_the_gate_and_the_sequence_of_the_first_divergence_are_named() -> None:
-    h, f = normal(5, 2, 3), normal(5, 2, 3, seed=1)
-    other = f.copy()
-    other[1, 1, 2] += 0.5
-    line = next(r for r in rows(of(h=h, f=f), of(h=h, f=other)) if r.startswith("first"))
-    assert line.startswith("first difference   step 1, gate f, batch 1, unit 2:   ")
-
-
-def test_a_final_state_is_named_without_a_step() -> None:
-    a = of(h=normal(5, 2, 3), final_h=normal(2, 3))
-    b = of(h=normal(5, 2, 3), final_h=normal(2, 3, seed=1))
-    line = next(r for r in rows(a, b) if r.startswith("first"))
-    assert line.startswith("first difference   final_h, batch 0, unit 0:   ")
-
-
 def test_of_different_shapes_it_is_said_what_compares_them() -> None:
     h = normal(7, 4, 3)
     shown = rows(of(h=h), of(h=h[:5, :, :2] + 1))
@@ -163,36 +104,6 @@ def test_of_different_shapes_it_is_said_what_compares_them() -> None:
     assert "           b has the shape of t.npz:final_h" in shown
 
 
-def test_ulps_across_zero_are_not_counted() -> None:
-    assert "signs differ" in " ".join(rows(of(h=normal(7, 1, 3)), of(h=-normal(7, 1, 3)), 200))
-    assert "signs differ" not in " ".join(rows(of(h=np.ones((7, 1))), of(h=np.ones((7, 1)) * 2)))
-
-
-def test_different_shapes_are_put_in_words() -> None:
-    shown = rows(of("steps", h=normal(7, 3)), of("steps", h=normal(8, 4)))
-    sizes = "a has batch 1 x 7 steps x 3 units; b has batch 1 x 8 steps x 4 units"
-    assert f"h          {sizes}" in shown
-    weights = rows(of(kernel=normal(7, 3)), of(kernel=normal(8, 4)))
-    assert "kernel     a has (7, 3); b has (8, 4)" in weights
-
-
-def test_nan_has_no_passing_tolerance() -> None:
-    a, b = normal(7, 3), normal(7, 3)
-    b[3, 1] = np.nan
-    shown = "\n".join(rows(of(h=a), of(h=b)))
-    assert "no tolerance" in shown
-    assert "0 ▁▁▁!▁▁▁ 6   0 .. 0, ! not finite" in shown
-
-
-def test_the_required_ulp_is_shown_when_ulps_decide() -> None:
-    a = normal(7, 3)
-    b = (a.view(np.int64) + 5).view(np.float64)
-    shown = rows(of(h=a), of(h=b), asked={"ulp": 1})
-    heading, values, *_ = [row.split("  ") for row in shown[shown.index("") + 1 :]]
-    assert "required ulp" in heading
-    assert "5" in values
-
-
 def test_long_sequences_are_pooled_into_the_width() -> None:
     a, b = normal(1000, 1, 2), normal(1000, 1, 2)
     b[777] += 1
@@ -203,12 +114,6 @@ def test_long_sequences_are_pooled_into_the_width() -> None:
     assert bars.index("█") == pytest.approx(0.777 * len(bars), abs=1)
 
 
-def test_a_layout_that_is_not_given_is_shown_as_assumed() -> None:
-    h = normal(5, 2, 3)
-    shown = rows(of(None, h=h), of(None, h=h))
-    assert shown[1].startswith("assumed    the first axis of h is time")
-
-
 # ---- the table of steps
 
 
@@ -217,14 +122,6 @@ def steps_of(shown: list[str]) -> list[str]:
     return [
         row.split()[0] for row in shown[start + 1 :] if row.strip()[:1].isdigit() or "..." in row
     ]
-
-
-def test_the_error_of_each_step() -> None:
-    shown = rows(*question(), per_step=True)
-    assert "   0       0    2.00e-8" in shown
-    assert "   1       3    5.29e-2" in shown
-    assert steps_of(shown) == list("0123456")
-    assert not any("▁" in row for row in shown)
 
 
 def test_many_steps_are_shown_by_head_and_tail_on_a_terminal_only() -> None:
@@ -242,11 +139,6 @@ def test_steps_of_many_arrays_leave_out_full_columns() -> None:
     assert "hidden columns: max abs f, max abs g, max abs o, max abs z" in " ".join(shown)
 
 
-def test_what_has_no_steps_says_so() -> None:
-    shown = rows(of(bias=normal(3)), of(bias=normal(3)), per_step=True)
-    assert shown[-1] == "no array has steps that could be compared"
-
-
 # ---- sizes
 
 
@@ -261,16 +153,6 @@ def test_sizes_are_short() -> None:
     assert [error_size(x) for x in (None, 0.0, 0.1333, 2.5e-12)] == ["", "0", "1.33e-1", "2.50e-12"]
     assert ulp_counts([None, 7, 999_999]) == ["", "7", "999999"]
     assert ulp_counts([None, 7, 10**7]) == ["", "7.00e0", "1.00e7"]
-
-
-def test_the_sheet_renders_with_rich() -> None:
-    from io import StringIO
-
-    from rich.console import Console
-
-    target = StringIO()
-    Console(file=target, width=80).print(sheet(*question()), end="", soft_wrap=True)
-    assert "first difference   step 1, unit 0" in target.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -316,22 +198,6 @@ def made(name: str, meta: dict[str, Any] | None, **named: Array) -> Side:
     return Side(name, named, "time", settings=meta)
 
 
-def test_differing_settings_are_reported_first() -> None:
-    h = normal(4, 1, 3)
-    a = made("a.npz", {"gates": "igfo", "forget_bias": 1.0, "layout": "time"}, h=h)
-    b = made("b.npz", {"gates": "igfo", "forget_bias": 0.0, "coupled": "f=1-i"}, h=h + 1)
-    shown = rows(a, b)
-    assert shown[:4] == [
-        "settings     a    b",
-        "forget_bias  1.0  0.0",
-        "coupled      -    f=1-i",
-        "",
-    ]
-    assert sum("forget_bias" in row for row in shown) == 1
-    assert rows(a, made("b.npz", b.settings, h=h))[4].startswith("equal: ")  # type: ignore[arg-type]
-    assert rows(a, made("b.npz", a.settings, h=h + 1))[0].startswith("a  a.npz")  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("of_a", "of_b", "expected"),
     [
@@ -348,11 +214,6 @@ def test_what_is_to_be_explained_is_the_side_that_has_no_settings(
     b = made("their output.txt", of_b, h=normal(4, 1, 3, seed=1))
     quoted = f"'{expected}'" if " " in expected else expected
     assert rows(a, b)[-1] == f"next       lstm explain WEIGHTS INPUTS {quoted}"
-
-
-def test_standard_input_is_a_word_in_capitals() -> None:
-    a, b = of(h=normal(4, 1, 3)), of(name="standard input", h=normal(4, 1, 3, seed=1))
-    assert rows(a, b)[-1] == "next       lstm explain WEIGHTS INPUTS EXPECTED"
 
 
 def test_no_search_where_no_configuration_could_explain_it() -> None:
@@ -402,13 +263,6 @@ def test_required_tolerances_have_one_format() -> None:
     at = table[0].index("required atol")
     shown = [row[at : at + 13].rstrip() for row in table[1:]]
     assert shown == [" 0.847", "12.600", " 2.000", " 0.590", "agrees"]
-
-
-def test_a_long_name_does_not_touch_its_shapes() -> None:
-    names = ("recurrent_kernel", "bias")
-    a, b = (Side("x.npz", {name: np.zeros((n, 4)) for name in names}) for n in (1, 2))
-    text = sheet(a, b).plain()
-    assert "\nrecurrent_kernel  a has (1, 4); b has (2, 4)\nbias              a has" in text
 
 
 def test_a_position_that_does_not_fit_is_named_if_its_value_is_shown() -> None:

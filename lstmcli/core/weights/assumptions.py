@@ -10,7 +10,6 @@ from typing import Any
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import setting_text, split_cell
-from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, normalise
@@ -45,8 +44,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
         assumed.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
     assumed += _config_assumptions(found, cell.convention, given)
     assumed += [  # the numbers of activations that have none by ONNX's standard
-        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; "
-        f"{typed_command(*as_options({name: f'{value}(A,B)'}))})"
+        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; {_with_numbers(name, value)})"
         for name, value in given.items()
         if value in ("affine", "scaled_tanh")
     ]
@@ -66,6 +64,13 @@ def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
         return []
     axes = ("first", "last") if orientation == "rows" else ("last", "first")
     return [f"transposed weights (units along the {axes[0]} axis; {row.name}: the {axes[1]})"]
+
+
+def _with_numbers(name: str, activation: str) -> str:
+    """The option that gives an activation its numbers."""
+    from lstmcli.core.model.shell import as_options  # few models need it
+
+    return typed_command(*as_options({name: f"{activation}(A,B)"}))
 
 
 _WAYS = {  # of settings that are required: values, each with what it stands for
@@ -276,3 +281,18 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
             ],
         )
     return lengths[0]
+
+
+OPTION = re.compile(r"--set [\w.]+=\w+|--[a-z][a-z-]*")  # that changes an assumption
+
+
+def without_option(assumed: Sequence[str]) -> list[str]:
+    """The assumptions that name no option to change them, as that of a class of the author's."""
+    return [text for text in assumed if not OPTION.search(text)]
+
+
+def shorten_assumption(text: str) -> str:
+    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
+    what, _, why = text.partition(" (")
+    option = OPTION.search(why)
+    return f"{what} ({option[0]})" if option else text

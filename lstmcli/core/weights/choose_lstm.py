@@ -15,7 +15,6 @@ from lstmcli.core.weights.recognise import (
     describe_missing,
     recognise,
 )
-from lstmcli.core.weights.several_ways import refuse_ways
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, INPUTS, Try, UserError, did_you_mean, listed
 
@@ -66,6 +65,8 @@ def choose_lstms(
     """
     if not found:
         if isinstance(tensors, Mapping) and convention is None:
+            from lstmcli.core.weights.several_ways import refuse_ways
+
             refuse_ways({name: array.shape for name, array in tensors.items()}, source)
         raise _nothing_found(tensors, source, convention)
     counted = [n for n in range(len(found)) if n not in left_out]

@@ -41,12 +41,14 @@ class RecognisedLstm:
 
     def names(self, cell: CellIndex) -> list[str]:
         """The names of one cell's tensors in the file."""
-        return [name for index, *_, name in self.each_tensor() if index == cell]
+        return [name for *_, name in self.each_tensor([cell])]
 
-    def each_tensor(self) -> Iterator[tuple[CellIndex, str, str, str]]:
-        """The cell, the role, the gate (or nothing) and the name of every tensor."""
-        for cell, tensors in self.cells.items():
-            for role, names in tensors.items():
+    def each_tensor(
+        self, cells: Iterable[CellIndex] | None = None
+    ) -> Iterator[tuple[CellIndex, str, str, str]]:
+        """The cell, the role, the gate (or nothing) and the name of every tensor of some cells."""
+        for cell in self.cells if cells is None else cells:
+            for role, names in self.cells[cell].items():
                 by_gate = {"": names} if isinstance(names, str) else names
                 yield from ((cell, role, gate, name) for gate, name in by_gate.items())
 

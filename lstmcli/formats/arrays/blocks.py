@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.lib import format as npy_format
 
+from lstmcli.formats.document import native
 from lstmcli.formats.files.limits import check_size
 from lstmcli.formats.files.source import became_shorter
 from lstmcli.outputs import errors_named
@@ -23,13 +24,6 @@ from lstmcli.outputs import errors_named
 BFLOAT16 = np.dtype("V2")  # of the .npy files that JAX and ml_dtypes save
 COPIED = 1 << 20  # bytes at a time
 NUMBERS = 1 << 14  # of an array that are turned into text at a time
-
-
-def native(array: np.ndarray, bfloat16: bool = False) -> np.ndarray:
-    """Numbers in this machine's byte order; those of bfloat16, stored as uint16, as float32."""
-    if bfloat16:  # the upper half of the bits of a float32
-        return np.asarray(np.asarray(array, np.uint32) << 16, np.uint32).view(np.float32)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 class FileArray:

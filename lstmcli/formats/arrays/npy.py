@@ -17,11 +17,10 @@ from lstmcli.formats.arrays.blocks import (
     BFLOAT16,
     BlockWriter,
     FileArray,
-    native,
     rows_of,
     write_header,
 )
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened
 

@@ -9,7 +9,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import BinaryIO
 
@@ -80,8 +80,9 @@ def _open_pipe(path: str) -> int:
 @contextmanager
 def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
     folder, name = os.path.split(target)
-    with errors_named(path):
-        mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
+    mode = None  # of a file that is replaced: the new one gets it
+    with errors_named(path), suppress(FileNotFoundError):
+        mode = stat.S_IMODE(os.stat(target).st_mode)
     if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
     _remove_abandoned(folder, name)

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.blocks import native
+from lstmcli.formats.document import native
 from lstmcli.formats.files.limits import Damaged, check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import opened

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.arrays.blocks import native
+from lstmcli.formats.document import native
 from lstmcli.formats.files.limits import Damaged, check_size, check_total
 from lstmcli.formats.wire.protobuf import Message, fields, signed, text
 

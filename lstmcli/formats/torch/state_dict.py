@@ -134,8 +134,9 @@ def _children(value: Any) -> Iterator[tuple[Path, Any]]:
 def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
     state = record.state
     if isinstance(state, dict) and any(isinstance(state.get(part), dict) for part in MODULE):
-        passing = state.get("_non_persistent_buffers_set")
-        passing = passing if isinstance(passing, list) else []
+        names = state.get("_non_persistent_buffers_set")
+        texts = names if isinstance(names, list) else ()
+        passing = {name for name in texts if isinstance(name, str)}
         for part in MODULE:
             members = state.get(part)
             for name, child in members.items() if isinstance(members, dict) else ():

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from lstmcli.formats.arrays.blocks import native
+from lstmcli.formats.document import native
 from lstmcli.formats.files.limits import MOST_AXES
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 

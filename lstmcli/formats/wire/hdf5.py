@@ -25,7 +25,7 @@ import numpy as np
 
 from lstmcli.errors import MissingExtra, Try, UserError, import_extra
 from lstmcli.escaping import one_line
-from lstmcli.formats.arrays.blocks import native
+from lstmcli.formats.document import native
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import damaged
 from lstmcli.formats.files.source import Opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -14,7 +15,6 @@ import pytest
 import lstmcli
 from lstmcli import run
 from lstmcli.api.derive import derive
-from lstmcli.api.load import load
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.plan import NAMES
@@ -23,7 +23,7 @@ from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 from tests.core.judge import model_of, random_net
 from tests.paths import TOP
-from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
+from tests.recorded import CASES, recorded
 
 SAMPLE = TOP / "samples" / "forget-bias"
 Array = np.ndarray[Any, Any]
@@ -31,21 +31,9 @@ Array = np.ndarray[Any, Any]
 
 def case_of(case: str) -> tuple[Model, dict[str, Any], dict[str, Array]]:
     """A recorded case: its model, what else `run` takes, and the arrays."""
-    record, arrays = read(case)
-    settings = dict(record["settings"])
-    if {record["convention"], case} & ASKED:
-        settings["convention"] = record["convention"]
-    if case in SEVERAL:
-        settings["layer"] = SEVERAL[case]
-    state = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
-    given = {
-        "x": arrays["inputs"],
-        "layout": None if record["layout"] == "steps" else record["layout"],
-        "initial_state": state,
-        "lengths": arrays.get("lengths"),
-        "mask": arrays.get("mask"),
-    }
-    return load(str(GOLDEN / f"{case}.weights.npz"), **settings), given, arrays
+    one = recorded(case)
+    model = one.load(Path())
+    return model, one.given(model), one.arrays
 
 
 def check(found: Derivation, trace: Trace, units: int) -> None:

@@ -100,7 +100,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     x = rng.normal(size=(3, 7, 4))
     h = outputs(net, x, {}, dtype=np.float32)["h"]
     net.bias[0] = np.inf
-    with pytest.raises(UserError, match="1 of the weights is NaN or infinite"):
+    with pytest.raises(UserError, match="of the weights, 1 is NaN or infinite"):
         explain(write(net, tmp_path / "w.npz", 4), x, h)
 
 

@@ -19,7 +19,7 @@ from lstmcli.core.forward import equations
 from lstmcli.core.forward.equations import round_to_8_bits
 from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 Array = np.ndarray[Any, Any]
 FILE = str(GOLDEN / "onnx_files" / "quantized.onnx")

@@ -20,7 +20,7 @@ from lstmcli.core.forward.plan import NAMES, prepare
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
 from tests.core.judge import Array, model_of, random_net, simple_loop
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 SHAPES = [
     (9, 1, 4, 3),

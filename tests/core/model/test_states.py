@@ -11,7 +11,7 @@ from lstmcli import run
 from lstmcli.api.load import load
 from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 STACKED = str(GOLDEN / "onnx_files" / "keras_stacked.onnx")  # 5 -> 3 -> 4
 

@@ -18,7 +18,7 @@ from lstmcli.core.weights.encode import encode, fold_forget_bias, named_tensors,
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
-from tests.test_golden import CASES, GOLDEN, read
+from tests.recorded import CASES, GOLDEN, read
 
 Array = np.ndarray[Any, Any]
 Layers = Sequence[tuple[Cell, ...]]

@@ -84,16 +84,3 @@ def test_nothing_stays_of_a_file_that_fills_the_disk(
     with pytest.raises(UserError, match="cannot be written: no space left"):
         fill()
     assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize("format", ["npy", "npz"])
-def test_nothing_stays_of_a_run_that_fails(tmp_path: Path, format: str) -> None:
-    def fail() -> None:
-        path = str(tmp_path / f"a.{format}")
-        with open_blocks(path, format, {"h": (4, 3)}, np.dtype(float)) as pieces:
-            pieces.writers["h"].write((slice(0, 4),), np.ones((4, 3)))
-            raise UserError("on the way")
-
-    with pytest.raises(UserError, match="on the way"):
-        fail()
-    assert os.listdir(tmp_path) == []

@@ -49,13 +49,6 @@ def test_a_file_of_a_known_kind_has_members(tmp_path: Path) -> None:
         formats.read(f"{tmp_path / 'h.txt'}:f32:3")
 
 
-def test_unknown_bytes_are_pointed_at_the_way_to_read_them(tmp_path: Path) -> None:
-    path = tmp_path / "h.bin"
-    path.write_bytes(np.arange(21, dtype="<f4").tobytes())
-    with pytest.raises(UserError, match="Raw numbers are read by their type and shape"):
-        formats.read(str(path))
-
-
 def test_more_than_one_tensor_may_take_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "h.bin"
     path.write_bytes(bytes(84))

@@ -9,7 +9,7 @@ import pytest
 
 from lstmcli.errors import UserError
 from lstmcli.formats.files.sidecars import open_sidecar
-from lstmcli.formats.files.source import Opened, in_memory, opened
+from lstmcli.formats.files.source import opened
 
 
 @pytest.fixture
@@ -52,12 +52,6 @@ def test_folders_and_pipes_are_refused(whole: Path) -> None:
     for name in ("folder", "pipe"):
         with pytest.raises(UserError, match="no regular file"):
             read(whole, name)
-
-
-def test_standard_input_has_no_folder() -> None:
-    file: Opened = in_memory("standard input", b"{}")
-    with pytest.raises(UserError, match="give the path"), open_sidecar(file, "part.bin"):
-        pass
 
 
 def test_a_part_that_becomes_shorter_is_one_message(whole: Path) -> None:

@@ -86,12 +86,6 @@ def test_several_checkpoints_are_listed(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_without_a_checkpoint(tmp_path: Path) -> None:
-    assert main_file(str(tmp_path)) == str(tmp_path)
-    with pytest.raises(UserError, match="is a folder; name a file in it"):
-        formats.read(str(tmp_path))
-
-
 def test_a_shard_without_its_index(tmp_path: Path) -> None:
     made(tmp_path, "m.data-00000-of-00001")
     with pytest.raises(UserError, match=r"m\.index, which tells which, is not in its folder"):
@@ -115,9 +109,3 @@ def test_a_checkpoint_is_not_sought_by_a_link(given: str, tmp_path: Path) -> Non
     (folder / "m.index").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"m\.index is a link out of its folder"):
         main_file(str(folder / given))
-
-
-def test_a_missing_file_has_its_message(tmp_path: Path) -> None:
-    made(tmp_path, "weights.npz")
-    with pytest.raises(UserError, match=r'no such file\. Did you mean ".*/weights\.npz"\?'):
-        formats.read(str(tmp_path / "weight.npz"))

@@ -151,14 +151,6 @@ def test_a_folder_offers_its_files_where_it_cannot_tell_which_is_meant(tmp_path:
     assert offered(*(f"{n}.npy" for n in range(9))) == []
 
 
-def test_a_similar_file_is_offered_with_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "inputs.npy").touch()
-    path = tmp_path / "input.npy"
-    with pytest.raises(UserError) as caught:
-        read(str(path))
-    assert str(caught.value) == f'{path}: no such file. Did you mean "{tmp_path}/inputs.npy"?'
-
-
 def test_the_content_goes_before_the_suffix(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.ones(3))
@@ -438,33 +430,6 @@ def test_arrays_come_through_the_same_door(descriptor: bool, tmp_path: Path) -> 
         document = from_stdin(read_or_stream, stream)
     assert isinstance(document, Document)
     np.testing.assert_array_equal(document.arrays[""], array)
-
-
-def test_a_path_is_never_streamed(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_text("[1, 2]\n[3, 4]\n")
-    document = read_or_stream(str(path))
-    assert isinstance(document, Document)
-    assert document.arrays[""].shape == (2, 2)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[1, 2]\n\n[1]\n", r"line 3: the shape is \(1,\); before it was \(2,\)"),
-        ('[1, 2]\n{"h": [1]}\n', 'line 2 has no member "inputs" or "x"; it has h'),
-        ("[1, 2]\n[1, 2\n", "broken JSON at line 2"),
-        ("[1, 2]\n[1, null]\n", r"line 2: element \[1\] is null"),
-        ("[1, 2]\n[[[1, 2]]]\n", "line 2 is 3 lists deep"),
-    ],
-)
-def test_a_broken_step_names_its_line(text: str, message: str) -> None:
-    stream = from_stdin(read_or_stream, text.encode())
-    assert isinstance(stream, StepStream)
-    steps = iter(stream)
-    assert next(steps).tolist() == [1, 2]
-    with pytest.raises(UserError, match=message):
-        next(steps)
 
 
 def test_empty_standard_input() -> None:

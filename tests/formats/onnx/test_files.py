@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 import pytest
 
-from lstmcli import formats, run
+from lstmcli import formats
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
-from tests.paths import TESTS
+from tests.recorded import GOLDEN, cases, recorded
 
-GOLDEN = TESTS / "golden" / "onnx_files"
-CASES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
+FOLDER = GOLDEN / "onnx_files"
+CASES = cases("onnx_files/*")
 REFUSED = {
     "refused_no_weights": "its W comes from the input 'onnx::LSTM",
     "refused_projection": "proj_size",
@@ -33,28 +30,12 @@ ROUNDED = ("quantized", "quantized_rows")  # by onnxruntime, to 8 bits
 STATES = ("initial_h", "initial_c")
 
 
-def recorded(case: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    with np.load(GOLDEN / f"{case}.npz") as members:
-        arrays = dict(members)
-    return json.loads(str(arrays.pop("case"))), arrays
-
-
-def nodes(arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """What each LSTM node was given, by role."""
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in arrays.items():
-        if name.startswith("nodes/"):
-            _, number, role = name.split("/")
-            found.setdefault(number, {})[role] = array
-    return list(found.values())
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if case not in ROUNDED])
+@pytest.mark.parametrize("case", [case for case in CASES if not case.endswith(ROUNDED)])
 @pytest.mark.sampled(3)
 def test_every_constant_is_the_onnx_package_s(case: str) -> None:
-    record, arrays = recorded(case)
+    one = recorded(case)
     document = formats.read(str(GOLDEN / f"{case}.onnx"))
-    expected = nodes(arrays)
+    expected = [*one.numbered("nodes").values()]
     assert (
         list(dict.fromkeys(name.rpartition("/")[0] for name in document.arrays))
         == list(document.groups)
@@ -69,7 +50,7 @@ def test_every_constant_is_the_onnx_package_s(case: str) -> None:
         for role, array in weights.items():
             assert ours[role].dtype == array.dtype
             np.testing.assert_array_equal(ours[role], array)
-        if record.get("initial_state") == "constant":
+        if one.about.get("initial_state") == "constant":
             for role in STATES:
                 full = np.broadcast_to(ours[role], roles[role].shape)
                 np.testing.assert_array_equal(full, roles[role])
@@ -77,36 +58,10 @@ def test_every_constant_is_the_onnx_package_s(case: str) -> None:
             assert not set(STATES) & set(ours)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "h" in recorded(case)[1]])
-def test_runs_give_onnxruntime_s_outputs(case: str) -> None:
-    record, expected = recorded(case)
-    options = {key: record[key] for key in ("layer",) if key in record}
-    options |= record.get("settings", {})
-    model = load(str(GOLDEN / f"{case}.onnx"), **options)
-    state = {k: expected[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in expected}
-    x = expected["inputs"]
-    assert model.lengths == tuple(record.get("lengths", ()))
-    trace = run(model, x, initial_state=state, lengths=expected.get("lengths"),
-                layout=record.get("layout", model.given.get("layout")))  # fmt: skip
-    tolerance = record.get("tolerance", 2e-6)
-    for name in ("h", "final_h", "final_c"):
-        if name in expected:
-            ours, theirs = trace.members()[name], expected[name]
-            if name == "h" and ours.ndim == 4 and theirs.ndim == 3 and trace.layout == "time":
-                ours = ours.swapaxes(1, 2)  # the directions' outputs side by side, as PyTorch's
-            np.testing.assert_allclose(
-                ours.reshape(theirs.shape), theirs, rtol=tolerance, atol=tolerance, err_msg=name
-            )
-    for text in record.get("remarks", ()):
-        assert any(text in remark for remark in model.remarks), (text, model.remarks)
-    if "remarks" not in record:
-        assert model.remarks == ()
-
-
 @pytest.mark.parametrize("case", ROUNDED)
 def test_weights_of_8_bits_are_the_ones_they_stand_for(case: str) -> None:
-    _, expected = recorded(case)
-    arrays = formats.read(str(GOLDEN / f"{case}.onnx")).arrays
+    expected = recorded(f"onnx_files/{case}").arrays
+    arrays = formats.read(str(FOLDER / f"{case}.onnx")).arrays
     for role in "WRBP":
         theirs = expected[f"plain/{role}"]
         step = np.abs(theirs).max() / 127 if role in "WR" else 0
@@ -114,7 +69,7 @@ def test_weights_of_8_bits_are_the_ones_they_stand_for(case: str) -> None:
 
 
 def test_the_tensors_of_a_gru_are_handed_on_with_a_remark() -> None:
-    path = str(GOLDEN / "refused_gru.onnx")
+    path = str(FOLDER / "refused_gru.onnx")
     document = formats.read(path)
     assert {name: array.shape for name, array in document.arrays.items()} == {
         "W": (1, 9, 5),
@@ -130,10 +85,10 @@ def test_the_tensors_of_a_gru_are_handed_on_with_a_remark() -> None:
 
 
 def test_every_recorded_refusal_is_tested() -> None:
-    assert set(REFUSED) == {path.stem for path in GOLDEN.glob("refused_*.onnx")}
+    assert set(REFUSED) == {path.stem for path in FOLDER.glob("refused_*.onnx")}
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_had_is_refused_by_name(case: str) -> None:
     with pytest.raises(UserError, match=REFUSED[case]):
-        load(str(GOLDEN / f"{case}.onnx"))
+        load(str(FOLDER / f"{case}.onnx"))

@@ -13,10 +13,9 @@ from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import MissingExtra, UserError
-from tests.formats.onnx.helpers import LSTM, REST, attribute, model, node, numbers, tensor
+from tests.formats.onnx.helpers import REST, attribute, model, node, numbers, tensor
 from tests.formats.protobuf import message
-from tests.standard_input import from_stdin
-from tests.test_golden import GOLDEN
+from tests.recorded import GOLDEN
 
 FILES = GOLDEN / "onnx_files"
 
@@ -35,11 +34,6 @@ def read(path: Path, *nodes: bytes, tensors: tuple[bytes, ...] = ()) -> formats.
     initializers = [weights("a", 1, 1, 1), weights("b", 1, 1, 2), *REST, *tensors]
     path.write_bytes(model(nodes, initializers))
     return formats.read(str(path))
-
-
-def test_nodes_without_a_name_are_numbered(tmp_path: Path) -> None:
-    document = read(tmp_path / "m.onnx", lstm("X", "a", "y"), lstm("X", "b", "z"))
-    assert list(document.arrays) == ["lstm_0/W", "lstm_0/R", "lstm_1/W", "lstm_1/R"]
 
 
 def test_names_that_differ_only_in_their_separators_are_numbered(tmp_path: Path) -> None:
@@ -117,12 +111,6 @@ def test_a_chain_in_a_model_with_another_lstm_must_be_asked_for(tmp_path: Path) 
     )  # fmt: skip
     assert document.attributes == {}
     assert any("--layer 0,1 runs them" in remark for remark in document.remarks)
-
-
-def test_one_layer_of_a_chain_can_be_asked_for() -> None:
-    path, x = str(FILES / "keras_stacked.onnx"), np.ones((7, 5))
-    model, first = load(path), load(path, layer="0")
-    np.testing.assert_array_equal(run(model, x).arrays["layer0.h"], run(first, x).h)
 
 
 def test_inspect_shows_the_chain_and_the_command_that_runs_it() -> None:
@@ -213,10 +201,3 @@ def test_without_the_library_the_command_that_installs_it_is_named(
     with pytest.raises(MissingExtra, match="is an ONNX model; reading it needs onnx:") as caught:
         formats.read(str(FILES / "cell.onnx"))
     assert caught.value.lines[1] == "  pip install 'onnx>=1.19'"
-
-
-def test_a_path_is_not_needed_where_all_is_in_the_model(tmp_path: Path) -> None:
-
-    (tmp_path / "m.onnx").write_bytes(model([LSTM], [weights("W", 2, 1, 1), *REST]))
-    data = (tmp_path / "m.onnx").read_bytes()
-    assert list(from_stdin(formats.read, data).arrays) == ["lstm_0/W", "lstm_0/R"]

@@ -21,11 +21,6 @@ DATA = ONE.tobytes()
 HUGE = 1 << 50
 
 
-def test_what_is_forged_is_read(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path, {b"a": entry(ONE, 0)}, DATA)
-    np.testing.assert_array_equal(formats.read(str(path)).arrays["a"], ONE)
-
-
 def test_bfloat16_is_widened(tmp_path: Path) -> None:
     bits = np.array([0x3F80, 0xC040, 0x7F80], "<u2").tobytes()  # 1, -3, infinity
     stored = message((1, 14), (2, shape(3)), (5, 6)) + fixed32(6, masked(bits))

@@ -11,7 +11,7 @@ import pytest
 
 from lstmcli import formats
 from lstmcli.errors import UserError
-from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
+from lstmcli.formats.tensorflow.graph import TensorFlowGraph
 from tests.formats.helpers import filed
 from tests.formats.protobuf import message, varint
 from tests.formats.tensorflow.forge import checkpoint, entry, shape
@@ -104,14 +104,6 @@ def test_constants_that_contradict_themselves_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=reason):
         filed(tmp_path, "g.pb", message(*nodes))
-
-
-def test_a_graph_is_found_in_larger_messages() -> None:
-    graph = message(constant("c", 1))
-    meta = message((1, message((2, message((1, b"x"))))), (2, graph))
-    saved = message((1, 1), (2, meta))
-    for data in (graph, meta, saved):
-        assert bytes(find_graph(memoryview(data))) == graph
 
 
 def test_a_graph_is_recognised_by_its_content(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 from lstmcli.formats.files.limits import Damaged
 from lstmcli.formats.tensorflow.bundle import LONGEST_KEY, MOST_KEYS, SortedTable
 from tests.formats.protobuf import varint
-from tests.formats.tensorflow import forge
 from tests.formats.tensorflow.forge import block, content, footer, handle, table
 
 
@@ -40,10 +39,6 @@ def test_a_key_shares_the_start_of_the_one_before() -> None:
     shared = varint(0) + varint(3) + varint(1) + b"abcX" + varint(2) + varint(1) + varint(1) + b"dY"
     data = of_blocks(shared + bytes(4) + b"\1\0\0\0")
     assert entries(data) == [(b"abc", b"X"), (b"abd", b"Y")]
-
-
-def test_several_blocks() -> None:
-    assert len(entries(of_blocks(content([(b"a", b"1")]), content([(b"b", b"2")])))) == 2
 
 
 @pytest.mark.parametrize(
@@ -89,9 +84,3 @@ def test_keys_that_grow_are_bounded() -> None:
     )
     with pytest.raises(Damaged, match="names take more than"):
         entries(of_blocks(many + bytes(4) + b"\1\0\0\0"))
-
-
-def test_the_forger_writes_what_tensorflow_writes() -> None:
-    """Read back and forged again, a table has the same entries."""
-    entries_ = {b"": forge.HEADER, b"a/kernel": b"xyz"}
-    assert forge.entries_of(table(entries_)) == entries_

@@ -39,20 +39,6 @@ def test_round_trip_in_any_order_of_rows(kind: str, array: np.ndarray, random: o
         assert document.dtypes["h"] == np.float32
 
 
-def test_the_text_of_a_trace() -> None:
-    h = np.array([[[0.5, 1], [2, 3]], [[4, 5], [6, np.nan]]])
-    assert written("csv", True, 0, {"h": h, "c": h[..., :1]}) == (
-        "step,batch,h[0],h[1],c[0]\n"
-        "0,0,0.5,1.0,0.5\n"
-        "0,1,2.0,3.0,2.0\n"
-        "1,0,4.0,5.0,4.0\n"
-        "1,1,6.0,nan,6.0\n"
-    )
-    assert (
-        written("tsv", False, 5, {"f": np.ones((2, 1), np.float32)}) == "step\tf[0]\n5\t1\n6\t1\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

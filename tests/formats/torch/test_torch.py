@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
+from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import MOST_OBJECTS
@@ -187,14 +188,6 @@ def test_ten_numbers_that_are_to_be_repeated_very_often() -> None:
         piped(data)
 
 
-def test_the_tensor_of_these_tests_is_read() -> None:
-    data = zip_of(
-        storage_pickle(b"K\x02K\x02\x86", b"K\x02K\x01\x86"),
-        _0=np.arange(4.0, dtype="f4").tobytes(),
-    )
-    assert piped(data).arrays["w"].tolist() == [[0, 1], [2, 3]]
-
-
 BILLION = b"\x8a\x05\x00\x00\x00\x00\x01"  # 2**32
 
 
@@ -311,11 +304,6 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
     assert not withstand(tmp_path / "a.pt", data)
 
 
-def test_a_reference_to_what_is_not_there_is_reported_as_one() -> None:
-    with pytest.raises(UserError, match=r"cut short \(it refers to 5, which is not in it\)"):
-        piped(b"\x80\x02h\x05.")
-
-
 # ---- named, with the way out
 
 
@@ -355,3 +343,28 @@ def test_a_missing_storage_and_a_missing_folder() -> None:
         piped(zip_of(data))
     with pytest.raises(UserError, match="outside of itself"):
         piped(data)
+
+
+# ---- names
+
+
+def test_names_lead_to_a_layer_with_and_without_the_wrappers() -> None:
+    for case in ("parallel", "compiled", "checkpoint", "nested"):
+        model = load(str(FOLDER / f"{case}-2.13.0.pt"), layer="rnn")
+        assert all("rnn.weight" in name or "rnn.bias" in name for name in model.tensors)
+
+
+def test_a_frozen_module_has_names_by_the_call_and_says_so() -> None:
+    model = load(str(FOLDER / "frozen_projection-2.13.0.pt"))
+    assert model.cell.projection is not None
+    assert model.bidirectional
+    assert len(model.layers) == 2
+    assert "frozen TorchScript keeps no names" in model.remarks[0]
+    cell = load(str(FOLDER / "frozen_cell-2.13.0.pt"))
+    assert cell.convention.name == "pytorch-cell"
+
+
+def test_what_is_left_out_is_reported() -> None:
+    document = formats.read(str(FOLDER / "dynamic-2.13.0.pt"))
+    assert list(document.arrays) == ["out.weight", "out.bias"]
+    assert "packed, as dynamic quantisation keeps weights" in document.remarks[0]

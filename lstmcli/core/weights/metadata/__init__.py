@@ -7,76 +7,78 @@ ONNX node. A row of the table below translates those of one format to the settin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, cast
 
-from lstmcli.core.weights.metadata import keras, onnx, tensorflow
-from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
-
-MADMOM_LSTM = "madmom.ml.nn.layers.LSTMLayer"
-MADMOM_SETTINGS = {  # words of a layer of madmom (nn/layers.py, activations.py; 0.16.1) -> settings
-    "input_gate": "recurrent_activation", "forget_gate": "recurrent_activation",
-    "output_gate": "recurrent_activation", "cell": "activation",
-    "activation_fn": "output_activation",
-}  # fmt: skip
-MADMOM_NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
+Groups = Sequence[Mapping[str, Any]]
+"""The metadata groups that contain a cell's tensors, the outermost first."""
 
 
-def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
-    """The activations of a layer of madmom; those that are not supported are unknown."""
-    settings: dict[str, Any] = {}
-    unknown: dict[str, str] = {}
-    for word, setting in MADMOM_SETTINGS.items():
-        function = layer.get(word)
-        if not isinstance(function, str):
-            continue
-        name = MADMOM_NAMES.get(function.rpartition(".")[2], "")
-        option = f"--{setting.replace('_', '-')}"
-        if not name:
-            unknown[setting] = (
-                f"the {word} has the function {function!a}, which is not supported. "
-                f"{option} sets another."
-            )
-        elif settings.setdefault(setting, name) != name:
-            unknown[setting] = (
-                f"the gates have the functions {settings[setting]} and {name}; a run has one. "
-                f"{option} takes one for all of them."
-            )
-    return MetadataSettings(settings, unknown=unknown)
+class MetadataSettings(NamedTuple):
+    """The settings of one LSTM in the metadata of a file; those missing or unsupported."""
+
+    settings: Mapping[str, Any] = {}
+    remarks: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = {}  # setting that the file leaves open -> the assumption
+    unknown: Mapping[str, str] = {}  # setting with a value that is not supported -> message
+    last_step: bool = False  # in its network, only the last step goes on to what follows
+    lengths: tuple[int, ...] = ()  # valid steps of each sequence, from the file
+    backward: Mapping[str, Any] = {}  # of the backward cell, where one tensor stores both
+    classes: tuple[str, ...] = ()  # the assumptions about classes of the model's author
+
+    def of_convention(self, takes: Collection[str]) -> MetadataSettings:
+        """Without the assumed values of settings that the convention does not take.
+
+        A version's default gates are those of its LSTM; its CuDNNLSTM has no such setting.
+        """
+        fixed = self.assumed.keys() - set(takes)
+        settings = {name: value for name, value in self.settings.items() if name not in fixed}
+        assumed = {name: text for name, text in self.assumed.items() if name not in fixed}
+        return self._replace(settings=settings, assumed=assumed)
+
+
+def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
+    """The metadata of all files on one cell; a setting that one has is not assumed for another."""
+    known = {name for one in per_file for name in one.settings.keys() - one.assumed.keys()}
+    merged: dict[str, dict[str, Any]] = {
+        "settings": {},
+        "assumed": {},
+        "unknown": {},
+        "backward": {},
+    }
+    for one in per_file:
+        replaced = known & one.assumed.keys()
+        for name, values in merged.items():
+            of_file = getattr(one, name)
+            left_out = replaced if name in ("settings", "assumed") else ()
+            values |= {k: v for k, v in of_file.items() if k not in left_out}
+    return MetadataSettings(
+        remarks=tuple(remark for one in per_file for remark in one.remarks),
+        last_step=any(one.last_step for one in per_file),
+        lengths=next((one.lengths for one in per_file if one.lengths), ()),
+        classes=tuple(dict.fromkeys(text for one in per_file for text in one.classes)),
+        **merged,
+    )
 
 
 class MetadataFormat(NamedTuple):
     """One row: the parser of a format's metadata, and the convention of its files."""
 
-    read: Callable[[Groups], MetadataSettings]
+    module: str  # of this package
+    function: str = "read"
     convention: str | None = None  # None: by the names of the tensors
     layers: bool = False  # groups are layers, and LSTMs go by their names
 
 
-def _torch(around: Groups) -> MetadataSettings:
-    """PyTorch: of the attributes of nn.LSTM only ``batch_first`` is in no tensor."""
-    for words in reversed(around):
-        if isinstance(words.get("batch_first"), bool) and "num_layers" in words:
-            return MetadataSettings({"layout": "batch" if words["batch_first"] else "time"})
-    return MetadataSettings()
-
-
-def _pickle(around: Groups) -> MetadataSettings:
-    """Pickles: networks of madmom, and PyTorch's modules."""
-    for words in reversed(around):
-        if words.get("class") == MADMOM_LSTM:
-            return _madmom(words)
-    return _torch(around)
-
-
 METADATA_FORMATS: Mapping[str, MetadataFormat] = {
-    "onnx": MetadataFormat(onnx.read, convention="onnx"),
-    "torch": MetadataFormat(_torch),
-    "pickle": MetadataFormat(_pickle),
-    "tensorflow": MetadataFormat(tensorflow.read),
-    "tfjs": MetadataFormat(keras.read_tensorflow_js, "tfjs"),
-    "tflite": MetadataFormat(tensorflow.read_tflite),
-    "keras": MetadataFormat(keras.read, layers=True),
+    "onnx": MetadataFormat("onnx", convention="onnx"),
+    "torch": MetadataFormat("torch"),
+    "pickle": MetadataFormat("torch", "read_pickle"),
+    "tensorflow": MetadataFormat("tensorflow"),
+    "tfjs": MetadataFormat("keras", "read_tensorflow_js", convention="tfjs"),
+    "tflite": MetadataFormat("tensorflow", "read_tflite"),
+    "keras": MetadataFormat("keras", layers=True),
 }
 """The rows by the name of the format."""
 
@@ -88,7 +90,8 @@ def read_metadata(
     dialect = METADATA_FORMATS.get(format)
     if dialect is None:
         return MetadataSettings()
-    return dialect.read([groups[key] for key in _around(groups, names)])
+    read = getattr(import_module(f"{__name__}.{dialect.module}"), dialect.function)
+    return cast(MetadataSettings, read([groups[key] for key in _around(groups, names)]))
 
 
 def _around(groups: Iterable[str], names: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lstmcli.core.model.vocabulary import read_activation_name
-from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 Config = Mapping[str, Any]

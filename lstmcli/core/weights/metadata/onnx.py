@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal, split_activation
-from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 ONNX_NAMES = {

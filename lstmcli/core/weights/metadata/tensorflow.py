@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.metadata import keras
-from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import Groups, MetadataSettings, keras
 from lstmcli.errors import UserError
 
 _PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}

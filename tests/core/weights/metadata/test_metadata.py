@@ -10,8 +10,13 @@ import pytest
 
 from lstmcli.api.load import find_lstms, load_model
 from lstmcli.core.weights import metadata
-from lstmcli.core.weights.metadata import MetadataFormat, read_metadata
-from lstmcli.core.weights.metadata.settings import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import (
+    Groups,
+    MetadataFormat,
+    MetadataSettings,
+    read_metadata,
+    torch,
+)
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
@@ -21,7 +26,8 @@ def groups_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(around: Groups) -> MetadataSettings:
         return MetadataSettings({str(n): word for n, group in enumerate(around) for word in group})
 
-    monkeypatch.setattr(metadata, "METADATA_FORMATS", {"any": MetadataFormat(read)})
+    monkeypatch.setattr(torch, "read", read)
+    monkeypatch.setattr(metadata, "METADATA_FORMATS", {"any": MetadataFormat("torch")})
 
 
 @pytest.mark.usefixtures("groups_seen")

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from lstmcli.core.weights.metadata import read_metadata
-from lstmcli.core.weights.metadata.settings import MetadataSettings
+from lstmcli.core.weights.metadata import MetadataSettings, read_metadata
 
 SPLIT = "MatMul/BiasAdd/Split"
 FORGET = {f"{SPLIT}:2/Add": 0.6}

@@ -1,75 +1,24 @@
-"""How a run is executed: by threads or on a Dask cluster."""
+"""A Dask cluster as an executor."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
-from lstmcli.api.job import Job
-from lstmcli.core.forward.batch import batch_chunks, cores, seconds, workers, worth_threads
 from lstmcli.errors import Try, UserError, import_extra
 
 HERE = (Try({"scheduler": None}, "the run is here"),)
-WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
 CONNECTING = 3  # seconds for a connection to a scheduler; one on the same machine takes 0.05
 GREETING = 4  # seconds until a scheduler has answered too; with 1 to 4 for the import, under 10
 
 
-class Work(NamedTuple):
-    """The size of a run: sequences, steps (0: not known), and cells."""
-
-    batch: int
-    steps: int
-    cells: int
-
-    @classmethod
-    def of(cls, job: Job) -> Work:
-        """That of a job; of a stream the steps are not known."""
-        plan = None if job.stream else job.plan()
-        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)
-        return cls(batch, steps, len(job.model.cells))
-
-
 @contextmanager
-def executor_for(
-    job: Job,
-    threads: int | None,
-    scheduler: str | None,
-    remark: Callable[[str], None],
-    *,
-    in_order: bool,
-) -> Iterator[Executor | None]:
-    """The executor of a run: a cluster, or threads if the run is large enough for them.
-
-    ``in_order``: its steps are written as they are computed, which one core does. ``remark`` is
-    told of ``threads`` that are not used.
-    """
-    if scheduler is not None:
-        with _cluster(scheduler) as cluster:
-            yield cluster
-        return
-    batch, steps, _ = Work.of(job)
-    count = 1
-    if not in_order and seconds(batch, steps, job.model) > WORTH_THREADS:
-        default = len(cores()) if worth_threads(batch, job.model) else 1
-        count = min(threads or default, len(batch_chunks(batch, job.model)))
-    if threads is not None and count < threads:
-        why = "steps are written as they are computed" if in_order else "too small for more"
-        remark(f"--threads {threads}: this run uses {count} ({why}).")
-    if count == 1:
-        yield None
-        return
-    with workers(count) as pool:
-        yield pool
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[Executor]:
+def cluster(address: str) -> Iterator[Executor]:
     """A Dask cluster as an executor; Dask's log is not shown, because its errors say the same."""
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -1,0 +1,58 @@
+"""The table of ``lstm run``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from lstmcli.api.run import Ended, Run, Trace
+from lstmcli.api.run_table import Excerpt, excerpt, pieces, sizes
+from lstmcli.cli.terminal import screen, show_paged, width
+from lstmcli.views.header import header_sheet
+from lstmcli.views.run import CHUNK, Window, excerpt_sheets, piece_sheets, steps_shown
+from lstmcli.views.sheet import Sheet
+
+
+def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
+    """Run and print the table; of a long run only what it shows is kept."""
+    window, steps = _window(run), run.plan.steps
+    if not run.is_long:
+        trace = run.trace(**how)
+        show_trace(run, trace)
+        return Ended((trace.final_h, trace.final_c), steps)
+    of_cells = sizes(run)
+    every_step = window.steps is not None and window.steps.is_all
+    if every_step and len(run.job.model.cells) == 1:
+        summary = window.summary()
+        computed, state = pieces(run, CHUNK, summary, how["meter"])
+        _show_sheets(run, piece_sheets(computed, of_cells[""], window, width(), summary))
+        return Ended(state(), steps)
+    shown = [step for part in steps_shown(of_cells.values(), window) for step in part]
+    summaries = {} if window.steps else {cell: window.summary() for cell in of_cells}
+    part, final = excerpt(run, shown, summaries, **how)
+    _show_excerpt(run, part)
+    return Ended(final, steps)
+
+
+def show_trace(run: Run, trace: Trace) -> None:
+    """Print the table of a trace."""
+    part = Excerpt.of_trace(trace, run.plan.steps)
+    _show_excerpt(run, part, trace.settings.get("engine", ""))
+
+
+def _window(run: Run) -> Window:
+    selection = run.selection
+    return Window(run.show, selection.steps, selection.batch, run.units, selection.digits)
+
+
+def _show_excerpt(run: Run, part: Excerpt, engine: str = "") -> None:
+    network = len(run.job.model.cells) > 1
+    _show_sheets(run, excerpt_sheets(part, _window(run), width(), network=network), engine)
+
+
+def _show_sheets(run: Run, sheets: Iterator[Sheet], engine: str = "") -> None:
+    """Print the header and a table."""
+    first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
+    header = header_sheet(run.plan, width(), engine, quiet=screen().quiet)
+    show_paged(chain([header, first], sheets))
