@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli._version import __version__
 from lstmcli.api.diff import side_of
@@ -41,6 +40,9 @@ from lstmcli.engines.engine import (
     timed_trace,
 )
 from lstmcli.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["ALL", "NAMES", "Check", "Checked", "Comparison", "check", "check_job"]
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
@@ -22,6 +20,9 @@ from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.naming import single_as_h
 from lstmcli.core.model.model import Model
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Derivation", "derive"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.documents import only_one_stdin
@@ -32,7 +32,10 @@ from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 
-Result = Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Result: TypeAlias = "Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document"
 
 
 @refuse_other_arguments

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
@@ -27,6 +26,7 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
+from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
@@ -38,6 +38,9 @@ from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Explanation", "Progress", "explain"]
 
@@ -64,6 +67,7 @@ def explain(
     initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
     lengths: npt.ArrayLike | Path | None = None,
     mask: npt.ArrayLike | Path | None = None,
+    thorough: bool = False,
     progress: Progress = quiet,
     **settings: Any,
 ) -> Explanation:
@@ -80,6 +84,8 @@ def explain(
         whatever `lstmcli.diff` takes: an array, which is h, a trace, or a path.
     initial_state, lengths, mask
         as for `lstmcli.run`.
+    thorough
+        whether to search with ten times the budget, which may take ten times as long.
     progress
         is told how far the search is.
     settings
@@ -109,7 +115,7 @@ def explain(
         if value is not None:
             otherwise = PLACEHOLDERS.get(name) or ",".join(map(str, np.ravel(value)))
             words += [f"--{name.replace('_', '-')}", _typed(value, otherwise)]
-    return _explained(job, side, words, given, progress)
+    return _explained(job, side, words, given, WorkDone(thorough), progress)
 
 
 PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are no files
@@ -147,18 +153,23 @@ def _explained(
     side: Side,
     words: Sequence[str],
     settings: Mapping[str, Any],
+    work: WorkDone,
     progress: Progress,
 ) -> Explanation:
     """The explanation with its commands."""
     assert job.reread is not None
     _refuse_not_finite(job)
     settings = {**settings, **job.undecided}
-    question = question_of(job, _at_its_steps(side, job))
+    question = replace(question_of(job, _at_its_steps(side, job)), work=work)
     side = question.side
     explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
-    command = _command(explanation, words, settings, job.model.given)
+    explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
+        command = _command(explanation, words, settings, job.model.given)
         return replace(explanation, command=command)
+    if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
+        further = [*words, "-" if side.name == STDIN else side.name, *as_options(settings)]
+        return replace(explanation, next=typed_command("lstm", "explain", *further, "--thorough"))
     comparison, changed = _to_be_derived(explanation)
     against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
@@ -269,6 +280,26 @@ def _next(
     return typed_command("lstm", "derive", *start, *place)
 
 
+def _settings(explanation: Explanation, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that `load` takes, with the layer and the dtype: the search runs in float64."""
+    settings = {**explanation.settings, **{k: given[k] for k in ("layer", "dtype") if k in given}}
+    if _is_rounded_in_part(explanation):
+        settings.pop("dtype", None)
+    return settings | _wider_dtype(explanation)
+
+
+def _is_rounded_in_part(explanation: Explanation) -> bool:
+    """Whether only rounded weights or inputs give EXPECTED, which no dtype of a run does."""
+    facts = {one.code: one.facts for one in explanation.remarks}
+    return bool(facts.get("dtype_rounds_otherwise", {}).get("part"))
+
+
+def _wider_dtype(explanation: Explanation) -> dict[str, Any]:
+    """The dtype of the run that gives EXPECTED, where the weights' own does not."""
+    is_needed = any(one.code == "needs_float64" for one in explanation.remarks)
+    return {"dtype": "float64"} if is_needed else {}
+
+
 def _command(
     explanation: Explanation,
     words: Sequence[str],
@@ -276,12 +307,10 @@ def _command(
     given: Mapping[str, Any],
 ) -> str:
     """The command line that gives EXPECTED; empty if none does."""
-    remarks = {one.code: one.facts for one in explanation.remarks}
-    if explanation.verdict == "none" or remarks.get("dtype_rounds_otherwise", {}).get("part"):
+    if _is_rounded_in_part(explanation):
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
-    if "needs_float64" in remarks:
-        changed["dtype"] = "float64"
+    changed |= _wider_dtype(explanation)
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:

@@ -6,10 +6,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.documents import (
@@ -43,6 +42,9 @@ from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_lengths
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document, StepStream
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 class InputOptions(NamedTuple):

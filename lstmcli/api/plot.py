@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import formats
 from lstmcli.api.diff import side_of, with_layouts
@@ -33,6 +32,9 @@ from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import split_member
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-import numpy.typing as npt
-
 from lstmcli import formats
 from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import checked
@@ -46,6 +44,8 @@ from lstmcli.errors import Try, UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    import numpy.typing as npt
 
     from lstmcli.api.stream import Stop
 

@@ -11,7 +11,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from lstmcli.cli.terminal import (
     Quiet,
@@ -23,6 +22,8 @@ from lstmcli.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from lstmcli.api.stream import Stop
 
 DEFAULT_IN_WORDS = re.compile(r"\[default: \((.*?)\)(?=[;\]])")  # click puts it in parentheses
@@ -46,6 +47,8 @@ class FilePath(click.types.StringParamType):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Ask the shell for files."""
+        from click.shell_completion import CompletionItem  # only a shell asks
+
         return [CompletionItem(incomplete, type="file")]
 
 

@@ -33,7 +33,10 @@ from lstmcli.views.explain import explanation_sheet, markdown
 @run_options
 @format_option("markdown")
 @click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
-def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) -> int:
+@click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")
+def command(
+    paths: tuple[str, ...], format: str, profile: bool, thorough: bool, **options: Any
+) -> int:
     """Find which configuration of the weights gives the expected outputs.
 
     \b
@@ -42,9 +45,10 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
 
     WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff
     reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
-    The search starts from the given settings and changes one, two, then three of them.
+    The search starts from the given settings and changes one, two, then three of them; of large
+    networks fewer, and --thorough searches on.
 
-    Exit status: 0 a configuration gives EXPECTED, 1 none found or proved, 2 error.
+    Exit status: 0 a configuration gives EXPECTED, 1 none, or too little evidence, 2 error.
     """
     if len(paths) < 2:
         raise UserError(
@@ -56,7 +60,9 @@ def command(paths: tuple[str, ...], format: str, profile: bool, **options: Any) 
         progress = _Progress(bar)
         progress(0.0, "reading the files")
         try:
-            found = explain(*split_paths(of_run), last, progress=progress, **given)
+            found = explain(
+                *split_paths(of_run), last, progress=progress, thorough=thorough, **given
+            )
         except NoInputs:
             typed = [file_argument(path) for path in of_run]
             raise UserError(

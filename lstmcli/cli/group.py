@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from lstmcli import threads
 from lstmcli._version import __version__
 from lstmcli.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMPLETION_VARIABLE = "_LSTM_COMPLETE"  # set by a shell that asks for completions
 
@@ -59,6 +62,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands by the table, without importing any."""
+        from click.shell_completion import CompletionItem  # only a shell asks
+
         commands = [
             CompletionItem(name, help=text)
             for name, text in COMMANDS.items()

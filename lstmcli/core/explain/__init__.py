@@ -23,6 +23,7 @@ from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
+    BY_BUDGET,
     NEARLY_RIGHT,
     NOT_SEARCHED,
     Changed,
@@ -93,7 +94,7 @@ class Search:
             self.left_out += left_out
             for location in located:
                 of_run: list[Changes] = [()]
-                if not (setup.merge or setup.part) and location.is_from_the_start:
+                if not (setup.of_directions or setup.part) and location.is_from_the_start:
                     of_run += [(change,) for change in setup.changes_of_run(location)]
                 self.placements += [Placement(setup, location, changes) for changes in of_run]
         self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.changes))
@@ -112,7 +113,7 @@ class Search:
         """How the network as loaded is run, in each layout, the assumed one first."""
         likely: dict[str, Placement] = {}
         for one in self.placements:
-            if not (one.of_run or one.setup.merge or one.setup.part):
+            if not (one.of_run or one.setup.of_directions or one.setup.part):
                 likely.setdefault(one.setup.layout, one)
         assumed = self.prepared.layout
         return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]
@@ -146,11 +147,12 @@ class Search:
         places: Sequence[Placement],
         total: int,
     ) -> list[Found]:
-        """What a search gives at each placement; the first is searched whatever work is left."""
+        """What a search gives at each placement; the likeliest whatever work is left."""
         found = []
-        for n, one in enumerate(places):
+        for one in places:
             size, room = total - len(one.changes), self.work.left(Budget.LEVELS[total])
-            if (not size or not n or room) and (answers := search(one, size, room)):
+            is_searched = not size or room or one is self.placements[0]
+            if is_searched and (answers := search(one, size, room)):
                 found.append(Found(one, answers, one.allowance))
         return found
 
@@ -163,7 +165,7 @@ class Search:
         chosen: list[Placement] = []
         for size in range(total + 1):
             some = [one for one in self.placements if total - len(one.changes) == size]
-            most = Budget.PLACEMENTS.get(size, len(some))
+            most = self.work.most(Budget.PLACEMENTS.get(size, len(some)))
             if size > 1 and len(some) > most:
                 nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
                 by_turns = chain.from_iterable(zip(some, nearest, strict=False))
@@ -249,7 +251,8 @@ def half_precision(search: Search) -> list[Found]:
     A change is looked for where a first step is known. It has to reduce the error clearly, and only
     changes that come about as near as the nearest are left.
     """
-    likely = [one for one in search.placements if len(one.changes) < 2][: Budget.PLACEMENTS[1]]
+    likely = [one for one in search.placements if len(one.changes) < 2]
+    likely = likely[: search.work.most(Budget.PLACEMENTS[1])]
     coarse = () if search.looser else search.prepared.coarse
     for half, one in product(coarse, likely):
         one_change = not one.changes and one.simulator.is_stepwise
@@ -337,10 +340,10 @@ def _explained(search: Search, progress: Progress) -> Explanation:
     if search.prepared.all_zero:
         first = (search.as_loaded or search.placements)[0]
         return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
-    passes = [one for one in PASSES if one.search is not None]
-    for n, one in enumerate(passes):
-        assert one.search is not None
-        progress(n / len(passes), one.name)
+    for one in PASSES:
+        if one.search is None:
+            continue
+        search.work.tell = partial(progress, what=one.name)
         tried = search.tried
         found = one.search(search)
         progress.passed(one.name, search.tried - tried, sum(len(each.answers) for each in found))
@@ -425,5 +428,8 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         explanation = replace(explanation, location=None, measured=None, nearest=())
     if explanation.location and (first := explanation.location.first_units):
         left_out.append(remark("units", first=first))
+    if not hints and any(one.code in BY_BUDGET for one in explanation.untried):
+        changes = explanation.nearest[0].changes if explanation.nearest else ()
+        hints.append(remark("budget_ended", changes=changes, thorough=search.work.times > 1))
     untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
     return replace(explanation, remarks=(*remarks, *hints), untried=untried)

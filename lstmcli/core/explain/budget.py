@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 class Budget:
@@ -13,6 +13,7 @@ class Budget:
     """
 
     QUESTION = 7.2e7  # work, over all shapes and placements of EXPECTED
+    THOROUGH = 10  # times as much of all that is searched, on request
     LEVELS: Mapping[int, float] = {1: 0.4, 2: 0.8, 3: 1.0}
     """The part of it that is done when placements are searched for no more changes, by number."""
     NUMBERS = 10_000_000
@@ -32,11 +33,21 @@ class Budget:
 
 
 class WorkDone:
-    """The work that a question has taken so far."""
+    """The work that a question has taken so far, of the budget or of ten times as much."""
 
-    def __init__(self) -> None:
-        self.done = 0.0
+    def __init__(self, thorough: bool = False) -> None:
+        self.times, self.done = Budget.THOROUGH if thorough else 1, 0.0
+        self.tell: Callable[[float], None] = lambda share: None  # how much of all is done
+
+    def add(self, work: float) -> None:
+        """Count work that was done."""
+        self.done += work
+        self.tell(min(1.0, self.done / (self.times * Budget.QUESTION)))
+
+    def most(self, count: int) -> int:
+        """How many are tried where the budget has a number."""
+        return self.times * count
 
     def left(self, part: float = 1.0) -> float:
         """What may still be done of a part of a question's work; 0 where it was more already."""
-        return max(0.0, part * Budget.QUESTION - self.done)
+        return max(0.0, part * self.times * Budget.QUESTION - self.done)

@@ -230,6 +230,8 @@ def _factor(numbers: int) -> float:
     return float(min(LISTED_RATIO, CHANCE ** (1 / max(numbers - 1, 1))))
 
 
+BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no_first_step"}
+"""Codes of what was not tried as a budget left it out."""
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 RUN_OTHERWISE = {
@@ -343,6 +345,6 @@ def wanted(
         "whole_run": elsewhere and not second_step,
         "two_units": data.units == 1 and bool(settings & {"interleaved", "transposed"}) and proven,
         "all_steps": data.final,
-        "larger_inputs": bool(settings & {"cell_clip", "gate_clip"}),
+        "larger_inputs": any(name.endswith("_clip") for name in settings),
     }
     return tuple(remark(code) for code, is_wanted in asked.items() if is_wanted)

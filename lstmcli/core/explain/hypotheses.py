@@ -25,7 +25,9 @@ from lstmcli.core.explain.causes import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
+from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import SETTINGS
+from lstmcli.core.model.vocabulary import GATES
 
 
 def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,6 +46,30 @@ def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     return {**settings, **stale}
 
 
+def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with which `load` reads the weights of a model as it is, but for some of them.
+
+    Those of its convention are among them, where they are the same of all cells and `load` takes
+    them.
+    """
+    conventions = [cell.convention for _, cell in model.cells]
+    shared = {
+        name: value
+        for name, value in model.settings().items()
+        if all(_restates(name, value, one) for one in conventions)
+    }
+    given = {**shared, **{k: v for k, v in model.given.items() if k != "dtype"}}
+    return {**given, **spelled_out(settings, given)}
+
+
+def _restates(name: str, value: Any, convention: Convention) -> bool:
+    """Whether a setting, given to `load`, changes nothing in a convention."""
+    if name == "gates" and len(value) < len(GATES):  # of three blocks there is one order
+        return False
+    output = {"output_activation": convention.behaviour.output_activation}  # else the activation's
+    return convention.changed({**output, name: value}) == convention
+
+
 class Change(NamedTuple):
     """A setting and the value that it takes instead of the assumed one."""
 
@@ -53,6 +79,7 @@ class Change(NamedTuple):
 
 Changes = tuple[Change, ...]
 KEPT = -1  # the code of a column that a change does not set
+PAIRED_CELLS = 2  # with more of them, no rare order of one tensor is one of two changes
 
 
 def settings_of(changes: Changes) -> dict[str, Any]:
@@ -125,7 +152,7 @@ class SingleChanges:
             (change, tuple(name for name in group if change in spaces[name].singles))
             for group in groups(layers)
             for change in dict.fromkeys(c for name in group for c in spaces[name].singles)
-            if _is_searched(change, without, several=len(spaces) > 1)
+            if not {change.setting, SPREADS.get(change.setting, "?")[0]} & {*without}
         )
         names = sorted({change.setting for change, _ in every})
         kinds = [
@@ -136,7 +163,8 @@ class SingleChanges:
         self.constant = np.array(  # (S + 1,) which constant is open, or -1
             [*(CONSTANTS.index(c.setting) if c.value == SOLVE else -1 for c, _ in every), -1]
         )
-        self.common = np.array([_is_common(change) for change, _ in every], bool)  # (S,)
+        together = [_most_together(change, len(spaces) > PAIRED_CELLS) for change, _ in every]
+        self.together = np.array(together, int)  # (S,) of how many changes each is one at most
         self.changes: list[Changes] = [
             tuple(Change(scope + change.setting, change.value) for scope in scopes)
             for change, cells in every
@@ -162,19 +190,17 @@ class SingleChanges:
         return len(self.changes)
 
     def sets(self, size: int) -> Array:
-        """Sets (n, size) of changes, no two of one setting of a cell, nor two open constants.
-
-        Of three changes none has a value that no framework uses.
-        """
-        among = np.arange(len(self)) if size < 3 else np.flatnonzero(self.common)
+        """Sets (n, size) of changes, no two of one setting of a cell, nor two open constants."""
+        among = np.flatnonzero(self.together >= size)
         found = among[:, None]
         for _ in range(size - 1):
             found = np.concatenate([self.with_one(found, int(one)) for one in among])
         return found
 
-    def pairs(self, ones: Array) -> Array:
-        """Pairs (n, 2) of one of some changes with any other, each once."""
-        every = np.arange(len(self))
+    def pairs(self, order: Array, most: int) -> Array:
+        """Pairs (n, 2) of one of the first changes in an order with any other, each once."""
+        every = np.flatnonzero(self.together >= 2)
+        ones = order[self.together[order] >= 2][:most]
         both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
         pairs = np.unique(np.sort(both, axis=1), axis=0)
         found: Array = pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])]
@@ -224,8 +250,9 @@ class SingleChanges:
         return np.asarray(((self.kinds[one] == kinds) & (kinds != 0)).any(axis=-1))
 
     def constants(self, sets: Array, values: Array) -> Array:
-        """(n, 3) constants with the values (n,) of the open one of each set; NaN: as assumed."""
-        found, open_ones = np.full((len(sets), 3), np.nan), self.constant[sets].max(axis=1)
+        """(n, K) constants with the values (n,) of the open one of each set; NaN: as assumed."""
+        open_ones = self.constant[sets].max(axis=1)
+        found = np.full((len(sets), len(CONSTANTS)), np.nan)
         rows = np.flatnonzero(open_ones >= 0)
         bounded = np.where(open_ones > 0, np.maximum(values, LEAST_CLIP), values)
         found[rows, open_ones[rows]] = bounded[rows]
@@ -235,19 +262,16 @@ class SingleChanges:
 LEAST_CLIP = 1e-6
 
 
-def _is_searched(change: Change, without: Collection[str], several: bool) -> bool:
-    """Whether a change can make a difference; of several cells, no rare order of one tensor."""
+def _most_together(change: Change, several: bool) -> int:
+    """How many changes at once are tried with one at most.
+
+    Fewer with a clip or an order of gates that no framework uses; ``several`` cells have too many
+    such orders of one tensor.
+    """
     setting, value = change
-    if setting in without or SPREADS.get(setting, (setting,))[0] in without:
-        return False
-    return not several or not setting.endswith("_gates") or value in KNOWN_ORDERS
-
-
-def _is_common(change: Change) -> bool:
-    """Whether three changes at once are tried with it: not a rare order of gates, nor a clip."""
-    if change.value in ORDERS:
-        return change.value in KNOWN_ORDERS
-    return change.value != SOLVE or change.setting == "forget_bias"
+    if value in ORDERS and value not in KNOWN_ORDERS:
+        return 1 if several and setting.endswith("_gates") else 2
+    return 2 if value == SOLVE and setting != "forget_bias" else 3
 
 
 def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
@@ -324,7 +348,7 @@ def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> 
 _TENSORS = ("kernel", "recurrent", "bias")
 _COMPARED = (
     "interleaved", "transposed", "forget_bias", "activation", "recurrent_activation",
-    "output_activation", "coupled", "cell_clip", "gate_clip", "bias",
+    "output_activation", "coupled", "cell_clip", "gate_clip", "projection_clip", "bias",
 )  # fmt: skip
 _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
 

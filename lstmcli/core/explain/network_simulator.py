@@ -36,8 +36,9 @@ GRIDS = (
     np.concatenate([[-24, -12, -7.5], np.arange(-6, 6.25, 0.5), [7.5, 12, 24]]),
     np.geomspace(0.05, 200, 22),
     np.geomspace(0.05, 8, 14),
+    np.geomspace(0.01, 20, 22),
 )
-"""First values of a forget bias, a cell clip and a gate clip; then ever finer ones around the best.
+"""First values of each of `CONSTANTS`; then ever finer ones around the best.
 
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
@@ -183,7 +184,7 @@ class NetworkSimulator:
     def _at_first_step(self, sets: Array, values: Array | None = None) -> tuple[Array, Array]:
         """(N,) how far off sets are at the first steps, and whether an open constant shows there.
 
-        ``values`` (N, 3) are those of open constants.
+        ``values`` (N, K) are those of open constants.
         """
         worst, depends = np.zeros(len(sets)), np.zeros(len(sets), bool)
         for name in self.layers[0]:
@@ -230,7 +231,7 @@ class NetworkSimulator:
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
 
-        ``values`` (N, 3) are those of open constants. With ``cached``, runs are shared with
+        ``values`` (N, K) are those of open constants. With ``cached``, runs are shared with
         placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
@@ -322,7 +323,7 @@ class NetworkSimulator:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
                     x = merge_directions(below, self.convention)[:, 0]
                 given = simulator.step(t, x, (h, c), some, self._has_z)
-                self.work.done += CALL + len(left) * work_of_step(cell)
+                self.work.add(CALL + len(left) * work_of_step(cell))
                 h, c = given["h"], given["c"]
                 given |= {"final_h": h, "final_c": c}
                 for one, array in arrays.items():
@@ -368,7 +369,8 @@ class NetworkSimulator:
             off = self.off(each, self.singles.constants(each, points.ravel()), steps, dtype)
             return rms(off).reshape(points.shape)
 
-        grids, (many, few) = _Grids(self.singles.constant[sets].max(axis=1), cost), Budget.SOLVED
+        grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
+        many, few = map(self.work.most, Budget.SOLVED)
         coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
         order = grids.nearest(np.flatnonzero(grids.shows), many)
         grids.refine(order, exact, ROUNDS[0])

@@ -41,10 +41,6 @@ def digits(spread: Array, solved: int, tried: int) -> float:
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
     """Whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
-    clips = {
-        c.setting: c.value * LESS
-        for c in changes
-        if c.setting.endswith(("cell_clip", "gate_clip")) and c.value
-    }
+    clips = {c.setting: c.value * LESS for c in changes if c.setting.endswith("_clip") and c.value}
     tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
     return bool(clips) and verify(tighter).fits

@@ -15,7 +15,7 @@ from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import CAUSES, SPREADS
-from lstmcli.core.explain.hypotheses import Change, Changes
+from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.locations import (
     Location,
     locations,
@@ -95,18 +95,17 @@ class Prepared:
     # ---- the runs whose results EXPECTED can be
 
     def setups(self) -> Iterator[Setup]:
-        """The network as assumed, merged otherwise, and parts of it; each in either layout."""
+        """The network as assumed, of other directions, and parts of it; each in either layout."""
         read, model = self.question.read, self.model
         setups = [Setup(self, read, model, self.layout)]
-        for merge in MERGES if model.bidirectional else ():
-            if merge != model.convention.behaviour.merge:
+        for change in _of_directions(model) if model.bidirectional else ():
 
-                def merged(settings: Mapping[str, Any], merge: str = merge) -> Model:
-                    return read({"merge": merge, **settings})
+            def changed(settings: Mapping[str, Any], change: Change = change) -> Model:
+                return read({**settings_of((change,)), **settings})
 
-                with suppress(UserError):  # the layer above takes another width
-                    of_merge = merged(FINE)
-                    setups.append(Setup(self, merged, of_merge, self.layout, merge=merge))
+            with suppress(UserError):  # the layer above takes another width
+                other = changed(FINE)
+                setups.append(Setup(self, changed, other, self.layout, (change,)))
         setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
         for setup in setups:
             yield from (replace(setup, layout=layout) for layout in self._layouts())
@@ -158,6 +157,14 @@ class Prepared:
         return UserError(*lines)
 
 
+def _of_directions(model: Model) -> Iterator[Change]:
+    """What two directions share: each other merge, and the weights of each other."""
+    merged = model.convention.behaviour.merge
+    yield from (Change("merge", merge) for merge in MERGES if merge != merged)
+    if model.convention.storage.directions == "stored":
+        yield Change("directions", "exchanged")
+
+
 @dataclass(frozen=True, eq=False)
 class Setup:
     """The network as it is run: its layout, its merge, and which of its arrays EXPECTED is."""
@@ -166,7 +173,7 @@ class Setup:
     read: Reader
     model: Model
     layout: str
-    merge: str = ""  # if not the assumed one
+    of_directions: Changes = ()  # another merge, or their weights exchanged
     part: str = ""  # the array that EXPECTED is, if not the output: "layer0_reverse.h"
     layer: int = -1  # whose output it is
     cached: Cached = field(default_factory=Cached)  # runs as loaded
@@ -175,8 +182,13 @@ class Setup:
     def changes(self) -> Changes:
         """What is changed in all hypotheses: array, merge, layout, if not as assumed."""
         layout = self.layout if self.layout != self.prepared.layout else ""
-        changed = {"array": self.part, "merge": self.merge, "layout": layout}
-        return tuple(Change(name, value) for name, value in changed.items() if value)
+        of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
+        return tuple(change for change in of_run if change.value)
+
+    @property
+    def merge(self) -> str:
+        """How directions are merged, if not as assumed."""
+        return str(settings_of(self.of_directions).get("merge", ""))
 
     @property
     def is_one_direction(self) -> bool:

@@ -40,7 +40,7 @@ from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 Decoder = Callable[[Mapping[str, Any]], Cell]
 """From settings that change what was assumed to the cell, in float64."""
 
-OFF = np.array([0.0, np.inf, np.inf])
+OFF = np.array([0.0, np.inf, np.inf, np.inf])
 """Each constant where it does nothing."""
 HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step beside its units
 PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
@@ -72,7 +72,7 @@ class Cells:
 
     codes: Mapping[str, Array]  # (N,)
     tensors: Mapping[str, Array]  # (N, 6)
-    constants: Array  # (N, 3): forget bias, cell clip and gate clip, in the dtype of the run
+    constants: Array  # (N, K): the forget bias and the clips, in the dtype of the run
 
     def __len__(self) -> int:
         return len(self.codes["state"])
@@ -159,6 +159,7 @@ class Simulator:
             "go_backwards": how.reverse or how.flip_output,  # then one of the two is the same
             "coupled": {one.convention.behaviour.coupled for one in coupled} == {how.coupled},
             "rows": self._is_same("kernel", rows="hx" if storage.rows == "xh" else "xh"),
+            "projection_clip": self.cell.projection is None,
             "interleaved": self.cell.units > 1
             and self._is_same("kernel", interleaved=not storage.interleaved),
         }
@@ -188,7 +189,7 @@ class Simulator:
     # ---- from codes to cells
 
     def cells(self, codes: Array, values: Array | None = None, dtype: Any = np.float64) -> Cells:
-        """The cells of rows of codes (N, F); ``values`` (N, 3) are those of open constants."""
+        """The cells of rows of codes (N, F); ``values`` (N, K) are those of open constants."""
         by_name = dict(zip(COLUMNS, codes.T, strict=True))
         tensors = {part: self._tensors_of(part, by_name) for part in _CHOOSE}
         constants = np.stack([self._constants[name][by_name[name]] for name in CONSTANTS], axis=1)
@@ -321,7 +322,7 @@ class Simulator:
             shift, scale = self._biases(cells, constants.dtype).transpose(3, 1, 0, 2)  # (4, N, H)
             shift[1] += constants[:, :1]
             normalize = layer_norm(scale, shift, self.how.behaviour.norm_epsilon, axis=-1)
-        _, cell_clip, gate_clip = (constants[:, k, None] for k in range(3))
+        _, cell_clip, gate_clip, projection_clip = constants.T[:, :, None]
         gate, candidate, output = (self._activation(name, cells) for name in _ACTIVATIONS_OF)
         return Parts(
             gate,
@@ -329,7 +330,7 @@ class Simulator:
             output,
             clip=_clip(gate_clip),
             clip_c=_clip(cell_clip),
-            clip_h=of_cell.clip_h,
+            clip_h=_clip(projection_clip),
             couple=self._couple(cells),
             normalize=normalize,
             normalize_c=lambda c, k: of_cell.normalize_c(c.T, k),

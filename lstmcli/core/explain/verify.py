@@ -102,7 +102,7 @@ class Case:
         model = self.model(settings)
         layout = None if self.layout == "steps" else self.layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
-        self.work.done += RUN * len(model.cells) * self.size[0] * self.size[1]
+        self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
         return run_plan(prepare(model, inputs, self._names(settings))), model
 
     def arrays(self, settings: Mapping[str, Any]) -> Arrays:

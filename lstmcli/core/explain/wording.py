@@ -26,6 +26,7 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import join_with_and
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
 from lstmcli.errors import listed
 
@@ -264,12 +265,19 @@ def precision_text(explanation: Explanation) -> str:
     return f"to {explanation.precision} precision" if explanation.precision else ""
 
 
+def _options(changes: Sequence[Changed]) -> str:
+    """Changes as they are typed."""
+    settings = {name: value for one in changes for name, value in one.settings.items()}
+    return " ".join(as_options(settings))
+
+
 WORDS: Mapping[str, Callable[[Any], str]] = {
     "and": join_with_and,
     "agree": lambda items: "agrees" if len(items) == 1 else "agree",
     "do": lambda items: "does" if len(items) == 1 else "do",
     **{name: partial(_numbered, name) for name in ("step", "sequence", "unit", "Step", "Sequence")},
     "changes": lambda changes: f"With {configuration(changes)}" if changes else "As loaded",
+    "nearest": lambda changes: f": the nearest is {_options(changes)}" if changes else "",
     "prefix": lambda changes: f"With {configuration(changes)}: " if changes else "",
     "count": lambda count: {1: "one change", 2: "two changes", 3: "three changes"}[count],
     "option": lambda layout: f" (--layout {layout})" if layout else "",
@@ -302,7 +310,7 @@ def text_of(one: Remark) -> str:
     """A remark in words."""
     texts, facts = TEXTS[one.code], {"layout": "", **one.facts}
     if not isinstance(texts, str):
-        texts = next(text for fact, text in texts.items() if not fact or facts[fact])
+        texts = next(text for fact, text in texts.items() if not fact or facts.get(fact))
     return _Formatter().vformat(texts, (), facts)
 
 
@@ -420,14 +428,25 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "--initial-state.",
     "other_units": "Taken as {units:unit} of the run, {numbers:all} of EXPECTED agree.",
     "rearranged": "Beside the run as loaded, {hint}",
+    "budget_ended": {
+        "thorough": "The search ended at its budget, ten times the usual one. "
+        "Give the settings that are known{changes:nearest}.",
+        "": "The search ended at its budget, and --thorough has ten times as much. "
+        "Or give the settings that are known{changes:nearest}.",
+    },
     # what was not tried
     "rare_triples": "Three changes at once were tried without clips, "
     "and without gate orders that no framework uses.",
-    "no_first_step": {
-        "singles": "Of {changes:count} at once, one was always one of "
-        "the {singles} nearest single changes" + _NO_FIRST_STEP,
+    "rare_pairs": "In a network of several cells, gate orders of one tensor that no framework "
+    "uses were tried as one change, and not with another.",
+    "none_at_once": {
+        "too_few": "No {changes:count} at once were tried, because EXPECTED has too few values "
+        "to prove so many.",
+        "cells": "No {changes:count} at once were tried, because {cells} cells have too many.",
         "": "No {changes:count} at once were tried" + _NO_FIRST_STEP,
     },
+    "no_first_step": "Of {changes:count} at once, one was always one of "
+    "the {singles} nearest single changes" + _NO_FIRST_STEP,
     "triples_placed": "Three changes at once were" + _PLACED,
     "pairs_placed": "Two changes at once were" + _PLACED,
     "singles_placed": "Single changes were" + _PLACED,

@@ -16,13 +16,15 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import threads
 from lstmcli.core.model.arrays import Array
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Product = Callable[[Any, Any], object]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
 from lstmcli.core.model.arrays import Array, SliceableArray
@@ -29,6 +28,9 @@ from lstmcli.core.model.selection import (
     split_names,
 )
 from lstmcli.errors import Try, UserError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 T = TypeVar("T")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Model, State, format_lengths
 from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import Try, UserError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
 """Steps a cell over x (T, R, I) from a state: arrays (T, R, K) by name, and the last state."""

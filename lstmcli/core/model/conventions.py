@@ -160,6 +160,7 @@ class Storage:
     bias_row: str = "none"  # of a fused kernel that contains the bias too: "first" or "last"
     transposed: str = "none"
     bias: str = "once"
+    directions: str = "stored"  # or "exchanged": each has the weights of the other
     absent: Mapping[str, str] = field(default_factory=dict)  # gate that may be absent -> coupled
 
     def order_of(self, tensor: str) -> str:
@@ -290,7 +291,7 @@ class Convention:
         off = {
             "bias": "once", "peepholes": "used", "state": "carried", "initial_state": "given",
             "lengths": "given", "arithmetic": "float", "merge": "concat",
-            "masked_output": "zero", "rows": "xh",
+            "masked_output": "zero", "rows": "xh", "directions": "stored",
         }  # fmt: skip
         row = CONVENTIONS.get(self.name, self)
         off["peephole_gates"] = row.storage.peephole_gates  # matters where there are peepholes

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import split_cell
 from lstmcli.errors import Try, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
 

@@ -173,6 +173,11 @@ SETTINGS: dict[str, Setting] = {
         OneOf(*MERGES, "stack"),
         "How two directions become one output; concat_swapped has the backward half first.",
     ),
+    "directions": Setting(
+        OneOf("stored", "exchanged"),
+        "Which weights each of two directions has: its own, or those of the other.",
+        default="stored",
+    ),
     "masked_output": Setting(
         OneOf("zero", "repeat", "run"),
         "Output at masked steps and past lengths.",
@@ -243,6 +248,7 @@ MODEL_SETTINGS = (
     "initial_state",
     "lengths",
     "merge",
+    "directions",
     "dtype",
     "flat_units",
     "flat_layers",

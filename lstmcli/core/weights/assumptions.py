@@ -219,6 +219,7 @@ def idle_settings(
     several = not packed and "the weights are not one vector of a convention that packs them"
     why = {
         "rows": fused, "bias_row": fused, "interleaved": per_gate, "merge": single,
+        "directions": single,
         "peepholes": bare, "peephole_gates": bare,
         "bias": given.get("bias") != "none" and bias, "bias_gates": bias,
         "reverse": given.get("reverse") is True and reverse,

@@ -52,13 +52,13 @@ def build_layers(
             origin[id(cell)] = one
     cells = [tuple(layer) for layer in layers.values()]
     cells = pair_directions(cells) if found.convention.storage.directions_count else cells
-    by_cell = _cell_settings(given)
+    by_cell, turn = _cell_settings(given), -1 if given.get("directions") == "exchanged" else 1
     return [
         tuple(
-            decode(origin[id(cell)], _changed(cell.convention, changes, d == 1), source)
-            if (changes := by_cell.get(cell_name(n, d)))
+            decode(origin[id(taken)], _changed(cell.convention, changes, d == 1), source)
+            if (changes := by_cell.get(cell_name(n, d), {})) or taken is not cell
             else cell
-            for d, cell in enumerate(layer)
+            for d, (cell, taken) in enumerate(zip(layer, layer[::turn], strict=True))
         )
         for n, layer in enumerate(cells, first)
     ]

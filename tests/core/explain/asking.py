@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.api.explain import Explanation, explain
+from lstmcli.api.load import load
 from tests.core.explain import reference
 from tests.core.explain.matrix import Row
 
@@ -69,6 +70,9 @@ def asking(
     net = reference.random_net(rng, I, H, peepholes=options.get("peepholes", False))
     x = rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
     settings: dict[str, Any] = {}
+    if outputs := options.get("projection", 0):
+        net.kernel = net.kernel[: I + outputs]
+        net.projection = rng.normal(0, 1, (H, outputs)).astype(np.float32).astype(np.float64)
     if options.get("two_biases"):
         net.recurrent_bias = rng.normal(0, 0.5, 4 * H).astype(np.float32).astype(np.float64)
         settings = {"gates": "igfo", "forget_bias": 1.0, "layout": "batch"}
@@ -97,6 +101,8 @@ def write(net: reference.Net, path: Path, inputs: int) -> str:
             "bias_ih": net.bias,
             "bias_hh": net.recurrent_bias,
         }
+    if net.projection is not None:
+        arrays["projection/kernel"] = net.projection
     if net.peepholes is not None:
         arrays |= {f"w_{gate}_diag": p for gate, p in zip("ifo", net.peepholes, strict=True)}
     held: dict[str, Any] = {name: array.astype(np.float32) for name, array in arrays.items()}
@@ -109,6 +115,19 @@ def printed(array: Array, digits: int, path: Path) -> str:
     with np.printoptions(precision=digits, threshold=10**9, suppress=True):
         path.write_text(f"{array}\n")
     return str(path)
+
+
+def settings_give(asking: Asking, explanation: Explanation) -> bool:
+    """Whether a run of the weights with the settings of an answer gives EXPECTED.
+
+    A changed array, which is no setting, is all that is left to be changed.
+    """
+    of_run = {k: v for k, v in asking.given.items() if k in ("initial_state", "lengths", "mask")}
+    again = explain(
+        load(asking.weights, **explanation.settings), asking.x, asking.expected, **of_run
+    )
+    array = found(explanation).get("array")
+    return again.found and found(again) == ({} if array is None else {"array": array})
 
 
 def found(explanation: Explanation) -> dict[str, Any]:

@@ -61,6 +61,7 @@ SINGLES = [
     Row("coupled-i", {"coupled": "i=1-f"}, ()),
     Row("cell-clip-0.6", {"cell_clip": 0.6}, ("onnxruntime#27224",)),
     Row("gate-clip-1", {"gate_clip": 1.0}, ("onnxruntime#27224",)),
+    Row("projection-clip-0.3", {"projection_clip": 0.3}, (), {"projection": 2}),
     Row("peepholes-ignored", {"peepholes": "ignored"}, ("opencv!29931",), {"peepholes": True}),
     Row("peepholes-old-c", {"peepholes": "old_c"}, ("webnn-baseline!81",), {"peepholes": True}),
     Row("axes-swapped", {"layout": "time"}, ("onnx#5218", "openvino#37820")),
@@ -112,6 +113,8 @@ PAIRS = [
     Row("hard 0.2 + forget 2.5", {"recurrent_activation": "hard_sigmoid_0.2", "forget_bias": 2.5}),
     Row("order + forget 0.3", {"gates": "ifgo", "forget_bias": 0.3}),
     Row("order + gate clip", {"gates": "ifgo", "gate_clip": 0.8}),
+    Row("order + projection clip", {"gates": "ifgo", "projection_clip": 0.3}, (),
+        {"projection": 2}),
 ]  # fmt: skip
 
 TRIPLES = [

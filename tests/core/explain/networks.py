@@ -76,7 +76,7 @@ LAYOUTS: list[Truth] = [
         {"merge": "sum"},
         {"merge": "concat_swapped"},
     )
-]
+] + [{"directions": "exchanged"}, {"directions": "exchanged", "forget_bias": 0.0}]
 
 DEEP: list[Truth] = [
     {"gates": "gofi"},
@@ -87,6 +87,8 @@ DEEP: list[Truth] = [
     {"layer1.gates": "gofi"},
     {"layer1.transposed": "recurrent", "layer1.forget_bias": 0.3},
     {"gates": "ifgo", "forget_bias": 0.3},
+    {"kernel_gates": "gofi"},
+    {"layer1.bias_gates": "ofgi"},
 ]
 
 ALONE: list[tuple[bool, Truth]] = [
@@ -212,7 +214,8 @@ def long() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def of_cell(truth: Truth, cell: str) -> Truth:
     """What is true of one cell: its own settings, and those of all."""
-    general = {k: v for k, v in truth.items() if "." not in k and k not in ("merge", "layout")}
+    of_run = ("merge", "layout", "directions")
+    general = {k: v for k, v in truth.items() if "." not in k and k not in of_run}
     own = {k.partition(".")[2]: v for k, v in truth.items() if k.startswith(f"{cell}.")}
     return general | own
 
@@ -229,6 +232,8 @@ def network(
         top, cells = network(nets, x.swapaxes(0, 1), rest, dtype, sides)
         return top.swapaxes(0, 1), [h.swapaxes(0, 1) for h in cells]
     cells = []
+    if truth.get("directions") == "exchanged":
+        nets = [net for n in range(0, len(nets), 2) for net in (nets[n + 1], nets[n])]
     for n in range(0, len(nets), sides):
         for side in range(sides):
             cell = f"layer{n // sides}{'_reverse' * side}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +107,11 @@ def _networks() -> Iterator[tuple[str, Question]]:
             yield name, partial(_network, truth=truth, deep=deep, part=part)
     for name, given in networks.long():
         yield f"network/long {name}", partial(_network, **given)
-    for half in (0, 1):
-        for assumed in ("concat", "sum"):
-            yield (
-                f"network/one direction/{half}, {assumed}",
-                partial(_network, truth={}, part=partial(_half, half), merge=assumed),
-            )
+    for half, assumed in product((0, 1), ("concat", "sum")):
+        yield (
+            f"network/one direction/{half}, {assumed}",
+            partial(_network, truth={}, part=partial(_half, half), merge=assumed),
+        )
     for kind in ("random", "near miss", "zeros"):
         for form in ("float32", "4 digits"):
             for assumed in ("concat", "sum"):

@@ -23,6 +23,7 @@ import numpy as np
 
 from lstmcli.api.explain import Explanation
 from lstmcli.errors import UserError
+from tests.core.explain.asking import found, settings_give
 from tests.core.explain.questions import group_of, question, questions
 
 FILE = Path(__file__).parent / "answers.jsonl"
@@ -65,7 +66,10 @@ def _settings(changes: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def asked(name: str) -> tuple[Line, float]:
-    """The line of a question as it is answered now, and the seconds of processor time it took."""
+    """The line of a question as it is answered now, and the seconds of processor time it took.
+
+    The settings of an answer are in it where a run with them does not give EXPECTED.
+    """
     with TemporaryDirectory() as folder:
         asking = question(name)(Path(folder))
         begun = process_time()
@@ -73,7 +77,11 @@ def asked(name: str) -> tuple[Line, float]:
             answer: Explanation | UserError = asking.explain()
         except UserError as error:
             answer = UserError(str(error).replace(folder, "FOLDER"))
-        return line_of(name, answer), process_time() - begun
+        line, seconds = line_of(name, answer), process_time() - begun
+        is_loaded_so = isinstance(answer, UserError) or not answer.found or "dtype" in found(answer)
+        if not (is_loaded_so or settings_give(asking, answer)):  # of no line that is recorded
+            line["settings"] = dict(answer.settings)
+        return line, seconds
 
 
 def recorded() -> dict[str, Line]:
@@ -128,21 +136,21 @@ def main() -> int:
         parser.error("no question has such a name")
     before = recorded() if given.compare else {}
     times: dict[str, float] = {}
-    found: list[str] = []
+    new: list[str] = []
     for name in names:
         line, times[name] = asked(name)
         if not given.compare:
             print(json.dumps(line, sort_keys=True, ensure_ascii=False, allow_nan=False), flush=True)
         else:
             was = before.get(name, {"question": name})
-            new = differences(was, line, not given.no_words)
-            print(*new, sep="\n", end="\n" * bool(new), flush=True)
-            found += new
+            further = differences(was, line, not given.no_words)
+            print(*further, sep="\n", end="\n" * bool(further), flush=True)
+            new += further
     print(*_table(times), sep="\n", file=sys.stderr)
     if given.times:
         rows = [f"{seconds * 1e3:.1f}\t{name}\n" for name, seconds in times.items()]
         Path(given.times).write_text("".join(rows))
-    return int(bool(found))
+    return int(bool(new))
 
 
 if __name__ == "__main__":

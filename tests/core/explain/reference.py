@@ -17,16 +17,24 @@ Array = np.ndarray[Any, Any]
 
 @dataclass
 class Net:
-    """A net as TF1 stores it: kernel [x; h] (I + H, 4H), bias (4H,); perhaps peepholes (3, H)."""
+    """A net as TF1 stores it: kernel [x; h] (I + H, 4H), bias (4H,); perhaps peepholes (3, H).
+
+    With a ``projection`` (H, P) the rows of h in the kernel are P.
+    """
 
     kernel: Array
     bias: Array
     recurrent_bias: Array | None = None
     peepholes: Array | None = None
+    projection: Array | None = None
 
     @property
     def units(self) -> int:
         return int(self.kernel.shape[1]) // 4
+
+    @property
+    def outputs(self) -> int:
+        return self.units if self.projection is None else int(self.projection.shape[1])
 
 
 def random_net(
@@ -111,7 +119,8 @@ def outputs(
     whole = net.kernel
     if turned_blocks == "reshaped_both" and net.recurrent_bias is None:  # one matrix, one reshape
         whole = whole.reshape(4 * H, -1).T
-    K, R = (whole[:I], whole[I:]) if how["rows"] == "xh" else (whole[H:], whole[:H])
+    P = net.outputs
+    K, R = (whole[:I], whole[I:]) if how["rows"] == "xh" else (whole[P:], whole[:P])
     if net.recurrent_bias is not None:  # kept as (4H, I) and (4H, H)
         if turned_blocks in ("reshaped_kernel", "reshaped_both"):
             K = np.ascontiguousarray(K.T).reshape(I, 4 * H)
@@ -159,8 +168,8 @@ def _row(
     out = activation(how.get("output_activation", how["activation"]))
     spoil: Spoil = how.get("spoil", lambda _name, value, _z, _x: value)
     number = np.dtype(dtype).type
-    zero = np.zeros(net.units, dtype)
-    h, c = (zero, zero) if state is None or how.get("initial_state") == "zero" else state
+    zero = np.zeros(net.outputs, dtype), np.zeros(net.units, dtype)
+    h, c = zero if state is None or how.get("initial_state") == "zero" else state
     if how.get("initial_state") == "swapped":
         h, c = c, h
     h, c = h.astype(dtype), c.astype(dtype)
@@ -191,8 +200,11 @@ def _row(
             z["o"] = z["o"] + p["o"] * c
         o = spoil("o", gate(z["o"]), z, x_t)
         h = spoil("h", o * out(c), z, x_t)
+        if net.projection is not None:
+            bound = number(how.get("projection_clip", np.inf))
+            h = np.clip(h @ net.projection.astype(dtype), -bound, bound)
         for name, value in {"h": h, "c": c, "i": i, "f": f, "g": g, "o": o}.items():
             kept[name].append(value)
         if how.get("state") == "reset":
-            h, c = zero, zero
+            h, c = zero
     return kept

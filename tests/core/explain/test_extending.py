@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +14,27 @@ import pytest
 from lstmcli.api.explain import explain
 from lstmcli.core import explain as package
 from lstmcli.core.explain import PASSES, Found, Pass, Search, wording
-from lstmcli.core.explain.causes import ANY, CAUSES, Cause
+from lstmcli.core.explain.causes import ANY, CAUSES, COLUMNS
 from lstmcli.core.explain.hypotheses import Change
 from lstmcli.core.explain.verify import Answer, Remark, remark
 from tests.core.explain.asking import found, write
 from tests.core.explain.reference import outputs, random_net
 from tests.paths import TOP
-from tests.test_golden import GOLDEN, read
-
-CLIP = 0.02
 
 
-@pytest.mark.slow
-def test_a_row_of_the_table_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first step of a recorded net with a projection, bounded: no row has that."""
-    case = "torch/projection"
-    record, arrays = read(case)
-    x, h = arrays["inputs"], arrays["h"].copy()
-    first = (slice(None), slice(0, 1)) if record["layout"] == "batch" else (slice(0, 1),)
-    expected = np.clip(h[first], -CLIP, CLIP)
-    assert (np.abs(h[first]) > CLIP).sum() > 3
-    weights, layout = str(GOLDEN / f"{case}.weights.npz"), record["layout"]
-    state = {name: arrays[f"initial_state.{name}"] for name in "hc"}
-
-    def ask() -> Any:
-        return explain(weights, x[first], expected, layout=layout, initial_state=state)
-
-    assert ask().verdict == "none"
-    row = Cause("projection_clip", values=(None, CLIP), of_run=True, hides={ANY: "It is new"})
-    monkeypatch.setitem(CAUSES, "projection_clip", row)
-    explanation = ask()
-    assert found(explanation) == {"projection_clip": CLIP}
+def test_a_row_of_the_table_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Refused(tmp_path)
+    softsign = {"output_activation": lambda c: c / (1 + np.abs(c))}
+    asked.h = outputs(asked.net, asked.x.astype(np.float64), softsign)["h"]
+    assert asked.ask().verdict == "none"
+    name, row = "output_activation", CAUSES["output_activation"]
+    values = (*row.values, "softsign")
+    monkeypatch.setitem(CAUSES, name, replace(row, values=values, hides={ANY: "It is new"}))
+    monkeypatch.setitem(COLUMNS, name, values)  # made of the rows
+    explanation = asked.ask()
+    assert found(explanation) == {"output_activation": "softsign"}
     assert explanation.hidden.startswith("It is new")
-    assert "--projection-clip" in explanation.command
+    assert "--output-activation softsign" in explanation.command
 
 
 def test_each_class_is_of_one_of_the_eight_things() -> None:
@@ -63,7 +52,7 @@ class Refused:
 
     def __init__(self, folder: Path) -> None:
         rng = np.random.default_rng(0)
-        net = random_net(rng, 4, 3)
+        net = self.net = random_net(rng, 4, 3)
         self.x = rng.normal(size=(2, 5, 4)).astype(np.float32)
         self.h = outputs(net, self.x.astype(np.float64), {})["h"] + rng.normal(0, 0.1, (2, 5, 3))
         self.weights = write(net, folder / "w.npz", 4)

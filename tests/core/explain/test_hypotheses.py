@@ -40,6 +40,15 @@ def test_every_value_of_every_setting_is_there() -> None:
     assert "tanh" in by_setting["output_activation"], "beside a changed activation"
 
 
+def test_a_rare_order_of_one_tensor_is_a_change_by_itself_in_a_network() -> None:
+    spaces = {name: Space(assumed()) for name in ("layer0", "layer1", "layer2")}
+    singles = SingleChanges([[name] for name in spaces], spaces)
+    rare, known = (singles.changes.index((Change("bias_gates", o),)) for o in ("ofgi", "iofg"))
+    assert len(singles.sets(1)) == len(singles)
+    assert rare not in singles.sets(2)
+    assert known in singles.sets(2)
+
+
 def test_every_change_can_be_typed() -> None:
     for setting, value in Space(assumed()).singles:
         if value != SOLVE and setting != "array":
@@ -55,17 +64,17 @@ def test_sets_never_contain_a_setting_twice() -> None:
         assert one.setting != other.setting
     assert not (singles.constant[pairs] >= 0).all(axis=1).any(), "one constant is solved for"
     sizes = np.unique([one.setting for (one,) in singles.changes], return_counts=True)[1]
-    two_constants = 3  # of forget bias, cell clip and gate clip
+    two_constants = 6  # of the forget bias and three clips
     assert len(pairs) == (len(singles) ** 2 - (sizes**2).sum()) // 2 - two_constants
 
 
 def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
     spaces = {name: Space(assumed()) for name in ("layer0", "layer0_reverse")}
     singles = SingleChanges([[*spaces]], spaces)
-    some = np.array([70, 3, 11])
+    order = np.roll(np.arange(len(singles)), -70)
     every = singles.sets(2)
-    expected = every[np.isin(every, some).any(axis=1)]
-    found = singles.pairs(some)
+    expected = every[np.isin(every, order[:3]).any(axis=1)]
+    found = singles.pairs(order, 3)
     assert {*map(tuple, found.tolist())} == {*map(tuple, expected.tolist())}
     assert len(found) == len(expected)
 

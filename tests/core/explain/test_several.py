@@ -87,11 +87,14 @@ def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path
     """Some show nothing at a first step; then as few changes that give the same are found."""
     asked = Asked(tmp_path, 0, name_of(truth), deep=True)
     parts = PLACES | {"the last step of a row": lambda h: h[1, -1]}
-    explanation = asked.explain(parts[place](np.asarray(asked.expected(truth))))
+    expected = parts[place](np.asarray(asked.expected(truth)))
+    explanation = asked.explain(expected)
     if place == BEYOND_THE_BUDGET:
         assert explanation.verdict == "none"
         assert any("Of two changes at once, one was always" in one for one in explanation.not_tried)
-        return
+        assert "budget_ended" in {one.code for one in explanation.remarks}
+        assert explanation.next.endswith("--thorough")
+        explanation = asked.explain(expected, thorough=True)
     assert explanation.verdict in ("found", "unproven")
     assert len(explanation.changes) <= 2
 
