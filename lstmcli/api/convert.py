@@ -27,7 +27,7 @@ from lstmcli.core.weights.build_cells import BFLOAT16
 from lstmcli.core.weights.choose_lstm import layer_options
 from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
-from lstmcli.core.weights.recognise import recognise
+from lstmcli.core.weights.recognise import layers_of_stacks, recognise
 from lstmcli.engines import export
 from lstmcli.engines.export import graph_of, rtneural_document
 from lstmcli.errors import Try, UserError
@@ -290,7 +290,7 @@ def _settings(
     if any(one.rivals or one.convention.name != row.name for one in found) or not found:
         settings = {"convention": row.name} | settings
         found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
-    if len(found) > 1:
+    if len(found) > 1 and not layers_of_stacks(found):
         settings["layer"] = ",".join(layer_options(found))  # names: a file may sort its tensors
     return settings
 
