@@ -52,6 +52,11 @@ class InputOptions(NamedTuple):
     lengths: npt.ArrayLike | Path | None = None
     mask: npt.ArrayLike | Path | None = None
 
+    @property
+    def unmasked(self) -> bool:
+        """Whether a run of all steps is asked for."""
+        return isinstance(self.mask, str) and self.mask == NO_MASK
+
 
 NO_OPTIONS = InputOptions()
 NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
@@ -169,17 +174,16 @@ def read_job(
         within = [] if holder is None or is_separate else [holder.source]
         last = holder.source if holder and is_separate and holder.source != STDIN else ""
         refuse_unused(documents, model, [*within, state_from], last)
-    unmasked = isinstance(options.mask, str) and options.mask == NO_MASK
     inputs = Inputs(
         np.empty(0) if isinstance(array, StepStream) else array,
         settings.get("layout", model.given.get("layout")),
         state,
         _lengths(options.lengths, holder),
-        None if unmasked else _with_inputs("mask", options.mask, holder),
+        None if options.unmasked else _with_inputs("mask", options.mask, holder),
         name=name,
     )
     stream = array if isinstance(array, StepStream) else None
-    job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=unmasked)
+    job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=options.unmasked)
     return job if reread is None else _with_idle_settings(job, settings)
 
 
