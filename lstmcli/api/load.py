@@ -143,9 +143,9 @@ def load_model(
     check_layers(layers.cells, layers.labels if len(chosen) > 1 else [], source)
     check_cell_settings(layers.cells, given)
     lengths = () if given.get("lengths") == "ignored" else common_lengths(layers.lengths, source)
-    masking, other_masks = layers.masks() if given.get("lengths") != "ignored" else (None, [])
+    masks = () if given.get("lengths") == "ignored" else tuple(layers.masks.values())
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
-    assumed += map(masking_assumed, other_masks)
+    assumed += [masking_assumed(one) for one in masks if one.value is None]
     states = {name for names in INITIAL_STATES for name in names}
     assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
@@ -161,8 +161,7 @@ def load_model(
         assumed=tuple(dict.fromkeys(assumed)),
         given={**layers.layout, **layers.of_backward, **given},
         lengths=lengths,
-        masking=masking,
-        other_masks=tuple(other_masks),
+        masks=masks,
         remarks=tuple(dict.fromkeys(remarks)),
         idle=tuple(idle),
         labels=tuple(layers.labels) if len(chosen) > 1 else (),
@@ -180,7 +179,7 @@ class _LayerList:
         self.layout: dict[str, Any] = {}  # of the first LSTM, if a file has it; it feeds the others
         self.of_backward: dict[str, Any] = {}  # settings in files of one of two directions
         self.lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
-        self.masking: list[Masking | None] = []  # of each LSTM, where its network has some
+        self.masks: dict[str, Masking] = {}  # by layer; only those of the first LSTM have a value
         self.reversed: list[bool] = []  # of each cell: by its files and its name
         self.assumed: list[str] = []
         self.remarks: list[str] = []
@@ -221,7 +220,8 @@ class _LayerList:
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
-        self.masking.append(next((cell.masking for cell in cells if cell.masking), None))
+        for mask in (cell.masking for cell in cells if cell.masking):
+            self.masks.setdefault(mask.layer, mask._replace(value=None) if first else mask)
         known = {index for index, cell in metadata.items() if "reverse" in cell.settings}
         self.assumed += assumptions(found, layers[0][0], of_first)
         self.assumed += direction_assumptions(found, known, given)
@@ -232,13 +232,6 @@ class _LayerList:
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
-
-    def masks(self) -> tuple[Masking | None, list[Masking]]:
-        """The layer whose mask the inputs give, or None; then those that the run leaves out."""
-        first = self.masking[0] if self.masking else None
-        applied = first if first and first.value is not None else None
-        left_out = [one for one in self.masking if one and not (applied and one[:2] == applied[:2])]
-        return applied, [*{one.layer: one for one in left_out}.values()]
 
 
 def _metadata(

@@ -16,7 +16,7 @@ from lstmcli.core.diff.axes import (
     sequence,
     without_ones,
 )
-from lstmcli.core.diff.padding import ends, valid_in_either, zeroed
+from lstmcli.core.diff.padding import ends, padded_steps, zeroed
 from lstmcli.core.diff.pair import Known, Pair
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.axis_numbers import AXES, AxisNumbers, counts_from_0
@@ -61,22 +61,20 @@ def _at_ends(pair: Pair, known: Known) -> Pair | None:
     """
     sides = pair.a, pair.b
     for n, wide in enumerate(sides if known.choices[0] is None else ()):
-        layout, padding, narrow = known.layouts[n], known.paddings[n], sides[1 - n]
-        steps = known.numbering[n].steps
-        if layout is None or padding is None or (steps is not None and not counts_from_0(steps)):
-            continue
-        run = sequence(wide, layout) if wide.ndim == (2 if layout == "steps" else 3) else None
+        layout, meta, narrow = known.layouts[n], known.metas[n], sides[1 - n]
+        run = sequence(wide, layout) if layout and meta is not None else None
         T, B, K = run.shape if run is not None else (0, 0, 0)
         if run is None or T < 2 or narrow.shape[-1] != K or narrow.values.size != B * K:
             continue
-        valid = padding.valid(range(T), known.numbering[n].batch or range(B))
-        if valid is None or valid.all():
+        of_run = known.numbering[n]
+        padded = padded_steps([meta], of_run.steps or range(T), of_run.batch or range(B))
+        if padded.shape != (T, B) or not padded.any():
             continue
         values, unit = narrow.values.reshape(1, B, K), narrow.unit
         one = Numbers(values, None if unit is None else unit.reshape(1, B, K))
         fixed = replace(pair, placed=True, at_ends=True, axes_known=True)
         found = []
-        for words, end in ends(run, valid).items():
+        for words, end in ends(run, ~padded).items():
             a, b = (end, one) if n == 0 else (one, end)
             text = f"{{{'ba'[n]}}} is taken as {words} {{{'ab'[n]}}}"
             found.append(replace(fixed, a=a, b=b, taken_as=text))
@@ -88,14 +86,13 @@ def _at_ends(pair: Pair, known: Known) -> Pair | None:
 
 def without_padding(pair: Pair, known: Known) -> Pair:
     """A pair whose padded steps are zero on both sides, and marked as not compared."""
-    if not pair.stepwise or pair.agrees is None or pair.a.values.size == 0:
+    if not pair.stepwise or pair.agrees is None:
         return pair
-    steps, batch = (pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1))
-    valid = valid_in_either(known.paddings, steps, batch)
-    if valid is None:
+    padded = padded_steps(known.metas, *(pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1)))
+    if not padded.any():
         return pair
-    a, b = (zeroed(side, ~valid) for side in (pair.a, pair.b))
-    return replace(pair, a=a, b=b, padded=~valid)
+    a, b = (zeroed(side, padded) for side in (pair.a, pair.b))
+    return replace(pair, a=a, b=b, padded=padded)
 
 
 def _as_they_lie(pair: Pair, known: Known) -> Pair:

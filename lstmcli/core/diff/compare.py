@@ -18,7 +18,6 @@ from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.naming import named_alike
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.padding import Padding
 from lstmcli.core.diff.pair import Known, Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.model import Hint, join_with_and
@@ -188,7 +187,7 @@ def _aligned(
         numbering=(a.numbering, b.numbering),
         counted=(a.settings is not None, b.settings is not None),
         cells=(len(a.cells - {""}), len(b.cells - {""})),
-        paddings=(Padding.of_meta(a.settings), Padding.of_meta(b.settings)),
+        metas=(a.settings, b.settings),
     )
     numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
     pair = align(Pair(of_b, *numbers, tolerance_of(precision), backward=backward), known)

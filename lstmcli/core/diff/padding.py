@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major, format_lengths
+from lstmcli.core.model.model import format_lengths
 
 
-@dataclass(frozen=True, eq=False)
-class Padding:
-    """The lengths (B,), or the mask (T, B), of a run."""
-
-    lengths: Array | None = None
-    mask: Mask | None = None
-
-    @classmethod
-    def of_meta(cls, meta: Mapping[str, Any] | None) -> Padding | None:
-        """That of a trace; None for a result that is none, which may have any ``meta``."""
-        if meta is None:
-            return None
-        lengths, mask = (_array(meta.get(name)) for name in ("lengths", "mask"))
-        layout, axes = meta.get("layout"), 1 if meta.get("layout") == "steps" else 2
-        if mask is not None and mask.ndim == axes and layout in ("steps", "time", "batch"):
-            return cls(mask=as_time_major(mask.astype(bool)[..., None], str(layout))[..., 0])
-        return cls(lengths if lengths is not None and lengths.ndim == 1 else None)
-
-    def valid(self, steps: Sequence[int], batch: Sequence[int]) -> Mask | None:
-        """(T, B): true at steps that count, by their numbers in the run; None if it has others."""
-        rows, columns = np.ix_(steps, batch)
-        valid: Mask = np.ones((len(steps), len(batch)), bool)
-        try:
-            if self.mask is not None:
-                valid = self.mask[rows, columns]
-            elif self.lengths is not None:
-                valid = rows < self.lengths[columns]
-        except IndexError:
-            return None
-        return valid
+def valid_steps(meta: Mapping[str, Any], steps: Sequence[int], batch: Sequence[int]) -> Mask | None:
+    """(T, B): true at steps of a run that count, by its ``meta``; None if that is of other steps."""
+    lengths, mask, layout = (
+        _array(meta.get("lengths")),
+        _array(meta.get("mask")),
+        meta.get("layout"),
+    )
+    rows, columns = np.ix_(steps, batch)
+    valid: Mask = np.ones((len(steps), len(batch)), bool)
+    try:
+        if mask is not None and mask.ndim == (1 if layout == "steps" else 2):
+            by_time = mask.T if layout == "batch" else mask.reshape(len(mask), -1)
+            valid = by_time[rows, columns] != 0
+        elif lengths is not None and lengths.ndim == 1:
+            valid = rows < lengths[columns]
+    except IndexError:
+        return None
+    return valid
 
 
 def _array(value: Any) -> Array | None:
@@ -54,17 +41,15 @@ def _array(value: Any) -> Array | None:
     return array if array is not None and array.size and array.dtype.kind in "biu" else None
 
 
-def valid_in_either(
-    paddings: tuple[Padding | None, Padding | None], steps: Sequence[int], batch: Sequence[int]
-) -> Mask | None:
-    """(T, B): true at steps that count in a side; None if no side tells or all do."""
-    either: Mask = np.zeros((len(steps), len(batch)), bool)
-    for padding in paddings:
-        valid = None if padding is None else padding.valid(steps, batch)
-        if padding is not None and valid is None:
-            return None
-        either |= False if valid is None else valid
-    return either if any(paddings) and not either.all() else None
+def padded_steps(
+    metas: Iterable[Mapping[str, Any] | None], steps: Sequence[int], batch: Sequence[int]
+) -> Mask:
+    """(T, B): true at steps that no run of two results computed; one of them may be no run."""
+    found = [valid_steps(meta, steps, batch) for meta in metas if meta is not None]
+    valid = [one for one in found if one is not None]
+    known = bool(valid) and len(valid) == len(found)
+    padded: Mask = ~np.any(valid, axis=0) if known else np.zeros((len(steps), len(batch)), bool)
+    return padded
 
 
 def zeroed(numbers: Numbers, padded: Mask) -> Numbers:

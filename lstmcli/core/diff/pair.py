@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
-from lstmcli.core.diff.padding import Padding
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AxisNumbers
@@ -19,6 +18,7 @@ from lstmcli.core.model.selection import Choice, Indices
 
 Sides = tuple[Numbers, Numbers]
 Layouts = tuple[str | None, str | None]
+Meta = Mapping[str, Any] | None
 Numbering = tuple[Indices | None, ...]
 """The numbers of steps, batch items and units in the full run; None: all from 0."""
 
@@ -123,7 +123,7 @@ class Known(NamedTuple):
     numbering: tuple[AxisNumbers, AxisNumbers]
     counted: tuple[bool, bool]  # it is a whole trace, and counts from 0
     cells: tuple[int, int]  # that have arrays in the file of either side
-    paddings: tuple[Padding | None, Padding | None] = (None, None)  # of the runs; None: no run
+    metas: tuple[Meta, Meta] = (None, None)  # the settings of the runs; None: no run
 
     @property
     def silent(self) -> bool:

@@ -212,7 +212,7 @@ def check_axes(model: Model, inputs: Inputs) -> str:
         )
     if x.dtype.kind not in "fiub":
         raise UserError(f"{name} is {x.dtype}, not numbers.")
-    embedding = next((one for one in model.other_masks if one.kind == "Embedding"), None)
+    embedding = next((one for one in model.masks if one.kind == "Embedding"), None)
     if embedding and x.ndim == 2 and (x.dtype.kind in "iu" or x.shape[-1] != model.cell.inputs):
         raise _tokens(model, x, name, embedding.layer)
     if x.shape[-1] != model.cell.inputs:

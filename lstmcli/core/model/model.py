@@ -143,8 +143,7 @@ class Model:
     idle: tuple[str, ...] = ()  # those of them on settings that change nothing
     labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from a file
-    masking: Masking | None = None  # the layer of its file that masks the steps of the inputs
-    other_masks: tuple[Masking, ...] = ()  # layers whose masks are not made of the inputs
+    masks: tuple[Masking, ...] = ()  # the layers of its file that mask its steps
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
     loaded_from: LoadedFrom | None = None  # None: not made by `lstmcli.load`
 
@@ -160,6 +159,11 @@ class Model:
         bias = convention.behaviour.forget_bias
         parts += [f"forget bias {bias:+g}"] if bias else []
         return f"<Model {', '.join((*parts, cell.dtype.name))}{_assumed(self.assumed)}>"
+
+    @property
+    def masking(self) -> Masking | None:
+        """The layer whose mask is made of the inputs."""
+        return next((one for one in self.masks if one.value is not None), None)
 
     @property
     def cells(self) -> list[tuple[str, Cell]]:

@@ -270,9 +270,9 @@ def masking_assumed(masking: Masking) -> str:
 
 def without_padding(model: Model) -> Model:
     """The model for a run whose lengths, or mask, are given."""
-    lines = {lengths_assumed(model.lengths), *map(masking_assumed, model.other_masks)}
+    lines = {lengths_assumed(model.lengths), *map(masking_assumed, model.masks)}
     assumed = tuple(text for text in model.assumed if text not in lines)
-    return replace(model, lengths=(), masking=None, assumed=assumed)
+    return replace(model, lengths=(), masks=(), assumed=assumed)
 
 
 def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:
