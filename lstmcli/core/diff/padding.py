@@ -13,7 +13,7 @@ from lstmcli.core.model.model import format_lengths
 
 
 def valid_steps(meta: Mapping[str, Any], steps: Sequence[int], batch: Sequence[int]) -> Mask | None:
-    """(T, B): true at steps of a run that count, by its ``meta``; None if that is of other steps."""
+    """(T, B): true at steps of a run that count, by its ``meta``; None if it has other steps."""
     lengths, mask, layout = (
         _array(meta.get("lengths")),
         _array(meta.get("mask")),
