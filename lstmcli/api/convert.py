@@ -251,10 +251,12 @@ def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], ta
         if set(names) <= set(document.arrays)
     ]
     known = settings if "lengths" not in settings else {**settings, "lengths": "given"}
-    masked = bool((model if known is settings else load.load_model(documents, known)).lengths)
+    again = model if known is settings else load.load_model(documents, known)
+    masked = bool(again.lengths or again.masking)
     source = " + ".join(document.source for document in documents)
     idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
-    return replace(model, remarks=(*remarks, *states, *idle))
+    mask = [f"the mask from {model.masking} is not written to {target}."] if model.masking else []
+    return replace(model, remarks=(*remarks, *states, *mask, *idle))
 
 
 def implied(path: str) -> str:
