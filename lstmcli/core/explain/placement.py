@@ -262,8 +262,8 @@ class Placement:
         if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
             return None
         without = self.verify(plain)
-        if without.total - without.agreeing < 2:  # it would always fit one number
-            return None
+        if self.has_several_cells and without.total - without.agreeing < 2:
+            return None  # in one cell or another a constant always fits one number
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
     # ---- the proof

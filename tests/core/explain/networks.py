@@ -53,7 +53,14 @@ BESIDE: list[Truth] = [
     {"layer0_reverse.reverse": False},
     {"layer0_reverse.flip_output": True},
 ]
-PAIRS = [(assumed, {**truth, **other}) for assumed, truth in MERGES for other in BESIDE]
+RUN_ALIKE: list[Truth] = [{"state": "reset"}, {"layer0_reverse.reverse": False}]
+"""Beside these two directions run alike: exchanged halves are exchanged weights."""
+PAIRS = [
+    (assumed, {**truth, **other})
+    for assumed, truth in MERGES
+    for other in BESIDE
+    if other not in RUN_ALIKE or {assumed, truth["merge"]} != {"concat", "concat_swapped"}
+]
 BOTH_AND_ONE: list[tuple[str, Truth]] = [
     (merge, {"merge": merge, "forget_bias": 0.0, **one})
     for merge in ("concat", "sum", "mul", "ave")

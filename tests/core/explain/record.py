@@ -74,12 +74,12 @@ def asked(name: str) -> tuple[Line, float]:
         asking = question(name)(Path(folder))
         begun = process_time()
         try:
-            answer: Explanation | UserError = asking.explain()
+            answer = asking.explain()
         except UserError as error:
-            answer = UserError(str(error).replace(folder, "FOLDER"))
+            refused = UserError(str(error).replace(folder, "FOLDER"))
+            return line_of(name, refused), process_time() - begun
         line, seconds = line_of(name, answer), process_time() - begun
-        is_loaded_so = isinstance(answer, UserError) or not answer.found or "dtype" in found(answer)
-        if not (is_loaded_so or settings_give(asking, answer)):  # of no line that is recorded
+        if answer.found and "dtype" not in found(answer) and not settings_give(asking, answer):
             line["settings"] = dict(answer.settings)
         return line, seconds
 

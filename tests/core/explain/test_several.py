@@ -25,6 +25,7 @@ from tests.core.explain.networks import (
     PAIRS,
     PAIRS_OF_CELLS,
     PLACES,
+    RUN_ALIKE,
     Asked,
     Truth,
     name_of,
@@ -49,6 +50,17 @@ def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
 @pytest.mark.sampled(3)
 def test_a_wrong_layout_beside_another_mistake(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth)).check(truth)
+
+
+@pytest.mark.parametrize("other", RUN_ALIKE, ids=name_of)
+def test_exchanged_halves_are_exchanged_weights_where_directions_run_alike(
+    other: Truth, tmp_path: Path
+) -> None:
+    asked = Asked(tmp_path, 0, name_of(other))
+    explanation = asked.explain(asked.expected({"merge": "concat_swapped", **other}))
+    assert found(explanation) == {"merge": "concat_swapped", **other}
+    (equal,) = explanation.equivalent
+    assert {c.setting: c.found for c in equal} == {"directions": "exchanged", **other}
 
 
 def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) -> None:
