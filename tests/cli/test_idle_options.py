@@ -44,6 +44,7 @@ VALUES = {  # of options; a flag has none
 UNSEEN = {  # options that are obeyed without a trace, in some or all outputs
     "quiet": "asks that remarks are not there",
     "equal_nan": "no side has NaN",
+    "padding": "no run has lengths",
     "pool": "all cells are shown as they are",
     "all_": "all tensors are shown",
 }

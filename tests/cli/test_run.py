@@ -356,6 +356,7 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     assert np.array(json.loads(wanted)["f"])[2, 5:].tolist() == [[0, 0, 0], [0, 0, 0]]
     for words in (("--lengths", "n.npy"), ("inputs=x.npz",), ("--mask", "m.npy")):
         assert lstm("run", net, *words, "-f", "json").out == wanted
+    assert json.loads(wanted)["meta"]["lengths"] == [7, 0, 5, 1, 3]
 
 
 @pytest.mark.parametrize("names", [("h0", "c0"), ("h_0", "c_0"), ("h0", "c0", "inputs")])
