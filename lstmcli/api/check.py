@@ -17,7 +17,7 @@ import numpy as np
 from lstmcli._version import __version__
 from lstmcli.api.diff import side_of
 from lstmcli.api.explain import question_of
-from lstmcli.api.job import InputOptions, Job, read_job, with_lengths
+from lstmcli.api.job import InputOptions, Job, read_job, with_padding
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path, Weights
 from lstmcli.core.diff.array_name import FINALS
@@ -333,7 +333,7 @@ def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
     x = x.swapaxes(0, 1) if layout == "time" else x
     state = cast(Any, job.inputs.initial_state) or state
     inputs = replace(job.inputs, x=x, name="the drawn inputs", initial_state=state)
-    return with_lengths(job._replace(inputs=inputs)), seed
+    return with_padding(job._replace(inputs=inputs)), seed
 
 
 def _chosen(names: Sequence[str]) -> list[Engine]:

@@ -27,7 +27,7 @@ from lstmcli.core.weights.build_cells import BFLOAT16
 from lstmcli.core.weights.choose_lstm import layer_options
 from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
-from lstmcli.core.weights.recognise import recognise
+from lstmcli.core.weights.recognise import layers_of_stacks, recognise
 from lstmcli.engines import export
 from lstmcli.engines.export import graph_of, rtneural_document
 from lstmcli.errors import Try, UserError
@@ -251,10 +251,12 @@ def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], ta
         if set(names) <= set(document.arrays)
     ]
     known = settings if "lengths" not in settings else {**settings, "lengths": "given"}
-    masked = bool((model if known is settings else load.load_model(documents, known)).lengths)
+    again = model if known is settings else load.load_model(documents, known)
+    masked = bool(again.lengths or again.masking)
     source = " + ".join(document.source for document in documents)
     idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
-    return replace(model, remarks=(*remarks, *states, *idle))
+    mask = [f"the mask from {model.masking} is not written to {target}."] if model.masking else []
+    return replace(model, remarks=(*remarks, *states, *mask, *idle))
 
 
 def implied(path: str) -> str:
@@ -290,7 +292,7 @@ def _settings(
     if any(one.rivals or one.convention.name != row.name for one in found) or not found:
         settings = {"convention": row.name} | settings
         found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
-    if len(found) > 1:
+    if len(found) > 1 and not layers_of_stacks(found):
         settings["layer"] = ",".join(layer_options(found))  # names: a file may sort its tensors
     return settings
 

@@ -52,12 +52,14 @@ def diff(
     steps: str | int | None = None,
     batch: str | int | None = None,
     units: str | int | None = None,
+    padding: bool = False,
 ) -> Difference:
     """Compare two results: traces, arrays, dicts of arrays, or files of either.
 
     ``layout``, "batch" or "time", is that of a side that does not say which axis is time. ``only``
     names the arrays that are compared; ``steps``, ``batch`` and ``units`` select as the options do:
-    ``"0:10"``, ``"0,2"``, ``-1``.
+    ``"0:10"``, ``"0,2"``, ``-1``. ``padding`` compares padded steps too, which the lengths or the
+    mask of a trace leave out.
 
     Raises
     ------
@@ -66,7 +68,8 @@ def diff(
     """
     layout = None if layout is None else read_setting("layout", layout, "diff")
     names = names_of(only, "diff")
-    refuse_other_types(bool | np.bool_, "True or False", "diff", equal_nan=equal_nan)
+    switches = {"equal_nan": equal_nan, "padding": padding}
+    refuse_other_types(bool | np.bool_, "True or False", "diff", **switches)
     selection = Selection.parse(
         _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
     )
@@ -74,7 +77,7 @@ def diff(
     one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
     found = compare(
         one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
-        selection=selection,
+        selection=selection, padding=bool(padding),
     )  # fmt: skip
     if not any(choice is not None and choice.bounds is not None for choice in selection[:3]):
         return found

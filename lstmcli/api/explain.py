@@ -26,7 +26,7 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
-from lstmcli.core.explain.budget import Work
+from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
@@ -115,7 +115,7 @@ def explain(
         if value is not None:
             otherwise = PLACEHOLDERS.get(name) or ",".join(map(str, np.ravel(value)))
             words += [f"--{name.replace('_', '-')}", _typed(value, otherwise)]
-    return _explained(job, side, words, given, Work(thorough), progress)
+    return _explained(job, side, words, given, WorkDone(thorough), progress)
 
 
 PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are no files
@@ -153,7 +153,7 @@ def _explained(
     side: Side,
     words: Sequence[str],
     settings: Mapping[str, Any],
-    work: Work,
+    work: WorkDone,
     progress: Progress,
 ) -> Explanation:
     """The explanation with its commands."""

@@ -36,10 +36,10 @@ from lstmcli.api.values import (
     refuse_other_types,
     refuse_settings,
 )
-from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, prepare
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes, prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model
-from lstmcli.core.weights.assumptions import idle_settings_of_run, without_lengths
+from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document, StepStream
 
@@ -54,8 +54,14 @@ class InputOptions(NamedTuple):
     lengths: npt.ArrayLike | Path | None = None
     mask: npt.ArrayLike | Path | None = None
 
+    @property
+    def unmasked(self) -> bool:
+        """Whether a run of all steps is asked for."""
+        return isinstance(self.mask, str) and self.mask == NO_MASK
+
 
 NO_OPTIONS = InputOptions()
+NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
 
 
 class Job(NamedTuple):
@@ -87,7 +93,7 @@ class Job(NamedTuple):
         if inputs.x.ndim == 3:
             model = replace(model, given={**model.given, "layout": "time"})
             inputs = replace(inputs, layout="time")
-        return self._replace(model=model, inputs=inputs, stream=None)
+        return with_padding(self._replace(model=model, inputs=inputs, stream=None))
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[str], str | None]:
@@ -175,11 +181,11 @@ def read_job(
         settings.get("layout", model.given.get("layout")),
         state,
         _lengths(options.lengths, holder),
-        _with_inputs("mask", options.mask, holder),
-        name,
+        None if options.unmasked else _with_inputs("mask", options.mask, holder),
+        name=name,
     )
     stream = array if isinstance(array, StepStream) else None
-    job = with_lengths(Job(model, inputs, stream, reread, undecided))
+    job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=options.unmasked)
     return job if reread is None else _with_idle_settings(job, settings)
 
 
@@ -188,7 +194,8 @@ def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
     inputs, model = job.inputs, job.model
     masked = inputs.lengths is not None or inputs.mask is not None
     if "lengths" in settings and not masked and job.reread is not None:
-        masked = bool(job.reread({"lengths": "given"}).lengths)  # of the file, ignored
+        again = job.reread({"lengths": "given"})  # those of the file, ignored
+        masked = bool(again.lengths or again.masking)
     started = bool(inputs.initial_state) or not inputs.name  # without inputs, one is drawn
     source = " + ".join(model.sources)
     idle = idle_settings_of_run(settings, source, masked=masked, started=started)
@@ -206,19 +213,30 @@ def _read(read: Reader, undecided: dict[str, Any], settle: bool) -> Model:
             undecided |= error.try_[0].settings
 
 
-def with_lengths(job: Job) -> Job:
-    """The job with the lengths of the model's file, where neither lengths nor a mask are given."""
-    model, reread = job.model, job.reread
-    if not model.lengths:
+def with_padding(job: Job, *, ignored: bool = False) -> Job:
+    """The job with the lengths or the mask of the model's file, where neither are given.
+
+    Those of the file are left out where others are given, or if they are ``ignored``.
+    """
+    model, reread, inputs = job.model, job.reread, job.inputs
+    if inputs.mask_from is not None:
         return job
-    if job.inputs.lengths is not None or job.inputs.mask is not None:
-        again = None if reread is None else lambda settings: without_lengths(reread(settings))
-        return job._replace(model=without_lengths(model), reread=again)
-    if not job.inputs.name:
+    if ignored or inputs.lengths is not None or inputs.mask is not None:
+        again = None if reread is None else lambda settings: without_padding(reread(settings))
+        return job._replace(model=without_padding(model), reread=again)
+    if not inputs.name:
         return job
-    if job.stream is None:
-        job.plan()  # refuses inputs that the lengths do not fit
-    return job._replace(inputs=replace(job.inputs, lengths=np.array(model.lengths)))
+    if model.lengths:
+        if job.stream is None:
+            job.plan()  # refuses inputs that the lengths do not fit
+        return job._replace(inputs=replace(inputs, lengths=np.array(model.lengths)))
+    if model.masking is None or job.stream is not None:
+        return job
+    check_axes(model, inputs)
+    mask = model.masking.mask(inputs.x)
+    return job._replace(
+        inputs=replace(inputs, mask=None if mask.all() else mask, mask_from=model.masking)
+    )
 
 
 def _given_inputs(x: Any, name: str) -> tuple[SliceableArray | StepStream, str, Document | None]:

@@ -17,7 +17,7 @@ from lstmcli.api.documents import (
 )
 from lstmcli.api.values import Weights, refuse_other_arguments
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Cell, LoadedFrom, Model, layer_width
+from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
@@ -25,6 +25,7 @@ from lstmcli.core.weights.assumptions import (
     direction_assumptions,
     idle_settings,
     lengths_assumed,
+    masking_assumed,
     refuse_open,
     unused_assumptions,
 )
@@ -142,7 +143,9 @@ def load_model(
     check_layers(layers.cells, layers.labels if len(chosen) > 1 else [], source)
     check_cell_settings(layers.cells, given)
     lengths = () if given.get("lengths") == "ignored" else common_lengths(layers.lengths, source)
+    masks = () if given.get("lengths") == "ignored" else tuple(layers.masks.values())
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
+    assumed += [masking_assumed(one) for one in masks if one.value is None]
     states = {name for names in INITIAL_STATES for name in names}
     assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
@@ -158,6 +161,7 @@ def load_model(
         assumed=tuple(dict.fromkeys(assumed)),
         given={**layers.layout, **layers.of_backward, **given},
         lengths=lengths,
+        masks=masks,
         remarks=tuple(dict.fromkeys(remarks)),
         idle=tuple(idle),
         labels=tuple(layers.labels) if len(chosen) > 1 else (),
@@ -175,6 +179,7 @@ class _LayerList:
         self.layout: dict[str, Any] = {}  # of the first LSTM, if a file has it; it feeds the others
         self.of_backward: dict[str, Any] = {}  # settings in files of one of two directions
         self.lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
+        self.masks: dict[str, Masking] = {}  # by layer; only those of the first LSTM have a value
         self.reversed: list[bool] = []  # of each cell: by its files and its name
         self.assumed: list[str] = []
         self.remarks: list[str] = []
@@ -215,6 +220,8 @@ class _LayerList:
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
+        for mask in (cell.masking for cell in cells if cell.masking):
+            self.masks.setdefault(mask.layer, mask._replace(value=None) if first else mask)
         known = {index for index, cell in metadata.items() if "reverse" in cell.settings}
         self.assumed += assumptions(found, layers[0][0], of_first)
         self.assumed += direction_assumptions(found, known, given)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lstmcli import formats
-from lstmcli.api.job import InputOptions, Job, read_job
+from lstmcli.api.job import NO_MASK, InputOptions, Job, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.save import (
     FINAL,
@@ -92,6 +92,8 @@ def run(
         another rule (Sonnet 2 repeats h, flax runs on) or ``masked_output`` is set.
     mask
         (B, T) or (T, B), in the axes of the inputs: false steps are skipped, wherever they are.
+        By default, and without lengths, that of a Masking layer before the LSTM in the model's
+        file, which "none" leaves out.
     executor
         any `concurrent.futures.Executor`: of threads, processes or a cluster. It gets blocks of
         sequences. They follow from the shapes only, so results do not depend on it, bit for bit.
@@ -353,10 +355,13 @@ def _of_model(
 def _can_stream(job: Job) -> bool:
     """Whether each step of the results is final once it is computed."""
     masked = job.inputs.lengths is not None or job.inputs.mask is not None
-    if job.stream and masked:
+    masking = job.model.masking
+    if job.stream and (masked or masking):
         of_file = " (the weights' file has lengths)" * bool(job.model.lengths)
+        of_file = f" (the weights' file has {masking})" if masking else of_file
         raise UserError(
-            f"lengths and a mask need all steps of a sequence{of_file}; give it as a file."
+            f"lengths and a mask need all steps of a sequence{of_file}; give it as a file.",
+            try_=[Try({"mask": NO_MASK}, "runs all steps")] if masking else (),
         )
     return bool(job.stream) or (runs_forward(job.model) and not masked)
 

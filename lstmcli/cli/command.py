@@ -238,7 +238,7 @@ GROUPS = {
         "layout", "reverse", "go_backwards", "lengths", "mask", "masked_output", "initial_state",
     ),
     "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "gate", "terms"),
-    "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "per_step"),
+    "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "padding", "per_step"),
     "Computation": ("dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes"),
     "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
     "Display": ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),

@@ -26,6 +26,7 @@ from lstmcli.views.diff import difference_sheet
 @click.argument("b")
 @tolerance_options
 @click.option("--equal-nan", is_flag=True, help="NaN equals NaN.")
+@click.option("--padding", is_flag=True, help="Compare padded steps of runs with lengths too.")
 @click.option("--per-step", is_flag=True, help="Show the error of each step.")
 @click.option(
     "--layout",
@@ -39,8 +40,8 @@ from lstmcli.views.diff import difference_sheet
 @format_option()
 def command(
     a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
-    equal_nan: bool, per_step: bool, layout: str | None, only: str | None, steps: str | None,
-    batch: str | None, units: str | None, format: str,
+    equal_nan: bool, padding: bool, per_step: bool, layout: str | None, only: str | None,
+    steps: str | None, batch: str | None, units: str | None, format: str,
 ) -> int:  # fmt: skip
     """Compare two results: where they first differ, and by how much.
 
@@ -58,6 +59,7 @@ def command(
     found = diff(
         a, b, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, layout=layout,
         only=listed_names(only, "--only"), steps=steps, batch=batch, units=units,
+        padding=padding,
     )  # fmt: skip
     show_result(
         format,

@@ -167,7 +167,12 @@ def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for files that come with the inputs; `keywords` collects them."""
     for option, metavar, text, default in (
         ("--initial-state", "FILE", "h and c to start from.", "zero"),
-        ("--mask", "FILE", "Which steps count, in the axes of the inputs.", "all"),
+        (
+            "--mask",
+            "FILE|none",
+            "Steps that count, in the axes of the inputs.",
+            "the file's, or all",
+        ),
         ("--lengths", "FILE|N,N,...", "Valid steps of each sequence.", "all"),
     ):
         function = click.option(option, metavar=metavar, help=text, show_default=default)(function)

@@ -22,7 +22,7 @@ from lstmcli.core.forward.run import SequenceResults, trace_of
 from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.model.model import Cell, Model, State, Trace, join_with_and
+from lstmcli.core.model.model import Cell, Masking, Model, State, Trace, join_with_and
 from lstmcli.core.model.vocabulary import split_activation
 from lstmcli.core.weights.compatibility import fit
 from lstmcli.core.weights.encode import fold_forget_bias
@@ -42,6 +42,7 @@ class Network:
     states: Sequence[State]  # h (B, P) and c (B, H) of each cell, forward before backward
     lengths: Array | None = None  # (B,) valid steps, where a sequence has fewer than T
     mask: Array | None = None  # (T, B), where each step that counts is given
+    mask_from: Masking | None = None  # the layer of the model that gives it
     padded_output: str = "zero"  # the output at padded or masked steps: zero, repeat or run
 
     @property
@@ -143,6 +144,7 @@ class Engine:
             plan.states,
             None if valid is None or plan.masked else valid.sum(axis=0),
             valid if plan.masked else None,
+            plan.inputs.mask_from,
             padding_rule(last[0], plan.masked, len(last) == 2),  # no layer reads padded outputs
         )
         unsupported = [*unsupported, *self._unsupported_in_run(plan, network)]

@@ -40,7 +40,11 @@ def prepare(network: Network) -> Prepared:
         valid = network.mask  # (T, B)
         if network.lengths is not None:
             valid = np.arange(len(network.x))[:, None] < network.lengths
-        if valid is not None:
+        if network.mask_from is not None:
+            masking = keras.layers.Masking(network.mask_from.value, dtype=network.mask_from.dtype)
+            masked = {"mask": masking.compute_mask(x)}  # not passed on beside an initial state
+            x = masking(x)
+        elif valid is not None:
             mask = np.ascontiguousarray(valid.T)
             masked = {"mask": keras.ops.convert_to_tensor(mask)}
 

@@ -16,7 +16,6 @@ from lstmcli.core.explain.verify import Agreement, Mismatch
 from lstmcli.core.explain.wording import (
     configuration,
     familiarity,
-    headline,
     hidden_label,
     name_of,
     precision_text,
@@ -94,7 +93,8 @@ def title(e: Explanation, expected: str) -> str:
         changes = len(e.changes)
         numeral = NUMERALS[changes] if changes < len(NUMERALS) else str(changes)
         verb = "change explains" if changes == 1 else "changes explain"
-        return f"{numeral} {verb} the difference{rest}: {headline(e.changes)}"
+        texts = "; ".join(change.text for change in e.changes)
+        return f"{numeral} {verb} the difference{rest}: {texts}"
     if e.verdict == "unproven":
         several = len(e.equivalent) + 1
         fitting = "One configuration fits" if several == 1 else f"{several} configurations fit"

@@ -23,7 +23,7 @@ def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = Fa
     read = f"{tuple(shape)}" + (f"  layout {plan.layout}" if len(shape) == 3 else "")
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     _two_parts(sheet, "inputs", read, sizes, width)
-    sheet.extend(_config(model, engine, width))
+    sheet.extend(_config(model, engine, width, plan.mask_words))
     assumed = [] if quiet else _assumed(plan)
     sheet.extend(labelled_lines("assumed", assumed, width, ASSUMED, HEADER_INDENT))
     sheet.add()
@@ -34,16 +34,18 @@ def model_sheet(model: Model, width: Width) -> Sheet:
     """The weights and the configuration of a model without inputs, and what was assumed."""
     sheet = Sheet()
     _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
-    sheet.extend(_config(model, "", width))
+    mask = f"mask from {model.masking}" if model.masking else ""
+    sheet.extend(_config(model, "", width, mask))
     sheet.extend(labelled_lines("assumed", model.assumed, width, ASSUMED, HEADER_INDENT))
     return sheet
 
 
-def _config(model: Model, engine: str, width: Width) -> Sheet:
-    """The configuration, and that of each layer where they differ."""
+def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
+    """The configuration with its ``mask``, and that of each layer where they differ."""
     same = all(layer[0].convention == model.convention for layer in model.layers)
     sheet = Sheet()
-    sheet.extend(_labelled("config", _configuration(model, same, engine), width))
+    texts = [*_configuration(model, same, engine), *filter(None, [mask])]
+    sheet.extend(_labelled("config", texts, width))
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         settings = [] if same else _settings(layer[0].convention, model)

@@ -166,7 +166,8 @@ def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
     sheet.extend(labelled_lines("which?", ways, width, ASSUMED))
     sheet.extend(labelled("", _same_names(lstm.also), width))
     sheet.extend(labelled("sizes", phrases([*_sizes(lstm)]), width))
-    sheet.extend(labelled("config", phrases(_configuration(lstm)), width))
+    mask = [f"mask from {lstm.model.masking}"] if lstm.model.masking else []
+    sheet.extend(labelled("config", phrases([*_configuration(lstm), *mask]), width))
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
         sheet.extend(labelled("found", f"{phrases(found)}   in the file", width))

@@ -162,4 +162,52 @@ def recorded() -> str:
     return _table(("framework and version", "cases", "conventions"), rows)
 
 
-MAKERS = {maker.__name__: maker for maker in (keys, codes, conventions, recorded)}
+PADDED = {  # calls, by a record of each
+    "torch/packed": "PyTorch: `pack_padded_sequence`",
+    "keras/mask": "Keras 3: a mask",
+    "keras/mask_with_holes": "Keras 3: a mask with holes",
+    "keras/mask_zero_output": "Keras 3: `zero_output_for_mask=True`",
+    "keras/bidirectional_mask": "Keras 3: a mask of `Bidirectional`",
+    "tf_keras/mask": "tf_keras: a mask",
+    "tensorflow1/sequence_length": "TensorFlow: `dynamic_rnn(sequence_length=)`",
+    "onnxruntime/lengths_zero": "ONNX `sequence_lens`: onnxruntime",
+    "openvino/lengths_zero": "ONNX `sequence_lens`: OpenVINO",
+    "paddle/lengths": "Paddle: `sequence_length=`",
+    "sonnet/lengths": "Sonnet 2: `dynamic_unroll(sequence_length=)`",
+    "flax/linen_lengths": "flax: `RNN(seq_lengths=)`",
+    "lasagne/mask": "Lasagne: `mask_input`",
+}
+
+
+def padding() -> str:
+    """What each framework's recorded outputs and final states are past the end of a sequence."""
+    head = ("call", "h past the end", "final state", "of length 0", "recorded")
+    return _table(head, ([call, *_padded(name)] for name, call in PADDED.items()))
+
+
+def _padded(name: str) -> Iterator[str]:
+    with np.load(TESTS / "golden" / f"{name}.npz") as members:
+        record = dict(members)
+    about = json.loads(str(record["case"]))
+    h = record["h"].squeeze(tuple(n for n in (1, 2) if record["h"].shape[n] == 1))
+    h = h.swapaxes(0, 1) if about["layout"] == "time" else h  # (B, T, K)
+    steps, items = np.arange(h.shape[1]), np.arange(len(h))
+    valid = record["mask"] > 0 if "mask" in record else steps < record["lengths"][:, None]
+    last = np.maximum.accumulate(np.where(valid, steps, 0), axis=1)  # (B, T): the last valid step
+    repeated = np.allclose(h, h[items[:, None], last], atol=1e-6)
+    yield "zero" if not h[~valid].any() else "the last valid h again" if repeated else "runs on"
+    states = [record[n] for n in ("final_h", "initial_state.h") if n in record]
+    forward = [one.reshape(-1, len(h), one.shape[-1])[0] for one in states]  # (B, P)
+    agrees = kept = "-"
+    if len(forward) == 2:
+        (final, initial), some = forward, valid.any(axis=1)
+        at_last = h[items, last[:, -1], : final.shape[1]]
+        agrees = "of the last valid step" if np.allclose(final[some], at_last[some]) else "another"
+        if not some.all():
+            kept = "zero" if not final[~some].any() else "the initial state"
+            assert kept == "zero" or np.array_equal(final[~some], initial[~some])
+    yield from (agrees, kept)
+    yield str(about["version"])
+
+
+MAKERS = {maker.__name__: maker for maker in (keys, codes, conventions, recorded, padding)}

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE, WEIGHTS, ArrayName
 from lstmcli.core.diff.axes import (
     among,
     arrange,
@@ -16,6 +16,7 @@ from lstmcli.core.diff.axes import (
     sequence,
     without_ones,
 )
+from lstmcli.core.diff.padding import ends, padded_steps, zeroed
 from lstmcli.core.diff.pair import Known, Pair
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.axis_numbers import AXES, AxisNumbers, counts_from_0
@@ -34,6 +35,8 @@ def align(pair: Pair, known: Known) -> Pair:
     pair = replace(pair, a=a, b=b)
     if pair.kind == WEIGHTS:
         return pair
+    if pair.kind == SEQUENCE and (at_ends := _at_ends(pair, known)):
+        return _selected(_numbered(at_ends, known), known)
     pair, known = _with_layout_of_run(pair, known)
     pair = _as_they_lie(pair, known)
     cut, left = _as_selected(pair, known)
@@ -49,6 +52,47 @@ def align(pair: Pair, known: Known) -> Pair:
                 known = known if best.numbers[axis] == pair.numbers[axis] else known.chosen(axis)
         pair = best or (pair if pair.agrees is not None else replace(pair, unaligned=why))
     return _selected(_numbered(pair, known), known)
+
+
+def _at_ends(pair: Pair, known: Known) -> Pair | None:
+    """One step of each sequence (B, K) beside a run that is padded: the end that it agrees with.
+
+    If none does, the nearest, unless it may be one sequence of the run as well.
+    """
+    sides = pair.a, pair.b
+    for n, wide in enumerate(sides if known.choices[0] is None else ()):
+        layout, meta, narrow = known.layouts[n], known.metas[n], sides[1 - n]
+        run = sequence(wide, layout) if layout and meta is not None else None
+        T, B, K = run.shape if run is not None else (0, 0, 0)
+        if run is None or T < 2 or narrow.shape[-1] != K or narrow.values.size != B * K:
+            continue
+        of_run = known.numbering[n]
+        padded = padded_steps([meta], of_run.steps or range(T), of_run.batch or range(B))
+        if padded.shape != (T, B) or not padded.any():
+            continue
+        values, unit = narrow.values.reshape(1, B, K), narrow.unit
+        one = Numbers(values, None if unit is None else unit.reshape(1, B, K))
+        fixed = replace(pair, placed=True, at_ends=True, axes_known=True)
+        found = []
+        for words, end in ends(run, ~padded).items():
+            a, b = (end, one) if n == 0 else (one, end)
+            text = f"{{{'ba'[n]}}} is taken as {words} {{{'ab'[n]}}}"
+            found.append(replace(fixed, a=a, b=b, taken_as=text))
+        best = min(found, key=lambda one: np.count_nonzero(one.differs))
+        if best.numbers_agree or T != B:
+            return best
+    return None
+
+
+def without_padding(pair: Pair, known: Known) -> Pair:
+    """A pair whose padded steps are zero on both sides, and marked as not compared."""
+    if not pair.stepwise or pair.agrees is None:
+        return pair
+    padded = padded_steps(known.metas, *(pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1)))
+    if not padded.any():
+        return pair
+    a, b = (zeroed(side, padded) for side in (pair.a, pair.b))
+    return replace(pair, a=a, b=b, padded=padded)
 
 
 def _as_they_lie(pair: Pair, known: Known) -> Pair:

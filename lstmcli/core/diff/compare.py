@@ -9,7 +9,9 @@ from functools import partial
 from math import prod
 from typing import Any, NoReturn
 
-from lstmcli.core.diff.alignment import align
+import numpy as np
+
+from lstmcli.core.diff.alignment import align, without_padding
 from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
@@ -107,6 +109,7 @@ def compare(
     equal_nan: bool = False,
     only: Sequence[str] | None = None,
     selection: Selection = EVERYTHING,
+    padding: bool = True,
 ) -> Difference:
     """Compare the arrays that two sides share by name; of one array each, whatever their names.
 
@@ -115,6 +118,7 @@ def compare(
     one of rtol and atol alone leaves the other at 0. Each printed side adds half a unit of its
     last printed place, whatever is asked for. ``only`` names the arrays (``h`` stands for
     ``layer0.h``, ... too), ``selection`` the steps, batch items and units that are compared.
+    Without ``padding`` the steps are left out that the lengths or masks of the runs leave out.
     """
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     a, b, common = named_alike(a, b)
@@ -123,7 +127,7 @@ def compare(
     common = [name for name in common if name not in columns or columns[name].numbers]
     _refuse(a, b, common, only_ulp := ulp is not None and rtol is None and atol is None)
     pairs = {
-        name: _aligned(a, b, name, name, test, selection._replace(units=columns.get(name)))
+        name: _aligned(a, b, name, name, test, selection._replace(units=columns.get(name)), padding)
         for name in common
     }
     arrays = {
@@ -134,7 +138,7 @@ def compare(
     compared = ComparedSides(
         (a, b),
         pairs,
-        cross=lambda x, y: _aligned(a, b, x, y, test),
+        cross=lambda x, y: _aligned(a, b, x, y, test, padding=padding),
         first_array=None if first is None else first.array,
         first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
     )
@@ -172,6 +176,7 @@ def _aligned(
     of_b: str,
     tolerance_of: Callable[[Precision], Tolerance] = tolerance,
     selection: Selection = EVERYTHING,
+    padding: bool = True,
 ) -> Pair:
     """An array of a aligned with one of b, both cut to what is selected."""
     name, precision = ArrayName.of(of_b), coarser(a.precision(of_a), b.precision(of_b))
@@ -182,9 +187,11 @@ def _aligned(
         numbering=(a.numbering, b.numbering),
         counted=(a.settings is not None, b.settings is not None),
         cells=(len(a.cells - {""}), len(b.cells - {""})),
+        metas=(a.settings, b.settings),
     )
     numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
-    return align(Pair(of_b, *numbers, tolerance_of(precision), backward=backward), known)
+    pair = align(Pair(of_b, *numbers, tolerance_of(precision), backward=backward), known)
+    return pair if padding else without_padding(pair, known)
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
@@ -276,6 +283,10 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
     for text, names in by_text.items():
         yield Hint("axes", compared.say(text.replace("{names}", join_with_and(names), 1)))
     yield from _layouts(a, b, compared.pairs)
+    padded = [pair.padded for pair in compared.pairs.values() if pair.padded is not None]
+    if padded:
+        count = f"{np.count_nonzero(padded[0]):,} of {padded[0].size:,} steps"
+        yield Hint("padding", f"{count} are padding and not compared (--padding)")
     for n, side in enumerate(compared.names):
         parts = [format_indices(steps) for p in compared.pairs.values() if (steps := p.parts[n])]
         for numbers in dict.fromkeys(parts):

@@ -11,6 +11,7 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.padding import shown_padding
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
@@ -26,7 +27,7 @@ _CLEARLY_GONE, _LATE = 0.05, 0.25
 # exchanged (0.17 at most); with other orders, activations or biases none above 0.04.
 _SHOWN = 200
 
-NO_SETTINGS = ("layout", "assumed", "selected", "digits")
+NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
 """What ``meta`` contains besides the settings of a run; axes are aligned whatever the layout."""
 
 
@@ -58,7 +59,9 @@ class ComparedSides:
         if a is None or b is None:
             return None
         names = [name for name in dict.fromkeys([*a, *b]) if name not in NO_SETTINGS]
-        return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
+        differ = [name for name in names if a.get(name) != b.get(name)]
+        differ.sort(key=lambda name: name not in ("lengths", "mask"))
+        return {n: (shown_padding(a.get(n)), shown_padding(b.get(n))) for n in differ}
 
     @property
     def forget_bias_differs(self) -> bool:

@@ -148,7 +148,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
         step_mismatches=np.count_nonzero(pair.differs, axis=by_step) if by_step else None,
-        left_out=int(np.count_nonzero(unknown)),
+        left_out=int(np.count_nonzero(unknown)) if pair.padded is None else 0,
         steps=pair.numbers[0],
     )
 
@@ -177,9 +177,12 @@ def similarity(pair: Pair) -> tuple[float | None, float | None]:
 
 
 def _left_out(pair: Pair) -> Mask:
-    """True where a print left the element out."""
+    """True where a print left the element out, or the step is padding."""
     masks = [mask for side in (pair.a, pair.b) if (mask := side.left_out) is not None]
-    unknown: Mask = np.logical_or.reduce([np.zeros(pair.a.shape, bool), *masks])
+    masks += [] if pair.padded is None else [pair.padded[..., None]]
+    unknown: Mask = np.zeros(pair.a.shape, bool)
+    for mask in masks:
+        unknown |= mask
     return unknown
 
 

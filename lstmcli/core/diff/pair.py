@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AxisNumbers
@@ -18,6 +18,7 @@ from lstmcli.core.model.selection import Choice, Indices
 
 Sides = tuple[Numbers, Numbers]
 Layouts = tuple[str | None, str | None]
+Meta = Mapping[str, Any] | None
 Numbering = tuple[Indices | None, ...]
 """The numbers of steps, batch items and units in the full run; None: all from 0."""
 
@@ -42,11 +43,13 @@ class Pair:
     is_half: bool = False  # one side has one direction of the other's two
     unaligned: str = ""  # why the sides were not brought together
     parts: tuple[Indices | None, Indices | None] = (None, None)  # the steps of a side with some
+    at_ends: bool = False  # the one step is each sequence's last valid one
+    padded: Mask | None = None  # (T, B): true at steps that are not compared
 
     @property
     def kind(self) -> str:
         """``sequence``, ``final`` or ``weights``."""
-        return ArrayName.of(self.name).kind
+        return FINAL if self.at_ends else ArrayName.of(self.name).kind
 
     @property
     def is_part(self) -> bool:
@@ -120,6 +123,7 @@ class Known(NamedTuple):
     numbering: tuple[AxisNumbers, AxisNumbers]
     counted: tuple[bool, bool]  # it is a whole trace, and counts from 0
     cells: tuple[int, int]  # that have arrays in the file of either side
+    metas: tuple[Meta, Meta] = (None, None)  # the settings of the runs; None: no run
 
     @property
     def silent(self) -> bool:

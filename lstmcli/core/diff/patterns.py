@@ -21,6 +21,7 @@ from lstmcli.core.model.vocabulary import GATES
 
 # An error that falls to this part of its start is dying out.
 _STATE_GONE = 0.1
+_MOST_SHOWN = 8  # sequences in a text
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
 
 Facts = Mapping[str, object] | Sequence[str] | bool | None
@@ -122,17 +123,33 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
-    """Some sequences agree at all steps, each other one differs from some step on."""
-    wrong = layer.pair.in_order(np.count_nonzero(layer.pair.differs, axis=2) > 0)  # (T, B)
+    """Some sequences agree at all steps, each other one differs from some step on.
+
+    A direction that runs back, as one half of the units may, may differ from the first step on.
+    """
+    pair = layer.pair
+    wrong = np.count_nonzero(pair.differs, axis=2) > 0  # (T, B)
     some = np.count_nonzero(wrong, axis=0) > 0
     starts = wrong.argmax(axis=0)
-    carried = [wrong[start:, item].all() for item, start in enumerate(starts) if some[item]]
-    if some.all() or not all(carried) or not starts[some].all() or layer.pair.backward:
+    later = np.arange(len(wrong))[:, None] >= starts
+    carried = wrong | ~later | (False if pair.padded is None else pair.padded)
+    halves = np.split(pair.differs[0], 2, axis=1) if pair.a.shape[2] % 2 == 0 else []
+    runs_back = pair.backward or not all(half.any() for half in halves)
+    if some.all() or not carried[:, some].all() or not (runs_back or starts[some].all()):
         return None
-    differ = [f"{n} from step {starts[n]} on" for n in np.flatnonzero(some).tolist()]
-    shown = ", ".join(differ[:4]) + f" and {len(differ) - 4} more" * (len(differ) > 4)
-    agree = np.flatnonzero(~some).tolist()
-    return {"agree": ", ".join(map(str, agree[:8])) + ", ..." * (len(agree) > 8), "differ": shown}
+    agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
+    at = starts[some].tolist()
+    steps = _indices("step", at if len({*at}) > 1 else at[:1])
+    return {
+        "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}",
+        "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'} from {steps}",
+    }
+
+
+def _indices(noun: str, numbers: Sequence[int]) -> str:
+    """``steps 5 and 3``, or the first ones and ``...``."""
+    shown = [*map(str, numbers[:_MOST_SHOWN]), *["..."] * (len(numbers) > _MOST_SHOWN)]
+    return f"{noun}{'s' * (len(numbers) > 1)} {join_with_and(shown)}"
 
 
 def _exchanged_gates(layer: FirstLayer) -> Facts:
@@ -254,8 +271,8 @@ _PATTERNS = (
     Pattern(
         "suspect_later_step",
         _of_sequences,
-        "Sequences that agree in full: {agree}; that differ: {differ}. Possible causes: padding, "
-        "lengths or a mask on one side only, inputs that differ there.",
+        "{agree} at every step; {differ} on. Padding? Possible causes: lengths or a mask on one "
+        "side only, inputs that differ there.",
         of_units=False,
     ),
     Pattern(

@@ -90,8 +90,9 @@ class Search:
         self.prepared, self.work = prepared, prepared.question.work
         self.placements, self.left_out = [], 0
         for setup in prepared.setups():
-            self.left_out += setup.left_out
-            for location in setup.locations:
+            located, left_out = setup.located()
+            self.left_out += left_out
+            for location in located:
                 of_run: list[Changes] = [()]
                 if not (setup.of_directions or setup.part) and location.is_from_the_start:
                     of_run += [(change,) for change in setup.changes_of_run(location)]

@@ -32,7 +32,7 @@ class Budget:
     NEAREST = 4  # hypotheses that are shown where none fits
 
 
-class Work:
+class WorkDone:
     """The work that a question has taken so far, of the budget or of ten times as much."""
 
     def __init__(self, thorough: bool = False) -> None:

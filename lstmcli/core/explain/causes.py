@@ -276,13 +276,10 @@ COLUMNS: Mapping[str, tuple[Any, ...]] = {
 """Each column of a hypothesis and its values. ``gates`` is three columns at once."""
 
 
-def prior_of(setting: str, value: Any) -> float:
-    """How far down a list of suspects a change stands; lower is likelier."""
-    cell, _, plain = setting.rpartition(".")
-    cause = CAUSES.get(plain, Cause(setting))
-    unusual = cause.usual is not None and value not in cause.usual
-    forward = bool(cell) and not cell.endswith("_reverse")
-    return cause.prior + cause.unusual * unusual + cause.forward * forward
+def cause_of(setting: str, sense: str = "") -> Cause:
+    """What is known of a setting, of whichever cells, or of a sense of it."""
+    plain = setting.rpartition(".")[2]
+    return SENSES.get(sense) or CAUSES.get(plain) or Cause(plain)
 
 
 def text_for(texts: Texts, value: Any) -> str:

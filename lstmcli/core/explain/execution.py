@@ -22,7 +22,15 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.hypotheses import Change
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.question import Prepared
-from lstmcli.core.explain.verify import Case, Remark, arrays_of, compared, remark, verify
+from lstmcli.core.explain.verify import (
+    FINE,
+    Case,
+    Remark,
+    arrays_of,
+    compared,
+    remark,
+    verify,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 
@@ -64,7 +72,7 @@ def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
     side = prepared.question.side
     for case in cases[:1]:
-        trace, _ = case.trace({"dtype": "float64"})
+        trace, _ = case.trace(FINE)
         arrays = trace.members() if len(side.arrays) > 1 else {"h": trace.h}
         with suppress(UserError):  # no array has the same name
             found = compare(Side("the run as loaded", arrays, case.layout), side)
@@ -90,7 +98,7 @@ def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], S
     """The arrays (T, B, K) of some steps from a state, and the state after them."""
     x = case.x[:, steps] if case.layout == "batch" else case.x[steps]
     one = case.under(x=x, initial_state=state)
-    trace, model = one.trace({"dtype": "float64"})
+    trace, model = one.trace(FINE)
     members = trace.members()
     return arrays_of(trace, model, "h", one.size), {
         k: np.asarray(members[f"final_{k}"]) for k in "hc"
@@ -150,8 +158,7 @@ def resumed(case: Case, allowance: Allowance) -> Remark | None:
 
 def other_state(case: Case, allowance: Allowance) -> Remark | None:
     """An error that is greatest at the first step and dies out from there on."""
-    given, _ = _run(case, slice(None), case.initial_state)
-    outputs = _outputs(case).arrays.items()
+    given, outputs = case.arrays(FINE), _outputs(case).arrays.items()
     off = np.concatenate([given[name] - known.values for name, known in outputs], axis=-1)
     rms = np.sqrt((off**2).mean(axis=(1, 2)))  # (T,)
     if len(rms) < FADING_STEPS or rms.argmax() or rms[1] <= allowance.absolute:
@@ -172,7 +179,7 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     count = int(np.isfinite(known.values).any(axis=(0, 1)).sum())
     if count == known.values.shape[-1]:
         return None
-    h = _run(case, slice(None), case.initial_state)[0][name]  # (T, B, K)
+    h = case.arrays(FINE)[name]  # (T, B, K)
     each = (known[..., [k]] for k in range(count))
     wrong = (np.abs(h - one.values) > allowance.of(one) for one in each)  # not where unknown
     units = [np.flatnonzero(~one.any(axis=(0, 1))) for one in wrong]
@@ -217,7 +224,7 @@ def ended_early(case: Case, allowance: Allowance) -> Remark | None:
         return None
     if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < LEAST_SHOWN:
         return None  # one number a sequence may be met by chance
-    h = _run(case, slice(None), case.initial_state)[0]["h"]  # (T, B, P)
+    h = case.arrays(FINE)["h"]  # (T, B, P)
     met = np.all(np.abs(h - final.values) <= allowance.of(final), axis=-1)  # (T, B)
     lengths = len(h) - np.argmax(met[::-1], axis=0)  # (B,)
     fits = _further_option(case.under(lengths=lengths), allowance, "") is not None

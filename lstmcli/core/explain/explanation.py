@@ -10,20 +10,14 @@ from typing import Any, NamedTuple, NoReturn
 from lstmcli.core.diff.small import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
 from lstmcli.core.explain.causes import CANDIDATE
-from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
+from lstmcli.core.explain.hypotheses import Change, Changes, prior
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.observation import EPS, Allowance, decimal_places
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Agreement,
-    Case,
-    Mismatch,
     Remark,
-    compared,
     remark,
-    rerun,
 )
-from lstmcli.core.model.model import Model
 
 
 @dataclass(frozen=True)
@@ -90,26 +84,12 @@ class Near:
 
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
-        first = self.comparison.first
+        names, first = ("max_abs", "rms", "agreeing", "total"), self.comparison.first
         return {
             "changes": [change.to_json() for change in self.changes],
-            "max_abs": jsonable(self.comparison.max_abs),
-            "rms": jsonable(self.comparison.rms),
-            "agreeing": self.comparison.agreeing,
-            "total": self.comparison.total,
-            "first": None if first is None else _difference(first),
+            **{name: jsonable(getattr(self.comparison, name)) for name in names},
+            "first": None if first is None else first.to_json(),
         }
-
-
-def _difference(one: Mismatch) -> dict[str, Any]:
-    return {
-        "array": one.array,
-        "step": one.step,
-        "batch": one.item,
-        "unit": one.unit,
-        "given": jsonable(one.given),
-        "expected": jsonable(one.expected),
-    }
 
 
 @dataclass(frozen=True)
@@ -208,49 +188,9 @@ def first_shown(loaded: Agreement, backward: bool) -> int | None:
     return next((n for n, agrees in steps if agrees is False), None)
 
 
-# ---- remarks on a run that fits
-
-ALL_ZERO = remark("all_zero")
-
-
-def remarks_on(
-    case: Case,
-    changes: Changes,
-    comparison: Agreement,
-    allowance: Allowance,
-    allowances: Sequence[Allowance],
-    dtype: str,
-    part: str = "",
-) -> Iterator[Remark]:
-    """What has to be known of a run that fits: the precision at which it does.
-
-    ``allowance`` is the one of EXPECTED's ``allowances`` that it meets, ``dtype`` that of the
-    weights, ``part`` what alone was rounded.
-    """
-    settings, again = settings_of(changes), rerun(case, changes, allowance)
-    rounded, model = settings.get("dtype"), case.model(settings)
-    given, misses = model.given.get("dtype", model.cell.dtype.name), not again.fits
-    if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
-        again = compared(case.arrays(settings), case.expected, allowances[-1])
-        dtype, misses = given, not again.fits
-    if again.fits and rounded and again.max_abs > 2 * allowances[-1].absolute:
-        run = "float64" if dtype in EPS else dtype
-        facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
-        yield remark("dtype_rounds_otherwise", **facts)
-    if misses:
-        yield remark("needs_float64", dtype=dtype, error=again.max_abs)
-    if allowance.stored:
-        yield remark("stored_as", dtype=allowance.stored)
-    elif allowance in allowances[1:]:
-        yield remark("agrees_as_float32", places=decimal_places(case.x))
-    if comparison.blind:
-        yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
-    elif comparison.growth > 10:
-        yield remark("rounding_grows", growth=comparison.growth)
-
-
 # ---- remarks where nothing fits
 
+ALL_ZERO = remark("all_zero")
 NOT_SEARCHED = (
     remark("dropout"), remark("layer_norm"), remark("rare_settings"), remark("other_weights"),
     remark("two_constants"),
@@ -375,13 +315,6 @@ class Data(NamedTuple):
     units: int
     zero_bias: bool
     final: bool  # only the last state is known
-
-    @classmethod
-    def of(cls, model: Model, steps: int, sequences: int, final: bool) -> Data:
-        """What EXPECTED is made of on a run of a model."""
-        cells = [cell for _, cell in model.cells]
-        zero_bias = not any(cell.bias.any() for cell in cells)
-        return cls(steps, sequences, max(cell.units for cell in cells), zero_bias, final)
 
 
 _BIAS = {"bias", "bias_gates"}

@@ -8,7 +8,7 @@ are one hypothesis.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from lstmcli.core.explain.causes import (
     ORDERS,
     SOLVE,
     SPREADS,
-    prior_of,
+    cause_of,
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
@@ -87,6 +87,11 @@ def settings_of(changes: Changes) -> dict[str, Any]:
     return {change.setting: change.value for change in changes}
 
 
+def kinds(changes: Iterable[Change]) -> set[str]:
+    """The settings that are changed, of whichever cells."""
+    return {change.setting.rpartition(".")[2] for change in changes}
+
+
 class Space:
     """All single changes that can make a difference in one cell, as rows of codes.
 
@@ -132,14 +137,8 @@ class Space:
 class SingleChanges:
     """The single changes of a network: of all cells, of a layer, of a direction or of one cell.
 
-    Parameters
-    ----------
-    layers
-        names of the cells, layer by layer.
-    spaces
-        by name of the cell, in the order of the layers.
-    without
-        settings that make no difference to EXPECTED.
+    ``layers`` are the names of the cells, ``spaces`` has their changes in that order, and
+    ``without`` names settings that make no difference to EXPECTED.
     """
 
     def __init__(
@@ -218,11 +217,6 @@ class SingleChanges:
         both_open = self.are_open(sets) & (self.constant[ones] >= 0)
         return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)
 
-    @property
-    def settings(self) -> set[str]:
-        """The settings that are changed, of whichever cells."""
-        return {change.setting.rpartition(".")[2] for one in self.changes for change in one}
-
     def are_open(self, sets: Array) -> Array:
         """(n,): whether a constant of each set is to be found."""
         return np.asarray((self.constant[sets] >= 0).any(axis=1))
@@ -292,7 +286,10 @@ def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
 
 def prior(change: Change) -> float:
     """How far down a list of suspects a change stands; lower is likelier."""
-    return prior_of(change.setting, change.value)
+    cell, cause = change.setting.rpartition(".")[0], cause_of(change.setting)
+    unusual = cause.usual is not None and change.value not in cause.usual
+    forward = bool(cell) and not cell.endswith("_reverse")
+    return cause.prior + cause.unusual * unusual + cause.forward * forward
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:

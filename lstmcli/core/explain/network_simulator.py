@@ -17,12 +17,12 @@ import numpy as np
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CONSTANTS, SOLVE
 from lstmcli.core.explain.hypotheses import Changes, SingleChanges, settings_of
-from lstmcli.core.explain.observation import Allowance, Target
+from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import Cached, Case
 from lstmcli.core.forward.sequence import merge_directions, valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major, split_state
+from lstmcli.core.model.model import State, as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances: how much further off a number is than this does not matter
@@ -44,7 +44,7 @@ From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 
 """
 WIDER = 1.2  # times the distance of two first values: half of the first finer grid
 POINTS, FINER = 9, 4  # values of a finer grid, and how much finer each is than the one before
-ROUNDS = (4, 12)  # finer grids at the telling steps, then over all of EXPECTED
+ROUNDS = (4, 12)  # finer grids of many sets, then of the nearest
 FIRST_ROUNDS = 8  # finer grids at a first step
 GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis that is right
 
@@ -104,7 +104,7 @@ class NetworkSimulator:
         array = settings.get("array", "h")
         only = next(iter(cells)) if len(cells) == 1 else ""
         targets = [*expected.targets(allowance, self.item, keep, array, only)]
-        self.known: dict[str, dict[int, list[Target]]] = {name: {} for name in cells}
+        self.known: dict[str, dict[int, list[WantedNumbers]]] = {name: {} for name in cells}
         for target in targets:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
@@ -188,17 +188,21 @@ class NetworkSimulator:
         """
         worst, depends = np.zeros(len(sets)), np.zeros(len(sets), bool)
         for name in self.layers[0]:
-            cells = self._cells(name, sets, values, np.float32)
-            simulator, known = self.cells[name], self.known[name]
+            simulator, units = self.cells[name].sample
+            cells = simulator.cells(self.singles.codes(name, sets), values, np.float32)
+            known = self.known[name]
             forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
             depends |= np.any(clips, axis=0)
             depends |= forget_bias & simulator.has(cells, "coupled", "i=1-f")
             keys = np.arange(len(sets)) if values is not None else simulator.keys(cells, True)
             rows, same = distinct(keys)
             ends = {0, len(self.x) - 1} & known.keys()
-            known = {t: [k for k in known[t] if k.array not in SHOW_FORGET_BIAS] for t in ends}
+            known = {
+                t: [k.of_units(units) for k in known[t] if k.array not in SHOW_FORGET_BIAS]
+                for t in ends
+            }
             parts = (cells.subset(part) for part in _parts(rows, CHUNK))
-            off = [self._step(name, part, known, steps=1)[1] for part in parts]
+            off = [self._step(simulator, None, part, known, steps=1)[1] for part in parts]
             worst = np.maximum(worst, np.concatenate([[], *off])[same])
         return worst, depends
 
@@ -261,17 +265,19 @@ class NetworkSimulator:
                 left = np.flatnonzero(runs.stay)
                 if not left.size:
                     return runs
+                simulator = self.cells[name]
                 cells = self._cells(name, sets, values, dtype).subset(left)
                 inputs = [(runs.arrays[one]["h"], runs.which[one][left]) for one in below]
                 columns = (*cells.constants.T, *(which for _, which in inputs))
-                first, same = distinct(self.cells[name].keys(cells), *columns)
+                first, same = distinct(simulator.keys(cells), *columns)
                 runs.which[name] = np.zeros(len(sets), int)
                 runs.which[name][left] = same
                 known = self.known[name] if drop else {}
                 of_cell = {target.array for target in self.targets if target.cell == name}
                 is_taken = not known or merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
-                    name,
+                    simulator,
+                    self.states.get(name),
                     cells.subset(first),
                     known,
                     kept={*OUTPUTS, *merged, *of_cell} if is_taken else set(),
@@ -284,9 +290,10 @@ class NetworkSimulator:
 
     def _step(
         self,
-        name: str,
+        simulator: Simulator,
+        state: State | None,
         cells: Cells,
-        known: Mapping[int, Sequence[Target]],
+        known: Mapping[int, Sequence[WantedNumbers]],
         *,
         kept: Collection[str] = (),
         inputs: Sequence[tuple[Array, Array]] = (),
@@ -297,7 +304,7 @@ class NetworkSimulator:
         Cells are dropped where these are far off; without ``kept`` a few known steps are enough.
         ``inputs`` are the outputs below, each with the one that every cell takes.
         """
-        simulator, last, worst = self.cells[name], len(self.x) - 1, np.zeros(len(cells))
+        last, worst = len(self.x) - 1, np.zeros(len(cells))
         cell, dtype = simulator.cell, cells.constants.dtype
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
         arrays = {}
@@ -308,7 +315,7 @@ class NetworkSimulator:
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
             some, seen = cells.subset(left), 0
-            h, c = simulator.start(len(left), self.states.get(name), dtype)
+            h, c = simulator.start(len(left), state, dtype)
             for t in range(len(self.x) if order and kept else steps):
                 taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
                 x = self.x[None, taken].astype(dtype)
@@ -331,30 +338,15 @@ class NetworkSimulator:
                         break
         return arrays, worst
 
-    def _off(self, target: Target, runs: Runs, steps: int | None = None) -> Array:
-        """(N, E) how far off some numbers are, in tolerances."""
-        *at, units = target.at
+    def _off(self, target: WantedNumbers, runs: Runs, steps: int | None = None) -> Array:
+        """(N, E) how far off some numbers are, in tolerances; each of directions side by side."""
         names = [target.cell] if target.cell else self.layers[-1]
-        convention, merge = self.convention, self.convention.behaviour.merge
-
-        def taken(name: str, which: Any, units: Array) -> Array:
-            index = (slice(None), *(axis[which] for axis in at), units)
-            numbers: Array = runs.arrays[name][target.array][index][runs.which[name]]
-            return numbers
-
-        if target.cell or merge in ("sum", "mul", "ave"):
-            given = [taken(name, slice(None), units) for name in names]
-            merged = merge_directions(given, convention)
-        else:  # side by side
-            start, merged = 0, np.zeros((len(runs.stay), len(units)))
-            for name in reversed(names) if merge == "concat_swapped" else names:
-                width = runs.arrays[name][target.array].shape[-1]
-                here = np.flatnonzero((start <= units) & (units < start + width))
-                merged[:, here] = taken(name, here, units[here] - start)
-                start += width
+        at: tuple[Any, ...] = (slice(None), *target.at)
+        given = [runs.arrays[name][target.array][at][runs.which[name]] for name in names]
+        merged = merge_directions(given, self.convention)
         off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-        if at and steps is not None:
-            off = off[:, at[0] < steps]
+        if len(target.at) == 2 and steps is not None:
+            off = off[:, target.at[0] < steps]
         return np.clip(off, -FAR, FAR)
 
     # ---- constants
@@ -378,14 +370,20 @@ class NetworkSimulator:
             return rms(off).reshape(points.shape)
 
         grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
-        coarse, order = grids.least.copy(), np.flatnonzero(grids.shows)
-        for most, rounds, steps in zip(Budget.SOLVED, ROUNDS, (first, None), strict=True):
-            nearest = np.argsort(grids.least[order], kind="stable")[: self.work.most(most)]
-            order = order[nearest]
-            if steps is None:  # finer values hardly reduce the error of a wrong set
-                least = grids.least[order]
-                order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]
-            grids.refine(order, partial(cost, steps=steps, dtype=np.float64), rounds)
+        many, few = map(self.work.most, Budget.SOLVED)
+        coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
+        order = grids.nearest(np.flatnonzero(grids.shows), many)
+        grids.refine(order, exact, ROUNDS[0])
+        order = grids.nearest(order, few)
+        least, widths = grids.least[order], grids.widths.copy()
+        # finer values hardly reduce the error of a wrong set
+        order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]
+        grids.refine(order, exact, ROUNDS[1])
+        if first < len(self.x) and order.size:  # the telling steps alone may leave a value open
+            values = self.singles.constants(sets[order], grids.values[order])
+            left = order[np.abs(self.off(sets[order], values)).max(axis=1) > 1]
+            grids.widths = widths
+            grids.refine(left, partial(exact, steps=None), ROUNDS[1])
         grids.values[~grids.shows] = np.nan
         others = np.flatnonzero(~grids.shows)
         found = np.concatenate([of[grids.least[of] <= LOOSE] for of in (order, others)])
@@ -396,25 +394,29 @@ class _Grids:
     """Values of the open constant of each set, of a kind in `CONSTANTS`: the nearest so far."""
 
     def __init__(self, kinds: Array, cost: Cost) -> None:
-        self.values, self.least, self._widths = (np.zeros(len(kinds)) for _ in range(3))
+        self.values, self.least, self.widths = (np.zeros(len(kinds)) for _ in range(3))
         self.shows = np.zeros(len(kinds), bool)  # whether the constant makes a difference
         for kind in np.unique(kinds):
             rows, grid = np.flatnonzero(kinds == kind), GRIDS[kind]
             costs = cost(rows, np.tile(grid, (len(rows), 1)))
             best, least = costs.argmin(axis=1), costs.min(axis=1)
             self.values[rows], self.least[rows] = grid[best], least
-            self._widths[rows] = np.gradient(grid)[best] * WIDER
+            self.widths[rows] = np.gradient(grid)[best] * WIDER
             self.shows[rows] = costs.max(axis=1) > least * (1 + 1e-6)
+
+    def nearest(self, order: Array, most: int) -> Array:
+        """The nearest of some sets."""
+        return np.asarray(order[np.argsort(self.least[order], kind="stable")[:most]])
 
     def refine(self, order: Array, cost: Cost, rounds: int) -> None:
         """Bring the values of some sets nearer, by ever finer grids around them."""
         for _ in range(rounds if len(order) else 0):
-            offsets = self._widths[order, None] * np.linspace(-1, 1, POINTS)
+            offsets = self.widths[order, None] * np.linspace(-1, 1, POINTS)
             points = self.values[order, None] + offsets
             costs = cost(order, points)
             self.values[order] = points[np.arange(len(order)), costs.argmin(axis=1)]
             self.least[order] = costs.min(axis=1)
-            self._widths[order] /= FINER
+            self.widths[order] /= FINER
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:
@@ -438,7 +440,7 @@ def _parts(places: Array, size: int) -> Iterator[Array]:
         yield places[at : at + size]
 
 
-def _worst(known: Sequence[Target], given: Mapping[str, Array]) -> Array:
+def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:
     """(N,) how far off the known numbers of a step are at most."""
     worst = np.zeros(len(given["h"]))
     for one in known:

@@ -46,7 +46,7 @@ class KnownValues:
         return KnownValues(self.values[key], self.half[key])
 
 
-class Target(NamedTuple):
+class WantedNumbers(NamedTuple):
     """Known numbers of an array of EXPECTED in one sequence, as runs are compared with them."""
 
     cell: str  # whose array it is; "": the output of the model
@@ -55,18 +55,23 @@ class Target(NamedTuple):
     values: Array  # (E,)
     allowed: Array  # (E,) tolerances
 
-    def subset(self, which: Any) -> Target:
+    def subset(self, which: Any) -> WantedNumbers:
         """Some of the numbers."""
         at = tuple(axis[which] for axis in self.at)
         return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
 
-    def by_step(self) -> Iterator[tuple[int, Target]]:
+    def of_units(self, units: Array) -> WantedNumbers:
+        """Of a step, the numbers of some units, as if there were no others."""
+        _, which, places = np.intersect1d(self.at[-1], units, return_indices=True)
+        return self.subset(which)._replace(at=(places,))
+
+    def by_step(self) -> Iterator[tuple[int, WantedNumbers]]:
         """The numbers of each step."""
         for step in np.unique(self.at[0]).tolist() if len(self.at) == 2 else ():
             one = self.subset(self.at[0] == step)
             yield step, one._replace(at=one.at[1:])
 
-    def thinned(self) -> Target:
+    def thinned(self) -> WantedNumbers:
         """The numbers, evenly chosen, that full runs are compared with."""
         count = len(self.values)
         return self.subset(np.linspace(0, count - 1, min(NUMBERS, count)).astype(int))
@@ -132,7 +137,7 @@ class Expected:
 
     def targets(
         self, allowance: Allowance, item: int, keep: Array, array: str, only: str
-    ) -> Iterator[Target]:
+    ) -> Iterator[WantedNumbers]:
         """The known numbers of one sequence; those of the ``only`` cell are under its name."""
         for name, known in self.arrays.items():
             part = ArrayName.of(name)
@@ -140,7 +145,9 @@ class Expected:
             one = known[..., item, :] if part.kind == FINAL else known[keep, item]
             at = np.nonzero(np.isfinite(one.values))
             if len(at[0]):
-                yield Target(only or part.prefix, base, at, one.values[at], allowance.of(one)[at])
+                yield WantedNumbers(
+                    only or part.prefix, base, at, one.values[at], allowance.of(one)[at]
+                )
 
 
 # ---- how exact EXPECTED is

@@ -24,7 +24,6 @@ from lstmcli.core.explain.explanation import (
     Near,
     changed,
     first_shown,
-    remarks_on,
     wanted,
     with_sense,
 )
@@ -34,13 +33,14 @@ from lstmcli.core.explain.hypotheses import (
     Changes,
     SingleChanges,
     conventions_that_run,
+    kinds,
     rank,
     settings_of,
     settings_to_load,
 )
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
-from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.observation import EPS, Allowance, Expected, decimal_places
 from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
@@ -49,8 +49,10 @@ from lstmcli.core.explain.verify import (
     Answer,
     Case,
     Remark,
-    fine_arrays,
+    arrays_if_run,
+    compared,
     remark,
+    rerun,
     verify,
 )
 from lstmcli.core.model.arrays import Array
@@ -78,7 +80,7 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = self.prepared.allowances[-1]
-        self.has_several_cells = len(setup.cells) > 1
+        self.has_several_cells = len(setup.model.cells) > 1
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
         self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
@@ -119,10 +121,9 @@ class Placement:
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
         """The cells under hypotheses, which placements share whose directions are merged alike."""
-        names, of = [name for name, _ in self.setup.cells], self.setup.simulator_of
-        key = "cells", self.setup.of_directions
+        of, key = self.setup.simulator_of, ("cells", self.setup.of_directions)
         cells: Mapping[str, Simulator]
-        cells = self._shared(key, lambda: {name: of(name) for name in names})
+        cells = self._shared(key, lambda: {name: of(name) for name, _ in self.model.cells})
         return cells
 
     @cached_property
@@ -167,7 +168,7 @@ class Placement:
 
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
-        given = fine_arrays(self._case(Expected({})), self.of_run)
+        given = arrays_if_run(self._case(Expected({})), settings_of(self.of_run))
         if given is None or not self.location.may_fit(self.setup.numbers, given, allowance):
             return False
         return self.verify((), allowance).fits
@@ -261,8 +262,8 @@ class Placement:
         if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
             return None
         without = self.verify(plain)
-        if without.total - without.agreeing < 2:  # it would always fit one number
-            return None
+        if self.has_several_cells and without.total - without.agreeing < 2:
+            return None  # in one cell or another a constant always fits one number
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
     # ---- the proof
@@ -327,7 +328,6 @@ class Placement:
             first_step=first,
             backward=backward,
             unseen=unseen,
-            wanted=wanted(self.data, unseen, equals, proven),
             remarks=(*([basis.remark] if basis else []), *about),
             evidence=proof,
         )
@@ -344,10 +344,29 @@ class Placement:
         )
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
-        p, part = self.prepared, answer.basis.rounded if answer.basis else ""
-        changes = (*self.of_run, *answer.changes)
-        of_run = self.case, changes, answer.comparison
-        return remarks_on(*of_run, allowance, p.allowances, p.dtype, part)
+        """What has to be known of a run that fits: the precision at which it does."""
+        p, case, changes = self.prepared, self.case, (*self.of_run, *answer.changes)
+        settings, again = settings_of(changes), rerun(case, changes, allowance)
+        rounded, model, dtype = settings.get("dtype"), case.model(settings), p.dtype
+        given, misses = model.given.get("dtype", model.cell.dtype.name), not again.fits
+        if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
+            again = compared(case.arrays(settings), case.expected, p.allowances[-1])
+            dtype, misses = given, not again.fits
+        if again.fits and rounded and again.max_abs > 2 * p.allowances[-1].absolute:
+            run, part = "float64" if dtype in EPS else dtype, answer.basis and answer.basis.rounded
+            facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
+            yield remark("dtype_rounds_otherwise", **facts)
+        if misses:
+            yield remark("needs_float64", dtype=dtype, error=again.max_abs)
+        if allowance.stored:
+            yield remark("stored_as", dtype=allowance.stored)
+        elif allowance in p.allowances[1:]:
+            yield remark("agrees_as_float32", places=decimal_places(case.x))
+        comparison = answer.comparison
+        if comparison.blind:
+            yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
+        elif comparison.growth > 10:
+            yield remark("rounding_grows", growth=comparison.growth)
 
     def explanation(self, verdict: str, measured: Agreement, changes: Changes = ()) -> Explanation:
         """An explanation with the settings of a run, and what EXPECTED is."""
@@ -371,7 +390,7 @@ class Placement:
         """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
-        found, settings = digits(spread, answer.solved, tried), _kinds(answer.changes)
+        found, settings = digits(spread, answer.solved, tried), kinds(answer.changes)
         if answer.basis is not None:
             numbers = self.expected.distinct(self.allowance.of)
             is_shown = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
@@ -380,12 +399,13 @@ class Placement:
             found = ENOUGH
         else:  # too few numbers are moved, or another mechanism fits too
             is_shown = self._moved(answer.changes, allowance) > len(settings) + answer.solved
-            is_shown &= not (answer.solved and any(_kinds(a.changes) != settings for a in others))
+            is_shown &= not (answer.solved and any(kinds(a.changes) != settings for a in others))
         return found if is_shown else min(found, 0.0), near
 
     def _moved(self, changes: Changes, allowance: Allowance) -> int:
         """How many different numbers the answer gives and the run as loaded does not."""
-        loaded, answer = (fine_arrays(self.case, c) for c in ((), (*self.of_run, *changes)))
+        both: tuple[Changes, Changes] = (), (*self.of_run, *changes)
+        loaded, answer = (arrays_if_run(self.case, settings_of(one)) for one in both)
         if self.changes or loaded is None or answer is None:  # then they are other numbers
             return self.expected.distinct(allowance.of)
         moved = self.expected.at_known(lambda name, _: answer[name] - loaded[name])
@@ -416,7 +436,7 @@ class Placement:
         both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
         both = [c for c in both if c[0].setting != c[-1].setting]
         answers = [Answer(c, self.verify(c)) for c in ((), *best, *both)]
-        ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(_kinds(a.changes)))
+        ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
         return ranked[: Budget.NEAREST]
 
     def near(self, answer: Answer) -> Near:
@@ -456,10 +476,11 @@ class Placement:
     @property
     def data(self) -> Data:
         """What EXPECTED is made of."""
-        steps = self.expected.steps
-        return Data.of(self.model, steps, self.setup.size[1], not self.expected.has_steps)
-
-
-def _kinds(changes: Changes) -> set[str]:
-    """The settings that are changed, of whichever cells."""
-    return {change.setting.rpartition(".")[2] for change in changes}
+        cells, known = [cell for _, cell in self.model.cells], self.expected
+        return Data(
+            known.steps,
+            self.setup.size[1],
+            units=max(cell.units for cell in cells),
+            zero_bias=not any(cell.bias.any() for cell in cells),
+            final=not known.has_steps,
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.budget import Budget, Work
+from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import CAUSES, SPREADS
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.locations import (
@@ -36,7 +35,7 @@ from lstmcli.core.explain.observation import (
     printed_digits,
 )
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.verify import Cached, Reader, Remark, remark
+from lstmcli.core.explain.verify import FINE, Cached, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import printed_shapes
@@ -59,12 +58,12 @@ class Question:
     inputs: str = "the input array"  # what messages call them
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
-    work: Work = field(default_factory=Work)
+    work: WorkDone = field(default_factory=WorkDone)
     runs: Cached = field(default_factory=Cached)  # and the simulators that they share
 
     def model(self) -> Model:
         """The model as assumed, in float64."""
-        return self.read({"dtype": "float64"})
+        return self.read(FINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +104,7 @@ class Prepared:
                 return read({**settings_of((change,)), **settings})
 
             with suppress(UserError):  # the layer above takes another width
-                other = changed({"dtype": "float64"})
+                other = changed(FINE)
                 setups.append(Setup(self, changed, other, self.layout, (change,)))
         setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
         for setup in setups:
@@ -197,28 +196,21 @@ class Setup:
         return bool(self.part) and self.layer < 0
 
     @property
-    def cells(self) -> list[tuple[str, tuple[int, int]]]:
-        """The name of each cell, with its layer and direction."""
-        layers = enumerate(self.model.layers)
-        return [(cell_name(n, d), (n, d)) for n, layer in layers for d in range(len(layer))]
-
-    @property
     def layers(self) -> list[list[str]]:
         """The names of the cells, layer by layer."""
-        of_layers = range(len(self.model.layers))
-        return [[name for name, (n, _) in self.cells if n == layer] for layer in of_layers]
+        layers = enumerate(self.model.layers)
+        return [[cell_name(n, d) for d in range(len(layer))] for n, layer in layers]
 
     def simulator_of(self, name: str) -> Simulator:
         """A cell under all hypotheses."""
-        n, d = dict(self.cells)[name]
 
         def decode(settings: Mapping[str, Any]) -> Cell:
-            if len(self.cells) == 1:
-                return self.read({**settings, "dtype": "float64"}).cell
+            if len(self.model.cells) == 1:
+                return self.read({**settings, **FINE}).cell
             scoped = {f"{name}.{k}": v for k, v in settings.items()}
-            cell = self.read({**scoped, "dtype": "float64"}).layers[n][d]
+            cell = dict(self.read({**scoped, **FINE}).cells)[name]
             how = cell.convention
-            if d == 1:  # the second direction by itself is a reversed cell
+            if name.endswith("_reverse"):  # by itself it is a reversed cell
                 reverse = how.behaviour.reverse or not how.behaviour.forward
                 how = how.with_behaviour(reverse=reverse, forward=False)
             return replace(cell, convention=how)
@@ -252,8 +244,8 @@ class Setup:
         arrays = self.prepared.arrays
         return {self.part: arrays["h"]} if self.is_one_direction else arrays
 
-    @cached_property
-    def _located(self) -> tuple[list[Location], int]:
+    def located(self) -> tuple[list[Location], int]:
+        """Where EXPECTED can lie on the run, the likeliest first; how many are left out."""
         own = self.prepared.question.side.layout
         # a file may count n sequences of one step as n steps
         layouts = dict.fromkeys((own if own in ("batch", "time") else self.layout, self.layout))
@@ -283,16 +275,6 @@ class Setup:
                 change = Change(name, value)
                 if value != self.assumed(change):
                     yield change
-
-    @property
-    def locations(self) -> list[Location]:
-        """Where EXPECTED can lie on the run, the likeliest first."""
-        return self._located[0]
-
-    @property
-    def left_out(self) -> int:
-        """How many locations are left out."""
-        return self._located[1]
 
 
 def prepare(question: Question) -> Prepared:

@@ -19,12 +19,11 @@ from lstmcli.core.explain.verify import (
     Basis,
     Case,
     Remark,
-    arrays_of,
+    arrays_if_run,
     compared,
     remark,
 )
 from lstmcli.core.model.arrays import ROUNDED, round_to_format
-from lstmcli.errors import UserError
 
 FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
 WIDER = 4.0  # times the error of a run that is rounded throughout: the tolerance of the search
@@ -85,11 +84,7 @@ def _arrays(
     settings = {**settings_of(changes), "dtype": dtype}
     if part in (WEIGHTS, BOTH):
         settings[ROUNDED] = name
-    x = np.asarray(case.x, np.float64)
-    one = case.under(x=round_to_format(x, name) if part in (INPUTS, BOTH) else x)
-    try:
-        trace, model = one.trace(settings)
-    except UserError:
-        return None
-    arrays = arrays_of(trace, model, settings.get("array", "h"), case.size)
-    return arrays if case.expected.is_in(arrays) else None
+    if part in (INPUTS, BOTH):
+        case = case.under(x=round_to_format(np.asarray(case.x, np.float64), name))
+    arrays = arrays_if_run(case, settings)
+    return arrays if arrays and case.expected.is_in(arrays) else None

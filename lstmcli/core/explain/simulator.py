@@ -9,7 +9,7 @@ units. `NetworkSimulator` steps the cells; what it finds is run again by the loo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from itertools import chain
@@ -44,6 +44,7 @@ OFF = np.array([0.0, np.inf, np.inf, np.inf])
 """Each constant where it does nothing."""
 HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step beside its units
 PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
+SAMPLE = 12  # units of a first step that are computed: enough to tell any two hypotheses apart
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 
@@ -100,15 +101,7 @@ def _groups_of(values: Array) -> Groups:
 
 
 class Simulator:
-    """One cell under all hypotheses.
-
-    Parameters
-    ----------
-    decode
-        from settings to the cell, in float64.
-    how
-        the assumed convention of this cell.
-    """
+    """One cell under all hypotheses; ``how`` is its assumed convention."""
 
     def __init__(self, decode: Decoder, how: Convention) -> None:
         self.how = how
@@ -130,6 +123,28 @@ class Simulator:
             name: [activation(value) for value in self.space.values[name]]
             for name in _ACTIVATIONS_OF
         }
+
+    @cached_property
+    def sample(self) -> tuple[Simulator, Array]:
+        """A cell of some of the units, as good at a first step from zero, and which these are.
+
+        It has all of them where one takes what the others give.
+        """
+        cell, every = self.cell, np.arange(self.cell.units)
+        has_matrices = cell.peephole is not None and cell.peephole.ndim == 3
+        joined = has_matrices or cell.norm_scale is not None or cell.projection is not None
+        if joined or len(every) <= SAMPLE:
+            return self, every
+        units = every[np.linspace(0, len(every) - 1, SAMPLE).astype(int)]
+
+        def decode(settings: Mapping[str, Any]) -> Cell:
+            cell = self.decode(**settings)
+            names = ("kernel", "recurrent_kernel", "bias", "peephole")
+            tensors = {name: getattr(cell, name) for name in names}
+            some = {name: one[:, units] for name, one in tensors.items() if one is not None}
+            return replace(cell, **some)
+
+        return Simulator(decode, self.how), units
 
     # ---- which hypotheses there are
 

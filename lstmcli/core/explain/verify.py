@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
-from lstmcli.core.explain.budget import Work
+from lstmcli.core.diff.tolerance import jsonable
+from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.locations import NEAR, by_cell
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
@@ -43,6 +44,7 @@ LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
 FEW, A_FEW = 3, 0.05  # so many wrong numbers, or this share, are outliers, not a convention
+FINE = {"dtype": "float64"}
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
@@ -55,7 +57,7 @@ class Cached:
         self._room = ROOM
 
     def get(self, key: Any, run: Callable[[], Any], size: Callable[[Any], int]) -> Any:
-        """What is cached under a key, or what the run gives, which takes ``size`` bytes."""
+        """What is cached under a key, or what a run gives, which takes ``size`` bytes."""
         if (found := self._runs.get(key)) is not None:
             return found
         found = run()
@@ -77,7 +79,7 @@ class Case:
     lengths: Array | None = None
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
-    work: Work = field(default_factory=Work)  # of the question
+    work: WorkDone = field(default_factory=WorkDone)  # of the question
     cached: Cached = field(default_factory=Cached)  # runs that EXPECTED elsewhere is compared with
 
     @property
@@ -130,6 +132,11 @@ class Mismatch:
     unit: int
     given: float
     expected: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The number's place, and both values."""
+        words = {"item": "batch"}
+        return {words.get(name, name): jsonable(one) for name, one in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -209,14 +216,14 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     comparison = compared(given, expected, wider)
     if comparison.fits:
         return comparison
-    fine = case.arrays({**settings, "dtype": "float64"})
+    fine = case.arrays({**settings, **FINE})
     return compared(given, expected, wider, _drift(fine, given, expected, model.backward))
 
 
 def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Run a hypothesis, and compare it with EXPECTED."""
     settings, expected = settings_of(changes), case.expected
-    fine = fine_arrays(case, changes)
+    fine = arrays_if_run(case, settings)
     if fine is None:
         return NEVER
     comparison = compared(fine, expected, allowance)
@@ -231,10 +238,10 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     return compared(fine, expected, allowance, drift)
 
 
-def fine_arrays(case: Case, changes: Changes) -> Arrays | None:
-    """The arrays of a run of a hypothesis in float64; None if it cannot be run."""
+def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
+    """The arrays of a run under settings, in float64 if they have no dtype; None if it fails."""
     try:
-        return case.arrays({**settings_of(changes), "dtype": "float64"})
+        return case.arrays({**FINE, **settings})
     except UserError:
         return None
 
@@ -288,10 +295,12 @@ def _comparison(
     """
     rounding = numbers[3]
     wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
-    seen = wider <= BLIND * np.maximum(1, np.abs(numbers[1]))
+    is_blind = wider > BLIND * np.maximum(1, np.abs(numbers[1]))
+    blind = int(is_blind.sum())
+    seen: Any = ~is_blind if blind else slice(None)  # a view, and no copy
     array, step, item, unit = places[:, seen]
     values, wanted, tolerance, rounding, in_row = numbers[:, seen]
-    total, blind = len(values), int((~seen).sum())
+    total = len(values)
     if blind and total < LEAST_COMPARED:
         return NEVER
     off = np.abs(values - wanted)

@@ -17,7 +17,7 @@ from lstmcli.core.explain.causes import (
     SENSES,
     SHUT,
     ZERO_STATE,
-    Cause,
+    cause_of,
     text_for,
 )
 from lstmcli.core.explain.explanation import Changed, Explanation, Row
@@ -71,7 +71,7 @@ def _worded(changes: Sequence[Changed]) -> tuple[Changed, ...]:
 def name_of(setting: str, sense: str = "") -> str:
     """A setting in words: ``gate order of the kernel``, ``bias of layer1``."""
     cell, _, plain = setting.rpartition(".")
-    name = _cause(plain, sense).name or plain.replace("_", " ")
+    name = cause_of(setting, sense).name or plain.replace("_", " ")
     return f"{name} of {cell}" if cell else name
 
 
@@ -80,7 +80,7 @@ def value_of(setting: str, value: Any) -> str:
     plain = setting.rpartition(".")[2]
     if value is None:
         return "none"
-    if text := text_for(_cause(plain).words, value):
+    if text := text_for(cause_of(setting).words, value):
         return text
     if plain.endswith("gates"):
         return spaced_order(value)
@@ -91,21 +91,13 @@ def value_of(setting: str, value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _cause(plain: str, sense: str = "") -> Cause:
-    return SENSES.get(sense) or CAUSES.get(plain) or Cause(plain)
-
-
-def _of(change: Changed) -> Cause:
-    return _cause(change.setting.rpartition(".")[2], change.sense)
-
-
 # ---- changes
 
 
 def found_of(change: Changed) -> str:
     """What was found."""
     if change.sense in (SHUT, OPEN):
-        return text_for(_of(change).words, change.found)
+        return text_for(SENSES[change.sense].words, change.found)
     return value_of(change.setting, change.found)
 
 
@@ -124,11 +116,6 @@ def change_text(change: Changed) -> str:
     if change.setting == "go_backwards":
         return "go_backwards, as in Keras"
     return f"{name} is {found_of(change)}, not {assumed_of(change)}"
-
-
-def headline(changes: Sequence[Changed]) -> str:
-    """``gate order is i f g o, not i g f o; forget bias is 0, not +1``."""
-    return "; ".join(map(change_text, changes))
 
 
 def configuration(changes: Sequence[Changed]) -> str:
@@ -167,7 +154,7 @@ def row_of(one: Changed, assumed: Convention) -> Row:
 def used_by(change: Changed, assumed: Convention) -> str:
     """Which conventions do it that way, or what slip of the code does."""
     cell, _, setting = change.setting.rpartition(".")
-    cause, value = _of(change), change.found
+    cause, value = cause_of(setting, change.sense), change.found
     if setting == "reverse" and cell.endswith("_reverse"):
         return "every framework" if value else "code that runs both directions forward"
     if setting == "array" and "." in value and not change.sense:
@@ -237,7 +224,7 @@ def why_unproven(explanation: Explanation) -> str:
 
 
 def _hides(change: Changed) -> str:
-    causes = _of(change), _cause(change.setting.rpartition(".")[2])
+    causes = (cause_of(change.setting, sense) for sense in (change.sense, ""))
     return next((text for one in causes if (text := text_for(one.hides, change.found))), "")
 
 

@@ -16,6 +16,7 @@ from lstmcli.core.model.model import (
     State,
     block,
     cell_name,
+    from_time_major,
     layer_width,
     split_state,
     steps_and_batch,
@@ -64,6 +65,15 @@ class Plan:
     def masked(self) -> bool:
         """Whether a mask, not lengths, tells which steps count."""
         return self.inputs.mask is not None
+
+    @property
+    def mask_words(self) -> str:
+        """The layer of the model's file that gave the mask; "" without one."""
+        if self.inputs.mask_from is None:
+            return ""
+        steps = self.steps * self.batch
+        counted = steps if self.valid is None else int(np.count_nonzero(self.valid))
+        return f"mask from {self.inputs.mask_from}: {counted:,} of {steps:,} steps count"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -116,7 +126,17 @@ class Plan:
         """The ``meta`` of the run: its settings, and what was assumed, the layout by its words."""
         assumed = self.assumed
         of_run = {"layout": self.layout, "dtype": self.dtype.name}
-        return self.model.settings() | of_run | ({"assumed": assumed} if assumed else {})
+        optional = {"assumed": assumed, "masking": self.mask_words, **self.padding()}
+        return self.model.settings() | of_run | {k: v for k, v in optional.items() if v}
+
+    def padding(self) -> dict[str, Any]:
+        """The lengths of the sequences, or the mask in the axes of the inputs if it has holes."""
+        if self.valid is None:
+            return {}
+        lengths = self.valid.sum(axis=0)
+        if (self.valid == (np.arange(self.steps)[:, None] < lengths)).all():
+            return {"lengths": lengths.tolist()}
+        return {"mask": from_time_major(self.valid[..., None], self.layout)[..., 0].tolist()}
 
     def widths(self, names: Sequence[str] = NAMES) -> dict[str, int]:
         """The size of the last axis of each array of these names."""
@@ -194,6 +214,9 @@ def check_axes(model: Model, inputs: Inputs) -> str:
         )
     if x.dtype.kind not in "fiub":
         raise UserError(f"{name} is {x.dtype}, not numbers.")
+    embedding = next((one for one in model.masks if one.kind == "Embedding"), None)
+    if embedding and x.ndim == 2 and (x.dtype.kind in "iu" or x.shape[-1] != model.cell.inputs):
+        raise _tokens(model, x, name, embedding.layer)
     if x.shape[-1] != model.cell.inputs:
         raise _wrong_features(model, x, name)
     layout = inputs.layout
@@ -263,6 +286,16 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     where = {"last": "if its last row is the bias", "first": "if its first row is"}
     ways = [Try({"bias_row": row}, text) for row, text in where.items()]
     return UserError(*lines, try_=ways if has_bias_row else ())
+
+
+def _tokens(model: Model, x: SliceableArray, name: str, layer: str) -> UserError:
+    return UserError(
+        f"{name} is {x.shape}: token numbers, it seems. The LSTM takes the {model.cell.inputs} "
+        f"numbers that {layer} (Embedding) gives for each, and its mask, without token 0:",
+        f"  model = keras.models.load_model({model.sources[0]!r})",
+        f"  E = model.get_layer({layer!r}).get_weights()[0]",
+        '  np.savez("inputs.npz", inputs=E[tokens], mask=tokens != 0)',
+    )
 
 
 def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: int) -> Array | None:

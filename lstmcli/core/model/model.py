@@ -101,6 +101,30 @@ def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
     return [name.rpartition(".")[2] for name in names]
 
 
+class Masking(NamedTuple):
+    """A layer before the LSTM, in the model of its file, that tells which steps count."""
+
+    layer: str  # its name
+    kind: str  # its class
+    value: float | None = None  # of all inputs of a step that does not count; None: not in inputs
+    dtype: str = "float32"  # in which it compares
+
+    def __str__(self) -> str:
+        """``Masking(0.0)``."""
+        return f"{self.kind}({self.value})"
+
+    def mask(self, x: SliceableArray) -> Array:
+        """True where a step of inputs (..., I) counts: a mask in their axes."""
+        size = max(1, _MASKED_AT_ONCE // int(np.prod(x.shape[1:])))
+        parts = (np.asarray(x[n : n + size]) for n in range(0, len(x), size))
+        value = np.asarray(self.value, self.dtype)
+        with np.errstate(over="ignore"):
+            return np.concatenate([(p.astype(self.dtype) != value).any(axis=-1) for p in parts])
+
+
+_MASKED_AT_ONCE = 1 << 20  # numbers of inputs in a file that are read for a part of the mask
+
+
 class LoadedFrom(NamedTuple):
     """What `lstmcli.load` was given: it can be loaded again under other settings."""
 
@@ -121,6 +145,7 @@ class Model:
     idle: tuple[str, ...] = ()  # those of them on settings that change nothing
     labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from a file
+    masks: tuple[Masking, ...] = ()  # the layers of its file that mask its steps
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
     loaded_from: LoadedFrom | None = None  # None: not made by `lstmcli.load`
 
@@ -136,6 +161,11 @@ class Model:
         bias = convention.behaviour.forget_bias
         parts += [f"forget bias {bias:+g}"] if bias else []
         return f"<Model {', '.join((*parts, cell.dtype.name))}{_assumed(self.assumed)}>"
+
+    @property
+    def masking(self) -> Masking | None:
+        """The layer whose mask is made of the inputs."""
+        return next((one for one in self.masks if one.value is not None), None)
 
     @property
     def cells(self) -> list[tuple[str, Cell]]:
@@ -292,6 +322,7 @@ class Inputs:
     initial_state: Mapping[str, npt.ArrayLike] = field(default_factory=dict)  # h and c, or empty
     lengths: npt.ArrayLike | None = None
     mask: npt.ArrayLike | None = None
+    mask_from: Masking | None = None  # the layer of the model's file that gave the mask
     name: str = "the input array"  # in messages
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import Cell, Model, cell_name, format_lengths
+from lstmcli.core.model.model import Cell, Masking, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import setting_text, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
@@ -262,11 +262,18 @@ def lengths_assumed(lengths: Sequence[int]) -> str:
     return f"lengths {format_lengths(lengths)} (sequence_lens of the file; --lengths)"
 
 
-def without_lengths(model: Model) -> Model:
+def masking_assumed(masking: Masking) -> str:
+    """The line of ``assumed`` for a layer whose mask cannot be made of the inputs."""
+    tokens = masking.kind == "Embedding"
+    why = "masks token 0; --mask or --lengths" if tokens else "behind other layers; --mask"
+    return f"mask of {masking.layer} not applied ({masking.kind} {why})"
+
+
+def without_padding(model: Model) -> Model:
     """The model for a run whose lengths, or mask, are given."""
-    line = lengths_assumed(model.lengths)
-    assumed = tuple(text for text in model.assumed if text != line)
-    return replace(model, lengths=(), assumed=assumed)
+    lines = {lengths_assumed(model.lengths), *map(masking_assumed, model.masks)}
+    assumed = tuple(text for text in model.assumed if text not in lines)
+    return replace(model, lengths=(), masks=(), assumed=assumed)
 
 
 def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:

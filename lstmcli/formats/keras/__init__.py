@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstmcli.errors import UserError
@@ -25,6 +25,7 @@ from lstmcli.formats.keras.layers import (
     LayerConfig,
     all_layers,
     lstm_chain,
+    masks_before,
     parse_layers,
     weights_by_class,
     weights_by_name,
@@ -58,9 +59,8 @@ def read_value(value: Mapping[str, Any], file: Opened) -> Document:
     layers = parse_layers(value, where) or parse_layers({"config": [value]}, where)
     versions = {k: value[k] for k in VERSIONS if isinstance(value.get(k), str)}
     groups: dict[str, dict[str, Any]] = {"": versions}
-    groups |= {layer.path: dict(layer.serialized) for layer in all_layers(layers)}
-    remarks = tuple(_masks(where, layers))
-    return Document(where, "keras", {}, groups=groups, in_turn=lstm_chain(value), remarks=remarks)
+    groups |= _groups(value, layers)
+    return Document(where, "keras", {}, groups=groups, in_turn=lstm_chain(value))
 
 
 def _document(where: str, found: Contents, config: Any, versions: Mapping[str, Any]) -> Document:
@@ -78,23 +78,20 @@ def _document(where: str, found: Contents, config: Any, versions: Mapping[str, A
     stored = {key: attributes[key] for key in VERSIONS if key in attributes}
     groups: dict[str, dict[str, Any]] = {"": {**stored, **versions}}
     groups |= {weight.layer: {} for weight in weights}
-    groups |= {layer.path: dict(layer.serialized) for layer in all_layers(layers)}
+    groups |= _groups(config, layers)
     arrays = {weight.name: found.arrays[weight.path] for weight in weights}
     if len(arrays) < len(weights):  # no Keras writes two layers of one name
         raise UserError(f"{where} has two weights of one name.")
-    remarks = tuple(_masks(where, layers))
-    chain = lstm_chain(config)
-    return Document(where, "keras", arrays, groups=groups, in_turn=chain, remarks=remarks)
+    return Document(where, "keras", arrays, groups=groups, in_turn=lstm_chain(config))
 
 
-def _masks(where: str, layers: Sequence[LayerConfig]) -> Iterator[str]:
-    """Remarks on the layers that mask steps in the model."""
-    for layer in all_layers(layers):
-        if layer.class_name == "Masking" or layer.serialized["config"].get("mask_zero") is True:
-            yield (
-                f"{where}: in the model, {layer.path} ({layer.class_name}) masks steps; "
-                "here --mask says which count."
-            )
+def _groups(model: Any, layers: Sequence[LayerConfig]) -> dict[str, dict[str, Any]]:
+    """The config of each layer by its path; ``masked_by`` is the layer that masks its steps."""
+    masks = masks_before(model)
+    return {
+        layer.path: {**layer.serialized, "masked_by": masks.get(layer.path)}
+        for layer in all_layers(layers)
+    }
 
 
 def _weights(

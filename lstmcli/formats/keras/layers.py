@@ -345,6 +345,59 @@ def _lstm_before(
     return None
 
 
+# ---- layers that mask steps
+
+
+def masks_before(model: Any, above: str = "") -> dict[str, dict[str, Any]]:
+    """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
+
+    ``unchanged`` of it tells whether its own inputs (of an Embedding its outputs) are those of the
+    layer; where the layers between are not known, the last one listed before it is taken.
+    """
+    if not isinstance(model, dict):
+        return {}
+    layers = [one for one in serialized_layers(model) if isinstance(one, dict)]
+    names = [str(layer_name(layer)) for layer in layers]
+    by_name, sources = dict(zip(names, layers, strict=True)), _sources(model, layers)
+    found: dict[str, dict[str, Any]] = {}
+    last: dict[str, Any] = {}
+    for name, layer in by_name.items():
+        path = f"{above}/{name}" if above else name
+        found |= masks_before(layer, path)
+        if mask := _mask_before(name, by_name, sources, last):
+            found[path] = mask
+        if _masks_steps(layer):
+            last = {**layer, "name": path, "unchanged": False}
+    return found
+
+
+def _masks_steps(layer: Config) -> bool:
+    return _class_name(layer) == "Masking" or config_of(layer).get("mask_zero") is True
+
+
+def _mask_before(
+    name: str,
+    layers: Mapping[str, Config],
+    sources: Mapping[str, str | None],
+    last: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The layer that masks this one's inputs; ``last`` where they come by an unknown way."""
+    unchanged = True
+    for _ in range(MOST_HOPS):
+        before = sources.get(name)
+        if before is None or before not in layers:
+            break
+        layer = layers[before]
+        if _masks_steps(layer):
+            return {**layer, "name": before, "unchanged": unchanged}
+        inner = config_of(layer).get("layer")
+        config = config_of(inner if isinstance(inner, dict) else layer)
+        if _class_name(layer) == "RepeatVector" or config.get("return_sequences") is False:
+            return {}  # which ends a mask
+        unchanged, name = unchanged and _class_name(layer) in PASSING, before
+    return dict(last)
+
+
 # ---- the source of a layer's inputs
 
 

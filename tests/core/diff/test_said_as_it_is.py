@@ -17,6 +17,7 @@ from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.errors import UserError
 from tests.core.explain import reference
+from tests.recorded import GOLDEN
 
 Array = npt.NDArray[Any]
 
@@ -84,9 +85,16 @@ def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
     assert "layout" not in texts(given, Side("b.npy", {"h": b}, "batch"))
 
 
-@pytest.mark.parametrize("starts", [{1: 3}, {0: 2, 2: 5}, {0: 7}])
+@pytest.mark.parametrize(
+    ("starts", "said"),
+    [
+        ({1: 3}, "Sequences 0 and 2 agree at every step; the other differs from step 3 on."),
+        ({0: 2, 2: 5}, "Sequence 1 agrees at every step; the others differ from steps 2 and 5 on."),
+        ({0: 7}, "Sequences 1 and 2 agree at every step; the other differs from step 7 on."),
+    ],
+)
 def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
-    starts: dict[int, int],
+    starts: dict[int, int], said: str
 ) -> None:
     """As where one side pads, and the other one does not."""
     a = outputs()["h"]
@@ -94,12 +102,64 @@ def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
     for item, step in starts.items():
         b[item, step:] += normal(T - step, H, seed=item)
     sides = [Side(n, {"h": h}, "batch") for n, h in (("a", a), ("b", b))]
-    said = texts(*sides)
-    agree = ", ".join(str(item) for item in range(B) if item not in starts)
-    differ = ", ".join(f"{item} from step {step} on" for item, step in starts.items())
-    assert f"in full: {agree}; that differ: {differ}" in said
-    assert "lengths" in said
-    assert compare(*sides).hints[0].code == "suspect_later_step"
+    (hint,) = compare(*sides).hints
+    assert hint.code == "suspect_later_step"
+    assert hint.text.startswith(f"{said} Padding?")
+
+
+PACKED = np.load(GOLDEN / "torch" / "packed_bidirectional.npz")  # h (4, 7, 6)
+VALID = np.arange(7) < PACKED["lengths"][:, None]  # (4, 7)
+
+
+@pytest.mark.parametrize(
+    "padding", [{"lengths": PACKED["lengths"].tolist()}, {"mask": VALID.tolist()}]
+)
+def test_padded_steps_of_a_run_are_compared_on_request_only(padding: dict[str, Any]) -> None:
+    h = PACKED["h"]
+    other = np.where(VALID[..., None], h, normal(4, 7, 6))
+    run_of = Side("a", {"h": h}, "batch", settings={"layout": "batch", **padding})
+    found = compare(run_of, Side("b", {"h": other.swapaxes(0, 1)}, "time"), padding=False)
+    assert found.equal
+    assert found.arrays["h"].total == VALID.sum() * 6
+    assert found.arrays["h"].max_ulp == 0
+    found = compare(run_of, Side("b", {"h": other}, "batch"))
+    assert found.arrays["h"].mismatched == found.arrays["h"].total - VALID.sum() * 6 > 0
+    full = Side("b", {"h": other}, "batch", settings={"layout": "batch"})
+    found = compare(run_of, full, padding=False)  # which computed them
+    assert found.arrays["h"].total == h.size
+    assert found.settings is not None
+    assert [*found.settings] == [*padding]
+
+
+def test_one_step_of_each_sequence_beside_padding_is_the_end_that_fits() -> None:
+    h, last = PACKED["h"], PACKED["lengths"] - 1
+    lengths = PACKED["lengths"].tolist()
+    run_of = Side("a", {"h": h}, "batch", settings={"layout": "batch", "lengths": lengths})
+    at_last, final = h[np.arange(4), last], np.concatenate([*PACKED["final_h"]], axis=-1)
+    wrong = np.where(np.arange(4)[:, None] == 3, at_last + 1, at_last)
+    states = "final states of both"
+    for end, words in ((at_last, ""), (wrong, ""), (final, states), (final[None], states)):
+        one = Side("b", {"h": end})
+        for sides in ((run_of, one), (one, run_of)):
+            found = compare(*sides)
+            assert found.equal == (end is not wrong)
+            assert f"b is taken as the {words or 'last valid step'}" in found.remarks[0]
+    first = compare(run_of, Side("b", {"h": wrong})).first_divergence
+    assert first is not None
+    assert (first.step, first.batch, first.unit) == (None, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [{"lengths": "given"}, {"lengths": [[1]]}, {"lengths": [7, "a"]}, {"lengths": [1, [2]]},
+     {"mask": [True]}, {"mask": [[1], [2, 3]]}, {"mask": True}, {"lengths": [1]}, {"lengths": []},
+     {"mask": [[[True]]]}],
+)  # fmt: skip
+def test_padding_of_another_shape_in_a_file_is_none(meta: dict[str, Any]) -> None:
+    h = PACKED["h"]
+    side = Side("a", {"h": h}, "batch", settings={"layout": "batch", **meta})
+    found = compare(side, Side("b", {"h": h + 1}, "batch"), padding=False)
+    assert found.arrays["h"].total == h.size
 
 
 def plain_run(without: str, seed: int = 3) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from lstmcli.core.explain.hypotheses import Change
 from lstmcli.core.explain.verify import Answer, Remark, remark
 from tests.core.explain.asking import found, write
 from tests.core.explain.reference import outputs, random_net
+from tests.paths import TOP
 
 
 def test_a_row_of_the_table_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +35,16 @@ def test_a_row_of_the_table_is_searched(tmp_path: Path, monkeypatch: pytest.Monk
     assert found(explanation) == {"output_activation": "softsign"}
     assert explanation.hidden.startswith("It is new")
     assert "--output-activation softsign" in explanation.command
+
+
+def test_each_class_is_of_one_of_the_eight_things() -> None:
+    """The page on the search says of which."""
+    files = Path(package.__file__).parent.glob("*.py")
+    source = "\n".join(file.read_text() for file in files)
+    classes = set(re.findall(r"^class (\w+)", source, re.MULTILINE))
+    page = (TOP / "docs" / "explain-search.md").read_text()
+    rows = " ".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
+    assert classes <= set(re.findall(r"`(\w+)`", rows))
 
 
 class Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
+from lstmcli.core.explain.causes import COLUMNS
 from lstmcli.core.explain.hypotheses import SingleChanges, spelled_out
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.model.model import Model, as_time_major, split_state
+from lstmcli.core.model.model import Cell, Model, as_time_major, split_state
+from tests.core.explain.asking import write
+from tests.core.explain.reference import outputs, random_net
 from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
 
 QUICK = (
@@ -63,6 +67,22 @@ def test_a_first_state_in_the_weights(rows: int, tmp_path: Path) -> None:
     h = run(load(weights, **settings), x, layout="time").time_major("h")
     wrong = explain(weights, x, h, **settings, forget_bias=1.0)
     assert [(c.setting, c.found) for c in wrong.changes] == [("forget_bias", 0.0)]
+
+
+def test_a_sample_of_the_units_gives_what_they_give(tmp_path: Path) -> None:
+    """At a first step from zero, where none takes what the others give."""
+    rng = np.random.default_rng(0)
+    net, x = random_net(rng, 3, 40), rng.normal(size=(1, 1, 3))
+    weights = write(net, tmp_path / "w.npz", 3)
+
+    def decode(settings: Mapping[str, Any]) -> Cell:
+        return load(weights, **{"dtype": "float64", **settings}).cell
+
+    sample, units = Simulator(decode, decode({}).convention).sample
+    assert 1 < len(units) < 40
+    cells = sample.cells(np.zeros((1, len(COLUMNS)), int))
+    given = sample.step(0, x[0], sample.start(1, None, np.float64), cells)
+    np.testing.assert_allclose(given["h"][0], outputs(net, x, {})["h"][0, 0, units], rtol=1e-9)
 
 
 def check(case: str) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from lstmcli.core.explain import wording
-from lstmcli.core.explain.causes import CANDIDATE, CAUSES, SENSES, Cause, prior_of, text_for
+from lstmcli.core.explain.causes import CANDIDATE, CAUSES, SENSES, Cause, text_for
 from lstmcli.core.explain.explanation import Changed, Data, wanted
+from lstmcli.core.explain.hypotheses import Change, prior
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.explain.wording import (
     change_text,
@@ -134,10 +135,10 @@ def test_most_rows_name_a_thread() -> None:
 
 
 def test_what_frameworks_have_is_likelier() -> None:
-    assert prior_of("gates", "ifgo") < prior_of("gates", "ogfi")
-    assert prior_of("layer1.forget_bias", 1.0) < prior_of("forget_bias", 0.74)
-    assert prior_of("forget_bias", 0.74) < prior_of("gate_clip", 1.92)
-    assert prior_of("gates", "ifgo") < prior_of("dtype", "float16") < Cause("other").prior
+    assert prior(Change("gates", "ifgo")) < prior(Change("gates", "ogfi"))
+    assert prior(Change("layer1.forget_bias", 1.0)) < prior(Change("forget_bias", 0.74))
+    assert prior(Change("forget_bias", 0.74)) < prior(Change("gate_clip", 1.92))
+    assert prior(Change("gates", "ifgo")) < prior(Change("dtype", "float16")) < Cause("other").prior
 
 
 # ---- changes

@@ -19,7 +19,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.files import limits
 from lstmcli.formats.keras import layers as keras_layers
-from lstmcli.formats.keras.layers import lstm_chain
+from lstmcli.formats.keras.layers import lstm_chain, masks_before
 from lstmcli.formats.wire import hdf5
 from tests.fuzz.kept import Kept
 from tests.recorded import GOLDEN, cases, recorded
@@ -146,6 +146,33 @@ def test_what_may_stand_between_two_lstms(
     assert lstm_chain(sequential(*layers)) == row
 
 
+MASK = ("Masking", {"name": "m"})
+LAST = ("LSTM", A | {"return_sequences": False})
+
+
+@pytest.mark.parametrize(
+    ("layers", "masked"),
+    [
+        ([MASK, ("LSTM", A), ("Dropout", {"name": "d"}), ("LSTM", B)], {"a": True, "b": False}),
+        ([MASK, ("GaussianNoise", {"name": "d"}), ("LSTM", A)], {"a": True}),
+        ([MASK, ("Dense", {"name": "d"}), ("LSTM", A)], {"a": False}),
+        ([MASK, LAST, ("RepeatVector", {"name": "d"}), ("LSTM", B)], {"a": True}),
+        ([("LSTM", A), MASK, ("LSTM", B)], {"b": True}),
+        ([("Embedding", {"name": "m", "mask_zero": True}), ("LSTM", A)], {"a": True}),
+        ([("Embedding", {"name": "m"}), ("LSTM", A)], {}),
+        ([MASK, ("Sequential", {"name": "n", "layers": [
+            {"class_name": "LSTM", "config": A}]})], {"n": True}),
+    ],
+)  # fmt: skip
+def test_masks_pass_as_keras_passes_them(
+    layers: list[tuple[str, dict[str, Any]]], masked: dict[str, bool]
+) -> None:
+    """False: what the LSTM gets is not what is masked. GaussianNoise changes nothing in a run."""
+    found = masks_before(sequential(*layers))
+    assert {name: mask["unchanged"] for name, mask in found.items() if name in "abn"} == masked
+    assert all(mask["name"] == "m" for mask in found.values())
+
+
 def keras_3(layer: str, tensor: int = 0, **kwargs: Any) -> list[Any]:
     history = {"class_name": "__keras_tensor__", "config": {"keras_history": [layer, 0, tensor]}}
     return [{"args": [history], "kwargs": kwargs}]
@@ -254,8 +281,8 @@ def test_remarks_on_a_config_besides_its_settings() -> None:
     model = load(str(FILES / "keras-3.15.1" / "options.keras"))
     assert model.convention.behaviour.go_backwards
     assert not model.assumed  # that there is no bias is in the config
-    masking, stateful = model.remarks
-    assert "hide (Masking) masks steps" in masking
+    assert model.masking == ("hide", "Masking", 9.0, "float32")
+    (stateful,) = model.remarks
     assert "zeta is stateful" in stateful
 
 

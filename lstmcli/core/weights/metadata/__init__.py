@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
+from lstmcli.core.model.model import Masking
+
 Groups = Sequence[Mapping[str, Any]]
 """The metadata groups that contain a cell's tensors, the outermost first."""
 
@@ -25,6 +27,7 @@ class MetadataSettings(NamedTuple):
     last_step: bool = False  # in its network, only the last step goes on to what follows
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from the file
     backward: Mapping[str, Any] = {}  # of the backward cell, where one tensor stores both
+    masking: Masking | None = None  # the layer of its network that masks its steps
     classes: tuple[str, ...] = ()  # the assumptions about classes of the model's author
 
     def of_convention(self, takes: Collection[str]) -> MetadataSettings:
@@ -57,6 +60,7 @@ def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
         remarks=tuple(remark for one in per_file for remark in one.remarks),
         last_step=any(one.last_step for one in per_file),
         lengths=next((one.lengths for one in per_file if one.lengths), ()),
+        masking=next((one.masking for one in per_file if one.masking), None),
         classes=tuple(dict.fromkeys(text for one in per_file for text in one.classes)),
         **merged,
     )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lstmcli.core.model.model import Masking
 from lstmcli.core.model.vocabulary import read_activation_name
 from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
@@ -48,7 +49,26 @@ def read(around: Groups) -> MetadataSettings:
     for layer in layers:
         notes.layer(_kind(layer), _config(layer))
     notes.wrapped_layer(_kind(layers[-1]), _config(layers[-1]))
-    return notes.result()
+    return notes.result()._replace(masking=_masking(layers))
+
+
+def _masking(layers: Groups) -> Masking | None:
+    """The layer that masks the steps of the innermost of these layers, or of one around it."""
+    mask = next((one["masked_by"] for one in reversed(layers) if one.get("masked_by")), None)
+    if mask is None:
+        return None
+    name, kind, config = str(mask["name"]), _kind(mask), _config(mask)
+    value = config.get("mask_value", 0.0) if kind == "Masking" else None
+    direct = mask["unchanged"] and layers[-1].get("masked_by") is mask
+    if not direct or not isinstance(value, int | float):
+        return Masking(name, kind)
+    policy = config.get("dtype")
+    dtype = str(_config(policy).get("name") if isinstance(policy, dict) else policy)
+    dtype = dtype.removeprefix("mixed_")
+    return Masking(name, kind, float(value), dtype if dtype in _DTYPES else "float32")
+
+
+_DTYPES = ("float16", "float64")  # of a Masking layer, besides float32
 
 
 def read_tensorflow_js(groups: Groups) -> MetadataSettings:
