@@ -239,7 +239,9 @@ GROUPS = {
     ),
     "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "gate", "terms"),
     "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "padding", "per_step"),
-    "Computation": ("dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes"),
+    "Computation": (
+        "thorough", "dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes",
+    ),
     "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
     "Display": ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
     OTHER: ("help",),

@@ -45,6 +45,7 @@ UNSEEN = {  # options that are obeyed without a trace, in some or all outputs
     "quiet": "asks that remarks are not there",
     "equal_nan": "no side has NaN",
     "padding": "no run has lengths",
+    "thorough": "the search ends within its budget",
     "pool": "all cells are shown as they are",
     "all_": "all tensors are shown",
 }

@@ -42,9 +42,8 @@ def check(**changes: Any) -> Any:
     return SimpleNamespace(**fields | changes)
 
 
-FOUND = Explanation(
-    "found", {}, (Changed("forget_bias", 1.0, 0.0),)
-)  # fmt: skip
+CHANGED = Changed("forget_bias", 1.0, 0.0, text="forget bias is 0, not +1")
+FOUND = Explanation("found", {}, (CHANGED,))
 
 
 def test_every_line() -> None:

@@ -24,6 +24,7 @@ UNUSED = [  # fields in which no row differs: a page need not tell them
     "peepholes",
     "reverse",
     "forward",
+    "directions",
     "flip_output",
     "go_backwards",
     "state",
