@@ -161,8 +161,8 @@ def _of_directions(model: Model) -> Iterator[Change]:
     """What two directions share: each other merge, and the weights of each other."""
     merged = model.convention.behaviour.merge
     yield from (Change("merge", merge) for merge in MERGES if merge != merged)
-    if model.convention.storage.directions == "stored":
-        yield Change("directions", "exchanged")
+    are_stored = model.convention.storage.directions == "stored"
+    yield Change("directions", "exchanged" if are_stored else "stored")
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,8 +220,11 @@ class Setup:
     def assumed(self, change: Change) -> Any:
         """The assumed value of a changed setting, of all cells or of one."""
         p, (cell, _, plain) = self.prepared, change.setting.rpartition(".")
-        merge = p.model.convention.behaviour.merge
-        of_run = {"array": "h", "layout": p.layout, "dtype": p.dtype, "merge": merge}
+        loaded = p.model.convention
+        of_run = {
+            "array": "h", "layout": p.layout, "dtype": p.dtype, "merge": loaded.behaviour.merge,
+            "directions": loaded.storage.directions,
+        }  # fmt: skip
         if plain in of_run:
             return of_run[plain]
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention

@@ -306,4 +306,14 @@ def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: i
     if lengths is None and inputs.mask is None and model.lengths:
         check_lengths(model, batch, steps)
         lengths = np.array(model.lengths)
-    return valid_steps(lengths, inputs.mask, (steps, batch), layout)
+    try:
+        return valid_steps(lengths, inputs.mask, (steps, batch), layout)
+    except UserError as error:
+        is_assumed = inputs.layout is None and "layout" not in model.given and layout != "steps"
+        if lengths is None or np.size(lengths) != steps or not is_assumed:
+            raise
+        other = "batch" if layout == "time" else "time"
+        axes = (
+            f"  The inputs, {np.shape(inputs.x)}, are taken as layout {layout}, which is assumed."
+        )
+        raise error.adding(axes, try_=[Try({"layout": other})]) from None

@@ -19,7 +19,7 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
     for name, value in settings.items():
         text = setting_text(value)
         option = f"--{name.replace('_', '-')}"
-        if value is True and (name in FLAGS or name not in SETTINGS):
+        if value is True and (name in FLAGS or split_cell(name)[1] not in SETTINGS):
             arguments.append(option)
         elif _has_option(name, text):
             arguments += [f"{option}={text}"] if text.startswith("-") else [option, text]
