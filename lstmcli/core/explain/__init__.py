@@ -151,8 +151,9 @@ class Search:
         found = []
         for one in places:
             size, room = total - len(one.changes), self.work.left(Budget.LEVELS[total])
-            is_searched = not size or room or one is self.placements[0]
-            if is_searched and (answers := search(one, size, room)):
+            if (not size or one is self.placements[0] or room) and (
+                answers := search(one, size, room)
+            ):
                 found.append(Found(one, answers, one.allowance))
         return found
 

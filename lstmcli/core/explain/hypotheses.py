@@ -79,7 +79,6 @@ class Change(NamedTuple):
 
 Changes = tuple[Change, ...]
 KEPT = -1  # the code of a column that a change does not set
-PAIRED_CELLS = 2  # with more of them, no rare order of one tensor is one of two changes
 
 
 def settings_of(changes: Changes) -> dict[str, Any]:
@@ -163,7 +162,7 @@ class SingleChanges:
         self.constant = np.array(  # (S + 1,) which constant is open, or -1
             [*(CONSTANTS.index(c.setting) if c.value == SOLVE else -1 for c, _ in every), -1]
         )
-        together = [_most_together(change, len(spaces) > PAIRED_CELLS) for change, _ in every]
+        together = [_most_together(change, len(spaces) > 1) for change, _ in every]
         self.together = np.array(together, int)  # (S,) of how many changes each is one at most
         self.changes: list[Changes] = [
             tuple(Change(scope + change.setting, change.value) for scope in scopes)
@@ -265,8 +264,8 @@ LEAST_CLIP = 1e-6
 def _most_together(change: Change, several: bool) -> int:
     """How many changes at once are tried with one at most.
 
-    Fewer with a clip or an order of gates that no framework uses; ``several`` cells have too many
-    such orders of one tensor.
+    Fewer with a clip or an order of gates that no framework uses, which of one tensor are many in
+    a network of ``several`` cells.
     """
     setting, value = change
     if value in ORDERS and value not in KNOWN_ORDERS:

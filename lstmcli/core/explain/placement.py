@@ -28,7 +28,6 @@ from lstmcli.core.explain.explanation import (
     with_sense,
 )
 from lstmcli.core.explain.hypotheses import (
-    PAIRED_CELLS,
     Change,
     Changes,
     SingleChanges,
@@ -217,7 +216,7 @@ class Placement:
             left_out = remark("none_at_once", changes=size, too_few=too_few, cells=cells)
             self.untried.append(left_out)
             return np.zeros((0, size), int)
-        if size > 2 or len(self._cells) > PAIRED_CELLS:
+        if size > 2 or several:
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))
         if is_stepwise:
             return self.singles.sets(size)

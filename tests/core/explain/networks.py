@@ -221,8 +221,11 @@ def long() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def of_cell(truth: Truth, cell: str) -> Truth:
     """What is true of one cell: its own settings, and those of all."""
-    of_run = ("merge", "layout", "directions")
-    general = {k: v for k, v in truth.items() if "." not in k and k not in of_run}
+    general = {
+        k: v
+        for k, v in truth.items()
+        if "." not in k and k not in ("merge", "layout", "directions")
+    }
     own = {k.partition(".")[2]: v for k, v in truth.items() if k.startswith(f"{cell}.")}
     return general | own
 
