@@ -127,6 +127,7 @@ def load_model(
     tensors = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
     layer = given.pop("layer", None)
+    own = given.pop("lengths") if isinstance(given.get("lengths"), tuple) else ()
     stored, tensors = tensors, cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
     of_stacks = layers_of_stacks(found)
@@ -142,8 +143,9 @@ def load_model(
         layers.add(one, metadata, is_last=one is chosen[-1])
     check_layers(layers.cells, layers.labels if len(chosen) > 1 else [], source)
     check_cell_settings(layers.cells, given)
-    lengths = () if given.get("lengths") == "ignored" else common_lengths(layers.lengths, source)
-    masks = () if given.get("lengths") == "ignored" else tuple(layers.masks.values())
+    replaced = own or given.get("lengths") == "ignored"
+    lengths = () if replaced else common_lengths(layers.lengths, source)
+    masks = () if replaced else tuple(layers.masks.values())
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
     assumed += [masking_assumed(one) for one in masks if one.value is None]
     states = {name for names in INITIAL_STATES for name in names}
@@ -160,7 +162,7 @@ def load_model(
         {name: array.shape for name, array in used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
         given={**layers.layout, **layers.of_backward, **given},
-        lengths=lengths,
+        lengths=own or lengths,
         masks=masks,
         remarks=tuple(dict.fromkeys(remarks)),
         idle=tuple(idle),

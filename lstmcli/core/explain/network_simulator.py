@@ -20,7 +20,7 @@ from lstmcli.core.explain.hypotheses import Changes, SingleChanges, settings_of
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import Cached, Case
-from lstmcli.core.forward.sequence import merge_directions, valid_steps
+from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import State, as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
@@ -88,10 +88,9 @@ class NetworkSimulator:
         item: int | None = None,
     ) -> None:
         self.cells, self.singles, self.layers, self.work = cells, singles, singles.layers, case.work
-        settings, expected, valid = settings_of(of_run), case.expected, None
+        settings, expected = settings_of(of_run), case.expected
         x = as_time_major(np.asarray(case.x, np.float64), case.layout)  # (T, B, I)
-        if "lengths" not in settings:
-            valid = valid_steps(case.lengths, case.mask, x.shape, case.layout)
+        valid = case.valid(settings)
         self.item = n = expected.best_known(valid) if item is None else item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
         self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_run, n)
