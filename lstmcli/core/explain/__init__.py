@@ -35,9 +35,10 @@ from lstmcli.core.explain.explanation import (
     plain_of,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, Changes, prior
+from lstmcli.core.explain.hypotheses import Change, prior, settings_of
+from lstmcli.core.explain.lengths import placements
 from lstmcli.core.explain.observation import Allowance, is_printed
-from lstmcli.core.explain.placement import Placement
+from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import (
     Prepared,
     Question,
@@ -93,14 +94,11 @@ class Search:
             located, left_out = setup.located()
             self.left_out += left_out
             for location in located:
-                of_run: list[Changes] = [()]
-                if not (setup.of_directions or setup.part) and location.is_from_the_start:
-                    of_run += [(change,) for change in setup.changes_of_run(location)]
-                self.placements += [Placement(setup, location, changes) for changes in of_run]
-        self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.changes))
+                self.placements += placements(setup, location)
+        self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.count))
         if not self.placements:
             raise prepared.no_place()
-        self.as_loaded = [one for one in self.placements if not one.changes]
+        self.as_loaded = [one for one in self.placements if not one.count]
         self.looser: list[Found] = []  # answers that meet only the last tolerance
 
     @property
@@ -118,6 +116,14 @@ class Search:
         assumed = self.prepared.layout
         return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]
 
+    @property
+    def shown_lengths(self) -> Iterator[Remark]:
+        """The lengths that EXPECTED shows, if other settings are not found beside them."""
+        for one in self.placements:
+            if one.lengths and one.expected.has_steps and not one.location.ends:
+                yield remark("shown_lengths", given=settings_of(one.of_run))
+                return
+
     def agreeing(self) -> Explanation | None:
         """Nothing has to be changed; None if that is not so."""
         for one in self.as_loaded:
@@ -128,9 +134,11 @@ class Search:
 
     def changes(self, total: int) -> list[Found]:
         """The answers of so many changes in all that meet the tolerance of the data."""
-        places = self._worth(total)
-        found = self._answers(Placement.answers, places, total)
-        found = found or self._answers(Placement.solved, places, total)
+        found: list[Found] = []
+        for turn in (FIRST, SECOND, LAST):
+            places = self._worth(total, turn)
+            found = found or self._answers(Placement.answers, places, total)
+            found = found or self._answers(Placement.solved, places, total)
         if len(self.prepared.allowances) == 1:
             return found
         tight = self.prepared.allowances[0]
@@ -150,22 +158,22 @@ class Search:
         """What a search gives at each placement; the likeliest whatever work is left."""
         found = []
         for one in places:
-            size, room = total - len(one.changes), self.work.left(Budget.LEVELS[total])
+            size, room = total - one.count, self.work.left(Budget.LEVELS[total])
             if (not size or one is self.placements[0] or room) and (
                 answers := search(one, size, room)
             ):
-                found.append(Found(one, answers, one.allowance))
+                found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
         return found
 
-    def _worth(self, total: int) -> list[Placement]:
-        """The placements that are searched for so many changes in all.
+    def _worth(self, total: int, turn: int) -> list[Placement]:
+        """The placements of a turn that are searched for so many changes in all.
 
         Where these are several changes of the cells, the likeliest and the nearest by turns: the
         right placement need not be near, and few numbers are near by chance.
         """
         chosen: list[Placement] = []
         for size in range(total + 1):
-            some = [one for one in self.placements if total - len(one.changes) == size]
+            some = [p for p in self.placements if (p.turn, total - p.count) == (turn, size)]
             most = self.work.most(Budget.PLACEMENTS.get(size, len(some)))
             if size > 1 and len(some) > most:
                 nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
@@ -202,7 +210,7 @@ class Search:
     def none(self) -> Explanation:
         """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
         places = self.as_loaded or self.placements
-        one = min(places, key=lambda p: (len(p.changes), bool(p.setup.part)))
+        one = min(places, key=lambda p: (p.count, bool(p.setup.part)))
         others = [p for p in self.placements if p.depth and p.changes == one.changes]
         if others and one.expected.has_steps:
             nearest = min(others, key=lambda other: other.closest)
@@ -252,7 +260,7 @@ def half_precision(search: Search) -> list[Found]:
     A change is looked for where a first step is known. It has to reduce the error clearly, and only
     changes that come about as near as the nearest are left.
     """
-    likely = [one for one in search.placements if len(one.changes) < 2]
+    likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
     likely = likely[: search.work.most(Budget.PLACEMENTS[1])]
     coarse = () if search.looser else search.prepared.coarse
     for half, one in product(coarse, likely):
@@ -417,6 +425,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         remarks = tuple(one for one in remarks if one.code not in close)
     else:
         remarks = (*agreement(loaded), *remarks)
+    hints += [*search.shown_lengths] if not hints else []
     is_near = any(one.code in NEARLY_RIGHT for one in remarks)
     if not hints and not is_near:
         nearest = [near for near in explanation.nearest[:1] if near.changes]

@@ -76,6 +76,7 @@ class NetworkSimulator:
 
     ``cells`` are those under hypotheses by name, ``case`` the run that EXPECTED lies on, and
     ``of_run`` what is changed of it. Without an ``item``, the sequence that is known best is run.
+    With ``at_any_step``, last states of EXPECTED are compared with the step that is nearest.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class NetworkSimulator:
         allowance: Allowance,
         of_run: Changes = (),
         item: int | None = None,
+        at_any_step: bool = False,
     ) -> None:
         self.cells, self.singles, self.layers, self.work = cells, singles, singles.layers, case.work
         settings, expected = settings_of(of_run), case.expected
@@ -107,7 +109,9 @@ class NetworkSimulator:
         for target in targets:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
-        self.targets = [target.thinned() for target in targets]
+        self.targets, self.at_any_step = [target.thinned() for target in targets], at_any_step
+        if at_any_step:  # of h and c, which the last states are of the last step
+            self.targets = [t._replace(array=t.array[-1]) for t in self.targets]
         self._has_z = any(target.array == "z" for target in targets)
         self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
@@ -213,9 +217,9 @@ class NetworkSimulator:
         for part in self._chunks(len(sets)):
             runs = self._run(sets[part], None, len(self.x), np.float64, drop=True)
             stay = runs.stay
-            for target in self.targets:
-                if not self.known.get(target.cell) and stay.any():
-                    stay = stay & (np.abs(self._off(target, runs)) <= LOOSE).all(axis=1)
+            targets = [one for one in self.targets if not self.known.get(one.cell)]
+            if targets and stay.any():
+                stay = stay & (np.abs(self._off(targets, runs)) <= LOOSE).all(axis=1)
             found.append(part[stay])
         staying: Array = sets[np.concatenate(found)]
         return staying
@@ -240,8 +244,7 @@ class NetworkSimulator:
             run = partial(self._run, sets[part], some, steps, dtype)
             key = (*self._same_runs, steps, int(part[0]), *arrays)
             runs = cached.get(key, run, lambda runs: runs.nbytes) if cached else run()
-            off = [self._off(target, runs, steps) for target in self.targets]
-            found.append(np.concatenate([np.zeros((len(part), 0)), *off], axis=1))
+            found.append(self._off(self.targets, runs, steps))
         return np.concatenate(found)
 
     def _chunks(self, count: int) -> Iterator[Array]:
@@ -337,16 +340,23 @@ class NetworkSimulator:
                         break
         return arrays, worst
 
-    def _off(self, target: WantedNumbers, runs: Runs, steps: int | None = None) -> Array:
+    def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
         """(N, E) how far off some numbers are, in tolerances; each of directions side by side."""
-        names = [target.cell] if target.cell else self.layers[-1]
-        at: tuple[Any, ...] = (slice(None), *target.at)
-        given = [runs.arrays[name][target.array][at][runs.which[name]] for name in names]
-        merged = merge_directions(given, self.convention)
-        off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-        if len(target.at) == 2 and steps is not None:
-            off = off[:, target.at[0] < steps]
-        return np.clip(off, -FAR, FAR)
+        found = [np.zeros((len(runs.stay), *[len(self.x)] * self.at_any_step, 0))]
+        for target in targets:
+            names = [target.cell] if target.cell else self.layers[-1]
+            at: tuple[Any, ...] = (slice(None), *[slice(None)] * self.at_any_step, *target.at)
+            given = [runs.arrays[name][target.array][at][runs.which[name]] for name in names]
+            merged = merge_directions(given, self.convention)
+            off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
+            if len(target.at) == 2 and steps is not None:
+                off = off[:, target.at[0] < steps]
+            found.append(np.clip(off, -FAR, FAR))
+        every: Array = np.concatenate(found, axis=-1)
+        if self.at_any_step:
+            nearest = np.square(every).sum(axis=-1).argmin(axis=1)
+            every = every[np.arange(len(every)), nearest]
+        return every
 
     # ---- constants
 
