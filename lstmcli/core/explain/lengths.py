@@ -23,6 +23,7 @@ from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, arrays_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.steps import valid_until
 from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
@@ -38,7 +39,8 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
     if first.valid is not None:
         ends = [*location.at_ends]
         yield from (Placement(setup, one, changes) for one in ends for changes in of_run)
-        if not ends and first.expected.at(first.valid).numbers < first.expected.numbers:
+        is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
+        if is_all and not first.valid.all():
             ignored = (), (Change("lengths", "ignored"),)
             yield from (Placement(setup, location, changes, True) for changes in ignored)
     if not setup.part and location.is_from_the_start:
@@ -54,7 +56,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
         by_inputs = _shown_by_inputs(as_time_major(np.asarray(one.question.x), setup.layout))
         shown = dict.fromkeys(by_inputs, "run" if one.expected.steps > 1 else assumed)
     for lengths, output in shown.items():
-        if not _are_given(lengths, one):
+        if not _are_known(lengths, one):
             further = (Change("masked_output", output),) * (output != assumed)
             of_run = (Change("lengths", lengths), *further)
             yield from (Placement(setup, at, of_run) for at in (location, *location.at_ends))
@@ -68,10 +70,11 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
                 yield OpenLengths(one, at, item, length)
 
 
-def _are_given(lengths: Lengths, one: Placement) -> bool:
+def _are_known(lengths: Lengths, one: Placement) -> bool:
     """Whether lengths leave out what is left out anyway, or nothing."""
-    counts = np.arange(one.setup.size[0])[:, None] < np.array(lengths)
-    return bool((counts == (True if one.valid is None else one.valid)).all())
+    steps = one.setup.size[0]
+    counts = np.arange(steps)[:, None] < np.array(lengths)
+    return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
 
 
 def _shown_by_outputs(expected: Expected, size: tuple[int, int]) -> dict[Lengths, str]:
@@ -82,7 +85,7 @@ def _shown_by_outputs(expected: Expected, size: tuple[int, int]) -> dict[Lengths
     repeats = [np.concatenate([[one[0] == 0], one[1:] == one[:-1]]).all(axis=2) for one in h]
     zeros = [(one == 0).all(axis=2) for one in h]
     padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)  # (T, B)
-    lengths = _valid_until(padded)
+    lengths = valid_until(padded)
     is_past = np.arange(size[0])[:, None] >= lengths
     output = "zero" if np.all(zeros, axis=0)[is_past].all() else "repeat"
     return {tuple(lengths.tolist()): output} if is_past.any() else {}
@@ -90,15 +93,9 @@ def _shown_by_outputs(expected: Expected, size: tuple[int, int]) -> dict[Lengths
 
 def _shown_by_inputs(x: Array) -> Iterator[Lengths]:
     """Lengths after which all inputs (T, B, I) are one number, such as 0."""
-    lengths = _valid_until((x == x[-1:, :, :1]).all(axis=2))
+    lengths = valid_until((x == x[-1:, :, :1]).all(axis=2))
     if (lengths < len(x)).any():
         yield tuple(lengths.tolist())
-
-
-def _valid_until(padded: Array) -> Array:
-    """(B,): the steps of each sequence before those that are padded up to its end."""
-    length = len(padded) - (~padded)[::-1].argmax(axis=0)
-    return np.where(padded.all(axis=0), 0, length)
 
 
 class OpenLengths(Placement):
@@ -168,7 +165,7 @@ class OpenLengths(Placement):
             return None
         lengths = tuple((1 + off.argmin(axis=0)).tolist())
         far = off.min(axis=0).max() > LOOSE
-        return None if far or _are_given(lengths, self._plain) else lengths
+        return None if far or _are_known(lengths, self._plain) else lengths
 
     def _off(self, settings: Mapping[str, object], end: int) -> Array:
         """(1, B): how far off, in tolerances, a run up to a step is at its end.

@@ -93,7 +93,9 @@ class NetworkSimulator:
         settings, expected = settings_of(of_run), case.expected
         x = as_time_major(np.asarray(case.x, np.float64), case.layout)  # (T, B, I)
         valid = case.valid(settings)
-        self.item = n = expected.best_known(valid) if item is None else item
+        if item is None or (valid is not None and not valid[:, item].any()):
+            item = expected.best_known(valid)
+        self.item = n = item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
         self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_run, n)
         start = {name: value for name, value in of_run if name == "initial_state"}

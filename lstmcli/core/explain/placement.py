@@ -387,6 +387,12 @@ class Placement:
             yield remark("agrees_as_float32", places=decimal_places(case.x))
         if self.unpadded:
             yield remark("past_ends")
+        if self.lengths and p.question.lengths is not None:
+            more = np.array(self.lengths) - p.question.lengths
+            if sorted(self.lengths) == sorted(p.question.lengths):
+                yield remark("lengths_reordered")
+            elif (more >= 0).all():
+                yield remark("longer", steps=sorted({*more.tolist()} - {0}))
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)

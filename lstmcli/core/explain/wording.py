@@ -288,6 +288,7 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "options": lambda settings: " ".join(as_options(settings)),
     "all": lambda count: f"all {count} values",
     "chunks": _chunks,
+    "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
     "lost": lambda carried: "".join(name for name in "hc" if name not in carried),
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
     "digits": lambda n: f": the inputs have only {n} digits after the point" if n else "",
@@ -324,6 +325,11 @@ _AXES = "EXPECTED has the axes {given}; "
 _CHUNKS = "Run in chunks {starts:chunks}, each from "
 _PLACED = " left out for {left} of the {placements} possible alignments of EXPECTED."
 _NO_FIRST_STEP = ", because EXPECTED lacks the first step, which distinguishes most."
+
+_PADDED_BEFORE = (
+    "With each sequence moved to the end, np.roll(x[b], {steps} - length, axis=0), {numbers:all} "
+    "agree{layout:option}: the other side pads at the start, "
+)
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
@@ -368,6 +374,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "times. The {numbers:,} values that rounding can change entirely "
     "are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net, which is allowed for.",
+    "lengths_reordered": "These are the lengths as given, in another order of the sequences.",
+    "longer": "The other side goes on over padding: {steps:steps} more than as given.",
     "past_ends": "At padded steps EXPECTED has other values than the run; "
     "as in lstm diff, they are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
@@ -415,6 +423,10 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "to run (stateful). Reset it there, or give it here with "
     "--initial-state{layout:option}.",
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
+    "padded_before": {
+        "masked": _PADDED_BEFORE + "and masks it.",
+        "": _PADDED_BEFORE + "and runs over it.",
+    },
     "masked": "{steps} steps of EXPECTED are {ending:ending}: "
     "with a --mask that leaves them out{option} {numbers:all} "
     "agree{layout:option}.",
