@@ -76,7 +76,7 @@ def difference_sheet(
         else:
             sheet.extend(labelled("", text, width, AGREES, indent=0))
     else:
-        sheet.extend(_sides(d, width))
+        sheet.extend(sides_of(d, width))
         sheet.add()
         sheet.extend(_arrays(d, width))
     sheet.extend(_not_compared(d, width))
@@ -84,8 +84,8 @@ def difference_sheet(
         sheet.add()
         sheet.extend(step_table([x for x in d.arrays.values() if x.step_errors is not None], width))
     if not d.equal:
-        sheet.extend(_first_errors(d, width, with_strips=not per_step))
-        sheet.extend(_hints(d.hints, width))
+        sheet.extend(first_difference(d, width, with_strips=not per_step))
+        sheet.extend(hints_of(d.hints, width))
         sheet.extend(_next(d))
     return sheet
 
@@ -137,7 +137,7 @@ def _tolerance(d: Difference) -> str:
 # ---- the two sides
 
 
-def _sides(d: Difference, width: Width) -> Sheet:
+def sides_of(d: Difference, width: Width) -> Sheet:
     """Each side on a line: its name, its arrays with shapes, its precision.
 
     Where that is longer than the width, the arrays follow on the next lines.
@@ -418,7 +418,7 @@ def _not_compared(d: Difference, width: Width) -> Sheet:
 # ---- the first difference
 
 
-def _first_errors(d: Difference, width: Width, with_strips: bool) -> Sheet:
+def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
     """The strips of errors and the first difference."""
     arrays = d.arrays.values()
     several = [
@@ -448,7 +448,8 @@ def _first_position(d: Difference, place: Position) -> str:
 # ---- hints
 
 
-def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
+def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
+    """What was found and what is suspected, each in a paragraph."""
     sheet = Sheet()
     for hint in hints:
         if hint.code == "settings_differ":  # at the top of the sheet
@@ -461,24 +462,32 @@ def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
 
 
 def _next(d: Difference) -> Sheet:
-    """The command that searches for the cause, where a configuration of the weights may be one.
-
-    EXPECTED is the side without settings of a run, else b.
-    """
+    """The command that searches for the cause, where a configuration of the weights may be one."""
     sheet = Sheet()
+    if not (command := next_command(d)):
+        return sheet
+    if all(hint.code == "settings_differ" for hint in d.hints):
+        sheet.add()
+    sheet.extend(labelled_command("next", command, HINT_INDENT))
+    return sheet
+
+
+def next_command(d: Difference) -> str:
+    """What asks `explain` for the cause; empty where no configuration of weights can be one."""
     computed = any(
         array.mismatched and ArrayName.of(array.name).kind != WEIGHTS
         for array in d.arrays.values()
     )  # fmt: skip
     if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
-        return sheet
-    a, b = d.sides
-    side = a if a.settings is None and b.settings is not None else b
-    name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
-    if all(hint.code == "settings_differ" for hint in d.hints):
-        sheet.add()
-    command = typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
+        return ""
+    side = expected_side(d)
     if side.in_memory:
-        command = f"lstmcli.explain(weights, x, {side.name})"
-    sheet.extend(labelled_command("next", command, HINT_INDENT))
-    return sheet
+        return f"lstmcli.explain(weights, x, {side.name})"
+    name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
+    return typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
+
+
+def expected_side(d: Difference) -> Side:
+    """EXPECTED of `explain`: the side without settings of a run, else b."""
+    a, b = d.sides
+    return a if a.settings is None and b.settings is not None else b
