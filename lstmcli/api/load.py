@@ -106,7 +106,10 @@ def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) 
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
     plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
     settings = plain if layout is None else {**plain, "layout": layout}
-    read = {"layer": _layers, EDITS: lambda given: edits_of(given, where)}
+    read: dict[str, Callable[[Any], Any]] = {
+        "layer": _layers,
+        EDITS: lambda given: edits_of(given, where),
+    }
     return {k: read[k](v) if k in read else read_setting(k, v, where) for k, v in settings.items()}
 
 

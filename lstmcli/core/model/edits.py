@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.settings import CELL, OneOf, read_count, read_number, setting_text
+from lstmcli.core.model.settings import (
+    CELL,
+    MOST_SHOWN,
+    OneOf,
+    read_count,
+    read_number,
+    setting_text,
+)
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
 
@@ -34,11 +41,18 @@ EQUATIONS, OUTPUTS = "equations", "outputs"
 OF_MODEL = (NETWORK, INPUTS, RUN_BEFORE)
 """Stages whose edits are of the model, and not of one cell."""
 
+MOST_NAMED = 12  # names of a value in a message
 FILE = "@"
 """Begins a value that is a file of arrays."""
 FLAG = "true"
 """The value of an edit that takes none."""
-NO_VALUE = OneOf(FLAG)
+
+
+def no_value(value: Any) -> str:
+    """A reader where there is nothing to choose."""
+    if str(value) != FLAG:
+        raise ValueError("no value")
+    return FLAG
 
 
 class Sizes(NamedTuple):
@@ -65,14 +79,15 @@ class EditKind:
     stage: str
     function: Callable[..., Any]  # takes what the stage has, and the value
     words: str  # what it is; {} is the value
-    code: str  # the line of a program that does it
-    read: Callable[[Any], Any] = NO_VALUE
+    code: str | Callable[[Any], str]  # the line of a program that does it
+    read: Callable[[Any], Any] = no_value
     values: Values = (FLAG,)  # that are tried, the usual ones first
     solved: float | None = None  # where it does nothing: the number is solved for from there
     bound: bool = False  # the number is one that |h| or |c| does not exceed
     shows: str = ""  # what shows it
     used_by: str = ""  # who does it
     mend: str = ""  # what the line should be
+    say: Callable[[Any], str | None] = lambda value: None  # a value in words, where it is none
     whole: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
@@ -81,6 +96,22 @@ class EditKind:
     def family(self) -> str:
         """``inputs``, ``weights``, ``state``, ``equations`` or ``outputs``."""
         return self.name.partition(".")[0]
+
+    @property
+    def meaning(self) -> str:
+        """What it is, whatever its value."""
+        return self.words.replace("{}", "VALUE")
+
+    @property
+    def takes_words(self) -> str:
+        """The values that it takes, in words."""
+        if isinstance(self.read, OneOf):
+            return ", ".join(self.read.values)
+        try:
+            self.read("")
+        except ValueError as error:
+            return str(error.args[0])
+        raise AssertionError(f"{self.name} takes an empty text")
 
     def values_for(self, sizes: Sizes) -> Iterator[Any]:
         """The values that are tried in a run."""
@@ -122,7 +153,8 @@ class Edit:
     @property
     def code(self) -> str:
         """The line of a program that does it."""
-        return self._filled(self.kind.code)
+        code = self.kind.code
+        return self._filled(code) if isinstance(code, str) else code(self.value)
 
     def apply(self, *of_stage: Any) -> Any:
         """What the stage has, changed; UserError where the edit does not fit it."""
@@ -136,9 +168,7 @@ class Edit:
         return self.cell in ("", cell)
 
     def _filled(self, text: str) -> str:
-        value = self.file or setting_text(self.value)
-        if isinstance(self.value, str) and self.value in _WORDS:
-            value = _WORDS[self.value]
+        value = self.file or self.kind.say(self.value) or setting_text(self.value)
         return text.replace("{} steps", f"{value} step{'s' * (value != '1')}").replace("{}", value)
 
 
@@ -161,20 +191,24 @@ def read_edit(text: Any, where: str, arrays_of: Callable[[str], Mapping[str, Arr
     match = re.match(rf"({CELL.pattern})\.", full)
     cell, name = (match[1], full[match.end() :]) if match else ("", full)
     name = name.replace("-", "_")
+    shown = text[:MOST_SHOWN]
     if name not in EDITS:
         raise UserError(
-            f"{where}: there is no edit {name!r}.{did_you_mean(name, EDITS)}",
+            f"there is no edit {name!r}.{did_you_mean(name, EDITS)}",
             "  lstm help edits lists them.",
+            about={"edit": shown},
         )
     kind = EDITS[name]
     if cell and kind.stage in OF_MODEL:
-        raise UserError(f"{where}: {name} is an edit of the model, not of {cell}.")
+        text = f"{name} is an edit of the model, not of {cell}."
+        raise UserError(text, about={"edit": shown})
     from_file = value.startswith(FILE)
     given = arrays_of(value.removeprefix(FILE)) if from_file else value or FLAG
     try:
         read = kind.read(given)
     except ValueError as error:
-        raise UserError(f"{where} {text}: {name} takes {error.args[0]}") from None
+        text = f"{name} takes {error.args[0]}"
+        raise UserError(text, about={"edit": shown}) from None
     return Edit(name, read, cell, value.removeprefix(FILE) if from_file else "")
 
 
@@ -222,6 +256,17 @@ class Listed:
                 raise ValueError
             return int(text)
         return read_number(text)
+
+
+class Named(OneOf):
+    """A reader of one of many names, of which a message has the first."""
+
+    def __call__(self, value: Any) -> str:
+        """The name."""
+        if str(value) not in self.values:
+            first = ", ".join(self.values[:MOST_NAMED])
+            raise ValueError(f"{first}, ...{did_you_mean(str(value), self.values)}")
+        return str(value)
 
 
 class NumberOr:
@@ -516,15 +561,15 @@ def _layer_orders(sizes: Sizes) -> Iterator[tuple[int, ...]]:
         yield tuple({a: b}.get(n, n) for n in plain)
 
 
-# ---- stored tensors: an array, its role, and the axis of its gates
+# ---- stored tensors: an array, the axis of its gates and units, and how many gates it has
 
 
-def _int8(array: Array, role: str, axis: int, how: str) -> Array:
+def _int8(array: Array, axis: int, gates: int, how: str) -> Array:
     per, _, with_bias = how.partition("_")
     if array.ndim < 2 and not with_bias:
         return array
-    if per == "gate" and array.shape[axis] % 4 == 0:
-        parts = np.split(array, 4, axis=axis)
+    if per == "gate" and array.shape[axis] % gates == 0:
+        parts = np.split(array, gates, axis=axis)
         return np.concatenate([_rounded_to_int8(part, None) for part in parts], axis=axis)
     others = tuple(n for n in range(array.ndim) if n != axis % array.ndim)
     return _rounded_to_int8(array, others if per == "row" and array.ndim > 1 else None)
@@ -537,11 +582,11 @@ def _rounded_to_int8(array: Array, axes: tuple[int, ...] | None) -> Array:
     return rounded
 
 
-def _decimals(array: Array, role: str, axis: int, places: int) -> Array:
+def _decimals(array: Array, axis: int, gates: int, places: int) -> Array:
     return np.round(array, places)
 
 
-def _truncated(array: Array, role: str, axis: int, places: int) -> Array:
+def _truncated(array: Array, axis: int, gates: int, places: int) -> Array:
     truncated: Array = np.trunc(array * 10**places) / array.dtype.type(10**places)
     return truncated
 
@@ -683,10 +728,10 @@ _WORDS: dict[str, str] = {
     "lecun": "1.7159 tanh(2/3 x)",
     "arctan": "an arctangent",
     "taylor": "x - x^3/3",
-    "one": "1: the gate is left out",
-    "identity": "left out: the gate is its pre-activation",
-    "twice": "applied twice",
-    "negated": "that of -z: 1 minus the gate",
+    "one": "1, as if there were no gate",
+    "identity": "z, without a sigmoid",
+    "twice": "the function applied twice",
+    "negated": "sigmoid(-z)",
     "plan": "the piecewise linear PLAN",
 }  # fmt: skip
 
@@ -769,6 +814,20 @@ PASSED: dict[str, Callable[[Array, Array, Array, Array], tuple[Array, Array]]] =
 }
 
 
+H_WORDS = {
+    "old_c": "o * tanh(c_old)", "tanh_of_oc": "tanh(o * c)", "tanh_twice": "tanh(o * tanh(c))",
+    "sum": "o + tanh(c)", "o": "o", "c": "c",
+}  # fmt: skip
+C_WORDS = {
+    "i_of_all": "i * (f * c + g)", "negated": "f * c - i * g", "tanh": "tanh(f * c + i * g)",
+    "gates_exchanged": "i * c + f * g", "f_of_all": "f * (c + i * g)",
+}  # fmt: skip
+PASSED_WORDS = {
+    "swapped": "c, h", "c_only": "h0, c", "h_only": "h, c0", "tanh_of_h": "tanh(h), c",
+    "tanh_of_c": "h, tanh(c)",
+}  # fmt: skip
+
+
 def _h_of(parts: Any, name: str) -> Any:
     return replace(parts, output=H_OF[name])
 
@@ -815,7 +874,8 @@ def _layer_norm(parts: Any, epsilon: float) -> Any:
 def _residual(h: Array, x: Array, _: Any) -> Array:
     if h.shape != x.shape:
         raise UserError(f"the layer takes {x.shape[2]} inputs and gives {h.shape[2]} values.")
-    return h + x.astype(h.dtype)
+    added: Array = h + x.astype(h.dtype)
+    return added
 
 
 APPLIED: dict[str, Function] = {
@@ -830,7 +890,8 @@ APPLIED: dict[str, Function] = {
 def _masked(h: Array, x: Array, arrays: Mapping[str, Array]) -> Array:
     if arrays["mask"].shape != h.shape:
         raise UserError(f"mask is {arrays['mask'].shape}; in (steps, batch, units) h is {h.shape}.")
-    return h * arrays["mask"].astype(h.dtype)
+    masked: Array = h * arrays["mask"].astype(h.dtype)
+    return masked
 
 
 def _dense(h: Array, x: Array, arrays: Mapping[str, Array]) -> Array:
@@ -865,52 +926,83 @@ _NEARLY = "Nearly all numbers differ slightly"
 _UNITS = "Some units are off at the first step, all others from the second step on"
 
 
+def _factor_words(value: Any) -> str:
+    """A gate's share that is multiplied, or that of another gate."""
+    if isinstance(value, str):
+        return f"taken from gate {value}"
+    plain = {0.0: "left out (0)", -1.0: "with the other sign", 2.0: "twice"}
+    return plain.get(value, f"times {setting_text(value)}")
+
+
+def _code_of_gate(name: str, gate: str) -> Callable[[Any], str]:
+    """The line of a program that changes a gate's share."""
+
+    def code(value: Any) -> str:
+        if isinstance(value, str):
+            return f"{name}[{gate}] = {name}[{value}]"
+        return f"{name}[{gate}] {'*=' if value else '='} {value:g}"
+
+    return code
+
+
+def _code_of_place(name: str, form: str) -> Callable[[Any], str]:
+    """The line of a program that changes a number, a row or a column."""
+
+    def code(value: Any) -> str:
+        *place, last = value
+        if form == "columns":
+            return f"exchange {name}[..., {place[0]}] and {name}[..., {last}]"
+        at = ", ".join(map(str, ("...", *place) if form == "column" else place))
+        return f"{name}[{at}] {'=' if form == 'number' else '*='} {last:g}"
+
+    return code
+
+
 def _kernel_rows() -> Iterator[EditKind]:
     """Rows on parts of the weights: a gate's share, one number, a row, a column, a factor."""
     for part, names in PARTS.items():
         name = part.replace("recurrent", "recurrent_kernel").replace("block", "weights")
+        words = name.replace("_", " ")
         for gate in GATES:
             others = tuple(g for g in GATES if g != gate)
             first = {"bias": (0.0, -1.0, 2.0), "block": ()}.get(part, (0.0, -1.0))
             yield EditKind(
                 f"weights.{part}.{gate}", CELLS, _of_gate(names, gate),
-                f"{name} of gate {gate} times or taken from {{}}", f"{name}[{gate}] = {{}}",
-                NumberOr(*others), (*first, *others),
+                f"{words} of gate {gate} {{}}", _code_of_gate(name, gate),
+                NumberOr(*others), (*first, *others), say=_factor_words,
                 shows=f"Gate {gate} is off at every step",
                 used_by="code that copies a line for each gate", mend=f"keep {name}[{gate}]",
             )  # fmt: skip
     for part, name in (("kernel", "kernel"), ("recurrent", "recurrent_kernel")):
-        rows: tuple[tuple[str, str, Listed, str], ...] = (
-            ("number", "one number is another: gate, unit, column, value",
-             Listed("guun", "a gate, unit, column and value, such as f,3,5,0.25"),
-             f"{name}[gate, unit, column] = value: {{}}"),
-            ("row", "row of a gate and unit times a factor",
-             Listed("gun", "a gate, unit and factor, such as f,3,0"),
-             f"{name}[gate, unit] *= factor: {{}}"),
-            ("column", "column times a factor",
-             Listed("un", "a column and a factor, such as 5,0"),
-             f"{name}[:, column] *= factor: {{}}"),
-            ("columns", "two columns exchanged", TWO_COLUMNS, f"{name}: exchange columns {{}}"),
+        rows: tuple[tuple[str, str, Listed], ...] = (
+            ("number", "gate, unit and column of a number, and what it is: {}",
+             Listed("guun", "a gate, unit, column and value, such as f,3,5,0.25")),
+            ("row", "gate and unit of a row, and its factor: {}",
+             Listed("gun", "a gate, unit and factor, such as f,3,0")),
+            ("column", "column and its factor: {}",
+             Listed("un", "a column and a factor, such as 5,0")),
+            ("columns", "columns exchanged: {}", TWO_COLUMNS),
         )  # fmt: skip
-        for form, words, read, code in rows:
+        for form, form_words, read in rows:
             yield EditKind(
                 f"weights.{part}.{form}", CELLS, _damaged(name, form),
-                f"{name} damaged, {words}: {{}}", code, read, _places(name, form),
+                f"{words} damaged, {form_words}", _code_of_place(name, form), read,
+                _places(name, form),
                 shows=_UNITS if form in ("row", "number") else _LATER if part != "kernel" else _ALL,
                 used_by=_DAMAGE, mend=f"compare {name} with the original",
             )  # fmt: skip
     yield EditKind(
         "weights.bias.number", CELLS, _damaged("bias", "number"),
-        "bias damaged, one number is another: gate, unit, value: {}",
-        "bias[gate, unit] = value: {}", Listed("gun", "a gate, unit and value, such as f,3,0.25"),
-        (), shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original",
+        "bias damaged, gate and unit of a number, and what it is: {}",
+        _code_of_place("bias", "number"),
+        Listed("gun", "a gate, unit and value, such as f,3,0.25"), (), shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original",
     )  # fmt: skip
     for part, names in (("", ALL), *PARTS.items()):
         if part != "block":
-            name = f"the {part}" if part else "all weights and biases"
+            name = names[0].replace("_", " ") if part else "all weights and biases"
             yield EditKind(
                 f"weights.{f'{part}.' * bool(part)}factor", CELLS, _scaled(names),
-                f"{name} times {{}}", f"{part or 'weights'} *= {{}}", read_number,
+                f"{name} times {{}}", f"{names[0] if part else 'weights'} *= {{}}", read_number,
                 (0.5, 2.0, 0.1, *_KEPT) if part == "recurrent" else (0.5, 2.0, 0.1),
                 1.0, shows=_ALL, used_by="weights scaled for a fixed-point format, or by dropout",
                 mend="divide by the factor",
@@ -982,7 +1074,7 @@ _ROWS: tuple[EditKind, ...] = (
         read_number, (0.5, -0.5, 1.0, -1.0), 0.0, shows=_FIRST, used_by=_PREPARED,
         mend="feed x as it is"),
     EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised, {}",
-        'x = normalise(x, "{}")', OneOf(*NORMALISED), NORMALISED, whole=True, shows=_FIRST,
+        'x = normalise(x, "{}")', Named(*NORMALISED), NORMALISED, whole=True, shows=_FIRST,
         used_by=_PREPARED, mend="feed x as it is"),
     EditKind("inputs.step", INPUTS, _step_of, "inputs of one step taken from another: {}",
         "x[n] = x[m]: {}", STEPS,
@@ -1014,7 +1106,7 @@ _ROWS: tuple[EditKind, ...] = (
         'h0, c0 = load("{}")', Arrays("h", "c"), (), shows=_FIRST,
         used_by="a state of training that is carried on", mend="h0[:] = c0[:] = 0"),
     EditKind("state.passed", EQUATIONS, _passed, "what is passed on to the next step: {}",
-        "h, c = {}", OneOf(*PASSED), tuple(PASSED), shows=_LATER,
+        "h, c = {}", OneOf(*PASSED), tuple(PASSED), say=PASSED_WORDS.get, shows=_LATER,
         used_by="code that unpacks (h, c) in the other order, or forgets one",
         mend="h, c = cell(x[t], h, c)"),
     # ---- weights
@@ -1054,15 +1146,15 @@ _ROWS: tuple[EditKind, ...] = (
         used_by="weights written as text of so many digits", mend="save every digit: %.9g"),
     # ---- equations
     EditKind("equations.h", EQUATIONS, _h_of, "h is {}, not o tanh(c)", "h = {}", OneOf(*H_OF),
-        tuple(H_OF), shows=_FIRST, used_by="equations copied with a slip",
+        tuple(H_OF), say=H_WORDS.get, shows=_FIRST, used_by="equations copied with a slip",
         mend="h = o * tanh(c_new)"),
     EditKind("equations.c", EQUATIONS, _c_of, "c is updated by {}", "c = {}", OneOf(*C_OF),
-        tuple(C_OF), shows=_FIRST, used_by="equations copied with a slip",
+        tuple(C_OF), say=C_WORDS.get, shows=_FIRST, used_by="equations copied with a slip",
         mend="c = f * c + i * g"),
     *(
         EditKind(f"equations.sigmoid.{gate}", EQUATIONS,
             _activation(f"s_{gate}", named=SIGMOIDS), f"activation of gate {gate}: {{}}",
-            f"{gate} = {{}}", OneOf(*SIGMOIDS), tuple(SIGMOIDS)[:8],
+            f"{gate} = {{}}", Named(*SIGMOIDS), tuple(SIGMOIDS)[:8], say=_WORDS.get,
             shows=_LATER if gate == "f" else _FIRST, used_by="equations copied with a slip",
             mend=f"{gate} = sigmoid(z_{gate})")
         for gate in "ifo"
@@ -1075,21 +1167,22 @@ _ROWS: tuple[EditKind, ...] = (
         for gate in "ifo"
     ),
     EditKind("equations.approximated", EQUATIONS, _approximated,
-        "tanh and sigmoid approximated by {}", "tanh, sigmoid = {}", OneOf(*APPROXIMATED),
-        tuple(APPROXIMATED), shows=_NEARLY, used_by=_APPROXIMATION,
+        "tanh and sigmoid approximated by {}", "tanh, sigmoid = {}", Named(*APPROXIMATED),
+        tuple(APPROXIMATED), say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION,
         mend="compare with the same approximation, or use tanh"),
     EditKind("equations.tanh", EQUATIONS, _activation("t", "t_c", named=TANHS),
-        "tanh of g and of c: {}", "tanh = {}", OneOf(*TANHS), tuple(TANHS), shows=_NEARLY,
-        used_by=_APPROXIMATION, mend="use tanh"),
+        "tanh of g and of c: {}", "tanh = {}", Named(*TANHS), tuple(TANHS),
+        say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION, mend="use tanh"),
     EditKind("equations.sigmoid", EQUATIONS, _activation("s_i", "s_f", "s_o", named=SIGMOIDS),
-        "sigmoid of all gates: {}", "sigmoid = {}", OneOf(*SIGMOIDS), tuple(SIGMOIDS),
-        shows=_NEARLY, used_by=_APPROXIMATION, mend="use 1 / (1 + exp(-x))"),
+        "sigmoid of all gates: {}", "sigmoid = {}", Named(*SIGMOIDS), tuple(SIGMOIDS),
+        say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION, mend="use 1 / (1 + exp(-x))"),
     EditKind("equations.tanh.g", EQUATIONS, _activation("t", named=TANHS),
-        "tanh of the candidate: {}", "g = {}", OneOf(*TANHS), tuple(TANHS)[:16], shows=_FIRST,
-        used_by=_APPROXIMATION, mend="g = tanh(z_g)"),
+        "tanh of the candidate: {}", "g = {}", Named(*TANHS), tuple(TANHS)[:16],
+        say=_WORDS.get, shows=_FIRST, used_by=_APPROXIMATION, mend="g = tanh(z_g)"),
     EditKind("equations.tanh.c", EQUATIONS, _activation("t_c", named=TANHS),
-        "tanh of c on its way out: {}", "h = o * {}", OneOf(*TANHS), tuple(TANHS)[:16],
-        shows="c agrees, h does not", used_by=_APPROXIMATION, mend="h = o * tanh(c)"),
+        "tanh of c on its way out: {}", "h = o * {}", Named(*TANHS), tuple(TANHS)[:16],
+        say=_WORDS.get, shows="c agrees, h does not", used_by=_APPROXIMATION,
+        mend="h = o * tanh(c)"),
     EditKind("equations.sigmoid_slope", EQUATIONS,
         _after("s_i", "s_f", "s_o", change=_with_slope), "sigmoid(a z) in all gates, a = {}",
         "sigmoid({} * z)", read_number, (0.5, 2.0, 1.702, 0.2, 1.5), 1.0, shows=_FIRST,

@@ -11,7 +11,6 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.edits import TENSORS, Edit, edits_in
 from lstmcli.core.model.model import Model
-from lstmcli.core.weights.decode import Tensors
 from lstmcli.errors import UserError
 
 
@@ -20,16 +19,16 @@ def edited_tensors(
     edits: Sequence[Edit],
     cell: str,
     convention: Convention,
-) -> Tensors:
+) -> dict[str, Array | dict[str, Array]]:
     """The tensors of a cell as edits of stored tensors leave them."""
-    edited = dict(by_role)
+    edited, along = dict(by_role), _along(convention)
     for edit in (edit for edit in edits_in(TENSORS, edits) if edit.is_for(cell)):
         for role, tensor in edited.items():
-            if isinstance(tensor, Mapping):
-                edited[role] = {g: edit.apply(a, role, 0) for g, a in tensor.items()}
+            if isinstance(tensor, dict):
+                edited[role] = {g: edit.apply(a, along, 1) for g, a in tensor.items()}
             else:
                 axis = _gates_axis(tensor, by_role.get("bias"), convention)
-                edited[role] = edit.apply(tensor, role, axis)
+                edited[role] = edit.apply(tensor, axis, len(convention.storage.gates))
     return edited
 
 
@@ -42,7 +41,12 @@ def _gates_axis(
         fitting = [n for n in (-1, -2) if tensor.shape[n] == size]
         if len(fitting) == 1:
             return fitting[0]
-    return -2 if tensor.ndim > 1 and convention.storage.orientation == "rows" else -1
+    return _along(convention) if tensor.ndim > 1 else -1
+
+
+def _along(convention: Convention) -> int:
+    """The axis of gates and units of a convention's matrices."""
+    return -2 if convention.storage.orientation == "rows" else -1
 
 
 def with_edits(model: Model, edits: Sequence[Edit]) -> Model:
