@@ -35,11 +35,10 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
 
     \b
     lstm help run
-    lstm help settings
     lstm help edits equations.h
 
     Without a command, the list of commands; of settings or edits, or of the one that is named,
-    what each means and its values.
+    what each means and its values: lstm help settings.
     """
     group = ctx.find_root()
     if name is None:
@@ -95,7 +94,7 @@ def edits_text(ctx: click.Context, name: str | None = None) -> str:
     if name is not None:
         if name not in EDITS:
             near = did_you_mean(name, EDITS)
-            raise UserError(f"{name!r} is no edit.{near}", "  lstm help edits")
+            raise UserError(f"unknown edit {name!r}.{near}", "  lstm help edits")
         kind = EDITS[name]
         formatter.write_dl([(name, f"{kind.meaning}. Values: {kind.takes_words}.")])
         formatter.write_paragraph()

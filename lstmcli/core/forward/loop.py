@@ -333,7 +333,7 @@ class Loop:
             repeat(self._c, count) if c is None else c,
             repeat(None, count) if z is None else z,
         )
-        steps = zip(self._operands, *targets, strict=False)
+        steps, old = zip(self._operands, *targets, strict=False), self._h[0]
         for k, ((operand, h), gates_k, after, z_k) in enumerate(steps):
             if self._eight_bit or self._passed:
                 exact = self._h[k].copy()  # which is returned
@@ -346,8 +346,8 @@ class Loop:
                 step(taken, c, gates_k, after, h, z_k)
             else:
                 product(operand, out)
-                step(self._h[k], before, gates_k, after, h, z_k)
-            before, self._begun = after, True
+                step(old, before, gates_k, after, h, z_k)
+            before, old, self._begun = after, h, True
         self._c[:] = before
 
 

@@ -995,7 +995,8 @@ def _kernel_rows() -> Iterator[EditKind]:
         "weights.bias.number", CELLS, _damaged("bias", "number"),
         "bias damaged, gate and unit of a number, and what it is: {}",
         _code_of_place("bias", "number"),
-        Listed("gun", "a gate, unit and value, such as f,3,0.25"), (), shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original",
+        Listed("gun", "a gate, unit and value, such as f,3,0.25"), (),
+        shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original",
     )  # fmt: skip
     for part, names in (("", ALL), *PARTS.items()):
         if part != "block":
