@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,7 +53,7 @@ def lstm(
     carry: Callable[..., Any] = lambda h, c: (h, c),
 ) -> Any:
     """The h and z of all steps, (T, B, ...), and the last c, with room for mistakes."""
-    f = {"i": s, "f": s, "g": np.tanh, "o": s, **(gate or {})}
+    f: dict[str, Any] = {"i": s, "f": s, "g": np.tanh, "o": s, **(gate or {})}
     h, c = (np.broadcast_to(a, (x.shape[1], w["b"].shape[1])) for a in (h, c))
     out, zs = [], []
     for t, x_t in enumerate(x):
@@ -108,7 +109,7 @@ def noted(function: Callable[[Array], Array]) -> dict[str, Any]:
     return {"gate": {"g": function}, "tanh_c": function}
 
 
-def int8(a: Array, axis: Any) -> Array:
+def int8(a: Array, axis: Any) -> Any:
     scale = np.abs(a).max(axis=axis, keepdims=True) / 127
     return np.round(a / scale) * scale
 
@@ -123,25 +124,33 @@ def one_by_one() -> Array:
     return np.concatenate(out, axis=1)
 
 
+def with_bias_times(gate: int, factor: float) -> Any:
+    return lstm(w=changed(b=put(gate, value=lambda b: factor * b[gate]))).h
+
+
+def without_gate(gate: str) -> Any:
+    return lstm(gate={gate: np.ones_like}).h
+
+
 def hard(x: Array) -> Array:
     return np.clip(x, -1, 1)
 
 
-def lambert(x: Array) -> Array:
+def lambert(x: Array) -> Any:
     return np.clip(x * (27 + x**2) / (27 + 9 * x**2), -1, 1)
 
 
-def half_lambert(x: Array) -> Array:
+def half_lambert(x: Array) -> Any:
     return 0.5 * lambert(x / 2) + 0.5
 
 
-def table_tanh(x: Array) -> Array:
+def table_tanh(x: Array) -> Any:
     grid = np.linspace(-8, 8, 256)
     nearest = np.abs(x[..., None] - grid).argmin(axis=-1)
     return np.tanh(grid)[nearest]
 
 
-def fast_exp(x: Array) -> Array:
+def fast_exp(x: Array) -> Any:
     bits = x.astype(np.float32) * np.float32(12102203.161561485) + np.float32(1064866805.0)
     return bits.astype(np.int32).view(np.float32).astype(float)
 
@@ -149,7 +158,7 @@ def fast_exp(x: Array) -> Array:
 zeros = np.zeros((1, B, N))
 axis_all, axis_each = (0, 1, 2), (0, 1)
 standard = (X - X.mean(axis_each)) / X.std(axis_each)
-LOSS = {"i": 0, "f": 1, "g": 2, "o": 3}
+GATE = {"i": 0, "f": 1, "g": 2, "o": 3}
 
 ROWS: dict[str, Callable[[], Array]] = {
     "inputs.late=2": lambda: lstm(late(2)).h,
@@ -175,10 +184,8 @@ ROWS: dict[str, Callable[[], Array]] = {
     "state.passed=h_only": lambda: lstm(carry=lambda h, c: (h, 0 * c)).h,
     "state.passed=tanh_of_c": lambda: lstm(carry=lambda h, c: (h, np.tanh(c))).h,
     **{
-        f"weights.bias.{g}={factor}": lambda k=k, factor=factor: lstm(
-            w=changed(b=put(k, value=lambda b: factor * b[k]))
-        ).h
-        for g, k in LOSS.items()
+        f"weights.bias.{g}={factor}": partial(with_bias_times, GATE[g], factor)
+        for g in GATE
         for factor in (0, -1, 2)
     },
     "weights.block.f=i": lambda: lstm(
@@ -205,9 +212,7 @@ ROWS: dict[str, Callable[[], Array]] = {
     "equations.h=o": lambda: lstm(h_of=lambda o, new, c, t: o).h,
     "equations.c=i_of_all": lambda: lstm(c_of=lambda f, c, i, g: i * (f * c + g)).h,
     "equations.c=tanh": lambda: lstm(c_of=lambda f, c, i, g: np.tanh(f * c + i * g)).h,
-    **{
-        f"equations.sigmoid.{g}=one": lambda g=g: lstm(gate={g: np.ones_like}).h for g in "ifo"
-    },
+    **{f"equations.sigmoid.{g}=one": partial(without_gate, g) for g in "ifo"},
     "equations.sigmoid.i=identity": lambda: lstm(gate={"i": lambda z: z}).h,
     "equations.sigmoid.o=twice": lambda: lstm(gate={"o": lambda z: s(s(z))}).h,
     "equations.after.f=1": lambda: lstm(gate={"f": lambda z: s(z) + 1}).h,
@@ -252,11 +257,11 @@ def test_an_edit_is_what_a_program_with_that_mistake_gives(text: str) -> None:
 DEEP = tensors(W, W2)
 
 
-def second(w: Mapping[str, Array] = W2, **how: Any) -> Array:
+def second(w: Mapping[str, Array] = W2, **how: Any) -> Any:
     return lstm(lstm().h, w, **how).h
 
 
-def backward(w: Mapping[str, Array]) -> Array:
+def backward(w: Mapping[str, Array]) -> Any:
     return lstm(X[::-1], w).h[::-1]
 
 
@@ -308,7 +313,7 @@ def test_the_epsilon_of_a_stored_layer_norm() -> None:
     for name in ("input", "transform", "forget", "output", "state"):
         w |= {f"{scope}/{name}/gamma": np.ones(H), f"{scope}/{name}/beta": np.zeros(H)}
 
-    def norm(z: Array) -> Array:
+    def norm(z: Array) -> Any:
         return (z - z.mean(-1, keepdims=True)) / np.sqrt(z.var(-1, keepdims=True) + 0.1)
 
     gate = {"f": lambda z: s(z + 1)}
@@ -318,7 +323,7 @@ def test_the_epsilon_of_a_stored_layer_norm() -> None:
     np.testing.assert_allclose(trace.h, expected, atol=1e-12)
 
 
-FILES: dict[str, tuple[dict[str, Array], Callable[[dict[str, Array]], Array]]] = {
+FILES: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], Any]]] = {
     "inputs.array": ({"x": 2 * X[::-1]}, lambda a: lstm(a["x"]).h),
     "state.array": ({"h": X[0], "c": X[1]}, lambda a: lstm(h=a["h"], c=a["c"]).h),
     "outputs.mask": ({"mask": (X > 0) * 2.0}, lambda a: lstm().h * a["mask"]),
