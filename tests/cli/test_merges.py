@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 import lstmcli
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.selection import Selection

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from lstmcli import run
 from lstmcli.core.forward import batch
 from lstmcli.core.forward.batch import batch_blocks
-from lstmcli.core.forward.plan import NAMES, prepare
+from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
 from tests.core.judge import Array, model_of, random_net, simple_loop
