@@ -1,5 +1,7 @@
 """Options and marks of the tests."""
 
+import os
+import sys
 from collections import Counter
 
 import pytest
@@ -8,6 +10,16 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--update``: transcripts and documents get what commands show now."""
     parser.addoption("--update", action="store_true", help="write what commands show now")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let workers and the commands that tests start keep compiled modules, as pytest its cache.
+
+    A command takes half the time then. Without pytest's cache, what the environment says counts.
+    """
+    if config.pluginmanager.has_plugin("cacheprovider"):
+        sys.dont_write_bytecode = False
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m deselects
