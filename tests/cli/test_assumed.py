@@ -50,35 +50,7 @@ def test_meta_says_what_was_assumed(lstm: Lstm, tmp_path: Path) -> None:
     assert "assumed" not in single.settings
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_the_header_lists_what_meta_says(lstm: Lstm, pytorch: Path, batch: int) -> None:
-    np.save("x.npy", np.repeat(np.load(INPUTS), batch, axis=0))
-    for weights in (WEIGHTS, pytorch):  # batch first and time first, as the conventions are
-        meta = json.loads(lstm("run", weights, "x.npy", "-f", "json").out)["meta"]
-        header = lstm("run", weights, "x.npy").out.partition("\n\n")[0]
-        _, _, listed = header.partition("\nassumed")
-        told = [line.strip() for line in listed.splitlines()]
-        assert sorted(told) == sorted([*meta["assumed"], "zero initial state"])
-
-
 # ---- (1, T, I)
-
-
-def test_one_sequence_under_an_assumed_layout(lstm: Lstm, pytorch: Path) -> None:
-    x = np.load(INPUTS)
-    model = lstmcli.load(str(pytorch))
-    wanted = lstmcli.run(model, x[0]).h
-    np.testing.assert_array_equal(h_of(lstm("run", pytorch, INPUTS, "-f", "json"))[0], wanted)
-    np.testing.assert_array_equal(lstmcli.run(model, x).h[0], wanted)
-    table = lstm("run", pytorch, INPUTS).out
-    assert "batch 1 x 7 steps x 4 inputs" in table
-    assert "layout batch ((1, 7, 4) is one sequence; --layout time)" in table
-    time = h_of(lstm("run", pytorch, INPUTS, "--layout", "time", "-f", "json"))
-    assert np.abs(time[0, 1:] - wanted[1:]).max() > 0.01
-    np.save("many.npy", np.concatenate([x, x]))  # (2, T, I) stays time first
-    assert "batch 7 x 2 steps" in lstm("run", pytorch, "many.npy").out
-    np.save("step.npy", x[:, :1])
-    assert "layout time" in lstm("run", pytorch, "step.npy").out
 
 
 def test_every_command_takes_it_for_one_sequence(lstm: Lstm, pytorch: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lstmcli.core.model.conventions import CONVENTIONS
-from tests.cli.conftest import SAMPLE, Done, Lstm
+from tests.cli.conftest import Done, Lstm
 from tests.paths import TOP
 
 Typed = Callable[..., Done]
@@ -23,26 +23,6 @@ def typed(lstm: Lstm, tmp_path: Path) -> Typed:
     for name in ("samples", "tests"):
         (tmp_path / name).symlink_to(TOP / name)
     return lambda line, **options: lstm(*shlex.split(line), **options)
-
-
-def test_json_of_a_file(typed: Typed) -> None:
-    status, out, _ = typed("inspect samples/forget-bias/weights.npz -f json")
-    assert status == 0
-    told = json.loads(out)
-    assert told["file"] == "samples/forget-bias/weights.npz"
-    assert told["tensors"]["kernel"] == {"shape": [7, 12], "dtype": "float64"}
-    (one,) = told["lstms"]
-    assert (one["layer"], one["convention"]) == ("0", "tf1")
-    assert (one["inputs"], one["units"], one["outputs"]) == (4, 3, 3)
-    assert (one["layers"], one["directions"], one["parameters"]) == (1, 1, 96)
-    assert one["found"] == {}
-    assert one["settings"]["gates"] == "igfo"
-    with np.load(SAMPLE / "weights.npz") as weights:
-        kernel = weights["kernel"]
-    f = one["cells"]["layer0"]["f"]
-    assert f["kernel_mean"] == pytest.approx(kernel[:4, 6:9].mean())
-    assert f["recurrent_std"] == pytest.approx(kernel[4:, 6:9].std())
-    assert f["bias_mean"] == 0
 
 
 def test_json_of_what_is_not_finite(typed: Typed, tmp_path: Path) -> None:

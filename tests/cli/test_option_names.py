@@ -95,14 +95,6 @@ def headings(text: str) -> list[str]:
     return re.findall(r"^(\S.*):$", text, re.M)
 
 
-@pytest.mark.parametrize("name", ["run", "explain", "derive", "plot", "check"])
-def test_help_has_options_in_groups(lstm: Lstm, name: str) -> None:
-    found = headings(lstm(name, "--help").out)
-    assert found[0] == "Weights and conventions"
-    assert len(found) >= 5
-    assert found == [heading for heading in GROUPS if heading in found]
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_its_heading(name: str) -> None:
     if name in ("init", "help", "completion", "conventions"):

@@ -192,17 +192,6 @@ def test_a_limit_on_the_files_behind_standard_output(
     assert done == refusal(f"a temporary file in {gettempdir()}", "file too large")
 
 
-@needs_full
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.usefixtures("pieces")
-def test_links_onto_devices(lstm: Lstm, long: Path, suffix: str) -> None:
-    os.symlink("/dev/full", f"full.{suffix}")
-    os.symlink("/dev/null", f"null.{suffix}")
-    done = lstm("run", WEIGHTS, long, "-o", f"full.{suffix}")
-    assert done == refusal(f"full.{suffix}", "no space left on device")
-    assert lstm("run", "-q", WEIGHTS, INPUTS, "-o", f"null.{suffix}") == (0, "", "")
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_names_that_no_file_can_have(lstm: Lstm, tmp_path: Path, suffix: str) -> None:
     os.symlink(f"loop.{suffix}", f"loop.{suffix}")
@@ -222,25 +211,6 @@ def test_every_output_names_itself(lstm: Lstm, option: str) -> None:
     name = f"{'n' * 300}.{suffix}"
     done = lstm("run", WEIGHTS, INPUTS, option, name)
     assert done._replace(out="") == refusal(name, "file name too long")
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.usefixtures("pieces")
-@pytest.mark.slow
-def test_a_named_pipe_takes_what_a_file_does(
-    lstm: Lstm, tmp_path: Path, long: Path, suffix: str
-) -> None:
-    pipe, read = tmp_path / f"pipe.{suffix}", list[bytes]()
-    os.mkfifo(pipe)
-    reader = Thread(target=lambda: read.append(pipe.read_bytes()))
-    reader.start()
-    done = lstm("run", "-q", WEIGHTS, long, "-o", pipe)
-    reader.join()
-    assert done == (0, "", "")
-    (tmp_path / f"copy.{suffix}").write_bytes(read[0])
-    lstm("run", WEIGHTS, long, "-o", f"file.{suffix}")
-    same = lstm("diff", f"copy.{suffix}", f"file.{suffix}", "--atol", 0, "--rtol", 0)
-    assert same.status == 0, same.out + same.err
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -49,29 +49,6 @@ def test_every_number_has_its_step_its_sequence_and_its_unit(
             assert row[name] == trace[name][at]
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_what_is_written_is_read_back(lstm: Lstm, batch: Path, tmp_path: Path, format: str) -> None:
-    part = ("--units", "0,2", "--batch", "1")
-    for words in ((*part, "--steps", "1:4"), ()):
-        lstm("run", WEIGHTS, batch, "-o", f"t.{format}", "--tidy", "-q", *words)
-        lstm("run", WEIGHTS, batch, "-o", "t.npz", "-q")
-        same_part = part if words else ()
-        found = json.loads(lstm("diff", f"t.{format}", "t.npz", *same_part, "-f", "json").out)
-        assert found["equal"]
-        assert [*found["arrays"]] == ["h", "c", "i", "f", "g", "o"]
-        total = 30 if not words else 6
-        assert all(array["total"] == total for array in found["arrays"].values())
-        written = (tmp_path / f"t.{format}").read_bytes()
-        piped = lstm("diff", "-", "t.npz", *same_part, stdin=written)
-        assert piped.status == 0
-    array = np.load("t.npz")["h"].swapaxes(0, 1)  # as tidy data have it: step, sequence, unit
-    array[3, 1, 2] += 0.5
-    np.save(tmp_path / "other.npy", array)
-    found = json.loads(lstm("diff", f"t.{format}:h", "other.npy", "-f", "json").out)
-    first = found["first_divergence"]
-    assert (first["step"], first["batch"], first["unit"]) == (3, 1, 2)
-
-
 def test_a_state_is_the_last_step_of_a_tidy_trace(lstm: Lstm, batch: Path) -> None:
     for name, words in (("t.csv", ("--tidy",)), ("s.npz", ())):
         assert lstm("run", WEIGHTS, batch, "-o", name, "-q", *words).status == 0

@@ -159,13 +159,6 @@ def test_broken_documents(text: str | bytes, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_cut_at_any_length(tmp_path: Path) -> None:
-    whole = written({"h": np.arange(6.0).reshape(2, 3)}, {"meta": {"a": [None]}}).rstrip()
-    for length in range(len(whole)):
-        with pytest.raises(UserError):
-            filed(tmp_path, "a.json", whole[:length])
-
-
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
 def test_byte_order_marks(tmp_path: Path, coding: str) -> None:
     document = filed(tmp_path, "a.json", '{"h": [1]}'.encode(coding))

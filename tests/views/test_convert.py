@@ -38,15 +38,6 @@ def lines(width: int | None = 80, **changes: Any) -> list[str]:
     return conversion_sheet(conversion, Width.of(width)).plain().splitlines()
 
 
-def test_both_sides_tensors_and_settings() -> None:
-    shown = lines()
-    assert shown[0] == "from      a.npz   tf1   gates i g f o   forget bias +1"
-    assert shown[1].split() == ["assumed", *ASSUMED.split()]
-    assert shown[2] == "to        b c.npz   flax   float32"  # whose gates have no order
-    assert "hi/kernel (3, 3)   hf/kernel (3, 3)" in shown[3]
-    assert shown[5].split() == ["metadata", "written:", "activation=relu", "convention=flax-nnx"]
-
-
 def test_a_long_step_is_wrapped_next_to_its_name() -> None:
     shown = lines()
     start = next(n for n, line in enumerate(shown) if "kernels" in line)
@@ -72,18 +63,3 @@ def test_rounded_weights_are_named_and_so_is_what_the_proof_compares() -> None:
     assert "rounded the weights, from float32 to float16: by 3.0e-04 at most" in shown
     assert "run next to the source with the rounded weights, 3 sequences" in shown
     assert "rounded" not in "".join(lines())
-
-
-def test_the_next_command_names_the_file_as_a_shell_takes_it() -> None:
-    assert lines()[-1] == "next      lstm run 'b c.npz' inputs.npy"
-    assert lines(all_options="--set activation=relu")[-1].endswith(
-        "inputs.npy --set activation=relu"
-    )
-    assert lines(target="net.onnx")[-1] == "next      lstm run net.onnx inputs.npy"
-
-
-def test_how_it_is_used_comes_before_the_next_command() -> None:
-    *_, first, second, last = lines(use=["X is (T, B, 5)", "once built"])
-    assert first == "use       X is (T, B, 5)"
-    assert second == "          once built"
-    assert last.startswith("next")

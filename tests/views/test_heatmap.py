@@ -27,11 +27,6 @@ def test_the_extreme_of_a_cell_keeps_its_sign() -> None:
     assert cells.tolist() == [[-0.9], [0.3]]
 
 
-def test_without_pooling_the_numbers_are_the_cells() -> None:
-    values = np.array([[0.1, np.nan]])
-    np.testing.assert_array_equal(pooled(values, Pooling(1, 1, 4, False), "mean"), values)
-
-
 @pytest.mark.parametrize("steps", [1, 7, 73, 74, 75, 1000, 12345])
 @pytest.mark.parametrize("units", [1, 3, 8, 9, 64, 257])
 @pytest.mark.parametrize("depth", ["none", "16", "256", "truecolor"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli import run
-from lstmcli.core.forward import batch
-from lstmcli.core.forward.batch import batch_blocks
 from lstmcli.core.forward.plan import NAMES, prepare
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
@@ -163,19 +160,6 @@ def test_h_does_not_depend_on_which_arrays_are_returned(
         np.testing.assert_array_equal(run(model, x, keep).h, alone)
 
 
-@pytest.mark.parametrize(("B", "H"), [(33, 6), (70, 64), (131, 66), (300, 40)])
-def test_an_executor_changes_nothing(B: int, H: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "WORTH", 0)  # else threads are used for large blocks only
-    rng = np.random.default_rng(B)
-    model, x = model_of(random_net(rng, 9, H, np.float32)), rng.normal(size=(B, 11, 9))
-    alone = run(model, x)
-    for workers in (1, 2, 3):
-        with ThreadPoolExecutor(workers) as pool:
-            shared = run(model, x, executor=pool)
-        for name, array in shared.members().items():
-            np.testing.assert_array_equal(array, alone.members()[name])
-
-
 @settings(deadline=None, max_examples=30)
 @given(st.integers(2, 70), st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
 def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int) -> None:
@@ -184,19 +168,6 @@ def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int)
     model, x = model_of(random_net(rng, I, H)), rng.normal(size=(B, 6, I))
     whole, row = run(model, x, "h").h, int(rng.integers(B))
     np.testing.assert_allclose(run(model, x[row], "h").h, whole[row], rtol=0, atol=2e-14)
-
-
-@pytest.mark.slow
-def test_blocks_cover_the_batch_and_none_is_a_single_sequence() -> None:
-    for B in (*range(1, 300), 512, 1024, 8192):
-        for I, H in ((4, 3), (64, 32), (128, 128), (1024, 1024)):
-            net = {"kernel": np.zeros((I + H, 4 * H)), "bias": np.zeros(4 * H)}
-            blocks = (
-                batch_blocks(B, model_of(net).cell) if H < 1000 or B % 64 == 0 else [slice(0, B)]
-            )
-            assert [b.start for b in blocks] == [0, *(b.stop for b in blocks[:-1])]
-            assert blocks[-1].stop == B
-            assert B == 1 or min(b.stop - b.start for b in blocks) > 1
 
 
 # ---- layouts, directions, lengths, states
@@ -212,14 +183,6 @@ def test_layouts_are_the_same_numbers_in_other_axes() -> None:
     steps = run(model, x[2])
     assert (steps.h.shape, steps.final_h.shape) == ((7, 3), (3,))
     np.testing.assert_allclose(steps.h, batch.h[2], atol=1e-15)
-
-
-def test_reverse_keeps_the_order_of_the_inputs() -> None:
-    rng = np.random.default_rng(2)
-    net, x = random_net(rng, 4, 3), rng.normal(size=(5, 7, 4))
-    forward, back = run(model_of(net), x[:, ::-1]), run(model_of(net, reverse=True), x)
-    np.testing.assert_array_equal(back.c, forward.c[:, ::-1])
-    np.testing.assert_array_equal(back.final_h, forward.final_h)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

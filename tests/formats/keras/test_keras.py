@@ -94,15 +94,6 @@ def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> No
     assert not any("as its config says" in text for text in single.remarks)
 
 
-@pytest.mark.usefixtures("kept")
-def test_a_config_with_a_file_of_weights_gives_the_chain() -> None:
-    name = "tf_keras-2.21.0/stacked_weights.h5"
-    expected = recorded(f"keras_files/{name}").arrays
-    model = load(str(FILES / name), str(FILES / name.replace(".h5", ".json")))
-    assert len(model.layers) == 2
-    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
-
-
 LSTM_LAYER = {"units": 3, "return_sequences": True}
 
 
@@ -218,23 +209,7 @@ def test_a_file_and_its_bytes_are_read_by_a_separate_process() -> None:
     assert len(piped.arrays) == 6
 
 
-@pytest.mark.usefixtures("kept")
-def test_layers_come_in_the_order_of_the_model_not_of_the_alphabet() -> None:
-    for name in ("keras-3.15.1/nested.keras", "tf_keras-2.21.0/nested.h5"):
-        layers = list(dict.fromkeys(key.rpartition("/")[0] for key in read(FILES / name).arrays))
-        assert [layer.split("/")[0] for layer in layers] == ["inner", "alpha", "head"]
-
-
 # ---- settings
-
-
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("writer", ["keras-1.2.2", "tf_keras-2.21.0", "keras-3.15.1"])
-def test_hard_sigmoid_is_that_of_the_version(writer: str) -> None:
-    model = load(str(FILES / writer / "stacked.h5"), layer="zeta")
-    form = "hard_sigmoid_1_6" if writer.startswith("keras-3") else "hard_sigmoid_0.2"
-    assert model.convention.behaviour.recurrent_activation == form
-    assert not model.assumed
 
 
 @pytest.mark.usefixtures("kept")
@@ -255,25 +230,6 @@ def test_a_config_overrides_what_a_file_of_weights_assumes(tmp_path: Path, first
     assert loaded.assumed == ()
     with pytest.raises(UserError, match=r"model\.json has only a config: give the file of weights"):
         load(str(path))
-
-
-@pytest.mark.usefixtures("kept")
-def test_each_layer_of_a_stack_has_separate_settings() -> None:
-    model = load(str(FILES / "keras-3.15.1" / "stacked.keras"), layer="0,1")
-    first, second = (layer[0].convention for layer in model.layers)
-    assert (first.behaviour.activation, first.behaviour.recurrent_activation) == (
-        "tanh",
-        "hard_sigmoid_1_6",
-    )
-    assert (second.behaviour.activation, second.behaviour.recurrent_activation) == (
-        "softsign",
-        "sigmoid",
-    )
-    state = run(model, np.ones((2, 5)))
-    assert state.final_h.shape == (3 + 2,)  # of different sizes: side by side
-    full = run(model, np.ones((4, 5)))
-    chunk = run(model, np.ones((2, 5)), initial_state={"h": state.final_h, "c": state.final_c})
-    np.testing.assert_array_equal(chunk.h, full.h[2:])
 
 
 @pytest.mark.usefixtures("kept")
@@ -665,19 +621,6 @@ def test_classes_as_the_new_layout_spells_them() -> None:
 
 
 # ---- classes of the model's author
-
-
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("kind", ["h5", "keras"])
-def test_classes_of_the_author_run_in_turn_as_keras_own(kind: str) -> None:
-    path = FILES / f"keras-3.15.1/authors.{kind}"
-    model = load(str(path))
-    assert [len(layer) for layer in model.layers] == [1, 2, 1, 1]
-    named = [text for text in model.assumed if "not one of Keras' own" in text]
-    assert [text.split()[1] for text in named] == ["PlainLSTM", "PlainLSTMCell"]
-    assert len(load(str(path), layer="3").assumed) == 0
-    expected = recorded(f"keras_files/keras-3.15.1/authors.{kind}").arrays
-    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
 
 
 @pytest.mark.usefixtures("kept")
