@@ -162,7 +162,11 @@ def _explained(
     settings = {**settings, **job.undecided}
     question = replace(question_of(job, _at_its_steps(side, job)), work=work)
     side = question.side
-    explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
+    explanation = replace(
+        explain_question(question, progress),
+        assumed=tuple(job.assumed),
+        run_remarks=job.model.remarks,
+    )
     explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
         command = _command(explanation, words, settings, job.model.given)

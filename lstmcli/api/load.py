@@ -17,7 +17,7 @@ from lstmcli.api.documents import (
 )
 from lstmcli.api.values import Weights, refuse_other_arguments
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, layer_width
+from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, cell_name, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
@@ -35,6 +35,7 @@ from lstmcli.core.weights.build_cells import (
     check_layers,
     cut_flat,
     direction_settings,
+    runs_backward,
 )
 from lstmcli.core.weights.choose_lstm import (
     choose_layer,
@@ -151,7 +152,7 @@ def load_model(
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
     idle = idle_settings(
-        settings, chosen, layers.cells, source, packed=packed, backward=all(layers.reversed)
+        settings, chosen, layers.cells, source, packed=packed, backward=layers.reversed
     )
     remarks += [*idle, *layers.remarks]
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
@@ -180,7 +181,7 @@ class _LayerList:
         self.of_backward: dict[str, Any] = {}  # settings in files of one of two directions
         self.lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
         self.masks: dict[str, Masking] = {}  # by layer; only those of the first LSTM have a value
-        self.reversed: list[bool] = []  # of each cell: by its files and its name
+        self.reversed: dict[str, bool] = {}  # of each cell: by its files and its index
         self.assumed: list[str] = []
         self.remarks: list[str] = []
 
@@ -216,7 +217,9 @@ class _LayerList:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
         refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
         layers = build_layers(found, self._tensors, settings, self._source, first)
-        self.reversed += [bool(one.get("reverse")) for one in of_files.values()]
+        for (layer, direction), of_cell in of_files.items():
+            name = cell_name(first + layer, direction if (layer, 0) in found.cells else 0)
+            self.reversed[name] = runs_backward(found, (layer, direction), of_cell)
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))

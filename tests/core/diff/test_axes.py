@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lstmcli.core.diff.compare import Difference, compare
@@ -517,6 +517,7 @@ CHOICES = st.sampled_from([None, None, "0", "-1", "0:2", ":", "1,2"])
 
 @given(st.tuples(SHAPES, SHAPES), st.tuples(LAYOUTS, LAYOUTS), st.tuples(ARRAYS, ARRAYS),
        st.tuples(CHOICES, CHOICES, CHOICES))  # fmt: skip
+@example(((1, 2, 1, 1), (2, 2)), (None, None), ("", ""), (None, None, "0"))  # one unit of two
 @settings(deadline=None, max_examples=150)
 def test_any_shapes_are_compared_or_refused(
     shapes: tuple[Any, Any], layouts: tuple[Any, Any], names: tuple[str, str], choice: Any
