@@ -45,6 +45,7 @@ def classes(explanation: Explanation) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
 @pytest.mark.parametrize("reached", [0, 2], ids=["in the first sequence", "in the last"])
+@pytest.mark.sampled(4)
 def test_a_clip_that_one_sequence_reaches(
     reached: int, truth: dict[str, Any], tmp_path: Path
 ) -> None:

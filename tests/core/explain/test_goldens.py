@@ -102,6 +102,7 @@ def test_what_was_recorded_agrees_as_read(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", QUICK)
+@pytest.mark.sampled(2)
 def test_the_right_setting_is_found(case: str) -> None:
     explanation, model = ask(case, mistakes(model_of(case))[0])
     assert found(explanation) == {"forget_bias": model.convention.behaviour.forget_bias}
@@ -134,6 +135,7 @@ def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     "case", ["torch/bidirectional_projection", "torch/two_layers_bidirectional"]
 )
+@pytest.mark.sampled(2)
 def test_what_is_left_of_both_directions(case: str, taken: str, wrong: Settings) -> None:
     """``out[:, -1]``, h_n and ``torch.cat((h_n[-2], h_n[-1]), 1)`` as PyTorch gave them."""
     record, arrays = read(case)
@@ -175,6 +177,7 @@ def test_widths_that_do_not_fit_both_directions_are_told() -> None:
 
 
 @pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.sampled(2)
 def test_one_direction_of_the_last_layer(half: int) -> None:
     _, arrays = read("torch/two_layers_bidirectional")
     expected = np.split(arrays["h"], 2, axis=-1)[half]
@@ -190,6 +193,7 @@ def test_a_wrong_merge() -> None:
 
 @pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
 @pytest.mark.parametrize("wrong", [{}, {"forget_bias": 0.6}, {"layer0_reverse.gates": "figo"}])
+@pytest.mark.sampled(4)
 def test_keras_merges_where_concat_was_assumed(merge: str, wrong: Settings) -> None:
     """EXPECTED has half the width: what Keras gave under each merge_mode."""
     explanation, _ = ask(f"keras/bidirectional_{merge}", {"merge": "concat", **wrong}, ("h",))
@@ -198,6 +202,7 @@ def test_keras_merges_where_concat_was_assumed(merge: str, wrong: Settings) -> N
 
 
 @pytest.mark.parametrize("wrong", [{}, {"forget_bias": 0.6}])
+@pytest.mark.sampled(2)
 def test_halves_of_keras_the_other_way_round(wrong: Settings) -> None:
     h = read("keras/bidirectional_concat")[1]["h"]
     swapped = np.roll(h, h.shape[-1] // 2, axis=-1)

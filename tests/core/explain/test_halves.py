@@ -146,6 +146,7 @@ def test_other_changes_go_with_inputs_that_are_rounded_by_hand(tmp_path: Path) -
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("order", ["ifgo", "iofg"])
 @pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.sampled(4)
 def test_half_precision_that_is_given_is_not_said_to_give_what_it_misses(
     layers: int, order: str, name: str, tmp_path: Path
 ) -> None:
@@ -194,6 +195,7 @@ def test_a_part_that_is_rounded_is_run_again(
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("where", ["weights", "inputs"])
+@pytest.mark.sampled(2)
 def test_what_is_said_to_reproduce_a_rounded_part_does(
     where: str, name: str, tmp_path: Path
 ) -> None:

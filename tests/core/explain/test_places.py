@@ -316,6 +316,7 @@ PARTS_OF_BOTH: dict[str, tuple[int, Any]] = {  # the sequences of the batch, and
 
 
 @pytest.mark.parametrize("text", PARTS_OF_BOTH)
+@pytest.mark.sampled(3)
 def test_a_part_of_two_directions_needs_no_change(text: str, tmp_path: Path) -> None:
     asked = networks.Asked(tmp_path, 0, "parts of both")
     sequences, part = PARTS_OF_BOTH[text]

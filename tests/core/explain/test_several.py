@@ -39,6 +39,7 @@ Array = np.ndarray[Any, Any]
 
 
 @pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
+@pytest.mark.sampled(4)
 def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, name_of(truth))
     asked.check(truth, "8 digits", merge=assumed)
@@ -53,6 +54,7 @@ def test_a_wrong_layout_beside_another_mistake(truth: Truth, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("other", RUN_ALIKE, ids=name_of)
+@pytest.mark.sampled(2)
 def test_exchanged_halves_are_exchanged_weights_where_directions_run_alike(
     other: Truth, tmp_path: Path
 ) -> None:
@@ -73,6 +75,7 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("truth", DEEP[:5], ids=name_of)
+@pytest.mark.sampled(3)
 def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
