@@ -20,12 +20,10 @@ from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.selection import Selection
 from tests.cli.conftest import Lstm
-from tests.paths import TESTS
 
 Array = npt.NDArray[Any]
 Layer = list[tuple[Array, Array, Array]]  # kernel, recurrent kernel and bias of each direction
 
-SHARDS = TESTS / "golden" / "tfjs_files" / "shards" / "model.json"
 B, T, I, H = 2, 3, 4, 3
 MERGES: dict[str, Callable[[Array, Array], Array]] = {
     "concat": lambda f, b: np.concatenate([f, b], axis=-1),
@@ -161,12 +159,6 @@ def merged(layer: Layer, merge: str) -> Model:
         for name, array in zip(names, of_cell, strict=True)
     }
     return lstmcli.load(arrays, merge=merge)
-
-
-def test_the_recorded_stack_is_plotted(lstm: Lstm, tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 7, 5)))
-    assert lstm("plot", SHARDS, "x.npy").status == 0
-    assert lstm("run", SHARDS, "x.npy", "--batch", "0").status == 0
 
 
 def test_layers_of_several_merges_are_not_converted_to_one(lstm: Lstm, tmp_path: Path) -> None:

@@ -307,19 +307,6 @@ def test_an_axis_of_length_1_hides_nothing_that_fits() -> None:
     assert d.equal
 
 
-def test_a_wrong_step_does_not_pass_for_a_sequence() -> None:
-    """Where no side says which axis is time, h[2] is step 2 as well, where the last is meant."""
-    h = normal(T, B, H)
-    for n in (0, 2, 5):
-        d = lone(h, h[n])
-        assert not d.equal
-        assert f"(--layout batch), and with step {n} if it is time (--steps {n})" in d.remarks[0]
-        assert lone(h, h[n], ("batch", None)).equal
-        assert not lone(h, h[n], ("time", None)).equal
-        step = Selection.parse(str(n), None, None)
-        assert compare(Side("a.npy", {"": h}), Side("b.npy", {"": h[n]}), selection=step).equal
-
-
 def test_several_alignments_that_fit_are_not_guessed() -> None:
     h = normal(B, T, H)
     other = normal(T, H, seed=1)

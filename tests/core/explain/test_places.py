@@ -335,14 +335,6 @@ def test_printed_units_of_both_directions_need_no_change(tmp_path: Path) -> None
         assert explanation.taken.endswith(f"sequence 1 of 3, the first {count} of 6 units")
 
 
-@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
-@pytest.mark.parametrize("step", [0, 2])
-def test_a_step_of_the_first_sequences(step: int, truth: dict[str, Any], asked: Asked) -> None:
-    explanation = asked(asked.run(**truth)["h"][:2, step])
-    assert found(explanation) == truth
-    assert explanation.taken == f"EXPECTED is taken as step {step} of 5, the first 2 of 3 sequences"
-
-
 @pytest.mark.slow
 def test_the_shape_of_fewest_changes_wins(tmp_path: Path) -> None:
     """A vector of both directions at one step, of two sequences: no last states in a row."""

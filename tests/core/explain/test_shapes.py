@@ -117,14 +117,6 @@ def test_what_joined_last_states_are_as_the_last_step_is_said() -> None:
         assert note not in of_torch(expected).notes
 
 
-def test_a_column_vector_of_each_step_is_its_units() -> None:
-    _, arrays = read(TORCH)
-    h = arrays["h"]
-    explanation = of_torch(h[..., None])
-    assert explanation.verdict == "agrees"
-    assert not explanation.taken
-
-
 @pytest.mark.parametrize("shape", [(-1,), (-1, 3), (-1, 1, 3), (1, -1, 3)])
 def test_a_flat_dump_of_stacked_directions_agrees(shape: Shape) -> None:
     y = read(ONNX)[1]["h"]
