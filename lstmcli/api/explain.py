@@ -26,7 +26,7 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
-from lstmcli.core.explain.budget import WorkDone
+from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
@@ -96,12 +96,26 @@ def explain(
     UserError
         for whatever is wrong with files, names or shapes.
     """
+    options = InputOptions(initial_state, lengths, mask)
+    work = WorkDone(Budget.THOROUGH if thorough else 1)
+    return explain_within(work, weights, inputs, expected, options, settings, progress)
+
+
+def explain_within(
+    work: WorkDone,
+    weights: Model | Weights | Sequence[Weights],
+    inputs: npt.ArrayLike | Path | None,
+    expected: Result,
+    options: InputOptions,
+    settings: Mapping[str, Any],
+    progress: Progress = quiet,
+) -> Explanation:
+    """As `explain`, within the budget of some work."""
     given = checked(settings, "explain")
     several, max_bytes = each_of(weights), None
     if isinstance(weights, Model):
         refuse_settings(weights, given, "explain")
         several, given, max_bytes = _loaded_from(weights)
-    options = InputOptions(initial_state, lengths, mask)
     only_one_stdin(*several, inputs, *options, expected)
     with raised_to(max_bytes):
         job = read_job(several, inputs, given, options, where="explain", settle=True).drained()
@@ -115,7 +129,7 @@ def explain(
         if value is not None:
             otherwise = PLACEHOLDERS.get(name) or ",".join(map(str, np.ravel(value)))
             words += [f"--{name.replace('_', '-')}", _typed(value, otherwise)]
-    return _explained(job, side, words, given, WorkDone(thorough), progress)
+    return _explained(job, side, words, given, work, progress)
 
 
 PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are no files

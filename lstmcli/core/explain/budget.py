@@ -33,10 +33,10 @@ class Budget:
 
 
 class WorkDone:
-    """The work that a question has taken so far, of the budget or of ten times as much."""
+    """The work that a question has taken so far, of a number of times the budget, or a share."""
 
-    def __init__(self, thorough: bool = False) -> None:
-        self.times, self.done = Budget.THOROUGH if thorough else 1, 0.0
+    def __init__(self, times: float = 1) -> None:
+        self.times, self.done = times, 0.0
         self.tell: Callable[[float], None] = lambda share: None  # how much of all is done
 
     def add(self, work: float) -> None:
@@ -46,7 +46,7 @@ class WorkDone:
 
     def most(self, count: int) -> int:
         """How many are tried where the budget has a number."""
-        return self.times * count
+        return int(max(self.times, 1) * count)
 
     def left(self, part: float = 1.0) -> float:
         """What may still be done of a part of a question's work; 0 where it was more already."""
