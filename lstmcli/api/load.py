@@ -252,9 +252,9 @@ class _LayerList:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
         refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
         layers = build_layers(found, self._tensors, settings, self._source, first, self._edits)
-        for (layer, direction), of_cell in of_files.items():
-            name = cell_name(first + layer, direction if (layer, 0) in found.cells else 0)
-            self.reversed[name] = runs_backward(found, (layer, direction), of_cell)
+        for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
+            of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
+            self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))

@@ -18,9 +18,8 @@ from jsonschema import Draft202012Validator
 from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.settings import SETTINGS
 from tests.cli.conftest import SAMPLE, Lstm
-from tests.core.explain.questions import question
 from tests.core.explain.record import recorded
-from tests.docs.schemas import SCHEMAS, problems, validate
+from tests.docs.schemas import SCHEMAS, problems
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden"
@@ -105,10 +104,3 @@ def test_recorded_weights(case: str, lstm: Lstm) -> None:
         ("convert", *words, "out.npz", "--to", "tf1", "-f", "json"),
     ):
         assert lstm(*line).status in (0, 2)
-
-
-@pytest.mark.parametrize("name", ASKED[::170])
-@pytest.mark.slow
-def test_recorded_questions(name: str, tmp_path: Path) -> None:
-    explanation = question(name)(tmp_path).explain()
-    validate("explain", json.loads(json.dumps(explanation.to_json(), allow_nan=False)))

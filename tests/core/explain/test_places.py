@@ -316,6 +316,7 @@ PARTS_OF_BOTH: dict[str, tuple[int, Any]] = {  # the sequences of the batch, and
 
 
 @pytest.mark.parametrize("text", PARTS_OF_BOTH)
+@pytest.mark.sampled(3)
 def test_a_part_of_two_directions_needs_no_change(text: str, tmp_path: Path) -> None:
     asked = networks.Asked(tmp_path, 0, "parts of both")
     sequences, part = PARTS_OF_BOTH[text]
@@ -332,14 +333,6 @@ def test_printed_units_of_both_directions_need_no_change(tmp_path: Path) -> None
         explanation = asked.explain(printed(part, 8, tmp_path / "expected.txt"))
         assert explanation.verdict == "agrees"
         assert explanation.taken.endswith(f"sequence 1 of 3, the first {count} of 6 units")
-
-
-@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
-@pytest.mark.parametrize("step", [0, 2])
-def test_a_step_of_the_first_sequences(step: int, truth: dict[str, Any], asked: Asked) -> None:
-    explanation = asked(asked.run(**truth)["h"][:2, step])
-    assert found(explanation) == truth
-    assert explanation.taken == f"EXPECTED is taken as step {step} of 5, the first 2 of 3 sequences"
 
 
 @pytest.mark.slow

@@ -186,19 +186,6 @@ def test_noise_at_some_steps_is_not_called_that(tmp_path: Path) -> None:
     assert "noise" not in codes
 
 
-@pytest.mark.slow
-def test_rows_that_agree_are_named(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    net = random_net(rng, 4, 3)
-    x = rng.normal(size=(3, 7, 4)).astype(np.float32).astype(np.float64)
-    h = outputs(net, x, {}, dtype=np.float32)["h"]
-    h[1:] += rng.normal(0, 0.01, h[1:].shape).astype(np.float32)
-    explanation = explain(write(net, tmp_path / "w.npz", 4), x, h)
-    assert any(
-        "equence 0 agrees, sequences 1 to 2 do not" in remark for remark in explanation.notes
-    )
-
-
 def noisy(h: Array, where: Any, rng: np.random.Generator) -> Array:
     """Outputs with noise at some steps and sequences."""
     noisy = h.copy()
