@@ -94,7 +94,8 @@ class NetworkSimulator:
             valid = valid_steps(case.lengths, case.mask, x.shape, case.layout)
         self.item = n = expected.best_known(valid) if item is None else item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
-        self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_run, n)
+        of_x = tuple(change for change in of_run if change.setting != "array")
+        self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_x, n)
         start = {name: value for name, value in of_run if name == "initial_state"}
         model = case.read({**start, "dtype": "float64"})
         self.convention = model.convention  # how directions are merged
@@ -109,7 +110,8 @@ class NetworkSimulator:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
         self.targets = [target.thinned() for target in targets]
-        self._has_z = any(target.array == "z" for target in targets)
+        self._compared = {target.array for target in targets}
+        self._has_z = "z" in self._compared
         self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
 
@@ -212,7 +214,8 @@ class NetworkSimulator:
         """The sets, without open constants, that stay near EXPECTED."""
         found = [np.zeros(0, int)]
         for part in self._chunks(len(sets)):
-            runs = self._run(sets[part], None, len(self.x), np.float64, drop=True)
+            steps, kept = len(self.x), self._compared
+            runs = self._run(sets[part], None, steps, np.float64, kept=kept, drop=True)
             stay = runs.stay
             for target in self.targets:
                 if not self.known.get(target.cell) and stay.any():
@@ -235,11 +238,12 @@ class NetworkSimulator:
         placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
-        arrays = sorted({(t.cell, t.array) for t in self.targets if t.array not in OUTPUTS})
+        shared = {"c"} if len(self.cells) > 1 else {*"cifgo"}
+        kept = self._compared | shared if cached else self._compared
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
-            run = partial(self._run, sets[part], some, steps, dtype)
-            key = (*self._same_runs, steps, int(part[0]), *arrays)
+            run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
+            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
             runs = cached.get(key, run, lambda runs: runs.nbytes) if cached else run()
             off = [self._off(target, runs, steps) for target in self.targets]
             found.append(np.concatenate([np.zeros((len(part), 0)), *off], axis=1))
@@ -251,7 +255,14 @@ class NetworkSimulator:
         yield from _parts(np.arange(count), max(8, min(CHUNK, room)))
 
     def _run(
-        self, sets: Array, values: Array | None, steps: int, dtype: Any, drop: bool = False
+        self,
+        sets: Array,
+        values: Array | None,
+        steps: int,
+        dtype: Any,
+        *,
+        kept: Collection[str],
+        drop: bool = False,
     ) -> Runs:
         """Step each distinct cell once over each distinct output of the layer below.
 
@@ -259,7 +270,7 @@ class NetworkSimulator:
         gives is not kept where nothing takes it.
         """
         runs, below = Runs({}, {}, np.ones(len(sets), bool)), list[str]()
-        merged = {target.array for target in self.targets if not target.cell}
+        is_merged = any(not target.cell for target in self.targets)
         for names in self.layers:
             for name in names:
                 left = np.flatnonzero(runs.stay)
@@ -273,14 +284,13 @@ class NetworkSimulator:
                 runs.which[name] = np.zeros(len(sets), int)
                 runs.which[name][left] = same
                 known = self.known[name] if drop else {}
-                of_cell = {target.array for target in self.targets if target.cell == name}
-                is_taken = not known or merged or names != self.layers[-1]
+                is_taken = not known or is_merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
                     simulator,
                     self.states.get(name),
                     cells.subset(first),
                     known,
-                    kept={*OUTPUTS, *merged, *of_cell} if is_taken else set(),
+                    kept={*OUTPUTS, *kept} if is_taken else set(),
                     inputs=[(h, which[first]) for h, which in inputs],
                     steps=steps,
                 )
