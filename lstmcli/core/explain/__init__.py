@@ -147,17 +147,18 @@ class Search:
 
         The likeliest placement is searched whatever work is left.
         """
-        found, before = [], Budget.LEVELS[total - 1]
+        found, before, level = [], *Budget.LEVELS[total - 1 : total + 1]
         for size in range(total + 1):
-            part = before + (Budget.LEVELS[total] - before) * (size + 1) / (total + 1)
+            part = before + (level - before) * (size + 1) / (total + 1)
             for one in self._with(total - size):
-                room = self.work.left(part)
-                if (one is self.placements[0] or room) and (answers := search(one, size, room)):
+                is_first = one is self.placements[0]
+                room = self.work.left(level if is_first else Budget.FURTHER * part)
+                if (is_first or room) and (answers := search(one, size, room)):
                     found.append(Found(one, answers, one.allowance))
         return found
 
     def _with(self, changes: int) -> list[Placement]:
-        """The placements with so many changes: the likeliest, and where known the nearest, by turns.
+        """The placements with so many changes, the likeliest and the nearest by turns.
 
         The right placement need not be near, and few numbers are near by chance.
         """
@@ -247,7 +248,7 @@ def half_precision(search: Search) -> list[Found]:
     likely = [one for one in search.placements if len(one.changes) < 2]
     coarse = () if search.looser else search.prepared.coarse
     for half, one in product(coarse, likely):
-        if one is not likely[0] and not search.work.left():
+        if one is not likely[0] and not search.work.left(Budget.FURTHER):
             continue
         one_change = not one.changes and one.simulator.is_stepwise
         if not one_change and one.verify(()).max_abs > half.absolute:

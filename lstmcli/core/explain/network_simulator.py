@@ -200,8 +200,9 @@ class NetworkSimulator:
             forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
             depends |= np.any(clips, axis=0)
             depends |= forget_bias & (shows_f | simulator.has(cells, "coupled", "i=1-f"))
-            keys = np.arange(len(sets))
-            rows, same = distinct(keys if values is not None else simulator.keys(cells, True, shows_f))
+            is_open = values is not None
+            keys = np.arange(len(sets)) if is_open else simulator.keys(cells, True, shows_f)
+            rows, same = distinct(keys)
             parts = (cells.subset(part) for part in _parts(rows, CHUNK))
             off = [self._step(simulator, None, part, known, steps=1)[1] for part in parts]
             worst = np.maximum(worst, np.concatenate([[], *off])[same])
