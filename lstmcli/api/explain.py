@@ -33,7 +33,7 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.model import Model, from_time_major
+from lstmcli.core.model.model import Model, from_time_major, join_with_and
 from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
@@ -190,13 +190,18 @@ def question_of(job: Job, side: Side) -> Question:
 
 def _refuse_not_finite(job: Job) -> None:
     """Refuse weights, and inputs at a valid step, with NaN or infinities: runs would give NaN."""
-    cells = [cell for _, cell in job.model.cells]
-    weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
-    if count := sum(int((~np.isfinite(array)).sum()) for array in weights):
+    tensors = ("kernel", "recurrent_kernel", "bias")
+    counts = {
+        f"the {tensor.replace('_', ' ')} of {name}": int((~np.isfinite(getattr(cell, tensor))).sum())
+        for name, cell in job.model.cells
+        for tensor in tensors
+    }
+    if count := sum(counts.values()):
         name = " + ".join(job.model.sources) or "weights"
+        where = join_with_and([tensor for tensor, wrong in counts.items() if wrong])
         raise UserError(
-            f"{name}: of the weights, {count:,} {'are' if count > 1 else 'is'} NaN or infinite; "
-            "explain compares runs of finite weights. Fix the weights first."
+            f"{name}: of the weights, {count:,} {'are' if count > 1 else 'is'} NaN or infinite, in "
+            f"{where}; explain compares runs of finite weights. Fix the weights first."
         )
     wrong = ~np.isfinite(np.asarray(job.inputs.x))
     if not wrong.any():

@@ -369,6 +369,11 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     yield from _taken_so(prepared, explanation)
     if count := prepared.not_finite:
         yield remark("not_finite", count=count)
+    located = explanation.location.arrays if explanation.location else ()
+    compared = {one.name if one.name in prepared.arrays else "h" for one in located}
+    others = {name or "h": None for name in (*prepared.arrays, *question.side.arrays)}
+    if names := [name for name in others if name not in compared] if located else ():
+        yield remark("not_compared", names=names)
     cells = [cell for _, cell in prepared.model.cells]
     if verdict != "agrees" and any(map(is_eight_bit, cells)):
         yield remark("searched_in_float")
@@ -387,7 +392,7 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
             yield remark("taken_in_a_row", given=array.shape, shape=at.shape)
         elif at.in_a_row:
             yield remark("taken_by_columns", given=array.shape, shape=at.shape)
-        elif "d" in at.axes and at.run.stacked is None and not one.is_state:
+        elif "d" in at.axes and at.run.stacked is None and array.shape[-1] == at.units.size:
             yield remark("directions_joined", given=array.shape, shape=run)
         elif one.is_state or explanation.verdict == "none":
             continue
