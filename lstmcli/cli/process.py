@@ -116,10 +116,10 @@ def _similar_option(error: click.NoSuchOption) -> str:
     """A suggestion: the setting that has no option, the option that begins so, or a near one."""
     from lstmcli.core.model.settings import SETTINGS  # with the table of settings
 
-    setting = error.option_name.lstrip("-").replace("-", "_")
-    if setting in SETTINGS and error.ctx and "set_" in [one.name for one in error.ctx.command.params]:
-        return f" Give this setting by --set {setting}=VALUE."
     known = [option for one in error.ctx.command.params for option in one.opts] if error.ctx else []
+    setting = error.option_name.lstrip("-").replace("-", "_")
+    if setting in SETTINGS and "--set" in known:
+        return f" Give this setting by --set {setting}=VALUE."
     begun = [option for option in known if option.startswith(error.option_name)]
     return did_you_mean(begun[0] if begun else error.option_name, known)
 

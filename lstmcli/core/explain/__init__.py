@@ -392,7 +392,7 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
             yield remark("taken_in_a_row", given=array.shape, shape=at.shape)
         elif at.in_a_row:
             yield remark("taken_by_columns", given=array.shape, shape=at.shape)
-        elif "d" in at.axes and at.run.stacked is None and array.shape[-1] == at.units.size:
+        elif "d" in at.axes and at.run.stacked is None and not one.is_state:
             yield remark("directions_joined", given=array.shape, shape=run)
         elif one.is_state or explanation.verdict == "none":
             continue

@@ -235,7 +235,7 @@ def _located(
         if run.stacked is None and joined and count % run.directions == 0 < count < joined:
             halves = (*lead, run.directions, count // run.directions)  # first units of each
             each = (at for at in arrangements(halves, run) if at.axes.endswith("dk"))
-            yield from (Located(name, arrays, at, is_state) for at in each)
+            yield from (Located(name, arrays, at._replace(places=None), is_state) for at in each)
         # one direction by itself is another part of the network, but not in a vector
         is_part = count == run.units and prod(lead) > 1
         if run.stacked is None and 0 < count < joined and not is_part and arrays[0].endswith("h"):
