@@ -143,10 +143,10 @@ class Prepared:
         of_run: dict[str, str] = {}
         for name in self.arrays:
             for one in (one for _, of in run_shapes(name, model, self.layout, size) for one in of):
-                if (other := of_run.setdefault(one, name)) != name:
+                if (before := of_run.setdefault(one, name)) != name:
                     file = self.question.side.name
                     return UserError(
-                        f"{file} contains {other} and {name}, which are one array of this run, "
+                        f"{file} contains {before} and {name}, which are one array of this run, "
                         "with different values.",
                         f"  FILE:MEMBER is one array: {file}:{other} or {file}:{name}",
                     )
