@@ -12,17 +12,14 @@ from lstmcli.api.explain import Progress, explain
 from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
+    edit_option,
     format_option,
     keywords,
     paths_argument,
     run_options,
 )
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import (
-    Quiet,
-    screen,
-    show_result,
-)
+from lstmcli.cli.terminal import Quiet, remark, screen, show_result
 from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
@@ -31,6 +28,7 @@ from lstmcli.views.explain import explanation_sheet, markdown
 @click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @run_options
+@edit_option
 @format_option("markdown")
 @click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
 @click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")
@@ -72,6 +70,7 @@ def command(
             ) from None
     if profile:
         progress.write()
+    remark(*found.run_remarks)
     expected = last if last != "-" else STDIN
     if format == "markdown":
         sys.stdout.write(markdown(found, expected))

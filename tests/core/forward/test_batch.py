@@ -19,7 +19,7 @@ from lstmcli.core.forward import batch, matmul
 from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, workers, worth_threads
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
 from tests.core.judge import model_of, random_net
@@ -92,16 +92,6 @@ def test_a_runner_may_return_other_arrays_at_every_call(
     h, c = pieces.state
     np.testing.assert_array_equal(h, whole["h"][-1])
     np.testing.assert_array_equal(c, whole["c"][-1])
-
-
-@pytest.mark.slow
-def test_other_processes_give_the_same_bits() -> None:
-    rng = np.random.default_rng(5)
-    model = model_of(random_net(rng, 9, 66, np.float32), cell_clip=0.7)
-    x, state = rng.normal(size=(11, 131, 9)), {k: rng.normal(size=(131, 66)) for k in "hc"}
-    alone = run(model, x, layout="time", initial_state=state)
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        equal(run(model, x, layout="time", initial_state=state, executor=pool), alone)
 
 
 @pytest.mark.usefixtures("any_threads")
