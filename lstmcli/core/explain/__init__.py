@@ -120,7 +120,8 @@ class Search:
     def shown_lengths(self) -> Iterator[Remark]:
         """The lengths that EXPECTED shows, if other settings are not found beside them."""
         for one in self.placements:
-            if one.lengths and one.expected.has_steps and not one.location.ends:
+            shows = one.lengths and one.location.is_plain and one.expected.has_steps
+            if shows and not one.setup.changes and not one.runs_on:
                 yield remark("shown_lengths", given=settings_of(one.of_run))
                 return
 
@@ -153,13 +154,14 @@ class Search:
     ) -> list[Found]:
         """What a search of so many changes in all gives, those with the fewest of the cells first.
 
-        The likeliest placement is searched whatever work is left.
+        The likeliest placement is searched whatever work is left, and of those that find lengths
+        the likeliest and the nearest.
         """
         found, before, level = [], *Budget.LEVELS[total - 1 : total + 1]
         for size in range(total + 1):
             part = before + (level - before) * (size + 1) / (total + 1)
-            for one in self._with(total - size, turn):
-                is_first = one is self.placements[0]
+            for n, one in enumerate(self._with(total - size, turn)):
+                is_first = one is self.placements[0] or (turn == FIRST and n < 2)
                 room = self.work.left(level if is_first else Budget.FURTHER * part)
                 if (is_first or room) and (answers := search(one, size, room)):
                     found += [Found(*placed, one.allowance) for placed in one.placed(answers)]

@@ -59,7 +59,8 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
         if not _are_known(lengths, one):
             further = (Change("masked_output", output),) * (output != assumed)
             of_run = (Change("lengths", lengths), *further)
-            yield from (Placement(setup, at, of_run) for at in (location, *location.at_ends))
+            each = [*location.at_ends] or [location]
+            yield from (Placement(setup, at, of_run) for at in each)
     enough = one.expected.distinct(one.allowance.of) >= FEWEST_NUMBERS + count
     if count > 1 < steps and location.first.sequences.is_all and enough:
         at_ends = [at for at in location.at_ends if at.ends == LAST_VALID and one.model.backward]

@@ -82,7 +82,9 @@ class Placement:
     ) -> None:
         self.setup, self.location, self.of_run = setup, location, of_run
         self.prepared, self.question = setup.prepared, setup.prepared.question
-        self.unpadded, lengths = unpadded, settings_of(of_run).get("lengths")
+        settings = settings_of(of_run)
+        self.unpadded, lengths = unpadded, settings.get("lengths")
+        self.runs_on = settings.get("masked_output") == "run"
         self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
         self.turn = FIRST if self.lengths else SECOND
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
