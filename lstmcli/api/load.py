@@ -257,6 +257,9 @@ class _LayerList:
         for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
             of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
             self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
+        if self.masks and "lengths" not in given and not any(cell.masking for cell in cells):
+            layers = [tuple(_running_all_steps(cell) for cell in layer) for layer in layers]
+            self.assumed.append(f"{found.label} runs all steps ({UNMASKED}; --set lengths=given)")
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
@@ -272,6 +275,14 @@ class _LayerList:
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
+
+
+UNMASKED = "no mask reaches it in its model"
+
+
+def _running_all_steps(cell: Cell) -> Cell:
+    """The cell whatever lengths or masks other layers have."""
+    return replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
 
 
 def _metadata(

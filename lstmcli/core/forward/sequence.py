@@ -68,6 +68,11 @@ def edited_outputs(cell: Cell, x: Array, arrays: Mapping[str, Array]) -> dict[st
     return edited
 
 
+def counted(cell: Cell, valid: Array | None) -> Array | None:
+    """The steps that count in a cell of a run: all (None), if no mask reaches it in its model."""
+    return None if cell.convention.behaviour.lengths == "ignored" else valid
+
+
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
     """What the outputs are where no step is valid.
 
