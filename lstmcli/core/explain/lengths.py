@@ -108,7 +108,7 @@ class OpenLengths(Placement):
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
         super().__init__(plain.setup, location, (Change("lengths", SOLVE),))
         self._plain, self._item, self._length = plain, item, length
-        self.turn = FIRST if length == plain.setup.size[0] else LAST
+        self.turn = FIRST if plain.valid is None and length == plain.setup.size[0] else LAST
         self._fixed: dict[Lengths, Placement] = {}
         self._solved: dict[Changes, Lengths | None] = {}
 

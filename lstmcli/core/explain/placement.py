@@ -86,7 +86,7 @@ class Placement:
         self.unpadded, lengths = unpadded, settings.get("lengths")
         self.runs_on = settings.get("masked_output") == "run"
         self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
-        self.turn = FIRST if self.lengths else SECOND
+        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
