@@ -26,31 +26,10 @@ def path(case: str) -> str:
     return str(GOLDEN / f"{case}.tflite")
 
 
-def test_the_operator_s_options_are_used_and_not_assumed() -> None:
-    how = load(path("peepholes_clips_projection"))
-    assert how.convention.behaviour.cell_clip == 0.5
-    assert how.convention.behaviour.projection_clip == pytest.approx(0.3)
-    assert how.assumed == ()
-    assert load(path("plain")).assumed == ()
-    assert load(path("relu")).convention.behaviour.activation == "relu"
-    assert load(path("time_major")).convention.behaviour.layout == "time"
-    assert load(path("plain")).convention.behaviour.layout == "batch"
-
-
 def test_the_clip_of_the_converter_is_named() -> None:
     model = load(path("keras"))
     assert model.convention.behaviour.cell_clip == 10
     assert any("clips |c| at 10" in remark for remark in model.remarks)
-
-
-def test_quantized_weights_are_widened_and_named() -> None:
-    document = formats.read(path("keras_hybrid"))
-    assert {array.dtype for array in document.arrays.values()} == {np.dtype(np.float32)}
-    assert "weights in int8" in document.remarks[0]
-    assert not formats.read(path("keras_float16")).remarks
-    widened = formats.read(path("keras_int8"))  # by DEQUANTIZE, before the operator
-    assert "rounds nothing else" in widened.remarks[0]
-    assert load(path("keras_int8")).convention.behaviour.arithmetic == "float"
 
 
 @pytest.mark.parametrize("case", ["hybrid", "hybrid_asymmetric", "keras_hybrid"])

@@ -272,14 +272,6 @@ def test_a_square_kernel_is_asked_about() -> None:
         assert model.convention.name == name
 
 
-def test_a_kernel_by_gate_is_asked_whether_h_goes_first() -> None:
-    tensors = {f"W{g}": np.zeros((3, 8)) for g in "fico"} | {f"b{g}": np.zeros(3) for g in "fico"}
-    assert refusal(tensors)[1:] == [
-        "  --rows hx  [h; x]: h comes first",
-        "  --rows xh  [x; h]",
-    ]
-
-
 def test_what_was_taken_from_shapes_is_assumed() -> None:
     model = load_model([Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {})
     assert model.assumed[0] == "convention keras (assumed from shapes; --convention)"
@@ -288,13 +280,6 @@ def test_what_was_taken_from_shapes_is_assumed() -> None:
     )
     assert asked.convention.name == "cntk"
     assert not any("shapes" in line for line in asked.assumed)
-
-
-def test_a_bias_under_another_name_is_not_left_out() -> None:
-    """MLX has Wx, Wh and bias, and runs without a bias too; b would be ignored."""
-    model = load_model([Document("w.npz", "npz", zeros(Wx=(3, 20), Wh=(5, 20), b=(20,)))], {})
-    assert model.convention.name == "keras"
-    assert "b" in model.tensors
 
 
 @pytest.mark.parametrize(
