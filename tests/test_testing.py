@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,3 +130,56 @@ def test_a_start_of_pytest_imports_no_numpy() -> None:
     code = "import sys, lstmcli.pytest_plugin; print({'numpy', 'rich', 'click'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, check=True)
     assert done.stdout.strip() == b"set()"
+
+
+# ---- docs/testing.md
+
+BLOCKS = re.findall(r"```\w+\n# (\S+)\n(.*?)```", (TOP / "docs/testing.md").read_text(), re.S)
+PROGRAM = "import numpy as np\n\ndef lstm(x):\n    return np.{}\n"
+WRONG = "loadtxt('c.txt', dtype='f4')[None]"
+WITH_LSTM = os.environ | {"PYTHONPATH": str(TOP)}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """The sample in a folder, with the files that the page shows; their texts by name."""
+    shutil.copytree(TOP / "samples" / "c-port", tmp_path, dirs_exist_ok=True)
+    for name, text in BLOCKS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return dict(BLOCKS)
+
+
+@pytest.mark.parametrize("command", ["pytest -p lstmcli.pytest_plugin test_port.py", "unittest"])
+def test_the_tests_that_the_page_shows(files: dict[str, str], tmp_path: Path, command: str) -> None:
+    words = [sys.executable, "-m", *command.split()]
+    words += ["test_with_unittest"] if command == "unittest" else []
+    for port, status in (("load('keras.npy')", 0), (WRONG, 1)):
+        (tmp_path / "port.py").write_text(PROGRAM.format(port))
+        done = subprocess.run(words, cwd=tmp_path, env=WITH_LSTM, capture_output=True, text=True)
+        assert done.returncode == status, done.stdout + done.stderr
+    said = {line.removeprefix("E").strip() for line in (done.stdout + done.stderr).splitlines()}
+    page = (TOP / "docs/testing.md").read_text()
+    shown = [line.removeprefix("E").strip() for line in re.findall(r"^E .*", page, re.M)]
+    assert len(shown) > 8
+    of_search = 3 * ("pytest" not in command)  # lines, and without a search another command
+    assert {*shown[1 : len(shown) - of_search]} <= said
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("make")), reason="needs cc and make")
+def test_the_makefile_and_the_workflow_that_the_page_shows(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    lstm = f"{sys.executable} -m lstmcli"
+    build, check = re.findall(r"- run: (.*)", files[".github/workflows/port.yml"])[1:]
+    check = check.replace(".venv/bin/lstm", lstm)
+    source = (tmp_path / "lstm.c").read_text()
+    mended = source.replace("RECURRENT[n * H + k]", "RECURRENT[k * 4 * H + n]")
+    for text, statuses in ((source, (2, 1)), (mended, (0, 0))):
+        (tmp_path / "lstm.c").write_text(text)
+        (tmp_path / "lstm_c").unlink(missing_ok=True)
+        made, ran = (
+            subprocess.run(words, cwd=tmp_path, env=WITH_LSTM, shell=True, capture_output=True)
+            for words in (f"make LSTM='{lstm}'", f"{build} && {check}")
+        )
+        assert (made.returncode, ran.returncode) == statuses, made.stderr + ran.stderr

@@ -120,16 +120,23 @@ def explain_within(
     with raised_to(max_bytes):
         job = read_job(several, inputs, given, options, where="explain", settle=True).drained()
     side = side_of(expected, "EXPECTED", of_run=True)
-    words = [_typed(one, "WEIGHTS") for one in several]
+    words = typed_run(["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options)
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
-        words = ["WEIGHTS"]
+    return _explained(job, side, words, given, work, progress)
+
+
+def typed_run(
+    several: Sequence[Any], inputs: npt.ArrayLike | Path | None, options: InputOptions
+) -> list[str]:
+    """The words of a command for a run, with a placeholder for each value that is no file."""
+    words = [_typed(one, "WEIGHTS") for one in several]
     words += [] if inputs is None else [_typed(inputs, INPUTS)]
     for name, value in options._asdict().items():
         if value is not None:
             otherwise = PLACEHOLDERS.get(name) or ",".join(map(str, np.ravel(value)))
             words += [f"--{name.replace('_', '-')}", _typed(value, otherwise)]
-    return _explained(job, side, words, given, work, progress)
+    return words
 
 
 PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are no files

@@ -26,7 +26,7 @@ from lstmcli.api.documents import (
     state_members,
     state_of,
 )
-from lstmcli.api.load import Reader, load_model
+from lstmcli.api.load import EDITS, Reader, load_model
 from lstmcli.api.values import (
     Path,
     Weights,
@@ -36,10 +36,12 @@ from lstmcli.api.values import (
     refuse_other_types,
     refuse_settings,
 )
-from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes, prepare
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, SliceableArray
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
+from lstmcli.core.weights.edited import with_edits
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document, StepStream
 
@@ -140,7 +142,8 @@ def read_job(
     """
     refuse_other_types(str, "text", where, name=name)
     if isinstance(weights, Model):
-        refuse_settings(weights, {k: v for k, v in settings.items() if k != "layout"}, where)
+        of_run = ("layout", EDITS)
+        refuse_settings(weights, {k: v for k, v in settings.items() if k not in of_run}, where)
     several = [] if isinstance(weights, Model) else each_of(weights)
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]
@@ -164,7 +167,7 @@ def read_job(
         return load_model(documents, {**settings, **undecided, **further})
 
     if isinstance(weights, Model):
-        model = weights
+        model = with_edits(weights, settings.get(EDITS, ()))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
     holders = [*documents, *([holder] if holder is not None else [])]

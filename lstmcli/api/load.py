@@ -7,6 +7,7 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
+from lstmcli import formats
 from lstmcli.api.documents import (
     INITIAL_STATES,
     document_of,
@@ -15,8 +16,10 @@ from lstmcli.api.documents import (
     settings_in,
     tensors_in,
 )
-from lstmcli.api.values import Weights, refuse_other_arguments
+from lstmcli.api.values import Weights, refuse_other_arguments, type_of
+from lstmcli.core.forward.prepare import edited_layers
 from lstmcli.core.model.arrays import Array, describe_not_finite
+from lstmcli.core.model.edits import Edit, read_edit
 from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, cell_name, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.assumptions import (
@@ -61,6 +64,9 @@ from lstmcli.formats.files.limits import raised_to
 
 OF_MODEL = "model."  # before the name of a setting that is an argument too
 
+EDITS = "edits"
+"""The keyword of edits, among the settings of a function."""
+
 Reader = Callable[[Mapping[str, Any]], Model]
 
 
@@ -101,9 +107,27 @@ def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) 
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
     plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
     settings = plain if layout is None else {**plain, "layout": layout}
-    return {
-        k: _layers(v) if k == "layer" else read_setting(k, v, where) for k, v in settings.items()
+    read: dict[str, Callable[[Any], Any]] = {
+        "layer": _layers,
+        EDITS: lambda given: edits_of(given, where),
     }
+    return {k: read[k](v) if k in read else read_setting(k, v, where) for k, v in settings.items()}
+
+
+def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
+    """Edits as texts, one or several, read and checked."""
+    texts = [given] if isinstance(given, str | Edit) else given
+    if not isinstance(texts, list | tuple):
+        raise UserError(f"{where}: edits is {type_of(given)}; it takes a list of texts NAME=VALUE.")
+    edits = tuple(read_edit(text, where, _arrays_in_file) for text in texts)
+    for n, edit in enumerate(edits):
+        if any((edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]):
+            raise UserError(f"{where}: the edit {edit.name} is given twice; give it once.")
+    return edits
+
+
+def _arrays_in_file(path: str) -> Mapping[str, Array]:
+    return formats.read(path).arrays
 
 
 def _layers(layer: Any) -> Any:
@@ -127,7 +151,7 @@ def load_model(
     source = " + ".join(document.source for document in documents)
     tensors = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
-    layer = given.pop("layer", None)
+    layer, edits = given.pop("layer", None), given.pop(EDITS, ())
     stored, tensors = tensors, cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
     of_stacks = layers_of_stacks(found)
@@ -137,7 +161,7 @@ def load_model(
     if "convention" in given:
         shapes = {name: array.shape for name, array in tensors.items()}
         refuse_partial(chosen, shapes, given["convention"], source)
-    layers = _LayerList(tensors, given, source)
+    layers = _LayerList(tensors, given, source, edits)
     for one in chosen:
         metadata = {index: _metadata(documents, one, index) for index in one.cells}
         layers.add(one, metadata, is_last=one is chosen[-1])
@@ -156,7 +180,7 @@ def load_model(
     )
     remarks += [*idle, *layers.remarks]
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
-    return Model(
+    model = Model(
         tuple(layers.cells),
         {name: array.shape for name, array in used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
@@ -167,14 +191,25 @@ def load_model(
         idle=tuple(idle),
         labels=tuple(layers.labels) if len(chosen) > 1 else (),
         sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
+        edits=edits,
     )
+    if edits:
+        edited_layers(model.layers, edits)  # refuses what does not fit
+    return model
 
 
 class _LayerList:
     """The layers of LSTMs that run in turn, with what was assumed of them."""
 
-    def __init__(self, tensors: Mapping[str, Array], given: Mapping[str, Any], source: str) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, Array],
+        given: Mapping[str, Any],
+        source: str,
+        edits: Sequence[Edit],
+    ) -> None:
         self._tensors, self._given, self._source = tensors, given, source
+        self._edits = edits
         self.cells: list[tuple[Cell, ...]] = []  # of each layer
         self.labels: list[str] = []  # of each layer
         self.layout: dict[str, Any] = {}  # of the first LSTM, if a file has it; it feeds the others
@@ -216,7 +251,7 @@ class _LayerList:
         if not self.cells:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
         refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
-        layers = build_layers(found, self._tensors, settings, self._source, first)
+        layers = build_layers(found, self._tensors, settings, self._source, first, self._edits)
         for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
             of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
             self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)

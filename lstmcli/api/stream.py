@@ -13,7 +13,8 @@ from lstmcli import formats
 from lstmcli.api.job import Job
 from lstmcli.api.save import kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.plan import Plan, prepare
+from lstmcli.core.forward.plan import Plan
+from lstmcli.core.forward.prepare import edited_inputs, prepare
 from lstmcli.core.forward.run import PIECE, LayerStack
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import State, as_time_major, join_states, split_state
@@ -125,8 +126,9 @@ def _plan_and_blocks(
             return None, lines
         raise UserError(f"{job.inputs.name}: no steps.")
     inputs = replace(job.inputs, x=first, layout="time", lengths=None, mask=None)
-    plan = prepare(job.model, inputs, keep)
-    return plan, (as_time_major(x, plan.layout) for x in chain([first], lines))
+    plan, edits = prepare(job.model, inputs, keep), job.model.edits
+    blocks = (as_time_major(x, plan.layout) for x in chain([first], lines))
+    return plan, (edited_inputs(x, edits) for x in blocks)
 
 
 def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:

@@ -109,6 +109,8 @@ class Command(click.Command):
             formatter.write_text(f"`lstm init --example {EXAMPLE}` writes the files above.")
         if any(isinstance(p, click.Option) and p.name == "set_" for p in self.params):
             formatter.write_text("`lstm help settings` lists all settings with their values.")
+        if any(isinstance(p, click.Option) and p.name == "edit" for p in self.params):
+            formatter.write_text("`lstm help edits` lists all edits with their values.")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words of a command line; an option that takes one value is given once.
@@ -232,7 +234,7 @@ GROUPS = {
     "Weights and conventions": (
         "convention", "layer", "gates", "forget_bias", "activation", "recurrent_activation",
         "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
-        "merge", "set_", "to", "to_set",
+        "merge", "set_", "edit", "to", "to_set",
     ),
     "Inputs and states": (
         "layout", "reverse", "go_backwards", "lengths", "mask", "masked_output", "initial_state",
@@ -240,7 +242,8 @@ GROUPS = {
     "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "gate", "terms"),
     "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "padding", "per_step"),
     "Computation": (
-        "thorough", "dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes",
+        "thorough", "dtype", "arithmetic", "engine", "program", "timeout", "threads", "scheduler",
+        "seed", "max_bytes",
     ),
     "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
     "Display": ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),

@@ -13,6 +13,7 @@ from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     cell_option,
     digits_option,
+    edit_option,
     format_option,
     keywords,
     paths_argument,
@@ -64,6 +65,7 @@ from lstmcli.views.header import header_sheet
 )
 @digits_option("all")
 @run_options
+@edit_option
 @format_option()
 def command(
     weights: tuple[str, ...], step: int, unit: int, gate: str | None, batch: int,

@@ -12,6 +12,7 @@ from lstmcli.api.explain import Progress, explain
 from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
+    edit_option,
     format_option,
     keywords,
     paths_argument,
@@ -27,6 +28,7 @@ from lstmcli.views.explain import explanation_sheet, markdown
 @click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @run_options
+@edit_option
 @format_option("markdown")
 @click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
 @click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")

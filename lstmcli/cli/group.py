@@ -31,7 +31,7 @@ COMMANDS = {
     "check": "Run the same weights through real frameworks, and compare.",
     "convert": "Write the same network in the tensors of another framework.",
     "conventions": "List how each framework names, lays out and runs an LSTM.",
-    "help": "Show the help of a command, or the table of settings.",
+    "help": "Show the help of a command, or the table of settings or of edits.",
     "completion": "Complete commands, options, conventions and files in your shell.",
     "init": "Make reproducible weights, and inputs to go with them.",
 }

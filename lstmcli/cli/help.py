@@ -1,4 +1,4 @@
-"""``lstm help``: the help of a command, and the table of settings."""
+"""``lstm help``: the help of a command, and the tables of settings and of edits."""
 
 from __future__ import annotations
 
@@ -9,28 +9,36 @@ from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.settings import CONVENTIONS_OWN, FLAGS, SETTINGS, WITH_OPTION, Setting
 from lstmcli.errors import UserError, did_you_mean
 
-SETTINGS_TOPIC = "settings"
-TOPICS = (*COMMANDS, SETTINGS_TOPIC)
+SETTINGS_TOPIC, EDITS_TOPIC = "settings", "edits"
+TOPICS = (*COMMANDS, SETTINGS_TOPIC, EDITS_TOPIC)
 
 SETTINGS_TEXT = f"""A setting is what no tensor says of an LSTM. Those with an option are given by
 it, each by --set NAME=VALUE, of one cell by --set layer1.NAME=VALUE. In Python they are keywords of
 lstmcli.load; in a JSON or npz file of weights, members. A default that is {CONVENTIONS_OWN} is what
 the file says, or else what its framework does: see `lstm conventions NAME`."""
 
+EDITS_TEXT = """An edit is what a program does otherwise than the weights' framework, and is no
+setting: inputs a step late, a gate's bias left out, a tanh that is a table. run, derive, plot and
+explain take --edit NAME=VALUE, several times, of one cell --edit layer1.NAME=VALUE; in Python
+edits=["NAME=VALUE"] of load, run, derive and explain. @FILE.npz has the arrays of an edit of many
+numbers."""
+
 
 @click.command(cls=Command, screen=False, in_groups=False)
-@click.argument("name", metavar="[COMMAND|settings]", required=False, shell_complete=one_of(TOPICS))
-@click.argument("setting", metavar="[SETTING]", required=False)
+@click.argument(
+    "name", metavar="[COMMAND|settings|edits]", required=False, shell_complete=one_of(TOPICS)
+)
+@click.argument("setting", metavar="[NAME]", required=False)
 @click.pass_context
 def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
-    """Show the help of a command, or the table of settings.
+    """Show the help of a command, or the table of settings or of edits.
 
     \b
     lstm help run
-    lstm help settings
+    lstm help edits equations.h
 
-    Without a command, the list of commands; of settings, or of the one that is named, what each
-    means, its values and its default.
+    Without a command, the list of commands; of settings or edits, or of the one that is named,
+    what each means and its values: lstm help settings.
     """
     group = ctx.find_root()
     if name is None:
@@ -39,11 +47,14 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
     if name == SETTINGS_TOPIC:
         click.echo(settings_text(ctx, setting and setting.replace("-", "_")))
         return
+    if name == EDITS_TOPIC:
+        click.echo(edits_text(ctx, setting and setting.replace("-", "_")))
+        return
     if name not in COMMANDS:
         near = did_you_mean(name, TOPICS)
         raise UserError(f"there is no command {name!r}.{near}", "  lstm help")
     if setting is not None:
-        raise UserError(f"{name} {setting}: one command only; of settings, one name.")
+        raise UserError(f"{name} {setting}: one command only; of settings and edits, one name.")
     assert isinstance(group.command, click.Group)
     found = group.command.get_command(group, name)
     assert found is not None
@@ -72,6 +83,35 @@ def settings_text(ctx: click.Context, name: str | None = None) -> str:
     ):
         with formatter.section(heading):
             formatter.write_dl([(name, _description(SETTINGS[name])) for name in names])
+    return formatter.getvalue().rstrip("\n")
+
+
+def edits_text(ctx: click.Context, name: str | None = None) -> str:
+    """All edits by family, or what is known of one, as wide as help is."""
+    from lstmcli.core.model.edits import EDITS, HIDES  # with numpy, which help does without
+
+    formatter = ctx.make_formatter()
+    if name is not None:
+        if name not in EDITS:
+            near = did_you_mean(name, EDITS)
+            raise UserError(f"unknown edit {name!r}.{near}", "  lstm help edits")
+        kind = EDITS[name]
+        formatter.write_dl([(name, f"{kind.meaning}. Values: {kind.takes_words}.")])
+        formatter.write_paragraph()
+        code = [("code", kind.code.replace("{}", "VALUE"))] if isinstance(kind.code, str) else []
+        formatter.write_dl([
+            *code,
+            ("hides", f"{HIDES[kind.family]}."),
+            ("shows", f"{kind.shows}."),
+            ("done by", f"{kind.used_by}."),
+            ("instead", kind.mend),
+        ])  # fmt: skip
+        return formatter.getvalue().rstrip("\n")
+    formatter.write_text(EDITS_TEXT)
+    for family in HIDES:
+        with formatter.section(family.capitalize()):
+            rows = (kind for kind in EDITS.values() if kind.family == family)
+            formatter.write_dl([(kind.name, kind.meaning) for kind in rows])
     return formatter.getvalue().rstrip("\n")
 
 

@@ -179,6 +179,14 @@ def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def edit_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--edit``, of commands that run a model; `keywords` collects it."""
+    return click.option(
+        "--edit", "edit", multiple=True, metavar="NAME=VALUE",
+        help="A run with a mistake: inputs.late=1, layer1.weights.bias.o=0; see `lstm help edits`.",
+    )(function)  # fmt: skip
+
+
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of weights and of inputs; `keywords` collects them."""
     return setting_options(input_options(function))
@@ -188,6 +196,8 @@ def keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings and the files that come with the inputs, as functions take them."""
     files = {name: options[name] for name in ("initial_state", "lengths", "mask")}
     settings = settings_from(options)
+    if options.get("edit"):
+        settings["edits"] = list(options["edit"])
     return files | {f"model.{k}" if k in files else k: v for k, v in settings.items()}
 
 

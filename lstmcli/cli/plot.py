@@ -11,6 +11,7 @@ from lstmcli.api.save import suffix_of, write_file
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     cell_option,
+    edit_option,
     keywords,
     listed_names,
     only_option,
@@ -45,6 +46,7 @@ from lstmcli.views.text import without_option
               help="Pooling of many numbers: the mean, or the one farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
 @run_options
+@edit_option
 def command(
     path: tuple[str, ...], only: str | None, cell: str | None, steps: str | None,
     units: str | None, batch: int | None, pool: str, output: str | None, **options: Any,

@@ -35,6 +35,7 @@ from lstmcli.cli.options import (
     FormatChoice,
     cell_option,
     digits_option,
+    edit_option,
     keywords,
     listed_names,
     only_option,
@@ -57,6 +58,7 @@ SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
 @click.command(cls=Command, of_table=("no_pager",))
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @run_options
+@edit_option
 @click.option(
     "--tidy",
     is_flag=True,

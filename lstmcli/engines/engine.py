@@ -203,6 +203,12 @@ def run_with(engine: Engine, plan: Plan) -> Trace:
     """The trace of a run by an engine: h and the last state."""
     if not engine.installed:
         raise UserError(not_installed(engine))
+    for edit in plan.model.edits:
+        raise UserError(
+            f"{engine.name} runs LSTMs without edits.",
+            about={"edit": edit.text},
+            try_={"engine": None},
+        )
     network, unsupported = engine.network(plan)
     if unsupported:
         raise UserError(refusal(engine, unsupported))

@@ -59,11 +59,13 @@ def difference_sheet(
     *,
     width: Width,
     per_step: bool = False,
+    next: str | None = None,
 ) -> Sheet:
     """One line if all is equal; else both sides, the errors of each array, and what may cause them.
 
     The settings that differ come first, if both sides have some. ``per_step`` adds the error of
-    each step; a terminal shows the first and last of many.
+    each step; a terminal shows the first and last of many. ``next`` is the command to go on with,
+    by default that of `next_command`.
     """
     sheet = Sheet()
     if d.settings:
@@ -86,7 +88,7 @@ def difference_sheet(
     if not d.equal:
         sheet.extend(first_difference(d, width, with_strips=not per_step))
         sheet.extend(hints_of(d.hints, width))
-        sheet.extend(_next(d))
+        sheet.extend(_next(d, next_command(d) if next is None else next))
     return sheet
 
 
@@ -461,10 +463,10 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
     return sheet
 
 
-def _next(d: Difference) -> Sheet:
+def _next(d: Difference, command: str) -> Sheet:
     """The command that searches for the cause, where a configuration of the weights may be one."""
     sheet = Sheet()
-    if not (command := next_command(d)):
+    if not command:
         return sheet
     if all(hint.code == "settings_differ" for hint in d.hints):
         sheet.add()

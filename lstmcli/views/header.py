@@ -82,7 +82,8 @@ def _configuration(model: Model, same: bool, engine: str) -> list[str]:
         model.cell.dtype.name,
     ]
     texts += _settings(convention, model) if same else []
-    return texts + ([f"run by {engine}"] if engine else [])
+    texts += [f"run by {engine}"] if engine else []
+    return texts + [f"edit {edit.text}" for edit in model.edits]
 
 
 def _settings(convention: Convention, model: Model) -> list[str]:

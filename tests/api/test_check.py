@@ -13,7 +13,7 @@ from lstmcli import run
 from lstmcli.api.check import BATCH, STEPS, Check
 from lstmcli.api.check import check_job as check
 from lstmcli.api.job import Job
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell, Inputs, Model

@@ -31,14 +31,16 @@ BASES = {  # a command, and the outputs of it in which each option is tried
     "init": ("--inputs 2 --units 3 -o out.npz", ("", "--steps 3", "--initializer zeros")),
 }
 VALUES = {  # of options; a flag has none
-    "set_": "state=reset", "layer": "1", "to_set": "activation=relu", "max_bytes": "1",
+    "set_": "state=reset", "edit": "weights.bias.o=0", "layer": "1", "to_set": "activation=relu",
+    "max_bytes": "1",
     "initial_state": "state.npz", "mask": "mask.npy", "lengths": "1,2,3",
     "only": "c", "cell": "layer0", "steps": "2", "step": "2", "units": "1", "unit": "1",
     "batch": "2", "gate": "o", "terms": "1", "digits": "2", "pool": "extreme",
     "screen": "tsv", "format": "json", "output": "other.npz", "save_state": "other.npz",
     "threads": "64", "scheduler": "nowhere:1", "engine": "keras", "seed": "1",
     "rtol": "1e-9", "atol": "1e-9", "ulp": "1", "layout": "batch", "against": "other_h.npy",
-    "color": "always", "svg": "s.svg", "html": "s.html", "to": "pytorch-cell",
+    "program": "true", "timeout": "3", "color": "always", "svg": "s.svg", "html": "s.html",
+    "to": "pytorch-cell",
     "example": "demo", "inputs": "3", "initializer": "normal", "dtype": "float32",
 }  # fmt: skip
 UNSEEN = {  # options that are obeyed without a trace, in some or all outputs
@@ -122,7 +124,7 @@ def test_no_option_is_ignored(
     assert command is not None
     left_out = {*UNSEEN, *(STATUS if "-q" in words else ())}
     if output != BASES[name][1][0]:  # the run is the same
-        left_out |= {*SETTINGS, "set_"}
+        left_out |= {*SETTINGS, "set_", "edit"}
     ignored = [
         given
         for option, given in words_for(command)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli import run
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.core.weights.initializers import draw_run

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lstmcli import run
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
 from tests.conformance.grid import (

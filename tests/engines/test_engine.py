@@ -13,7 +13,7 @@ import pytest
 
 from lstmcli import run
 from lstmcli.core.forward.equations import activation as ours
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.model import Inputs
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import activation, library, quiet, run_with, timed_trace

@@ -15,10 +15,12 @@ from lstmcli.core.diff.naming import renamed
 from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.partial import at_its_place
-from lstmcli.core.forward.plan import NAMES, Plan, prepare
+from lstmcli.core.forward.plan import NAMES, Plan
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
 from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, join_with_and, similar_cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
@@ -64,8 +66,15 @@ def derive(
             "8 bits.",
             try_={"arithmetic": "float"},
         )
+    for edit in (*edits_in(EQUATIONS, model.edits), *edits_in(OUTPUTS, model.edits)):
+        raise UserError(
+            "derive shows the equations of an LSTM as they are, and this edit changes them; run "
+            "and plot show its numbers.",
+            about={"edit": edit.text},
+        )
     (layer, direction), unit = _chosen_cell(model, cell, unit)
     plan = prepare(model, inputs, NAMES)
+    model = plan.model
     place = _place(plan, layer, direction, (step, batch, unit))
     trace = run_plan(plan)
     computed = {k: trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES}

@@ -56,7 +56,7 @@ def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any
     shared = {
         name: value
         for name, value in model.settings().items()
-        if all(_restates(name, value, one) for one in conventions)
+        if name != "edits" and all(_restates(name, value, one) for one in conventions)
     }
     given = {**shared, **{k: v for k, v in model.given.items() if k != "dtype"}}
     return {**given, **spelled_out(settings, given)}

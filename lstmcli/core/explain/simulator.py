@@ -326,6 +326,8 @@ class Simulator:
         gate, candidate, output = (self._activation(name, cells) for name in _ACTIVATIONS_OF)
         return Parts(
             gate,
+            gate,
+            gate,
             candidate,
             output,
             clip=_clip(gate_clip),

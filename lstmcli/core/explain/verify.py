@@ -20,7 +20,7 @@ from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
 from lstmcli.core.explain.locations import NEAR, by_cell
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, steps_and_batch

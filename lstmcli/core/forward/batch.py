@@ -79,9 +79,12 @@ def seconds(batch: int, steps: int, model: Model) -> float:
 def batch_chunks(batch: int, model: Model) -> list[slice]:
     """The smallest chunks of sequences that consist of full blocks in every cell of a model.
 
-    Where the state is reset at every step, steps are sequences too, and the batch is one chunk.
+    Where the state is reset at every step, steps are sequences too, and the batch is one chunk;
+    so it is where an edit has numbers for each sequence.
     """
-    if any(cell.convention.behaviour.state == "reset" for _, cell in model.cells):
+    cells = [cell for _, cell in model.cells]
+    of_batch = any(edit.kind.whole for cell in cells for edit in cell.edits)
+    if of_batch or any(cell.convention.behaviour.state == "reset" for cell in cells):
         return [slice(0, batch)]
     starts = set.intersection(*({b.start for b in batch_blocks(batch, c)} for _, c in model.cells))
     ordered = sorted(starts)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import EQUATIONS, edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import split_activation
 
@@ -126,6 +127,9 @@ def activation(name: str) -> Activation:
 Gates = Sequence[Array] | Array
 """An array for each of i, f, g and o."""
 
+Carry = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
+"""Takes two pairs of h and c, and gives one."""
+
 Change = Callable[..., None]
 """A function that changes the arrays it takes."""
 
@@ -146,23 +150,34 @@ def step(z: Gates, c: Array, parts: Parts, gates: Gates | None = None) -> tuple[
     parts.normalize(z_f, F)
     parts.normalize(z_g, G)
     parts.clip(z_i, z_f, z_g)
-    parts.s(z_i, i)
-    parts.s(z_f, f)
+    parts.s_i(z_i, i)
+    parts.s_f(z_f, f)
     parts.t(z_g, g)
     parts.couple(i, f)
-    c_new = f * c + i * g
+    c_new = parts.update(f, c, i, g)
     parts.clip_c(c_new)
     parts.normalize_c(c_new, 0)
     parts.peepholes.add_c_new(z_o, c, c_new)
     parts.normalize(z_o, O)
     parts.clip(z_o)
-    parts.s(z_o, o)
-    h = parts.peepholes.output_argument(o, c_new)
-    parts.t_c(h, h)
-    h *= o
+    parts.s_o(z_o, o)
+    h = parts.output(o, parts.peepholes.output_argument(o, c_new), c, parts.t_c)
     h = parts.project(h)
     parts.clip_h(h)
     return h, c_new
+
+
+def updated(f: Array, c: Array, i: Array, g: Array) -> Array:
+    """f c + i g."""
+    c_new: Array = f * c + i * g
+    return c_new
+
+
+def gated_output(o: Array, c_new: Array, c: Array, t: Activation) -> Array:
+    """o t(c'), in the array of c'; ``c`` is the old one."""
+    t(c_new, c_new)
+    c_new *= o
+    return c_new
 
 
 def no_change(*arrays: Any) -> None:
@@ -234,11 +249,15 @@ class Peepholes(NoPeepholes):
 class Parts:
     """The functions of a cell's step; a part that the cell does not have does nothing.
 
-    Activations take an array and the array for the result. The others change their arrays in
-    place, except for ``project``. ``normalize`` takes the number of the gate too.
+    Activations take an array and the array for the result. ``update``, ``output`` and ``project``
+    give arrays; the others change theirs in place. ``normalize`` takes the number of the gate too.
+    ``kept`` and ``passed`` are of the loop: they give the h and c that a step returns, from these
+    and those that it took, and the h and c that the next step takes, from these and the first ones.
     """
 
-    s: Activation  # of i, f and o
+    s_i: Activation
+    s_f: Activation
+    s_o: Activation
     t: Activation  # of g
     t_c: Activation  # of c'
     clip: Change = no_change  # of pre-activations
@@ -249,10 +268,14 @@ class Parts:
     normalize_c: Callable[[Array, int], None] = no_change
     peepholes: NoPeepholes = NO_PEEPHOLES
     project: Callable[[Array], Array] = no_projection
+    update: Callable[[Array, Array, Array, Array], Array] = updated
+    output: Callable[[Array, Array, Array, Activation], Array] = gated_output
+    kept: Carry | None = None  # of h', c', h, c
+    passed: Carry | None = None  # of h', c', h_0, c_0
 
 
 def parts_of(cell: Cell) -> Parts:
-    """The parts of a cell, for arrays (H, R)."""
+    """The parts of a cell with its edits of equations, for arrays (H, R)."""
     behaviour, number = cell.convention.behaviour, cell.dtype.type
     peepholes = NO_PEEPHOLES
     if cell.peephole is not None:
@@ -274,8 +297,11 @@ def parts_of(cell: Cell) -> Parts:
         project = _projection(cell)
     limits = (behaviour.gate_clip, behaviour.cell_clip, behaviour.projection_clip)
     clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
-    return Parts(
-        activation(behaviour.recurrent_activation),
+    s = activation(behaviour.recurrent_activation)
+    parts = Parts(
+        s,
+        s,
+        s,
         activation(behaviour.activation),
         activation(behaviour.output_activation),
         clip=clip,
@@ -287,6 +313,9 @@ def parts_of(cell: Cell) -> Parts:
         peepholes=peepholes,
         project=project,
     )
+    for edit in edits_in(EQUATIONS, cell.edits):
+        parts = edit.apply(parts)
+    return parts
 
 
 def _projection(cell: Cell) -> Callable[[Array], Array]:

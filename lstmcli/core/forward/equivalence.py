@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.forward.loop import is_plain
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Inputs, Model

@@ -32,7 +32,14 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.forward.equations import activation, is_eight_bit, parts_of, rounded, step
+from lstmcli.core.forward.equations import (
+    Parts,
+    activation,
+    is_eight_bit,
+    parts_of,
+    rounded,
+    step,
+)
 from lstmcli.core.forward.matmul import (
     ROWS,
     InputProducts,
@@ -47,11 +54,12 @@ from lstmcli.core.forward.matmul import (
     unit_pieces,
 )
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import EQUATIONS, edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 
-Step = Callable[[Array, Array, Array, Array, "Array | None"], None]
-"""Takes c (H, R); writes gates (4, H, R), c_new (H, R), which may be c, h (P, R) and perhaps z."""
+Step = Callable[[Array, Array, Array, Array, Array, "Array | None"], None]
+"""Takes h (P, R), c (H, R); writes gates (4, H, R), c_new (may be c), h_new and perhaps z."""
 
 FIOG = "fiog"
 """The order of gates in the loop: those that share an operation stand together."""
@@ -150,6 +158,7 @@ def is_plain(cell: Cell) -> bool:
         and cell.projection is None
         and cell.norm_scale is None
         and not is_eight_bit(cell)
+        and not edits_in(EQUATIONS, cell.edits)
     )
 
 
@@ -182,8 +191,11 @@ class Loop:
         self._cg = self.empty(S + 1 if single else 1, 2, H, R)  # c and g
         self._c = self._cg[0, 0]
         self._gates = self.empty(4, H, R)  # of steps whose gates are not returned
-        self._step: Step = (plain_step if packed.plain else full_step)(cell, self._z)
         self._quick, self._eight_bit = packed.plain, is_eight_bit(cell)
+        parts = None if packed.plain else parts_of(cell)
+        self._step: Step = full_step(parts, self._z) if parts else plain_step(cell, self._z)
+        self._passed = parts.passed if parts else None
+        self._first, self._begun = (self._h[0], self._c), False  # h and c before the first step
 
         find = product_of_batch if self.sequences_first else product_of_one if single else product
         matrix = packed.matrix(columns, transposed=single)
@@ -243,6 +255,7 @@ class Loop:
     def start(self, h: Array, c: Array) -> None:
         """Begin from h (R, P) and c (R, H)."""
         self._h[0], self._c[:] = h.T, c.T
+        self._first, self._begun = (self._h[0].copy(), self._c.copy()), False
 
     def advance(
         self,
@@ -320,17 +333,21 @@ class Loop:
             repeat(self._c, count) if c is None else c,
             repeat(None, count) if z is None else z,
         )
-        steps = zip(self._operands, *targets, strict=False)
+        steps, old = zip(self._operands, *targets, strict=False), self._h[0]
         for k, ((operand, h), gates_k, after, z_k) in enumerate(steps):
-            if self._eight_bit:
-                exact = self._h[k].copy()
-                self._h[k] = rounded(self.cell, exact, 0)
+            if self._eight_bit or self._passed:
+                exact = self._h[k].copy()  # which is returned
+                taken, c = exact, before
+                if self._passed and self._begun:
+                    taken, c = self._passed(exact, before, *self._first)
+                self._h[k] = rounded(self.cell, taken, 0) if self._eight_bit else taken
                 product(operand, out)
-                self._h[k] = exact  # which is returned
+                self._h[k] = exact
+                step(taken, c, gates_k, after, h, z_k)
             else:
                 product(operand, out)
-            step(before, gates_k, after, h, z_k)
-            before = after
+                step(old, before, gates_k, after, h, z_k)
+            before, old, self._begun = after, h, True
         self._c[:] = before
 
 
@@ -359,7 +376,9 @@ def plain_step(cell: Cell, z: Array) -> Step:
     q, (q_f, q_i, q_o, z_g) = z[:3], z
     exp, add, divide = np.exp, np.add, np.divide
 
-    def advance(c: Array, gates: Array, c_new: Array, h: Array, z_out: Array | None) -> None:
+    def advance(
+        h: Array, c: Array, gates: Array, c_new: Array, h_new: Array, z_out: Array | None
+    ) -> None:
         if z_out is not None:
             np.negative(q, z_out[:3])
             np.copyto(z_out[3], z_g)
@@ -372,19 +391,23 @@ def plain_step(cell: Cell, z: Array) -> Step:
         divide(g, q_i, q_i)  # i * g
         add(q_f, q_i, c_new)
         output(c_new, z_g)
-        divide(z_g, q_o, h)  # o * t(c)
+        divide(z_g, q_o, h_new)  # o * t(c)
 
     return advance
 
 
-def full_step(cell: Cell, z: Array) -> Step:
+def full_step(parts: Parts, z: Array) -> Step:
     """The step of any cell from z (4, H, R)."""
-    parts, places = parts_of(cell), [FIOG.index(gate) for gate in GATES]
+    places = [FIOG.index(gate) for gate in GATES]
     z_by_gate = [z[k] for k in places]
 
-    def advance(c: Array, gates: Array, c_new: Array, h: Array, z_out: Array | None) -> None:
+    def advance(
+        h: Array, c: Array, gates: Array, c_new: Array, h_new: Array, z_out: Array | None
+    ) -> None:
         new = step(z_by_gate, c, parts, [gates[k] for k in places])
-        np.copyto(h, new[0])
+        if parts.kept:
+            new = parts.kept(*new, h, c)
+        np.copyto(h_new, new[0])
         np.copyto(c_new, new[1])
         if z_out is not None:
             np.copyto(z_out, z)

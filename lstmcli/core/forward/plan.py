@@ -142,17 +142,17 @@ class Plan:
         """The size of the last axis of each array of these names."""
         model = self.model
         last = model.layers[-1]
-        outputs = last[0].outputs if has_direction_axis(model) else layer_width(last)
+        outputs = last[0].shown if has_direction_axis(model) else layer_width(last)
         widths = {} if len(model.cells) == 1 else {"h": outputs}
         for n, layer in enumerate(model.layers):
             for d, cell in enumerate(layer):
-                all_ = dict.fromkeys(NAMES, cell.units) | {"h": cell.outputs, "z": 4 * cell.units}
+                all_ = dict.fromkeys(NAMES, cell.units) | {"h": cell.shown, "z": 4 * cell.units}
                 widths |= cell_names(model, n, d, {k: all_[k] for k in self.keep})
         return {k: w for k, w in widths.items() if any(is_named(k, name) for name in names)}
 
 
-def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
-    """The plan of a run over these inputs that keeps these arrays."""
+def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
+    """The plan of a run over these inputs that keeps these arrays, without the model's edits."""
     names = kept_names(keep)
     given = inputs.layout or model.given.get("layout")
     layout = check_axes(model, inputs)

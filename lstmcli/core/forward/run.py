@@ -28,6 +28,7 @@ from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.sequence import (
     Advance,
     direction_axis,
+    edited_outputs,
     has_direction_axis,
     merge_directions,
     padding_rule,
@@ -366,7 +367,9 @@ class LayerStack:
         arrays: dict[str, Array] = {}
         with one_thread():
             for n, runner in enumerate(self._runners):
-                of_cell = runner.advance(x, tuple(dict.fromkeys((*keep, "h"))))
+                more = (edit.kind.takes for edit in runner.cell.edits)
+                of_cell = runner.advance(x, tuple(dict.fromkeys((*keep, "h", *more))))
+                of_cell = edited_outputs(runner.cell, x, of_cell)
                 x = of_cell["h"]
                 arrays |= cell_names(self.model, n, 0, {k: of_cell[k] for k in keep})
         self.steps += len(x)
@@ -397,6 +400,9 @@ def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
 def _needs_all_steps(model: Model) -> UserError | None:
     """Why a step of some layer needs more than those before it; None if none does."""
     behaviours = [cell.convention.behaviour for _, cell in model.cells]
+    for edit in (edit for edit in model.edits if edit.kind.whole):
+        text = "the edit takes other steps of the sequence; give the inputs as a file."
+        return UserError(text, about={"edit": edit.text})
     if model.backward or any(one.flip_output for one in behaviours):
         return UserError("a backward run starts from the last step; give the inputs as a file.")
     if any(one.state == "reset" for one in behaviours):

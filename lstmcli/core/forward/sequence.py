@@ -9,6 +9,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.edits import OUTPUTS, edits_in
 from lstmcli.core.model.model import Cell, Model, State, format_lengths
 from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import Try, UserError
@@ -44,16 +45,27 @@ def run_in_order(
     order = None if valid is None else valid_first(valid)  # (T, R)
     if order is not None:
         x = np.take_along_axis(x, order[:, :, None], axis=0)
-    names = tuple(dict.fromkeys((*keep, "h") if valid is None else (*keep, "h", "c")))
+    more = ("h",) if valid is None else ("h", "c")
+    names = tuple(dict.fromkeys((*keep, *more, *(edit.kind.takes for edit in cell.edits))))
     arrays, final = advance(x, state, names)
     if valid is not None and order is not None:
         final = _state_at(valid.sum(axis=0), arrays, state, behaviour.empty_rows)
+    arrays = edited_outputs(cell, x, arrays)
+    if valid is not None and order is not None:
         back = np.argsort(order, axis=0)[:, :, None]
         arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
         _pad(arrays, valid, padding)
     if of_cell.outputs_reversed:
         arrays = {k: a[::-1] for k, a in arrays.items()}
     return arrays, final
+
+
+def edited_outputs(cell: Cell, x: Array, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays (s, R, K) of some steps with h as edits of the outputs leave it."""
+    edited = dict(arrays)
+    for edit in edits_in(OUTPUTS, cell.edits):
+        edited["h"] = edit.apply(edited[edit.kind.takes], x)
+    return edited
 
 
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:

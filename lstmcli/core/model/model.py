@@ -16,6 +16,8 @@ from lstmcli.errors import Try, UserError, did_you_mean
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from lstmcli.core.model.edits import Edit
+
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
 
 
@@ -48,6 +50,7 @@ class Cell:
     state_shift: Array | None = None  # (H,)
     initial_h: Array | None = None  # (P,): a learned initial state; or (B, P)
     initial_c: Array | None = None  # (H,) or (B, H)
+    edits: tuple[Edit, ...] = ()  # of the equations and the outputs
 
     @property
     def inputs(self) -> int:
@@ -65,6 +68,14 @@ class Cell:
         return int(self.recurrent_kernel.shape[2])
 
     @property
+    def shown(self) -> int:
+        """The size of h as edits of the outputs leave it."""
+        width = self.outputs
+        for edit in self.edits:
+            width = edit.kind.width(self.units, edit.value) if edit.kind.width else width
+        return width
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The number type of the computation."""
         return self.kernel.dtype
@@ -78,8 +89,8 @@ def cell_name(layer: int, direction: int) -> str:
 def layer_width(layer: Sequence[Cell]) -> int:
     """The size of a layer's output at one step, with its directions merged."""
     if layer[0].convention.behaviour.merge in ("sum", "mul", "ave"):
-        return layer[0].outputs
-    return sum(cell.outputs for cell in layer)
+        return layer[0].shown
+    return sum(cell.shown for cell in layer)
 
 
 def similar_cell(word: str, cells: Sequence[str]) -> str:
@@ -148,6 +159,7 @@ class Model:
     masks: tuple[Masking, ...] = ()  # the layers of its file that mask its steps
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
     loaded_from: LoadedFrom | None = None  # None: not made by `lstmcli.load`
+    edits: tuple[Edit, ...] = ()
 
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1.0, float64; assumed: ...>``."""
@@ -160,6 +172,7 @@ class Model:
         parts += ["both directions"] if self.bidirectional else []
         bias = convention.behaviour.forget_bias
         parts += [f"forget bias {bias:+g}"] if bias else []
+        parts += [f"edit {edit.text}" for edit in self.edits]
         return f"<Model {', '.join((*parts, cell.dtype.name))}{_assumed(self.assumed)}>"
 
     @property
@@ -209,6 +222,7 @@ class Model:
             {"convention": convention.name, "forget_bias": convention.behaviour.forget_bias}
             | convention.settings()
             | per_cell
+            | ({"edits": [edit.text for edit in self.edits]} if self.edits else {})
         )
 
 

@@ -62,7 +62,8 @@ class OneOf:
         return text
 
 
-def _number(value: Any) -> float:
+def read_number(value: Any) -> float:
+    """A finite number; ValueError with what is taken for anything else."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -79,13 +80,14 @@ def _number(value: Any) -> float:
 def _bound(value: Any) -> float | None:
     if str(value).lower() == "none":  # TensorFlow's BlockLSTM has one unless it is turned off
         return None
-    number = _number(value)
+    number = read_number(value)
     if number <= 0:
         raise ValueError("a number above 0, or none")
     return number
 
 
-def _count(value: Any) -> int:
+def read_count(value: Any) -> int:
+    """A whole number from 1 on; ValueError with what is taken for anything else."""
     text = str(value)
     if not text.isdecimal() or len(text) > 6 or not int(text):
         raise ValueError(_COUNT)
@@ -93,7 +95,7 @@ def _count(value: Any) -> int:
 
 
 def _directions(value: Any) -> int:
-    number = _count(value)
+    number = read_count(value)
     if number > 2:
         raise ValueError(_DIRECTIONS)
     return number
@@ -138,7 +140,9 @@ SETTINGS: dict[str, Setting] = {
         "Each gate's block of this matrix is stored transposed; or all of it is reshaped.",
     ),
     "bias": Setting(OneOf(*BIASES), "How often the bias is added, or which of two."),
-    "forget_bias": Setting(_number, "Constant added to the forget gate at run time.", "a number"),
+    "forget_bias": Setting(
+        read_number, "Constant added to the forget gate at run time.", "a number"
+    ),
     "activation": Setting(
         read_activation_name, "Activation of the candidate, and of the output.", _ACTIVATION
     ),
@@ -196,10 +200,10 @@ SETTINGS: dict[str, Setting] = {
         OneOf("given", "ignored"), "What becomes of given lengths, or of a mask.", default="given"
     ),
     "flat_units": Setting(
-        _count, "Units of a network whose weights are one vector.", _COUNT, "none"
+        read_count, "Units of a network whose weights are one vector.", _COUNT, "none"
     ),
     "flat_layers": Setting(
-        _count, "Layers of a network whose weights are one vector: 1, or more.", _COUNT, "1"
+        read_count, "Layers of a network whose weights are one vector: 1, or more.", _COUNT, "1"
     ),
     "flat_directions": Setting(_directions, "Directions of such a network.", _DIRECTIONS, "1"),
     "arithmetic": Setting(

@@ -17,6 +17,10 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
     """Settings as arguments of the command line: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
     arguments: list[str] = []
     for name, value in settings.items():
+        if name == "edits":
+            texts = (getattr(edit, "text", edit) for edit in value)
+            arguments += [word for text in texts for word in ("--edit", text)]
+            continue
         text = setting_text(value)
         option = f"--{name.replace('_', '-')}"
         if value is True and (name in FLAGS or split_cell(name)[1] not in SETTINGS):

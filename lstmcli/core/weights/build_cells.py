@@ -14,9 +14,11 @@ import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention, find_convention
+from lstmcli.core.model.edits import Edit
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
+from lstmcli.core.weights.edited import edited_tensors
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
 
@@ -30,10 +32,11 @@ def build_layers(
     settings: Mapping[CellIndex, Mapping[str, Any]],
     source: str,
     first: int,
+    edits: Sequence[Edit] = (),
 ) -> list[tuple[Cell, ...]]:
     """The cells of one LSTM, layer by layer, forward before backward, each by its settings.
 
-    ``first`` is the number of its first layer in the model.
+    ``first`` is the number of its first layer in the model; ``edits`` are those of the model.
     """
     given = next(iter(settings.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
@@ -46,6 +49,8 @@ def build_layers(
         if settings[layer, direction].get(_FORWARD):
             convention = convention.with_behaviour(forward=True)
         by_role = {role: _typed(name, rounded, dtype) for role, name in names.items()}
+        place = first + len(layers) - (layer in layers), len(layers.get(layer, ()))
+        by_role = edited_tensors(by_role, edits, cell_name(*place), convention)
         for one in split_directions(by_role, convention, source):
             cell = decode(one, convention, source)
             layers.setdefault(layer, []).append(cell)

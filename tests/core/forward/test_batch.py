@@ -19,7 +19,7 @@ from lstmcli.core.forward import batch, matmul
 from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, workers, worth_threads
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
-from lstmcli.core.forward.plan import prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
 from tests.core.judge import model_of, random_net

@@ -131,7 +131,9 @@ def test_limits_and_flags_may_differ_from_column_to_column() -> None:
 
     def parts(limit: Any, old: Any) -> Parts:
         peepholes = Peepholes(lambda k, c: p[k] * c, "new_c", old)
-        return Parts(s, np.tanh, np.tanh, clip_to(limit), clip_to(limit), peepholes=peepholes)
+        return Parts(
+            s, s, s, np.tanh, np.tanh, clip_to(limit), clip_to(limit), peepholes=peepholes
+        )  # fmt: skip
 
     gates = z.copy()
     h, c_new = step(gates, c, parts(limits, old))

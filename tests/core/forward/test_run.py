@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli import run
-from lstmcli.core.forward.plan import NAMES, prepare
+from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.saturation import SaturatedGate, Saturation, is_saturated
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
