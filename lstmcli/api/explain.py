@@ -33,7 +33,7 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.model import Model, from_time_major
+from lstmcli.core.model.model import Model, from_time_major, join_with_and
 from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
@@ -215,24 +215,28 @@ def question_of(job: Job, side: Side) -> Question:
 
 def _refuse_not_finite(job: Job) -> None:
     """Refuse weights, and inputs at a valid step, with NaN or infinities: runs would give NaN."""
-    cells = [cell for _, cell in job.model.cells]
-    weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
-    if count := sum(int((~np.isfinite(array)).sum()) for array in weights):
+    wrong = {
+        f"the {tensor.replace('_', ' ')} of {name}": ~np.isfinite(getattr(cell, tensor))
+        for name, cell in job.model.cells
+        for tensor in ("kernel", "recurrent_kernel", "bias")
+    }
+    if count := sum(int(one.sum()) for one in wrong.values()):
         name = " + ".join(job.model.sources) or "weights"
+        where = join_with_and([tensor for tensor, one in wrong.items() if one.any()])
         raise UserError(
-            f"{name}: of the weights, {count:,} {'are' if count > 1 else 'is'} NaN or infinite; "
-            "explain compares runs of finite weights. Fix the weights first."
+            f"{name}: of the weights, {count:,} {'are' if count > 1 else 'is'} NaN or infinite, in "
+            f"{where}; explain compares runs of finite weights. Fix the weights first."
         )
-    wrong = ~np.isfinite(np.asarray(job.inputs.x))
-    if not wrong.any():
+    of_x = ~np.isfinite(np.asarray(job.inputs.x))
+    if not of_x.any():
         return
     plan = job.plan()
     if plan.valid is not None:
-        wrong &= from_time_major(plan.valid[..., None], plan.layout)
-    if wrong.any():
-        at = np.argwhere(wrong)[0].tolist()
+        of_x &= from_time_major(plan.valid[..., None], plan.layout)
+    if of_x.any():
+        at = np.argwhere(of_x)[0].tolist()
         raise UserError(
-            f"{job.inputs.name} has NaN or infinite numbers, {int(wrong.sum()):,} in all and the "
+            f"{job.inputs.name} has NaN or infinite numbers, {int(of_x.sum()):,} in all and the "
             f"first at {at}; explain compares runs of finite inputs. Fix the inputs first.",
             "  If it is padding, lengths or a mask leave it out.",
             try_=[Try({"lengths": ...}), Try({"mask": ...})],

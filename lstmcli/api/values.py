@@ -178,6 +178,9 @@ def refuse_other_arguments(
                     f"{function.__name__}: there is no argument {name!r}.{near}",
                     f"  Arguments: {', '.join(parameters)}.",
                 )
+            is_flag = name in parameters and isinstance(parameters[name].default, bool)
+            if is_flag and not isinstance(kwargs[name], bool):
+                raise UserError(f"{name}={kwargs[name]!r}: takes True or False.")
         return function(*args, **kwargs)
 
     return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 
 class Budget:
@@ -14,13 +14,12 @@ class Budget:
 
     QUESTION = 7.2e7  # work, over all shapes and placements of EXPECTED
     THOROUGH = 10  # times as much of all that is searched, on request
-    LEVELS: Mapping[int, float] = {1: 0.4, 2: 0.8, 3: 1.0}
+    LEVELS = 0.0, 0.4, 0.8, 1.0
     """The part of it that is done when placements are searched for no more changes, by number."""
+    FURTHER = 0.5  # of that part, at placements other than the likeliest
     NUMBERS = 10_000_000
     """Of the runs of all locations of an array of EXPECTED: further locations are left out."""
     SHAPES = 4  # of EXPECTED, where a print does not show its own
-    PLACEMENTS: Mapping[int, int] = {1: 40, 2: 6, 3: 2}
-    """Placements that are searched, by the number of changes that are left to the cells."""
     PAIRED = 80
     """The nearest single changes that each other one is added to, where no first step is known.
 

@@ -226,6 +226,7 @@ PARTS: dict[str, Any] = {
     "the last 3 of 5 steps, sequence 1 of 3": lambda h: h[1, -3:],
     "steps 1 to 3 of 5, sequence 2 of 3": lambda h: h[2, 1:4],
     "the first 4 of 6 units": lambda h: h[..., :4],
+    "sequence 1 of 3, unit 0 of 6 units": lambda h: h[1, :, :1],
     "step 0 of 5, sequence 0 of 3, the first 4 of 6 units": lambda h: h[0, 0, :4],
     "the first 2 of 5 steps, sequence 1 of 3, the first 4 of 6 units": lambda h: h[1, :2, :4],
     "units before steps, sequence 1 of 3": lambda h: h[1].T,
@@ -312,6 +313,7 @@ PARTS_OF_BOTH: dict[str, tuple[int, Any]] = {  # the sequences of the batch, and
     "step 0 of 7, sequence 0 of 3, the first 5 of 6 units": (3, lambda h: h[0, 0, :5]),
     "the last step, the first 4 of 6 units": (3, lambda h: h[:, -1, :4]),
     "the first 5 of 6 units": (3, lambda h: h[..., :5]),
+    "the first 2 of 3 units": (3, lambda h: h[..., [0, 1, 3, 4]]),
 }
 
 
