@@ -235,7 +235,7 @@ KEYS = ["layout", "assumed", "selected", "merge", "reverse", "digits", "gates", 
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_any_metadata_is_no_mistake_of_the_program(tmp_path_factory: Any, meta: Any) -> None:
     path = tmp_path_factory.mktemp("meta") / "a.json"
     h = normal(4, 2, 4)

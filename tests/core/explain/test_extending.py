@@ -62,8 +62,6 @@ class Refused:
 
 
 def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Refused(tmp_path)
-    assert asked.ask().verdict == "none"
     seen: list[str] = []
 
     def search(search: Search) -> list[Found]:
@@ -72,7 +70,7 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return [Found(placement, [Answer(changes, placement.verify(changes))], placement.allowance)]
 
     monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", search)))
-    assert found(asked.ask()) == {"forget_bias": 0.5}
+    assert found(Refused(tmp_path).ask()) == {"forget_bias": 0.5}
     assert seen == ["search"]
 
 
@@ -82,4 +80,6 @@ def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
     monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", remark=look)))
-    assert "1 array was looked at." in Refused(tmp_path).ask().notes
+    explanation = Refused(tmp_path).ask()
+    assert explanation.verdict == "none"
+    assert "1 array was looked at." in explanation.notes
