@@ -334,25 +334,6 @@ def test_diff_aligns_steps_by_their_numbers_and_the_other_axes_as_selected(
         assert done.status == (axes[1:] != (None, None)), done.out + done.err
 
 
-@pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv"])
-def test_diff_names_positions_by_the_numbers_of_the_full_run(
-    lstm: Lstm, files: Path, format: str
-) -> None:
-    words = ["run", "w.npz", "x.npy", "--layout", "batch", "--only", "h"]
-    lstm(*words, *options("3,7", "1,3", "2,4"), "-o", f"part.{format}")
-    h = run(load("w.npz"), np.load("x.npy"), "h", layout="batch").h.copy()
-    h[3, 7, 4] += 1  # (batch, step, unit)
-    np.savez("other.npz", h=h, meta=json.dumps({"layout": "batch"}))
-    sides = [f"part.{format}", "other.npz", "--batch", "1,3", "--units", "2,4"]
-    done = lstm("diff", *sides, "-f", "json")
-    assert done.status == 1
-    first = json.loads(done.out)["first_divergence"]
-    assert (first["step"], first["batch"], first["unit"]) == (7, 3, 4)
-    table = lstm("diff", *sides, "--per-step").out
-    assert "steps 3:8:4" in table or "steps 3,7" in table
-    assert re.search(r"^ +7 +1 +1", table, re.M), table
-
-
 @pytest.mark.parametrize("layout", ["batch", "time"])
 @pytest.mark.parametrize("states", ["batch", "cells", "features"])
 @pytest.mark.parametrize("axes", [("2:5", None, None), (":3", None, None), ("0", None, None)])

@@ -7,7 +7,7 @@ from unicodedata import name
 import numpy as np
 import pytest
 
-from lstmcli.views.chart import TALL, _characters, _dots, chart
+from lstmcli.views.chart import _characters, chart
 from lstmcli.views.colors import GATE, SIGNED, Scale, around_zero, color
 from lstmcli.views.heatmap import Pooling, Quantity, panel_lines, pooled
 
@@ -150,14 +150,3 @@ def test_a_dot_is_where_unicode_has_it(place: tuple[int, int]) -> None:
     dots[place] = True
     (line,) = _characters(dots)
     assert name(line) == f"BRAILLE PATTERN DOTS-{PLACES[place]}"
-
-
-def test_the_least_number_is_the_lowest_dot_and_the_greatest_the_topmost() -> None:
-    down = 4 * TALL
-    for level, row in ((0.0, down - 1), (1.0, 0)):
-        dots = _dots(np.full(5, level), 8, down)
-        assert np.flatnonzero(dots.any(axis=0)).tolist() == [row]
-        assert dots[:, row].all()
-    falling = _dots(np.array([1.0, 0.0]), 6, down)
-    assert falling[-1, -1]
-    assert falling[0, 0]

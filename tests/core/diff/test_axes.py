@@ -146,21 +146,6 @@ def test_where_no_axis_is_nearer_both_are_named_with_what_to_type() -> None:
     assert lone(typed, other).arrays["h"].total == other.size
 
 
-def test_as_many_steps_as_sequences_do_not_show_the_wrong_layout() -> None:
-    """ONNX' (T, 2, B, H) beside (B, T, 2 H) where T is B: as they lie, steps are sequences."""
-    y = normal(B, 2, B, H)
-    h = np.concatenate([y[:, 0], y[:, 1]], axis=-1).swapaxes(0, 1)
-    for layouts in ((None, "batch"), (None, None)):
-        (array,) = lone(y, h + 1e-4, layouts).arrays.values()
-        assert array.max_abs == pytest.approx(1e-4)
-        d = lone(y, normal(*h.shape, seed=1), layouts)
-        assert d.arrays["h"].mismatched is None
-        assert ("--layout batch or time decides" in d.remarks[0]) == (layouts[1] is not None)
-    for layout in ("batch", "time"):
-        d = lone(y, normal(*h.shape, seed=1), (layout, "batch"))
-        assert d.arrays["h"].mismatched == h.size
-
-
 def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
     h = normal(B, T, 2 * H)
     ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)

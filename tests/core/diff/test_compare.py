@@ -100,36 +100,6 @@ def test_what_is_no_number_is_refused(other: Array) -> None:
 # ---- how arrays are laid on each other
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "shape"),
-    [
-        (("time", (7, 1, 3)), ("steps", (7, 3)), (7, 1, 3)),
-        (("batch", (1, 7, 3)), ("steps", (7, 3)), (7, 1, 3)),
-        (("batch", (1, 7, 3)), ("time", (7, 1, 3)), (7, 1, 3)),
-        (("time", (7, 1, 3)), (None, (1, 7, 3)), (7, 1, 3)),
-        (("batch", (1, 7, 3)), (None, (7, 1, 3)), (7, 1, 3)),
-        (("steps", (7, 3)), (None, (1, 7, 3)), (7, 1, 3)),
-        ((None, (1, 7, 3)), (None, (1, 7, 3)), (7, 1, 3)),
-        ((None, (1, 7, 3)), (None, (7, 3)), (7, 1, 3)),
-        ((None, (7, 1, 3)), (None, (7, 3)), (7, 1, 3)),
-        ((None, (7, 1, 1, 3)), ("steps", (7, 3)), (7, 1, 3)),
-        (("batch", (5, 1, 3)), (None, (5, 3)), (1, 5, 3)),  # one step of five rows
-        ((None, (3,)), ("steps", (1, 3)), (1, 1, 3)),
-        (("steps", (7, 1)), (None, (7, 1)), (7, 1, 1)),  # one unit: the last axis stays
-    ],
-)
-def test_axes_of_length_1_are_aligned(
-    a: tuple[str | None, tuple[int, ...]],
-    b: tuple[str | None, tuple[int, ...]],
-    shape: tuple[int, ...],
-) -> None:
-    values = normal(int(np.prod(shape)))
-    one, other = of(a[0], h=values.reshape(a[1])), of(b[0], h=values.reshape(b[1]))
-    for d in (compare(one, other), compare(other, one)):
-        assert d.equal
-        assert d.arrays["h"].aligned == (shape, shape)
-
-
 def test_two_silent_sides_are_compared_axis_by_axis_and_that_is_reported() -> None:
     h = normal(5, 2, 3)
     other = h.copy()

@@ -414,22 +414,6 @@ def test_two_cells_of_one_shape_are_the_directions_of_a_layer(inputs: int) -> No
     assert layers((7, 16), (4, 16), (16,)) == [1, 1, 1]
 
 
-def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) -> None:
-    rng = np.random.default_rng(5)
-    layers = draw(rng, 4, 4, 2, 1)
-    x = rng.normal(size=(T, 4))
-    path = str(tmp_path / "w.npz")
-    (_, tensors, *_), _ = in_order(layers)
-    np.savez(path, *tensors.values())
-    with pytest.raises(UserError) as error:
-        lstmcli.load(path)
-    *options, which, line = str(error.value).splitlines()[1:]
-    assert [option.split()[0] for option in options] == ["layer=0", "layer=1", "layer='0,1'"]
-    assert which == "  If they are the two directions of one layer, name the tensors:"
-    h = called(line, x)
-    np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
-
-
 def test_a_kernel_that_may_be_a_dense_layer_s_is_shown_with_what_to_type() -> None:
     expected = [
         "w.npz: encoder/w (8, 20) and encoder/b (20,) may be an LSTM's or a dense layer's. "
