@@ -155,7 +155,7 @@ def test_the_command_that_convert_prints_gives_the_same_numbers(
         np.testing.assert_array_equal(h.reshape(wanted.shape), wanted)
 
 
-# ---- An ONNX node whose sequence_lens is a constant of the file, as it is run, converted, checked
+# ---- an ONNX node whose sequence_lens is a constant of the file, as it is run, converted, checked
 
 
 FOLDER = TOP / "tests" / "golden" / "onnx_files"

@@ -283,7 +283,7 @@ def test_a_current_folder_that_has_vanished(
     assert lstm("run", WEIGHTS, INPUTS, "-o", "out.npz") == (2, "", text)
 
 
-# ---- No output is written over an input or over another output, whatever names them
+# ---- no output is written over an input or over another output, whatever names them
 
 
 READ_FILES = ("weights", "inputs", "--mask", "--lengths", "--initial-state")

@@ -162,9 +162,6 @@ def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None
     np.testing.assert_array_equal(np.load("b.npz")["h"], np.load("whole.npz")["h"][:, 3:])
 
 
-# ---- tables
-
-
 # ---- streams
 
 

@@ -172,7 +172,7 @@ def test_a_figure_needs_no_backend(tmp_path: Path) -> None:
     assert target.stat().st_size > 1000
 
 
-# ---- Screens from 60 to 200 columns: every line fits, no number is broken, sentences end at 100
+# ---- screens from 60 to 200 columns: every line fits, no number is broken, sentences end at 100
 
 
 WIDTHS = (60, 72, 80, 100, 120, 160, 200)

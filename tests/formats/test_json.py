@@ -305,7 +305,7 @@ def test_an_index_names_the_files_that_contain_the_weights() -> None:
         piped(json.dumps(index))
 
 
-# ---- Lines of standard input: a mistake in any of them is reported as in the first
+# ---- lines of standard input: a mistake in any of them is reported as in the first
 
 
 def steps(*lines: str) -> list[list[float]]:

@@ -110,7 +110,7 @@ def test_signs_are_distinguished_with_every_colour_blindness(blindness: str) -> 
         assert np.abs(below - above).max() > 45, size
 
 
-# ---- Line charts: which dots stand for which numbers
+# ---- line charts: which dots stand for which numbers
 
 
 PLACES = {(0, 0): "1", (0, 1): "2", (0, 2): "3", (0, 3): "7",

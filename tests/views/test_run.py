@@ -90,6 +90,3 @@ def test_no_number_is_minus_zero(digits: int) -> None:
     )
     fixed = NumberFormat.of([-0.0, 0.25, 0.5], digits)
     assert not fixed.text(-0.0).startswith("-")
-
-
-# ---- the cells of a network

@@ -355,7 +355,7 @@ def test_a_sequence_of_a_large_batch_has_the_bits_that_run_gives_it() -> None:
         assert found.line("i").value == whole.i[batch, 4, 50]
 
 
-# ---- Sums worked out exactly, and rounded once
+# ---- sums worked out exactly, and rounded once
 
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=True)

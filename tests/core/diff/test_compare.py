@@ -300,7 +300,7 @@ def test_any_numbers_give_json_and_no_warning(a: list[float], b: list[float]) ->
     assert d.equal == (d.first_divergence is None)
 
 
-# ---- Results that are called as frameworks call them
+# ---- results that are called as frameworks call them
 
 
 def _side(*names: str) -> Side:
