@@ -108,7 +108,7 @@ def prepared(case: str, target: Path, to: str) -> Case:
     pytest.skip(reason.splitlines()[0])
 
 
-# ---- pyTorch
+# ---- PyTorch
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -191,7 +191,7 @@ def test_onnxruntime_runs_layers_of_other_sizes(tmp_path: Path, stack: Any) -> N
         close("", y_c, trace.final_c)
 
 
-# ---- keras
+# ---- Keras
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -351,7 +351,7 @@ def _change_argument(rng: random.Random, pieces: list[bytes]) -> None:
 pickled = one_of(opcodes, opcodes, opcodes, flips, truncation)
 
 
-# ---- numPy's files
+# ---- NumPy's files
 
 DTYPES = "<f4 <f8 >f4 <f2 <f16 <c8 |O O |V8 <U3 <U0 |S3 |S0 |b1 <M8[s] <m8 <i4 <u8 |i1 <f4,<f4"
 DESCRIPTIONS = (

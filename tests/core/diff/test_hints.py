@@ -280,7 +280,7 @@ def test_another_forget_gate_is_only_suspected() -> None:
     assert codes(d) == ["suspect_forget_gate"]
 
 
-# ---- naN
+# ---- NaN
 
 
 def test_nan_on_both_sides_is_reported() -> None:
