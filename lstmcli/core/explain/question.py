@@ -148,7 +148,7 @@ class Prepared:
                     return UserError(
                         f"{file} contains {before} and {name}, which are one array of this run, "
                         "with different values.",
-                        f"  FILE:MEMBER is one array: {file}:{other} or {file}:{name}",
+                        f"  FILE:MEMBER is one array: {file}:{before} or {file}:{name}",
                     )
         run, _ = next(run_shapes("h", model, self.layout, size))
         axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
