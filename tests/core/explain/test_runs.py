@@ -231,29 +231,6 @@ def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "truth", [{}, {"gates": "ifgo"}, {"recurrent_activation": "hard_sigmoid_0.2"}], ids=str
-)
-def test_the_first_step_of_every_row(truth: dict[str, Any], tmp_path: Path) -> None:
-    """A reset state would give such numbers too, step by step of one row, with more changes."""
-    net, x, _ = _net()
-    explanation = explain(
-        write(net, tmp_path / "w.npz", x.shape[2]), x, outputs(net, x, truth)["h"][:, 0]
-    )
-    assert explanation.found
-    assert {c.setting: c.found for c in explanation.changes} == truth
-
-
-def test_axes_of_one_length_that_are_exchanged(tmp_path: Path) -> None:
-    net, x, _ = _net()
-    square = x[:, : len(x)]
-    h = outputs(net, square, {})["h"].swapaxes(0, 1)
-    explanation = explain(write(net, tmp_path / "w.npz", x.shape[2]), square, h)
-    assert explanation.found
-    assert not explanation.changes
-    assert explanation.taken == "EXPECTED is taken as (steps, batch, units)"
-
-
-@pytest.mark.parametrize(
     ("arranged", "said"),
     [
         pytest.param(lambda h: h[[1, 2, 0]], "the sequences of", marks=pytest.mark.slow),
