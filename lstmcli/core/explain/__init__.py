@@ -147,12 +147,12 @@ class Search:
 
         The likeliest placement is searched whatever work is left.
         """
-        found, before, level = [], *Budget.LEVELS[total - 1 : total + 1]
+        found, (before, after) = [], Budget.FURTHER[total - 1 : total + 1]
         for size in range(total + 1):
-            part = before + (level - before) * (size + 1) / (total + 1)
+            part = before + (after - before) * (size + 1) / (total + 1)
             for one in self._with(total - size):
                 is_first = one is self.placements[0]
-                room = self.work.left(level if is_first else Budget.FURTHER * part)
+                room = self.work.left(Budget.LEVELS[total] if is_first else part)
                 if (is_first or room) and (answers := search(one, size, room)):
                     found.append(Found(one, answers, one.allowance))
         return found
@@ -248,7 +248,7 @@ def half_precision(search: Search) -> list[Found]:
     likely = [one for one in search.placements if len(one.changes) < 2]
     coarse = () if search.looser else search.prepared.coarse
     for half, one in product(coarse, likely):
-        if one is not likely[0] and not search.work.left(Budget.FURTHER):
+        if one is not likely[0] and not search.work.left(Budget.FURTHER[-1]):
             continue
         one_change = not one.changes and one.simulator.is_stepwise
         if not one_change and one.verify(()).max_abs > half.absolute:

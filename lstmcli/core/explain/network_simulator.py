@@ -109,7 +109,7 @@ class NetworkSimulator:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
         self.targets = [target.thinned() for target in targets]
-        self._compared = {target.array for target in targets}
+        self._compared = {*OUTPUTS, *(target.array for target in targets)}
         self._has_z = "z" in self._compared
         self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
@@ -238,7 +238,7 @@ class NetworkSimulator:
         placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
-        shared = {*"hc"} if len(self.cells) > 1 else {*"hcifgo"}
+        shared = {"c"} if len(self.cells) > 1 else {*"cifgo"}
         kept = self._compared | shared if cached else self._compared
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
@@ -290,7 +290,7 @@ class NetworkSimulator:
                     self.states.get(name),
                     cells.subset(first),
                     known,
-                    kept={*OUTPUTS, *kept} if is_taken else set(),
+                    kept=kept if is_taken else set(),
                     inputs=[(h, which[first]) for h, which in inputs],
                     steps=steps,
                 )
