@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
-from lstmcli.api.job import InputOptions, Job, read_job
+from lstmcli.api.job import NO_MASK, InputOptions, Job, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.values import (
     Path,
@@ -33,7 +33,12 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.model import Model, from_time_major, join_with_and
+from lstmcli.core.model.model import (
+    MAX_LENGTHS_SHOWN,
+    Model,
+    from_time_major,
+    join_with_and,
+)
 from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
@@ -47,6 +52,7 @@ __all__ = ["Explanation", "Progress", "explain"]
 
 NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
+LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
 
 
 def _short(explanation: Explanation) -> str:
@@ -190,6 +196,12 @@ def _explained(
     )
     explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
+        found = next((c.found for c in explanation.changes if isinstance(c.found, tuple)), None)
+        if found is not None:
+            words = _without_padding(words, job)
+        if found is not None and len(found) > MAX_LENGTHS_SHOWN:
+            write = f"import numpy; numpy.save({LENGTHS_FILE!r}, {[*found]})"
+            explanation = replace(explanation, next=typed_command("python", "-c", write))
         command = _command(explanation, words, settings, job.model.given)
         return replace(explanation, command=command)
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
@@ -200,6 +212,16 @@ def _explained(
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
     return replace(explanation, next=_next(start, comparison, against, several))
+
+
+def _without_padding(words: Sequence[str], job: Job) -> list[str]:
+    """The words of a command without the lengths or the mask that others replace."""
+    left, masked = [*words], job.inputs.mask is not None
+    for option in ("--lengths", "--mask"):
+        if option in left:
+            at, masked = left.index(option), masked or option == "--mask"
+            del left[at : at + 2]
+    return [*left, *["--mask", NO_MASK] * masked]
 
 
 def question_of(job: Job, side: Side) -> Question:
@@ -340,6 +362,8 @@ def _command(
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
     changed |= _wider_dtype(explanation)
+    if explanation.next and isinstance(changed.get("lengths"), tuple):
+        changed["lengths"] = LENGTHS_FILE
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:

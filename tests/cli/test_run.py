@@ -299,6 +299,27 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     assert json.loads(wanted)["meta"]["lengths"] == [7, 0, 5, 1, 3]
 
 
+def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> None:
+    """RepeatVector, between encoder and decoder, has no mask."""
+    with (
+        ZipFile(GOLDEN / "keras_masking" / "stack.keras") as stack,
+        ZipFile("m.keras", "w") as made,
+    ):
+        for name in stack.namelist():
+            content = stack.read(name)
+            if name == "config.json":
+                model = json.loads(content)
+                model["config"]["layers"].insert(5, {"class_name": "RepeatVector", "config": {}})
+                content = json.dumps(model).encode()
+            made.writestr(name, content)
+    x = np.load(GOLDEN / "keras_masking" / "stack.npz")["inputs"]
+    encoded = lstmcli.run("m.keras", x, layer="both").h
+    decoded = lstmcli.run("m.keras", encoded, layer="top", mask="none").h
+    both = lstmcli.run("m.keras", x, layer="0,1")
+    np.testing.assert_array_equal(both.h, decoded)
+    assert any("top runs all steps" in text for text in both.settings["assumed"])
+
+
 @pytest.mark.parametrize("names", [("h0", "c0"), ("h_0", "c_0"), ("h0", "c0", "inputs")])
 def test_a_state_in_the_file_of_weights_is_the_initial_one(
     lstm: Lstm, names: tuple[str, ...]

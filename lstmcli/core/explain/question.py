@@ -240,6 +240,9 @@ class Setup:
         if plain in of_run:
             return of_run[plain]
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
+        if plain == "lengths" and isinstance(change.value, tuple) and p.question.mask is None:
+            lengths = p.question.lengths
+            return None if lengths is None else tuple(map(int, lengths))
         if plain == "masked_output" and p.question.mask is None:
             return how.behaviour.past_length
         if plain == "reverse" and cell.endswith("_reverse"):
@@ -281,7 +284,7 @@ class Setup:
         possible: dict[str, Iterable[Any]] = {
             "layout": (),  # that is another setup
             "initial_state": given if question.initial_state else (),
-            "lengths": ["ignored"] * is_padded,
+            "lengths": ["ignored", "inverted"] * is_padded,
             "masked_output": CAUSES["masked_output"].values * is_padded,
             "array": ("cifgo" if of_one_step else "c") * of_outputs,
         }

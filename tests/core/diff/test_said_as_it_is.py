@@ -121,7 +121,8 @@ def test_one_step_of_each_sequence_beside_padding_is_the_end_that_fits() -> None
     at_last, final = h[np.arange(4), last], np.concatenate([*PACKED["final_h"]], axis=-1)
     wrong = np.where(np.arange(4)[:, None] == 3, at_last + 1, at_last)
     states = "final states of both"
-    for end, words in ((at_last, ""), (wrong, ""), (final, states), (final[None], states)):
+    ends = (final, states), (final[None], states), (PACKED["final_h"], states)
+    for end, words in ((at_last, ""), (wrong, ""), *ends):
         one = Side("b", {"h": end})
         for sides in ((run_of, one), (one, run_of)):
             found = compare(*sides)

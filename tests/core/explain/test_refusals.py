@@ -119,7 +119,7 @@ def test_every_member_of_expected_is_compared_or_named(tmp_path: Path) -> None:
 
 
 def test_thorough_is_true_or_false() -> None:
-    with pytest.raises(UserError, match="thorough='yes': takes True or False"):
+    with pytest.raises(UserError, match="thorough is a str; it takes True or False"):
         explain("w.npz", None, "expected.npy", thorough="yes")  # type: ignore[arg-type]
 
 
