@@ -12,7 +12,7 @@ import numpy as np
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
 from lstmcli.api.job import InputOptions, Job, read_job
-from lstmcli.api.load import checked
+from lstmcli.api.load import EDITS, checked
 from lstmcli.api.values import (
     Path,
     Weights,
@@ -51,7 +51,10 @@ WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 
 def _short(explanation: Explanation) -> str:
     """``<Explanation found: forget_bias 0.0, not 1.0>``."""
-    changes = ", ".join(f"{c.setting} {c.found}, not {c.assumed}" for c in explanation.changes)
+    changes = ", ".join(
+        f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None)
+        for c in explanation.changes
+    )
     return f"<Explanation {explanation.verdict}{f': {changes}' if changes else ''}>"
 
 
@@ -311,6 +314,8 @@ def _command(
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
     changed |= _wider_dtype(explanation)
+    if explanation.edits:
+        changed[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:

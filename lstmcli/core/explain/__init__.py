@@ -10,17 +10,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain import execution, rounding
+from lstmcli.core.explain import edits, execution, rounding
 from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.causes import KNOWN_ORDERS
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -53,6 +54,22 @@ from lstmcli.threads import one_thread
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
 RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
+
+
+BESIDE: Mapping[str, tuple[Any, ...]] = {
+    "forget_bias": (0.0, 1.0),
+    "gates": KNOWN_ORDERS[:4],
+    "bias": ("none", "twice", "input_only"),
+    "transposed": ("recurrent", "both"),
+    "recurrent_activation": ("hard_sigmoid_0.2", "hard_sigmoid_1_6"),
+    "reverse": (True,),
+    "output_activation": ("identity",),
+    "recurrent_gates": KNOWN_ORDERS[:4],
+    "rows": ("hx",),
+    "interleaved": (True,),
+}
+"""Settings beside which an edit is tried, where others do not come nearer."""
+EDITS = "edits"  # the pass after the settings
 
 
 class Progress:
@@ -227,6 +244,15 @@ class Search:
             untried=(*self._placements_left(), *one.untried),
         )
 
+    def nearest_changes(self) -> list[Changes]:
+        """The single changes beside which edits are tried: the nearest, and the usual ones."""
+        one = (self.as_loaded or self.placements)[0]
+        nearest = [answer.changes for answer in one.nearest(pairs=False) if answer.changes]
+        known = {one.singles.of(np.array([n])) for n in range(len(one.singles))}
+        usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
+        both = dict.fromkeys((*nearest, *(changes for changes in usual if changes in known)))
+        return [*both][: Budget.BESIDE]
+
     def _placements_left(self) -> Iterator[Remark]:
         """What was not tried at some placements, of three changes first."""
         every = self.as_loaded or self.placements
@@ -350,7 +376,12 @@ def _explained(search: Search, progress: Progress) -> Explanation:
         progress.passed(one.name, search.tried - tried, sum(len(each.answers) for each in found))
         if found:
             return search.explained(found)
-    return search.explained(search.looser) if search.looser else search.none()
+    if search.looser:
+        return search.explained(search.looser)
+    search.work.tell = partial(progress, what=EDITS)
+    named = edits.explained(search.as_loaded or search.placements, search.nearest_changes)
+    progress.passed(EDITS, 0 if named is None else named.tried, named is not None)
+    return search.none() if named is None else named
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:

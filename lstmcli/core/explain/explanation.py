@@ -18,6 +18,7 @@ from lstmcli.core.explain.verify import (
     Remark,
     remark,
 )
+from lstmcli.core.model.edits import Edit
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,13 @@ class Changed:
     found: Any
     sense: str = ""  # more than the setting says: one of `causes.SENSES`
     implied: Mapping[str, Any] = field(default_factory=dict)  # settings that go with it
+    edit: Edit | None = None  # that it is, and no setting
     text: str = ""  # put in by `wording`
 
     @property
     def settings(self) -> dict[str, Any]:
         """What has to be set to have the change."""
-        return {**self.implied, self.setting: self.found}
+        return {} if self.edit else {**self.implied, self.setting: self.found}
 
     def to_json(self) -> dict[str, Any]:
         """The members of a change in the document of ``-f json``."""
@@ -128,6 +130,7 @@ class Explanation:
     location: Location | None = None  # of EXPECTED on the run
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
+    edits: tuple[str, ...] = ()  # as --edit takes them
     evidence: float | None = None
     precision: str = ""  # of EXPECTED: a number type, or "printed"
     digits: int | None = None  # of a print
@@ -162,6 +165,7 @@ class Explanation:
         return {
             "found": self.found,
             "settings": dict(self.settings),
+            "edits": list(self.edits),
             "changes": [change.to_json() for change in self.changes],
             "max_abs": None if self.measured is None else jsonable(self.measured.max_abs),
             "command": self.command,

@@ -103,18 +103,19 @@ class Case:
         layout = None if self.layout == "steps" else self.layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
-        return run_plan(prepare(model, inputs, self._names(settings))), model
+        return run_plan(prepare(model, inputs, self.names(settings))), model
 
     def arrays(self, settings: Mapping[str, Any]) -> Arrays:
         """The arrays of a run by cell; those of another ``array`` stand for h."""
         arrays: Arrays = self.cached.get(
-            (self.layout, self._names(settings), *sorted(settings.items())),
+            (self.layout, self.names(settings), *sorted(settings.items())),
             lambda: arrays_of(*self.trace(settings), settings.get("array", "h"), self.size),
             lambda given: sum(one.nbytes for one in given.values()),
         )
         return arrays
 
-    def _names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    def names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The arrays of each cell that a run keeps."""
         names = self.expected.arrays
         if set(names) == {"h"} and "array" not in settings:
             return ("h",)
@@ -248,7 +249,21 @@ def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
 
 def arrays_of(trace: Trace, model: Model, array: str, size: tuple[int, int]) -> Arrays:
     """A trace by cell, (T, B, K) and last states (B, K); ``array`` is what h is replaced by."""
-    given = by_cell(trace.members(), model, trace.layout, size)
+    steps, batch = size
+    given = by_cell(trace.members(), model, trace.layout, (trace.steps, batch))
+    return with_array({name: in_steps(one, steps) for name, one in given.items()}, array)
+
+
+def in_steps(array: Array, steps: int) -> Array:
+    """An array of a run of fewer steps with NaN at the others."""
+    missing = steps - len(array)
+    if array.ndim < 3 or missing <= 0:
+        return array
+    return np.concatenate([array, np.full((missing, *array.shape[1:]), np.nan, array.dtype)])
+
+
+def with_array(given: Arrays, array: str) -> Arrays:
+    """The arrays of a run by cell with another ``array`` in place of h."""
     found = dict(given)
     for name in given if array != "h" else ():
         part = ArrayName.of(name)

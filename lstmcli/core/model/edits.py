@@ -59,13 +59,9 @@ class Sizes(NamedTuple):
     """A run, whose sizes decide which values of an edit are worth trying."""
 
     model: Model
+    cell: Cell  # that an edit is of, or the first one
     steps: int
     batch: int
-
-    @property
-    def inputs(self) -> int:
-        """I."""
-        return self.model.cell.inputs
 
 
 Values = tuple[Any, ...] | Callable[[Sizes], Iterable[Any]]
@@ -118,7 +114,7 @@ class EditKind:
         yield from self.values(sizes) if callable(self.values) else self.values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edit:
     """An edit as it is given: a row of the table, its value, and perhaps one cell."""
 
@@ -393,7 +389,7 @@ MOST_PERMUTED = 5  # features of which every order is tried: 120; of more, excha
 
 
 def _orders(sizes: Sizes) -> Iterator[tuple[int, ...]]:
-    plain = tuple(range(sizes.inputs))
+    plain = tuple(range(sizes.cell.inputs))
     yield from dict.fromkeys((plain[::-1], *(tuple(np.roll(plain, k).tolist()) for k in (1, -1))))
     if len(plain) <= MOST_PERMUTED:
         yield from permutations(plain)
@@ -1018,7 +1014,7 @@ def _places(name: str, form: str) -> Values:
     """The rows and columns of a part that may be zero, negated or exchanged; numbers are solved."""
 
     def values(sizes: Sizes) -> Iterator[tuple[Any, ...]]:
-        cell = sizes.model.cell
+        cell = sizes.cell
         columns = getattr(cell, name).shape[2]
         if form == "row":
             yield from ((g, u, 0.0) for g in GATES for u in range(cell.units))
@@ -1061,7 +1057,8 @@ _ROWS: tuple[EditKind, ...] = (
         PERMUTATION, _orders, shows=_FIRST, used_by="columns of another table, RGB and BGR",
         mend="keep the order of training"),
     EditKind("inputs.zeroed", INPUTS, _zeroed, "features {} are 0", "x[..., [{}]] = 0",
-        Listed("u+", "features, such as 0,3"), lambda sizes: ((n,) for n in range(sizes.inputs)),
+        Listed("u+", "features, such as 0,3"),
+        lambda sizes: ((n,) for n in range(sizes.cell.inputs)),
         shows=_FIRST, used_by="a column that is missing", mend="feed all features"),
     EditKind("inputs.dropout_scale", INPUTS, lambda x, share: x / (1 - share),
         "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})", _share, _SHARES,
