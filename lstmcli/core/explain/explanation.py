@@ -18,6 +18,7 @@ from lstmcli.core.explain.verify import (
     Remark,
     remark,
 )
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
 
 
@@ -131,6 +132,7 @@ class Explanation:
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     edits: tuple[str, ...] = ()  # as --edit takes them
+    arrays: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)  # of their files
     evidence: float | None = None
     precision: str = ""  # of EXPECTED: a number type, or "printed"
     digits: int | None = None  # of a print

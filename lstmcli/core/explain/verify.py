@@ -103,7 +103,8 @@ class Case:
         layout = None if self.layout == "steps" else self.layout
         inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
-        return run_plan(prepare(model, inputs, self.names(settings))), model
+        plan = prepare(model, inputs, self.names(settings))
+        return run_plan(plan), plan.model
 
     def arrays(self, settings: Mapping[str, Any]) -> Arrays:
         """The arrays of a run by cell; those of another ``array`` stand for h."""

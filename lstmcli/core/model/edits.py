@@ -233,9 +233,10 @@ class Listed:
         self._form, self._words = form, words
 
     def __call__(self, value: Any) -> tuple[Any, ...]:
-        """``f,3,0.5`` for "gun": a gate, a unit and a number; "u+" takes several."""
+        """``f,3,0.5`` for "gun": a gate, a unit and a number; "u+" takes any count."""
         parts = [*value] if isinstance(value, list | tuple) else str(value).split(",")
-        form = "u" * len(parts) if self._form == "u+" else self._form
+        is_long = self._form.endswith("+")
+        form = self._form[0] * len(parts) if is_long else self._form
         try:
             return tuple(self._read(*one) for one in zip(form, parts, strict=True))
         except ValueError:
@@ -300,6 +301,7 @@ def _share(value: Any) -> float:
     return number
 
 
+NUMBERS = Listed("n+", "a number for each feature, such as 0.5,2")
 PERMUTATION = Listed("u+", "the features in their order, such as 1,0,2")
 STEPS = Listed("uu", "a step and the step whose inputs it takes, such as 5,4")
 TWO_COLUMNS = Listed("uu", "two columns, such as 2,7")
@@ -345,6 +347,18 @@ def _step_of(x: Array, steps: tuple[int, int]) -> Array:
     x = x.copy()
     x[steps[0]] = x[steps[1]]
     return x
+
+
+def _of_each(change: Any) -> Callable[[Array, Sequence[float]], Array]:
+    """A number for each feature."""
+
+    def function(x: Array, numbers: Sequence[float]) -> Array:
+        if len(numbers) != x.shape[2]:
+            raise UserError(f"the inputs have {x.shape[2]} features, and not {len(numbers)}.")
+        changed: Array = change(x, np.array(numbers))
+        return changed
+
+    return function
 
 
 def _given_inputs(x: Array, arrays: Mapping[str, Array]) -> Array:
@@ -884,9 +898,10 @@ APPLIED: dict[str, Function] = {
 
 
 def _masked(h: Array, x: Array, arrays: Mapping[str, Array]) -> Array:
-    if arrays["mask"].shape != h.shape:
+    mask = arrays["mask"][: len(h)]  # of the first steps
+    if mask.shape != h.shape:
         raise UserError(f"mask is {arrays['mask'].shape}; in (steps, batch, units) h is {h.shape}.")
-    masked: Array = h * arrays["mask"].astype(h.dtype)
+    masked: Array = h * mask.astype(h.dtype)
     return masked
 
 
@@ -970,6 +985,7 @@ def _kernel_rows() -> Iterator[EditKind]:
                 used_by="code that copies a line for each gate", mend=f"keep {name}[{gate}]",
             )  # fmt: skip
     for part, name in (("kernel", "kernel"), ("recurrent", "recurrent_kernel")):
+        words = name.replace("_", " ")
         rows: tuple[tuple[str, str, Listed], ...] = (
             ("number", "gate, unit and column of a number, and what it is: {}",
              Listed("guun", "a gate, unit, column and value, such as f,3,5,0.25")),
@@ -1071,6 +1087,10 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.offset", INPUTS, lambda x, a: x + a, "{} added to the inputs", "x = x + {}",
         read_number, (0.5, -0.5, 1.0, -1.0), 0.0, shows=_FIRST, used_by=_PREPARED,
         mend="feed x as it is"),
+    EditKind("inputs.factors", INPUTS, _of_each(np.multiply), "features times {}",
+        "x = x * [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
+    EditKind("inputs.offsets", INPUTS, _of_each(np.add), "{} added to the features",
+        "x = x + [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
     EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised, {}",
         'x = normalise(x, "{}")', Named(*NORMALISED), NORMALISED, whole=True, shows=_FIRST,
         used_by=_PREPARED, mend="feed x as it is"),
