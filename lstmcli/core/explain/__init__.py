@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain import edits, execution, rounding
+from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import KNOWN_ORDERS
+from lstmcli.core.explain.edited_runs import EditedRuns
+from lstmcli.core.explain.edits import Named, named_edits
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -32,6 +34,8 @@ from lstmcli.core.explain.explanation import (
     agreement,
     clearly_nearer,
     clues,
+    edits_changed,
+    first_shown,
     near_miss,
     plain_of,
     wanted,
@@ -244,6 +248,29 @@ class Search:
             untried=(*self._placements_left(), *one.untried),
         )
 
+    def by_edits(self, found: Sequence[Named]) -> Explanation:
+        """The explanation of the likeliest of edits; the others are its equals."""
+        first, *others = found
+        runs, given = first.runs, first.variant.edits
+        placement = next(one for one in self.placements if one.case is runs.case)
+        explanation = placement.explanation("found", first.agreement, runs.changes)
+        backward = runs.model.backward
+        lines = {
+            k: "; ".join(dict.fromkeys(getattr(e, k) for e in given)) for k in ("code", "mend")
+        }
+        return replace(
+            explanation,
+            changes=(*edits_changed(given), *explanation.changes),
+            edits=tuple(edit.text for edit in given),
+            arrays={edit.file: edit.value for edit in given if edit.file},
+            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.EQUAL_EDITS]),
+            tried=self.tried + runs.tried,
+            first_step=None if backward else first_shown(placement.verify(()), backward),
+            backward=backward,
+            evidence=first.bits,
+            remarks=(remark("edit_code", line=lines["code"], mend=lines["mend"]),) * bool(given),
+        )
+
     def nearest_changes(self) -> list[Changes]:
         """The single changes beside which edits are tried: the nearest, and the usual ones."""
         one = (self.as_loaded or self.placements)[0]
@@ -379,9 +406,13 @@ def _explained(search: Search, progress: Progress) -> Explanation:
     if search.looser:
         return search.explained(search.looser)
     search.work.tell = partial(progress, what=EDITS)
-    named = edits.explained(search.as_loaded or search.placements, search.nearest_changes)
-    progress.passed(EDITS, 0 if named is None else named.tried, named is not None)
-    return search.none() if named is None else named
+    runs = [
+        EditedRuns(one.case, one.allowance, one.location, one.of_run)
+        for one in (search.as_loaded or search.placements)[: Budget.EDITED]
+    ]
+    named = named_edits(runs, search.nearest_changes)
+    progress.passed(EDITS, sum(one.tried for one in runs), len(named))
+    return search.by_edits(named) if named else search.none()
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:

@@ -10,14 +10,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
-from lstmcli.core.explain.observation import Expected, KnownValues
-from lstmcli.core.explain.placement import Placement
+from lstmcli.core.explain.locations import Location
+from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.verify import (
     FINE,
     RUN,
@@ -44,6 +45,7 @@ from lstmcli.core.model.model import Inputs, Model
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
+USUAL = 5  # values of each kind that are tried beside a change of a setting
 MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
@@ -67,14 +69,28 @@ class Variant(NamedTuple):
 
 
 class EditedRuns:
-    """The runs of a placement with edits, under some changes of settings, beside EXPECTED."""
+    """The runs of a placement with edits, beside EXPECTED.
 
-    def __init__(self, placement: Placement, changes: Changes = ()) -> None:
-        self.placement, self.allowance = placement, placement.allowance
-        self.changes = (*placement.of_run, *changes)
-        self.case, self._settings = placement.case, settings_of(self.changes)
+    ``of_run`` are what the placement changes, ``changes`` those of settings beside the edits.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        allowance: Allowance,
+        location: Location,
+        of_run: Changes = (),
+        changes: Changes = (),
+    ) -> None:
+        self.case, self.allowance, self.location = case, allowance, location
+        self.of_run, self.changes = of_run, changes
+        self._settings = settings_of((*of_run, *changes))
         self.model = self.case.model({**self._settings, **FINE})
         self.tried = 0
+
+    def beside(self, changes: Changes) -> EditedRuns:
+        """The same under changes of settings."""
+        return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
 
     @property
     def sizes(self) -> Sizes:
@@ -117,7 +133,7 @@ class EditedRuns:
         """
         if not edits_in(OUTPUTS, edits):
             return self.case
-        expected, location = self.case.expected, self.placement.location
+        expected, location = self.case.expected, self.location
         if location.are_gates and edits[0].kind.takes == "z":
             parts = [expected.arrays[gate] for gate in location.arrays[0].arrays]
             both = (
@@ -157,7 +173,7 @@ class EditedRuns:
         parts = [
             off(name, known)[np.isfinite(known.values[:until])]
             for name, known in expected.arrays.items()
-            if until is None or known.values.ndim == 3
+            if until is None or name in self._in_order(case)
         ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -172,18 +188,30 @@ class EditedRuns:
         return self.misses(self.base)
 
     @cached_property
+    def causal(self) -> tuple[str, ...]:
+        """EXPECTED's arrays of steps of which each needs only those before it."""
+        names = [n for n, one in self.case.expected.arrays.items() if one.values.ndim == 3]
+        if runs_forward(self.model):
+            return tuple(names)
+        behaviours = [cell.convention.behaviour for _, cell in self.model.cells]
+        if len(self.model.layers) > 1 or any(b.reverse or b.go_backwards for b in behaviours):
+            return ()
+        return tuple(n for n in names if ArrayName.of(n).prefix == "layer0")
+
+    def _in_order(self, case: Case | None) -> Sequence[str]:
+        """The arrays of which first steps are compared; an edited output is one of them."""
+        return self.causal if case in (None, self.case) else ("h",)
+
+    @cached_property
     def first_off(self) -> int | None:
         """The first step at which the run as loaded is off; None where steps need later ones."""
-        if not runs_forward(self.model) or not self.case.expected.has_steps:
-            return None
-        steps = [
-            np.flatnonzero(
-                (np.abs(self.base[name] - known.values) > self.allowance.of(known)).any(axis=(1, 2))
-            )
-            for name, known in self.case.expected.arrays.items()
-            if known.values.ndim == 3 and name in self.base
-        ]
-        return min((int(one[0]) for one in steps if one.size), default=None)
+        first: list[int] = []
+        for name in self.causal:
+            known, given = self.case.expected.arrays[name], self.base.get(name)
+            if given is not None and given.shape == known.values.shape:
+                off = np.abs(given - known.values) > self.allowance.of(known)
+                first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
+        return min(first, default=None)
 
     def fits(self, variant: Variant) -> Agreement | None:
         """How a variant compares with EXPECTED, if it meets every number that is known."""
@@ -206,7 +234,7 @@ class EditedRuns:
         if worst > 1 and worst * self.allowance.absolute > ROUNDED:
             return None
         every = Change("edits", (*self.model.edits, *variant.edits))
-        agreement = verify(case, (*self.changes, every), allowance)
+        agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None
 
     def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
@@ -216,8 +244,8 @@ class EditedRuns:
             return None
         case = self.case_for(variant.edits) or self.case
         without = [self.misses(self.base, case)] if variant.edits else []
-        if len(self.changes) > len(self.placement.of_run):
-            alone = EditedRuns(self.placement)
+        if self.changes:
+            alone = self.beside(())
             without.append(alone.misses(alone.run(variant.edits, case=case), case))
         bits = []
         for misses in without:  # what an edit, and what a setting beside it, takes away
@@ -242,37 +270,53 @@ class EditedRuns:
     # ---- variants
 
     def table(self) -> Iterator[Variant]:
-        """The values of the table, the usual ones first; damage is left to a later pass."""
+        """The values of the table, the usual ones first, of all cells at once."""
         for kind in EDITS.values():
             if kind.name not in LATER:
-                for cell, sizes in self.scopes(kind):
-                    yield from (
-                        Variant((Edit(kind.name, v, cell),)) for v in kind.values_for(sizes)
-                    )
+                yield from self._of_kind(kind, "", self.sizes)
         if len(self.model.layers) > 1:
             names = [name for name, cell in self.model.cells if cell.inputs == cell.outputs]
             yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
 
-    def damage(self) -> Iterator[Variant]:
-        """Rows and columns that are zero or exchanged."""
-        for name in LATER:
-            for cell, sizes in self.scopes(EDITS[name]):
-                for value in EDITS[name].values_for(sizes):
-                    yield Variant((Edit(name, value, cell),))
+    def usual(self) -> Iterator[Variant]:
+        """The first values of each kind of the table."""
+        for kind in EDITS.values():
+            if kind.name not in LATER:
+                yield from islice(self._of_kind(kind, "", self.sizes), USUAL)
 
-    def scopes(self, kind: EditKind) -> Iterator[tuple[str, Sizes]]:
-        """All cells, then each of several, as far as the edit can be of one."""
-        yield "", self.sizes
-        if len(self.model.cells) > 1 and kind.stage not in OF_MODEL:
-            for name, cell in self.model.cells:
-                yield name, self.sizes._replace(cell=cell)
+    def table_of_cells(self) -> Iterator[Variant]:
+        """The values of the table in one of several cells."""
+        for kind in EDITS.values():
+            if kind.name not in LATER and kind.stage not in OF_MODEL:
+                for cell, sizes in self._each_cell():
+                    yield from self._of_kind(kind, cell, sizes)
 
     def solutions(self) -> Iterator[Variant]:
-        """The edits with a number, at the number that comes nearest."""
+        """The edits with a number, at the number that comes nearest, of all cells at once."""
         for kind in EDITS.values():
             if kind.solved is not None:
-                for cell, _ in self.scopes(kind):
+                yield from self._solved(kind, "")
+
+    def solutions_of_cells(self) -> Iterator[Variant]:
+        """The edits with a number in one of several cells."""
+        for kind in EDITS.values():
+            if kind.solved is not None and kind.stage not in OF_MODEL:
+                for cell, _ in self._each_cell():
                     yield from self._solved(kind, cell)
+
+    def _of_kind(self, kind: EditKind, cell: str, sizes: Sizes) -> Iterator[Variant]:
+        return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
+
+    def _each_cell(self) -> Iterator[tuple[str, Sizes]]:
+        """Each of several cells."""
+        if len(self.model.cells) > 1:
+            yield from ((name, self.sizes._replace(cell=cell)) for name, cell in self.model.cells)
+
+    def damage(self) -> Iterator[Variant]:
+        """Rows and columns that are zero or exchanged, in the only cell or in each."""
+        for name in LATER:
+            for cell, sizes in [*self._each_cell()] or [("", self.sizes)]:
+                yield from self._of_kind(EDITS[name], cell, sizes)
 
     def _solved(self, kind: EditKind, cell: str) -> Iterator[Variant]:
         case = self.case_for((Edit(kind.name, kind.solved, cell),))
@@ -329,7 +373,7 @@ class EditedRuns:
             return None
         parts = []
         for name, known in case.expected.arrays.items():
-            if until is not None and known.values.ndim < 3:
+            if until is not None and name not in self._in_order(case):
                 continue
             values = known.values[:until]
             if name not in given or given[name].shape != values.shape:

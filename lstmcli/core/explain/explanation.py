@@ -68,6 +68,11 @@ def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed
     return (*found, *(Changed(c.setting, assumed(c), c.value) for c in left.values()))
 
 
+def edits_changed(edits: Sequence[Edit]) -> tuple[Changed, ...]:
+    """Edits as changes."""
+    return tuple(Changed("edit", None, edit.text, edit=edit) for edit in edits)
+
+
 def with_sense(changes: Sequence[Changed], setting: str, sense: str) -> tuple[Changed, ...]:
     """Changes with what one of a setting is beyond it."""
     return tuple(replace(c, sense=sense) if c.setting == setting else c for c in changes)
