@@ -169,7 +169,8 @@ def _explained(
     explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
         command = _command(explanation, words, settings, job.model.given)
-        return replace(explanation, command=command)
+        further = _writing(explanation, words, side.name, settings)
+        return replace(explanation, command=command, next=further)
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
         further = [*words, "-" if side.name == STDIN else side.name, *as_options(settings)]
         return replace(explanation, next=typed_command("lstm", "explain", *further, "--thorough"))
@@ -178,6 +179,20 @@ def _explained(
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
     return replace(explanation, next=_next(start, comparison, against, several))
+
+
+def _writing(
+    explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
+) -> str:
+    """The command that writes the file which an edit of many numbers takes; "" without one."""
+    for file in explanation.arrays:
+        start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
+        *weights, x = words[:start]
+        keywords = "".join(f", {name}={value!r}" for name, value in settings.items())
+        asked = f"lstmcli.explain({weights!r}, {x!r}, {expected!r}{keywords})"
+        code = f"import lstmcli, numpy; numpy.savez({file!r}, **{asked}.arrays[{file!r}])"
+        return typed_command("python", "-c", code)
+    return ""
 
 
 def question_of(job: Job, side: Side) -> Question:

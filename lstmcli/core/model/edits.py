@@ -377,7 +377,7 @@ AXES: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 SCALES: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "standard": lambda x, axes: _centred(x, axes) / x.std(axis=axes, keepdims=True),
-    "sample": lambda x, axes: _centred(x, axes) / x.std(axis=axes, keepdims=True, ddof=1),
+    "sample": lambda x, axes: _centred(x, axes) / _sample_deviation(x, axes),
     "centred": lambda x, axes: _centred(x, axes),
     "largest": lambda x, axes: x / np.abs(x).max(axis=axes, keepdims=True),
     "minmax": lambda x, axes: _minmax(x, axes),
@@ -385,6 +385,13 @@ SCALES: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "length": lambda x, axes: x / np.sqrt((x * x).sum(axis=axes, keepdims=True)),
 }
 NORMALISED = tuple(f"{scale}_{axes}" for axes in AXES for scale in SCALES)
+
+
+def _sample_deviation(x: Array, axes: tuple[int, ...]) -> Array:
+    """The deviation of a sample, over n - 1."""
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    deviation: Array = x.std(axis=axes, keepdims=True) * np.sqrt(count / max(count - 1, 1))
+    return deviation
 
 
 def _centred(x: Array, axes: tuple[int, ...]) -> Array:
