@@ -87,6 +87,7 @@ class EditKind:
     whole: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
+    example: str = "0"  # a value, where the line is made from one
 
     @property
     def family(self) -> str:
@@ -97,6 +98,11 @@ class EditKind:
     def meaning(self) -> str:
         """What it is, whatever its value."""
         return self.words.replace("{}", "VALUE")
+
+    @property
+    def line(self) -> str:
+        """The line of a program that does it, whatever its value."""
+        return self.code if isinstance(self.code, str) else self.code(self.read(self.example))
 
     @property
     def takes_words(self) -> str:
@@ -236,6 +242,7 @@ class Listed:
 
     def __init__(self, form: str, words: str) -> None:
         self._form, self._words = form, words
+        self.example = words.rpartition(" ")[2]
 
     def __call__(self, value: Any) -> tuple[Any, ...]:
         """``f,3,0.5`` for "gun": a gate, a unit and a number; "u+" takes any count."""
@@ -1013,14 +1020,14 @@ def _kernel_rows() -> Iterator[EditKind]:
                 f"{words} damaged, {form_words}", _code_of_place(name, form), read,
                 _places(name, form),
                 shows=_UNITS if form in ("row", "number") else _LATER if part != "kernel" else _ALL,
-                used_by=_DAMAGE, mend=f"compare {name} with the original",
+                used_by=_DAMAGE, mend=f"compare {name} with the original", example=read.example,
             )  # fmt: skip
     yield EditKind(
         "weights.bias.number", CELLS, _damaged("bias", "number"),
         "bias damaged, gate and unit of a number, and what it is: {}",
         _code_of_place("bias", "number"),
         Listed("gun", "a gate, unit and value, such as f,3,0.25"), (),
-        shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original",
+        shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original", example="f,3,0.25",
     )  # fmt: skip
     for part, names in (("", ALL), *PARTS.items()):
         if part != "block":
