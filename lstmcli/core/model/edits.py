@@ -597,7 +597,7 @@ def _int8(array: Array, axis: int, gates: int, how: str) -> Array:
     per, _, with_bias = how.partition("_")
     if array.ndim < 2 and not with_bias:
         return array
-    if per == "gate" and array.shape[axis] % gates == 0:
+    if per == "gate" and gates > 1 and array.shape[axis] % gates == 0:
         parts = np.split(array, gates, axis=axis)
         return np.concatenate([_rounded_to_int8(part, None) for part in parts], axis=axis)
     others = tuple(n for n in range(array.ndim) if n != axis % array.ndim)
