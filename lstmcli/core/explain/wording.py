@@ -461,11 +461,11 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "{count:,} configurations of {changes:count} that are furthest off.",
     "windows": "EXPECTED was not tried as {left:,} more windows of the steps.",
     "units": "Changes were tried with EXPECTED as the first {first} units only.",
-    "dropout": "Dropout and zoneout are random: two runs of the other program would differ.",
-    "layer_norm": "Layer norm is tried only if the weights contain it.",
-    "rare_settings": "Rare activations (softsign, elu, "
+    "dropout": "Dropout inside a cell is random: two runs of the other program would differ.",
+    "layer_norm": "Layer norm over all gates at once is not tried.",
+    "rare_settings": "Rare activations (elu, softplus, "
     "...) and 8-bit arithmetic are tried only if given.",
-    "other_weights": "Other weights and other initial states are not tried.",
+    "other_weights": "Other weights, and the initial states of many units, are not tried.",
     "two_constants": "Two unknown constants at once are not solved for.",
     "edit_code": "In code: {line}. Instead: {mend}.",
     # what further data would decide

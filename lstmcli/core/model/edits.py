@@ -834,8 +834,15 @@ C_OF: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "gates_exchanged": lambda f, c, i, g: i * c + f * g,
     "f_of_all": lambda f, c, i, g: f * (c + i * g),
 }
+def _swapped(h: Array, c: Array, first_h: Array, first_c: Array) -> tuple[Array, Array]:
+    if h.shape != c.shape:
+        text = f"state.passed=swapped: the cell has {len(h)} h and {len(c)} c, not as many."
+        raise UserError(text)
+    return c.copy(), h.copy()
+
+
 PASSED: dict[str, Callable[[Array, Array, Array, Array], tuple[Array, Array]]] = {
-    "swapped": lambda h, c, first_h, first_c: (c.copy(), h.copy()),
+    "swapped": _swapped,
     "c_only": lambda h, c, first_h, first_c: (first_h, c),
     "h_only": lambda h, c, first_h, first_c: (h, first_c.copy()),
     "tanh_of_h": lambda h, c, first_h, first_c: (np.tanh(h), c),
