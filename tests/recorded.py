@@ -132,6 +132,12 @@ class Recorded(NamedTuple):
         return load(*self.paths(scratch), **self.options())
 
 
+def members(case: str) -> list[str]:
+    """The names of what is recorded of a case."""
+    with np.load(GOLDEN / f"{case}.npz") as found:
+        return list(found.files)
+
+
 def recorded(case: str) -> Recorded:
     """A case by its path below `GOLDEN`."""
     with np.load(GOLDEN / f"{case}.npz") as members:

@@ -23,6 +23,7 @@ import pytest
 import lstmcli
 from lstmcli.api.diff import side_of
 from lstmcli.cli.group import COMMANDS
+from lstmcli.pytest_plugin import UPDATE
 from tests.docs.documents import BLOCK, MADE, PICTURES, documents, drawn, filled
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TOP
@@ -79,7 +80,7 @@ def test_what_is_named_in_a_document_is_there(document: str) -> None:
     options = {
         word for command in commands for parameter in command.params for word in parameter.opts
     }
-    options |= {"--help", "--version"}
+    options |= {"--help", "--version", UPDATE}
     blocks, other_programs = r"^```.*?^```$", r"<!--.*?-->|`python -m [^`]*`"
     prose = re.sub(f"{blocks}|{other_programs}", "", text, flags=re.S | re.M)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", prose)) <= options

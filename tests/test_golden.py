@@ -24,6 +24,7 @@ from tests.recorded import (
     ROWS,
     SEVERAL,
     TOLERANCE,
+    members,
     read,
     recorded,
 )
@@ -32,7 +33,7 @@ __all__ = ["ASKED", "CASES", "GOLDEN", "SEVERAL", "TOLERANCE", "read"]
 
 NOT_ALONE = ("gru", "gru_frozen", "madmom_apart")  # no LSTM, and two between which a layer is
 RECORDS = [case for case in (*CASES, *FILES, *OLDER, *NUMBERED) if not case.endswith(NOT_ALONE)]
-RUN = [case for case in RECORDS if "h" in recorded(case).arrays]
+RUN = [case for case in RECORDS if "h" in members(case)]
 
 TEXTS = (".json", ".nam")  # their numbers are read as float64
 MORE = ("gguf/", "tflite_files/", "tfjs_files/", "nam/", "torch_files/frozen")

@@ -15,7 +15,6 @@ import lstmcli
 from lstmcli import formats, run
 from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load
-from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.tensorflow import bundle
 from tests.recorded import cases, recorded
@@ -136,11 +135,6 @@ def test_without_the_graph_the_forget_bias_is_assumed_and_reported(tmp_path: Pat
     assert not model.remarks
 
 
-def test_each_cell_has_the_forget_bias_of_its_position_in_the_graph(tmp_path: Path) -> None:
-    model = load(str(unpacked("tf1.15_two_layers_trained", tmp_path)))
-    assert [layer[0].convention.behaviour.forget_bias for layer in model.layers] == [0.3, 2.0]
-
-
 def test_variables_come_in_the_order_in_which_the_graph_made_them(tmp_path: Path) -> None:
     names = list(formats.read(str(unpacked("tf1.15_two_shards_v2", tmp_path))).arrays)
     assert names == ["elsewhere", "rnn/lstm_cell/kernel", "rnn/lstm_cell/bias"]
@@ -155,18 +149,6 @@ def test_variables_of_one_name_go_by_their_paths(tmp_path: Path) -> None:
     names = list(formats.read(str(unpacked("tf2.15_two_of_a_name", tmp_path))).arrays)
     assert names[0] == "first/one/layer_with_weights-0/cell/kernel"
     assert names[3] == "second.one/layer_with_weights-0/cell/kernel"
-
-
-def test_the_config_of_each_keras_layer_is_handed_on(tmp_path: Path) -> None:
-    document = formats.read(str(unpacked("tf2.15_saved_model_deep", tmp_path)))
-    assert document.groups[""]["keras_version"] == "2.15.0"
-    assert document.groups["zz"]["class_name"] == "Bidirectional"
-    assert document.groups["zz/backward_lstm"]["config"]["go_backwards"] is True
-    names = [f"zz/backward_lstm/lstm_cell/{part}" for part in ("kernel", "bias")]
-    settings = read_metadata("tensorflow", document.groups, names).settings
-    assert settings == {
-        "merge": "concat", "activation": "tanh", "recurrent_activation": "sigmoid"
-    }  # fmt: skip
 
 
 def test_without_the_library_one_line_says_that_checksums_were_not_checked(

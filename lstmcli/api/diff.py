@@ -68,8 +68,6 @@ def diff(
     """
     layout = None if layout is None else read_setting("layout", layout, "diff")
     names = names_of(only, "diff")
-    switches = {"equal_nan": equal_nan, "padding": padding}
-    refuse_other_types(bool | np.bool_, "True or False", "diff", **switches)
     selection = Selection.parse(
         _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
     )

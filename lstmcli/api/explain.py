@@ -26,14 +26,14 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
-from lstmcli.core.explain.budget import WorkDone
+from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.model import Model, from_time_major
+from lstmcli.core.model.model import Model, from_time_major, join_with_and
 from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
@@ -99,26 +99,47 @@ def explain(
     UserError
         for whatever is wrong with files, names or shapes.
     """
+    options = InputOptions(initial_state, lengths, mask)
+    work = WorkDone(Budget.THOROUGH if thorough else 1)
+    return explain_within(work, weights, inputs, expected, options, settings, progress)
+
+
+def explain_within(
+    work: WorkDone,
+    weights: Model | Weights | Sequence[Weights],
+    inputs: npt.ArrayLike | Path | None,
+    expected: Result,
+    options: InputOptions,
+    settings: Mapping[str, Any],
+    progress: Progress = quiet,
+) -> Explanation:
+    """As `explain`, within the budget of some work."""
     given = checked(settings, "explain")
     several, max_bytes = each_of(weights), None
     if isinstance(weights, Model):
         refuse_settings(weights, given, "explain")
         several, given, max_bytes = _loaded_from(weights)
-    options = InputOptions(initial_state, lengths, mask)
     only_one_stdin(*several, inputs, *options, expected)
     with raised_to(max_bytes):
         job = read_job(several, inputs, given, options, where="explain", settle=True).drained()
     side = side_of(expected, "EXPECTED", of_run=True)
-    words = [_typed(one, "WEIGHTS") for one in several]
+    words = typed_run(["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options)
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
-        words = ["WEIGHTS"]
+    return _explained(job, side, words, given, work, progress)
+
+
+def typed_run(
+    several: Sequence[Any], inputs: npt.ArrayLike | Path | None, options: InputOptions
+) -> list[str]:
+    """The words of a command for a run, with a placeholder for each value that is no file."""
+    words = [_typed(one, "WEIGHTS") for one in several]
     words += [] if inputs is None else [_typed(inputs, INPUTS)]
     for name, value in options._asdict().items():
         if value is not None:
             otherwise = PLACEHOLDERS.get(name) or ",".join(map(str, np.ravel(value)))
             words += [f"--{name.replace('_', '-')}", _typed(value, otherwise)]
-    return _explained(job, side, words, given, WorkDone(thorough), progress)
+    return words
 
 
 PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are no files
@@ -165,7 +186,11 @@ def _explained(
     settings = {**settings, **job.undecided}
     question = replace(question_of(job, _at_its_steps(side, job)), work=work)
     side = question.side
-    explanation = replace(explain_question(question, progress), assumed=tuple(job.assumed))
+    explanation = replace(
+        explain_question(question, progress),
+        assumed=tuple(job.assumed),
+        run_remarks=job.model.remarks,
+    )
     explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
         command = _command(explanation, words, settings, job.model.given)
@@ -208,24 +233,28 @@ def question_of(job: Job, side: Side) -> Question:
 
 def _refuse_not_finite(job: Job) -> None:
     """Refuse weights, and inputs at a valid step, with NaN or infinities: runs would give NaN."""
-    cells = [cell for _, cell in job.model.cells]
-    weights = [a for c in cells for a in (c.kernel, c.recurrent_kernel, c.bias)]
-    if count := sum(int((~np.isfinite(array)).sum()) for array in weights):
+    wrong = {
+        f"the {tensor.replace('_', ' ')} of {name}": ~np.isfinite(getattr(cell, tensor))
+        for name, cell in job.model.cells
+        for tensor in ("kernel", "recurrent_kernel", "bias")
+    }
+    if count := sum(int(one.sum()) for one in wrong.values()):
         name = " + ".join(job.model.sources) or "weights"
+        where = join_with_and([tensor for tensor, one in wrong.items() if one.any()])
         raise UserError(
-            f"{name}: of the weights, {count:,} {'are' if count > 1 else 'is'} NaN or infinite; "
-            "explain compares runs of finite weights. Fix the weights first."
+            f"{name}: of the weights, {count:,} {'are' if count > 1 else 'is'} NaN or infinite, in "
+            f"{where}; explain compares runs of finite weights. Fix the weights first."
         )
-    wrong = ~np.isfinite(np.asarray(job.inputs.x))
-    if not wrong.any():
+    of_x = ~np.isfinite(np.asarray(job.inputs.x))
+    if not of_x.any():
         return
     plan = job.plan()
     if plan.valid is not None:
-        wrong &= from_time_major(plan.valid[..., None], plan.layout)
-    if wrong.any():
-        at = np.argwhere(wrong)[0].tolist()
+        of_x &= from_time_major(plan.valid[..., None], plan.layout)
+    if of_x.any():
+        at = np.argwhere(of_x)[0].tolist()
         raise UserError(
-            f"{job.inputs.name} has NaN or infinite numbers, {int(wrong.sum()):,} in all and the "
+            f"{job.inputs.name} has NaN or infinite numbers, {int(of_x.sum()):,} in all and the "
             f"first at {at}; explain compares runs of finite inputs. Fix the inputs first.",
             "  If it is padding, lengths or a mask leave it out.",
             try_=[Try({"lengths": ...}), Try({"mask": ...})],

@@ -20,7 +20,7 @@ from lstmcli.api.values import Weights, refuse_other_arguments, type_of
 from lstmcli.core.forward.prepare import edited_layers
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import Edit, read_edit
-from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, layer_width
+from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, cell_name, layer_width
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
@@ -38,6 +38,7 @@ from lstmcli.core.weights.build_cells import (
     check_layers,
     cut_flat,
     direction_settings,
+    runs_backward,
 )
 from lstmcli.core.weights.choose_lstm import (
     choose_layer,
@@ -175,7 +176,7 @@ def load_model(
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
     idle = idle_settings(
-        settings, chosen, layers.cells, source, packed=packed, backward=all(layers.reversed)
+        settings, chosen, layers.cells, source, packed=packed, backward=layers.reversed
     )
     remarks += [*idle, *layers.remarks]
     remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
@@ -215,7 +216,7 @@ class _LayerList:
         self.of_backward: dict[str, Any] = {}  # settings in files of one of two directions
         self.lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
         self.masks: dict[str, Masking] = {}  # by layer; only those of the first LSTM have a value
-        self.reversed: list[bool] = []  # of each cell: by its files and its name
+        self.reversed: dict[str, bool] = {}  # of each cell: by its files and its index
         self.assumed: list[str] = []
         self.remarks: list[str] = []
 
@@ -251,7 +252,9 @@ class _LayerList:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
         refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
         layers = build_layers(found, self._tensors, settings, self._source, first, self._edits)
-        self.reversed += [bool(one.get("reverse")) for one in of_files.values()]
+        for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
+            of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
+            self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))

@@ -184,7 +184,8 @@ class Run:
         """All that the table and the outputs need."""
         if self.engine:
             return self._trace_by_engine(self.engine)
-        plan = self._plan_of((*self.show, *self.outputs.members))
+        shown = self.show if self.outputs.screen == "table" else ()
+        plan = self._plan_of((*shown, *self.outputs.members))
         return run_plan(self.needed_steps_of(plan), **how)
 
     def _trace_by_engine(self, name: str) -> Trace:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
-from lstmcli.api.check import ALL, NAMES, check
+from lstmcli.api.check import ALL, NAMES, Check, check
+from lstmcli.api.check_program import TIMEOUT, ProgramCheck, check_program
 from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
@@ -21,22 +23,32 @@ from lstmcli.cli.terminal import (
     Quiet,
     show_result,
 )
+from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet
+from lstmcli.views.check_program import program_sheet
 from lstmcli.views.header import header_sheet
 
 
 @click.command(cls=Command, quiet=Quiet.RESULTS)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
-@click.option("--engine", metavar="NAME,...", default=ALL,
+@click.option("--engine", metavar="NAME,...", show_default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
+@click.option(
+    "--program",
+    metavar="COMMAND",
+    help="A program in place of engines: 'COMMAND {inputs} {outputs}', no shell.",
+)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+              show_default="60", help="With --program: stop it after so long.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", show_default="0",
               help="Seed of inputs and state, where no inputs are given.")  # fmt: skip
 @run_options
 @tolerance_options
 @format_option()
 def command(
-    weights: tuple[str, ...], engine: str, seed: int | None, rtol: float | None, atol: float | None,
-    ulp: int | None, format: str, **options: Any,
+    weights: tuple[str, ...], engine: str | None, program: str | None, timeout: float | None,
+    seed: int | None, rtol: float | None, atol: float | None, ulp: int | None, format: str,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Run the same weights through real frameworks, and compare.
 
@@ -50,17 +62,30 @@ def command(
     framework cannot do is rejected before anything runs, and the message names it; with all,
     that framework is left out.
 
+    A program of yours is run in their place by --program. {inputs} in the command is a file of the
+    inputs, {inputs.csv} or {inputs.f32} (raw float32) one of a single sequence; without it they
+    come on standard input as CSV. {outputs} is where it writes them, as any file that diff reads
+    ({outputs.csv}; {outputs.f32} is steps x units); without it they are what it prints.
+
     Exit status: 0 all agree with us; 1 one differs; 2 error.
     """
     paths, x = split_paths(weights)
-    found = check(
-        paths, x, listed_names(engine, "--engine") or [], seed=seed, rtol=rtol,
-        atol=atol, ulp=ulp, **keywords(options),
-    )  # fmt: skip
+    of_run = {"seed": seed, "rtol": rtol, "atol": atol, "ulp": ulp, **keywords(options)}
+    found: Check | ProgramCheck
+    if program is None:
+        if timeout is not None:
+            raise UserError("it is the time that a --program has.", about={"timeout": timeout})
+        found = check(paths, x, listed_names(engine or ALL, "--engine") or [], **of_run)
+        sheet = partial(check_sheet, found)
+    else:
+        if engine is not None:
+            raise UserError("--program runs in place of engines.", about={"engine": engine})
+        found = check_program(paths, x, program, timeout=timeout or TIMEOUT, **of_run)
+        sheet = partial(program_sheet, found)
     show_result(
         format,
         found.to_json,
-        lambda width: [header_sheet(found.job.plan(), width), check_sheet(found, width)],
+        lambda width: [header_sheet(found.job.plan(), width), sheet(width)],
         assumed=found.job.assumed,
         remarks=found.job.model.remarks,
     )

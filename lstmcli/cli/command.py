@@ -242,7 +242,8 @@ GROUPS = {
     "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "gate", "terms"),
     "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "padding", "per_step"),
     "Computation": (
-        "thorough", "dtype", "arithmetic", "engine", "threads", "scheduler", "seed", "max_bytes",
+        "thorough", "dtype", "arithmetic", "engine", "program", "timeout", "threads", "scheduler",
+        "seed", "max_bytes",
     ),
     "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
     "Display": ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),

@@ -19,11 +19,7 @@ from lstmcli.cli.options import (
     run_options,
 )
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import (
-    Quiet,
-    screen,
-    show_result,
-)
+from lstmcli.cli.terminal import Quiet, remark, screen, show_result
 from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
@@ -74,6 +70,7 @@ def command(
             ) from None
     if profile:
         progress.write()
+    remark(*found.run_remarks)
     expected = last if last != "-" else STDIN
     if format == "markdown":
         sys.stdout.write(markdown(found, expected))

@@ -113,8 +113,13 @@ def _usage_message(error: click.UsageError) -> str:
 
 
 def _similar_option(error: click.NoSuchOption) -> str:
-    """A suggestion: the option that begins so, or one of nearly that name."""
+    """A suggestion: the setting that has no option, the option that begins so, or a near one."""
+    from lstmcli.core.model.settings import SETTINGS  # with the table of settings
+
     known = [option for one in error.ctx.command.params for option in one.opts] if error.ctx else []
+    setting = error.option_name.lstrip("-").replace("-", "_")
+    if setting in SETTINGS and "--set" in known:
+        return f" Give this setting by --set {setting}=VALUE."
     begun = [option for option in known if option.startswith(error.option_name)]
     return did_you_mean(begun[0] if begun else error.option_name, known)
 

@@ -49,6 +49,7 @@ __all__ = [
     "open_blocks",
     "open_steps",
     "read",
+    "read_bytes",
     "read_or_stream",
     "write",
 ]
@@ -110,6 +111,15 @@ def read(
     if member is not None and not raw:
         document = document.member(member)
     return document if abbreviated else _refuse_abbreviated(document)
+
+
+def read_bytes(source: str, data: bytes, suffix: str = "", form: str | None = None) -> Document:
+    """The named arrays of what a file of this suffix contained; of raw numbers with a form.
+
+    ``source`` is what messages call it.
+    """
+    file = in_memory(source, data, suffix)
+    return read_raw(file, form) if form else _refuse_abbreviated(_read(file))
 
 
 def read_or_stream(source: str) -> Document | StepStream:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from math import prod
 from textwrap import wrap
 from typing import Any
@@ -35,6 +34,7 @@ from lstmcli.views.sheet import (
     labelled_lines,
     table,
 )
+from lstmcli.views.step_errors import STRIP_INDENT, step_table, strips
 from lstmcli.views.text import (
     NumberFormat,
     count,
@@ -42,7 +42,6 @@ from lstmcli.views.text import (
     percent,
     phrases,
     rounded_up,
-    short_exponent,
     ulp_counts,
 )
 
@@ -51,7 +50,6 @@ TABLE_DIGITS = 6  # leaves columns for the other figures
 MOST_DIGITS = 17  # two different float64 differ within these
 ARRAYS_NAMED = 6  # of those on one side only; -f json names all
 HINT_INDENT = 11
-STRIP_INDENT = 19  # columns of the label of a strip of errors and of the first difference
 NO_CONVENTION = {"nan_in_both", "rounded", "suspect_nan", "suspect_single"}
 """Hints that no other configuration of the weights can explain."""
 
@@ -61,11 +59,13 @@ def difference_sheet(
     *,
     width: Width,
     per_step: bool = False,
+    next: str | None = None,
 ) -> Sheet:
     """One line if all is equal; else both sides, the errors of each array, and what may cause them.
 
     The settings that differ come first, if both sides have some. ``per_step`` adds the error of
-    each step; a terminal shows the first and last of many.
+    each step; a terminal shows the first and last of many. ``next`` is the command to go on with,
+    by default that of `next_command`.
     """
     sheet = Sheet()
     if d.settings:
@@ -78,19 +78,17 @@ def difference_sheet(
         else:
             sheet.extend(labelled("", text, width, AGREES, indent=0))
     else:
-        sheet.extend(_sides(d, width))
+        sheet.extend(sides_of(d, width))
         sheet.add()
         sheet.extend(_arrays(d, width))
     sheet.extend(_not_compared(d, width))
     if per_step:
         sheet.add()
-        sheet.extend(
-            _step_table([x for x in d.arrays.values() if x.step_errors is not None], width)
-        )
+        sheet.extend(step_table([x for x in d.arrays.values() if x.step_errors is not None], width))
     if not d.equal:
-        sheet.extend(_first_errors(d, width, with_strips=not per_step))
-        sheet.extend(_hints(d.hints, width))
-        sheet.extend(_next(d))
+        sheet.extend(first_difference(d, width, with_strips=not per_step))
+        sheet.extend(hints_of(d.hints, width))
+        sheet.extend(_next(d, next_command(d) if next is None else next))
     return sheet
 
 
@@ -141,7 +139,7 @@ def _tolerance(d: Difference) -> str:
 # ---- the two sides
 
 
-def _sides(d: Difference, width: Width) -> Sheet:
+def sides_of(d: Difference, width: Width) -> Sheet:
     """Each side on a line: its name, its arrays with shapes, its precision.
 
     Where that is longer than the width, the arrays follow on the next lines.
@@ -422,7 +420,7 @@ def _not_compared(d: Difference, width: Width) -> Sheet:
 # ---- the first difference
 
 
-def _first_errors(d: Difference, width: Width, with_strips: bool) -> Sheet:
+def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
     """The strips of errors and the first difference."""
     arrays = d.arrays.values()
     several = [
@@ -430,7 +428,7 @@ def _first_errors(d: Difference, width: Width, with_strips: bool) -> Sheet:
     ]
     sheet = Sheet()
     if several and with_strips:
-        sheet.extend(_strips(several, len(d.arrays) > 1, width))
+        sheet.extend(strips(several, len(d.arrays) > 1, width))
     if (first := d.first_divergence) is not None:
         where = f"{_first_position(d, first)}:"
         enough = _digits_to_differ(first, DIGITS)
@@ -452,7 +450,8 @@ def _first_position(d: Difference, place: Position) -> str:
 # ---- hints
 
 
-def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
+def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
+    """What was found and what is suspected, each in a paragraph."""
     sheet = Sheet()
     for hint in hints:
         if hint.code == "settings_differ":  # at the top of the sheet
@@ -464,138 +463,33 @@ def _hints(hints: Sequence[Hint], width: Width) -> Sheet:
     return sheet
 
 
-def _next(d: Difference) -> Sheet:
-    """The command that searches for the cause, where a configuration of the weights may be one.
-
-    EXPECTED is the side without settings of a run, else b.
-    """
+def _next(d: Difference, command: str) -> Sheet:
+    """The command that searches for the cause, where a configuration of the weights may be one."""
     sheet = Sheet()
+    if not command:
+        return sheet
+    if all(hint.code == "settings_differ" for hint in d.hints):
+        sheet.add()
+    sheet.extend(labelled_command("next", command, HINT_INDENT))
+    return sheet
+
+
+def next_command(d: Difference) -> str:
+    """What asks `explain` for the cause; empty where no configuration of weights can be one."""
     computed = any(
         array.mismatched and ArrayName.of(array.name).kind != WEIGHTS
         for array in d.arrays.values()
     )  # fmt: skip
     if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
-        return sheet
-    a, b = d.sides
-    side = a if a.settings is None and b.settings is not None else b
-    name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
-    if all(hint.code == "settings_differ" for hint in d.hints):
-        sheet.add()
-    command = typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
+        return ""
+    side = expected_side(d)
     if side.in_memory:
-        command = f"lstmcli.explain(weights, x, {side.name})"
-    sheet.extend(labelled_command("next", command, HINT_INDENT))
-    return sheet
+        return f"lstmcli.explain(weights, x, {side.name})"
+    name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
+    return typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
 
 
-# ---- errors of each step
-
-MANY_STEPS = 40  # a terminal shows the first and the last of more
-MANY_STRIPS = 8
-NOT_COMPARED = -1.0  # stands for the error of a step that was not compared
-BARS = "▁▂▃▄▅▆▇█"
-FEWEST_BARS = 8
-
-
-def _strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> Sheet:
-    """A strip of bars for each array: a bar for each step, or for several where they are many.
-
-    Each array has a separate scale; the legend gives the number of the highest bar.
-    """
-    shown = arrays[:MANY_STRIPS]
-    errors = [_errors(array) for array in shown]
-    names = [f"{array.name} " if named else "" for array in shown]
-    steps = [_step_numbers(array) for array in shown]
-    firsts, lasts = [f"{s[0]} " for s in steps], [f" {s[-1]}   " for s in steps]
-    legends = [_strip_legend(of_array) for of_array in errors]
-    of_names, of_firsts, of_lasts, of_legends = (
-        max(map(len, texts)) for texts in (names, firsts, lasts, legends)
-    )
-    used = of_names + of_firsts + of_lasts + of_legends
-    sheet, label, indent = Sheet(), "error per step", STRIP_INDENT
-    if indent + used + FEWEST_BARS > width.text:
-        sheet.add((label, "dim"))
-        label, indent = "", 3
-    for n, of_array in enumerate(errors):
-        start = f"{names[n]:{of_names}}{firsts[n]:>{of_firsts}}"
-        bars = "".join(_bars(of_array, max(width.text - indent - used, FEWEST_BARS)))
-        sheet.add(
-            (f"{'' if n else label:{indent}}", "dim"), start, (bars, DIFFERS), lasts[n], legends[n]
-        )
-    if more := len(arrays) - len(shown):
-        sheet.add(f"{'':{indent}}and {more} arrays more: --per-step")
-    return sheet
-
-
-def _errors(array: ArrayDifference) -> Array:
-    """(T,) absolute errors, `NOT_COMPARED` for some; (0,) for an array without steps."""
-    if array.step_errors is None or array.steps_compared is None:
-        return np.zeros(0)
-    errors: Array = np.where(array.steps_compared, array.step_errors, NOT_COMPARED)
-    return errors
-
-
-def _step_numbers(array: ArrayDifference) -> Sequence[int]:
-    """The numbers of the steps in the run."""
-    return range(len(_errors(array))) if array.steps is None else array.steps
-
-
-def _greatest(errors: Array) -> float:
-    return float(errors[np.isfinite(errors)].max(initial=0))
-
-
-def _strip_legend(errors: Array) -> str:
-    scale = f"0 .. {short_exponent(f'{_greatest(errors):.2g}')}"
-    scale += "" if np.isfinite(errors).all() else ", ! not finite"
-    return f"{scale}, · not compared" if (errors < 0).any() else scale
-
-
-def _bars(errors: Array, most: int) -> Iterator[str]:
-    """At most ``most`` bars, each the greatest error of successive steps; NaN is greatest."""
-    greatest = _greatest(errors)
-    edges = np.linspace(0, len(errors), min(most, len(errors)) + 1).astype(int)
-    for start, stop in pairwise(edges):
-        error = float(errors[start:stop].max())
-        if error < 0:
-            yield "·"
-        elif not math.isfinite(error):
-            yield "!"
-        else:
-            yield BARS[round(error / greatest * (len(BARS) - 1))] if greatest else BARS[0]
-
-
-def _step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
-    """A line for each step: how many numbers differ, and the greatest error of each array."""
-    steps = max((len(_errors(array)) for array in arrays), default=0)
-    if not steps:
-        sheet = Sheet()
-        sheet.add("no array has steps that could be compared")
-        return sheet
-    arrays = [array for array in arrays if len(_errors(array)) == steps]
-    shown: list[int | None] = [*range(steps)]
-    left_out = steps - MANY_STEPS if width.table is not None else 0
-    if left_out > 0:
-        shown[MANY_STEPS // 2 : -MANY_STEPS // 2] = [None]
-    sheet = fitting_table(_step_columns(arrays, shown), width)
-    if left_out > 0:
-        text = f"{left_out} steps left out; piped, as into less, all are shown"
-        sheet.add(text)
-    return sheet
-
-
-def _step_columns(arrays: Sequence[ArrayDifference], steps: Sequence[int | None]) -> list[Column]:
-    """Columns of steps by index; None is the line of the steps left out."""
-    differing = np.sum(
-        [array.step_mismatches for array in arrays if array.step_mismatches is not None], axis=0
-    )  # (T,)
-    numbers = _step_numbers(arrays[0])
-    columns = [
-        Column("step", ["..." if n is None else str(numbers[n]) for n in steps], "dim"),
-        Column("differ", ["" if n is None else str(differing[n]) for n in steps], DIFFERS),
-    ]
-    for place, array in enumerate(arrays):
-        errors = _errors(array)
-        of_steps = [None if n is None else float(errors[n]) for n in steps]
-        cells = ["-" if e is not None and e < 0 else error_size(e) for e in of_steps]
-        columns.append(Column(f"max abs {array.name}", cells, rank=place))
-    return columns
+def expected_side(d: Difference) -> Side:
+    """EXPECTED of `explain`: the side without settings of a run, else b."""
+    a, b = d.sides
+    return a if a.settings is None and b.settings is not None else b

@@ -141,18 +141,6 @@ def test_a_file_contains_what_no_tensor_has(tmp_path: Path) -> None:
     assert list(told)[:3] == ["kernel", "recurrent_kernel", "bias"]
 
 
-def test_settings_change_how_the_source_is_read(tmp_path: Path) -> None:
-    source = str(GOLDEN / "tensorflow1" / "question.weights.npz")
-    with np.load(source) as members:
-        bias = members["rnn/lstm_cell/bias"]
-    for constant in (0.0, 2.5):
-        target = str(tmp_path / "net.npz")
-        convert([source], target, "keras", {"forget_bias": constant})
-        with np.load(target) as members:
-            f = members["bias"][3:6]  # i f g o
-        np.testing.assert_array_equal(f, bias[6:9] + np.float32(constant))  # i g f o
-
-
 def test_the_constant_of_a_target(tmp_path: Path) -> None:
     target = str(tmp_path / "net.npz")
     convert([SOURCE], target, "tf1", {}, {"forget_bias": 0.25})

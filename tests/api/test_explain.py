@@ -18,22 +18,6 @@ SAMPLE = TOP / "samples" / "forget-bias"
 WEIGHTS, INPUTS = str(SAMPLE / "weights.npz"), str(SAMPLE / "inputs.npy")
 
 
-def test_in_python() -> None:
-    x = np.load(INPUTS)
-    reading = lstmcli.explain(WEIGHTS, x, str(SAMPLE / "numpy.txt"))
-    assert reading.found
-    assert reading.settings["forget_bias"] == 0.0
-    assert reading.changes[0].setting == "forget_bias"
-    same = lstmcli.explain([WEIGHTS], INPUTS, str(SAMPLE / "tensorflow.txt"))
-    assert same.verdict == "agrees"
-
-
-def test_a_trace_of_run_is_expected_too() -> None:
-    model = lstmcli.load(WEIGHTS, gates="ifgo")
-    trace = lstmcli.run(model, np.load(INPUTS))
-    assert found(lstmcli.explain(WEIGHTS, np.load(INPUTS), trace)) == {"gates": "ifgo"}
-
-
 def test_settings_that_were_given_stay_in_the_command(tmp_path: Path) -> None:
     model = lstmcli.load(WEIGHTS, gates="iofg", activation="relu")
     trace = lstmcli.run(model, np.load(INPUTS))

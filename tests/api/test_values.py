@@ -434,18 +434,6 @@ def test_an_explanation_is_neither_true_nor_false() -> None:
         bool(found)
 
 
-def test_a_single_number_is_an_array_of_one_for_diff() -> None:
-    h = lstmcli.run(WEIGHTS, INPUTS).h
-    assert lstmcli.diff(h[0, 0, 0], float(h[0, 0, 0])).equal
-
-
-def test_save_takes_a_path_and_one_name(tmp_path: Path) -> None:
-    trace = lstmcli.run(WEIGHTS, INPUTS)
-    lstmcli.save(trace, tmp_path / "out.npz", only="h")
-    with np.load(tmp_path / "out.npz") as file:
-        assert {*file} == {"h", "meta"}
-
-
 @pytest.mark.parametrize("sign", [1, -1])
 def test_whole_numbers_that_python_does_not_print_are_refused(sign: int) -> None:
     value: Any = sign * 10**5000

@@ -2,7 +2,7 @@
 
 All contenders of a shape take turns within one round; what is printed are medians of rounds and
 their ratios. A contender that is not installed is left out. The part ``processes`` times whole
-processes, the part ``explain`` questions to `lstm explain`, beside the seconds that they may take.
+processes, the part ``explain`` questions of the record, beside the seconds that they may take.
 ``--page FILE`` writes the figures of all but ``explain`` into docs/performance.md.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from tests.benchmarks.__main__ import BLAS, THREADS
-from tests.benchmarks.explain import BARE, of_children
 from tests.benchmarks.tables import table
 from tests.paths import TOP
 
@@ -24,6 +24,7 @@ SAMPLE = ["samples/forget-bias/weights.npz", "samples/forget-bias/inputs.npy"]
 I, H = 64, 32  # of the networks
 BLOCK = 256  # sequences that are written to the large file at a time
 SET_HERE = (*THREADS, BLAS, "PYTHONDONTWRITEBYTECODE")  # which a user's process does not have
+BARE = "import numpy, click, rich.table, rich.console"
 POLL = 0.02  # seconds between two looks at a process's memory
 
 
@@ -152,6 +153,12 @@ def _run(arguments: Sequence[str], stdin: Path | None = None) -> Ended:
         if stream is not None and not isinstance(stream, int):
             stream.close()
     return Ended(of_children() - used, private)
+
+
+def of_children() -> float:
+    """Seconds of processor time of all processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _private(pid: int) -> float:

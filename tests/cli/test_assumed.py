@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli import UserError, load, run
+from lstmcli.engines import export
 from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
+from tests.engines.fake import fake, install
+from tests.paths import TOP
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 T, I, H = 7, 4, 3
@@ -50,35 +54,7 @@ def test_meta_says_what_was_assumed(lstm: Lstm, tmp_path: Path) -> None:
     assert "assumed" not in single.settings
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_the_header_lists_what_meta_says(lstm: Lstm, pytorch: Path, batch: int) -> None:
-    np.save("x.npy", np.repeat(np.load(INPUTS), batch, axis=0))
-    for weights in (WEIGHTS, pytorch):  # batch first and time first, as the conventions are
-        meta = json.loads(lstm("run", weights, "x.npy", "-f", "json").out)["meta"]
-        header = lstm("run", weights, "x.npy").out.partition("\n\n")[0]
-        _, _, listed = header.partition("\nassumed")
-        told = [line.strip() for line in listed.splitlines()]
-        assert sorted(told) == sorted([*meta["assumed"], "zero initial state"])
-
-
 # ---- (1, T, I)
-
-
-def test_one_sequence_under_an_assumed_layout(lstm: Lstm, pytorch: Path) -> None:
-    x = np.load(INPUTS)
-    model = lstmcli.load(str(pytorch))
-    wanted = lstmcli.run(model, x[0]).h
-    np.testing.assert_array_equal(h_of(lstm("run", pytorch, INPUTS, "-f", "json"))[0], wanted)
-    np.testing.assert_array_equal(lstmcli.run(model, x).h[0], wanted)
-    table = lstm("run", pytorch, INPUTS).out
-    assert "batch 1 x 7 steps x 4 inputs" in table
-    assert "layout batch ((1, 7, 4) is one sequence; --layout time)" in table
-    time = h_of(lstm("run", pytorch, INPUTS, "--layout", "time", "-f", "json"))
-    assert np.abs(time[0, 1:] - wanted[1:]).max() > 0.01
-    np.save("many.npy", np.concatenate([x, x]))  # (2, T, I) stays time first
-    assert "batch 7 x 2 steps" in lstm("run", pytorch, "many.npy").out
-    np.save("step.npy", x[:, :1])
-    assert "layout time" in lstm("run", pytorch, "step.npy").out
 
 
 def test_every_command_takes_it_for_one_sequence(lstm: Lstm, pytorch: Path) -> None:
@@ -178,3 +154,76 @@ def test_the_command_that_convert_prints_gives_the_same_numbers(
         wanted = h_of(lstm("run", weights, "inputs.npy", *words, "-f", "json"))
         h = h_of(lstm(*command[1:], "-f", "json"))
         np.testing.assert_array_equal(h.reshape(wanted.shape), wanted)
+
+
+# ---- An ONNX node whose sequence_lens is a constant of the file, as it is run, converted, checked
+
+
+FOLDER = TOP / "tests" / "golden" / "onnx_files"
+MODEL = FOLDER / "constant_lengths.onnx"
+LINE = "lengths 7,3,5,1 (sequence_lens of the file; --lengths)"
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """The inputs of the case, (7, 4, 5)."""
+    path = tmp_path / "inputs.npy"
+    np.save(path, np.load(MODEL.with_suffix(".npz"))["inputs"])
+    return path
+
+
+def test_lengths_that_python_gives_leave_those_of_the_file_out_of_what_was_assumed(
+    inputs: Path,
+) -> None:
+    x = np.load(inputs)
+    for model in (load(str(MODEL)), str(MODEL)):
+        assert LINE in run(model, x).settings["assumed"]
+        assert "assumed" not in run(model, x, lengths=[7] * 4).settings
+    with pytest.raises(UserError, match=r"lengths=\.\.\. +one for each of 3"):
+        run(load(str(MODEL)), x[:, :3])
+
+
+def test_all_steps_are_run_where_they_are_ignored(inputs: Path) -> None:
+    np.testing.assert_array_equal(
+        run(load(str(MODEL), lengths="ignored"), np.load(inputs)).h,
+        run(load(str(MODEL)), np.load(inputs), lengths=[7] * 4).h,
+    )
+
+
+def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
+    assert lstm("convert", MODEL, "out.onnx").status == 0
+    assert load("out.onnx").lengths == (7, 3, 5, 1)
+    x = np.load(inputs)
+    np.testing.assert_array_equal(run(load("out.onnx"), x).h, run(load(str(MODEL)), x).h)
+    ort = pytest.importorskip("onnxruntime", reason="needs lstmcli[onnxruntime]")
+    answers = ort.InferenceSession("out.onnx").run(None, {"X": x})
+    expected = np.load(MODEL.with_suffix(".npz"))
+    for answer, name in zip(answers, ("h", "final_h", "final_c"), strict=True):
+        np.testing.assert_allclose(answer, expected[name], atol=1e-6)
+
+
+def test_the_written_graph_has_them_as_the_default_of_an_input(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs: list[Any] = []
+
+    def kept(graph: Any, *_: str) -> bytes:
+        graphs.append(graph)
+        return b""
+
+    monkeypatch.setattr(export, "serialised", kept)
+    assert lstm("convert", MODEL, "out.onnx").status == 0
+    (made,) = graphs
+    (lengths,) = (one for one in made.initializer if one.name == "sequence_lens")
+    assert np.frombuffer(lengths.raw_data, "<i4").tolist() == [7, 3, 5, 1]
+    assert "sequence_lens" in [port.name for port in made.input]
+    assert all("sequence_lens" in node.input for node in made.node if node.op_type == "LSTM")
+
+
+def test_engines_are_given_them(lstm: Lstm, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, fake())
+    for given in ((MODEL, inputs), (MODEL,)):
+        status, out, err = lstm("check", *given)
+        assert (status, err) == (0, "")
+        assert LINE in " ".join(out.split())
+        assert "agree " in out

@@ -34,15 +34,6 @@ def test_the_page_shows_today_s_header_and_columns(
     assert until_rows(screen) == until_rows(out)
 
 
-def test_one_that_differs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, fake(fault=forgetful), fake("jax"))
-    status, out, _ = lstm("check", WEIGHTS, INPUTS)
-    assert status == 1
-    assert "differs         torch; 1 of 2 agree within rtol 1e-07, atol 1e-07" in out
-    assert "first mismatch  torch: h, step 1, batch 0, unit 0: " in out
-    assert "finding         One change explains the difference: forget bias is 0, not +1" in out
-
-
 def test_a_difference_that_explain_takes_for_rounding_is_said_to_be_one(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,14 +86,6 @@ def test_mistakes(
 
 
 # ---- lstm run --engine
-
-
-def test_run_by_an_engine(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, fake())
-    status, out, _ = lstm("run", WEIGHTS, INPUTS, "--engine", "torch", "--steps", "0")
-    assert status == 0
-    assert "run by torch" in " ".join(out.split())
-    assert out.strip().split("\n\n")[-1].split()[:3] == ["step", "unit", "h"]
 
 
 def test_a_file_of_an_engine_contains_what_it_gives(

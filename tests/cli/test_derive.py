@@ -21,19 +21,6 @@ def derived(lstm: Lstm, *words: Any) -> Any:
     return json.loads(done.out)
 
 
-@pytest.mark.parametrize("gate", [(), ("--gate", "o")])
-def test_the_json_s_last_line_is_run_s_number(lstm: Lstm, gate: tuple[str, ...]) -> None:
-    lstm("run", *FILES, "-o", "out.npz")
-    with np.load("out.npz") as trace:
-        for step in (0, 3, 6):
-            found = derived(lstm, *FILES, "--steps", step, "--units", 2, *gate)
-            lines = {line["name"]: line["value"] for line in found["lines"]}
-            assert found["lines"][-1]["name"] == "h"
-            for name in "hco":
-                assert lines[name] == trace[name][0, step, 2]
-            assert found["previous_step"] == (step - 1 if step else None)
-
-
 SUMMED = ("x[", "h_prev[", "h[", "bias", "forget bias")
 
 

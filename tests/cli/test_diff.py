@@ -14,18 +14,6 @@ from tests.paths import TOP
 QUESTION = TOP / "samples" / "question"
 
 
-def test_the_question_s_outputs_first_differ_at_step_1(lstm: Lstm) -> None:
-    done = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "-f", "json")
-    assert done.status == 1
-    found = json.loads(done.out)
-    assert found["equal"] is False
-    assert (found["arrays"]["h"]["mismatched"], found["arrays"]["h"]["total"]) == (18, 21)
-    first = found["first_divergence"]
-    assert (first["array"], first["step"], first["batch"], first["unit"]) == ("h", 1, 0, 0)
-    assert (first["a"], first["b"]) == (-0.04818152, -0.01461723)
-    assert any(hint["code"].startswith("suspect") for hint in found["hints"])
-
-
 def test_text_of_few_digits_is_the_print_of_numpy_at_that_precision(lstm: Lstm, net: Path) -> None:
     """With an exponent too, where numbers that were rounded before have fewer digits than shown."""
     lstm("run", net, "-o", "full.npz")

@@ -30,14 +30,6 @@ def there(tmp_path: Path) -> Path:
 NAMED = ("kernel=W.npz:W", "bias=W.npz:b")
 
 
-def test_python_takes_members_too(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(there)
-    model = lstmcli.load(*NAMED)
-    assert model.cell.units == 3
-    found = lstmcli.explain(list(NAMED), "x.npz:x_val", "y.npz:y_val")
-    assert found.verdict == "agrees"
-
-
 def test_the_other_members_of_an_archive_are_not_unpacked(lstm: Lstm, there: Path) -> None:
     train = np.random.default_rng(0).normal(size=(5000, 7, 4))
     np.savez(there / "x.npz", x_train=train, x_val=np.load(INPUTS))

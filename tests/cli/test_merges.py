@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,11 @@ import numpy.typing as npt
 import pytest
 
 import lstmcli
-from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import run_selected
-from lstmcli.core.model.model import Inputs, Model
-from lstmcli.core.model.selection import Selection
 from tests.cli.conftest import Lstm
-from tests.paths import TESTS
 
 Array = npt.NDArray[Any]
 Layer = list[tuple[Array, Array, Array]]  # kernel, recurrent kernel and bias of each direction
 
-SHARDS = TESTS / "golden" / "tfjs_files" / "shards" / "model.json"
 B, T, I, H = 2, 3, 4, 3
 MERGES: dict[str, Callable[[Array, Array], Array]] = {
     "concat": lambda f, b: np.concatenate([f, b], axis=-1),
@@ -135,38 +128,6 @@ def test_every_output_has_all_of_h(lstm: Lstm, tmp_path: Path, merges: tuple[str
         assert any(np.isclose(number, other, atol=6e-5) for other in printed)
     assert table.status == 0
     assert lstm("plot", "model.json", "x.npy", "--only", "h", "-q").status == 0
-
-
-@pytest.mark.parametrize("merges", [*product(MERGES, repeat=2)], ids="-".join)
-def test_parts_of_a_run_have_the_columns_of_the_merged_output(merges: tuple[str, ...]) -> None:
-    """No config has swapped halves: they are merged so in memory."""
-    layers, x = stack_of(merges)
-    model, *others = (merged(layer, merge) for layer, merge in zip(layers, merges, strict=True))
-    model = replace(model, layers=tuple(one.layers[0] for one in (model, *others)))
-    plan, h = prepare(model, Inputs(x, "batch"), ("h",)), expected_h(merges)
-    assert plan.shapes["h"] == h.shape
-    selected = plan.select(Selection.parse(None, None, "1:"), ["h"])
-    part = run_selected(plan, selected)[0].h
-    np.testing.assert_allclose(part, h[..., 1:], rtol=1e-5, atol=1e-6)
-    assert plan.settings().get("merge", "concat") == merges[-1]
-
-
-def merged(layer: Layer, merge: str) -> Model:
-    """The model of one layer."""
-    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0")
-    directions = zip(("", "_reverse"), layer, strict=True)
-    arrays = {
-        name + direction: array.T
-        for direction, of_cell in directions
-        for name, array in zip(names, of_cell, strict=True)
-    }
-    return lstmcli.load(arrays, merge=merge)
-
-
-def test_the_recorded_stack_is_plotted(lstm: Lstm, tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(2, 7, 5)))
-    assert lstm("plot", SHARDS, "x.npy").status == 0
-    assert lstm("run", SHARDS, "x.npy", "--batch", "0").status == 0
 
 
 def test_layers_of_several_merges_are_not_converted_to_one(lstm: Lstm, tmp_path: Path) -> None:

@@ -19,83 +19,11 @@ GOLDEN = TOP / "tests" / "golden"
 TORCH = GOLDEN / "torch" / "two_layers_bidirectional"
 
 
-@pytest.fixture
-def torch_case(tmp_path: Path) -> dict[str, Any]:
-    """A recorded case of PyTorch: two layers, both directions, with states."""
-    with np.load(f"{TORCH}.npz") as members:
-        case = dict(members)
-    np.savez(tmp_path / "x.npz", inputs=case["inputs"])
-    np.savez(tmp_path / "state.npz", h=case["initial_state.h"], c=case["initial_state.c"])
-    return case
-
-
 def words(*more: str) -> tuple[str, ...]:
     return (
         "run", f"{TORCH}.weights.npz", "x.npz", "--layout", "batch",
         "--initial-state", "state.npz", *more,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize("suffix", ["npz", "json"])
-def test_the_file_contains_the_output_each_cell_and_the_states(
-    lstm: Lstm, torch_case: dict[str, Any], suffix: str
-) -> None:
-    np.savez("theirs.npz", **{k: torch_case[k] for k in ("h", "final_h", "final_c")})
-    done = lstm(*words("-o", f"out.{suffix}"))
-    assert (done.status, done.out, done.err) == (0, "", "")
-    assert lstm("diff", f"out.{suffix}", "theirs.npz").status == 0
-    lstm(*words("-o", "out.npz"))
-    cells = [f"layer{n}{r}" for n in (0, 1) for r in ("", "_reverse")]
-    with np.load("out.npz") as out:
-        assert set(out) == {
-            *(f"{cell}.{k}" for cell in cells for k in "hcifgo"), "h", "final_h", "final_c", "meta",
-        }  # fmt: skip
-        both = np.concatenate([out["layer1.h"], out["layer1_reverse.h"]], axis=2)
-        np.testing.assert_array_equal(out["h"], both)
-
-
-def test_a_backward_cell_can_be_set_to_run_forward(lstm: Lstm, torch_case: dict[str, Any]) -> None:
-    """It then is a lone cell over the inputs as they lie, and its outputs stay where they are."""
-    with np.load(f"{TORCH}.weights.npz") as held:
-        first = {k: held[k] for k in held if "l0_reverse" in k}
-    np.savez("alone.npz", **{k.replace("_reverse", ""): a for k, a in first.items()})
-    np.savez("own.npz", **{k: torch_case[f"initial_state.{k}"][1] for k in "hc"})
-    told = ("--set", "layer0_reverse.reverse=false")
-    assert lstm(*words(*told, "-o", "both.npz")).status == 0
-    given = ("--layout", "batch", "--initial-state", "own.npz", "-o", "one.npz")
-    assert lstm("run", "alone.npz", "x.npz", *given).status == 0
-    with np.load("both.npz") as both, np.load("one.npz") as one:
-        for name in "hcifgo":
-            np.testing.assert_array_equal(both[f"layer0_reverse.{name}"], one[name])
-        np.testing.assert_array_equal(both["final_h"][1], one["final_h"])
-        assert json.loads(str(both["meta"]))["layer0_reverse.reverse"] is False
-
-
-def test_members_of_one_cell_can_be_asked_for(lstm: Lstm, torch_case: dict[str, Any]) -> None:
-    lstm(*words("-o", "few.npz", "--only", "layer0_reverse.f,final_c"))
-    with np.load("few.npz") as out:
-        assert set(out) == {"layer0_reverse.f", "final_c", "meta"}
-
-
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_tables_of_steps_contain_each_cell(
-    lstm: Lstm, torch_case: dict[str, Any], suffix: str
-) -> None:
-    lstm(*words("-o", "out.npz"))
-    assert lstm(*words("-o", f"out.{suffix}")).status == 0
-    assert lstm("diff", "out.npz", f"out.{suffix}", "--atol", 0, "--rtol", 0).status == 0
-
-
-def test_onnx_keeps_its_axis_of_directions(lstm: Lstm) -> None:
-    with np.load(GOLDEN / "onnxruntime" / "bidirectional.npz") as case:
-        np.savez("x.npz", **{k: case[k] for k in case if k == "inputs" or k.startswith("initial")})
-        expected = case["h"]
-    weights = GOLDEN / "onnxruntime" / "bidirectional.weights.npz"
-    done = lstm("run", weights, "x.npz", "-o", "out.npz")
-    assert done.status == 0, done.err
-    ours = np.load("out.npz")["h"]
-    assert ours.shape == expected.shape
-    np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
 def test_stacked_layers_stream_line_by_line(lstm: Lstm) -> None:
@@ -186,18 +114,6 @@ def test_the_builders_of_dynet_run_forward_and_backward(lstm: Lstm, tmp_path: Pa
     np.testing.assert_allclose(both["layer0_reverse.h"], json.loads(second.out)["h"], atol=1e-6)
     certain = lstm("run", DYNET / "birnn_3_layers.weights.npz", x, *words)
     assert "backward" not in certain.err
-
-
-@pytest.mark.slow
-def test_both_directions_of_dynet_are_converted(lstm: Lstm, tmp_path: Path) -> None:
-    source, x = DYNET / "birnn_3_layers.weights.npz", f"{DYNET}/birnn_3_layers.npz:inputs"
-    for to in ("pytorch", "dynet"):
-        assert lstm("convert", source, f"{to}.npz", "--to", to).status == 0
-        h = json.loads(lstm("run", f"{to}.npz", x, "--layout", "time", "-f", "json").out)["h"]
-        with np.load(DYNET / "birnn_3_layers.npz") as case:
-            np.testing.assert_allclose(h, case["h"], atol=1e-6)
-    with np.load(source) as given, np.load("dynet.npz") as written:
-        assert set(given) <= set(written)
 
 
 def test_names_that_a_message_proposes_run(lstm: Lstm, tmp_path: Path) -> None:

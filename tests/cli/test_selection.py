@@ -208,20 +208,6 @@ def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
         np.testing.assert_array_equal(part["final_h"], whole["final_h"])
 
 
-@pytest.mark.parametrize("layout", ["batch", "time"])
-def test_directions_on_a_separate_axis_keep_it(lstm: Lstm, files: Path, layout: str) -> None:
-    write_pytorch(files / "net.npz", 1, 2)
-    words = ["run", "net.npz", "x.npy", "--set", "merge=stack", "--layout", layout]
-    words += ["--only", "h,final_c"]
-    if layout == "time":
-        np.save(files / "x.npy", np.load(files / "x.npy").swapaxes(0, 1))
-    assert lstm(*words, "-o", "whole.npz").status == 0
-    assert lstm(*words, *options("2:5", "1,3", "0,4"), "-o", "part.npz").status == 0
-    whole, part = np.load("whole.npz"), np.load("part.npz")
-    check_stacked(part["h"], whole["h"])
-    np.testing.assert_array_equal(part["final_c"], whole["final_c"][:, [1, 3]])
-
-
 def check_stacked(part: np.ndarray[Any, Any], whole: np.ndarray[Any, Any]) -> None:
     for size, numbers in ((T, [2, 3, 4]), (B, [1, 3]), (UNITS, [0, 4])):
         whole = np.take(whole, numbers, axis=whole.shape.index(size))
@@ -311,12 +297,6 @@ def test_a_wrong_value_is_refused_whatever_the_output_before_anything_runs(
     assert not list(files.glob("out.*"))
 
 
-def test_a_file_and_stdout_of_one_format_both_get_it(lstm: Lstm, files: Path) -> None:
-    for format in ("csv", "jsonl", "json"):
-        done = lstm("run", "w.npz", "x.npy", "-o", f"out.{format}", "-f", format)
-        assert done.out == Path(f"out.{format}").read_text()
-
-
 # ---- streams
 
 
@@ -400,18 +380,6 @@ def test_diff_names_positions_by_the_numbers_of_the_full_run(
     assert re.search(r"^ +7 +1 +1", table, re.M), table
 
 
-def test_an_array_without_numbers_that_is_too_short_is_no_part(lstm: Lstm, files: Path) -> None:
-    words = ["run", "w.npz", "one.npy", "--only", "h"]
-    lstm(*words, "-o", "whole.csv")
-    lstm(*words, "--steps", "2:6", "-o", "part.csv")
-    np.save("short.npy", run(load("w.npz"), np.load("one.npy"), "h").h[:5])
-    for other in ("whole.csv", "part.csv"):  # steps 5 to 8, and step 5, are in no short.npy
-        for sides in (("short.npy", other), (other, "short.npy")):
-            done = lstm("diff", *sides, "-f", "json")
-            assert done.status == 1
-            assert json.loads(done.out)["arrays"]["h"]["mismatched"] is None
-
-
 @pytest.mark.parametrize("network", [*NETWORKS.values()], ids=NETWORKS)
 @pytest.mark.parametrize("axes", [("2:5", None, None), (":3", None, None)])
 def test_a_part_of_several_cells_is_aligned_with_its_last_states(
@@ -476,20 +444,6 @@ def test_a_part_of_a_run_with_the_last_step_is_a_state(
     state = {"h": trace.final_h, "c": trace.final_c}
     wanted = run(load("w.npz"), np.load("one.npy"), initial_state=state)
     np.testing.assert_array_equal(np.array(json.loads(done.out)["h"], np.float32), wanted.h)
-
-
-@pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv"])
-def test_derive_takes_a_part_from_the_start_by_its_numbers(
-    lstm: Lstm, files: Path, format: str
-) -> None:
-    words = ["--layout", "batch"]
-    for n, axes in enumerate([(None, ":2", None), (None, None, ":2"), (":3", ":2", ":2")]):
-        lstm("run", "w.npz", "x.npy", *words, *options(*axes), "-o", f"{n}.{format}")
-        at = ["--steps", 2, "--batch", 1, "--units", 1, "--against", f"{n}.{format}"]
-        done = lstm("derive", "w.npz", "x.npy", *words, *at, "-f", "json")
-        assert done.status == 0, done.err
-        lines = {line["name"]: line for line in json.loads(done.out)["lines"]}
-        assert lines["c"]["theirs"] == pytest.approx(lines["c"]["value"], abs=1e-7)
 
 
 def test_only_what_is_selected_is_kept_in_memory(
@@ -564,12 +518,6 @@ def test_all_steps_are_computed_where_the_last_state_is_needed(
     if "save" in words:
         final = run("w.npz", "one.npy").final_h
         np.testing.assert_array_equal(np.load("s.npz")["h"].ravel(), final)
-
-
-def test_a_table_of_chosen_steps_sums_these_up(lstm: Lstm, files: Path) -> None:
-    shown = lstm("run", "w.npz", "x.npy", "--layout", "batch", "--steps", "2:4").out
-    h = run("w.npz", "x.npy", layout="batch").h[:, 2:4]
-    assert f"h {h.min():.3f} .. {h.max():.3f}" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,10 @@ def validate_output(words: Sequence[str], output: str) -> None:
     if not INSTALLED or format not in ("json", "jsonl") or not 0 < len(output) <= LARGEST:
         return
     texts = output.splitlines() if format == "jsonl" else [output]
+    name = "check_program" if "--program" in words else words[0]
     for text in texts:
         document = json.loads(text, parse_constant=_no_json)
-        validate("step" if format == "jsonl" else words[0], document)
+        validate("step" if format == "jsonl" else name, document)
 
 
 def _no_json(constant: str) -> NoReturn:

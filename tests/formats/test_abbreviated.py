@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import lstmcli
+from lstmcli.api.diff import diff
+from lstmcli.api.explain import explain
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from lstmcli.formats.document import Gaps
 from lstmcli.formats.files.source import in_memory
 from lstmcli.formats.text.console_print import read_text
 from tests.formats.helpers import filed, piped
+from tests.paths import TESTS
 
 
 def pasted(text: str) -> Document:
@@ -104,3 +109,109 @@ def test_abbreviated_prints_are_read_only_on_request(text: str, tmp_path: Path) 
         piped(text)
     with pytest.raises(UserError, match=refused):
         filed(tmp_path, "h.txt", text)
+
+
+# ---- what NumPy, PyTorch and TensorFlow abbreviate, beside what they computed
+
+
+FOLDER = TESTS / "golden" / "prints"
+WHOLE = {"numpy", "numpy-repr", "tensorflow", "tensorflow-repr", "torch", "torch-named"}
+SMALL = {"numpy-small", "numpy-batches-small"}
+# of 4 x 40 x 8, by the axes that are longer than both edges together
+GIVEN = dict.fromkeys(WHOLE, 4 * 6 * 6) | dict.fromkeys(SMALL, 4 * 4 * 4)
+PLACES: dict[str, tuple[int, int, str]] = {  # numbers given, of how many, where they lie
+    "torch-final-small": (16, 32, "as the last h"),
+    "torch-row-small": (16, 320, "as sequence 2 of 4"),
+    "numpy-row-small": (16, 320, "as sequence 1 of 4"),
+    "numpy-last-small": (16, 32, "as the last h"),
+    "tensorflow-row-small": (16, 320, "as sequence 3 of 4"),
+}
+TORCH = {"torch", "torch-named", "numpy", "numpy-repr", "torch-final-small", "torch-row-small"}
+
+
+def net(name: str) -> tuple[str, dict[str, Any]]:
+    """The weights and inputs whose result was printed, and what they have to be told."""
+    if name in TORCH:
+        return str(FOLDER / "torch.npz"), {"layout": "batch"}
+    return str(FOLDER / "keras.npz"), {}
+
+
+def inputs(name: str) -> np.ndarray[Any, Any]:
+    with np.load(net(name)[0]) as held:
+        return np.asarray(held["inputs"])
+
+
+@pytest.mark.parametrize("name", sorted(GIVEN))
+def test_it_equals_what_was_printed(name: str) -> None:
+    text, h = FOLDER / f"{name}.txt", net(name)[0].replace(".npz", ".h.npy")
+    for found in (diff(str(text), h), diff(h, str(text))):
+        array = found.arrays["h"]
+        assert found.equal
+        assert (array.total, array.left_out) == (GIVEN[name], 1280 - GIVEN[name])
+    moved = np.load(h)
+    moved[1, -1, -1] += 0.5
+    found = diff(str(text), moved)
+    assert found.arrays["h"].mismatched == 1
+    assert found.first_divergence is not None
+    assert found.first_divergence.unit == 7
+    moved = np.load(h)
+    moved[:, 10:20] = 9  # nobody printed these
+    assert diff(str(text), moved).equal
+
+
+def test_a_factor_applies_to_what_is_there() -> None:
+    h = np.load(FOLDER / "torch.h.npy") * np.float32(1e-6)
+    found = diff(str(FOLDER / "torch-tiny-numbers.txt"), h, atol=1e-12)
+    assert found.equal
+    assert found.arrays["h"].total == 144
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", sorted(GIVEN))
+def test_it_is_explained(name: str) -> None:
+    weights, told = net(name)
+    text = str(FOLDER / f"{name}.txt")
+    right = explain(weights, inputs(name), text, **told)
+    assert right.verdict == "agrees"
+    assert right.measured is not None
+    assert right.measured.total == GIVEN[name]
+    assert f"EXPECTED has {GIVEN[name]} of 1,280 numbers" in right.notes[0]
+    for wrong in ({"forget_bias": 1.0}, {"gates": "ifog"}, {"gates": "ifog", "forget_bias": 2.5}):
+        found = explain(weights, inputs(name), text, **told, **wrong)
+        assert {c.setting for c in found.changes} == set(wrong), found
+        assert found.found
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", sorted(PLACES))
+def test_a_part_is_put_at_its_position(name: str) -> None:
+    weights, told = net(name)
+    given, of_all, place = PLACES[name]
+    text = str(FOLDER / f"{name}.txt")
+    right = explain(weights, inputs(name), text, **told)
+    assert right.verdict == "agrees"
+    assert place in right.taken
+    assert f"EXPECTED has {given} of {of_all} numbers" in right.notes[0]
+    found = explain(weights, inputs(name), text, **told, gates="ifog")
+    assert [(c.setting, c.found) for c in found.changes] == [("gates", "ifgo")]
+
+
+@pytest.mark.slow
+def test_what_no_run_gives_is_refused(tmp_path: Path) -> None:
+    weights, told = net("torch")
+    path = tmp_path / "expected.txt"
+    path.write_text("[[0.1 0.2 0.3 ... 0.4]\n [0.1 0.2 0.3 ... 0.4]\n [0.1 0.2 0.3 ... 0.4]]")
+    with pytest.raises(UserError, match=r"abbreviated, of a shape \(3, more than 4\); no result"):
+        explain(weights, inputs("torch"), str(path), **told)
+    rng = np.random.default_rng(0)
+    with np.printoptions(threshold=10, edgeitems=2):
+        path.write_text(str(np.tanh(rng.normal(size=(4, 40, 8)))))
+    assert explain(weights, inputs("torch"), str(path), **told).verdict == "none"
+
+
+def test_a_trace_compared_with_it_keeps_its_layout(tmp_path: Path) -> None:
+    """A side that says that time comes first is met by one that says nothing."""
+    model = lstmcli.load(net("torch")[0])
+    trace = lstmcli.run(model, inputs("torch"), layout="batch")
+    assert diff(trace, str(FOLDER / "torch.txt")).equal
+    assert diff(str(FOLDER / "torch.txt"), trace).equal

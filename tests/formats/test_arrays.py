@@ -134,16 +134,6 @@ def test_headers_are_checked_against_the_file(data: bytes, message: str | None) 
             piped(data)
 
 
-@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
-@pytest.mark.sampled(2)
-def test_cut_at_any_length(tmp_path: Path, name: str) -> None:
-    array = np.arange(6.0).reshape(2, 3)
-    whole = saved(array) if name == "a.npy" else written("npz", {"h": array, "c": array})
-    for length in range(len(whole)):
-        with pytest.raises(UserError):
-            filed(tmp_path, name, whole[:length])
-
-
 def test_a_wrong_checksum_names_the_member(tmp_path: Path) -> None:
     whole = bytearray(written("npz", {"h": np.arange(600.0)}))
     whole[2000] ^= 1

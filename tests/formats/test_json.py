@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
-from lstmcli.formats import open_steps, write
+from lstmcli.formats import StepStream, open_steps, write
 from lstmcli.formats.text import jsonl
+from lstmcli.formats.text.jsonl import LineReader
 from tests.formats.helpers import NAMES, arrays, filed, piped, same
 
 
@@ -157,13 +158,6 @@ def test_broken_documents(text: str | bytes, message: str) -> None:
     str(caught.value).encode()
     assert str(caught.value).startswith("standard input")
     assert "\n" not in str(caught.value)
-
-
-def test_cut_at_any_length(tmp_path: Path) -> None:
-    whole = written({"h": np.arange(6.0).reshape(2, 3)}, {"meta": {"a": [None]}}).rstrip()
-    for length in range(len(whole)):
-        with pytest.raises(UserError):
-            filed(tmp_path, "a.json", whole[:length])
 
 
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
@@ -321,3 +315,44 @@ def test_an_index_names_the_files_that_contain_the_weights() -> None:
     }
     with pytest.raises(UserError, match=r"that contain the LSTM: w_00000\S+ w_00001\.weights\.h5$"):
         piped(json.dumps(index))
+
+
+# ---- Lines of standard input: a mistake in any of them is reported as in the first
+
+
+def steps(*lines: str) -> list[list[float]]:
+    stream = io.BytesIO("\n".join(lines).encode())
+    return [step.tolist() for step in StepStream(LineReader(stream))]
+
+
+def test_lines_of_all_kinds_follow_each_other() -> None:
+    assert steps("[1, 2.5]", '{"x": [3, 4]}', "", "[1e3, -0.0]", '[5, "Infinity"]') == [
+        [1, 2.5], [3, 4], [1000, 0], [5, np.inf],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("[1, true]", r"line 3: element \[1\] is a truth value"),
+        ("[1, null]", r"line 3: element \[1\] is null"),
+        ("[1, [2]]", r"line 3: element \[1\] is a list"),
+        ("[1, 2, 3]", r"line 3: the shape is \(3,\); before it was \(2,\)"),
+        ("[1, 2", "broken JSON at line 3"),
+        ('{"y": [1, 2]}', 'line 3 has no member "inputs" or "x"'),
+        ("[1, 1" + "0" * 400 + "]", "line 3 contains an integer too large"),
+        ("[" * 100_000, "line 3"),
+        ("7", "line 3: a list of numbers"),
+    ],
+)
+def test_a_later_line_that_is_wrong_is_reported(line: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        steps("[1, 2]", "[3, 4]", line)
+
+
+@pytest.mark.parametrize("line", ['{"a": 1, "x": [1, 2]}', '{"x": [1, 2], "inputs": [3, 4]}'])
+def test_members_that_a_run_would_not_use_are_refused(line: str) -> None:
+    with pytest.raises(UserError, match=r"line 1 has .*; the inputs of a step are one list"):
+        steps(line, line)
+    reader = LineReader(io.BytesIO(f"{line}\n{line}\n".encode()))
+    assert reader.are_inputs()

@@ -83,9 +83,6 @@ TOKENS = [
 ]  # fmt: skip
 """One token, or what a reader could take for one, in every place of a text."""
 
-BY_PIECES = ("column.csv", "quoted.csv", "lists.jsonl")
-LARGER = [text for text in TEXTS if text[0] in BY_PIECES]
-
 
 MEASURED = """
 import resource, sys, time

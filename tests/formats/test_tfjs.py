@@ -36,26 +36,6 @@ def changed(path: Path, change: Any) -> str:
     return str(path)
 
 
-def test_layers_come_in_the_model_s_order_with_their_settings() -> None:
-    document = formats.read(str(GOLDEN / "shards/model.json"))
-    layers = [name.split("/")[0] for name in document.arrays]
-    assert list(dict.fromkeys(layers)) == ["lstm_1", "bidirectional", "dense"]
-    assert document.groups["bidirectional"]["config"]["merge_mode"] == "mul"
-    assert (
-        load(str(GOLDEN / "shards/model.json"), layer="bidirectional").convention.behaviour.merge
-        == "mul"
-    )
-
-
-def test_the_config_of_the_file_is_used_and_not_assumed() -> None:
-    how = load(str(GOLDEN / "hard_sigmoid_backwards/model.json"))
-    assert how.convention.behaviour.recurrent_activation == "hard_sigmoid_0.2"
-    assert how.convention.behaviour.go_backwards
-    assert not how.assumed
-    cells = load(str(GOLDEN / "cells/model.json"), layer="1")
-    assert cells.convention.behaviour.activation == "softsign"
-
-
 def test_weights_without_a_topology_assume_the_library_s_gates(model: Path) -> None:
     path = changed(model, lambda value: value.pop("modelTopology"))
     found = load(path, layer="0")
@@ -66,14 +46,6 @@ def test_weights_without_a_topology_assume_the_library_s_gates(model: Path) -> N
         f"hard_sigmoid_0.2 gates, tanh, {run_by} (its config is not in the file; "
         "--recurrent-activation sigmoid for sigmoid)"
     )
-
-
-def test_a_hard_sigmoid_is_that_of_the_library_whoever_wrote_the_config(tmp_path: Path) -> None:
-    shutil.copytree(GOLDEN / "hard_sigmoid_backwards", tmp_path / "m")
-    path = changed(
-        tmp_path / "m/model.json", lambda v: v["modelTopology"].update(keras_version="3.1")
-    )
-    assert load(path).convention.behaviour.recurrent_activation == "hard_sigmoid_0.2"
 
 
 def test_a_graph_says_that_its_settings_were_not_read() -> None:

@@ -197,15 +197,16 @@ class Lines:
         source.write_bytes(self.before[names[number % len(names)]])
         with open(source) as sys.stdin:
             try:
-                return running.run(shlex.join(words), self.folder, _within_bounds())
+                within = _within_bounds(10 if "--thorough" in words else 1)
+                return running.run(shlex.join(words), self.folder, within)
             finally:
                 sys.stdin = stdin
 
 
 @contextmanager
-def _within_bounds() -> Iterator[None]:
+def _within_bounds(times: int) -> Iterator[None]:
     try:
-        with bounded():
+        with bounded(times):
             yield
     except Overdue as error:
         raise RuntimeError(str(error)) from error

@@ -1,8 +1,7 @@
 """No variant of a file does more than give a result or one clear message.
 
 Each is read by a command in a process that is bounded in time and memory and in which nothing but
-the named files may be opened; what it shows may hold no control character.
-"""
+the named files may be opened; what it shows may hold no control character."""
 
 from __future__ import annotations
 
@@ -12,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import corpus
+from tests.faults.running import Ended
+from tests.fuzz import corpus, guided
 from tests.fuzz.advisories import MARK, PICKLES
 from tests.fuzz.guard import unprintable
+from tests.fuzz.lines import LINES, line, wrong
 from tests.paths import TOP
 
 FORMATS = [*corpus.TABLE]
@@ -131,3 +132,114 @@ def test_these_would_have_run_in_python(name: str, tmp_path: Path) -> None:
     command, data = [sys.executable, "-c", unpickle], PICKLES[name].pickle
     subprocess.run(command, cwd=tmp_path, input=data, stderr=subprocess.DEVNULL, timeout=60)
     assert (tmp_path / MARK).exists()
+
+
+# ---- Inputs of the fuzzer that coverage leads: what they stand for, and those that were kept
+
+
+READ_KEPT = """
+import sys
+from pathlib import Path
+from tests.fuzz import corpus, guided
+from tests.fuzz.guard import Audit
+from tests.fuzz.session import Session
+
+audit, failed = Audit(), []
+for format in sys.argv[1:]:
+    samples = corpus.samples_of(format)
+    with Session(audit, format, 0) as session:
+        for number, path in enumerate(sorted((guided.CORPUS / format).iterdir())):
+            variant = guided.variant_of(samples, path.read_bytes())
+            failures = session.failures_of(variant, number)
+            failed += [f"{format} {path.name}: {text}" for text in failures]
+print(*failed, sep="\\n")
+sys.exit(bool(failed))
+"""
+
+
+def test_an_input_chooses_a_sample_and_the_file_that_it_replaces(tmp_path: Path) -> None:
+    samples = corpus.samples_of("tensorflow-v2")
+    guided.seeds(samples, tmp_path)
+    inputs = sorted(tmp_path.iterdir())
+    assert len(inputs) == sum(len(sample.damaged) for sample in samples)
+    for path in inputs:
+        variant = guided.variant_of(samples, path.read_bytes())
+        assert variant.files == variant.sample.files
+    assert guided.variant_of(samples, b"").files != samples[0].files
+
+
+def test_a_change_that_knows_the_format_is_repeated_by_its_seed() -> None:
+    row, samples = corpus.TABLE["npz"], corpus.samples_of("npz")
+    data = b"\1\0" + samples[1].files[samples[1].damaged[0]]
+    changed = [guided.changed(row, samples, data, seed) for seed in (1, 1, 2)]
+    assert changed[0] == changed[1] != changed[2]
+    assert {one[:2] for one in changed} == {b"\1\0"}
+
+
+def test_a_corpus_keeps_its_smallest_inputs(tmp_path: Path) -> None:
+    for name, size in (("a", guided.KEPT), ("b", 10), ("c", 20)):
+        (tmp_path / name).write_bytes(bytes(size))
+    guided.pruned(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]
+
+
+@pytest.mark.wide
+def test_the_inputs_that_were_kept_are_read_well() -> None:
+    formats = sorted(path.name for path in guided.CORPUS.iterdir())
+    assert formats == sorted(corpus.TABLE)
+    output_of("-c", READ_KEPT, *formats)
+
+
+# ---- The fuzz of command lines lets nothing pass that it should not, and repeats itself
+
+
+BEFORE = {"weights.npz": b"weights", "folder": b""}
+WORDS = ["run", "weights.npz", "x.npy", "-o", "new.npz"]
+
+
+def ended(status: int | None, err: str = "", **files: bytes) -> Ended:
+    """How a line ended that wrote files; a name's dot is written as ``_``."""
+    written = {name.replace("_", "."): data for name, data in files.items()}
+    return Ended(status, b"", err, BEFORE | written)
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        (ended(None, "ValueError: for nobody"), "ValueError: for nobody"),
+        (ended(3), "status 3"),
+        (ended(2, "Traceback (most recent call last)"), "a traceback"),
+        (ended(2, "x" * 1501), "1501 characters"),
+        (ended(0, "\x1b[31m"), "a control character"),
+        (ended(2), "without a message"),
+        (ended(2, "no", new_npz=b"half"), "['new.npz'] written"),
+        (ended(2, "no")._replace(files={}), "['folder', 'weights.npz'] gone"),
+        (ended(0, new_npz_part=b"half"), "left behind"),
+        (ended(0, weights_npz=b"other")._replace(out=b"done"), ""),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_line_may_do_is_found(how: Ended, text: str) -> None:
+    assert text in wrong(WORDS, BEFORE, how)
+
+
+def test_a_file_that_no_word_names_may_not_be_overwritten() -> None:
+    assert "overwritten" in wrong(["init"], BEFORE, ended(0, weights_npz=b"other"))
+
+
+@pytest.mark.parametrize("how", [ended(0, "a remark", new_npz=b"all"), ended(1), ended(2, "no")])
+def test_a_result_or_a_message_is_right(how: Ended) -> None:
+    assert not wrong(WORDS, BEFORE, how)
+
+
+def test_lines_repeat_and_differ() -> None:
+    lines = [line(1, number) for number in range(200)]
+    assert lines == [line(1, number) for number in range(200)]
+    assert len({tuple(words) for words in lines}) > 150
+    assert {words[0] for words in lines if words} >= LINES.keys()
+
+
+@pytest.mark.slow
+def test_some_lines_end_in_a_result_or_a_message() -> None:
+    shown = output_of("-m", "tests.fuzz.lines", "--seed", "4", "--count", "100")
+    assert all(f" of status {status}" in shown for status in (0, 1, 2))

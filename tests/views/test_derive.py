@@ -34,21 +34,6 @@ def test_a_unit_that_the_projection_leaves_without_h_says_so() -> None:
     assert "sum_h" not in text
 
 
-def test_a_projection_has_separate_terms() -> None:
-    text = shown("tensorflow1/peepholes_clips_projection")
-    assert "\nsum_h" in text
-    assert "m[2]" in text
-    assert "\nh     = clip(sum_h, -0.2, 0.2)\n" in text
-    assert "\nc     = clip(f * c_prev + i * g, -0.5, 0.5)\n" in text
-
-
-def test_a_normalisation_is_put_in_numbers() -> None:
-    text = shown("tensorflow1/layernorm")
-    assert "\nz_f   = (sum_f - mean) / deviation * scale + shift + forget_bias\n" in text
-    assert "\nc     = (c_new - mean) / deviation * scale + shift\n" in text
-    assert "\nbias" not in text
-
-
 @pytest.mark.parametrize(
     ("case", "formula"),
     [
@@ -70,10 +55,3 @@ def test_the_state_of_the_first_step_is_named() -> None:
     turned = shown("keras/go_backwards", step=2)
     assert "x          of step 4 of the inputs" in turned
     assert "h, c_prev  as step 1 left them" in turned
-
-
-@pytest.mark.parametrize("width", [30, 60, 80])
-def test_lines_keep_to_the_width(width: int) -> None:
-    text = shown("tensorflow1/layernorm", width, gate="f")
-    assert max(map(len, text.splitlines())) <= max(width, 62)
-    assert "…" not in text

@@ -50,13 +50,6 @@ def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
                 assert len(line) <= max(width, 62), line
 
 
-def test_used_by_is_never_dropped() -> None:
-    explanation = sample()
-    who = explanation.rows[0].used_by
-    for width in (40, 60, 80):
-        assert who in " ".join(" ".join(lines(explanation, width)).split())
-
-
 @pytest.mark.parametrize("setting", COLUMNS)
 def test_every_value_has_words(setting: str) -> None:
     for value in COLUMNS[setting]:
@@ -113,12 +106,6 @@ def test_no_data_are_asked_for_the_gates_of_a_bias_that_is_left_out() -> None:
     for open_yet in ({"equivalent": ((change,),)}, {"verdict": "unproven"}):
         labels = [line[:9] for line in lines(replace(alone, **open_yet))]
         assert "to decide" in labels
-
-
-def test_settings_that_were_given_are_not_assumed() -> None:
-    assert any(line.startswith("assumed") for line in lines(sample("tensorflow.txt")))
-    known = asked(str(SAMPLE / "tensorflow.txt"), layout="batch", convention="tf1", forget_bias=1.0)
-    assert not any(line.startswith("assumed") for line in lines(known))
 
 
 def test_what_half_precision_hides_is_not_singled_out() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -106,54 +105,3 @@ def test_no_number_is_minus_zero(digits: int) -> None:
 
 
 # ---- the cells of a network
-
-
-def network_trace(keep: tuple[str, ...]) -> Trace:
-    rng = np.random.default_rng(0)
-    arrays = {"h": rng.normal(size=(4, 6))}
-    if keep != ("h",):
-        arrays |= {
-            f"layer{n}{suffix}.{name}": rng.normal(size=(4, 3))
-            for n in range(2)
-            for suffix in ("", "_reverse")
-            for name in keep
-        }
-    return Trace(arrays, np.zeros((4, 3)), np.zeros((4, 3)), "steps")
-
-
-def test_every_cell_and_the_output_of_the_model_are_labelled() -> None:
-    trace = network_trace(("h", "c"))
-    rows = [
-        row
-        for sheet in excerpt_sheets(
-            Excerpt.of_trace(trace), Window(("h", "c")), Width.of(80), network=True
-        )
-        for row in sheet.rows()
-    ]
-    labels = [row for row in rows if re.fullmatch(r"(layer\d(_reverse)?|output)", row)]
-    assert labels == ["layer0", "layer0_reverse", "layer1", "layer1_reverse", "output"]
-    output = rows[rows.index("output") :]
-    assert "c" not in output[1].split()
-    assert f"{trace.h[0, 5]:.8f}" in " ".join(output)
-    assert not any(a == b == "" for a, b in pairwise(rows))
-
-
-def test_the_output_without_its_cells_is_labelled_too() -> None:
-    trace = network_trace(("h",))
-    rows = [
-        row
-        for sheet in excerpt_sheets(
-            Excerpt.of_trace(trace), Window(("h",)), Width.of(80), network=True
-        )
-        for row in sheet.rows()
-    ]
-    assert rows[0] == "output"
-
-
-def test_directions_on_a_separate_axis_are_side_by_side() -> None:
-    h = np.random.default_rng(0).normal(size=(4, 2, 1, 3))  # (T, D, B, H), as ONNX has it
-    trace = Trace({"h": h}, h[-1], h[-1], "time")
-    rows = rows_of(trace, Window(("h",)), Width.of(120))
-    text = " ".join(rows)
-    assert all(f"{value:.8f}" in text for value in h.ravel())
-    assert any(row.split()[0] == "5" for row in rows if row)

@@ -40,9 +40,9 @@ def align(pair: Pair, known: Known) -> Pair:
     pair, known = _with_layout_of_run(pair, known)
     pair = _as_they_lie(pair, known)
     cut, left = _as_selected(pair, known)
-    if cut.agrees is not None:
-        pair, known = cut, left
     stacked = a.ndim == (3 if pair.kind == FINAL else 4)
+    if cut.agrees is not None and (cut.numbers_agree or not stacked):
+        pair, known = cut, left
     if pair.agrees is None or (stacked and not pair.numbers_agree):
         if pair.is_part:
             sides, known = (pair.a, pair.b), known._replace(layouts=("time", "time"))
@@ -50,7 +50,11 @@ def align(pair: Pair, known: Known) -> Pair:
         if best is not None:  # the steps and sequences that are selected are those it names
             for axis in (0, 1):
                 known = known if best.numbers[axis] == pair.numbers[axis] else known.chosen(axis)
-        pair = best or (pair if pair.agrees is not None else replace(pair, unaligned=why))
+            pair = best
+        elif cut.agrees is not None:
+            pair, known = cut, left
+        else:
+            pair = replace(pair, unaligned=why)
     return _selected(_numbered(pair, known), known)
 
 

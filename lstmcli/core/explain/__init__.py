@@ -115,7 +115,7 @@ class Search:
             self.left_out += left_out
             for location in located:
                 of_run: list[Changes] = [()]
-                if not (setup.of_directions or setup.part) and location.is_from_the_start:
+                if not (setup.of_directions or setup.part):
                     of_run += [(change,) for change in setup.changes_of_run(location)]
                 self.placements += [Placement(setup, location, changes) for changes in of_run]
         self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.changes))
@@ -149,9 +149,8 @@ class Search:
 
     def changes(self, total: int) -> list[Found]:
         """The answers of so many changes in all that meet the tolerance of the data."""
-        places = self._worth(total)
-        found = self._answers(Placement.answers, places, total)
-        found = found or self._answers(Placement.solved, places, total)
+        found = self._answers(Placement.answers, total)
+        found = found or self._answers(Placement.solved, total)
         if len(self.prepared.allowances) == 1:
             return found
         tight = self.prepared.allowances[0]
@@ -163,37 +162,31 @@ class Search:
         return [one for one in exact if one.answers]
 
     def _answers(
-        self,
-        search: Callable[[Placement, int, float], list[Answer]],
-        places: Sequence[Placement],
-        total: int,
+        self, search: Callable[[Placement, int, float], list[Answer]], total: int
     ) -> list[Found]:
-        """What a search gives at each placement; the likeliest whatever work is left."""
-        found = []
-        for one in places:
-            size, room = total - len(one.changes), self.work.left(Budget.LEVELS[total])
-            if (not size or one is self.placements[0] or room) and (
-                answers := search(one, size, room)
-            ):
-                found.append(Found(one, answers, one.allowance))
+        """What a search of so many changes in all gives, those with the fewest of the cells first.
+
+        The likeliest placement is searched whatever work is left.
+        """
+        found, before, level = [], *Budget.LEVELS[total - 1 : total + 1]
+        for size in range(total + 1):
+            part = before + (level - before) * (size + 1) / (total + 1)
+            for one in self._with(total - size):
+                is_first = one is self.placements[0]
+                room = self.work.left(level if is_first else Budget.FURTHER * part)
+                if (is_first or room) and (answers := search(one, size, room)):
+                    found.append(Found(one, answers, one.allowance))
         return found
 
-    def _worth(self, total: int) -> list[Placement]:
-        """The placements that are searched for so many changes in all.
+    def _with(self, changes: int) -> list[Placement]:
+        """The placements with so many changes, the likeliest and the nearest by turns.
 
-        Where these are several changes of the cells, the likeliest and the nearest by turns: the
-        right placement need not be near, and few numbers are near by chance.
+        The right placement need not be near, and few numbers are near by chance.
         """
-        chosen: list[Placement] = []
-        for size in range(total + 1):
-            some = [one for one in self.placements if total - len(one.changes) == size]
-            most = self.work.most(Budget.PLACEMENTS.get(size, len(some)))
-            if size > 1 and len(some) > most:
-                nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
-                by_turns = chain.from_iterable(zip(some, nearest, strict=False))
-                some = [*dict.fromkeys((*by_turns, *some))]
-            chosen += some[:most]
-        return chosen
+        some = [one for one in self.placements if len(one.changes) == changes]
+        nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
+        by_turns = chain.from_iterable(zip(some, nearest, strict=False))
+        return [*dict.fromkeys((*by_turns, *some))]
 
     def explained(self, found: Sequence[Found]) -> Explanation:
         """The likeliest of the answers of the fewest changes; the others are its equals.
@@ -306,9 +299,10 @@ def half_precision(search: Search) -> list[Found]:
     changes that come about as near as the nearest are left.
     """
     likely = [one for one in search.placements if len(one.changes) < 2]
-    likely = likely[: search.work.most(Budget.PLACEMENTS[1])]
     coarse = () if search.looser else search.prepared.coarse
     for half, one in product(coarse, likely):
+        if one is not likely[0] and not search.work.left(Budget.FURTHER):
+            continue
         one_change = not one.changes and one.simulator.is_stepwise
         if not one_change and one.verify(()).max_abs > half.absolute:
             continue
@@ -437,6 +431,11 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     yield from _taken_so(prepared, explanation)
     if count := prepared.not_finite:
         yield remark("not_finite", count=count)
+    located = explanation.location.arrays if explanation.location else ()
+    compared = {one.name if one.name in prepared.arrays else "h" for one in located}
+    others = {name or "h": None for name in (*prepared.arrays, *question.side.arrays)}
+    if names := [name for name in others if name not in compared] if located else ():
+        yield remark("not_compared", names=names)
     cells = [cell for _, cell in prepared.model.cells]
     if verdict != "agrees" and any(map(is_eight_bit, cells)):
         yield remark("searched_in_float")

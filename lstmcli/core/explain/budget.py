@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 
 class Budget:
@@ -14,13 +14,12 @@ class Budget:
 
     QUESTION = 7.2e7  # work, over all shapes and placements of EXPECTED
     THOROUGH = 10  # times as much of all that is searched, on request
-    LEVELS: Mapping[int, float] = {1: 0.4, 2: 0.8, 3: 1.0}
+    LEVELS = 0.0, 0.4, 0.8, 1.0
     """The part of it that is done when placements are searched for no more changes, by number."""
+    FURTHER = 0.5  # of that part, at placements other than the likeliest
     NUMBERS = 10_000_000
     """Of the runs of all locations of an array of EXPECTED: further locations are left out."""
     SHAPES = 4  # of EXPECTED, where a print does not show its own
-    PLACEMENTS: Mapping[int, int] = {1: 40, 2: 6, 3: 2}
-    """Placements that are searched, by the number of changes that are left to the cells."""
     PAIRED = 80
     """The nearest single changes that each other one is added to, where no first step is known.
 
@@ -37,10 +36,10 @@ class Budget:
 
 
 class WorkDone:
-    """The work that a question has taken so far, of the budget or of ten times as much."""
+    """The work that a question has taken so far, of a number of times the budget, or a share."""
 
-    def __init__(self, thorough: bool = False) -> None:
-        self.times, self.done = Budget.THOROUGH if thorough else 1, 0.0
+    def __init__(self, times: float = 1) -> None:
+        self.times, self.done = times, 0.0
         self.edited = 0.0  # work of runs with edits
         self.tell: Callable[[float], None] = lambda share: None  # how much of all is done
 
@@ -61,7 +60,7 @@ class WorkDone:
 
     def most(self, count: int) -> int:
         """How many are tried where the budget has a number."""
-        return self.times * count
+        return int(max(self.times, 1) * count)
 
     def left(self, part: float = 1.0) -> float:
         """What may still be done of a part of a question's work; 0 where it was more already."""

@@ -142,6 +142,7 @@ class Explanation:
     precision: str = ""  # of EXPECTED: a number type, or "printed"
     digits: int | None = None  # of a print
     assumed: tuple[str, ...] = ()  # of weights and inputs: what neither files nor options give
+    run_remarks: tuple[str, ...] = ()  # on the weights and options, as those of `run`
     # ---- put in by `wording`
     rows: tuple[Row, ...] = ()
     hidden: str = ""  # why the changes do not show at once

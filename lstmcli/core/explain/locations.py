@@ -17,7 +17,7 @@ import numpy as np
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
+from lstmcli.core.explain.observation import SINGLE, Allowance, Expected, KnownValues
 from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import (
@@ -45,6 +45,11 @@ class Located(NamedTuple):
     at: Arrangement
     is_state: bool
     units: int = 0  # it is the first units of directions side by side, so many; 0: all of them
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it is all numbers of the array of the run."""
+        return self.at.is_all and not self.units
 
     def known(self, numbers: Numbers) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
         """The numbers of EXPECTED by array of the run, and the index where they lie on it."""
@@ -96,10 +101,24 @@ class Location(NamedTuple):
         found: dict[str, KnownValues] = {}
         for one in self.arrays:
             for name, at, known in one.known(numbers[one.name]):
-                full = KnownValues(np.full(one.shape, np.nan), np.zeros(one.shape))
-                full.values[at], full.half[at] = known.values, known.half
-                found[name] = full
+                nothing = KnownValues(np.full(one.shape, np.nan), np.zeros(one.shape))
+                full = found.setdefault(name, nothing)
+                is_known = np.isfinite(known.values)
+                np.copyto(full.values[at], known.values, where=is_known)
+                np.copyto(full.half[at], known.half, where=is_known)
         return Expected(found)
+
+    def contradicts_itself(self, numbers: Mapping[str, Numbers]) -> bool:
+        """Whether arrays that are one of the run have different values there."""
+        names = [name for one in self.arrays for name in one.arrays]
+        if len({*names}) == len(names):
+            return False
+        expected = self.expected(numbers)
+        return any(
+            bool((np.abs(expected.arrays[name].values[at] - known.values) > SINGLE.of(known)).any())
+            for one in self.arrays
+            for name, at, known in one.known(numbers[one.name])
+        )
 
     def may_fit(
         self, numbers: Mapping[str, Numbers], given: Mapping[str, Array], allowance: Allowance
@@ -168,10 +187,11 @@ def locations(
         ways = _located(first[0], numbers[first[0]].shape, first[1])
         for one in islice(ways, room):
             both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]
-            if None not in both:
-                found.append(_location([each for each in both if each], bool(state), model))
+            location = _location([each for each in both if each], bool(state), model)
+            if None not in both and not location.contradicts_itself(numbers):
+                found.append(location)
         left_out += sum(1 for _ in ways)
-        complete = [one for one in found if all(each.at.is_all for each in one.arrays)]
+        complete = [one for one in found if all(each.is_all for each in one.arrays)]
         if complete and not state:  # it is all of the run, and no part of it
             return complete, 0
     return sorted(found, key=lambda one: one.cost), left_out
@@ -212,9 +232,14 @@ def _located(
             if at.directions.is_all and not (is_merged or is_split):
                 yield Located(name, arrays, at, is_state)
         *lead, count = shape or (0,)
+        are_halves = run.stacked is None and arrays[0].endswith("h")  # and not the gates
+        if are_halves and joined and count % run.directions == 0 < count < joined:
+            halves = (*lead, run.directions, count // run.directions)  # first units of each
+            each = (at for at in arrangements(halves, run) if at.axes.endswith("dk"))
+            yield from (Located(name, arrays, at._replace(places=None), is_state) for at in each)
         # one direction by itself is another part of the network, but not in a vector
         is_part = count == run.units and prod(lead) > 1
-        if run.stacked is None and 0 < count < joined and not is_part and arrays[0].endswith("h"):
+        if are_halves and 0 < count < joined and not is_part:
             for at in arrangements((*lead, joined), run):
                 if at.axes.endswith("w"):
                     at = at._replace(cost=at.cost + FIRST_UNITS)
@@ -239,6 +264,9 @@ def run_shapes(
     """
     part, (T, B), several = ArrayName.of(name), size, len(model.cells) > 1
     widths = {one: _width(part.base, cell) for one, cell in model.cells}
+    if not several:  # its arrays have names without a layer
+        name = part.base if part.prefix in widths else name
+        part, widths = ArrayName.of(name), {"": _width(part.base, model.cell)}
     last, how, layout = model.layers[layer], model.convention, layout.replace("steps", "time")
     cells: tuple[str, ...]
     if part.kind == FINAL and several and not part.prefix:
@@ -248,12 +276,10 @@ def run_shapes(
             if len({widths[one] for one in cells}) == 1:
                 run = RunShape(1, B, widths[cells[0]], len(cells), of_states, axis)
                 yield run, tuple(f"{one}.{part.base}" for one in cells)
-    elif part.kind == FINAL and (not several or part.prefix in widths):
-        width = widths[part.prefix] if several else next(iter(widths.values()))
-        yield RunShape(1, B, width), (name,)
-    elif part.kind == SEQUENCE and (not several or part.prefix in widths):
-        width = widths[part.prefix] if several else next(iter(widths.values()))
-        yield RunShape(T, B, width, layout=layout), (name,)
+    elif part.kind == FINAL and part.prefix in widths:
+        yield RunShape(1, B, widths[part.prefix]), (name,)
+    elif part.kind == SEQUENCE and part.prefix in widths:
+        yield RunShape(T, B, widths[part.prefix], layout=layout), (name,)
         if name == "h" and not several and len(how.storage.gates) == len(GATES):
             gates = RunShape(T, B, model.cell.units, len(GATES), layout)  # side by side
             for order in dict.fromkeys((how.storage.order_of("kernel"), GATES)):

@@ -31,6 +31,7 @@ CHUNK = 1000  # hypotheses run at once: more leave the cache
 MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
 CALL = 1500  # units whose work equals that of the calls of NumPy in a step of a cell
 TELLING = 12  # known steps after which what is left is verified: rounding grows
+FEWEST, TELLING_NUMBERS = 3, 96  # of steps over which a constant is first solved for
 
 GRIDS = (
     np.concatenate([[-24, -12, -7.5], np.arange(-6, 6.25, 0.5), [7.5, 12, 24]]),
@@ -43,9 +44,7 @@ GRIDS = (
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
 WIDER = 1.2  # times the distance of two first values: half of the first finer grid
-POINTS, FINER = 9, 4  # values of a finer grid, and how much finer each is than the one before
-ROUNDS = (4, 12)  # finer grids of many sets, then of the nearest
-FIRST_ROUNDS = 8  # finer grids at a first step
+ROUNDS = (4, 9), (6, 33)  # finer grids of many sets, then of the nearest, and values of each
 GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis that is right
 
 Cost = Callable[[Array, Array], Array]
@@ -54,8 +53,8 @@ Cost = Callable[[Array, Array], Array]
 FINALS = ("final_h", "final_c")
 OUTPUTS = ("h", *FINALS)
 """Arrays of every run, so that many locations of EXPECTED are compared with the same runs."""
-SHOW_FORGET_BIAS = "fz"
-"""Arrays that show it at a first step from a zero state, where nothing else does."""
+SHOW_F = "fz"
+"""Arrays that show the forget gate at a first step from a zero state."""
 
 
 class Runs(NamedTuple):
@@ -94,7 +93,8 @@ class NetworkSimulator:
             valid = valid_steps(case.lengths, case.mask, x.shape, case.layout)
         self.item = n = expected.best_known(valid) if item is None else item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
-        self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_run, n)
+        of_x = tuple(change for change in of_run if change.setting != "array")
+        self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_x, n)
         start = {name: value for name, value in of_run if name == "initial_state"}
         model = case.read({**start, "dtype": "float64"})
         self.convention = model.convention  # how directions are merged
@@ -109,7 +109,8 @@ class NetworkSimulator:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
         self.targets = [target.thinned() for target in targets]
-        self._has_z = any(target.array == "z" for target in targets)
+        self._compared = {target.array for target in targets}
+        self._has_z = "z" in self._compared
         self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
 
@@ -177,7 +178,10 @@ class NetworkSimulator:
             return self._at_first_step(each, values)[0].reshape(points.shape)
 
         grids = _Grids(self.singles.constant[sets[rows]].max(axis=1), cost)
-        grids.refine(np.arange(len(rows)), cost, FIRST_ROUNDS)
+        coarse = grids.least.copy()
+        grids.refine(np.arange(len(rows)), cost, *ROUNDS[0])
+        left = np.flatnonzero(grids.least < coarse / GAIN)
+        grids.refine(left, cost, *ROUNDS[0])
         worst[rows] = grids.least
         return sets[worst <= LOOSE]
 
@@ -190,17 +194,15 @@ class NetworkSimulator:
         for name in self.layers[0]:
             simulator, units = self.cells[name].sample
             cells = simulator.cells(self.singles.codes(name, sets), values, np.float32)
-            known = self.known[name]
+            ends = {0, len(self.x) - 1} & self.known[name].keys()
+            known = {t: [one.of_units(units) for one in self.known[name][t]] for t in ends}
+            shows_f = any(one.array in SHOW_F for of_step in known.values() for one in of_step)
             forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
             depends |= np.any(clips, axis=0)
-            depends |= forget_bias & simulator.has(cells, "coupled", "i=1-f")
-            keys = np.arange(len(sets)) if values is not None else simulator.keys(cells, True)
+            depends |= forget_bias & (shows_f | simulator.has(cells, "coupled", "i=1-f"))
+            is_open = values is not None
+            keys = np.arange(len(sets)) if is_open else simulator.keys(cells, True, shows_f)
             rows, same = distinct(keys)
-            ends = {0, len(self.x) - 1} & known.keys()
-            known = {
-                t: [k.of_units(units) for k in known[t] if k.array not in SHOW_FORGET_BIAS]
-                for t in ends
-            }
             parts = (cells.subset(part) for part in _parts(rows, CHUNK))
             off = [self._step(simulator, None, part, known, steps=1)[1] for part in parts]
             worst = np.maximum(worst, np.concatenate([[], *off])[same])
@@ -212,7 +214,8 @@ class NetworkSimulator:
         """The sets, without open constants, that stay near EXPECTED."""
         found = [np.zeros(0, int)]
         for part in self._chunks(len(sets)):
-            runs = self._run(sets[part], None, len(self.x), np.float64, drop=True)
+            steps, kept = len(self.x), self._compared
+            runs = self._run(sets[part], None, steps, np.float64, kept=kept, drop=True)
             stay = runs.stay
             for target in self.targets:
                 if not self.known.get(target.cell) and stay.any():
@@ -235,11 +238,12 @@ class NetworkSimulator:
         placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
-        arrays = sorted({(t.cell, t.array) for t in self.targets if t.array not in OUTPUTS})
+        shared = {*"hc"} if len(self.cells) > 1 else {*"hcifgo"}
+        kept = self._compared | shared if cached else self._compared
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
-            run = partial(self._run, sets[part], some, steps, dtype)
-            key = (*self._same_runs, steps, int(part[0]), *arrays)
+            run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
+            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
             runs = cached.get(key, run, lambda runs: runs.nbytes) if cached else run()
             off = [self._off(target, runs, steps) for target in self.targets]
             found.append(np.concatenate([np.zeros((len(part), 0)), *off], axis=1))
@@ -251,7 +255,14 @@ class NetworkSimulator:
         yield from _parts(np.arange(count), max(8, min(CHUNK, room)))
 
     def _run(
-        self, sets: Array, values: Array | None, steps: int, dtype: Any, drop: bool = False
+        self,
+        sets: Array,
+        values: Array | None,
+        steps: int,
+        dtype: Any,
+        *,
+        kept: Collection[str],
+        drop: bool = False,
     ) -> Runs:
         """Step each distinct cell once over each distinct output of the layer below.
 
@@ -259,7 +270,7 @@ class NetworkSimulator:
         gives is not kept where nothing takes it.
         """
         runs, below = Runs({}, {}, np.ones(len(sets), bool)), list[str]()
-        merged = {target.array for target in self.targets if not target.cell}
+        is_merged = any(not target.cell for target in self.targets)
         for names in self.layers:
             for name in names:
                 left = np.flatnonzero(runs.stay)
@@ -273,14 +284,13 @@ class NetworkSimulator:
                 runs.which[name] = np.zeros(len(sets), int)
                 runs.which[name][left] = same
                 known = self.known[name] if drop else {}
-                of_cell = {target.array for target in self.targets if target.cell == name}
-                is_taken = not known or merged or names != self.layers[-1]
+                is_taken = not known or is_merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
                     simulator,
                     self.states.get(name),
                     cells.subset(first),
                     known,
-                    kept={*OUTPUTS, *merged, *of_cell} if is_taken else set(),
+                    kept={*OUTPUTS, *kept} if is_taken else set(),
                     inputs=[(h, which[first]) for h, which in inputs],
                     steps=steps,
                 )
@@ -354,17 +364,37 @@ class NetworkSimulator:
     def solve(self, sets: Array) -> tuple[Array, Array]:
         """The nearest of sets with an open constant, and its value, by ever finer grids.
 
-        The value is NaN where it makes no difference on this sequence. Nothing is differentiated:
-        a step has no derivative where a clip or a hard sigmoid bends.
+        The value is NaN where it makes no difference on this sequence. Where a constant shows over
+        the first steps that tell most, most sets are dropped there.
         """
         if self.is_stepwise and self.starts_from_zero:
             sets = self._solved_at_first_step(sets)
-        known = [min(steps) for steps in self.known.values() if steps]
-        first = min(known) + TELLING if known and len(self.cells) == 1 else len(self.x)
+        found, values = [], []
+        for steps in self._horizons:
+            grids, nearest = self._solved_over(sets, steps)
+            found.append(sets[nearest])
+            values.append(grids.values[nearest])
+            sets = sets[~grids.shows & (grids.least <= LOOSE)]
+        nothing = np.full(len(sets), np.nan)
+        return np.concatenate([*found, sets]), np.concatenate([*values, nothing])
 
-        def cost(
-            which: Array, points: Array, steps: int | None = first, dtype: Any = np.float32
-        ) -> Array:
+    @property
+    def _horizons(self) -> list[int]:
+        """The steps over which a constant is solved for: the first known ones, and all."""
+        last, known = len(self.x), [min(steps) for steps in self.known.values() if steps]
+        if not known or len(self.cells) > 1:
+            return [last]
+        (cell,) = self.cells.values()
+        fewest = int(np.clip(TELLING_NUMBERS / cell.cell.units, FEWEST, TELLING))
+        return sorted({min(known[0] + count, last) for count in (fewest, TELLING, last)})
+
+    def _solved_over(self, sets: Array, steps: int) -> tuple[_Grids, Array]:
+        """The values of open constants over some first steps, and which sets come near.
+
+        Nothing is differentiated: a step has no derivative where a clip or a hard sigmoid bends.
+        """
+
+        def cost(which: Array, points: Array, steps: int = steps, dtype: Any = np.float32) -> Array:
             each = np.repeat(sets[which], points.shape[1], axis=0)
             off = self.off(each, self.singles.constants(each, points.ravel()), steps, dtype)
             return rms(off).reshape(points.shape)
@@ -373,21 +403,19 @@ class NetworkSimulator:
         many, few = map(self.work.most, Budget.SOLVED)
         coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
         order = grids.nearest(np.flatnonzero(grids.shows), many)
-        grids.refine(order, exact, ROUNDS[0])
+        grids.refine(order, exact, *ROUNDS[0])
         order = grids.nearest(order, few)
         least, widths = grids.least[order], grids.widths.copy()
         # finer values hardly reduce the error of a wrong set
         order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]
-        grids.refine(order, exact, ROUNDS[1])
-        if first < len(self.x) and order.size:  # the telling steps alone may leave a value open
+        most = max([steps, *self._horizons[-2:-1]])
+        grids.refine(order, partial(exact, steps=most), *ROUNDS[1])
+        if most < len(self.x) and order.size:  # these steps alone may leave a value open
             values = self.singles.constants(sets[order], grids.values[order])
             left = order[np.abs(self.off(sets[order], values)).max(axis=1) > 1]
             grids.widths = widths
-            grids.refine(left, partial(exact, steps=None), ROUNDS[1])
-        grids.values[~grids.shows] = np.nan
-        others = np.flatnonzero(~grids.shows)
-        found = np.concatenate([of[grids.least[of] <= LOOSE] for of in (order, others)])
-        return sets[found], grids.values[found]
+            grids.refine(left, partial(exact, steps=len(self.x)), *ROUNDS[1])
+        return grids, order[grids.least[order] <= LOOSE]
 
 
 class _Grids:
@@ -408,15 +436,15 @@ class _Grids:
         """The nearest of some sets."""
         return np.asarray(order[np.argsort(self.least[order], kind="stable")[:most]])
 
-    def refine(self, order: Array, cost: Cost, rounds: int) -> None:
+    def refine(self, order: Array, cost: Cost, rounds: int, count: int) -> None:
         """Bring the values of some sets nearer, by ever finer grids around them."""
         for _ in range(rounds if len(order) else 0):
-            offsets = self.widths[order, None] * np.linspace(-1, 1, POINTS)
+            offsets = self.widths[order, None] * np.linspace(-1, 1, count)
             points = self.values[order, None] + offsets
             costs = cost(order, points)
             self.values[order] = points[np.arange(len(order)), costs.argmin(axis=1)]
             self.least[order] = costs.min(axis=1)
-            self.widths[order] /= FINER
+            self.widths[order] /= (count - 1) / 2
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:

@@ -61,9 +61,10 @@ FAR_BIAS = 100.0  # a forget bias that does
 LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
-CLOSEST_STEPS = 16  # by which hypotheses are put in order where a first step is known
+CLOSEST_STEPS = 8  # by which hypotheses are put in order where a first step is known
 MOST_DECIMALS = 7  # of a solved constant
 NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
+SEARCH = 15_000  # work of a search beside its runs
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
@@ -180,14 +181,17 @@ class Placement:
         if size == 0:
             return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
         simulator, before = self.simulator, self.simulator.tried
+        self.work.add(SEARCH)
         sets = self._sets(size, room)
         self.depth = max(self.depth, size) if len(sets) else self.depth
-        sets = simulator.passing_first_step(simulator.new(sets))
+        sets = simulator.new(sets)
         self.tried += simulator.tried - before
+        if size > 1:
+            sets = simulator.passing_first_step(sets)
         are_open = self.singles.are_open(sets)
         self._open = sets[are_open]
         sets = sets[~are_open]
-        if size == 1 and not simulator.is_stepwise:  # they were run for their distances
+        if size == 1:
             sets = sets[self.distances[sets[:, 0]] <= WORTH_MORE]
         return self._confirmed(simulator.staying(sets))
 

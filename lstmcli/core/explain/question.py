@@ -139,7 +139,18 @@ class Prepared:
                     f"EXPECTED's {name} is {self.arrays[name].shape}; that of {len(model.cells)} "
                     f"cells is {states_shape(name, model)}."
                 )
-        run, _ = next(run_shapes("h", model, self.layout, steps_and_batch(x.shape, self.layout)))
+        size = steps_and_batch(x.shape, self.layout)
+        of_run: dict[str, str] = {}
+        for name in self.arrays:
+            for one in (one for _, of in run_shapes(name, model, self.layout, size) for one in of):
+                if (before := of_run.setdefault(one, name)) != name:
+                    file = self.question.side.name
+                    return UserError(
+                        f"{file} contains {before} and {name}, which are one array of this run, "
+                        "with different values.",
+                        f"  FILE:MEMBER is one array: {file}:{before} or {file}:{name}",
+                    )
+        run, _ = next(run_shapes("h", model, self.layout, size))
         axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
         both = " (both directions)" * ("w" in axes)
         given = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())

@@ -208,18 +208,18 @@ class Simulator:
         order = StepOrder.of(reverse, self.how.behaviour.go_backwards, flip)
         return np.asarray(2 * order.runs_back + order.outputs_reversed)
 
-    def keys(self, cells: Cells, first_step: bool = False) -> Array:
+    def keys(self, cells: Cells, first_step: bool = False, shows_f: bool = False) -> Array:
         """(N,): one number for each hypothesis, the same for equal cells.
 
         With ``first_step`` also where two give the same first step from a zero state: h and c are
         zero there, so that neither the recurrent kernel nor the forget gate shows, but for a
-        forget gate that the input gate is made of.
+        forget gate that is compared (``shows_f``), or that the input gate is made of.
         """
         used = ~self.has(cells, "peepholes", "ignored")
         codes = {**cells.codes, "peephole_gates": cells.codes["peephole_gates"] * used}
         tensors = {part: tensor[:, 0] for part, tensor in cells.tensors.items()}
         if first_step:
-            shown = self.has(cells, "coupled", "i=1-f")
+            shown = self.has(cells, "coupled", "i=1-f") | shows_f
             codes |= {name: codes[name] * shown for name in ("coupled", "forget_bias")}
             codes |= {"state": 0 * codes["state"]}
             tensors |= {"recurrent_kernel": 0 * tensors["recurrent_kernel"]}

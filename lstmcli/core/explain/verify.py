@@ -108,10 +108,14 @@ class Case:
 
     def arrays(self, settings: Mapping[str, Any]) -> Arrays:
         """The arrays of a run by cell; those of another ``array`` stand for h."""
+        array = settings.get("array", "h")
+        of_run = {name: value for name, value in settings.items() if name != "array"}
+        key = self.layout, self.names(settings), *sorted(of_run.items())
+        trace, model = self.cached.get(
+            key, lambda: self.trace(settings), lambda run: _nbytes(run[0].members())
+        )
         arrays: Arrays = self.cached.get(
-            (self.layout, self.names(settings), *sorted(settings.items())),
-            lambda: arrays_of(*self.trace(settings), settings.get("array", "h"), self.size),
-            lambda given: sum(one.nbytes for one in given.values()),
+            (array, *key), lambda: arrays_of(trace, model, array, self.size), _nbytes
         )
         return arrays
 
@@ -207,6 +211,10 @@ class Answer:
     comparison: Agreement
     solved: int = 0  # constants that were solved for
     basis: Basis | None = None  # in half precision
+
+
+def _nbytes(arrays: Arrays) -> int:
+    return sum(one.nbytes for one in arrays.values())
 
 
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:

@@ -351,6 +351,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "not_merged_so": "By its width EXPECTED is not merged by "
     "{assumed}; it is compared with {merge} of both directions.",
     "not_finite": "NaN or infinite values of EXPECTED ({count:,}) are left out.",
+    "not_compared": "These arrays are not of this run, and were not compared: {names:and}.",
     "layout_assumed": "Input layout not given; assuming "
     "{layout:layout}. If the inputs have the other layout, "
     "rerun with --layout {layout:other}.",

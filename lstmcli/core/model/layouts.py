@@ -174,6 +174,12 @@ def arrangements(
             at = places if read == slim else None
             one = Arrangement(cost, axes, *full, shape=read, order=order, places=at, run=run)
             found += _parts(one, steps, sequences)
+    if K > 1 and tuple(shape[-1:]) == (1,):  # the first unit
+        places, read = (*places, len(shape) - 1), (*slim, 1)
+        for axes in _axes(read, run):
+            cost = _unusual(axes, places if own else (), run)
+            one = Arrangement(cost, axes, *full, shape=read, places=places, run=run)
+            found += _parts(one, steps, sequences) if axes.endswith("k") else []
     return merge(*found, key=lambda one: one.cost)
 
 

@@ -194,11 +194,12 @@ def idle_settings(
     source: str,
     *,
     packed: bool,
-    backward: bool,
+    backward: Mapping[str, bool],
 ) -> list[str]:
     """A line for each setting that changes nothing, as these weights lack what it is about.
 
-    ``packed``: they are one vector. ``backward``: they run backward without a setting.
+    ``packed``: they are one vector. ``backward``: whether a cell, by its name, runs backward
+    without a setting.
     """
     tensors = [item for one in chosen for names in one.cells.values() for item in names.items()]
     fused = "fused" not in dict(tensors) and "there is no fused kernel"
@@ -207,12 +208,6 @@ def idle_settings(
     cells = [cell for layer in layers for cell in layer]
     stored = "peephole" in dict(tensors) or cells[0].convention.storage.peephole_columns
     bare = not stored and all(cell.peephole is None for cell in cells) and "there are no peepholes"
-    reverse = backward and "the layer runs backward by itself"
-    if all(cell.convention.behaviour.go_backwards for cell in cells):
-        reverse = (
-            "the layer goes backwards by itself; with --set go_backwards=false too, its outputs "
-            "are in the order of the inputs"
-        )
     biased = {"bias", "recurrent_bias"} & dict(tensors).keys()
     biased |= {"fused"} if cells[0].convention.storage.extra_columns else set()
     bias = not biased and "there is no bias"
@@ -222,9 +217,23 @@ def idle_settings(
         "directions": single,
         "peepholes": bare, "peephole_gates": bare,
         "bias": given.get("bias") != "none" and bias, "bias_gates": bias,
-        "reverse": given.get("reverse") is True and reverse,
         "flat_units": several, "flat_layers": several, "flat_directions": several,
     }  # fmt: skip
+    goes_backwards = {
+        cell_name(n, d): cell.convention.behaviour.go_backwards
+        for n, layer in enumerate(layers)
+        for d, cell in enumerate(layer)
+    }
+    for name in (name for name, value in given.items() if value is True):
+        cell, setting = split_cell(name)
+        names = [cell] if cell else [*goes_backwards]
+        if setting == "reverse" and all(goes_backwards[name] for name in names):
+            why[name] = (
+                "the layer goes backwards by itself; with --set go_backwards=false too, its "
+                "outputs are in the order of the inputs"
+            )
+        elif setting == "reverse" and all(backward[name] for name in names):
+            why[name] = "the layer runs backward by itself"
     return _idle(given, why, source)
 
 
@@ -253,7 +262,7 @@ def _idle(given: Mapping[str, Any], why: Mapping[str, str | bool], source: str) 
     return [
         f"{source}: {name}={setting_text(value)} changes nothing: {reason}."
         for name, value in given.items()
-        if (reason := why.get(split_cell(name)[1]))
+        if (reason := why.get(name) or why.get(split_cell(name)[1]))
     ]
 
 

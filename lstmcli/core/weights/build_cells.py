@@ -120,6 +120,13 @@ def direction_settings(
     return others | ({_FORWARD: True} if direction else {"reverse": True})
 
 
+def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Mapping[str, Any]) -> bool:
+    """Whether a cell runs backward by its index and its `direction_settings`."""
+    layer, direction = cell
+    by_index = direction == 1 and (layer, 0) in found.cells and not settings.get(_FORWARD)
+    return bool(settings.get("reverse", by_index))
+
+
 def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -> None:
     """Refuse a setting of a cell that is not there."""
     cells = [cell_name(n, d) for n, la in enumerate(layers) for d in range(len(la))]

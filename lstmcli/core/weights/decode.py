@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,8 @@ def to_blocks(matrix: Array, order: str, interleaved: bool = False) -> Array:
         blocks = matrix.reshape(-1, gates, width).swapaxes(0, 1)
     else:
         blocks = matrix.reshape(gates, -1, width)
+    if len(order) == len(GATES):
+        return blocks[[order.index(gate) for gate in GATES]]
     stacked = np.zeros((4, *blocks.shape[1:]), matrix.dtype)
     for block, gate in zip(blocks, order, strict=True):
         stacked[GATES.index(gate)] = block
@@ -129,6 +131,17 @@ def units_along_rows(shapes: Mapping[str, tuple[int, ...]]) -> bool | None:
     return None
 
 
+_BIASES: dict[str, Callable[[Array, Array], Array]] = {  # of the input's and the recurrent one
+    "once": lambda first, second: first + second,
+    "twice": lambda first, second: 2 * (first + second),
+    "none": lambda first, second: np.zeros_like(first),
+    "input_only": lambda first, second: first,
+    "recurrent_only": lambda first, second: second,
+    "input_twice": lambda first, second: 2 * first,
+    "recurrent_twice": lambda first, second: 2 * second,
+}
+
+
 class _Decoder:
     def __init__(self, tensors: Tensors, convention: Convention, source: str) -> None:
         self.tensors, self.convention, self.storage = tensors, convention, convention.storage
@@ -139,9 +152,9 @@ class _Decoder:
         kernel, recurrent, peephole = self._kernels()
         convention = self._coupled()
         orientation = "rows" if self.along_rows else "cols"
-        convention = replace(
-            convention, storage=replace(convention.storage, orientation=orientation)
-        )
+        if orientation != convention.storage.orientation:
+            storage = replace(convention.storage, orientation=orientation)
+            convention = replace(convention, storage=storage)
         if peephole is None:
             peephole = self._peephole()
         units = recurrent.shape[1]
@@ -350,15 +363,7 @@ class _Decoder:
                 f"the bias has {found} numbers; {units} units need {4 * units} (4 gates)"
             )
         with np.errstate(all="ignore"):  # of numbers that are not finite; a remark names them
-            return {
-                "once": first + second,
-                "twice": 2 * (first + second),
-                "none": zero,
-                "input_only": first,
-                "recurrent_only": second,
-                "input_twice": 2 * first,
-                "recurrent_twice": 2 * second,
-            }[self.storage.bias]
+            return _BIASES[self.storage.bias](first, second)
 
     def _in_order(self, flat: Array) -> Array:
         """(4H,) in the bias' order -> (4, H)."""

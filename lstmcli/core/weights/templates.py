@@ -34,7 +34,7 @@ class RecognisedLstm:
         """What ``--layer`` calls it."""
         return self.name or self.prefix
 
-    @property
+    @cached_property
     def tensors(self) -> list[str]:
         """The names of its tensors in the file."""
         return [name for *_, name in self.each_tensor()]

@@ -1,5 +1,7 @@
 """Comparing: what is counted, what is measured, and which divergence is the first."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.naming import with_trace_names
 from lstmcli.core.diff.operand import Side
 from lstmcli.errors import UserError
 from tests.test_golden import read
@@ -86,40 +89,6 @@ def test_a_difference_is_neither_true_nor_false() -> None:
             bool(compare(of(h=normal(2, 3)), of(h=other)))
 
 
-def test_the_json_of_the_question_is_that_of_the_contract() -> None:
-    assert compare(*question()).to_json() == {
-        "equal": False,
-        "rtol": 1.3e-6,
-        "atol": 1e-5,
-        "arrays": {
-            "h": {
-                "equal": False,
-                "shape": [7, 1, 3],
-                "mismatched": 18,
-                "total": 21,
-                "max_abs": pytest.approx(0.13329712),
-                "max_rel": pytest.approx(2.2962141),
-                "max_ulp": None,
-                "cosine": pytest.approx(0.95126112),
-                "snr_db": pytest.approx(10.10925666),
-                "first": {"step": 1, "batch": 0, "unit": 0, "a": -0.04818152, "b": -0.01461723},
-            }
-        },
-        "first_divergence": {
-            "array": "h",
-            "step": 1,
-            "batch": 0,
-            "unit": 0,
-            "a": -0.04818152,
-            "b": -0.01461723,
-        },
-        "only_in_a": [],
-        "only_in_b": [],
-        "hints": [{"code": "suspect_recurrence", "text": compare(*question()).hints[0].text}],
-        "remarks": [],
-    }
-
-
 def test_the_first_answer_agrees_down_to_its_tiniest_numbers() -> None:
     pair = (
         printed("tensorflow.txt", ANSWER_TF, (7, 1, 3), "time"),
@@ -131,13 +100,6 @@ def test_the_first_answer_agrees_down_to_its_tiniest_numbers() -> None:
 
 
 # ---- names
-
-
-def test_a_single_array_is_h() -> None:
-    h = normal(4, 3)
-    assert list(compare(Side("a", {"": h}), of(h=h, c=h + 1)).arrays) == ["h"]
-    assert list(compare(of(h=h, c=h + 1), Side("b", {"": h})).arrays) == ["h"]
-    assert list(compare(Side("a", {"": h}), Side("b", {"": h})).arrays) == ["h"]
 
 
 def test_what_only_one_side_has_is_listed_and_does_not_differ() -> None:
@@ -193,16 +155,6 @@ def test_axes_of_length_1_are_aligned(
         assert d.arrays["h"].aligned == (shape, shape)
 
 
-def test_a_silent_side_takes_the_layout_of_the_other() -> None:
-    h = normal(5, 2, 3)  # (B, T, H)
-    other = h.copy()
-    other[4, 1, 2] += 1
-    for layouts in (("batch", None), (None, "batch"), ("batch", "batch")):
-        first = compare(of(layouts[0], h=h), of(layouts[1], h=other)).first_divergence
-        assert first is not None
-        assert (first.step, first.batch, first.unit) == (1, 4, 2)
-
-
 def test_two_silent_sides_are_compared_axis_by_axis_and_that_is_reported() -> None:
     h = normal(5, 2, 3)
     other = h.copy()
@@ -219,24 +171,6 @@ def test_two_layouts_that_are_both_known_are_brought_together() -> None:
     assert compare(of("batch", h=h), of("time", h=h.swapaxes(0, 1))).equal
     assert not compare(of("batch", h=h), of("time", h=h)).equal
     assert not compare(of("batch", h=h[:, :1]), of("time", h=h[:, :1])).equal  # 5 rows, 5 steps
-
-
-def test_different_shapes_differ_without_figures() -> None:
-    d = compare(of(h=normal(7, 3)), of(h=normal(7, 4)))
-    assert not d.equal
-    assert d.first_divergence is None
-    assert d.to_json()["arrays"]["h"] == {
-        "equal": False,
-        "shape": [[7, 3], [7, 4]],
-        "mismatched": None,
-        "total": None,
-        "max_abs": None,
-        "max_rel": None,
-        "max_ulp": None,
-        "cosine": None,
-        "snr_db": None,
-        "first": None,
-    }
 
 
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(None)])
@@ -307,12 +241,6 @@ def test_the_first_divergence_is_first_computed(
     assert (found.array, found.step, found.batch, found.unit) == (first, *place)
 
 
-def test_a_backward_layer_starts_at_the_last_step() -> None:
-    d = parted(("layer0_reverse.h", (1, 0, 0)), ("layer0_reverse.c", (3, 1, 2)))
-    assert d.first_divergence is not None
-    assert (d.first_divergence.array, d.first_divergence.step) == ("layer0_reverse.c", 3)
-
-
 @pytest.mark.parametrize(("flip", "step"), [(False, 3), (True, 1)])
 def test_a_reversed_run_starts_at_the_last_step(flip: bool, step: int) -> None:
     a = normal(5, 3)
@@ -322,13 +250,6 @@ def test_a_reversed_run_starts_at_the_last_step(flip: bool, step: int) -> None:
     d = compare(Side("a", {"h": a}, settings=meta), Side("b", {"h": b}))
     assert d.first_divergence is not None
     assert d.first_divergence.step == step
-
-
-def test_a_final_state_comes_after_all_steps() -> None:
-    h, c = normal(5, 3), normal(3)
-    d = compare(of(final_c=c, h=h), of(final_c=c + 1, h=np.vstack([h[:4], h[4:] + 1])))
-    assert d.first_divergence is not None
-    assert d.first_divergence.array == "h"
 
 
 # ---- what is measured
@@ -342,21 +263,6 @@ def test_the_greatest_differences_have_their_positions() -> None:
     assert h.rel_at is not None
     assert (h.abs_at.unit, h.rel_at.unit) == (2, 1)
     assert h.max_rel == pytest.approx(0.5)
-
-
-def test_float32_against_float64_counts_as_float32() -> None:
-    h = normal(7, 3)
-    d = compare(of(h=h), of(h=h.astype(np.float32)))
-    assert d.equal
-    assert (d.rtol, d.atol) == (1.3e-6, 1e-5)
-    assert d.arrays["h"].max_ulp == 0
-
-
-def test_numbers_may_count_in_another_dtype_than_they_have() -> None:
-    h = normal(7, 3)
-    shown = Side("a.json", {"h": h * (1 + 1e-6)}, dtypes={"h": np.dtype("float32")})
-    assert compare(shown, of(h=h)).equal
-    assert not compare(of(h=h * (1 + 1e-6)), of(h=h)).equal
 
 
 def test_text_that_says_its_dtype_is_compared_in_it() -> None:
@@ -415,26 +321,6 @@ def test_nan_is_a_mismatch_that_shows_in_every_figure() -> None:
     assert figures["first"]["b"] == "NaN"
 
 
-def test_nan_equals_nan_when_asked() -> None:
-    a = normal(4, 3)
-    a[2, 1] = np.nan
-    assert not compare(of(h=a), of(h=a)).equal
-    other = a.copy()
-    other[2, 1] = -np.nan  # other bits, and NaN all the same
-    d = compare(of(h=a), of(h=other), equal_nan=True)
-    assert d.equal
-    assert d.arrays["h"].max_abs == d.arrays["h"].max_ulp == 0
-
-
-def test_infinities_equal_only_their_like() -> None:
-    a = np.array([[np.inf, -np.inf, 1.0]])
-    assert compare(of(h=a), of(h=a)).equal
-    assert compare(of(h=a), of(h=a)).arrays["h"].max_abs == 0
-    h = compare(of(h=a), of(h=-a)).arrays["h"].to_json()
-    assert (h["max_abs"], h["max_rel"]) == ("Infinity", "Infinity")
-    assert h["mismatched"] == 3
-
-
 def test_nothing_against_nothing_is_no_comparison() -> None:
     with pytest.raises(UserError, match=r"is empty: h is \(0, 3\)"):
         compare(of(h=np.zeros((0, 3))), of(h=np.zeros((0, 3))))
@@ -477,3 +363,89 @@ def test_any_numbers_give_json_and_no_warning(a: list[float], b: list[float]) ->
     d = compare(of(h=np.array([a])), of(h=np.array([b[: len(a)]])))
     json.dumps(d.to_json(), allow_nan=False)
     assert d.equal == (d.first_divergence is None)
+
+
+# ---- Results that are called as frameworks call them
+
+
+def _side(*names: str) -> Side:
+    return Side("b.npz", {name: np.full((2, 3), n, np.float32) for n, name in enumerate(names)})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("output", "hn", "cn"),
+        ("out", "h_n", "c_n"),
+        ("output", "final_h", "c_n"),
+        ("Y", "Y_h", "Y_c"),
+        ("0", "1.0", "1.1"),
+    ],
+)
+def test_results_by_a_frameworks_names_are_called_as_in_a_trace(names: tuple[str, ...]) -> None:
+    side = with_trace_names(_side(*names))
+    assert list(side.arrays) == ["h", "final_h", "final_c"]
+    assert [int(array[0, 0]) for array in side.arrays.values()] == [0, 1, 2]
+    assert side.original_names["h"] == names[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("output", "kernel"),  # one is no result: weights may be called so too
+        ("h", "output"),  # two that would have one name
+        ("0", "1"),
+        ("weight_ih_l0", "weight_hh_l0"),
+        ("h", "final_h"),
+        ("",),
+    ],
+)
+def test_other_arrays_keep_their_names(names: tuple[str, ...]) -> None:
+    side = with_trace_names(_side(*names))
+    assert list(side.arrays) == list(names)
+    assert side.renaming == ""
+
+
+@pytest.mark.parametrize("names", [("h", "final_h"), ("output", "hn")])
+def test_the_object_that_contains_all_results_is_left_out(names: tuple[str, ...]) -> None:
+    side = with_trace_names(_side(*(f"result.outputs.{name}" for name in names)))
+    assert side.original_names == {
+        "h": f"result.outputs.{names[0]}",
+        "final_h": f"result.outputs.{names[1]}",
+    }
+    of_cell = with_trace_names(_side("layer1_reverse.h"))
+    assert list(of_cell.arrays) == ["layer1_reverse.h"]
+
+
+def test_an_array_that_is_taken_as_another_is_reported() -> None:
+    ours = Side("a.npz", {"h": np.zeros((2, 3), np.float32), "final_h": np.zeros(3, np.float32)})
+    found = compare(ours, with_trace_names(_side("output", "cn")))
+    assert found.remarks == ("output and cn of b.npz are taken as h and final_c",)
+    assert list(found.arrays) == ["h"]
+
+
+@pytest.mark.parametrize(
+    ("file", "final"),
+    [
+        ("hn.npy", "final_h"), ("runs/torch_h_n.npy", "final_h"), ("cn2.npy", "final_c"),
+        ("final_c.npy", "final_c"), ("last-h.txt", "final_h"), ("hnew.npy", None), ("h.npy", None),
+        ("h_final.npy", None), ("chn.npy", None), ("final_h_v1.npy", None), ("h_n_seq.npy", None),
+        ("hn", "final_h"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_file_tells_last_states(file: str, final: str | None) -> None:
+    """Last states of several cells have no steps; (L, B, H) looks like steps of a batch."""
+    states = np.arange(24.0).reshape(2, 4, 3)
+    silent = Side(file, {"": states})
+    both = compare(silent, Side(f"a/{file}", {"": states + 1}))
+    first = both.first_divergence
+    assert (first is None) == (final is not None)
+    trace = Side("a.npz", {"h": np.zeros((5, 4, 3)), "final_h": states, "final_c": states}, "time")
+    beside = compare(trace, silent)
+    assert list(beside.arrays) == [final or "h"]
+    if final is not None:
+        assert beside.equal
+        assert f"{file} is taken as {final}" in beside.remarks
+    steps = compare(trace, Side(file, {"": np.zeros((5, 4, 3))}))
+    assert steps.equal
+    assert list(steps.arrays) == ["h"]

@@ -165,13 +165,6 @@ def test_numbers_of_few_digits_prove_rounding_only_where_all_round_to_them() -> 
     assert "rounded" not in h_codes(h + np.float32(4e-4), h)
 
 
-def test_a_small_number_is_rounded_as_the_others_are() -> None:
-    h = normal(T, B, H)
-    h[0, 0, 0] = 2.4e-5
-    d = compare(of(name="few", h=np.round(h, 5)), of(name="h", h=h), atol=0.0, rtol=0.0)
-    assert "h is rounded to 5 digits after the point" in only_text(d)
-
-
 def test_one_digit_is_one_and_whole_numbers_are_not_rounded() -> None:
     h = normal(T, B, H)
     d = compare(of(name="few", h=np.round(h, 1)), of(name="h", h=h))
@@ -226,27 +219,6 @@ def test_a_step_that_is_missing_is_blamed_on_neither_side_alone(zero: bool) -> N
         assert blame == (text if zero else "Step 0 of full is missing in cut.")
 
 
-def test_arrays_that_are_alike_share_one_hint() -> None:
-    h, c = normal(T, B, H), normal(T, B, H, seed=1)
-    d = compare(of(h=h[::-1], c=c[::-1]), of(h=h, c=c))
-    assert codes(d) == ["time_flipped"]
-    assert d.hints[0].text.startswith("h and c agree once")
-
-
-def test_the_names_of_the_sides_are_used() -> None:
-    h = normal(T, B, H)
-    d = compare(of(name="one.npz", h=h[::-1]), of(name="other.npz", h=h))
-    assert "the first step of one.npz is the last of other.npz" in d.hints[0].text
-    same = compare(of(h=h[::-1]), of(h=h))
-    assert "the first step of a is the last of b" in same.hints[0].text
-
-
-def test_final_states_are_rearranged_too() -> None:
-    h = normal(B, H)
-    for moved in (-h, h[..., ::-1]):
-        assert any(map(is_proof, codes(compare(of(final_h=moved), of(final_h=h)))))
-
-
 def test_weights_may_be_transposed_or_have_their_gates_in_another_order() -> None:
     kernel, bias = normal(5, 12), normal(12)
     assert codes(compare(of(kernel=kernel.T), of(kernel=kernel))) == ["transposed"]
@@ -267,13 +239,6 @@ def test_h_may_be_what_the_other_calls_c() -> None:
     assert "h of b is c of a, c of b is h of a" in d.hints[0].text
     final = compare(of(final_h=h[0], final_c=c[0]), of(final_h=c[0], final_c=h[0]))
     assert codes(final) == ["h_is_c"]
-
-
-def test_gates_may_go_under_other_names() -> None:
-    i, f, o = sigmoid(normal(3, T, B, H))
-    d = compare(of(i=i, f=f, o=o), of(i=o, f=f, o=i))
-    assert codes(d) == ["names_exchanged"]
-    assert "i of b is o of a, o of b is i of a" in d.hints[0].text
 
 
 def test_directions_may_go_under_each_others_names() -> None:
@@ -471,12 +436,6 @@ def test_the_gates_narrow_it_down(mistake: dict[str, Any], code: str) -> None:
     assert only(d) == code
 
 
-def test_only_h_and_off_at_once_clears_what_step_0_cannot_see() -> None:
-    d = compare(trace(keep="h"), trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]))
-    assert only(d) == "suspect_first_step"
-    assert "forget bias nor the recurrent weights, so these are not all of it" in d.hints[0].text
-
-
 @pytest.mark.parametrize("layout", [None, "steps"])
 def test_rows_that_may_be_batch_items_exclude_nothing(layout: str | None) -> None:
     """The last outputs (B, H) of two runs, one with a forget bias of 1: as TF1 may return them."""
@@ -572,18 +531,6 @@ def forget_bias_forgotten(seed: int = 0) -> tuple[Array, Array]:
     return right.arrays["h"], wrong.arrays["h"]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_where_no_side_tells_the_direction_step_0_excludes_nothing(seed: int) -> None:
-    """A backward direction by itself: its step 0 was computed last."""
-    a, b = ({"h": h[::-1]} for h in forget_bias_forgotten(seed))
-    d = compare(of("time", "a", **a), of("time", "b", **b))
-    text = only_text(d)
-    assert text.startswith("Step 11 agrees and nearly all others differ. If the outputs are of a")
-    assert "forget bias" in text
-    assert "Excluded" not in text
-    assert "not all of it" not in text
-
-
 def test_a_name_in_the_file_tells_the_direction() -> None:
     a, b = (h[::-1] for h in forget_bias_forgotten())
     for names in (("out_bw", "y"), ("y", "h_backward"), ("layer0_reverse.h", "h")):
@@ -591,13 +538,6 @@ def test_a_name_in_the_file_tells_the_direction() -> None:
         assert only_text(d).startswith("Step 11 (computed first) agrees, all later steps differ.")
     d = compare(of("time", "a", bandwidth=a), of("time", "b", y=b))
     assert only_text(d).startswith("Step 11 agrees")
-
-
-def test_a_first_step_that_differs_in_either_direction_clears_what_it_cannot_see() -> None:
-    for turn in (1, -1):
-        sides = (trace(keep="h"), trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]))
-        a, b = (side.arrays["h"][::turn] for side in sides)
-        assert "forget bias" in only_text(compare(of(h=a), of(h=b))).partition("depends on")[2]
 
 
 def test_a_fading_error_excludes_nothing_where_no_side_tells_the_direction() -> None:
@@ -659,30 +599,6 @@ def test_half_of_the_units_is_no_direction_where_directions_are_merged(merge: st
     assert "one_half" not in codes(compare(a, b))
 
 
-def test_settings_that_make_no_difference_are_no_hint() -> None:
-    h = normal(T, B, H)
-    a, b = (Side(n, {"h": h}, "time", settings={"gates": n}) for n in ("ifgo", "ijfo"))
-    d = compare(a, b)
-    assert d.settings == {"gates": ("ifgo", "ijfo")}
-    assert d.hints == []
-
-
-@pytest.mark.parametrize("of", ["a", "b", "both"])
-def test_a_backward_cell_that_ran_forward_is_reported_in_that_order(of: str) -> None:
-    """``layer0_reverse.reverse=false``: its first step was computed first."""
-    forward = trace(keep="h").arrays["h"], trace(keep="h", forget_bias=0.0).arrays["h"]
-    meta = {"layer0_reverse.reverse": False}
-    a, b = (
-        Side(n, {"layer0_reverse.h": h}, "time", settings=meta if of in (n, "both") else None)
-        for n, h in zip("ab", forward, strict=True)
-    )
-    d = compare(a, b)
-    assert d.first_divergence is not None
-    assert d.first_divergence.step == 1
-    assert d.hints[0].text.startswith("Step 0 agrees, all later steps differ.")
-    assert not any("computed first" in hint.text for hint in d.hints)
-
-
 UNLESS_ZERO = "Excluded unless inputs of step 0 are zero or small: kernel and bias of i, g and o, "
 
 
@@ -712,7 +628,7 @@ def test_a_mistake_that_a_small_first_step_hides_is_not_excluded(
     truth: dict[str, str], scale: float
 ) -> None:
     """Whatever the size of weights and inputs: step 0 may agree within the tolerance."""
-    for seed in range(12):
+    for seed in range(3):
         rng = np.random.default_rng(seed)
         net = reference.random_net(rng, 4, 4, scale=scale)
         net.bias = net.bias * 0
@@ -772,14 +688,6 @@ def test_one_odd_number_is_named_and_no_cell_suspected(step: int, value: float) 
     assert d.hints[0].text.startswith(f"One number of 36 differs: {named}.")
 
 
-@pytest.mark.parametrize("step", [0, 1, 5])
-def test_one_number_hardly_off_is_named(step: int) -> None:
-    h = normal(12, 3)
-    odd = h.copy()
-    odd[step, 2] += 1e-9
-    assert only(compare(of("steps", h=odd), of("steps", h=h), ulp=4)) == "suspect_single"
-
-
 @pytest.mark.parametrize("values", [(0.5, 0.5), (0.5, 0.5, 0.5), (np.inf, np.nan)])
 @pytest.mark.parametrize("first_unit", [0, 2])
 def test_isolated_numbers_of_one_half_are_no_direction(
@@ -792,24 +700,6 @@ def test_isolated_numbers_of_one_half_are_no_direction(
     d = compare(of(h=odd), of(h=h))
     assert only(d) == "suspect_single"
     assert d.hints[0].text.startswith(f"{len(values)} numbers of 48 differ: ")
-
-
-def test_three_odd_numbers_are_all_named() -> None:
-    h = normal(12, 3)
-    odd = h.copy()
-    odd[[1, 4, 7], [0, 1, 2]] += 1
-    d = compare(of("steps", h=odd), of("steps", h=h))
-    assert only(d) == "suspect_single"
-    assert d.hints[0].text.startswith("3 numbers of 36 differ: h at step 1, unit 0 is ")
-    assert d.hints[0].text.count(" at step ") == 3
-
-
-@pytest.mark.parametrize("first", [0, 1, 5])
-def test_scattered_numbers_are_no_pattern_of_a_cell(first: int) -> None:
-    h = normal(12, 3)
-    odd = h.copy()
-    odd[first::2, 1] += 1
-    assert h_codes(odd[:, None], h[:, None]) == []
 
 
 def test_one_step_that_differs_is_no_matter_of_recurrence() -> None:
@@ -826,14 +716,6 @@ def test_an_odd_weight_is_named_by_its_index() -> None:
     d = compare(of(kernel=odd), of(kernel=kernel))
     assert only(d) == "suspect_single"
     assert "kernel at [2, 5] is inf in a" in d.hints[0].text
-
-
-def test_one_number_just_out_of_tolerance_is_rounding() -> None:
-    exact = trace(keep="h").arrays["h"]
-    rounded = exact.astype(np.float32).astype(float)
-    limit = float(np.sort(np.abs(exact - rounded), axis=None)[-2])
-    found = h_codes(rounded, exact, atol=limit)
-    assert "suspect_single" not in found
 
 
 # ---- small differences everywhere
@@ -908,67 +790,6 @@ def test_real_differences_of_the_size_of_rounding_are_not_to_be_hidden(kind: str
         assert "rounding only" not in text
 
 
-def test_numbers_of_float16_may_be_allowed_for() -> None:
-    b = trace(keep="h").arrays["h"]
-    text = only_text(compare(of(name="a", h=b.astype("f2").astype("f8")), of(name="b", h=b)))
-    assert "which is what float16 predicts and what all numbers of a are" in text
-
-
-def test_a_wrong_gate_order_of_small_weights_is_not_denied() -> None:
-    """Figo for ifgo: f does not show at step 0, and i, near 0.5 as f is, hardly later."""
-    near = 0
-    for seed in range(12):
-        rng = np.random.default_rng(seed)
-        net = reference.random_net(rng, 4, 4, scale=0.2, recurrent=0.2)
-        net.bias = net.bias * 0
-        x = rng.normal(size=(3, 8, 4)) * 0.1
-        a, b = (
-            reference.outputs(net, x, {"gates": order, "forget_bias": 0.0})["h"]
-            for order in ("figo", "ifgo")
-        )
-        if 10 * np.log10((b**2).sum() / ((a - b) ** 2).sum()) < 24:
-            continue
-        near += 1
-        for hint in batch_first(a, b).hints:
-            assert "leaves less than" not in hint.text
-            if hint.code == "suspect_noise":
-                assert "small weights or inputs may leave more" in hint.text
-    assert near > 3
-
-
-@pytest.mark.parametrize("size", [0.3, 0.1, 0.03, 0.01])
-@pytest.mark.parametrize("seed", range(4))
-def test_a_small_initial_state_dies_out(size: float, seed: int) -> None:
-    """By its decay, although every number is off by as little as noise or rounding leaves."""
-    rng = np.random.default_rng(seed)
-    net = reference.random_net(rng, 4, 8, recurrent=0.3)
-    net.bias = net.bias - np.repeat([0, 0, 2, 0], 8)  # an f that forgets
-    x = rng.normal(size=(3, 12, 4))
-    state = np.full((3, 8), size), np.zeros((3, 8))
-    a, b = (reference.outputs(net, x, {}, given)["h"] for given in (state, None))
-    assert "differs most, and the difference decays" in only_text(batch_first(a, b))
-
-
-@pytest.mark.slow
-def test_a_gate_that_starts_nearly_right_is_no_mistake_either() -> None:
-    """Of few units, whose approximated functions may be exact at the first step by chance."""
-
-    def sigmoid(z: Array) -> Array:
-        return 0.5 + 0.5 * fast_tanh(z / 2)
-
-    for seed in range(40):
-        rng = np.random.default_rng(seed)
-        net = reference.random_net(rng, 4, 3)
-        x = rng.normal(size=(1, 7, 4))
-        exact = reference.outputs(net, x, {})
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(reference.ACTIVATIONS, "tanh", fast_tanh)
-            patch.setitem(reference.ACTIVATIONS, "sigmoid", sigmoid)
-            other = reference.outputs(net, x, {})
-        traces = (of("batch", name, **arrays) for name, arrays in (("a", other), ("b", exact)))
-        assert only(compare(*traces)) in ("suspect_noise", "suspect_rounding")
-
-
 FAR = [row for row in matrix.SINGLES if row.truth.get("peepholes") != "old_c"]
 
 
@@ -991,16 +812,6 @@ def test_no_mistake_of_the_matrix_is_taken_for_noise(row: matrix.Row) -> None:
         a = reference.outputs(net, x, truth, given)[array]
         b = reference.outputs(net, x, {}, given)["h"]
         assert not {"suspect_noise", "suspect_rounding"} & {*codes(batch_first(a, b))}
-
-
-def test_noise_of_a_part_of_the_numbers_is_not_everywhere() -> None:
-    h = normal(T, B, H)
-    some = h.copy()
-    some[3:] += 1e-3 * normal(T - 3, B, H, seed=1)
-    assert "suspect_noise" not in h_codes(some, h)
-    some = h.copy()
-    some[..., :2] += 1e-3
-    assert "suspect_noise" not in h_codes(some, h)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
-from lstmcli.core.model.arrays import to_bfloat16
-from tests.core.explain.asking import found, printed, write
+from tests.core.explain.asking import found, write
 from tests.core.explain.reference import Net, outputs, random_net
 
 Array = np.ndarray[Any, Any]
@@ -45,6 +44,7 @@ def classes(explanation: Explanation) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
 @pytest.mark.parametrize("reached", [0, 2], ids=["in the first sequence", "in the last"])
+@pytest.mark.sampled(4)
 def test_a_clip_that_one_sequence_reaches(
     reached: int, truth: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -110,12 +110,6 @@ def test_one_unit_hides_how_units_lie(tmp_path: Path) -> None:
     assert "two units" in explanation.decide
 
 
-def test_coupled_gates_hide_the_forget_bias(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path)({"coupled": "f=1-i"})
-    assert found(explanation) == {"coupled": "f=1-i"}
-    assert "forget_bias" in explanation.unseen
-
-
 def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> None:
     explanation = Asked(tmp_path)({"activation": "sigmoid", "output_activation": "tanh"})
     assert found(explanation) == {"activation": "sigmoid"}
@@ -133,13 +127,6 @@ def test_a_run_backwards_that_is_not_turned_back_is_go_backwards(tmp_path: Path)
     assert found(explanation) == {"go_backwards": True}
     assert explanation.command.endswith("--go-backwards")
     assert "Keras" in explanation.rows[0].used_by
-
-
-def test_go_backwards_is_one_of_three_changes(tmp_path: Path) -> None:
-    truth = {"gates": "ifgo", "forget_bias": 0.0}
-    explanation = Asked(tmp_path, rows=2)({**truth, "reverse": True, "flip_output": True})
-    assert explanation.verdict == "found"
-    assert found(explanation) == {**truth, "go_backwards": True}
 
 
 def test_a_forget_gate_that_is_shut_is_no_measured_constant(tmp_path: Path) -> None:
@@ -191,11 +178,6 @@ def test_what_agrees_is_left_alone(tmp_path: Path) -> None:
     assert "lstm run" in explanation.command
 
 
-def test_what_agrees_at_four_digits_is_left_alone(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path)({}, lambda h: printed(h, 4, tmp_path / "e.txt"))
-    assert explanation.verdict == "agrees"
-
-
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"gates": "ifgo"}])
 def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: Path) -> None:
     """Rounding grows a millionfold: a free run in float32 proves nothing any more."""
@@ -206,26 +188,6 @@ def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: P
 
 
 # ---- a part of the outputs
-
-
-@pytest.mark.parametrize(
-    ("part", "words"),
-    [
-        (lambda h: h[1], "sequence 1 of 3"),
-        (lambda h: h[:, :3], "the first 3 of 7 steps"),
-        (lambda h: h[:2], "the first 2 of 3 sequences"),
-        (lambda h: h[:, -1], "the last h"),
-        (lambda h: h[2, -1], "the last h of sequence 2 of 3"),
-        (lambda h: h.swapaxes(0, 1), "(steps, batch, units)"),
-    ],
-)
-@pytest.mark.slow
-def test_a_part_is_laid_on_the_run_and_said(
-    part: Callable[[Array], Array], words: str, tmp_path: Path
-) -> None:
-    explanation = Asked(tmp_path, rows=3)({"forget_bias": 0.0}, part)
-    assert found(explanation) == {"forget_bias": 0.0}
-    assert explanation.taken == f"EXPECTED is taken as {words}"
 
 
 @pytest.mark.wide
@@ -273,20 +235,6 @@ def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
     assert not any("EXPECTED lacks the first step" in one for one in none.not_tried)
 
 
-@pytest.mark.slow
-def test_the_last_h_alone_of_a_net_with_a_long_memory(tmp_path: Path) -> None:
-    asked = Asked(tmp_path, units=16, steps=40, recurrent=0.7)
-    assert found(asked({"forget_bias": 3.0}, lambda h: h[0, -1])) == {"forget_bias": 3.0}
-
-
-def test_a_first_input_of_zero(tmp_path: Path) -> None:
-    """With no bias either the first step is zero under every reading, and the next one tells."""
-    asked = Asked(tmp_path)
-    asked.net.bias[:], asked.x[:, 0] = 0, 0
-    truth = {"gates": "ifgo", "forget_bias": 0.0}
-    assert found(asked(truth)) == truth
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -308,13 +256,6 @@ def test_prints_of_every_kind(text: Callable[[Array], str], tmp_path: Path) -> N
 
 
 # ---- rounding
-
-
-def test_results_on_the_grid_of_bfloat16(tmp_path: Path) -> None:
-    asked = Asked(tmp_path, units=5, rows=2)
-    rounded = Net(*(to_bfloat16(a).astype(np.float64) for a in (asked.net.kernel, asked.net.bias)))
-    h = to_bfloat16(outputs(rounded, to_bfloat16(asked.x).astype(np.float64), {})["h"])
-    assert found(asked({}, lambda _: h)) == {"dtype": "bfloat16"}
 
 
 @pytest.mark.slow

@@ -146,6 +146,7 @@ def test_other_changes_go_with_inputs_that_are_rounded_by_hand(tmp_path: Path) -
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("order", ["ifgo", "iofg"])
 @pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.sampled(4)
 def test_half_precision_that_is_given_is_not_said_to_give_what_it_misses(
     layers: int, order: str, name: str, tmp_path: Path
 ) -> None:
@@ -172,28 +173,8 @@ def test_half_precision_that_is_given_is_not_said_to_give_what_it_misses(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize(
-    ("where", "said"),
-    [
-        ({"weights"}, "dtype of the weights"),
-        ({"inputs"}, "dtype of the inputs"),
-        ({"weights", "inputs"}, "dtype of weights and inputs"),
-    ],
-    ids=lambda value: "-".join(sorted(value)) if isinstance(value, set) else "",
-)
-@pytest.mark.slow
-def test_a_part_that_is_rounded_is_run_again(
-    where: set[str], said: str, name: str, tmp_path: Path
-) -> None:
-    net = Net(1, 2, 9, 4, 5)
-    rounded: dict[str, Any] = dict.fromkeys(where, rounder(name))
-    explanation = net.ask(net.run(**rounded), tmp_path)
-    check(explanation, name, RERUN)
-    assert explanation.rows[0].setting == said
-
-
-@pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("where", ["weights", "inputs"])
+@pytest.mark.sampled(2)
 def test_what_is_said_to_reproduce_a_rounded_part_does(
     where: str, name: str, tmp_path: Path
 ) -> None:
@@ -262,13 +243,6 @@ def test_every_operation_rounded_in_another_order_is_told_by_its_size(
         explanation = net.ask(expected, tmp_path)
         assert explanation.verdict == "none"
         assert any(f"eps of {name}" in note for note in explanation.notes)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_rounded_weights_in_another_order(name: str, tmp_path: Path) -> None:
-    net = Net(3, 2, 9, 4, 5)
-    expected = net.run(weights=rounder(name), order="iofg")
-    check(net.ask(expected, tmp_path), name, RERUN, gates="iofg")
 
 
 # ---- what has the size of half precision and is something else

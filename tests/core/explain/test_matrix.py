@@ -37,12 +37,14 @@ def test_a_single_mistake(row: Row, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", QUICK_PAIRS, ids=lambda row: row.name)
+@pytest.mark.sampled(2)
 def test_a_pair_that_people_had(row: Row, tmp_path: Path) -> None:
     check(row, tmp_path, "8 digits", 0)
 
 
 @pytest.mark.parametrize("multiple", [0, 4])
 @pytest.mark.parametrize("row", QUICK_SINGLES[::6], ids=lambda row: row.name)
+@pytest.mark.sampled(4)
 def test_inputs_ahead_change_no_answer(
     row: Row, multiple: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

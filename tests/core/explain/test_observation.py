@@ -10,7 +10,7 @@ import pytest
 
 from lstmcli.api.load import load
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.locations import Location, by_cell, locations
+from lstmcli.core.explain.locations import Location, locations
 from lstmcli.core.explain.observation import Expected, KnownValues, as_printed
 from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.model import Model
@@ -49,81 +49,12 @@ def located(
     return [(one, one.expected(numbers)) for one in found]
 
 
-def test_all_steps_in_either_layout(cell: Model) -> None:
-    for array, layout in ((WHOLE, "time"), (WHOLE.swapaxes(0, 1), "batch")):
-        (location, expected), *_ = located(array, cell, layout)
-        np.testing.assert_array_equal(expected.arrays["h"].values, WHOLE)
-        assert location.is_plain
-        assert location_text(location) == ""
-
-
 def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one(cell: Model) -> None:
     (first, expected), *others = located(WHOLE[-1], cell)
     assert location_text(first) == "EXPECTED is taken as the last h"
     np.testing.assert_array_equal(expected.arrays["final_h"].values, WHOLE[-1])
     assert any("the first 3 of 7 steps" in location_text(one) for one, _ in others)
     assert "steps" in location_text(located(WHOLE[: B - 1, 0], cell)[0][0])
-
-
-def test_a_line_for_each_row_may_be_a_first_step(cell: Model) -> None:
-    found = {location_text(one): expected for one, expected in located(WHOLE[0], cell)}
-    known = found["EXPECTED is taken as step 0 of 7"].arrays["h"].values
-    np.testing.assert_array_equal(known[0], WHOLE[0])
-    assert np.isnan(known[1:]).all()
-
-
-def test_axes_of_one_length_may_be_either(cell: Model) -> None:
-    square = np.arange(4.0 * 4 * H).reshape(4, 4, H) + 1
-    for layout in ("batch", "time"):
-        (one, first), (other, second), *_ = located(square, cell, layout, size=(4, 4))
-        np.testing.assert_array_equal(
-            first.arrays["h"].values.swapaxes(0, 1), second.arrays["h"].values
-        )
-        assert location_text(one) == ""
-        assert location_text(other).endswith("units)")
-
-
-def test_a_row_may_be_any_row(cell: Model) -> None:
-    found = located(WHOLE[:, 1], cell)
-    assert [one.first.sequences.first for one, _ in found[:3]] == [0, 1, 2]
-    known = found[1][1].arrays["h"].values
-    np.testing.assert_array_equal(known[:, 1], WHOLE[:, 1])
-    assert np.isnan(known[:, [0, 2]]).all()
-
-
-def test_a_last_state_by_its_name(cell: Model) -> None:
-    (location, expected), *_ = located(WHOLE[-1], cell, name="final_h")
-    np.testing.assert_array_equal(expected.arrays["final_h"].values, WHOLE[-1])
-    assert location_text(location) == ""
-
-
-def test_what_has_another_width_has_no_place(cell: Model) -> None:
-    assert located(np.ones((T, B, H + 1)), cell) == []
-    assert located(np.ones((T + 2, B + 1, H)), cell) == []
-
-
-def test_directions_side_by_side_are_taken_apart(cells: Model) -> None:
-    side_by_side = BOTH.reshape(T, B, 2 * H)
-    for array, layout in ((side_by_side, "time"), (side_by_side.swapaxes(0, 1), "batch")):
-        (location, expected), *_ = located(array, cells, layout)
-        assert location.is_plain
-        for d, name in enumerate(("layer0.h", "layer0_reverse.h")):
-            np.testing.assert_array_equal(expected.arrays[name].values, BOTH[:, :, d])
-            of_run = by_cell({"h": array}, cells, layout, (T, B))
-            np.testing.assert_array_equal(of_run[name], BOTH[:, :, d])
-
-
-def test_last_states_of_all_cells(cells: Model) -> None:
-    states = BOTH[-1].swapaxes(0, 1)  # (cells, B, H)
-    for name in ("h", "final_h"):
-        found = located(states, cells, name=name)
-        location, expected = next(one for one in found if one[0].state)
-        assert location_text(location) == (
-            "EXPECTED is taken as the last state of each cell" if name == "h" else ""
-        )
-        for d, cell_name in enumerate(("layer0", "layer0_reverse")):
-            known = expected.arrays[f"{cell_name}.final_h"].values
-            np.testing.assert_array_equal(known, BOTH[-1, :, d])
 
 
 def test_different_numbers_are_counted_as_the_tolerance_sees_them() -> None:

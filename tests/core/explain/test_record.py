@@ -26,7 +26,7 @@ LONG = [f"network/long {name}" for name, _ in long()]
 LIVE = [
     "network/long stack/a row, forget_bias=0.0, 30x64, 6 digits",
     "network/long directions/all of h, gates=ifgo + forget_bias=0.0, 40x64, float64",
-    "network/long both/a last h, merge=concat_swapped, 40x64, 6 digits",
+    "network/long both/all of h, bias=none, 30x64, 6 digits",
 ]
 MISSED = {
     f"network/long {name}"

@@ -100,8 +100,27 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     x = rng.normal(size=(3, 7, 4))
     h = outputs(net, x, {}, dtype=np.float32)["h"]
     net.bias[0] = np.inf
-    with pytest.raises(UserError, match="of the weights, 1 is NaN or infinite"):
+    with pytest.raises(UserError, match="1 is NaN or infinite, in the bias of layer0; "):
         explain(write(net, tmp_path / "w.npz", 4), x, h)
+
+
+def test_every_member_of_expected_is_compared_or_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    net = random_net(rng, 4, 3)
+    x = rng.normal(size=(3, 7, 4))
+    h = outputs(net, x, {}, dtype=np.float32)["h"]
+    weights = write(net, tmp_path / "w.npz", 4)
+    with pytest.raises(UserError, match=r"contains h and layer0\.h, which are one array"):
+        explain(weights, x, {"h": h, "layer0.h": h + 1})
+    assert explain(weights, x, {"layer0.h": h + 1}).verdict == "none"
+    explanation = explain(weights, x, {"h": h, "logits": h[..., 0], "layer1.h": h})
+    assert explanation.verdict == "agrees"
+    assert explanation.notes[0].endswith("were not compared: layer1.h and logits.")
+
+
+def test_thorough_is_true_or_false() -> None:
+    with pytest.raises(UserError, match="thorough='yes': takes True or False"):
+        explain("w.npz", None, "expected.npy", thorough="yes")  # type: ignore[arg-type]
 
 
 def lambert(z: Array) -> Array:
@@ -184,19 +203,6 @@ def test_noise_at_some_steps_is_not_called_that(tmp_path: Path) -> None:
     codes = [one.code for one in explanation.remarks]
     assert "some_steps_agree" in codes
     assert "noise" not in codes
-
-
-@pytest.mark.slow
-def test_rows_that_agree_are_named(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    net = random_net(rng, 4, 3)
-    x = rng.normal(size=(3, 7, 4)).astype(np.float32).astype(np.float64)
-    h = outputs(net, x, {}, dtype=np.float32)["h"]
-    h[1:] += rng.normal(0, 0.01, h[1:].shape).astype(np.float32)
-    explanation = explain(write(net, tmp_path / "w.npz", 4), x, h)
-    assert any(
-        "equence 0 agrees, sequences 1 to 2 do not" in remark for remark in explanation.notes
-    )
 
 
 def noisy(h: Array, where: Any, rng: np.random.Generator) -> Array:

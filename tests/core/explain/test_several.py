@@ -16,7 +16,6 @@ from lstmcli.api.explain import explain
 from lstmcli.api.load import load
 from tests.core.explain.asking import FORMS, found, printed, same
 from tests.core.explain.networks import (
-    ALONE,
     AS_STORED,
     BOTH_AND_ONE,
     DEEP,
@@ -39,6 +38,7 @@ Array = np.ndarray[Any, Any]
 
 
 @pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
+@pytest.mark.sampled(4)
 def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, name_of(truth))
     asked.check(truth, "8 digits", merge=assumed)
@@ -53,6 +53,7 @@ def test_a_wrong_layout_beside_another_mistake(truth: Truth, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("other", RUN_ALIKE, ids=name_of)
+@pytest.mark.sampled(2)
 def test_exchanged_halves_are_exchanged_weights_where_directions_run_alike(
     other: Truth, tmp_path: Path
 ) -> None:
@@ -73,18 +74,9 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("truth", DEEP[:5], ids=name_of)
+@pytest.mark.sampled(3)
 def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("deep", "truth"), ALONE, ids=name_of)
-def test_one_change_in_every_place(place: str, deep: bool, truth: Truth, tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, "places", deep=deep)
-    explanation = asked.explain(PLACES[place](np.asarray(asked.expected(truth))))
-    assert found(explanation) == truth
-    assert explanation.found
 
 
 BEYOND_THE_BUDGET = "first steps of a row"
@@ -119,49 +111,11 @@ def test_one_change_of_the_last_row(deep: bool, tmp_path: Path) -> None:
     assert explanation.taken == "EXPECTED is taken as sequence 2 of 3"
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize(
-    ("bias", "deep"),
-    [(1.0, True), (1.0, False), (0.0, False), (0.0, True)],
-)
-def test_the_last_c_of_every_cell(bias: float, deep: bool, tmp_path: Path) -> None:
-    """PyTorch's c_n, (cells, B, H)."""
-    asked = Asked(tmp_path, 0, "c_n", deep=deep)
-    truth: Truth = {"forget_bias": bias}
-    first = outputs(asked.nets[0], asked.x, truth, dtype=np.float32)
-    second = outputs(
-        asked.nets[1],
-        first["h"] if deep else asked.x,
-        truth if deep else {**truth, "reverse": True},
-        dtype=np.float32,
-    )
-    last = second["c"][:, -1 if deep else 0]
-    explanation = asked.explain(np.stack([first["c"][:, -1], last]))
-    assert found(explanation) == {"array": "c"} | (truth if bias != 1.0 else {}), explanation
-    assert explanation.found
-    assert "--only c" in explanation.command
-
-
 def test_every_c_of_the_last_of_two_layers(tmp_path: Path) -> None:
     asked = Asked(tmp_path, 0, "c", deep=True)
     below = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
     explanation = asked.explain(outputs(asked.nets[1], below, {}, dtype=np.float32)["c"])
     assert found(explanation) == {"array": "c"}
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("deep", [True, False])
-@pytest.mark.parametrize("row", [0, 2])
-def test_the_last_step_of_one_row(row: int, deep: bool, tmp_path: Path) -> None:
-    """``h_n[-1, row]``, or ``output[row, -1]``."""
-    asked = Asked(tmp_path, 0, "one row", deep=deep)
-    last = np.asarray(asked.expected({}))[row, -1]
-    explanation = asked.explain(last)
-    assert explanation.verdict == "agrees", explanation
-    assert explanation.taken == f"EXPECTED is taken as the last step of sequence {row}"
-    if row == 0:
-        wrong = asked.explain(np.asarray(asked.expected({"forget_bias": 0.0}))[row, -1])
-        assert found(wrong) == {"forget_bias": 0.0}
 
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])

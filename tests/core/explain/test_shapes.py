@@ -37,6 +37,7 @@ def of_golden(expected: Any, case: str = ONNX, row: int | None = None) -> Explan
 
 @pytest.mark.parametrize("case", [ONNX, "onnxruntime/lengths_bidirectional"])
 @pytest.mark.parametrize("axes", ["TDBH", "TBDH", "DTBH", "BTDH", "BDTH"])
+@pytest.mark.sampled(3)
 def test_directions_are_found_on_any_axis(axes: str, case: str) -> None:
     y = read(case)[1]["h"]
     turned = y.transpose(*("TDBH".index(letter) for letter in axes))
@@ -44,6 +45,7 @@ def test_directions_are_found_on_any_axis(axes: str, case: str) -> None:
 
 
 @pytest.mark.parametrize("axes", ["TDBH", "TBDH", "DTBH", "BTDH", "BDTH"])
+@pytest.mark.sampled(2)
 def test_directions_on_an_axis_are_those_that_a_run_has_side_by_side(axes: str) -> None:
     y = read(TORCH)[1]["h"]  # (B, T, 2 H)
     turned = y.reshape(*y.shape[:2], 2, -1).transpose(*("BTDH".index(n) for n in axes))
@@ -60,6 +62,7 @@ PARTS_OF_STACKED: dict[str, Any] = {
 
 @pytest.mark.parametrize("part", PARTS_OF_STACKED)
 @pytest.mark.parametrize("axes", ["TDBH", "TBDH"])
+@pytest.mark.sampled(4)
 def test_parts_of_stacked_directions_where_a_run_has_them_side_by_side(
     part: str, axes: str
 ) -> None:
@@ -112,14 +115,6 @@ def test_what_joined_last_states_are_as_the_last_step_is_said() -> None:
     assert note in of_torch(joined).notes
     for expected in (arrays["h"][:, -1], arrays["final_h"], {"final_h": arrays["final_h"]}):
         assert note not in of_torch(expected).notes
-
-
-def test_a_column_vector_of_each_step_is_its_units() -> None:
-    _, arrays = read(TORCH)
-    h = arrays["h"]
-    explanation = of_torch(h[..., None])
-    assert explanation.verdict == "agrees"
-    assert not explanation.taken
 
 
 @pytest.mark.parametrize("shape", [(-1,), (-1, 3), (-1, 1, 3), (1, -1, 3)])

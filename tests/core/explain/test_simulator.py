@@ -43,6 +43,7 @@ def model_of(case: str, **settings: Any) -> Model:
 
 
 @pytest.mark.parametrize("case", QUICK)
+@pytest.mark.sampled(2)
 def test_hypotheses_of_a_cell(case: str) -> None:
     check(case)
 

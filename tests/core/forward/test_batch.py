@@ -94,16 +94,6 @@ def test_a_runner_may_return_other_arrays_at_every_call(
     np.testing.assert_array_equal(c, whole["c"][-1])
 
 
-@pytest.mark.slow
-def test_other_processes_give_the_same_bits() -> None:
-    rng = np.random.default_rng(5)
-    model = model_of(random_net(rng, 9, 66, np.float32), cell_clip=0.7)
-    x, state = rng.normal(size=(11, 131, 9)), {k: rng.normal(size=(131, 66)) for k in "hc"}
-    alone = run(model, x, layout="time", initial_state=state)
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        equal(run(model, x, layout="time", initial_state=state, executor=pool), alone)
-
-
 @pytest.mark.usefixtures("any_threads")
 def test_a_state_that_is_reset_is_never_cut() -> None:
     rng = np.random.default_rng(6)

@@ -309,7 +309,7 @@ def test_the_epsilon_of_a_stored_layer_norm() -> None:
     # TF1's LayerNormBasicLSTMCell: each gate over its units, beta and gamma of 0 and 1; no bias
     K = np.concatenate([W["K"], W["R"]], axis=1)[[0, 2, 1, 3]]
     scope = "rnn/layer_norm_basic_lstm_cell"
-    w: Weights = {f"{scope}/kernel": K.transpose(1, 0, 2).reshape(N + H, -1)}
+    w: dict[str, Array] = {f"{scope}/kernel": K.transpose(1, 0, 2).reshape(N + H, -1)}
     for name in ("input", "transform", "forget", "output", "state"):
         w |= {f"{scope}/{name}/gamma": np.ones(H), f"{scope}/{name}/beta": np.zeros(H)}
 

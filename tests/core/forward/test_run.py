@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli import run
-from lstmcli.core.forward import batch
-from lstmcli.core.forward.batch import batch_blocks
 from lstmcli.core.forward.plan import NAMES
 from lstmcli.core.forward.prepare import prepare
+from lstmcli.core.forward.saturation import SaturatedGate, Saturation, is_saturated
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
 from tests.core.judge import Array, model_of, random_net, simple_loop
@@ -164,19 +162,6 @@ def test_h_does_not_depend_on_which_arrays_are_returned(
         np.testing.assert_array_equal(run(model, x, keep).h, alone)
 
 
-@pytest.mark.parametrize(("B", "H"), [(33, 6), (70, 64), (131, 66), (300, 40)])
-def test_an_executor_changes_nothing(B: int, H: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "WORTH", 0)  # else threads are used for large blocks only
-    rng = np.random.default_rng(B)
-    model, x = model_of(random_net(rng, 9, H, np.float32)), rng.normal(size=(B, 11, 9))
-    alone = run(model, x)
-    for workers in (1, 2, 3):
-        with ThreadPoolExecutor(workers) as pool:
-            shared = run(model, x, executor=pool)
-        for name, array in shared.members().items():
-            np.testing.assert_array_equal(array, alone.members()[name])
-
-
 @settings(deadline=None, max_examples=30)
 @given(st.integers(2, 70), st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
 def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int) -> None:
@@ -185,19 +170,6 @@ def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int)
     model, x = model_of(random_net(rng, I, H)), rng.normal(size=(B, 6, I))
     whole, row = run(model, x, "h").h, int(rng.integers(B))
     np.testing.assert_allclose(run(model, x[row], "h").h, whole[row], rtol=0, atol=2e-14)
-
-
-@pytest.mark.slow
-def test_blocks_cover_the_batch_and_none_is_a_single_sequence() -> None:
-    for B in (*range(1, 300), 512, 1024, 8192):
-        for I, H in ((4, 3), (64, 32), (128, 128), (1024, 1024)):
-            net = {"kernel": np.zeros((I + H, 4 * H)), "bias": np.zeros(4 * H)}
-            blocks = (
-                batch_blocks(B, model_of(net).cell) if H < 1000 or B % 64 == 0 else [slice(0, B)]
-            )
-            assert [b.start for b in blocks] == [0, *(b.stop for b in blocks[:-1])]
-            assert blocks[-1].stop == B
-            assert B == 1 or min(b.stop - b.start for b in blocks) > 1
 
 
 # ---- layouts, directions, lengths, states
@@ -213,14 +185,6 @@ def test_layouts_are_the_same_numbers_in_other_axes() -> None:
     steps = run(model, x[2])
     assert (steps.h.shape, steps.final_h.shape) == ((7, 3), (3,))
     np.testing.assert_allclose(steps.h, batch.h[2], atol=1e-15)
-
-
-def test_reverse_keeps_the_order_of_the_inputs() -> None:
-    rng = np.random.default_rng(2)
-    net, x = random_net(rng, 4, 3), rng.normal(size=(5, 7, 4))
-    forward, back = run(model_of(net), x[:, ::-1]), run(model_of(net, reverse=True), x)
-    np.testing.assert_array_equal(back.c, forward.c[:, ::-1])
-    np.testing.assert_array_equal(back.final_h, forward.final_h)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -346,3 +310,84 @@ def test_arrays_of_several_cells_are_named_where_one_is_asked_for() -> None:
     trace = run(f"{case}.weights.npz", np.load(f"{case}.npz")["inputs"])
     with pytest.raises(AttributeError, match=r"no 'i'; its arrays are layer0\.i, layer1\.i$"):
         _ = trace.i
+
+
+# ---- Saturated gates and quiet units, counted from steps as they come
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """Ten steps of two sequences of three units, gates at 0.5 but for what is set here."""
+    rng = np.random.default_rng(0)
+    made = {name: rng.uniform(0.1, 0.9, (10, 2, 3)) for name in ("i", "f", "o")}
+    made["h"] = rng.uniform(0.1, 0.9, (10, 2, 3))
+    made["f"][:, :, 1] = 0.999
+    made["i"][:7, :, 2] = 1e-4
+    made["o"][:4, :, 0] = 1e-4  # less than half of the steps
+    made["h"][:9, :, 2] = -1e-5
+    return made
+
+
+def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
+    counts = Saturation()
+    counts.add(arrays())
+    assert counts.saturated_gates() == [
+        SaturatedGate("f", 1, 1, 1.0),
+        SaturatedGate("i", 2, 0, 0.7),
+    ]
+    assert counts.dead_units() == [(2, 0.9)]
+    assert counts.anything
+    shares = counts.shares()
+    assert shares["f"] == (0.0, 20 / 60)
+    assert shares["i"] == (14 / 60, 0.0)
+    assert shares["o"] == (8 / 60, 0.0)
+
+
+def test_pieces_count_as_all_steps_at_once() -> None:
+    whole, pieces = Saturation(), Saturation()
+    whole.add(arrays())
+    for steps, rows in ((slice(0, 3), slice(0, 2)), (slice(3, 10), slice(0, 1)),
+                        (slice(3, 10), slice(1, 2))):  # fmt: skip
+        pieces.add({k: a[steps, rows] for k, a in arrays().items()})
+    assert pieces.saturated_gates() == whole.saturated_gates()
+    assert pieces.dead_units() == whole.dead_units()
+    assert pieces.shares() == whole.shares()
+
+
+def test_steps_past_the_length_of_a_sequence_do_not_count() -> None:
+    padded = arrays()
+    for array in padded.values():
+        array[4:, 1] = 0  # the second row has four steps
+    counts, expected = Saturation(), Saturation()
+    counts.add(padded)
+    expected.add({k: a[:, :1] for k, a in arrays().items()})
+    expected.add({k: a[:4, 1:] for k, a in arrays().items()})
+    assert counts.saturated_gates() == expected.saturated_gates()
+    assert counts.dead_units() == expected.dead_units()
+    nothing = Saturation()
+    nothing.add({k: np.zeros((3, 2, 1)) for k in ("i", "f", "o", "h")})
+    assert not nothing.anything
+
+
+def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
+    counts = Saturation()
+    gate = np.full((4, 1, 1), 0.0)
+    gate[2:] = 1.0
+    counts.add({"f": gate, "i": np.full((4, 1, 1), np.nan), "h": np.full((4, 1, 1), np.nan)})
+    assert counts.saturated_gates() == [
+        SaturatedGate("f", 0, 0, 0.5),
+        SaturatedGate("f", 0, 1, 0.5),
+    ]
+    assert counts.dead_units() == []
+
+
+def test_nothing_seen_is_nothing_to_name() -> None:
+    counts = Saturation()
+    counts.add({"z_i": np.zeros((3, 1, 2))})
+    assert not counts.anything
+    assert counts.shares() == {}
+
+
+def test_a_gate_is_saturated_within_a_hundredth_of_0_and_of_1() -> None:
+    gates = np.array([0, 0.0099, 0.0101, 0.5, 0.9899, 0.9901, 1])
+    assert is_saturated(gates).tolist() == [True, True, False, False, False, True, True]
+    assert not is_saturated(np.array([np.nan])).any()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import lstmcli
+from lstmcli.core.model.axis_numbers import parse_indices
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import read_activation_name
+from lstmcli.errors import UserError
+from tests.paths import TOP
 
 
 @pytest.mark.parametrize(
@@ -24,3 +30,34 @@ def test_numbers_that_are_left_out_are_the_usual_ones(text: str, name: str) -> N
 def test_an_activation_takes_no_more_numbers_than_it_has(text: str) -> None:
     with pytest.raises(ValueError, match=f"^at most {text.count(',')} numbers for "):
         read_activation_name(text)
+
+
+# ---- Which steps, batch items and units of a run an array contains, as a file says it
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("2:5", [2, 3, 4]), ("0:5:2", [0, 2, 4]), ("7", [7])]
+)
+def test_a_selection_in_a_file_is_its_numbers(text: str, numbers: list[int]) -> None:
+    found = parse_indices(text)
+    assert found is not None
+    assert list(found) == numbers
+
+
+@pytest.mark.parametrize("text", ["-3:2", "-1", "3:1", ":5", "2:", "a", "", 5, None])
+def test_what_no_run_writes_as_a_selection_tells_nothing(text: object) -> None:
+    assert parse_indices(text) is None
+
+
+# ---- Settings as they are typed
+
+
+def test_what_is_true_of_one_cell_is_typed_as_a_setting() -> None:
+    """An option names all cells: there is no ``--layer1.interleaved``."""
+    assert as_options({"layer1.interleaved": True}) == ["--set", "layer1.interleaved=true"]
+
+
+def test_lengths_that_fit_the_other_layout_name_it() -> None:
+    weights = TOP / "samples" / "forget-bias" / "weights.npz"
+    with pytest.raises(UserError, match=r"taken as layout batch.*\n  Try layout='time'"):
+        lstmcli.run(weights, np.zeros((7, 2, 4)), lengths=[7, 5])

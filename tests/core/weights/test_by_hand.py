@@ -156,16 +156,6 @@ def test_books_names_by_gate(words: str, candidate: str) -> None:
     np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
 
 
-def test_both_biases_of_pytorch_s_formula_by_gate() -> None:
-    kernel, recurrent, bias, x = draw(3, 5)
-    tensors: dict[str, Array] = {}
-    for n, gate in enumerate("ifgo"):
-        tensors |= {f"W_i{gate}": kernel[n], f"W_h{gate}": recurrent[n]}
-        tensors |= {f"b_i{gate}": bias[n] - 0.25, f"b_h{gate}": np.full(3, 0.25)}
-    trace = ran(tensors, x)
-    np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
-
-
 def test_keras_1_s_hard_sigmoid_says_how_to_have_the_sigmoid() -> None:
     kernel, recurrent, bias, x = draw(3, 5)
     tensors: dict[str, Array] = {}

@@ -397,12 +397,6 @@ def test_tensors_of_single_gates_are_told_by_the_word_of_the_gate(kernel: tuple[
     assert "kernel_input" not in refusal(zeros(**tensors))[0]
 
 
-def test_lstm_may_stand_before_the_name_of_a_recurrent_kernel() -> None:
-    tensors = zeros(lstmkernel=(4, 12), lstmrecurrent=(3, 12), lstmbias=(12,))
-    model = load_model([Document("w.npz", "npz", tensors)], {})
-    assert (model.cell.inputs, model.cell.units) == (4, 3)
-
-
 def test_a_matrix_that_may_be_the_recurrent_kernel_is_asked_about() -> None:
     """W, b and V: a kernel for inputs and h beside a layer V, or a kernel and its recurrent one."""
     tensors = zeros(W=(8, 16), b=(16,), V=(4, 16))
@@ -449,22 +443,6 @@ def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) ->
     assert which == "  If they are the two directions of one layer, name the tensors:"
     h = called(line, x)
     np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
-
-
-def test_what_is_proposed_for_two_fused_kernels_can_be_typed(tmp_path: Path) -> None:
-    rng = np.random.default_rng(6)
-    layers = draw(rng, 3, 4, 2, 1)
-    x = rng.normal(size=(T, 3))
-    path = str(tmp_path / "w.npz")
-    tensors: Tensors = {}
-    for n, cell in enumerate(layers[0], 1):
-        kernel, recurrent, bias = (flat(a, "igfo") for a in cell)
-        tensors |= {f"lstm_W{n}": np.c_[kernel, recurrent].T, f"lstm_b{n}": bias}
-    np.savez(path, allow_pickle=False, **tensors)
-    with pytest.raises(UserError) as error:
-        lstmcli.load(path)
-    h = called(str(error.value).splitlines()[-1], x)
-    np.testing.assert_allclose(h, outputs(layers, x, 1.0), atol=1e-12)
 
 
 def test_a_kernel_that_may_be_a_dense_layer_s_is_shown_with_what_to_type() -> None:

@@ -86,14 +86,6 @@ def test_shapes_that_cannot_be_are_named(
 PEEPHOLES = {f"w_{gate}_diag": np.linspace(-1, 1, 3) for gate in "ifo"}
 
 
-def test_peepholes_in_a_row_are_those_in_a_vector() -> None:
-    rng = np.random.default_rng(4)
-    net, x = random_net(rng, 4, 3), rng.normal(size=(2, 5, 4))
-    in_a_row = {name: peephole[np.newaxis] for name, peephole in PEEPHOLES.items()}
-    vectors, rows = (run(load({**net, **p}), x).h for p in (PEEPHOLES, in_a_row))
-    np.testing.assert_array_equal(rows, vectors)
-
-
 @pytest.mark.parametrize("shape", [(), (3, 3), (5, 3)])
 def test_peepholes_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
     net = random_net(np.random.default_rng(4), 4, 3)
@@ -200,8 +192,3 @@ def test_weight_norm_needs_both_of_its_tensors() -> None:
     folded = fold_weight_norm({"weight_hh_l0_g": g, "weight_hh_l0_v": v, "odd_g": g})
     assert sorted(folded) == ["odd_g", "weight_hh_l0"]
     np.testing.assert_allclose(np.linalg.norm(folded["weight_hh_l0"], axis=1), 2)
-
-
-def test_load_checks_its_keywords() -> None:
-    with pytest.raises(UserError, match='Did you mean "forget_bias"'):
-        load("samples/forget-bias/weights.npz", forget_bais=0)

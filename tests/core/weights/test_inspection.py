@@ -90,16 +90,6 @@ def test_gate_numbers_of_alternating_gates() -> None:
         assert numbers.bias_mean == pytest.approx(weights["upward/b"][n::4].mean(), abs=1e-6)
 
 
-def test_gate_numbers_of_a_fused_kernel() -> None:
-    weights = arrays_of("tensorflow1/lstm_cell")
-    (lstm,) = inspect_golden("tensorflow1/lstm_cell").lstms
-    for n, gate in enumerate("igfo"):
-        block = weights["rnn/lstm_cell/kernel"][:, 3 * n : 3 * n + 3]
-        numbers = lstm.gates()["layer0"][gate]
-        assert numbers.kernel_std == pytest.approx(block[:5].std(), abs=1e-6)
-        assert numbers.recurrent_mean == pytest.approx(block[5:].mean(), abs=1e-6)
-
-
 def test_a_coupled_gate_has_no_numbers() -> None:
     (lstm,) = inspect_golden("tflite/coupled").lstms
     assert list(lstm.gates()["layer0"]) == ["f", "g", "o"]
@@ -114,16 +104,6 @@ def test_why_names_what_fits_and_what_else_would() -> None:
     (asked,) = inspect_golden("tensorflow1/block_lstm", convention="tf-block-v2").lstms
     assert asked.why.startswith("asked for")
     assert not asked.rivals
-
-
-def test_labels_are_what_layer_takes(tmp_path: Path) -> None:
-    path = [str(GOLDEN / "keras/stacked.weights.npz")]
-    everything = inspect_files(path, {})
-    for n, lstm in enumerate(everything.lstms):
-        (one,) = inspect_files(path, {"layer": lstm.layer}).lstms
-        assert one.model.tensors == lstm.model.tensors
-        (same,) = inspect_files(path, {"layer": str(n)}).lstms
-        assert same.layer == lstm.layer
 
 
 def test_settings_found_in_a_file_are_distinguished_from_those_assumed(tmp_path: Path) -> None:

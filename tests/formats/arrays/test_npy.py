@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
+from lstmcli.api.load import load
 from lstmcli.core.model.arrays import iterate_blocks
 from lstmcli.errors import UserError
 from lstmcli.formats.arrays import npy
 from lstmcli.formats.arrays.blocks import FileArray
+from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import raised_to
+from tests.paths import TESTS
 
 
 def in_blocks(path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> FileArray:
@@ -100,3 +103,126 @@ def test_a_header_of_many_backslashes_never_reaches_the_parser(tmp_path: Path) -
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
     with pytest.raises(UserError, match=r"x\.npy: the \.npy header is broken \(a backslash"):
         formats.read(str(path))
+
+
+# ---- Raw little-endian numbers by their type and shape: ``h.bin:f32:7x3``
+
+
+@pytest.mark.parametrize(("form", "dtype"), [("f16", "<f2"), ("f32", "<f4"), ("f64", "<f8")])
+def test_numbers_of_each_type(tmp_path: Path, form: str, dtype: str) -> None:
+    numbers = np.random.default_rng(0).normal(size=(7, 3)).astype(dtype)
+    path = tmp_path / "h.bin"
+    path.write_bytes(numbers.tobytes())
+    (array,) = formats.read(f"{path}:{form}:7x3").arrays.values()
+    assert array.dtype == numbers.dtype
+    np.testing.assert_array_equal(array, numbers)
+    (array,) = formats.read(f"{path}:{form}:1x7x3").arrays.values()
+    assert array.shape == (1, 7, 3)
+
+
+def test_bfloat16_is_the_upper_half_of_float32(tmp_path: Path) -> None:
+    numbers = np.array([1.5, -0.15625, 3e38], "<f4")
+    upper = (numbers.view("<u4") >> 16).astype("<u2")
+    (tmp_path / "h.bin").write_bytes(upper.tobytes())
+    (array,) = formats.read(f"{tmp_path / 'h.bin'}:bf16:3").arrays.values()
+    np.testing.assert_allclose(array, numbers, rtol=2**-7)
+
+
+def test_another_length_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "h.bin"
+    path.write_bytes(np.arange(20, dtype="<f4").tobytes())
+    with pytest.raises(UserError) as error:
+        formats.read(f"{path}:f32:7x3")
+    assert str(error.value) == (f"{path} has 80 bytes; f32:7x3 takes 84, 21 numbers of 4 bytes.")
+
+
+def test_a_file_of_a_known_kind_has_members(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **{"f32:7x3": np.ones(2)})  # type: ignore[arg-type]
+    (array,) = formats.read(f"{tmp_path / 'w.npz'}:f32:7x3").arrays.values()
+    assert array.tolist() == [1, 1]
+    (tmp_path / "h.txt").write_text("0.1 0.2 0.3\n")
+    with pytest.raises(UserError, match="one array, without a name"):
+        formats.read(f"{tmp_path / 'h.txt'}:f32:3")
+
+
+def test_more_than_one_tensor_may_take_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "h.bin"
+    path.write_bytes(bytes(84))
+    with raised_to(83), pytest.raises(UserError, match="max_bytes=84"):
+        formats.read(f"{path}:f32:7x3")
+
+
+# ---- bfloat16 as JAX and safetensors write it, and what else other tools leave in npz files
+
+
+GOLDEN = TESTS / "golden" / "bfloat16"
+
+
+def bits(array: np.ndarray) -> list[object]:
+    assert array.dtype == np.float32
+    return array.view(np.uint32).tolist()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("file", ["jax.npz", "jax.safetensors"])
+def test_bfloat16_is_widened_bit_for_bit(file: str) -> None:
+    if file.endswith(".safetensors"):
+        pytest.importorskip("safetensors", reason="needs lstmcli[formats]")
+    arrays = formats.read(str(GOLDEN / file)).arrays
+    with np.load(GOLDEN / "float32.npz") as expected:
+        assert set(arrays) == set(expected)
+        for name, array in expected.items():
+            assert bits(arrays[name]) == bits(array), name
+    assert load(str(GOLDEN / file)).convention.name == "keras"
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_a_single_array_in_fortran_s_order(
+    in_blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
+    (array,) = formats.read(str(GOLDEN / "fortran.npy"), in_blocks=in_blocks).arrays.values()
+    with np.load(GOLDEN / "float32.npz") as expected:
+        assert bits(array) == bits(expected["kernel"])
+
+
+def test_blocks_are_widened_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
+    halves = np.arange(0x3F80, 0x3F80 + 12, dtype="<u2").reshape(3, 4)  # upper halves of float32
+    np.save(tmp_path / "x.npy", halves.view("V2"))
+    array = formats.read(str(tmp_path / "x.npy"), in_blocks=True).arrays[""]
+    assert array.dtype == np.float32
+    found = array[1:].view(np.uint32)
+    np.testing.assert_array_equal(found, halves[1:].astype(np.uint32) << 16)
+
+
+def test_what_numpy_has_no_type_for_is_left_out_and_named() -> None:
+    pytest.importorskip("safetensors", reason="needs lstmcli[formats]")
+    (remark,) = formats.read(str(GOLDEN / "jax.safetensors")).remarks
+    assert "scales (F8_E4M3)" in remark
+
+
+def test_the_limit_of_bytes_is_that_of_the_widened_tensor() -> None:
+    pytest.importorskip("safetensors", reason="needs lstmcli[formats]")
+    with limits.raised_to(239), pytest.raises(UserError, match="max_bytes=240"):
+        formats.read(str(GOLDEN / "jax.safetensors"))
+
+
+def test_objects_are_left_out_and_named(tmp_path: Path) -> None:
+    """Chainer saves a parameter without a value as None, beside the others."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "l/upward/W": np.asfortranarray(rng.normal(size=(12, 4))),
+        "l/lateral/W": rng.normal(size=(12, 3)).astype(">f8"),
+        "l/upward/b": rng.normal(size=12).astype(">f4"),
+    }
+    objects = {"out/W": None, "out/b": np.array([None, 1])}
+    np.savez(tmp_path / "c.npz", **weights, **objects)  # type: ignore[arg-type]
+    document = formats.read(str(tmp_path / "c.npz"))
+    assert document.remarks[0].endswith("out/W, out/b left out: Python objects are never loaded.")
+    for name, array in weights.items():
+        np.testing.assert_array_equal(document.arrays[name], array)
+        assert document.arrays[name].dtype.isnative
+        assert document.arrays[name].flags.c_contiguous
+    model = load(str(tmp_path / "c.npz"))
+    assert model.convention.name == "chainer"
+    assert any("never loaded" in remark for remark in model.remarks)

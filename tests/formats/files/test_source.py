@@ -128,16 +128,6 @@ def test_a_file_of_no_known_kind_is_refused_with_all_that_is_read(tmp_path: Path
         assert known in str(caught.value)
 
 
-def test_a_folder_with_one_model_names_it(tmp_path: Path) -> None:
-    for name in ("model.json", "group1-shard1of1.bin", "README.md", "config.json"):
-        (tmp_path / name).touch()
-    with pytest.raises(UserError) as caught:
-        read(str(tmp_path))
-    assert str(caught.value) == (
-        f"{tmp_path} is a folder; give the file in it:\n  {tmp_path / 'model.json'}"
-    )
-
-
 def test_a_folder_offers_its_files_where_it_cannot_tell_which_is_meant(tmp_path: Path) -> None:
     def offered(*names: str) -> list[str]:
         for name in names:
@@ -418,18 +408,6 @@ def test_everything_else_is_read_at_once(text: str) -> None:
     assert {name: a.tolist() for name, a in document.arrays.items()} == {
         name: a.tolist() for name, a in whole.arrays.items()
     }
-
-
-@pytest.mark.parametrize("descriptor", [True, False])
-def test_arrays_come_through_the_same_door(descriptor: bool, tmp_path: Path) -> None:
-    array = np.random.default_rng(0).integers(0, 256, 200_000).astype(np.uint8)  # many newlines
-    path = tmp_path / "a.npy"
-    np.save(path, array)
-    with open(path, "rb") as file:
-        stream: BinaryIO = file if descriptor else io.BytesIO(file.read())
-        document = from_stdin(read_or_stream, stream)
-    assert isinstance(document, Document)
-    np.testing.assert_array_equal(document.arrays[""], array)
 
 
 def test_empty_standard_input() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from lstmcli.formats.files import limits
 from lstmcli.formats.keras import layers as keras_layers
 from lstmcli.formats.keras.layers import lstm_chain, masks_before
 from lstmcli.formats.wire import hdf5
-from tests.fuzz.kept import Kept
 from tests.recorded import GOLDEN, cases, recorded
 from tests.standard_input import from_stdin
 
@@ -37,23 +35,9 @@ def read(path: Path) -> Document:
     return formats.read(str(path))
 
 
-@pytest.fixture(scope="module")
-def process() -> Iterator[Kept]:
-    kept = Kept()
-    yield kept
-    kept.close()
-
-
-@pytest.fixture
-def kept(process: Kept, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    monkeypatch.setattr(hdf5, "_child", process.answer)
-    return process
-
-
 # ---- what Keras wrote
 
 
-@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.sampled(3)
 def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
@@ -79,7 +63,6 @@ IN_TURN = [
 ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("name", IN_TURN)
 def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> None:
     _, record, expected = recorded(f"keras_files/{name}")
@@ -92,15 +75,6 @@ def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> No
     single = load(str(FILES / name), layer=second)
     assert (len(single.layers), single.cell.inputs) == (1, model.layers[1][0].inputs)
     assert not any("as its config says" in text for text in single.remarks)
-
-
-@pytest.mark.usefixtures("kept")
-def test_a_config_with_a_file_of_weights_gives_the_chain() -> None:
-    name = "tf_keras-2.21.0/stacked_weights.h5"
-    expected = recorded(f"keras_files/{name}").arrays
-    model = load(str(FILES / name), str(FILES / name.replace(".h5", ".json")))
-    assert len(model.layers) == 2
-    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
 
 
 LSTM_LAYER = {"units": 3, "return_sequences": True}
@@ -209,6 +183,7 @@ def test_an_lstm_that_feeds_two_is_no_chain() -> None:
     assert lstm_chain(model) == NOTHING
 
 
+@pytest.mark.separate_process
 def test_a_file_and_its_bytes_are_read_by_a_separate_process() -> None:
     """As a command does it: the file itself is handed on, or its bytes where it has none."""
     path = FILES / "keras-3.15.1" / "stacked.h5"
@@ -218,26 +193,9 @@ def test_a_file_and_its_bytes_are_read_by_a_separate_process() -> None:
     assert len(piped.arrays) == 6
 
 
-@pytest.mark.usefixtures("kept")
-def test_layers_come_in_the_order_of_the_model_not_of_the_alphabet() -> None:
-    for name in ("keras-3.15.1/nested.keras", "tf_keras-2.21.0/nested.h5"):
-        layers = list(dict.fromkeys(key.rpartition("/")[0] for key in read(FILES / name).arrays))
-        assert [layer.split("/")[0] for layer in layers] == ["inner", "alpha", "head"]
-
-
 # ---- settings
 
 
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("writer", ["keras-1.2.2", "tf_keras-2.21.0", "keras-3.15.1"])
-def test_hard_sigmoid_is_that_of_the_version(writer: str) -> None:
-    model = load(str(FILES / writer / "stacked.h5"), layer="zeta")
-    form = "hard_sigmoid_1_6" if writer.startswith("keras-3") else "hard_sigmoid_0.2"
-    assert model.convention.behaviour.recurrent_activation == form
-    assert not model.assumed
-
-
-@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("first", ["weights", "config"])
 def test_a_config_overrides_what_a_file_of_weights_assumes(tmp_path: Path, first: str) -> None:
     """`model.to_json()` of Keras 2 with `model.save_weights()`, in either order."""
@@ -257,26 +215,6 @@ def test_a_config_overrides_what_a_file_of_weights_assumes(tmp_path: Path, first
         load(str(path))
 
 
-@pytest.mark.usefixtures("kept")
-def test_each_layer_of_a_stack_has_separate_settings() -> None:
-    model = load(str(FILES / "keras-3.15.1" / "stacked.keras"), layer="0,1")
-    first, second = (layer[0].convention for layer in model.layers)
-    assert (first.behaviour.activation, first.behaviour.recurrent_activation) == (
-        "tanh",
-        "hard_sigmoid_1_6",
-    )
-    assert (second.behaviour.activation, second.behaviour.recurrent_activation) == (
-        "softsign",
-        "sigmoid",
-    )
-    state = run(model, np.ones((2, 5)))
-    assert state.final_h.shape == (3 + 2,)  # of different sizes: side by side
-    full = run(model, np.ones((4, 5)))
-    chunk = run(model, np.ones((2, 5)), initial_state={"h": state.final_h, "c": state.final_c})
-    np.testing.assert_array_equal(chunk.h, full.h[2:])
-
-
-@pytest.mark.usefixtures("kept")
 def test_remarks_on_a_config_besides_its_settings() -> None:
     model = load(str(FILES / "keras-3.15.1" / "options.keras"))
     assert model.convention.behaviour.go_backwards
@@ -316,7 +254,6 @@ def config(**settings: Any) -> str:
     return json.dumps({"class_name": "Sequential", "config": {"name": "m", "layers": layers}})
 
 
-@pytest.mark.usefixtures("kept")
 def test_lists_of_names_that_are_cut_into_pieces(tmp_path: Path) -> None:
     """Keras cuts what is longer than an attribute of HDF5 may be."""
     path = made(tmp_path / "w.h5", lstm())
@@ -329,7 +266,6 @@ def test_lists_of_names_that_are_cut_into_pieces(tmp_path: Path) -> None:
     assert list(read(path).arrays) == list(lstm())
 
 
-@pytest.mark.usefixtures("kept")
 def test_a_hard_sigmoid_without_a_version_is_reported_as_assumed(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm(), model_config=config(recurrent_activation="hard_sigmoid"))
     (text,) = load(str(path)).assumed
@@ -337,7 +273,6 @@ def test_a_hard_sigmoid_without_a_version_is_reported_as_assumed(tmp_path: Path)
     assert "--recurrent-activation hard_sigmoid_1_6" in text
 
 
-@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize(
     ("version", "form", "assumed"),
     [
@@ -360,7 +295,6 @@ def test_weights_without_a_config_have_the_default_of_their_version(
     assert not load(path, **settled).assumed
 
 
-@pytest.mark.usefixtures("kept")
 def test_gates_of_cudnn_weights_are_no_assumption(tmp_path: Path) -> None:
     path = FILES / "keras-2.2.5" / "cudnn_weights.h5"
     assert load(str(path)).assumed == (f"forward {NO_CONFIG}",)
@@ -371,7 +305,6 @@ def test_gates_of_cudnn_weights_are_no_assumption(tmp_path: Path) -> None:
     np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.usefixtures("kept")
 def test_weights_of_both_directions_leave_the_merge_open(tmp_path: Path) -> None:
     weights = lstm("zeta/forward_lstm/{}:0") | lstm("zeta/backward_lstm/{}:0")
     path = made(tmp_path / "w.h5", weights, keras_version="3.15.1")
@@ -381,7 +314,6 @@ def test_weights_of_both_directions_leave_the_merge_open(tmp_path: Path) -> None
     assert text == f"sigmoid gates, tanh {NO_CONFIG}"
 
 
-@pytest.mark.usefixtures("kept")
 def test_a_custom_layer_without_the_config_of_its_lstm_has_its_settings_assumed(
     tmp_path: Path,
 ) -> None:
@@ -393,7 +325,6 @@ def test_a_custom_layer_without_the_config_of_its_lstm_has_its_settings_assumed(
     assert model.assumed == (f"sigmoid gates, tanh, forward {NO_CONFIG}",)
 
 
-@pytest.mark.usefixtures("kept")
 def test_a_layer_whose_name_starts_at_the_root(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", {}, keras_version="2.3.1")
     with h5py.File(path, "r+") as file:
@@ -405,7 +336,6 @@ def test_a_layer_whose_name_starts_at_the_root(tmp_path: Path) -> None:
     assert load(str(path), layer="a/b").cell.units == 3
 
 
-@pytest.mark.usefixtures("kept")
 def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm(), model_config=config(activation="selu"))
     with pytest.raises(UserError, match="zeta has the activation 'selu'") as error:
@@ -414,7 +344,6 @@ def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(tmp_path:
     assert load(str(path), activation="relu").convention.behaviour.activation == "relu"
 
 
-@pytest.mark.usefixtures("kept")
 def test_a_layer_between_that_gives_its_last_step_is_reported(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm(), model_config=config())
     with h5py.File(path, "r+") as file:
@@ -428,7 +357,6 @@ def test_a_layer_between_that_gives_its_last_step_is_reported(tmp_path: Path) ->
     assert not load(str(path), layer="zeta").remarks
 
 
-@pytest.mark.usefixtures("kept")
 def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["lstm/kernel"] = np.ones((5, 12), ">f8")
@@ -440,7 +368,6 @@ def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(tmp_path: Path)
     assert document.arrays["lstm/kernel"].dtype == np.float64
 
 
-@pytest.mark.usefixtures("kept")
 def test_a_gru_in_a_model_with_an_lstm_is_no_choice(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with h5py.File(path, "r+") as file:
@@ -469,7 +396,6 @@ def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> 
         read(path)
 
 
-@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize(
     ("member", "data", "message"),
     [
@@ -486,6 +412,7 @@ def test_archives_that_are_refused(tmp_path: Path, member: str, data: bytes, mes
         read(path)
 
 
+@pytest.mark.separate_process
 def test_without_the_library_one_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -505,7 +432,6 @@ def refused(path: Path, message: str) -> None:
     assert str(path) in str(error.value)
 
 
-@pytest.mark.usefixtures("kept")
 def test_links_are_not_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["kernel"] = np.ones((5, 12))
@@ -520,7 +446,6 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         refused(path, message)
 
 
-@pytest.mark.usefixtures("kept")
 def test_groups_in_a_circle_are_refused(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with h5py.File(path, "r+") as file:
@@ -528,7 +453,6 @@ def test_groups_in_a_circle_are_refused(tmp_path: Path) -> None:
     refused(path, "another name of what has a name")
 
 
-@pytest.mark.usefixtures("kept")
 def test_numbers_in_other_files_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(240))
     path = made(tmp_path / "raw.h5", lstm())
@@ -544,7 +468,6 @@ def test_numbers_in_other_files_are_not_read(tmp_path: Path) -> None:
     refused(path, "keeps its numbers in another file")
 
 
-@pytest.mark.usefixtures("kept")
 def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
     path = made(tmp_path / "gzip.h5", lstm())
     with h5py.File(path, "r+") as file:
@@ -560,7 +483,6 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
     refused(path, "too many groups")
 
 
-@pytest.mark.usefixtures("kept")
 @pytest.mark.slow
 def test_what_unpacks_to_more_than_a_hundred_times_its_bytes_is_refused(tmp_path: Path) -> None:
     """Up to 64 MiB of a dataset and 256 MiB of a file nothing is suspected."""
@@ -581,13 +503,13 @@ def test_what_unpacks_to_more_than_a_hundred_times_its_bytes_is_refused(tmp_path
     refused(path, "would unpack to 269,484,032 bytes")
 
 
+@pytest.mark.separate_process
 def test_a_tensor_larger_than_allowed_says_which_option_allows_it(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with limits.raised_to(100):
         refused(path, "max_bytes=240")
 
 
-@pytest.mark.usefixtures("kept")
 def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with h5py.File(path, "r+") as file:
@@ -598,6 +520,7 @@ def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
 # ---- damaged files
 
 
+@pytest.mark.separate_process
 @pytest.mark.slow
 def test_the_command_survives_a_crash_and_a_loop_of_the_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -611,6 +534,7 @@ def test_the_command_survives_a_crash_and_a_loop_of_the_library(
     refused(path, "stopped after 1 s")
 
 
+@pytest.mark.separate_process
 def test_an_answer_that_breaks_off_within_an_array_is_no_array(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -631,6 +555,7 @@ while True: pass
 """
 
 
+@pytest.mark.separate_process
 @pytest.mark.parametrize("outside", ["current folder", "PYTHONPATH"])
 def test_nothing_in_the_current_folder_or_on_pythonpath_is_executed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: str
@@ -648,6 +573,7 @@ def test_nothing_in_the_current_folder_or_on_pythonpath_is_executed(
     assert not ran.exists()
 
 
+@pytest.mark.separate_process
 def test_an_h5py_that_the_process_does_not_find_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -667,20 +593,6 @@ def test_classes_as_the_new_layout_spells_them() -> None:
 # ---- classes of the model's author
 
 
-@pytest.mark.usefixtures("kept")
-@pytest.mark.parametrize("kind", ["h5", "keras"])
-def test_classes_of_the_author_run_in_turn_as_keras_own(kind: str) -> None:
-    path = FILES / f"keras-3.15.1/authors.{kind}"
-    model = load(str(path))
-    assert [len(layer) for layer in model.layers] == [1, 2, 1, 1]
-    named = [text for text in model.assumed if "not one of Keras' own" in text]
-    assert [text.split()[1] for text in named] == ["PlainLSTM", "PlainLSTMCell"]
-    assert len(load(str(path), layer="3").assumed) == 0
-    expected = recorded(f"keras_files/keras-3.15.1/authors.{kind}").arrays
-    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
-
-
-@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize(
     ("kind", "shapes", "refusal"),
     [

@@ -58,16 +58,6 @@ def test_every_constant_is_the_onnx_package_s(case: str) -> None:
             assert not set(STATES) & set(ours)
 
 
-@pytest.mark.parametrize("case", ROUNDED)
-def test_weights_of_8_bits_are_the_ones_they_stand_for(case: str) -> None:
-    expected = recorded(f"onnx_files/{case}").arrays
-    arrays = formats.read(str(FOLDER / f"{case}.onnx")).arrays
-    for role in "WRBP":
-        theirs = expected[f"plain/{role}"]
-        step = np.abs(theirs).max() / 127 if role in "WR" else 0
-        np.testing.assert_allclose(arrays[f"rnn_quant/{role}"], theirs, rtol=0, atol=step)
-
-
 def test_the_tensors_of_a_gru_are_handed_on_with_a_remark() -> None:
     path = str(FOLDER / "refused_gru.onnx")
     document = formats.read(path)

@@ -120,23 +120,6 @@ def test_inspect_shows_the_chain_and_the_command_that_runs_it() -> None:
     assert inspection.to_json()["remarks"] == list(inspection.remarks)
 
 
-@pytest.mark.parametrize(
-    ("case", "layout"), [("traced_17", "time"), ("stacked", "batch"), ("keras", "batch"),
-                         ("node_batchwise", "batch")],
-)  # fmt: skip
-def test_inputs_have_the_axes_of_the_model(case: str, layout: str) -> None:
-    model = load(str(FILES / f"{case}.onnx"))
-    assert model.given["layout"] == layout
-    assert {cell.convention.behaviour.layout for _, cell in model.cells} == {layout}
-
-
-def test_an_lstm_cell_gives_its_tensors_by_their_names() -> None:
-    document = formats.read(str(FILES / "cell.onnx"))
-    assert {"rnn.weight_ih", "rnn.weight_hh", "rnn.bias_ih", "rnn.bias_hh"} <= set(document.arrays)
-    assert "an LSTM is spelled out as basic operations" in document.remarks[0]
-    assert load(document.source).convention.name == "pytorch-cell"
-
-
 def test_a_part_of_the_nodes_may_be_left_out(tmp_path: Path) -> None:
     document = read(tmp_path / "m.onnx", lstm("X", "gone", "y", "first"), lstm("X", "a", "z"))
     assert list(document.groups) == ["lstm_1"]

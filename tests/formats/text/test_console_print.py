@@ -277,18 +277,6 @@ def test_prints_that_are_refused(text: str, message: str) -> None:
     assert str(caught.value).startswith("paste")
 
 
-def test_the_question_itself() -> None:
-    text = (
-        "[[0.06964057 -0.06541953 -0.00682676]] [[1.61785520e-04 -1.31689185e-02 8.59672610e-06]] "
-        "[[4.03853841e-11 -2.77282006e-04 5.39576024e-14]]"
-    )
-    document = piped(text)
-    assert document.format == "text"
-    assert document.arrays[""].shape == (3, 1, 3)
-    assert document.arrays[""][2, 0, 2] == 5.39576024e-14
-    np.testing.assert_allclose(document.units[""][2, 0], [1e-19, 1e-12, 1e-22], rtol=1e-15)
-
-
 def test_lists_of_python_in_a_text_file_are_prints(tmp_path: Path) -> None:
     assert filed(tmp_path, "a.txt", "[0.1, 0.2]\n[0.3, 0.4]\n").format == "text"
     assert filed(tmp_path, "a.jsonl", "[0.1, 0.2]\n[0.3, 0.4]\n").format == "jsonl"

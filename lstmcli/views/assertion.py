@@ -1,0 +1,45 @@
+"""What a failed assertion says: the difference in a few lines, and the cause that was found."""
+
+from __future__ import annotations
+
+from lstmcli.core.diff.compare import Difference
+from lstmcli.core.explain.explanation import Explanation
+from lstmcli.views.diff import first_difference, hints_of, next_command, sides_of
+from lstmcli.views.explain import title
+from lstmcli.views.sheet import Sheet, Width, labelled
+from lstmcli.views.text import error_size
+
+LINES, COLUMNS = 15, 100
+MOST_ARRAYS = 4
+LABELS = 9  # columns
+WIDTH = Width.of(COLUMNS)
+
+
+def failure_text(d: Difference, found: Explanation | str = "", expected: str = "") -> str:
+    """The difference in at most 15 lines of 100 columns, the cause, and the command, unwrapped.
+
+    ``found`` is what `explain` says of the side of the name ``expected``, or why it says nothing.
+    """
+    differing = [array for array in d.arrays.values() if not array.equal]
+    names = " and ".join(side.name for side in d.sides)
+    sheet = Sheet()
+    sheet.add(f"{names} differ in {len(differing)} of {len(d.arrays)} arrays")
+    sheet.extend(sides_of(d, WIDTH))
+    for array in differing[:MOST_ARRAYS]:
+        text = f"a has {array.aligned[0]}; b has {array.aligned[1]}"
+        if array.mismatched is not None:
+            where = f" at {array.abs_at.words()}" if array.abs_at else ""
+            size = error_size(array.max_abs)
+            text = f"{array.mismatched} of {array.total} differ, max abs {size}{where}"
+        sheet.extend(labelled(array.name or "array", text, WIDTH, indent=LABELS))
+    if more := len(differing) - MOST_ARRAYS:
+        sheet.add(f"and {more} arrays more" * (more > 0))
+    sheet.extend(first_difference(d, WIDTH, with_strips=False))
+    sheet.extend(hints_of(d.hints, WIDTH))
+    rows = [row for row in sheet.rows() if row.strip()]
+    if len(rows) > LINES:
+        rows[LINES - 1 :] = ["... (lstmcli.diff shows the rest)"]
+    if isinstance(found, str):
+        return "\n".join([*rows, *filter(None, [found or next_command(d)])])
+    cause = labelled("explain", title(found, expected), WIDTH, indent=LABELS).rows()
+    return "\n".join([*rows, *cause, *filter(None, [found.command or found.next])])

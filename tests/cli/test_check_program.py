@@ -1,0 +1,147 @@
+"""``lstm check --program``: somebody's program beside ours, and programs that fail.
+
+What is right is recorded: samples/c-port was made by Keras, and c.txt by the port in C.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from lstmcli.engines import program as engine
+from tests.cli.conftest import Done, Lstm
+from tests.paths import TOP
+
+SAMPLE = TOP / "samples" / "c-port"
+FILES = (SAMPLE / "keras.npz", SAMPLE / "inputs.npy")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the files of programs are: nothing may be left there."""
+    folder = tmp_path_factory.mktemp("of_programs")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def script(lines: str) -> str:
+    """A program in Python, with the outputs of Keras as y."""
+    head = f"import os, sys, time\nimport numpy as np\ny = np.load({str(SAMPLE / 'keras.npy')!r})\n"
+    Path("my port.py").write_text(head + lines)
+    return f"{sys.executable} 'my port.py'"
+
+
+def check(lstm: Lstm, lines: str, places: str, *words: str) -> Done:
+    return lstm("check", *FILES, "--program", f"{script(lines)} {places}", *words)
+
+
+READ = {
+    "{inputs}": "x = np.load(sys.argv[1])[0]",
+    "--in={inputs.csv}": "x = np.loadtxt(sys.argv[1][5:], delimiter=',')",
+    "{inputs.f32}": "x = np.fromfile(sys.argv[1], '<f4').reshape(-1, 3)",
+    "": "x = np.loadtxt(sys.stdin, delimiter=',')",
+}
+WRITE = {
+    "{outputs}": "np.save(sys.argv[-1], y)",
+    "{outputs.f32}": "y.tofile(sys.argv[-1])",
+    "{outputs.csv}": "np.savetxt(sys.argv[-1], y[0], delimiter=',')",
+    "": "np.set_printoptions(precision=9); print(y)",
+}
+
+
+@pytest.mark.parametrize("write", WRITE)
+@pytest.mark.parametrize("read", READ)
+def test_inputs_and_outputs_in_every_form(lstm: Lstm, read: str, write: str, folder: Path) -> None:
+    given = f"assert np.allclose(x, np.load({str(SAMPLE / 'inputs.npy')!r})[0], 1e-7, 0)"
+    for wrong in ("", "y[0, 3, 1] += 1\n"):
+        lines = f"{READ[read]}\n{given}\n{wrong}{WRITE[write]}"
+        done = check(lstm, lines, f"{read} {write}", "-f", "json")
+        assert done.status == bool(wrong), done.err
+        found = json.loads(done.out)
+        assert found["difference"]["arrays"]["h"]["mismatched"] == bool(wrong)
+    assert found["next"] == f"lstm explain {FILES[0]} {FILES[1]} OUTPUTS"
+    assert not [*folder.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("lines", "places", "text"),
+    [
+        ("sys.exit('no model')", "", "ended with status 1: no model"),
+        ("print('1 2 nan')", "", "1 of 3 numbers is not finite"),
+        ("print('y' * 10)", "", "its standard output"),
+        ("pass", "", "its outputs are empty"),
+        ("pass", "{outputs.csv}", "ended well, and wrote no {outputs.csv}"),
+        ("open(sys.argv[1], 'wb').write(y.tobytes()[:50])", "{outputs.f32}", "has 50 bytes"),
+        ("np.save(sys.argv[1], y); os.truncate(sys.argv[1], 140)", "{outputs}", "outputs.npy"),
+        ("time.sleep(60)", "--timeout", "was stopped after 0.5 s (--timeout)"),
+        ("os.kill(os.getpid(), 9)", "", "was ended by signal 9 (SIGKILL)"),
+        ("while True: print('y' * 4096)", "", "was stopped: it wrote more than 100,000 bytes"),
+        ("", "{inputs.txt}", "inputs are written as .npy, .csv, .f32, not as .txt"),
+        ("", "{outputs} {outputs.csv}", "{outputs} has two suffixes, .npy and .csv"),
+        ("", "'", "no closing quotation"),
+    ],
+)  # fmt: skip
+def test_a_program_that_fails_is_one_line(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, folder: Path, lines: str, places: str, text: str
+) -> None:
+    monkeypatch.setattr(engine, "MOST_OUTPUT", 100_000)
+    words = ("--timeout", "0.5") if places == "--timeout" else ()
+    done = check(lstm, lines, "" if words else places, *words)
+    assert (done.status, done.out) == (2, "")
+    assert text in done.err
+    assert done.err.count("\n") == 1
+    assert not [*folder.iterdir()]
+
+
+def test_a_program_that_is_not_there(lstm: Lstm) -> None:
+    done = lstm("check", *FILES, "--program", "./no_port {inputs}")
+    assert done.err == "lstm check: ./no_port cannot be started: no such file or directory.\n"
+    assert lstm("check", *FILES, "--program", "").status == 2
+    assert lstm("check", *FILES, "--program", "true", "--engine", "torch").status == 2
+    assert lstm("check", *FILES, "--timeout", "3").status == 2
+
+
+def test_one_sequence_where_no_batch_can_be_written(lstm: Lstm) -> None:
+    inputs = TOP / "samples" / "onnx-port" / "inputs.npy"
+    weights = TOP / "samples" / "onnx-port" / "model.pt"
+    done = lstm("check", weights, inputs, "--program", "true {inputs.csv}")
+    assert done.status == 2
+    assert "takes one sequence, and the inputs are" in done.err
+
+
+def test_an_interrupt_ends_the_program_and_leaves_nothing(lstm: Lstm, folder: Path) -> None:
+    lines = "open('started', 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    words = ("check", *FILES, "--program", script(lines))
+    environment = os.environ | {"PYTHONPATH": str(TOP), "TMPDIR": str(folder)}
+    command = [sys.executable, "-m", "lstmcli", *map(str, words)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while not (Path("started").exists() and (text := Path("started").read_text())):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(text), 0)
+    assert not [*folder.iterdir()]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_the_port_in_c_is_found_wrong(lstm: Lstm) -> None:
+    sources = [str(SAMPLE / "lstm.c"), "-lm"]
+    subprocess.run(["cc", "-o", "lstm_c", *sources], check=True)
+    printed = subprocess.run(["./lstm_c"], check=True, capture_output=True, text=True).stdout
+    assert printed == (SAMPLE / "c.txt").read_text()
+    done = lstm("check", *FILES, "--program", "./lstm_c {inputs.f32}")
+    assert done.status == 1
+    assert "first difference   step 1, unit 0:" in done.out
+    Path("c.txt").write_text(printed)
+    done = lstm("explain", *FILES, "c.txt", "-f", "json")
+    assert [change["setting"] for change in json.loads(done.out)["changes"]] == ["transposed"]

@@ -1,0 +1,185 @@
+"""`lstmcli.testing` and the pytest plugin: what somebody else's failing test says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli.errors import UserError
+from lstmcli.testing import assert_lstm_close
+from lstmcli.views.assertion import COLUMNS, LINES
+from tests.paths import TOP
+
+pytest_plugins = "pytester"
+
+SAMPLE = TOP / "samples" / "forget-bias"
+WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+TENSORFLOW, PORT = SAMPLE / "tensorflow.txt", SAMPLE / "numpy.txt"  # without the forget bias
+
+
+def failure(actual: Any, expected: Any, **given: Any) -> list[str]:
+    with pytest.raises(AssertionError) as caught:
+        assert_lstm_close(actual, expected, **given)
+    return str(caught.value).splitlines()
+
+
+def test_results_within_the_tolerance_pass() -> None:
+    h = np.random.default_rng(0).normal(size=(7, 3))
+    assert_lstm_close(h[None], h.tolist())
+    assert_lstm_close({"h": h}, {"h": h.astype(np.float32)})
+    assert_lstm_close(h, h + 1e-3, atol=1e-2)
+    assert failure(h, h + 1e-3)[0] == "actual and expected differ in 1 of 1 arrays"
+
+
+@pytest.mark.parametrize("sides", [(PORT, TENSORFLOW), (TENSORFLOW, PORT)])
+def test_the_cause_is_that_of_the_side_that_the_weights_do_not_give(sides: Any) -> None:
+    lines = failure(*sides, weights=WEIGHTS, inputs=INPUTS)
+    assert any(line.startswith("first difference   step 1, unit 0: ") for line in lines)
+    assert lines[-2:] == [
+        "explain  One change explains the difference: forget bias is 0, not +1",
+        f"lstm run {WEIGHTS} {INPUTS} --forget-bias 0",
+    ]
+
+
+def test_a_failure_is_short_whatever_differs() -> None:
+    a, b = np.random.default_rng(1).normal(size=(2, 5, 4, 6))
+    names = [f"layer{n}.{name}" for n in range(9) for name in "hcifgoz"]
+    lines = failure(dict.fromkeys(names, a), dict.fromkeys(names, b))
+    assert len(lines) <= LINES + 1
+    assert max(map(len, lines[:-1])) <= COLUMNS
+    assert "first difference" in " ".join(lines)
+
+
+def test_a_search_that_is_refused_does_not_hide_the_difference() -> None:
+    lines = failure(PORT, TENSORFLOW, weights=WEIGHTS, inputs=np.ones((7, 9)))
+    assert lines[0].endswith("differ in 1 of 1 arrays")
+    assert lines[-1].startswith("explain: the input array is (7, 9), but ")
+    with pytest.raises(UserError, match="give weights too"):
+        assert_lstm_close(PORT, TENSORFLOW, forget_bias=1.0)
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("library", ["torch", "tensorflow", "jax.numpy"])
+def test_tensors_of_frameworks(library: str) -> None:
+    module = pytest.importorskip(library)
+    convert = {"torch": "tensor", "tensorflow": "constant", "jax.numpy": "asarray"}[library]
+    given = {"requires_grad": True} if library == "torch" else {}
+    h = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
+    assert_lstm_close(getattr(module, convert)(h, **given), h)
+    failure(getattr(module, convert)(h + 1, **given), h)
+
+
+# ---- the plugin
+
+TESTS = """
+import numpy as np
+import pytest
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_net(lstm_golden, size):
+    h = np.arange(2.0 * size).reshape(2, size) / 10
+    lstm_golden(h{off})
+    lstm_golden({{"h": h, "c": h}}, name="of both")
+
+class TestNet:
+    def test_twice(self, lstm_golden):
+        lstm_golden(np.ones(3))
+        lstm_golden(np.ones(3))
+"""
+
+
+def test_golden_files_are_written_and_compared(pytester: pytest.Pytester) -> None:
+    def run(*words: str) -> pytest.RunResult:
+        return pytester.runpytest_inprocess("-p", "lstmcli.pytest_plugin", *words)
+
+    pytester.makepyfile(test_port=TESTS.format(off=""))
+    missing = run("-k", "test_net")
+    missing.assert_outcomes(failed=2)
+    missing.stdout.fnmatch_lines(["*there is no *test_net*3*.npz: pytest --lstm-update writes it"])
+
+    run("--lstm-update").assert_outcomes(passed=2, failed=1)
+    written = sorted(path.name for path in (pytester.path / "test_port").iterdir())
+    assert [name for name in written if "of" not in name] == [
+        "TestNet.test_twice.npz", "test_net[3].npz", "test_net[4].npz",
+    ]  # fmt: skip
+    assert len(written) == 5
+
+    again = run()
+    again.assert_outcomes(passed=2, failed=1)
+    again.stdout.fnmatch_lines(["*TestNet.test_twice.npz was compared in this test: name=*"])
+
+    pytester.makepyfile(test_port=TESTS.format(off=" + 1e-3"))
+    wrong = run("-k", "test_net")
+    wrong.assert_outcomes(failed=2)
+    text = wrong.stdout.str()
+    assert "actual and " in text
+    assert "first difference   step 0, unit 0:" in text
+    assert "lstmcli/testing.py" not in text  # no traceback of ours
+    assert "lstmcli/pytest_plugin.py" not in text
+
+
+def test_a_start_of_pytest_imports_no_numpy() -> None:
+    code = "import sys, lstmcli.pytest_plugin; print({'numpy', 'rich', 'click'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, check=True)
+    assert done.stdout.strip() == b"set()"
+
+
+# ---- docs/testing.md
+
+BLOCKS = re.findall(r"```\w+\n# (\S+)\n(.*?)```", (TOP / "docs/testing.md").read_text(), re.S)
+PROGRAM = "import numpy as np\n\ndef lstm(x):\n    return np.{}\n"
+WRONG = "loadtxt('c.txt', dtype='f4')[None]"
+WITH_LSTM = os.environ | {"PYTHONPATH": str(TOP)}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """The sample in a folder, with the files that the page shows; their texts by name."""
+    shutil.copytree(TOP / "samples" / "c-port", tmp_path, dirs_exist_ok=True)
+    for name, text in BLOCKS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return dict(BLOCKS)
+
+
+@pytest.mark.parametrize("command", ["pytest -p lstmcli.pytest_plugin test_port.py", "unittest"])
+def test_the_tests_that_the_page_shows(files: dict[str, str], tmp_path: Path, command: str) -> None:
+    words = [sys.executable, "-m", *command.split()]
+    words += ["test_with_unittest"] if command == "unittest" else []
+    for port, status in (("load('keras.npy')", 0), (WRONG, 1)):
+        (tmp_path / "port.py").write_text(PROGRAM.format(port))
+        done = subprocess.run(words, cwd=tmp_path, env=WITH_LSTM, capture_output=True, text=True)
+        assert done.returncode == status, done.stdout + done.stderr
+    said = {line.removeprefix("E").strip() for line in (done.stdout + done.stderr).splitlines()}
+    page = (TOP / "docs/testing.md").read_text()
+    shown = [line.removeprefix("E").strip() for line in re.findall(r"^E .*", page, re.M)]
+    assert len(shown) > 8
+    of_search = 3 * ("pytest" not in command)  # lines, and without a search another command
+    assert {*shown[1 : len(shown) - of_search]} <= said
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("make")), reason="needs cc and make")
+def test_the_makefile_and_the_workflow_that_the_page_shows(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    lstm = f"{sys.executable} -m lstmcli"
+    build, check = re.findall(r"- run: (.*)", files[".github/workflows/port.yml"])[1:]
+    check = check.replace(".venv/bin/lstm", lstm)
+    source = (tmp_path / "lstm.c").read_text()
+    mended = source.replace("RECURRENT[n * H + k]", "RECURRENT[k * 4 * H + n]")
+    for text, statuses in ((source, (2, 1)), (mended, (0, 0))):
+        (tmp_path / "lstm.c").write_text(text)
+        (tmp_path / "lstm_c").unlink(missing_ok=True)
+        made, ran = (
+            subprocess.run(words, cwd=tmp_path, env=WITH_LSTM, shell=True, capture_output=True)
+            for words in (f"make LSTM='{lstm}'", f"{build} && {check}")
+        )
+        assert (made.returncode, ran.returncode) == statuses, made.stderr + ran.stderr
