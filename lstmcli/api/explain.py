@@ -194,8 +194,8 @@ def _explained(
     explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
         command = _command(explanation, words, settings, job.model.given)
-        further = _writing(explanation, words, side.name, settings)
-        return replace(explanation, command=command, next=further)
+        writing = _writing(explanation, words, side.name, settings)
+        return replace(explanation, command=command, next=writing)
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
         further = [*words, "-" if side.name == STDIN else side.name, *as_options(settings)]
         return replace(explanation, next=typed_command("lstm", "explain", *further, "--thorough"))
@@ -213,7 +213,8 @@ def _writing(
     for file in explanation.arrays:
         start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         *weights, x = words[:start]
-        keywords = "".join(f", {name}={value!r}" for name, value in settings.items())
+        given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
+        keywords = "".join(f", {name}={value!r}" for name, value in given.items())
         asked = f"lstmcli.explain({weights!r}, {x!r}, {expected!r}{keywords})"
         code = f"import lstmcli, numpy; numpy.savez({file!r}, **{asked}.arrays[{file!r}])"
         return typed_command("python", "-c", code)

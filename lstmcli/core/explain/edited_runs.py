@@ -55,6 +55,7 @@ SOLVING_STEPS = 8  # from the first one that is off, over which a number is solv
 SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
 NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
+STARTS = 4  # usual numbers to begin from where no first step is known
 ITERATIONS = 12  # of Gauss-Newton
 SHRUNK = (1.0, 0.3, 0.05)  # parts of a stride that are tried
 HALFWAY = 5, 0.2  # iterations after which so much of the misfit may be left
@@ -326,7 +327,8 @@ class EditedRuns:
             (float(np.nanmax(np.abs(k.values))) for k in case.expected.arrays.values()), default=1.0
         )
         numbers = [v for v in kind.values_for(self.sizes) if isinstance(v, float)]
-        starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *numbers[:1]]
+        further = numbers[: 1 if self.first_off is not None else STARTS]
+        starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]
         number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
         if number not in (None, kind.solved):
             yield Variant((Edit(kind.name, number, cell),), 1)

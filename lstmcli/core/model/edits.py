@@ -834,6 +834,8 @@ C_OF: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "gates_exchanged": lambda f, c, i, g: i * c + f * g,
     "f_of_all": lambda f, c, i, g: f * (c + i * g),
 }
+
+
 def _swapped(h: Array, c: Array, first_h: Array, first_c: Array) -> tuple[Array, Array]:
     if h.shape != c.shape:
         text = f"state.passed=swapped: the cell has {len(h)} h and {len(c)} c, not as many."

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.core.explain import Explanation
+from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.model import edits
 from lstmcli.core.model.arrays import Array
 from tests.core.forward.test_edits import (
