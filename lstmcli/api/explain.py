@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -214,9 +215,10 @@ def _writing(
         start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         *weights, x = words[:start]
         given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
-        keywords = "".join(f", {name}={value!r}" for name, value in given.items())
-        asked = f"lstmcli.explain({weights!r}, {x!r}, {expected!r}{keywords})"
-        code = f"import lstmcli, numpy; numpy.savez({file!r}, **{asked}.arrays[{file!r}])"
+        texts = (f", {k}={json.dumps(v) if isinstance(v, str) else v!r}" for k, v in given.items())
+        words = ", ".join(map(json.dumps, (weights, x, expected)))  # no quotes of the shell's
+        asked, name = f"lstmcli.explain({words}{''.join(texts)})", json.dumps(file)
+        code = f"import lstmcli, numpy; numpy.savez({name}, **{asked}.arrays[{name}])"
         return typed_command("python", "-c", code)
     return ""
 
