@@ -29,6 +29,10 @@ class Budget:
     SOLVED = 32, 6  # sets whose constant is solved for, over the telling steps and then over all
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     UNSEEN = 12  # settings that are verified before they are called unseen
+    EDITS = 3e7  # work of runs with edits, over all shapes and placements of EXPECTED
+    EDITED = 3  # placements that are run with edits, the likeliest
+    EQUAL_EDITS = 12  # that are listed
+    BESIDE = 24  # settings beside which an edit is tried, the nearest and the usual ones
     NEAREST = 4  # hypotheses that are shown where none fits
 
 
@@ -37,12 +41,23 @@ class WorkDone:
 
     def __init__(self, times: float = 1) -> None:
         self.times, self.done = times, 0.0
+        self.edited = 0.0  # work of runs with edits
         self.tell: Callable[[float], None] = lambda share: None  # how much of all is done
 
     def add(self, work: float) -> None:
         """Count work that was done."""
         self.done += work
         self.tell(min(1.0, self.done / (self.times * Budget.QUESTION)))
+
+    def add_edited(self, work: float) -> None:
+        """Count work of runs with edits."""
+        self.edited += work
+        self.tell(min(1.0, self.edited / (self.times * Budget.EDITS)))
+
+    @property
+    def may_edit(self) -> bool:
+        """Whether work is left for runs with edits."""
+        return self.edited < self.times * Budget.EDITS
 
     def most(self, count: int) -> int:
         """How many are tried where the budget has a number."""

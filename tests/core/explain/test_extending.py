@@ -37,7 +37,7 @@ def test_a_row_of_the_table_is_searched(tmp_path: Path, monkeypatch: pytest.Monk
     asked = Refused(tmp_path)
     softsign = {"output_activation": lambda c: c / (1 + np.abs(c))}
     asked.h = outputs(asked.net, asked.x.astype(np.float64), softsign)["h"]
-    assert asked.ask().verdict == "none"
+    assert asked.ask().edits == ("equations.tanh.c=softsign",)  # until it is a setting's value
     name, row = "output_activation", CAUSES["output_activation"]
     values = (*row.values, "softsign")
     monkeypatch.setitem(CAUSES, name, replace(row, values=values, hides={ANY: "It is new"}))
