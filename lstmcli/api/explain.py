@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
 from lstmcli.api.job import NO_MASK, InputOptions, Job, read_job
-from lstmcli.api.load import checked
+from lstmcli.api.load import EDITS, checked
 from lstmcli.api.values import (
     Path,
     Weights,
@@ -57,7 +58,10 @@ LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
 
 def _short(explanation: Explanation) -> str:
     """``<Explanation found: forget_bias 0.0, not 1.0>``."""
-    changes = ", ".join(f"{c.setting} {c.found}, not {c.assumed}" for c in explanation.changes)
+    changes = ", ".join(
+        f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None)
+        for c in explanation.changes
+    )
     return f"<Explanation {explanation.verdict}{f': {changes}' if changes else ''}>"
 
 
@@ -203,7 +207,8 @@ def _explained(
             write = f"import numpy; numpy.save({LENGTHS_FILE!r}, {[*found]})"
             explanation = replace(explanation, next=typed_command("python", "-c", write))
         command = _command(explanation, words, settings, job.model.given)
-        return replace(explanation, command=command)
+        writing = _writing(explanation, words, side.name, settings)
+        return replace(explanation, command=command, next=writing or explanation.next)
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
         further = [*words, "-" if side.name == STDIN else side.name, *as_options(settings)]
         return replace(explanation, next=typed_command("lstm", "explain", *further, "--thorough"))
@@ -222,6 +227,22 @@ def _without_padding(words: Sequence[str], job: Job) -> list[str]:
             at, masked = left.index(option), masked or option == "--mask"
             del left[at : at + 2]
     return [*left, *["--mask", NO_MASK] * masked]
+
+
+def _writing(
+    explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
+) -> str:
+    """The command that writes the file which an edit of many numbers takes; "" without one."""
+    for file in explanation.arrays:
+        start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
+        *weights, x = words[:start]
+        given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
+        texts = (f", {k}={json.dumps(v) if isinstance(v, str) else v!r}" for k, v in given.items())
+        words = ", ".join(map(json.dumps, (weights, x, expected)))  # no quotes of the shell's
+        asked, name = f"lstmcli.explain({words}{''.join(texts)})", json.dumps(file)
+        code = f"import lstmcli, numpy; numpy.savez({name}, **{asked}.arrays[{name}])"
+        return typed_command("python", "-c", code)
+    return ""
 
 
 def question_of(job: Job, side: Side) -> Question:
@@ -364,6 +385,8 @@ def _command(
     changed |= _wider_dtype(explanation)
     if explanation.next and isinstance(changed.get("lengths"), tuple):
         changed["lengths"] = LENGTHS_FILE
+    if explanation.edits:
+        changed[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:

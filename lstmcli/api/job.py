@@ -63,6 +63,7 @@ class InputOptions(NamedTuple):
 
 
 NO_OPTIONS = InputOptions()
+OF_RUN = ("layout", EDITS)  # that can be given beside a loaded model
 NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
 
 
@@ -142,8 +143,7 @@ def read_job(
     """
     refuse_other_types(str, "text", where, name=name)
     if isinstance(weights, Model):
-        of_run = ("layout", EDITS)
-        refuse_settings(weights, {k: v for k, v in settings.items() if k not in of_run}, where)
+        refuse_settings(weights, {k: v for k, v in settings.items() if k not in OF_RUN}, where)
     several = [] if isinstance(weights, Model) else each_of(weights)
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]

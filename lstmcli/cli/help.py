@@ -98,9 +98,9 @@ def edits_text(ctx: click.Context, name: str | None = None) -> str:
         kind = EDITS[name]
         formatter.write_dl([(name, f"{kind.meaning}. Values: {kind.takes_words}.")])
         formatter.write_paragraph()
-        code = [("code", kind.code.replace("{}", "VALUE"))] if isinstance(kind.code, str) else []
+
         formatter.write_dl([
-            *code,
+            ("code", kind.line.replace("{}", "VALUE")),
             ("hides", f"{HIDES[kind.family]}."),
             ("shows", f"{kind.shows}."),
             ("done by", f"{kind.used_by}."),

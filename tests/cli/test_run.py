@@ -162,9 +162,6 @@ def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None
     np.testing.assert_array_equal(np.load("b.npz")["h"], np.load("whole.npz")["h"][:, 3:])
 
 
-# ---- tables
-
-
 # ---- streams
 
 
@@ -477,14 +474,3 @@ def test_a_stream_is_written_a_step_at_a_time(lstm: Lstm) -> None:
     assert done.status == 0, done.err
     expected = rows_of(lstm("run", WEIGHTS, INPUTS, "-f", "jsonl", "--tidy", "-q").out, "jsonl")
     assert rows_of(done.out, "jsonl") == expected
-
-
-def test_numbers_that_are_not_finite_keep_their_names(lstm: Lstm, tmp_path: Path) -> None:
-    x = np.load(INPUTS)
-    x[0, 5, 0] = np.nan
-    np.save(tmp_path / "x.npy", x)
-    for format in FORMATS:
-        assert lstm("run", WEIGHTS, "x.npy", "-o", f"t.{format}", "--tidy", "-q").status == 0
-        assert lstm("run", WEIGHTS, "x.npy", "-o", "t.npz", "-q").status == 0
-        assert lstm("diff", f"t.{format}", "t.npz", "--equal-nan").status == 0
-    assert '"h": "NaN"' in (tmp_path / "t.jsonl").read_text()

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 
 import lstmcli
+from lstmcli.core.explain.causes import CAUSES, ZERO_STATE
+from lstmcli.core.explain.wording import value_of
 from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.edits import EDITS, HIDES
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TESTS
@@ -144,6 +147,45 @@ def conventions() -> str:
     return f"{_table([*COLUMNS, 'what'], rows)}\n\n{LEGEND}"
 
 
+def settings() -> str:
+    """A row for each setting that `lstm explain` changes."""
+    rows = (
+        (
+            f"`{name}`",
+            cause.name or name.replace("_", " "),
+            _each(cause.hides, name),
+            _each(cause.used_by, name) or "conventions differ: `lstm conventions`",
+        )
+        for name, cause in CAUSES.items()
+    )
+    return _table(("setting", "what it is", "why it hides", "who does it that way"), rows)
+
+
+def _each(texts: Mapping[Any, str], name: str) -> str:
+    """What is said of the values of a setting, each once."""
+    said: dict[str, list[str]] = {}
+    for value, text in texts.items():
+        if text.startswith(ZERO_STATE):
+            idle = text.removeprefix(ZERO_STATE)
+            text = f"At the first step the state is zero, so that {idle} has no effect"
+        said.setdefault(text, []).append("" if value is None else value_of(name, value))
+    return "; ".join(f"{', '.join(v)}: {text}" if all(v) else text for text, v in said.items())
+
+
+def edits(family: str) -> str:
+    """A row for each edit of a family."""
+    rows = (
+        (
+            f"`{name}`", kind.meaning, kind.shows, kind.used_by,
+            *(f"`{code.replace('{}', 'VALUE')}`" for code in (kind.line, kind.mend)),
+        )
+        for name, kind in EDITS.items()
+        if kind.family == family
+    )  # fmt: skip
+    head = ("edit", "what it is", "what shows it", "who does it", "in code", "instead")
+    return f"{HIDES[family]}.\n\n{_table(head, rows)}"
+
+
 # ---- recorded cases
 
 
@@ -210,4 +252,7 @@ def _padded(name: str) -> Iterator[str]:
     yield str(about["version"])
 
 
-MAKERS = {maker.__name__: maker for maker in (keys, codes, conventions, recorded, padding)}
+MAKERS = {
+    maker.__name__: maker
+    for maker in (keys, codes, conventions, settings, edits, recorded, padding)
+}

@@ -10,17 +10,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.causes import KNOWN_ORDERS
+from lstmcli.core.explain.edited_runs import EditedRuns
+from lstmcli.core.explain.edits import Named, named_edits
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -31,11 +34,13 @@ from lstmcli.core.explain.explanation import (
     agreement,
     clearly_nearer,
     clues,
+    edits_changed,
+    first_shown,
     near_miss,
     plain_of,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, prior, settings_of
+from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
 from lstmcli.core.explain.lengths import placements
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
@@ -54,6 +59,22 @@ from lstmcli.threads import one_thread
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
 RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
+
+
+BESIDE: Mapping[str, tuple[Any, ...]] = {
+    "forget_bias": (0.0, 1.0),
+    "gates": KNOWN_ORDERS[:4],
+    "bias": ("none", "twice", "input_only"),
+    "transposed": ("recurrent", "both"),
+    "recurrent_activation": ("hard_sigmoid_0.2", "hard_sigmoid_1_6"),
+    "reverse": (True,),
+    "output_activation": ("identity",),
+    "recurrent_gates": KNOWN_ORDERS[:4],
+    "rows": ("hx",),
+    "interleaved": (True,),
+}
+"""Settings beside which an edit is tried, where others do not come nearer."""
+EDITS = "edits"  # the pass after the settings
 
 
 class Progress:
@@ -157,12 +178,12 @@ class Search:
         The likeliest placement is searched whatever work is left, and of those that find lengths
         the likeliest and the nearest.
         """
-        found, before, level = [], *Budget.LEVELS[total - 1 : total + 1]
+        found, (before, after) = [], Budget.FURTHER[total - 1 : total + 1]
         for size in range(total + 1):
-            part = before + (level - before) * (size + 1) / (total + 1)
+            part = before + (after - before) * (size + 1) / (total + 1)
             for n, one in enumerate(self._with(total - size, turn)):
                 is_first = one is self.placements[0] or (turn == FIRST and n < 2)
-                room = self.work.left(level if is_first else Budget.FURTHER * part)
+                room = self.work.left(Budget.LEVELS[total] if is_first else part)
                 if (is_first or room) and (answers := search(one, size, room)):
                     found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
         return found
@@ -230,6 +251,38 @@ class Search:
             untried=(*self._placements_left(), *one.untried),
         )
 
+    def by_edits(self, found: Sequence[Named]) -> Explanation:
+        """The explanation of the likeliest of edits; the others are its equals."""
+        first, *others = found
+        runs, given = first.runs, first.variant.edits
+        placement = next(one for one in self.placements if one.case is runs.case)
+        explanation = placement.explanation("found", first.agreement, runs.changes)
+        backward = runs.model.backward
+        lines = {
+            k: "; ".join(dict.fromkeys(getattr(e, k) for e in given)) for k in ("code", "mend")
+        }
+        return replace(
+            explanation,
+            changes=(*edits_changed(given), *explanation.changes),
+            edits=tuple(edit.text for edit in given),
+            arrays={edit.file: edit.value for edit in given if edit.file},
+            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.EQUAL_EDITS]),
+            tried=self.tried + runs.tried,
+            first_step=None if backward else first_shown(placement.verify(()), backward),
+            backward=backward,
+            evidence=first.bits,
+            remarks=(remark("edit_code", line=lines["code"], mend=lines["mend"]),) * bool(given),
+        )
+
+    def nearest_changes(self) -> list[Changes]:
+        """The single changes beside which edits are tried: the nearest, and the usual ones."""
+        one = (self.as_loaded or self.placements)[0]
+        nearest = [answer.changes for answer in one.nearest(pairs=False) if answer.changes]
+        known = {one.singles.of(np.array([n])) for n in range(len(one.singles))}
+        usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
+        both = dict.fromkeys((*nearest, *(changes for changes in usual if changes in known)))
+        return [*both][: Budget.BESIDE]
+
     def _placements_left(self) -> Iterator[Remark]:
         """What was not tried at some placements, of three changes first."""
         every = self.as_loaded or self.placements
@@ -258,7 +311,7 @@ def half_precision(search: Search) -> list[Found]:
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
     coarse = () if search.looser else search.prepared.coarse
     for half, one in product(coarse, likely):
-        if one is not likely[0] and not search.work.left(Budget.FURTHER):
+        if one is not likely[0] and not search.work.left(Budget.FURTHER[-1]):
             continue
         one_change = not one.changes and one.simulator.is_stepwise
         if not one_change and one.verify(()).max_abs > half.absolute:
@@ -354,7 +407,16 @@ def _explained(search: Search, progress: Progress) -> Explanation:
         progress.passed(one.name, search.tried - tried, sum(len(each.answers) for each in found))
         if found:
             return search.explained(found)
-    return search.explained(search.looser) if search.looser else search.none()
+    if search.looser:
+        return search.explained(search.looser)
+    search.work.tell = partial(progress, what=EDITS)
+    runs = [
+        EditedRuns(one.case, one.allowance, one.location, one.of_run)
+        for one in (search.as_loaded or search.placements)[: Budget.EDITED]
+    ]
+    named = named_edits(runs, search.nearest_changes)
+    progress.passed(EDITS, sum(one.tried for one in runs), len(named))
+    return search.by_edits(named) if named else search.none()
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:

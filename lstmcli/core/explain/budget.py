@@ -15,8 +15,9 @@ class Budget:
     QUESTION = 7.2e7  # work, over all shapes and placements of EXPECTED
     THOROUGH = 10  # times as much of all that is searched, on request
     LEVELS = 0.0, 0.4, 0.8, 1.0
-    """The part of it that is done when placements are searched for no more changes, by number."""
-    FURTHER = 0.5  # of that part, at placements other than the likeliest
+    """The part of it that is done when the likeliest placement is searched for no more changes."""
+    FURTHER = 0.0, 0.4, 0.5, 0.6
+    """The part of it that is done when the other placements are not."""
     NUMBERS = 10_000_000
     """Of the runs of all locations of an array of EXPECTED: further locations are left out."""
     SHAPES = 4  # of EXPECTED, where a print does not show its own
@@ -28,6 +29,10 @@ class Budget:
     SOLVED = 32, 6  # sets whose constant is solved for, over the telling steps and then over all
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     UNSEEN = 12  # settings that are verified before they are called unseen
+    EDITS = 3e7  # work of runs with edits, over all shapes and placements of EXPECTED
+    EDITED = 3  # placements that are run with edits, the likeliest
+    EQUAL_EDITS = 12  # that are listed
+    BESIDE = 24  # settings beside which an edit is tried, the nearest and the usual ones
     NEAREST = 4  # hypotheses that are shown where none fits
 
 
@@ -36,12 +41,23 @@ class WorkDone:
 
     def __init__(self, times: float = 1) -> None:
         self.times, self.done = times, 0.0
+        self.edited = 0.0  # work of runs with edits
         self.tell: Callable[[float], None] = lambda share: None  # how much of all is done
 
     def add(self, work: float) -> None:
         """Count work that was done."""
         self.done += work
         self.tell(min(1.0, self.done / (self.times * Budget.QUESTION)))
+
+    def add_edited(self, work: float) -> None:
+        """Count work of runs with edits."""
+        self.edited += work
+        self.tell(min(1.0, self.edited / (self.times * Budget.EDITS)))
+
+    @property
+    def may_edit(self) -> bool:
+        """Whether work is left for runs with edits."""
+        return self.edited < self.times * Budget.EDITS
 
     def most(self, count: int) -> int:
         """How many are tried where the budget has a number."""

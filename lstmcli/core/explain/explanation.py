@@ -18,6 +18,8 @@ from lstmcli.core.explain.verify import (
     Remark,
     remark,
 )
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import Edit
 from lstmcli.core.model.settings import setting_text
 
 
@@ -30,12 +32,13 @@ class Changed:
     found: Any
     sense: str = ""  # more than the setting says: one of `causes.SENSES`
     implied: Mapping[str, Any] = field(default_factory=dict)  # settings that go with it
+    edit: Edit | None = None  # that it is, and no setting
     text: str = ""  # put in by `wording`
 
     @property
     def settings(self) -> dict[str, Any]:
         """What has to be set to have the change."""
-        return {**self.implied, self.setting: self.found}
+        return {} if self.edit else {**self.implied, self.setting: self.found}
 
     def to_json(self) -> dict[str, Any]:
         """The members of a change in the document of ``-f json``."""
@@ -65,6 +68,11 @@ def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed
             implied = {"output_activation": output.value}
         found.append(Changed("activation", assumed(candidate), candidate.value, CANDIDATE, implied))
     return (*found, *(Changed(c.setting, assumed(c), c.value) for c in left.values()))
+
+
+def edits_changed(edits: Sequence[Edit]) -> tuple[Changed, ...]:
+    """Edits as changes."""
+    return tuple(Changed("edit", None, edit.text, edit=edit) for edit in edits)
 
 
 def with_sense(changes: Sequence[Changed], setting: str, sense: str) -> tuple[Changed, ...]:
@@ -130,6 +138,8 @@ class Explanation:
     location: Location | None = None  # of EXPECTED on the run
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
+    edits: tuple[str, ...] = ()  # as --edit takes them
+    arrays: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)  # of their files
     evidence: float | None = None
     precision: str = ""  # of EXPECTED: a number type, or "printed"
     digits: int | None = None  # of a print
@@ -165,6 +175,7 @@ class Explanation:
         return {
             "found": self.found,
             "settings": dict(self.settings),
+            "edits": list(self.edits),
             "changes": [change.to_json() for change in self.changes],
             "max_abs": None if self.measured is None else jsonable(self.measured.max_abs),
             "command": self.command,

@@ -114,7 +114,7 @@ class NetworkSimulator:
         self.targets, self.at_any_step = [target.thinned() for target in targets], at_any_step
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [t._replace(array=t.array[-1]) for t in self.targets]
-        self._compared = {target.array for target in self.targets}
+        self._compared = {*OUTPUTS, *(target.array for target in self.targets)}
         self._has_z = "z" in self._compared
         self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
@@ -243,7 +243,7 @@ class NetworkSimulator:
         placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
-        shared = {*"hc"} if len(self.cells) > 1 else {*"hcifgo"}
+        shared = {"c"} if len(self.cells) > 1 else {*"cifgo"}
         kept = self._compared | shared if cached else self._compared
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
@@ -294,7 +294,7 @@ class NetworkSimulator:
                     self.states.get(name),
                     cells.subset(first),
                     known,
-                    kept={*OUTPUTS, *kept} if is_taken else set(),
+                    kept=kept if is_taken else set(),
                     inputs=[(h, which[first]) for h, which in inputs],
                     steps=steps,
                 )

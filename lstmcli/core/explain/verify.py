@@ -117,13 +117,14 @@ class Case:
         layout = None if self.layout == "steps" else self.layout
         inputs = Inputs(self.x, layout, self.initial_state, *self.padding(settings))
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
-        return run_plan(prepare(model, inputs, self._names(settings))), model
+        plan = prepare(model, inputs, self.names(settings))
+        return run_plan(plan), plan.model
 
     def arrays(self, settings: Mapping[str, Any]) -> Arrays:
         """The arrays of a run by cell; those of another ``array`` stand for h."""
         array = settings.get("array", "h")
         of_run = {name: value for name, value in settings.items() if name != "array"}
-        key = self.layout, self._names(settings), *sorted(of_run.items())
+        key = self.layout, self.names(settings), *sorted(of_run.items())
         trace, model = self.cached.get(
             key, lambda: self.trace(settings), lambda run: _nbytes(run[0].members())
         )
@@ -132,7 +133,8 @@ class Case:
         )
         return arrays
 
-    def _names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    def names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The arrays of each cell that a run keeps."""
         names = self.expected.arrays
         if set(names) == {"h"} and "array" not in settings:
             return ("h",)
@@ -270,7 +272,21 @@ def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
 
 def arrays_of(trace: Trace, model: Model, array: str, size: tuple[int, int]) -> Arrays:
     """A trace by cell, (T, B, K) and last states (B, K); ``array`` is what h is replaced by."""
-    given = by_cell(trace.members(), model, trace.layout, size)
+    steps, batch = size
+    given = by_cell(trace.members(), model, trace.layout, (trace.steps, batch))
+    return with_array({name: in_steps(one, steps) for name, one in given.items()}, array)
+
+
+def in_steps(array: Array, steps: int) -> Array:
+    """An array of a run of fewer steps with NaN at the others."""
+    missing = steps - len(array)
+    if array.ndim < 3 or missing <= 0:
+        return array
+    return np.concatenate([array, np.full((missing, *array.shape[1:]), np.nan, array.dtype)])
+
+
+def with_array(given: Arrays, array: str) -> Arrays:
+    """The arrays of a run by cell with another ``array`` in place of h."""
     found = dict(given)
     for name in given if array != "h" else ():
         part = ArrayName.of(name)

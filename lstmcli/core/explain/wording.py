@@ -25,6 +25,7 @@ from lstmcli.core.explain.hypotheses import convention_in_layout, conventions_ha
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.edits import HIDES
 from lstmcli.core.model.model import format_lengths, join_with_and
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
@@ -112,6 +113,8 @@ def assumed_of(change: Changed) -> str:
 
 def change_text(change: Changed) -> str:
     """``forget bias is 0, not +1``."""
+    if change.edit:
+        return change.edit.words
     name = name_of(change.setting, change.sense)
     if change.sense in (SHUT, OPEN):
         return f"{name} is {found_of(change)} (forget bias {change.found:+.10g})"
@@ -145,6 +148,8 @@ def familiarity(name: str) -> tuple[int, str]:
 
 def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of the table for a change; it names the convention that has what was assumed."""
+    if one.edit:
+        return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.used_by)
     row = CONVENTIONS.get(assumed.name)
     usual = None if row is None else row.setting(one.setting.rpartition(".")[2])
     is_usual = usual == one.assumed and usual not in (None, False, "none")
@@ -226,6 +231,8 @@ def why_unproven(explanation: Explanation) -> str:
 
 
 def _hides(change: Changed) -> str:
+    if change.edit:
+        return HIDES[change.edit.kind.family]
     causes = (cause_of(change.setting, sense) for sense in (change.sense, ""))
     return next((text for one in causes if (text := text_for(one.hides, change.found))), "")
 
@@ -463,12 +470,13 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "{count:,} configurations of {changes:count} that are furthest off.",
     "windows": "EXPECTED was not tried as {left:,} more windows of the steps.",
     "units": "Changes were tried with EXPECTED as the first {first} units only.",
-    "dropout": "Dropout and zoneout are random: two runs of the other program would differ.",
-    "layer_norm": "Layer norm is tried only if the weights contain it.",
-    "rare_settings": "Rare activations (softsign, elu, "
+    "dropout": "Dropout inside a cell is random: two runs of the other program would differ.",
+    "layer_norm": "Layer norm over all gates at once is not tried.",
+    "rare_settings": "Rare activations (elu, softplus, "
     "...) and 8-bit arithmetic are tried only if given.",
-    "other_weights": "Other weights and other initial states are not tried.",
+    "other_weights": "Other weights, and the initial states of many units, are not tried.",
     "two_constants": "Two unknown constants at once are not solved for.",
+    "edit_code": "In code: {line}. Instead: {mend}.",
     # what further data would decide
     "more_numbers": "two more steps or units",
     "biases": "a net with non-zero biases",

@@ -251,6 +251,19 @@ class ChunkRun:
         return [chunk] if quicker and is_same_in_one_block(K, self.batch, blocks) else blocks
 
 
+def run_in_memory(plan: Plan) -> dict[str, Array]:
+    """The arrays (T, B, K) of a run, and the last states (B, K) of each cell, by name."""
+    model = plan.model
+    part = ChunkRun(model, plan.batch, plan.keep, plan.masked)(
+        *task_of_chunk(plan, slice(0, plan.batch))
+    )
+    arrays, several = dict(_arrays(model, part)), len(part.finals) > 1
+    for (name, _), (h, c) in zip(model.cells, part.finals, strict=True):
+        prefix = f"{name}." if several else ""
+        arrays |= {f"{prefix}final_h": h, f"{prefix}final_c": c}
+    return arrays
+
+
 def trace_of(plan: Plan, part: SequenceResults) -> Trace:
     """The trace of all results, in the axes of the inputs and of the model's convention."""
     model, layout = plan.model, plan.layout

@@ -59,13 +59,9 @@ class Sizes(NamedTuple):
     """A run, whose sizes decide which values of an edit are worth trying."""
 
     model: Model
+    cell: Cell  # that an edit is of, or the first one
     steps: int
     batch: int
-
-    @property
-    def inputs(self) -> int:
-        """I."""
-        return self.model.cell.inputs
 
 
 Values = tuple[Any, ...] | Callable[[Sizes], Iterable[Any]]
@@ -91,6 +87,7 @@ class EditKind:
     whole: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
+    example: str = "0"  # a value, where the line is made from one
 
     @property
     def family(self) -> str:
@@ -101,6 +98,11 @@ class EditKind:
     def meaning(self) -> str:
         """What it is, whatever its value."""
         return self.words.replace("{}", "VALUE")
+
+    @property
+    def line(self) -> str:
+        """The line of a program that does it, whatever its value."""
+        return self.code if isinstance(self.code, str) else self.code(self.read(self.example))
 
     @property
     def takes_words(self) -> str:
@@ -118,7 +120,7 @@ class EditKind:
         yield from self.values(sizes) if callable(self.values) else self.values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edit:
     """An edit as it is given: a row of the table, its value, and perhaps one cell."""
 
@@ -155,6 +157,11 @@ class Edit:
         """The line of a program that does it."""
         code = self.kind.code
         return self._filled(code) if isinstance(code, str) else code(self.value)
+
+    @property
+    def mend(self) -> str:
+        """What the line should be."""
+        return self.kind.mend
 
     def apply(self, *of_stage: Any) -> Any:
         """What the stage has, changed; UserError where the edit does not fit it."""
@@ -235,11 +242,13 @@ class Listed:
 
     def __init__(self, form: str, words: str) -> None:
         self._form, self._words = form, words
+        self.example = words.rpartition(" ")[2]
 
     def __call__(self, value: Any) -> tuple[Any, ...]:
-        """``f,3,0.5`` for "gun": a gate, a unit and a number; "u+" takes several."""
+        """``f,3,0.5`` for "gun": a gate, a unit and a number; "u+" takes any count."""
         parts = [*value] if isinstance(value, list | tuple) else str(value).split(",")
-        form = "u" * len(parts) if self._form == "u+" else self._form
+        is_long = self._form.endswith("+")
+        form = self._form[0] * len(parts) if is_long else self._form
         try:
             return tuple(self._read(*one) for one in zip(form, parts, strict=True))
         except ValueError:
@@ -304,6 +313,7 @@ def _share(value: Any) -> float:
     return number
 
 
+NUMBERS = Listed("n+", "a number for each feature, such as 0.5,2")
 PERMUTATION = Listed("u+", "the features in their order, such as 1,0,2")
 STEPS = Listed("uu", "a step and the step whose inputs it takes, such as 5,4")
 TWO_COLUMNS = Listed("uu", "two columns, such as 2,7")
@@ -351,6 +361,18 @@ def _step_of(x: Array, steps: tuple[int, int]) -> Array:
     return x
 
 
+def _of_each(change: Any) -> Callable[[Array, Sequence[float]], Array]:
+    """A number for each feature."""
+
+    def function(x: Array, numbers: Sequence[float]) -> Array:
+        if len(numbers) != x.shape[2]:
+            raise UserError(f"the inputs have {x.shape[2]} features, and not {len(numbers)}.")
+        changed: Array = change(x, np.array(numbers))
+        return changed
+
+    return function
+
+
 def _given_inputs(x: Array, arrays: Mapping[str, Array]) -> Array:
     if arrays["x"].shape != x.shape:
         raise UserError(f"x is {arrays['x'].shape}; in (steps, batch, inputs) it is {x.shape}.")
@@ -362,7 +384,7 @@ AXES: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 SCALES: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "standard": lambda x, axes: _centred(x, axes) / x.std(axis=axes, keepdims=True),
-    "sample": lambda x, axes: _centred(x, axes) / x.std(axis=axes, keepdims=True, ddof=1),
+    "sample": lambda x, axes: _centred(x, axes) / _sample_deviation(x, axes),
     "centred": lambda x, axes: _centred(x, axes),
     "largest": lambda x, axes: x / np.abs(x).max(axis=axes, keepdims=True),
     "minmax": lambda x, axes: _minmax(x, axes),
@@ -370,6 +392,13 @@ SCALES: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "length": lambda x, axes: x / np.sqrt((x * x).sum(axis=axes, keepdims=True)),
 }
 NORMALISED = tuple(f"{scale}_{axes}" for axes in AXES for scale in SCALES)
+
+
+def _sample_deviation(x: Array, axes: tuple[int, ...]) -> Array:
+    """The deviation of a sample, over n - 1."""
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    deviation: Array = x.std(axis=axes, keepdims=True) * np.sqrt(count / max(count - 1, 1))
+    return deviation
 
 
 def _centred(x: Array, axes: tuple[int, ...]) -> Array:
@@ -393,7 +422,7 @@ MOST_PERMUTED = 5  # features of which every order is tried: 120; of more, excha
 
 
 def _orders(sizes: Sizes) -> Iterator[tuple[int, ...]]:
-    plain = tuple(range(sizes.inputs))
+    plain = tuple(range(sizes.cell.inputs))
     yield from dict.fromkeys((plain[::-1], *(tuple(np.roll(plain, k).tolist()) for k in (1, -1))))
     if len(plain) <= MOST_PERMUTED:
         yield from permutations(plain)
@@ -568,7 +597,7 @@ def _int8(array: Array, axis: int, gates: int, how: str) -> Array:
     per, _, with_bias = how.partition("_")
     if array.ndim < 2 and not with_bias:
         return array
-    if per == "gate" and array.shape[axis] % gates == 0:
+    if per == "gate" and gates > 1 and array.shape[axis] % gates == 0:
         parts = np.split(array, gates, axis=axis)
         return np.concatenate([_rounded_to_int8(part, None) for part in parts], axis=axis)
     others = tuple(n for n in range(array.ndim) if n != axis % array.ndim)
@@ -805,8 +834,17 @@ C_OF: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
     "gates_exchanged": lambda f, c, i, g: i * c + f * g,
     "f_of_all": lambda f, c, i, g: f * (c + i * g),
 }
+
+
+def _swapped(h: Array, c: Array, first_h: Array, first_c: Array) -> tuple[Array, Array]:
+    if h.shape != c.shape:
+        text = f"state.passed=swapped: the cell has {len(h)} h and {len(c)} c, not as many."
+        raise UserError(text)
+    return c.copy(), h.copy()
+
+
 PASSED: dict[str, Callable[[Array, Array, Array, Array], tuple[Array, Array]]] = {
-    "swapped": lambda h, c, first_h, first_c: (c.copy(), h.copy()),
+    "swapped": _swapped,
     "c_only": lambda h, c, first_h, first_c: (first_h, c),
     "h_only": lambda h, c, first_h, first_c: (h, first_c.copy()),
     "tanh_of_h": lambda h, c, first_h, first_c: (np.tanh(h), c),
@@ -888,9 +926,10 @@ APPLIED: dict[str, Function] = {
 
 
 def _masked(h: Array, x: Array, arrays: Mapping[str, Array]) -> Array:
-    if arrays["mask"].shape != h.shape:
+    mask = arrays["mask"][: len(h)]  # of the first steps
+    if mask.shape != h.shape:
         raise UserError(f"mask is {arrays['mask'].shape}; in (steps, batch, units) h is {h.shape}.")
-    masked: Array = h * arrays["mask"].astype(h.dtype)
+    masked: Array = h * mask.astype(h.dtype)
     return masked
 
 
@@ -974,6 +1013,7 @@ def _kernel_rows() -> Iterator[EditKind]:
                 used_by="code that copies a line for each gate", mend=f"keep {name}[{gate}]",
             )  # fmt: skip
     for part, name in (("kernel", "kernel"), ("recurrent", "recurrent_kernel")):
+        words = name.replace("_", " ")
         rows: tuple[tuple[str, str, Listed], ...] = (
             ("number", "gate, unit and column of a number, and what it is: {}",
              Listed("guun", "a gate, unit, column and value, such as f,3,5,0.25")),
@@ -989,14 +1029,14 @@ def _kernel_rows() -> Iterator[EditKind]:
                 f"{words} damaged, {form_words}", _code_of_place(name, form), read,
                 _places(name, form),
                 shows=_UNITS if form in ("row", "number") else _LATER if part != "kernel" else _ALL,
-                used_by=_DAMAGE, mend=f"compare {name} with the original",
+                used_by=_DAMAGE, mend=f"compare {name} with the original", example=read.example,
             )  # fmt: skip
     yield EditKind(
         "weights.bias.number", CELLS, _damaged("bias", "number"),
         "bias damaged, gate and unit of a number, and what it is: {}",
         _code_of_place("bias", "number"),
         Listed("gun", "a gate, unit and value, such as f,3,0.25"), (),
-        shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original",
+        shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original", example="f,3,0.25",
     )  # fmt: skip
     for part, names in (("", ALL), *PARTS.items()):
         if part != "block":
@@ -1018,7 +1058,7 @@ def _places(name: str, form: str) -> Values:
     """The rows and columns of a part that may be zero, negated or exchanged; numbers are solved."""
 
     def values(sizes: Sizes) -> Iterator[tuple[Any, ...]]:
-        cell = sizes.model.cell
+        cell = sizes.cell
         columns = getattr(cell, name).shape[2]
         if form == "row":
             yield from ((g, u, 0.0) for g in GATES for u in range(cell.units))
@@ -1061,7 +1101,8 @@ _ROWS: tuple[EditKind, ...] = (
         PERMUTATION, _orders, shows=_FIRST, used_by="columns of another table, RGB and BGR",
         mend="keep the order of training"),
     EditKind("inputs.zeroed", INPUTS, _zeroed, "features {} are 0", "x[..., [{}]] = 0",
-        Listed("u+", "features, such as 0,3"), lambda sizes: ((n,) for n in range(sizes.inputs)),
+        Listed("u+", "features, such as 0,3"),
+        lambda sizes: ((n,) for n in range(sizes.cell.inputs)),
         shows=_FIRST, used_by="a column that is missing", mend="feed all features"),
     EditKind("inputs.dropout_scale", INPUTS, lambda x, share: x / (1 - share),
         "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})", _share, _SHARES,
@@ -1074,6 +1115,10 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.offset", INPUTS, lambda x, a: x + a, "{} added to the inputs", "x = x + {}",
         read_number, (0.5, -0.5, 1.0, -1.0), 0.0, shows=_FIRST, used_by=_PREPARED,
         mend="feed x as it is"),
+    EditKind("inputs.factors", INPUTS, _of_each(np.multiply), "features times {}",
+        "x = x * [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
+    EditKind("inputs.offsets", INPUTS, _of_each(np.add), "{} added to the features",
+        "x = x + [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
     EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised, {}",
         'x = normalise(x, "{}")', Named(*NORMALISED), NORMALISED, whole=True, shows=_FIRST,
         used_by=_PREPARED, mend="feed x as it is"),

@@ -25,7 +25,10 @@ def edited_tensors(
     for edit in (edit for edit in edits_in(TENSORS, edits) if edit.is_for(cell)):
         for role, tensor in edited.items():
             if isinstance(tensor, dict):
-                edited[role] = {g: edit.apply(a, along, 1) for g, a in tensor.items()}
+                edited[role] = {
+                    gate: edit.apply(a, along if a.ndim > 1 else -1, 1)
+                    for gate, a in tensor.items()
+                }
             else:
                 axis = _gates_axis(tensor, by_role.get("bias"), convention)
                 edited[role] = edit.apply(tensor, axis, len(convention.storage.gates))

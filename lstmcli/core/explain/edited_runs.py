@@ -1,0 +1,425 @@
+"""The runs of a placement with edits, and the variants of the table that they are tried with.
+
+A variant is accepted only by a full run. Where a run is causal, it is first run up to the first
+step at which the run as loaded is off, which nearly all variants fail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.explain.locations import Location
+from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
+from lstmcli.core.explain.verify import (
+    FINE,
+    RUN,
+    Agreement,
+    Case,
+    in_steps,
+    verify,
+    with_array,
+)
+from lstmcli.core.forward.prepare import prepare
+from lstmcli.core.forward.run import run_in_memory, runs_forward
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import (
+    EDITS,
+    OF_MODEL,
+    OUTPUTS,
+    TENSORS,
+    Edit,
+    EditKind,
+    Sizes,
+    edits_in,
+)
+from lstmcli.core.model.model import Inputs, Model
+from lstmcli.errors import UserError
+
+LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
+USUAL = 5  # values of each kind that are tried beside a change of a setting
+MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
+SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
+ROUNDED = 3e-4  # a difference that rounding may make
+MOST_BITS = 40.0  # of one number: log2 of how far off it was
+PREPARING, PACKING = 5e3, 0.2  # the work of a cell before its first step, and a number of K
+SOLVING_STEPS = 8  # from the first one that is off, over which a number is solved for
+SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
+SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
+NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
+STARTS = 4  # usual numbers to begin from where no first step is known
+ITERATIONS = 12  # of Gauss-Newton
+SHRUNK = (1.0, 0.3, 0.05)  # parts of a stride that are tried
+HALFWAY = 5, 0.2  # iterations after which so much of the misfit may be left
+DECIMALS = 8  # of a solved number, at most; then it has nine digits
+
+
+class Variant(NamedTuple):
+    """Edits that may give EXPECTED."""
+
+    edits: tuple[Edit, ...]
+    solved: int = 0  # numbers that were taken from EXPECTED
+
+
+class EditedRuns:
+    """The runs of a placement with edits, beside EXPECTED.
+
+    ``of_run`` are what the placement changes, ``changes`` those of settings beside the edits.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        allowance: Allowance,
+        location: Location,
+        of_run: Changes = (),
+        changes: Changes = (),
+    ) -> None:
+        self.case, self.allowance, self.location = case, allowance, location
+        self.of_run, self.changes = of_run, changes
+        self._settings = settings_of((*of_run, *changes))
+        self.model = self.case.model({**self._settings, **FINE})
+        self.tried = 0
+
+    def beside(self, changes: Changes) -> EditedRuns:
+        """The same under changes of settings."""
+        return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the run, and its first cell."""
+        return Sizes(self.model, self.model.cell, *self.case.size)
+
+    # ---- runs
+
+    def run(
+        self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
+    ) -> Mapping[str, Array] | None:
+        """The arrays of a run, or of its first steps; None where the edits do not fit it."""
+        case = case or self.case
+        layout = None if case.layout == "steps" else case.layout
+        inputs = Inputs(case.x, layout, case.initial_state, case.lengths, case.mask)
+        try:
+            plan = prepare(self.edited(edits), inputs, case.names(self._settings))
+            plan = plan if until is None else plan.until(min(until, plan.steps))
+            given: Mapping[str, Array] = run_in_memory(plan)
+            cells = plan.model.cells
+        except UserError:
+            return None
+        steps = RUN * plan.steps * plan.batch
+        case.work.add_edited(sum(PREPARING + PACKING * c.kernel.size + steps for _, c in cells))
+        given = with_array(given, self._settings.get("array", "h"))
+        steps = case.size[0] if until is None else until
+        return {name: in_steps(array, steps) for name, array in given.items()}
+
+    def edited(self, edits: Sequence[Edit]) -> Model:
+        """The model with edits beside those that are given."""
+        if edits_in(TENSORS, edits):
+            every = (*self.model.edits, *edits)
+            return self.case.model({**self._settings, **FINE, "edits": every})
+        return replace(self.model, edits=(*self.model.edits, *edits))
+
+    def case_for(self, edits: Sequence[Edit]) -> Case | None:
+        """How EXPECTED is compared with edits: an output that is edited is not the last state.
+
+        None if these edits cannot be compared.
+        """
+        if not edits_in(OUTPUTS, edits):
+            return self.case
+        expected, location = self.case.expected, self.location
+        if location.are_gates and edits[0].kind.takes == "z":
+            parts = [expected.arrays[gate] for gate in location.arrays[0].arrays]
+            both = (
+                np.concatenate([getattr(p, k) for p in parts], axis=-1) for k in ("values", "half")
+            )
+            return replace(self.case, expected=Expected({"h": KnownValues(*both)}))
+        if not any(ArrayName.of(name).kind == FINAL for name in expected.arrays):
+            return self.case
+        if (
+            location.state != "the last h"
+            or self.case.lengths is not None
+            or self.case.mask is not None
+        ):
+            return None
+        (known,) = expected.arrays.values()
+        shape = self.case.size[0], *known.values.shape
+        last = KnownValues(np.full(shape, np.nan), np.zeros(shape))
+        last.values[-1], last.half[-1] = known.values, known.half
+        return replace(self.case, expected=Expected({"h": last}))
+
+    # ---- how far runs are from EXPECTED
+
+    def misses(
+        self, given: Mapping[str, Array] | None, case: Case | None = None, until: int | None = None
+    ) -> Array:
+        """How far off each known number is, in tolerances; of the steps before ``until``."""
+        expected = (case or self.case).expected
+
+        def off(name: str, known: KnownValues) -> Array:
+            of_run = None if given is None else given.get(name)
+            values, allowed = known.values[:until], self.allowance.of(known[:until])
+            if of_run is None or of_run.shape != values.shape:
+                return np.full(values.shape, np.inf)
+            miss = np.abs(of_run - values) / allowed
+            return np.where(np.isfinite(of_run), miss, np.inf)
+
+        parts = [
+            off(name, known)[np.isfinite(known.values[:until])]
+            for name, known in expected.arrays.items()
+            if until is None or name in self._in_order(case)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    @cached_property
+    def base(self) -> Mapping[str, Array]:
+        """The run without further edits."""
+        return self.run(()) or {}
+
+    @cached_property
+    def base_misses(self) -> Array:
+        """How far off the run without further edits is."""
+        return self.misses(self.base)
+
+    @cached_property
+    def causal(self) -> tuple[str, ...]:
+        """EXPECTED's arrays of steps of which each needs only those before it."""
+        names = [n for n, one in self.case.expected.arrays.items() if one.values.ndim == 3]
+        if runs_forward(self.model):
+            return tuple(names)
+        behaviours = [cell.convention.behaviour for _, cell in self.model.cells]
+        if len(self.model.layers) > 1 or any(b.reverse or b.go_backwards for b in behaviours):
+            return ()
+        return tuple(n for n in names if ArrayName.of(n).prefix == "layer0")
+
+    def _in_order(self, case: Case | None) -> Sequence[str]:
+        """The arrays of which first steps are compared; an edited output is one of them."""
+        return self.causal if case in (None, self.case) else ("h",)
+
+    @cached_property
+    def first_off(self) -> int | None:
+        """The first step at which the run as loaded is off; None where steps need later ones."""
+        first: list[int] = []
+        for name in self.causal:
+            known, given = self.case.expected.arrays[name], self.base.get(name)
+            if given is not None and given.shape == known.values.shape:
+                off = np.abs(given - known.values) > self.allowance.of(known)
+                first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
+        return min(first, default=None)
+
+    def fits(self, variant: Variant) -> Agreement | None:
+        """How a variant compares with EXPECTED, if it meets every number that is known."""
+        case = self.case_for(variant.edits)
+        if case is None:
+            return None
+        self.tried += 1
+        if self.first_off is not None:  # what is solved for fits there by construction
+            until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
+            if (
+                self.misses(self.run(variant.edits, until, case), case, until).max(initial=0)
+                > SLACK
+            ):
+                return None
+        misses = self.misses(self.run(variant.edits, case=case), case)
+        worst, allowance = float(misses.max(initial=0)), self.allowance
+        if variant.solved > 1:
+            looser = SOLVED_WITHIN * allowance.absolute, SOLVED_WITHIN * allowance.relative
+            allowance = allowance._replace(absolute=looser[0], relative=looser[1])
+        if worst > 1 and worst * self.allowance.absolute > ROUNDED:
+            return None
+        every = Change("edits", (*self.model.edits, *variant.edits))
+        agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
+        return agreement if agreement.fits else None
+
+    def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
+        """How a variant compares, and its bits, where it gives EXPECTED and that shows enough."""
+        agreement = self.fits(variant)
+        if agreement is None:
+            return None
+        case = self.case_for(variant.edits) or self.case
+        without = [self.misses(self.base, case)] if variant.edits else []
+        if self.changes:
+            alone = self.beside(())
+            without.append(alone.misses(alone.run(variant.edits, case=case), case))
+        bits = []
+        for misses in without:  # what an edit, and what a setting beside it, takes away
+            of_one, numbers = self.evidence(misses, variant.solved)
+            if of_one < LEAST_BITS or numbers < variant.solved + MORE_NUMBERS:
+                return None
+            bits.append(of_one)
+        return agreement, min(bits)
+
+    def evidence(self, misses: Array, solved: int) -> tuple[float, int]:
+        """The bits by which EXPECTED's numbers tell a fit from the run as loaded, and how many.
+
+        Each counts by how far off it was. What was solved for may account for as many numbers,
+        those that were furthest off; and the choice among all that were tried costs its bits.
+        """
+        size = np.minimum(np.log2(np.maximum(misses, 1)), MOST_BITS)
+        share = self.case.expected.distinct(self.allowance.of) / max(1, misses.size)
+        counted = np.sort(size)[: max(0, len(size) - solved)]
+        wrong = int((misses > 1).sum() * min(1.0, share))
+        return float(counted.sum()) * min(1.0, share) - math.log2(max(2, self.tried)), wrong
+
+    # ---- variants
+
+    def table(self) -> Iterator[Variant]:
+        """The values of the table, the usual ones first, of all cells at once."""
+        for kind in EDITS.values():
+            if kind.name not in LATER:
+                yield from self._of_kind(kind, "", self.sizes)
+        if len(self.model.layers) > 1:
+            names = [name for name, cell in self.model.cells if cell.inputs == cell.outputs]
+            yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
+
+    def usual(self) -> Iterator[Variant]:
+        """The first values of each kind of the table."""
+        for kind in EDITS.values():
+            if kind.name not in LATER:
+                yield from islice(self._of_kind(kind, "", self.sizes), USUAL)
+
+    def table_of_cells(self) -> Iterator[Variant]:
+        """The values of the table in one of several cells."""
+        for kind in EDITS.values():
+            if kind.name not in LATER and kind.stage not in OF_MODEL:
+                for cell, sizes in self._each_cell():
+                    yield from self._of_kind(kind, cell, sizes)
+
+    def solutions(self) -> Iterator[Variant]:
+        """The edits with a number, at the number that comes nearest, of all cells at once."""
+        for kind in EDITS.values():
+            if kind.solved is not None:
+                yield from self._solved(kind, "")
+
+    def solutions_of_cells(self) -> Iterator[Variant]:
+        """The edits with a number in one of several cells."""
+        for kind in EDITS.values():
+            if kind.solved is not None and kind.stage not in OF_MODEL:
+                for cell, _ in self._each_cell():
+                    yield from self._solved(kind, cell)
+
+    def _of_kind(self, kind: EditKind, cell: str, sizes: Sizes) -> Iterator[Variant]:
+        return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
+
+    def _each_cell(self) -> Iterator[tuple[str, Sizes]]:
+        """Each of several cells."""
+        if len(self.model.cells) > 1:
+            yield from ((name, self.sizes._replace(cell=cell)) for name, cell in self.model.cells)
+
+    def damage(self) -> Iterator[Variant]:
+        """Rows and columns that are zero or exchanged, in the only cell or in each."""
+        for name in LATER:
+            for cell, sizes in [*self._each_cell()] or [("", self.sizes)]:
+                yield from self._of_kind(EDITS[name], cell, sizes)
+
+    def _solved(self, kind: EditKind, cell: str) -> Iterator[Variant]:
+        case = self.case_for((Edit(kind.name, kind.solved, cell),))
+        if case is None:
+            return
+        size = max(
+            (float(np.nanmax(np.abs(k.values))) for k in case.expected.arrays.values()), default=1.0
+        )
+        numbers = [v for v in kind.values_for(self.sizes) if isinstance(v, float)]
+        further = numbers[: 1 if self.first_off is not None else STARTS]
+        starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]
+        number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
+        if number not in (None, kind.solved):
+            yield Variant((Edit(kind.name, number, cell),), 1)
+
+    def solved_number(
+        self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
+    ) -> float | None:
+        """The number of an edit that comes nearest, with the fewest decimals that are as near."""
+        until = self._steps_after_first(SOLVING_STEPS)
+
+        def residual(number: float) -> Array | None:
+            return self._residual(self.run((edit(number),), until, case), case, until)
+
+        number = nearest_number(residual, starts)
+        if number is None:
+            return None
+        for decimals in range(DECIMALS):
+            rest = residual(round(number, decimals))
+            if rest is not None and np.abs(rest).max(initial=0) <= 1:
+                return round(number, decimals) + 0.0  # no -0
+        return float(f"{number:.9g}")
+
+    def refined(self, edit: Edit) -> Edit | None:
+        """An edit that lists a number last, with that which comes nearest; None if none is near."""
+        *place, number = edit.value
+        until = self._steps_after_first(2)
+        rest = self._residual(self.run((edit,), until), self.case, until)
+        if rest is None or np.abs(rest).max(initial=0) > NEARLY:
+            return None
+        solved = self.solved_number(
+            lambda a: replace(edit, value=(*place, a)), (number,), self.case
+        )
+        return edit if solved is None else replace(edit, value=(*place, solved))
+
+    def _steps_after_first(self, count: int) -> int | None:
+        """Where so many steps from the first one that is off end; None where all are needed."""
+        return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
+
+    def _residual(
+        self, given: Mapping[str, Array] | None, case: Case, until: int | None
+    ) -> Array | None:
+        """The run less EXPECTED, number by number, in tolerances; None where it is not finite."""
+        if given is None:
+            return None
+        parts = []
+        for name, known in case.expected.arrays.items():
+            if until is not None and name not in self._in_order(case):
+                continue
+            values = known.values[:until]
+            if name not in given or given[name].shape != values.shape:
+                return None
+            off = (given[name] - values) / self.allowance.of(known[:until])
+            parts.append(off[np.isfinite(values)])
+        both = np.concatenate(parts) if parts else np.zeros(0)
+        return both if both.size and np.isfinite(both).all() else None
+
+
+LATER = (
+    "weights.kernel.row", "weights.recurrent.row", "weights.kernel.column",
+    "weights.recurrent.column", "weights.recurrent.columns", "weights.kernel.columns",
+)  # fmt: skip
+"""Edits of many values."""
+
+
+def nearest_number(
+    residual: Callable[[float], Array | None], starts: Iterable[float]
+) -> float | None:
+    """The number with the smallest residual that Gauss-Newton finds."""
+    best, found = np.inf, None
+    for a in dict.fromkeys(starts):
+        r = residual(a)
+        if r is None:
+            continue
+        first = size = float(r @ r)
+        for n in range(ITERATIONS):
+            d = 1e-6 * max(1.0, abs(a))
+            moved = residual(a + d)
+            if moved is None or not (slope := (moved - r) / d).any():
+                break
+            stride = float(slope @ r) / float(slope @ slope)
+            for part in SHRUNK:
+                other = residual(a - part * stride)
+                if other is not None and other @ other < size:
+                    a, r, size = a - part * stride, other, float(other @ other)
+                    break
+            else:
+                break
+            if abs(stride) < 1e-10 * max(1.0, abs(a)) or (
+                n == HALFWAY[0] and size > HALFWAY[1] * first
+            ):
+                break
+        if size < best:
+            best, found = size, a
+    return found

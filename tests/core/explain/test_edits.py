@@ -1,0 +1,183 @@
+"""Edits that `explain` names: EXPECTED is that of the small loop of `tests.core.forward`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.model import edits
+from lstmcli.core.model.arrays import Array
+from tests.core.forward.test_edits import (
+    DEEP,
+    NETWORKS,
+    ROWS,
+    B,
+    H,
+    N,
+    T,
+    W,
+    X,
+    changed,
+    lstm,
+    put,
+    random_weights,
+    s,
+    tensors,
+)
+
+RNG = np.random.default_rng(83)
+
+
+def asked(expected: Array, weights: Any = None, **how: Any) -> Explanation:
+    weights = tensors(W) if weights is None else weights
+    return lstmcli.explain(weights, X, expected, layout="time", **how)
+
+
+def texts(found: Explanation) -> set[str]:
+    """The edits found, and those that are the same run."""
+    others = (change.found for changes in found.equivalent for change in changes)
+    return {*found.edits, *others}
+
+
+def gives(found: Explanation, expected: Array, weights: Any = None) -> None:
+    """What is found, run, gives EXPECTED."""
+    model = lstmcli.load(weights or tensors(W), **found.settings, edits=[*found.edits])
+    np.testing.assert_allclose(lstmcli.run(model, X).h, expected, atol=2e-5)
+    assert [c.setting for c in found.changes][: len(found.edits)] == ["edit"] * len(found.edits)
+    assert "edit" not in found.settings
+    assert all(f"--edit {text}" in found.command for text in found.edits)
+
+
+NAMED = (
+    "inputs.late=2", "inputs.rolled=1", "inputs.features=2,0,1", "inputs.factor=0.5",
+    "inputs.normalised=standard_feature", "inputs.step=5,4", "state.start=ones",
+    "state.zero_steps=2", "state.previous", "state.passed=swapped", "weights.bias.o=0",
+    "weights.kernel.o=0", "weights.recurrent.g=o", "weights.kernel.number=f,1,2,0.25",
+    "weights.recurrent.column=1,0", "weights.exchanged", "weights.int8=gate", "weights.decimals=2",
+    "equations.h=old_c", "equations.c=i_of_all", "equations.sigmoid.i=identity",
+    "equations.approximated=lambert", "equations.sigmoid_slope=1.7",
+    "equations.layer_norm=0.001", "equations.zoneout=0.2", "equations.h_clip=0.2",
+    "outputs.residual", "outputs.applied=relu", "outputs.factor=-2",
+)  # fmt: skip
+
+
+@pytest.mark.sampled(15)
+@pytest.mark.parametrize("text", NAMED)
+def test_an_edit_is_named_by_all_steps(text: str) -> None:
+    expected = ROWS[text]()
+    found = asked(expected.astype(np.float32))
+    assert found.verdict == "found"
+    assert text in texts(found)
+    gives(found, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["weights.bias.o=0", "equations.zoneout=0.2", "outputs.clip=0.1"])
+def test_an_edit_is_named_by_a_print_and_by_the_last_state(text: str) -> None:
+    expected = ROWS[text]()
+    assert text in texts(asked(np.round(expected, 6)))
+    x = np.concatenate([X, RNG.normal(size=(T, 6, X.shape[2]))], axis=1)
+    last = lstmcli.run(tensors(W), x, "h", layout="time", edits=[text]).h[-1]
+    found = lstmcli.explain(tensors(W), x, last.astype(np.float32), layout="time")
+    assert text in texts(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text", ["layer0.weights.bias.o=0", "layer1.equations.h=tanh_of_oc", "weights.layers=1,0"]
+)
+def test_an_edit_of_one_layer_is_named(text: str) -> None:
+    weights, expected = NETWORKS[text]
+    found = asked(expected().astype(np.float32), weights)
+    assert found.edits == (text,)
+    gives(found, expected(), DEEP)
+
+
+@pytest.mark.slow
+def test_an_edit_beside_a_setting() -> None:
+    expected = lstm(w=changed(b=put(3, value=0)), gate={"f": lambda z: s(z + 1)}).h
+    found = asked(expected.astype(np.float32))
+    assert {change.setting for change in found.changes} == {"edit", "forget_bias"}
+    assert found.settings["forget_bias"] == 1
+    gives(found, expected)
+
+
+def test_numbers_that_are_solved_for_have_few_digits() -> None:
+    found = asked(lstm(X * 0.37).h.astype(np.float32))
+    assert "inputs.factor=0.37" in found.edits
+    wide = random_weights(N, 6)  # more units than inputs
+    expected = lstm(X * [0.5, 1, 2] + [0, 0.25, 0], wide).h.astype(np.float32)
+    found = asked(expected, tensors(wide))
+    assert found.edits == ("inputs.factors=0.5,1,2", "inputs.offsets=0,0.25,0")
+
+
+SOLVED: dict[str, Callable[[], Array]] = {
+    "state.array": lambda: lstm(h=X[0] * 0.3, c=X[1]).h,
+    "outputs.mask": lambda: lstm().h * (X > -0.5) * 2,
+    "outputs.dense": lambda: lstm().h @ W["K"][0] + 0.5,
+}
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("name", SOLVED)
+def test_an_edit_of_many_numbers_has_arrays_for_its_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = SOLVED[name]()
+    found = asked(expected.astype(np.float32))
+    ((file, arrays),) = found.arrays.items()
+    assert found.edits == (f"{name}=@{file}",)
+    assert f'numpy.savez("{file}"' in found.next
+    monkeypatch.chdir(tmp_path)
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    gives(found, expected)
+
+
+FALSE: dict[str, Callable[[], Array]] = {
+    "noise": lambda: lstm().h + RNG.normal(size=(T, B, H)) * 1e-2,
+    "another checkpoint": lambda: (
+        lstm(w={k: a + 0.1 * RNG.normal(size=a.shape) for k, a in W.items()}).h
+    ),
+    "numbers": lambda: np.tanh(RNG.normal(size=(T, B, H))),
+    "means so far": lambda: np.array([lstm().h[: t + 1].mean(axis=0) for t in range(T)]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", FALSE)
+def test_nothing_is_named_that_is_no_edit(what: str) -> None:
+    found = asked(FALSE[what]().astype(np.float32))
+    assert found.verdict == "none"
+    assert not found.edits
+
+
+def test_a_setting_is_the_answer_where_it_is_one() -> None:
+    found = asked(lstm(gate={"f": lambda z: s(z + 1)}).h.astype(np.float32))
+    assert [change.setting for change in found.changes] == ["forget_bias"]
+
+
+def test_edits_that_are_given_are_kept() -> None:
+    expected = lstm(X / 2, changed(b=put(3, value=0))).h
+    found = asked(expected.astype(np.float32), edits=["inputs.factor=0.5"])
+    assert found.edits == ("weights.bias.o=0",)
+    assert "--edit inputs.factor=0.5 --edit weights.bias.o=0" in found.command
+
+
+def test_a_new_edit_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = replace(
+        edits.EDITS["inputs.factor"], name="inputs.cubed", function=lambda x, _: x**3,
+        words="inputs cubed", code="x = x ** 3", read=edits.no_value, values=(edits.FLAG,),
+        solved=None,
+    )  # fmt: skip
+    monkeypatch.setitem(edits.EDITS, "inputs.cubed", row)
+    found = asked(lstm(X**3).h.astype(np.float32))
+    assert found.edits == ("inputs.cubed",)
+    assert found.changes[0].text == "inputs cubed"
+    gives(found, lstm(X**3).h)
