@@ -9,10 +9,12 @@ states of all steps; otherwise one sequence is assumed to end at a step while hy
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import SOLVE
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.locations import LAST_VALID, Location
@@ -27,6 +29,7 @@ from lstmcli.core.model.steps import valid_until
 from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
+EARLY = 0.15  # of a question's work
 
 
 def placements(setup: Setup, location: Location) -> Iterator[Placement]:
@@ -108,9 +111,17 @@ class OpenLengths(Placement):
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
         super().__init__(plain.setup, location, (Change("lengths", SOLVE),))
         self._plain, self._item, self._length = plain, item, length
-        self.turn = FIRST if plain.valid is None and length == plain.setup.size[0] else LAST
         self._fixed: dict[Lengths, Placement] = {}
         self._solved: dict[Changes, Lengths | None] = {}
+
+    @cached_property
+    def turn(self) -> int:
+        """When it is searched: first if single changes take little work at every sequence."""
+        steps, count = self.setup.size
+        if self._plain.valid is not None or self._length < steps:
+            return LAST
+        work = self._plain.simulator.work_of_run * len(self.singles)
+        return FIRST if work * count <= Budget.QUESTION * EARLY else LAST
 
     @property
     def valid(self) -> Array:

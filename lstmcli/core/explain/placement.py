@@ -86,7 +86,6 @@ class Placement:
         self.unpadded, lengths = unpadded, settings.get("lengths")
         self.runs_on = settings.get("masked_output") == "run"
         self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
-        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
@@ -101,6 +100,11 @@ class Placement:
         prepared = replace(self.prepared, allowances=(allowance,))
         setup = replace(self.setup, prepared=prepared)
         return Placement(setup, self.location, self.of_run, self.unpadded)
+
+    @cached_property
+    def turn(self) -> int:
+        """When it is searched."""
+        return LAST if self.unpadded else FIRST if self.lengths else SECOND
 
     @cached_property
     def case(self) -> Case:
