@@ -94,7 +94,7 @@ def test_a_path_is_never_an_option() -> None:
     assert typed_command("lstm", "run", file_argument("-a b")) == "lstm run './-a b'"
 
 
-# ---- Errors: what a message says and that it survives being handed to another process
+# ---- errors: what a message says and that it survives being handed to another process
 
 
 def test_a_missing_extra_names_what_needs_it_and_the_command_that_installs_it() -> None:

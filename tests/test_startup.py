@@ -71,7 +71,7 @@ def test_a_plot_does_without_what_it_is_not_asked_for() -> None:
     assert not loaded_by(f"invoke(['plot', {sample}])") & {"rich", "matplotlib"}
 
 
-# ---- Every module alone, and how each gives its messages; pyproject.toml has the layers
+# ---- every module alone, and how each gives its messages; pyproject.toml has the layers
 
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

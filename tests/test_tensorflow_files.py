@@ -66,14 +66,6 @@ def test_the_graph_goes_before_the_scope(tmp_path: Path) -> None:
     assert not any(text.startswith("bw ") for text in model.assumed)
 
 
-def test_two_separate_stacks_are_two_lstms(tmp_path: Path) -> None:
-    path = str(unpacked("tf1.15_bidirectional_stacks_bw", tmp_path))
-    with pytest.raises(UserError, match="has 2 LSTMs") as error:
-        load(path)
-    assert "multi_rnn_cell_lstm_cell_bw" in str(error.value)
-    assert "one after the other" not in str(error.value)
-
-
 @pytest.mark.parametrize("case", ["tf1.15_gru", "tf1.15_gru_frozen"])
 def test_a_gru_is_called_one(case: str, tmp_path: Path) -> None:
     path = str(unpacked(case, tmp_path))
@@ -138,17 +130,6 @@ def test_without_the_graph_the_forget_bias_is_assumed_and_reported(tmp_path: Pat
 def test_variables_come_in_the_order_in_which_the_graph_made_them(tmp_path: Path) -> None:
     names = list(formats.read(str(unpacked("tf1.15_two_shards_v2", tmp_path))).arrays)
     assert names == ["elsewhere", "rnn/lstm_cell/kernel", "rnn/lstm_cell/bias"]
-
-
-def test_layers_come_in_the_order_of_the_model(tmp_path: Path) -> None:
-    names = list(formats.read(str(unpacked("tf2.15_checkpoint_trained", tmp_path))).arrays)
-    assert [names[n].split("/")[0] for n in (0, 5, 6, 9)] == ["zz", "zz", "aa", "mm"]
-
-
-def test_variables_of_one_name_go_by_their_paths(tmp_path: Path) -> None:
-    names = list(formats.read(str(unpacked("tf2.15_two_of_a_name", tmp_path))).arrays)
-    assert names[0] == "first/one/layer_with_weights-0/cell/kernel"
-    assert names[3] == "second.one/layer_with_weights-0/cell/kernel"
 
 
 def test_without_the_library_one_line_says_that_checksums_were_not_checked(

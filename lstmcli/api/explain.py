@@ -12,7 +12,7 @@ import numpy as np
 
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
-from lstmcli.api.job import InputOptions, Job, read_job
+from lstmcli.api.job import NO_MASK, InputOptions, Job, read_job
 from lstmcli.api.load import EDITS, checked
 from lstmcli.api.values import (
     Path,
@@ -34,7 +34,12 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.model import Model, from_time_major, join_with_and
+from lstmcli.core.model.model import (
+    MAX_LENGTHS_SHOWN,
+    Model,
+    from_time_major,
+    join_with_and,
+)
 from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
@@ -48,6 +53,7 @@ __all__ = ["Explanation", "Progress", "explain"]
 
 NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
+LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
 
 
 def _short(explanation: Explanation) -> str:
@@ -194,9 +200,15 @@ def _explained(
     )
     explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
+        found = next((c.found for c in explanation.changes if isinstance(c.found, tuple)), None)
+        if found is not None:
+            words = _without_padding(words, job)
+        if found is not None and len(found) > MAX_LENGTHS_SHOWN:
+            write = f"import numpy; numpy.save({LENGTHS_FILE!r}, {[*found]})"
+            explanation = replace(explanation, next=typed_command("python", "-c", write))
         command = _command(explanation, words, settings, job.model.given)
         writing = _writing(explanation, words, side.name, settings)
-        return replace(explanation, command=command, next=writing)
+        return replace(explanation, command=command, next=writing or explanation.next)
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
         further = [*words, "-" if side.name == STDIN else side.name, *as_options(settings)]
         return replace(explanation, next=typed_command("lstm", "explain", *further, "--thorough"))
@@ -221,6 +233,16 @@ def _writing(
         code = f"import lstmcli, numpy; numpy.savez({name}, **{asked}.arrays[{name}])"
         return typed_command("python", "-c", code)
     return ""
+
+
+def _without_padding(words: Sequence[str], job: Job) -> list[str]:
+    """The words of a command without the lengths or the mask that others replace."""
+    left, masked = [*words], job.inputs.mask is not None
+    for option in ("--lengths", "--mask"):
+        if option in left:
+            at, masked = left.index(option), masked or option == "--mask"
+            del left[at : at + 2]
+    return [*left, *["--mask", NO_MASK] * masked]
 
 
 def question_of(job: Job, side: Side) -> Question:
@@ -363,6 +385,8 @@ def _command(
     changed |= _wider_dtype(explanation)
     if explanation.edits:
         changed[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
+    if explanation.next and isinstance(changed.get("lengths"), tuple):
+        changed["lengths"] = LENGTHS_FILE
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:

@@ -152,6 +152,7 @@ def load_model(
     tensors = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
     layer, edits = given.pop("layer", None), given.pop(EDITS, ())
+    own = given.pop("lengths") if isinstance(given.get("lengths"), tuple) else ()
     stored, tensors = tensors, cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
     of_stacks = layers_of_stacks(found)
@@ -167,8 +168,9 @@ def load_model(
         layers.add(one, metadata, is_last=one is chosen[-1])
     check_layers(layers.cells, layers.labels if len(chosen) > 1 else [], source)
     check_cell_settings(layers.cells, given)
-    lengths = () if given.get("lengths") == "ignored" else common_lengths(layers.lengths, source)
-    masks = () if given.get("lengths") == "ignored" else tuple(layers.masks.values())
+    replaced = own or given.get("lengths") == "ignored"
+    lengths = () if replaced else common_lengths(layers.lengths, source)
+    masks = () if replaced else tuple(layers.masks.values())
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
     assumed += [masking_assumed(one) for one in masks if one.value is None]
     states = {name for names in INITIAL_STATES for name in names}
@@ -185,7 +187,7 @@ def load_model(
         {name: array.shape for name, array in used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
         given={**layers.layout, **layers.of_backward, **given},
-        lengths=lengths,
+        lengths=own or lengths,
         masks=masks,
         remarks=tuple(dict.fromkeys(remarks)),
         idle=tuple(idle),
@@ -255,6 +257,9 @@ class _LayerList:
         for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
             of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
             self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
+        if self.masks and "lengths" not in given and not any(cell.masking for cell in cells):
+            layers = [tuple(_running_all_steps(cell) for cell in layer) for layer in layers]
+            self.assumed.append(f"{found.label} runs all steps ({UNMASKED}; --set lengths=given)")
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
@@ -270,6 +275,14 @@ class _LayerList:
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
+
+
+UNMASKED = "no mask reaches it in its model"
+
+
+def _running_all_steps(cell: Cell) -> Cell:
+    """The cell whatever lengths or masks other layers have."""
+    return replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
 
 
 def _metadata(

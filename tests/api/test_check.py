@@ -160,17 +160,6 @@ def test_all_takes_the_installed_and_leaves_out_those_that_cannot(
         check(job(), ["all"])
 
 
-def test_the_tolerance_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    def a_little_off(network: Network) -> Network:
-        return replace(network, x=network.x * np.float32(1 + 1e-6))
-
-    install(monkeypatch, fake(fault=a_little_off, dtypes=("float32",)))
-    assert check(job(), ["torch"]).equal
-    assert not check(job(), ["torch"], rtol=0, atol=0).equal
-    assert not check(job(), ["torch"], ulp=0).equal
-    assert check(job(), ["torch"], atol=1e-3).equal
-
-
 # ---- rounding, and float64
 
 

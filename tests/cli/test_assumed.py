@@ -12,7 +12,6 @@ import pytest
 
 import lstmcli
 from lstmcli import UserError, load, run
-from lstmcli.engines import export
 from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, install
@@ -156,7 +155,7 @@ def test_the_command_that_convert_prints_gives_the_same_numbers(
         np.testing.assert_array_equal(h.reshape(wanted.shape), wanted)
 
 
-# ---- An ONNX node whose sequence_lens is a constant of the file, as it is run, converted, checked
+# ---- an ONNX node whose sequence_lens is a constant of the file, as it is run, converted, checked
 
 
 FOLDER = TOP / "tests" / "golden" / "onnx_files"
@@ -200,24 +199,6 @@ def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
     expected = np.load(MODEL.with_suffix(".npz"))
     for answer, name in zip(answers, ("h", "final_h", "final_c"), strict=True):
         np.testing.assert_allclose(answer, expected[name], atol=1e-6)
-
-
-def test_the_written_graph_has_them_as_the_default_of_an_input(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graphs: list[Any] = []
-
-    def kept(graph: Any, *_: str) -> bytes:
-        graphs.append(graph)
-        return b""
-
-    monkeypatch.setattr(export, "serialised", kept)
-    assert lstm("convert", MODEL, "out.onnx").status == 0
-    (made,) = graphs
-    (lengths,) = (one for one in made.initializer if one.name == "sequence_lens")
-    assert np.frombuffer(lengths.raw_data, "<i4").tolist() == [7, 3, 5, 1]
-    assert "sequence_lens" in [port.name for port in made.input]
-    assert all("sequence_lens" in node.input for node in made.node if node.op_type == "LSTM")
 
 
 def test_engines_are_given_them(lstm: Lstm, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,7 @@ WRITE = {
 
 @pytest.mark.parametrize("write", WRITE)
 @pytest.mark.parametrize("read", READ)
+@pytest.mark.sampled(5)  # each form once
 def test_inputs_and_outputs_in_every_form(lstm: Lstm, read: str, write: str, folder: Path) -> None:
     given = f"assert np.allclose(x, np.load({str(SAMPLE / 'inputs.npy')!r})[0], 1e-7, 0)"
     for wrong in ("", "y[0, 3, 1] += 1\n"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from click.shell_completion import BashComplete
 from lstmcli.cli import COMMANDS
 from lstmcli.cli import lstm as group
 from lstmcli.core.model.conventions import CONVENTIONS
-from tests.cli.conftest import SAMPLE, Lstm
+from tests.cli.conftest import Lstm
 from tests.paths import TOP
 
 
@@ -70,45 +69,13 @@ def test_every_option_that_names_a_file_is_completed_as_one() -> None:
                 assert [item.type for item in items] == ["file"], (name, parameter.name)
 
 
-@pytest.mark.parametrize("path", [SAMPLE / "weights.npz", "fifo", "/dev/zero"])
-@pytest.mark.parametrize(
-    "words", [("run", "--layer"), ("derive", "--cell"), ("run", "--only"), ("plot", "--only")]
-)
-def test_nothing_is_read_from_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, str], path: object
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    os.mkfifo("fifo")
-    command, option = words
-    assert offered(command, path, option, "") == []  # imports the command
-
-    def refuse(*given: object, **how: object) -> None:
-        raise AssertionError(f"{given[0]} was opened")
-
-    monkeypatch.setattr("lstmcli.formats.read", refuse)
-    monkeypatch.setattr("builtins.open", refuse)
-    assert offered(command, path, option, "") == []
-    assert offered(command, f"{path}:") == ["(file)"]
-
-
 # ---- the script
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_read_by_its_shell(lstm: Lstm, shell: str) -> None:
-    done = lstm("completion", shell)
-    assert (done.status, done.err) == (0, "")
-    assert "_LSTM_COMPLETE" in done.out
-    if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=done.out, text=True, check=True)
 
 
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        (["con"], "convert conventions"),
         (["run", "w.npz", "--rows", ""], "xh hx"),
-        (["run", "w.npz", "--layer", ""], ""),
     ],
 )
 def test_bash_completes_with_it(

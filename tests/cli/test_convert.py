@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lstmcli.api.convert import COMMON
@@ -14,15 +13,6 @@ from tests.cli.conftest import SAMPLE, Lstm
 
 WEIGHTS = SAMPLE / "weights.npz"
 JSON = ("-f", "json")
-
-
-def test_weights_that_dtype_rounds_are_said_to_be_rounded(lstm: Lstm) -> None:
-    exact = np.full((4, 12), 0.5, np.float32)
-    np.savez("w.npz", kernel=exact, recurrent_kernel=exact[:3], bias=exact[0] + np.float32(2**-13))
-    for dtype, rounded in (("float16", 2**-13), ("bfloat16", 2**-13), ("float64", None)):
-        done = lstm("convert", "w.npz", "net.npz", "--to", "pytorch", "--dtype", dtype, *JSON)
-        found = json.loads(done.out)["rounding"]
-        assert found == (rounded and {"dtype": "float32", "to": dtype, "max_abs": rounded})
 
 
 def test_json_for_programs(lstm: Lstm) -> None:

@@ -232,12 +232,3 @@ def test_a_layer_that_is_suggested_can_be_run(lstm: Lstm, folder: Path, name: st
         assert lstm("run", "w.json", "inputs.npy", "--layer", number).status == 0
     words = typed(suggestion(lstm("inspect", "w.json").out, "run"), folder)
     assert lstm(*words).status == 0
-
-
-def test_a_folder_names_the_file_in_it(lstm: Lstm, folder: Path) -> None:
-    os.mkdir("-$(touch pwned) d")
-    inner = Path("-$(touch pwned) d/a b.safetensors")
-    inner.write_bytes(b"")
-    message = lstm("inspect", "./-$(touch pwned) d").err
-    words = typed(f"lstm inspect {message.splitlines()[1]}", folder)
-    assert Path(words[1]).samefile(inner)

@@ -75,14 +75,6 @@ def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
     )
 
 
-def test_messages_are_no_wider_than_prose(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("run", SAMPLE / "weights.npz", SAMPLE / "inputs.npy", "--set", "fooo=1")
-    assert max(map(len, lstm(*words).err.splitlines())) > 100
-    monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
-    monkeypatch.setenv("COLUMNS", "200")
-    assert 90 < max(map(len, lstm(*words).err.splitlines())) <= 100
-
-
 def test_what_is_to_be_installed_is_named_by_its_packages() -> None:
     sources = [path.read_text() for path in PACKAGE.rglob("*.py")]
     assert len(sources) > 100

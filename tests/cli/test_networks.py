@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import run
-from lstmcli.api.load import load
 from tests.cli.conftest import Lstm
 from tests.paths import TOP
 
@@ -24,19 +22,6 @@ def words(*more: str) -> tuple[str, ...]:
         "run", f"{TORCH}.weights.npz", "x.npz", "--layout", "batch",
         "--initial-state", "state.npz", *more,
     )  # fmt: skip
-
-
-def test_stacked_layers_stream_line_by_line(lstm: Lstm) -> None:
-    weights = GOLDEN / "torch" / "two_layers.weights.npz"
-    x = np.load(GOLDEN / "torch" / "two_layers.npz")["inputs"][0]
-    lines = "".join(json.dumps(row) + "\n" for row in x.tolist()).encode()
-    done = lstm("run", weights, "-", "-f", "jsonl", "--save-state", "s.npz", stdin=lines)
-    steps = [json.loads(line) for line in done.out.splitlines()]
-    whole = run(load(str(weights)), x)
-    for name in ("h", "layer0.f", "layer1.c"):
-        streamed = np.array([step[name] for step in steps], np.float32)
-        np.testing.assert_array_equal(streamed, whole.arrays[name])
-    np.testing.assert_array_equal(np.load("s.npz")["c"].reshape(2, 3), whole.final_c)
 
 
 @pytest.mark.parametrize(
@@ -89,31 +74,6 @@ def test_a_file_written_in_blocks_is_the_full_run(
 
 
 DYNET = GOLDEN / "dynet"
-
-
-def test_the_builders_of_dynet_run_forward_and_backward(lstm: Lstm, tmp_path: Path) -> None:
-    """Their names suggest it, unless BiRNNBuilder's own collection is before them."""
-    x = f"{DYNET}/birnn.npz:inputs"
-    words = ("--layout", "time", "-f", "json", "--only", "h,layer0_reverse.h")
-    done = lstm("run", DYNET / "birnn.weights.npz", x, *words)
-    with np.load(DYNET / "birnn.npz") as case:
-        h = case["h"]
-    result = json.loads(done.out)
-    np.testing.assert_allclose(result["h"], h, atol=1e-6)
-    assert any("vanilla-lstm-builder_1 backward" in line for line in result["meta"]["assumed"])
-    option = re.search(r"--set (layer0_reverse\S+=\w+)", done.err)
-    assert option
-    forward = lstm("run", DYNET / "birnn.weights.npz", x, *words, "--set", option[1])
-    assert "backward" not in forward.err
-    of_builder = [
-        f"vanilla-lstm-builder/_{n}={DYNET}/birnn.weights.npz:vanilla-lstm-builder_1/_{n}"
-        for n in range(3)
-    ]
-    second = lstm("run", *of_builder, x, "--layout", "time", "-f", "json", "--only", "h")
-    both = json.loads(forward.out)
-    np.testing.assert_allclose(both["layer0_reverse.h"], json.loads(second.out)["h"], atol=1e-6)
-    certain = lstm("run", DYNET / "birnn_3_layers.weights.npz", x, *words)
-    assert "backward" not in certain.err
 
 
 def test_names_that_a_message_proposes_run(lstm: Lstm, tmp_path: Path) -> None:

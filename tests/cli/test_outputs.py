@@ -207,14 +207,6 @@ def test_names_that_no_file_can_have(lstm: Lstm, tmp_path: Path, suffix: str) ->
     assert {path.name for path in tmp_path.iterdir()} == {f"loop.{suffix}", name}
 
 
-@pytest.mark.parametrize("option", ["--save-state", "--svg", "--html"])
-def test_every_output_names_itself(lstm: Lstm, option: str) -> None:
-    suffix = "npz" if option == "--save-state" else option[2:]
-    name = f"{'n' * 300}.{suffix}"
-    done = lstm("run", WEIGHTS, INPUTS, option, name)
-    assert done._replace(out="") == refusal(name, "file name too long")
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.usefixtures("pieces")
 def test_a_named_pipe_that_closes_ends_the_run_silently(
@@ -291,7 +283,7 @@ def test_a_current_folder_that_has_vanished(
     assert lstm("run", WEIGHTS, INPUTS, "-o", "out.npz") == (2, "", text)
 
 
-# ---- No output is written over an input or over another output, whatever names them
+# ---- no output is written over an input or over another output, whatever names them
 
 
 READ_FILES = ("weights", "inputs", "--mask", "--lengths", "--initial-state")
@@ -403,13 +395,6 @@ def test_no_screen_is_written_over_an_input(
         words = [changed if one == name else files[one] for one in READERS[command]]
         further = [w for o, p in options.items() for w in (o, changed if o == name else p)]
         refused(lstm, [command, *words, *FURTHER.get(command, []), *further, option, changed])
-
-
-def test_a_figure_is_written_over_no_input(lstm: Lstm, files: dict[str, Path]) -> None:
-    for name in READ_FILES:
-        named = files[name].rename(files[name].with_suffix(".png"))
-        refused(lstm, ["plot", *given({**files, name: named}, name), "-o", named])
-        named.rename(files[name])
 
 
 def test_convert_writes_over_no_source(lstm: Lstm, files: dict[str, Path]) -> None:

@@ -37,17 +37,6 @@ def test_a_trace_comes_through_a_pipe_and_so_do_weights(lstm: Lstm) -> None:
     assert _cells(piped.out) == _cells(lstm("plot", WEIGHTS, INPUTS, "--only", "h").out)
 
 
-def test_a_part_keeps_the_numbers_of_its_steps_and_units(lstm: Lstm, long: Path) -> None:
-    out = lstm("plot", long, "--only", "f", "--steps", "100:103", "--units", "5,7").out
-    assert "  100 101 102" in out
-    lines = [line for line in out.splitlines() if line.startswith(("5 ", "7 "))]
-    f = run(load(str(long)), np.load(long)["inputs"]).f[0, 100:103]
-    assert len(lines) == 2
-    for line, unit in zip(lines, (5, 7), strict=True):
-        cells = line[2:].ljust(12)[::4]
-        assert cells == "".join(" ░▒▓█"[min(int(v * 5), 4)] for v in f[:, unit])
-
-
 @pytest.fixture
 def long(tmp_path: Path) -> Path:
     rng = np.random.default_rng(5)
@@ -77,15 +66,6 @@ def test_a_run_contains_the_sequence_that_is_drawn_with_the_bits_of_the_full_run
     for name, array in found.arrays.items():
         np.testing.assert_array_equal(array[:, item], whole.time_major(name)[:, item])
         assert array.strides[1] == 0
-
-
-def test_settings_make_an_array_of_any_name_weights(lstm: Lstm) -> None:
-    saved = np.load(WEIGHTS)
-    np.savez("fused.npz", foo=np.concatenate([saved["kernel"], saved["bias"][None]]))
-    words = ("fused.npz", INPUTS, "--convention", "tf1", "--set", "bias_row=last")
-    done = lstm("plot", *words)
-    assert done.status == 0, done.err
-    assert _cells(done.out) == _cells(lstm("plot", WEIGHTS, INPUTS).out)
 
 
 @pytest.mark.parametrize("chosen", [("--steps", "3:6"), ("--batch", "1,2"), ("--steps", "4")])

@@ -162,9 +162,6 @@ def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None
     np.testing.assert_array_equal(np.load("b.npz")["h"], np.load("whole.npz")["h"][:, 3:])
 
 
-# ---- tables
-
-
 # ---- streams
 
 
@@ -300,6 +297,27 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     for words in (("--lengths", "n.npy"), ("inputs=x.npz",), ("--mask", "m.npy")):
         assert lstm("run", net, *words, "-f", "json").out == wanted
     assert json.loads(wanted)["meta"]["lengths"] == [7, 0, 5, 1, 3]
+
+
+def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> None:
+    """RepeatVector, between encoder and decoder, has no mask."""
+    with (
+        ZipFile(GOLDEN / "keras_masking" / "stack.keras") as stack,
+        ZipFile("m.keras", "w") as made,
+    ):
+        for name in stack.namelist():
+            content = stack.read(name)
+            if name == "config.json":
+                model = json.loads(content)
+                model["config"]["layers"].insert(5, {"class_name": "RepeatVector", "config": {}})
+                content = json.dumps(model).encode()
+            made.writestr(name, content)
+    x = np.load(GOLDEN / "keras_masking" / "stack.npz")["inputs"]
+    encoded = lstmcli.run("m.keras", x, layer="both").h
+    decoded = lstmcli.run("m.keras", encoded, layer="top", mask="none").h
+    both = lstmcli.run("m.keras", x, layer="0,1")
+    np.testing.assert_array_equal(both.h, decoded)
+    assert any("top runs all steps" in text for text in both.settings["assumed"])
 
 
 @pytest.mark.parametrize("names", [("h0", "c0"), ("h_0", "c_0"), ("h0", "c0", "inputs")])
@@ -456,14 +474,3 @@ def test_a_stream_is_written_a_step_at_a_time(lstm: Lstm) -> None:
     assert done.status == 0, done.err
     expected = rows_of(lstm("run", WEIGHTS, INPUTS, "-f", "jsonl", "--tidy", "-q").out, "jsonl")
     assert rows_of(done.out, "jsonl") == expected
-
-
-def test_numbers_that_are_not_finite_keep_their_names(lstm: Lstm, tmp_path: Path) -> None:
-    x = np.load(INPUTS)
-    x[0, 5, 0] = np.nan
-    np.save(tmp_path / "x.npy", x)
-    for format in FORMATS:
-        assert lstm("run", WEIGHTS, "x.npy", "-o", f"t.{format}", "--tidy", "-q").status == 0
-        assert lstm("run", WEIGHTS, "x.npy", "-o", "t.npz", "-q").status == 0
-        assert lstm("diff", f"t.{format}", "t.npz", "--equal-nan").status == 0
-    assert '"h": "NaN"' in (tmp_path / "t.jsonl").read_text()

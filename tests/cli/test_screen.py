@@ -30,17 +30,6 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 # ---- colours
 
 
-def test_a_pipe_has_no_colour_unless_it_is_asked_for(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = lstm(*RUN).out
-    assert "\x1b" not in plain
-    assert "\x1b" in lstm(*RUN, "--color", "always").out
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "\x1b" in lstm(*RUN).out
-    assert lstm(*RUN, "--color", "never").out == plain
-
-
 COLOR = re.compile(r"\x1b\[[0-9;]*(3[0-8]|9[0-7]|4[0-8])[0-9;]*m")
 
 
@@ -78,19 +67,6 @@ def test_as_many_colours_as_the_terminal_has(
     others = {"48;2;": "truecolor" in colorterm, "48;5;": "48;5" in mark}
     for code, expected in others.items():
         assert (f"\x1b[{code}" in out) == expected
-
-
-def test_sentences_in_a_pipe_are_wrapped_at_columns(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def prose(columns: str) -> list[str]:
-        monkeypatch.setenv("COLUMNS", columns)
-        out = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt").out
-        return out.partition("suspects")[2].partition("next")[0].splitlines()
-
-    for columns, widest in ((50, 50), (100, 100), (120, 100), (200, 100)):
-        assert widest - 20 < max(map(len, prose(str(columns)))) <= widest
-    assert prose("") == prose("0") == prose("wide") == prose("80")
 
 
 @pytest.mark.slow

@@ -153,33 +153,6 @@ def write_pytorch(path: Path, layers: int, directions: int, projection: int = 0)
     np.savez(path, **networks.pytorch(INPUTS, UNITS, **kind))
 
 
-NETWORKS = {
-    "a stack": {"layers": 2, "directions": 1},
-    "both directions": {"layers": 1, "directions": 2},
-    "a projection": {"layers": 1, "directions": 1, "projection": 2},
-}
-
-
-@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-@pytest.mark.parametrize("format", ["npz", "csv", "jsonl", "json"])
-def test_of_several_cells_each_array_gives_the_units_that_it_has(
-    lstm: Lstm, files: Path, network: dict[str, int], format: str
-) -> None:
-    write_pytorch(files / "net.npz", **network)
-    x = np.load(files / "x.npy")
-    words = ["run", "net.npz", "x.npy", "--layout", "batch", *options("2:5", "1,3", "1,4")]
-    done = lstm(*words, "-o", f"out.{format}")
-    assert done.status == 0, done.err
-    trace = run(load("net.npz"), x, layout="batch")
-    found = read(f"out.{format}")
-    for name, array in trace.arrays.items():
-        columns = [n for n in (1, 4) if n < array.shape[2]]
-        wanted = as_time_major(array, "batch")[2:5][:, [1, 3]][..., columns]
-        own = found.arrays[name]
-        own = own if found.layout == "time" else as_time_major(own, "batch")
-        np.testing.assert_array_equal(own.astype(wanted.dtype), wanted)
-
-
 @pytest.mark.parametrize("format", ["npz", "csv", "json", "jsonl"])
 @pytest.mark.parametrize("only", [None, "h,c"])
 def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
@@ -359,41 +332,6 @@ def test_diff_aligns_steps_by_their_numbers_and_the_other_axes_as_selected(
         assert arrays["z"]["total"] == 4 * np.prod(sizes)
         done = lstm("diff", *sides, "-f", "json")
         assert done.status == (axes[1:] != (None, None)), done.out + done.err
-
-
-@pytest.mark.parametrize("format", ["npz", "json", "jsonl", "csv"])
-def test_diff_names_positions_by_the_numbers_of_the_full_run(
-    lstm: Lstm, files: Path, format: str
-) -> None:
-    words = ["run", "w.npz", "x.npy", "--layout", "batch", "--only", "h"]
-    lstm(*words, *options("3,7", "1,3", "2,4"), "-o", f"part.{format}")
-    h = run(load("w.npz"), np.load("x.npy"), "h", layout="batch").h.copy()
-    h[3, 7, 4] += 1  # (batch, step, unit)
-    np.savez("other.npz", h=h, meta=json.dumps({"layout": "batch"}))
-    sides = [f"part.{format}", "other.npz", "--batch", "1,3", "--units", "2,4"]
-    done = lstm("diff", *sides, "-f", "json")
-    assert done.status == 1
-    first = json.loads(done.out)["first_divergence"]
-    assert (first["step"], first["batch"], first["unit"]) == (7, 3, 4)
-    table = lstm("diff", *sides, "--per-step").out
-    assert "steps 3:8:4" in table or "steps 3,7" in table
-    assert re.search(r"^ +7 +1 +1", table, re.M), table
-
-
-@pytest.mark.parametrize("network", [*NETWORKS.values()], ids=NETWORKS)
-@pytest.mark.parametrize("axes", [("2:5", None, None), (":3", None, None)])
-def test_a_part_of_several_cells_is_aligned_with_its_last_states(
-    lstm: Lstm, files: Path, network: dict[str, int], axes: tuple[Axis, Axis, Axis]
-) -> None:
-    write_pytorch(files / "net.npz", **network)
-    words = ["run", "net.npz", "x.npy", "--layout", "batch"]
-    lstm(*words, "-o", "whole.npz")
-    for format in ("npz", "json"):
-        lstm(*words, *options(*axes), "-o", f"part.{format}")
-        for sides in ((f"part.{format}", "whole.npz"), ("whole.npz", f"part.{format}")):
-            done = lstm("diff", *sides, "-f", "json")
-            assert done.status == 0, done.out + done.err
-            assert {"h", "final_h"} <= json.loads(done.out)["arrays"].keys()
 
 
 @pytest.mark.parametrize("layout", ["batch", "time"])

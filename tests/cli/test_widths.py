@@ -172,7 +172,7 @@ def test_a_figure_needs_no_backend(tmp_path: Path) -> None:
     assert target.stat().st_size > 1000
 
 
-# ---- Screens from 60 to 200 columns: every line fits, no number is broken, sentences end at 100
+# ---- screens from 60 to 200 columns: every line fits, no number is broken, sentences end at 100
 
 
 WIDTHS = (60, 72, 80, 100, 120, 160, 200)
@@ -284,17 +284,3 @@ def test_only_labels_and_scales_are_dim(lstm: Lstm, words: tuple[object, ...]) -
     for text in DIM.findall(out):
         assert len(re.findall("[a-z]{2,}", text)) <= 3 or re.search(" {2,}", text.strip()), text
         assert not NUMBER.search(text) or words[0] == "plot", text
-
-
-@pytest.mark.usefixtures("pairs")
-@pytest.mark.parametrize("words", [("diff", "a.npz", "b.npz"), ("inspect", "net.npz")])
-def test_a_file_of_a_screen_has_all_columns(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
-) -> None:
-    piped = lstm(*words).out
-    monkeypatch.setenv("COLUMNS", "40")
-    lstm(*words, "--html", "screen.html")
-    text = re.sub("<[^>]*>", "", Path("screen.html").read_text())
-    assert "terminal" not in text
-    heading = next(line for line in piped.splitlines() if re.match("array |shape ", line))
-    assert " ".join(heading.split()) in " ".join(text.split())

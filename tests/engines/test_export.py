@@ -110,20 +110,6 @@ def joined(h: Any) -> Any:
     return h.transpose(0, 2, 1, 3).reshape(steps, rows, ways * units)
 
 
-@pytest.mark.parametrize(
-    ("to", "name"), [("keras", "n.npz"), ("pytorch", "n.json"), ("onnx", "n.npz")]
-)
-def test_layers_of_different_widths_are_converted(tmp_path: Path, to: str, name: str) -> None:
-    source, target = uneven(tmp_path, "f8"), str(tmp_path / name)
-    assert convert([source], target, to, STACK).proof.difference == 0
-    x = np.random.default_rng(1).normal(size=(7, 2, 5))
-    theirs, ours = (
-        run(load(path, **more), x, layout="time").h
-        for path, more in ((source, STACK), (target, {}))
-    )
-    np.testing.assert_array_equal(joined(ours), theirs)
-
-
 ONE, BOTH = 1, 2
 STACKS = [
     ((ONE, 6), (BOTH, 4)),

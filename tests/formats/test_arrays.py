@@ -60,19 +60,6 @@ def test_npz_round_trip_and_numpy_reads_it(members: dict[str, np.ndarray]) -> No
             same(judge[name], array)
 
 
-def test_npz_attributes_round_trip() -> None:
-    attributes = {
-        "forget_bias": 1.0,
-        "steps": 7,
-        "coupled": True,
-        "gates": "ifgo",
-        "names": ["a", "bc"],
-        "meta": {"settings": {"clip": None}, "layout": "time"},
-    }
-    document = piped(written("npz", {"h": np.ones(2)}, {**attributes, "absent": None}))
-    assert document.attributes == attributes
-
-
 @pytest.mark.parametrize(
     "array",
     [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import formats, run
+from lstmcli import formats
 from lstmcli.api.load import load
 from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
@@ -26,48 +26,10 @@ def path(case: str) -> str:
     return str(GOLDEN / f"{case}.tflite")
 
 
-def test_the_operator_s_options_are_used_and_not_assumed() -> None:
-    how = load(path("peepholes_clips_projection"))
-    assert how.convention.behaviour.cell_clip == 0.5
-    assert how.convention.behaviour.projection_clip == pytest.approx(0.3)
-    assert how.assumed == ()
-    assert load(path("plain")).assumed == ()
-    assert load(path("relu")).convention.behaviour.activation == "relu"
-    assert load(path("time_major")).convention.behaviour.layout == "time"
-    assert load(path("plain")).convention.behaviour.layout == "batch"
-
-
 def test_the_clip_of_the_converter_is_named() -> None:
     model = load(path("keras"))
     assert model.convention.behaviour.cell_clip == 10
     assert any("clips |c| at 10" in remark for remark in model.remarks)
-
-
-def test_quantized_weights_are_widened_and_named() -> None:
-    document = formats.read(path("keras_hybrid"))
-    assert {array.dtype for array in document.arrays.values()} == {np.dtype(np.float32)}
-    assert "weights in int8" in document.remarks[0]
-    assert not formats.read(path("keras_float16")).remarks
-    widened = formats.read(path("keras_int8"))  # by DEQUANTIZE, before the operator
-    assert "rounds nothing else" in widened.remarks[0]
-    assert load(path("keras_int8")).convention.behaviour.arithmetic == "float"
-
-
-@pytest.mark.parametrize("case", ["hybrid", "hybrid_asymmetric", "keras_hybrid"])
-def test_float_inputs_and_weights_of_8_bits_are_run_as_the_kernel_runs_them(case: str) -> None:
-    """`tests/test_golden.py` compares its outputs; rounding to 8 bits moves them by far more."""
-    model = load(path(case))
-    assert model.convention.behaviour.arithmetic == (
-        "hybrid" if case == "hybrid" else "hybrid_asymmetric"
-    )
-    assert any("--arithmetic float rounds neither" in remark for remark in model.remarks)
-    with np.load(GOLDEN / f"{case}.npz") as members:
-        x, h = members["inputs"], members["h"]
-        state = {k: members[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in members}
-    plain = load(path(case), arithmetic="float")
-    gap = np.abs(run(plain, x, layout="batch", initial_state=state).h - h).max()
-    assert gap > 1e-3
-    assert np.abs(run(model, x, layout="batch", initial_state=state).h - h).max() < 1e-6
 
 
 def test_a_backward_half_is_named_and_runs_with_reverse() -> None:

@@ -15,11 +15,8 @@ import pytest
 
 from lstmcli import run
 from lstmcli.api import load
-from lstmcli.api.check import check_job as check
 from lstmcli.api.convert import convert
-from lstmcli.api.job import Job
-from lstmcli.core.model.model import Inputs, Model, Trace
-from lstmcli.engines import find_engine
+from lstmcli.core.model.model import Model, Trace
 from lstmcli.errors import UserError
 from tests.api.test_convert import settings_of
 from tests.engines.test_export import STACK, STACKS, mixed, uneven
@@ -148,28 +145,6 @@ def runs_as_ours(one: Case, framework_run: Any) -> None:
         one.check_recorded(framework_run(one.x)[0])
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_cell_of_pytorch_steps_as_ours(case: str, tmp_path: Path) -> None:
-    torch = framework("torch")
-    load_file = framework("safetensors.torch").load_file
-    one = prepared(case, tmp_path / "net.safetensors", "pytorch-cell")
-    if len(one.model.layers) > 1:
-        pytest.skip("LSTMCell is one layer")
-    cell = torch.nn.LSTMCell(one.model.cell.inputs, one.model.cell.units)
-    cell.load_state_dict(load_file(str(one.target)), strict=True)
-
-    def steps(x: Array, *state: Array) -> list[Array]:
-        pair: Any = tuple(torch.from_numpy(a[0]) for a in state) or None
-        kept = []
-        with torch.no_grad():
-            for x_t in torch.from_numpy(x):
-                pair = cell(x_t, pair)
-                kept.append(pair[0].numpy())
-        return [np.array(kept), *(a.numpy()[None] for a in pair)]
-
-    runs_as_ours(one, steps)
-
-
 # ---- onnxruntime
 
 
@@ -214,25 +189,6 @@ def test_onnxruntime_runs_layers_of_other_sizes(tmp_path: Path, stack: Any) -> N
         close("", y.transpose(0, 2, 1, 3).reshape(trace.h.shape), trace.h)
         close("", y_h, trace.final_h)
         close("", y_c, trace.final_c)
-
-
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "keras", "jax"])
-@pytest.mark.parametrize("stack", STACKS, ids=str)
-def test_engines_run_layers_of_one_direction_and_of_two(
-    tmp_path: Path, stack: Any, engine: str
-) -> None:
-    """What is shown at padded steps is a matter of the last layer."""
-    if not find_engine(engine).installed:
-        pytest.skip(f"{engine} is not installed")
-    source, in_turn = mixed(tmp_path, stack)
-    rng = np.random.default_rng(2)
-    x, mask = rng.normal(size=(7, 3, 5)).astype("f4"), rng.random((7, 3)) > 0.4
-    mask[0] = True
-    given: list[dict[str, Any]] = [{}, {"lengths": np.array([7, 3, 1])}, {"mask": mask}]
-    takes = {"jax": 1, "keras": 3}.get(engine, 2)  # flax has no zeros past a length, ONNX no mask
-    for padded in given[:takes]:
-        job = Job(load.load(source, **in_turn), Inputs(x, "time", **padded))
-        assert check(job, [engine]).equal
 
 
 # ---- Keras

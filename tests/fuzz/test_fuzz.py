@@ -1,7 +1,8 @@
 """No variant of a file does more than give a result or one clear message.
 
 Each is read by a command in a process that is bounded in time and memory and in which nothing but
-the named files may be opened; what it shows may hold no control character."""
+the named files may be opened; what it shows may hold no control character.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +135,7 @@ def test_these_would_have_run_in_python(name: str, tmp_path: Path) -> None:
     assert (tmp_path / MARK).exists()
 
 
-# ---- Inputs of the fuzzer that coverage leads: what they stand for, and those that were kept
+# ---- inputs of the fuzzer that coverage leads: what they stand for, and those that were kept
 
 
 READ_KEPT = """
@@ -190,7 +191,7 @@ def test_the_inputs_that_were_kept_are_read_well() -> None:
     output_of("-c", READ_KEPT, *formats)
 
 
-# ---- The fuzz of command lines lets nothing pass that it should not, and repeats itself
+# ---- the fuzz of command lines lets nothing pass that it should not, and repeats itself
 
 
 BEFORE = {"weights.npz": b"weights", "folder": b""}

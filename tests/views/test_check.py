@@ -72,12 +72,6 @@ def test_a_difference_that_is_rounding_is_said_to_be_one() -> None:
     assert "rounding torch: more than the tolerance, but at most 4 times the distance" in text
 
 
-def test_a_narrow_terminal_hides_columns_and_names_them() -> None:
-    heading, *_, gone = list(check_sheet(check(), Width.of(50)).rows())[:5]
-    assert heading.split() == ["engine", "version", "max", "abs", "long", "double"]
-    assert gone == "hidden columns: max rel, max ulp, float64, ms"
-
-
 def test_drawn_inputs_and_ulps_are_reported() -> None:
     in_ulps = row("torch", ulp=4)
     in_ulps.of_run.difference = SimpleNamespace(rtol=None, atol=None)
@@ -85,9 +79,3 @@ def test_drawn_inputs_and_ulps_are_reported() -> None:
     first = text.splitlines()[0]
     assert first.startswith("drawn           inputs and the initial state, from seed 5")
     assert "within 4 ULP" in text
-
-
-def test_without_a_long_double_run_no_engine_is_most_accurate() -> None:
-    rows = (row("torch", truth_abs=None),)
-    text = check_sheet(check(rows=rows, truth_abs=None, nearest=[]), Width()).plain()
-    assert "long double" not in text

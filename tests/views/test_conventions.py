@@ -75,18 +75,6 @@ def test_in_a_narrow_window_what_a_row_is_stands_below_it(width: int) -> None:
     assert rows[at + 1] == "  TensorFlow 1 CoupledInputForgetGateLSTMCell"
 
 
-def test_rows_of_the_table() -> None:
-    rows = {
-        row.split("  ")[0]: row.split()
-        for row in conventions_sheet(ROWS, Width.of(None)).rows()
-        if row
-    }
-    assert rows["haiku"][:7] == ["haiku", "igfo", "cols", "x;h", "1", "+1", "yes"]
-    assert rows["onnx"][:6] == ["onnx", "iofg", "rows", "8H", "0", "yes"]
-    assert rows["keras1"][:3] == ["keras1", "apart", "cols"]
-    assert rows["caffe"][:6] == ["caffe", "ifog", "rows", "1", "0", "no"]
-
-
 def test_a_row_that_was_not_run_says_so() -> None:
     for name, row in CONVENTIONS.items():
         assert ("not run: read in the named source only" in page(name)) == (not row.verified)

@@ -211,18 +211,6 @@ def test_no_cosine_and_no_ratio_is_minus_zero() -> None:
     assert table[4][at : at + 6].strip() == "0.0"
 
 
-def test_required_tolerances_have_one_format() -> None:
-    errors = {"h": 0.8461, "c": 12.599, "i": 2.0, "f": 0.59, "g": 0.0}
-    a, b = (
-        Side("x.npz", {k: np.full((2, 1), e * n) for k, e in errors.items()}, "time")
-        for n in (1, 0)
-    )
-    table = rows(a, b, 120)[3:9]
-    at = table[0].index("required atol")
-    shown = [row[at : at + 13].rstrip() for row in table[1:]]
-    assert shown == [" 0.847", "12.600", " 2.000", " 0.590", "agrees"]
-
-
 def test_a_position_that_does_not_fit_is_named_if_its_value_is_shown() -> None:
     name = "a_long_name_of_an_array.final_h"
     a, b = (Side("x.npz", {name: normal(4, 3, seed=n)}, "time") for n in (0, 1))

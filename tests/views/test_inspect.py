@@ -56,28 +56,6 @@ def test_no_number_is_cut(width: int | None) -> None:
     assert ("hidden columns: spread" in text) == (width == 50)
 
 
-def test_the_role_of_a_tensor_has_room_however_long_its_name(tmp_path: Path) -> None:
-    names = [
-        f"model/{part}/sequence_to_sequence/attention_{part}" for part in ("encoder", "decoder")
-    ]
-    roles = {"kernel": (3, 8), "recurrent_kernel": (2, 8), "bias": (8,)}
-    save(tmp_path / "w.npz", {f"{n}/{r}": np.ones(s) for n in names for r, s in roles.items()})
-    path = str(tmp_path / "w.npz")
-    for width in (60, 80, 100):
-        rows = sheet(path, width)
-        first = next(n for n, row in enumerate(rows) if row.startswith("shape"))
-        assert rows[first].split() == ["shape", "tensor", "role", "of"]
-        for row in rows[first : first + 8]:
-            assert len(row) <= width
-        assert re.fullmatch(r"\(2, 8\) +…\S*nt_kernel  recurrent kernel  \S*_encoder",
-                            rows[first + 2])  # fmt: skip
-        hidden = " ".join(rows[first + 7 : first + 9]).strip()
-        assert hidden.startswith("hidden columns: dtype, starts of names (terminal too narrow; ")
-    whole = "\n".join(sheet(path, None))
-    assert all(f"float64  {name}/kernel " in whole for name in names)
-    assert "hidden" not in whole
-
-
 def test_without_an_lstm_tensors_are_listed_those_that_sound_like_one_first(tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
     arrays = {f"block{n}/thing": np.zeros((3, n + 1)) for n in range(40)}

@@ -78,18 +78,6 @@ def test_a_column_has_one_format(scale: float, units: int) -> None:
                 assert len(kinds(cells)) == 1, (heading, kinds(cells))
 
 
-def test_means_near_zero_are_neither_minus_zero_nor_widen_their_column() -> None:
-    """The means -3.7e-4 and 5.664e-5 once were -0.000 and 5.664e-05."""
-    h = np.zeros((2, 40))
-    h[0], h[1] = -3.7e-4, 5.664e-5
-    h[:, ::2] += 0.5
-    h[:, 1::2] -= 0.5
-    trace = Trace({"h": h}, h[-1], h[-1], "steps")
-    columns = columns_of(trace, Window(("h",)))
-    assert columns["h mean"] == ["-3.7e-04", "5.7e-05"]
-    assert columns["h min"] == ["-0.500", "-0.500"]
-
-
 @pytest.mark.parametrize("digits", [0, 3, 8])
 def test_no_number_is_minus_zero(digits: int) -> None:
     values = [-0.0, -3.7e-4, 0.25, -1e-12, -0.4]
@@ -102,6 +90,3 @@ def test_no_number_is_minus_zero(digits: int) -> None:
     )
     fixed = NumberFormat.of([-0.0, 0.25, 0.5], digits)
     assert not fixed.text(-0.0).startswith("-")
-
-
-# ---- the cells of a network

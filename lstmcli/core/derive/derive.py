@@ -18,7 +18,7 @@ from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan
-from lstmcli.core.forward.sequence import merge_directions, padding_rule
+from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
 from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, join_with_and, similar_cell
@@ -129,14 +129,15 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
     cell = model.layers[layer][direction]
     sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
     step, batch, unit = map(_number, where, sizes, nouns)
+    valid = counted(cell, plan.valid)
     order = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
     reads, shown = (
         steps[:, batch if steps.shape[1] > 1 else 0]  # (T,)
-        for steps in processed_steps(order, plan.steps, plan.valid)
+        for steps in processed_steps(order, plan.steps, valid)
     )
     at = int(np.flatnonzero(shown == step)[0])  # in the order of the loop
     rule = padding_rule(cell, plan.masked, len(model.layers[layer]) == 2)
-    if plan.valid is not None and not plan.valid[reads[at], batch] and rule != "run":
+    if valid is not None and not valid[reads[at], batch] and rule != "run":
         by = "the mask" if plan.masked else "its length"
         raise UserError(
             f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
@@ -146,7 +147,7 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
     carried = at == 0 or cell.convention.behaviour.state != "reset"
     before = int(shown[at - 1]) if at and carried else None
     later = reads[at + 1 :]
-    is_last = not (len(later) if plan.valid is None else plan.valid[later, batch].any())
+    is_last = not (len(later) if valid is None else valid[later, batch].any())
     return StepPosition(
         layer=layer,
         direction=direction,

@@ -68,6 +68,8 @@ def _at_ends(pair: Pair, known: Known) -> Pair | None:
         layout, meta, narrow = known.layouts[n], known.metas[n], sides[1 - n]
         run = sequence(wide, layout) if layout and meta is not None else None
         T, B, K = run.shape if run is not None else (0, 0, 0)
+        if narrow.shape == (2, B, K / 2):  # h_n of two directions
+            narrow = narrow.moved(lambda array: np.concatenate([*array], axis=-1))
         if run is None or T < 2 or narrow.shape[-1] != K or narrow.values.size != B * K:
             continue
         of_run = known.numbering[n]

@@ -40,9 +40,10 @@ from lstmcli.core.explain.explanation import (
     plain_of,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, Changes, prior
+from lstmcli.core.explain.hypotheses import Change, prior, settings_of
+from lstmcli.core.explain.lengths import placements
 from lstmcli.core.explain.observation import Allowance, is_printed
-from lstmcli.core.explain.placement import Placement
+from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import (
     Prepared,
     Question,
@@ -114,14 +115,11 @@ class Search:
             located, left_out = setup.located()
             self.left_out += left_out
             for location in located:
-                of_run: list[Changes] = [()]
-                if not (setup.of_directions or setup.part):
-                    of_run += [(change,) for change in setup.changes_of_run(location)]
-                self.placements += [Placement(setup, location, changes) for changes in of_run]
-        self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.changes))
+                self.placements += placements(setup, location)
+        self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.count))
         if not self.placements:
             raise prepared.no_place()
-        self.as_loaded = [one for one in self.placements if not one.changes]
+        self.as_loaded = [one for one in self.placements if not one.count]
         self.looser: list[Found] = []  # answers that meet only the last tolerance
 
     @property
@@ -139,6 +137,15 @@ class Search:
         assumed = self.prepared.layout
         return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]
 
+    @property
+    def shown_lengths(self) -> Iterator[Remark]:
+        """The lengths that EXPECTED shows, if other settings are not found beside them."""
+        for one in self.placements:
+            shows = one.lengths and one.location.is_plain and one.expected.has_steps
+            if shows and not one.setup.changes and not one.runs_on:
+                yield remark("shown_lengths", given=settings_of(one.of_run))
+                return
+
     def agreeing(self) -> Explanation | None:
         """Nothing has to be changed; None if that is not so."""
         for one in self.as_loaded:
@@ -149,8 +156,10 @@ class Search:
 
     def changes(self, total: int) -> list[Found]:
         """The answers of so many changes in all that meet the tolerance of the data."""
-        found = self._answers(Placement.answers, total)
-        found = found or self._answers(Placement.solved, total)
+        found: list[Found] = []
+        for turn in (FIRST, SECOND, LAST):
+            found = found or self._answers(Placement.answers, total, turn)
+            found = found or self._answers(Placement.solved, total, turn)
         if len(self.prepared.allowances) == 1:
             return found
         tight = self.prepared.allowances[0]
@@ -162,28 +171,29 @@ class Search:
         return [one for one in exact if one.answers]
 
     def _answers(
-        self, search: Callable[[Placement, int, float], list[Answer]], total: int
+        self, search: Callable[[Placement, int, float], list[Answer]], total: int, turn: int
     ) -> list[Found]:
         """What a search of so many changes in all gives, those with the fewest of the cells first.
 
-        The likeliest placement is searched whatever work is left.
+        The likeliest placement is searched whatever work is left, and of those that find lengths
+        the likeliest and the nearest.
         """
-        found, before, level = [], *Budget.LEVELS[total - 1 : total + 1]
+        found, (before, after) = [], Budget.FURTHER[total - 1 : total + 1]
         for size in range(total + 1):
-            part = before + (level - before) * (size + 1) / (total + 1)
-            for one in self._with(total - size):
-                is_first = one is self.placements[0]
-                room = self.work.left(level if is_first else Budget.FURTHER * part)
+            part = before + (after - before) * (size + 1) / (total + 1)
+            for n, one in enumerate(self._with(total - size, turn)):
+                is_first = one is self.placements[0] or (turn == FIRST and n < 2)
+                room = self.work.left(Budget.LEVELS[total] if is_first else part)
                 if (is_first or room) and (answers := search(one, size, room)):
-                    found.append(Found(one, answers, one.allowance))
+                    found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
         return found
 
-    def _with(self, changes: int) -> list[Placement]:
-        """The placements with so many changes, the likeliest and the nearest by turns.
+    def _with(self, changes: int, turn: int) -> list[Placement]:
+        """The placements of a turn with so many changes, the likeliest and the nearest by turns.
 
         The right placement need not be near, and few numbers are near by chance.
         """
-        some = [one for one in self.placements if len(one.changes) == changes]
+        some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
         nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
         by_turns = chain.from_iterable(zip(some, nearest, strict=False))
         return [*dict.fromkeys((*by_turns, *some))]
@@ -216,7 +226,7 @@ class Search:
     def none(self) -> Explanation:
         """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
         places = self.as_loaded or self.placements
-        one = min(places, key=lambda p: (len(p.changes), bool(p.setup.part)))
+        one = min(places, key=lambda p: (p.count, bool(p.setup.part)))
         others = [p for p in self.placements if p.depth and p.changes == one.changes]
         if others and one.expected.has_steps:
             nearest = min(others, key=lambda other: other.closest)
@@ -298,10 +308,10 @@ def half_precision(search: Search) -> list[Found]:
     A change is looked for where a first step is known. It has to reduce the error clearly, and only
     changes that come about as near as the nearest are left.
     """
-    likely = [one for one in search.placements if len(one.changes) < 2]
+    likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
     coarse = () if search.looser else search.prepared.coarse
     for half, one in product(coarse, likely):
-        if one is not likely[0] and not search.work.left(Budget.FURTHER):
+        if one is not likely[0] and not search.work.left(Budget.FURTHER[-1]):
             continue
         one_change = not one.changes and one.simulator.is_stepwise
         if not one_change and one.verify(()).max_abs > half.absolute:
@@ -478,6 +488,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         remarks = tuple(one for one in remarks if one.code not in close)
     else:
         remarks = (*agreement(loaded), *remarks)
+    hints += [*search.shown_lengths] if not hints else []
     is_near = any(one.code in NEARLY_RIGHT for one in remarks)
     if not hints and not is_near:
         nearest = [near for near in explanation.nearest[:1] if near.changes]

@@ -15,8 +15,9 @@ class Budget:
     QUESTION = 7.2e7  # work, over all shapes and placements of EXPECTED
     THOROUGH = 10  # times as much of all that is searched, on request
     LEVELS = 0.0, 0.4, 0.8, 1.0
-    """The part of it that is done when placements are searched for no more changes, by number."""
-    FURTHER = 0.5  # of that part, at placements other than the likeliest
+    """The part of it that is done when the likeliest placement is searched for no more changes."""
+    FURTHER = 0.0, 0.4, 0.5, 0.6
+    """The part of it that is done when the other placements are not."""
     NUMBERS = 10_000_000
     """Of the runs of all locations of an array of EXPECTED: further locations are left out."""
     SHAPES = 4  # of EXPECTED, where a print does not show its own

@@ -1,9 +1,9 @@
 """Why nothing gives EXPECTED although the weights are right: how the other side ran the sequences.
 
 Asked where the search found nothing. A run in chunks whose state is not carried on, one that starts
-from where another ended, and sequences that end early are runs of the weights as loaded: each is
-run and compared with EXPECTED before it is said. Padding at the ends of sequences is named unproved
-too: the numbers show it. Outputs that were arranged otherwise are what `diff` proves of them.
+from where another ended, and one with a mask are runs of the weights as loaded: each is run and
+compared with EXPECTED before it is said. Outputs that were arranged otherwise are what `diff`
+proves of them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from itertools import islice, product
+from itertools import product
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.hypotheses import Change
-from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
+from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.question import Prepared
 from lstmcli.core.explain.verify import (
     FINE,
@@ -32,6 +31,8 @@ from lstmcli.core.explain.verify import (
     verify,
 )
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import as_time_major, from_time_major
+from lstmcli.core.model.steps import valid_until
 from lstmcli.errors import UserError
 
 State = Mapping[str, Array]
@@ -52,20 +53,19 @@ def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     ``cases`` are runs of the network as loaded, in each layout, the assumed one first.
     """
     question, allowance = prepared.question, prepared.allowances[-1]
-    if question.lengths is not None or question.mask is not None or not cases:
-        return
+    is_padded = question.lengths is not None or question.mask is not None
     complete, forward = [*filter(_is_complete, cases)], not prepared.model.backward
-    proofs = (padded, in_chunks, resumed) if forward else (padded,)
-    for case, look in product(complete, proofs):
+    proofs = (masked, *(in_chunks, resumed) * forward) * (not is_padded)
+    for case, look in (*product(complete, proofs), *product(cases, (padded_before,))):
         if found := look(case, allowance):
             layout = case.layout if case.layout != prepared.layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
             return
-    hints: list[Look] = [partial(padded, proved=False)] if complete else []
-    if forward:
-        hints += [other_state] if complete else [ended_early, other_units]
-    given = (look((complete or cases)[0], allowance) for look in hints)
-    yield from islice(filter(None, given), 1)
+    if is_padded or not cases:
+        return
+    hint = other_state if complete else other_units
+    if forward and (found := hint((complete or cases)[0], allowance)):
+        yield found
 
 
 def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
@@ -188,11 +188,29 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     return remark("other_units", units=[int(u[0]) for u in units], numbers=expected.numbers)
 
 
-# ---- sequences that end early
+# ---- padding
 
 
-def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | None:
-    """Outputs that end in zeros, or in the last one over and over; or begin with zeros."""
+def padded_before(case: Case, allowance: Allowance) -> Remark | None:
+    """Runs over sequences that are padded at their start, not at their end."""
+    x = as_time_major(np.asarray(case.x), case.layout)  # (T, B, I)
+    valid, steps = case.valid({}), len(x)
+    lengths = valid_until((x == x[-1:, :, :1]).all(axis=2) if valid is None else ~valid)
+    if lengths.min() == steps or case.expected.distinct(allowance.of) < LEAST_SHOWN:
+        return None
+    at = (np.arange(steps)[:, None] + lengths) % steps  # of each step
+    moved = from_time_major(np.take_along_axis(x, at[:, :, None], axis=0), case.layout)
+    counts = np.arange(steps)[:, None] >= steps - lengths
+    for mask in None, from_time_major(counts[:, :, None], case.layout)[..., 0]:
+        one = case.under(x=moved, lengths=None, mask=mask)
+        if verify(one, (), allowance).fits:
+            facts = {"steps": steps, "masked": mask is not None}
+            return remark("padded_before", numbers=case.expected.numbers, **facts)
+    return None
+
+
+def masked(case: Case, allowance: Allowance) -> Remark | None:
+    """Outputs that are zeros, or the last ones over and over, at steps that others follow."""
     outputs = _outputs(case).arrays.values()
     values = np.concatenate([k.values for k in outputs], axis=-1)  # (T, B, P)
     zero = np.any(values, axis=-1)  # (T, B): the steps that count, if zeros stand at the others
@@ -201,55 +219,10 @@ def padded(case: Case, allowance: Allowance, proved: bool = True) -> Remark | No
     for valid, ending in ((zero, "zero"), (repeat, "repeat")):
         if (~valid).sum() * values.shape[-1] < LEAST_SHOWN or not valid.any(axis=0).all():
             continue
-        ends, lengths = bool((valid[:-1] >= valid[1:]).all()), valid.sum(axis=0)  # (B,)
-        facts = {"ending": ending, "option": "", "numbers": 0}
-        if proved:
-            mask = valid.T if case.layout == "batch" else valid
-            one = case.under(lengths=lengths) if ends else case.under(mask=mask)
-            if (option := _further_option(one, allowance, ending)) is None:
-                continue
-            facts |= {"option": option, "numbers": case.expected.numbers}
-        if ends:
-            return remark("padded", lengths=lengths.tolist(), **facts)
-        if proved:
-            return remark("masked", steps=int((~valid).sum()), **facts)
-    return None
-
-
-def ended_early(case: Case, allowance: Allowance) -> Remark | None:
-    """Last h that are those of earlier steps: the lengths are read off the run."""
-    expected = case.expected
-    final = _last_h(expected)
-    if final is None or not np.isfinite(final.values).all():
-        return None
-    if final.values.shape[-1] < 2 or expected.distinct(allowance.of) < LEAST_SHOWN:
-        return None  # one number a sequence may be met by chance
-    h = case.arrays(FINE)["h"]  # (T, B, P)
-    met = np.all(np.abs(h - final.values) <= allowance.of(final), axis=-1)  # (T, B)
-    lengths = len(h) - np.argmax(met[::-1], axis=0)  # (B,)
-    fits = _further_option(case.under(lengths=lengths), allowance, "") is not None
-    if not met.any(axis=0).all() or not fits:
-        return None
-    return remark("ended_early", lengths=lengths.tolist(), numbers=expected.numbers)
-
-
-def _last_h(expected: Expected) -> KnownValues | None:
-    """h (B, P) where it is known of the last step alone, as ``final_h`` or as that step of h."""
-    if not expected.has_steps:
-        return expected.arrays.get("final_h")
-    h = expected.arrays.get("h")
-    is_last = h is not None and len(expected.arrays) == 1 and not np.isfinite(h.values[:-1]).any()
-    return h[-1] if h is not None and is_last else None
-
-
-def _further_option(case: Case, allowance: Allowance, ending: str) -> str | None:
-    """What has to be said besides the lengths or the mask of a run that fits; None: none does."""
-    masked_output = Change("masked_output", ending)
-    try:
-        if verify(case, (), allowance).fits:
-            return ""
-        if ending and verify(case, (masked_output,), allowance).fits:
-            return f" --masked-output {ending}"
-    except UserError:  # no lengths for this model
-        pass
+        mask, change = valid.T if case.layout == "batch" else valid, Change("masked_output", ending)
+        for changes in (), (change,):
+            if verify(case.under(mask=mask), changes, allowance).fits:
+                option, steps = f" --masked-output {ending}" * bool(changes), int((~valid).sum())
+                numbers = case.expected.numbers
+                return remark("masked", steps=steps, ending=ending, option=option, numbers=numbers)
     return None

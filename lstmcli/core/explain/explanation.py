@@ -20,6 +20,7 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
+from lstmcli.core.model.settings import setting_text
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Changed:
     def to_json(self) -> dict[str, Any]:
         """The members of a change in the document of ``-f json``."""
         names = ("setting", "assumed", "found", "text")
-        return {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in names}
+        return {k: setting_text(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def plain_of(changed: Sequence[Changed]) -> Changes:
@@ -247,7 +249,7 @@ BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 RUN_OTHERWISE = {
-    "chunks", "resumed", "padded", "masked", "ended_early", "rearranged", "other_units",
+    "chunks", "resumed", "masked", "padded_before", "rearranged", "other_units",
 }  # fmt: skip
 """Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
 

@@ -34,6 +34,9 @@ from lstmcli.core.model.vocabulary import GATES
 
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
 NEAR = 1e-2  # a difference that rounding may make without chaos
+LAST_VALID = "the last valid step of each sequence"
+OUTER = "the last valid step forward and the first one backward of each sequence"
+ENDS = (LAST_VALID, OUTER)
 SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")  # merges that keep the output of each cell
 
 
@@ -79,6 +82,7 @@ class Location(NamedTuple):
     arrays: tuple[Located, ...]
     cost: float = 0.0
     state: str = ""  # what EXPECTED is if it is a last state: "the last h"
+    ends: str = ""  # it is each sequence's end, not the last step: one of `ENDS`
 
     @property
     def first(self) -> Arrangement:
@@ -96,16 +100,40 @@ class Location(NamedTuple):
         steps = self.first.steps
         return bool(self.state) or steps.is_last_step or (steps.first == 0 and steps.stride == 1)
 
-    def expected(self, numbers: Mapping[str, Numbers]) -> Expected:
-        """EXPECTED's arrays on the axes of the run."""
-        found: dict[str, KnownValues] = {}
+    @property
+    def at_ends(self) -> Iterator[Location]:
+        """The same last steps as the ends of sequences, which lengths or a mask tell."""
+        if self.first.steps.is_last_step and not self.state:
+            both = any(name.endswith("_reverse.h") for name in self.arrays[0].arrays)
+            for ends in ENDS[: 1 + both]:
+                yield self._replace(ends=ends)
+
+    def known(
+        self, numbers: Mapping[str, Numbers], valid: Array | None
+    ) -> Iterator[tuple[Located, str, tuple[Any, ...], KnownValues]]:
+        """The numbers of EXPECTED by array of the run, and the index where they lie on it.
+
+        ``valid`` (T, B) are the steps that count, where EXPECTED is at the ends of sequences.
+        """
         for one in self.arrays:
             for name, at, known in one.known(numbers[one.name]):
-                nothing = KnownValues(np.full(one.shape, np.nan), np.zeros(one.shape))
-                full = found.setdefault(name, nothing)
-                is_known = np.isfinite(known.values)
-                np.copyto(full.values[at], known.values, where=is_known)
-                np.copyto(full.half[at], known.half, where=is_known)
+                if self.ends and valid is not None:
+                    _, items, units = at
+                    first, last = valid.argmax(axis=0), len(valid) - 1 - valid[::-1].argmax(axis=0)
+                    steps = first if self.ends == OUTER and "_reverse." in name else last
+                    count = np.arange(valid.shape[1])[items]
+                    yield one, name, (steps[items], count, units), known[0]
+                else:
+                    yield one, name, at, known
+
+    def expected(self, numbers: Mapping[str, Numbers], valid: Array | None = None) -> Expected:
+        """EXPECTED's arrays on the axes of the run."""
+        found: dict[str, KnownValues] = {}
+        for one, name, at, known in self.known(numbers, valid):
+            nothing = KnownValues(np.full(one.shape, np.nan), np.zeros(one.shape))
+            full, is_known = found.setdefault(name, nothing), np.isfinite(known.values)
+            full.values[at] = np.where(is_known, known.values, full.values[at])
+            full.half[at] = np.where(is_known, known.half, full.half[at])
         return Expected(found)
 
     def contradicts_itself(self, numbers: Mapping[str, Numbers]) -> bool:
@@ -121,20 +149,23 @@ class Location(NamedTuple):
         )
 
     def may_fit(
-        self, numbers: Mapping[str, Numbers], given: Mapping[str, Array], allowance: Allowance
+        self,
+        numbers: Mapping[str, Numbers],
+        valid: Array | None,
+        given: Mapping[str, Array],
+        allowance: Allowance,
     ) -> bool:
         """Whether a run is near EXPECTED, or meets a number of it: a look at the part alone.
 
         Of 20,000 locations a full comparison with each takes seconds.
         """
         off, met = 0.0, False
-        for one in self.arrays:
-            for name, at, known in one.known(numbers[one.name]):
-                if name not in given or given[name].shape != one.shape:
-                    return False
-                difference = np.abs(given[name][at] - known.values)
-                off = max(off, float(np.nanmax(difference, initial=0)))
-                met = met or bool((difference <= allowance.of(known)).any())
+        for one, name, at, known in self.known(numbers, valid):
+            if name not in given or given[name].shape != one.shape:
+                return False
+            difference = np.abs(given[name][at] - known.values)
+            off = max(off, float(np.nanmax(difference, initial=0)))
+            met = met or bool((difference <= allowance.of(known)).any())
         return met or off < NEAR
 
     @property
@@ -145,6 +176,8 @@ class Location(NamedTuple):
     @property
     def words(self) -> str:
         """``the first 3 of 7 steps``; empty where EXPECTED is the run as it is."""
+        if self.ends:
+            return ", ".join(filter(None, [self.ends, sequences_words(self.first.sequences)]))
         if not self.state:
             at, count = self.first, self.arrays[0].units
             some = f"the first {count} of {at.run.lengths.get('w')} units" * bool(count)

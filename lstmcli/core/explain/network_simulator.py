@@ -20,7 +20,7 @@ from lstmcli.core.explain.hypotheses import Changes, SingleChanges, settings_of
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import Cached, Case
-from lstmcli.core.forward.sequence import merge_directions, valid_steps
+from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import State, as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
@@ -75,6 +75,7 @@ class NetworkSimulator:
 
     ``cells`` are those under hypotheses by name, ``case`` the run that EXPECTED lies on, and
     ``of_run`` what is changed of it. Without an ``item``, the sequence that is known best is run.
+    With ``at_any_step``, last states of EXPECTED are compared with the step that is nearest.
     """
 
     def __init__(
@@ -85,13 +86,15 @@ class NetworkSimulator:
         allowance: Allowance,
         of_run: Changes = (),
         item: int | None = None,
+        at_any_step: bool = False,
     ) -> None:
         self.cells, self.singles, self.layers, self.work = cells, singles, singles.layers, case.work
-        settings, expected, valid = settings_of(of_run), case.expected, None
+        settings, expected = settings_of(of_run), case.expected
         x = as_time_major(np.asarray(case.x, np.float64), case.layout)  # (T, B, I)
-        if "lengths" not in settings:
-            valid = valid_steps(case.lengths, case.mask, x.shape, case.layout)
-        self.item = n = expected.best_known(valid) if item is None else item
+        valid = case.valid(settings)
+        if item is None or (valid is not None and not valid[:, item].any()):
+            item = expected.best_known(valid)
+        self.item = n = item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
         of_x = tuple(change for change in of_run if change.setting != "array")
         self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_x, n)
@@ -108,8 +111,10 @@ class NetworkSimulator:
         for target in targets:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
-        self.targets = [target.thinned() for target in targets]
-        self._compared = {target.array for target in targets}
+        self.targets, self.at_any_step = [target.thinned() for target in targets], at_any_step
+        if at_any_step:  # of h and c, which the last states are of the last step
+            self.targets = [t._replace(array=t.array[-1]) for t in self.targets]
+        self._compared = {*OUTPUTS, *(target.array for target in self.targets)}
         self._has_z = "z" in self._compared
         self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
@@ -217,9 +222,9 @@ class NetworkSimulator:
             steps, kept = len(self.x), self._compared
             runs = self._run(sets[part], None, steps, np.float64, kept=kept, drop=True)
             stay = runs.stay
-            for target in self.targets:
-                if not self.known.get(target.cell) and stay.any():
-                    stay = stay & (np.abs(self._off(target, runs)) <= LOOSE).all(axis=1)
+            targets = [one for one in self.targets if not self.known.get(one.cell)]
+            if targets and stay.any():
+                stay = stay & (np.abs(self._off(targets, runs)) <= LOOSE).all(axis=1)
             found.append(part[stay])
         staying: Array = sets[np.concatenate(found)]
         return staying
@@ -238,15 +243,14 @@ class NetworkSimulator:
         placements that differ in EXPECTED alone.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
-        shared = {*"hc"} if len(self.cells) > 1 else {*"hcifgo"}
+        shared = {"c"} if len(self.cells) > 1 else {*"cifgo"}
         kept = self._compared | shared if cached else self._compared
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
             run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
             key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
             runs = cached.get(key, run, lambda runs: runs.nbytes) if cached else run()
-            off = [self._off(target, runs, steps) for target in self.targets]
-            found.append(np.concatenate([np.zeros((len(part), 0)), *off], axis=1))
+            found.append(self._off(self.targets, runs, steps))
         return np.concatenate(found)
 
     def _chunks(self, count: int) -> Iterator[Array]:
@@ -290,7 +294,7 @@ class NetworkSimulator:
                     self.states.get(name),
                     cells.subset(first),
                     known,
-                    kept={*OUTPUTS, *kept} if is_taken else set(),
+                    kept=kept if is_taken else set(),
                     inputs=[(h, which[first]) for h, which in inputs],
                     steps=steps,
                 )
@@ -348,16 +352,23 @@ class NetworkSimulator:
                         break
         return arrays, worst
 
-    def _off(self, target: WantedNumbers, runs: Runs, steps: int | None = None) -> Array:
+    def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
         """(N, E) how far off some numbers are, in tolerances; each of directions side by side."""
-        names = [target.cell] if target.cell else self.layers[-1]
-        at: tuple[Any, ...] = (slice(None), *target.at)
-        given = [runs.arrays[name][target.array][at][runs.which[name]] for name in names]
-        merged = merge_directions(given, self.convention)
-        off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-        if len(target.at) == 2 and steps is not None:
-            off = off[:, target.at[0] < steps]
-        return np.clip(off, -FAR, FAR)
+        found = [np.zeros((len(runs.stay), *[len(self.x)] * self.at_any_step, 0))]
+        for target in targets:
+            names = [target.cell] if target.cell else self.layers[-1]
+            at: tuple[Any, ...] = (slice(None), *[slice(None)] * self.at_any_step, *target.at)
+            given = [runs.arrays[name][target.array][at][runs.which[name]] for name in names]
+            merged = merge_directions(given, self.convention)
+            off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
+            if len(target.at) == 2 and steps is not None:
+                off = off[:, target.at[0] < steps]
+            found.append(np.clip(off, -FAR, FAR))
+        every: Array = np.concatenate(found, axis=-1)
+        if self.at_any_step:
+            nearest = np.square(every).sum(axis=-1).argmin(axis=1)
+            every = every[np.arange(len(every)), nearest]
+        return every
 
     # ---- constants
 

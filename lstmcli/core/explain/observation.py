@@ -97,6 +97,16 @@ class Expected:
         """Whether a run has all these arrays, each of the same shape."""
         return all(n in given and given[n].shape == k.values.shape for n, k in self.arrays.items())
 
+    def at(self, valid: Array | None) -> Expected:
+        """The numbers at the steps (T, B) that count; last states as they are."""
+        off = np.zeros((1, 1), bool) if valid is None else ~valid
+        return Expected({
+            name: one
+            if one.values.ndim == 2
+            else KnownValues(np.where(off[..., None], np.nan, one.values), one.half)
+            for name, one in self.arrays.items()
+        })  # fmt: skip
+
     @property
     def steps(self) -> int:
         """How many steps of a sequence something is known of; of last states alone, none."""

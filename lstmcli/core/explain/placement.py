@@ -64,6 +64,8 @@ WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth ano
 CLOSEST_STEPS = 8  # by which hypotheses are put in order where a first step is known
 MOST_DECIMALS = 7  # of a solved constant
 NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
+FIRST, SECOND, LAST = range(3)
+"""When a placement is searched: lengths need fewer runs than two changes at once."""
 SEARCH = 15_000  # work of a search beside its runs
 GRID = 32  # runs that it takes to find a first value of a constant
 
@@ -71,12 +73,21 @@ GRID = 32  # runs that it takes to find a first value of a constant
 class Placement:
     """EXPECTED at one placement on a run.
 
-    ``of_run`` are changes of the run beside those of the setup.
+    ``of_run`` are changes of the run beside those of the setup. ``unpadded``: EXPECTED is compared
+    at the steps that count alone.
     """
 
-    def __init__(self, setup: Setup, location: Location, of_run: Changes = ()) -> None:
+    def __init__(
+        self, setup: Setup, location: Location, of_run: Changes = (), unpadded: bool = False
+    ) -> None:
         self.setup, self.location, self.of_run = setup, location, of_run
         self.prepared, self.question = setup.prepared, setup.prepared.question
+        settings = settings_of(of_run)
+        self.unpadded, lengths = unpadded, settings.get("lengths")
+        self.runs_on = settings.get("masked_output") == "run"
+        self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
+        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND
+        self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = self.prepared.allowances[-1]
@@ -88,12 +99,20 @@ class Placement:
     def at_tolerance(self, allowance: Allowance) -> Placement:
         """The same, searched at another tolerance."""
         prepared = replace(self.prepared, allowances=(allowance,))
-        return Placement(replace(self.setup, prepared=prepared), self.location, self.of_run)
+        setup = replace(self.setup, prepared=prepared)
+        return Placement(setup, self.location, self.of_run, self.unpadded)
 
     @cached_property
     def case(self) -> Case:
         """How the network is run, with EXPECTED on its axes."""
-        return self._case(self.location.expected(self.setup.numbers))
+        expected = self.location.expected(self.setup.numbers, self.valid)
+        return self._case(expected.at(self.valid) if self.unpadded else expected)
+
+    @cached_property
+    def valid(self) -> Array | None:
+        """(T, B): the steps that count by lengths or a mask, given or found, whatever is run."""
+        found = {"lengths": self.lengths} if self.lengths else {}
+        return self._case(Expected({})).valid(found)
 
     def _case(self, expected: Expected) -> Case:
         q, setup = self.question, self.setup
@@ -169,9 +188,14 @@ class Placement:
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
         given = arrays_if_run(self._case(Expected({})), settings_of(self.of_run))
-        if given is None or not self.location.may_fit(self.setup.numbers, given, allowance):
+        numbers = self.setup.numbers
+        if given is None or not self.location.may_fit(numbers, self.valid, given, allowance):
             return False
         return self.verify((), allowance).fits
+
+    def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
+        """Answers with the placement that they are of."""
+        yield self, [*answers]
 
     def answers(self, size: int, room: float) -> list[Answer]:
         """The sets of so many changes of the cells, without open constants, that give EXPECTED.
@@ -307,6 +331,8 @@ class Placement:
 
     def explained(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
         """The likeliest of answers with what proves it; the others are its equals."""
+        if not (self.changes or any(one.changes for one in answers)):
+            return self.agreeing(self.verify((), allowance), allowance)
         distinct = {frozenset(answer.changes): answer for answer in reversed(answers)}
         answer, *others = sorted(
             distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
@@ -365,6 +391,14 @@ class Placement:
             yield remark("stored_as", dtype=allowance.stored)
         elif allowance in p.allowances[1:]:
             yield remark("agrees_as_float32", places=decimal_places(case.x))
+        if self.unpadded:
+            yield remark("past_ends")
+        if self.lengths and p.question.lengths is not None:
+            more = np.array(self.lengths) - p.question.lengths
+            if sorted(self.lengths) == sorted(p.question.lengths):
+                yield remark("lengths_reordered")
+            elif (more >= 0).all():
+                yield remark("longer", steps=sorted({*more.tolist()} - {0}))
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
@@ -374,10 +408,11 @@ class Placement:
     def explanation(self, verdict: str, measured: Agreement, changes: Changes = ()) -> Explanation:
         """An explanation with the settings of a run, and what EXPECTED is."""
         every = (*self.changes, *changes) if verdict in ("found", "unproven") else ()
-        settings = (c for c in every if c.setting != "array")  # that is a member of the trace
+        given = {c.setting: c.value for c in every if c.setting != "array"}  # that is a member
+        settings = settings_to_load(self.model, given)
         return Explanation(
             verdict,
-            settings_to_load(self.model, settings_of(tuple(settings))),
+            {k: [*v] if isinstance(v, tuple) else v for k, v in settings.items()},
             self.changed(changes) if every else (),
             measured,
             tried=self.tried,
@@ -393,15 +428,17 @@ class Placement:
         """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
-        found, settings = digits(spread, answer.solved, tried), kinds(answer.changes)
+        ends, settings = sum(n < self.setup.size[0] for n in self.lengths), kinds(answer.changes)
+        found = digits(spread, answer.solved + bool(ends), tried)  # of one sequence
         if answer.basis is not None:
             numbers = self.expected.distinct(self.allowance.of)
             is_shown = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
         elif self.changes and not answer.changes:
-            is_shown = self.expected.distinct(allowance.of) >= FEWEST_NUMBERS
+            is_shown = self.expected.distinct(allowance.of) >= FEWEST_NUMBERS + ends
             found = ENOUGH
         else:  # too few numbers are moved, or another mechanism fits too
-            is_shown = self._moved(answer.changes, allowance) > len(settings) + answer.solved
+            solved = answer.solved + ends
+            is_shown = self._moved(answer.changes, allowance) > len(settings) + solved
             is_shown &= not (answer.solved and any(kinds(a.changes) != settings for a in others))
         return found if is_shown else min(found, 0.0), near
 

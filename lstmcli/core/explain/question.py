@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice, product
+from itertools import chain, islice, product
 from typing import Any
 
 import numpy as np
@@ -142,13 +142,14 @@ class Prepared:
         size = steps_and_batch(x.shape, self.layout)
         of_run: dict[str, str] = {}
         for name in self.arrays:
-            for one in (one for _, of in run_shapes(name, model, self.layout, size) for one in of):
-                if (before := of_run.setdefault(one, name)) != name:
+            runs = run_shapes(name, model, self.layout, size)
+            for array in chain.from_iterable(of for _, of in runs):
+                if (taken := of_run.setdefault(array, name)) != name:
                     file = self.question.side.name
                     return UserError(
-                        f"{file} contains {before} and {name}, which are one array of this run, "
+                        f"{file} contains {taken} and {name}, which are one array of this run, "
                         "with different values.",
-                        f"  FILE:MEMBER is one array: {file}:{before} or {file}:{name}",
+                        f"  FILE:MEMBER is one array: {file}:{taken} or {file}:{name}",
                     )
         run, _ = next(run_shapes("h", model, self.layout, size))
         axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
@@ -239,6 +240,9 @@ class Setup:
         if plain in of_run:
             return of_run[plain]
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
+        if plain == "lengths" and isinstance(change.value, tuple) and p.question.mask is None:
+            lengths = p.question.lengths
+            return None if lengths is None else tuple(map(int, lengths))
         if plain == "masked_output" and p.question.mask is None:
             return how.behaviour.past_length
         if plain == "reverse" and cell.endswith("_reverse"):
@@ -280,7 +284,7 @@ class Setup:
         possible: dict[str, Iterable[Any]] = {
             "layout": (),  # that is another setup
             "initial_state": given if question.initial_state else (),
-            "lengths": ["ignored"] * is_padded,
+            "lengths": ["ignored", "inverted"] * is_padded,
             "masked_output": CAUSES["masked_output"].values * is_padded,
             "array": ("cifgo" if of_one_step else "c") * of_outputs,
         }

@@ -22,6 +22,7 @@ from lstmcli.core.explain.locations import NEAR, by_cell
 from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan
+from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, Trace, steps_and_batch
 from lstmcli.errors import UserError
@@ -93,15 +94,28 @@ class Case:
 
     def model(self, settings: Mapping[str, Any]) -> Model:
         """The model under settings; those of the data are left out."""
-        return self.read(
-            spelled_out({k: v for k, v in settings.items() if k != "array"}, self.given)
-        )
+        is_of_data = {"array": True, "lengths": isinstance(settings.get("lengths"), tuple)}
+        of_model = {k: v for k, v in settings.items() if not is_of_data.get(k)}
+        return self.read(spelled_out(of_model, self.given))
+
+    def padding(self, settings: Mapping[str, Any]) -> tuple[Array | None, Array | None]:
+        """The lengths and the mask of a run: the lengths among its settings, or those given."""
+        found = settings.get("lengths")
+        return (np.array(found), None) if isinstance(found, tuple) else (self.lengths, self.mask)
+
+    def valid(self, settings: Mapping[str, Any]) -> Array | None:
+        """(T, B): the steps that count in a run; None: all do."""
+        becomes = settings.get("lengths", "given")
+        valid = valid_steps(*self.padding(settings), self.size, self.layout)
+        if valid is None or becomes == "ignored":
+            return None
+        return ~valid if becomes == "inverted" else valid
 
     def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings."""
         model = self.model(settings)
         layout = None if self.layout == "steps" else self.layout
-        inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
+        inputs = Inputs(self.x, layout, self.initial_state, *self.padding(settings))
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
         plan = prepare(model, inputs, self.names(settings))
         return run_plan(plan), plan.model

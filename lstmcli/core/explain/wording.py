@@ -26,7 +26,7 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.edits import HIDES
-from lstmcli.core.model.model import join_with_and
+from lstmcli.core.model.model import format_lengths, join_with_and
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
 from lstmcli.errors import listed
@@ -80,7 +80,9 @@ def value_of(setting: str, value: Any) -> str:
     """A value in words: ``i f g o``, ``+1``, ``hard sigmoid, 0.2x + 0.5``."""
     plain = setting.rpartition(".")[2]
     if value is None:
-        return "none"
+        return "all steps" if plain == "lengths" else "none"
+    if isinstance(value, tuple):
+        return format_lengths(value)
     if text := text_for(cause_of(setting).words, value):
         return text
     if plain.endswith("gates"):
@@ -290,9 +292,10 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "option": lambda layout: f" (--layout {layout})" if layout else "",
     "other": lambda layout: "time" if layout == "batch" else "batch",
     "layout": partial(value_of, "layout"),
-    "list": lambda lengths: ",".join(map(str, lengths)),
+    "options": lambda settings: " ".join(as_options(settings)),
     "all": lambda count: f"all {count} values",
     "chunks": _chunks,
+    "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
     "lost": lambda carried: "".join(name for name in "hc" if name not in carried),
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
     "digits": lambda n: f": the inputs have only {n} digits after the point" if n else "",
@@ -327,9 +330,13 @@ _PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differi
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
 _AXES = "EXPECTED has the axes {given}; "
 _CHUNKS = "Run in chunks {starts:chunks}, each from "
-_PADDED = "Sequences of EXPECTED end in {ending:ending}"
 _PLACED = " left out for {left} of the {placements} possible alignments of EXPECTED."
 _NO_FIRST_STEP = ", because EXPECTED lacks the first step, which distinguishes most."
+
+_PADDED_BEFORE = (
+    "With each sequence moved to the end, np.roll(x[b], {steps} - length, axis=0), {numbers:all} "
+    "agree{layout:option}: the other side pads at the start, "
+)
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
@@ -375,6 +382,10 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "times. The {numbers:,} values that rounding can change entirely "
     "are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this net, which is allowed for.",
+    "lengths_reordered": "These are the lengths as given, in another order of the sequences.",
+    "longer": "The other side goes on over padding: {steps:steps} more than as given.",
+    "past_ends": "At padded steps EXPECTED has other values than the run; "
+    "as in lstm diff, they are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # where nothing fits
@@ -419,17 +430,14 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "{numbers:all} of h agree: the other side keeps its state from run "
     "to run (stateful). Reset it there, or give it here with "
     "--initial-state{layout:option}.",
-    "padded": {
-        "numbers": _PADDED + ": with --lengths {lengths:list}{option} "
-        "{numbers:all} agree{layout:option}.",
-        "": _PADDED + ", as padding does: --lengths {lengths:list} "
-        "--masked-output {ending} leaves it out.",
+    "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
+    "padded_before": {
+        "masked": _PADDED_BEFORE + "and masks it.",
+        "": _PADDED_BEFORE + "and runs over it.",
     },
     "masked": "{steps} steps of EXPECTED are {ending:ending}: "
     "with a --mask that leaves them out{option} {numbers:all} "
     "agree{layout:option}.",
-    "ended_early": "Sequences of EXPECTED end early: "
-    "with --lengths {lengths:list} {numbers:all} agree.",
     "other_state": "The difference is largest at step 0 and falls to "
     "{share:.1%} of that by the last step, "
     "as with another initial state: give the other side's by "

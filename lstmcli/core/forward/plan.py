@@ -63,8 +63,9 @@ class Plan:
 
     @property
     def masked(self) -> bool:
-        """Whether a mask, not lengths, tells which steps count."""
-        return self.inputs.mask is not None
+        """Whether a mask, or what lengths leave out, tells which steps count."""
+        is_inverted = self.model.convention.behaviour.lengths == "inverted"
+        return self.inputs.mask is not None or is_inverted
 
     @property
     def mask_words(self) -> str:
@@ -300,14 +301,16 @@ def _tokens(model: Model, x: SliceableArray, name: str, layer: str) -> UserError
 
 def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: int) -> Array | None:
     """(T, B) truth of the steps that count, as given or as in the model's file; None: all."""
-    if model.convention.behaviour.lengths == "ignored":
+    becomes = model.convention.behaviour.lengths
+    if becomes == "ignored":
         return None
     lengths = inputs.lengths
     if lengths is None and inputs.mask is None and model.lengths:
         check_lengths(model, batch, steps)
         lengths = np.array(model.lengths)
     try:
-        return valid_steps(lengths, inputs.mask, (steps, batch), layout)
+        valid = valid_steps(lengths, inputs.mask, (steps, batch), layout)
+        return valid if valid is None or becomes == "given" else ~valid
     except UserError as error:
         is_assumed = inputs.layout is None and "layout" not in model.given and layout != "steps"
         if lengths is None or np.size(lengths) != steps or not is_assumed:

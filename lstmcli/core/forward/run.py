@@ -27,6 +27,7 @@ from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.sequence import (
     Advance,
+    counted,
     direction_axis,
     edited_outputs,
     has_direction_axis,
@@ -223,7 +224,7 @@ class ChunkRun:
                     blocks = self._blocks(packed, chunk, len(x))
                     of_cell, final = run_in_order(
                         self.advance(packed, blocks),
-                        cell, operand, states[len(finals)], valid, self.keep,
+                        cell, operand, states[len(finals)], counted(cell, valid), self.keep,
                         backward=d == 1, padding=padding_rule(cell, self.masked, len(layer) == 2),
                     )  # fmt: skip
                     finals.append(final)

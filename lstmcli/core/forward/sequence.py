@@ -68,6 +68,11 @@ def edited_outputs(cell: Cell, x: Array, arrays: Mapping[str, Array]) -> dict[st
     return edited
 
 
+def counted(cell: Cell, valid: Array | None) -> Array | None:
+    """The steps that count in a cell of a run: all (None), if no mask reaches it in its model."""
+    return None if cell.convention.behaviour.lengths == "ignored" else valid
+
+
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
     """What the outputs are where no step is valid.
 
@@ -139,7 +144,7 @@ def check_lengths(model: Model, batch: int, steps: int) -> None:
     """Refuse inputs that the lengths in the model's file do not fit."""
     if len(model.lengths) != batch or max(model.lengths) > steps or min(model.lengths) < 0:
         raise UserError(
-            f"the file has the lengths {format_lengths(model.lengths)} (sequence_lens), for "
+            f"the model has the lengths {format_lengths(model.lengths)}, for "
             f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
             f"{max(model.lengths)} steps or more; the inputs have {batch} of {steps}.",
             try_=[

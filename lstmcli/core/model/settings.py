@@ -62,6 +62,18 @@ class OneOf:
         return text
 
 
+class _Padding(OneOf):
+    """A parser of what becomes of given lengths, or of lengths in place of them."""
+
+    def __call__(self, value: Any) -> Any:
+        """The word; or the lengths as a tuple, of a text or a sequence."""
+        if not isinstance(value, str) and hasattr(value, "__len__"):
+            value = ",".join(map(str, value))
+        if re.fullmatch(r"\d{1,9}(,\d{1,9})*", str(value).replace(" ", "")):
+            return tuple(map(int, str(value).split(",")))
+        return super().__call__(value)
+
+
 def read_number(value: Any) -> float:
     """A finite number; ValueError with what is taken for anything else."""
     try:
@@ -197,7 +209,9 @@ SETTINGS: dict[str, Setting] = {
         default="given",
     ),
     "lengths": Setting(
-        OneOf("given", "ignored"), "What becomes of given lengths, or of a mask.", default="given"
+        _Padding("given", "ignored", "inverted"),
+        "What becomes of given lengths, or of a mask; inverted runs the steps that do not count.",
+        default="given",
     ),
     "flat_units": Setting(
         read_count, "Units of a network whose weights are one vector.", _COUNT, "none"

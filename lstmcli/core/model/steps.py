@@ -41,6 +41,12 @@ def valid_first(valid: Array) -> Array:
     return order
 
 
+def valid_until(padded: Array) -> Array:
+    """(B,): the steps of each sequence before those (T, B) that are padded up to its end."""
+    length = len(padded) - (~padded)[::-1].argmax(axis=0)
+    return np.where(padded.all(axis=0), 0, length)
+
+
 def processed_steps(
     order: StepOrder, steps: int, valid: Array | None = None
 ) -> tuple[Array, Array]:

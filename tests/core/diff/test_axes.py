@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -145,28 +144,6 @@ def test_where_no_axis_is_nearer_both_are_named_with_what_to_type() -> None:
             assert "numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1)" in said
     typed = np.concatenate(np.moveaxis(each, 0, 0), -1).swapaxes(0, 1)
     assert lone(typed, other).arrays["h"].total == other.size
-
-
-def test_one_odd_number_does_not_hide_the_nearer_axis() -> None:
-    each = normal(2, T, 2, H)
-    other = np.concatenate([*each], axis=-1).swapaxes(0, 1) + 0
-    other[0, 1, 2], other[1, 3, 4] = np.inf, np.nan
-    assert lone(each, other).arrays["h"].mismatched == 2
-
-
-def test_as_many_steps_as_sequences_do_not_show_the_wrong_layout() -> None:
-    """ONNX' (T, 2, B, H) beside (B, T, 2 H) where T is B: as they lie, steps are sequences."""
-    y = normal(B, 2, B, H)
-    h = np.concatenate([y[:, 0], y[:, 1]], axis=-1).swapaxes(0, 1)
-    for layouts in ((None, "batch"), (None, None)):
-        (array,) = lone(y, h + 1e-4, layouts).arrays.values()
-        assert array.max_abs == pytest.approx(1e-4)
-        d = lone(y, normal(*h.shape, seed=1), layouts)
-        assert d.arrays["h"].mismatched is None
-        assert ("--layout batch or time decides" in d.remarks[0]) == (layouts[1] is not None)
-    for layout in ("batch", "time"):
-        d = lone(y, normal(*h.shape, seed=1), (layout, "batch"))
-        assert d.arrays["h"].mismatched == h.size
 
 
 def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
@@ -387,14 +364,6 @@ def test_last_states_of_several_cells_are_compared_in_full_and_it_is_said() -> N
     )
 
 
-@pytest.mark.parametrize(("layout", "axes"), [("batch", "batch, steps"), ("time", "steps, batch")])
-def test_a_side_that_takes_the_layout_of_the_other_is_named(layout: str, axes: str) -> None:
-    h = normal(T, B, H)
-    d = compare(of("a.npy", h=h), of("b", layout, h=h))
-    assert d.remarks == (f"h of a.npy is ({axes}, units), as in b",)
-    assert compare(of("a.npy", h=h[:1]), of("b", layout, h=h[:1])).remarks == ()
-
-
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize(
     ("part", "choice", "taken"),
@@ -419,24 +388,6 @@ def test_a_part_without_numbers_is_what_is_selected_of_the_run(
     assert d.equal
     layout = "h of part is (steps, batch, units), as in full"
     assert [one for one in d.remarks if one != layout] == [f"h: part{taken}"]
-
-
-def test_a_whole_trace_counts_from_0_whatever_is_selected() -> None:
-    h = normal(T, H)
-    short, full = (replace(of(n, "steps", h=a), settings={}) for n, a in (("a", h[:4]), ("b", h)))
-    d = compare(short, full, selection=Selection.parse("1:5", None, None))
-    assert not any("is taken as" in remark for remark in d.remarks)
-    assert d.first_divergence is None, "no step is held against another one"
-
-
-def test_the_first_difference_of_what_is_selected_has_the_numbers_of_the_run() -> None:
-    h = normal(T, B, H)
-    part = h[2:5, [1, 3]] + 0.0
-    part[1, 1, 4] += 1
-    d = compare(of("a", h=part), of("b", "time", h=h), selection=Selection.parse("2:5", "1,3", ":"))
-    first = d.first_divergence
-    assert first is not None
-    assert (first.step, first.batch, first.unit) == (3, 3, 4)
 
 
 def test_units_of_the_pre_activations_are_those_of_each_gate() -> None:
@@ -575,18 +526,6 @@ def test_the_axes_of_a_position_are_told_with_it() -> None:
         "first h at step 2, batch 0, unit 0; h of b.npy is (batch, steps, units), as in a.npy>"
     )
     assert repr(lone(a, b, ("batch", "batch"))).endswith("first h at step 2, batch 0, unit 0>")
-
-
-@pytest.mark.parametrize("full_first", [False, True])
-def test_what_fits_in_two_layouts_is_not_said_to_be_assumed(full_first: bool) -> None:
-    """Sequence 1 of a batch of as many steps, or step 1 of the other layout."""
-    full = normal(T, T, H)
-    sides = (full, full[1]) if full_first else (full[1], full)
-    d = lone(*sides)
-    assert not d.equal
-    (text,) = d.remarks
-    assert text.startswith("nothing for h: ")
-    assert "if the first axis is the batch (--layout batch), and with step 1 if it is time" in text
 
 
 def test_a_last_state_of_torch_is_no_matter_of_layout() -> None:

@@ -27,14 +27,6 @@ QUESTION_TF = """-0.13285545 -0.13569424 -0.23993783 -0.04818152 0.05927373 0.25
 QUESTION_NP = """-0.13285543 -0.13569425 -0.23993781 -0.01461723 0.08060743 0.30876374 -0.13142865
 -0.14921292 -0.16898363 -0.09892188 0.11739943 0.08772941 -0.15569218 -0.15165766 -0.21918869
 -0.0480604 -0.00918626 -0.06084118 0.0963612 0.1876516 0.11888081"""
-ANSWER_TF = """0.06964055 -0.06541953 -0.00682676 0.005264 -0.03234607 0.00014838 1.617855e-04
--1.316892e-02 8.596722e-06 3.9425286e-06 -5.1347450e-03 7.5078127e-08 8.7508155e-08 -1.9560163e-03
-6.3853928e-10 1.8867894e-09 -7.3784427e-04 5.8551406e-12 4.0385355e-11 -2.7728223e-04
-5.3957669e-14"""
-ANSWER_NP = """0.06964057 -0.06541953 -0.00682676 0.005264 -0.03234607 0.00014838 1.61785520e-04
--1.31689185e-02 8.59672610e-06 3.94252745e-06 -5.13474567e-03 7.50781122e-08 8.75080644e-08
--1.95601574e-03 6.38539112e-10 1.88678843e-09 -7.37844070e-04 5.85513438e-12 4.03853841e-11
--2.77282006e-04 5.39576024e-14"""
 
 
 def printed(name: str, text: str, shape: tuple[int, ...], layout: str) -> Side:
@@ -89,24 +81,7 @@ def test_a_difference_is_neither_true_nor_false() -> None:
             bool(compare(of(h=normal(2, 3)), of(h=other)))
 
 
-def test_the_first_answer_agrees_down_to_its_tiniest_numbers() -> None:
-    pair = (
-        printed("tensorflow.txt", ANSWER_TF, (7, 1, 3), "time"),
-        printed("numpy.txt", ANSWER_NP, (7, 1, 3), "time"),
-    )
-    assert compare(*pair).equal
-    assert compare(*pair, atol=0.0, rtol=2e-6).equal
-    assert not compare(*pair, atol=0.0, rtol=0.0).equal
-
-
 # ---- names
-
-
-def test_what_only_one_side_has_is_listed_and_does_not_differ() -> None:
-    h = normal(4, 3)
-    d = compare(of(h=h, c=h), of(h=h, f=h, g=h))
-    assert d.equal
-    assert (d.only_in_a, d.only_in_b) == (["c"], ["f", "g"])
 
 
 def test_no_shared_name_is_an_error_that_lists_both_sides() -> None:
@@ -123,36 +98,6 @@ def test_what_is_no_number_is_refused(other: Array) -> None:
 
 
 # ---- how arrays are laid on each other
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "shape"),
-    [
-        (("time", (7, 1, 3)), ("steps", (7, 3)), (7, 1, 3)),
-        (("batch", (1, 7, 3)), ("steps", (7, 3)), (7, 1, 3)),
-        (("batch", (1, 7, 3)), ("time", (7, 1, 3)), (7, 1, 3)),
-        (("time", (7, 1, 3)), (None, (1, 7, 3)), (7, 1, 3)),
-        (("batch", (1, 7, 3)), (None, (7, 1, 3)), (7, 1, 3)),
-        (("steps", (7, 3)), (None, (1, 7, 3)), (7, 1, 3)),
-        ((None, (1, 7, 3)), (None, (1, 7, 3)), (7, 1, 3)),
-        ((None, (1, 7, 3)), (None, (7, 3)), (7, 1, 3)),
-        ((None, (7, 1, 3)), (None, (7, 3)), (7, 1, 3)),
-        ((None, (7, 1, 1, 3)), ("steps", (7, 3)), (7, 1, 3)),
-        (("batch", (5, 1, 3)), (None, (5, 3)), (1, 5, 3)),  # one step of five rows
-        ((None, (3,)), ("steps", (1, 3)), (1, 1, 3)),
-        (("steps", (7, 1)), (None, (7, 1)), (7, 1, 1)),  # one unit: the last axis stays
-    ],
-)
-def test_axes_of_length_1_are_aligned(
-    a: tuple[str | None, tuple[int, ...]],
-    b: tuple[str | None, tuple[int, ...]],
-    shape: tuple[int, ...],
-) -> None:
-    values = normal(int(np.prod(shape)))
-    one, other = of(a[0], h=values.reshape(a[1])), of(b[0], h=values.reshape(b[1]))
-    for d in (compare(one, other), compare(other, one)):
-        assert d.equal
-        assert d.arrays["h"].aligned == (shape, shape)
 
 
 def test_two_silent_sides_are_compared_axis_by_axis_and_that_is_reported() -> None:
@@ -255,16 +200,6 @@ def test_a_reversed_run_starts_at_the_last_step(flip: bool, step: int) -> None:
 # ---- what is measured
 
 
-def test_the_greatest_differences_have_their_positions() -> None:
-    a = np.array([[1.0, 1e-3, 1e30]])
-    b = np.array([[1.5, 2e-3, 1.0001e30]])
-    h = compare(of(h=a), of(h=b), rtol=0.0).arrays["h"]
-    assert h.abs_at is not None
-    assert h.rel_at is not None
-    assert (h.abs_at.unit, h.rel_at.unit) == (2, 1)
-    assert h.max_rel == pytest.approx(0.5)
-
-
 def test_text_that_says_its_dtype_is_compared_in_it() -> None:
     h = normal(7, 3)
     units = {"h": np.full(h.shape, 1e-12)}
@@ -334,7 +269,7 @@ FLOATS = st.floats(allow_nan=False, width=32)
 
 
 @given(arrays(np.float32, array_shapes(max_dims=4, max_side=4), elements=FLOATS))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_an_array_equals_itself(h: Array) -> None:
     for asked in ({}, {"atol": 0.0}, {"ulp": 0}):
         d = compare(of(h=h, kernel=h), of(h=h.copy(), kernel=h.copy()), **asked)
@@ -348,7 +283,7 @@ def test_an_array_equals_itself(h: Array) -> None:
     arrays(np.float64, (4, 2, 3), elements=st.floats(-1e6, 1e6)),
     st.floats(0, 1e6),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_an_absolute_tolerance_is_symmetric(a: Array, b: Array, atol: float) -> None:
     there, back = compare(of(h=a), of(h=b), atol=atol), compare(of(h=b), of(h=a), atol=atol)
     one, other = there.arrays["h"], back.arrays["h"]
@@ -358,14 +293,14 @@ def test_an_absolute_tolerance_is_symmetric(a: Array, b: Array, atol: float) -> 
 
 
 @given(st.lists(st.floats(), min_size=1, max_size=6), st.lists(st.floats(), min_size=6, max_size=6))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 def test_any_numbers_give_json_and_no_warning(a: list[float], b: list[float]) -> None:
     d = compare(of(h=np.array([a])), of(h=np.array([b[: len(a)]])))
     json.dumps(d.to_json(), allow_nan=False)
     assert d.equal == (d.first_divergence is None)
 
 
-# ---- Results that are called as frameworks call them
+# ---- results that are called as frameworks call them
 
 
 def _side(*names: str) -> Side:

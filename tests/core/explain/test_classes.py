@@ -60,54 +60,7 @@ def test_a_clip_that_one_sequence_reaches(
     assert found(explanation) == pytest.approx({**truth, "cell_clip": clip})
 
 
-@pytest.mark.parametrize("assumed", ["ignored", "old_c"])
-@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
-def test_peepholes_that_are_assumed_otherwise(
-    assumed: str, truth: dict[str, Any], tmp_path: Path
-) -> None:
-    asked = Asked(tmp_path, rows=2)
-    asked.net = random_net(np.random.default_rng(0), 4, 3, peepholes=True)
-    assert asked(truth).verdict == ("found" if truth else "agrees")
-    explanation = asked(truth, peepholes=assumed)
-    assert explanation.verdict == "found"
-    assert found(explanation) == {**truth, "peepholes": "used"}
-    assert not explanation.equivalent
-
-
 # ---- what cannot be told apart
-
-
-def test_zero_biases_hide_everything_about_biases(tmp_path: Path) -> None:
-    asked = Asked(tmp_path)
-    asked.net.bias[:] = 0
-    explanation = asked({"gates": "ifgo"})
-    assert found(explanation) == {"gates": "ifgo"}
-    assert {"bias", "bias_gates"} <= set(explanation.unseen)
-    assert "non-zero biases" in explanation.decide
-
-
-def test_one_step_shows_neither_recurrent_kernel_nor_forget_gate(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path, units=5, steps=1, rows=3)({"bias": "none"})
-    assert found(explanation) == {"bias": "none"}
-    assert {"recurrent_gates", "transposed", "forget_bias", "coupled"} <= set(explanation.unseen)
-    assert "a second step" in explanation.decide
-
-
-@pytest.mark.parametrize("truth", [{"state": "reset"}, {"layout": "time"}])
-def test_with_one_row_a_reset_state_is_a_swapped_layout(
-    truth: dict[str, Any], tmp_path: Path
-) -> None:
-    explanation = Asked(tmp_path)(truth)
-    assert found(explanation) == {"state": "reset"}
-    assert classes(explanation) == [{"layout": "time"}]
-    assert "a second sequence" in explanation.decide
-
-
-def test_one_unit_hides_how_units_lie(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path, units=1)({"forget_bias": 0.0})
-    assert found(explanation) == {"forget_bias": 0.0}
-    assert {"interleaved", "transposed"} <= set(explanation.unseen)
-    assert "two units" in explanation.decide
 
 
 def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import string
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,21 @@ import pytest
 from lstmcli.api.explain import explain
 from lstmcli.core import explain as package
 from lstmcli.core.explain import PASSES, Found, Pass, Search, wording
-from lstmcli.core.explain.causes import ANY, CAUSES, COLUMNS
-from lstmcli.core.explain.hypotheses import Change
+from lstmcli.core.explain.causes import ANY, CANDIDATE, CAUSES, COLUMNS, SENSES, Cause, text_for
+from lstmcli.core.explain.explanation import Changed, Data, wanted
+from lstmcli.core.explain.hypotheses import Change, prior
 from lstmcli.core.explain.verify import Answer, Remark, remark
+from lstmcli.core.explain.wording import (
+    change_text,
+    text_of,
+    used_by,
+    why_hidden,
+)
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.settings import SETTINGS
 from tests.core.explain.asking import found, write
 from tests.core.explain.reference import outputs, random_net
-from tests.paths import TOP
+from tests.paths import PACKAGE, TOP
 
 
 def test_a_row_of_the_table_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +73,6 @@ class Refused:
 
 
 def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Refused(tmp_path)
-    assert asked.ask().verdict == "none"
     seen: list[str] = []
 
     def search(search: Search) -> list[Found]:
@@ -72,7 +81,7 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return [Found(placement, [Answer(changes, placement.verify(changes))], placement.allowance)]
 
     monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", search)))
-    assert found(asked.ask()) == {"forget_bias": 0.5}
+    assert found(Refused(tmp_path).ask()) == {"forget_bias": 0.5}
     assert seen == ["search"]
 
 
@@ -82,4 +91,188 @@ def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
     monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", remark=look)))
-    assert "1 array was looked at." in Refused(tmp_path).ask().notes
+    explanation = Refused(tmp_path).ask()
+    assert explanation.verdict == "none"
+    assert "1 array was looked at." in explanation.notes
+
+
+# ---- the table of causes, and the English of answers: every row and every remark has its words
+
+
+EXPLAIN = PACKAGE / "core" / "explain"
+TF1 = CONVENTIONS["tf1"]
+
+
+# ---- remarks
+
+
+def remarks_made() -> Iterator[tuple[str, set[str] | None, Path]]:
+    """The code, the names of the facts if they are all there, and the file of each remark."""
+    for path in sorted(EXPLAIN.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = (
+                node.func.id
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+                else ""
+            )
+            if name not in ("remark", "Remark") or not isinstance(node, ast.Call):
+                continue
+            codes = [c.value for c in ast.walk(node.args[0]) if isinstance(c, ast.Constant)]
+            facts = {k.arg or "**" for k in node.keywords} if name == "remark" else None
+            yield from ((str(code), facts, path) for code in codes)
+
+
+def facts_of(code: str) -> list[set[str]]:
+    """The facts that each text of a code takes."""
+    texts = wording.TEXTS[code]
+    each = [texts] if isinstance(texts, str) else texts.values()
+    return [{f for _, f, _, _ in string.Formatter().parse(text) if f} for text in each]
+
+
+def test_every_remark_has_a_text_that_takes_its_facts() -> None:
+    made = [each for each in remarks_made() if each[0] in wording.TEXTS or "_" in each[0]]
+    assert len(made) > 20
+    for code, facts, path in made:
+        assert code in wording.TEXTS, (code, path.name)
+        if facts is None or "**" in facts:
+            continue
+        for takes in facts_of(code):
+            assert takes - {"layout"} <= facts, (code, path.name)  # put in where it is another
+
+
+def test_every_text_is_said_somewhere() -> None:
+    source = "".join(path.read_text() for path in EXPLAIN.rglob("*.py") if path.stem != "wording")
+    assert [code for code in wording.TEXTS if f'"{code}"' not in source] == []
+
+
+@pytest.mark.parametrize(
+    ("remark", "text"),
+    [
+        (
+            Remark("chunks", {"starts": [4, 8], "carried": (), "numbers": 36, "layout": ""}),
+            "Run in chunks of 4 steps, each from a zero state, all 36 values of h agree: the "
+            "other side does not carry the state on.",
+        ),
+        (
+            Remark("chunks", {"starts": [3, 8], "carried": ("h",), "numbers": 9, "layout": "time"}),
+            "Run in chunks that start at steps 0, 3 and 8, each from the last h of the one before "
+            "and a zero c, all 9 values of h agree: the other side carries h on and not c "
+            "(--layout time).",
+        ),
+        (
+            Remark("exact_zeros", {"changes": (Changed("bias", "once", "none"),), "share": 0.25}),
+            "With bias none: 25% of EXPECTED are exact zeros where the run has none. Is there "
+            "dropout, or a relu on the output?",
+        ),
+    ],
+    ids=lambda value: value.code if isinstance(value, Remark) else "",
+)
+def test_a_remark_in_words(remark: Remark, text: str) -> None:
+    assert text_of(remark) == text
+
+
+def agreeing(first: int, step: int, known: int) -> str:
+    facts: dict[str, Any] = {"agreeing": [first], "differing": [1 - first, 2]}
+    facts |= {"changes": (), "begun": step > known, "step": step, "first": first == 0}
+    return text_of(Remark("some_sequences_agree", facts))
+
+
+def test_a_state_is_suspected_only_where_the_first_step_differs() -> None:
+    assert "carried from sequence to sequence" in agreeing(0, 0, 0)
+    assert "in another order" in agreeing(1, 0, 0)
+    padded = agreeing(0, 3, 0)
+    assert "carried" not in padded
+    assert padded.endswith("from step 3 on: are they padded?")
+
+
+# ---- causes
+
+
+@pytest.mark.parametrize("setting", CAUSES)
+def test_a_row_is_complete(setting: str) -> None:
+    cause = CAUSES[setting]
+    assert cause.hides
+    assert not cause.values or setting in SETTINGS or setting in ("array", "layout", "gates")
+    assert cause.thread == "" or cause.thread.startswith("https://")
+    assert cause.sample == "" or (TOP / "samples" / cause.sample).is_dir()
+
+
+def test_a_sample_shows_the_first_cause() -> None:
+    assert {cause.sample for cause in CAUSES.values()} > {""}
+
+
+def test_most_rows_name_a_thread() -> None:
+    with_thread = [cause for cause in CAUSES.values() if cause.thread]
+    assert len(with_thread) > 0.6 * len(CAUSES)
+    assert len({cause.thread for cause in with_thread}) >= len(with_thread) - 1
+
+
+def test_what_frameworks_have_is_likelier() -> None:
+    assert prior(Change("gates", "ifgo")) < prior(Change("gates", "ogfi"))
+    assert prior(Change("layer1.forget_bias", 1.0)) < prior(Change("forget_bias", 0.74))
+    assert prior(Change("forget_bias", 0.74)) < prior(Change("gate_clip", 1.92))
+    assert prior(Change("gates", "ifgo")) < prior(Change("dtype", "float16")) < Cause("other").prior
+
+
+# ---- changes
+
+
+def test_a_constant_and_a_cell_in_words() -> None:
+    half = Changed("layer1.forget_bias", 1.0, 0.5)
+    assert change_text(half) == "forget bias of layer1 is +0.5, not +1"
+    shut = Changed("forget_bias", 1.0, -40.0, "shut")
+    lower = Changed("array", "h", "layer0.h", "one way")
+    assert change_text(lower) == "EXPECTED is layer0.h of the trace, not trace.h"
+    assert change_text(shut) == "forget gate is shut: c is never carried on (forget bias -40)"
+
+
+@pytest.mark.parametrize("sense", SENSES)
+def test_a_sense_has_its_words(sense: str) -> None:
+    cause = SENSES[sense]
+    values = {"array": "layer0.h", "dtype": "float16", "forget_bias": 9.0}
+    found = values.get(cause.setting, "sigmoid")
+    change = Changed(cause.setting, None, found, sense)
+    assert "{" not in change_text(change)
+    assert used_by(change, TF1) == text_for(cause.used_by, found)
+    assert text_for(cause.used_by, found)
+    assert why_hidden([change], 2).endswith("The difference first appears at step 2.")
+
+
+def test_why_it_hides_at_the_first_step() -> None:
+    bias, order = Changed("forget_bias", 1.0, 0.0), Changed("recurrent_gates", "igfo", "ifgo")
+    both = why_hidden([bias, order], 1)
+    assert both == (
+        "At step 0 the cell state is zero, so the forget gate and the recurrent kernel have no "
+        "effect. The difference first appears at step 1."
+    )
+    assert why_hidden([bias], None) == "", "nothing is known of step 0"
+    backward = why_hidden([bias], 5, backward=True)
+    assert backward.startswith("At the last step, which is processed first, the cell state is zero")
+    assert "step 5" not in backward
+
+
+def test_who_does_it() -> None:
+    assert used_by(Changed("layer0_reverse.reverse", False, True), TF1) == "every framework"
+    assert "pytorch" in used_by(Changed("gates", "igfo", "ifgo"), TF1)
+    assert used_by(Changed("bias", "once", "none"), TF1) == "code that leaves it out"
+    relu = used_by(Changed("activation", "tanh", "relu"), TF1)
+    assert relu.startswith("keras, tf1, onnx, flax and ")
+    assert relu.endswith(" more, if set to it")
+    relu_candidate = Changed("activation", "tanh", "relu", CANDIDATE)
+    assert used_by(relu_candidate, TF1).startswith("onnx, openvino, ")
+    assert "gates' activation" in used_by(replace(relu_candidate, found="sigmoid"), TF1)
+    assert used_by(Changed("coupled", "none", "f=1-i"), TF1) == "onnx, coreml-nn, if set to it"
+    assert used_by(Changed("merge", "concat", "sum"), TF1).startswith("keras, ")
+    assert used_by(Changed("gate_clip", None, 0.74), TF1) == "onnx, openvino, if set to it"
+    assert used_by(Changed("masked_output", "zero", "run"), TF1) == "no framework known here"
+
+
+# ---- what would decide
+
+
+def test_data_that_would_decide() -> None:
+    one_step = Data(steps=1, sequences=1, units=1, zero_bias=True, final=False)
+    codes = [one.code for one in wanted(one_step, ("forget_bias", "bias"), (), proven=True)]
+    assert codes == ["biases", "second_step"]
+    assert wanted(one_step, (), (), proven=True) == ()
+    assert [one.code for one in wanted(one_step, (), (), proven=False)] == ["more_numbers"]

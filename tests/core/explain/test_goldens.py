@@ -115,31 +115,6 @@ def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) ->
     assert [row.used_by for row in explanation.rows] == ["every framework"]
 
 
-@pytest.mark.parametrize("wrong", [{}, pytest.param({"gates": "iofg"}, marks=pytest.mark.wide)])
-@pytest.mark.parametrize("taken", ["the last step", "h_n", "both last states joined"])
-@pytest.mark.parametrize(
-    "case", ["torch/bidirectional_projection", "torch/two_layers_bidirectional"]
-)
-@pytest.mark.sampled(2)
-def test_what_is_left_of_both_directions(case: str, taken: str, wrong: Settings) -> None:
-    """``out[:, -1]``, h_n and ``torch.cat((h_n[-2], h_n[-1]), 1)`` as PyTorch gave them."""
-    record, arrays = read(case)
-    axis = 1 if record["layout"] == "batch" else 0
-    h_n = arrays["final_h"]  # (cells, B, H)
-    expected = {
-        "the last step": arrays["h"].take(-1, axis),
-        "h_n": h_n,
-        "both last states joined": np.concatenate([h_n[-2], h_n[-1]], axis=-1),
-    }[taken]
-    explanation, _ = ask(case, wrong, instead={"": expected})
-    assert explanation.verdict == ("found" if wrong else "agrees")
-    assert found(explanation) == ({"gates": "ifgo"} if wrong else {})
-    of_top = taken == "both last states joined" and len(h_n) > 2
-    cells = "layer1 and layer1_reverse" if of_top else "each cell"
-    said = "the last step" if taken == "the last step" else f"the last state of {cells}"
-    assert explanation.taken == f"EXPECTED is taken as {said}"
-
-
 def test_last_states_of_the_top_layer_alone_are_said_to_be_that() -> None:
     """Y_h of the last ONNX node of two."""
     case = "torch/two_layers_bidirectional"
@@ -159,16 +134,6 @@ def test_widths_that_do_not_fit_both_directions_are_told() -> None:
     with pytest.raises(UserError) as told:
         ask("torch/two_layers_bidirectional", {}, instead={"": wider})
     assert "layer 1 takes" not in str(told.value)
-
-
-@pytest.mark.parametrize("half", [0, 1])
-@pytest.mark.sampled(2)
-def test_one_direction_of_the_last_layer(half: int) -> None:
-    _, arrays = read("torch/two_layers_bidirectional")
-    expected = np.split(arrays["h"], 2, axis=-1)[half]
-    explanation, _ = ask("torch/two_layers_bidirectional", {}, instead={"": expected})
-    assert found(explanation) == {"array": f"layer1{'_reverse' * half}.h"}
-    assert "one direction" in explanation.rows[0].used_by
 
 
 @pytest.mark.parametrize("wrong", [{}, {"forget_bias": 0.6}])

@@ -113,23 +113,6 @@ def asking_pytorch(case: str, folder: Path) -> Asking:
     return Asking(str(folder / "w.npz"), x, h, {"layout": "batch"})
 
 
-@pytest.mark.parametrize(
-    "case",
-    [case if "tiny" in case else pytest.param(case, marks=pytest.mark.wide) for case in CASES],
-)
-@pytest.mark.slow
-def test_pytorch_in_half_precision(case: str, tmp_path: Path) -> None:
-    explanation = asking_pytorch(case, tmp_path).explain()
-    name, how, _ = case.split("-")
-    if how != "weights":
-        assert explanation.verdict == "none", "it depends on the order of operations"
-        assert SIZE in codes(explanation) or how == "bias"
-        return
-    check(explanation, name, RERUN)
-    (change,) = explanation.changes
-    assert change.text == f"dtype of the weights is {name}, not float32"
-
-
 # ---- the cell above
 
 
@@ -387,3 +370,52 @@ def test_spacing_is_the_distance_to_the_next_number(name: str) -> None:
     assert (round_to_format(on_grid + np.sign(values + 1e-9) * gap * 0.49, name) == on_grid).all()
     if name == "float16":
         np.testing.assert_array_equal(gap, np.spacing(np.abs(values).astype(np.float16)))
+
+
+# ---- networks that run in 8-bit arithmetic: the search is in float, and the answer says so
+
+
+FILE = TESTS / "golden" / "tflite_files" / "keras_hybrid"
+
+
+@pytest.fixture
+def recorded() -> dict[str, Any]:
+    """Inputs, and what TensorFlow Lite gave."""
+    with np.load(f"{FILE}.npz") as members:
+        return {name: members[name] for name in ("inputs", "h")}
+
+
+def test_as_loaded_nothing_was_searched_in_float(recorded: dict[str, Any]) -> None:
+    explanation = lstmcli.explain(f"{FILE}.tflite", recorded["inputs"], recorded["h"])
+    assert explanation.verdict == "agrees"
+    assert "searched_in_float" not in {one.code for one in explanation.remarks}
+
+
+@pytest.mark.slow
+def test_a_cause_that_a_run_in_8_bits_confirms_is_found_and_the_search_told(
+    recorded: dict[str, Any],
+) -> None:
+    explanation = lstmcli.explain(
+        f"{FILE}.tflite", recorded["inputs"], recorded["h"], forget_bias=1.0
+    )
+    assert explanation.found
+    assert [(change.setting, change.found) for change in explanation.changes] == [
+        ("forget_bias", 0.0)
+    ]
+    assert explanation.to_json()["max_abs"] < 1e-6
+    (note,) = (one for one in explanation.remarks if one.code == "searched_in_float")
+    assert "8-bit weights" in note.text
+    assert note.text in explanation.notes
+
+
+@pytest.mark.slow
+def test_where_nothing_fits_the_search_is_told_too(recorded: dict[str, Any]) -> None:
+    explanation = lstmcli.explain(
+        f"{FILE}.tflite", recorded["inputs"], recorded["h"][..., ::-1] + 0.1
+    )
+    assert explanation.verdict == "none"
+    assert "searched_in_float" in {one.code for one in explanation.remarks}
+    plain = lstmcli.explain(
+        f"{FILE}.tflite", recorded["inputs"], recorded["h"][..., ::-1] + 0.1, arithmetic="float"
+    )
+    assert "searched_in_float" not in {one.code for one in plain.remarks}

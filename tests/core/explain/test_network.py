@@ -61,18 +61,6 @@ TWO_CHANGES: list[Truth] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "truth", [ONE_CHANGE[0], *(pytest.param(t, marks=pytest.mark.wide) for t in ONE_CHANGE[1:])],
-    ids=name_of,
-)  # fmt: skip
-def test_one_change_of_all_cells_or_some(truth: Truth, tmp_path: Path) -> None:
-    deep = Deep(tmp_path)
-    explanation = deep.explain(deep.top(truth))
-    assert explanation.verdict == "found"
-    assert same(found(explanation), truth, "float32"), explanation.changes
-    assert not explanation.equivalent
-
-
 @pytest.mark.wide
 @pytest.mark.parametrize(("units", "steps"), [(4, 7), (64, 60)])
 @pytest.mark.parametrize("truth", TWO_CHANGES, ids=name_of)
@@ -174,16 +162,6 @@ def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
     explanation = deep.explain(half[part])
     assert explanation.verdict == "found"
     assert found(explanation) == {**truth, "array": f"{way}.h"}
-
-
-@pytest.mark.slow
-def test_one_direction_is_searched_in_the_runs_of_the_other(
-    tmp_path: Path,
-) -> None:
-    """The budget of full runs was spent on the first part that EXPECTED may be."""
-    deep, truth = Deep(tmp_path), {"layer0.gates": "ifgo"}
-    _, backward = np.split(deep.top(truth), 2, axis=-1)
-    assert found(deep.explain(backward[0, :2])) == {**truth, "array": "layer1_reverse.h"}
 
 
 @pytest.mark.parametrize("name", ["final_h", ""])

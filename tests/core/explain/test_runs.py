@@ -80,35 +80,34 @@ def _with_the_last(h: Array) -> Array:
 
 
 @pytest.mark.wide
+@pytest.mark.parametrize("settings", [{}, {"forget_bias": 0.0}])
 @pytest.mark.parametrize(
-    ("padded", "options"),
+    ("part", "options"),
     [
         (_with_zeros, "--lengths 9,4,6"),
         (_with_the_last, "--lengths 9,4,6 --masked-output repeat"),
+        (lambda h: h[np.arange(B), np.array(LENGTHS) - 1], "--lengths 9,4,6"),
     ],
 )
-def test_rows_that_end_in_padding_have_their_lengths_read_off(
-    padded: Callable[[Array], Array], options: str, tmp_path: Path
+def test_lengths_that_expected_shows_are_a_change_like_any_other(
+    part: Callable[[Array], Array], options: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    net, x, h = _net()
-    remarks = _asked(tmp_path, net, x, padded(h), layout="batch").notes
-    assert f"with {options} all 135 values agree." in remarks[0]
-    assert len(remarks) == 1  # no dropout, relu or state from row to row is blamed
-    again = _asked(tmp_path, net, x, _with_zeros(h), lengths=LENGTHS)
-    assert again.found
+    net, x, _ = _net()
+    expected = part(outputs(net, x, settings)["h"])
+    found = _asked(tmp_path, net, x, expected, layout="batch")
+    assert found.verdict == "found"
+    assert {k: v for k, v in found.settings.items() if k == "lengths"} == {"lengths": [*LENGTHS]}
+    assert options in found.command
+    assert ("--forget-bias 0 " in found.command) == bool(settings)
+    given = _asked(tmp_path, net, x, expected, layout="batch", lengths=LENGTHS)
+    assert given.verdict == ("found" if settings or "repeat" in options else "agrees")
 
 
-@pytest.mark.wide
-def test_last_states_of_rows_that_end_early_have_their_lengths_read_off(tmp_path: Path) -> None:
+def test_lengths_are_solved_for_if_each_sequence_has_numbers_enough(tmp_path: Path) -> None:
     net, x, h = _net()
     last = h[np.arange(B), np.array(LENGTHS) - 1]  # (B, H)
-    found = _asked(tmp_path, net, x, last, layout="batch")
-    assert found.taken == "EXPECTED is taken as the last h"
-    said = "Sequences of EXPECTED end early: with --lengths 9,4,6 all 15 values agree."
-    assert found.notes[0] == said
-    last[1] += 0.01  # one row is met by no step
-    found = _asked(tmp_path, net, x, last, layout="batch")
-    assert not [remark for remark in found.notes if "--lengths" in remark]
+    last[1] += 0.01  # met by no step
+    assert _asked(tmp_path, net, x, last, layout="batch").verdict == "none"
 
 
 def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path) -> None:
@@ -124,23 +123,20 @@ def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path)
 
 
 @pytest.mark.wide
-def test_lengths_are_those_of_the_layout_that_is_proved(tmp_path: Path) -> None:
+def test_lengths_are_those_of_the_layout_that_fits(tmp_path: Path) -> None:
     net, x, h = _net()
     lengths = np.array([9, 6, 4])  # sorted, so that the other layout has rows that end in zeros too
     padded = np.where(np.arange(T)[:, None] < lengths[:, None, None], h, 0)
-    remark = _asked(tmp_path, net, x.swapaxes(0, 1), padded.swapaxes(0, 1)).notes[0]
-    assert "with --lengths 9,6,4 all 135 values agree (--layout time)." in remark
+    found = _asked(tmp_path, net, x.swapaxes(0, 1), padded.swapaxes(0, 1))
+    assert "--layout time --lengths 9,6,4" in found.command
 
 
 @pytest.mark.wide
-def test_padding_is_named_where_a_setting_is_wrong_too(tmp_path: Path) -> None:
-    net, x, _ = _net()
-    h = outputs(net, x, {"forget_bias": 2.5})["h"]
-    remarks = _asked(tmp_path, net, x, _with_zeros(h), layout="batch").notes
-    assert remarks == (
-        "Sequences of EXPECTED end in zeros, as padding does: --lengths 9,4,6 --masked-output "
-        "zero leaves it out.",
-    )
+def test_lengths_are_named_beside_a_cause_that_no_setting_is(tmp_path: Path) -> None:
+    net, x, h = _net()
+    noisy = spoiled("near miss", h, x, np.random.default_rng(0))
+    found = _asked(tmp_path, net, x, _with_zeros(noisy), layout="batch")
+    assert "--lengths 9,4,6" in found.notes[-1]
 
 
 @pytest.mark.parametrize("start", [0.5, 0.0])
@@ -231,29 +227,6 @@ def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -
     codes = [one.code for one in found.untried]
     assert {"dropout", "layer_norm", "rare_settings", "other_weights"} <= {*codes}
     assert not [r for r in found.notes if "chunks" in r or "--lengths" in r or "Run from" in r]
-
-
-@pytest.mark.parametrize(
-    "truth", [{}, {"gates": "ifgo"}, {"recurrent_activation": "hard_sigmoid_0.2"}], ids=str
-)
-def test_the_first_step_of_every_row(truth: dict[str, Any], tmp_path: Path) -> None:
-    """A reset state would give such numbers too, step by step of one row, with more changes."""
-    net, x, _ = _net()
-    explanation = explain(
-        write(net, tmp_path / "w.npz", x.shape[2]), x, outputs(net, x, truth)["h"][:, 0]
-    )
-    assert explanation.found
-    assert {c.setting: c.found for c in explanation.changes} == truth
-
-
-def test_axes_of_one_length_that_are_exchanged(tmp_path: Path) -> None:
-    net, x, _ = _net()
-    square = x[:, : len(x)]
-    h = outputs(net, square, {})["h"].swapaxes(0, 1)
-    explanation = explain(write(net, tmp_path / "w.npz", x.shape[2]), square, h)
-    assert explanation.found
-    assert not explanation.changes
-    assert explanation.taken == "EXPECTED is taken as (steps, batch, units)"
 
 
 @pytest.mark.parametrize(

@@ -46,12 +46,6 @@ def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
     assert options.endswith(f"--merge {truth['merge']}")
 
 
-@pytest.mark.parametrize("truth", LAYOUTS, ids=name_of)
-@pytest.mark.sampled(3)
-def test_a_wrong_layout_beside_another_mistake(truth: Truth, tmp_path: Path) -> None:
-    Asked(tmp_path, 0, name_of(truth)).check(truth)
-
-
 @pytest.mark.parametrize("other", RUN_ALIKE, ids=name_of)
 @pytest.mark.sampled(2)
 def test_exchanged_halves_are_exchanged_weights_where_directions_run_alike(
@@ -101,14 +95,6 @@ def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path
         explanation = asked.explain(expected, thorough=True)
     assert explanation.verdict in ("found", "unproven")
     assert len(explanation.changes) <= 2
-
-
-@pytest.mark.parametrize("deep", [True, False])
-def test_one_change_of_the_last_row(deep: bool, tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, "places", deep=deep)
-    explanation = asked.explain(PLACES["a row"](np.asarray(asked.expected({"gates": "ifgo"}))))
-    assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.taken == "EXPECTED is taken as sequence 2 of 3"
 
 
 def test_every_c_of_the_last_of_two_layers(tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ from lstmcli.core.forward.matmul import (
     product_of_one,
     rows_ahead,
     rows_alike,
-    saves_packing,
     sequences_first,
     tile,
 )
@@ -58,16 +57,6 @@ def test_pieces_are_small_enough_for_the_kernels(shape: tuple[int, int], batch: 
         least = 1 if batch <= SMALL_BATCH else GRAIN
         whole, smallest = (n * shape[1] * batch for n in (shape[0], least))
         assert whole <= UNPACKED or smallest > UNPACKED
-
-
-def test_small_products_large_batches_and_other_kernels_are_not_split(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert piece((512, 257), 32) == 112
-    assert piece((512, 257), 300) == 512
-    assert piece((64, 20), 32) == 64
-    monkeypatch.setattr(threads, "has_unpacked_kernels", lambda: False)
-    assert piece((512, 257), 32) == 512
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble"])
@@ -117,18 +106,6 @@ def test_the_product_of_a_small_batch_is_the_product(batch: int, units: int, dty
     assert (np.abs(z.reshape(4 * units, batch) - exact) <= bound).all()
 
 
-def test_sequences_come_first_where_a_small_batch_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    f4 = np.dtype("f4")
-    assert sequences_first((1024, 513), 8, f4)
-    assert not sequences_first((256, 129), 8, f4)
-    assert not sequences_first((1024, 513), 1, f4)
-    assert not sequences_first((1024, 513), SMALL_BATCH + 1, f4)
-    assert not sequences_first((1024, 513), 8, np.dtype("longdouble"))
-    assert not sequences_first((40, 100_000), 12, f4)  # not one vector fits what they take
-    monkeypatch.setattr(threads, "has_unpacked_kernels", lambda: False)
-    assert not sequences_first((1024, 513), 8, f4)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows", [GRAIN, ROWS])
 @pytest.mark.parametrize(
@@ -155,21 +132,6 @@ def test_rows_are_summed_alike_where_the_probe_says_so(
         full = np.matmul(x, K)
         expected = next(filter(alike, MULTIPLES), 0)
         assert rows_alike(rows, shape[0], (shape[1],), np.dtype(dtype)) == expected
-
-
-def test_the_probe_is_of_products_that_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However large the kernel is: as many products, of no more numbers than those of a step."""
-    sizes = list[int]()
-
-    def matmul_seen(x: Any, K: Any) -> Any:
-        sizes.append(len(x) * K.size)
-        return x @ K
-
-    monkeypatch.setattr(np, "matmul", matmul_seen)
-    rows_alike.cache_clear()
-    assert rows_ahead((2048, 4 * 2050), np.dtype("f8"), 1)
-    assert 0 < len(sizes) <= 2 * (2 + 3 * len(MULTIPLES))
-    assert max(sizes) <= UNPACKED
 
 
 def test_threads_that_start_together_probe_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,32 +217,6 @@ def test_inputs_ahead_change_a_run_by_rounding_alone(
 
 def small_random(rng: np.random.Generator, dtype: Any, *shape: int) -> Any:
     return (0.4 * rng.normal(size=shape) / np.sqrt(shape[-1])).astype(dtype)
-
-
-def test_few_sequences_of_large_cells_have_their_inputs_ahead(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(matmul, "rows_alike", lambda *_: 4)
-    f4, f8, longdouble = (np.dtype(name) for name in ("f4", "f8", "longdouble"))
-    assert rows_ahead((128, 512), f4, 1)
-    assert not rows_ahead((64, 256), f4, 1)
-    assert rows_ahead((64, 256), f8, 1)
-    assert not rows_ahead((256, 1024), f4, 2)
-    assert rows_ahead((384, 1536), f4, 2)
-    assert not rows_ahead((512, 2048), f4, 8)
-    assert rows_ahead((1024, 4096), f4, SMALL_BATCH)
-    assert not rows_ahead((1024, 4096), f4, SMALL_BATCH + 1)
-    assert not rows_ahead((512, 2048), longdouble, 1)
-
-
-def test_blocks_are_merged_unless_only_they_pack_nothing() -> None:
-    K = np.empty((2048, 513), np.float32)
-    halves = [slice(0, 64), slice(64, 128)]
-    assert piece(K.shape, 64) == 16
-    assert piece(K.shape, 128) == 2048
-    assert not saves_packing(K, 128, halves)
-    assert saves_packing(np.empty((4096, 2049), np.float32), 128, halves)
-    assert saves_packing(np.empty((512, 257), np.float32), 32, [slice(0, 16), slice(16, 32)])
 
 
 def test_older_kernels_are_detected_by_their_names() -> None:

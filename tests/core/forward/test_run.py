@@ -312,7 +312,7 @@ def test_arrays_of_several_cells_are_named_where_one_is_asked_for() -> None:
         _ = trace.i
 
 
-# ---- Saturated gates and quiet units, counted from steps as they come
+# ---- saturated gates and quiet units, counted from steps as they come
 
 
 def arrays() -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ def test_an_activation_takes_no_more_numbers_than_it_has(text: str) -> None:
         read_activation_name(text)
 
 
-# ---- Which steps, batch items and units of a run an array contains, as a file says it
+# ---- which steps, batch items and units of a run an array contains, as a file says it
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_no_run_writes_as_a_selection_tells_nothing(text: object) -> None:
     assert parse_indices(text) is None
 
 
-# ---- Settings as they are typed
+# ---- settings as they are typed
 
 
 def test_what_is_true_of_one_cell_is_typed_as_a_setting() -> None:

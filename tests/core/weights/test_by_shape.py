@@ -272,14 +272,6 @@ def test_a_square_kernel_is_asked_about() -> None:
         assert model.convention.name == name
 
 
-def test_a_kernel_by_gate_is_asked_whether_h_goes_first() -> None:
-    tensors = {f"W{g}": np.zeros((3, 8)) for g in "fico"} | {f"b{g}": np.zeros(3) for g in "fico"}
-    assert refusal(tensors)[1:] == [
-        "  --rows hx  [h; x]: h comes first",
-        "  --rows xh  [x; h]",
-    ]
-
-
 def test_what_was_taken_from_shapes_is_assumed() -> None:
     model = load_model([Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {})
     assert model.assumed[0] == "convention keras (assumed from shapes; --convention)"
@@ -288,13 +280,6 @@ def test_what_was_taken_from_shapes_is_assumed() -> None:
     )
     assert asked.convention.name == "cntk"
     assert not any("shapes" in line for line in asked.assumed)
-
-
-def test_a_bias_under_another_name_is_not_left_out() -> None:
-    """MLX has Wx, Wh and bias, and runs without a bias too; b would be ignored."""
-    model = load_model([Document("w.npz", "npz", zeros(Wx=(3, 20), Wh=(5, 20), b=(20,)))], {})
-    assert model.convention.name == "keras"
-    assert "b" in model.tensors
 
 
 @pytest.mark.parametrize(
@@ -427,22 +412,6 @@ def test_two_cells_of_one_shape_are_the_directions_of_a_layer(inputs: int) -> No
     assert layers((4, 8), (8,)) == [1, 1], "a dense layer that takes the outputs of one"
     assert layers((8, 12), (3, 12), (12,), (8, 12), (3, 12), (12,)) == [2, 2]
     assert layers((7, 16), (4, 16), (16,)) == [1, 1, 1]
-
-
-def test_what_is_proposed_for_two_cells_in_order_can_be_typed(tmp_path: Path) -> None:
-    rng = np.random.default_rng(5)
-    layers = draw(rng, 4, 4, 2, 1)
-    x = rng.normal(size=(T, 4))
-    path = str(tmp_path / "w.npz")
-    (_, tensors, *_), _ = in_order(layers)
-    np.savez(path, *tensors.values())
-    with pytest.raises(UserError) as error:
-        lstmcli.load(path)
-    *options, which, line = str(error.value).splitlines()[1:]
-    assert [option.split()[0] for option in options] == ["layer=0", "layer=1", "layer='0,1'"]
-    assert which == "  If they are the two directions of one layer, name the tensors:"
-    h = called(line, x)
-    np.testing.assert_allclose(h, outputs(layers, x), atol=1e-12)
 
 
 def test_a_kernel_that_may_be_a_dense_layer_s_is_shown_with_what_to_type() -> None:

@@ -12,7 +12,6 @@ from lstmcli.core.weights.recognise import (
     describe_missing,
     recognise,
 )
-from lstmcli.core.weights.templates import normalise
 from lstmcli.errors import UserError
 
 TF1 = {"kernel": (7, 12), "bias": (12,)}
@@ -28,22 +27,11 @@ def rows(shapes: dict[str, tuple[int, ...]]) -> list[tuple[str, str]]:
     return [(f.convention.name, f.prefix) for f in recognise(shapes)]
 
 
-@pytest.mark.parametrize("prefix", ["", "lstm/", "model.encoder.", "a_", "x/y.z_"])
-def test_any_prefix_may_stand_before(prefix: str) -> None:
-    assert rows(named(prefix, KERAS)) == [("keras", normalise(prefix))]
-    assert rows(named(prefix, TF1)) == [("tf1", normalise(prefix))]
-
-
 def test_a_row_that_is_asked_for_finds_no_second_lstm_in_the_names_of_another() -> None:
     (found,) = recognise(named("lstm/", KERAS), "tf1")
     assert (found.prefix, found.tensors) == ("lstm", ["lstm/kernel", "lstm/bias"])
     (found,) = recognise({"recurrent_kernel": (7, 12)}, "tf1")  # it may be called recurrent
     assert found.prefix == "recurrent"
-
-
-def test_slashes_dots_zeros_and_underscores_count_alike() -> None:
-    for name in ("rnn/lstm_cell/kernel:0", "rnn.lstm_cell.kernel", "rnn_lstm_cell_kernel"):
-        assert rows({name: (7, 12)}) == [("tf1", "rnn_lstm_cell")]
 
 
 def test_optimizer_slots_and_other_layers_are_no_lstm() -> None:
@@ -155,12 +143,6 @@ def test_complete_parts_of_a_name_choose() -> None:
     assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lst")
     assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lstm")
     assert 'Did you mean "net_decoder"?' in refusal("net.enc. net.decoder.", "dec")
-
-
-def test_last_parts_go_before_others() -> None:
-    tensors = named("rnn.enc.", TORCH) | named("net.rnn.", TORCH)
-    found = recognise(tensors)
-    assert choose_lstms(found, "rnn", tensors, "f.npz") == [found[1]]
 
 
 def test_a_part_of_several_names_lists_those() -> None:

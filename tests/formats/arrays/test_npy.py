@@ -105,7 +105,7 @@ def test_a_header_of_many_backslashes_never_reaches_the_parser(tmp_path: Path) -
         formats.read(str(path))
 
 
-# ---- Raw little-endian numbers by their type and shape: ``h.bin:f32:7x3``
+# ---- raw little-endian numbers by their type and shape: ``h.bin:f32:7x3``
 
 
 @pytest.mark.parametrize(("form", "dtype"), [("f16", "<f2"), ("f32", "<f4"), ("f64", "<f8")])

@@ -68,7 +68,7 @@ def test_a_part_that_becomes_shorter_is_one_message(whole: Path) -> None:
             part.part(1, 3)
 
 
-# ---- Broken files: every exception that broken bytes cause ends in one message
+# ---- broken files: every exception that broken bytes cause ends in one message
 
 
 ERRORS = [
@@ -118,7 +118,7 @@ def test_the_message_of_a_reader_and_an_interrupt_pass_unchanged() -> None:
         assert caught.value is error
 
 
-# ---- Which file a prefix, a folder or a part of a checkpoint means, and what it must not lead to
+# ---- which file a prefix, a folder or a part of a checkpoint means, and what it must not lead to
 
 
 def made(folder: Path, *names: str) -> None:

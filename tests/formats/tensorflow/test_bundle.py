@@ -177,7 +177,7 @@ def test_a_graph_of_objects_is_within_the_limit_of_one_tensor(tmp_path: Path) ->
         formats.read(path)
 
 
-# ---- The checksum, against the values of RFC 3720
+# ---- the checksum, against the values of RFC 3720
 
 
 VALUES = [
@@ -207,7 +207,7 @@ def test_without_the_library_nothing_is_compared(monkeypatch: pytest.MonkeyPatch
     assert has_checksum(b"123456789", 0) is None
 
 
-# ---- The table: sealed blocks of sorted entries, and whatever contradicts itself
+# ---- the table: sealed blocks of sorted entries, and whatever contradicts itself
 
 
 def entries(data: bytes) -> list[tuple[bytes, bytes]]:

@@ -225,11 +225,6 @@ def test_units(text: str, units: list[float]) -> None:
     np.testing.assert_allclose(pasted(text).units[""], units, rtol=1e-15)
 
 
-def test_the_longest_fraction_of_the_full_text_counts() -> None:
-    document = pasted("h = [0.5 0.25]\nc = [0.123 0.5]")
-    assert document.units["h"].tolist() == [1e-3, 1e-3]
-
-
 @pytest.mark.parametrize(
     ("text", "layout", "shape"),
     [

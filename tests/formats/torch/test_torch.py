@@ -17,7 +17,6 @@ import pytest
 from lstmcli import formats
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
-from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import MOST_OBJECTS
 from lstmcli.formats.torch import MAGIC
 from tests.formats.helpers import piped, zipped
@@ -221,12 +220,6 @@ def test_a_storage_that_unpacks_to_much_more_than_the_file_is_refused() -> None:
         archive.writestr("a/data/0", bytes(4 * count))
     with pytest.raises(UserError, match="claim to unpack to"):
         piped(buffer.getvalue())
-
-
-def test_the_limit_can_be_raised() -> None:
-    data = zip_of(storage_pickle(b"K\x02K\x02\x86", b"K\x02K\x01\x86"), _0=bytes(16))
-    with limits.raised_to(8), pytest.raises(UserError, match="max_bytes=16"):
-        piped(data)
 
 
 def deep_keys() -> bytes:

@@ -1,6 +1,7 @@
 """Pickles of a few kilobytes that would take minutes or gigabytes: each is refused at once.
 
-A pickle names a part as often as it likes: what is done with a part is done for every mention."""
+A pickle names a part as often as it likes: what is done with a part is done for every mention.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +125,7 @@ def test_a_key_without_a_value_is_reported_as_one(tmp_path: Path) -> None:
         formats.read(str(path))
 
 
-# ---- Messages without a schema, against bytes of the encoding's own documentation
+# ---- messages without a schema, against bytes of the encoding's own documentation
 
 
 def test_the_examples_of_the_documentation() -> None:

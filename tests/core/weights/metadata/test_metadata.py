@@ -67,7 +67,7 @@ def test_a_dense_layer_of_the_shape_of_a_fused_kernel_is_no_lstm() -> None:
     assert find_lstms(tensors, None, "model", [replace(document, groups={})])
 
 
-# ---- Rows of ops that a kernel goes through, as settings; only where they are a cell's
+# ---- rows of ops that a kernel goes through, as settings; only where they are a cell's
 
 
 SPLIT = "MatMul/BiasAdd/Split"

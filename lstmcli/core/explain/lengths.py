@@ -1,0 +1,192 @@
+"""The placements of EXPECTED on runs with lengths: those given, or those that are found.
+
+Lengths are shown by the outputs, which are zero or do not change past an end; or by the inputs,
+which are constant there. Of last states they are solved for as a constant is: under each hypothesis
+a sequence ends at the step whose state is nearest. Where all cells run forward, one run has the
+states of all steps; otherwise one sequence is assumed to end at a step while hypotheses are run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.explain.causes import SOLVE
+from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.explain.locations import LAST_VALID, Location
+from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
+from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
+from lstmcli.core.explain.question import Setup
+from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, arrays_of
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.steps import valid_until
+from lstmcli.errors import UserError
+
+Lengths = tuple[int, ...]
+
+
+def placements(setup: Setup, location: Location) -> Iterator[Placement]:
+    """EXPECTED at a location on the runs of a setup, and on those that differ in their lengths."""
+    of_run: list[Changes] = [()]
+    if not (setup.of_directions or setup.part) and location.is_from_the_start:
+        of_run += [(change,) for change in setup.changes_of_run(location)]
+    yield from (Placement(setup, location, changes) for changes in of_run)
+    first = Placement(setup, location)
+    if first.valid is not None:
+        ends = [*location.at_ends]
+        yield from (Placement(setup, one, changes) for one in ends for changes in of_run)
+        is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
+        if is_all and not first.valid.all():
+            ignored = (), (Change("lengths", "ignored"),)
+            yield from (Placement(setup, location, changes, True) for changes in ignored)
+    if not setup.part and location.is_from_the_start:
+        yield from _with_other_lengths(first)
+
+
+def _with_other_lengths(one: Placement) -> Iterator[Placement]:
+    """EXPECTED on runs whose lengths are found."""
+    setup, location, (steps, count) = one.setup, one.location, one.setup.size
+    assumed = setup.assumed(Change("masked_output", ""))
+    shown = _shown_by_outputs(one.expected, (steps, count))
+    if not shown and one.valid is None:
+        by_inputs = _shown_by_inputs(as_time_major(np.asarray(one.question.x), setup.layout))
+        shown = dict.fromkeys(by_inputs, "run" if one.expected.steps > 1 else assumed)
+    for lengths, output in shown.items():
+        if not _are_known(lengths, one):
+            further = (Change("masked_output", output),) * (output != assumed)
+            of_run = (Change("lengths", lengths), *further)
+            each = [*location.at_ends] or [location]
+            yield from (Placement(setup, at, of_run) for at in each)
+    enough = one.expected.distinct(one.allowance.of) >= FEWEST_NUMBERS + count
+    if count > 1 < steps and location.first.sequences.is_all and enough:
+        at_ends = [at for at in location.at_ends if at.ends == LAST_VALID and one.model.backward]
+        for at in [location] * bool(location.state) + at_ends:
+            assumed_ends = [(item, steps) for item in range(count)]
+            assumed_ends += [(0, length) for length in range(steps - 1, 0, -1)]
+            for item, length in assumed_ends if one.model.backward else assumed_ends[:1]:
+                yield OpenLengths(one, at, item, length)
+
+
+def _are_known(lengths: Lengths, one: Placement) -> bool:
+    """Whether lengths leave out what is left out anyway, or nothing."""
+    steps = one.setup.size[0]
+    counts = np.arange(steps)[:, None] < np.array(lengths)
+    return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
+
+
+def _shown_by_outputs(expected: Expected, size: tuple[int, int]) -> dict[Lengths, str]:
+    """Lengths after which all of h is zero or does not change, and which of both it is."""
+    h = [k.values for name, k in expected.arrays.items() if ArrayName.of(name).base == "h"]
+    if not h or not all(np.isfinite(one).all() for one in h):
+        return {}
+    repeats = [np.concatenate([[one[0] == 0], one[1:] == one[:-1]]).all(axis=2) for one in h]
+    zeros = [(one == 0).all(axis=2) for one in h]
+    padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)  # (T, B)
+    lengths = valid_until(padded)
+    is_past = np.arange(size[0])[:, None] >= lengths
+    output = "zero" if np.all(zeros, axis=0)[is_past].all() else "repeat"
+    return {tuple(lengths.tolist()): output} if is_past.any() else {}
+
+
+def _shown_by_inputs(x: Array) -> Iterator[Lengths]:
+    """Lengths after which all inputs (T, B, I) are one number, such as 0."""
+    lengths = valid_until((x == x[-1:, :, :1]).all(axis=2))
+    if (lengths < len(x)).any():
+        yield tuple(lengths.tolist())
+
+
+class OpenLengths(Placement):
+    """EXPECTED at the ends of sequences whose lengths are solved for, under each hypothesis.
+
+    Where a cell runs backward, ``item`` is assumed to have a ``length`` while hypotheses are run.
+    """
+
+    def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
+        super().__init__(plain.setup, location, (Change("lengths", SOLVE),))
+        self._plain, self._item, self._length = plain, item, length
+        self.turn = FIRST if plain.valid is None and length == plain.setup.size[0] else LAST
+        self._fixed: dict[Lengths, Placement] = {}
+        self._solved: dict[Changes, Lengths | None] = {}
+
+    @property
+    def valid(self) -> Array:
+        """(T, B): the steps that are assumed to count."""
+        steps, count = self.setup.size
+        return np.repeat(np.arange(steps)[:, None] < self._length, count, axis=1)
+
+    def _simulator_on(self, item: int | None) -> NetworkSimulator:
+        item, backward = self._item if item is None else item, self.model.backward
+        lengths = (self._length,) * self.setup.size[1] if backward else "ignored"
+        return NetworkSimulator(
+            self._cells, self.singles, self.case, self.allowance, (Change("lengths", lengths),),
+            item, at_any_step=not backward,
+        )  # fmt: skip
+
+    def fits(self, allowance: Allowance) -> bool:
+        """Whether the network as loaded gives EXPECTED for some lengths."""
+        return self.verify((), allowance).fits
+
+    def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
+        """Run the network with changes and the lengths that come nearest, and compare."""
+        at = self._at(changes)
+        return NEVER if at is None else at.verify(changes, allowance or self.allowance)
+
+    def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
+        """Answers with the placement on runs of their lengths."""
+        by_lengths: dict[Placement, list[Answer]] = {}
+        for one in answers:
+            if (at := self._at(one.changes)) is not None:
+                by_lengths.setdefault(at, []).append(one)
+        yield from by_lengths.items()
+
+    def _at(self, changes: Changes) -> Placement | None:
+        """EXPECTED on runs of the lengths that fit a hypothesis; None: there are none."""
+        if changes not in self._solved:
+            self._solved[changes] = self._solve(settings_of(changes))
+        lengths = self._solved[changes]
+        if lengths is None:
+            return None
+        fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
+        return self._fixed.setdefault(lengths, fixed)
+
+    def _solve(self, settings: Mapping[str, object]) -> Lengths | None:
+        """The lengths under which a run comes near; None if it does not, or all are as given."""
+        steps = self.setup.size[0]
+        try:
+            backward = self.case.model({**settings, **FINE}).backward
+            if backward and self._off(settings, self._length)[-1, self._item] > LOOSE:
+                return None
+            ends = range(1, steps + 1) if backward else (steps,)
+            off = np.concatenate([self._off(settings, end) for end in ends])  # (T, B)
+        except UserError:
+            return None
+        lengths = tuple((1 + off.argmin(axis=0)).tolist())
+        far = off.min(axis=0).max() > LOOSE
+        return None if far or _are_known(lengths, self._plain) else lengths
+
+    def _off(self, settings: Mapping[str, object], end: int) -> Array:
+        """(1, B): how far off, in tolerances, a run up to a step is at its end.
+
+        Or (T, B) at each step as its end, where all cells run forward.
+        """
+        key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
+        off: Array = self._shared(key, lambda: self._off_of_run(settings, end))
+        return off
+
+    def _off_of_run(self, settings: Mapping[str, object], end: int) -> Array:
+        cut = (slice(None), slice(end)) if self.setup.layout == "batch" else slice(end)
+        case = self.case.under(x=self.question.x[cut], lengths=None, mask=None)
+        trace, model = case.trace({**FINE, **settings})
+        given = arrays_of(trace, model, "h", case.size)
+        worst: Array = np.zeros((1, 1))
+        for _, name, _, known in self.location.known(self.setup.numbers, self.valid):
+            run = given[name.replace("final_", "")]  # (T, B, K)
+            if model.backward:
+                run = given[name][None] if name != name.replace("final_", "") else run[-1:]
+            off = np.abs(run - known.values) / self.allowance.of(known)
+            worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
+        return worst
