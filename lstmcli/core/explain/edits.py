@@ -10,16 +10,17 @@ dropout of h follows from h as loaded. Each is only a proposal, which a full run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.explain.causes import KNOWN_ORDERS
 from lstmcli.core.explain.edited_runs import EditedRuns, Variant
-from lstmcli.core.explain.hypotheses import Changes, settings_of
+from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare
@@ -420,6 +421,27 @@ def named_edits(
             if found := _found(both, chain(given, both.usual())):
                 return found
     return []
+
+
+BESIDE: Mapping[str, tuple[Any, ...]] = {
+    "forget_bias": (0.0, 1.0),
+    "gates": KNOWN_ORDERS[:4],
+    "bias": ("none", "twice", "input_only"),
+    "transposed": ("recurrent", "both"),
+    "recurrent_activation": ("hard_sigmoid_0.2", "hard_sigmoid_1_6"),
+    "reverse": (True,),
+    "output_activation": ("identity",),
+    "recurrent_gates": KNOWN_ORDERS[:4],
+    "rows": ("hx",),
+    "interleaved": (True,),
+}
+"""Settings beside which an edit is tried, where others do not come nearer."""
+
+
+def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
+    """The nearest changes, and then the usual ones as far as they are known of a network."""
+    usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
+    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][: Budget.BESIDE]
 
 
 def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[Named]:
