@@ -10,19 +10,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.edits import Named, named_edits, usual_after
+from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -237,7 +237,7 @@ class Search:
             untried=(*self._placements_left(), *one.untried),
         )
 
-    def by_edits(self, found: Sequence[Named]) -> Explanation:
+    def by_edits(self, found: Sequence[NamedEdits]) -> Explanation:
         """The explanation of the likeliest of edits; the others are its equals."""
         first, *others = found
         runs, given = first.runs, first.variant.edits

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import KNOWN_ORDERS
 from lstmcli.core.explain.edited_runs import EditedRuns, Variant
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
@@ -380,7 +381,7 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
 # ---- the pass
 
 
-class Named(NamedTuple):
+class NamedEdits(NamedTuple):
     """Edits that give EXPECTED, and the changes of settings beside them."""
 
     runs: EditedRuns
@@ -405,7 +406,7 @@ STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
 
 def named_edits(
     runs: Sequence[EditedRuns], nearest: Callable[[], Sequence[Changes]]
-) -> list[Named]:
+) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
     ``runs`` are those of placements, the likeliest first, beside each of the changes ``nearest``
@@ -444,12 +445,12 @@ def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[
     return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][: Budget.BESIDE]
 
 
-def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[Named]:
+def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:
     """Those of some variants that give EXPECTED, the likeliest first, as far as work is left."""
     found = []
     for variant in variants:
         if not runs.case.work.may_edit:
             break
         if (proved := runs.proved(variant)) is not None:
-            found.append(Named(runs, variant, *proved))
+            found.append(NamedEdits(runs, variant, *proved))
     return sorted(found, key=lambda one: one.rank)
