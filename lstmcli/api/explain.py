@@ -219,16 +219,6 @@ def _explained(
     return replace(explanation, next=_next(start, comparison, against, several))
 
 
-def _without_padding(words: Sequence[str], job: Job) -> list[str]:
-    """The words of a command without the lengths or the mask that others replace."""
-    left, masked = [*words], job.inputs.mask is not None
-    for option in ("--lengths", "--mask"):
-        if option in left:
-            at, masked = left.index(option), masked or option == "--mask"
-            del left[at : at + 2]
-    return [*left, *["--mask", NO_MASK] * masked]
-
-
 def _writing(
     explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
 ) -> str:
@@ -243,6 +233,16 @@ def _writing(
         code = f"import lstmcli, numpy; numpy.savez({name}, **{asked}.arrays[{name}])"
         return typed_command("python", "-c", code)
     return ""
+
+
+def _without_padding(words: Sequence[str], job: Job) -> list[str]:
+    """The words of a command without the lengths or the mask that others replace."""
+    left, masked = [*words], job.inputs.mask is not None
+    for option in ("--lengths", "--mask"):
+        if option in left:
+            at, masked = left.index(option), masked or option == "--mask"
+            del left[at : at + 2]
+    return [*left, *["--mask", NO_MASK] * masked]
 
 
 def question_of(job: Job, side: Side) -> Question:
@@ -383,10 +383,10 @@ def _command(
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
     changed |= _wider_dtype(explanation)
-    if explanation.next and isinstance(changed.get("lengths"), tuple):
-        changed["lengths"] = LENGTHS_FILE
     if explanation.edits:
         changed[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
+    if explanation.next and isinstance(changed.get("lengths"), tuple):
+        changed["lengths"] = LENGTHS_FILE
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:

@@ -10,20 +10,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.explain import execution, rounding
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import KNOWN_ORDERS
 from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.edits import Named, named_edits
+from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -40,7 +39,7 @@ from lstmcli.core.explain.explanation import (
     plain_of,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, Changes, prior, settings_of
+from lstmcli.core.explain.hypotheses import Change, prior, settings_of
 from lstmcli.core.explain.lengths import placements
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
@@ -61,19 +60,6 @@ OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, 
 RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
 
 
-BESIDE: Mapping[str, tuple[Any, ...]] = {
-    "forget_bias": (0.0, 1.0),
-    "gates": KNOWN_ORDERS[:4],
-    "bias": ("none", "twice", "input_only"),
-    "transposed": ("recurrent", "both"),
-    "recurrent_activation": ("hard_sigmoid_0.2", "hard_sigmoid_1_6"),
-    "reverse": (True,),
-    "output_activation": ("identity",),
-    "recurrent_gates": KNOWN_ORDERS[:4],
-    "rows": ("hx",),
-    "interleaved": (True,),
-}
-"""Settings beside which an edit is tried, where others do not come nearer."""
 EDITS = "edits"  # the pass after the settings
 
 
@@ -251,7 +237,7 @@ class Search:
             untried=(*self._placements_left(), *one.untried),
         )
 
-    def by_edits(self, found: Sequence[Named]) -> Explanation:
+    def by_edits(self, found: Sequence[NamedEdits]) -> Explanation:
         """The explanation of the likeliest of edits; the others are its equals."""
         first, *others = found
         runs, given = first.runs, first.variant.edits
@@ -274,14 +260,13 @@ class Search:
             remarks=(remark("edit_code", line=lines["code"], mend=lines["mend"]),) * bool(given),
         )
 
-    def nearest_changes(self) -> list[Changes]:
-        """The single changes beside which edits are tried: the nearest, and the usual ones."""
+    def nearest_changes(self) -> list[tuple[Change, ...]]:
+        """The changes beside which edits are tried."""
         one = (self.as_loaded or self.placements)[0]
         nearest = [answer.changes for answer in one.nearest(pairs=False) if answer.changes]
-        known = {one.singles.of(np.array([n])) for n in range(len(one.singles))}
-        usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
-        both = dict.fromkeys((*nearest, *(changes for changes in usual if changes in known)))
-        return [*both][: Budget.BESIDE]
+        return usual_after(
+            nearest, {one.singles.of(np.array([n])) for n in range(len(one.singles))}
+        )
 
     def _placements_left(self) -> Iterator[Remark]:
         """What was not tried at some placements, of three changes first."""

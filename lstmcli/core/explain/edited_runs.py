@@ -38,7 +38,7 @@ from lstmcli.core.model.edits import (
     TENSORS,
     Edit,
     EditKind,
-    Sizes,
+    RunSizes,
     edits_in,
 )
 from lstmcli.core.model.model import Inputs, Model
@@ -94,9 +94,9 @@ class EditedRuns:
         return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
 
     @property
-    def sizes(self) -> Sizes:
+    def sizes(self) -> RunSizes:
         """The sizes of the run, and its first cell."""
-        return Sizes(self.model, self.model.cell, *self.case.size)
+        return RunSizes(self.model, self.model.cell, *self.case.size)
 
     # ---- runs
 
@@ -305,10 +305,10 @@ class EditedRuns:
                 for cell, _ in self._each_cell():
                     yield from self._solved(kind, cell)
 
-    def _of_kind(self, kind: EditKind, cell: str, sizes: Sizes) -> Iterator[Variant]:
+    def _of_kind(self, kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
         return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
 
-    def _each_cell(self) -> Iterator[tuple[str, Sizes]]:
+    def _each_cell(self) -> Iterator[tuple[str, RunSizes]]:
         """Each of several cells."""
         if len(self.model.cells) > 1:
             yield from ((name, self.sizes._replace(cell=cell)) for name, cell in self.model.cells)

@@ -10,16 +10,18 @@ dropout of h follows from h as loaded. Each is only a proposal, which a full run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.causes import KNOWN_ORDERS
 from lstmcli.core.explain.edited_runs import EditedRuns, Variant
-from lstmcli.core.explain.hypotheses import Changes, settings_of
+from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare
@@ -379,7 +381,7 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
 # ---- the pass
 
 
-class Named(NamedTuple):
+class NamedEdits(NamedTuple):
     """Edits that give EXPECTED, and the changes of settings beside them."""
 
     runs: EditedRuns
@@ -404,7 +406,7 @@ STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
 
 def named_edits(
     runs: Sequence[EditedRuns], nearest: Callable[[], Sequence[Changes]]
-) -> list[Named]:
+) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
     ``runs`` are those of placements, the likeliest first, beside each of the changes ``nearest``
@@ -422,12 +424,33 @@ def named_edits(
     return []
 
 
-def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[Named]:
+BESIDE: Mapping[str, tuple[Any, ...]] = {
+    "forget_bias": (0.0, 1.0),
+    "gates": KNOWN_ORDERS[:4],
+    "bias": ("none", "twice", "input_only"),
+    "transposed": ("recurrent", "both"),
+    "recurrent_activation": ("hard_sigmoid_0.2", "hard_sigmoid_1_6"),
+    "reverse": (True,),
+    "output_activation": ("identity",),
+    "recurrent_gates": KNOWN_ORDERS[:4],
+    "rows": ("hx",),
+    "interleaved": (True,),
+}
+"""Settings beside which an edit is tried, where others do not come nearer."""
+
+
+def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
+    """The nearest changes, and then the usual ones as far as they are known of a network."""
+    usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
+    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][: Budget.BESIDE]
+
+
+def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:
     """Those of some variants that give EXPECTED, the likeliest first, as far as work is left."""
     found = []
     for variant in variants:
         if not runs.case.work.may_edit:
             break
         if (proved := runs.proved(variant)) is not None:
-            found.append(Named(runs, variant, *proved))
+            found.append(NamedEdits(runs, variant, *proved))
     return sorted(found, key=lambda one: one.rank)

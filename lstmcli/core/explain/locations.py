@@ -265,14 +265,14 @@ def _located(
             if at.directions.is_all and not (is_merged or is_split):
                 yield Located(name, arrays, at, is_state)
         *lead, count = shape or (0,)
-        are_halves = run.stacked is None and arrays[0].endswith("h")  # and not the gates
-        if are_halves and joined and count % run.directions == 0 < count < joined:
+        is_joined = run.stacked is None and arrays[0].endswith("h")  # not gates
+        if is_joined and count % run.directions == 0 < count < joined:
             halves = (*lead, run.directions, count // run.directions)  # first units of each
             each = (at for at in arrangements(halves, run) if at.axes.endswith("dk"))
             yield from (Located(name, arrays, at._replace(places=None), is_state) for at in each)
         # one direction by itself is another part of the network, but not in a vector
         is_part = count == run.units and prod(lead) > 1
-        if are_halves and 0 < count < joined and not is_part:
+        if is_joined and 0 < count < joined and not is_part:
             for at in arrangements((*lead, joined), run):
                 if at.axes.endswith("w"):
                     at = at._replace(cost=at.cost + FIRST_UNITS)

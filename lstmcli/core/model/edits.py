@@ -55,7 +55,7 @@ def no_value(value: Any) -> str:
     return FLAG
 
 
-class Sizes(NamedTuple):
+class RunSizes(NamedTuple):
     """A run, whose sizes decide which values of an edit are worth trying."""
 
     model: Model
@@ -64,7 +64,7 @@ class Sizes(NamedTuple):
     batch: int
 
 
-Values = tuple[Any, ...] | Callable[[Sizes], Iterable[Any]]
+Values = tuple[Any, ...] | Callable[[RunSizes], Iterable[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class EditKind:
             return str(error.args[0])
         raise AssertionError(f"{self.name} takes an empty text")
 
-    def values_for(self, sizes: Sizes) -> Iterator[Any]:
+    def values_for(self, sizes: RunSizes) -> Iterator[Any]:
         """The values that are tried in a run."""
         yield from self.values(sizes) if callable(self.values) else self.values
 
@@ -267,7 +267,7 @@ class Listed:
         return read_number(text)
 
 
-class Named(OneOf):
+class ManyWords(OneOf):
     """A reader of one of many names, of which a message has the first."""
 
     def __call__(self, value: Any) -> str:
@@ -421,7 +421,7 @@ def _normalised(x: Array, how: str) -> Array:
 MOST_PERMUTED = 5  # features of which every order is tried: 120; of more, exchanges of two
 
 
-def _orders(sizes: Sizes) -> Iterator[tuple[int, ...]]:
+def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
     plain = tuple(range(sizes.cell.inputs))
     yield from dict.fromkeys((plain[::-1], *(tuple(np.roll(plain, k).tolist()) for k in (1, -1))))
     if len(plain) <= MOST_PERMUTED:
@@ -582,7 +582,7 @@ def _weights_of(other: Cell, cell: Cell) -> Cell:
     return replace(other, convention=cell.convention, edits=cell.edits)
 
 
-def _layer_orders(sizes: Sizes) -> Iterator[tuple[int, ...]]:
+def _layer_orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
     plain = tuple(range(len(sizes.model.layers)))
     for a, b in combinations(plain, 2):
         yield tuple({a: b, b: a}.get(n, n) for n in plain)
@@ -1057,7 +1057,7 @@ _KEPT = tuple(1 - share for share in _SHARES)
 def _places(name: str, form: str) -> Values:
     """The rows and columns of a part that may be zero, negated or exchanged; numbers are solved."""
 
-    def values(sizes: Sizes) -> Iterator[tuple[Any, ...]]:
+    def values(sizes: RunSizes) -> Iterator[tuple[Any, ...]]:
         cell = sizes.cell
         columns = getattr(cell, name).shape[2]
         if form == "row":
@@ -1120,7 +1120,7 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.offsets", INPUTS, _of_each(np.add), "{} added to the features",
         "x = x + [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
     EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised, {}",
-        'x = normalise(x, "{}")', Named(*NORMALISED), NORMALISED, whole=True, shows=_FIRST,
+        'x = normalise(x, "{}")', ManyWords(*NORMALISED), NORMALISED, whole=True, shows=_FIRST,
         used_by=_PREPARED, mend="feed x as it is"),
     EditKind("inputs.step", INPUTS, _step_of, "inputs of one step taken from another: {}",
         "x[n] = x[m]: {}", STEPS,
@@ -1200,7 +1200,7 @@ _ROWS: tuple[EditKind, ...] = (
     *(
         EditKind(f"equations.sigmoid.{gate}", EQUATIONS,
             _activation(f"s_{gate}", named=SIGMOIDS), f"activation of gate {gate}: {{}}",
-            f"{gate} = {{}}", Named(*SIGMOIDS), tuple(SIGMOIDS)[:8], say=_WORDS.get,
+            f"{gate} = {{}}", ManyWords(*SIGMOIDS), tuple(SIGMOIDS)[:8], say=_WORDS.get,
             shows=_LATER if gate == "f" else _FIRST, used_by="equations copied with a slip",
             mend=f"{gate} = sigmoid(z_{gate})")
         for gate in "ifo"
@@ -1213,20 +1213,20 @@ _ROWS: tuple[EditKind, ...] = (
         for gate in "ifo"
     ),
     EditKind("equations.approximated", EQUATIONS, _approximated,
-        "tanh and sigmoid approximated by {}", "tanh, sigmoid = {}", Named(*APPROXIMATED),
+        "tanh and sigmoid approximated by {}", "tanh, sigmoid = {}", ManyWords(*APPROXIMATED),
         tuple(APPROXIMATED), say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION,
         mend="compare with the same approximation, or use tanh"),
     EditKind("equations.tanh", EQUATIONS, _activation("t", "t_c", named=TANHS),
-        "tanh of g and of c: {}", "tanh = {}", Named(*TANHS), tuple(TANHS),
+        "tanh of g and of c: {}", "tanh = {}", ManyWords(*TANHS), tuple(TANHS),
         say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION, mend="use tanh"),
     EditKind("equations.sigmoid", EQUATIONS, _activation("s_i", "s_f", "s_o", named=SIGMOIDS),
-        "sigmoid of all gates: {}", "sigmoid = {}", Named(*SIGMOIDS), tuple(SIGMOIDS),
+        "sigmoid of all gates: {}", "sigmoid = {}", ManyWords(*SIGMOIDS), tuple(SIGMOIDS),
         say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION, mend="use 1 / (1 + exp(-x))"),
     EditKind("equations.tanh.g", EQUATIONS, _activation("t", named=TANHS),
-        "tanh of the candidate: {}", "g = {}", Named(*TANHS), tuple(TANHS)[:16],
+        "tanh of the candidate: {}", "g = {}", ManyWords(*TANHS), tuple(TANHS)[:16],
         say=_WORDS.get, shows=_FIRST, used_by=_APPROXIMATION, mend="g = tanh(z_g)"),
     EditKind("equations.tanh.c", EQUATIONS, _activation("t_c", named=TANHS),
-        "tanh of c on its way out: {}", "h = o * {}", Named(*TANHS), tuple(TANHS)[:16],
+        "tanh of c on its way out: {}", "h = o * {}", ManyWords(*TANHS), tuple(TANHS)[:16],
         say=_WORDS.get, shows="c agrees, h does not", used_by=_APPROXIMATION,
         mend="h = o * tanh(c)"),
     EditKind("equations.sigmoid_slope", EQUATIONS,

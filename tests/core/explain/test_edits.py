@@ -158,11 +158,13 @@ def test_nothing_is_named_that_is_no_edit(what: str) -> None:
     assert not found.edits
 
 
+@pytest.mark.slow
 def test_a_setting_is_the_answer_where_it_is_one() -> None:
     found = asked(lstm(gate={"f": lambda z: s(z + 1)}).h.astype(np.float32))
     assert [change.setting for change in found.changes] == ["forget_bias"]
 
 
+@pytest.mark.slow
 def test_edits_that_are_given_are_kept() -> None:
     expected = lstm(X / 2, changed(b=put(3, value=0))).h
     found = asked(expected.astype(np.float32), edits=["inputs.factor=0.5"])
