@@ -283,6 +283,8 @@ class Trace:
     def steps(self) -> int:
         """T; no attribute of a trace with final states only, which does not tell it."""
         for array in self.arrays.values():
+            if self.layout == "batch" and array.ndim == 4:  # (B, T, 2, H), or the directions first
+                return int(array.shape[1] * array.shape[2] // 2)
             return int(array.shape[1 if self.layout == "batch" else 0])
         raise AttributeError
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.api.explain import explain
-from tests.core.explain.asking import found
+from tests.core.explain.asking import found, same
 
 
 def asked(path: Path) -> dict[str, Any]:
@@ -37,8 +37,10 @@ def asked(path: Path) -> dict[str, Any]:
     seconds = process_time() - begun
     equals = [{c.setting: c.found for c in one} for one in answer.equivalent]
     outcome = "missed"
-    if answer.found:
-        outcome = "right" if found(answer) == truth else "equal" if truth in equals else "false"
+    if answer.found and same(found(answer), truth, ""):
+        outcome = "right"
+    elif answer.found:
+        outcome = "equal" if any(same(one, truth, "") for one in equals) else "false"
     return {
         "question": path.stem, "outcome": outcome, "seconds": round(seconds, 2), "truth": truth,
         "verdict": answer.verdict, "changes": found(answer), "taken": answer.taken,
