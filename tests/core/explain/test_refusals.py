@@ -124,7 +124,7 @@ def test_thorough_is_true_or_false() -> None:
 
 
 def near_tanh(z: Array) -> Array:
-    """tanh as a continued fraction, cut short, and bounded where no program is known to bound it."""
+    """tanh as a continued fraction, cut short, and bounded where no program bounds it."""
     z = np.clip(z, -2.7, 2.7)
     quotient: Array = z * (945 + 105 * z**2 + z**4) / (945 + 420 * z**2 + 15 * z**4)
     return quotient
