@@ -99,7 +99,7 @@ def explain(
     progress
         is told how far the search is.
     settings
-        what is assumed, by option name, where ``weights`` are not loaded yet.
+        what is assumed, by option name, where ``weights`` are not loaded yet, ``edits`` too.
 
     Raises
     ------

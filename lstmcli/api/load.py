@@ -78,7 +78,7 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     ``load({"kernel": K, "bias": b})``, ``load(torch_module.state_dict())``, or lists of arrays in
     the order of a framework: ``load(keras_layer.get_weights())``. ``max_bytes`` (int) is
     the most that one tensor of a file may take in memory; without it a GiB. Settings of one cell
-    are given as ``**{"layer1.forget_bias": 1.0}``.
+    are given as ``**{"layer1.forget_bias": 1.0}``; ``edits`` is a list of the mistakes to run with.
 
     Raises
     ------

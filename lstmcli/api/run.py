@@ -104,7 +104,8 @@ def run(
     name
         what messages call the inputs.
     settings
-        by option name, where ``model`` is not loaded yet.
+        by option name, where ``model`` is not loaded yet; and ``edits``, a list of the texts that
+        ``--edit`` takes.
 
     Raises
     ------

@@ -37,6 +37,7 @@ from lstmcli.core.explain.explanation import (
     first_shown,
     near_miss,
     plain_of,
+    runs_otherwise,
     wanted,
 )
 from lstmcli.core.explain.hypotheses import Change, prior, settings_of
@@ -395,13 +396,19 @@ def _explained(search: Search, progress: Progress) -> Explanation:
     if search.looser:
         return search.explained(search.looser)
     search.work.tell = partial(progress, what=EDITS)
-    runs = [
-        EditedRuns(one.case, one.allowance, one.location, one.of_run)
-        for one in (search.as_loaded or search.placements)[: Budget.EDITED]
-    ]
+    places = (search.as_loaded or search.placements)[: Budget.EDITED]
+    runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
-    return search.by_edits(named) if named else search.none()
+    if not named or (named[0].has_file and runs_otherwise(_said_last(search))):
+        return search.none()
+    return search.by_edits(named)
+
+
+def _said_last(search: Search) -> list[Remark]:
+    """What the passes say where nothing gives EXPECTED."""
+    passes = (one.remark for one in PASSES if one.remark is not None)
+    return [hint for tell in passes for hint in tell(search.prepared, search.cases)]
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
@@ -467,8 +474,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
     """Add hints, what was not tried, and a note on an assumed layout."""
     prepared, loaded, remarks = search.prepared, explanation.measured, explanation.remarks
     assert loaded is not None
-    passes = [one.remark for one in PASSES if one.remark is not None]
-    if hints := [hint for said in passes for hint in said(prepared, search.cases)]:
+    if hints := _said_last(search):
         close = ("near_miss", "within_tolerance", "noise")
         remarks = tuple(one for one in remarks if one.code not in close)
     else:

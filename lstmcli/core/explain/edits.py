@@ -390,6 +390,11 @@ class NamedEdits(NamedTuple):
     bits: float
 
     @property
+    def has_file(self) -> bool:
+        """Whether an edit has many numbers that were solved for."""
+        return any(edit.file for edit in self.variant.edits)
+
+    @property
     def rank(self) -> tuple[int, int, int]:
         """The fewest numbers solved and edits first, then by the order of the table."""
         names = [*EDITS]

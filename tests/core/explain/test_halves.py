@@ -278,7 +278,7 @@ def test_an_error_of_that_size_alone_is_no_cause(kind: str, tmp_path: Path) -> N
     net = Net(4, 2, 8, 4, 6)
     h = spoiled(kind, net, EPS["float16"], np.random.default_rng(0)).astype(np.float32)
     explanation = net.ask(h, tmp_path)
-    assert explanation.verdict == "none"
+    assert "dtype" not in found(explanation)
     assert RERUN not in codes(explanation)
 
 

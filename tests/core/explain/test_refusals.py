@@ -33,7 +33,7 @@ def spoiled(kind: str, h: Array, x: Array, rng: np.random.Generator) -> Array:
         kept = np.asarray(rng.random(h.shape) > 0.2)
         kept[0, 0, 0] = False
         dropped: Array = h * kept / 0.8
-        return dropped
+        return dropped * rng.normal(1, 0.05, h.shape)  # with one factor it is an edit
     if kind == "zoneout":  # some units keep their last h
         h = h.copy()
         for t in range(1, h.shape[1]):
@@ -124,9 +124,10 @@ def test_thorough_is_true_or_false() -> None:
 
 
 def near_tanh(z: Array) -> Array:
-    """A function that is up to 4e-4 off tanh, and none that a program is known to have."""
-    near: Array = np.tanh(z) + 4e-4 * np.sin(5 * z)
-    return near
+    """tanh as a continued fraction, cut short, and bounded where no program bounds it."""
+    z = np.clip(z, -2.7, 2.7)
+    quotient: Array = z * (945 + 105 * z**2 + z**4) / (945 + 420 * z**2 + 15 * z**4)
+    return quotient
 
 
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"recurrent_gates": "ifgo"}])
