@@ -150,10 +150,9 @@ class Search:
         found, (before, after) = [], Budget.FURTHER[total - 1 : total + 1]
         for size in range(total + 1):
             part = before + (after - before) * (size + 1) / (total + 1)
-            for one in self._with(total - size):
-                is_first = one is self.placements[0]
-                room = self.work.left(Budget.LEVELS[total] if is_first else part)
-                if (is_first or room) and (answers := search(one, size, room)):
+            for n, one in enumerate(self._with(total - size)):
+                room = self.work.left(Budget.LEVELS[total] if n < Budget.LIKELY[size] else part)
+                if (room or one is self.placements[0]) and (answers := search(one, size, room)):
                     found.append(Found(one, answers, one.allowance))
         return found
 
