@@ -170,7 +170,8 @@ class Search:
             part = before + (after - before) * (size + 1) / (total + 1)
             for n, one in enumerate(self._with(total - size, turn)):
                 is_first = one is self.placements[0] or (turn == FIRST and n < 2)
-                room = self.work.left(Budget.LEVELS[total] if is_first else part)
+                is_likely = is_first or n < Budget.LIKELY[size]
+                room = self.work.left(Budget.LEVELS[total] if is_likely else part)
                 if (is_first or room) and (answers := search(one, size, room)):
                     found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
         return found

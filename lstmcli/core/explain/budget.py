@@ -15,7 +15,8 @@ class Budget:
     QUESTION = 7.2e7  # work, over all shapes and placements of EXPECTED
     THOROUGH = 10  # times as much of all that is searched, on request
     LEVELS = 0.0, 0.4, 0.8, 1.0
-    """The part of it that is done when the likeliest placement is searched for no more changes."""
+    """The part of it that is done when the likely placements are searched for no more changes."""
+    LIKELY = 40, 40, 6, 2  # such placements, by the number of changes that are left to the cells
     FURTHER = 0.0, 0.4, 0.5, 0.6
     """The part of it that is done when the other placements are not."""
     NUMBERS = 10_000_000
