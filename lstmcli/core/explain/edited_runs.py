@@ -240,21 +240,24 @@ class EditedRuns:
 
     def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
         """How a variant compares, and its bits, where it gives EXPECTED and that shows enough."""
-        agreement = self.fits(variant)
+        case = self.case_for(variant.edits)
+        if case is None:
+            return None
+        base = self.base_misses if case is self.case else self.misses(self.base, case)
+        bits = [self._bits(base, variant.solved)] if variant.edits else []
+        agreement = self.fits(variant) if all(bits) else None
         if agreement is None:
             return None
-        case = self.case_for(variant.edits) or self.case
-        without = [self.misses(self.base, case)] if variant.edits else []
         if self.changes:
             alone = self.beside(())
-            without.append(alone.misses(alone.run(variant.edits, case=case), case))
-        bits = []
-        for misses in without:  # what an edit, and what a setting beside it, takes away
-            of_one, numbers = self.evidence(misses, variant.solved)
-            if of_one < LEAST_BITS or numbers < variant.solved + MORE_NUMBERS:
-                return None
-            bits.append(of_one)
-        return agreement, min(bits)
+            misses = alone.misses(alone.run(variant.edits, case=case), case)
+            bits.append(self._bits(misses, variant.solved))
+        return (agreement, min(bits)) if all(bits) else None
+
+    def _bits(self, misses: Array, solved: int) -> float:
+        """The bits of evidence; 0 where these, or the numbers that show them, are too few."""
+        bits, numbers = self.evidence(misses, solved)
+        return bits if bits >= LEAST_BITS and numbers >= solved + MORE_NUMBERS else 0.0
 
     def evidence(self, misses: Array, solved: int) -> tuple[float, int]:
         """The bits by which EXPECTED's numbers tell a fit from the run as loaded, and how many.
