@@ -224,7 +224,7 @@ class Search:
             fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
             fitting = [a for a in fitting if len(a.changes) == fewest]
             return self.explained([Found(one, fitting, one.allowance)])
-        as_loaded, nears = one.near(Answer((), loaded)), [one.near(a) for a in answers]
+        as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
         size = tuple(rounding.remark_of_size(one.case, loaded, p.coarse, p.grids))
         merged: tuple[Remark, ...] = ()
         if (merge := one.setup.merge) and not self.as_loaded:

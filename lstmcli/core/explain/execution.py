@@ -226,3 +226,12 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
                 numbers = case.expected.numbers
                 return remark("masked", steps=steps, ending=ending, option=option, numbers=numbers)
     return None
+
+
+def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:
+    """What the lengths that are found are of those given: in another order, or longer."""
+    more = np.subtract(found, given)
+    if sorted(found) == sorted(given):
+        yield remark("lengths_reordered")
+    elif (more >= 0).all():
+        yield remark("longer", steps=sorted({*more.tolist()} - {0}))

@@ -12,6 +12,7 @@ from lstmcli.core.diff.tolerance import FLOAT32, jsonable
 from lstmcli.core.explain.causes import CANDIDATE
 from lstmcli.core.explain.hypotheses import Change, Changes, prior
 from lstmcli.core.explain.locations import Location
+from lstmcli.core.explain.observation import Expected
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Agreement,
@@ -20,6 +21,7 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
+from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import setting_text
 
 
@@ -337,6 +339,18 @@ class Data(NamedTuple):
     units: int
     zero_bias: bool
     final: bool  # only the last state is known
+
+    @classmethod
+    def of(cls, model: Model, expected: Expected, sequences: int) -> Data:
+        """That of EXPECTED on a run of a model."""
+        cells = [cell for _, cell in model.cells]
+        return cls(
+            expected.steps,
+            sequences,
+            units=max(cell.units for cell in cells),
+            zero_bias=not any(cell.bias.any() for cell in cells),
+            final=not expected.has_steps,
+        )
 
 
 _BIAS = {"bias", "bias_gates"}

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import ONE_WAY, OPEN, SHUT
+from lstmcli.core.explain.causes import ONE_WAY
+from lstmcli.core.explain.execution import other_lengths
 from lstmcli.core.explain.explanation import (
     Changed,
     Data,
@@ -28,7 +29,6 @@ from lstmcli.core.explain.explanation import (
     with_sense,
 )
 from lstmcli.core.explain.hypotheses import (
-    Change,
     Changes,
     SingleChanges,
     conventions_that_run,
@@ -40,7 +40,13 @@ from lstmcli.core.explain.hypotheses import (
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
 from lstmcli.core.explain.observation import EPS, Allowance, Expected, decimal_places
-from lstmcli.core.explain.proof import ENOUGH, SHORT, WEALTH, digits, vanishing
+from lstmcli.core.explain.proof import (
+    ENOUGH,
+    digits,
+    forget_gate_state,
+    neighbours,
+    vanishing,
+)
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import (
@@ -56,8 +62,6 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.model.arrays import Array
 
-SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
-FAR_BIAS = 100.0  # a forget bias that does
 LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
@@ -300,29 +304,8 @@ class Placement:
     # ---- the proof
 
     def neighbours(self, answer: Changes) -> tuple[Array, list[Changes]]:
-        """What the neighbours of an answer give, and those that EXPECTED does not distinguish.
-
-        A neighbour has one more change, or another value of a changed setting. What they give is a
-        matrix (N, E) in tolerances, of the numbers that the answer moves.
-        """
-        steps = SHORT if self.simulator.is_stepwise else None
-        off, near = self._neighbours(answer, steps)
-        if steps and self.setup.size[0] > steps and digits(off, 0, 1) < WEALTH:
-            off, near = self._neighbours(answer, None)
-        return off, near
-
-    def _neighbours(self, answer: Changes, steps: int | None) -> tuple[Array, list[Changes]]:
-        sets, value = self.singles.neighbours(answer)
-        in_order, simulator = np.sort(sets, axis=1), self._telling
-        codes = simulator.codes(in_order)
-        differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
-        differs[[0, -1]] = True
-        sets, in_order = sets[differs], in_order[differs]
-        constants = self.singles.constants(in_order, np.full(len(sets), value))
-        off = simulator.off(in_order, constants, steps)
-        moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
-        fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
-        return off[:, moved], [self.singles.of(one, value) for one in sets[1:-1][fits]]
+        """What the neighbours of an answer give, and those that EXPECTED does not distinguish."""
+        return neighbours(self.singles, self._telling, answer, self.setup.size[0])
 
     @property
     def _telling(self) -> NetworkSimulator:
@@ -398,11 +381,7 @@ class Placement:
         if self.unpadded:
             yield remark("past_ends")
         if self.lengths and p.question.lengths is not None:
-            more = np.array(self.lengths) - p.question.lengths
-            if sorted(self.lengths) == sorted(p.question.lengths):
-                yield remark("lengths_reordered")
-            elif (more >= 0).all():
-                yield remark("longer", steps=sorted({*more.tolist()} - {0}))
+            yield from other_lengths(self.lengths, p.question.lengths)
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
@@ -506,25 +485,12 @@ class Placement:
     def _with_senses(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
         """The changes; a forget bias that any greater one could stand for says what it is."""
         changes = self.changed(answer.changes)
-        others = tuple(c for c in answer.changes if c.setting != "forget_bias")
         if answer.basis:
             changes = with_sense(changes, "dtype", answer.basis.rounded)
-        for one in changes:
-            if one.setting == "forget_bias" and abs(one.found) >= SATURATING:
-                is_open = one.found > 0
-                far = Change("forget_bias", FAR_BIAS if is_open else -FAR_BIAS)
-                if self.verify((*others, far), allowance).fits:
-                    return with_sense(changes, "forget_bias", OPEN if is_open else SHUT)
-        return changes
+        state = forget_gate_state(answer.changes, lambda other: self.verify(other, allowance))
+        return with_sense(changes, "forget_bias", state) if state else changes
 
     @property
     def data(self) -> Data:
         """What EXPECTED is made of."""
-        cells, known = [cell for _, cell in self.model.cells], self.expected
-        return Data(
-            known.steps,
-            self.setup.size[1],
-            units=max(cell.units for cell in cells),
-            zero_bias=not any(cell.bias.any() for cell in cells),
-            final=not known.has_steps,
-        )
+        return Data.of(self.model, self.expected, self.setup.size[1])

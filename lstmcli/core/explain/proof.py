@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmcli.core.explain.hypotheses import Change, Changes
+from lstmcli.core.explain.causes import OPEN, SHUT
+from lstmcli.core.explain.hypotheses import Change, Changes, SingleChanges
+from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.model.arrays import Array
 
@@ -21,6 +23,8 @@ ENOUGH = 2.0
 SHORT = 8  # steps from which evidence is computed first
 WEALTH = 12.0  # digits of evidence from these that need no further steps
 
+SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
+FAR_BIAS = 100.0  # a forget bias that does
 LESS = 0.1  # of a clip: if a clip this much tighter fits too, it only makes a cell vanish
 
 
@@ -39,8 +43,49 @@ def digits(spread: Array, solved: int, tried: int) -> float:
     return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
 
 
+def neighbours(
+    singles: SingleChanges, simulator: NetworkSimulator, answer: Changes, steps: int
+) -> tuple[Array, list[Changes]]:
+    """What the neighbours of an answer give, and those that EXPECTED does not distinguish.
+
+    A neighbour has one more change, or another value of a changed setting. What they give is a
+    matrix (N, E) in tolerances, of the numbers that the answer moves, over so many ``steps``.
+    """
+    first = SHORT if simulator.is_stepwise else None
+    off, near = _neighbours(singles, simulator, answer, first)
+    if first and steps > first and digits(off, 0, 1) < WEALTH:
+        off, near = _neighbours(singles, simulator, answer, None)
+    return off, near
+
+
+def _neighbours(
+    singles: SingleChanges, simulator: NetworkSimulator, answer: Changes, steps: int | None
+) -> tuple[Array, list[Changes]]:
+    sets, value = singles.neighbours(answer)
+    in_order = np.sort(sets, axis=1)
+    codes = simulator.codes(in_order)
+    differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
+    differs[[0, -1]] = True
+    sets, in_order = sets[differs], in_order[differs]
+    constants = singles.constants(in_order, np.full(len(sets), value))
+    off = simulator.off(in_order, constants, steps)
+    moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
+    fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
+    return off[:, moved], [singles.of(one, value) for one in sets[1:-1][fits]]
+
+
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
     """Whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
     clips = {c.setting: c.value * LESS for c in changes if c.setting.endswith("_clip") and c.value}
     tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
     return bool(clips) and verify(tighter).fits
+
+
+def forget_gate_state(changes: Changes, verify: Callable[[Changes], Agreement]) -> str:
+    """``open`` or ``shut`` where a far greater forget bias fits as well; else empty."""
+    bias = next((one.value for one in changes if one.setting == "forget_bias"), None)
+    if bias is None or abs(bias) < SATURATING:
+        return ""
+    others = tuple(one for one in changes if one.setting != "forget_bias")
+    far = Change("forget_bias", FAR_BIAS if bias > 0 else -FAR_BIAS)
+    return (OPEN if bias > 0 else SHUT) if verify((*others, far)).fits else ""
