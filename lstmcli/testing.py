@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from lstmcli import formats
@@ -11,6 +12,7 @@ from lstmcli.api.diff import Result, diff, side_of
 from lstmcli.api.explain import explain_within
 from lstmcli.api.job import InputOptions
 from lstmcli.api.values import Path, Weights
+from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.explanation import Explanation
@@ -33,6 +35,7 @@ def assert_lstm_close(
     *,
     rtol: float | None = None,
     atol: float | None = None,
+    equal_nan: bool = False,
     weights: Model | Weights | Sequence[Weights] | None = None,
     inputs: npt.ArrayLike | Path | None = None,
     initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
@@ -43,13 +46,17 @@ def assert_lstm_close(
 ) -> None:
     """Fail unless two results of an LSTM are equal within a tolerance, and say why they are not.
 
+    Axes may lie otherwise, as `lstmcli.diff` has it, but all numbers have to be there: a last step
+    does not equal all of them, and an array that ``expected`` has may not be left out of a dict.
+
     Parameters
     ----------
     actual, expected
         whatever `lstmcli.diff` takes: an array, or a tensor of PyTorch, TensorFlow or JAX, which
         is h, (T, H), (T, B, H) or (B, T, H); a trace; a dict of arrays by name; a path.
-    rtol, atol
-        relative and absolute tolerance; by default those of `lstmcli.diff`, by dtype.
+    rtol, atol, equal_nan
+        relative and absolute tolerance, by default those of `lstmcli.diff`, by dtype; and whether
+        NaN equals NaN.
     weights, inputs
         as for `lstmcli.explain`, which then names the cause: of the side that these weights do not
         give as they are loaded. It searches with a tenth of its usual budget.
@@ -67,17 +74,41 @@ def assert_lstm_close(
     """
     __tracebackhide__ = True  # pytest's: the line that it shows is the caller's
     options = InputOptions(initial_state, lengths, mask)
-    if weights is None and (inputs is not None or any(o is not None for o in options) or settings):
+    of_run = settings.keys() - {"layout"} or [
+        n for n, o in options._asdict().items() if o is not None
+    ]
+    if weights is None and (inputs is not None or of_run):
         text = "inputs and settings describe a run of weights; give weights too, or leave them out."
         raise UserError(f"assert_lstm_close: {text}")
     sides = side_of(actual, "actual"), side_of(expected, "expected")
-    difference = diff(*sides, rtol=rtol, atol=atol)
-    if difference.equal:
+    layout = settings.get("layout") if any(_is_open(side) for side in sides) else None
+    difference = diff(*sides, rtol=rtol, atol=atol, equal_nan=equal_nan, layout=layout)
+    lacking = _lacking(difference)
+    if difference.equal and not lacking:
         return
-    if weights is None or not explain:
-        raise AssertionError(failure_text(difference))
+    if weights is None or not explain or difference.equal:
+        raise AssertionError(failure_text(difference, lacking))
     name, cause = _cause(sides, weights, inputs, options, settings)
-    raise AssertionError(failure_text(difference, cause, name))
+    raise AssertionError(failure_text(difference, lacking, cause, name))
+
+
+def _is_open(side: Side) -> bool:
+    """Whether a side does not say which of its axes is time."""
+    return side.layout is None and any(array.ndim > 2 for array in side.arrays.values())
+
+
+def _lacking(d: Difference) -> list[str]:
+    """What one side lacks of the other's numbers, and the first one of the second one's arrays."""
+    sizes = {name: [prod(shape) for shape in array.shapes] for name, array in d.arrays.items()}
+    a, b = (side.name for side in d.sides)
+    texts = [
+        f"{name or 'array'}: {a} has {had:,} numbers, {b} {wanted:,}"
+        for name, (had, wanted) in sizes.items()
+        if had != wanted
+    ]
+    if "" not in d.sides[0].arrays and d.only_in_b:
+        texts.append(f"{a} lacks {', '.join(d.only_in_b)}")
+    return texts
 
 
 def _cause(

@@ -39,6 +39,31 @@ def test_results_within_the_tolerance_pass() -> None:
     assert failure(h, h + 1e-3)[0] == "actual and expected differ in 1 of 1 arrays"
 
 
+@pytest.mark.parametrize(
+    ("actual", "text"),
+    [
+        (lambda h: h[-1], "h: actual has 12 numbers, expected 60"),
+        (lambda h: h[:, :2], "h: actual has 30 numbers, expected 60"),
+        (lambda h: {"h": h}, "actual lacks c"),
+    ],
+)
+def test_all_numbers_have_to_be_there(actual: Any, text: str) -> None:
+    h = np.random.default_rng(3).normal(size=(5, 4, 3))
+    named = isinstance(actual(h), dict)
+    expected = {"h": h, "c": 2 * h} if named else h
+    assert any(text in line for line in failure(actual(h), expected))
+    assert_lstm_close({"h": h, "c": 2 * h, "z": h}, {"h": h, "c": 2 * h})
+    assert_lstm_close(h.ravel(), h)
+    assert_lstm_close(np.where(h > 1, np.nan, h), np.where(h > 1, np.nan, h), equal_nan=True)
+
+
+def test_a_layout_names_the_axes_of_both() -> None:
+    h = np.random.default_rng(3).normal(size=(5, 4, 3))
+    wrong = np.where(np.arange(4)[:, None] == 2, h + 1, h)
+    assert "at step 2," in " ".join(failure(wrong, h, layout="batch"))
+    assert "at step 0, batch 2" in " ".join(failure(wrong, h, layout="time"))
+
+
 @pytest.mark.parametrize("sides", [(PORT, TENSORFLOW), (TENSORFLOW, PORT)])
 def test_the_cause_is_that_of_the_side_that_the_weights_do_not_give(sides: Any) -> None:
     lines = failure(*sides, weights=WEIGHTS, inputs=INPUTS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.views.diff import first_difference, hints_of, next_command, sides_of
@@ -15,16 +17,22 @@ LABELS = 9  # columns
 WIDTH = Width.of(COLUMNS)
 
 
-def failure_text(d: Difference, found: Explanation | str = "", expected: str = "") -> str:
+def failure_text(
+    d: Difference, lacking: Sequence[str], found: Explanation | str = "", expected: str = ""
+) -> str:
     """The difference in at most 15 lines of 100 columns, the cause, and the command, unwrapped.
 
-    ``found`` is what `explain` says of the side of the name ``expected``, or why it says nothing.
+    ``lacking`` is what a side lacks. ``found`` is what `explain` says of the side of the name
+    ``expected``, or why it says nothing.
     """
     differing = [array for array in d.arrays.values() if not array.equal]
     names = " and ".join(side.name for side in d.sides)
     sheet = Sheet()
-    sheet.add(f"{names} differ in {len(differing)} of {len(d.arrays)} arrays")
+    how = f"differ in {len(differing)} of {len(d.arrays)} arrays"
+    sheet.add(f"{names} {how if differing else 'do not have the same numbers'}")
     sheet.extend(sides_of(d, WIDTH))
+    for text in lacking[:MOST_ARRAYS]:
+        sheet.extend(labelled("", text, WIDTH, indent=0))
     for array in differing[:MOST_ARRAYS]:
         text = f"a has {array.aligned[0]}; b has {array.aligned[1]}"
         if array.mismatched is not None:
@@ -40,6 +48,8 @@ def failure_text(d: Difference, found: Explanation | str = "", expected: str = "
     if len(rows) > LINES:
         rows[LINES - 1 :] = ["... (lstmcli.diff shows the rest)"]
     if isinstance(found, str):
-        return "\n".join([*rows, *filter(None, [found or next_command(d)])])
+        return "\n".join([*rows, *filter(None, [found or next_command(d, d.sides[0])])])
     cause = labelled("explain", title(found, expected), WIDTH, indent=LABELS).rows()
-    return "\n".join([*rows, *cause, *filter(None, [found.command or found.next])])
+    is_file = not any(side.in_memory for side in d.sides if side.name == expected)
+    command = found.command or found.next * is_file
+    return "\n".join([*rows, *cause, *filter(None, [command])])

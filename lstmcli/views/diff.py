@@ -474,22 +474,20 @@ def _next(d: Difference, command: str) -> Sheet:
     return sheet
 
 
-def next_command(d: Difference) -> str:
-    """What asks `explain` for the cause; empty where no configuration of weights can be one."""
+def next_command(d: Difference, expected: Side | None = None) -> str:
+    """What asks `explain` for the cause; empty where no configuration of weights can be one.
+
+    EXPECTED is the side without settings of a run, else b, if none is given.
+    """
     computed = any(
         array.mismatched and ArrayName.of(array.name).kind != WEIGHTS
         for array in d.arrays.values()
     )  # fmt: skip
     if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
         return ""
-    side = expected_side(d)
+    a, b = d.sides
+    side = expected or (a if a.settings is None and b.settings is not None else b)
     if side.in_memory:
         return f"lstmcli.explain(weights, x, {side.name})"
     name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
     return typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
-
-
-def expected_side(d: Difference) -> Side:
-    """EXPECTED of `explain`: the side without settings of a run, else b."""
-    a, b = d.sides
-    return a if a.settings is None and b.settings is not None else b

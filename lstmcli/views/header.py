@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.edits import RUN_BEFORE, STATE
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.views.conventions import unusual_settings
@@ -97,7 +98,8 @@ def _assumed(plan: Plan) -> list[str]:
     """What is neither in the files nor given."""
     assumed = [*plan.model.assumed]
     learned = all(cell.initial_h is not None for _, cell in plan.model.cells)
-    if not (plan.inputs.initial_state or learned):
+    edited = any(edit.kind.stage in (STATE, RUN_BEFORE) for edit in plan.model.edits)
+    if not (plan.inputs.initial_state or learned or edited):
         assumed.append("zero initial state")
     if plan.assumed_layout:
         assumed.append(plan.assumed_layout)

@@ -59,7 +59,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
         by_inputs = _shown_by_inputs(as_time_major(np.asarray(one.question.x), setup.layout))
         shown = dict.fromkeys(by_inputs, "run" if one.expected.steps > 1 else assumed)
     for lengths, output in shown.items():
-        if not _are_known(lengths, one):
+        if any(lengths) and not _are_known(lengths, one):
             further = (Change("masked_output", output),) * (output != assumed)
             of_run = (Change("lengths", lengths), *further)
             each = [*location.at_ends] or [location]
@@ -96,8 +96,9 @@ def _shown_by_outputs(expected: Expected, size: tuple[int, int]) -> dict[Lengths
 
 
 def _shown_by_inputs(x: Array) -> Iterator[Lengths]:
-    """Lengths after which all inputs (T, B, I) are one number, such as 0."""
+    """Lengths after which all inputs (T, B, I), two numbers or more, are one, such as 0."""
     lengths = valid_until((x == x[-1:, :, :1]).all(axis=2))
+    lengths = np.where((len(x) - lengths) * x.shape[2] < 2, len(x), lengths)
     if (lengths < len(x)).any():
         yield tuple(lengths.tolist())
 

@@ -257,3 +257,13 @@ def test_an_arrangement_of_one_array_does_not_explain_another(tmp_path: Path) ->
     found = explain(weights, x, str(tmp_path / "y.npz"), layout="batch")
     (remark,) = [one for one in found.remarks if one.code == "rearranged"]
     assert not remark.facts["whole"]
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_inputs_of_one_feature_show_no_lengths(tmp_path: Path, constant: bool) -> None:
+    rng = np.random.default_rng(5)
+    net = random_net(rng, 1, H)
+    x = np.ones((1, T, 1)) if constant else rng.normal(size=(1, T, 1))
+    late = np.concatenate([np.zeros((1, 1, 1)), x[:, :-1]], axis=1)
+    found = explain(write(net, tmp_path / "w.npz", 1), x, outputs(net, late, {})["h"])
+    assert found.edits == ("inputs.late=1",)
