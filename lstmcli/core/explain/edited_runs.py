@@ -326,9 +326,8 @@ class EditedRuns:
         case = self.case_for((Edit(kind.name, kind.solved, cell),))
         if case is None:
             return
-        size = max(
-            (float(np.nanmax(np.abs(k.values))) for k in case.expected.arrays.values()), default=1.0
-        )
+        known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
+        size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
         numbers = [v for v in kind.values_for(self.sizes) if isinstance(v, float)]
         further = numbers[: 1 if self.first_off is not None else STARTS]
         starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]

@@ -365,6 +365,8 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
         factors = np.where(known.values == 0, 0, known.values / given)
     kept = np.abs(factors) > SMALL
     scale = float(np.median(factors[kept])) if kept.any() else 0.0
+    if not kept.any(axis=2).all():  # no dropout leaves out all units of a step
+        scale = 0.0
     if not kept.all() and scale and np.abs(factors[kept] / scale - 1).max() < 1e-2:
         mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
         arrays = {"mask": mask}

@@ -195,10 +195,10 @@ class OpenLengths(Placement):
         trace, model = case.trace({**FINE, **settings})
         given = arrays_of(trace, model, "h", case.size)
         worst: Array = np.zeros((1, 1))
-        for _, name, _, known in self.location.known(self.setup.numbers, self.valid):
+        for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
             run = given[name.replace("final_", "")]  # (T, B, K)
             if model.backward:
                 run = given[name][None] if name != name.replace("final_", "") else run[-1:]
-            off = np.abs(run - known.values) / self.allowance.of(known)
+            off = np.abs(run[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
             worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
         return worst

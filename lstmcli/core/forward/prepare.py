@@ -89,6 +89,9 @@ def edited_layers(
     )
     for edit in edits_in(NETWORK, edits):
         edited = edit.apply(edited)
+    merge = edited[-1][0].convention.behaviour.merge
+    if len({cell.shown for cell in edited[-1]}) > 1 and not merge.startswith("concat"):
+        raise UserError(f"merge {merge} takes outputs of one width, and as edited two differ.")
     for n, layer in enumerate(edited[:-1]):
         if any(cell.shown != cell.outputs for cell in layer):
             raise UserError(f"layer {n + 1} does not take the outputs of layer {n} as edited.")
