@@ -22,6 +22,7 @@ pytest_plugins = "pytester"
 
 SAMPLE = TOP / "samples" / "forget-bias"
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
+PLUGIN = ("-p", "no:lstmcli", "-p", "lstmcli.pytest_plugin")  # installed or not
 TENSORFLOW, PORT = SAMPLE / "tensorflow.txt", SAMPLE / "numpy.txt"  # without the forget bias
 
 
@@ -123,7 +124,7 @@ class TestNet:
 
 def test_golden_files_are_written_and_compared(pytester: pytest.Pytester) -> None:
     def run(*words: str) -> pytest.RunResult:
-        return pytester.runpytest_inprocess("-p", "lstmcli.pytest_plugin", *words)
+        return pytester.runpytest_inprocess(*PLUGIN, *words)
 
     pytester.makepyfile(test_port=TESTS.format(off=""))
     missing = run("-k", "test_net")
@@ -175,7 +176,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     return dict(BLOCKS)
 
 
-@pytest.mark.parametrize("command", ["pytest -p lstmcli.pytest_plugin test_port.py", "unittest"])
+@pytest.mark.parametrize("command", [" ".join(["pytest", *PLUGIN, "test_port.py"]), "unittest"])
 def test_the_tests_that_the_page_shows(files: dict[str, str], tmp_path: Path, command: str) -> None:
     words = [sys.executable, "-m", *command.split()]
     words += ["test_with_unittest"] if command == "unittest" else []
