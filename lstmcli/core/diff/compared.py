@@ -195,7 +195,8 @@ class FirstLayer:
     @cached_property
     def clearly_decays(self) -> bool:
         """Whether the error decays as no rounding, noise or approximation does."""
-        errors = self.step_errors.mean(axis=1)  # (T,)
+        with np.errstate(over="ignore"):
+            errors = self.step_errors.mean(axis=1)  # (T,)
         late = errors[len(errors) // 2 :]
         return dies_out(errors, _CLEARLY_GONE) and bool(late.max() <= _LATE * errors[0])
 
