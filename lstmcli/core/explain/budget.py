@@ -12,7 +12,7 @@ class Budget:
     1e7. So the same question has the same answer on every machine.
     """
 
-    QUESTION = 7.2e7  # work, over all shapes and placements of EXPECTED
+    QUESTION = 6e7  # work, over all shapes and placements of EXPECTED
     THOROUGH = 10  # times as much of all that is searched, on request
     LEVELS = 0.0, 0.4, 0.8, 1.0
     """The part of it that is done when the likely placements are searched for no more changes."""
@@ -30,7 +30,7 @@ class Budget:
     SOLVED = 32, 6  # sets whose constant is solved for, over the telling steps and then over all
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     UNSEEN = 12  # settings that are verified before they are called unseen
-    EDITS = 3e7  # work of runs with edits, over all shapes and placements of EXPECTED
+    EDITS = 2.4e7  # work of runs with edits, over all shapes and placements of EXPECTED
     EDITED = 3  # placements that are run with edits, the likeliest
     EQUAL_EDITS = 12  # that are listed
     BESIDE = 24  # settings beside which an edit is tried, the nearest and the usual ones

@@ -29,7 +29,8 @@ FAR = 1e6  # tolerances: how much further off a number is than this does not mat
 LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
 CHUNK = 1000  # hypotheses run at once: more leave the cache
 MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
-CALL = 1500  # units whose work equals that of the calls of NumPy in a step of a cell
+CALL = 2000  # units whose work equals that of the calls of NumPy in a step of a cell, or before it
+SET = 5  # units whose work equals that of making a cell of a set of changes
 TELLING = 12  # known steps after which what is left is verified: rounding grows
 FEWEST, TELLING_NUMBERS = 3, 96  # of steps over which a constant is first solved for
 
@@ -116,7 +117,7 @@ class NetworkSimulator:
             self.targets = [t._replace(array=t.array[-1]) for t in self.targets]
         self._compared = {*OUTPUTS, *(target.array for target in self.targets)}
         self._has_z = "z" in self._compared
-        self._seen = self._keys(np.full((1, 1), len(singles)))  # the network as loaded
+        self._seen = self.keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
 
     @property
@@ -133,7 +134,7 @@ class NetworkSimulator:
     def work_of_run(self) -> float:
         """The work of a full run of one of many hypotheses."""
         of_step = (work_of_step(one.cell) + CALL / CHUNK for one in self.cells.values())
-        return len(self.x) * sum(of_step)
+        return len(self.x) * sum(of_step) + SET * len(self.cells)
 
     def _first(self, name: str) -> int:
         """The step of EXPECTED that a cell as loaded computes first."""
@@ -152,14 +153,15 @@ class NetworkSimulator:
         each = [self.singles.codes(name, sets) for name in self.cells]
         return np.concatenate(each, axis=1)
 
-    def _keys(self, sets: Array) -> Array:
+    def keys(self, sets: Array) -> Array:
         """(N, C): equal for sets that result in equal cells."""
+        self.work.add(SET * sets.shape[0] * len(self.cells))
         cells = self.cells.items()
         return np.stack([one.keys(self._cells(name, sets)) for name, one in cells], axis=1)
 
-    def new(self, sets: Array) -> Array:
-        """The sets that result in a network that was not tried yet, each once."""
-        before, every = len(self._seen), np.concatenate([self._seen, self._keys(sets)])
+    def new(self, sets: Array, keys: Array) -> Array:
+        """The sets, with their keys, that result in a network that was not tried, each once."""
+        before, every = len(self._seen), np.concatenate([self._seen, keys])
         first = np.sort(distinct(*every.T)[0])
         self._seen, new = every[first], first[first >= before] - before
         self.tried += len(new)
@@ -280,6 +282,7 @@ class NetworkSimulator:
                 left = np.flatnonzero(runs.stay)
                 if not left.size:
                     return runs
+                self.work.add(CALL + SET * len(sets))
                 simulator = self.cells[name]
                 cells = self._cells(name, sets, values, dtype).subset(left)
                 inputs = [(runs.arrays[one]["h"], runs.which[one][left]) for one in below]
@@ -345,11 +348,11 @@ class NetworkSimulator:
                 if shown in known:
                     off = _worst(known[shown], given)
                     worst[left] = np.maximum(worst[left], off)
-                    near = np.flatnonzero(off <= LOOSE)
-                    left, some = left[near], some.subset(near)
-                    h, c, seen = h[near], c[near], seen + 1
+                    near, seen = np.flatnonzero(off <= LOOSE), seen + 1
                     if not near.size or (seen >= TELLING and not kept):
                         break
+                    if len(near) < len(left):
+                        left, some, h, c = left[near], some.subset(near), h[near], c[near]
         return arrays, worst
 
     def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
@@ -460,11 +463,15 @@ class _Grids:
 
 def distinct(*columns: Array) -> tuple[Array, Array]:
     """The first place of each distinct row of columns (N,), and which of these each row is."""
-    first, same = np.zeros(0, int), np.zeros(len(columns[0]), int)
+    same = np.zeros(len(columns[0]), int)
     for column in columns:
+        if np.all(column == column[:1]):
+            continue
         values = np.unique(column, return_inverse=True)[1]
-        rows = same * len(column) + values
-        _, first, same = np.unique(rows, return_index=True, return_inverse=True)
+        if same.any():
+            values = np.unique(same * len(column) + values, return_inverse=True)[1]
+        same = values
+    first, same = np.unique(same, return_index=True, return_inverse=True)[1:]
     return first, same
 
 

@@ -214,9 +214,9 @@ class Placement:
             return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
         simulator, before = self.simulator, self.simulator.tried
         self.work.add(SEARCH)
-        sets = self._sets(size, room)
+        sets, keys = self._sets(size, room)
         self.depth = max(self.depth, size) if len(sets) else self.depth
-        sets = simulator.new(sets)
+        sets = simulator.new(sets, keys)
         self.tried += simulator.tried - before
         if size > 1:
             sets = simulator.passing_first_step(sets)
@@ -240,27 +240,37 @@ class Placement:
                 sets = sets[order[:most]]
         return self._confirmed(*simulator.solve(sets))
 
-    def _sets(self, size: int, room: float) -> Array:
-        """The sets that are worth a try: if no first step is known, pairs of the nearest."""
+    def _sets(self, size: int, room: float) -> tuple[Array, Array]:
+        """The sets that are worth a try, with their keys: pairs of the nearest if no first step is.
+
+        Those that do not depend on EXPECTED are made once for all placements.
+        """
         simulator, several = self.simulator, self.has_several_cells
-        if size == 1:
-            return self.singles.sets(1)
+
+        def with_keys(sets: Array) -> tuple[Array, Array]:
+            return sets, simulator.keys(sets)
+
+        def every() -> tuple[Array, Array]:
+            return with_keys(self.singles.sets(size))
+
         is_stepwise = simulator.is_stepwise
-        too_few = not is_stepwise and self.expected.distinct(self.allowance.of) <= size
+        too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance.of) <= size
         if too_few or (size > 2 and (several or not is_stepwise)):
             cells = len(self._cells) * several
             left_out = remark("none_at_once", changes=size, too_few=too_few, cells=cells)
             self.untried.append(left_out)
-            return np.zeros((0, size), int)
-        if size > 2 or several:
+            return with_keys(np.zeros((0, size), int))
+        if size > 2 or (size > 1 and several):
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))
-        if is_stepwise:
-            return self.singles.sets(size)
+        if is_stepwise or size == 1:
+            found: tuple[Array, Array] = self._shared(("sets", id(self.singles), size), every)
+            return found
         affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
         most = min(self.work.most(Budget.PAIRED), max(Budget.NEAREST, affordable))
         if most < len(self.singles):
             self.untried.append(remark("no_first_step", changes=size, singles=most))
-        return self.singles.pairs(np.argsort(self.distances[:-1], kind="stable"), most)
+        nearest = np.argsort(self.distances[:-1], kind="stable")
+        return with_keys(self.singles.pairs(nearest, most))
 
     def _confirmed(self, sets: Array, values: Array | None = None) -> list[Answer]:
         """The likeliest of sets that a full run confirms; ``values`` are those of constants."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
+from math import prod
 from itertools import chain
 from typing import Any
 
@@ -231,13 +232,14 @@ class Simulator:
     def _tensors_of(self, part: str, codes: Mapping[str, Array]) -> Array:
         """A tensor (N, 6), from a table by the codes that choose it, filled on demand."""
         values = [self.space.values[name] for name in _CHOOSE[part]]
-        table = self._tables.setdefault(part, np.full((*map(len, values), 6), -1))
-        at = tuple(codes[name] for name in _CHOOSE[part])
-        missing = np.flatnonzero(table[at][:, 0] < 0)
-        for key in {tuple(int(code[n]) for code in at) for n in missing}:
-            settings = [of[k] for of, k in zip(values, key, strict=True)]
-            table[key] = self._tensor(part, [of[0] for of in values], settings)
-        found: Array = table[at]
+        sizes = [*map(len, values)]
+        table = self._tables.setdefault(part, np.full((prod(sizes), 6), -1))
+        rows = np.ravel_multi_index([codes[name] for name in _CHOOSE[part]], sizes)
+        for row in {*rows[table[rows, 0] < 0].tolist()}:
+            chosen = np.unravel_index(row, sizes)
+            settings = [of[k] for of, k in zip(values, chosen, strict=True)]
+            table[row] = self._tensor(part, [of[0] for of in values], settings)
+        found: Array = table[rows]
         return found
 
     def _tensor(self, part: str, assumed: Sequence[Any], values: Sequence[Any]) -> list[int]:
