@@ -26,7 +26,6 @@ from lstmcli.cli.terminal import (
 from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet
 from lstmcli.views.check_program import program_sheet
-from lstmcli.views.header import header_sheet
 
 
 @click.command(cls=Command, quiet=Quiet.RESULTS)
@@ -85,7 +84,7 @@ def command(
     show_result(
         format,
         found.to_json,
-        lambda width: [header_sheet(found.job.plan(), width), sheet(width)],
+        lambda width: [sheet(width)],
         assumed=found.job.assumed,
         remarks=found.job.model.remarks,
     )

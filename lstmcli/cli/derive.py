@@ -25,7 +25,7 @@ from lstmcli.cli.terminal import (
     show_result,
 )
 from lstmcli.errors import UserError
-from lstmcli.views.derive import Detail, derivation_sheet
+from lstmcli.views.derive import Detail, derivation_sheet, reference_verdict
 from lstmcli.views.header import header_sheet
 
 
@@ -97,6 +97,7 @@ def command(
         format,
         found.to_json,
         lambda width: [
+            reference_verdict(found, detail, width),
             header_sheet(plan, width, quiet=screen().quiet),
             derivation_sheet(found, detail, width),
         ],

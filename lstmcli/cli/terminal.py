@@ -137,8 +137,7 @@ def width() -> Width:
 
     if (columns := screen().width) is not None:
         return Width.of(columns)._replace(grows=bool(screen().files))
-    columns = _columns_of_environment()
-    return Width(columns or PLAIN_WIDTH, piped=columns)
+    return Width(_columns_of_environment() or PLAIN_WIDTH)
 
 
 def show(sheets: Iterable[Sheet]) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.views.diff import first_difference, hints_of, next_command, sides_of
+from lstmcli.views.diff import first_difference, hint_label, next_command, sides_of
 from lstmcli.views.explain import title
 from lstmcli.views.sheet import Sheet, Width, labelled
-from lstmcli.views.text import error_size
+from lstmcli.views.text import format_size
 
 LINES, COLUMNS = 15, 100
 MOST_ARRAYS = 4
-LABELS = 9  # columns
 WIDTH = Width.of(COLUMNS)
 
 
@@ -37,19 +36,20 @@ def failure_text(
         text = f"a has {array.aligned[0]}; b has {array.aligned[1]}"
         if array.mismatched is not None:
             where = f" at {array.abs_at.words()}" if array.abs_at else ""
-            size = error_size(array.max_abs)
+            size = format_size(array.max_abs)
             text = f"{array.mismatched} of {array.total} differ, max abs {size}{where}"
-        sheet.extend(labelled(array.name or "array", text, WIDTH, indent=LABELS))
+        sheet.extend(labelled(array.name or "array", text, WIDTH))
     if more := len(differing) - MOST_ARRAYS:
         sheet.add(f"and {more} arrays more" * (more > 0))
     sheet.extend(first_difference(d, WIDTH, with_strips=False))
-    sheet.extend(hints_of(d.hints, WIDTH))
+    for hint in d.hints:
+        sheet.extend(labelled(hint_label(hint), hint.text, WIDTH))
     rows = [row for row in sheet.rows() if row.strip()]
     if len(rows) > LINES:
         rows[LINES - 1 :] = ["... (lstmcli.diff shows the rest)"]
     if isinstance(found, str):
         return "\n".join([*rows, *filter(None, [found or next_command(d, d.sides[0])])])
-    cause = labelled("explain", title(found, expected), WIDTH, indent=LABELS).rows()
+    cause = labelled("explain", title(found, expected), WIDTH).rows()
     is_file = not any(side.in_memory for side in d.sides if side.name == expected)
     command = found.command or found.next * is_file
     return "\n".join([*rows, *cause, *filter(None, [command])])

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.selection import format_size
 from lstmcli.views.colors import Scale
 from lstmcli.views.sheet import DIFFERS, Span
-from lstmcli.views.text import short_exponent
 
 TALL = 5  # lines of a chart: an odd number, so that 0 is in the middle of one
 WIDEST = 8  # characters from one step to the next
@@ -42,7 +42,7 @@ def chart(
 
 def _label(value: float) -> str:
     """A number with three digits, or as many of them as five characters take, but one at least."""
-    texts = [short_exponent(f"{value:.{digits}g}") for digits in (3, 2, 1)]
+    texts = [format_size(value, digits) for digits in (3, 2, 1)]
     return next((text for text in texts if len(text) < GUTTER), texts[-1])
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
 from lstmcli.core.model.vocabulary import spaced_order
+from lstmcli.errors import listed
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
@@ -118,6 +119,7 @@ def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: in
 # ---- one convention: a line for each field that it has
 
 INDENT = 20  # columns of the labels
+MOST_LISTED = 4  # names, and conventions
 NOT_RUN = "not run: read in the named source only"
 BIASES = {
     "1": "one", "2": "two, both added",
@@ -188,8 +190,8 @@ def _not_beside(row: Convention) -> str:
         for name in other.tensor_names("recurrent_kernel")
         if re.search(row.names.not_beside, name)
     }
-    rows = " or ".join(dict.fromkeys(of_others.values()))
-    return f"not with {' or '.join(of_others)}: with those, names are read as {rows}"
+    rows = listed([*dict.fromkeys(of_others.values())], MOST_LISTED)
+    return f"not with {listed([*of_others], MOST_LISTED)}: those are of {rows}"
 
 
 def _absent(row: Convention) -> str:
@@ -344,7 +346,7 @@ def unusual_settings(convention: Convention, excluded: Container[str]) -> list[s
     """The settings that a plain cell does not have, in words, the forget bias first."""
     plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
     bias = convention.behaviour.forget_bias
-    texts = [f"forget bias {bias:+}"] if bias else []
+    texts = [f"forget bias {bias:+.10g}"] if bias else []
     for name, value in convention.settings().items():
         if name == "arithmetic":
             texts.append("8-bit arithmetic" + f" ({value})" * (value != "8bit"))

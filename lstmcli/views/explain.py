@@ -35,28 +35,28 @@ from lstmcli.views.sheet import (
     labelled,
     labelled_command,
     table,
+    verdict,
 )
 from lstmcli.views.text import (
-    error_size,
+    error_sizes,
+    format_size,
     long_count,
     shorten_assumption,
     unbroken,
     without_option,
 )
 
-INDENT = 21  # columns of the labels
+INDENT = 20  # columns of the labels
 USED_BY = "used by"
 NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 DEPTHS = {1: "one change", 2: "one or two changes", 3: "one, two or three changes"}
 MOST_LISTED = 5  # equivalent configurations, and frameworks
-MARKS = {"agrees": ("✔", AGREES), "found": ("✔", AGREES), "unproven": ("?", ASSUMED)}
-NO_MATCH = ("✘", DIFFERS)
+COLORS = {"agrees": AGREES, "found": AGREES, "unproven": ASSUMED}  # of the verdicts; else DIFFERS
 
 
 def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     """The changes, who uses them, and the command; or the configurations that come nearest."""
-    mark, style = MARKS.get(e.verdict, NO_MATCH)
-    sheet = labelled(mark, title(e, expected), width, style, indent=2)
+    sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
         sheet.extend(labelled("", line, width, indent=2))
     if e.rows:
@@ -117,7 +117,7 @@ def details(e: Explanation, expected: str) -> list[str]:
     """The lines below the title: how well the values agree, and where."""
     if (measured := e.measured) is None:
         return [*filter(None, [_ran_otherwise(e)])]
-    largest = f"max difference {error_size(measured.max_abs)}"
+    largest = f"max difference {format_size(measured.max_abs)}"
     if e.verdict == "none":
         agreement = [*filter(None, [_ran_otherwise(e)])]
         agreement += [one.text for one in e.remarks if one.code in AGREEMENT]
@@ -158,9 +158,8 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         Column("found", found, AGREES, left=True),
         Column(USED_BY, used_by, left=True, rank=2),
     ]
-    narrow = width._replace(table=width.table or width.piped)
-    shown, hidden = fitting_columns(columns, narrow, gap=3)
-    sheet = table(shown, gap=3)
+    shown, hidden = fitting_columns(columns, width._replace(table=width.prose))
+    sheet = table(shown)
     if hidden:
         sheet.add()
     for column in hidden:
@@ -176,8 +175,8 @@ def _nearest_table(nearest: Sequence[Near], width: Width) -> Sheet:
     return fitting_table(
         [
             Column("nearest configurations", configurations, "bold", left=True),
-            Column("max abs", [error_size(n.comparison.max_abs) for n in nearest]),
-            Column("rms", [error_size(n.comparison.rms) for n in nearest], rank=1),
+            Column("max abs", error_sizes([n.comparison.max_abs for n in nearest])),
+            Column("rms", error_sizes([n.comparison.rms for n in nearest]), rank=1),
             Column("agree", [f"{n.comparison.agreeing} of {n.comparison.total}" for n in nearest]),
             Column(
                 "first mismatch", [position(n.comparison.first) for n in nearest], left=True, rank=2
@@ -247,7 +246,7 @@ def _tested(e: Explanation) -> str:
         return text
     best, first = e.nearest[0], e.nearest[0].comparison.first
     at = f", first mismatch at {position(first)}" if first else ""
-    error = error_size(best.comparison.max_abs)
+    error = format_size(best.comparison.max_abs)
     return f"{text}; runner-up: {configuration(best.changes)}, max error {error}{at}"
 
 
@@ -280,7 +279,7 @@ def markdown(e: Explanation, expected: str) -> str:
         )
     if e.verdict in ("none", "unproven") and e.nearest:
         rows = [
-            (configuration(n.changes), error_size(v.max_abs), f"{v.agreeing} of {v.total}",
+            (configuration(n.changes), format_size(v.max_abs), f"{v.agreeing} of {v.total}",
              position(v.first))
             for n in e.nearest
             for v in [n.comparison]

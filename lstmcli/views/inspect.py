@@ -33,6 +33,7 @@ from lstmcli.views.sheet import (
     labelled_command,
     labelled_lines,
     table,
+    total_width,
 )
 from lstmcli.views.text import NumberFormat, long_count, phrases
 
@@ -136,7 +137,7 @@ def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
             hidden.append("starts of names")
             shown[n] = column._replace(cells=cells)
     sheet = table(shown, gap=GAP)
-    sheet.extend(hidden_columns(hidden, width))
+    sheet.extend(hidden_columns(hidden, total_width(columns, GAP), width))
     return sheet
 
 
@@ -225,9 +226,9 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
     columns = [
         Column("gate", [gate for _, gate, _ in rows], left=True),
         column("kernel mean", "kernel_mean"),
-        column("spread", "kernel_std", rank=1),
+        column("std", "kernel_std", rank=1),
         column("recurrent mean", "recurrent_mean"),
-        column("spread", "recurrent_std", rank=1),
+        column("std", "recurrent_std", rank=1),
         column("bias mean", "bias_mean"),
     ]
     if len(lstm.model.cells) > 1:

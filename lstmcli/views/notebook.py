@@ -19,7 +19,6 @@ from lstmcli.views.run import DEFAULT_COLUMNS, Window, excerpt_sheets
 from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled, labelled_lines
 
 WIDTH = Width.of(100)  # columns: what the cell of a notebook has room for
-ALL_COLUMNS = Width(WIDTH.text, piped=WIDTH.table)  # those that do not fit are in a table below
 
 
 def html_of(result: Any) -> str:
@@ -38,7 +37,7 @@ def _sheets(result: Any) -> Iterator[Sheet]:
             if show:  # a run may keep only its final state
                 yield from excerpt_sheets(Excerpt.of_trace(result), Window(show), WIDTH)
         case Difference():
-            yield difference_sheet(result, width=ALL_COLUMNS)
+            yield difference_sheet(result, width=WIDTH._replace(table=None))
         case Explanation():
             yield explanation_sheet(result, "EXPECTED", width=WIDTH)
         case Derivation():

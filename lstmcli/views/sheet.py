@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,19 +19,18 @@ from lstmcli.views import PLAIN_WIDTH, WIDEST_TEXT
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-INDENT = 10  # columns of a label
+INDENT = 11  # columns of a label, on all screens but those with longer ones
 NO_BREAK = "\N{NO-BREAK SPACE}"
-WIDER = "widen it or use a pipe"
 OPTION_AT_END = re.compile(r"(--[a-z-]+) ([\w.=]+\))$")  # with its value, in brackets: one word
 
 Span = tuple[str, str]
 """A piece of text and its style: "", "bold", "dim", or a finding's colour."""
 
-# Of the 256 colours, those that are read as well on white as on black.
-ASSUMED = "color(130)"
-DIFFERS = "color(160)"
-AGREES = "color(28)"
-WITH_SIXTEEN = {ASSUMED: "magenta", DIFFERS: "red", AGREES: "green"}  # yellow is lost on white
+# The terminal's named colours, which its theme adapts to its background.
+ASSUMED = "yellow"
+DIFFERS = "red"
+AGREES = "green"
+MARKS = {AGREES: "✔", DIFFERS: "✘", ASSUMED: "?"}  # of a verdict, which is not told by colour alone
 
 
 class Width(NamedTuple):
@@ -40,7 +38,6 @@ class Width(NamedTuple):
 
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
     table: int | None = None  # what tables have to fit; None in a pipe, where no column is left out
-    piped: int | None = None  # COLUMNS, if it is set, in a pipe: where tables are continued below
     grows: bool = False  # whether a table may be wider: a file has the columns that it needs
 
     @classmethod
@@ -90,10 +87,8 @@ class Sheet:
         """Render line by line. Nothing is wrapped or cut here: the layout has been done."""
         from rich.segment import Segment
 
-        substitutes = WITH_SIXTEEN if console.color_system == "standard" else {}
         for line in self.spans():
             for text, style in line:
-                style = substitutes.get(style, style)
                 yield Segment(text, console.get_style(style) if style else None)
             yield Segment.line()
 
@@ -107,6 +102,14 @@ def labelled(label: str, text: str, width: Width, style: str = "", indent: int =
     for n, line in enumerate(lines):
         start = (one_line(label) if n == 0 else "").ljust(indent)
         sheet.add((start, "dim"), (line.replace(NO_BREAK, " "), style))
+    return sheet
+
+
+def verdict(text: str, color: str, width: Width) -> Sheet:
+    """The answer, as the first line of a screen: bold, in the colour of its mark."""
+    style = f"bold {color}"
+    sheet = labelled(MARKS[color], text, width, style, indent=2)
+    sheet.lines[0][0] = (f"{MARKS[color]} ", style)
     return sheet
 
 
@@ -177,55 +180,22 @@ def fitting_columns(
 
 
 def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
-    """A table of the columns that fit the width, and a line that names the others.
-
-    In a pipe for which COLUMNS is set, the others stand in further tables below it.
-    """
-    if width.piped is not None:
-        return _continued_table(columns, width.piped, rule)
+    """A table of the columns that fit the width, and a line that names the others."""
     shown, hidden = fitting_columns(columns, width)
     sheet = table(shown, rule=rule)
     headings = [column.heading for column in hidden]
-    for value, position in pairwise(columns):
-        if position.heading == "at" and value in shown and position in hidden:
-            headings.append(f"position of {value.heading}")
-    sheet.extend(hidden_columns(headings, width))
+    sheet.extend(hidden_columns(headings, total_width(columns), width))
     return sheet
 
 
-def _continued_table(columns: Sequence[Column], most: int, rule: bool) -> Sheet:
-    """All columns, in as many tables as they need in that width, each with the first column.
-
-    The position of a value (heading ``at``) stays in the table of the value.
-    """
-    first, *others = columns
-    tables = [[first]]
-    for n, column in enumerate(others):
-        pair = [column, *(c for c in others[n + 1 : n + 2] if c.heading == "at")]
-        used = total_width((*tables[-1], *pair))
-        if len(tables[-1]) > 1 and column.heading != "at" and used > most:
-            tables.append([first])
-        tables[-1].append(column)
-    sheet = Sheet()
-    for part in tables:
-        if sheet.lines:
-            sheet.add()
-        sheet.extend(table(part, rule=rule))
-    return sheet
-
-
-def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -> Sheet:
-    """A line that names the columns that do not fit; no line if all do.
-
-    The position of a value (heading ``at``) is not named where the value is hidden too.
-    """
+def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: str = "") -> Sheet:
+    """A line that names the columns that do not fit, and how wide all are; no line if all fit."""
     names = dict.fromkeys(name for heading in headings for name in re.split(" {2,}", heading))
-    for unnamed in ("", "at"):
-        names.pop(unnamed, None)
     if not names:
         return Sheet()
+    hidden = f"{len(names)} column{'s' * (len(names) > 1)} hidden"
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
-    text = f"hidden columns: {listed} (terminal too narrow; {remedy})"
+    text = f"{hidden}: {listed} (needs {needed} columns, the terminal has {width.table}{remedy})"
     return labelled("", text, width, indent=0)
 
 

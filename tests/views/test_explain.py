@@ -120,6 +120,6 @@ def test_no_configuration_is_called_the_only_one() -> None:
     explanation = sample()
     assert explanation.unseen  # its biases are zero
     assert equivalent(explanation).startswith(
-        "           none among those tested not testable here"
+        "          none among those tested not testable here"
     )
     assert "none among those tested" in equivalent(replace(explanation, unseen=()))

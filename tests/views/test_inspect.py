@@ -53,7 +53,7 @@ def test_no_number_is_cut(width: int | None) -> None:
             spreads = (numbers.kernel_std, numbers.recurrent_std) if width != 50 else ()
             for value in (*shown, *spreads):
                 assert re.search(rf"(?<![\d.-]){re.escape(format_number(value, 4))}(?!\d)", text)
-    assert ("hidden columns: spread" in text) == (width == 50)
+    assert ("1 column hidden: std" in text) == (width == 50)
 
 
 def test_without_an_lstm_tensors_are_listed_those_that_sound_like_one_first(tmp_path: Path) -> None:

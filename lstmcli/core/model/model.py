@@ -437,10 +437,19 @@ def join_states(finals: Sequence[State], states: str, layout: str) -> State:
 
 @dataclass(frozen=True)
 class Hint:
-    """A code that scripts may rely on, and a text of a sentence or two."""
+    """A code that scripts may rely on, what is seen, and what may cause it."""
 
     code: str
-    text: str
+    seen: str
+    causes: Sequence[str] = ()  # possible ones, the likeliest first
+    excluded: str = ""  # a sentence on what is ruled out
+
+    @property
+    def text(self) -> str:
+        """All of it in a few sentences."""
+        several = "s" * (len(self.causes) > 1)
+        causes = f"Possible cause{several}: {'; '.join(self.causes)}." if self.causes else ""
+        return " ".join(filter(None, (self.seen, causes, self.excluded)))
 
 
 def join_with_and(words: Sequence[str]) -> str:

@@ -411,6 +411,12 @@ def format_number(value: float, digits: int) -> str:
     return f"{value:z.{digits}f}"
 
 
+def format_size(value: float, digits: int = 3) -> str:
+    """``0.133``, ``4.95e-9``: an error, a bound or a constant with at most so many digits."""
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
+
+
 def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:
     """The selected part of a trace; final states keep all units of the selected batch items.
 

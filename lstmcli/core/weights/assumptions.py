@@ -40,7 +40,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
     assumed += _orientation_assumption(found, cell)
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
-        amount = f"{cell.convention.behaviour.forget_bias:+}"
+        amount = f"{cell.convention.behaviour.forget_bias:+.10g}"
         assumed.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
     assumed += _config_assumptions(found, cell.convention, given)
     assumed += [  # the numbers of activations that have none by ONNX's standard
@@ -308,7 +308,7 @@ def without_option(assumed: Sequence[str]) -> list[str]:
 
 
 def shorten_assumption(text: str) -> str:
-    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
+    """An assumption without its reason: ``forget bias +1 (--forget-bias)``."""
     what, _, why = text.partition(" (")
     option = OPTION.search(why)
     return f"{what} ({option[0]})" if option else text
