@@ -118,9 +118,9 @@ def title(d: Difference) -> str:
         of_all = f" of {total + left_out:,} (the others are not printed)" if left_out else ""
         return f"equal: {total:,} values{of_all} of {listed([*d.arrays], ARRAYS_NAMED)}"
     unlike = [array.name for array in arrays if array.mismatched is None]
-    if len(unlike) == len(arrays):
-        return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
     compared = [array for array in arrays if not array.equal and array.mismatched is not None]
+    if not compared:
+        return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
     names = join_with_and([array.name for array in compared])
     if len(compared) > ARRAYS_NAMED:
         names = f"{len(compared)} arrays"
@@ -280,7 +280,9 @@ def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
     return [
         Column("cosine", [_cosine(array.cosine) if array else "" for array in found], rank=6),
         Column("SNR", [_decibels(array.snr) if array else "" for array in found], rank=5),
-        Column("max rel", error_sizes([array and _finite(array.max_rel) for array in found]), rank=8),
+        Column(
+            "max rel", error_sizes([array and _finite(array.max_rel) for array in found]), rank=8
+        ),
         Column("max ULP", [_ulps(array) if array else "" for array in found], rank=7),
         Column("equal with", [_accepting(a) if a else "" for a in found], left=True, rank=4),
     ]

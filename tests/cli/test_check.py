@@ -46,7 +46,7 @@ def test_a_difference_that_explain_takes_for_rounding_is_said_to_be_one(
     finding = " ".join(out.partition("finding ")[2].split())
     assert finding.startswith(
         "Nothing has to be changed: as loaded, these weights give torch, within what explain "
-        "allows for rounding (greatest difference "
+        "allows for rounding (max difference "
     )
 
 

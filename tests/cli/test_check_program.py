@@ -142,7 +142,7 @@ def test_the_port_in_c_is_found_wrong(lstm: Lstm) -> None:
     assert printed == (SAMPLE / "c.txt").read_text()
     done = lstm("check", *FILES, "--program", "./lstm_c {inputs.f32}")
     assert done.status == 1
-    assert "first difference   step 1, unit 0:" in done.out
+    assert "first at step 1, unit 0" in done.out
     Path("c.txt").write_text(printed)
     done = lstm("explain", *FILES, "c.txt", "-f", "json")
     assert [change["setting"] for change in json.loads(done.out)["changes"]] == ["transposed"]

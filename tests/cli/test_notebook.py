@@ -69,11 +69,11 @@ def test_a_repr_has_shapes_and_what_was_assumed(network: str) -> None:
     shown = {name: repr(result) for name, result in results().items()}
     assert shown["model"] == (
         "<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; "
-        "assumed: convention tf1, forget bias +1.0>"
+        "assumed: convention tf1, forget bias +1>"
     )
     assert shown["trace"] == (
         "<Trace h, c, i, f, g, o (1, 7, 3), final_h, final_c (1, 3), layout batch, float64; "
-        "assumed: convention tf1, forget bias +1.0, layout batch>"
+        "assumed: convention tf1, forget bias +1, layout batch>"
     )
     assert shown["difference"] == (
         "<Difference 18 of 21 values of h (1, 7, 3); first h at step 1, batch 0, unit 0>"
@@ -119,7 +119,7 @@ def test_a_notebook_shows_the_screen_of_the_command(
         if name == "derivation":
             screen = screen[screen.index("") + 1 :]
         assert lines == [line.rstrip() for line in screen], name
-    assert "forget bias +1.0 (not stored in the weights; --forget-bias)" in "".join(
+    assert "forget bias +1 (not stored in the weights; --forget-bias)" in "".join(
         pages["model"]._repr_html_()
     )
 

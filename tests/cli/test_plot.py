@@ -92,7 +92,10 @@ def test_flat_weights_of_any_name_are_run(lstm: Lstm) -> None:
     settings = ("--convention", "cudnn-flat", "--set", "flat_units=3")
     assert lstm("run", "flat.npz", INPUTS, *settings).status == 0
     done = lstm("plot", "flat.npz", INPUTS, *settings)
-    assert (done.status, done.out.startswith("weights  weight_ih_l0 (12, 4)")) == (0, True)
+    assert (done.status, done.out.startswith("weights    flat.npz · weight_ih_l0 (12, 4)")) == (
+        0,
+        True,
+    )
 
 
 @pytest.mark.wide

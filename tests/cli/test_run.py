@@ -56,7 +56,7 @@ def test_a_long_run_names_saturated_gates_too(
     np.savez(net, kernel=rng.normal(size=(7, 16)), bias=bias, inputs=rng.normal(size=(600, 3)))
     out = lstm("run", net).out
     assert "steps not shown" in out
-    assert "f near 1 in unit 1 (100 %)" in out
+    assert "f near 1 in unit 1 (100%)" in out
     assert lstm("run", net, "--only", "z").status == 0
     assert "f near 1" in lstm("plot", net, "--only", "h").out
 

@@ -119,7 +119,5 @@ def test_what_half_precision_hides_is_not_singled_out() -> None:
 def test_no_configuration_is_called_the_only_one() -> None:
     explanation = sample()
     assert explanation.unseen  # its biases are zero
-    assert equivalent(explanation).startswith(
-        "          none among those tested not testable here"
-    )
+    assert equivalent(explanation).startswith("          none among those tested not testable here")
     assert "none among those tested" in equivalent(replace(explanation, unseen=()))

@@ -23,7 +23,10 @@ def rows_of(trace: Trace, window: Window, width: Width, **how: bool) -> list[str
 def test_an_option_and_its_value_stay_on_one_line() -> None:
     text = "layout batch ((1, 7, 4) is one sequence; --layout time)"
     rows = [*labelled("assumed", text, Width.of(60)).rows()]
-    assert rows == ["assumed    layout batch ((1, 7, 4) is one sequence;", "           --layout time)"]
+    assert rows == [
+        "assumed    layout batch ((1, 7, 4) is one sequence;",
+        "           --layout time)",
+    ]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
