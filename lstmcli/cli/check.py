@@ -28,7 +28,9 @@ from lstmcli.views.check import check_sheet
 from lstmcli.views.check_program import program_sheet
 
 
-@click.command(cls=Command, quiet=Quiet.RESULTS)
+@click.command(
+    cls=Command, quiet=Quiet.RESULTS, status="0 all agree with ours, 1 one differs, 2 error"
+)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", show_default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
@@ -65,8 +67,6 @@ def command(
     inputs, {inputs.csv} or {inputs.f32} (raw float32) one of a single sequence; without it they
     come on standard input as CSV. {outputs} is where it writes them, as any file that diff reads
     ({outputs.csv}; {outputs.f32} is steps x units); without it they are what it prints.
-
-    Exit status: 0 all agree with us; 1 one differs; 2 error.
     """
     paths, x = split_paths(weights)
     of_run = {"seed": seed, "rtol": rtol, "atol": atol, "ulp": ulp, **keywords(options)}

@@ -29,7 +29,11 @@ from lstmcli.views.derive import Detail, derivation_sheet, reference_verdict
 from lstmcli.views.header import header_sheet
 
 
-@click.command(cls=Command, of_table=("terms", "digits"))
+@click.command(
+    cls=Command,
+    of_table=("terms", "digits"),
+    status="0 shown, and FILE agrees, 1 FILE differs, 2 error",
+)
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @click.option(
     "--steps",
@@ -80,8 +84,6 @@ def command(
 
     Weights and inputs are given as for run. The last number of each line is the one that run
     gives, bit for bit. FILE is anything that diff reads.
-
-    Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 error.
     """
     count = _term_count(terms)
     if gate is None and is_typed(click.get_current_context(), "terms"):

@@ -21,7 +21,9 @@ from lstmcli.cli.terminal import (
 from lstmcli.views.diff import difference_sheet
 
 
-@click.command(cls=Command, quiet=Quiet.RESULTS, of_table=("per_step",))
+@click.command(
+    cls=Command, quiet=Quiet.RESULTS, of_table=("per_step",), status="0 equal, 1 different, 2 error"
+)
 @click.argument("a")
 @click.argument("b")
 @tolerance_options
@@ -53,8 +55,6 @@ def command(
     console; FILE:MEMBER is one array of a file, - is standard input. One array against one array
     are compared whatever their names. Directions, a last step and one sequence of a batch are
     aligned, and said. Tolerances follow the coarser dtype, and printed digits.
-
-    Exit status: 0 same, 1 different, 2 error.
     """
     found = diff(
         a, b, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, layout=layout,

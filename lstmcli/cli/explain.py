@@ -25,7 +25,9 @@ from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
 
 
-@click.command(cls=Command, quiet=Quiet.RESULTS)
+@click.command(
+    cls=Command, quiet=Quiet.RESULTS, status="0 explained, 1 none found or proved, 2 error"
+)
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @run_options
 @edit_option
@@ -45,8 +47,6 @@ def command(
     reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
     The search starts from the given settings and changes one, two, then three of them; of large
     networks fewer, and --thorough searches on.
-
-    Exit status: 0 a configuration gives EXPECTED, 1 none, or too little evidence, 2 error.
     """
     if len(paths) < 2:
         raise UserError(

@@ -59,8 +59,6 @@ def command(
 
     TRACE is whatever run writes; A and B are two results, of which the difference A - B is drawn
     and the first difference marked; WEIGHTS... INPUTS are as for run. Steps go across, units down.
-
-    Exit status: 0 drawn, 2 error.
     """
     window = PlotWindow(steps, units, 0, pool)
     if window.is_single and is_typed(click.get_current_context(), "pool"):

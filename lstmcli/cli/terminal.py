@@ -30,6 +30,7 @@ INDENT = 2  # columns, of what follows the first line of a message
 COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
 NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
 WIDEST = 2000  # columns: a line of a picture takes memory, and the widest screens have 1,000
+ERROR = "error:"  # the mark of an error, behind the name of the command
 TERMINAL_LINES = 25  # a fixed height for rich; unused
 DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
 """The names that rich has for the colours of a terminal, and those of the views."""
@@ -240,8 +241,8 @@ def screen_options() -> list[click.Parameter]:
 class Quiet(Enum):
     """What ``-q`` leaves out, with its line of help."""
 
-    REMARKS = "No progress bar, no remarks, and no line of what was assumed or written."
-    RESULTS = "No results: the exit status only."
+    REMARKS = "Hide the progress bar and the notes."
+    RESULTS = "Print nothing; only set the exit status."
 
 
 def quiet_option(left_out: Quiet) -> click.Option:
@@ -338,15 +339,23 @@ def tell(text: str) -> None:
     tell_all(shortened("\n".join(map(one_line, text.split("\n")))))
 
 
+def tell_error(command: str, text: str) -> None:
+    """Print an error of a command on stderr, marked as one, and in red on a terminal."""
+    tell(f"{command}: {ERROR} {text}")
+
+
 def tell_all(shown: str) -> None:
     """Print a text on stderr, wrapped.
 
     Where stderr is full or closed only the exit status remains, and an error here must not
     change it.
     """
-    width = min(columns_of(sys.stderr), WIDEST_TEXT) if sys.stderr.isatty() else None
+    is_terminal = sys.stderr.isatty()
+    text = wrapped(shown, min(columns_of(sys.stderr), WIDEST_TEXT) if is_terminal else None)
+    if is_terminal and not os.environ.get("NO_COLOR"):
+        text = text.replace(f": {ERROR} ", f": {click.style(ERROR, fg='red', bold=True)} ", 1)
     try:
-        print(wrapped(shown, width), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
     except OSError:
         pass
 
