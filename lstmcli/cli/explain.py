@@ -26,7 +26,7 @@ from lstmcli.views.explain import explanation_sheet, markdown
 
 
 @click.command(
-    cls=Command, quiet=Quiet.RESULTS, status="0 explained, 1 none found or proved, 2 error"
+    cls=Command, quiet=Quiet.RESULTS, status="0 explained, 1 none found or not certain, 2 error"
 )
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @run_options
@@ -43,10 +43,10 @@ def command(
     lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt
     lstm explain demo/weights.npz demo/inputs.npy demo/tensorflow.txt --forget-bias 0
 
-    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff
-    reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
-    The search starts from the given settings and changes one, two, then three of them; of large
-    networks fewer, and --thorough searches on.
+    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff reads:
+    h of all steps or of the first ones, one sequence of a batch, final_h, a trace, printed output.
+    The search starts from the given settings and changes one, two, then three of them; in large
+    networks fewer, and --thorough tries more.
     """
     if len(paths) < 2:
         raise UserError(

@@ -109,7 +109,7 @@ def print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     help="Show the version of this program, of numpy and of its BLAS.",
 )  # fmt: skip
 def lstm() -> None:
-    """Run saved LSTM weights, inspect every gate, and find out why two outputs differ.
+    """Run saved LSTM weights, show every gate, find out why two outputs differ.
 
     \b
     lstm init --example demo

@@ -201,11 +201,11 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
 
 
 def _format_of(file: str) -> str:
-    """The format that a file's suffix says; UserError with the other way to say it."""
+    """The format of a file's suffix; UserError with the option for other suffixes."""
     try:
         return format_of(file)
     except UserError as error:
-        raise error.adding("  -f csv, json, ... says the format of any other.") from None
+        raise error.adding("  -f csv, json, ... sets the format of any other.") from None
 
 
 def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:

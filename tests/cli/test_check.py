@@ -111,7 +111,7 @@ def test_a_file_of_an_engine_contains_what_it_gives(
     [
         (["--only", "h,f"], "--only f: torch (a loop) gives h, final_h, final_c."),
         (["-o", "out.npz", "--only", "h,c"], "--only c: torch (a loop) gives h, final_h, final_c"),
-        (["--threads", "2"], "--threads is for the loop of lstm"),
+        (["--threads", "2"], "--threads is for lstm itself"),
         (["--recurrent-activation", "relu"], "cannot run recurrent activation relu"),
     ],
 )

@@ -105,7 +105,8 @@ def test_a_program_that_fails_is_one_line(
 
 def test_a_program_that_is_not_there(lstm: Lstm) -> None:
     done = lstm("check", *FILES, "--program", "./no_port {inputs}")
-    assert done.err == "lstm check: ./no_port cannot be started: no such file or directory.\n"
+    text = "./no_port cannot be started: no such file or directory.\n"
+    assert done.err == f"lstm check: error: {text}"
     assert lstm("check", *FILES, "--program", "").status == 2
     assert lstm("check", *FILES, "--program", "true", "--engine", "torch").status == 2
     assert lstm("check", *FILES, "--timeout", "3").status == 2

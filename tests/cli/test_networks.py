@@ -163,7 +163,7 @@ def test_the_stacks_of_elmo_end_in_a_message(lstm: Lstm, elmo: dict[str, Any]) -
     listed = json.loads(lstm("inspect", "bilm.npz", "-f", "json").out)
     assert [one["layer"] for one in listed["lstms"]] == ["RNN_0", "RNN_1"]
     screen = lstm("inspect", "bilm.npz").out
-    assert screen.count("2 layers   1 direction") == 2
+    assert " ".join(screen.split()).count("2 layers · 1 direction") == 2
     next_line = screen.splitlines()[-1].split()[1:]
     assert next_line == ["lstm", "run", "bilm.npz", "inputs.npy", "--layer", "0"]
     single = json.loads(lstm("inspect", "bilm.npz", "--layer", "1", "-f", "json").out)

@@ -122,7 +122,8 @@ def test_help_of_settings_has_each_with_its_values_and_default(lstm: Lstm) -> No
         text = " ".join(rows[name].split())
         values = ", ".join(setting.choices) or setting.values
         assert values, name
-        assert f"Values: {values}. [default: {setting.default}]" in text
+        default = "" if setting.default == CONVENTIONS_OWN else f" [default: {setting.default}]"
+        assert text.endswith(f"Values: {values}.{default}")
     assert "sigmoid, tanh, relu" in done.out
 
 
@@ -195,7 +196,7 @@ def test_what_would_have_no_effect_is_refused(
 ) -> None:
     done = lstm(*words)
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
-    assert done.err.startswith(f"lstm {words[0]}: {option}")
+    assert done.err.startswith(f"lstm {words[0]}: error: {option}")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -380,7 +380,7 @@ def test_a_number_that_python_does_not_take_is_a_mistake(
     last = f"layer{number}.forget_bias=1" if words[-1] == "--set" else number
     done = lstm(*words, last)
     assert done.status == 2
-    assert done.err.startswith(f"lstm {words[0]}: ")
+    assert done.err.startswith(f"lstm {words[0]}: error: ")
     assert "Traceback" not in done.err
 
 
