@@ -1,4 +1,4 @@
-"""LSTM outputs in other people's tests: an assertion that says why two results differ."""
+"""LSTM outputs in other people's tests: an assertion that shows why two results differ."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def assert_lstm_close(
     explain: bool = True,
     **settings: Any,
 ) -> None:
-    """Fail unless two results of an LSTM are equal within a tolerance, and say why they are not.
+    """Fail unless two results of an LSTM are equal within a tolerance, and show why they are not.
 
     Axes may lie otherwise, as `lstmcli.diff` has it, but all numbers have to be there: a last step
     does not equal all of them, and an array that ``expected`` has may not be left out of a dict.
@@ -93,7 +93,7 @@ def assert_lstm_close(
 
 
 def _is_open(side: Side) -> bool:
-    """Whether a side does not say which of its axes is time."""
+    """Whether the layout of a side is not known."""
     return side.layout is None and any(array.ndim > 2 for array in side.arrays.values())
 
 
@@ -118,7 +118,7 @@ def _cause(
     options: InputOptions,
     settings: Mapping[str, Any],
 ) -> tuple[str, Explanation | str]:
-    """The side that the weights as loaded do not give, and what `explain` says of it."""
+    """The side that the weights as loaded do not give, and its explanation."""
     found: Explanation | str = ""
     for side in sides:
         try:
@@ -138,7 +138,7 @@ def write_golden(path: Path, actual: Result) -> None:
     Raises
     ------
     UserError
-        if it cannot be written, or is no result.
+        if it cannot be written, or is not a result.
     """
     side = side_of(actual, "actual")
     path = os.fspath(path)

@@ -1,4 +1,4 @@
-"""A model here and by somebody's program, from the same inputs."""
+"""A model here and by another program, from the same inputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["TIMEOUT", "ProgramCheck", "check_program"]
 
 @dataclass(frozen=True, eq=False)
 class ProgramCheck:
-    """The outputs of a program, a, beside ours, b."""
+    """The outputs of a program, a, next to ours, b."""
 
     job: Job
     program: Program

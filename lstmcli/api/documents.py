@@ -64,7 +64,7 @@ class Named(NamedTuple):
 
     @contextmanager
     def in_errors(self) -> Iterator[None]:
-        """Let an error about a file that does not exist name the whole argument."""
+        """Let an error about a file that does not exist name the full argument."""
         try:
             yield
         except UserError as error:
@@ -156,7 +156,7 @@ def refuse_unused(
             weights = [one.source for one in documents if one.source in from_files]
             verb = "is" if len(unused) == 1 else "are"
             raise UserError(
-                f"{inputs} is taken as the inputs; {names} {verb} not used.",
+                f"{inputs} is interpreted as the inputs; {names} {verb} not used.",
                 f"  Give one file of inputs. If {inputs} has outputs to compare a run with:",
                 try_=[Try(call="explain", weights=weights, others=[unused[0].source, inputs])],
             )
@@ -244,8 +244,8 @@ def inputs_of(document: Document) -> Array:
             "  Inputs in a file of weights are named inputs or x, or typed FILE:MEMBER.",
         )
     lines = [
-        f"{document.source} has {shown}; which are the inputs? They are named inputs or "
-        f"x, or typed FILE:MEMBER, as {document.source}:{named}."
+        f"{document.source} contains {shown}; select the inputs with {document.source}:{named}, "
+        "or name them inputs."
     ]
     if {"h", "final_h"} & {*names}:
         lines.append("  It contains results of a run, which explain and diff compare.")
@@ -298,7 +298,7 @@ def _settings_in(document: Document) -> dict[str, Any]:
         elif name in ("kernel", "recurrent_kernel", "bias"):
             raise UserError(f"{document.source}: {name} is {value!r}, not an array of numbers.")
         elif compared and (near := did_you_mean(name, SETTINGS)):
-            raise UserError(f"{document.source}: {name!r} is no setting.{near}")
+            raise UserError(f"{document.source}: unknown setting {name!r}.{near}")
     return settings
 
 

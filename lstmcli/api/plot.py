@@ -98,7 +98,9 @@ class Drawable(NamedTuple):
             cells = self.cells or [SINGLE_CELL]
             if cell not in cells:
                 near = similar_cell(cell, cells)
-                raise UserError(f"there is {', '.join(cells)}.{near}", about={"cell": cell})
+                raise UserError(
+                    f"unknown cell; choose from {', '.join(cells)}.{near}", about={"cell": cell}
+                )
             prefix = f"{cell}." if self.cells else ""
             if names is not None:
                 names = [prefix + name for name in names_in_cell(names, cell)]
@@ -114,7 +116,9 @@ class Drawable(NamedTuple):
                 name = name.removeprefix(prefix)
                 known = [k.removeprefix(prefix) for k in self.arrays if k.startswith(prefix)]
                 near = did_you_mean(name, known)
-                raise UserError(f"there is {', '.join(known)}.{near}", about={"only": name})
+                raise UserError(
+                    f"unknown array; choose from {', '.join(known)}.{near}", about={"only": name}
+                )
             chosen |= found
         return chosen
 
@@ -127,8 +131,8 @@ class Drawable(NamedTuple):
 def _is_named(key: str, name: str) -> bool:
     """Whether a name is an array's, its cell's, or that of all four parts of its z."""
     cell, dot, base = key.rpartition(".")
-    whole = base.rpartition("_")[0] or base  # z of z_i
-    return name in (key, cell, base, whole, f"{cell}{dot}{whole}")
+    full = base.rpartition("_")[0] or base  # z of z_i
+    return name in (key, cell, base, full, f"{cell}{dot}{full}")
 
 
 def plot(
@@ -305,7 +309,7 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
         if len(axes) != 1:
             return None, ""
         layout = "time" if numbers.shape[1] == 2 else layout  # ONNX's (T, 2, B, H)
-        where = f"{side.name}, {numbers.shape}, is taken as directions on axis {axes[0]}"
+        where = f"{side.name}, {numbers.shape}, is interpreted as directions on axis {axes[0]}"
         texts.append(f"{name or 'h'}: {where}")
         numbers = joined(numbers, axes[0])
     if layout is None and numbers.ndim == 3 and min(numbers.shape[:2]) > 1:

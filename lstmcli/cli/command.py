@@ -86,7 +86,7 @@ class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    ``last_is_output`` says that the last of its paths is written. Help lists options in groups,
+    with ``last_is_output`` the last of its paths is written. Help lists options in groups,
     unless ``in_groups`` is false; ``quiet`` is what ``-q`` leaves out. ``of_table`` are
     the parameters that only change the table, and are refused where none is shown. ``status`` are
     the exit statuses, with which its help ends.

@@ -64,8 +64,8 @@ def command(
         except NoInputs:
             typed = [file_argument(path) for path in of_run]
             raise UserError(
-                f"EXPECTED is missing, or the inputs are: {' '.join(of_run)} contains only "
-                f"weights, and one path is left, {last}.",
+                "explain needs weights, inputs and expected outputs; only weights "
+                f"({' '.join(of_run)}) and one other file ({last}) are given.",
                 try_=[Try(call="explain", weights=typed, others=[INPUTS, "EXPECTED"])],
             ) from None
     if profile:

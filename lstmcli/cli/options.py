@@ -71,7 +71,7 @@ def cell_option(start: str, default: str | None = None) -> Decorator:
 
 
 def digits_option(default: str, where: str = "") -> Decorator:
-    """The option ``--digits``; ``where`` says of which outputs."""
+    """The option ``--digits``; ``where`` names the outputs."""
     digits, text = click.IntRange(0, 17), f"Digits after the point{where}."
     return click.option("--digits", type=digits, metavar="N", show_default=default, help=text)
 

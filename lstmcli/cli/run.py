@@ -220,7 +220,8 @@ def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
     for name in columns:
         if name.rpartition(".")[2] not in NAMES:
             raise UserError(
-                f"--only {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
+                f"--only {name}: unknown array; choose from {', '.join(NAMES)}."
+                + did_you_mean(name, NAMES)
             )
     return tuple(columns or DEFAULT_KEEP)
 

@@ -47,7 +47,7 @@ def columns_of(stream: TextIO) -> int:
 
 
 def _columns_of_environment() -> int | None:
-    """The value of COLUMNS; None if it is no number of columns."""
+    """The value of COLUMNS; None if it is not a number of columns."""
     columns = os.environ.get("COLUMNS", "")
     digits = columns.lstrip("0") if columns.isascii() and columns.isdigit() else ""
     return _usable(int(digits[:9])) if digits else None
@@ -78,7 +78,7 @@ class Screen:
     def __init__(self) -> None:
         self.color = "auto"  # --color
         self.quiet = False  # -q
-        self.hides_results = False  # -q of a command whose status says it all
+        self.hides_results = False  # -q of a command whose status is the answer
         self.files: dict[str, str] = {}  # "svg" or "html": the file that the screen goes to
         self.lines: list[Sequence[Span]] = []  # of those files
         self.is_long = False  # whether it goes through a pager, if stdout is a terminal
@@ -319,7 +319,7 @@ def _command_line(words: Sequence[str]) -> str:
 
 
 def remark(*texts: str) -> None:
-    """Print lines on stderr that the user should know, and that are no error; with -q nothing."""
+    """Print lines on stderr that the user should know, and that are not errors; with -q nothing."""
     context = click.get_current_context(silent=True)
     if context and screen().quiet:
         return

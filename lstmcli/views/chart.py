@@ -24,7 +24,7 @@ def chart(
 ) -> Iterator[list[Span]]:
     """The lines of (T,) numbers over their steps, with the ends of the scale, and the steps below.
 
-    Where a column of dots stands for several steps it spans the least and greatest of them.
+    Where a column of dots stands for several steps it spans the least and largest of them.
     """
     ends = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
     labels = {line: _label(value) for line, value in ends.items()}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OURS = "ours"
 WITHIN_ROUNDING = (
-    "beyond the tolerance, but at most 4 times the error of our own run against long double, so it "
+    "beyond the tolerance, but at most 4 times the error of our run against long double, so it "
     "counts as rounding"
 )
 

@@ -1,4 +1,4 @@
-"""A program's outputs beside ours: whether they agree, and what `diff` shows if they do not."""
+"""A program's outputs next to ours: whether they agree, and what `diff` shows if they do not."""
 
 from __future__ import annotations
 

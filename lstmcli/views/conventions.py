@@ -56,7 +56,7 @@ def description(row: Convention) -> str:
 
 COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "name": lambda row: row.name,
-    "gates": lambda row: "apart" if row.names.has_tensor_per_gate else row.storage.gates,
+    "gates": lambda row: "split" if row.names.has_tensor_per_gate else row.storage.gates,
     "kernel": _kernel,
     "bias": _biases,
     "f +": _added_bias,
@@ -64,11 +64,11 @@ COLUMNS: Mapping[str, Callable[[Convention], str]] = {
 }
 
 LEGEND = (
-    "gates: their order in a matrix; apart: each gate has separate tensors. kernel: gates along "
+    "gates: their order in a matrix; split: each gate has separate tensors. kernel: gates along "
     "cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) contains both. bias: how many; 8H: "
-    "two in one. f +: added to the forget gate at run time and in no tensor. run: whether the "
-    "framework itself has run and agreed; part: its equations were, or its weights; no: read in "
-    "its source only."
+    "two in one. f +: added to the forget gate at run time, and not stored. run: yes if compared "
+    "with the real framework, part if with its equations or its weights only, no if known from "
+    "its source code only."
 )
 
 
@@ -209,7 +209,7 @@ def _peephole_order(row: Convention) -> str:
 def _forget(row: Convention) -> str:
     if not row.behaviour.forget_bias:
         return "nothing is added to f at run time"
-    return f"{row.behaviour.forget_bias:+g} is added to f at every step; it is in no tensor"
+    return f"{row.behaviour.forget_bias:+g} is added to f at every step; it is not stored"
 
 
 def _masked_merged(row: Convention) -> str:
@@ -228,7 +228,7 @@ def _takes(row: Convention) -> str:
 
 def _assumed(row: Convention) -> str:
     options = [f"--{n.replace('_', '-')}" for n in row.hidden if n not in row.required_settings]
-    return f"in no tensor, so assumed unless set: {', '.join(options)}" if options else ""
+    return f"not stored, so assumed unless set: {', '.join(options)}" if options else ""
 
 
 LINES: Mapping[str, Sequence[Line]] = {
@@ -298,7 +298,7 @@ LINES: Mapping[str, Sequence[Line]] = {
         }),
         Line("takes", "options", _takes),
         Line("hidden", "assumed", _assumed),
-        Line("required_settings", "to be set", "--{}, which is in no tensor"),
+        Line("required_settings", "to be set", "--{}, which is not stored"),
     ),
     "known from": (
         Line("source", "source", "{}"),

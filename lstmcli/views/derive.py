@@ -25,7 +25,7 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import NumberFormat, format_size
 
-DIGITS = 8  # NumPy's, so that numbers can be found in a print by eye
+DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
 INDENT = 14  # columns of the labels, and of those of the table of gates
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
@@ -93,7 +93,7 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     sheet.extend(labelled("x", f"of step {at.reads} of the {inputs}", width, indent=INDENT))
     sheet.extend(labelled("h, c_prev", _previous_state(at), width, indent=INDENT))
     if d.against is not None:
-        form = f", taken as {' and '.join(d.taken)}" if d.taken else ""
+        form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
         sheet.extend(labelled("reference", f"{d.against}{form}", width, indent=INDENT))
     return sheet
 

@@ -30,6 +30,7 @@ from lstmcli.views.sheet import (
     Sheet,
     Width,
     add_in_width,
+    bulleted,
     fitting_table,
     labelled,
     labelled_command,
@@ -334,8 +335,8 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         return ""
     text = f"{' '.join(options)} compares what comes first in both"
     if len(options) == 1 and a[0] != b[0]:
-        few, many = sorted((a[0], b[0]))
-        text += f"; --steps {many - few}:{many} takes {'ab'[a[0] > b[0]]} as the last steps"
+        fewer, more = sorted((a[0], b[0]))
+        text += f"; --steps {more - fewer}:{more} takes {'ab'[a[0] > b[0]]} as the last steps"
     return text
 
 
@@ -445,8 +446,7 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
         introduction = "Possible causes:" * bool(hint.causes)
         sheet.add()
         sheet.extend(labelled(hint_label(hint), f"{hint.seen} {introduction}", width))
-        for cause in hint.causes:
-            sheet.extend(labelled(f"{'':{INDENT}}-", cause, width, indent=INDENT + 2))
+        sheet.extend(bulleted("", hint.causes, width))
         sheet.extend(labelled("", hint.excluded, width))
     return sheet
 

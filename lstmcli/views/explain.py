@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from lstmcli.core.explain.causes import OPEN, SHUT
 from lstmcli.core.explain.explanation import (
@@ -30,10 +32,12 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
+    bulleted,
     fitting_columns,
     fitting_table,
     labelled,
     labelled_command,
+    labelled_lines,
     table,
     verdict,
 )
@@ -51,6 +55,7 @@ USED_BY = "used by"
 NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 DEPTHS = {1: "one change", 2: "one or two changes", 3: "one, two or three changes"}
 MOST_LISTED = 5  # equivalent configurations, and frameworks
+UNTESTED = {"bias": "number of biases"}  # where the name of a setting alone is not clear
 COLORS = {"agrees": AGREES, "found": AGREES, "unproven": ASSUMED}  # of the verdicts; else DIFFERS
 
 
@@ -68,9 +73,11 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     notes = list(_notes(e))
     if notes or e.command or e.next:
         sheet.add()
-    for name, text in notes:
+    for name, of_name in groupby(notes, key=itemgetter(0)):
         style = ASSUMED if name in ("assumed", "note") else ""
-        sheet.extend(labelled(name, text, width, style, indent=INDENT))
+        texts = [text for _, text in of_name]
+        lines = bulleted if len(texts) > 1 else labelled_lines
+        sheet.extend(lines(name, texts, width, style, INDENT))
     if e.command:
         sheet.extend(labelled_command("reproduce", e.command, INDENT))
     if e.next:
@@ -109,7 +116,7 @@ def title(e: Explanation, expected: str) -> str:
 def _ran_otherwise(e: Explanation) -> str:
     """How the weights as loaded give EXPECTED after all; empty if they do not."""
     runs = (one for one in e.remarks if one.code in RUN_OTHERWISE)
-    proved = (one for one in runs if one.facts.get("whole", one.facts.get("numbers", True)))
+    proved = (one for one in runs if one.facts.get("complete", one.facts.get("numbers", True)))
     return next((one.text for one in proved), "")
 
 
@@ -201,8 +208,8 @@ def position(first: Mismatch | None) -> str:
 
 
 def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
-    """Labels and texts of what else there is to say."""
-    # otherwise a table has the settings, or says what is wrong
+    """Labels and texts of the notes below the finding."""
+    # otherwise a table has the settings, or what is wrong
     assumed = e.assumed if e.verdict == "agrees" else without_option(e.assumed)
     if assumed:
         yield "assumed", "; ".join(map(shorten_assumption, assumed))
@@ -222,15 +229,15 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
         by = f" ({e.decide} would show them)" if e.decide else ""
-        yield "not testable here", f"{', '.join(map(name_of, unseen))}{by}"
+        names = [UNTESTED.get(name) or name_of(name) for name in unseen]
+        yield "not testable here", f"{', '.join(names)}{by}"
     elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
         yield "to decide", f"save and give {e.decide}"
     if e.verdict == "none" and e.tried:
         far = e.measured is not None and len(e.nearest) < 2
         nearer = "; none fits clearly better than the settings as loaded" * far
         yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
-    if e.not_tried:
-        yield "not tried", " ".join(e.not_tried)
+    yield from (("not tried", text) for text in e.not_tried)
 
 
 def _unseen(e: Explanation) -> list[str]:

@@ -142,7 +142,7 @@ def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
 
 
 def _shortened(names: Sequence[str], columns: int) -> list[str]:
-    """Names cut on the left to so many columns: their ends say more."""
+    """Names cut on the left to so many columns: their ends differ more."""
     names = [one_line(name) for name in names]
     return [name if len(name) <= columns else f"…{name[1 - columns :]}" for name in names]
 

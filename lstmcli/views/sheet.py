@@ -30,7 +30,7 @@ Span = tuple[str, str]
 ASSUMED = "yellow"
 DIFFERS = "red"
 AGREES = "green"
-MARKS = {AGREES: "✔", DIFFERS: "✘", ASSUMED: "?"}  # of a verdict, which is not told by colour alone
+MARKS = {AGREES: "✔", DIFFERS: "✘", ASSUMED: "?"}  # of a verdict, which does not rely on colour
 
 
 class Width(NamedTuple):
@@ -120,6 +120,17 @@ def labelled_lines(
     sheet = Sheet()
     for n, text in enumerate(texts):
         sheet.extend(labelled("" if n else label, text, width, style, indent))
+    return sheet
+
+
+def bulleted(
+    label: str, texts: Iterable[str], width: Width, style: str = "", indent: int = INDENT
+) -> Sheet:
+    """Texts one below the other, each with a bullet, the first with a label."""
+    sheet = Sheet()
+    for n, text in enumerate(texts):
+        start = f"{'' if n else label:{indent}}- "
+        sheet.extend(labelled(start, text, width, style, indent + 2))
     return sheet
 
 

@@ -44,7 +44,7 @@ class Difference:
     hints: list[Hint]
     rtol: float | None  # None: arrays of several precisions have different ones, or --ulp
     atol: float | None
-    assumed: tuple[Hint, ...] = ()  # what no file says
+    assumed: tuple[Hint, ...] = ()  # what no file specifies
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
     cuts: tuple[str, ...] = ()  # a line for each selected range that goes beyond the runs
     pairs: Mapping[str, Pair] = field(default_factory=dict)  # of `arrays`, as they were compared
@@ -84,7 +84,7 @@ class Difference:
         return tuple(one.text for one in self.assumed)
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON can represent it; ``settings`` only where both sides say them."""
+        """The comparison as JSON can represent it; ``settings`` only where both sides have them."""
         first = self.first_divergence
         return {
             "equal": self.equal,
@@ -214,9 +214,7 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     for choice in selection[:3] if not computed else ():
         if choice is not None:
-            text = (
-                f"{join_with_and(names)} is no result of a run, with steps, batch items and units."
-            )
+            text = f"{join_with_and(names)} is not a result of a run, which has steps and units."
             raise UserError(text, about=choice.typed)
     if (units := selection.units) is None:
         return {}
@@ -233,7 +231,7 @@ def _width(shape: tuple[int, ...]) -> int:
 
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
-    """Refuse an array without numbers beside one with some, and prints where only ULPs count."""
+    """Refuse an array without numbers next to one with some, and prints where only ULPs count."""
     for side, other in ((a, b), (b, a)):
         if only_ulp and any(name in side.units for name in names):
             raise UserError(

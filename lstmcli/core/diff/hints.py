@@ -36,7 +36,7 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
         text = f"The two runs had different settings ({{a}} / {{b}}): {'; '.join(both_set)}."
         hints = [Hint("settings_differ", compared.say(text)), *proofs]
     sides = [side for pair in compared.pairs.values() for side in (pair.a, pair.b)]
-    # of a print that left numbers out, a pattern may be that of what was printed
+    # of printed output that left numbers out, a pattern may be that of what was printed
     if all(side.left_out is None for side in sides) and any(
         pair.name not in explained for pair in compared.differing
     ):

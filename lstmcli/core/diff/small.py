@@ -28,15 +28,15 @@ _LEAST_DISTINCT = 8  # different numbers, all of such a type, that show it
 # that of chaotic ones, and 0 that of most mistakes in the forget gate or recurrent weights.
 _ROUNDING_START = 0.01
 
-# Signal-to-noise ratio from which a difference that shows everywhere is taken for noise, in dB. In
+# Signal-to-noise ratio from which a difference that shows everywhere counts as noise, in dB. In
 # those nets mistakes in gate order, rows, transposes, axes and direction leave at most 12.4 dB
 # where their first step differs, all others of the tests' matrix at most 24.9 but for the peepholes
 # of o on the c before (30.2); noise of 1e-2 on h leaves 24 to 33, int8 weights 28 to 50, an
 # approximated tanh 25 to 36, and in all of these 86 % of the values or more differ.
 NOISE_SNR = 24.0
-_NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of a print hide some
+_NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of printed output hide some
 
-# Numbers that are named one by one, and their share of all: no convention changes so few.
+# Numbers that are named one by one, and their share of all: a convention changes more.
 _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd

@@ -126,7 +126,7 @@ class Search:
 
     @property
     def shown_lengths(self) -> Iterator[Remark]:
-        """The lengths that EXPECTED shows, if other settings are not found beside them."""
+        """The lengths that EXPECTED shows, if other settings are not found next to them."""
         for one in self.placements:
             shows = one.lengths and one.location.is_plain and one.expected.has_steps
             if shows and not one.setup.changes and not one.runs_on:
@@ -179,7 +179,7 @@ class Search:
     def _with(self, changes: int, turn: int) -> list[Placement]:
         """The placements of a turn with so many changes, the likeliest and the nearest by turns.
 
-        The right placement need not be near, and few numbers are near by chance.
+        The right placement need not be near, and hardly any is near by chance.
         """
         some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
         nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
@@ -189,7 +189,7 @@ class Search:
     def explained(self, found: Sequence[Found]) -> Explanation:
         """The likeliest of the answers of the fewest changes; the others are its equals.
 
-        What is equal but takes EXPECTED as another part of the run is said in a remark.
+        A remark names what is equal but takes EXPECTED as another part of the run.
         """
         each = [(one, one.explained(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
@@ -263,7 +263,7 @@ class Search:
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:
-        """The changes beside which edits are tried."""
+        """The changes next to which edits are tried."""
         one = (self.as_loaded or self.placements)[0]
         nearest = [answer.changes for answer in one.nearest(pairs=False) if answer.changes]
         return usual_after(
@@ -286,7 +286,7 @@ class Pass(NamedTuple):
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # what gives EXPECTED
     remark: Callable[[Prepared, Sequence[Case]], Iterator[Remark]] | None = None
-    """What is said where nothing gives EXPECTED."""
+    """The remarks where nothing gives EXPECTED."""
 
 
 def half_precision(search: Search) -> list[Found]:
@@ -346,7 +346,7 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     Raises
     ------
     UserError
-        if EXPECTED is no array of a run over these inputs.
+        if EXPECTED is not an array of a run over these inputs.
     """
     has_shape = not question.side.gaps
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
@@ -407,7 +407,7 @@ def _explained(search: Search, progress: Progress) -> Explanation:
 
 
 def _said_last(search: Search) -> list[Remark]:
-    """What the passes say where nothing gives EXPECTED."""
+    """The remarks of the passes where nothing gives EXPECTED."""
     passes = (one.remark for one in PASSES if one.remark is not None)
     return [hint for tell in passes for hint in tell(search.prepared, search.cases)]
 
@@ -423,7 +423,7 @@ def _key(changes: Sequence[Changed]) -> frozenset[Change]:
 
 
 def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
-    """What is to be said of EXPECTED, the inputs and the weights by themselves."""
+    """The remarks on EXPECTED, the inputs and the weights by themselves."""
     question, verdict = prepared.question, explanation.verdict
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
@@ -489,7 +489,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
     if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
         hints.append(remark("layout_assumed", layout=prepared.layout))
     left_out = [remark("windows", left=left)] if (left := search.left_out) else []
-    if any(one.code == "other_units" for one in hints):  # it was taken as the first units
+    if any(one.code == "other_units" for one in hints):  # it was interpreted as the first units
         explanation = replace(explanation, location=None, measured=None, nearest=())
     if explanation.location and (first := explanation.location.first_units):
         left_out.append(remark("units", first=first))

@@ -32,7 +32,7 @@ WEIGHTS, INPUTS, BOTH, STATES = "weights", "inputs", "weights and inputs", "stat
 ALL, EVERY = "weights, inputs, states", "every operation"
 
 ANY = None
-"""Any other value, in what a row says of single values."""
+"""Any other value, in texts of a row about single values."""
 
 ZERO_STATE = "zero state: "
 """Begins a reason that is what has no effect at the first step, where the cell state is zero."""
@@ -46,7 +46,7 @@ class Cause:
     """A setting of a run that can be wrong, or a sense in which it is."""
 
     setting: str
-    name: str = ""  # in words, where the setting's own name is none
+    name: str = ""  # in words, where the name of the setting is not enough
     sense: str = ""
     prior: float = 9.0  # lower is likelier; from counts of public threads
     values: tuple[Any, ...] = ()  # that are searched, each a hypothesis of one change
@@ -110,7 +110,7 @@ CAUSES: dict[str, Cause] = {
             "both": "transposed in both kernels",
             "reshaped_kernel": "reshaped in the kernel",
             "reshaped_recurrent": "reshaped in the recurrent kernel",
-            "reshaped_both": "reshaped as a whole"}, hides={ANY: _NO_RECURRENT,
+            "reshaped_both": "reshaped completely"}, hides={ANY: _NO_RECURRENT,
             **dict.fromkeys(("kernel", "both"),
             "A block can be read along either axis: either way has one shape"),
             **dict.fromkeys(_RESHAPED,
@@ -169,8 +169,8 @@ CAUSES: dict[str, Cause] = {
             hides={ANY: "The three peepholes have one shape: any order of them can be run"}),
         # ---- how a run goes through the data
         Cause("layout", prior=4, values=("batch", "time"), of_run=True,
-            words={"batch": "(batch, time, features)",
-            "time": "(time, batch, features)"},
+            words={"batch": "(B, T, I)",
+            "time": "(T, B, I)"},
             hides={ANY: "No shape tells whether the first axis is batch or time"},
             thread="https://github.com/openvinotoolkit/openvino/issues/37820"),
         Cause("reverse", "direction", prior=2.6, values=(False, True),

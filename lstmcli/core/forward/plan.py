@@ -316,5 +316,5 @@ def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: i
         if lengths is None or np.size(lengths) != steps or not is_assumed:
             raise
         other = "batch" if layout == "time" else "time"
-        axes = f"  The inputs are {np.shape(inputs.x)}, taken as layout {layout}: no file has it."
+        axes = f"  The inputs are {np.shape(inputs.x)}; layout {layout} is assumed."
         raise error.adding(axes, try_=[Try({"layout": other})]) from None

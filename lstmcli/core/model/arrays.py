@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
-"""An array of any number type."""
+"""An array of any dtype."""
 
 
 class SliceableArray(Protocol):

@@ -83,19 +83,12 @@ class Choice:
             numbers = ()
         if not numbers:
             last = (of_all or size) - 1
-            if size == 1:
-                raise UserError(f"there is only {self.noun} 0.", about=self.typed)
-            if self.bounds is not None:
-                raise UserError(
-                    f"no {self.noun} is in this range; they are 0 to {last}, and a range ascends "
-                    f"(0:{last + 1}).",
-                    about=self.typed,
-                )
-            several = f", several (0,{last})" * bool(last) + f", a range (0:{last + 1})"
-            raise UserError(
-                f"takes one {self.noun} of 0 to {last}{several * (not self.single)}.",
-                about=self.typed,
-            )
+            what = f"no {self.noun} in this range, which starts below its stop"
+            if self.bounds is None:
+                missing = [n for n in self.numbers if not -last - 1 <= n <= last]
+                what = f"there is no {self.noun} {missing[0]}"
+            there = f"{self.noun}s are 0 to {last}" if last else f"there is only {self.noun} 0"
+            raise UserError(f"{what}; {there}.", about=self.typed)
         self.refuse_descent(numbers)
         return numbers
 

@@ -124,7 +124,7 @@ def _boolean(value: Any) -> bool:
 
 _ACTIVATION = ", ".join(ACTIVATION_NAMES)
 _BOUND = "a number above 0, or none"
-_COUNT = "a whole number from 1 on"
+_COUNT = "an integer from 1 on"
 _DIRECTIONS = "1 or 2"
 _GATES = "the letters i f o and one of g j c z"
 
@@ -302,7 +302,7 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         setting = SETTINGS[plain]
     except KeyError:
         raise UserError(
-            f"{where}: there is no setting {name!r}."
+            f"{where}: unknown setting {name!r}."
             + did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell)),
             f"  Settings: {', '.join(SETTINGS)}.",
         ) from None
@@ -311,7 +311,8 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         return setting.read(value)
     except ValueError as error:
         first, *further = error.args
-        raise UserError(f"{_found(name, value, where)} takes {first}", *further) from None
+        stop = "" if first[-1] in ".," else "."
+        raise UserError(f"{_found(name, value, where)} takes {first}{stop}", *further) from None
 
 
 def _found(name: str, value: Any, where: str) -> str:

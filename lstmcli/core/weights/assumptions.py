@@ -58,7 +58,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
 
 
 def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
-    """That matrices are transposed, where their shapes say so and their names do not."""
+    """That matrices are transposed, where their shapes show it and their names do not."""
     row, orientation = found.convention, cell.convention.storage.orientation
     if found.by_shape or row.required_settings or orientation == row.storage.orientation:
         return []
@@ -68,7 +68,7 @@ def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
 
 def _with_numbers(name: str, activation: str) -> str:
     """The option that gives an activation its numbers."""
-    from lstmcli.core.model.shell import as_options  # few models need it
+    from lstmcli.core.model.shell import as_options  # rarely needed
 
     return typed_command(*as_options({name: f"{activation}(A,B)"}))
 
@@ -105,7 +105,7 @@ def refuse_open(
 def unused_assumptions(
     chosen: Sequence[RecognisedLstm], found: Sequence[RecognisedLstm], names: Collection[str]
 ) -> list[str]:
-    """That tensors beside an LSTM which only its shapes tell are no part of it, as peepholes are.
+    """That tensors next to an LSTM which only its shapes tell are not part of it, as peepholes are.
 
     ``names``: of all tensors but initial states; those of any LSTM ``found`` are not meant.
     """

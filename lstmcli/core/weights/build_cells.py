@@ -23,7 +23,7 @@ from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
-_FORWARD = "forward"  # internal setting: the file says that this backward cell runs forward
+_FORWARD = "forward"  # internal setting: by its file this backward cell runs forward
 
 
 def build_layers(
@@ -70,7 +70,7 @@ def build_layers(
 
 
 def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
-    """The number type of the computation: the weights', unless another is asked for."""
+    """The dtype of the computation: the weights', unless another is asked for."""
     if asked is not None:
         return np.dtype("float32" if asked == BFLOAT16 else asked)
     floats = [a.dtype for a in tensors if a.dtype.kind == "f"]
@@ -96,7 +96,7 @@ def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool)
 def _typed(
     name: str | Mapping[str, str], tensors: Mapping[str, Array], dtype: np.dtype[Any]
 ) -> Array | dict[str, Array]:
-    """A tensor, or the tensors of the gates, in the number type of the computation."""
+    """A tensor, or the tensors of the gates, in the dtype of the computation."""
     if isinstance(name, str):
         with np.errstate(all="ignore"):
             return tensors[name].astype(dtype)

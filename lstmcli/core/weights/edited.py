@@ -38,7 +38,7 @@ def edited_tensors(
 def _gates_axis(
     tensor: Array, bias: Array | dict[str, Array] | None, convention: Convention
 ) -> int:
-    """The axis of a tensor's gates: that of the size of the bias, or as the convention has it."""
+    """The axis of a tensor's gates: that of the size of the bias, or as in the convention."""
     if isinstance(bias, np.ndarray) and tensor.ndim > 1:
         size = bias.shape[-1] // convention.storage.bias_halves
         fitting = [n for n in (-1, -2) if tensor.shape[n] == size]

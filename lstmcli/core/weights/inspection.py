@@ -89,7 +89,7 @@ class InspectedLstm:
         return {name: gate_numbers(cell) for name, cell in self.model.cells}
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON has it."""
+        """All of it as JSON."""
         cell = self.model.cell
         return {
             "layer": self.layer,
@@ -124,7 +124,7 @@ class UnreadableLstm:
     also: tuple[str, ...] = ()  # conventions that have names for more of the tensors
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON has it."""
+        """All of it as JSON."""
         return {
             "layer": self.layer,
             "convention": self.convention,
@@ -147,7 +147,7 @@ class Inspection:
     layer: str | None = None  # the --layer that the file itself asks for
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON has it."""
+        """All of it as JSON."""
         return {
             "file": self.file,
             "tensors": {name: tensor.to_json() for name, tensor in self.tensors.items()},
@@ -204,8 +204,8 @@ def inspect(
     unread = []
     for one in results:
         if one.error is not None:
-            own, row = set(one.found.tensors), one.found.convention.name
-            more = tuple(n for n, claimed in other_claims(one.found, shapes) if claimed > own)
+            claims, row = set(one.found.tensors), one.found.convention.name
+            more = tuple(n for n, claimed in other_claims(one.found, shapes) if claimed > claims)
             unread.append(UnreadableLstm(one.layer, row, one.error, more))
     ways = None if results else _ways(shapes, file)
     return Inspection(
@@ -264,7 +264,7 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
     )
     text = f"names {', '.join(end for role in fitting for end in _fitting(row, role, found))}"
     if found.by_shape:
-        text = "shapes alone; the names are not a framework's"
+        text = "only the shapes; the names are not a framework's"
         if "convention" not in model.given:
             text += f". {row.name} is the default for them; other conventions may fit too"
     if row.storage.bias_halves == 2 and "bias" in roles:
@@ -309,7 +309,7 @@ def _numbers(cell: Cell, n: int) -> GateNumbers:
 def hints(model: Model, *, named: bool) -> list[Hint]:
     """What the biases suggest, each hint once with the cells that show it.
 
-    ``named`` says that the names of the tensors tell the convention.
+    ``named``: the names of the tensors identify the convention.
     """
     shown: dict[Hint, list[str]] = {}
     for name, cell in model.cells:
@@ -407,11 +407,11 @@ def _ways(shapes: Shapes, file: str) -> UserError | None:
 
 
 def missing_parts(names: Collection[str]) -> list[str]:
-    """What tensors that are no LSTM lack to be one, by their names."""
+    """What tensors lack to be an LSTM, by their names."""
     if text := describe_gru(names):
-        return [f"{text} and is no LSTM"]
+        return [f"{text} and is not an LSTM"]
     if gru := [name for name in names if "gru" in name.lower()]:
-        return [f"{gru[0]} names a GRU, which has three gates and is no LSTM"]
+        return [f"{gru[0]} names a GRU, which has three gates and is not an LSTM"]
     missing = describe_missing(names)
     return [missing] if missing else []
 

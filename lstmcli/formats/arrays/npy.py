@@ -181,7 +181,7 @@ def _strings(array: np.ndarray, where: str) -> Any:
         text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return text.item() if array.ndim == 0 else text.tolist()
     except (UnicodeError, ValueError):
-        raise UserError(f"{where} contains strings that are no Unicode text.") from None
+        raise UserError(f"{where} contains strings that are not Unicode text.") from None
 
 
 def write(

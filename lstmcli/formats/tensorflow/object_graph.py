@@ -144,7 +144,7 @@ def _parse_json(text: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text) if text else {}
     except (ValueError, RecursionError):
-        raise Damaged("the text of a layer is no JSON") from None
+        raise Damaged("the text of a layer is not JSON") from None
     return value if isinstance(value, dict) else {}
 
 
