@@ -24,7 +24,7 @@ from lstmcli.views import PLAIN_WIDTH, WIDEST_TEXT
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstmcli.views.sheet import Sheet, Span, Width
+    from lstmcli.views.sheet import Sheet, Width
 
 INDENT = 2  # columns, of what follows the first line of a message
 COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
@@ -80,7 +80,7 @@ class Screen:
         self.quiet = False  # -q
         self.hides_results = False  # -q of a command whose status is the answer
         self.files: dict[str, str] = {}  # "svg" or "html": the file that the screen goes to
-        self.lines: list[Sequence[Span]] = []  # of those files
+        self.sheet: Sheet | None = None  # of those files
         self.is_long = False  # whether it goes through a pager, if stdout is a terminal
         self._console: Console | None = None
 
@@ -145,8 +145,10 @@ def show(sheets: Iterable[Sheet]) -> None:
     """Print sheets to stdout, or keep their lines for the files of --svg and --html."""
     current = screen()
     for sheet in sheets:
-        if current.files:
-            current.lines += sheet.spans()
+        if current.files and current.sheet is None:
+            current.sheet = sheet
+        elif current.sheet is not None:
+            current.sheet.extend(sheet)
         elif current.colored:
             current.console().print(sheet, end="", soft_wrap=True)
         else:
@@ -262,15 +264,15 @@ def write_screen_files(ctx: click.Context) -> None:
     current = screen()
     if not current.files:
         return
-    if not current.lines:
+    if current.sheet is None:
         raise _no_screen(current, "-f or -o")
     from lstmcli.api.save import write_file
     from lstmcli.views.export import WRITTEN, with_prompt
 
     command = _command_line(ctx.obj or [])
-    lines = with_prompt(command, current.lines)
+    sheet = with_prompt(command, current.sheet)
     for kind, path in current.files.items():
-        text = WRITTEN[kind](lines, command, current.width or PLAIN_WIDTH)
+        text = WRITTEN[kind](sheet, command, current.width or PLAIN_WIDTH)
         write_file(path, text.encode())
 
 

@@ -54,6 +54,11 @@ class Pooling(NamedTuple):
         return self.steps * self.units > 1
 
     @property
+    def middle(self) -> int:
+        """The character of a cell below which its tick stands."""
+        return (self.characters - 1) // 2
+
+    @property
     def rows_per_line(self) -> int:
         """Rows of cells in each line of text."""
         return 2 if self.half_blocks else 1
@@ -113,7 +118,7 @@ def panel_lines(
     words = f"  {quantity.words}" if quantity.words else ""
     lines: Lines = [[(" " * gutter, ""), (quantity.name, "bold"), (words, "dim")]]
     if quantity.marked:
-        column = gutter + quantity.marked[0] // pooling.steps * pooling.characters
+        column = gutter + quantity.marked[0] // pooling.steps * pooling.characters + pooling.middle
         lines.append([(" " * column, ""), ("▼", DIFFERS)])
     levels = scale.levels(cells).T  # (units, steps)
     for first in range(0, len(levels), pooling.rows_per_line):
@@ -155,14 +160,15 @@ def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> I
 
 
 def _step_axis(steps: Sequence[int], pooling: Pooling) -> tuple[str, str]:
-    """Ticks, and the numbers of the steps under the first characters of their cells."""
+    """Ticks, and the indices of the steps, below the middles of their cells."""
     least = max(len(str(steps[-1])) + 1, TICK * (pooling.characters == 1))
     every = _round_up(_ceil_div(least, pooling.characters))
     text, ticks = "", ""
     for cell in range(0, _ceil_div(len(steps), pooling.steps), every):
-        column = cell * pooling.characters
+        column = cell * pooling.characters + pooling.middle
+        label = str(steps[cell * pooling.steps])
         ticks = ticks.ljust(column) + "╵"
-        text = text.ljust(column) + str(steps[cell * pooling.steps])
+        text = text.ljust(column - (len(label) - 1) // 2) + label
     return ticks, text
 
 
@@ -203,12 +209,9 @@ def in_rows(panels: Sequence[Lines], columns: int) -> Iterator[list[Span]]:
             yield spans
 
 
-def legend(name: str, scale: Scale, depth: str) -> list[Span]:
-    """The colours of a scale between its numbers."""
+def legend(name: str, scale: Scale, depth: str, least: int) -> list[Span]:
+    """The colours of a scale between its numbers, the first with ``least`` characters or more."""
     levels = np.linspace(0, 1, 24)[None]
     cells = list(_painted_cells(levels, scale, Pooling(1, 1, 1, False), depth))
     low, high = (f"{n:g}" for n in (scale.low, scale.high))
-    half = len(cells) // 2 if scale.signed else len(cells)
-    zero = [(" 0 ", "")] if scale.signed else []
-    ends = (f"{low} ", ""), (f" {high}", "")
-    return [(f"{name}  ", "dim"), ends[0], *cells[:half], *zero, *cells[half:], ends[1]]
+    return [(f"{name}  ", "dim"), (f"{low:>{least}} ", ""), *cells, (f" {high}", "")]

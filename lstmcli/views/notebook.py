@@ -23,7 +23,10 @@ WIDTH = Width.of(100)  # columns: what the cell of a notebook has room for
 
 def html_of(result: Any) -> str:
     """The screen of a model, trace, difference, explanation or derivation."""
-    return html_fragment([line for sheet in _sheets(result) for line in sheet.spans()])
+    shown = Sheet()
+    for sheet in _sheets(result):
+        shown.extend(sheet)
+    return html_fragment(shown)
 
 
 def _sheets(result: Any) -> Iterator[Sheet]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 GUTTER = 6  # columns for the numbers of units
 LINES = 8  # of each panel
 TALL_PANELS, TALL_LINES = 2, 16  # at most so many panels have these lines
-CHARTS = "ifgoch"  # the order of one unit's lines
+CHARTS = "hcifgo"  # the order of the lines of one unit
 DIFFERENCE, GATES = "a - b", "gates"
 SINGLE = re.compile(r"\s*-?\d{1,18}\s*")
 
@@ -130,14 +130,14 @@ def _quantity(
 
 
 def _kind(name: str, values: Array, differs: bool) -> str:
-    """What shares a scale: gates of 0 to 1; h and g; c; pre-activations; all differences."""
+    """What shares a scale: gates of 0 to 1; pre-activations; all differences."""
     base = name.rpartition(".")[2]
     if differs:
         return DIFFERENCE
     if base in ("i", "f", "o"):
         inside = ((values >= 0) & (values <= 1)) | np.isnan(values)
         return GATES if bool(inside.all()) else "i f o"  # relu gates are not bounded
-    return "z" if base.startswith("z") else "h g" if base in ("h", "g") else base
+    return "z" if base.startswith("z") else base
 
 
 def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale]:
@@ -166,10 +166,11 @@ def heat_sheet(
     ]
     sheet = Sheet(in_rows(panels, width.text))
     sheet.add()
+    least = max(len(f"{scale.low:g}") for scale in of_kind.values())
     for kind, scale in of_kind.items():
         bases = " ".join(dict.fromkeys(q.base for q in drawn if q.kind == kind))
         name = kind if notes.differs else f"{bases:{INDENT - 2}}"
-        sheet.lines.append(legend(name, scale, depth))
+        sheet.lines.append(legend(name, scale, depth, least))
     used = [pooling for pooling in dict.fromkeys(poolings) if pooling.is_needed]
     if used:
         text = "; ".join(_pooled(pooling, window.pool) for pooling in used)
@@ -191,7 +192,7 @@ def _pooled(pooling: Pooling, kind: str) -> str:
 
 
 def lines_sheet(
-    arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations, *, width: Width, depth: str
+    arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations, *, width: Width
 ) -> Sheet:
     """A chart of each quantity of one unit, ``window.units``, over the steps."""
     sheet = Sheet()
@@ -204,9 +205,7 @@ def lines_sheet(
         title = (f"{q.name}[{q.units[0]}]", "bold")
         sheet.add((" " * GUTTER, ""), title, f"  {q.words}{difference}")
         marked = q.marked[0] if q.marked else None
-        sheet.lines.extend(
-            chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked, depth != "none")
-        )
+        sheet.extend(chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked))
     return sheet
 
 
@@ -218,8 +217,10 @@ def plot_sheets(
 ) -> list[Sheet]:
     """How files were read, the pictures, saturated units, and what to type next."""
     notes = Annotations.of(found)
-    draw = lines_sheet if window.is_single else heat_sheet
-    picture = draw(found.drawn, window, notes, width=width, depth=depth)
+    if window.is_single:
+        picture = lines_sheet(found.drawn, window, notes, width=width)
+    else:
+        picture = heat_sheet(found.drawn, window, notes, width=width, depth=depth)
     if found.plan is None:
         remarks = () if quiet else found.remarks
         header = sources_sheet(found.sources, found.arrays, remarks, width)

@@ -72,7 +72,7 @@ def test_a_remark_names_the_options_that_compare_different_shapes() -> None:
     first = "--steps 0:3 compares what comes first in both"
     assert f"{first}; --steps 4:7 takes b as the last steps" in text
     found = rows(of(h=h), of(h=h[2:5]))
-    assert any("is taken as steps 2 to 4 of 7" in row for row in found)
+    assert any("is interpreted as steps 2 to 4 of 7" in row for row in found)
     assert not any("compares what comes first" in row for row in found)
     selected = Selection.parse("0:5", None, "0:2")
     assert compare(of(h=h), of(h=h[:5, :, :2]), selection=selected).equal

@@ -170,7 +170,7 @@ def _nothing_shared(a: Side, b: Side) -> UserError:
     one_of_each = together.join(_single_array(*sides) for sides in ((a, b), (b, a)))
     return UserError(
         f"no common array: {names_in(a)}; {names_in(b)}. Select one on each side:",
-        f"  {'' if a.in_memory or b.in_memory else 'lstm diff '}{one_of_each}",
+        f"  {one_of_each}",
     )
 
 

@@ -685,7 +685,7 @@ def test_no_mistake_of_the_matrix_is_taken_for_noise(row: matrix.Row) -> None:
 def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
     h = normal(7, B, H)
     d = compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h))
-    assert d.hints[0].text == f"h agrees once a.npy is taken as {text}"
+    assert d.hints[0].text == f"h agrees once a.npy is interpreted as {text}"
     choice = Selection.parse(re.findall("--steps (.*) compares", text)[0], None, None)
     assert compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h), selection=choice).equal
 

@@ -62,7 +62,7 @@ def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
     one = Side("a.npz", {"h": a}, "batch", settings=assumed)
     said = texts(one, Side("b.npy", {"h": b}, "batch"))
     assert "the layout that was assumed for a.npz" in said
-    given = Side("a.npz", {"h": a}, "batch", settings={"assumed": ["forget bias +1.0 (...)"]})
+    given = Side("a.npz", {"h": a}, "batch", settings={"assumed": ["forget bias +1 (...)"]})
     assert "layout" not in texts(given, Side("b.npy", {"h": b}, "batch"))
 
 
@@ -125,7 +125,7 @@ def test_one_step_of_each_sequence_beside_padding_is_the_end_that_fits() -> None
         for sides in ((run_of, one), (one, run_of)):
             found = compare(*sides)
             assert found.equal == (end is not wrong)
-            assert f"b is taken as the {words or 'last valid step'}" in found.remarks[0]
+            assert f"b is interpreted as the {words or 'last valid step'}" in found.remarks[0]
     first = compare(run_of, Side("b", {"h": wrong})).first_divergence
     assert first is not None
     assert (first.step, first.batch, first.unit) == (None, 3, 0)

@@ -218,7 +218,7 @@ def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path)
     asked = Asked(tmp_path, 0, "units first")
     explanation = asked.explain(np.asarray(asked.expected({"gates": "ifgo"}))[part].T)
     assert found(explanation) == {"gates": "ifgo"}
-    assert "taken as units before steps, s" in explanation.taken
+    assert "interpreted as units before steps, s" in explanation.taken
 
 
 # ---- all of it, several sizes, every form

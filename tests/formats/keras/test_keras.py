@@ -399,7 +399,7 @@ def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("member", "data", "message"),
     [
-        ("model.weights.h5", b"no", "is no HDF5 file"),
+        ("model.weights.h5", b"no", "is not an HDF5 file"),
         ("config.json", b"{", "config is broken JSON"),
         ("config.json", b"[" * 100_000, "config is broken JSON"),
         ("metadata.json", b'"3', "broken JSON"),
