@@ -346,7 +346,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "any weights give that with a bound of 0.",
     "array_taken": "{said}.",
     "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
-    "undecided": "Names and shapes do not show the {settings:settings}: assumed and searched.",
+    "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
     "print_left_out": "EXPECTED has {given:,} of {total:,} "
     "values{shapes:shape}; the others are not compared.",
     "taken_in_a_row": _AXES + "its values are taken in a row as {shape}.",

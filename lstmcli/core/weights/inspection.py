@@ -317,7 +317,7 @@ def hints(model: Model, *, named: bool) -> list[Hint]:
             shown.setdefault(hint, []).append(name)
     several = len(model.cells) > 1
     return [
-        replace(hint, text=f"{', '.join(cells)}: {hint.text}") if several else hint
+        replace(hint, seen=f"{', '.join(cells)}: {hint.seen}") if several else hint
         for hint, cells in shown.items()
     ]
 
