@@ -81,7 +81,7 @@ class UserError(Exception):
         return shortened("\n".join(map(one_line, (first, *further, *self._tries(syntax)))))
 
     def _tries(self, syntax: Syntax) -> Iterator[str]:
-        """A line for each that may be typed."""
+        """One row per that may be typed."""
         settings = [(syntax.settings(one.settings), one.text) for one in self.try_ if not one.call]
         width = max((len(words) for words, _ in settings), default=0)
         for words, text in settings:

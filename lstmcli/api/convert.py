@@ -88,7 +88,7 @@ class Conversion:
 
     @property
     def use(self) -> tuple[str, ...]:
-        """How what is written is used, elsewhere and here, a line each."""
+        """How what is written is used, elsewhere and here, one line each."""
         return (*self._elsewhere, *self._one_sequence)
 
     @property

@@ -178,7 +178,7 @@ def document_of(weights: Weights | Document, where: str) -> Document:
         return read_named(Named.parse(os.fspath(weights)))
     if isinstance(weights, list | tuple):
         refuse_no_arrays(weights, where)
-        in_order = {f"arr_{n}": array for n, array in enumerate(weights)}  # as numpy.savez has them
+        in_order = {f"arr_{n}": array for n, array in enumerate(weights)}  # as in numpy.savez
         return replace(document_of_arrays(in_order, where), source=ARRAY_LIST)
     if isinstance(weights, Mapping):
         return document_of_arrays(weights, where)

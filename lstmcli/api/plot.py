@@ -59,7 +59,7 @@ class Drawable(NamedTuple):
     drawn: Mapping[str, Array] = {}  # those of the arrays that were asked for
     item: int = 0  # of the batch, by its index in the full run
     hidden: Sequence[str] = ()  # cells that are not drawn
-    cuts: Sequence[str] = ()  # a line for each range that goes beyond the arrays
+    cuts: Sequence[str] = ()  # one line per range that goes beyond the arrays
 
     @property
     def differs(self) -> bool:

@@ -45,7 +45,7 @@ def chart(
 
 
 def _dot_columns(count: int, across: int) -> Array:
-    """The columns of dots of so many steps."""
+    """The columns of dots of this many steps."""
     return np.linspace(0, across - 1, count) if count > 1 else np.zeros(1)
 
 

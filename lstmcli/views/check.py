@@ -1,4 +1,4 @@
-"""A check: the verdict, a line for each engine, and where one first differs from our run."""
+"""A check: the verdict, one row per engine, and where one first differs from our run."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ LEGEND = (
 
 
 def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
-    """A line for each convention; descriptions wrap in their column, or below the line."""
+    """One row per convention; descriptions wrap in their column, or below the line."""
     columns = [
         Column(name, [cell(row) for row in rows], left=True) for name, cell in COLUMNS.items()
     ]
@@ -116,7 +116,7 @@ def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: in
     return sheet
 
 
-# ---- one convention: a line for each field that it has
+# ---- one convention: one line per field
 
 INDENT = 20  # columns of the labels
 MOST_LISTED = 4  # names, and conventions

@@ -128,7 +128,7 @@ def _previous_state(at: StepPosition) -> str:
 
 
 def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
-    """A line for each term, the largest first, with the sum so far; the rest on one line."""
+    """One row per term, the largest first, with the sum so far; the rest on one line."""
     count = len(total.terms)
     most = count if detail.most is None or count <= detail.most + 1 else detail.most
     shown, running = total.terms[:most], total.running[:most]

@@ -93,7 +93,7 @@ def difference_sheet(
 
 
 def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
-    """A line for each setting; a dash is a setting that is off."""
+    """One row per setting; a dash is a setting that is off."""
     a, b = (
         ["-" if both[n] is None else setting_text(both[n]) for both in differing.values()]
         for n in (0, 1)
@@ -241,11 +241,11 @@ def _printed_digits(values: Array, units: Array) -> int:
     return int((first + places[nonzero]).max(initial=0)) + 1
 
 
-# ---- a line for each array
+# ---- one row per array
 
 
 def _arrays(d: Difference, width: Width) -> Sheet:
-    """A line for each array, and below it what its values have in common."""
+    """One row per array, and below it what its values have in common."""
     arrays = list(d.arrays.values())
     differing = [
         "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}" for a in arrays

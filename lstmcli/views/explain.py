@@ -156,7 +156,7 @@ def _agreeing(v: Agreement) -> str:
 
 
 def _changes(e: Explanation, width: Width) -> Sheet:
-    """A line for each change; what is assumed, and who uses it, is below where it does not fit."""
+    """One row per change; what is assumed, and who uses it, is below where it does not fit."""
     rows = [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows]
     setting, assumed, found, used_by = zip(*rows, strict=True)
     columns = [
@@ -268,7 +268,7 @@ def _equivalent(e: Explanation) -> str:
             side = "below" if change.found < 0 else "above"
             return f"any forget bias that keeps the gate there, {side} {change.found:+.10g} too"
     if e.unseen and any(change.setting == "dtype" for change in e.changes):
-        return "none with as few changes"
+        return "none with this number of changes"
     return "none among those tested"
 
 

@@ -40,7 +40,7 @@ class Pooling(NamedTuple):
 
     @classmethod
     def to_fit(cls, shape: tuple[int, ...], columns: int, lines: int, depth: str) -> Pooling:
-        """The finest with which (T, H) fits so many columns and lines."""
+        """The finest with which (T, H) fits this many columns and lines."""
         steps, units = shape
         half_blocks = depth in ("truecolor", "256") and units > lines
         of_steps = _ceil_div(steps, max(columns, 1))

@@ -87,7 +87,7 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
 
 
 def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
-    """A line for each tensor, those of LSTMs first; of many tensors the others are counted.
+    """One row per tensor, those of LSTMs first; of many tensors the others are counted.
 
     Without an LSTM the first of all are listed, since their names have to be typed.
     """
@@ -142,7 +142,7 @@ def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
 
 
 def _shortened(names: Sequence[str], columns: int) -> list[str]:
-    """Names cut on the left to so many columns: their ends differ more."""
+    """Names cut on the left to this many columns: their ends differ more."""
     names = [one_line(name) for name in names]
     return [name if len(name) <= columns else f"…{name[1 - columns :]}" for name in names]
 
@@ -211,7 +211,7 @@ def _configuration(lstm: InspectedLstm) -> list[str]:
 
 
 def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
-    """A line for each gate of each cell."""
+    """One row per gate of each cell."""
     rows = [
         (cell if n == 0 else "", gate, statistics)
         for cell, gates in lstm.gates().items()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 GUTTER = 6  # columns for the numbers of units
 LINES = 8  # of each panel
-TALL_PANELS, TALL_LINES = 2, 16  # at most so many panels have these lines
+TALL_PANELS, TALL_LINES = 2, 16  # at most this many panels have these lines
 CHARTS = "hcifgo"  # the order of the lines of one unit
 DIFFERENCE, GATES = "a - b", "gates"
 SINGLE = re.compile(r"\s*-?\d{1,18}\s*")

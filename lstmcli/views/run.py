@@ -41,7 +41,7 @@ SUMMARY_DIGITS = 3
 MANY_VALUES = 16  # units x batch items of a step; above it a step is summarised on one line
 MANY_LINES = 60  # of a table of units; a longer one shows its first and last steps
 EDGE_LINES = 24  # lines of each of the two
-MANY_SUMMARIES = 30  # the same of a table with a line a step
+MANY_SUMMARIES = 30  # the same of a table with one row per step
 EDGE_SUMMARIES = 8
 CHUNK = 1000  # steps formatted at a time, so that a table of any length needs little memory
 GAP, NARROW_GAP = 2, 1  # spaces between columns, and where they would not fit
@@ -160,7 +160,7 @@ class CellWindow:
 
     items: Sequence[int]  # of the batch
     units: Sequence[int]
-    is_summary: bool  # a line a step, not a line a unit
+    is_summary: bool  # one row per step, not per unit
     ranges: list[Sequence[int]]  # of steps: the first and the last ones, or one range
     batch: int  # size of the batch, of which ``items`` are a part
 
@@ -293,7 +293,7 @@ class CellTable:
         return sheet
 
     def _units(self, block: Block) -> list[Column]:
-        """A line a unit: step, batch item, unit, and a column a quantity.
+        """One row per unit: step, batch item, unit, and a column a quantity.
 
         A blank line follows each step of several lines.
         """
@@ -322,7 +322,7 @@ class CellTable:
         return columns
 
     def _summary(self, block: Block) -> list[Column]:
-        """A line a step: the range of h and c over batch and units, the mean of each gate."""
+        """One row per step: the range of h and c over batch and units, the mean of each gate."""
         digits = SUMMARY_DIGITS if self.window.digits is None else self.window.digits
         columns = [Column("step", [str(step) for step in block.steps], "dim")]
         for name, array in block.arrays.items():

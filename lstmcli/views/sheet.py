@@ -42,7 +42,7 @@ class Width(NamedTuple):
 
     @classmethod
     def of(cls, columns: int | None) -> Width:
-        """A terminal of so many columns; for None a pipe."""
+        """A terminal of this many columns; for None a pipe."""
         return cls() if columns is None else cls(columns, columns)
 
     @property

@@ -109,7 +109,7 @@ def _cell_of_output(model: Model, unit: int) -> tuple[tuple[int, int], int] | No
     """The cell and its unit of one of the model's outputs, where only one cell can be meant.
 
     That is so if the outputs are those of both directions side by side, and either there is no
-    other layer or no cell has so many units.
+    other layer or no cell has this many units.
     """
     last, cells = model.layers[-1], [cell for _, cell in model.cells]
     if len(last) == 1 or last[0].convention.behaviour.merge != "concat":

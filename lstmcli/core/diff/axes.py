@@ -2,7 +2,7 @@
 
 One side is interpreted as a full run of steps, sequences, directions and units, and
 `lstmcli.core.model.layouts` lists how the other one lies on it. So (B, T, 2 H) of Keras
-is read as "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk": both are then
+is "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk": both are then
 (T, B, 2 H). Of several ways the numbers decide first, then the cost.
 """
 

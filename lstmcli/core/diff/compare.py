@@ -46,7 +46,7 @@ class Difference:
     atol: float | None
     assumed: tuple[Hint, ...] = ()  # what no file specifies
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
-    cuts: tuple[str, ...] = ()  # a line for each selected range that goes beyond the runs
+    cuts: tuple[str, ...] = ()  # one line per selected range that goes beyond the runs
     pairs: Mapping[str, Pair] = field(default_factory=dict)  # of `arrays`, as they were compared
 
     def __bool__(self) -> NoReturn:

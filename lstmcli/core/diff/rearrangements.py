@@ -210,7 +210,7 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
         digits, unit = last_places(values, _MOST_DIGITS)
         spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
         if pair.agrees is None or not digits or unit is None or (unit < 64 * spacing).any():
-            continue  # integers are not rounding; so many digits, many have by chance
+            continue  # integers are not rounding; this many digits, many have by chance
         known = Numbers(values, unit)
         a, b = (known, pair.b) if side is pair.a else (pair.a, known)
         places = f"{digits} digit{'s' * (digits != 1)} after the point"

@@ -71,7 +71,7 @@ class Progress:
         """So much is done, and this is tried now."""
 
     def passed(self, name: str, tried: int, answers: int) -> None:
-        """A pass has ended: so many hypotheses, of which so many give EXPECTED."""
+        """A pass has ended: this many hypotheses, of which this many give EXPECTED."""
 
 
 quiet = Progress()
@@ -142,7 +142,7 @@ class Search:
         return None
 
     def changes(self, total: int) -> list[Found]:
-        """The answers of so many changes in all that meet the tolerance of the data."""
+        """The answers of this many changes in all that meet the tolerance of the data."""
         found: list[Found] = []
         for turn in (FIRST, SECOND, LAST):
             found = found or self._answers(Placement.answers, total, turn)
@@ -160,7 +160,7 @@ class Search:
     def _answers(
         self, search: Callable[[Placement, int, float], list[Answer]], total: int, turn: int
     ) -> list[Found]:
-        """What a search of so many changes in all gives, those with the fewest of the cells first.
+        """The answers of a search of this many changes, those with the fewest of the cells first.
 
         The likeliest placement is searched whatever work is left, and of those that find lengths
         the likeliest and the nearest.
@@ -177,7 +177,7 @@ class Search:
         return found
 
     def _with(self, changes: int, turn: int) -> list[Placement]:
-        """The placements of a turn with so many changes, the likeliest and the nearest by turns.
+        """The placements of a turn with this many changes, the likeliest and the nearest by turns.
 
         The right placement need not be near, and hardly any is near by chance.
         """
@@ -284,7 +284,7 @@ class Pass(NamedTuple):
     """One thing that is tried where the run as loaded does not give EXPECTED."""
 
     name: str
-    search: Callable[[Search], Sequence[Found]] | None = None  # what gives EXPECTED
+    search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
     remark: Callable[[Prepared, Sequence[Case]], Iterator[Remark]] | None = None
     """The remarks where nothing gives EXPECTED."""
 

@@ -24,7 +24,7 @@ KNOWN_ORDERS = ("ifgo", "igfo", "iofg", "ifog", "gifo", "figo", "gfoi")
 
 ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu", "identity")
 
-# senses of a change: what it comes to beyond its setting
+# senses of a change: what it means beyond its setting
 CANDIDATE = "candidate"  # the activation of the candidate only
 SHUT, OPEN = "shut", "open"  # a forget gate that is always 0, or 1
 ONE_WAY = "one way"  # the output of one of two directions
@@ -262,7 +262,7 @@ SENSES: dict[str, Cause] = {
         ),
     )
 }  # fmt: skip
-"""What some values of a setting, or some evidence for one, come to in other words."""
+"""Other words for some values of a setting, or for some evidence."""
 
 CONSTANTS = tuple(name for name, cause in CAUSES.items() if SOLVE in cause.values)
 """Settings whose values are solved for too."""

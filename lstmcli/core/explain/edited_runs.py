@@ -366,7 +366,7 @@ class EditedRuns:
         return edit if solved is None else replace(edit, value=(*place, solved))
 
     def _steps_after_first(self, count: int) -> int | None:
-        """Where so many steps from the first one that is off end; None where all are needed."""
+        """Where this many steps from the first one that is off end; None where all are needed."""
         return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
 
     def _residual(

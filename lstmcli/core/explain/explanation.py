@@ -239,7 +239,7 @@ def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
 
 
 def _factor(numbers: int) -> float:
-    """By how much a configuration has to be nearer, in so many numbers.
+    """By how much a configuration has to be nearer, in this many numbers.
 
     Of n numbers of noise, a change takes away all but a share r with a chance of about r^(n - 1);
     about 1e3 are tried. In 88 questions whose EXPECTED was off by noise, the nearest of them left

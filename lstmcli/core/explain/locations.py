@@ -47,7 +47,7 @@ class Located(NamedTuple):
     arrays: tuple[str, ...]  # of the run, one for each direction or cell
     at: Arrangement
     is_state: bool
-    units: int = 0  # it is the first units of directions side by side, so many; 0: all of them
+    units: int = 0  # it is the first units of directions side by side, this many; 0: all of them
 
     @property
     def is_all(self) -> bool:

@@ -206,7 +206,7 @@ class Placement:
         yield self, [*answers]
 
     def answers(self, size: int, room: float) -> list[Answer]:
-        """The sets of so many changes of the cells, without open constants, that give EXPECTED.
+        """The sets of this many changes of the cells, without open constants, that give EXPECTED.
 
         ``room`` is the work that full runs of several changes may take.
         """

@@ -44,7 +44,7 @@ BLIND = 0.05  # tolerance (absolute below 1, relative above) at which a number i
 LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
-FEW, A_FEW = 3, 0.05  # so many wrong numbers, or this share, are outliers, not a convention
+FEW, A_FEW = 3, 0.05  # this many wrong numbers, or this share, are outliers, not a convention
 FINE = {"dtype": "float64"}
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
@@ -325,7 +325,7 @@ def compared(
 def _comparison(
     names: Sequence[str], axes: tuple[int, ...], places: Array, numbers: Array
 ) -> Agreement:
-    """The figures of known numbers, one after another, of a run of so many steps and sequences.
+    """The figures of known numbers, one after another, of a run of this many steps and sequences.
 
     ``places`` (4, E) has the position among the names, step, sequence and unit of each; ``numbers``
     (5, E) what the run gives, what is wanted, the tolerance, our rounding, and whether its row has

@@ -455,7 +455,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "rare_pairs": "in a network of several cells, two changes of which one is a gate order of a "
     "single tensor that no framework uses",
     "none_at_once": {
-        "too_few": "{changes:count} at once: EXPECTED has too few values to prove so many",
+        "too_few": "{changes:count} at once: EXPECTED has too few values to prove this many",
         "cells": "{changes:count} at once: {cells} cells have too many",
         "": "{changes:count} at once" + _NO_FIRST_STEP,
     },

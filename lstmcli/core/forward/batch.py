@@ -173,7 +173,7 @@ def shares_memory(executor: Executor) -> bool:
 
 @contextmanager
 def workers(threads: int) -> Iterator[Executor]:
-    """An executor of so many threads.
+    """An executor of this many threads.
 
     On Linux each is bound to one core: two threads that pass the interpreter's lock to each other
     every microsecond are often scheduled on one core, and stay there.

@@ -250,7 +250,7 @@ def assumed_layout(
 
 
 def _fits_only(state: Mapping[str, npt.ArrayLike] | None, model: Model, batch: int) -> bool:
-    """Whether a state is one of so many sequences, and not one of a single sequence."""
+    """Whether a state is one of this many sequences, and not one of a single sequence."""
 
     def fits(batch: int) -> bool:
         try:

@@ -328,7 +328,7 @@ def _in_order(
     arguments: Iterable[tuple[Any, ...]],
     ahead: int,
 ) -> Iterator[Any]:
-    """The results in order; so many calls are submitted before the first is waited for."""
+    """The results in order; this many calls are submitted before the first is waited for."""
     if executor is None:
         yield from starmap(function, arguments)
         return
@@ -432,7 +432,7 @@ def step_pieces(
 ) -> Iterator[tuple[range, dict[str, Array]]]:
     """Consecutive steps of a forward run and their arrays (s, B, K), as they are computed.
 
-    ``stack`` is that of all sequences; a piece has at most so many ``steps``, and inputs of at
+    ``stack`` is that of all sequences; a piece has at most this many ``steps``, and inputs of at
     most `PIECE` bytes. ``observe`` is called with each piece.
     """
     x = plan.inputs.x

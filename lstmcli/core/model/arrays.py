@@ -37,7 +37,7 @@ class SliceableArray(Protocol):
 
 
 def iterate_blocks(x: SliceableArray, numbers: int = 1 << 20) -> Iterator[tuple[list[int], Array]]:
-    """An array in blocks of about so many numbers, in C order, and at which index each starts."""
+    """An array in blocks of about this many numbers, in C order, and at which index each starts."""
     if x.ndim < 2:
         for first in range(0, len(x), numbers):
             yield [first], x[first : first + numbers]

@@ -1010,7 +1010,7 @@ def _kernel_rows() -> Iterator[EditKind]:
                 f"{words} of gate {gate} {{}}", _code_of_gate(name, gate),
                 NumberOr(*others), (*first, *others), say=_factor_words,
                 shows=f"Gate {gate} is off at every step",
-                used_by="code that copies a line for each gate", mend=f"keep {name}[{gate}]",
+                used_by="code that repeats a line per gate", mend=f"keep {name}[{gate}]",
             )  # fmt: skip
     for part, name in (("kernel", "kernel"), ("recurrent", "recurrent_kernel")):
         words = name.replace("_", " ")
@@ -1189,7 +1189,7 @@ _ROWS: tuple[EditKind, ...] = (
         used_by="weights pasted from printed output", mend="save every digit: %.9g"),
     EditKind("weights.truncated", TENSORS, _truncated, "stored tensors cut after {} decimals",
         "w = np.trunc(w * 1e{}) / 1e{}", read_count, (4, 3, 5, 2, 1, 6), shows=_NEARLY,
-        used_by="weights written as text of so many digits", mend="save every digit: %.9g"),
+        used_by="weights written as text of this many digits", mend="save every digit: %.9g"),
     # ---- equations
     EditKind("equations.h", EQUATIONS, _h_of, "h is {}, not o tanh(c)", "h = {}", OneOf(*H_OF),
         tuple(H_OF), say=H_WORDS.get, shows=_FIRST, used_by="equations copied with a slip",

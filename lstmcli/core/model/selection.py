@@ -196,7 +196,7 @@ class Selection(NamedTuple):
         )
 
     def cuts(self, full: Sizes) -> list[str]:
-        """A line for each range that goes beyond a run of these sizes."""
+        """One row per range that goes beyond a run of these sizes."""
         lines = [c.cut(size) for c, size in zip(self[:3], full, strict=True) if c is not None]
         return [line for line in lines if line]
 
@@ -234,7 +234,7 @@ class Selection(NamedTuple):
         )
 
     def steps_of(self, start: int, stop: int, size: int | None) -> Indices:
-        """The steps selected from ``start`` to ``stop`` of so many, None: of a stream."""
+        """The steps selected from ``start`` to ``stop`` of this many, None: of a stream."""
         if self.steps is None:
             return range(start, stop)
         if size is None:
@@ -405,7 +405,7 @@ def format_number(value: float, digits: int) -> str:
 
 
 def format_size(value: float, digits: int = 3) -> str:
-    """``0.133``, ``4.95e-9``: an error, a bound or a constant with at most so many digits."""
+    """``0.133``, ``4.95e-9``: an error, a bound or a constant with at most this many digits."""
     mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if e else mantissa
 

@@ -27,7 +27,7 @@ def has_ambiguous_names(found: RecognisedLstm) -> bool:
 
 
 def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
-    """What neither a tensor nor a setting gives: a line each."""
+    """What neither a tensor nor a setting gives: one line each."""
     assumed = []
     row = found.convention
     if found.by_shape:
@@ -196,7 +196,7 @@ def idle_settings(
     packed: bool,
     backward: Mapping[str, bool],
 ) -> list[str]:
-    """A line for each setting that changes nothing, as these weights lack what it is about.
+    """One row per setting that changes nothing, as these weights lack what it is about.
 
     ``packed``: they are one vector. ``backward``: whether a cell, by its name, runs backward
     without a setting.
@@ -240,7 +240,7 @@ def idle_settings(
 def idle_settings_of_run(
     given: Mapping[str, Any], source: str, *, masked: bool, started: bool
 ) -> list[str]:
-    """A line for each setting that changes nothing, as a run lacks what it is about.
+    """One row per setting that changes nothing, as a run lacks what it is about.
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
     """
@@ -254,7 +254,7 @@ def idle_settings_of_run(
 
 
 def idle_without_lstm(given: Mapping[str, Any], source: str) -> list[str]:
-    """A line for each setting of a file without an LSTM."""
+    """One row per setting of a file without an LSTM."""
     return _idle(given, {split_cell(name)[1]: "there is no LSTM" for name in given}, source)
 
 

@@ -1,7 +1,7 @@
 """Whether a convention can store a network, with which settings, and by which recipe.
 
 The roles of a row's tensors are the parts it has, its ``takes`` the settings. What fits neither is
-refused by name: a conversion that dropped it would give another network.
+rejected, and the message names it: a conversion that dropped it would give another network.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class Inspection:
     tensors: Mapping[str, TensorInfo]
     lstms: tuple[InspectedLstm, ...]
     unread: tuple[UnreadableLstm, ...] = ()
-    ways: UserError | None = None  # without an LSTM: how the shapes may be read as one, or why not
+    ways: UserError | None = None  # without an LSTM: how the shapes may be one, or why not
     missing: tuple[str, ...] = ()  # or what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: from the readers of the files
     layer: str | None = None  # the --layer that the file itself asks for
@@ -275,7 +275,7 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
 
 
 def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
-    """The row's names of a role, as far as these tensors have them, whatever their numbers."""
+    """The row's names of a role, which these tensors have, whatever their numbers."""
     names = list(map(_without_numbers, found.tensors))
     forms = {e: f"(^|[_-]){re.escape(_without_numbers(e))}$" for e in row.tensor_names(role)}
     return [end for end, form in forms.items() if any(re.search(form, name) for name in names)]

@@ -128,9 +128,9 @@ def check(header: Header, size: int, where: str) -> None:
         raise UserError(f"{where}: the header claims the shape {header.shape}, too large to be.")
     found = size - header.offset
     if found != header.nbytes:
-        trouble = "is cut short" if found < header.nbytes else "contains more than one array"
+        problem = "is cut short" if found < header.nbytes else "contains more than one array"
         raise UserError(
-            f"{where} {trouble}: the header claims {header.shape} {header.dtype.name}, "
+            f"{where} {problem}: the header claims {header.shape} {header.dtype.name}, "
             f"that is {header.nbytes:,} bytes, but {found:,} are there."
         )
 

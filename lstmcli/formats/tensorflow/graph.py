@@ -290,7 +290,7 @@ class TensorFlowGraph:
     def _operations(
         self, variable: str, most: int
     ) -> Iterator[tuple[str, NodeKey, GraphNode, int]]:
-        """At most so many operations one after the other on a variable's values, nearest first.
+        """At most this many operations one after the other on a variable's values, nearest first.
 
         Each with the path to it, the node whose values it takes, and which of its inputs they are.
         """
