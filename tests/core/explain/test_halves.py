@@ -348,7 +348,7 @@ def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path
         explanation = net.ask(one, tmp_path)
         assert explanation.found
         assert found(explanation) == ({} if order == "ifgo" else {"gates": "iofg"})
-        assert any("storing the output in" in remark for remark in explanation.notes)
+        assert any("the output was stored in" in remark for remark in explanation.notes)
 
 
 def test_half_precision_under_another_layout(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
     assert _equals(explanation) == [{"layout": "time"}]
     assert explanation.taken == "EXPECTED is interpreted as sequence 0 of 3"
     (remark,) = explanation.notes
-    assert remark.endswith("(time, batch, features): EXPECTED is interpreted as step 0 of 3.")
+    assert remark.endswith("(T, B, I): EXPECTED is interpreted as step 0 of 3.")
     assert explanation.decide == "all steps and sequences of EXPECTED"
 
 
@@ -279,7 +279,7 @@ def test_windows_that_a_budget_leaves_out_are_counted(
     said = [one for one in explanation.not_tried if "more windows" in one]
     left = len(windows) - Budget.NUMBERS // (steps * 6)
     assert (left > 0) == are_too_many
-    assert said == [f"EXPECTED was not tried as {left:,} more windows of the steps."] * are_too_many
+    assert said == [f"EXPECTED as {left:,} more windows of the steps"] * are_too_many
 
 
 # ---- parts of which another reading needs changes

@@ -142,7 +142,7 @@ def test_an_approximated_tanh_is_no_setting(
     x = rng.normal(size=(3, 7, 4)).astype(np.float32).astype(np.float64)
     explanation = explain(write(net, tmp_path / "w.npz", 4), x, outputs(net, x, truth)["h"])
     assert explanation.verdict == "none"
-    (remark,) = (one for one in explanation.notes if "Coarser arithmetic" in one)
+    (remark,) = (one for one in explanation.notes if "an approximated tanh or exp" in one)
     read = {c.setting: c.found for c in explanation.nearest[0].changes}
     assert read == truth
     assert remark.startswith("With" if truth else "As loaded")
