@@ -21,11 +21,11 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.terminal import is_typed, remark, screen, show, tell_assumed, width
 from lstmcli.core.model.shell import as_options
+from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import SUFFIXES, figure_of
 from lstmcli.views.plot import PlotWindow, plot_sheets
-from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command)

@@ -32,8 +32,7 @@ NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
 WIDEST = 2000  # columns: a line of a picture takes memory, and the widest screens have 1,000
 ERROR = "error:"  # the mark of an error, behind the name of the command
 TERMINAL_LINES = 25  # a fixed height for rich; unused
-DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
-"""The names that rich has for the colours of a terminal, and those of the views."""
+DEPTHS = ("truecolor", "256")  # of colours, in which maps are painted
 
 
 def columns_of(stream: TextIO) -> int:
@@ -110,12 +109,13 @@ class Screen:
 
     @property
     def depth(self) -> str:
-        """How many colours there are: "truecolor", "256", "16", or "none"."""
+        """How many colours there are: "truecolor", "256", or "none"."""
         if not (self.rich and self.colored):
             return "none"
         if self.files:
             return "truecolor"
-        return DEPTHS.get(self.console().color_system or "", "none")
+        depth = self.console().color_system or ""
+        return depth if depth in DEPTHS else "none"
 
     def console(self) -> Console:
         """The console that prints it."""
@@ -209,7 +209,7 @@ def show_result(
     if format != "json":
         show(sheets(width()))
         return
-    from lstmcli.views.text import without_option  # with the views
+    from lstmcli.core.weights.assumptions import without_option  # with the views
 
     click.echo(json_text(document(), indent=2))
     tell_assumed([*dict.fromkeys(without_option([*assumed]))])

@@ -83,14 +83,16 @@ def _engines(check: Check, width: Width) -> Sheet:
     times = [check.seconds, *(row.seconds for row in rows)]
     ulps = [ulp_count(row.of_run.worst("max_ulp")) for row in rows]
     agreement = ["agrees" if row.equal else "differs" for row in rows]
+
+    def largest(name: str) -> list[str]:
+        return error_sizes([None, *(row.of_run.worst(name) for row in rows)])
+
     columns = [
         Column("engine", names, "bold", left=True),
         Column("version", versions, left=True, rank=1),
         Column("result", ["", *agreement], left=True),
-        Column("max abs", error_sizes([None, *(row.of_run.worst("max_abs") for row in rows)])),
-        Column(
-            "max rel", error_sizes([None, *(row.of_run.worst("max_rel") for row in rows)]), rank=3
-        ),
+        Column("max abs", largest("max_abs")),
+        Column("max rel", largest("max_rel"), rank=3),
         Column("max ulp", ["", *ulps], rank=2),
         Column("float64", error_sizes([None, *(row.float64_abs for row in rows)]), rank=1),
         Column("long double", error_sizes(truths)),

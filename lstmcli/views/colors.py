@@ -84,7 +84,7 @@ def interpolated(level: float, stops: Sequence[Rgb]) -> Rgb:
 
 
 def character(level: float, scale: Scale) -> str:
-    """A level as a character, for a screen with at most sixteen colours."""
+    """A level as a character, for a screen with sixteen colours or none."""
     if level != level:
         return "!"
     if not scale.signed:
@@ -93,12 +93,3 @@ def character(level: float, scale: Scale) -> str:
     if not size:
         return " "
     return (ABOVE if level > 0.5 else BELOW)[size - 1]
-
-
-def character_style(level: float, scale: Scale) -> str:
-    """The style of a character where there are sixteen colours: the sign gives the colour."""
-    if level != level:
-        return "magenta"
-    if not scale.signed:
-        return ""
-    return "red" if level > 0.5 else "bright_blue"

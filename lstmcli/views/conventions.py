@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import groupby
-from textwrap import wrap
 from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
@@ -21,6 +20,7 @@ from lstmcli.views.sheet import (
     labelled_command,
     labelled_lines,
     table,
+    total_width,
 )
 
 # ---- the table
@@ -77,14 +77,11 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
     columns = [
         Column(name, [cell(row) for row in rows], left=True) for name, cell in COLUMNS.items()
     ]
-    texts = [description(row) for row in rows]
-    left = None if width.table is None else width.table - sum(c.width + 2 for c in columns)
-    if left is None:
-        sheet = table([*columns, Column("what", texts, left=True)])
-    elif left < max(len(word) for text in texts for word in text.split()):
-        sheet = _with_texts_below(columns, texts, width)
+    texts = Column("what", [description(row) for row in rows], left=True)
+    if width.table is None or total_width([*columns, texts]) <= width.table:
+        sheet = table([*columns, texts])
     else:
-        sheet = _with_text_column(columns, texts, left)
+        sheet = _with_texts_below(columns, texts.cells, width)
     sheet.add()
     sheet.extend(labelled("", LEGEND, width, indent=0))
     sheet.add()
@@ -100,19 +97,6 @@ def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Wi
     for line, text in zip(lines, texts, strict=True):
         sheet.lines.append(line)
         sheet.extend(labelled("", text, width, indent=2))
-    return sheet
-
-
-def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: int) -> Sheet:
-    """The table with texts wrapped in a last column of a width."""
-    heading, *lines = table(columns).lines
-    sheet = Sheet([[*heading, ("  what", "dim")]])
-    blank = " " * sum(column.width + 2 for column in columns)
-    for line, text in zip(lines, texts, strict=True):
-        first, *below = wrap(text, width, break_long_words=False, break_on_hyphens=False)
-        sheet.add(*line, f"  {first}")
-        for piece in below:
-            sheet.add(blank + piece)
     return sheet
 
 

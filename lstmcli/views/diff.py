@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -29,13 +28,13 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
-    add_in_width,
     bulleted,
     fitting_table,
     labelled,
     labelled_command,
     labelled_lines,
     table,
+    total_width,
     verdict,
 )
 from lstmcli.views.step_errors import step_table, strips
@@ -159,30 +158,23 @@ def _tolerance(d: Difference) -> str:
 
 
 def sides_of(d: Difference, width: Width) -> Sheet:
-    """Each side on a line: its name, its arrays with shapes, its precision.
-
-    Where that is longer than the width, the arrays follow on the next lines.
-    """
+    """Each side on a line: its name, its arrays with shapes, its precision; or on several."""
     names = [side.name for side in d.sides]
     arrays = [_shapes(side, d, n) for n, side in enumerate(d.sides)]
-    of_names = max(map(len, names))
-    of_arrays = max(len("   ".join(texts)) for texts in arrays)
+    precisions = [_precision(side, d, n) for n, side in enumerate(d.sides)]
+    columns = [
+        Column("", ["a", "b"], "dim"),
+        *(
+            Column("", cells, left=True)
+            for cells in (names, [*map(" · ".join, arrays)], precisions)
+        ),
+    ]
+    if total_width(columns) <= width.prose:
+        return table(columns, headings=False)
     sheet = Sheet()
-    for n, side in enumerate(d.sides):
-        label = ("ab"[n] + "  ", "dim")
-        precision = _precision(side, d, n)
-        line = f"{names[n]:{of_names}}   {'   '.join(arrays[n]):{of_arrays}}   {precision}"
-        if len(line) + 3 <= width.prose:
-            sheet.add(label, line)
-            continue
-        add_in_width(sheet, [label, (names[n], "")], (precision, ""), width)
-        pieces = [piece for text in arrays[n] for piece in _wrap(text, width.prose - 3)]
-        sheet.extend(labelled("", phrases(pieces), width, indent=3))
+    for side, name, texts, precision in zip("ab", names, arrays, precisions, strict=True):
+        sheet.extend(labelled(side, phrases([name, *texts, precision]), width, indent=3))
     return sheet
-
-
-def _wrap(text: str, columns: int) -> list[str]:
-    return wrap(text, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def _shapes(side: Side, d: Difference, n: int) -> list[str]:

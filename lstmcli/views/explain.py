@@ -23,6 +23,7 @@ from lstmcli.core.explain.wording import (
     precision_text,
     why_unproven,
 )
+from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
@@ -45,9 +46,7 @@ from lstmcli.views.text import (
     error_sizes,
     format_size,
     long_count,
-    shorten_assumption,
     unbroken,
-    without_option,
 )
 
 INDENT = 20  # columns of the labels

@@ -6,7 +6,7 @@ Both follow the reader's light or dark mode, and fetch neither fonts nor styles.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 from math import isfinite
@@ -36,6 +36,8 @@ CLASSES = {ASSUMED: "assumed", DIFFERS: "differs", AGREES: "agrees"}
 
 PROMPT = "$ "
 
+STROKE = "fill: none; stroke: currentColor; stroke-width: 1.5px; stroke-linecap: round; "
+STROKE += "vector-effect: non-scaling-stroke"
 BRAILLE = dict.fromkeys(range(0x2800, 0x2900), " ")  # curves are drawn in their place
 
 
@@ -51,11 +53,17 @@ def _shown(sheet: Sheet) -> list[list[Span]]:
     return [[(text.translate(BRAILLE), style) for text, style in line] for line in sheet.spans()]
 
 
-def _pieces(curve: Curve) -> Iterator[list[tuple[float, float]]]:
-    """The points of a curve between its gaps."""
-    for known, piece in groupby(curve.points, key=lambda point: isfinite(point[1])):
-        if known:
-            yield list(piece)
+def _curve(curve: Curve, place: str) -> str:
+    """A curve as a picture in another one or in a page, in pieces between its gaps."""
+    known = (piece for is_known, piece in groupby(curve.points, _is_known) if is_known)
+    pieces = [[f"{x:.4f},{y:.4f}" for x, y in piece] for piece in known]
+    lines = (f'<polyline points="{" ".join([*p, p[-1]])}" style="{STROKE}"/>' for p in pieces)
+    shape = 'class="line" viewBox="0 0 1 1" preserveAspectRatio="none"'
+    return f"<svg {shape} {place}>{''.join(lines)}</svg>"
+
+
+def _is_known(point: tuple[float, float]) -> bool:
+    return isfinite(point[1])
 
 
 # ---- SVG
@@ -78,8 +86,7 @@ def svg(sheet: Sheet, title: str, width: int) -> str:
 
 def _svg_style() -> str:
     def rules(colors: dict[str, str]) -> str:
-        fills = (f".{k} {{ fill: {color}; }}\n" for k, color in colors.items() if k != "line")
-        return f"{''.join(fills)}.line {{ fill: none; stroke: {colors['line']}; }}\n"
+        return "".join(f".{k} {{ fill: {c}; color: {c}; }}\n" for k, c in colors.items())
 
     return (
         f"text {{ font-family: {FONT}; font-size: {SIZE}px; white-space: pre; }}\n"
@@ -88,21 +95,9 @@ def _svg_style() -> str:
 
 
 def _svg_curve(curve: Curve) -> str:
-    left, top = MARGIN + curve.column * ACROSS, MARGIN + curve.row * DOWN
+    x, y = MARGIN + curve.column * ACROSS, MARGIN + curve.row * DOWN
     wide, tall = curve.columns * ACROSS, curve.rows * DOWN
-    return _polylines(curve, lambda x, y: f"{left + x * wide:.6g},{top + y * tall:.6g}")
-
-
-def _polylines(curve: Curve, place: Callable[[float, float], str]) -> str:
-    """A line through the points of each piece; a piece of one point is a short one."""
-    lines = (
-        " ".join(place(x, y) for x, y in (piece * 2)[: max(len(piece), 2)])
-        for piece in _pieces(curve)
-    )
-    return "".join(
-        f'<polyline class="line" stroke-linecap="round" stroke-width="1.5" points="{points}"/>'
-        for points in lines
-    )
+    return _curve(curve, f'x="{x:g}" y="{y:g}" width="{wide:g}" height="{tall:g}"')
 
 
 def _svg_line(line: Sequence[Span], n: int) -> Iterator[str]:
@@ -166,13 +161,9 @@ def _pre(sheet: Sheet) -> str:
 
 def _html_curve(curve: Curve) -> str:
     """A picture over the lines; its width is measured in characters."""
-    tall = curve.rows * DOWN
-    lines = _polylines(curve, lambda x, y: f"{100 * x:.6g},{tall * y:.6g}")
-    return (
-        f'<svg viewBox="0 0 100 {tall}" preserveAspectRatio="none" style="position: absolute; '
-        f"left: {curve.column}ch; top: {curve.row * DOWN}px; width: {curve.columns}ch; "
-        f'height: {tall}px">{lines}</svg>'
-    )
+    place = f"left: {curve.column}ch; top: {curve.row * DOWN}px"
+    size = f"width: {curve.columns}ch; height: {curve.rows * DOWN}px"
+    return _curve(curve, f'style="position: absolute; {place}; {size}"')
 
 
 def _html_style(ground: str = "body", within: str = "") -> str:
@@ -184,10 +175,8 @@ def _html_style(ground: str = "body", within: str = "") -> str:
             + "".join(
                 f"{within}.{name} {{ color: {color}; }}\n"
                 for name, color in colors.items()
-                if name not in ("ground", "ink", "line")
+                if name not in ("ground", "ink")
             )
-            + f"{within}.line {{ fill: none; stroke: {colors['line']}; "
-            "vector-effect: non-scaling-stroke; }\n"
         )
 
     return (

@@ -6,10 +6,11 @@ from lstmcli.core.forward.plan import Plan
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.vocabulary import spaced_order
+from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled, labelled_lines
-from lstmcli.views.text import count, phrases, shorten_assumption, unbroken
+from lstmcli.views.text import count, phrases, unbroken
 
 
 def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = False) -> Sheet:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.views.colors import Scale, character, character_style, color
+from lstmcli.views.colors import Scale, character, color
 from lstmcli.views.sheet import DIFFERS, Span
 
 GAP = 3  # columns between two panels
@@ -143,10 +143,9 @@ def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
 
 def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:
     """One line of cells: one row of levels, or two in the halves of each character."""
-    if depth in ("none", "16"):
+    if depth == "none":
         for level in rows[0].tolist():
-            style = character_style(level, scale) if depth == "16" else ""
-            yield character(level, scale) * pooling.characters, style
+            yield character(level, scale) * pooling.characters, ""
         return
     colors = [[color(level, scale, depth) for level in row] for row in rows.tolist()]
     for styles, run in groupby(zip(*colors, strict=True)):

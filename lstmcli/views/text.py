@@ -7,13 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lstmcli.core.model.selection import format_size
-from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.views.sheet import NO_BREAK
-
-__all__ = [
-    "NumberFormat", "count", "error_sizes", "format_size", "long_count", "percent", "phrases",
-    "rounded_up", "shorten_assumption", "ulp_count", "unbroken", "without_option",
-]  # fmt: skip
 
 DIGITS = "0123456789"
 FEW_ULPS = 1e6

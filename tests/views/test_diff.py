@@ -55,8 +55,8 @@ def test_sides_show_arrays_of_one_shape_together() -> None:
     h = normal(7, 1, 3)
     a = of(name="a.npz", h=h, c=h, final_h=h[0])
     shown = rows(a, Side("long name.npy", {"": (h + 1).astype("f4")}, "time"))
-    assert shown[2] == "a  a.npz           h c (7, 1, 3)   final_h (1, 3)   float64"
-    assert shown[3] == "b  long name.npy   h (7, 1, 3)                      float32"
+    assert shown[2] == "a  a.npz          h c (7, 1, 3) · final_h (1, 3)  float64"
+    assert shown[3] == "b  long name.npy  h (7, 1, 3)                     float32"
 
 
 def test_a_side_whose_values_count_in_another_dtype_names_both() -> None:
@@ -151,7 +151,7 @@ def test_a_print_of_any_numbers_has_a_table(text: str, worth: str) -> None:
     for b in (a, of("steps", "b.npy", **{"": np.full((2, 3), 7.0)})):
         shown = rows(a, b, width=None)
         assert shown[0].startswith("✔ equal") == compare(a, b).equal
-        assert shown[0].startswith("✔") or shown[2].split("   ")[-1].strip() == worth
+        assert shown[0].startswith("✔") or shown[2].split("  ")[-1].strip() == worth
 
 
 def test_steps_that_a_print_left_out_are_drawn_as_such() -> None:

@@ -70,7 +70,6 @@ class ArrayDifference:
     max_rel: float | None = None
     max_ulp: float | int | None = None  # None as well for printed text
     abs_at: Position | None = None
-    rel_at: Position | None = None
     ulp_at: Position | None = None
     first: Position | None = None  # in the order of computation
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
@@ -121,7 +120,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         relative = np.where(same, 0.0, absolute / np.abs(y))
         relative = np.where(np.isinf(absolute), np.inf, relative)
         smallest = largest(np.where(same, 0.0, excess(pair.a, pair.b)))
-    errors: list[npt.NDArray[Any]] = [absolute, relative]
+    errors: list[npt.NDArray[Any]] = [absolute]
     max_ulp: float | int | None = None
     if pair.a.unit is None and pair.b.unit is None:
         off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
@@ -140,8 +139,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         max_rel=largest(relative),
         max_ulp=max_ulp,
         abs_at=at[0],
-        rel_at=at[1],
-        ulp_at=at[2] if len(at) > 2 else None,
+        ulp_at=at[1] if len(at) > 1 else None,
         first=_first(pair),
         cosine=cosine,
         snr=snr,

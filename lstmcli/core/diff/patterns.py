@@ -34,7 +34,7 @@ class Pattern(NamedTuple):
     code: str
     facts: Callable[[FirstLayer], Facts]
     seen: str
-    causes: Sequence[str]
+    causes: str  # possible ones, the likeliest first, between semicolons
     excludes: str = ""
     of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
 
@@ -47,7 +47,8 @@ class Pattern(NamedTuple):
         names |= facts if isinstance(facts, Mapping) else {}
         seen = self.seen.format(**names)
         seen = seen[:1].upper() + seen[1:]
-        causes = [cause.format(**names) for cause in (*self.causes, *names["more"])]
+        causes = [*self.causes.split("; "), *names["more"]]
+        causes = [cause.format(**names) for cause in causes]
         excluded = names["excludes"].format(**names)
         if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
             seen = f"Steps are taken to be the first axis, which no file specifies. {seen}"
@@ -250,7 +251,7 @@ def _at_once(layer: FirstLayer) -> Facts:
 _FORGET_BIAS = "forget bias (TF1 adds 1 and does not store it)"
 _RECURRENT = "recurrent weights: gate order, transposed"
 _NOT_CARRIED = "a state that is not carried from step to step"
-_RECURRENCE = (_FORGET_BIAS, "coupled gates, f = 1 - i", _RECURRENT, _NOT_CARRIED)
+_RECURRENCE = f"{_FORGET_BIAS}; coupled gates, f = 1 - i; {_RECURRENT}; {_NOT_CARRIED}"
 _NEITHER = "does not depend on the forget gate or the recurrent weights"
 _ONLY_FIRST = "{start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
@@ -265,7 +266,7 @@ _PATTERNS = (
         "suspect_later_step",
         _of_sequences,
         "{agree} at every step; {differ} on. Padding?",
-        ("lengths or a mask on one side only", "inputs that differ there"),
+        "lengths or a mask on one side only; inputs that differ there",
         of_units=False,
     ),
     Pattern(
@@ -287,34 +288,29 @@ _PATTERNS = (
         "suspect_gate_order",
         _exchanged_gates,
         "At {start} gates agree under other names ({b} / {a}): {gates}.",
-        ("another gate order of the weights on one side",),
+        "another gate order of the weights on one side",
     ),
     Pattern(
         "suspect_activation",
         _without_activation,
         "At {here} {gates} of {side} {verb} z of {other} before its activation, and the other "
         "gates agree.",
-        ("{side} lacks that activation",),
+        "{side} lacks that activation",
         _SHARED,
     ),
     Pattern(
         "suspect_forget_gate",
         lambda it: it.first == "f" and it.agree("i", "g") and not it.differ("o"),
         "At {here} the forget gate differs and the other gates agree.",
-        (
-            _FORGET_BIAS,
-            "the activation or bias of f",
-            "the weights of f",
-            "coupled gates, f = 1 - i",
-            "peepholes",
-        ),
+        f"{_FORGET_BIAS}; the activation or bias of f; the weights of f; coupled gates, f = 1 "
+        f"- i; peepholes",
         _SHARED,
     ),
     Pattern(
         "suspect_activation",
         _one_activation,
         "At {here} {gates} {verb} and the other gates agree.",
-        ("{cause}",),
+        "{cause}",
         _SHARED,
     ),
     Pattern(
@@ -329,7 +325,7 @@ _PATTERNS = (
             }
         ),
         "At {here} the gates agree and c does not: c = f*c + i*g is computed differently.",
-        ("{carried}", "a clip on c", "coupled gates"),
+        "{carried}; a clip on c; coupled gates",
         "Ruled out: what the gates depend on, such as weights, gate order, forget bias.",
     ),
     Pattern(
@@ -343,7 +339,7 @@ _PATTERNS = (
             }
         ),
         "At {here} {seen} and h does not: they first differ between c and h, in h = o*tanh(c).",
-        ("{gate}", "the activation of the output", "a projection or its clip", "a peephole of o"),
+        "{gate}; the activation of the output; a projection or its clip; a peephole of o",
         "Ruled out: all that c depends on at {here}.",
     ),
     Pattern(
@@ -355,7 +351,7 @@ _PATTERNS = (
         ),
         f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
         "explain.",
-        (_RECURRENT, _NOT_CARRIED),
+        f"{_RECURRENT}; {_NOT_CARRIED}",
     ),
     Pattern("suspect_recurrence", _after_first_step, _ONLY_FIRST, _RECURRENCE),
     Pattern(
@@ -364,12 +360,8 @@ _PATTERNS = (
             it.at >= 2 and it.is_conclusive and {"excludes": _HARDLY_LATER if it.shows_all else ""}
         ),
         "{start} to {before} agree, {here} is the first to differ.",
-        (
-            "inputs that differ from {here} on",
-            "a sequence length or a mask",
-            "a clip",
-            "a state reset between chunks",
-        ),
+        "inputs that differ from {here} on; a sequence length or a mask; a clip; a state "
+        "reset between chunks",
     ),
     Pattern(
         "suspect_initial_state",
@@ -377,25 +369,16 @@ _PATTERNS = (
             it.clearly_decays or dies_out(it.step_errors.max(axis=1, initial=0), _STATE_GONE)
         ),
         "{start} differs most, and the difference decays towards the end.",
-        (
-            "another initial state",
-            "a state that is left over from the run before",
-            "h and c of the initial state exchanged",
-        ),
+        "another initial state; a state that is left over from the run before; h and c of "
+        "the initial state exchanged",
         "Less likely: what acts at every step, such as weights, gate order, activations.",
     ),
     Pattern(
         "suspect_first_step",
         _at_once,
         "{start} differs already.",
-        (
-            "gate order",
-            "kernel: transposed, h before x",
-            "bias: missing, doubled",
-            "activations",
-            "the direction of time",
-            "the initial state",
-        ),
+        "gate order; kernel: transposed, h before x; bias: missing, doubled; activations; "
+        "the direction of time; the initial state",
         f"From a zero state {{start}} {_NEITHER}, so these cannot be the only cause.",
     ),
 )

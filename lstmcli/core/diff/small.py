@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +51,7 @@ class NumberPattern(NamedTuple):
     code: str
     facts: Callable[[ComparedSides], Facts | None]
     seen: str
-    causes: Sequence[str] = ()
+    causes: str = ""  # possible ones, the likeliest first, between semicolons
     is_small: bool = False  # a small difference, as an initial state may leave too
 
 
@@ -59,7 +59,7 @@ def pattern_of_numbers(compared: ComparedSides, decays: bool) -> Hint | None:
     """The first that fits; no small difference where the error decays as that of a state does."""
     for one in _TABLE:
         if not (one.is_small and decays) and (facts := one.facts(compared)):
-            causes = tuple(cause.format(**facts) for cause in one.causes)
+            causes = [one.format(**facts) for one in one.causes.split("; ") if one]
             return Hint(one.code, one.seen.format(**facts), causes)
     return None
 
@@ -183,17 +183,15 @@ _TABLE = (
         "suspect_single",
         _odd_numbers,
         "{count} of {total} {verb}: {places}. Another convention would change nearly all of them.",
-        ("an overflow", "a value that was changed after it was computed"),
+        "an overflow; a value that was changed after it was computed",
     ),
     NumberPattern(
         "suspect_nan",
         _not_a_number,
         "{name} of {side} is NaN from step {step} on, and the other side is not. Once in the "
         "state, a NaN stays.",
-        (
-            "inputs or weights that are not finite",
-            "an overflow at or before step {step} (the largest float16 is 65504)",
-        ),
+        "inputs or weights that are not finite; an overflow at or before step {step} (the "
+        "largest float16 is 65504)",
     ),
     NumberPattern("suspect_rounding", _rounding, "{what} {text}", is_small=True),
     NumberPattern(
@@ -202,14 +200,10 @@ _TABLE = (
         "Small differences from the first step on (SNR {ratio} dB). A wrong gate order, transpose "
         "or direction usually gives less than {least} dB (measured on random networks), so a loss "
         "of precision is more likely.",
-        (
-            "weights or states of lower precision (int8, bfloat16, TF32)",
-            "inputs that are scaled differently",
-            "an approximated tanh or sigmoid, or a hard sigmoid",
-            "weights of another training step",
-            "a small initial state, dropout or noise",
-            "peepholes that read another c",
-        ),
+        "weights or states of lower precision (int8, bfloat16, TF32); inputs that are scaled "
+        "differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of another "
+        "training step; a small initial state, dropout or noise; peepholes that read another "
+        "c",
         is_small=True,
     ),
 )

@@ -342,113 +342,99 @@ _PADDED_BEFORE = (
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
-    "all_zero": "EXPECTED is zero throughout, which proves nothing: "
-    "any weights give that with a bound of 0.",
+    "all_zero": "EXPECTED is zero throughout, which proves nothing: any weights give that with a "
+    "bound of 0.",
     "array_taken": "{said}.",
     "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
     "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
-    "print_left_out": "EXPECTED has {given:,} of {total:,} "
-    "values{shapes:shape}; the others are not compared.",
+    "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
+    "not compared.",
     "taken_in_a_row": _AXES + "its values are taken in a row as {shape}.",
     "taken_as_gates": _AXES + "it is interpreted as the gates side by side.",
     "taken_by_columns": _AXES + "its values are taken column by column as {shape}.",
     "directions_joined": _AXES + "its directions are taken side by side, {shape}.",
-    "may_be_one_step": "If EXPECTED is the last step of h, "
-    "its backward half is not turned back in time (--set "
-    "{cell}.flip_output=true).",
+    "may_be_one_step": "If EXPECTED is the last step of h, its backward half is not turned back "
+    "in time (--set {cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
-    "not_merged_so": "By its width EXPECTED is not merged by "
-    "{assumed}; it is compared with {merge} of both directions.",
+    "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
+    "{merge} of both directions.",
     "not_finite": "NaN or infinite values of EXPECTED ({count:,}) are left out.",
     "not_compared": "These arrays are not of this run, and were not compared: {names:and}.",
-    "layout_assumed": "Input layout {layout:layout} assumed; "
-    "for the other one add --layout {layout:other}.",
-    "searched_in_float": "The search runs these 8-bit weights in "
-    "float. A run in 8 bits confirms what it finds, "
-    "but a cause may be missed.",
+    "layout_assumed": "Input layout {layout:layout} assumed; for the other one add --layout "
+    "{layout:other}.",
+    "searched_in_float": "The search runs these 8-bit weights in float. A run in 8 bits confirms "
+    "what it finds, but a cause may be missed.",
     # of a run that fits
     "dtype_rounds_otherwise": {
-        "part": "To reproduce EXPECTED, round the {part} to {dtype} in "
-        "the file and run with --dtype {run} and the other changes: "
-        "--dtype {dtype} comes within {error:size} only.",
+        "part": "To reproduce EXPECTED, round the {part} to {dtype} in the file and run with "
+        "--dtype {run} and the other changes: --dtype {dtype} comes within {error:size} only.",
         "": "--dtype {dtype} rounds differently: it comes within {error:size}.",
     },
-    "needs_float64": "In {dtype} the run is up to {error:size} off; "
-    "--dtype float64 gives EXPECTED.",
-    "stored_as": "All of EXPECTED are values of {dtype}, "
-    "each within half a unit of the run: "
-    "the output was stored in {dtype}.",
-    "agrees_as_float32": "EXPECTED matches to float32 precision, "
-    "not to float64 precision{places:digits}.",
-    "chaotic": "This network is chaotic: rounding grows {growth:size} "
-    "times. The {numbers:,} values that rounding can change entirely "
-    "are not compared.",
+    "needs_float64": "In {dtype} the run is up to {error:size} off; --dtype float64 gives "
+    "EXPECTED.",
+    "stored_as": "All of EXPECTED are values of {dtype}, each within half a unit of the run: the "
+    "output was stored in {dtype}.",
+    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 "
+    "precision{places:digits}.",
+    "chaotic": "This network is chaotic: rounding grows {growth:size} times. The {numbers:,} "
+    "values that rounding can change entirely are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this network, which is allowed for.",
     "lengths_reordered": "These are the lengths as given, in another order of the sequences.",
     "longer": "The other side runs on over padding: {steps:steps} more than as given.",
-    "past_ends": "At padded steps EXPECTED has other values than the run; "
-    "as in lstm diff, they are not compared.",
+    "past_ends": "At padded steps EXPECTED has other values than the run; as in lstm diff, they "
+    "are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # where nothing fits
-    "size_of_half_precision": "All differences are small (at most "
-    "{eps:size} eps of {dtype}{on_grid:grid}). Typical causes: "
-    "half precision, 8-bit weights, an approximated tanh, noise. "
-    "Rounding the weights, the inputs or every operation to {dtype} "
-    "does not give these values.",
-    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, "
-    "{differing:and} {differing:do} not.",
+    "size_of_half_precision": "All differences are small (at most {eps:size} eps of "
+    "{dtype}{on_grid:grid}). Typical causes: half precision, 8-bit weights, an approximated tanh, "
+    "noise. Rounding the weights, the inputs or every operation to {dtype} does not give these "
+    "values.",
+    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
+    "not.",
     "some_steps_agree": _PARTS_AGREE.format("Step", "step") + ".",
-    "exact_zeros": "{changes:changes}: {share:.0%} of EXPECTED are "
-    "exact zeros where the run has none. Is there dropout, "
-    "or a relu on the output?",
+    "exact_zeros": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros where the run has "
+    "none. Is there dropout, or a relu on the output?",
     "some_sequences_agree": {  # a state that is carried over shows at the first step
         "begun": _SEQUENCES_AGREE + ", from step {step} on: are they padded?",
         "first": _SEQUENCES_AGREE + ": is a state carried from sequence to sequence?",
         "": _SEQUENCES_AGREE + ": are the sequences in another order?",
     },
-    "near_miss": "{changes:changes}, no value is off by more than "
-    "{error:size}, and all other configurations are much further off. "
-    "Typical causes: an approximated tanh or exp, a table, fewer bits.",
-    "within_tolerance": "As loaded, no value is off by more than "
-    "{error:size}: more than float32 rounding explains, "
-    "and within the default tolerance of lstm diff ({atol:size}).",
-    "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). "
-    "A wrong gate order, transpose or direction usually gives less than "
-    "{least:.0f} dB. Possible causes: weights of another training step "
-    "or of lower precision, noise, dropout.",
+    "near_miss": "{changes:changes}, no value is off by more than {error:size}, and all other "
+    "configurations are much further off. Typical causes: an approximated tanh or exp, a table, "
+    "fewer bits.",
+    "within_tolerance": "As loaded, no value is off by more than {error:size}: more than float32 "
+    "rounding explains, and within the default tolerance of lstm diff ({atol:size}).",
+    "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). A wrong gate order, "
+    "transpose or direction usually gives less than {least:.0f} dB. Possible causes: weights of "
+    "another training step or of lower precision, noise, dropout.",
     # of how the other side ran
     "chunks": {
         "carried": _CHUNKS + "the last {carried:and} of the one before "
-        "and a zero {carried:lost}, {numbers:all} of h agree: "
-        "the other side carries {carried:and} on and not "
-        "{carried:lost}{layout:option}.",
+        "and a zero {carried:lost}, {numbers:all} of h agree: the other side carries "
+        "{carried:and} on and not {carried:lost}{layout:option}.",
         "": _CHUNKS + "a zero state, {numbers:all} of h agree: "
         "the other side does not carry the state on{layout:option}.",
     },
-    "resumed": "Run from the last state of a run over the same inputs, "
-    "{numbers:all} of h agree: the other side keeps its state from run "
-    "to run (stateful). Reset it there, or give it here with "
-    "--initial-state{layout:option}.",
+    "resumed": "Run from the last state of a run over the same inputs, {numbers:all} of h agree: "
+    "the other side keeps its state from run to run (stateful). Reset it there, or give it here "
+    "with --initial-state{layout:option}.",
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "padded_before": {
         "masked": _PADDED_BEFORE + "and masks it.",
         "": _PADDED_BEFORE + "and runs over it.",
     },
-    "masked": "{steps} steps of EXPECTED are {ending:ending}: "
-    "with a --mask that leaves them out{option} {numbers:all} "
-    "agree{layout:option}.",
-    "other_state": "The difference is largest at step 0 and falls to "
-    "{share:.1%} of that by the last step, "
-    "as with another initial state: give the other side's by "
-    "--initial-state.",
+    "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
+    "out{option} {numbers:all} agree{layout:option}.",
+    "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
+    "last step, as with another initial state: give the other side's by --initial-state.",
     "other_units": "As {units:unit} of the run, {numbers:all} of EXPECTED agree.",
     "rearranged": "Compared with the run as loaded, {hint}",
     "budget_ended": {
-        "thorough": "The search ended at its budget, ten times the usual one. "
-        "Give the settings that are known{changes:nearest}.",
-        "": "The search ended at its budget, and --thorough has ten times as much. "
-        "Or give the settings that are known{changes:nearest}.",
+        "thorough": "The search ended at its budget, ten times the usual one. Give the settings "
+        "that are known{changes:nearest}.",
+        "": "The search ended at its budget, and --thorough has ten times as much. Or give the "
+        "settings that are known{changes:nearest}.",
     },
     # what was not tried
     "rare_triples": "three changes at once with a clip, or a gate order that no framework uses",
