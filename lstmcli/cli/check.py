@@ -20,7 +20,6 @@ from lstmcli.cli.options import (
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
-    Quiet,
     show_result,
 )
 from lstmcli.errors import UserError
@@ -28,9 +27,7 @@ from lstmcli.views.check import check_sheet
 from lstmcli.views.check_program import program_sheet
 
 
-@click.command(
-    cls=Command, quiet=Quiet.RESULTS, status="0 all agree with ours, 1 one differs, 2 error"
-)
+@click.command(cls=Command, is_answer=True, status="0 all agree with ours, 1 one differs, 2 error")
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", show_default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip

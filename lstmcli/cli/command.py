@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lstmcli.cli.terminal import (
-    Quiet,
     quiet_option,
     refuse_without_screen,
     screen,
@@ -87,7 +86,7 @@ class Command(click.Command):
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
     with ``last_is_output`` the last of its paths is written. Help lists options in groups,
-    unless ``in_groups`` is false; ``quiet`` is what ``-q`` leaves out. ``of_table`` are
+    unless ``in_groups`` is false; ``is_answer``: its exit status is one. ``of_table`` are
     the parameters that only change the table, and are refused where none is shown. ``status`` are
     the exit statuses, with which its help ends.
     """
@@ -100,7 +99,7 @@ class Command(click.Command):
         screen: bool = True,
         last_is_output: bool = False,
         in_groups: bool = True,
-        quiet: Quiet = Quiet.REMARKS,
+        is_answer: bool = False,
         of_table: Sequence[str] = (),
         status: str = "0 success, 2 error",
         **settings: Any,
@@ -108,9 +107,9 @@ class Command(click.Command):
         settings.setdefault("context_settings", {"show_default": True})
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
-        self._quiet, self._status = quiet, status
+        self._is_answer, self._status = is_answer, status
         self._in_groups = in_groups
-        self.params += [*(screen_options() if screen else []), quiet_option(quiet)]
+        self.params += [*(screen_options() if screen else []), quiet_option(is_answer)]
         for parameter in self.params:
             is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
             if is_file and parameter.type is click.STRING:
@@ -177,7 +176,7 @@ class Command(click.Command):
         try:
             with ExitStack() as stack:
                 self._refuse_overwriting(ctx, stack)
-                screen().hides_results = self._quiet is Quiet.RESULTS and screen().quiet
+                screen().hides_results = self._is_answer and screen().quiet
                 refuse_without_screen(ctx, self._of_table)
                 result = super().invoke(ctx)
                 write_screen_files(ctx)

@@ -15,14 +15,13 @@ from lstmcli.cli.options import (
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
-    Quiet,
     show_result,
 )
 from lstmcli.views.diff import difference_sheet
 
 
 @click.command(
-    cls=Command, quiet=Quiet.RESULTS, of_table=("per_step",), status="0 equal, 1 different, 2 error"
+    cls=Command, is_answer=True, of_table=("per_step",), status="0 equal, 1 different, 2 error"
 )
 @click.argument("a")
 @click.argument("b")

@@ -19,14 +19,14 @@ from lstmcli.cli.options import (
     run_options,
 )
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import Quiet, remark, screen, show_result
+from lstmcli.cli.terminal import remark, screen, show_result
 from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
 
 
 @click.command(
-    cls=Command, quiet=Quiet.RESULTS, status="0 explained, 1 none found or not certain, 2 error"
+    cls=Command, is_answer=True, status="0 explained, 1 none found or not certain, 2 error"
 )
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @run_options

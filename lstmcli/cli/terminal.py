@@ -9,7 +9,6 @@ import codecs
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import Enum
 from shlex import join, split
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
@@ -240,22 +239,16 @@ def screen_options() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-class Quiet(Enum):
-    """What ``-q`` leaves out, with its line of help."""
-
-    REMARKS = "Hide the progress bar and the notes."
-    RESULTS = "Print nothing; only set the exit status."
-
-
-def quiet_option(left_out: Quiet) -> click.Option:
-    """The option ``-q`` of every command."""
+def quiet_option(is_answer: bool) -> click.Option:
+    """The option ``-q``; of a command whose exit status is an answer it leaves out the results."""
 
     def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
         screen().quiet = value
 
+    notes = "Hide the progress bar and the notes."
     return click.Option(
-        ["-q", "--quiet"], is_flag=True, help=left_out.value, callback=quiet, expose_value=False,
-        is_eager=True,
+        ["-q", "--quiet"], is_flag=True, callback=quiet, expose_value=False, is_eager=True,
+        help="Print nothing; only set the exit status." if is_answer else notes,
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lstmcli._version import __version__
-from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.views.explain import title
 from lstmcli.views.header import header_sheet
@@ -52,7 +51,8 @@ def check_sheet(check: Check, width: Width) -> Sheet:
         name = row.engine.name
         if row.first is not None:
             in_dtype = f"{name} in {row.differs_in}" if some_in_float64 else name
-            add("first", f"{in_dtype}: {_position(row.first)}", DIFFERS)
+            at = row.first
+            add("first", f"{in_dtype}: {at.array}, {at.words()}: {at.a}, ours {at.b}", DIFFERS)
             if name in check.findings:
                 add("finding", _finding(check.findings[name], name))
     if check.nearest:
@@ -128,12 +128,3 @@ def _agreement(check: Check) -> tuple[str, str]:
         return f"{', '.join(differing)} {verb}; {agreeing}", DIFFERS
     names = ", ".join(row.engine.name for row in check.rows)
     return f"{names} agree{'s' * (count == 1)} with ours within {tolerance}", AGREES
-
-
-def _position(at: Position) -> str:
-    """``h, step 3, batch 1, unit 0: 0.5, ours 0.4``."""
-    place = at.to_json()
-    axes = [
-        f"{axis} {place[axis]}" for axis in ("step", "batch", "unit") if place[axis] is not None
-    ]
-    return f"{at.array}, {', '.join(axes)}: {place['a']}, ours {place['b']}"

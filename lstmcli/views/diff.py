@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compare import Difference
+from lstmcli.core.diff.compare import ARRAYS_NAMED, Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Hint, join_with_and
+from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.settings import setting_text
-from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import STDIN, listed
 from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.sheet import (
@@ -52,7 +51,6 @@ from lstmcli.views.text import (
 DIGITS = 8  # NumPy's, so that values can be found in printed output by eye
 TABLE_DIGITS = 6  # leaves columns for the other figures
 MOST_DIGITS = 17  # two different float64 differ within these
-ARRAYS_NAMED = 6  # in a list; -f json names all
 NO_CONVENTION = {"nan_in_both", "rounded", "suspect_nan", "suspect_single"}
 """Hints that no other configuration of the weights can explain."""
 
@@ -66,10 +64,10 @@ def difference_sheet(
 ) -> Sheet:
     """The verdict; if something differs also both sides, the errors of each array, and the causes.
 
-    ``per_step`` adds the error of each step; a terminal shows the first and last of many. ``next``
-    is the command to go on with, by default that of `next_command`.
+    ``per_step`` adds the error of each step. ``next`` is the command to go on with, by default that
+    of `next_command`.
     """
-    sheet = verdict(title(d), AGREES if d.equal else DIFFERS, width)
+    sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:
         sheet.extend(labelled("", f"within {_tolerance(d)}; {_largest(d)}", width, indent=2))
     if d.settings:
@@ -106,34 +104,7 @@ def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
     )
 
 
-# ---- the verdict
-
-
-def title(d: Difference) -> str:
-    """``h differs: 18 of 21 values, first at step 1, unit 0``."""
-    arrays = d.arrays.values()
-    if d.equal:
-        total = sum(array.total or 0 for array in arrays)
-        left_out = sum(array.left_out for array in arrays)
-        of_all = f" of {total + left_out:,} (the others are not printed)" if left_out else ""
-        return f"equal: {total:,} values{of_all} of {listed([*d.arrays], ARRAYS_NAMED)}"
-    unlike = [array.name for array in arrays if array.mismatched is None]
-    compared = [array for array in arrays if not array.equal and array.mismatched is not None]
-    if not compared:
-        return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
-    names = join_with_and([array.name for array in compared])
-    if len(compared) > ARRAYS_NAMED:
-        names = f"{len(compared)} arrays"
-    verb = "differs" if len(compared) == 1 else "differ"
-    wrong = sum(array.mismatched or 0 for array in compared)
-    total = sum(array.total or 0 for array in compared)
-    if not wrong:
-        return f"{names} {verb} in the axes only: {total:,} values agree"
-    text = f"{names} {verb}: {wrong:,} of {total:,} values"
-    if (first := d.first_divergence) is not None:
-        where = _first_position(d, first, named=len(compared) > 1)
-        text += f", first at {where}"
-    return text + "; other shapes not compared" * bool(unlike)
+# ---- equal
 
 
 def _largest(d: Difference) -> str:
@@ -411,19 +382,12 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
     if (first := d.first_divergence) is not None:
         enough = _digits_to_differ(first, DIGITS)
         a, b = (format_number(value, enough) for value in (first.a, first.b))
-        where = _first_position(d, first, named=len(d.arrays) > 1)
+        where = d.position(first, named=len(d.arrays) > 1)
         texts = (where, f"a {a}", f"b {b}")
         sheet.extend(labelled("first", phrases(texts), width))
     if sheet.lines:
         sheet.lines.insert(0, [])
     return sheet
-
-
-def _first_position(d: Difference, place: Position, *, named: bool) -> str:
-    """``step 1, gate f, batch 0, unit 2``; ``named``: with the array."""
-    gate = "gate " * (ArrayName.of(place.array).base in GATES)
-    array = f"{gate}{place.array}" if named else ""
-    return place.words(batch=d.arrays[place.array].aligned[0][1] > 1, array=array)
 
 
 # ---- hints

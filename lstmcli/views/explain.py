@@ -43,9 +43,9 @@ from lstmcli.views.sheet import (
     verdict,
 )
 from lstmcli.views.text import (
+    count,
     error_sizes,
     format_size,
-    long_count,
     unbroken,
 )
 
@@ -235,7 +235,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     if e.verdict == "none" and e.tried:
         far = e.measured is not None and len(e.nearest) < 2
         nearer = "; none fits clearly better than the settings as loaded" * far
-        yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
+        yield "tested", f"{count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     yield from (("not tried", text) for text in e.not_tried)
 
 
@@ -247,7 +247,7 @@ def _unseen(e: Explanation) -> list[str]:
 
 def _tested(e: Explanation) -> str:
     """``106 configurations; runner-up: gate coupling f = 1 - i, max error 9.51e-2``."""
-    text = long_count(e.tried, "configuration")
+    text = count(e.tried, "configuration")
     if not e.nearest:
         return text
     best, first = e.nearest[0], e.nearest[0].comparison.first

@@ -25,15 +25,18 @@ from lstmcli.views.header import header_sheet
 from lstmcli.views.heatmap import Pooling, Quantity, in_rows, legend, panel_lines, pooled
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
+    AGREES,
     ASSUMED,
+    DIFFERS,
     INDENT,
     Sheet,
     Width,
     labelled,
     labelled_command,
     labelled_lines,
+    verdict,
 )
-from lstmcli.views.text import count, unbroken
+from lstmcli.views.text import count
 
 if TYPE_CHECKING:
     from lstmcli.api.plot import Drawable
@@ -90,7 +93,7 @@ class Annotations(NamedTuple):
 
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
-        choice = Choice("batch", "batch item", str(item), None, (item,), single=True)
+        choice = Choice("batch", "batch item", str(item), None, (item,))
         (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1], name)
         return number, place
 
@@ -226,8 +229,10 @@ def plot_sheets(
         header = sources_sheet(found.sources, found.arrays, remarks, width)
     else:
         header = header_sheet(found.plan, width, quiet=quiet)
-    saturated = [] if found.differs else _saturation(found, notes, window, width)
-    return [header, picture, *saturated, closing_sheet(notes, window, command, width)]
+    closing = closing_sheet(notes, window, command, width)
+    if found.differs:
+        return [_difference_verdict(notes, width), header, picture, closing]
+    return [header, picture, *_saturation(found, notes, window, width), closing]
 
 
 def _saturation(
@@ -269,10 +274,8 @@ def sources_sheet(
 
 
 def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: Width) -> Sheet:
-    """The first difference, which batch item is drawn, and what to type next."""
-    texts = {"first": "", "batch": "", "cells": "", "next": "" if notes.differs else command}
-    if notes.differs:
-        texts["first"] = _first_difference(notes.first, notes.batch)
+    """Which batch item is drawn, and what to type next."""
+    texts = {"batch": "", "cells": "", "next": "" if notes.differs else command}
     if notes.batch > 1:
         known = next((items for _, items in notes.numbering.values() if items is not None), None)
         item = window.item % notes.batch if known is None else window.item
@@ -289,10 +292,15 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     return sheet
 
 
-def _first_difference(first: Position | None, batch: int) -> str:
-    """Where two results first differ, in the words of diff."""
+def _difference_verdict(notes: Annotations, width: Width) -> Sheet:
+    """Whether two results differ, and where first."""
+    first = notes.first
     if first is None:
-        return "no difference: every number agrees within the tolerance of its dtype"
-    where = first.words(batch=batch > 1)
-    values = unbroken(f"{format_number(first.a, 8)} / {format_number(first.b, 8)}")
-    return f"{first.array} differs at {where}:   {values}"
+        text, color = "equal: all values agree within the tolerance of their dtype", AGREES
+    else:
+        where = first.words(batch=notes.batch > 1)
+        values = f"{format_number(first.a, 8)} / {format_number(first.b, 8)}"
+        text, color = f"{first.array} differs, first at {where}: {values}", DIFFERS
+    sheet = verdict(text, color, width)
+    sheet.add()
+    return sheet

@@ -103,7 +103,7 @@ def excerpt_sheets(
         of_cell = window.of_cell(cell)._replace(shortened=n > 0)
         arrays = _cell_arrays(excerpt.arrays, of_cell.show, cell)
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
-        part = CellWindow.of(excerpt.of_steps, batch, units, window)
+        part = CellWindow.of(excerpt.of_steps, batch, units, of_cell)
         table = CellTable(part, of_cell, hidden, is_last=cell == cells[-1])
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or part.is_summary):

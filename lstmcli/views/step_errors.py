@@ -13,7 +13,6 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.views.sheet import DIFFERS, INDENT, Column, Sheet, Width, fitting_table
 from lstmcli.views.text import error_sizes, format_size
 
-MANY_STEPS = 40  # a terminal shows the first and the last of more
 MANY_STRIPS = 8
 NOT_COMPARED = -1.0  # stands for the error of a step that was not compared
 BARS = "▁▂▃▄▅▆▇█"
@@ -87,38 +86,18 @@ def step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
     """One row per step: how many values differ, and the largest error of each array."""
     steps = max((len(_errors(array)) for array in arrays), default=0)
     if not steps:
-        sheet = Sheet()
-        sheet.add("no array has steps that could be compared")
-        return sheet
+        return Sheet([[("no array has steps that could be compared", "")]])
     arrays = [array for array in arrays if len(_errors(array)) == steps]
-    shown: list[int | None] = [*range(steps)]
-    left_out = steps - MANY_STEPS if width.table is not None else 0
-    if left_out > 0:
-        shown[MANY_STEPS // 2 : -MANY_STEPS // 2] = [None]
-    sheet = fitting_table(_step_columns(arrays, shown), width)
-    if left_out > 0:
-        text = f"{left_out} steps left out; piped, as into less, all are shown"
-        sheet.add(text)
-    return sheet
-
-
-def _step_columns(arrays: Sequence[ArrayDifference], steps: Sequence[int | None]) -> list[Column]:
-    """Columns of steps by index; None is the line of the steps left out."""
     differing = np.sum(
         [array.step_mismatches for array in arrays if array.step_mismatches is not None], axis=0
     )  # (T,)
-    indices = _step_indices(arrays[0])
     columns = [
-        Column("step", ["..." if n is None else str(indices[n]) for n in steps], "dim"),
-        Column("differ", ["" if n is None else str(differing[n]) for n in steps], DIFFERS),
+        Column("step", [*map(str, _step_indices(arrays[0]))], "dim"),
+        Column("differ", [*map(str, differing)], DIFFERS),
     ]
     for place, array in enumerate(arrays):
-        errors = _errors(array)
-        of_steps = [None if n is None else float(errors[n]) for n in steps]
-        sizes = error_sizes([None if e is not None and e < 0 else e for e in of_steps])
-        cells = [
-            "-" if e is not None and e < 0 else size
-            for e, size in zip(of_steps, sizes, strict=True)
-        ]
+        errors = _errors(array).tolist()
+        sizes = error_sizes([None if error < 0 else error for error in errors])
+        cells = [size or "-" for size in sizes]
         columns.append(Column(f"max abs {array.name}", cells, rank=place))
-    return columns
+    return fitting_table(columns, width)

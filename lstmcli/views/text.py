@@ -25,12 +25,7 @@ def phrases(texts: Sequence[str]) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """``1 step``, ``7 steps``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def long_count(n: int, noun: str) -> str:
-    """The same with separated thousands: ``1,234 numbers``."""
+    """``1 step``, ``1,234 steps``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 

@@ -87,7 +87,7 @@ def test_a_scheduler_that_never_answers(
     library.__init__ = lambda *given, **named: over.wait()
     done = lstm(*RUN, "tcp://x:1")
     over.set()
-    text = "no scheduler answers there (connected, and nothing was said for 0.1 s).\n"
+    text = "no scheduler answers there (connected, and no answer came for 0.1 s).\n"
     assert done == (2, "", f"lstm run: error: --scheduler tcp://x:1: {text}")
 
 

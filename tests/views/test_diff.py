@@ -94,21 +94,6 @@ def test_long_sequences_are_pooled_into_the_width() -> None:
 # ---- the table of steps
 
 
-def steps_of(shown: list[str]) -> list[str]:
-    start = next(n for n, row in enumerate(shown) if row.startswith("step "))
-    return [
-        row.split()[0] for row in shown[start + 1 :] if row.strip()[:1].isdigit() or "..." in row
-    ]
-
-
-def test_many_steps_are_shown_by_head_and_tail_on_a_terminal_only() -> None:
-    a, b = of(h=normal(60, 1, 2)), of(h=normal(60, 1, 2, seed=1))
-    shown = rows(a, b, per_step=True)
-    assert steps_of(shown)[:42] == [*map(str, range(20)), "...", *map(str, range(40, 60)), "20"]
-    assert any(row.startswith("20 steps left out") for row in shown)
-    assert steps_of(rows(a, b, None, per_step=True)) == [*map(str, range(60))]
-
-
 def test_steps_of_many_arrays_leave_out_full_columns() -> None:
     a = Side("a", {name: normal(5, 1, 2) for name in "hcifgoz"})
     b = Side("b", {name: normal(5, 1, 2, seed=1) for name in "hcifgoz"})

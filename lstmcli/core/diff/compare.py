@@ -29,7 +29,10 @@ from lstmcli.core.model.selection import (
     format_indices,
 )
 from lstmcli.core.model.steps import StepOrder
-from lstmcli.errors import Try, UserError, did_you_mean
+from lstmcli.core.model.vocabulary import GATES
+from lstmcli.errors import Try, UserError, did_you_mean, listed
+
+ARRAYS_NAMED = 6  # in a list; JSON names all
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,24 +57,38 @@ class Difference:
         raise ValueError("the truth value of a Difference is ambiguous: use .equal")
 
     def __repr__(self) -> str:
-        """``<Difference 18 of 21 values of h differ, first h at step 1, batch 0, unit 0>``."""
-        shapes = ", ".join(f"{name} {array.shapes[0]}" for name, array in self.arrays.items())
+        """``<Difference h differs: 18 of 21 values, first at step 1, unit 0>``."""
+        layouts = [one.text for one in self.assumed if one.code == "layout"]
+        return f"<Difference {'; '.join([self.summary, *layouts])}>"
+
+    @property
+    def summary(self) -> str:
+        """``h differs: 18 of 21 values, first at step 1, unit 0``."""
+        arrays = self.arrays.values()
+        unlike = [array.name for array in arrays if array.mismatched is None]
+        off = [array for array in arrays if not array.equal and array.mismatched is not None]
+        total = sum(array.total or 0 for array in (arrays if self.equal else off))
         if self.equal:
-            return f"<Difference none: {shapes}>"
-        differing = [
-            f"{name} in shape {array.shapes[0]} / {array.shapes[1]}"
-            if array.mismatched is None
-            else f"{array.mismatched} of {array.total} values of {name} {array.shapes[0]}"
-            if array.mismatched
-            else f"{name}: {array.arrangement}"
-            for name, array in self.arrays.items()
-            if not array.equal
-        ]
-        text = ", ".join(differing)
-        if (first := self.first_divergence) is not None:
-            layouts = [one.text for one in self.assumed if one.code == "layout"]
-            text = "; ".join([text, f"first {first.array} at {first.words()}", *layouts])
-        return f"<Difference {text}>"
+            left_out = sum(array.left_out for array in arrays)
+            of_all = f" of {total + left_out:,} (the others are not printed)" if left_out else ""
+            return f"equal: {total:,} values{of_all} of {listed([*self.arrays], ARRAYS_NAMED)}"
+        if not off:
+            return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
+        is_list = len(off) <= ARRAYS_NAMED
+        names = join_with_and([one.name for one in off]) if is_list else f"{len(off)} arrays"
+        text = f"{names} differ{'s' * (len(off) == 1)}"
+        if not (wrong := sum(array.mismatched or 0 for array in off)):
+            return f"{text} in the axes only: {total:,} values agree"
+        text += f": {wrong:,} of {total:,} values"
+        if self.first_divergence is not None:
+            text += f", first at {self.position(self.first_divergence, named=len(off) > 1)}"
+        return text + "; other shapes not compared" * bool(unlike)
+
+    def position(self, place: Position, *, named: bool) -> str:
+        """``step 1, gate f, batch 0, unit 2``; ``named``: with the array."""
+        gate = "gate " * (ArrayName.of(place.array).base in GATES)
+        array = f"{gate}{place.array}" if named else ""
+        return place.words(batch=self.arrays[place.array].aligned[0][1] > 1, array=array)
 
     @property
     def equal(self) -> bool:

@@ -34,7 +34,6 @@ class Choice:
     text: str
     bounds: slice | None  # of a range
     numbers: tuple[int, ...] = ()  # of a list
-    single: bool = False  # the option takes one number only
 
     @classmethod
     def parse(cls, text: str | None, option: str, noun: str) -> Choice | None:

@@ -521,7 +521,7 @@ def test_the_axes_of_a_position_are_told_with_it() -> None:
     a = normal(B, T, H)
     b = a.copy()
     b[:, 2:] += 0.1
-    assert "first h at step 0, batch 2, unit 0; the first axis of h is time" in repr(lone(a, b))
+    assert "first at step 0, batch 2, unit 0; the first axis of h is time" in repr(lone(a, b))
     assert repr(lone(a, b, ("batch", None))).endswith(
         "first h at step 2, batch 0, unit 0; h of b.npy is (batch, steps, units), as in a.npy>"
     )
