@@ -1,6 +1,6 @@
 """Arrays as a console prints them, with the precision they were printed in.
 
-A print is brackets with numbers, in any text. The text around them is searched for a name
+Printed output is brackets with numbers, in any text. The text around them is searched for a name
 (``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``).
 Prose, prompts and indices (``h[0]``) are skipped; brackets that may be an array or not are refused.
 Several arrays of one name, or without a name, are steps of one array.
@@ -93,10 +93,10 @@ SHORT_DTYPES: dict[str, np.dtype[Any]] = {
 def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
-    Several prints of one name are stacked along a new first axis. The layout is "steps" for 2-D
-    arrays and "time" for arrays (n, 1, units), which are n prints of one row; else it is unknown.
-    An abbreviated print is an array of the numbers that it has, with `Gaps`. UserError for what
-    `find_prints` and `find_rows` refuse, and for prints whose shapes or labels do not stack.
+    Several printed arrays of one name are stacked along a new first axis. The layout is "steps" for 2-D
+    arrays and "time" for arrays (n, 1, units), which are n printed rows; otherwise it is unknown.
+    Abbreviated output is an array of the numbers that it has, with `Gaps`. UserError for what
+    `find_prints` and `find_rows` refuse, and for arrays whose shapes or labels do not stack.
     """
     source = file.source
     refuse_long_numbers(text, source)

@@ -523,9 +523,9 @@ def test_the_axes_of_a_position_are_told_with_it() -> None:
     b[:, 2:] += 0.1
     assert "first at step 0, batch 2, unit 0; the first axis of h is time" in repr(lone(a, b))
     assert repr(lone(a, b, ("batch", None))).endswith(
-        "first h at step 2, batch 0, unit 0; h of b.npy is (batch, steps, units), as in a.npy>"
+        "first at step 2, batch 0, unit 0; h of b.npy is (batch, steps, units), as in a.npy>"
     )
-    assert repr(lone(a, b, ("batch", "batch"))).endswith("first h at step 2, batch 0, unit 0>")
+    assert repr(lone(a, b, ("batch", "batch"))).endswith("first at step 2, batch 0, unit 0>")
 
 
 def test_a_last_state_of_torch_is_no_matter_of_layout() -> None:
