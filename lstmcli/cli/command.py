@@ -44,7 +44,7 @@ class Formatter(click.HelpFormatter):
         super().write_heading(click.style(heading, bold=True))
 
     def write_dl(
-        self, rows: Sequence[tuple[str, str]], col_max: int = FIRST_COLUMN, col_spacing: int = 2
+        self, rows: Iterable[tuple[str, str]], col_max: int = FIRST_COLUMN, col_spacing: int = 2
     ) -> None:
         """Options and what they do."""
         styled = [(click.style(first, bold=True), second) for first, second in rows]

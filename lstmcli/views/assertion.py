@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.model.selection import format_size
 from lstmcli.views.diff import first_difference, hint_label, next_command, sides_of
 from lstmcli.views.explain import title
 from lstmcli.views.sheet import Sheet, Width, labelled
-from lstmcli.views.text import format_size
 
 LINES, COLUMNS = 15, 100
 MOST_ARRAYS = 4
@@ -36,7 +36,7 @@ def failure_text(
         text = f"a has {array.aligned[0]}; b has {array.aligned[1]}"
         if array.mismatched is not None:
             where = f" at {array.abs_at.words()}" if array.abs_at else ""
-            size = format_size(array.max_abs)
+            size = format_size(array.max_abs or 0.0)
             text = f"{array.mismatched} of {array.total} differ, max abs {size}{where}"
         sheet.extend(labelled(array.name or "array", text, WIDTH))
     if more := len(differing) - MOST_ARRAYS:

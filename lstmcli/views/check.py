@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lstmcli._version import __version__
 from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.model.selection import format_size
 from lstmcli.views.explain import title
 from lstmcli.views.header import header_sheet
 from lstmcli.views.sheet import (
@@ -18,7 +19,7 @@ from lstmcli.views.sheet import (
     labelled,
     verdict,
 )
-from lstmcli.views.text import error_sizes, format_size, ulp_count
+from lstmcli.views.text import error_sizes, ulp_count
 
 if TYPE_CHECKING:
     from lstmcli.api.check import Check
@@ -120,7 +121,9 @@ def _agreement(check: Check) -> tuple[str, str]:
     if ulp is not None and difference.rtol is None:
         tolerance = f"{ulp} ULP"
     else:
-        tolerance = f"rtol {format_size(difference.rtol)}, atol {format_size(difference.atol)}"
+        tolerance = (
+            f"rtol {format_size(difference.rtol or 0)}, atol {format_size(difference.atol or 0)}"
+        )
         tolerance += ", or rounding" * bool(_rounded(check))
     if differing:
         verb = "differs" if len(differing) == 1 else "differ"

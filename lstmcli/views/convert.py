@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli.core.forward.equivalence import Proof
 from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.selection import format_size
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.compatibility import Step
 from lstmcli.escaping import file_argument, typed_command
@@ -21,7 +22,7 @@ from lstmcli.views.sheet import (
     labelled_lines,
     verdict,
 )
-from lstmcli.views.text import format_size, phrases
+from lstmcli.views.text import phrases
 
 if TYPE_CHECKING:
     from lstmcli.api.convert import Conversion

@@ -245,7 +245,9 @@ def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
         Column("cosine", [_cosine(array.cosine) if array else "" for array in found], rank=6),
         Column("SNR", [_decibels(array.snr) if array else "" for array in found], rank=5),
         Column(
-            "max rel", error_sizes([array and _finite(array.max_rel) for array in found]), rank=8
+            "max rel",
+            error_sizes([_finite(array.max_rel) if array else None for array in found]),
+            rank=8,
         ),
         Column("max ULP", [_ulps(array) if array else "" for array in found], rank=7),
         Column("equal with", [_accepting(a) if a else "" for a in found], left=True, rank=4),

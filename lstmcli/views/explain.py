@@ -23,6 +23,7 @@ from lstmcli.core.explain.wording import (
     precision_text,
     why_unproven,
 )
+from lstmcli.core.model.selection import format_size
 from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
@@ -45,7 +46,6 @@ from lstmcli.views.sheet import (
 from lstmcli.views.text import (
     count,
     error_sizes,
-    format_size,
     unbroken,
 )
 

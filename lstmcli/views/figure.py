@@ -73,9 +73,8 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
 
 def _title(found: Drawable, window: PlotWindow) -> str:
     """``weights.npz, inputs.npy, batch item 0``: what is drawn."""
-    files = found.sources
-    if found.plan is not None:
-        files = [*found.plan.model.sources, found.plan.inputs.name]
+    plan = found.plan
+    files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)
     names = listed([*dict.fromkeys(map(file_name, files))], 3)
     return _plain(f"{names}, batch item {window.item}")
 

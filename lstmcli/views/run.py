@@ -122,8 +122,9 @@ def excerpt_sheets(
 def _gives_output(cell: str, excerpt: Excerpt, window: Window) -> bool:
     """Whether the table of a cell shows the output of the model too."""
     h, output = excerpt.arrays.get(f"{cell}.h"), excerpt.arrays.get("h")
-    shown = h is not None and output is not None and "h" in window.of_cell(cell).show
-    return shown and np.array_equal(h, output, equal_nan=True)
+    if h is None or output is None or "h" not in window.of_cell(cell).show:
+        return False
+    return np.array_equal(h, output, equal_nan=True)
 
 
 def piece_sheets(

@@ -10,8 +10,9 @@ import numpy as np
 
 from lstmcli.core.diff.metrics import ArrayDifference
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.selection import format_size
 from lstmcli.views.sheet import DIFFERS, INDENT, Column, Sheet, Width, fitting_table
-from lstmcli.views.text import error_sizes, format_size
+from lstmcli.views.text import error_sizes
 
 MANY_STRIPS = 8
 NOT_COMPARED = -1.0  # stands for the error of a step that was not compared

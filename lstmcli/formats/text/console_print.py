@@ -93,8 +93,8 @@ SHORT_DTYPES: dict[str, np.dtype[Any]] = {
 def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
-    Several printed arrays of one name are stacked along a new first axis. The layout is "steps" for 2-D
-    arrays and "time" for arrays (n, 1, units), which are n printed rows; otherwise it is unknown.
+    Several printed arrays of one name are stacked along a new first axis. The layout is "steps" for
+    2-D arrays and "time" for arrays (n, 1, units), which are n printed rows; otherwise unknown.
     Abbreviated output is an array of the numbers that it has, with `Gaps`. UserError for what
     `find_prints` and `find_rows` refuse, and for arrays whose shapes or labels do not stack.
     """
