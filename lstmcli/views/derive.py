@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import Exact, FormulaLine, Scalar, Sum, as_float
-from lstmcli.core.model.selection import format_number
+from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.views.sheet import (
     AGREES,
@@ -23,7 +23,7 @@ from lstmcli.views.sheet import (
     labelled,
     verdict,
 )
-from lstmcli.views.text import NumberFormat, format_size
+from lstmcli.views.text import NumberFormat
 
 DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest

@@ -241,6 +241,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
 def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
     """Figures of all values of the arrays that differ, and the tolerances that accept them."""
     found = [array if array.mismatched else None for array in arrays]
+    ratios = error_sizes([_finite(array.max_rel) if array else None for array in found])
     return [
         Column("cosine", [_cosine(array.cosine) if array else "" for array in found], rank=6),
         Column("SNR", [_decibels(array.snr) if array else "" for array in found], rank=5),

@@ -66,7 +66,7 @@ def test_the_documents_do_not_claim_a_proof_nor_every_configuration() -> None:
 HABITS = (
     r"\b(file|tensor|option|side|screen|header|name|row|remark|message|command)s? (says?|said)\b",
     r"\bsays? so\b|\bis said\b|\bwhat (no|neither) \w+ says?\b|\btold\b",
-    r"(?<!here )\b(is|are) no (array|list|LSTM|mistake|number|object|proof|setting|tensor|text)s?\b",
+    r"(?<!here )\b(is|are) no (list|LSTM|mistake|number|object|proof|setting|tensor|text)s?\b",
     r"\b[Aa]n? (abbreviated )?print\b|\bthe print\b|\babbreviated prints\b",
     r"\bgreatest\b|\bnumber type\b|\bwhole numbers?\b|\bso many\b|\bas few\b",
     r"\b(taken as|taken for|read as) (?!they|those)|\bas [\w.' ]+ (have|has) (it|them)\b",
