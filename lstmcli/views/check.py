@@ -121,9 +121,8 @@ def _agreement(check: Check) -> tuple[str, str]:
     if ulp is not None and difference.rtol is None:
         tolerance = f"{ulp} ULP"
     else:
-        tolerance = (
-            f"rtol {format_size(difference.rtol or 0)}, atol {format_size(difference.atol or 0)}"
-        )
+        rtol, atol = (format_size(one or 0) for one in (difference.rtol, difference.atol))
+        tolerance = f"rtol {rtol}, atol {atol}"
         tolerance += ", or rounding" * bool(_rounded(check))
     if differing:
         verb = "differs" if len(differing) == 1 else "differ"

@@ -233,8 +233,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
         a, b = (_size(shape, array.placed) for shape in array.aligned)
         indent = max(INDENT, len(one_line(array.name)) + 2)
         sheet.extend(labelled(array.name, f"a has {a}; b has {b}", width, indent=indent))
-        if text := _to_be_typed(d, array):
-            sheet.extend(labelled("", text, width, indent=indent))
+        sheet.extend(labelled("next", _to_be_typed(d, array), width, indent=indent))
     return sheet
 
 
@@ -245,11 +244,7 @@ def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
     return [
         Column("cosine", [_cosine(array.cosine) if array else "" for array in found], rank=6),
         Column("SNR", [_decibels(array.snr) if array else "" for array in found], rank=5),
-        Column(
-            "max rel",
-            error_sizes([_finite(array.max_rel) if array else None for array in found]),
-            rank=8,
-        ),
+        Column("max rel", ratios, rank=8),
         Column("max ULP", [_ulps(array) if array else "" for array in found], rank=7),
         Column("equal with", [_accepting(a) if a else "" for a in found], left=True, rank=4),
     ]

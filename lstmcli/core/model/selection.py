@@ -82,12 +82,13 @@ class Choice:
             numbers = ()
         if not numbers:
             last = (of_all or size) - 1
-            what = f"no {self.noun} in this range, which starts below its stop"
-            if self.bounds is None:
-                missing = [n for n in self.numbers if not -last - 1 <= n <= last]
-                what = f"there is no {self.noun} {missing[0]}"
             there = f"{self.noun}s are 0 to {last}" if last else f"there is only {self.noun} 0"
-            raise UserError(f"{what}; {there}.", about=self.typed)
+            if self.bounds is not None:
+                text = f"no {self.noun} in this range; {there}, and a range ascends."
+                raise UserError(text, about=self.typed)
+            off = (n for n in self.numbers if not -last - 1 <= n <= last)
+            missing = next(off, self.numbers[-1])
+            raise UserError(f"there is no {self.noun} {missing}; {there}.", about=self.typed)
         self.refuse_descent(numbers)
         return numbers
 
