@@ -27,7 +27,7 @@ from lstmcli.views.text import NumberFormat
 
 DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
-INDENT = 14  # columns of the labels, and of those of the table of gates
+GATE_LABEL = 14  # columns of the labels of the table of gates
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
 MATRIX_LABELS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
 
@@ -90,11 +90,11 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
     sheet = Sheet()
     sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
-    sheet.extend(labelled("x", f"of step {at.reads} of the {inputs}", width, indent=INDENT))
-    sheet.extend(labelled("h, c_prev", _previous_state(at), width, indent=INDENT))
+    sheet.extend(labelled("x", f"of step {at.reads} of the {inputs}", width))
+    sheet.extend(labelled("h, c_prev", _previous_state(at), width))
     if d.against is not None:
         form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
-        sheet.extend(labelled("reference", f"{d.against}{form}", width, indent=INDENT))
+        sheet.extend(labelled("reference", f"{d.against}{form}", width))
     return sheet
 
 
@@ -182,11 +182,11 @@ def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
         if n:
             sheet.add()
         heading = "".join(f"  {gate:>{widths[gate]}}" for gate in gates)
-        sheet.add((" " * INDENT + heading, "dim"))
+        sheet.add((" " * GATE_LABEL + heading, "dim"))
         for label, cells, style in rows:
             text = "".join(f"  {cells.get(gate, ''):>{widths[gate]}}" for gate in gates)
             if text.strip():
-                sheet.add((f"{label:{INDENT}}", "dim"), (text, style))
+                sheet.add((f"{label:{GATE_LABEL}}", "dim"), (text, style))
     return sheet
 
 
@@ -194,7 +194,7 @@ def _fitting_gates(widths: Mapping[str, int], width: Width) -> list[list[str]]:
     """The gates of each table: all in one if their columns fit."""
     tables: list[list[str]] = [[]]
     for gate in GATES:
-        used = INDENT + sum(2 + widths[g] for g in (*tables[-1], gate))
+        used = GATE_LABEL + sum(2 + widths[g] for g in (*tables[-1], gate))
         if tables[-1] and width.table is not None and used > width.table:
             tables.append([])
         tables[-1].append(gate)
@@ -303,7 +303,7 @@ def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
     sheet = Sheet()
 
     def add(label: str, text: str) -> None:
-        sheet.extend(labelled(label, text, width, indent=INDENT))
+        sheet.extend(labelled(label, text, width))
 
     first = d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
@@ -316,10 +316,10 @@ def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
         add("ULPs off", text)
     if in_lines:
         text = (
-            "the exact result, rounded a single time. The bold number is what lstm run computes, "
-            "which rounds after each operation."
+            "once: the exact result, rounded a single time. The bold number is what lstm run "
+            "computes, which rounds after each operation."
         )
-        add("rounded once", text)
+        add("rounded", text)
     if d.gate is None:
         gate = first.name if first is not None and first.name in GATES else "f"
         add("next", f"--gate {gate} shows every term of a gate")

@@ -14,7 +14,7 @@ from lstmcli.core.diff.compare import ARRAYS_NAMED, Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Hint
+from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.settings import setting_text
 from lstmcli.errors import STDIN, listed
@@ -280,22 +280,25 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     for n, side in enumerate(d.sides):
         final = f"final_{array.name}"
         if final in side.arrays and side.arrays[final].shape == array.shapes[1 - n]:
-            return f"{'ba'[n]} has the shape of {side.name}:{final}"
+            return f"compare {side.name}:{final}, which has the shape of {'ba'[n]}"
     a, b = array.aligned
     found = any(not hint.code.startswith(("suspect_", "settings_")) for hint in d.hints)
     if found or array.unaligned or not array.placed or len(a) != len(b):
         return ""
     if a[0] != a[1] and a == (b[1], b[0], b[2]):
         return "steps and batch look exchanged: save x.swapaxes(0,1) of one of them"
-    options = [
-        f"--{name} 0:{min(sizes)}"
+    firsts = {
+        name: min(sizes)
         for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)
         if len({*sizes}) > 1 and min(sizes)
-    ]
-    if len(options) not in (1, 2):  # where all axes differ, what comes first need not be the same
+    }
+    if len(firsts) not in (1, 2):  # where all axes differ, what comes first need not be the same
         return ""
-    text = f"{' '.join(options)} compares what comes first in both"
-    if len(options) == 1 and a[0] != b[0]:
+    options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
+    nouns = {"steps": "step", "batch": "batch item", "units": "unit"}
+    sizes = join_with_and([count(n, nouns[name]) for name, n in firsts.items()])
+    text = f"{options} compares the first {sizes}"
+    if len(firsts) == 1 and a[0] != b[0]:
         fewer, more = sorted((a[0], b[0]))
         text += f"; --steps {more - fewer}:{more} takes {'ab'[a[0] > b[0]]} as the last steps"
     return text

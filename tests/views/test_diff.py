@@ -67,18 +67,18 @@ def test_a_side_whose_values_count_in_another_dtype_names_both() -> None:
 def test_a_remark_names_the_options_that_compare_different_shapes() -> None:
     h = normal(7, 4, 3)
     shown = rows(of(h=h), of(h=h[:5, :, :2] + 1))
-    assert "           --steps 0:5 --units 0:2 compares what comes first in both" in shown
+    assert "next       --steps 0:5 --units 0:2 compares the first 5 steps and 2 units" in shown
     text = " ".join(" ".join(rows(of(h=h), of(h=h[2:5] + 1))).split())
-    first = "--steps 0:3 compares what comes first in both"
+    first = "--steps 0:3 compares the first 3 steps"
     assert f"{first}; --steps 4:7 takes b as the last steps" in text
     found = rows(of(h=h), of(h=h[2:5]))
     assert any("is interpreted as steps 2 to 4 of 7" in row for row in found)
-    assert not any("compares what comes first" in row for row in found)
+    assert not any("compares the first" in row for row in found)
     selected = Selection.parse("0:5", None, "0:2")
     assert compare(of(h=h), of(h=h[:5, :, :2]), selection=selected).equal
     states = normal(2, 4, 3)
     shown = rows(of(h=h, final_h=states, name="t.npz"), of(h=states))
-    assert "           b has the shape of t.npz:final_h" in shown
+    assert "next       compare t.npz:final_h, which has the shape of b" in shown
 
 
 def test_long_sequences_are_pooled_into_the_width() -> None:
