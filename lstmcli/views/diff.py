@@ -296,7 +296,9 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         return ""
     options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
     nouns = {"steps": "step", "batch": "batch item", "units": "unit"}
-    sizes = join_with_and([count(n, nouns[name]) for name, n in firsts.items()])
+    sizes = join_with_and(
+        [count(n, nouns[name]) if n > 1 else nouns[name] for name, n in firsts.items()]
+    )
     text = f"{options} compares the first {sizes}"
     if len(firsts) == 1 and a[0] != b[0]:
         fewer, more = sorted((a[0], b[0]))
