@@ -426,7 +426,8 @@ def _normalised(x: Array, how: str) -> Array:
         return np.nan_to_num(SCALES[scale](x, AXES[axes]), posinf=0, neginf=0)
 
 
-MOST_PERMUTED = 5  # features of which every order is tried: 120; of more, exchanges of two
+MOST_PERMUTED = 5  # features of which every order is tried: 120
+MOST_SWAPPED = 16  # features of which every exchange of two is tried: 120
 
 
 def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
@@ -434,9 +435,9 @@ def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
     yield from dict.fromkeys((plain[::-1], *(tuple(np.roll(plain, k).tolist()) for k in (1, -1))))
     if len(plain) <= MOST_PERMUTED:
         yield from permutations(plain)
-        return
-    for a, b in combinations(plain, 2):
-        yield tuple({a: b, b: a}.get(n, n) for n in plain)
+    elif len(plain) <= MOST_SWAPPED:
+        for a, b in combinations(plain, 2):
+            yield tuple({a: b, b: a}.get(n, n) for n in plain)
 
 
 # ---- states h (B, P), c (B, H)
@@ -1214,11 +1215,14 @@ _ROWS: tuple[EditKind, ...] = (
         for gate in "ifo"
     ),
     *(
-        EditKind(f"equations.after.{gate}", EQUATIONS, _after(f"s_{gate}", change=_with_added),
-            f"{{}} added to gate {gate} after its sigmoid", f"{gate} = sigmoid(z_{gate}) + {{}}",
+        EditKind(f"equations.after.{gate}", EQUATIONS, _after(field, change=_with_added),
+            f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
             read_number, (1.0, -1.0), 0.0, shows=_LATER if gate == "f" else _FIRST,
-            used_by="a forget bias that is added too late", mend=f"{gate} = sigmoid(z_{gate})")
-        for gate in "ifo"
+            used_by="a forget bias that is added too late", mend=f"{gate} = {name}(z_{gate})")
+        for gate, field, name in (
+            ("i", "s_i", "sigmoid"), ("f", "s_f", "sigmoid"), ("o", "s_o", "sigmoid"),
+            ("g", "t", "tanh"),
+        )
     ),
     EditKind("equations.approximated", EQUATIONS, _approximated,
         "tanh and sigmoid approximated by {}", "tanh, sigmoid = {}", ManyWords(*APPROXIMATED),

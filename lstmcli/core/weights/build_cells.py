@@ -48,9 +48,10 @@ def build_layers(
         convention = found.convention.changed(settings[layer, direction])
         if settings[layer, direction].get(_FORWARD):
             convention = convention.with_behaviour(forward=True)
-        by_role = {role: _typed(name, rounded, dtype) for role, name in names.items()}
+        by_role = {role: _of_role(name, rounded) for role, name in names.items()}
         place = first + len(layers) - (layer in layers), len(layers.get(layer, ()))
         by_role = edited_tensors(by_role, edits, cell_name(*place), convention)
+        by_role = {role: _typed(tensor, dtype) for role, tensor in by_role.items()}
         for one in split_directions(by_role, convention, source):
             cell = decode(one, convention, source)
             layers.setdefault(layer, []).append(cell)
@@ -93,14 +94,19 @@ def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool)
     return convention.changed(changes).with_behaviour(forward=forward)
 
 
-def _typed(
-    name: str | Mapping[str, str], tensors: Mapping[str, Array], dtype: np.dtype[Any]
+def _of_role(
+    name: str | Mapping[str, str], tensors: Mapping[str, Array]
 ) -> Array | dict[str, Array]:
+    """A tensor, or the tensors of the gates, as they are stored."""
+    return tensors[name] if isinstance(name, str) else {g: tensors[n] for g, n in name.items()}
+
+
+def _typed(tensor: Array | dict[str, Array], dtype: np.dtype[Any]) -> Array | dict[str, Array]:
     """A tensor, or the tensors of the gates, in the number type of the computation."""
-    if isinstance(name, str):
-        with np.errstate(all="ignore"):
-            return tensors[name].astype(dtype)
-    return {gate: tensors[one].astype(dtype) for gate, one in name.items()}
+    if isinstance(tensor, dict):
+        return {gate: one.astype(dtype) for gate, one in tensor.items()}
+    with np.errstate(all="ignore"):
+        return tensor.astype(dtype)
 
 
 def direction_settings(

@@ -20,18 +20,23 @@ def edited_tensors(
     cell: str,
     convention: Convention,
 ) -> dict[str, Array | dict[str, Array]]:
-    """The tensors of a cell as edits of stored tensors leave them."""
+    """The tensors of a cell as edits of stored tensors leave them.
+
+    They are computed in float64, whatever is stored and run: a number half way between two rounded
+    ones has to become the same one in runs of every number type.
+    """
     edited, along = dict(by_role), _along(convention)
     for edit in (edit for edit in edits_in(TENSORS, edits) if edit.is_for(cell)):
         for role, tensor in edited.items():
             if isinstance(tensor, dict):
                 edited[role] = {
-                    gate: edit.apply(a, along if a.ndim > 1 else -1, 1)
+                    gate: edit.apply(a.astype(np.float64), along if a.ndim > 1 else -1, 1)
                     for gate, a in tensor.items()
                 }
             else:
                 axis = _gates_axis(tensor, by_role.get("bias"), convention)
-                edited[role] = edit.apply(tensor, axis, len(convention.storage.gates))
+                gates = len(convention.storage.gates)
+                edited[role] = edit.apply(tensor.astype(np.float64), axis, gates)
     return edited
 
 
