@@ -13,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from html import escape
-from importlib.resources import files
+from pkgutil import get_data
 from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -317,4 +317,4 @@ def _colors(colors: Mapping[str, str]) -> str:
 
 
 def _file(name: str) -> str:
-    return files(__name__).joinpath(name).read_text("utf-8")
+    return (get_data(__name__, name) or b"").decode()
