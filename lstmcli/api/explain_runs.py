@@ -75,6 +75,7 @@ def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnR
     if explanation.changes and explanation.command:
         found = _by_cell(_changed(asked.job, explanation).plan(), items)
     array = next((c.found for c in explanation.changes if c.setting == "array"), "h")
+    array = array.rpartition(".")[2]  # that of a cell is called so in EXPECTED
     values = {_of(name, array): known.values for name, known in shown.arrays.items()}
     finals = [name for name, one in values.items() if one.ndim == 2]
     with np.errstate(all="ignore"):

@@ -205,8 +205,8 @@ def test_explain_stands_expected_beside_the_runs(page_of: Open, lstm: Lstm) -> N
     page = page_of("explain", *RUN, SAMPLE / "numpy.txt")
     assert page.locator("pre.wide .agrees").first.text_content().startswith("One change explains")
     labels = page.locator("#maps figcaption span:not(.value)").all_text_contents()
-    sides = ("as loaded", "with the changes", "EXPECTED")
-    runs = [f"{side} - EXPECTED" for side in sides[:2]]
+    sides = ("EXPECTED", "as loaded", "with the changes")
+    runs = [f"{side} - EXPECTED" for side in sides[1:]]
     assert labels == [f"output · {side}" for side in (*sides, *runs)]
     page.select_option("#view", label="with the changes")
     command = str(page.locator("#command").text_content())

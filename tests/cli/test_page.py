@@ -85,24 +85,25 @@ EDITS = {"edit": "equations.h=tanh_of_oc", "file": "state.array=@state.npz"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["final", "part", "layout", "layers", "none", *EDITS])
+@pytest.mark.parametrize("what", ["final", "part", "layout", "layer0", "none", *EDITS])
 def test_explain_shows_what_can_be_drawn_of_any_answer(lstm: Lstm, what: str) -> None:
     x = np.load(INPUTS) if what in EDITS else RNG(1).normal(size=(6, 6, 4))
     np.save("x.npy", x)
-    np.savez("w.npz", **networks.pytorch(4, 3, layers=1 + (what == "layers"), scale=0.5))
+    np.savez("w.npz", **networks.pytorch(4, 3, layers=1 + (what == "layer0"), scale=0.5))
     np.savez("state.npz", h=[[0.3, -0.2, 0.1]], c=[[1.0, -0.5, 0.2]])
     model = lstmcli.load("w.npz", edits=[EDITS[what]] if what in EDITS else [])
     trace = lstmcli.run(model, x, layout="time" if what == "layout" else "batch")
     h = RNG(2).normal(size=(*x.shape[:2], 3)) if what == "none" else trace.h
-    h = h[:, :4] if what == "part" else h
+    h = trace.arrays["layer0.h"] if what == "layer0" else h[:, :4] if what == "part" else h
     np.save("e.npy", trace.final_h if what == "final" else h)
     Path("state.npz").unlink()
     done = lstm("explain", "w.npz", "x.npy", "e.npy", "--layout", "batch", "--page", "page.html")
     assert done.status == (what == "none"), done.out
     page = Page("page.html")
     labels = [view["label"] for view in page.data["views"]]
-    assert labels[0] == "as loaded"
-    assert ("with the changes" in labels) == (what in ("layout", *EDITS))
+    assert labels[:2] == ["EXPECTED", "as loaded"]
+    assert page.data["cells"][0]["label"] == ("layer0" if what == "layer0" else "output")
+    assert ("with the changes" in labels) == (what in ("layout", "layer0", *EDITS))
     if "with the changes" in labels:
         difference = dict(page.planes("with the changes - EXPECTED"))["h"]
         np.testing.assert_allclose(difference, 0, atol=1e-6)

@@ -249,7 +249,7 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
     of_run, of_expected = runs.commands
     found = View(FOUND, runs.found, e.command, selects=False)
     sides = [View(AS_LOADED, runs.loaded, of_run), found]
-    views = [*sides, View(EXPECTED, runs.expected, of_expected, selects=False)]
+    views = [View(EXPECTED, runs.expected, of_expected, selects=False), *sides]
     for side in sides:
         differences = {
             name: side.arrays[name] - array
