@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -121,6 +121,36 @@ def explain_within(
     progress: Progress = quiet,
 ) -> Explanation:
     """As `explain`, within the budget of some work."""
+    return explained(asked_of(weights, inputs, expected, options, settings), work, progress)
+
+
+class Request(NamedTuple):
+    """What explain was asked."""
+
+    job: Job
+    side: Side  # EXPECTED
+    words: Sequence[str]  # of the run
+    settings: Mapping[str, Any]  # as given
+
+    def typed(self, command: str, *further: str) -> str:
+        """A command on the files of the run."""
+        settings = as_options({**self.settings, **self.job.undecided})
+        return typed_command("lstm", command, *self.words, *further, *settings)
+
+    @property
+    def expected(self) -> str:
+        """EXPECTED as a word of a command."""
+        return "-" if self.side.name == STDIN else self.side.name
+
+
+def asked_of(
+    weights: Model | Weights | Sequence[Weights],
+    inputs: npt.ArrayLike | Path | None,
+    expected: Result,
+    options: InputOptions,
+    settings: Mapping[str, Any],
+) -> Request:
+    """The files read."""
     given = checked(settings, "explain")
     several, max_bytes = each_of(weights), None
     if isinstance(weights, Model):
@@ -133,7 +163,7 @@ def explain_within(
     words = typed_run(["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options)
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
-    return _explained(job, side, words, given, work, progress)
+    return Request(job, side, words, given)
 
 
 def typed_run(
@@ -179,15 +209,9 @@ def _refuse_changed(model: Model, again: Model) -> None:
     )
 
 
-def _explained(
-    job: Job,
-    side: Side,
-    words: Sequence[str],
-    settings: Mapping[str, Any],
-    work: WorkDone,
-    progress: Progress,
-) -> Explanation:
+def explained(asked: Request, work: WorkDone, progress: Progress) -> Explanation:
     """The explanation with its commands."""
+    job, side, words, settings = asked
     assert job.reread is not None
     _refuse_not_finite(job)
     settings = {**settings, **job.undecided}
@@ -210,8 +234,8 @@ def _explained(
         writing = _writing(explanation, words, side.name, settings)
         return replace(explanation, command=command, next=writing or explanation.next)
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
-        further = [*words, "-" if side.name == STDIN else side.name, *as_options(settings)]
-        return replace(explanation, next=typed_command("lstm", "explain", *further, "--thorough"))
+        further = f"{asked.typed('explain', asked.expected)} --thorough"
+        return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
     against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]

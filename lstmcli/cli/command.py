@@ -31,7 +31,7 @@ EXAMPLE = "demo"  # the folder that examples of help name
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
-OUTPUT_OPTIONS = ("output", "save_state")  # that name an output file, besides --svg and --html
+OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg and --html
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
 NO_OPTION = "\0"  # put before such a word, which click would take for an option
 
@@ -245,7 +245,7 @@ GROUPS = {
         "thorough", "dtype", "arithmetic", "engine", "program", "timeout", "threads", "scheduler",
         "seed", "max_bytes",
     ),
-    "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
+    "Output": ("screen", "format", "output", "page", "save_state", "tidy", "digits"),
     "Display": ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
     OTHER: ("help",),
 }  # fmt: skip

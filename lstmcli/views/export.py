@@ -109,8 +109,7 @@ def _words(text: str, column: int, top: float, fill: str, bold: bool) -> Iterato
 
 def html(lines: Lines, title: str, width: int) -> str:
     """A page whose text can be searched and copied."""
-    # a newline between two lines would be one more line of <pre>
-    body = "".join(f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in lines)
+    body = html_lines(lines)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(one_line(title))}</title>\n<style>\n{_html_style()}</style>\n</head>\n"
@@ -118,9 +117,14 @@ def html(lines: Lines, title: str, width: int) -> str:
     )
 
 
+def html_lines(lines: Lines) -> str:
+    """The lines as the content of ``<pre>``: a newline between two would be one more line."""
+    return "".join(f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in lines)
+
+
 def html_fragment(lines: Lines) -> str:
     """The same as a part of a page, such as the cell of a notebook, with the colours in it."""
-    body = "".join(f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in lines)
+    body = html_lines(lines)
     style = _html_style("div.lstmcli", "div.lstmcli ")
     return f'<div class="lstmcli"><style>\n{style}</style>\n<pre>{body}</pre></div>\n'
 

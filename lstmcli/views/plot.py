@@ -172,19 +172,18 @@ def heat_sheet(
         sheet.lines.append(legend(name, scale, depth))
     used = [pooling for pooling in dict.fromkeys(poolings) if pooling.is_needed]
     if used:
-        text = "; ".join(_pooled(pooling, window.pool) for pooling in used)
+        other = "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
+        parts = f" (--pool {other}; --steps, --units show a part)"
+        text = "; ".join(pooled_words(pooling, window.pool) + parts for pooling in used)
         sheet.extend(labelled("pooled", text, width))
     return sheet
 
 
-def _pooled(pooling: Pooling, kind: str) -> str:
+def pooled_words(pooling: Pooling, kind: str) -> str:
     """``a cell is the mean of 13 steps x 8 units``."""
     axes = ((pooling.steps, "step"), (pooling.units, "unit"))
     sizes = " x ".join(count(n, noun) for n, noun in axes if n > 1)
-    what, other = "the mean of", "--pool extreme shows the farthest from 0"
-    if kind == "extreme":
-        what, other = "the farthest from 0 of", "--pool mean"
-    return f"a cell is {what} {sizes} ({other}; --steps, --units show a part)"
+    return f"a cell is {'the farthest from 0' if kind == 'extreme' else 'the mean'} of {sizes}"
 
 
 # ---- lines
@@ -220,19 +219,28 @@ def plot_sheets(
     notes = Annotations.of(found)
     draw = lines_sheet if window.is_single else heat_sheet
     picture = draw(found.drawn, window, notes, width=width, depth=depth)
-    if found.plan is None:
-        remarks = () if quiet else found.remarks
-        header = sources_sheet(found.sources, found.arrays, remarks, width)
-    else:
-        header = header_sheet(found.plan, width, quiet=quiet)
-    saturated = [] if found.differs else _saturation(found, notes, window, width)
+    header = read_sheet(found, width, quiet=quiet)
+    saturated = saturation_sheets(found, notes, window, width)
     return [header, picture, *saturated, closing_sheet(notes, window, command, width)]
 
 
-def _saturation(
+def read_sheet(found: Drawable, width: Width, *, quiet: bool) -> Sheet:
+    """How files were read."""
+    if found.plan is not None:
+        return header_sheet(found.plan, width, quiet=quiet)
+    remarks = () if quiet else found.remarks
+    return sources_sheet(found.sources, found.arrays, remarks, width)
+
+
+def saturation_sheets(
     found: Drawable, notes: Annotations, window: PlotWindow, width: Width
 ) -> Iterator[Sheet]:
-    """The saturated gates and dead units of the steps and item that are drawn, for each cell."""
+    """The saturated gates and dead units of the steps and item that are drawn, for each cell.
+
+    A difference has none.
+    """
+    if found.differs:
+        return
     for cell in found.cells or [""]:
         prefix = f"{cell}." * bool(cell)
         of_cell = {
@@ -271,7 +279,7 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     """The first difference, which batch item is drawn, and what to type next."""
     texts = {"first": "", "batch": "", "cells": "", "next": "" if notes.differs else command}
     if notes.differs:
-        texts["first"] = _first_difference(notes.first, notes.batch)
+        texts["first"] = first_difference(notes.first, notes.batch)
     if notes.batch > 1:
         known = next((items for _, items in notes.numbering.values() if items is not None), None)
         item = window.item % notes.batch if known is None else window.item
@@ -288,7 +296,7 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     return sheet
 
 
-def _first_difference(first: Position | None, batch: int) -> str:
+def first_difference(first: Position | None, batch: int) -> str:
     """Where two results first differ, in the words of diff."""
     if first is None:
         return "no difference: every number agrees within the tolerance of its dtype"

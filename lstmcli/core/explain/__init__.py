@@ -490,7 +490,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         hints.append(remark("layout_assumed", layout=prepared.layout))
     left_out = [remark("windows", left=left)] if (left := search.left_out) else []
     if any(one.code == "other_units" for one in hints):  # it was taken as the first units
-        explanation = replace(explanation, location=None, measured=None, nearest=())
+        explanation = replace(explanation, location=None, expected=None, measured=None, nearest=())
     if explanation.location and (first := explanation.location.first_units):
         left_out.append(remark("units", first=first))
     if not hints and any(one.code in BY_BUDGET for one in explanation.untried):

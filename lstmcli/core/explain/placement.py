@@ -411,6 +411,7 @@ class Placement:
             tried=self.tried,
             depth=self.depth,
             location=self.location,
+            expected=self.expected,
             precision=self.prepared.precision,
             digits=self.prepared.digits,
         )
