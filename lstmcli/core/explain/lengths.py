@@ -37,15 +37,13 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
     of_run: list[Changes] = [()]
     if not (setup.of_directions or setup.part) and location.is_from_the_start:
         of_run += [(change,) for change in setup.changes_of_run(location)]
-    yield from (Placement(setup, location, changes) for changes in of_run)
     first = Placement(setup, location)
-    if first.valid is not None:
-        ends = [*location.at_ends]
-        yield from (Placement(setup, one, changes) for one in ends for changes in of_run)
-        is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
-        if is_all and not first.valid.all():
-            ignored = (), (Change("lengths", "ignored"),)
-            yield from (Placement(setup, location, changes, True) for changes in ignored)
+    is_padded = first.valid is not None and not first.valid.all()
+    each = [*(location.at_ends if is_padded else ()), location]
+    yield from (Placement(setup, one, changes) for one in each for changes in of_run)
+    is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
+    for changes in ((), (Change("lengths", "ignored"),)) if is_all and is_padded else ():
+        yield Placement(setup, location, changes, unpadded=True)
     if not setup.part and location.is_from_the_start:
         yield from _with_other_lengths(first)
 

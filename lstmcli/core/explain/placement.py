@@ -66,7 +66,7 @@ LEAST_MOVED = 4  # half precision must show in more than (changes + this) differ
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
 CLOSEST_STEPS = 8  # by which hypotheses are put in order where a first step is known
-MOST_DECIMALS = 7  # of a solved constant
+MOST_DECIMALS = 10  # of a solved constant
 NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
 FIRST, SECOND, LAST = range(3)
 """When a placement is searched: lengths need fewer runs than two changes at once."""
@@ -175,12 +175,16 @@ class Placement:
 
     @cached_property
     def distances(self) -> Array:
-        """(S + 1,): the rms in tolerances of each single change, and of none; inf for constants."""
+        """(S + 1,): the rms in tolerances of each single change, and of none.
+
+        Infinite for constants, and where nothing is compared.
+        """
         sets, simulator = np.arange(len(self.singles) + 1)[:, None], self.simulator
         stepwise = simulator.is_stepwise and not self.has_several_cells
         steps = CLOSEST_STEPS if stepwise else None
         off = simulator.off(sets, None, steps, np.float32, self.question.runs)
-        return np.where(self.singles.constant >= 0, np.inf, rms(off))
+        unknown = (self.singles.constant >= 0) | (not off.shape[1])
+        return np.where(unknown, np.inf, rms(off))
 
     @property
     def closest(self) -> float:
