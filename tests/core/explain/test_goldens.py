@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import Explanation, explain
+from lstmcli.api.explain import Explanation
 from lstmcli.api.load import load
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
@@ -160,18 +160,3 @@ def test_lengths_that_a_framework_was_given_are_found(case: str, part: str) -> N
     given = {k: v for k, v in one.given.items() if k not in ("lengths", "mask")}
     explanation = one._replace(given=given | {"layout": "batch"}).explain()
     assert found(explanation) == {"gates": "ifgo", "lengths": (7, 3, 5, 1)}
-
-
-def test_padding_that_was_run_as_data() -> None:
-    """The other side had no lengths: its outputs are those of the whole rows."""
-    record, arrays = read("torch/time_major")
-    assert record["layout"] == "time"
-    explanation = explain(
-        str(GOLDEN / "torch/time_major.weights.npz"),
-        arrays["inputs"],
-        Document("EXPECTED", "npz", {"h": arrays["h"]}, layout="time"),
-        initial_state=state_of(arrays),
-        lengths=np.arange(arrays["inputs"].shape[1]) + 2,
-        layout="time",
-    )
-    assert found(explanation) == {"lengths": "ignored"}
