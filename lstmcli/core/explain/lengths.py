@@ -22,13 +22,22 @@ from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
-from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, arrays_of
+from lstmcli.core.explain.verify import (
+    FINE,
+    NEVER,
+    Agreement,
+    Answer,
+    Remark,
+    arrays_of,
+    remark,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.steps import valid_until
 from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
+UNKNOWN = Change("lengths", SOLVE)
 EARLY = 0.15  # of a question's work
 
 
@@ -108,7 +117,7 @@ class OpenLengths(Placement):
     """
 
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
-        super().__init__(plain.setup, location, (Change("lengths", SOLVE),))
+        super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
         self._fixed: dict[Lengths, Placement] = {}
         self._solved: dict[Changes, Lengths | None] = {}
@@ -200,3 +209,24 @@ class OpenLengths(Placement):
             off = np.abs(run[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
             worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
         return worst
+
+
+# ---- what is said where nothing gives EXPECTED
+
+
+def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
+    """The lengths that EXPECTED shows, if other settings are not found beside them."""
+    for one in placements:
+        shows = one.lengths and one.location.is_plain and one.expected.has_steps
+        settings = settings_of(one.of_run)
+        if shows and not one.setup.changes and settings.get("masked_output") != "run":
+            yield remark("shown_lengths", given=settings)
+            return
+
+
+def unknown(placements: Sequence[Placement]) -> Iterator[Remark]:
+    """That sequences may have had lengths, which neither a file nor the question gives."""
+    question = placements[0].question
+    is_given = question.lengths is not None or question.mask is not None
+    if not is_given and any(UNKNOWN in one.of_run for one in placements):
+        yield remark("lengths_unknown")

@@ -354,8 +354,8 @@ def masks_before(
     """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
 
     ``unchanged`` of it tells whether its own inputs (of an Embedding its outputs) are those of the
-    layer; where the layers between are not known, the last one listed before it is taken, or the
-    one that masks the model that it is in (``around``). The cells of a stack have that of the stack.
+    layer; where the layers between are not known, the last one listed before it is taken, or
+    ``around``, which masks the model that it is in. The cells of a stack have that of the stack.
     """
     if not isinstance(model, dict) or "cell" in config_of(model):
         return {}
