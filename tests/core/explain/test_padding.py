@@ -56,8 +56,7 @@ def _padded_first(x: Array) -> Array:
 
 IGNORED = {"lengths": "ignored"}, "--set lengths=ignored"
 PORTS = {
-    "runs over padding": Port(lambda run, x: run(x), *IGNORED),
-    "runs over padding, both ways": Port(lambda run, x: run(x), *IGNORED, sides=2),
+    "runs over padding": Port(lambda run, x: run(x), *IGNORED, sides=2),
     "takes the last step": Port(lambda run, x: run(x)[:, -1], *IGNORED),
     "starts backward in the padding": Port(
         lambda run, x: np.where(VALID[..., None], run(x), 0), *IGNORED, "At padded steps", 2
