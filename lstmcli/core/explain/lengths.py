@@ -219,7 +219,8 @@ def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
     for one in placements:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps
         settings = settings_of(one.of_run)
-        if shows and not one.setup.changes and settings.get("masked_output") != "run":
+        runs_on = settings.get("masked_output") == "run"
+        if shows and not (one.setup.changes or runs_on) and one.question.mask is None:
             yield remark("shown_lengths", given=settings)
             return
 
