@@ -450,6 +450,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
         "": "The search ended at its budget, and --thorough has ten times as much. "
         "Or give the settings that are known{changes:nearest}.",
     },
+    "lengths_unknown": "If the sequences were padded, give their lengths with --lengths, or "
+    "--mask: a packed call stores none.",
     # what was not tried
     "rare_triples": "Three changes at once were tried without clips, "
     "and without gate orders that no framework uses.",

@@ -113,10 +113,13 @@ def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
 
 
 class Masking(NamedTuple):
-    """A layer before the LSTM, in the model of its file, that tells which steps count."""
+    """A layer before the LSTM, in the model of its file, that tells which steps count.
+
+    Or an input of lengths, which is not applied: ``layer`` is where they come from.
+    """
 
     layer: str  # its name
-    kind: str  # its class
+    kind: str  # its class, or the name of the input
     value: float | None = None  # of all inputs of a step that does not count; None: not in inputs
     dtype: str = "float32"  # in which it compares
 

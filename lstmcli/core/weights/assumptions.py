@@ -271,11 +271,17 @@ def lengths_assumed(lengths: Sequence[int]) -> str:
     return f"lengths {format_lengths(lengths)} (sequence_lens of the file; --lengths)"
 
 
+SEQUENCE_LENGTHS = ("sequence_lens", "sequence_length")  # of an ONNX node, of TensorFlow's rnn
+
+
 def masking_assumed(masking: Masking) -> str:
-    """The line of ``assumed`` for a layer whose mask cannot be made of the inputs."""
-    tokens = masking.kind == "Embedding"
+    """The line of ``assumed`` for a mask or lengths that cannot be made of the inputs."""
+    layer, kind = masking.layer, masking.kind
+    if kind in SEQUENCE_LENGTHS:
+        return f"{kind} not applied (its lengths come from {layer}; --lengths)"
+    tokens = kind == "Embedding"
     why = "masks token 0; --mask or --lengths" if tokens else "behind other layers; --mask"
-    return f"mask of {masking.layer} not applied ({masking.kind} {why})"
+    return f"mask of {layer} not applied ({kind} {why})"
 
 
 def without_padding(model: Model) -> Model:

@@ -348,24 +348,27 @@ def _lstm_before(
 # ---- layers that mask steps
 
 
-def masks_before(model: Any, above: str = "") -> dict[str, dict[str, Any]]:
+def masks_before(
+    model: Any, above: str = "", around: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
 
     ``unchanged`` of it tells whether its own inputs (of an Embedding its outputs) are those of the
-    layer; where the layers between are not known, the last one listed before it is taken.
+    layer; where the layers between are not known, the last one listed before it is taken, or
+    ``around``, which masks the model that it is in. The cells of a stack have that of the stack.
     """
-    if not isinstance(model, dict):
+    if not isinstance(model, dict) or "cell" in config_of(model):
         return {}
     layers = [one for one in serialized_layers(model) if isinstance(one, dict)]
     names = [str(layer_name(layer)) for layer in layers]
     by_name, sources = dict(zip(names, layers, strict=True)), _sources(model, layers)
     found: dict[str, dict[str, Any]] = {}
-    last: dict[str, Any] = {}
+    last = {**around, "unchanged": False} if around else {}
     for name, layer in by_name.items():
         path = f"{above}/{name}" if above else name
-        found |= masks_before(layer, path)
         if mask := _mask_before(name, by_name, sources, last):
             found[path] = mask
+        found |= masks_before(layer, path, mask)
         if _masks_steps(layer):
             last = {**layer, "name": path, "unchanged": False}
     return found

@@ -84,6 +84,8 @@ class _NodeReader:
         steps = self._value("sequence_lens")
         if isinstance(steps, np.ndarray):
             attributes["sequence_lens"] = steps.ravel().tolist()
+        elif name := self._name("sequence_lens"):
+            attributes["lengths_from"] = self.constants.origin(self.scope, name)
         return LstmNode(self.lstm_name, arrays, attributes, self._remarks(values))
 
     def _name(self, role: str) -> str:
@@ -162,9 +164,6 @@ class _NodeReader:
             )
             what = " and ".join(unknown)
             remarks.append(f"{what} come from {' and '.join(origins)}: zero, or --initial-state")
-        if self._name("sequence_lens") and self._value("sequence_lens") is None:
-            origin = self.constants.origin(self.scope, self._name("sequence_lens"))
-            remarks.append(f"its lengths come from {origin}: all steps, or --lengths")
         return [f"{self.lstm_name}: {text}." for text in remarks]
 
 

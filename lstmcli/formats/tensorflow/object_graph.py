@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.formats.files.limits import Damaged
-from lstmcli.formats.keras.layers import lstm_chain
+from lstmcli.formats.keras.layers import lstm_chain, masks_before
 from lstmcli.formats.tensorflow import graph as schema
 from lstmcli.formats.tensorflow.graph import SavedMetadata, SavedObject
 from lstmcli.formats.wire.protobuf import Message
@@ -125,16 +125,19 @@ def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[
     """
     groups: dict[str, dict[str, Any]] = {}
     lstms: tuple[str, ...] = ()
+    masks: Groups = {}
     for node in Message(data).messages(SavedMetadata.nodes):
         metadata = _parse_json(node.text(SavedObject.metadata))
         if "keras_version" in metadata:
             groups.setdefault("", {})["keras_version"] = str(metadata["keras_version"])
         if node.text(SavedObject.node_path) == ROOT:
-            lstms = lstm_chain(metadata)
+            lstms, masks = lstm_chain(metadata), masks_before(metadata)
         names = objects.names_below(node.number(SavedObject.node_id))
         folder = _layer_folder(names, str(metadata.get("name")))
         if folder and isinstance(metadata.get("config"), dict):
             groups.setdefault(folder, {key: metadata.get(key) for key in CONFIG_KEYS})
+    for key, group in groups.items():
+        group["masked_by"] = masks.get(key.rpartition("/")[2])
     found = [[key for key in groups if key.rpartition("/")[2] == name] for name in lstms]
     unique = all(len(keys) == 1 for keys in found)
     return groups, tuple(keys[0] for keys in found) if unique else ()

@@ -135,7 +135,9 @@ LAST = ("LSTM", A | {"return_sequences": False})
         ([("Embedding", {"name": "m", "mask_zero": True}), ("LSTM", A)], {"a": True}),
         ([("Embedding", {"name": "m"}), ("LSTM", A)], {}),
         ([MASK, ("Sequential", {"name": "n", "layers": [
-            {"class_name": "LSTM", "config": A}]})], {"n": True}),
+            {"class_name": "LSTM", "config": A}]})], {"n": True, "n/a": False}),
+        ([MASK, ("RNN", {"name": "n", "cell": {"config": {"cells": [
+            {"class_name": "LSTMCell", "config": A}]}}})], {"n": True}),
     ],
 )  # fmt: skip
 def test_masks_pass_as_keras_passes_them(
@@ -143,7 +145,7 @@ def test_masks_pass_as_keras_passes_them(
 ) -> None:
     """False: what the LSTM gets is not what is masked. GaussianNoise changes nothing in a run."""
     found = masks_before(sequential(*layers))
-    assert {name: mask["unchanged"] for name, mask in found.items() if name in "abn"} == masked
+    assert {name: mask["unchanged"] for name, mask in found.items() if name != "d"} == masked
     assert all(mask["name"] == "m" for mask in found.values())
 
 

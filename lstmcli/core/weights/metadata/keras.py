@@ -54,12 +54,13 @@ def read(around: Groups) -> MetadataSettings:
 
 def _masking(layers: Groups) -> Masking | None:
     """The layer that masks the steps of the innermost of these layers, or of one around it."""
-    mask = next((one["masked_by"] for one in reversed(layers) if one.get("masked_by")), None)
-    if mask is None:
+    masked = next((one for one in reversed(layers) if one.get("masked_by")), None)
+    if masked is None:
         return None
+    mask = masked["masked_by"]
     name, kind, config = str(mask["name"]), _kind(mask), _config(mask)
     value = config.get("mask_value", 0.0) if kind == "Masking" else None
-    direct = mask["unchanged"] and layers[-1].get("masked_by") is mask
+    direct = mask["unchanged"] and "layers" not in _config(masked)  # that is a model
     if not direct or not isinstance(value, int | float):
         return Masking(name, kind)
     policy = config.get("dtype")
