@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import greatest_difference
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
+from lstmcli.core.model.arrays import ArrayLike, DTypeLike
 from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
@@ -40,9 +41,6 @@ from lstmcli.engines.engine import (
     timed_trace,
 )
 from lstmcli.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 __all__ = ["ALL", "NAMES", "Check", "Checked", "Comparison", "check", "check_job"]
 
@@ -209,13 +207,13 @@ class Check:
 
 def check(
     weights: Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None,
+    x: ArrayLike | Path | None,
     engines: Sequence[str],
     *,
     seed: int | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     ulp: int | None = None,
@@ -368,7 +366,7 @@ def _truth(job: Job) -> Trace | None:
     return run_plan(_in_dtype(job, np.longdouble).plan("h"))
 
 
-def _in_dtype(job: Job, dtype: npt.DTypeLike) -> Job:
+def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
     """The job with the same numbers, those that its own dtype has, in a wider one."""
     narrow, reread = job.model.cell.dtype, job.reread
     with np.errstate(all="ignore"):
@@ -379,7 +377,7 @@ def _in_dtype(job: Job, dtype: npt.DTypeLike) -> Job:
     return job._replace(model=_widened(job.model, dtype), inputs=inputs, reread=again)
 
 
-def _widened(model: Model, dtype: npt.DTypeLike) -> Model:
+def _widened(model: Model, dtype: DTypeLike) -> Model:
     """The model with the same numbers in a wider dtype."""
 
     def wide(cell: Cell) -> Cell:

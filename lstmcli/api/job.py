@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,23 +38,20 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.model.arrays import Array, SliceableArray
+from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
 from lstmcli.core.weights.edited import with_edits
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document, StepStream
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 
 class InputOptions(NamedTuple):
     """What comes with the inputs: values, or files of them; lengths may be a text, ``3,2``."""
 
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None
-    lengths: npt.ArrayLike | Path | None = None
-    mask: npt.ArrayLike | Path | None = None
+    initial_state: Mapping[str, ArrayLike] | Path | None = None
+    lengths: ArrayLike | Path | None = None
+    mask: ArrayLike | Path | None = None
 
     @property
     def unmasked(self) -> bool:
@@ -114,7 +111,7 @@ def split_paths(paths: Sequence[str]) -> tuple[list[str], str | None]:
 
 def read_job(
     weights: Model | Weights | Document | Sequence[Weights | Document],
-    x: npt.ArrayLike | Path | None,
+    x: ArrayLike | Path | None,
     settings: Mapping[str, Any],
     options: InputOptions = NO_OPTIONS,
     *,
@@ -272,7 +269,7 @@ def _inputs_within(
 
 
 def _initial_state(
-    given: Mapping[str, npt.ArrayLike] | Path | None, documents: Sequence[Document], where: str
+    given: Mapping[str, ArrayLike] | Path | None, documents: Sequence[Document], where: str
 ) -> tuple[dict[str, Array], str, Sequence[str]]:
     """h and c as given, or from the documents; then their source and names too."""
     if given is not None:
@@ -284,7 +281,7 @@ def _initial_state(
     return {}, "", ()
 
 
-def _lengths(given: npt.ArrayLike | Path | None, holder: Document | None) -> Array | None:
+def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array | None:
     """Lengths as ``N,N,...``, from a file, as values, or from the file of the inputs."""
     if isinstance(given, str) and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
@@ -298,7 +295,7 @@ def _lengths(given: npt.ArrayLike | Path | None, holder: Document | None) -> Arr
 
 
 def _with_inputs(
-    name: str, given: npt.ArrayLike | Path | None, holder: Document | None
+    name: str, given: ArrayLike | Path | None, holder: Document | None
 ) -> Array | None:
     """An array from a file, as values, or from the member of that name in the inputs' file."""
     if given is None:

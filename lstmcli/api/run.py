@@ -36,7 +36,7 @@ from lstmcli.core.forward.run import (
     run_selected,
     runs_forward,
 )
-from lstmcli.core.model.arrays import describe_not_finite
+from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, similar_cell
 from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
 from lstmcli.core.weights.assumptions import shorten_assumption
@@ -44,8 +44,6 @@ from lstmcli.errors import Try, UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-    import numpy.typing as npt
 
     from lstmcli.api.stream import Stop
 
@@ -57,13 +55,13 @@ LONG = 1 << 20  # bytes of results from which a table keeps no more than it show
 @refuse_other_arguments
 def run(
     model: Model | Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None = None,
+    x: ArrayLike | Path | None = None,
     keep: str | Iterable[str] = DEFAULT_KEEP,
     *,
     layout: str | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
     name: str = "the input array",
@@ -291,16 +289,16 @@ class Run:
 
 def start(
     weights: Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None,
+    x: ArrayLike | Path | None,
     outputs: Outputs,
     selection: Selection,
     show: tuple[str, ...],
     *,
     engine: str | None = None,
     in_steps: bool = True,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Run:
     """Read and check a run, of which a table of ``show`` or the ``outputs`` are asked for.

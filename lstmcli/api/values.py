@@ -7,21 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeGuard, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.selection import split_names
 from lstmcli.errors import ARRAYS, UserError, did_you_mean, refuse_unprintable
 from lstmcli.formats import Document
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 Path = str | os.PathLike[str]
-Weights: TypeAlias = "Path | Mapping[str, Any] | Sequence[npt.ArrayLike]"
+Weights: TypeAlias = "Path | Mapping[str, Any] | Sequence[ArrayLike]"
 """A path, NAME=FILE, arrays by the names of their tensors, settings among them, or in order."""
 
 SETTING = (str, bool, int, float, type(None))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
-from lstmcli.core.model.arrays import Array, SliceableArray
+from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.model import (
     Inputs,
     Model,
@@ -29,9 +29,6 @@ from lstmcli.core.model.selection import (
     split_names,
 )
 from lstmcli.errors import Try, UserError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 T = TypeVar("T")
 
@@ -235,8 +232,8 @@ def check_axes(model: Model, inputs: Inputs) -> str:
 def assumed_layout(
     model: Model,
     shape: Sequence[int],
-    initial_state: Mapping[str, npt.ArrayLike] | None = None,
-    lengths: npt.ArrayLike | None = None,
+    initial_state: Mapping[str, ArrayLike] | None = None,
+    lengths: ArrayLike | None = None,
 ) -> str:
     """The layout of inputs of three axes that no file and no option gives.
 
@@ -249,7 +246,7 @@ def assumed_layout(
     return "time" if many or _fits_only(initial_state, model, shape[1]) else "batch"
 
 
-def _fits_only(state: Mapping[str, npt.ArrayLike] | None, model: Model, batch: int) -> bool:
+def _fits_only(state: Mapping[str, ArrayLike] | None, model: Model, batch: int) -> bool:
     """Whether a state is one of so many sequences, and not one of a single sequence."""
 
     def fits(batch: int) -> bool:
