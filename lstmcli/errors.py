@@ -169,13 +169,7 @@ class MissingExtra(UserError):
 
 
 def import_extra(name: str, purpose: str, extra: str, package: str = "") -> Any:
-    """A library that an extra of this package installs; ``package`` where its name is another.
-
-    Raises
-    ------
-    MissingExtra
-        if it is not there, with what it is needed for.
-    """
+    """A library that an extra of this package installs; ``package`` where its name is another."""
     try:
         return import_module(name)
     except ImportError:
@@ -258,18 +252,14 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
         return f" Did you mean {plain[name]}{text}?"
     if name and name in plain:
         return f' Did you mean "{prefix}{plain[name]}"?'
-    cutoff = NEAR if len(_plain(word)) > SHORT else NEAR_SHORT
-    near = get_close_matches(_plain(word), list(plain), n=1, cutoff=cutoff)
-    for name in (
-        ()
-        if near
-        else sorted(
-            plain, key=lambda name: (_plain(word).startswith(name), len(name)), reverse=True
-        )
-    ):
-        if len(name) >= LONG and get_close_matches(_plain(word)[: len(name)], [name], 1, NEAR):
-            near = [name]  # and more behind it: "forget_bias_value"
-            break
+    typed = _plain(word)
+    near = get_close_matches(typed, plain, n=1, cutoff=NEAR if len(typed) > SHORT else NEAR_SHORT)
+    longest = sorted(plain, key=lambda name: (typed.startswith(name), len(name)), reverse=True)
+    near += [  # and more behind it: "forget_bias_value"
+        name
+        for name in longest
+        if len(name) >= LONG and get_close_matches(typed[: len(name)], [name], 1, NEAR)
+    ]
     return f' Did you mean "{prefix}{plain[near[0]]}"?' if near else ""
 
 

@@ -235,11 +235,6 @@ def _writing(
     return ""
 
 
-def _literal(value: Any) -> str:
-    """A setting as Python has it, in double quotes."""
-    return json.dumps(value) if isinstance(value, str | list) else repr(value)
-
-
 def _without_padding(words: Sequence[str], job: Job) -> list[str]:
     """The words of a command without the lengths or the mask that others replace."""
     left, masked = [*words], job.inputs.mask is not None
@@ -294,10 +289,7 @@ def _refuse_not_finite(job: Job) -> None:
 def _at_its_steps(side: Side, job: Job) -> Side:
     """EXPECTED at the steps of the run that its file says it has; the others are left out.
 
-    Raises
-    ------
-    UserError
-        if it has a part of the batch or of the units.
+    UserError if it has a part of the batch or of the units.
     """
     if selected := side.numbering.settings:
         raise UserError(

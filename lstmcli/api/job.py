@@ -39,9 +39,9 @@ from lstmcli.api.values import (
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
+from lstmcli.core.model.edits import TENSORS, Edit, edits_in
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
-from lstmcli.core.weights.edited import with_edits
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document, StepStream
 
@@ -59,7 +59,6 @@ class InputOptions(NamedTuple):
         return isinstance(self.mask, str) and self.mask == NO_MASK
 
 
-NO_OPTIONS = InputOptions()
 OF_RUN = ("layout", EDITS)  # that can be given beside a loaded model
 NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
 
@@ -113,7 +112,7 @@ def read_job(
     weights: Model | Weights | Document | Sequence[Weights | Document],
     x: ArrayLike | Path | None,
     settings: Mapping[str, Any],
-    options: InputOptions = NO_OPTIONS,
+    options: InputOptions,
     *,
     where: str,
     name: str = "the input array",
@@ -164,7 +163,7 @@ def read_job(
         return load_model(documents, {**settings, **undecided, **further})
 
     if isinstance(weights, Model):
-        model = with_edits(weights, settings.get(EDITS, ()))
+        model = _with_edits(weights, settings.get(EDITS, ()))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
     holders = [*documents, *([holder] if holder is not None else [])]
@@ -187,6 +186,16 @@ def read_job(
     stream = array if isinstance(array, StepStream) else None
     job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=options.unmasked)
     return job if reread is None else _with_idle_settings(job, settings)
+
+
+def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
+    """A loaded model with further edits; UserError for one of stored tensors, which it lacks."""
+    for edit in edits_in(TENSORS, edits):
+        raise UserError(
+            "a loaded model has no stored tensors, which this edit changes; give it to load().",
+            about={"edit": edit.text},
+        )
+    return replace(model, edits=(*model.edits, *edits))
 
 
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
