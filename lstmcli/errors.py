@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from math import log10
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from lstmcli.escaping import one_line, shortened, typed_command
 
@@ -25,19 +25,6 @@ class Try(NamedTuple):
     call: str = ""  # "run": a full command; else settings that are added to what was typed
     weights: Sequence[str] | Mapping[str, tuple[str, str]] = ()  # paths; by role, FILE and MEMBER
     others: Sequence[str] = ()  # what comes after the weights: paths, or INPUTS
-
-
-class Syntax(Protocol):
-    """How a language, that of a shell or Python, has settings and calls."""
-
-    def about(self, settings: Settings) -> str:
-        """The settings that a message is about, as they were given."""
-
-    def settings(self, settings: Settings) -> str:
-        """Settings as they are typed."""
-
-    def call(self, wanted: Try) -> str:
-        """The command or the call."""
 
 
 class UserError(Exception):
@@ -71,7 +58,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         """The message as Python shows it."""
-        return self.shown(PythonSyntax())
+        return self.shown(Syntax())
 
     def shown(self, syntax: Syntax) -> str:
         """The message with its settings, as they are typed in a syntax."""
@@ -111,8 +98,8 @@ class UserError(Exception):
         return UserError(*self.lines, *further, about=self.about, try_=tries)
 
 
-class PythonSyntax:
-    """Settings as keyword arguments: ``rows='hx'``."""
+class Syntax:
+    """How a language has settings and calls; this is Python: ``rows='hx'``."""
 
     def about(self, settings: Settings) -> str:
         """The settings that a message is about."""

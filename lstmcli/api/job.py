@@ -81,6 +81,13 @@ class Job(NamedTuple):
         """Assumptions that affect the results."""
         return list(self.model.assumed) if self.stream else self.plan().assumed
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """The sequences, steps (0: of a stream, not known) and cells of the run."""
+        plan = None if self.stream else self.plan()
+        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)
+        return batch, steps, len(self.model.cells)
+
     def drained(self) -> Job:
         """The job with its inputs as one array; a stream is read to its end and is time-major."""
         if self.stream is None:
@@ -119,23 +126,13 @@ def read_job(
     inputs_needed: bool = True,
     settle: bool = False,
 ) -> Job:
-    """A model, loaded where it is not yet one, and its inputs.
+    """A model, loaded where it is not yet one, and its inputs, from paths or values.
 
-    Parameters
-    ----------
-    weights, x
-        paths or values; without ``x``, the inputs in the files of the weights. Where there are none
-        and none are needed, x is empty and without a name.
-    settings
-        of the model; of one that is loaded only the layout can be given.
-    options
-        what comes with the inputs; without them, what their file, or that of the weights, has.
-    where
-        what messages begin with.
-    name
-        what messages call inputs that are an array.
-    settle
-        take the first value of a setting that the weights leave open.
+    Without ``x`` they are the inputs in the files of the weights; where there are none and none are
+    needed, x is empty and without a name. Of a loaded model only the layout can be set. What the
+    ``options`` lack, the inputs' file may have, or that of the weights. Messages begin with
+    ``where``, and call inputs that are an array by ``name``. ``settle``: take the first value of a
+    setting that the weights leave open.
     """
     refuse_other_types(str, "text", where, name=name)
     if isinstance(weights, Model):

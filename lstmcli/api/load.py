@@ -119,15 +119,11 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
     texts = [given] if isinstance(given, str | Edit) else given
     if not isinstance(texts, list | tuple):
         raise UserError(f"{where}: edits is {type_of(given)}; it takes a list of texts NAME=VALUE.")
-    edits = tuple(read_edit(text, where, _arrays_in_file) for text in texts)
+    edits = tuple(read_edit(text, where, lambda path: formats.read(path).arrays) for text in texts)
     for n, edit in enumerate(edits):
         if any((edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]):
             raise UserError(f"{where}: the edit {edit.name} is given twice; give it once.")
     return edits
-
-
-def _arrays_in_file(path: str) -> Mapping[str, Array]:
-    return formats.read(path).arrays
 
 
 def _layers(layer: Any) -> Any:
@@ -258,7 +254,13 @@ class _LayerList:
             of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
             self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
         if self.masks and "lengths" not in given and not any(cell.masking for cell in cells):
-            layers = [tuple(_running_all_steps(cell) for cell in layer) for layer in layers]
+            layers = [
+                tuple(
+                    replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
+                    for cell in layer
+                )
+                for layer in layers
+            ]
             self.assumed.append(f"{found.label} runs all steps ({UNMASKED}; --set lengths=given)")
         self.cells += layers
         self.labels += [found.label] * len(layers)
@@ -278,11 +280,6 @@ class _LayerList:
 
 
 UNMASKED = "no mask reaches it in its model"
-
-
-def _running_all_steps(cell: Cell) -> Cell:
-    """The cell whatever lengths or masks other layers have."""
-    return replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
 
 
 def _metadata(
@@ -364,7 +361,7 @@ def find_lstms(
     tensors: Mapping[str, Array],
     convention: str | None,
     source: str,
-    documents: Sequence[Document] = (),
+    documents: Sequence[Document],
 ) -> list[RecognisedLstm]:
     """Every LSTM among the tensors, by the names of its documents; of one convention if given."""
     shapes = {name: array.shape for name, array in tensors.items()}

@@ -372,21 +372,6 @@ def _can_stream(job: Job) -> bool:
 WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
 
 
-class Work(NamedTuple):
-    """The size of a run: sequences, steps (0: not known), and cells."""
-
-    batch: int
-    steps: int
-    cells: int
-
-    @classmethod
-    def of(cls, job: Job) -> Work:
-        """That of a job; of a stream the steps are not known."""
-        plan = None if job.stream else job.plan()
-        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)
-        return cls(batch, steps, len(job.model.cells))
-
-
 @contextmanager
 def executor_for(
     job: Job,
@@ -407,7 +392,7 @@ def executor_for(
         with cluster(scheduler) as executor:
             yield executor
         return
-    batch, steps, _ = Work.of(job)
+    batch, steps, _ = job.sizes
     count = 1
     if not in_order and seconds(batch, steps, job.model) > WORTH_THREADS:
         default = len(cores()) if worth_threads(batch, job.model) else 1

@@ -175,12 +175,9 @@ def refuse_other_arguments(
                     f"{function.__name__}: there is no argument {name!r}.{near}",
                     f"  Arguments: {', '.join(parameters)}.",
                 )
-        flags = {k: v for k, v in kwargs.items() if k in parameters and _is_flag(parameters[k])}
+        known = {k: v for k, v in kwargs.items() if k in parameters}
+        flags = {k: v for k, v in known.items() if isinstance(parameters[k].default, bool)}
         refuse_other_types(bool | np.bool_, "True or False", function.__name__, **flags)
         return function(*args, **kwargs)
 
     return call
-
-
-def _is_flag(parameter: Parameter) -> bool:
-    return isinstance(parameter.default, bool)

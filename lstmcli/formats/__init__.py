@@ -18,15 +18,16 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.arrays.blocks import BlockWriter
-from lstmcli.formats.arrays.npy import is_raw_form, read_raw
+from lstmcli.formats.arrays.npy import BlockWriter, is_raw_form, read_raw
 from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
-from lstmcli.formats.document import Document
-from lstmcli.formats.files.atomic import atomically, refuse_place
+from lstmcli.formats.document import Document as Document  # which those who read files need too
+from lstmcli.formats.files.atomic import atomically as atomically
+from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
-from lstmcli.formats.text.jsonl import LineReader, StepStream
+from lstmcli.formats.text.jsonl import LineReader
+from lstmcli.formats.text.jsonl import StepStream as StepStream
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
     ColumnWriter,
@@ -35,24 +36,6 @@ from lstmcli.formats.text.number_text import (
     TidyWriter,
 )
 from lstmcli.outputs import errors_named
-
-__all__ = [
-    "FORMATS",
-    "SEVERAL_ARRAYS",
-    "Document",
-    "Format",
-    "StepStream",
-    "StepWriter",
-    "atomically",
-    "format_of",
-    "has_known_suffix",
-    "open_blocks",
-    "open_steps",
-    "read",
-    "read_bytes",
-    "read_or_stream",
-    "write",
-]
 
 
 class Format(NamedTuple):
@@ -101,7 +84,7 @@ def read(
 
     The format is recognised by the content; a suffix only decides between kinds of text. Prints
     that leave numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy
-    file of 64 MiB or more is a `lstmcli.formats.arrays.blocks.FileArray`, which
+    file of 64 MiB or more is a `lstmcli.formats.arrays.npy.FileArray`, which
     `--max-bytes` does not limit.
     """
     path, member = split_member(source)

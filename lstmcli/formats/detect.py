@@ -9,7 +9,7 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.limits import damage_reported
@@ -72,10 +72,6 @@ def _unzip_if_useful(names: Sequence[str]) -> str:
     return unzip(names) or "No file of weights is in it."
 
 
-def _save_exported(names: Sequence[str]) -> str:
-    return "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')"
-
-
 def _save_packaged(names: Sequence[str]) -> str:
     """How to save the first pickle of a torch.package.
 
@@ -88,17 +84,18 @@ def _save_packaged(names: Sequence[str]) -> str:
     return f"Save its weights: torch.save({importer}.{loaded}, 'weights.pt')"
 
 
-def _save_arrays(names: Sequence[str]) -> str:
-    return WAY_OUT
-
-
-UNREAD_ARCHIVES = {  # ending of a member's name -> what an archive is, and the way out by its names
-    "model_weights_config.json": ("a program of torch.export", _save_exported),
-    "serialized_exported_program.json": ("a program of torch.export", _save_exported),
+EXPORTED = (
+    "a program of torch.export",
+    "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
+)
+UNREAD_ARCHIVES: dict[str, tuple[str, str | Callable[[Sequence[str]], str]]] = {
+    # ending of a member's name -> what an archive is, and the way out, perhaps by its names
+    "model_weights_config.json": EXPORTED,
+    "serialized_exported_program.json": EXPORTED,
     "MAR-INF/MANIFEST.json": ("an archive of TorchServe", _unzip_if_useful),
     ".data/extern_modules": ("a torch.package", _save_packaged),
     "WHEEL": ("a wheel, a package of Python", _unzip_if_useful),
-    "coefficients.bin": ("a DL4J model", _save_arrays),
+    "coefficients.bin": ("a DL4J model", ""),
 }
 
 TESSERACT = (
@@ -265,7 +262,7 @@ def _archive_kind(file: Opened) -> str:
 
     for ending, (what, way_out) in UNREAD_ARCHIVES.items():
         if has(ending):
-            raise _unread(file, what, way_out(names))
+            raise _unread(file, what, way_out if isinstance(way_out, str) else way_out(names))
     return next((kind for ending, kind in ARCHIVES.items() if has(ending)), "npz")
 
 

@@ -20,7 +20,7 @@ from lstmcli.api import load, save, stream
 from lstmcli.core.forward import run as forward_run
 from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats.arrays import npy
-from lstmcli.formats.arrays.blocks import FileArray
+from lstmcli.formats.arrays.npy import FileArray
 from tests import networks
 from tests.cli.conftest import Lstm, start
 from tests.paths import TOP

@@ -116,10 +116,6 @@ class Plan:
         """The first states of some sequences."""
         return [(h[batch], c[batch]) for h, c in self.states]
 
-    def valid_of(self, batch: slice) -> Array | None:
-        """The steps that count of some sequences."""
-        return None if self.valid is None else self.valid[:, batch]
-
     def settings(self) -> dict[str, Any]:
         """The ``meta`` of the run: its settings, and what was assumed, the layout by its words."""
         assumed = self.assumed

@@ -189,7 +189,8 @@ class SequenceResults(NamedTuple):
 
 def task_of_chunk(plan: Plan, chunk: slice) -> tuple[slice, Array, list[State], Array | None]:
     """What `ChunkRun` takes for a chunk of sequences."""
-    return chunk, plan.block(batch=chunk), plan.states_of(chunk), plan.valid_of(chunk)
+    valid = None if plan.valid is None else plan.valid[:, chunk]
+    return chunk, plan.block(batch=chunk), plan.states_of(chunk), valid
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,13 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.blocks import BlockWriter
-from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
+from lstmcli.formats.arrays.npy import (
+    BlockWriter,
+    check,
+    read_elements,
+    read_header,
+    write_elements,
+)
 from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_total, damage_reported
