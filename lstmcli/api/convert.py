@@ -216,7 +216,9 @@ def convert(
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
     layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, convention)
-    stored = _settings(arrays, convention, row) | _dtype(file, model)
+    stored = _settings(arrays, convention, row)
+    if file.format == "json" and model.cell.dtype != np.float64:  # JSON has one kind of number
+        stored["dtype"] = model.cell.dtype.name
     if file.settings and not file.convention:  # the settings of the source's config too
         stored = {n: convention.setting(n) for n in row.config(model.bidirectional)} | stored
     conversion = Conversion(
@@ -295,12 +297,6 @@ def _settings(
     if len(found) > 1 and not layers_of_stacks(found):
         settings["layer"] = ",".join(layer_options(found))  # names: a file may sort its tensors
     return settings
-
-
-def _dtype(file: Target, model: Model) -> dict[str, Any]:
-    """The dtype as a setting, for JSON, which has one kind of number."""
-    name = model.cell.dtype.name
-    return {"dtype": name} if file.format == "json" and name != "float64" else {}
 
 
 def _proof(

@@ -250,17 +250,12 @@ class Run:
         """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
         from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
 
-        outputs, stop = self.outputs, Stop()
-        format = str(outputs.file_format or outputs.screen)
-        file = outputs.file
+        file, stop = self.outputs.file, Stop()
         with (
             formats.atomically(file) if file else nullcontext(stdout()) as stream,
             nullcontext() if file else stopped(stop),
         ):
-            end = stream_steps(
-                self.job, stream, format, outputs.names_for(format), meter, stop, remark,
-                selection=self.selection, tidy=outputs.tidy, to_end=outputs.needs_final_state,
-            )  # fmt: skip
+            end = stream_steps(self.job, self.outputs, self.selection, stream, meter, stop, remark)
         return Ended(*end, stop.status)
 
     def _write_trace(

@@ -78,8 +78,7 @@ def read(source: Opened, in_blocks: bool = False) -> Document:
     stays = in_blocks and source.path is not None and header.nbytes >= IN_BLOCKS_FROM
     numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
     if stays and numbers and len(header.shape) in (2, 3) and not header.fortran:
-        array = FileArray(source.stream, source.source, header.shape, header.dtype, header.offset)
-        return Document(source.source, "npy", {"": cast(np.ndarray, array)})
+        return Document(source.source, "npy", {"": cast(np.ndarray, FileArray(source, header))})
     source.stream.seek(header.offset)
     value = read_elements(source.stream, header, source.source)
     if isinstance(value, np.ndarray):
@@ -168,9 +167,13 @@ def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
 def _plain(array: np.ndarray, where: str) -> Any:
     if array.dtype.kind in "US":
         return _strings(array, where)
-    is_bfloat16 = array.dtype == BFLOAT16
-    array = native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
+    array = _native(array)
     return array.item() if array.ndim == 0 else np.ascontiguousarray(array)
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    is_bfloat16 = array.dtype == BFLOAT16
+    return native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
 
 
 def _strings(array: np.ndarray, where: str) -> Any:
@@ -256,18 +259,12 @@ class FileArray:
     A slice of its first two axes is an array in memory.
     """
 
-    def __init__(
-        self,
-        stream: BinaryIO,
-        source: str,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        start: int,
-    ) -> None:
-        self.source, self.shape, self.ndim = source, shape, len(shape)
-        self.dtype = np.dtype(np.float32) if dtype == BFLOAT16 else dtype.newbyteorder("=")
-        self._stored, self._start, self._lock = dtype, start, Lock()
-        self._descriptor = os.dup(stream.fileno())
+    def __init__(self, file: Opened, header: Header) -> None:
+        self.source, self.shape, self.ndim = file.source, header.shape, len(header.shape)
+        self._stored, self._start, self._lock = header.dtype, header.offset, Lock()
+        is_bfloat16 = self._stored == BFLOAT16
+        self.dtype = np.dtype("f4") if is_bfloat16 else self._stored.newbyteorder("=")
+        self._descriptor = os.dup(file.stream.fileno())
         weakref.finalize(self, os.close, self._descriptor)
 
     @property
@@ -294,8 +291,7 @@ class FileArray:
         else:
             for n, part in enumerate(array):
                 self._fill(part, at + n * outer)
-        is_bfloat16 = self._stored == BFLOAT16
-        return native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
+        return _native(array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The array in memory."""
