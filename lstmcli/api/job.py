@@ -41,6 +41,7 @@ from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.edits import TENSORS, Edit, edits_in
 from lstmcli.core.model.model import Inputs, Model
+from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document, StepStream
@@ -166,7 +167,8 @@ def read_job(
     holders = [*documents, *([holder] if holder is not None else [])]
     state, state_from, names = _initial_state(options.initial_state, holders, where)
     if names and not names[0].startswith(STATE) and "initial_state" not in model.given:
-        line = f"initial state {' and '.join(names)} of {state_from} (--set initial_state=zero)"
+        what = f"initial state {' and '.join(names)} of {state_from}"
+        line = Assumption(what, option="--set initial_state=zero")
         model = replace(model, assumed=(*model.assumed, line))
     if documents:
         within = [] if holder is None or is_separate else [holder.source]

@@ -21,7 +21,7 @@ from lstmcli.core.forward.prepare import edited_layers
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import Edit, read_edit
 from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, cell_name, layer_width
-from lstmcli.core.model.settings import SETTINGS, read_setting
+from lstmcli.core.model.settings import SETTINGS, Assumption, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
     common_lengths,
@@ -261,7 +261,8 @@ class _LayerList:
                 )
                 for layer in layers
             ]
-            self.assumed.append(f"{found.label} runs all steps ({UNMASKED}; --set lengths=given)")
+            what, why = f"{found.label} runs all steps", "no mask reaches it in its model"
+            self.assumed.append(Assumption(what, why, "--set lengths=given"))
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
@@ -277,9 +278,6 @@ class _LayerList:
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
-
-
-UNMASKED = "no mask reaches it in its model"
 
 
 def _metadata(

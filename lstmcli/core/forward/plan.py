@@ -28,6 +28,7 @@ from lstmcli.core.model.selection import (
     is_named,
     split_names,
 )
+from lstmcli.core.model.settings import Assumption
 from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
@@ -257,10 +258,10 @@ def _fits_only(state: Mapping[str, ArrayLike] | None, model: Model, batch: int) 
 
 def layout_words(shape: Sequence[int], layout: str) -> str:
     """The words for a layout that was assumed."""
-    if layout == "batch" and shape[0] == 1:
-        return f"layout batch ({tuple(shape)} is one sequence; --layout time)"
+    is_one = layout == "batch" and shape[0] == 1
+    why = f"{tuple(shape)} is one sequence" if is_one else "not stored in the weights"
     other = "batch" if layout == "time" else "time"
-    return f"layout {layout} (not stored in the weights; --layout {other})"
+    return Assumption(f"layout {layout}", why, "--layout", other)
 
 
 def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:

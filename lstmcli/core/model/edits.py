@@ -158,6 +158,11 @@ class Edit:
         code = self.kind.code
         return self._filled(code) if isinstance(code, str) else code(self.value)
 
+    @property
+    def mend(self) -> str:
+        """What the line should be."""
+        return self.kind.mend
+
     def apply(self, *of_stage: Any) -> Any:
         """What the stage has, changed; UserError where the edit does not fit it."""
         try:

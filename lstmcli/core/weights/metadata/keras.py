@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lstmcli.core.model.model import Masking
+from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.vocabulary import read_activation_name
 from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
@@ -120,7 +121,7 @@ def _without_config(version: str) -> MetadataSettings:
         of = f"default of TensorFlow 2.0 and 2.1, {OLD_FORM} of 1.13 to 1.15"
     elif not numbers or numbers >= (2, 3):
         return MetadataSettings()
-    text = f"{form} gates ({of}; --recurrent-activation)"
+    text = Assumption(f"{form} gates", of, "--recurrent-activation")
     return MetadataSettings({"recurrent_activation": form}, assumed={"recurrent_activation": text})
 
 
@@ -258,8 +259,8 @@ class _LayerSettings:
         numbers = _numbers(self.version)
         form = NEW_FORM if numbers >= (3,) else OLD_FORM
         if not numbers:
-            other = f"--{setting.replace('_', '-')} {NEW_FORM} is Keras 3's"
-            self.assumed[setting] = f"{form}, that of Keras 1 and 2 ({other})"
+            what, option = f"{form}, that of Keras 1 and 2", f"--{setting.replace('_', '-')}"
+            self.assumed[setting] = Assumption(what, "", option, f"{NEW_FORM} is Keras 3's")
         return form
 
     def _cannot(self, what: str) -> UserError:
