@@ -141,18 +141,14 @@ def read_job(
     several = [] if isinstance(weights, Model) else each_of(weights)
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]
-    array: SliceableArray | StepStream = np.empty(0)
-    holder: Document | None = None
     if x is not None:
         array, name, holder = _given_inputs(x, name)
-    elif inputs_needed or any(map(input_names, documents)):
-        array, name, holder = _inputs_within(several, documents)
     else:
-        name = ""
-    is_separate = holder is not None and not any(holder is one for one in documents)
-    if is_separate and holder is not None:
-        settings = {**settings_in(holder), **settings}
-        if holder.layout == "time" and isinstance(array, np.ndarray) and array.ndim == 3:
+        array, name, holder = _inputs_within(several, documents, needed=inputs_needed)
+    separate = None if any(holder is one for one in documents) else holder
+    if separate:
+        settings = {**settings_in(separate), **settings}
+        if separate.layout == "time" and isinstance(array, np.ndarray) and array.ndim == 3:
             settings = {"layout": "time", **settings}  # JSON lines, a table of steps
     undecided: dict[str, Any] = {}
     reread: Reader | None = None
@@ -164,15 +160,15 @@ def read_job(
         model = _with_edits(weights, settings.get(EDITS, ()))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
-    holders = [*documents, *([holder] if holder is not None else [])]
+    holders = [*documents, *([holder] if holder else [])]
     state, state_from, names = _initial_state(options.initial_state, holders, where)
     if names and not names[0].startswith(STATE) and "initial_state" not in model.given:
         what = f"initial state {' and '.join(names)} of {state_from}"
         line = Assumption(what, option="--set initial_state=zero")
         model = replace(model, assumed=(*model.assumed, line))
     if documents:
-        within = [] if holder is None or is_separate else [holder.source]
-        last = holder.source if holder and is_separate and holder.source != STDIN else ""
+        within = [holder.source] if holder and not separate else []
+        last = separate.source if separate and separate.source != STDIN else ""
         refuse_unused(documents, model, [*within, state_from], last)
     inputs = Inputs(
         np.empty(0) if isinstance(array, StepStream) else array,
@@ -261,12 +257,14 @@ def _given_inputs(x: Any, name: str) -> tuple[SliceableArray | StepStream, str, 
 
 
 def _inputs_within(
-    weights: Sequence[Any], documents: Sequence[Document]
-) -> tuple[Array, str, Document]:
+    weights: Sequence[Any], documents: Sequence[Document], *, needed: bool
+) -> tuple[SliceableArray | StepStream, str, Document | None]:
     """The inputs in the files of the weights."""
     for document in documents:
         if names := input_names(document):
             return inputs_of(document), f"{document.source}: {names[0]}", document
+    if not needed:
+        return np.empty(0), "", None
     source = " + ".join(document.source for document in documents)
     files = [one.source if isinstance(one, Document) else one for one in weights]
     typed = [Named.parse(os.fspath(one)).typed for one in files if is_path(one)]
