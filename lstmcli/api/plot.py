@@ -147,10 +147,8 @@ def plot(
     weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps
     those chosen.
     """
-    options, selection = (
-        InputOptions(initial_state, lengths, mask),
-        Selection.parse(steps, None, units),
-    )
+    options = InputOptions(initial_state, lengths, mask)
+    selection = Selection.parse(steps, None, units)
     of_run = batch or 0, selection.steps
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ
