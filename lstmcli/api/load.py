@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
@@ -196,27 +196,23 @@ def load_model(
     return model
 
 
+@dataclass
 class _LayerList:
     """The layers of LSTMs that run in turn, with what was assumed of them."""
 
-    def __init__(
-        self,
-        tensors: Mapping[str, Array],
-        given: Mapping[str, Any],
-        source: str,
-        edits: Sequence[Edit],
-    ) -> None:
-        self._tensors, self._given, self._source = tensors, given, source
-        self._edits = edits
-        self.cells: list[tuple[Cell, ...]] = []  # of each layer
-        self.labels: list[str] = []  # of each layer
-        self.layout: dict[str, Any] = {}  # of the first LSTM, if a file has it; it feeds the others
-        self.of_backward: dict[str, Any] = {}  # settings in files of one of two directions
-        self.lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
-        self.masks: dict[str, Masking] = {}  # by layer; only those of the first LSTM have a value
-        self.reversed: dict[str, bool] = {}  # of each cell: by its files and its index
-        self.assumed: list[str] = []
-        self.remarks: list[str] = []
+    tensors: Mapping[str, Array]
+    given: Mapping[str, Any]
+    source: str
+    edits: Sequence[Edit]
+    cells: list[tuple[Cell, ...]] = field(default_factory=list)  # of each layer
+    labels: list[str] = field(default_factory=list)  # of each layer
+    layout: dict[str, Any] = field(default_factory=dict)  # of the first LSTM: it feeds the others
+    of_backward: dict[str, Any] = field(default_factory=dict)  # in files of one of two directions
+    lengths: list[tuple[int, ...]] = field(default_factory=list)  # of each LSTM, if in its file
+    masks: dict[str, Masking] = field(default_factory=dict)  # by layer; a value only in the first's
+    reversed: dict[str, bool] = field(default_factory=dict)  # of each cell: by its files and index
+    assumed: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def add(
         self,
@@ -226,11 +222,11 @@ class _LayerList:
         is_last: bool,
     ) -> None:
         """Add one LSTM's layers; ``metadata`` is what the files say about each cell."""
-        given, first = self._given, len(self.cells)
+        given, first = self.given, len(self.cells)
         cells = metadata.values()
         for setting, message in (item for cell in cells for item in cell.unknown.items()):
             if setting not in given:
-                raise UserError(f"{self._source}: {message}")
+                raise UserError(f"{self.source}: {message}")
         self.of_backward |= {
             f"layer{first}_reverse.{name}": value
             for cell in cells
@@ -248,8 +244,8 @@ class _LayerList:
         of_first = next(iter(settings.values()))
         if not self.cells:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
-        refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
-        layers = build_layers(found, self._tensors, settings, self._source, first, self._edits)
+        refuse_open(found, {k: a.shape for k, a in self.tensors.items()}, of_first, self.source)
+        layers = build_layers(found, self.tensors, settings, self.source, first, self.edits)
         for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
             of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
             self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)

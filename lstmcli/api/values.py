@@ -142,9 +142,9 @@ def refuse_other_types(types: type | UnionType, takes: str, where: str, **values
 
 def type_of(value: object) -> str:
     """``an int``, ``a list``: the type of a value in a message."""
-    name = "None" if value is None else type(value).__name__
     if value is None:
-        return name
+        return "None"
+    name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -176,11 +176,8 @@ def write(
     """
     if _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with open_steps")
-    if isinstance(target, str):
-        with atomically(target) as stream:
-            _module(format).write(stream, dict(arrays), dict(attributes or {}))
-    else:
-        _module(format).write(target, dict(arrays), dict(attributes or {}))
+    with atomically(target) if isinstance(target, str) else nullcontext(target) as stream:
+        _module(format).write(stream, dict(arrays), dict(attributes or {}))
 
 
 @dataclass
