@@ -139,24 +139,15 @@ class _LayerSettings:
         self.unknown: dict[str, str] = {}
         self.remarks: list[str] = []
         self.assumed: dict[str, str] = {}
-        self.classes: list[str] = []  # of the model's author
+        self.classes: list[str] = []  # a text on each of the model's author
         self.last_step = False
         self.wrapped = False  # in a Bidirectional, which turns and masks by itself
 
     def result(self) -> MetadataSettings:
         """All of it."""
-        classes = tuple(
-            f"class {kind} is not one of Keras' own; it is computed as keras.layers.LSTM"
-            for kind in dict.fromkeys(self.classes)
-        )
-        return MetadataSettings(
-            self.settings,
-            tuple(self.remarks),
-            self.assumed,
-            self.unknown,
-            self.last_step,
-            classes=classes,
-        )
+        remarks, classes = tuple(self.remarks), tuple(dict.fromkeys(self.classes))
+        found = MetadataSettings(self.settings, remarks, self.assumed, self.unknown, self.last_step)
+        return found._replace(classes=classes)
 
     def layer(self, kind: str, config: Config) -> None:
         """Add those of a layer, a wrapper with a layer in it, or a cell; models have none."""
@@ -188,7 +179,8 @@ class _LayerSettings:
         if any(other in kind for other in ("GRU", "ConvLSTM")):
             raise self._cannot(f"is of class {kind}")
         if kind and kind not in (*OWN, *WRAPPERS):
-            self.classes.append(kind)
+            text = f"class {kind} is not one of Keras' own; it is computed as keras.layers.LSTM"
+            self.classes.append(text)
 
     def _bidirectional(self, config: Config) -> None:
         for part in (config.get("layer"), config.get("backward_layer")):
