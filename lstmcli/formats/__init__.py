@@ -18,7 +18,6 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.arrays.npy import BlockWriter, is_raw_form, read_raw
 from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document as Document  # which those who read files need too
 from lstmcli.formats.files.atomic import atomically as atomically
@@ -26,6 +25,7 @@ from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
+from lstmcli.formats.npy import BlockWriter, is_raw_form, read_raw
 from lstmcli.formats.text.jsonl import LineReader
 from lstmcli.formats.text.jsonl import StepStream as StepStream
 from lstmcli.formats.text.number_text import (
@@ -48,8 +48,8 @@ class Format(NamedTuple):
 
 
 FORMATS: dict[str, Format] = {
-    ".npy": Format("npy", "arrays.npy"),
-    ".npz": Format("npz", "arrays.npz"),
+    ".npy": Format("npy", "npy"),
+    ".npz": Format("npz", "npz"),
     ".json": Format("json", "text.json"),
     ".jsonl": Format("jsonl", "text.jsonl", stepwise=True),
     ".csv": Format("csv", "text.csv", stepwise=True),
@@ -84,7 +84,7 @@ def read(
 
     The format is recognised by the content; a suffix only decides between kinds of text. Prints
     that leave numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy
-    file of 64 MiB or more is a `lstmcli.formats.arrays.npy.FileArray`, which
+    file of 64 MiB or more is a `lstmcli.formats.npy.FileArray`, which
     `--max-bytes` does not limit.
     """
     path, member = split_member(source)

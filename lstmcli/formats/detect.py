@@ -247,7 +247,7 @@ def _is_old_pickle(file: Opened) -> bool:
 
 def _archive_kind(file: Opened) -> str:
     """The format of a zip archive, by the names of its members; UserError for `UNREAD_ARCHIVES`."""
-    from lstmcli.formats.wire.zip import Archive  # its zipfile takes 7 ms to import
+    from lstmcli.formats.files.zip import Archive  # its zipfile takes 7 ms to import
 
     try:
         with damage_reported(file.source):
