@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli import formats
-from lstmcli._version import __version__
+from lstmcli import __version__, formats
 from lstmcli.api import load
 from lstmcli.api.documents import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.forward.equivalence import Proof, compared_runs, greatest_difference, same_weights

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,10 @@ from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
-from lstmcli.formats import Document, StepStream
+from lstmcli.formats import Document
+
+if TYPE_CHECKING:
+    from lstmcli.formats.text.jsonl import StepStream
 
 
 class InputOptions(NamedTuple):
@@ -142,9 +145,10 @@ def read_job(
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]
     if x is not None:
-        array, name, holder = _given_inputs(x, name)
+        array, stream, name, holder = _given_inputs(x, name)
     else:
         array, name, holder = _inputs_within(several, documents, needed=inputs_needed)
+        stream = None
     separate = None if any(holder is one for one in documents) else holder
     if separate:
         settings = {**settings_in(separate), **settings}
@@ -171,14 +175,13 @@ def read_job(
         last = separate.source if separate and separate.source != STDIN else ""
         refuse_unused(documents, model, [*within, state_from], last)
     inputs = Inputs(
-        np.empty(0) if isinstance(array, StepStream) else array,
+        array,
         settings.get("layout", model.given.get("layout")),
         state,
         _lengths(options.lengths, holder),
         None if options.unmasked else _with_inputs("mask", options.mask, holder),
         name=name,
     )
-    stream = array if isinstance(array, StepStream) else None
     job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=options.unmasked)
     return job if reread is None else _with_idle_settings(job, settings)
 
@@ -243,22 +246,24 @@ def with_padding(job: Job, *, ignored: bool = False) -> Job:
     )
 
 
-def _given_inputs(x: Any, name: str) -> tuple[SliceableArray | StepStream, str, Document | None]:
-    """The inputs, what messages call them, and the document that contains them."""
+def _given_inputs(
+    x: Any, name: str
+) -> tuple[SliceableArray, StepStream | None, str, Document | None]:
+    """The inputs, or a stream of them, what messages call them, and the document with them."""
     if not is_path(x):
-        return numbers_of(x, name), name, None
+        return numbers_of(x, name), None, name, None
     named = Named.parse(os.fspath(x))
     with named.in_errors():
         source = formats.read_or_stream(named.path)
-    if isinstance(source, StepStream):
-        return source, STDIN, None
+    if not isinstance(source, Document):
+        return np.empty(0), source, STDIN, None
     refuse_gaps(source)
-    return inputs_of(source), source.source, source
+    return inputs_of(source), None, source.source, source
 
 
 def _inputs_within(
     weights: Sequence[Any], documents: Sequence[Document], *, needed: bool
-) -> tuple[SliceableArray | StepStream, str, Document | None]:
+) -> tuple[SliceableArray, str, Document | None]:
     """The inputs in the files of the weights."""
     for document in documents:
         if names := input_names(document):

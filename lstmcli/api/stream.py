@@ -27,7 +27,7 @@ from lstmcli.core.model.selection import (
     take,
 )
 from lstmcli.errors import UserError
-from lstmcli.formats import StepStream
+from lstmcli.formats.text.jsonl import StepStream
 
 BLOCK = 256  # steps computed before they are written: enough to be quick, little memory
 READ = 8 << 20  # bytes of inputs in a file that are read at a time

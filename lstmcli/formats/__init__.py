@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -26,8 +26,6 @@ from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
 from lstmcli.formats.npy import BlockWriter, is_raw_form, read_raw
-from lstmcli.formats.text.jsonl import LineReader
-from lstmcli.formats.text.jsonl import StepStream as StepStream
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
     ColumnWriter,
@@ -36,6 +34,9 @@ from lstmcli.formats.text.number_text import (
     TidyWriter,
 )
 from lstmcli.outputs import errors_named
+
+if TYPE_CHECKING:
+    from lstmcli.formats.text.jsonl import StepStream
 
 
 class Format(NamedTuple):
@@ -109,9 +110,10 @@ def read_or_stream(source: str) -> Document | StepStream:
     """As `read` in blocks, but JSON lines of inputs on standard input are a `StepStream`."""
     if source != "-":
         return read(source, in_blocks=True)
-    lines = LineReader(sys.stdin.buffer)
+    jsonl = _module("jsonl")
+    lines = jsonl.LineReader(sys.stdin.buffer)
     if lines.are_inputs():
-        return StepStream(lines)
+        return cast("StepStream", jsonl.StepStream(lines))
     return _refuse_abbreviated(_read(in_memory(STDIN, lines.rest())))
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.limits import damage_reported
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbers_are_read
-from lstmcli.formats.text.jsonl import kind_of_line
 from lstmcli.formats.text.number_text import IS_NUMBER
 
 PATTERNS = {  # what the first bytes match -> format
@@ -306,10 +305,16 @@ def _looks_printed(text: str) -> bool:
 
 def _json_kind(first: str, rest: str, hint: str | None) -> str:
     """JSON or JSON lines, for a text that begins with an object."""
-    kind = kind_of_line(first)
+    kind = _kind_of_line(first)
     if hint == "jsonl" or (kind and rest.strip()):
         return "jsonl"
     return "json" if hint == "json" or kind in ("", "either") else "jsonl"
+
+
+def _kind_of_line(line: str) -> str:
+    from lstmcli.formats.text.jsonl import kind_of_line  # binary files do without
+
+    return kind_of_line(line)
 
 
 def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
@@ -318,7 +323,7 @@ def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
         hint = "json"
     if hint in ("text", "jsonl"):
         return hint
-    if kind_of_line(first) and (rest.strip() or hint != "json"):
+    if _kind_of_line(first) and (rest.strip() or hint != "json"):
         return "jsonl"
     if hint != "json" and _looks_printed(start):
         return "text"
