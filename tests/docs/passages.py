@@ -154,11 +154,14 @@ def settings() -> str:
             f"`{name}`",
             cause.name or name.replace("_", " "),
             _each(cause.hides, name),
+            cause.shows,
             _each(cause.used_by, name) or "conventions differ: `lstm conventions`",
+            f"`{cause.mend}`",
         )
         for name, cause in CAUSES.items()
     )
-    return _table(("setting", "what it is", "why it hides", "who does it that way"), rows)
+    head = ("setting", "what it is", "why it hides", "what shows it", "who does it", "instead")
+    return _table(head, rows)
 
 
 def _each(texts: Mapping[Any, str], name: str) -> str:

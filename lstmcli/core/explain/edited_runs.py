@@ -332,7 +332,7 @@ class EditedRuns:
         further = numbers[: 1 if self.first_off is not None else STARTS]
         starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]
         number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
-        if number not in (None, kind.solved):
+        if number not in (None, kind.solved) and kind.accepts(number):
             yield Variant((Edit(kind.name, number, cell),), 1)
 
     def solved_number(

@@ -115,6 +115,14 @@ class EditKind:
             return str(error.args[0])
         raise AssertionError(f"{self.name} takes an empty text")
 
+    def accepts(self, value: Any) -> bool:
+        """Whether it takes a value."""
+        try:
+            self.read(value)
+        except ValueError:
+            return False
+        return True
+
     def values_for(self, sizes: RunSizes) -> Iterator[Any]:
         """The values that are tried in a run."""
         yield from self.values(sizes) if callable(self.values) else self.values
@@ -1220,15 +1228,15 @@ _ROWS: tuple[EditKind, ...] = (
         mend="take the epsilon of training"),
     EditKind("equations.zoneout", EQUATIONS, _zoneout(True, True),
         "a share {} of the old h and c kept, as by zoneout", "new = (1 - {}) * new + {} * old",
-        read_number, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_FIRST, used_by=_TRAINING,
+        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_FIRST, used_by=_TRAINING,
         mend="h, c = new"),
     EditKind("equations.zoneout.h", EQUATIONS, _zoneout(True, False),
         "a share {} of the old h kept, as by zoneout", "h = (1 - {}) * h_new + {} * h",
-        read_number, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_FIRST, used_by=_TRAINING,
+        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_FIRST, used_by=_TRAINING,
         mend="h = h_new"),
     EditKind("equations.zoneout.c", EQUATIONS, _zoneout(False, True),
         "a share {} of the old c kept, as by zoneout", "c = (1 - {}) * c_new + {} * c",
-        read_number, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_LATER, used_by=_TRAINING,
+        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_LATER, used_by=_TRAINING,
         mend="c = c_new"),
     EditKind("equations.h_clip", EQUATIONS, _h_clip, "h bounded to +-{} in the cell",
         "h = clip(h, -{}, {})", _above_zero, (1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True,

@@ -413,6 +413,7 @@ REFUSED = {
     "layer3.weights.bias.o=0": "there is no cell layer3; there is layer0",
     "weights.projection=none": "the cell has no projection",
     "equations.epsilon=0.1": "the cell has no layer normalisation",
+    "equations.zoneout=2": "equations.zoneout takes a number between 0 and 1",
     "state.array=1": "takes a file with h and c: @FILE.npz",
     "equations.tanh=eigne": 'takes hard, twice, sigmoid, .*Did you mean "eigen"',
     "equations.tanh=\x1b[1m": r"\\x1b",
