@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from lstmcli._version import __version__
+from lstmcli import __version__
 from lstmcli.api.diff import side_of
 from lstmcli.api.explain import question_of
 from lstmcli.api.job import InputOptions, Job, read_job, with_padding
@@ -28,6 +28,7 @@ from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import greatest_difference
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
+from lstmcli.core.model.arrays import ArrayLike, DTypeLike
 from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
@@ -40,9 +41,6 @@ from lstmcli.engines.engine import (
     timed_trace,
 )
 from lstmcli.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 __all__ = ["ALL", "NAMES", "Check", "Checked", "Comparison", "check", "check_job"]
 
@@ -209,13 +207,13 @@ class Check:
 
 def check(
     weights: Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None,
+    x: ArrayLike | Path | None,
     engines: Sequence[str],
     *,
     seed: int | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     ulp: int | None = None,
@@ -234,16 +232,8 @@ def check(
     return check_job(job, engines, seed=seed or 0, rtol=rtol, atol=atol, ulp=ulp)
 
 
-def check_job(
-    job: Job,
-    names: Sequence[str],
-    *,
-    seed: int = 0,
-    rtol: float | None = None,
-    atol: float | None = None,
-    ulp: int | None = None,
-) -> Check:
-    """The check of a job, see `check`."""
+def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any) -> Check:
+    """The check of a job, see `check`; ``rtol``, ``atol`` and ``ulp`` are its ``tolerance``."""
     if job.model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "check gives the engines weights in float; this model rounds inputs and h to 8 bits.",
@@ -263,26 +253,29 @@ def check_job(
         raise UserError(first, *(f"  {text}" for text in others))
     engines = [engine for engine in engines if engine.name not in refused]
 
-    asked = any(value is not None for value in (rtol, atol, ulp))
-    compared = partial(compare, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
+    asked = any(value is not None for value in tolerance.values())
+    compared: Callable[..., Difference] = partial(compare, equal_nan=True, **tolerance)
     ours, seconds = timed_result(lambda: run_plan(plan))
     truth = _truth(job)
     of_job = plan.dtype.name
-    runs = {of_job: _OurRun(job, plan, ours, {} if asked else _rounding(ours, truth))}
+    runs = {of_job: _OurRun(job, ours, {} if asked else _rounding(ours, truth))}
     if not asked and plan.dtype == np.float32 and any(e.has_float64 for e in engines):
         wide = _in_dtype(job, np.float64)
         in_float64 = run_plan(wide.plan())
-        runs["float64"] = _OurRun(wide, wide.plan(), in_float64, _rounding(in_float64, truth))
+        runs["float64"] = _OurRun(wide, in_float64, _rounding(in_float64, truth))
     rows, findings = [], {}
     for engine in engines:
         network = networks[engine.name]
         trace, took = timed_trace(engine, network, plan)
         traces = {of_job: trace}
         for name in runs.keys() - traces.keys():
-            if (again := _in_float64(engine, runs[name].plan)) is not None:
+            if (again := _in_float64(engine, runs[name].job.plan())) is not None:
                 traces[name] = again
         comparisons = {
-            dtype: runs[dtype].comparison(theirs, engine.name, compared)
+            dtype: Comparison(
+                compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "ours")),
+                runs[dtype].rounding,
+            )
             for dtype, theirs in traces.items()
         }
         error, notes = _distance(trace, truth), engine.notes(network)
@@ -297,21 +290,12 @@ def check_job(
     return Check(job, tuple(rows), refused, _distance(ours, truth), seconds, drawn, findings)
 
 
-@dataclass(frozen=True, eq=False)
-class _OurRun:
+class _OurRun(NamedTuple):
     """Our own run of a job, and the differences from it that count as rounding, by array."""
 
     job: Job
-    plan: Plan
     trace: Trace
     rounding: Mapping[str, float]
-
-    def comparison(
-        self, theirs: Trace, name: str, compared: Callable[..., Difference]
-    ) -> Comparison:
-        """An engine's run of the same plan, compared with ours."""
-        difference = compared(side_of(theirs, name), side_of(self.trace, "ours"))
-        return Comparison(difference, self.rounding)
 
 
 def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
@@ -368,7 +352,7 @@ def _truth(job: Job) -> Trace | None:
     return run_plan(_in_dtype(job, np.longdouble).plan("h"))
 
 
-def _in_dtype(job: Job, dtype: npt.DTypeLike) -> Job:
+def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
     """The job with the same numbers, those that its own dtype has, in a wider one."""
     narrow, reread = job.model.cell.dtype, job.reread
     with np.errstate(all="ignore"):
@@ -379,7 +363,7 @@ def _in_dtype(job: Job, dtype: npt.DTypeLike) -> Job:
     return job._replace(model=_widened(job.model, dtype), inputs=inputs, reread=again)
 
 
-def _widened(model: Model, dtype: npt.DTypeLike) -> Model:
+def _widened(model: Model, dtype: DTypeLike) -> Model:
     """The model with the same numbers in a wider dtype."""
 
     def wide(cell: Cell) -> Cell:

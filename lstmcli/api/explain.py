@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.model.arrays import ArrayLike
 from lstmcli.core.model.model import (
     MAX_LENGTHS_SHOWN,
     Model,
@@ -44,9 +45,6 @@ from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 __all__ = ["Explanation", "Progress", "explain"]
 
@@ -71,12 +69,12 @@ setattr(Explanation, "__repr__", _short)  # noqa: B010 (mypy refuses to assign a
 @refuse_other_arguments
 def explain(
     weights: Model | Weights | Sequence[Weights],
-    inputs: npt.ArrayLike | Path | None,
+    inputs: ArrayLike | Path | None,
     expected: Result,
     *,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     thorough: bool = False,
     progress: Progress = quiet,
     **settings: Any,
@@ -114,7 +112,7 @@ def explain(
 def explain_within(
     work: WorkDone,
     weights: Model | Weights | Sequence[Weights],
-    inputs: npt.ArrayLike | Path | None,
+    inputs: ArrayLike | Path | None,
     expected: Result,
     options: InputOptions,
     settings: Mapping[str, Any],
@@ -145,7 +143,7 @@ class Request(NamedTuple):
 
 def asked_of(
     weights: Model | Weights | Sequence[Weights],
-    inputs: npt.ArrayLike | Path | None,
+    inputs: ArrayLike | Path | None,
     expected: Result,
     options: InputOptions,
     settings: Mapping[str, Any],
@@ -167,7 +165,7 @@ def asked_of(
 
 
 def typed_run(
-    several: Sequence[Any], inputs: npt.ArrayLike | Path | None, options: InputOptions
+    several: Sequence[Any], inputs: ArrayLike | Path | None, options: InputOptions
 ) -> list[str]:
     """The words of a command for a run, with a placeholder for each value that is no file."""
     words = [_typed(one, "WEIGHTS") for one in several]
@@ -261,11 +259,6 @@ def _writing(
     return ""
 
 
-def _literal(value: Any) -> str:
-    """A setting as Python has it, in double quotes."""
-    return json.dumps(value) if isinstance(value, str | list) else repr(value)
-
-
 def _without_padding(words: Sequence[str], job: Job) -> list[str]:
     """The words of a command without the lengths or the mask that others replace."""
     left, masked = [*words], job.inputs.mask is not None
@@ -320,10 +313,7 @@ def _refuse_not_finite(job: Job) -> None:
 def _at_its_steps(side: Side, job: Job) -> Side:
     """EXPECTED at the steps of the run that its file says it has; the others are left out.
 
-    Raises
-    ------
-    UserError
-        if it has a part of the batch or of the units.
+    UserError if it has a part of the batch or of the units.
     """
     if selected := side.numbering.settings:
         raise UserError(

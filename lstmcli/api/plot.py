@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import names_in_cell, similar_cell
 from lstmcli.core.model.selection import (
@@ -39,9 +39,6 @@ from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import split_member
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")
@@ -151,9 +148,9 @@ def plot(
     units: str | None = None,
     batch: int | None = None,
     numbers: int | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
@@ -163,10 +160,8 @@ def plot(
     those chosen. With ``numbers`` it keeps the first batch items, as many as have so many numbers
     together, and they are the ``items``, unless ``batch`` is given.
     """
-    options, selection = (
-        InputOptions(initial_state, lengths, mask),
-        Selection.parse(steps, None, units),
-    )
+    options = InputOptions(initial_state, lengths, mask)
+    selection = Selection.parse(steps, None, units)
     of_run = (None if numbers and batch is None else batch or 0), selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ

@@ -18,8 +18,7 @@ import click
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line, shortened
-from lstmcli.outputs import json_text
-from lstmcli.views import PLAIN_WIDTH, WIDEST_TEXT
+from lstmcli.outputs import PLAIN_WIDTH, WIDEST_TEXT, json_text
 
 if TYPE_CHECKING:
     from rich.console import Console

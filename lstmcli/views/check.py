@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from lstmcli._version import __version__
+from lstmcli import __version__
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.views.explain import title

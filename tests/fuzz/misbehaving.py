@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays import npy
+from lstmcli.formats import npy
 from lstmcli.formats.files.source import Opened
 from tests.fuzz import corpus, guard
 from tests.fuzz.session import Session

@@ -118,12 +118,8 @@ def weights_by_name(
 ) -> list[Weight]:
     """The weights of the old layout with their layers, which their names contain.
 
-    Parameters
-    ----------
-    weights
-        layer of the model -> name of a weight -> its path in the file.
-    layers
-        the config, or nothing.
+    ``weights`` has, by layer of the model, the names with their paths in the file; ``layers`` is
+    the config, or nothing.
     """
     top_layers = {layer.name: layer for layer in layers}
     found = []
@@ -181,16 +177,8 @@ def weights_by_class(
     """The weights of the new layout with their layers, in the order of the config.
 
     Without a config, the order is that of the numbers within a class; a name comes from an
-    attribute (Keras 3.8 and later), else it is the class with its number.
-
-    Parameters
-    ----------
-    arrays
-        paths in the file.
-    attributes
-        of every group, by path.
-    layers
-        the config, or nothing.
+    attribute (Keras 3.8 and later), else it is the class with its number. ``arrays`` are paths in
+    the file, ``attributes`` those of every group, by path.
     """
     below: dict[str, list[str]] = {}
     for path in attributes:

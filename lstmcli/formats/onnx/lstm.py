@@ -57,17 +57,15 @@ def is_lstm(node: Node) -> bool:
     return OPERATORS.get(node.op) == node.domain
 
 
-def read_node(node: Node, scope: Scope, constants: ConstantFolder, name: str) -> LstmNode:
-    """The tensors and attributes of a node, with remarks for the user."""
-    return _NodeReader(node, scope, constants, name).read()
+class NodeReader:
+    """A node in its graph, with the name that the LSTM gets."""
 
-
-class _NodeReader:
     def __init__(self, node: Node, scope: Scope, constants: ConstantFolder, name: str) -> None:
         self.node, self.scope, self.constants = node, scope, constants
         self.lstm_name = name
 
     def read(self) -> LstmNode:
+        """The tensors and attributes of the node, with remarks for the user."""
         weights = [role for role in "WRBP" if role in "WR" or self._name(role)]
         arrays = {role: self._weight(role) for role in weights}
         _check(arrays)

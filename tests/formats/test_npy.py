@@ -12,10 +12,10 @@ from lstmcli import formats
 from lstmcli.api.load import load
 from lstmcli.core.model.arrays import iterate_blocks
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays import npy
-from lstmcli.formats.arrays.blocks import FileArray
+from lstmcli.formats import npy
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import raised_to
+from lstmcli.formats.npy import FileArray
 from tests.paths import TESTS
 
 
