@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from lstmcli._version import __version__
+from lstmcli.api.check_program import ProgramCheck, check_program
 from lstmcli.api.diff import side_of
-from lstmcli.api.explain import question_of
+from lstmcli.api.explain import question_of, typed_run
 from lstmcli.api.job import InputOptions, Job, read_job, with_padding
 from lstmcli.api.load import checked
-from lstmcli.api.values import Path, Weights
+from lstmcli.api.values import Path, Weights, each_of
 from lstmcli.core.diff.array_name import FINALS
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.metrics import Position
@@ -29,6 +30,7 @@ from lstmcli.core.forward.equivalence import greatest_difference
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.model import Cell, Model, Trace
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import (
@@ -39,12 +41,14 @@ from lstmcli.engines.engine import (
     timed_result,
     timed_trace,
 )
-from lstmcli.errors import UserError
+from lstmcli.engines.program import TIMEOUT, Program
+from lstmcli.errors import INPUTS, UserError
+from lstmcli.escaping import typed_command
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["ALL", "NAMES", "Check", "Checked", "Comparison", "check", "check_job"]
+__all__ = ["ALL", "NAMES", "TIMEOUT", "Check", "Program", "ProgramCheck", "check", "check_job"]
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
@@ -210,7 +214,7 @@ class Check:
 def check(
     weights: Weights | Sequence[Weights],
     x: npt.ArrayLike | Path | None,
-    engines: Sequence[str],
+    engines: Sequence[str] | Program,
     *,
     seed: int | None = None,
     initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
@@ -220,10 +224,11 @@ def check(
     atol: float | None = None,
     ulp: int | None = None,
     **settings: Any,
-) -> Check:
-    """Run a model here and by the engines of these names; ``all`` takes those installed.
+) -> Check | ProgramCheck:
+    """Run a model here and by the engines of these names, or a program of the user's.
 
-    Without inputs, they are drawn from ``seed``, and a state that is not zero.
+    ``all`` takes those installed. Without inputs, they are drawn from ``seed``, and for engines a
+    state that is not zero; a program gets one sequence.
     """
     options = InputOptions(initial_state, lengths, mask)
     given = checked(settings, "check")
@@ -231,7 +236,12 @@ def check(
     if seed is not None and job.inputs.name:
         text = f"inputs are drawn where none are given; {job.inputs.name} is given."
         raise UserError(text, about={"seed": seed})
-    return check_job(job, engines, seed=seed or 0, rtol=rtol, atol=atol, ulp=ulp)
+    if not isinstance(engines, Program):
+        return check_job(job, engines, seed=seed or 0, rtol=rtol, atol=atol, ulp=ulp)
+    words = typed_run(each_of(weights), x if job.inputs.name else INPUTS, options)
+    next = typed_command("lstm", "explain", *words, "OUTPUTS", *as_options(given))
+    job, drawn = _with_inputs(job, seed or 0, of_program=True)
+    return check_program(job, drawn, engines, next, rtol=rtol, atol=atol, ulp=ulp)
 
 
 def check_job(
@@ -322,16 +332,19 @@ def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
     return timed_trace(engine, network, plan)[0]
 
 
-def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
-    """The job with inputs, and the seed if they and a state had to be drawn."""
+def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job, int | None]:
+    """The job with inputs, and the seed if they had to be drawn.
+
+    A state is drawn with them, but of a program, which gets one sequence.
+    """
     if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
-    batch, steps = (len(counts), max(*counts, 1)) if counts else (BATCH, STEPS)
+    batch, steps = (len(counts), max(*counts, 1)) if counts else (1 if of_program else BATCH, STEPS)
     x, state = draw_run(model, batch, steps, seed)  # (B, T, I)
     layout = model.given.get("layout") or model.convention.behaviour.layout
     x = x.swapaxes(0, 1) if layout == "time" else x
-    state = cast(Any, job.inputs.initial_state) or state
+    state = cast(Any, job.inputs.initial_state) or ({} if of_program else state)
     inputs = replace(job.inputs, x=x, name="the drawn inputs", initial_state=state)
     return with_padding(job._replace(inputs=inputs)), seed
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import click
 
-from lstmcli.api.check import ALL, NAMES, Check, check
-from lstmcli.api.check_program import TIMEOUT, ProgramCheck, check_program
+from lstmcli.api.check import ALL, NAMES, TIMEOUT, Program, ProgramCheck, check
 from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
@@ -24,9 +22,9 @@ from lstmcli.cli.terminal import (
     show_result,
 )
 from lstmcli.errors import UserError
-from lstmcli.views.check import check_sheet
-from lstmcli.views.check_program import program_sheet
+from lstmcli.views.check import check_sheet, program_sheet
 from lstmcli.views.header import header_sheet
+from lstmcli.views.sheet import Sheet, Width
 
 
 @click.command(cls=Command, quiet=Quiet.RESULTS)
@@ -69,19 +67,20 @@ def command(
 
     Exit status: 0 all agree with us; 1 one differs; 2 error.
     """
+    if program is not None and engine is not None:
+        raise UserError("--program runs in place of engines.", about={"engine": engine})
+    if program is None and timeout is not None:
+        raise UserError("it is the time that a --program has.", about={"timeout": timeout})
+    names = listed_names(engine or ALL, "--engine") or []
+    by = names if program is None else Program.parse(program, timeout or TIMEOUT)
     paths, x = split_paths(weights)
-    of_run = {"seed": seed, "rtol": rtol, "atol": atol, "ulp": ulp, **keywords(options)}
-    found: Check | ProgramCheck
-    if program is None:
-        if timeout is not None:
-            raise UserError("it is the time that a --program has.", about={"timeout": timeout})
-        found = check(paths, x, listed_names(engine or ALL, "--engine") or [], **of_run)
-        sheet = partial(check_sheet, found)
-    else:
-        if engine is not None:
-            raise UserError("--program runs in place of engines.", about={"engine": engine})
-        found = check_program(paths, x, program, timeout=timeout or TIMEOUT, **of_run)
-        sheet = partial(program_sheet, found)
+    found = check(paths, x, by, seed=seed, rtol=rtol, atol=atol, ulp=ulp, **keywords(options))
+
+    def sheet(width: Width) -> Sheet:
+        if isinstance(found, ProgramCheck):
+            return program_sheet(found, width)
+        return check_sheet(found, width)
+
     show_result(
         format,
         found.to_json,

@@ -676,9 +676,9 @@ def test_no_mistake_of_the_matrix_is_taken_for_noise(row: matrix.Row) -> None:
 @pytest.mark.parametrize(
     ("part", "text"),
     [
-        (slice(2, 5), "steps 2 to 4 of 7: --steps 2:5 compares these."),
-        (slice(6, 7), "the last step: --steps 6:7 compares these."),
-        (slice(3, 4), "step 3 of 7: --steps 3:4 compares these."),
+        (slice(2, 5), "steps 2 to 4 of 7: lstm diff --steps 2:5 compares these."),
+        (slice(6, 7), "the last step: lstm diff --steps 6:7 compares these."),
+        (slice(3, 4), "step 3 of 7: lstm diff --steps 3:4 compares these."),
     ],
 )  # fmt: skip
 def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
