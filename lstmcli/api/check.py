@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from lstmcli._version import __version__
-from lstmcli.api.check_program import ProgramCheck, check_program
 from lstmcli.api.diff import side_of
 from lstmcli.api.explain import question_of, typed_run
 from lstmcli.api.job import InputOptions, Job, read_job, with_padding
@@ -27,9 +26,10 @@ from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import greatest_difference
+from lstmcli.core.forward.plan import NAMES as ARRAYS
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
-from lstmcli.core.model.model import Cell, Model, Trace
+from lstmcli.core.model.model import Cell, Model, Trace, layer_width
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
@@ -48,7 +48,7 @@ from lstmcli.escaping import typed_command
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["ALL", "NAMES", "TIMEOUT", "Check", "Program", "ProgramCheck", "check", "check_job"]
+__all__ = ["ALL", "NAMES", "TIMEOUT", "Check", "Program", "check", "check_job"]
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
@@ -211,6 +211,35 @@ class Check:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class ProgramCheck:
+    """The outputs of a program, a, beside ours, b."""
+
+    job: Job
+    program: Program
+    seconds: float  # of the program
+    difference: Difference
+    next: str  # the command that searches for the cause
+    drawn: int | None = None  # the seed from which the inputs were drawn; None: given
+
+    @property
+    def equal(self) -> bool:
+        """Whether the program agrees with us."""
+        return self.difference.equal
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``-f json``."""
+        return {
+            "equal": self.equal,
+            "program": self.program.command,
+            "seconds": self.seconds,
+            "seed": self.drawn,
+            "difference": self.difference.to_json(),
+            "next": "" if self.equal else self.next,
+            "assumed": self.job.assumed,
+        }
+
+
 def check(
     weights: Weights | Sequence[Weights],
     x: npt.ArrayLike | Path | None,
@@ -305,6 +334,22 @@ def check_job(
                 row = replace(row, notes=(*row.notes, note))
         rows.append(row)
     return Check(job, tuple(rows), refused, _distance(ours, truth), seconds, drawn, findings)
+
+
+def check_program(
+    job: Job, drawn: int | None, program: Program, next: str, **tolerance: Any
+) -> ProgramCheck:
+    """Run a job here and by a program, in memory or in files; see `lstmcli.api.check.check`."""
+    plan, inputs = job.plan(ARRAYS), np.asarray(job.inputs.x)
+    if plan.batch == 1 and (drawn is not None or program.read != ".npy"):
+        inputs = inputs.reshape(plan.steps, -1)
+    document, seconds = program.run(inputs, f"{plan.steps}x{layer_width(plan.model.layers[-1])}")
+    theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "ours")
+    kept = ours.arrays.keys() & theirs.arrays.keys() or {"h"}
+    ours = replace(ours, arrays={n: a for n, a in ours.arrays.items() if n in kept})
+    theirs = replace(theirs, name=program.name)
+    difference = compare(theirs, ours, padding=False, **tolerance)
+    return ProgramCheck(job, program, seconds, difference, next, drawn)
 
 
 @dataclass(frozen=True, eq=False)

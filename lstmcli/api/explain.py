@@ -227,9 +227,7 @@ def _writing(
         start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         *weights, x = words[:start]
         given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
-        texts = (
-            f", {k}={json.dumps(v) if isinstance(v, str) else repr(v)}" for k, v in given.items()
-        )
+        texts = (f", {k}={_literal(v)}" for k, v in given.items())
         words = ", ".join(map(json.dumps, (weights, x, expected)))  # no quotes of the shell's
         asked, name = f"lstmcli.explain({words}{''.join(texts)})", json.dumps(file)
         code = f"import lstmcli, numpy; numpy.savez({name}, **{asked}.arrays[{name}])"

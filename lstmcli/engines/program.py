@@ -13,12 +13,11 @@ import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
@@ -85,10 +84,11 @@ class Program:
                 raise self._error(f"{self.name} ended well, and wrote no {{outputs{self.write}}}.")
             data = outputs.read_bytes()
         what = f"{self.name}: its {f'outputs{self.write}' if self.write else 'standard output'}"
-        if not data:
-            raise UserError(f"{what} is empty.")
         raw = f"f32:{form}" if self.write == RAW else None
-        document = formats.read_bytes(what, data, self.write or "", raw)
+        try:
+            document = formats.read_bytes(what, data, self.write or "", raw)
+        except UserError as error:
+            raise UserError(error.lines[0]) from None  # the others are about files that are given
         for name, array in document.arrays.items():
             if wrong := np.count_nonzero(~np.isfinite(array)):
                 of = f" of {name}" * bool(name)
@@ -96,39 +96,35 @@ class Program:
         return document, seconds
 
     def _run(self, inputs: Path, outputs: Path) -> float:
-        """Run it to its end, and return the seconds; UserError where it does not end well."""
+        """Run it to its end, and return the seconds; UserError where it does not end well.
+
+        It, and what it has started, is gone afterwards.
+        """
         places = {"inputs": str(inputs), "outputs": str(outputs)}
         words = [PLACE.sub(lambda match: places[match[1]], word) for word in self.words]
         printed = outputs.with_name("printed") if self.write else outputs
         said, begun = outputs.with_name("said"), perf_counter()
-        with (
-            open(os.devnull if self.read else inputs, "rb") as stdin,
-            open(printed, "wb") as stdout,
-            open(said, "wb") as stderr,
-            self._started(words, stdin=stdin, stdout=stdout, stderr=stderr) as process,
-        ):
-            reason = self._failure(process, begun, (outputs, printed, said))
-            seconds = perf_counter() - begun
+        given = os.devnull if self.read else inputs
+        with open(given, "rb") as stdin, open(printed, "wb") as stdout, open(said, "wb") as stderr:
+            try:
+                process = subprocess.Popen(
+                    words, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+                )
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise UserError(f"{one_line(words[0])} cannot be started: {reason}.") from None
+            try:
+                reason = self._failure(process, begun, (outputs, printed, said))
+                seconds = perf_counter() - begun
+            finally:
+                if os.name == "posix":
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)  # the session that it began
+                process.kill()
+                process.wait()
         if reason:
             raise self._error(f"{self.name} {reason}{_end_of(said)}")
         return seconds
-
-    @contextmanager
-    def _started(self, words: list[str], **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """The process of a command; it, and what it has started, is gone afterwards."""
-        try:
-            process = subprocess.Popen(words, start_new_session=True, **streams)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise UserError(f"{one_line(words[0])} cannot be started: {reason}.") from None
-        try:
-            yield process
-        finally:
-            if os.name == "posix":
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # the session that it began
-            process.kill()
-            process.wait()
 
     def _failure(
         self, process: subprocess.Popen[bytes], begun: float, written: Sequence[Path]
@@ -138,8 +134,9 @@ class Program:
         while status is None:
             with suppress(subprocess.TimeoutExpired):
                 status = process.wait(PAUSE)
-            if any(_size(path) > MOST_OUTPUT for path in written):
-                return f"was stopped: it wrote more than {MOST_OUTPUT:,} bytes"
+            with suppress(FileNotFoundError):  # a program may remove its file meanwhile
+                if any(path.stat().st_size > MOST_OUTPUT for path in written if path.exists()):
+                    return f"was stopped: it wrote more than {MOST_OUTPUT:,} bytes"
             if status is None and perf_counter() - begun > self.timeout:
                 return f"was stopped after {self.timeout:g} s (--timeout)"
         if status < 0:
@@ -160,13 +157,6 @@ def _suffixes(command: str) -> dict[str, str]:
         if place == "inputs" and suffix not in INPUTS:
             raise ValueError(f"inputs are written as {', '.join(INPUTS)}, not as {suffix}")
     return suffixes
-
-
-def _size(path: Path) -> int:
-    """The bytes of a file that a program may remove meanwhile."""
-    with suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0
 
 
 def _write(path: Path, x: Array) -> None:
