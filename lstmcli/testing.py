@@ -82,32 +82,35 @@ def assert_lstm_close(
         if they cannot be compared: a file that cannot be read, no array in common.
     """
     __tracebackhide__ = True  # pytest's: the line that it shows is the caller's
-    options, given = InputOptions(initial_state, lengths, mask), checked(settings, WHERE)
-    if weights is None and (given.keys() - {"layout"} or inputs is not None or initial_state):
-        text = "inputs and settings describe a run of weights; give weights too, or leave them out."
-        raise UserError(f"{WHERE}: {text}")
-    compared = partial(diff, rtol=rtol, atol=atol, equal_nan=equal_nan)
-    sides = side_of(actual, "actual"), side_of(expected, "expected")
-    difference, name = compared(*_of_run(sides, given.get("layout"))), ""
-    cause: Explanation | str = ""
-    if weights is None and (lengths is not None or mask is not None):
-        layout, run = _padding(difference, options, given.get("layout"))
-        difference = compared(*_of_run(sides, layout, run))
-    if weights is not None and not difference.equal:
-        try:
-            job = read_job(weights, inputs, given, options, where=WHERE, settle=True).drained()
-            plan = job.plan()
-            difference = compared(*_of_run(sides, plan.layout, plan.settings()))
-            for side in sides if explain and not difference.equal else ():
-                name, work = side.name, WorkDone(EFFORT)
-                cause = explain_within(work, weights, inputs, side, options, given)
-                if cause.verdict != "agrees":
-                    break
-        except UserError as error:
-            cause = f"explain: {error}"
-    lacking = _lacking(difference, alone=[*sides[0].arrays] == [""])
-    if lacking or not difference.equal:
-        raise AssertionError(failure_text(difference, lacking, cause, name))
+    try:
+        options, given = InputOptions(initial_state, lengths, mask), checked(settings, WHERE)
+        if weights is None and (given.keys() - {"layout"} or inputs is not None or initial_state):
+            text = "inputs and settings describe a run of weights; give weights too."
+            raise UserError(f"{WHERE}: {text}")
+        compared = partial(diff, rtol=rtol, atol=atol, equal_nan=equal_nan)
+        sides = side_of(actual, "actual"), side_of(expected, "expected")
+        difference, name = compared(*_of_run(sides, given.get("layout"))), ""
+        cause: Explanation | str = ""
+        if weights is None and (lengths is not None or mask is not None):
+            layout, run = _padding(difference, options, given.get("layout"))
+            difference = compared(*_of_run(sides, layout, run))
+        if weights is not None and not difference.equal:
+            try:
+                job = read_job(weights, inputs, given, options, where=WHERE, settle=True).drained()
+                plan = job.plan()
+                difference = compared(*_of_run(sides, plan.layout, plan.settings()))
+                for side in sides if explain and not difference.equal else ():
+                    name, work = side.name, WorkDone(EFFORT)
+                    cause = explain_within(work, weights, inputs, side, options, given)
+                    if cause.verdict != "agrees":
+                        break
+            except UserError as error:
+                cause = f"explain: {error}"
+        lacking = _lacking(difference, alone=[*sides[0].arrays] == [""])
+        if lacking or not difference.equal:
+            raise AssertionError(failure_text(difference, lacking, cause, name))
+    except UserError as error:
+        raise error.with_traceback(None) from None  # pytest shows the caller's line
 
 
 def _padding(

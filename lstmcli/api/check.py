@@ -378,10 +378,7 @@ def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
 
 
 def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job, int | None]:
-    """The job with inputs, and the seed if they had to be drawn.
-
-    A state is drawn with them, but of a program, which gets one sequence.
-    """
+    """The job with inputs, and the seed if they, and a state for engines, had to be drawn."""
     if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths

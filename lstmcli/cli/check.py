@@ -31,11 +31,7 @@ from lstmcli.views.sheet import Sheet, Width
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", show_default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
-@click.option(
-    "--program",
-    metavar="COMMAND",
-    help="A program in place of engines: 'COMMAND {inputs} {outputs}', no shell.",
-)
+@click.option("--program", metavar="COMMAND", help="A program: 'COMMAND {inputs} {outputs}'.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
               show_default="60", help="With --program: stop it after so long.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", show_default="0",
@@ -60,8 +56,8 @@ def command(
     framework cannot do is rejected before anything runs, and the message names it; with all,
     that framework is left out.
 
-    A program of yours is run in their place by --program. {inputs} in the command is a file of the
-    inputs, {inputs.csv} or {inputs.f32} (raw float32) one of a single sequence; without it they
+    A program of yours is run in their place by --program, without a shell. {inputs} is a file of
+    the inputs, {inputs.csv} or {inputs.f32} (raw float32) one of a single sequence; without it they
     come on standard input as CSV. {outputs} is where it writes them, as any file that diff reads
     ({outputs.csv}; {outputs.f32} is steps x units); without it they are what it prints.
 
