@@ -27,9 +27,6 @@ def there(tmp_path: Path) -> Path:
     return tmp_path
 
 
-NAMED = ("kernel=W.npz:W", "bias=W.npz:b")
-
-
 def test_the_other_members_of_an_archive_are_not_unpacked(lstm: Lstm, there: Path) -> None:
     train = np.random.default_rng(0).normal(size=(5000, 7, 4))
     np.savez(there / "x.npz", x_train=train, x_val=np.load(INPUTS))

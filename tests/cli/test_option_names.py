@@ -92,10 +92,6 @@ def test_an_engine_gives_no_single_cell(
 # ---- help
 
 
-def headings(text: str) -> list[str]:
-    return re.findall(r"^(\S.*):$", text, re.M)
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_its_heading(name: str) -> None:
     if name in ("init", "help", "completion", "conventions"):

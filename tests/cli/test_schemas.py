@@ -18,7 +18,6 @@ from jsonschema import Draft202012Validator
 from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.settings import SETTINGS
 from tests.cli.conftest import SAMPLE, Lstm
-from tests.core.explain.record import recorded
 from tests.docs.schemas import SCHEMAS, problems
 from tests.paths import TESTS
 
@@ -27,7 +26,6 @@ CASES = sorted(
     str(path.relative_to(GOLDEN)).removesuffix(".weights.npz")
     for path in GOLDEN.glob("*/*.weights.npz")
 )
-ASKED = [name for name in sorted(recorded()) if not name.startswith(("matrix/128", "class/shape"))]
 WEIGHTS, INPUTS = str(SAMPLE / "weights.npz"), str(SAMPLE / "inputs.npy")
 NUMPY, TENSORFLOW = str(SAMPLE / "numpy.txt"), str(SAMPLE / "tensorflow.txt")
 LINES = {

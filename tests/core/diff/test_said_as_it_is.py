@@ -37,15 +37,6 @@ def texts(a: Side, b: Side) -> str:
     return " ".join(hint.text for hint in compare(a, b).hints)
 
 
-def bidirectional() -> dict[str, Array]:
-    shapes = {"weight_ih": (4 * H, I), "weight_hh": (4 * H, H), "bias_ih": (4 * H,)}
-    return {
-        f"{name}_l0{direction}": normal(*shape, seed=n)
-        for direction in ("", "_reverse")
-        for n, (name, shape) in enumerate(shapes.items())
-    }
-
-
 def test_of_two_directions_the_first_step_excludes_nothing() -> None:
     """Step 0 of h agrees; it depends on all settings through the backward direction."""
     a, b = normal(2, T, B, H)

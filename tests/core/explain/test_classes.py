@@ -38,10 +38,6 @@ class Asked:
         return explain(weights, self.x, part(h), **assumed)
 
 
-def classes(explanation: Explanation) -> list[dict[str, Any]]:
-    return [{c.setting: c.found for c in other} for other in explanation.equivalent]
-
-
 @pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
 @pytest.mark.parametrize("reached", [0, 2], ids=["in the first sequence", "in the last"])
 @pytest.mark.sampled(4)

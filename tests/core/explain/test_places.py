@@ -216,23 +216,6 @@ def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Asked) -> N
 # ---- other parts of a run
 
 
-PARTS: dict[str, Any] = {
-    "the last 3 of 5 steps": lambda h: h[:, -3:],
-    "step 3 of 5, sequence 1 of 3": lambda h: h[1, 3],
-    "every second step from 0 to 4": lambda h: h[:, ::2],
-    "every second step from 1 to 3": lambda h: h[:, 1::2],
-    "steps 1 to 3 of 5": lambda h: h[:, 1:4],
-    "step 2 of 5": lambda h: h[:, 2],
-    "the last 3 of 5 steps, sequence 1 of 3": lambda h: h[1, -3:],
-    "steps 1 to 3 of 5, sequence 2 of 3": lambda h: h[2, 1:4],
-    "the first 4 of 6 units": lambda h: h[..., :4],
-    "sequence 1 of 3, unit 0 of 6 units": lambda h: h[1, :, :1],
-    "step 0 of 5, sequence 0 of 3, the first 4 of 6 units": lambda h: h[0, 0, :4],
-    "the first 2 of 5 steps, sequence 1 of 3, the first 4 of 6 units": lambda h: h[1, :2, :4],
-    "units before steps, sequence 1 of 3": lambda h: h[1].T,
-}
-
-
 @pytest.mark.parametrize("truth", [{"gates": "ifgo"}, {"bias": "none"}], ids=str)
 def test_first_units_of_as_many_steps_as_there_are_units(
     truth: dict[str, Any], tmp_path: Path

@@ -34,8 +34,6 @@ from tests.core.explain.reference import outputs
 from tests.core.explain.test_refusals import spoiled
 from tests.paths import TESTS
 
-Array = np.ndarray[Any, Any]
-
 
 @pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
 @pytest.mark.sampled(4)
