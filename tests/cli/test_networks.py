@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Lstm
+from tests.core.explain.reference import Net, outputs
 from tests.paths import TOP
 
 GOLDEN = TOP / "tests" / "golden"
@@ -92,15 +93,8 @@ def test_names_that_a_message_proposes_run(lstm: Lstm, tmp_path: Path) -> None:
 
 
 def plain_lstm(x: Any, fused: Any, bias: Any, projection: Any) -> Any:
-    """The h (T, P) of TensorFlow's LSTMCell with a projection, +1 on the forget gate."""
-    c, h, steps = np.zeros(projection.shape[0]), np.zeros(projection.shape[1]), []
-    for row in x:
-        i, g, f, o = np.split(np.concatenate([row, h]) @ fused + bias, 4)
-        i, f, o = (1 / (1 + np.exp(-z)) for z in (i, f + 1, o))
-        c = f * c + i * np.tanh(g)
-        h = (o * np.tanh(c)) @ projection
-        steps.append(h)
-    return np.stack(steps)
+    """The h (T, P) of TensorFlow's LSTMCell with a projection."""
+    return outputs(Net(fused, bias, projection=projection), x[None], {})["h"][0]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from lstmcli.core.diff.tolerance import FLOAT64, Numbers, Tolerance
 from lstmcli.core.model.arrays import to_bfloat16
 from lstmcli.core.model.selection import Selection
 from tests.core.explain import matrix, reference
+from tests.core.explain.reference import sigmoid
 
 Array = npt.NDArray[Any]
 
@@ -42,10 +43,6 @@ def h_codes(a: Array, b: Array, **asked: float) -> list[str]:
 
 def is_proof(code: str) -> bool:
     return not code.startswith("suspect_")
-
-
-def sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
 
 
 def second_half_turned(h: Array) -> Array:
