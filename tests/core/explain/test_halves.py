@@ -273,30 +273,6 @@ KINDS = (
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("kind", KINDS[::3])
-def test_an_error_of_that_size_alone_is_no_cause(kind: str, tmp_path: Path) -> None:
-    net = Net(4, 2, 8, 4, 6)
-    h = spoiled(kind, net, EPS["float16"], np.random.default_rng(0)).astype(np.float32)
-    explanation = net.ask(h, tmp_path)
-    assert "dtype" not in found(explanation)
-    assert RERUN not in codes(explanation)
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sizes", [(1, 7, 4, 3), (2, 7, 4, 3), (3, 12, 8, 24)], ids=str)
-def test_no_error_of_that_size_is_a_cause(
-    kind: str, name: str, sizes: tuple[int, int, int, int], tmp_path: Path
-) -> None:
-    for seed in range(2):
-        net = Net(seed, *sizes)
-        h = spoiled(kind, net, EPS[name], np.random.default_rng(seed)).astype(np.float32)
-        explanation = net.ask(h, tmp_path)
-        assert "dtype" not in found(explanation), (seed, explanation)
-
-
-@pytest.mark.wide
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sizes", [(1, 7, 4, 3), (2, 7, 4, 3), (3, 12, 8, 24)], ids=str)
