@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
-from math import prod
 from itertools import chain
+from math import prod
 from typing import Any
 
 import numpy as np
