@@ -12,9 +12,8 @@ import pytest
 
 from tests.cli.conftest import Lstm
 from tests.core.explain.reference import Net, outputs
-from tests.paths import TOP
+from tests.recorded import GOLDEN, read
 
-GOLDEN = TOP / "tests" / "golden"
 TORCH = GOLDEN / "torch" / "two_layers_bidirectional"
 
 
@@ -37,11 +36,11 @@ def words(*more: str) -> tuple[str, ...]:
     ],
 )
 def test_options_reach_the_cell(lstm: Lstm, case: str, option: tuple[str, ...]) -> None:
-    with np.load(GOLDEN / f"{case}.npz") as golden:
-        keep = [k for k in golden if k == "inputs" or k.startswith("initial")]
-        np.savez("x.npz", **{k: golden[k] for k in keep})
-        np.savez("theirs.npz", h=golden["h"])
-        layout = json.loads(str(golden["case"]))["layout"]
+    about, golden = read(case)
+    keep = [k for k in golden if k == "inputs" or k.startswith("initial")]
+    np.savez("x.npz", **{k: golden[k] for k in keep})
+    np.savez("theirs.npz", h=golden["h"])
+    layout = about["layout"]
     weights = GOLDEN / f"{case}.weights.npz"
     done = lstm("run", weights, "x.npz", *option, "--layout", layout, "-o", "out.npz")
     assert done.status == 0, done.err

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -19,13 +18,8 @@ from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.settings import SETTINGS
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.docs.schemas import SCHEMAS, problems
-from tests.paths import TESTS
+from tests.recorded import CASES, GOLDEN, read
 
-GOLDEN = TESTS / "golden"
-CASES = sorted(
-    str(path.relative_to(GOLDEN)).removesuffix(".weights.npz")
-    for path in GOLDEN.glob("*/*.weights.npz")
-)
 WEIGHTS, INPUTS = str(SAMPLE / "weights.npz"), str(SAMPLE / "inputs.npy")
 NUMPY, TENSORFLOW = str(SAMPLE / "numpy.txt"), str(SAMPLE / "tensorflow.txt")
 LINES = {
@@ -91,7 +85,7 @@ def test_a_key_more_and_a_key_less_are_noticed(name: str, lstm: Lstm) -> None:
 @pytest.mark.slow
 def test_recorded_weights(case: str, lstm: Lstm) -> None:
     path = str(GOLDEN / f"{case}.weights.npz")
-    record = json.loads(str(np.load(GOLDEN / f"{case}.npz")["case"]))
+    record, _ = read(case)
     given = [f"{name}={value}" for name, value in record["settings"].items()]
     words = [path, "--convention", record["convention"]]
     words += [word for setting in given for word in ("--set", setting)]

@@ -16,7 +16,7 @@ from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.errors import UserError
 from tests.core.explain import reference
-from tests.recorded import GOLDEN
+from tests.recorded import held
 
 Array = npt.NDArray[Any]
 
@@ -81,7 +81,7 @@ def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
     assert hint.text.startswith(f"{said} Padding?")
 
 
-PACKED = np.load(GOLDEN / "torch" / "packed_bidirectional.npz")  # h (4, 7, 6)
+PACKED = held("torch/packed_bidirectional")  # h (4, 7, 6)
 VALID = np.arange(7) < PACKED["lengths"][:, None]  # (4, 7)
 
 

@@ -17,6 +17,7 @@ from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.model.arrays import round_to_format, spacing, to_bfloat16
 from tests.core.explain.asking import Asking, found
 from tests.paths import TESTS
+from tests.recorded import held
 
 Array = np.ndarray[Any, Any]
 
@@ -106,8 +107,7 @@ def check(
 
 def asking_pytorch(case: str, folder: Path) -> Asking:
     """The question about a real run, with the weights before they were rounded."""
-    with np.load(FOLDER / f"{case}.npz") as held:
-        arrays = {name: held[name] for name in held.files}
+    arrays = held(f"halves/{case}")
     x, h = arrays.pop("inputs"), arrays.pop("h")
     np.savez(folder / "w.npz", **arrays)
     return Asking(str(folder / "w.npz"), x, h, {"layout": "batch"})
@@ -357,8 +357,7 @@ FILE = TESTS / "golden" / "tflite_files" / "keras_hybrid"
 @pytest.fixture
 def recorded() -> dict[str, Any]:
     """Inputs, and what TensorFlow Lite gave."""
-    with np.load(f"{FILE}.npz") as members:
-        return {name: members[name] for name in ("inputs", "h")}
+    return held("tflite_files/keras_hybrid")
 
 
 def test_as_loaded_nothing_was_searched_in_float(recorded: dict[str, Any]) -> None:
