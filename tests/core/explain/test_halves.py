@@ -107,7 +107,7 @@ def check(
 
 def asking_pytorch(case: str, folder: Path) -> Asking:
     """The question about a real run, with the weights before they were rounded."""
-    arrays = held(f"halves/{case}")
+    arrays: dict[str, Any] = held(f"halves/{case}")
     x, h = arrays.pop("inputs"), arrays.pop("h")
     np.savez(folder / "w.npz", **arrays)
     return Asking(str(folder / "w.npz"), x, h, {"layout": "batch"})
