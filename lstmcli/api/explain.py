@@ -250,7 +250,8 @@ def _writing(
         *weights, x = words[:start]
         given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
         texts = (
-            f", {k}={json.dumps(v) if isinstance(v, str) else repr(v)}" for k, v in given.items()
+            f", {k}={json.dumps(v) if isinstance(v, str | list) else repr(v)}"
+            for k, v in given.items()
         )
         words = ", ".join(map(json.dumps, (weights, x, expected)))  # no quotes of the shell's
         asked, name = f"lstmcli.explain({words}{''.join(texts)})", json.dumps(file)

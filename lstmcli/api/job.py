@@ -62,6 +62,11 @@ class InputOptions(NamedTuple):
         """Whether a run of all steps is asked for."""
         return isinstance(self.mask, str) and self.mask == NO_MASK
 
+    def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
+        """The lengths and the mask, as given or from the file of the inputs."""
+        mask = None if self.unmasked else _with_inputs("mask", self.mask, holder)
+        return _lengths(self.lengths, holder), mask
+
 
 OF_RUN = ("layout", EDITS)  # that can be given beside a loaded model
 NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
@@ -178,8 +183,7 @@ def read_job(
         array,
         settings.get("layout", model.given.get("layout")),
         state,
-        _lengths(options.lengths, holder),
-        None if options.unmasked else _with_inputs("mask", options.mask, holder),
+        *options.padding(holder),
         name=name,
     )
     job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=options.unmasked)

@@ -8,7 +8,7 @@ from lstmcli.core.diff.compare import Difference
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.views.diff import first_difference, hints_of, next_command, sides_of
 from lstmcli.views.explain import title
-from lstmcli.views.sheet import Sheet, Width, labelled
+from lstmcli.views.sheet import Width, labelled, labelled_lines
 from lstmcli.views.text import error_size
 
 LINES, COLUMNS = 15, 100
@@ -26,30 +26,33 @@ def failure_text(
     ``expected``, or why it says nothing.
     """
     differing = [array for array in d.arrays.values() if not array.equal]
+    shown, more = differing[:MOST_ARRAYS], len(differing) - MOST_ARRAYS
+    verdict = f"differ in {len(differing)} of {len(d.arrays)} arrays"
+    verdict = verdict if differing else "do not have the same numbers"
     names = " and ".join(side.name for side in d.sides)
-    sheet = Sheet()
-    how = f"differ in {len(differing)} of {len(d.arrays)} arrays"
-    sheet.add(f"{names} {how if differing else 'do not have the same numbers'}")
+    names = names if len(f"{names} {verdict}") <= COLUMNS else "a and b"
+    sheet = labelled("", f"{names} {verdict}", WIDTH, indent=0)
     sheet.extend(sides_of(d, WIDTH))
-    for text in lacking[:MOST_ARRAYS]:
-        sheet.extend(labelled("", text, WIDTH, indent=0))
-    for array in differing[:MOST_ARRAYS]:
+    sheet.extend(labelled_lines("", lacking[:MOST_ARRAYS], WIDTH, indent=0))
+    indent = max([LABELS, *(len(array.name) + 2 for array in shown)])
+    for array in shown:
         text = f"a has {array.aligned[0]}; b has {array.aligned[1]}"
         if array.mismatched is not None:
             where = f" at {array.abs_at.words()}" if array.abs_at else ""
             size = error_size(array.max_abs)
             text = f"{array.mismatched} of {array.total} differ, max abs {size}{where}"
-        sheet.extend(labelled(array.name or "array", text, WIDTH, indent=LABELS))
-    if more := len(differing) - MOST_ARRAYS:
-        sheet.add(f"and {more} arrays more" * (more > 0))
+        sheet.extend(labelled(array.name or "array", text, WIDTH, indent=indent))
+    sheet.add(f"and {more} arrays more" * (more > 0))
     sheet.extend(first_difference(d, WIDTH, with_strips=False))
     sheet.extend(hints_of(d.hints, WIDTH))
     rows = [row for row in sheet.rows() if row.strip()]
     if len(rows) > LINES:
         rows[LINES - 1 :] = ["... (lstmcli.diff shows the rest)"]
     if isinstance(found, str):
-        return "\n".join([*rows, *filter(None, [found or next_command(d, d.sides[0])])])
-    cause = labelled("explain", title(found, expected), WIDTH, indent=LABELS).rows()
-    is_file = not any(side.in_memory for side in d.sides if side.name == expected)
-    command = found.command or found.next * is_file
-    return "\n".join([*rows, *cause, *filter(None, [command])])
+        cause = labelled_lines("", found.splitlines(), WIDTH, indent=0)
+        command = "" if found else next_command(d, d.sides[0])
+    else:
+        cause = labelled("explain", title(found, expected), WIDTH, indent=LABELS)
+        is_file = not any(side.in_memory for side in d.sides if side.name == expected)
+        command = found.command or found.next * is_file
+    return "\n".join([*rows, *cause.rows(), *filter(None, [command])])

@@ -1,4 +1,7 @@
-"""A check: a line for each engine, the most accurate ones, and where one first differs from us."""
+"""A check: a line for each engine, the most accurate ones, and where one first differs from us.
+
+Of a program, whether it agrees, and what `diff` shows if it does not.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ from typing import TYPE_CHECKING
 from lstmcli import __version__
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain.explanation import Explanation
+from lstmcli.views.diff import HINT_INDENT, difference_sheet
 from lstmcli.views.explain import title
 from lstmcli.views.sheet import AGREES, DIFFERS, Column, Sheet, Width, fitting_table, labelled
 from lstmcli.views.text import error_size, ulp_counts
 
 if TYPE_CHECKING:
-    from lstmcli.api.check import Check
+    from lstmcli.api.check import Check, ProgramCheck
 
 OURS = "ours"
 INDENT = 16  # columns of the labels
@@ -53,6 +57,24 @@ def check_sheet(check: Check, width: Width) -> Sheet:
             add("known", f"{row.engine.name}: {note}")
     for text in check.refused.values():
         add("left out", text)
+    return sheet
+
+
+def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
+    """The lines of a check of a program."""
+    sheet = Sheet()
+    if check.drawn is not None:
+        text = f"inputs of one sequence, from seed {check.drawn}: none were given"
+        sheet.extend(labelled("drawn", text, width, indent=HINT_INDENT))
+    verb, style = ("agrees", AGREES) if check.equal else ("differs", DIFFERS)
+    text = f"{check.program.name} {verb}; it ran for {check.seconds:.3g} s"
+    sheet.extend(labelled("program", text, width, style, HINT_INDENT))
+    sheet.add()
+    sheet.extend(difference_sheet(check.difference, width=width, next=check.next))
+    if not check.equal:
+        text = "OUTPUTS is a file of what the program gives"
+        text += ", INPUTS of what it gets" * (check.drawn is not None)
+        sheet.extend(labelled("", text, width, indent=HINT_INDENT))
     return sheet
 
 

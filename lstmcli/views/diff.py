@@ -294,7 +294,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     ]
     if len(options) not in (1, 2):  # where all axes differ, what comes first need not be the same
         return ""
-    text = f"{' '.join(options)} compares what comes first in both"
+    text = f"lstm diff {' '.join(options)} compares what comes first in both"
     if len(options) == 1 and a[0] != b[0]:
         few, many = sorted((a[0], b[0]))
         text += f"; --steps {many - few}:{many} takes {'ab'[a[0] > b[0]]} as the last steps"

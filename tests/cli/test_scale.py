@@ -25,8 +25,6 @@ from tests import networks
 from tests.cli.conftest import Lstm, start
 from tests.paths import TOP
 
-Array = Any
-
 
 def network(path: Path, inputs: int, units: int, **kind: Any) -> None:
     """A PyTorch network's weights."""

@@ -66,7 +66,7 @@ def test_numbers_that_count_in_another_dtype_say_so() -> None:
 def test_of_different_shapes_it_is_said_what_compares_them() -> None:
     h = normal(7, 4, 3)
     shown = rows(of(h=h), of(h=h[:5, :, :2] + 1))
-    assert "           --steps 0:5 --units 0:2 compares what comes first in both" in shown
+    assert "           lstm diff --steps 0:5 --units 0:2 compares what comes first in both" in shown
     text = " ".join(" ".join(rows(of(h=h), of(h=h[2:5] + 1))).split())
     first = "--steps 0:3 compares what comes first in both"
     assert f"{first}; --steps 4:7 takes b as the last steps" in text
@@ -168,10 +168,6 @@ def test_steps_that_a_print_left_out_are_drawn_as_such() -> None:
 
 
 # ---- settings, and the next thing to type
-
-
-def made(name: str, meta: dict[str, Any] | None, **named: Array) -> Side:
-    return Side(name, named, "time", settings=meta)
 
 
 def test_no_search_where_no_configuration_could_explain_it() -> None:

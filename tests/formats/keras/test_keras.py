@@ -20,6 +20,7 @@ from lstmcli.formats.files import limits
 from lstmcli.formats.keras import layers as keras_layers
 from lstmcli.formats.keras.layers import lstm_chain, masks_before
 from lstmcli.formats.wire import hdf5
+from tests.formats.helpers import filed, members_of, zipped
 from tests.recorded import GOLDEN, cases, recorded
 from tests.standard_input import from_stdin
 
@@ -380,22 +381,10 @@ def test_a_gru_in_a_model_with_an_lstm_is_no_choice(tmp_path: Path) -> None:
     assert load(str(path)).cell.units == 3
 
 
-def keras_archive(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
-
-
-def members_of(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
 def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> None:
-    path = keras_archive(tmp_path / "m.keras", {"config.json": b"{}", "model.weights.json": b"{}"})
+    data = zipped({"config.json": b"{}", "model.weights.json": b"{}"})
     with pytest.raises(UserError, match=r"several files.*\n.*model\.save_weights"):
-        read(path)
+        filed(tmp_path, "m.keras", data)
 
 
 @pytest.mark.parametrize(
@@ -409,9 +398,8 @@ def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> 
 )
 def test_archives_that_are_refused(tmp_path: Path, member: str, data: bytes, message: str) -> None:
     members = members_of(FILES / "keras-3.15.1" / "stacked.keras")
-    path = keras_archive(tmp_path / "m.keras", {**members, member: data})
     with pytest.raises(UserError, match=message):
-        read(path)
+        filed(tmp_path, "m.keras", zipped({**members, member: data}))
 
 
 @pytest.mark.separate_process
