@@ -30,9 +30,9 @@ class Try(NamedTuple):
 class UserError(Exception):
     """A mistake that the user can correct.
 
-    The message says what was expected, what was found, and what to type. Its lines have no options:
+    The message has what was expected, what was found, and what to type. Its lines have no options:
     ``about`` are the settings that it is about, which begin it, and ``try_`` what may be typed;
-    the command line and Python show these in their own syntax.
+    the command line and Python show these in their syntax.
 
     Each line is one line, in which a newline from a name is escaped like other control characters;
     of a message that is too long, the middle is left out. The command line prints it without a
@@ -68,7 +68,7 @@ class UserError(Exception):
         return shortened("\n".join(map(one_line, (first, *further, *self._tries(syntax)))))
 
     def _tries(self, syntax: Syntax) -> Iterator[str]:
-        """A line for each that may be typed."""
+        """One row per that may be typed."""
         settings = [(syntax.settings(one.settings), one.text) for one in self.try_ if not one.call]
         width = max((len(words) for words, _ in settings), default=0)
         for words, text in settings:
@@ -196,10 +196,10 @@ MOST_BITS = 1024  # largest integer shown in a message (float64 overflows at 102
 
 
 def refuse_unprintable(value: object, what: str) -> None:
-    """Refuse a whole number that is too large, before a message has to show it."""
+    """Refuse an integer that is too large, before a message has to show it."""
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         digits = int(value.bit_length() * log10(2)) + 1
-        raise UserError(f"{what} is too large a whole number, of about {digits:,} digits.")
+        raise UserError(f"{what} is too large an integer, of about {digits:,} digits.")
 
 
 NEAR = 0.75  # share of letters in common: "kears" and "keras" 0.8, "inputs" and "units" 0.55

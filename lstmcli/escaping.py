@@ -11,7 +11,7 @@ _UNPRINTABLE = re.compile(
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks and overrides of direction
     "\u2028\u2029"  # separators of lines and paragraphs
-    "\ud800-\udfff"  # unpaired surrogates: bytes of a file name that are no text
+    "\ud800-\udfff"  # unpaired surrogates: bytes of a file name that are not text
     "\ufffe\uffff"  # which XML forbids
     # the other format characters (Cf), and letters and marks that Unicode lets be invisible
     "\u00ad\u034f\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
@@ -42,7 +42,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 LONGEST_MESSAGE = 1500  # characters, which is a screen; names in files may be of any length
-LONGEST_START = 1000  # characters before the cut; the last lines of a message say what to type
+LONGEST_START = 1000  # characters before the cut; the last lines of a message are what to type
 CUT = " ... "
 
 

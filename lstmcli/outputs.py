@@ -1,6 +1,6 @@
 """Outputs: an OSError while writing becomes a UserError that names the file; numbers in JSON.
 
-It is no part of `formats` because standard output needs it where numpy is not imported.
+It is not part of `formats` because standard output needs it where numpy is not imported.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def reason(error: Exception) -> str:
 def errors_named(output: str) -> Iterator[None]:
     """Raise what the system refuses within as a UserError that names the output.
 
-    A closed pipe is no refusal: it ends a command silently, so a BrokenPipeError stays one.
+    A closed pipe is not a refusal: it ends a command silently, so a BrokenPipeError stays one.
     """
     try:
         yield
@@ -76,7 +76,7 @@ class DeviceWriter(io.BufferedWriter):
     """Writes to a device or a pipe, which have no positions.
 
     Some of them give one and keep none (/dev/null is at 0 whatever was written), which breaks
-    archives. The raw file behind stays as Python has it: `io.BufferedWriter` asks it for its
+    archives. The raw file behind stays as in Python: `io.BufferedWriter` asks it for its
     position, and would drop an interrupt that comes while an answer of ours is computed.
     """
 

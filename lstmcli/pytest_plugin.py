@@ -1,4 +1,4 @@
-"""The pytest plugin: `lstm_golden` compares with a file beside the test, and writes it on request.
+"""The pytest plugin: `lstm_golden` compares with a file next to the test, and writes it on request.
 
 Every pytest start of a project with lstmcli installed imports this module, so it imports NumPy, and
 what needs it, where the fixture is used.
@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def lstm_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """``lstm_golden(actual)`` compares with ``TESTFILE/TESTNAME.npz`` beside the test file.
+    """``lstm_golden(actual)`` compares with ``TESTFILE/TESTNAME.npz`` next to the test file.
 
     ``actual`` is an array, a tensor, a trace, or a dict of arrays by name; a test that compares
     several names each, as in ``lstm_golden(actual, name="second")``. Other arguments are those of
@@ -40,7 +40,7 @@ def lstm_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
 
         path, here = golden_path(request.node, name), Path.cwd()
         if path in written:
-            pytest.fail(f"{path.name} was compared in this test: name=... tells two apart", False)
+            pytest.fail(f"{path.name} was compared in this test: name=... distinguishes two", False)
         written.add(path)
         if request.config.getoption(UPDATE):
             write_golden(path, actual)
@@ -55,5 +55,5 @@ def lstm_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 def golden_path(test: pytest.Item, name: str = "") -> Path:
     """``TESTFILE/TESTNAME.npz``; what stands in no file name is quoted as in an address."""
-    whole = ".".join([*test.nodeid.split("::")[1:], *filter(None, [name])])
-    return test.path.with_suffix("") / f"{quote(whole, safe='[]=,+')}.npz"
+    full = ".".join([*test.nodeid.split("::")[1:], *filter(None, [name])])
+    return test.path.with_suffix("") / f"{quote(full, safe='[]=,+')}.npz"

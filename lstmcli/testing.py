@@ -1,4 +1,4 @@
-"""LSTM outputs in other people's tests: an assertion that says why two results differ."""
+"""LSTM outputs in other people's tests: an assertion that shows why two results differ."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def assert_lstm_close(
     explain: bool = True,
     **settings: Any,
 ) -> None:
-    """Fail unless two results of an LSTM are equal within a tolerance, and say why they are not.
+    """Fail unless two results of an LSTM are equal within a tolerance, and show why they are not.
 
     Axes may lie otherwise, as `lstmcli.diff` has it, but all numbers have to be there: a last step
     does not equal all of them, and an array that ``expected`` has may not be left out of a dict.

@@ -57,7 +57,7 @@ def versions() -> tuple[str, str]:
 
 
 def _architecture(library: Any) -> str:
-    """The kernels that a BLAS has chosen for this processor; empty where it does not say."""
+    """The kernels that a BLAS has chosen for this processor; empty where it reports none."""
     name = getattr(library, "architecture", None)
     return f"({name})" if name else ""
 

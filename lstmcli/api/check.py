@@ -1,6 +1,6 @@
 """The same weights through the real frameworks: which agree with us, and which is most accurate.
 
-The truth is the same run in longdouble. Its distance from our own run is what rounding does to this
+The truth is the same run in longdouble. Its distance from our run is what rounding does to this
 network, and a difference of that size is none. What an engine cannot do is known before anything
 runs.
 """
@@ -51,7 +51,7 @@ __all__ = ["ALL", "NAMES", "TIMEOUT", "Check", "Program", "check", "check_job"]
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
 ROUNDING = 4.0
-"""Times our own distance from the run in longdouble by which an engine may differ from us. Two runs
+"""Times our distance from the run in longdouble by which an engine may differ from us. Two runs
 that are each that far from it differ by up to twice as much; an engine may also sum less exactly
 than we do, in the grid of `tests/conformance` up to twice."""
 
@@ -61,7 +61,7 @@ class Comparison:
     """An engine's arrays against ours in one dtype, and what rounding may do to each array."""
 
     difference: Difference
-    rounding: Mapping[str, float]  # the greatest difference that counts as none, by array
+    rounding: Mapping[str, float]  # the largest difference that counts as none, by array
 
     @property
     def differing(self) -> list[str]:
@@ -86,7 +86,7 @@ class Comparison:
         return self.difference.arrays[differing[0]].first
 
     def worst(self, figure: str) -> float | int | None:
-        """The greatest ``max_abs``, ``max_rel`` or ``max_ulp`` of all arrays; NaN if one is."""
+        """The largest ``max_abs``, ``max_rel`` or ``max_ulp`` of all arrays; NaN if one is."""
         figures = [getattr(array, figure) for array in self.difference.arrays.values()]
         known = [value for value in figures if value is not None]
         return next((v for v in known if v != v), max(known, default=None))
@@ -103,7 +103,7 @@ class Checked:
     engine: Engine
     version: str
     comparisons: Mapping[str, Comparison]  # by dtype, that of the run first
-    truth_abs: float | None  # the greatest error against the run in longdouble; None without one
+    truth_abs: float | None  # the largest error against the run in longdouble; None without one
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -134,7 +134,7 @@ class Checked:
 
     @property
     def float64_abs(self) -> float | None:
-        """The greatest difference in float64, where the run has float32 and was repeated so."""
+        """The largest difference in float64, where the run has float32 and was repeated so."""
         also = [*self.comparisons.values()][1:]
         return also[0].worst("max_abs") if also else None
 
@@ -346,7 +346,7 @@ def check_program(
 
 
 class _OurRun(NamedTuple):
-    """Our own run of a job, and the differences from it that count as rounding, by array."""
+    """Our run of a job, and the differences from it that count as rounding, by array."""
 
     job: Job
     trace: Trace
@@ -408,7 +408,7 @@ def _truth(job: Job) -> Trace | None:
 
 
 def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
-    """The job with the same numbers, those that its own dtype has, in a wider one."""
+    """The job with the same numbers, those of its dtype, in a wider one."""
     narrow, reread = job.model.cell.dtype, job.reread
     with np.errstate(all="ignore"):
         x = np.asarray(job.inputs.x).astype(narrow)
@@ -430,16 +430,16 @@ def _widened(model: Model, dtype: DTypeLike) -> Model:
 
 
 def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
-    """The greatest difference from ours that counts as rounding, of each array; none without truth.
+    """The largest difference from ours that counts as rounding, of each array; none without truth.
 
-    Nothing is allowed where our own run in float32 or float64 overflows.
+    Nothing is allowed where our run in float32 or float64 overflows.
     """
     found, exact = ours.members(), {} if truth is None else truth.members()
     return {name: ROUNDING * greatest_difference(found[name], a) for name, a in exact.items()}
 
 
 def _distance(trace: Trace, truth: Trace | None) -> float | None:
-    """The greatest distance of h and the last state from the truth."""
+    """The largest distance of h and the last state from the truth."""
     if truth is None:
         return None
     found, exact = trace.members(), truth.members()

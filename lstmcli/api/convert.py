@@ -69,7 +69,7 @@ class Conversion:
     source: str
     target: str
     model: Model
-    layers: Layers  # as the target has them
+    layers: Layers  # as in the target
     file: Target
     arrays: Mapping[str, Array]
     settings: Mapping[str, Any]  # that a reader needs with the tensors
@@ -84,7 +84,7 @@ class Conversion:
 
     @property
     def use(self) -> tuple[str, ...]:
-        """How what is written is used, elsewhere and here, a line each."""
+        """How what is written is used, elsewhere and here, one line each."""
         return tuple(self._uses())
 
     def _uses(self) -> Iterator[str]:
@@ -251,7 +251,7 @@ def implied(path: str) -> str:
     target = TARGETS.get(os.path.splitext(path)[1].lower())
     if target is None or target.convention is None:
         raise UserError(
-            f"{path}: which convention is it to be in? {', '.join(COMMON)}, ...",
+            f"{path}: the convention to write is missing: {', '.join(COMMON)}, ...",
             f"  lstm conventions lists all {len(CONVENTIONS)}.",
             try_={"to": ...},
         )
@@ -292,7 +292,7 @@ def _proof(
     name = layers[0][0].convention.name
     if again.convention.name != name or not same_weights(layers, again.layers):
         raise UserError(
-            f"{target}: in the names of {name}, these tensors would be read as another network; "
+            f"{target}: in the names of {name}, these tensors would be another network; "
             "nothing was written."
         )
     proof = compared_runs(model, again)

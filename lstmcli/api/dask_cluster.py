@@ -19,7 +19,7 @@ GREETING = 4  # seconds until a scheduler has answered too; with 1 to 4 for the 
 
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """A Dask cluster as an executor; Dask's log is not shown, because its errors say the same."""
+    """A Dask cluster as an executor; Dask's log is not shown, because its errors repeat it."""
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -50,7 +50,7 @@ def _connected(distributed: Any, address: str) -> Any:
     thread.start()
     thread.join(GREETING)
     if not made:
-        cause = f"connected, and nothing was said for {GREETING} s"
+        cause = f"connected, and no answer came for {GREETING} s"
     elif isinstance(made[0], TypeError) and address.startswith(("tls:", "wss:")):
         cause = "TLS needs certificates: distributed.comm.tls in Dask's configuration names them"
     elif isinstance(made[0], MemoryError):  # its first bytes, as the size of a message

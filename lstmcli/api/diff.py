@@ -53,7 +53,7 @@ def diff(
 ) -> Difference:
     """Compare two results: traces, arrays, dicts of arrays, or files of either.
 
-    ``layout``, "batch" or "time", is that of a side that does not say which axis is time. ``only``
+    ``layout``, "batch" or "time", is that of a side whose file does not specify it. ``only``
     names the arrays that are compared; ``steps``, ``batch`` and ``units`` select as the options do:
     ``"0:10"``, ``"0,2"``, ``-1``. ``padding`` compares padded steps too, which the lengths or the
     mask of a trace leave out.
@@ -80,7 +80,7 @@ def diff(
 
 
 def _typed(choice: str | int | None, name: str) -> str | None:
-    """A selection as the option takes it; `str` because an integer of NumPy is no int."""
+    """A selection as the option takes it; `str` because an integer of NumPy is not an int."""
     refuse_unprintable(choice, f"diff: {name}")
     takes = 'one number, or a text such as "0:10" or "0,2"'
     refuse_other_types(str | int | np.integer | None, takes, "diff", **{name: choice})
@@ -135,7 +135,9 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
     if isinstance(result, Document):
         return _side(result)
     if isinstance(result, tuple) and [isinstance(r, tuple) for r in result] == [0, 1]:
-        output, states = result  # (output, (h, c)), as PyTorch returns it; a print has these names
+        output, states = (
+            result  # (output, (h, c)), as PyTorch returns it; printed output has these names
+        )
         result = {"0": output, **{f"1.{n}": one for n, one in enumerate(states)}}
     if isinstance(result, Mapping):
         arrays = {str(k): array_of(array, f"{name}: {k}") for k, array in result.items()}

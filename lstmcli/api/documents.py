@@ -64,7 +64,7 @@ class Named(NamedTuple):
 
     @contextmanager
     def in_errors(self) -> Iterator[None]:
-        """Let an error about a file that does not exist name the whole argument."""
+        """Let an error about a file that does not exist name the full argument."""
         try:
             yield
         except UserError as error:
@@ -156,7 +156,7 @@ def refuse_unused(
             weights = [one.source for one in documents if one.source in from_files]
             verb = "is" if len(unused) == 1 else "are"
             raise UserError(
-                f"{inputs} is taken as the inputs; {names} {verb} not used.",
+                f"{inputs} is interpreted as the inputs; {names} {verb} not used.",
                 f"  Give one file of inputs. If {inputs} has outputs to compare a run with:",
                 try_=[Try(call="explain", weights=weights, others=[unused[0].source, inputs])],
             )
@@ -178,7 +178,7 @@ def document_of(weights: Weights | Document, where: str) -> Document:
         return read_named(Named.parse(os.fspath(weights)))
     if isinstance(weights, list | tuple):
         refuse_no_arrays(weights, where)
-        in_order = {f"arr_{n}": array for n, array in enumerate(weights)}  # as numpy.savez has them
+        in_order = {f"arr_{n}": array for n, array in enumerate(weights)}  # as in numpy.savez
         return replace(document_of_arrays(in_order, where), source=ARRAY_LIST)
     if isinstance(weights, Mapping):
         return document_of_arrays(weights, where)
@@ -244,8 +244,8 @@ def inputs_of(document: Document) -> Array:
             "  Inputs in a file of weights are named inputs or x, or typed FILE:MEMBER.",
         )
     lines = [
-        f"{document.source} has {shown}; which are the inputs? They are named inputs or "
-        f"x, or typed FILE:MEMBER, as {document.source}:{named}."
+        f"{document.source} contains {shown}; select the inputs with {document.source}:{named}, "
+        "or name them inputs."
     ]
     if {"h", "final_h"} & {*names}:
         lines.append("  It contains results of a run, which explain and diff compare.")
@@ -291,7 +291,7 @@ def settings_in(*documents: Document) -> dict[str, Any]:
             elif name in ("kernel", "recurrent_kernel", "bias"):
                 raise UserError(f"{where}: {name} is {value!r}, not an array of numbers.")
             elif compared and (near := did_you_mean(name, SETTINGS)):
-                raise UserError(f"{where}: {name!r} is no setting.{near}")
+                raise UserError(f"{where}: unknown setting {name!r}.{near}")
     return settings
 
 

@@ -95,7 +95,7 @@ def explain(
     thorough
         whether to search with ten times the budget, which may take ten times as long.
     progress
-        is told how far the search is.
+        is called with how far the search is.
     settings
         what is assumed, by option name, where ``weights`` are not loaded yet, ``edits`` too.
 
@@ -167,7 +167,7 @@ def asked_of(
 def typed_run(
     several: Sequence[Any], inputs: ArrayLike | Path | None, options: InputOptions
 ) -> list[str]:
-    """The words of a command for a run, with a placeholder for each value that is no file."""
+    """The words of a command for a run, with a placeholder for each value that is not a file."""
     words = [_typed(one, "WEIGHTS") for one in several]
     words += [] if inputs is None else [_typed(inputs, INPUTS)]
     for name, value in options._asdict().items():
@@ -177,7 +177,7 @@ def typed_run(
     return words
 
 
-PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are no files
+PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are not files
 
 
 def _typed(value: Any, otherwise: str) -> str:
@@ -304,7 +304,7 @@ def _refuse_not_finite(job: Job) -> None:
     if of_x.any():
         at = np.argwhere(of_x)[0].tolist()
         raise UserError(
-            f"{job.inputs.name} has NaN or infinite numbers, {int(of_x.sum()):,} in all and the "
+            f"{job.inputs.name} has NaN or infinite values, {int(of_x.sum()):,} in all and the "
             f"first at {at}; explain compares runs of finite inputs. Fix the inputs first.",
             "  If it is padding, lengths or a mask leave it out.",
             try_=[Try({"lengths": ...}), Try({"mask": ...})],
@@ -312,7 +312,7 @@ def _refuse_not_finite(job: Job) -> None:
 
 
 def _at_its_steps(side: Side, job: Job) -> Side:
-    """EXPECTED at the steps of the run that its file says it has; the others are left out.
+    """EXPECTED at the steps of the run that its file contains; the others are left out.
 
     UserError if it has a part of the batch or of the units.
     """
@@ -389,7 +389,7 @@ def _is_rounded_in_part(explanation: Explanation) -> bool:
 
 
 def _wider_dtype(explanation: Explanation) -> dict[str, Any]:
-    """The dtype of the run that gives EXPECTED, where the weights' own does not."""
+    """The dtype of the run that gives EXPECTED, where that of the weights does not."""
     is_needed = any(one.code == "needs_float64" for one in explanation.remarks)
     return {"dtype": "float64"} if is_needed else {}
 

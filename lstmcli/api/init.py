@@ -25,7 +25,7 @@ def init(output: str, *, dtype: str = "float64", **drawn: Any) -> dict[str, tupl
 
 FILES = ("weights.npz", "inputs.npy", "tensorflow.txt", "numpy.txt")
 """A TF1 cell and its inputs; what TensorFlow gives, and what a NumPy cell without the forget bias
-gives. They are those of samples/forget-bias, whose ORIGIN.md says how they were made."""
+gives. They are those of samples/forget-bias, whose ORIGIN.md tells how they were made."""
 
 
 def write_example(folder: str) -> list[str]:

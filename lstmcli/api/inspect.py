@@ -32,7 +32,7 @@ from lstmcli.formats import Document
 def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspection:
     """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
 
-    A file without an LSTM is no mistake, nor is one whose shapes do not fit.
+    A file without an LSTM is not a mistake, nor is one whose shapes do not fit.
     """
     only_one_stdin(*paths)
     named = [Named.parse(path) for path in paths]
@@ -48,7 +48,7 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
     layer = settings.get("layer", layer_in_file)
     convention = settings.get("convention", in_files.get("convention"))
     stored, tensors = tensors, cut_flat(tensors, {**in_files, **settings}, source)
-    if tensors.keys() != stored.keys():  # what it was cut by says nothing of the pieces
+    if tensors.keys() != stored.keys():  # its cuts do not apply to the pieces
         settings = {name: value for name, value in settings.items() if name not in SIZES}
     found = load.find_lstms(tensors, convention, source, documents)
     tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}

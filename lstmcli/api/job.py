@@ -68,7 +68,7 @@ class InputOptions(NamedTuple):
         return _lengths(self.lengths, holder), mask
 
 
-OF_RUN = ("layout", EDITS)  # that can be given beside a loaded model
+OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
 NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
 
 
@@ -278,7 +278,8 @@ def _inputs_within(
     files = [one.source if isinstance(one, Document) else one for one in weights]
     typed = [Named.parse(os.fspath(one)).typed for one in files if is_path(one)]
     raise NoInputs(
-        f"{source}: no inputs. They come last, or one file alone has a member inputs:",
+        f"{source}: no inputs given. Add their file as the last argument, or store them as inputs "
+        "in the file of the weights:",
         try_=[Try(call="run", weights=typed, others=["inputs.npy"])] if typed else (),
     )
 
@@ -301,7 +302,7 @@ def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array |
     if isinstance(given, str) and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
     if isinstance(given, str) and ("," in given or given.strip().isdecimal()):
-        text = "takes whole numbers from 0 on, one for each sequence."
+        text = "takes integers from 0 on, one for each sequence."
         raise UserError(text, about={"lengths": given[:40]})
     lengths = _with_inputs("lengths", given, holder)
     return (

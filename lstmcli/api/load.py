@@ -89,7 +89,7 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
         raise UserError('load takes a path or a dict of arrays, such as load("weights.npz").')
     if max_bytes is not None:
         if not (isinstance(max_bytes, Integral) and int(max_bytes) > 0):
-            raise UserError(f"load: max_bytes is {max_bytes!r}; it takes a whole number from 1 on.")
+            raise UserError(f"load: max_bytes is {max_bytes!r}; it takes an integer from 1 on.")
         max_bytes = int(max_bytes)
     with raised_to(max_bytes):
         documents = [document_of(one, "load") for one in weights]
@@ -148,7 +148,7 @@ def load_model(
     tensors = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
     layer, edits = given.pop("layer", None), given.pop(EDITS, ())
-    own = given.pop("lengths") if isinstance(given.get("lengths"), tuple) else ()
+    given_lengths = given.pop("lengths") if isinstance(given.get("lengths"), tuple) else ()
     stored, tensors = tensors, cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
     of_stacks = layers_of_stacks(found)
@@ -164,7 +164,7 @@ def load_model(
         layers.add(one, metadata, is_last=one is chosen[-1])
     check_layers(layers.cells, layers.labels if len(chosen) > 1 else [], source)
     check_cell_settings(layers.cells, given)
-    replaced = own or given.get("lengths") == "ignored"
+    replaced = given_lengths or given.get("lengths") == "ignored"
     lengths = () if replaced else common_lengths(layers.lengths, source)
     masks = () if replaced else tuple(layers.masks.values())
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
@@ -183,7 +183,7 @@ def load_model(
         {name: array.shape for name, array in used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
         given={**layers.layout, **layers.of_backward, **given},
-        lengths=own or lengths,
+        lengths=given_lengths or lengths,
         masks=masks,
         remarks=tuple(dict.fromkeys(remarks)),
         idle=tuple(idle),
@@ -221,7 +221,7 @@ class _LayerList:
         *,
         is_last: bool,
     ) -> None:
-        """Add one LSTM's layers; ``metadata`` is what the files say about each cell."""
+        """Add one LSTM's layers; ``metadata`` is what the files specify of each cell."""
         given, first = self.given, len(self.cells)
         cells = metadata.values()
         for setting, message in (item for cell in cells for item in cell.unknown.items()):
@@ -279,7 +279,7 @@ class _LayerList:
 def _metadata(
     documents: Sequence[Document], found: RecognisedLstm, index: CellIndex
 ) -> MetadataSettings:
-    """What files say of a cell of an LSTM; the mistakes of each under its name."""
+    """What files specify of a cell of an LSTM; the mistakes of each under its name."""
     per_file = []
     for document in documents:
         try:
@@ -384,7 +384,7 @@ def _choose(
     if layer is None and (chain := run_in_turn(found, documents)):
         layer = ",".join(map(str, chain))
         names = " into ".join(found[n].label for n in chain)
-        remarks.append(f"{source} runs {names}, as its config says; --layer N picks one.")
+        remarks.append(f"{source} runs {names}, as its config specifies; --layer N picks one.")
     left_out, in_turn = _candidates(found, tensors, documents, settings, asked=layer is not None)
     if layer is None:
         remarks += [f"{source}: {reason} (--layer {n})." for n, reason in left_out.items()]

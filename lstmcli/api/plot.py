@@ -65,7 +65,7 @@ class Drawable(NamedTuple):
     item: int = 0  # of the batch, by its index in the full run
     items: Indices = ()  # that a page can show, by their indices in the full run
     hidden: Sequence[str] = ()  # cells that are not drawn
-    cuts: Sequence[str] = ()  # a line for each range that goes beyond the arrays
+    cuts: Sequence[str] = ()  # one line per range that goes beyond the arrays
 
     @property
     def differs(self) -> bool:
@@ -106,7 +106,9 @@ class Drawable(NamedTuple):
             cells = self.cells or [SINGLE_CELL]
             if cell not in cells:
                 near = similar_cell(cell, cells)
-                raise UserError(f"there is {', '.join(cells)}.{near}", about={"cell": cell})
+                raise UserError(
+                    f"unknown cell; choose from {', '.join(cells)}.{near}", about={"cell": cell}
+                )
             prefix = f"{cell}." if self.cells else ""
             if names is not None:
                 names = [prefix + name for name in names_in_cell(names, cell)]
@@ -122,7 +124,9 @@ class Drawable(NamedTuple):
                 name = name.removeprefix(prefix)
                 known = [k.removeprefix(prefix) for k in self.arrays if k.startswith(prefix)]
                 near = did_you_mean(name, known)
-                raise UserError(f"there is {', '.join(known)}.{near}", about={"only": name})
+                raise UserError(
+                    f"unknown array; choose from {', '.join(known)}.{near}", about={"only": name}
+                )
             chosen |= found
         return chosen
 
@@ -135,8 +139,8 @@ class Drawable(NamedTuple):
 def _is_named(key: str, name: str) -> bool:
     """Whether a name is an array's, its cell's, or that of all four parts of its z."""
     cell, dot, base = key.rpartition(".")
-    whole = base.rpartition("_")[0] or base  # z of z_i
-    return name in (key, cell, base, whole, f"{cell}{dot}{whole}")
+    full = base.rpartition("_")[0] or base  # z of z_i
+    return name in (key, cell, base, full, f"{cell}{dot}{full}")
 
 
 def plot(
@@ -338,7 +342,7 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
         if len(axes) != 1:
             return None, ""
         layout = "time" if numbers.shape[1] == 2 else layout  # ONNX's (T, 2, B, H)
-        where = f"{side.name}, {numbers.shape}, is taken as directions on axis {axes[0]}"
+        where = f"{side.name}, {numbers.shape}, is interpreted as directions on axis {axes[0]}"
         texts.append(f"{name or 'h'}: {where}")
         numbers = joined(numbers, axes[0])
     if layout is None and numbers.ndim == 3 and min(numbers.shape[:2]) > 1:

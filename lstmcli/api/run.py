@@ -338,7 +338,9 @@ def _of_model(
     cells = [name for name, _ in model.cells]
     if outputs.cell is not None and outputs.cell not in cells:
         near = similar_cell(outputs.cell, cells)
-        raise UserError(f"there is {', '.join(cells)}.{near}", about={"cell": outputs.cell})
+        raise UserError(
+            f"unknown cell; choose from {', '.join(cells)}.{near}", about={"cell": outputs.cell}
+        )
     if len(cells) > 1:
         return outputs, tuple(f"{outputs.cell}.{n}" if outputs.cell else n for n in show)
     prefix = f"{cells[0]}."  # which arrays of a single cell go without
@@ -379,10 +381,10 @@ def executor_for(
     """The executor of a run: a cluster, or threads if the run is large enough for them.
 
     ``in_order``: its steps are written as they are computed, which one core does. ``remark`` is
-    told of ``threads`` that are not used.
+    called for ``threads`` that are not used.
     """
     if scheduler is not None:
-        from lstmcli.api.dask_cluster import cluster  # few runs are on one
+        from lstmcli.api.dask_cluster import cluster  # rarely used
 
         with cluster(scheduler) as executor:
             yield executor

@@ -30,7 +30,7 @@ def sizes(run: Run) -> dict[str, CellSizes]:
 def pieces(
     run: Run, size: int, summary: CellSummary, meter: Meter | None
 ) -> tuple[Iterator[tuple[range, dict[str, Any]]], Callable[[], State]]:
-    """All steps of a single cell as they are computed, and what gives the final state."""
+    """All steps of a single cell as they are computed, and a function for the final state."""
     plan = run.plan
     stack = LayerStack.of_plan(plan, meter)
     computed = step_pieces(plan, stack, size, partial(summarise, {"": summary}))

@@ -108,7 +108,7 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def names_of_cell(only: Sequence[str], cell: str) -> list[str]:
-    """Names of arrays as the cell has them."""
+    """Names of arrays as in the cell."""
     names = names_in_cell(only, cell)
     for name in names:
         if name in FINAL:
@@ -147,7 +147,7 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
     ------
     UserError
         for an unknown suffix, a member that the format cannot store, a folder that is not there,
-        or what is no trace.
+        or what is not a trace.
     """
     if not isinstance(trace, Trace):
         raise UserError(f"save takes a trace, which lstmcli.run gives; it got {type_of(trace)}.")

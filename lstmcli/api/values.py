@@ -125,7 +125,7 @@ def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
 
 
 def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:
-    """Refuse settings of a model that has its own; ``where`` begins messages."""
+    """Refuse settings of a model that is loaded with some; ``where`` begins messages."""
     if settings:
         names, typed = ", ".join(settings), ", ".join(f"{name}=" for name in settings)
         raise UserError(
@@ -134,7 +134,7 @@ def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> No
 
 
 def refuse_other_types(types: type | UnionType, takes: str, where: str, **values: object) -> None:
-    """Refuse arguments that are not of these types; messages say what each ``takes``."""
+    """Refuse arguments that are not of these types; messages name what each ``takes``."""
     for name, value in values.items():
         if not isinstance(value, types):
             raise UserError(f"{where}: {name} is {type_of(value)}; it takes {takes}.")

@@ -18,16 +18,14 @@ from lstmcli.cli.options import (
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
-    Quiet,
     show_result,
 )
 from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet, program_sheet
-from lstmcli.views.header import header_sheet
 from lstmcli.views.sheet import Sheet, Width
 
 
-@click.command(cls=Command, quiet=Quiet.RESULTS)
+@click.command(cls=Command, is_answer=True, status="0 all agree with ours, 1 one differs, 2 error")
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", show_default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
@@ -51,17 +49,14 @@ def command(
     lstm check demo/weights.npz demo/inputs.npy --engine all
 
     Weights and inputs are given as for run; without inputs, they and a state are drawn from the
-    seed. Each framework builds its layer, and runs float32 weights in float64 too where it has
-    that. What rounding does to our own run, up to 4 times as much, is no difference. What a
-    framework cannot do is rejected before anything runs, and the message names it; with all,
-    that framework is left out.
+    seed. Each engine runs its framework's layer, and float32 weights in float64 too if it has
+    float64. Up to 4 times the rounding error of our run counts as equal. An engine that does not
+    support the network is an error, or is skipped with --engine all.
 
-    A program of yours is run in their place by --program, without a shell. {inputs} is a file of
-    the inputs, {inputs.csv} or {inputs.f32} (raw float32) one of a single sequence; without it they
-    come on standard input as CSV. {outputs} is where it writes them, as any file that diff reads
-    ({outputs.csv}; {outputs.f32} is steps x units); without it they are what it prints.
-
-    Exit status: 0 all agree with us; 1 one differs; 2 error.
+    --program runs a program of yours instead. {inputs} in its command is a file of the inputs,
+    {inputs.csv} or {inputs.f32} (raw float32) a file of a single sequence; without it, the program
+    reads CSV from standard input. {outputs} is the file that it writes, in a format that diff reads
+    ({outputs.csv}; {outputs.f32} is steps x units); without it, its standard output is compared.
     """
     if program is not None and engine is not None:
         raise UserError("--program runs in place of engines.", about={"engine": engine})
@@ -80,7 +75,7 @@ def command(
     show_result(
         format,
         found.to_json,
-        lambda width: [header_sheet(found.job.plan(), width), sheet(width)],
+        lambda width: [sheet(width)],
         assumed=found.job.assumed,
         remarks=found.job.model.remarks,
     )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lstmcli.cli.terminal import (
-    Quiet,
     quiet_option,
     refuse_without_screen,
     screen,
@@ -28,12 +27,34 @@ if TYPE_CHECKING:
 
 DEFAULT_IN_WORDS = re.compile(r"\[default: \((.*?)\)(?=[;\]])")  # click puts it in parentheses
 EXAMPLE = "demo"  # the folder that examples of help name
+FIRST_COLUMN = 27  # columns of options; a longer one has its text on the next line
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
 OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg and --html
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
 NO_OPTION = "\0"  # put before such a word, which click would take for an option
+
+
+class Formatter(click.HelpFormatter):
+    """Help with bold headings and options, which click leaves out where no terminal shows it."""
+
+    def write_heading(self, heading: str) -> None:
+        """A heading, one line of words and a colon."""
+        super().write_heading(click.style(heading, bold=True))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = FIRST_COLUMN, col_spacing: int = 2
+    ) -> None:
+        """Options and what they do."""
+        styled = [(click.style(first, bold=True), second) for first, second in rows]
+        super().write_dl(styled, col_max, col_spacing)
+
+
+class Context(click.Context):
+    """The context of a command line, whose help has that style."""
+
+    formatter_class = Formatter
 
 
 class FilePath(click.types.StringParamType):
@@ -64,10 +85,13 @@ class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    ``last_is_output`` says that the last of its paths is written. Help lists options in groups,
-    unless ``in_groups`` is false; ``quiet`` is what ``-q`` leaves out. ``of_table`` are
-    the parameters that only change the table, and are refused where none is shown.
+    with ``last_is_output`` the last of its paths is written. Help lists options in groups,
+    unless ``in_groups`` is false; ``is_answer``: its exit status is one. ``of_table`` are
+    the parameters that only change the table, and are refused where none is shown. ``status`` are
+    the exit statuses, with which its help ends.
     """
+
+    context_class = Context
 
     def __init__(
         self,
@@ -75,16 +99,17 @@ class Command(click.Command):
         screen: bool = True,
         last_is_output: bool = False,
         in_groups: bool = True,
-        quiet: Quiet = Quiet.REMARKS,
+        is_answer: bool = False,
         of_table: Sequence[str] = (),
+        status: str = "0 success, 2 error",
         **settings: Any,
     ) -> None:
         settings.setdefault("context_settings", {"show_default": True})
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
-        self._quiet = quiet
+        self._is_answer, self._status = is_answer, status
         self._in_groups = in_groups
-        self.params += [*(screen_options() if screen else []), quiet_option(quiet)]
+        self.params += [*(screen_options() if screen else []), quiet_option(is_answer)]
         for parameter in self.params:
             is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
             if is_file and parameter.type is click.STRING:
@@ -100,17 +125,16 @@ class Command(click.Command):
         groups = grouped(records) if self._in_groups else {"Options": list(records)}
         for heading, names in groups.items():
             with formatter.section(heading):
+                if heading == OF_CONVENTIONS:
+                    formatter.write_text(DEFAULTS)
                 formatter.write_dl([records[name] for name in names])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Where the files of the examples come from."""
+        """The command that writes the files of the examples, and the exit statuses."""
         formatter.write_paragraph()
         if f"{EXAMPLE}/" in (self.help or ""):
             formatter.write_text(f"`lstm init --example {EXAMPLE}` writes the files above.")
-        if any(isinstance(p, click.Option) and p.name == "set_" for p in self.params):
-            formatter.write_text("`lstm help settings` lists all settings with their values.")
-        if any(isinstance(p, click.Option) and p.name == "edit" for p in self.params):
-            formatter.write_text("`lstm help edits` lists all edits with their values.")
+        formatter.write_text(f"Exit status: {self._status}.")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words of a command line; an option that takes one value is given once.
@@ -152,7 +176,7 @@ class Command(click.Command):
         try:
             with ExitStack() as stack:
                 self._refuse_overwriting(ctx, stack)
-                screen().hides_results = self._quiet is Quiet.RESULTS and screen().quiet
+                screen().hides_results = self._is_answer and screen().quiet
                 refuse_without_screen(ctx, self._of_table)
                 result = super().invoke(ctx)
                 write_screen_files(ctx)
@@ -228,10 +252,12 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
 # ---- the headings under which help lists options
 
 
-OTHER = "Other"
+OF_CONVENTIONS, DISPLAY = "Weights and conventions", "Display"
+DEFAULTS = """Defaults come from the convention. `lstm help settings NAME` and `lstm help edits`
+have the values and rules."""
 
 GROUPS = {
-    "Weights and conventions": (
+    OF_CONVENTIONS: (
         "convention", "layer", "gates", "forget_bias", "activation", "recurrent_activation",
         "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
         "merge", "set_", "edit", "to", "to_set",
@@ -246,8 +272,7 @@ GROUPS = {
         "seed", "max_bytes",
     ),
     "Output": ("screen", "format", "output", "page", "save_state", "tidy", "digits"),
-    "Display": ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html"),
-    OTHER: ("help",),
+    DISPLAY: ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html", "help"),
 }  # fmt: skip
 """Each heading, and the parameters below it by their names in Python, in the order of the help."""
 
@@ -255,9 +280,9 @@ _HEADINGS = {name: heading for heading, names in GROUPS.items() for name in name
 
 
 def grouped(names: Iterable[str]) -> dict[str, list[str]]:
-    """Parameters by heading, both in the order of `GROUPS`; unknown ones are last of the others."""
+    """Parameters by heading, both in the order of `GROUPS`; unknown ones are the last."""
     order = list(_HEADINGS)
     groups: dict[str, list[str]] = {heading: [] for heading in GROUPS}
     for name in sorted(names, key=lambda n: order.index(n) if n in _HEADINGS else len(order)):
-        groups[_HEADINGS.get(name, OTHER)].append(name)
+        groups[_HEADINGS.get(name, DISPLAY)].append(name)
     return {heading: found for heading, found in groups.items() if found}

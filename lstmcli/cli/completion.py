@@ -60,7 +60,7 @@ def command(shell: str) -> None:
     ~/.zshrc, after compinit    eval "$(lstm completion zsh)"
     ~/.config/fish/config.fish  lstm completion fish | source
 
-    Nothing is read from files: `lstm inspect FILE` lists the names in one.
+    No file is read: `lstm inspect FILE` lists the names in one.
     """
     made = get_completion_class(shell)
     assert made is not None  # click has all three

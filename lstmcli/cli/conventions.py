@@ -21,8 +21,8 @@ def command(name: str | None, format: str) -> int:
     lstm conventions
     lstm conventions chainer
 
-    With a NAME, everything that is known of it: names of tensors, order of gates, what is added
-    or clipped at run time, and how it was verified.
+    With a NAME, all about one of them: names of tensors, order of gates, what is added or clipped
+    at run time, and how it was verified.
     """
     if name is not None:
         row = find_convention(name)

@@ -40,9 +40,9 @@ def command(
     lstm convert demo/weights.npz net.onnx --dtype float32
 
     DST is .npz or .json in any convention's names, .safetensors, .onnx (a model that runs, without
-    --to), or a model of RTNeural (.json, --to rtneural). What the target cannot store is refused by
-    name. Before anything is written, the tensors are read back and run next to the source. Settings
-    change how SRC is read, as for run; --to-set is for the target.
+    --to), or a model of RTNeural (.json, --to rtneural). If the target cannot store a feature,
+    convert names it and writes nothing. Before anything is written, the tensors are read back and
+    run next to the source. Settings are those of SRC, as for run; --to-set are those of DST.
     """
     if len(paths) < 2:
         raise UserError(f"{paths[0]}: the file to write is missing; it comes last, such as out.npz")

@@ -25,11 +25,15 @@ from lstmcli.cli.terminal import (
     show_result,
 )
 from lstmcli.errors import UserError
-from lstmcli.views.derive import Detail, derivation_sheet
+from lstmcli.views.derive import Detail, derivation_sheet, reference_verdict
 from lstmcli.views.header import header_sheet
 
 
-@click.command(cls=Command, of_table=("terms", "digits"))
+@click.command(
+    cls=Command,
+    of_table=("terms", "digits"),
+    status="0 shown, and FILE agrees, 1 FILE differs, 2 error",
+)
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @click.option(
     "--steps",
@@ -78,10 +82,8 @@ def command(
     lstm derive demo/weights.npz demo/inputs.npy --steps 1 --units 0
     lstm derive demo/weights.npz demo/inputs.npy --steps 1 --units 0 --gate f
 
-    Weights and inputs are given as for run. The last number of each line is the one that run
-    gives, bit for bit. FILE is anything that diff reads.
-
-    Exit status: 0 shown, and FILE agrees; 1 FILE has another number; 2 error.
+    Weights and inputs are given as for run. The last number of each line is the value that run
+    computes, bit for bit. FILE is anything that diff reads.
     """
     count = _term_count(terms)
     if gate is None and is_typed(click.get_current_context(), "terms"):
@@ -97,6 +99,7 @@ def command(
         format,
         found.to_json,
         lambda width: [
+            reference_verdict(found, detail, width),
             header_sheet(plan, width, quiet=screen().quiet),
             derivation_sheet(found, detail, width),
         ],

@@ -15,13 +15,14 @@ from lstmcli.cli.options import (
     tolerance_options,
 )
 from lstmcli.cli.terminal import (
-    Quiet,
     show_result,
 )
 from lstmcli.views.diff import difference_sheet
 
 
-@click.command(cls=Command, quiet=Quiet.RESULTS, of_table=("per_step",))
+@click.command(
+    cls=Command, is_answer=True, of_table=("per_step",), status="0 equal, 1 different, 2 error"
+)
 @click.argument("a")
 @click.argument("b")
 @tolerance_options
@@ -32,7 +33,7 @@ from lstmcli.views.diff import difference_sheet
     "--layout",
     type=click.Choice(["batch", "time"]),
     show_default="time",
-    help="Layout of a side that does not say it.",
+    help="Layout of a side whose file has none.",
 )
 @only_option("Arrays to compare.", "those of both")
 @selection_options("compare")
@@ -50,11 +51,9 @@ def command(
     lstm diff demo/tensorflow.txt demo/numpy.txt --atol 0 --rtol 2e-6
 
     Each is whatever run writes, an array, or text pasted from a NumPy, TensorFlow or PyTorch
-    console; FILE:MEMBER is one array of a file, - is standard input. One array against one array
-    are compared whatever their names. Directions, a last step and one sequence of a batch are
-    aligned, and said. Tolerances follow the coarser dtype, and printed digits.
-
-    Exit status: 0 same, 1 different, 2 error.
+    console; FILE:MEMBER selects one array of a file, - is standard input. A single array on each
+    side is compared whatever its name. If the axes differ but fit in exactly one way, they are
+    aligned, and the screen reports it. Tolerances follow the less precise dtype and printed digits.
     """
     found = diff(
         a, b, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, layout=layout,

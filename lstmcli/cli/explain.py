@@ -22,14 +22,16 @@ from lstmcli.cli.options import (
     run_options,
 )
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import Quiet, command_line, remark, screen, show_result
+from lstmcli.cli.terminal import command_line, remark, screen, show_result
 from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
 from lstmcli.views.page import MOST_NUMBERS, explain_page
 
 
-@click.command(cls=Command, quiet=Quiet.RESULTS)
+@click.command(
+    cls=Command, is_answer=True, status="0 explained, 1 none found or not certain, 2 error"
+)
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @run_options
 @edit_option
@@ -51,16 +53,14 @@ def command(
     lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt
     lstm explain demo/weights.npz demo/inputs.npy demo/tensorflow.txt --forget-bias 0
 
-    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff
-    reads: h of all steps or of the first ones, one sequence of a batch, final_h, a trace, a print.
-    The search starts from the given settings and changes one, two, then three of them; of large
-    networks fewer, and --thorough searches on.
+    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff reads:
+    h of all steps or of the first ones, one sequence of a batch, final_h, a trace, printed output.
+    The search starts from the given settings and changes one, two, then three of them; in large
+    networks fewer, and --thorough tries more.
 
     --page writes a page to look at, besides the answer: heat maps of EXPECTED, of the run as loaded
     and of the run with the changes, in which each value can be pointed at. --html saves the lines
     that are printed.
-
-    Exit status: 0 a configuration gives EXPECTED, 1 none, or too little evidence, 2 error.
     """
     if len(paths) < 2:
         raise UserError(
@@ -83,8 +83,8 @@ def command(
         except NoInputs:
             typed = [file_argument(path) for path in of_run]
             raise UserError(
-                f"EXPECTED is missing, or the inputs are: {' '.join(of_run)} contains only "
-                f"weights, and one path is left, {last}.",
+                "explain needs weights, inputs and expected outputs; only weights "
+                f"({' '.join(of_run)}) and one other file ({last}) are given.",
                 try_=[Try(call="explain", weights=typed, others=[INPUTS, "EXPECTED"])],
             ) from None
     if profile:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lstmcli import __version__, threads
+from lstmcli.cli.command import Context
 from lstmcli.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ COMMANDS = {
     "check": "Run the same weights through real frameworks, and compare.",
     "convert": "Write the same network in the tensors of another framework.",
     "conventions": "List how each framework names, lays out and runs an LSTM.",
-    "help": "Show the help of a command, or the table of settings or of edits.",
+    "help": "Show the help of a command, or the table of settings or edits.",
     "completion": "Complete commands, options, conventions and files in your shell.",
     "init": "Make reproducible weights, and inputs to go with them.",
 }
@@ -50,6 +51,8 @@ def limit_blas_to_one_thread() -> None:
 
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called."""
+
+    context_class = Context
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name; its module is imported now."""
@@ -95,18 +98,20 @@ def print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 success or equal, 1 different or not explained, 2 error.",
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
     help="Show the version of this program, of numpy and of its BLAS.",
 )  # fmt: skip
 def lstm() -> None:
-    """A calculator for LSTM forward passes: every gate of every step.
+    """Run saved LSTM weights, show every gate, find out why two outputs differ.
 
     \b
     lstm init --example demo
     lstm run demo/weights.npz demo/inputs.npy
     lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt
-
-    Exit status: 0 done, or same; 1 compared, and different; 2 bad usage or input.
     """

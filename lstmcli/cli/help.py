@@ -12,16 +12,16 @@ from lstmcli.errors import UserError, did_you_mean
 SETTINGS_TOPIC, EDITS_TOPIC = "settings", "edits"
 TOPICS = (*COMMANDS, SETTINGS_TOPIC, EDITS_TOPIC)
 
-SETTINGS_TEXT = f"""A setting is what no tensor says of an LSTM. Those with an option are given by
-it, each by --set NAME=VALUE, of one cell by --set layer1.NAME=VALUE. In Python they are keywords of
-lstmcli.load; in a JSON or npz file of weights, members. A default that is {CONVENTIONS_OWN} is what
-the file says, or else what its framework does: see `lstm conventions NAME`."""
+SETTINGS_TEXT = """A setting is a property of an LSTM that its tensors do not store. --set
+NAME=VALUE sets any of them, --set layer1.NAME=VALUE that of one cell; some have an option of their
+name. In Python they are keywords of lstmcli.load; in a JSON or npz file of weights, members. A
+default that is not listed is what the file specifies, otherwise what its framework does: see `lstm
+conventions NAME`. `lstm help settings NAME` has the rules of a setting."""
 
-EDITS_TEXT = """An edit is what a program does otherwise than the weights' framework, and is no
-setting: inputs a step late, a gate's bias left out, a tanh that is a table. run, derive, plot and
-explain take --edit NAME=VALUE, several times, of one cell --edit layer1.NAME=VALUE; in Python
-edits=["NAME=VALUE"] of load, run, derive and explain. @FILE.npz has the arrays of an edit of many
-numbers."""
+EDITS_TEXT = """An edit is a mistake of a program that no setting describes: inputs a step late, a
+gate's bias left out, a tanh from a table. run, derive, plot and explain take --edit NAME=VALUE,
+several times, and --edit layer1.NAME=VALUE for one cell; in Python load, run, derive and explain
+take edits=["NAME=VALUE"]. @FILE.npz contains the arrays of an edit of many values."""
 
 
 @click.command(cls=Command, screen=False, in_groups=False)
@@ -31,7 +31,7 @@ numbers."""
 @click.argument("setting", metavar="[NAME]", required=False)
 @click.pass_context
 def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
-    """Show the help of a command, or the table of settings or of edits.
+    """Show the help of a command, or the table of settings or edits.
 
     \b
     lstm help run
@@ -54,11 +54,15 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
         near = did_you_mean(name, TOPICS)
         raise UserError(f"there is no command {name!r}.{near}", "  lstm help")
     if setting is not None:
-        raise UserError(f"{name} {setting}: one command only; of settings and edits, one name.")
+        raise UserError(
+            f"{name} {setting}: too many names; give one command, or settings or edits and a NAME."
+        )
     assert isinstance(group.command, click.Group)
     found = group.command.get_command(group, name)
     assert found is not None
-    with click.Context(found, info_name=name, parent=group, **found.context_settings) as context:
+    with found.context_class(
+        found, info_name=name, parent=group, **found.context_settings
+    ) as context:
         click.echo(found.get_help(context))
 
 
@@ -68,8 +72,8 @@ def settings_text(ctx: click.Context, name: str | None = None) -> str:
     if name is not None:
         if name not in SETTINGS:
             near = did_you_mean(name, SETTINGS)
-            raise UserError(f"{name!r} is no setting.{near}", "  lstm help settings")
-        formatter.write_dl([(name, _description(SETTINGS[name]))])
+            raise UserError(f"unknown setting {name!r}.{near}", "  lstm help settings")
+        formatter.write_dl([(name, _description(SETTINGS[name], SETTINGS[name].rule))])
         option = f"--{name.replace('_', '-')}" + (" VALUE" if name in WITH_OPTION else "")
         options = f"{option}, or " if name in (*WITH_OPTION, *FLAGS) else ""
         formatter.write_paragraph()
@@ -115,7 +119,8 @@ def edits_text(ctx: click.Context, name: str | None = None) -> str:
     return formatter.getvalue().rstrip("\n")
 
 
-def _description(setting: Setting) -> str:
+def _description(setting: Setting, rule: str = "") -> str:
     """What a setting means, its values and its default."""
-    values = ", ".join(setting.choices) or setting.values
-    return f"{setting.help} Values: {values}. [default: {setting.default}]"
+    values = f"Values: {', '.join(setting.choices) or setting.values}."
+    default = f"[default: {setting.default}]" * (setting.default != CONVENTIONS_OWN)
+    return " ".join(filter(None, (setting.help, rule, values, default)))

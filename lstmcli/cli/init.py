@@ -16,9 +16,7 @@ NEEDED = ("inputs", "units", "output")
 
 
 @click.command(cls=Command, screen=False, in_groups=False)
-@click.option(
-    "--example", metavar="DIR", help="Write the files of the examples in help, and nothing else."
-)
+@click.option("--example", metavar="DIR", help="Write only the files of the examples in help.")
 @click.option("--inputs", type=int, metavar="I", help="Input size.")
 @click.option("--units", type=int, metavar="H", help="Hidden size (units).")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N",
@@ -28,7 +26,7 @@ NEEDED = ("inputs", "units", "output")
 @click.option("--initializer", default="glorot_uniform", metavar="NAME",
               help=f"How the kernel is drawn: {', '.join(INITIALIZERS)}.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64",
-              help="Number type of the tensors.")  # fmt: skip
+              help="dtype of the tensors.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A .npz or .json file.")
 @click.pass_context
 def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
@@ -38,22 +36,21 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
     lstm init --inputs 4 --units 3 --seed 0 --steps 7 -o net.npz
     lstm init --example demo
 
-    Drawn from NumPy's legacy RandomState(seed): first standard-normal inputs (B, T, I), where
-    asked for, then a fused TF1 kernel (I + H, 4H). The bias is zero.
+    NumPy's legacy RandomState(seed) draws standard-normal inputs (B, T, I), if --steps is given,
+    then a fused TF1 kernel (I + H, 4H). The bias is zero.
 
-    --example writes weights.npz, inputs.npy, tensorflow.txt and numpy.txt: the question that this
-    program began with, and the files that the examples in help use.
+    --example writes weights.npz, inputs.npy, tensorflow.txt and numpy.txt: the question that
+    started this project, and the files of the examples in help.
     """
     if example is not None:
         _write_example(ctx, example)
         return
-    for name in NEEDED:
-        if options[name] is None:
-            raise click.UsageError(
-                f"--inputs, --units and -o are needed, or --example {EXAMPLE} alone.", ctx
-            )
+    missing = [name for name in NEEDED if options[name] is None]
+    if missing:
+        names = " and ".join("-o" if name == "output" else f"--{name}" for name in missing)
+        raise click.UsageError(f"missing {names}; or give only --example {EXAMPLE}.", ctx)
     if options["steps"] is None and is_typed(ctx, "batch"):
-        raise UserError("--batch is that of the inputs; --steps T asks for these.")
+        raise UserError("--batch is the batch size of the inputs; add --steps T, which draws them.")
     if options["steps"] is None and options["initializer"] == "zeros" and is_typed(ctx, "seed"):
         raise UserError("--seed draws nothing: the kernel is zero, and --steps T asks for inputs.")
     shapes = init(**options)
@@ -63,7 +60,7 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
 
 
 def _write_example(ctx: click.Context, folder: str) -> None:
-    """Write the files of the examples, and say what to type next."""
+    """Write the files of the examples, and print the next command."""
     given = [f"--{name}" for name in ctx.params if name != "example" and is_typed(ctx, name)]
     if given:
         raise UserError(f"--example writes files that are fixed; leave out {', '.join(given)}.")

@@ -28,8 +28,8 @@ def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> i
     lstm inspect demo/weights.npz
     lstm inspect demo/weights.npz --gates ifgo -f json
 
-    Files are given as for run: several, NAME=FILE, or - for standard input. A file without an
-    LSTM is listed too. Settings change the configuration, as for run.
+    Files are given as for run: several, NAME=FILE, or - for standard input. Files without an LSTM
+    are listed too. Settings override the recognised configuration.
     """
     settings = settings_from(options)
     found = inspect_files(file, settings)

@@ -10,11 +10,18 @@ import click
 from lstmcli.api.documents import allow_bytes
 from lstmcli.cli.command import one_of
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, read_setting
+from lstmcli.core.model.settings import (
+    CONVENTIONS_OWN,
+    FLAGS,
+    SETTINGS,
+    WITH_OPTION,
+    read_setting,
+)
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import read_gate_order
 from lstmcli.errors import UserError
 
+MOST_CHOICES = 15  # characters of values in the column of options
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -34,7 +41,7 @@ def paths_argument(name: str, metavar: str) -> Decorator:
 def format_option(*further: str) -> Decorator:
     """The option ``-f`` of commands that show a table, a JSON document or ``further`` formats."""
     kinds = click.Choice(["table", "json", *further])
-    return click.option("-f", "--format", type=kinds, default="table", help="Format of the output.")
+    return click.option("-f", "--format", type=kinds, default="table", help="Output format.")
 
 
 def only_option(text: str, default: str) -> Decorator:
@@ -60,12 +67,12 @@ def selection_options(verb: str, steps: str = "all") -> Decorator:
 
 def cell_option(start: str, default: str | None = None) -> Decorator:
     """The option ``--cell``: one of several; ``start`` begins its help."""
-    text = f"{start} cell of several: layer0, layer1_reverse, ..."
+    text = f"{start} layer/direction: layer0, layer1_reverse, ..."
     return click.option("--cell", metavar="NAME", show_default=default, help=text)
 
 
 def digits_option(default: str, where: str = "") -> Decorator:
-    """The option ``--digits``; ``where`` says of which outputs."""
+    """The option ``--digits``; ``where`` names the outputs."""
     digits, text = click.IntRange(0, 17), f"Digits after the point{where}."
     return click.option("--digits", type=digits, metavar="N", show_default=default, help=text)
 
@@ -74,7 +81,7 @@ def tolerance_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the tolerances of a comparison."""
     for option, kind, text in (
         ("--ulp", click.IntRange(min=0),
-         "Tolerance in ULPs; with --rtol or --atol, passing either is enough."),
+         "Tolerance in ULPs; passing --rtol and --atol is enough too."),
         ("--atol", click.FloatRange(min=0), "Absolute tolerance."),
         ("--rtol", click.FloatRange(min=0), "Tolerance relative to the second value."),
     ):  # fmt: skip
@@ -94,7 +101,7 @@ def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     return click.option(
         "--max-bytes", metavar="N", type=click.IntRange(min=1), callback=allow, expose_value=False,
-        show_default="1 GiB", help="Maximum size of a tensor in bytes.",
+        show_default="1 GiB", help="Largest tensor in bytes.",
     )(function)  # fmt: skip
 
 
@@ -103,10 +110,10 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     function = limit_options(function)
     function = click.option(
         "--set", "set_", multiple=True, metavar="NAME=VALUE",
-        help="Any setting by name, of one cell too: layer1.forget_bias=0.",
+        help="Any setting; of one cell: layer1.forget_bias=0.",
     )(function)  # fmt: skip
     function = click.option(
-        "--layer", metavar="NAME|N", help="Which LSTM of several; with commas, several in turn."
+        "--layer", metavar="NAME|N", help="LSTM of the file; A,B,... run in sequence."
     )(function)
     for name in reversed((*WITH_OPTION, *FLAGS)):
         setting = SETTINGS[name]
@@ -114,7 +121,8 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
         if name not in FLAGS:
             words = CONVENTIONS if name == "convention" else setting.choices
             how = {"metavar": _metavar(name), "shell_complete": one_of(words)}
-        how |= {"help": setting.help, "show_default": setting.default}
+        is_own = setting.default in (CONVENTIONS_OWN, "that of activation")
+        how |= {"help": setting.help, "show_default": False if is_own else setting.default}
         function = click.option(_option_of(name), **how)(function)
     return function
 
@@ -135,8 +143,8 @@ def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
 def _metavar(name: str) -> str:
     """What stands for the value of a setting in help: its choices where these can be listed."""
     setting = SETTINGS[name]
-    if setting.choices:
-        return f"[{'|'.join(setting.choices)}]"
+    if len(choices := "|".join(setting.choices)) in range(1, MOST_CHOICES):
+        return f"[{choices}]"
     if setting.read is read_gate_order:
         return "ORDER"
     return "X" if "number" in setting.values else "NAME"
@@ -171,8 +179,8 @@ def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
         (
             "--mask",
             "FILE|none",
-            "Steps that count, in the axes of the inputs.",
-            "the file's, or all",
+            "Valid steps as booleans.",
+            "the file's",
         ),
         ("--lengths", "FILE|N,N,...", "Valid steps of each sequence.", "all"),
     ):
@@ -184,7 +192,7 @@ def edit_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--edit``, of commands that run a model; `keywords` collects it."""
     return click.option(
         "--edit", "edit", multiple=True, metavar="NAME=VALUE",
-        help="A run with a mistake: inputs.late=1, layer1.weights.bias.o=0; see `lstm help edits`.",
+        help="Run with a mistake, such as inputs.late=1.",
     )(function)  # fmt: skip
 
 

@@ -31,12 +31,12 @@ from lstmcli.cli.terminal import (
     width,
 )
 from lstmcli.core.model.shell import as_options
+from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import SUFFIXES, figure_of
 from lstmcli.views.page import MOST_NUMBERS, plot_page
 from lstmcli.views.plot import PlotWindow, plot_sheets
-from lstmcli.views.text import without_option
 
 
 @click.command(cls=Command)
@@ -54,7 +54,7 @@ from lstmcli.views.text import without_option
     "--batch", type=int, metavar="N", show_default="0", help="The sequence of the batch to draw."
 )
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
-              help="Pooling of many numbers: the mean, or the one farthest from 0.")  # fmt: skip
+              help="Pooling of values: their mean, or the one farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
 @page_option("A page to look at, in place of the output: .html.")
 @run_options
@@ -70,17 +70,15 @@ def command(
     lstm plot demo/weights.npz demo/inputs.npy
     lstm plot demo/tensorflow.txt demo/numpy.txt
 
-    TRACE is whatever run writes; A and B are two results, of which the difference A - B is drawn
-    and the first difference marked; WEIGHTS... INPUTS are as for run. Steps go across, units down.
+    TRACE is whatever run writes; of two results A and B the difference A - B is drawn, with a mark
+    at the first difference; WEIGHTS... INPUTS are as for run. Steps go across, units down.
 
     --page writes a page to look at: heat maps of all arrays and batch items, in which each value
     can be pointed at. --html saves the lines that are printed.
-
-    Exit status: 0 drawn, 2 error.
     """
     window = PlotWindow(steps, units, 0, pool)
     if window.is_single and is_typed(click.get_current_context(), "pool"):
-        raise UserError(f"--pool {pool}: a single unit is drawn number by number; leave it out.")
+        raise UserError(f"--pool {pool}: a single unit is not pooled; leave it out.")
     suffix = "" if output is None else suffix_of(output, SUFFIXES)
     settings = settings_from(options)
     found = plot(

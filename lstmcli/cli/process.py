@@ -1,7 +1,7 @@
 """A command line in its process: `invoke` runs it and gives the exit status.
 
-0: done, or the same; 1: compared, and different (the commands return it); 2: bad usage or input;
-128 + n: ended by signal n. `invoke` may be called more than once in a process.
+0: success or equal; 1: different or not explained (the commands return it); 2: usage or input
+error; 128 + n: ended by signal n. `invoke` may be called more than once in a process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from click.types import FloatParamType, IntParamType
 
 from lstmcli.cli.command import CLOSED_PIPE, Interrupted
 from lstmcli.cli.group import COMMANDS, COMPLETION_VARIABLE, lstm
-from lstmcli.cli.terminal import SUBSTITUTES, columns_of, tell, tell_all
+from lstmcli.cli.terminal import SUBSTITUTES, Screen, columns_of, tell_all, tell_error
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.escaping import one_line
 from lstmcli.outputs import DeviceWriter, OutputFile, reason
@@ -46,25 +46,25 @@ def invoke(args: Sequence[str]) -> int:
             # what an option sets, such as --max-bytes, ends with the command
             result = copy_context().run(
                 lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args),
-                terminal_width=min(columns_of(sys.stdout), WIDEST_HELP),
+                terminal_width=min(columns_of(sys.stdout), WIDEST_HELP), color=Screen().colored,
             )  # fmt: skip
         sys.stdout.flush()  # a full disk shows only now
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
-        tell_all(error.format_message())  # the help
+        tell_all(click.unstyle(error.format_message()))  # the help
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "lstm"
-        tell(f"{name}: {_usage_message(error)}\n  see `{name} --help`")
+        tell_error(name, f"{_usage_message(error)}\n  {name} --help")
     except MemoryError as error:
-        tell(f"{_command_name(args)}: not enough memory. {error}")
+        tell_error(_command_name(args), f"not enough memory. {error}")
     except Interrupted as end:
         return end.status
     except UserError as error:
         from lstmcli.core.model.shell import ShellSyntax  # with the table of settings
 
-        tell(f"{_command_name(args)}: {error.shown(ShellSyntax())}")
+        tell_error(_command_name(args), error.shown(ShellSyntax()))
     except OSError as error:  # not of an output: those raise UserError
-        tell(f"{_command_name(args)}: {_system_message(error)}")
+        tell_error(_command_name(args), _system_message(error))
     try:
         sys.stdout.flush()  # what was shown before the error
     except (Interrupted, UserError, OSError):
@@ -101,12 +101,12 @@ def _usage_message(error: click.UsageError) -> str:
             return one_line(f"{option} {word}: takes {values}.{did_you_mean(word, kind.choices)}")
         if isinstance(kind, IntParamType | FloatParamType):
             least, most = getattr(kind, "min", None), getattr(kind, "max", None)
-            noun = "a whole number" if isinstance(kind, IntParamType) else "a number"
+            noun = "an integer" if isinstance(kind, IntParamType) else "a number"
             limits = "" if least is None else f" from {least} on"
             limits = limits if most is None else f" from {least} to {most}"
             if isinstance(kind, IntParamType) and {":", ","} & {*word}:
                 limits += ", neither a range nor a list"
-            return one_line(f"{option} {word}: takes {noun}{limits}")
+            return one_line(f"{option} {word}: takes {noun}{limits}.")
         return one_line(f"{option}: {text}")
     message = one_line(" ".join(error.format_message().split()))
     return message[:1].lower() + message[1:]

@@ -19,7 +19,7 @@ class ProgressBar:
     """A bar that is shown once the work has taken `PATIENCE`, if stderr is a terminal.
 
     ``total`` is the amount of work, 0 if it is not known. With a ``unit``, its name and the amount
-    of work that makes one, the bar counts units and says how many are done in a second; without,
+    of work that makes one, the bar counts units and shows how many are done in a second; without,
     it shows what is being done.
     """
 
@@ -53,7 +53,7 @@ class ProgressBar:
         with threads.loader_lock:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        text = TextColumn("{task.description}", markup=False)  # a file's name is no markup
+        text = TextColumn("{task.description}", markup=False)  # a file's name is not markup
         columns = BarColumn(), text, TimeRemainingColumn()
         with Progress(*columns, console=rich_console(sys.stderr), transient=True) as progress:
             task = progress.add_task("", total=self._total or None)

@@ -61,7 +61,7 @@ SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
 @click.option(
     "--tidy",
     is_flag=True,
-    help="With csv, tsv and jsonl: a row for each unit, step,batch,unit,h,c,i,f,g,o.",
+    help="One row per unit in csv, tsv, jsonl: step,batch,unit,...",
 )
 @click.option("--save-state", metavar="FILE", help="Write the last h and c (.npz, .json).")
 @click.option(
@@ -69,44 +69,43 @@ SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
     "--format",
     "screen",
     type=FormatChoice(SHOWN),
-    show_default="table",
-    help="Format of standard output, or of -o FILE where its suffix says none.",
+    metavar="NAME",
+    help=f"Format of stdout, or of -o FILE without known suffix: {', '.join(SHOWN)}.",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help=f"Write a file, by its suffix ({' '.join(WRITTEN)}); - is stdout, with -f.",
+    help=f"File to write: {' '.join(WRITTEN)}; - is stdout, with -f.",
 )
 @only_option(
     "Arrays to show and to write; z are the pre-activations.",
     "h,c,i,f,g,o and, where written, final_h,final_c",
 )
-@cell_option("One", "all, and the output of the model")
-@selection_options("show and to write", "all; in a table, of many the first and the last")
+@cell_option("One", "all, and the output")
+@selection_options("show and to write", "all; long tables show the first and last steps")
 @click.option(
     "--no-pager",
     is_flag=True,
-    help="Print all steps (--steps :) on a terminal, not through PAGER (less).",
+    help="Print all steps (--steps :) without PAGER (less).",
 )
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
-    show_default="all cores, for large batches",
+    show_default="all, for large batches",
     help="Cores to use.",
 )
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
 @click.option(
     "--engine",
     metavar="NAME",
-    show_default="the loop of lstm",
-    help="A framework that runs it instead: torch, onnxruntime, openvino, keras, tensorflow or "
-    "jax.",
+    show_default="lstm itself",
+    help="Run in torch, onnxruntime, openvino, keras, tensorflow or jax.",
 )
 @digits_option(
-    "8 of h and c and 6 of gates; all where written",
-    ", in tables and in json, jsonl, csv, tsv and text",
+    "8 of h and c, 6 of gates; all in files",
+    ", of all formats but npy and npz",
 )
 def command(weights: tuple[str, ...], **options: Any) -> int:
     """Run saved weights over inputs: h, c and gates of every step.
@@ -115,13 +114,15 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     lstm run demo/weights.npz demo/inputs.npy
     lstm run demo/weights.npz demo/inputs.npy --forget-bias 0 -f json
 
-    The last path is the inputs, those before it are weights; a single path contains both.
-    NAME=FILE names the tensor of a .npy file, FILE:MEMBER is one array of several; - is standard
-    input.
+    The last path is the inputs, all earlier ones are weights; a single path must contain both.
+    NAME=FILE gives a .npy file its tensor name; FILE:MEMBER selects one array of a file; - is
+    standard input.
     """
     for name in ("threads", "scheduler"):
         if options["engine"] and options[name] is not None:
-            text = f"--{name} is for the loop of lstm; {options['engine']} runs by itself."
+            text = (
+                f"--{name} is for lstm itself, and {options['engine']} runs instead; leave one out."
+            )
             raise UserError(text)
     if options["scheduler"] is not None and options["threads"] is not None:
         raise UserError("--threads is for runs here; leave it out, or --scheduler.")
@@ -199,11 +200,11 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
 
 
 def _format_of(file: str) -> str:
-    """The format that a file's suffix says; UserError with the other way to say it."""
+    """The format of a file's suffix; UserError with the option for other suffixes."""
     try:
         return format_of(file)
     except UserError as error:
-        raise error.adding("  -f csv, json, ... says the format of any other.") from None
+        raise error.adding("  -f csv, json, ... sets the format of any other.") from None
 
 
 def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
@@ -218,7 +219,8 @@ def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
     for name in columns:
         if name.rpartition(".")[2] not in NAMES:
             raise UserError(
-                f"--only {name}: the table shows {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
+                f"--only {name}: unknown array; choose from {', '.join(NAMES)}."
+                + did_you_mean(name, NAMES)
             )
     return tuple(columns or DEFAULT_KEEP)
 

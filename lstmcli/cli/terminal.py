@@ -9,7 +9,6 @@ import codecs
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import Enum
 from shlex import join, split
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
@@ -23,15 +22,15 @@ from lstmcli.outputs import PLAIN_WIDTH, WIDEST_TEXT, json_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstmcli.views.sheet import Sheet, Span, Width
+    from lstmcli.views.sheet import Sheet, Width
 
 INDENT = 2  # columns, of what follows the first line of a message
 COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
 NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
 WIDEST = 2000  # columns: a line of a picture takes memory, and the widest screens have 1,000
+ERROR = "error:"  # the mark of an error, behind the name of the command
 TERMINAL_LINES = 25  # a fixed height for rich; unused
-DEPTHS = {"truecolor": "truecolor", "256": "256", "standard": "16", "windows": "16"}
-"""The names that rich has for the colours of a terminal, and those of the views."""
+DEPTHS = ("truecolor", "256")  # of colours, in which maps are painted
 
 
 def columns_of(stream: TextIO) -> int:
@@ -45,7 +44,7 @@ def columns_of(stream: TextIO) -> int:
 
 
 def _columns_of_environment() -> int | None:
-    """The value of COLUMNS; None if it is no number of columns."""
+    """The value of COLUMNS; None if it is not a number of columns."""
     columns = os.environ.get("COLUMNS", "")
     digits = columns.lstrip("0") if columns.isascii() and columns.isdigit() else ""
     return _usable(int(digits[:9])) if digits else None
@@ -76,9 +75,9 @@ class Screen:
     def __init__(self) -> None:
         self.color = "auto"  # --color
         self.quiet = False  # -q
-        self.hides_results = False  # -q of a command whose status says it all
+        self.hides_results = False  # -q of a command whose status is the answer
         self.files: dict[str, str] = {}  # "svg" or "html": the file that the screen goes to
-        self.lines: list[Sequence[Span]] = []  # of those files
+        self.sheet: Sheet | None = None  # of those files
         self.is_long = False  # whether it goes through a pager, if stdout is a terminal
         self._console: Console | None = None
 
@@ -108,12 +107,13 @@ class Screen:
 
     @property
     def depth(self) -> str:
-        """How many colours there are: "truecolor", "256", "16", or "none"."""
+        """How many colours there are: "truecolor", "256", or "none"."""
         if not (self.rich and self.colored):
             return "none"
         if self.files:
             return "truecolor"
-        return DEPTHS.get(self.console().color_system or "", "none")
+        depth = self.console().color_system or ""
+        return depth if depth in DEPTHS else "none"
 
     def console(self) -> Console:
         """The console that prints it."""
@@ -136,16 +136,17 @@ def width() -> Width:
 
     if (columns := screen().width) is not None:
         return Width.of(columns)._replace(grows=bool(screen().files))
-    columns = _columns_of_environment()
-    return Width(columns or PLAIN_WIDTH, piped=columns)
+    return Width(_columns_of_environment() or PLAIN_WIDTH)
 
 
 def show(sheets: Iterable[Sheet]) -> None:
     """Print sheets to stdout, or keep their lines for the files of --svg and --html."""
     current = screen()
     for sheet in sheets:
-        if current.files:
-            current.lines += sheet.spans()
+        if current.files and current.sheet is None:
+            current.sheet = sheet
+        elif current.sheet is not None:
+            current.sheet.extend(sheet)
         elif current.colored:
             current.console().print(sheet, end="", soft_wrap=True)
         else:
@@ -206,7 +207,7 @@ def show_result(
     if format != "json":
         show(sheets(width()))
         return
-    from lstmcli.views.text import without_option  # with the views
+    from lstmcli.core.weights.assumptions import without_option  # with the views
 
     click.echo(json_text(document(), indent=2))
     tell_assumed([*dict.fromkeys(without_option([*assumed]))])
@@ -237,22 +238,16 @@ def screen_options() -> list[click.Parameter]:
     ]  # fmt: skip
 
 
-class Quiet(Enum):
-    """What ``-q`` leaves out, with its line of help."""
-
-    REMARKS = "No progress bar, no remarks, and no line of what was assumed or written."
-    RESULTS = "No results: the exit status only."
-
-
-def quiet_option(left_out: Quiet) -> click.Option:
-    """The option ``-q`` of every command."""
+def quiet_option(is_answer: bool) -> click.Option:
+    """The option ``-q``; of a command whose exit status is an answer it leaves out the results."""
 
     def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
         screen().quiet = value
 
+    notes = "Hide the progress bar and the notes."
     return click.Option(
-        ["-q", "--quiet"], is_flag=True, help=left_out.value, callback=quiet, expose_value=False,
-        is_eager=True,
+        ["-q", "--quiet"], is_flag=True, callback=quiet, expose_value=False, is_eager=True,
+        help="Print nothing; only set the exit status." if is_answer else notes,
     )  # fmt: skip
 
 
@@ -261,15 +256,15 @@ def write_screen_files(ctx: click.Context) -> None:
     current = screen()
     if not current.files:
         return
-    if not current.lines:
+    if current.sheet is None:
         raise _no_screen(current, "-f or -o")
     from lstmcli.api.save import write_file
     from lstmcli.views.export import WRITTEN, with_prompt
 
     command = command_line()
-    lines = with_prompt(command, current.lines)
+    sheet = with_prompt(command, current.sheet)
     for kind, path in current.files.items():
-        text = WRITTEN[kind](lines, command, current.width or PLAIN_WIDTH)
+        text = WRITTEN[kind](sheet, command, current.width or PLAIN_WIDTH)
         write_file(path, text.encode())
 
 
@@ -322,7 +317,7 @@ def command_line() -> str:
 
 
 def remark(*texts: str) -> None:
-    """Print lines on stderr that the user should know, and that are no error; with -q nothing."""
+    """Print lines on stderr that the user should know, and that are not errors; with -q nothing."""
     context = click.get_current_context(silent=True)
     if context and screen().quiet:
         return
@@ -342,15 +337,23 @@ def tell(text: str) -> None:
     tell_all(shortened("\n".join(map(one_line, text.split("\n")))))
 
 
+def tell_error(command: str, text: str) -> None:
+    """Print an error of a command on stderr, marked as one, and in red on a terminal."""
+    tell(f"{command}: {ERROR} {text}")
+
+
 def tell_all(shown: str) -> None:
     """Print a text on stderr, wrapped.
 
     Where stderr is full or closed only the exit status remains, and an error here must not
     change it.
     """
-    width = min(columns_of(sys.stderr), WIDEST_TEXT) if sys.stderr.isatty() else None
+    is_terminal = sys.stderr.isatty()
+    text = wrapped(shown, min(columns_of(sys.stderr), WIDEST_TEXT) if is_terminal else None)
+    if is_terminal and not os.environ.get("NO_COLOR"):
+        text = text.replace(f": {ERROR} ", f": {click.style(ERROR, fg='red', bold=True)} ", 1)
     try:
-        print(wrapped(shown, width), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
     except OSError:
         pass
 

@@ -91,7 +91,7 @@ class Engine:
     """An engine: the layer that it builds, from which tensors, and how it is installed.
 
     ``prepare`` builds the layer, and what it returns runs it. ``unsupported`` names what the engine
-    cannot run of a network that its convention can express; ``notes`` says where the framework is
+    cannot run of a network that its convention can express; ``notes`` tells where the framework is
     known to differ from its documentation or from other frameworks.
     """
 
@@ -127,8 +127,8 @@ class Engine:
     @property
     def version(self) -> str:
         """The version of the first package, and its backend: ``3.15.1 on torch 2.13.0``."""
-        own, backend = _version(self.packages[0]), self.backend()
-        return f"{own} on {backend} {_version(backend)}" if backend else own
+        version, backend = _version(self.packages[0]), self.backend()
+        return f"{version} on {backend} {_version(backend)}" if backend else version
 
     def network(self, plan: Plan) -> tuple[Network, list[str]]:
         """The network of a run, and the names of what the engine does not support in it."""
@@ -194,7 +194,7 @@ def refusal(engine: Engine, unsupported: list[str]) -> str:
 
 
 def not_installed(engine: Engine) -> str:
-    """One line that says how to install an engine."""
+    """One line on how to install an engine."""
     reason = "is not installed" if engine.has_backend() else "is not installed, or has no backend"
     return f"{engine.name} {reason}: {engine.install}"
 

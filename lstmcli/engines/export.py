@@ -57,7 +57,7 @@ def graph_of(
     of every cell, ``Y_h`` and ``Y_c`` (cells, B, H). ONNX specification, LSTM-14.
 
     States of layers of different widths are side by side, (B, D H + D' H' + ...). A state that is
-    an input with a default can be left out; onnxruntime warns of each that it is no constant.
+    an input with a default can be left out; onnxruntime warns of each that it is not a constant.
 
     The cells are in the convention ``onnx``.
     """

@@ -42,7 +42,7 @@ def prepare(network: Network) -> Prepared:
             valid = np.arange(len(network.x))[:, None] < network.lengths
         if network.mask_from is not None:
             masking = keras.layers.Masking(network.mask_from.value, dtype=network.mask_from.dtype)
-            masked = {"mask": masking.compute_mask(x)}  # not passed on beside an initial state
+            masked = {"mask": masking.compute_mask(x)}  # not passed on next to an initial state
             x = masking(x)
         elif valid is not None:
             mask = np.ascontiguousarray(valid.T)

@@ -74,7 +74,7 @@ def empty_sequences(network: Network, name: str, version: str) -> Iterator[str]:
     if network.lengths is not None and (network.lengths == 0).any():
         yield (
             f"a sequence of length 0 ends in a zero state in {name}, whatever it started from; "
-            "the text of ONNX does not say so, and the other frameworks hand back the initial "
+            "the ONNX specification leaves that open, and the other frameworks return the initial "
             f"state (measured with {version})"
         )
 

@@ -29,7 +29,7 @@ from lstmcli.formats.document import Document
 
 TIMEOUT = 60.0  # seconds
 MOST_OUTPUT = 256 << 20  # bytes of a program's file, and of what it prints
-SHOWN = 400  # characters of the end of what it says on standard error
+SHOWN = 400  # characters of the end of its standard error
 PAUSE = 0.02  # seconds between two looks at a program that runs
 PLACE = re.compile(r"\{(inputs|outputs)(\.\w+)?\}")
 RAW = ".f32"  # float32 of one sequence, (T, H), without a header
@@ -171,7 +171,7 @@ def _write(path: Path, x: Array) -> None:
 
 
 def _end_of(said: Path) -> str:
-    """The end of what a program said on standard error, in one line."""
+    """The end of a program's standard error, in one line."""
     with open(said, "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * SHOWN))
         text = " ".join(file.read().decode(errors="replace").split())

@@ -118,7 +118,7 @@ def read_or_stream(source: str) -> Document | StepStream:
 
 
 def _refuse_abbreviated(document: Document) -> Document:
-    """A document, unless a print in it leaves numbers out."""
+    """A document, unless printed output in it leaves numbers out."""
     for gaps in document.gaps.values():
         raise UserError(f"{gaps.where}: {ABBREVIATED}")
     return document
@@ -156,7 +156,7 @@ def _read_text(file: Opened) -> Document:
         return cast(Document, module.read_lines(pieces, file))
     if in_pieces and kind == "text":
         raise UserError(
-            f"{file.source}: {file.size:,} bytes are more than are read of a console's print. "
+            f"{file.source}: {file.size:,} bytes are more than are read of console output. "
             "Save the numbers as .npy, .npz or .csv."
         )
     return cast(Document, module.read_text(file.text() if in_pieces else text, file))

@@ -32,7 +32,7 @@ def read_nam(value: dict[str, Any], file: Opened) -> Document:
     inputs, units, layers = _sizes(value["config"], file.source)
     numbers = value["weights"]
     if not isinstance(numbers, list):
-        raise UserError(f"{file.source}: weights is no list of numbers.")
+        raise UserError(f"{file.source}: weights is not a list of numbers.")
     flat = to_array(numbers, f"{file.source}: weights").ravel()
     arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))
     remark = f"{file.source}: its head, {units} units to an output, is not run."
@@ -90,7 +90,7 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
     for name, numbers in tensors.items():
         where = f"{file.source}: state_dict.{name}".encode(errors="backslashreplace").decode()
         if not isinstance(numbers, list):
-            raise UserError(f"{where} is no list of numbers.")
+            raise UserError(f"{where} is not a list of numbers.")
         arrays[name] = to_array(numbers, where)
     return Document(
         file.source,
@@ -119,7 +119,7 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     """
     layers = value["layers"]
     if not isinstance(layers, list):
-        raise UserError(f"{file.source}: layers is no list.")
+        raise UserError(f"{file.source}: layers is not a list.")
     arrays: dict[str, np.ndarray] = {}
     types = []
     for n, layer in enumerate(layers):
@@ -145,11 +145,11 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
 def _weights(layer: Any, where: str) -> list[np.ndarray]:
     weights = layer.get("weights", []) if isinstance(layer, dict) else None
     if not isinstance(weights, list):
-        raise UserError(f"{where} is no layer with a list of weights.")
+        raise UserError(f"{where} is not a layer with a list of weights.")
     arrays = []
     for k, numbers in enumerate(weights):
         if not isinstance(numbers, list):
-            raise UserError(f"{where}: weights[{k}] is no list of numbers.")
+            raise UserError(f"{where}: weights[{k}] is not a list of numbers.")
         arrays.append(to_array(numbers, f"{where}: weights[{k}]"))
     return arrays
 

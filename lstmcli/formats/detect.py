@@ -40,7 +40,7 @@ OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
 IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name in it
 STOP = b"."
 TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
-SAMPLE = 4096  # bytes at the start of a file, of which one is no character if they are numbers
+SAMPLE = 4096  # bytes at the start of a file, of which one is not a character if they are numbers
 MOST_CELLS = 10_000  # of the first line that are parsed when detecting a table
 MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
 FEWEST = 3  # complete opcodes in the head of a long pickle: an array's bytes may fill the rest
@@ -50,7 +50,7 @@ ARCHIVES = {  # ending of a member's name -> format; without any it is npz
     "data.pkl": "torch",
     "model.json": "torch",  # TorchScript of 1.0
     "model.weights.h5": "keras",
-    "model.weights.json": "keras",  # which says that it is in pieces
+    "model.weights.json": "keras",  # whose name shows that it is in pieces
 }
 WEIGHTS = (
     ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
@@ -129,7 +129,7 @@ UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
         "a model of thinc, as spaCy keeps them",
         "Load it with thinc. Of a layer LSTM, cut the flat array into kernel, recurrent kernel and "
         "bias, and save them with numpy.savez; of a PyTorchLSTM, torch.save the state dict of "
-        "layer.shims[0]._model. Each component of a pipeline has a file of its own: the layer may "
+        "layer.shims[0]._model. Each component of a pipeline has a separate file: the layer may "
         "be in another.",
     ),
     rb"\0\x06\0\0\0Series": ("a network of Tesseract", TESSERACT),
@@ -149,7 +149,7 @@ SUPPORTED = """\
 def binary_kind(file: Opened) -> str | None:
     """The binary format of a file by its content, a row of the table; None for text.
 
-    UserError for a file of another program, or bytes that are no text.
+    UserError for a file of another program, or bytes that are not text.
     """
     head = file.head()
     if head.startswith(ARCHIVE):
@@ -251,7 +251,7 @@ def _archive_kind(file: Opened) -> str:
     try:
         with damage_reported(file.source):
             names = [member.filename for member in Archive(file.stream, file.size).members]
-    except UserError:  # the reader of npz says what is wrong with it
+    except UserError:  # the reader of npz reports what is wrong with it
         names = []
     finally:
         file.stream.seek(0)
@@ -285,7 +285,7 @@ def text_kind(text: str, hint: str | None) -> str:
 
 
 def _looks_printed(text: str) -> bool:
-    """Whether a text that starts with a bracket is a print of a console, not JSON.
+    """Whether a text that starts with a bracket is console output, not JSON.
 
     JSON has commas between numbers and between lists, digits after a point, and no nan.
     """
@@ -318,7 +318,7 @@ def _kind_of_line(line: str) -> str:
 
 
 def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
-    """JSON, JSON lines or a print, for a text that begins with a list."""
+    """JSON, JSON lines or printed output, for a text that begins with a list."""
     if hint == "text" and re.match(r'\[\s*\{\s*"', start):  # of objects: no console's
         hint = "json"
     if hint in ("text", "jsonl"):
@@ -331,7 +331,7 @@ def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
 
 
 def _column_kind(first: str, rest: str, hint: str | None) -> str:
-    """A table or a print, for a text that begins with anything else."""
+    """A table or printed output, for a text that begins with anything else."""
     delimiter, kind = ("\t", "tsv") if "\t" in first else (",", "csv")
     cells = [cell.strip() for cell in first.split(delimiter, MOST_CELLS)[:MOST_CELLS]]
     if len(cells) == 1:  # a single column, or words with blanks between them

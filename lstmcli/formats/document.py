@@ -13,7 +13,7 @@ from lstmcli.errors import UserError, did_you_mean, listed
 
 @dataclass(frozen=True)
 class Gaps:
-    """Which elements a print elided with ``...``; the array holds only those printed."""
+    """Which elements printed output elided with ``...``; the array holds only those printed."""
 
     before: tuple[int | None, ...]  # of each axis: items before ``...``; None: none are left out
     shape: tuple[int, ...] | None  # of the full array, if it is printed
@@ -101,7 +101,7 @@ class Document:
             return UserError(f"{start} one array, without a name; leave out :{name}.")
         members = listed(names, MOST_LISTED) or "no arrays"
         if name in self.attributes:
-            return UserError(f"{start} {members}; {name} is no array of numbers.")
+            return UserError(f"{start} {members}; {name} is not an array of numbers.")
         return UserError(f"{start} no {name!r}; it has {members}.{did_you_mean(name, names)}")
 
 

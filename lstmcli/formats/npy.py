@@ -128,9 +128,9 @@ def check(header: Header, size: int, where: str) -> None:
         raise UserError(f"{where}: the header claims the shape {header.shape}, too large to be.")
     found = size - header.offset
     if found != header.nbytes:
-        trouble = "is cut short" if found < header.nbytes else "contains more than one array"
+        problem = "is cut short" if found < header.nbytes else "contains more than one array"
         raise UserError(
-            f"{where} {trouble}: the header claims {header.shape} {header.dtype.name}, "
+            f"{where} {problem}: the header claims {header.shape} {header.dtype.name}, "
             f"that is {header.nbytes:,} bytes, but {found:,} are there."
         )
 
@@ -185,7 +185,7 @@ def _strings(array: np.ndarray, where: str) -> Any:
         text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return text.item() if array.ndim == 0 else text.tolist()
     except (UnicodeError, ValueError):
-        raise UserError(f"{where} contains strings that are no Unicode text.") from None
+        raise UserError(f"{where} contains strings that are not Unicode text.") from None
 
 
 def write(

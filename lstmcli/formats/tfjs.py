@@ -27,7 +27,7 @@ MOST_LISTED = 4  # paths in a message
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
     """The tensors of all groups by name; of a layers model, the configs of its layers too."""
-    with damage_reported(f"{file.source}, taken for a model.json of TensorFlow.js,"):
+    with damage_reported(f"{file.source}, interpreted as a model.json of TensorFlow.js,"):
         arrays: dict[str, np.ndarray] = {}
         left_out: list[str] = []
         seen: set[str] = set()
@@ -46,7 +46,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     if is_graph:
         remarks.append(
             f"{file.source} is a graph; activations and the merging of directions are not read "
-            "from it, but taken as usual."
+            "from it, but interpreted as usual."
         )
     return Document(
         file.source,
@@ -72,7 +72,7 @@ def _read_group(
         name, stored = spec["name"], data[start : start + size]
         start += size
         if type(name) is not str:
-            raise TypeError("the name of a tensor is no text")
+            raise TypeError("the name of a tensor is not text")
         name.encode()  # raises for a surrogate, which could not be shown
         if name in arrays or name in left_out:
             raise ValueError(f"two tensors have the name {name!a}")
@@ -106,7 +106,7 @@ def _stored_bytes(spec: dict[str, Any], source: str) -> int:
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError(f"{what} is no object")
+        raise TypeError(f"{what} is not an object")
     return value
 
 

@@ -284,7 +284,7 @@ class _ModelReader:
         if len(data) != count * dtype.itemsize:
             raise UserError(
                 f"{where} is {tuple(shape)} and has {len(data):,} bytes instead of "
-                f"{count * dtype.itemsize:,}: it is no constant, or the file is damaged."
+                f"{count * dtype.itemsize:,}: it is not a constant, or the file is damaged."
             )
         array = np.frombuffer(data, dtype).reshape(shape)
         if dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""What a failed assertion says: the difference in a few lines, and the cause that was found."""
+"""The message of a failed assertion: the difference in at most 15 lines, and its cause."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.views.diff import first_difference, hints_of, next_command, sides_of
+from lstmcli.core.model.selection import format_size
+from lstmcli.views.diff import first_difference, hint_label, next_command, sides_of
 from lstmcli.views.explain import title
-from lstmcli.views.sheet import Width, labelled, labelled_lines
-from lstmcli.views.text import error_size
+from lstmcli.views.sheet import INDENT, Width, labelled, labelled_lines
 
 LINES, COLUMNS = 15, 100
 MOST_ARRAYS = 4
-LABELS = 9  # columns
 WIDTH = Width.of(COLUMNS)
 
 
@@ -22,8 +21,8 @@ def failure_text(
 ) -> str:
     """The difference in at most 15 lines of 100 columns, the cause, and the command, unwrapped.
 
-    ``lacking`` is what a side lacks. ``found`` is what `explain` says of the side of the name
-    ``expected``, or why it says nothing.
+    ``lacking`` is what a side lacks. ``found`` is the explanation of the side of the name
+    ``expected``, or why there is none.
     """
     differing = [array for array in d.arrays.values() if not array.equal]
     shown, more = differing[:MOST_ARRAYS], len(differing) - MOST_ARRAYS
@@ -34,17 +33,18 @@ def failure_text(
     sheet = labelled("", f"{names} {verdict}", WIDTH, indent=0)
     sheet.extend(sides_of(d, WIDTH))
     sheet.extend(labelled_lines("", lacking[:MOST_ARRAYS], WIDTH, indent=0))
-    indent = max([LABELS, *(len(array.name) + 2 for array in shown)])
+    indent = max([INDENT, *(len(array.name) + 2 for array in shown)])
     for array in shown:
         text = f"a has {array.aligned[0]}; b has {array.aligned[1]}"
         if array.mismatched is not None:
             where = f" at {array.abs_at.words()}" if array.abs_at else ""
-            size = error_size(array.max_abs)
+            size = format_size(array.max_abs or 0.0)
             text = f"{array.mismatched} of {array.total} differ, max abs {size}{where}"
         sheet.extend(labelled(array.name or "array", text, WIDTH, indent=indent))
     sheet.add(f"and {more} arrays more" * (more > 0))
     sheet.extend(first_difference(d, WIDTH, with_strips=False))
-    sheet.extend(hints_of(d.hints, WIDTH))
+    for hint in d.hints:
+        sheet.extend(labelled(hint_label(hint), hint.text, WIDTH))
     rows = [row for row in sheet.rows() if row.strip()]
     if len(rows) > LINES:
         rows[LINES - 1 :] = ["... (lstmcli.diff shows the rest)"]
@@ -52,7 +52,7 @@ def failure_text(
         cause = labelled_lines("", found.splitlines(), WIDTH, indent=0)
         command = "" if found else next_command(d, d.sides[0])
     else:
-        cause = labelled("explain", title(found, expected), WIDTH, indent=LABELS)
+        cause = labelled("explain", title(found, expected), WIDTH, indent=INDENT)
         is_file = not any(side.in_memory for side in d.sides if side.name == expected)
         command = found.command or found.next * is_file
     return "\n".join([*rows, *cause.rows(), *filter(None, [command])])

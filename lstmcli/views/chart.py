@@ -7,24 +7,23 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.selection import format_size
 from lstmcli.views.colors import Scale
-from lstmcli.views.sheet import DIFFERS, Span
-from lstmcli.views.text import short_exponent
+from lstmcli.views.sheet import DIFFERS, Curve, Sheet, Span
 
 TALL = 5  # lines of a chart: an odd number, so that 0 is in the middle of one
 WIDEST = 8  # characters from one step to the next
 GUTTER = 6  # columns for the numbers of the scale
-LINE = "color(32)"  # a blue that is visible on light and on dark
 BRAILLE = 0x2800
 DOTS = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]])  # Unicode 16.0, 21.1
 
 
 def chart(
-    values: Array, steps: Sequence[int], scale: Scale, width: int, marked: int | None, colors: bool
-) -> Iterator[list[Span]]:
+    values: Array, steps: Sequence[int], scale: Scale, width: int, marked: int | None
+) -> Sheet:
     """The lines of (T,) numbers over their steps, with the ends of the scale, and the steps below.
 
-    Where a column of dots stands for several steps it spans the least and greatest of them.
+    Where a column of dots stands for several steps it spans the least and largest of them.
     """
     ends = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
     labels = {line: _label(value) for line, value in ends.items()}
@@ -33,23 +32,32 @@ def chart(
     gaps = max(len(values) - 1, 1)
     per_step = max(1, min(WIDEST, (columns - 1) // gaps))  # characters
     across = min(columns, (len(values) - 1) * per_step + 1)
-    dots = _dots(scale.levels(values), across * 2, TALL * 4)
-    style = LINE if colors else ""
-    for line, row in enumerate(_characters(dots)):
-        yield [(f"{labels.get(line, ''):>{gutter - 1}}", "dim"), ("┤", "dim"), (row, style)]
-    yield from _axis(steps, across, marked, gutter)
+    levels = scale.levels(values)
+    at = _dot_columns(len(levels), across * 2)
+    heights = (0.5 + (1 - levels) * (TALL - 1)) / TALL  # the ends at the middles of their lines
+    points = zip(((at + 0.5) / (across * 2)).tolist(), heights.tolist(), strict=True)
+    curve = Curve(0, gutter, TALL, across, [*points])
+    sheet = Sheet(curves=[curve])
+    for line, row in enumerate(_characters(_dots(levels, at, across * 2, TALL * 4))):
+        sheet.add((f"{labels.get(line, ''):>{gutter - 1}}┤", "dim"), row)
+    sheet.lines.extend(_axis(steps, across, marked, gutter))
+    return sheet
+
+
+def _dot_columns(count: int, across: int) -> Array:
+    """The columns of dots of this many steps."""
+    return np.linspace(0, across - 1, count) if count > 1 else np.zeros(1)
 
 
 def _label(value: float) -> str:
     """A number with three digits, or as many of them as five characters take, but one at least."""
-    texts = [short_exponent(f"{value:.{digits}g}") for digits in (3, 2, 1)]
+    texts = [format_size(value, digits) for digits in (3, 2, 1)]
     return next((text for text in texts if len(text) < GUTTER), texts[-1])
 
 
-def _dots(levels: Array, across: int, down: int) -> Array:
+def _dots(levels: Array, at: Array, across: int, down: int) -> Array:
     """(across, down) booleans: each column filled from one height to the next."""
     dots = np.zeros((across, down), bool)
-    at = np.linspace(0, across - 1, len(levels)) if len(levels) > 1 else np.zeros(1)
     known = np.isfinite(levels)
     if not known.any():
         return dots
@@ -82,13 +90,14 @@ def _characters(dots: Array) -> Iterator[str]:
 def _axis(
     steps: Sequence[int], across: int, marked: int | None, gutter: int
 ) -> Iterator[list[Span]]:
-    """The numbers of some steps below their dots."""
+    """The indices of some steps, their middles below their dots."""
     last = max(len(steps) - 1, 1)
     text = ""
     every = max(1, -(-(len(str(steps[-1])) + 3) * last // max(across - 1, 1)))
     for n in range(0, len(steps), every):
-        at = round(n / last * (across - 1))
-        text = text.ljust(at) + str(steps[n])
+        label = str(steps[n])
+        at = round(n / last * (across - 1)) - (len(label) - 1) // 2
+        text = text.ljust(at) + label
     if marked is not None:
         at = round(marked / last * (across - 1))
         yield [(" " * (gutter + at), ""), ("▲", DIFFERS)]

@@ -54,13 +54,13 @@ GATE = Scale(0.0, 1.0, SHARE)
 
 
 def around_zero(arrays: Iterable[Array]) -> Scale:
-    """A scale with zero in the middle, up to the greatest finite magnitude (two digits)."""
-    greatest = 0.0
+    """A scale with zero in the middle, up to the largest finite magnitude (two digits)."""
+    largest = 0.0
     for array in arrays:
         finite = array[np.isfinite(array)]
-        greatest = max(greatest, float(np.abs(finite).max(initial=0)))
-    greatest = min(float(f"{greatest:.2g}"), sys.float_info.max) if greatest else 1.0
-    return Scale(-greatest, greatest, SIGNED)
+        largest = max(largest, float(np.abs(finite).max(initial=0)))
+    largest = min(float(f"{largest:.2g}"), sys.float_info.max) if largest else 1.0
+    return Scale(-largest, largest, SIGNED)
 
 
 def color(level: float, scale: Scale, depth: str) -> str:
@@ -84,7 +84,7 @@ def interpolated(level: float, stops: Sequence[Rgb]) -> Rgb:
 
 
 def character(level: float, scale: Scale) -> str:
-    """A level as a character, for a screen with at most sixteen colours."""
+    """A level as a character, for a screen with sixteen colours or none."""
     if level != level:
         return "!"
     if not scale.signed:
@@ -93,12 +93,3 @@ def character(level: float, scale: Scale) -> str:
     if not size:
         return " "
     return (ABOVE if level > 0.5 else BELOW)[size - 1]
-
-
-def character_style(level: float, scale: Scale) -> str:
-    """The style of a character where there are sixteen colours: the sign gives the colour."""
-    if level != level:
-        return "magenta"
-    if not scale.signed:
-        return ""
-    return "red" if level > 0.5 else "bright_blue"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import groupby
-from textwrap import wrap
 from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
 from lstmcli.core.model.vocabulary import spaced_order
+from lstmcli.errors import listed
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
@@ -20,6 +20,7 @@ from lstmcli.views.sheet import (
     labelled_command,
     labelled_lines,
     table,
+    total_width,
 )
 
 # ---- the table
@@ -55,7 +56,7 @@ def description(row: Convention) -> str:
 
 COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "name": lambda row: row.name,
-    "gates": lambda row: "apart" if row.names.has_tensor_per_gate else row.storage.gates,
+    "gates": lambda row: "split" if row.names.has_tensor_per_gate else row.storage.gates,
     "kernel": _kernel,
     "bias": _biases,
     "f +": _added_bias,
@@ -63,27 +64,24 @@ COLUMNS: Mapping[str, Callable[[Convention], str]] = {
 }
 
 LEGEND = (
-    "gates: their order in a matrix; apart: each gate has separate tensors. kernel: gates along "
+    "gates: their order in a matrix; split: each gate has separate tensors. kernel: gates along "
     "cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) contains both. bias: how many; 8H: "
-    "two in one. f +: added to the forget gate at run time and in no tensor. run: whether the "
-    "framework itself has run and agreed; part: its equations were, or its weights; no: read in "
-    "its source only."
+    "two in one. f +: added to the forget gate at run time, and not stored. run: yes if compared "
+    "with the real framework, part if with its equations or its weights only, no if known from "
+    "its source code only."
 )
 
 
 def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
-    """A line for each convention; descriptions wrap in their column, or below the line."""
+    """One row per convention; descriptions wrap in their column, or below the line."""
     columns = [
         Column(name, [cell(row) for row in rows], left=True) for name, cell in COLUMNS.items()
     ]
-    texts = [description(row) for row in rows]
-    left = None if width.table is None else width.table - sum(c.width + 2 for c in columns)
-    if left is None:
-        sheet = table([*columns, Column("what", texts, left=True)])
-    elif left < max(len(word) for text in texts for word in text.split()):
-        sheet = _with_texts_below(columns, texts, width)
+    texts = Column("what", [description(row) for row in rows], left=True)
+    if width.table is None or total_width([*columns, texts]) <= width.table:
+        sheet = table([*columns, texts])
     else:
-        sheet = _with_text_column(columns, texts, left)
+        sheet = _with_texts_below(columns, texts.cells, width)
     sheet.add()
     sheet.extend(labelled("", LEGEND, width, indent=0))
     sheet.add()
@@ -102,22 +100,10 @@ def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Wi
     return sheet
 
 
-def _with_text_column(columns: Sequence[Column], texts: Sequence[str], width: int) -> Sheet:
-    """The table with texts wrapped in a last column of a width."""
-    heading, *lines = table(columns).lines
-    sheet = Sheet([[*heading, ("  what", "dim")]])
-    blank = " " * sum(column.width + 2 for column in columns)
-    for line, text in zip(lines, texts, strict=True):
-        first, *below = wrap(text, width, break_long_words=False, break_on_hyphens=False)
-        sheet.add(*line, f"  {first}")
-        for piece in below:
-            sheet.add(blank + piece)
-    return sheet
-
-
-# ---- one convention: a line for each field that it has
+# ---- one convention: one line per field
 
 INDENT = 20  # columns of the labels
+MOST_LISTED = 4  # names, and conventions
 NOT_RUN = "not run: read in the named source only"
 BIASES = {
     "1": "one", "2": "two, both added",
@@ -188,8 +174,8 @@ def _not_beside(row: Convention) -> str:
         for name in other.tensor_names("recurrent_kernel")
         if re.search(row.names.not_beside, name)
     }
-    rows = " or ".join(dict.fromkeys(of_others.values()))
-    return f"not with {' or '.join(of_others)}: with those, names are read as {rows}"
+    rows = listed([*dict.fromkeys(of_others.values())], MOST_LISTED)
+    return f"not with {listed([*of_others], MOST_LISTED)}: those are of {rows}"
 
 
 def _absent(row: Convention) -> str:
@@ -207,7 +193,7 @@ def _peephole_order(row: Convention) -> str:
 def _forget(row: Convention) -> str:
     if not row.behaviour.forget_bias:
         return "nothing is added to f at run time"
-    return f"{row.behaviour.forget_bias:+g} is added to f at every step; it is in no tensor"
+    return f"{row.behaviour.forget_bias:+g} is added to f at every step; it is not stored"
 
 
 def _masked_merged(row: Convention) -> str:
@@ -226,7 +212,7 @@ def _takes(row: Convention) -> str:
 
 def _assumed(row: Convention) -> str:
     options = [f"--{n.replace('_', '-')}" for n in row.hidden if n not in row.required_settings]
-    return f"in no tensor, so assumed unless set: {', '.join(options)}" if options else ""
+    return f"not stored, so assumed unless set: {', '.join(options)}" if options else ""
 
 
 LINES: Mapping[str, Sequence[Line]] = {
@@ -296,7 +282,7 @@ LINES: Mapping[str, Sequence[Line]] = {
         }),
         Line("takes", "options", _takes),
         Line("hidden", "assumed", _assumed),
-        Line("required_settings", "to be set", "--{}, which is in no tensor"),
+        Line("required_settings", "to be set", "--{}, which is not stored"),
     ),
     "known from": (
         Line("source", "source", "{}"),
@@ -344,7 +330,7 @@ def unusual_settings(convention: Convention, excluded: Container[str]) -> list[s
     """The settings that a plain cell does not have, in words, the forget bias first."""
     plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
     bias = convention.behaviour.forget_bias
-    texts = [f"forget bias {bias:+}"] if bias else []
+    texts = [f"forget bias {bias:+.10g}"] if bias else []
     for name, value in convention.settings().items():
         if name == "arithmetic":
             texts.append("8-bit arithmetic" + f" ({value})" * (value != "8bit"))

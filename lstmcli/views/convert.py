@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli.core.forward.equivalence import Proof
 from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.selection import format_size
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.compatibility import Step
 from lstmcli.escaping import file_argument, typed_command
@@ -19,6 +20,7 @@ from lstmcli.views.sheet import (
     labelled,
     labelled_command,
     labelled_lines,
+    verdict,
 )
 from lstmcli.views.text import phrases
 
@@ -31,25 +33,27 @@ RECIPE_INDENT = 14  # columns of what a step of the recipe is about
 def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = False) -> Sheet:
     """The lines of a conversion; unless ``quiet``, what was assumed and written."""
     source, to = conversion.model, conversion.convention
-    sheet = labelled("from", _side(conversion.source, source.settings()), width)
-    for text in () if quiet else source.assumed:
-        sheet.extend(labelled("  assumed", text, width, ASSUMED))
+    proof = _proof(conversion.proof, bool(conversion.rounding))
+    sheet = verdict(f"{conversion.target}: {proof}", AGREES, width)
+    sheet.extend(labelled("", _proved_by(conversion.proof), width, indent=2))
+    sheet.add()
+    sheet.extend(labelled("from", _side(conversion.source, source.settings()), width))
+    assumed = () if quiet else source.assumed
+    sheet.extend(labelled_lines("assumed", assumed, width, ASSUMED))
     settings = {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
     dtype = source.cell.dtype.name
     sheet.extend(labelled("to", _side(conversion.target, settings, dtype), width))
     tensors = [f"{name} {array.shape}" for name, array in conversion.arrays.items()]
-    sheet.extend(labelled("  tensors", phrases(tensors), width))
+    sheet.extend(labelled("tensors", phrases(tensors), width))
     if rounding := conversion.rounding:
-        text = f"from {rounding.dtype} to {rounding.to}: by {rounding.max_abs:.1e} at most"
-        sheet.extend(labelled("  rounded", f"the weights, {text}", width, ASSUMED))
+        text = f"from {rounding.dtype} to {rounding.to}: by {format_size(rounding.max_abs)} at most"
+        sheet.extend(labelled("rounded", f"the weights, {text}", width, ASSUMED))
     if conversion.settings and not quiet:
         written = [f"{name}={value}" for name, value in conversion.settings.items()]
         sheet.extend(labelled("", f"metadata written: {phrases(written)}", width))
     sheet.add()
     sheet.extend(_recipe(conversion.steps, width))
     sheet.add()
-    proof = _proof(conversion.proof, bool(conversion.rounding))
-    sheet.extend(labelled("verified", proof, width, AGREES))
     sheet.extend(labelled_lines("use", conversion.use, width))
     command = typed_command("lstm", "run", file_argument(conversion.target), "inputs.npy")
     options = conversion.all_options
@@ -78,10 +82,13 @@ def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
 
 
 def _proof(proof: Proof, rounded: bool) -> str:
-    run = (
-        f"read back and run next to the source{' with the rounded weights' * rounded}, "
-        f"{proof.rows} sequences of {proof.steps} steps from a random state: "
-    )
+    source = "the source" + " with the rounded weights" * rounded
     if proof.difference == 0:
-        return f"{run}h and c are equal, bit for bit"
-    return f"{run}h and c are within {proof.difference:.1e} ({proof.allowed:.1e} is rounding)"
+        return f"h and c are those of {source}, bit for bit"
+    difference, allowed = format_size(proof.difference), format_size(proof.allowed)
+    return f"h and c are within {difference} of {source} ({allowed} is rounding)"
+
+
+def _proved_by(proof: Proof) -> str:
+    sequences = f"{proof.rows} sequences of {proof.steps} steps from a random state"
+    return f"Verified by reading the file back and running both: {sequences}."

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import Exact, FormulaLine, Scalar, Sum, as_float
-from lstmcli.core.model.selection import format_number
+from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.views.sheet import (
     AGREES,
@@ -21,13 +21,13 @@ from lstmcli.views.sheet import (
     add_in_width,
     fitting_table,
     labelled,
+    verdict,
 )
-from lstmcli.views.text import NumberFormat, error_size
+from lstmcli.views.text import NumberFormat
 
-DIGITS = 8  # NumPy's, so that numbers can be found in a print by eye
+DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
-INDENT = 11  # columns of the labels
-GATE_LABEL = 13  # columns of the labels of the table of gates
+GATE_LABEL = 14  # columns of the labels of the table of gates
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
 MATRIX_LABELS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
 
@@ -90,11 +90,31 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
     sheet = Sheet()
     sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
-    sheet.extend(labelled("x", f"of step {at.reads} of the {inputs}", width, indent=INDENT))
-    sheet.extend(labelled("h, c_prev", _previous_state(at), width, indent=INDENT))
+    sheet.extend(labelled("x", f"of step {at.reads} of the {inputs}", width))
+    sheet.extend(labelled("h, c_prev", _previous_state(at), width))
     if d.against is not None:
-        form = f", taken as {' and '.join(d.taken)}" if d.taken else ""
-        sheet.extend(labelled("reference", f"{d.against}{form}", width, indent=INDENT))
+        form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
+        sheet.extend(labelled("reference", f"{d.against}{form}", width))
+    return sheet
+
+
+def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
+    """Whether the numbers of the reference agree; nothing without one."""
+    first = d.first_difference
+    if d.against is None:
+        return Sheet()
+    if first is None or first.theirs is None:
+        names = ", ".join(line.name for line in d.lines if line.theirs is not None)
+        sheet = verdict(f"{d.against} agrees in {names}", AGREES, width)
+    else:
+        values = f"{first.name}: {detail.result(first.value)} / {detail.result(first.theirs)}"
+        sheet = verdict(f"{d.against} differs, first at {values}", DIFFERS, width)
+        if d.differs_before:
+            verb = "differs" if len(d.differs_before) == 1 else "differ"
+            names = " and ".join(d.differs_before)
+            text = f"{names} of step {d.place.before} {verb} already"
+            sheet.extend(labelled("", text, width, indent=2))
+    sheet.add()
     return sheet
 
 
@@ -108,7 +128,7 @@ def _previous_state(at: StepPosition) -> str:
 
 
 def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
-    """A line for each term, the largest first, with the sum so far; the rest on one line."""
+    """One row per term, the largest first, with the sum so far; the rest on one line."""
     count = len(total.terms)
     most = count if detail.most is None or count <= detail.most + 1 else detail.most
     shown, running = total.terms[:most], total.running[:most]
@@ -267,7 +287,7 @@ def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
     value = detail.result(line.theirs)
     if line.agrees:
         return [label, (value, AGREES), ("agrees", AGREES)]
-    text = f"differs by {error_size(abs(float(line.value) - float(line.theirs)))}"
+    text = f"differs by {format_size(abs(float(line.value) - float(line.theirs)))}"
     if line is d.first_difference:
         text += (
             ", the first of this step to differ" if d.differs_before else ", the first to differ"
@@ -282,35 +302,24 @@ def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
     """The first difference from the reference, and the next command."""
     sheet = Sheet()
 
-    def add(label: str, text: str, style: str = "", indent: int = INDENT) -> None:
-        sheet.extend(labelled(label, text, width, style, indent))
+    def add(label: str, text: str) -> None:
+        sheet.extend(labelled(label, text, width))
 
     first = d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
         add("h", f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h")
-    if first is not None and first.theirs is not None:
-        values = f"{first.name}: {detail.result(first.value)} / {detail.result(first.theirs)}"
-        of_step = " of this step" if d.differs_before else ""
-        add("differs", f"first difference{of_step} in {values}", DIFFERS)
-        if d.differs_before:
-            verb = "differs" if len(d.differs_before) == 1 else "differ"
-            names = " and ".join(d.differs_before)
-            add("before", f"{names} of step {d.place.before} {verb} already", DIFFERS)
-    elif d.against is not None:
-        names = ", ".join(line.name for line in d.lines if line.theirs is not None)
-        add("agrees", f"{names}: all that the reference has", AGREES)
     tabled = [line for line in d.lines if d.gate is None and _is_in_table(line)]
     in_lines = any(_shows_rounding(line, detail) for line in d.lines if line not in tabled)
     if detail.asked is None and any(line.ulps for line in tabled):
-        text = "units in the last place between a number and the one that a single rounding gives"
+        text = "units in the last place between the number and the exact result, rounded once"
         text += "" if in_lines else ": the run rounds after each operation"
-        add("ULPs off", text, indent=INDENT + 3)
+        add("ULPs off", text)
     if in_lines:
         text = (
-            "what the numbers of a line give with a single rounding. The run rounds after each "
-            "operation; the last number of a line is the run's, bit for bit."
+            "once: the exact result, rounded a single time. The bold number is what lstm run "
+            "computes, which rounds after each operation."
         )
-        add("rounded once", text, indent=INDENT + 3)
+        add("rounded", text)
     if d.gate is None:
         gate = first.name if first is not None and first.name in GATES else "f"
         add("next", f"--gate {gate} shows every term of a gate")

@@ -1,55 +1,56 @@
-"""A difference: the two sides, the errors of each array, the first difference, possible causes."""
+"""A difference: the verdict, the two sides, the errors of each array, the first, the causes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compare import Difference
+from lstmcli.core.diff.compare import ARRAYS_NAMED, Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Hint
-from lstmcli.core.model.selection import format_number
-from lstmcli.core.model.vocabulary import GATES
+from lstmcli.core.model.model import Hint, join_with_and
+from lstmcli.core.model.selection import format_number, format_size
+from lstmcli.core.model.settings import setting_text
 from lstmcli.errors import STDIN, listed
 from lstmcli.escaping import file_argument, one_line, typed_command
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
     DIFFERS,
+    INDENT,
     Column,
     Sheet,
     Width,
-    add_in_width,
+    bulleted,
     fitting_table,
     labelled,
     labelled_command,
     labelled_lines,
     table,
+    total_width,
+    verdict,
 )
-from lstmcli.views.step_errors import STRIP_INDENT, step_table, strips
+from lstmcli.views.step_errors import step_table, strips
 from lstmcli.views.text import (
     NumberFormat,
     count,
-    error_size,
+    error_sizes,
     percent,
     phrases,
     rounded_up,
-    ulp_counts,
+    ulp_count,
+    unbroken,
 )
 
-DIGITS = 8  # NumPy's, so that values can be found in a print by eye
+DIGITS = 8  # NumPy's, so that values can be found in printed output by eye
 TABLE_DIGITS = 6  # leaves columns for the other figures
 MOST_DIGITS = 17  # two different float64 differ within these
-ARRAYS_NAMED = 6  # of those on one side only; -f json names all
-HINT_INDENT = 11
 NO_CONVENTION = {"nan_in_both", "rounded", "suspect_nan", "suspect_single"}
 """Hints that no other configuration of the weights can explain."""
 
@@ -61,23 +62,19 @@ def difference_sheet(
     per_step: bool = False,
     next: str | None = None,
 ) -> Sheet:
-    """One line if all is equal; else both sides, the errors of each array, and what may cause them.
+    """The verdict; if something differs also both sides, the errors of each array, and the causes.
 
-    The settings that differ come first, if both sides have some. ``per_step`` adds the error of
-    each step; a terminal shows the first and last of many. ``next`` is the command to go on with,
-    by default that of `next_command`.
+    ``per_step`` adds the error of each step. ``next`` is the command to go on with, by default that
+    of `next_command`.
     """
-    sheet = Sheet()
-    if d.settings:
-        sheet.extend(_settings(d.settings))
-        sheet.add()
+    sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:
-        text = _equal_line(d)
-        if width.table is None or len(text) <= width.prose:
-            sheet.add((text, AGREES))
-        else:
-            sheet.extend(labelled("", text, width, AGREES, indent=0))
-    else:
+        sheet.extend(labelled("", f"within {_tolerance(d)}; {_largest(d)}", width, indent=2))
+    if d.settings:
+        sheet.add()
+        sheet.extend(_settings(d.settings))
+    if not d.equal:
+        sheet.add()
         sheet.extend(sides_of(d, width))
         sheet.add()
         sheet.extend(_arrays(d, width))
@@ -93,9 +90,10 @@ def difference_sheet(
 
 
 def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
-    """A line for each setting; a dash is a setting that is off."""
+    """One row per setting; a dash is a setting that is off."""
     a, b = (
-        ["-" if both[n] is None else str(both[n]) for both in differing.values()] for n in (0, 1)
+        ["-" if both[n] is None else setting_text(both[n]) for both in differing.values()]
+        for n in (0, 1)
     )
     return table(
         [
@@ -109,18 +107,9 @@ def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
 # ---- equal
 
 
-def _equal_line(d: Difference) -> str:
-    arrays = d.arrays.values()
-    total = sum(array.total or 0 for array in arrays)
-    *most, last = d.arrays
-    names = f" of {', '.join(most)} and {last}" if most else ""
-    greatest = max((array.max_abs or 0.0 for array in arrays), default=0.0)
-    left_out = sum(array.left_out for array in arrays)
-    of_all = f" of {total + left_out}, the others not printed," if left_out else ""
-    return (
-        f"equal: {total} values{of_all}{names} within {_tolerance(d)}; "
-        f"greatest difference {error_size(greatest)}"
-    )
+def _largest(d: Difference) -> str:
+    largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
+    return f"max difference {format_size(largest)}"
 
 
 def _tolerance(d: Difference) -> str:
@@ -129,7 +118,7 @@ def _tolerance(d: Difference) -> str:
     ulp = arrays[0].tolerance.ulp
     texts = [] if ulp is None else [f"{ulp} ULP"]
     if d.rtol is not None and d.atol is not None:
-        texts += [f"rtol {d.rtol:g}, atol {d.atol:g}"]
+        texts += [f"rtol {format_size(d.rtol)}, atol {format_size(d.atol)}"]
     elif ulp is None:
         texts += ["the tolerances of their dtypes"]
     printed = any(array.max_ulp is None and array.total is not None for array in arrays)
@@ -140,30 +129,23 @@ def _tolerance(d: Difference) -> str:
 
 
 def sides_of(d: Difference, width: Width) -> Sheet:
-    """Each side on a line: its name, its arrays with shapes, its precision.
-
-    Where that is longer than the width, the arrays follow on the next lines.
-    """
+    """Each side on a line: its name, its arrays with shapes, its precision; or on several."""
     names = [side.name for side in d.sides]
     arrays = [_shapes(side, d, n) for n, side in enumerate(d.sides)]
-    of_names = max(map(len, names))
-    of_arrays = max(len("   ".join(texts)) for texts in arrays)
+    precisions = [_precision(side, d, n) for n, side in enumerate(d.sides)]
+    columns = [
+        Column("", ["a", "b"], "dim"),
+        *(
+            Column("", cells, left=True)
+            for cells in (names, [*map(" · ".join, arrays)], precisions)
+        ),
+    ]
+    if total_width(columns) <= width.prose:
+        return table(columns, headings=False)
     sheet = Sheet()
-    for n, side in enumerate(d.sides):
-        label = ("ab"[n] + "  ", "dim")
-        precision = _precision(side, d, n)
-        line = f"{names[n]:{of_names}}   {'   '.join(arrays[n]):{of_arrays}}   {precision}"
-        if len(line) + 3 <= width.prose:
-            sheet.add(label, line)
-            continue
-        add_in_width(sheet, [label, (names[n], "")], (precision, ""), width)
-        pieces = [piece for text in arrays[n] for piece in _wrap(text, width.prose - 3)]
-        sheet.extend(labelled("", phrases(pieces), width, indent=3))
+    for side, name, texts, precision in zip("ab", names, arrays, precisions, strict=True):
+        sheet.extend(labelled(side, phrases([name, *texts, precision]), width, indent=3))
     return sheet
-
-
-def _wrap(text: str, columns: int) -> list[str]:
-    return wrap(text, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def _shapes(side: Side, d: Difference, n: int) -> list[str]:
@@ -222,10 +204,11 @@ def _printed_digits(values: Array, units: Array) -> int:
     return int((first + places[nonzero]).max(initial=0)) + 1
 
 
-# ---- a line for each array
+# ---- one row per array
 
 
 def _arrays(d: Difference, width: Width) -> Sheet:
+    """One row per array, and below it what its values have in common."""
     arrays = list(d.arrays.values())
     differing = [
         "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}" for a in arrays
@@ -233,46 +216,63 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     columns = [
         Column("array", [array.name for array in arrays], "bold", left=True),
         Column("differ", differing, DIFFERS),
-        Column("%", [_share(array) for array in arrays], DIFFERS, rank=4),
-        Column("max abs", [error_size(array.max_abs) for array in arrays]),
-        _position_column(arrays, [array.abs_at for array in arrays], rank=1),
-        _value_column(arrays),
-        _required_column(arrays),
-        Column("cosine", _cosines([array.cosine for array in arrays]), rank=3),
-        Column("SNR dB", [_decibels(array) for array in arrays], rank=2),
-        Column(
-            "max rel",  # there is none where b is 0
-            [
-                "b is 0"
-                if a.max_rel == math.inf != a.max_abs and a.rel_at and a.rel_at.b == 0
-                else error_size(a.max_rel)
-                for a in arrays
-            ],
-            rank=6,
-        ),
-        _position_column(arrays, [array.rel_at for array in arrays], rank=7),
-        Column("max ulp", _ulps(arrays), rank=8),
-        _position_column(arrays, [array.ulp_at for array in arrays], rank=9),
+        Column("", [_share(array) for array in arrays], DIFFERS, rank=3),
+        Column("max abs", error_sizes([array.max_abs for array in arrays]), rank=1),
+        Column("at", [_position(array, array.abs_at) for array in arrays], left=True, rank=2),
+        *_value_columns(arrays),
     ]
-    sheet = fitting_table([column for column in columns if any(column.cells)], width)
-    unlike = [array for array in arrays if array.mismatched is None]
-    indent = max([HINT_INDENT, *(len(one_line(array.name)) + 2 for array in unlike)])
-    for array in unlike:
+    figures = [column for column in _figures(arrays) if any(column.cells)]
+    several = len(arrays) > 1
+    sheet = fitting_table([c for c in columns if any(c.cells)] + figures * several, width)
+    if not several:  # below the line, so that it is narrow
+        text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
+        sheet.extend(labelled("", text, width, indent=columns[0].width + 2))
+    for array in arrays:
+        if array.mismatched is not None:
+            continue
         a, b = (_size(shape, array.placed) for shape in array.aligned)
+        indent = max(INDENT, len(one_line(array.name)) + 2)
         sheet.extend(labelled(array.name, f"a has {a}; b has {b}", width, indent=indent))
-        if text := _to_be_typed(d, array):
-            sheet.extend(labelled("", text, width, indent=indent))
+        sheet.extend(labelled("next", _to_be_typed(d, array), width, indent=indent))
     return sheet
 
 
-def _ulps(arrays: Sequence[ArrayDifference]) -> list[str]:
-    """The greatest distances in ULPs; of two signs it only counts the numbers down to 0."""
-    pairs = [(at.a, at.b) if (at := array.ulp_at) else (0, 0) for array in arrays]
-    turned = [a < 0 < b or b < 0 < a for a, b in pairs]
-    counts = ulp_counts([
-        None if signs else array.max_ulp for array, signs in zip(arrays, turned, strict=True)
-    ])  # fmt: skip
-    return ["signs differ" if signs else n for n, signs in zip(counts, turned, strict=True)]
+def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
+    """Figures of all values of the arrays that differ, and the tolerances that accept them."""
+    found = [array if array.mismatched else None for array in arrays]
+    ratios = error_sizes([_finite(array.max_rel) if array else None for array in found])
+    return [
+        Column("cosine", [_cosine(array.cosine) if array else "" for array in found], rank=6),
+        Column("SNR", [_decibels(array.snr) if array else "" for array in found], rank=5),
+        Column("max rel", ratios, rank=8),
+        Column("max ULP", [_ulps(array) if array else "" for array in found], rank=7),
+        Column("equal with", [_accepting(a) if a else "" for a in found], left=True, rank=4),
+    ]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _decibels(snr: float | None) -> str:
+    return "" if snr is None or not math.isfinite(snr) else f"{snr:z.1f} dB"
+
+
+def _ulps(array: ArrayDifference) -> str:
+    """The largest distance in ULPs, of numbers of one sign."""
+    at = array.ulp_at
+    turned = at is None or at.a < 0 < at.b or at.b < 0 < at.a
+    return "" if turned else ulp_count(array.max_ulp)
+
+
+def _accepting(array: ArrayDifference) -> str:
+    """The smallest tolerance with which an array is equal, as it is typed."""
+    if array.smallest_atol is None:
+        return "no tolerance"
+    test = array.tolerance
+    if test.ulp is not None and not test.atol and not test.rtol and isinstance(array.max_ulp, int):
+        return f"--ulp {array.max_ulp}"
+    return f"--atol {rounded_up(array.smallest_atol)}"
 
 
 def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
@@ -280,45 +280,41 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     for n, side in enumerate(d.sides):
         final = f"final_{array.name}"
         if final in side.arrays and side.arrays[final].shape == array.shapes[1 - n]:
-            return f"{'ba'[n]} has the shape of {side.name}:{final}"
+            return f"compare {side.name}:{final}, which has the shape of {'ba'[n]}"
     a, b = array.aligned
     found = any(not hint.code.startswith(("suspect_", "settings_")) for hint in d.hints)
     if found or array.unaligned or not array.placed or len(a) != len(b):
         return ""
     if a[0] != a[1] and a == (b[1], b[0], b[2]):
         return "steps and batch look exchanged: save x.swapaxes(0,1) of one of them"
-    options = [
-        f"--{name} 0:{min(sizes)}"
+    firsts = {
+        name: min(sizes)
         for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)
         if len({*sizes}) > 1 and min(sizes)
-    ]
-    if len(options) not in (1, 2):  # where all axes differ, what comes first need not be the same
+    }
+    if len(firsts) not in (1, 2):  # where all axes differ, what comes first need not be the same
         return ""
-    text = f"lstm diff {' '.join(options)} compares what comes first in both"
-    if len(options) == 1 and a[0] != b[0]:
-        few, many = sorted((a[0], b[0]))
-        text += f"; --steps {many - few}:{many} takes {'ab'[a[0] > b[0]]} as the last steps"
+    options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
+    nouns = {"steps": "step", "batch": "batch item", "units": "unit"}
+    sizes = join_with_and([count(n, nouns[name]) for name, n in firsts.items()])
+    text = f"{options} compares the first {sizes}"
+    if len(firsts) == 1 and a[0] != b[0]:
+        fewer, more = sorted((a[0], b[0]))
+        text += f"; --steps {more - fewer}:{more} takes {'ab'[a[0] > b[0]]} as the last steps"
     return text
 
 
 def _share(array: ArrayDifference) -> str:
-    if not array.mismatched or not array.total:
+    return percent(array.mismatched / array.total) if array.mismatched and array.total else ""
+
+
+def _cosine(value: float | None) -> str:
+    """Three places, or as many as show that it is less than 1, six at most."""
+    if value is None or math.isnan(value):
         return ""
-    return percent(array.mismatched / array.total).removesuffix(" %")
-
-
-def _cosines(values: Sequence[float | None]) -> list[str]:
-    """Cosines with as many places as none needs that is shown as 1 and is less, six at most."""
-    known = [value for value in values if value is not None]
-    places = next(
-        (n for n in range(3, 6) if not any(v < 1 - 1e-6 and round(v, n) == 1 for v in known)), 6
-    )
-    return ["" if value is None else f"{value:z.{places}f}" for value in values]
-
-
-def _decibels(array: ArrayDifference) -> str:
-    """The signal-to-noise ratio; nothing where nothing is off."""
-    return "" if array.snr is None or array.snr == math.inf else f"{array.snr:z.1f}"
+    is_one = value >= 1 - 1e-6
+    places = next((n for n in range(3, 6) if is_one or round(value, n) != 1), 6)
+    return f"{value:z.{places}f}"
 
 
 def _size(shape: tuple[int, ...], named: bool) -> str:
@@ -329,60 +325,16 @@ def _size(shape: tuple[int, ...], named: bool) -> str:
     return f"batch {batch} x {count(steps, 'step')} x {count(units, 'unit')}"
 
 
-def _position_column(
-    arrays: Sequence[ArrayDifference], places: Sequence[Position | None], rank: int = 0
-) -> Column:
-    cells = [_position(array, place) for array, place in zip(arrays, places, strict=True)]
-    return Column("at", cells, left=True, rank=rank)
+def _value_columns(arrays: Sequence[ArrayDifference]) -> Iterator[Column]:
+    """Both values of the largest difference, in the format that each pair needs to look different.
 
-
-def _value_column(arrays: Sequence[ArrayDifference]) -> Column:
-    """Both values of the greatest difference: the two go together or not at all.
-
-    All have the format that each pair needs to look different.
+    They never go: the rest can be computed from them.
     """
-    places = [array.abs_at for array in arrays if array.abs_at is not None]
-    most = max((_digits_to_differ(place, TABLE_DIGITS) for place in places), default=0)
-    format = NumberFormat.of([value for place in places for value in (place.a, place.b)], most)
-    pairs = [
-        ("", "") if place is None else (format.text(place.a), format.text(place.b))
-        for place in (array.abs_at for array in arrays)
-    ]
-    a, b = (max(len(pair[n]) for pair in pairs) for n in (0, 1))
-    cells = [f"{x:>{a}}  {y:>{b}}" if x else "" for x, y in pairs]
-    return Column(f"{'a':>{a}}  {'b':>{b}}", cells, rank=5)
-
-
-def _required_column(arrays: Sequence[ArrayDifference]) -> Column:
-    """The smallest tolerance with which each array agrees, as it can be typed."""
-    found = [_required(array) for array in arrays]
-    atols = [text for kind, text in found if kind == "atol"]
-    if any("e" in text for text in atols):
-        found = [(k, error_size(float(text)) if k == "atol" else text) for k, text in found]
-    elif len(atols) > 1:  # as many places, so that the numbers line up on the point
-        places = max(len(text.partition(".")[2]) for text in atols)
-        digits = max(len(f"{float(text):.{places}f}") for text in atols)
-        found = [
-            (k, f"{float(text):{digits}.{places}f}" if k == "atol" else text) for k, text in found
-        ]
-    kinds = {kind for kind, _ in found if kind}
-    if len(kinds) == 1:
-        return Column(f"required {kinds.pop()}", [text for _, text in found], left=True, rank=1)
-    return Column("required", [f"{kind} {text}".strip() for kind, text in found], left=True, rank=1)
-
-
-def _required(array: ArrayDifference) -> tuple[str, str]:
-    """``atol`` or ``ulp`` and the smallest that suffices; no kind where there is no number."""
-    if array.mismatched is None:
-        return "", ""
-    if not array.mismatched:
-        return "", "agrees"
-    if array.smallest_atol is None:
-        return "", "no tolerance"
-    test = array.tolerance
-    if test.ulp is not None and not test.atol and not test.rtol and isinstance(array.max_ulp, int):
-        return "ulp", str(array.max_ulp)
-    return "atol", rounded_up(array.smallest_atol)
+    places = [array.abs_at for array in arrays]
+    most = max((_digits_to_differ(at, TABLE_DIGITS) for at in places if at), default=0)
+    format = NumberFormat.of([value for at in places if at for value in (at.a, at.b)], most)
+    yield Column("a", [format.text(at.a) if at else "" for at in places])
+    yield Column("b", [format.text(at.b) if at else "" for at in places])
 
 
 def _position(array: ArrayDifference, place: Position | None) -> str:
@@ -411,9 +363,8 @@ def _not_compared(d: Difference, width: Width) -> Sheet:
     for side, names in (("a", d.only_in_a), ("b", d.only_in_b)):
         if names:
             text = listed([name or "(unnamed)" for name in names], ARRAYS_NAMED)
-            text = f"{text} (not compared)"
-            sheet.extend(labelled(f"only in {side}", text, width, indent=HINT_INDENT + 1))
-    sheet.extend(labelled_lines("assumed", d.remarks, width, ASSUMED, HINT_INDENT))
+            sheet.extend(labelled(f"only in {side}", f"{text} (not compared)", width))
+    sheet.extend(labelled_lines("assumed", d.remarks, width, ASSUMED))
     return sheet
 
 
@@ -430,37 +381,36 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
     if several and with_strips:
         sheet.extend(strips(several, len(d.arrays) > 1, width))
     if (first := d.first_divergence) is not None:
-        where = f"{_first_position(d, first)}:"
         enough = _digits_to_differ(first, DIGITS)
-        values = " / ".join(format_number(value, enough) for value in (first.a, first.b))
-        start = [(f"{'first difference':{STRIP_INDENT}}", "dim"), (where, "")]
-        add_in_width(sheet, start, (values, ""), width)
+        a, b = (format_number(value, enough) for value in (first.a, first.b))
+        where = d.position(first, named=len(d.arrays) > 1)
+        texts = (where, f"a {a}", f"b {b}")
+        sheet.extend(labelled("first", phrases(texts), width))
     if sheet.lines:
         sheet.lines.insert(0, [])
     return sheet
-
-
-def _first_position(d: Difference, place: Position) -> str:
-    """``step 1, gate f, batch 0, unit 2``; the array only if there are several."""
-    gate = "gate " * (ArrayName.of(place.array).base in GATES)
-    array = f"{gate}{place.array}" if len(d.arrays) > 1 else ""
-    return place.words(batch=d.arrays[place.array].aligned[0][1] > 1, array=array)
 
 
 # ---- hints
 
 
 def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
-    """What was found and what is suspected, each in a paragraph."""
+    """What was found and what is suspected, with a bullet for each possible cause."""
     sheet = Sheet()
     for hint in hints:
         if hint.code == "settings_differ":  # at the top of the sheet
             continue
-        suspected = hint.code.startswith("suspect_")
-        label, style = ("suspects", ASSUMED) if suspected else ("found", "")
+        introduction = "Possible causes:" * bool(hint.causes)
         sheet.add()
-        sheet.extend(labelled(label, hint.text, width, style, indent=HINT_INDENT))
+        sheet.extend(labelled(hint_label(hint), f"{hint.seen} {introduction}", width))
+        sheet.extend(bulleted("", hint.causes, width))
+        sheet.extend(labelled("", hint.excluded, width))
     return sheet
+
+
+def hint_label(hint: Hint) -> str:
+    """Whether it is proved or only suspected."""
+    return "suspects" if hint.code.startswith("suspect_") else "found"
 
 
 def _next(d: Difference, command: str) -> Sheet:
@@ -470,7 +420,7 @@ def _next(d: Difference, command: str) -> Sheet:
         return sheet
     if all(hint.code == "settings_differ" for hint in d.hints):
         sheet.add()
-    sheet.extend(labelled_command("next", command, HINT_INDENT))
+    sheet.extend(labelled_command("next", command))
     return sheet
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from lstmcli.core.explain.causes import OPEN, SHUT
 from lstmcli.core.explain.explanation import (
@@ -21,6 +23,8 @@ from lstmcli.core.explain.wording import (
     precision_text,
     why_unproven,
 )
+from lstmcli.core.model.selection import format_size
+from lstmcli.core.weights.assumptions import shorten_assumption, without_option
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (
@@ -30,33 +34,33 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
+    bulleted,
     fitting_columns,
     fitting_table,
     labelled,
     labelled_command,
+    labelled_lines,
     table,
+    verdict,
 )
 from lstmcli.views.text import (
-    error_size,
-    long_count,
-    shorten_assumption,
+    count,
+    error_sizes,
     unbroken,
-    without_option,
 )
 
-INDENT = 21  # columns of the labels
+INDENT = 20  # columns of the labels
 USED_BY = "used by"
 NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 DEPTHS = {1: "one change", 2: "one or two changes", 3: "one, two or three changes"}
 MOST_LISTED = 5  # equivalent configurations, and frameworks
-MARKS = {"agrees": ("✔", AGREES), "found": ("✔", AGREES), "unproven": ("?", ASSUMED)}
-NO_MATCH = ("✘", DIFFERS)
+UNTESTED = {"bias": "number of biases"}  # where the name of a setting alone is not clear
+COLORS = {"agrees": AGREES, "found": AGREES, "unproven": ASSUMED}  # of the verdicts; else DIFFERS
 
 
 def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     """The changes, who uses them, and the command; or the configurations that come nearest."""
-    mark, style = MARKS.get(e.verdict, NO_MATCH)
-    sheet = labelled(mark, title(e, expected), width, style, indent=2)
+    sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
         sheet.extend(labelled("", line, width, indent=2))
     if e.rows:
@@ -68,9 +72,11 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     notes = list(_notes(e))
     if notes or e.command or e.next:
         sheet.add()
-    for name, text in notes:
+    for name, of_name in groupby(notes, key=itemgetter(0)):
         style = ASSUMED if name in ("assumed", "note") else ""
-        sheet.extend(labelled(name, text, width, style, indent=INDENT))
+        texts = [text for _, text in of_name]
+        lines = bulleted if len(texts) > 1 else labelled_lines
+        sheet.extend(lines(name, texts, width, style, INDENT))
     if e.command:
         sheet.extend(labelled_command("reproduce", e.command, INDENT))
     if e.next:
@@ -109,7 +115,7 @@ def title(e: Explanation, expected: str) -> str:
 def _ran_otherwise(e: Explanation) -> str:
     """How the weights as loaded give EXPECTED after all; empty if they do not."""
     runs = (one for one in e.remarks if one.code in RUN_OTHERWISE)
-    proved = (one for one in runs if one.facts.get("whole", one.facts.get("numbers", True)))
+    proved = (one for one in runs if one.facts.get("complete", one.facts.get("numbers", True)))
     return next((one.text for one in proved), "")
 
 
@@ -117,7 +123,7 @@ def details(e: Explanation, expected: str) -> list[str]:
     """The lines below the title: how well the values agree, and where."""
     if (measured := e.measured) is None:
         return [*filter(None, [_ran_otherwise(e)])]
-    largest = f"max difference {error_size(measured.max_abs)}"
+    largest = f"max difference {format_size(measured.max_abs)}"
     if e.verdict == "none":
         agreement = [*filter(None, [_ran_otherwise(e)])]
         agreement += [one.text for one in e.remarks if one.code in AGREEMENT]
@@ -149,7 +155,7 @@ def _agreeing(v: Agreement) -> str:
 
 
 def _changes(e: Explanation, width: Width) -> Sheet:
-    """A line for each change; what is assumed, and who uses it, is below where it does not fit."""
+    """One row per change; what is assumed, and who uses it, is below where it does not fit."""
     rows = [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows]
     setting, assumed, found, used_by = zip(*rows, strict=True)
     columns = [
@@ -158,9 +164,8 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         Column("found", found, AGREES, left=True),
         Column(USED_BY, used_by, left=True, rank=2),
     ]
-    narrow = width._replace(table=width.table or width.piped)
-    shown, hidden = fitting_columns(columns, narrow, gap=3)
-    sheet = table(shown, gap=3)
+    shown, hidden = fitting_columns(columns, width._replace(table=width.prose))
+    sheet = table(shown)
     if hidden:
         sheet.add()
     for column in hidden:
@@ -176,8 +181,8 @@ def _nearest_table(nearest: Sequence[Near], width: Width) -> Sheet:
     return fitting_table(
         [
             Column("nearest configurations", configurations, "bold", left=True),
-            Column("max abs", [error_size(n.comparison.max_abs) for n in nearest]),
-            Column("rms", [error_size(n.comparison.rms) for n in nearest], rank=1),
+            Column("max abs", error_sizes([n.comparison.max_abs for n in nearest])),
+            Column("rms", error_sizes([n.comparison.rms for n in nearest]), rank=1),
             Column("agree", [f"{n.comparison.agreeing} of {n.comparison.total}" for n in nearest]),
             Column(
                 "first mismatch", [position(n.comparison.first) for n in nearest], left=True, rank=2
@@ -202,8 +207,8 @@ def position(first: Mismatch | None) -> str:
 
 
 def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
-    """Labels and texts of what else there is to say."""
-    # otherwise a table has the settings, or says what is wrong
+    """Labels and texts of the notes below the finding."""
+    # otherwise a table has the settings, or what is wrong
     assumed = e.assumed if e.verdict == "agrees" else without_option(e.assumed)
     if assumed:
         yield "assumed", "; ".join(map(shorten_assumption, assumed))
@@ -223,15 +228,15 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
         by = f" ({e.decide} would show them)" if e.decide else ""
-        yield "not testable here", f"{', '.join(map(name_of, unseen))}{by}"
+        names = [UNTESTED.get(name) or name_of(name) for name in unseen]
+        yield "not testable here", f"{', '.join(names)}{by}"
     elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
         yield "to decide", f"save and give {e.decide}"
     if e.verdict == "none" and e.tried:
         far = e.measured is not None and len(e.nearest) < 2
         nearer = "; none fits clearly better than the settings as loaded" * far
-        yield "tested", f"{long_count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
-    if e.not_tried:
-        yield "not tried", " ".join(e.not_tried)
+        yield "tested", f"{count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
+    yield from (("not tried", text) for text in e.not_tried)
 
 
 def _unseen(e: Explanation) -> list[str]:
@@ -242,12 +247,12 @@ def _unseen(e: Explanation) -> list[str]:
 
 def _tested(e: Explanation) -> str:
     """``106 configurations; runner-up: gate coupling f = 1 - i, max error 9.51e-2``."""
-    text = long_count(e.tried, "configuration")
+    text = count(e.tried, "configuration")
     if not e.nearest:
         return text
     best, first = e.nearest[0], e.nearest[0].comparison.first
     at = f", first mismatch at {position(first)}" if first else ""
-    error = error_size(best.comparison.max_abs)
+    error = format_size(best.comparison.max_abs)
     return f"{text}; runner-up: {configuration(best.changes)}, max error {error}{at}"
 
 
@@ -262,7 +267,7 @@ def _equivalent(e: Explanation) -> str:
             side = "below" if change.found < 0 else "above"
             return f"any forget bias that keeps the gate there, {side} {change.found:+.10g} too"
     if e.unseen and any(change.setting == "dtype" for change in e.changes):
-        return "none with as few changes"
+        return "none with this number of changes"
     return "none among those tested"
 
 
@@ -280,7 +285,7 @@ def markdown(e: Explanation, expected: str) -> str:
         )
     if e.verdict in ("none", "unproven") and e.nearest:
         rows = [
-            (configuration(n.changes), error_size(v.max_abs), f"{v.agreeing} of {v.total}",
+            (configuration(n.changes), format_size(v.max_abs), f"{v.agreeing} of {v.total}",
              position(v.first))
             for n in e.nearest
             for v in [n.comparison]

@@ -13,9 +13,10 @@ from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.errors import import_extra
+from lstmcli.errors import import_extra, listed
 from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
+from lstmcli.views.header import file_name
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
 from lstmcli.views.plot import (
     CHARTS,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg", ".pdf")
 FIGURE_WIDTH = 3.4  # inches: a column of a two-column page
 LINES_TALL, HEAT_TALL = 0.62, 0.75  # inches of one row of axes
-MARGIN = 0.55  # inches above and below all of them
+MARGIN = 0.7  # inches above and below all of them
 DPI = 300
 STYLE = {"font.size": 7, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick.major.width": 0.5,
        "xtick.major.size": 2, "ytick.major.size": 2, "svg.hashsalt": "lstm",
@@ -40,7 +41,7 @@ STYLE = {"font.size": 7, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick
        "text.usetex": False}  # fmt: skip
 NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 FINEST = (1000, 300, "none")  # cells across and down, more than a column can show; no half blocks
-MAPS = "ifoghc"  # from top to bottom: what shares a scale is adjacent
+MAPS = "hcgifo"  # from top to bottom: what shares a scale is adjacent
 SETTINGS = "matplotlibrc"
 LINE, MARK = "#104ea0", "#b24800"
 
@@ -65,8 +66,17 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
         else:
             _heat(figure, axes, drawn, of_kind, window.pool)
         axes[-1].set_xlabel(_step_label(drawn, window.pool, lines))
+        figure.suptitle(_title(found, window), fontsize=STYLE["font.size"])
         figure.savefig(stream, format=suffix[1:], dpi=DPI, metadata=NO_DATE[suffix])
     return stream.getvalue()
+
+
+def _title(found: Drawable, window: PlotWindow) -> str:
+    """``weights.npz, inputs.npy, batch item 0``: what is drawn."""
+    plan = found.plan
+    files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)
+    names = listed([*dict.fromkeys(map(file_name, files))], 3)
+    return _plain(f"{names}, batch item {window.item}")
 
 
 def _matplotlib() -> Any:

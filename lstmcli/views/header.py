@@ -2,65 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.edits import RUN_BEFORE, STATE
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.vocabulary import spaced_order
+from lstmcli.core.weights.assumptions import shorten_assumption
+from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled, labelled_lines
-from lstmcli.views.text import count, phrases
-
-HEADER_INDENT = 9  # columns of the labels
+from lstmcli.views.text import count, phrases, unbroken
 
 
 def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = False) -> Sheet:
     """The weights, the inputs and the configuration; unless ``quiet``, what of it was assumed."""
-    model, shape = plan.model, plan.inputs.x.shape
-    sheet = Sheet()
-    _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
-    read = f"{tuple(shape)}" + (f"  layout {plan.layout}" if len(shape) == 3 else "")
+    shape = plan.inputs.x.shape
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
-    _two_parts(sheet, "inputs", read, sizes, width)
-    sheet.extend(_config(model, engine, width, plan.mask_words))
-    assumed = [] if quiet else _assumed(plan)
-    sheet.extend(labelled_lines("assumed", assumed, width, ASSUMED, HEADER_INDENT))
+    layout = f"layout {plan.layout}" * (len(shape) == 3 and not plan.assumed_layout)
+    inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes]
+    sheet = _weights(plan.model, width)
+    sheet.extend(labelled("inputs", phrases([*filter(None, inputs)]), width))
+    sheet.extend(_config(plan.model, engine, width, plan.mask_words))
+    assumed = [] if quiet else [unbroken(shorten_assumption(text)) for text in plan.assumed]
+    sheet.extend(labelled("assumed", "; ".join(assumed), width, ASSUMED))
     sheet.add()
     return sheet
 
 
 def model_sheet(model: Model, width: Width) -> Sheet:
     """The weights and the configuration of a model without inputs, and what was assumed."""
-    sheet = Sheet()
-    _two_parts(sheet, "weights", _tensors(model), _sizes(model), width)
+    sheet = _weights(model, width)
     mask = f"mask from {model.masking}" if model.masking else ""
     sheet.extend(_config(model, "", width, mask))
-    sheet.extend(labelled_lines("assumed", model.assumed, width, ASSUMED, HEADER_INDENT))
+    sheet.extend(labelled_lines("assumed", model.assumed, width, ASSUMED))
     return sheet
+
+
+def _weights(model: Model, width: Width) -> Sheet:
+    """The file, its tensors and the sizes of the network."""
+    files = listed([*map(file_name, model.sources)], 1)
+    texts = [*filter(None, [files]), *_tensors(model), _sizes(model)]
+    return labelled("weights", phrases(texts), width)
+
+
+def file_name(path: str) -> str:
+    """The last part of a path, which is what a file is called on a screen with little room."""
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
     """The configuration with its ``mask``, and that of each layer where they differ."""
     same = all(layer[0].convention == model.convention for layer in model.layers)
-    sheet = Sheet()
     texts = [*_configuration(model, same, engine), *filter(None, [mask])]
-    sheet.extend(_labelled("config", texts, width))
+    sheet = labelled("config", phrases(texts), width)
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         settings = [] if same else _settings(layer[0].convention, model)
         texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
-        sheet.extend(_labelled(f"layer{n}", texts or [" "], width))
+        sheet.extend(labelled(f"layer{n}", phrases(texts) or " ", width))
     return sheet
 
 
-def _tensors(model: Model) -> str:
+def _tensors(model: Model) -> list[str]:
     """The tensors with their shapes; of many, the first and how many more."""
     texts = [f"{name} {shape}" for name, shape in model.tensors.items()]
     if len(texts) <= 4:
-        return "  ".join(texts)
-    return f"{texts[0]}  and {len(texts) - 1} more tensors"
+        return [", ".join(texts)] if len(texts) <= 2 else texts
+    return [texts[0], f"{len(texts) - 1} more tensors"]
 
 
 def _sizes(model: Model) -> str:
@@ -92,29 +99,3 @@ def _settings(convention: Convention, model: Model) -> list[str]:
     excluded = {"gates", "layout"} | ({"masked_output"} - set(model.given))
     bias = [] if convention.behaviour.forget_bias else ["forget bias 0"]
     return bias + unusual_settings(convention, excluded)
-
-
-def _assumed(plan: Plan) -> list[str]:
-    """What is neither in the files nor given."""
-    assumed = [*plan.model.assumed]
-    learned = all(cell.initial_h is not None for _, cell in plan.model.cells)
-    edited = any(edit.kind.stage in (STATE, RUN_BEFORE) for edit in plan.model.edits)
-    if not (plan.inputs.initial_state or learned or edited):
-        assumed.append("zero initial state")
-    if plan.assumed_layout:
-        assumed.append(plan.assumed_layout)
-    return assumed
-
-
-def _two_parts(sheet: Sheet, label: str, left: str, right: str, width: Width) -> None:
-    """Add a line with the sizes at its right end, or below where they do not fit."""
-    gap = width.prose - HEADER_INDENT - len(right) - len(left)
-    if gap > 1:
-        sheet.add((label.ljust(HEADER_INDENT), "dim"), left, " " * gap, right)
-    else:
-        sheet.extend(_labelled(label, [*left.split("  "), right], width))
-
-
-def _labelled(label: str, texts: Sequence[str], width: Width) -> Sheet:
-    """Phrases with three spaces between them, on as many lines as they need."""
-    return labelled(label, phrases(texts), width, indent=HEADER_INDENT)

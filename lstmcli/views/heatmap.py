@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.views.colors import Scale, character, character_style, color
+from lstmcli.views.colors import Scale, character, color
 from lstmcli.views.sheet import DIFFERS, Span
 
 GAP = 3  # columns between two panels
@@ -40,7 +40,7 @@ class Pooling(NamedTuple):
 
     @classmethod
     def to_fit(cls, shape: tuple[int, ...], columns: int, lines: int, depth: str) -> Pooling:
-        """The finest with which (T, H) fits so many columns and lines."""
+        """The finest with which (T, H) fits this many columns and lines."""
         steps, units = shape
         half_blocks = depth in ("truecolor", "256") and units > lines
         of_steps = _ceil_div(steps, max(columns, 1))
@@ -52,6 +52,11 @@ class Pooling(NamedTuple):
     def is_needed(self) -> bool:
         """Whether a cell stands for several numbers."""
         return self.steps * self.units > 1
+
+    @property
+    def middle(self) -> int:
+        """The character of a cell below which its tick stands."""
+        return (self.characters - 1) // 2
 
     @property
     def rows_per_line(self) -> int:
@@ -113,7 +118,7 @@ def panel_lines(
     words = f"  {quantity.words}" if quantity.words else ""
     lines: Lines = [[(" " * gutter, ""), (quantity.name, "bold"), (words, "dim")]]
     if quantity.marked:
-        column = gutter + quantity.marked[0] // pooling.steps * pooling.characters
+        column = gutter + quantity.marked[0] // pooling.steps * pooling.characters + pooling.middle
         lines.append([(" " * column, ""), ("▼", DIFFERS)])
     levels = scale.levels(cells).T  # (units, steps)
     for first in range(0, len(levels), pooling.rows_per_line):
@@ -138,10 +143,9 @@ def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
 
 def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:
     """One line of cells: one row of levels, or two in the halves of each character."""
-    if depth in ("none", "16"):
+    if depth == "none":
         for level in rows[0].tolist():
-            style = character_style(level, scale) if depth == "16" else ""
-            yield character(level, scale) * pooling.characters, style
+            yield character(level, scale) * pooling.characters, ""
         return
     colors = [[color(level, scale, depth) for level in row] for row in rows.tolist()]
     for styles, run in groupby(zip(*colors, strict=True)):
@@ -155,14 +159,15 @@ def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> I
 
 
 def _step_axis(steps: Sequence[int], pooling: Pooling) -> tuple[str, str]:
-    """Ticks, and the numbers of the steps under the first characters of their cells."""
+    """Ticks, and the indices of the steps, below the middles of their cells."""
     least = max(len(str(steps[-1])) + 1, TICK * (pooling.characters == 1))
     every = _round_up(_ceil_div(least, pooling.characters))
     text, ticks = "", ""
     for cell in range(0, _ceil_div(len(steps), pooling.steps), every):
-        column = cell * pooling.characters
+        column = cell * pooling.characters + pooling.middle
+        label = str(steps[cell * pooling.steps])
         ticks = ticks.ljust(column) + "╵"
-        text = text.ljust(column) + str(steps[cell * pooling.steps])
+        text = text.ljust(column - (len(label) - 1) // 2) + label
     return ticks, text
 
 
@@ -203,12 +208,9 @@ def in_rows(panels: Sequence[Lines], columns: int) -> Iterator[list[Span]]:
             yield spans
 
 
-def legend(name: str, scale: Scale, depth: str) -> list[Span]:
-    """The colours of a scale between its numbers."""
+def legend(name: str, scale: Scale, depth: str, least: int) -> list[Span]:
+    """The colours of a scale between its numbers, the first with ``least`` characters or more."""
     levels = np.linspace(0, 1, 24)[None]
     cells = list(_painted_cells(levels, scale, Pooling(1, 1, 1, False), depth))
     low, high = (f"{n:g}" for n in (scale.low, scale.high))
-    half = len(cells) // 2 if scale.signed else len(cells)
-    zero = [(" 0 ", "")] if scale.signed else []
-    ends = (f"{low} ", ""), (f" {high}", "")
-    return [(f"{name}  ", "dim"), ends[0], *cells[:half], *zero, *cells[half:], ends[1]]
+    return [(f"{name}  ", "dim"), (f"{low:>{least}} ", ""), *cells, (f" {high}", "")]

@@ -18,7 +18,7 @@ from lstmcli.core.weights.inspection import (
     unlikeness,
 )
 from lstmcli.errors import UserError, listed
-from lstmcli.escaping import file_argument, one_line, typed_command
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.sheet import (
     ASSUMED,
@@ -26,23 +26,17 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
-    fitting_columns,
     fitting_table,
-    hidden_columns,
     labelled,
     labelled_command,
     labelled_lines,
-    table,
 )
-from lstmcli.views.text import NumberFormat, long_count, phrases
+from lstmcli.views.text import NumberFormat, count, phrases
 
 TENSORS_LISTED = 24  # more are counted, unless all are asked for
 LAYERS_NAMED = 4
 MEMBERS_NAMED = 8  # arrays of a trace
 DIGITS = 4
-GAP = 2  # spaces between the columns of a table
-SHORTENED = ("tensor", "of")  # columns of names that may be shortened, in this order
-SHORTEST = 12  # characters that are left of a name
 
 Tensors = Sequence[tuple[str, TensorInfo]]
 
@@ -76,7 +70,7 @@ def inspection_sheet(
 def _head(inspection: Inspection, width: Width) -> Sheet:
     tensors = inspection.tensors.values()
     numbers = sum(tensor.size for tensor in tensors)
-    sizes = [long_count(len(tensors), "tensor"), long_count(numbers, "number")]
+    sizes = [count(len(tensors), "tensor"), count(numbers, "number")]
     if len(inspection.lstms) > 1:
         sizes.append(f"{len(inspection.lstms)} LSTMs")
     return labelled("file", phrases([inspection.file, *sizes]), width)
@@ -86,7 +80,7 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
 
 
 def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
-    """A line for each tensor, those of LSTMs first; of many tensors the others are counted.
+    """One row per tensor, those of LSTMs first; of many tensors the others are counted.
 
     Without an LSTM the first of all are listed, since their names have to be typed.
     """
@@ -98,18 +92,18 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     columns = [
         Column("shape", [str(t.shape) for _, t in shown], left=True),
         Column("dtype", [t.dtype for _, t in shown], left=True, rank=1),
-        Column("tensor", [name for name, _ in shown], left=True),
+        Column("role", [t.role for _, t in shown], left=True),
+        Column("of", [t.layer or "" for _, t in shown], left=True),
+        Column("tensor", [name for name, _ in shown], left=True),  # last, as it may be long
     ]
-    if any(t.role for _, t in shown):
-        columns.append(Column("role", [t.role for _, t in shown], left=True))
-    if len(inspection.lstms) > 1:
-        columns.append(Column("of", [t.layer or "" for _, t in shown], left=True))
-    sheet = _tensor_table(columns, width)
+    if len(inspection.lstms) < 2:
+        del columns[3]
+    sheet = fitting_table([column for column in columns if any(column.cells)], width)
     if more := tensors[len(shown) :]:
         sheet.add(_more_tensors(more))
     for name, tensor in inspection.tensors.items():
         if tensor.not_finite:
-            text = f"{name}: {tensor.not_finite:,} of {long_count(tensor.size, 'number')}"
+            text = f"{name}: {tensor.not_finite:,} of {count(tensor.size, 'number')}"
             sheet.extend(labelled("NaN, inf", text, width, DIFFERS))
     return sheet
 
@@ -120,37 +114,11 @@ def _order(item: tuple[str, TensorInfo]) -> int:
     return -1 if tensor.layer is not None else unlikeness(name)
 
 
-def _tensor_table(columns: Sequence[Column], width: Width) -> Sheet:
-    """The list in a width: without dtypes if they do not fit, then with shortened names.
-
-    The role of a tensor and its LSTM are what the list is read for: they stay.
-    """
-    shown, left_out = fitting_columns(columns, width, GAP)
-    hidden = [column.heading for column in left_out]
-    for n, column in enumerate(shown):
-        if width.table is None or width.grows or column.heading not in SHORTENED:
-            continue
-        others = sum(other.width + GAP for other in shown) - column.width - GAP
-        cells = _shortened(column.cells, max(width.table - others, SHORTEST))
-        if cells != column.cells:
-            hidden.append("starts of names")
-            shown[n] = column._replace(cells=cells)
-    sheet = table(shown, gap=GAP)
-    sheet.extend(hidden_columns(hidden, width))
-    return sheet
-
-
-def _shortened(names: Sequence[str], columns: int) -> list[str]:
-    """Names cut on the left to so many columns: their ends say more."""
-    names = [one_line(name) for name in names]
-    return [name if len(name) <= columns else f"…{name[1 - columns :]}" for name in names]
-
-
 def _more_tensors(tensors: Tensors) -> str:
-    numbers = long_count(sum(tensor.size for _, tensor in tensors), "number")
+    numbers = count(sum(tensor.size for _, tensor in tensors), "number")
     used = sum(tensor.layer is not None for _, tensor in tensors)
     of_lstms = f", {used} of them an LSTM's" if used else ""
-    return f"...  {long_count(len(tensors), 'more tensor')}, {numbers}{of_lstms}: --all lists them"
+    return f"...  {count(len(tensors), 'more tensor')}, {numbers}{of_lstms}: --all lists them"
 
 
 # ---- one LSTM
@@ -189,12 +157,12 @@ def _sizes(lstm: InspectedLstm) -> Iterator[str]:
     first = lstm.model.cell
     units = list(dict.fromkeys(cell.units for _, cell in lstm.model.cells))
     noun = "unit" if units == [1] else "units"
-    yield f"{long_count(first.inputs, 'input')} -> {', then '.join(map(str, units))} {noun}"
+    yield f"{count(first.inputs, 'input')} -> {', then '.join(map(str, units))} {noun}"
     if first.projection is not None:
         yield f"h of {first.outputs} by a projection"
-    yield long_count(len(lstm.model.layers), "layer")
-    yield long_count(lstm.directions, "direction")
-    yield long_count(lstm.parameters, "parameter")
+    yield count(len(lstm.model.layers), "layer")
+    yield count(lstm.directions, "direction")
+    yield count(lstm.parameters, "parameter")
 
 
 def _configuration(lstm: InspectedLstm) -> list[str]:
@@ -210,7 +178,7 @@ def _configuration(lstm: InspectedLstm) -> list[str]:
 
 
 def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
-    """A line for each gate of each cell."""
+    """One row per gate of each cell."""
     rows = [
         (cell if n == 0 else "", gate, statistics)
         for cell, gates in lstm.gates().items()
@@ -225,9 +193,9 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
     columns = [
         Column("gate", [gate for _, gate, _ in rows], left=True),
         column("kernel mean", "kernel_mean"),
-        column("spread", "kernel_std", rank=1),
+        column("std", "kernel_std", rank=1),
         column("recurrent mean", "recurrent_mean"),
-        column("spread", "recurrent_std", rank=1),
+        column("std", "recurrent_std", rank=1),
         column("bias mean", "bias_mean"),
     ]
     if len(lstm.model.cells) > 1:

@@ -19,12 +19,14 @@ from lstmcli.views.run import DEFAULT_COLUMNS, Window, excerpt_sheets
 from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled, labelled_lines
 
 WIDTH = Width.of(100)  # columns: what the cell of a notebook has room for
-ALL_COLUMNS = Width(WIDTH.text, piped=WIDTH.table)  # those that do not fit are in a table below
 
 
 def html_of(result: Any) -> str:
     """The screen of a model, trace, difference, explanation or derivation."""
-    return html_fragment([line for sheet in _sheets(result) for line in sheet.spans()])
+    shown = Sheet()
+    for sheet in _sheets(result):
+        shown.extend(sheet)
+    return html_fragment(shown)
 
 
 def _sheets(result: Any) -> Iterator[Sheet]:
@@ -38,7 +40,7 @@ def _sheets(result: Any) -> Iterator[Sheet]:
             if show:  # a run may keep only its final state
                 yield from excerpt_sheets(Excerpt.of_trace(result), Window(show), WIDTH)
         case Difference():
-            yield difference_sheet(result, width=ALL_COLUMNS)
+            yield difference_sheet(result, width=WIDTH._replace(table=None))
         case Explanation():
             yield explanation_sheet(result, "EXPECTED", width=WIDTH)
         case Derivation():

@@ -25,23 +25,26 @@ from lstmcli.views.header import header_sheet
 from lstmcli.views.heatmap import Pooling, Quantity, in_rows, legend, panel_lines, pooled
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
+    AGREES,
     ASSUMED,
+    DIFFERS,
     INDENT,
     Sheet,
     Width,
     labelled,
     labelled_command,
     labelled_lines,
+    verdict,
 )
-from lstmcli.views.text import count, unbroken
+from lstmcli.views.text import count
 
 if TYPE_CHECKING:
     from lstmcli.api.plot import Drawable
 
 GUTTER = 6  # columns for the numbers of units
 LINES = 8  # of each panel
-TALL_PANELS, TALL_LINES = 2, 16  # at most so many panels have these lines
-CHARTS = "ifgoch"  # the order of one unit's lines
+TALL_PANELS, TALL_LINES = 2, 16  # at most this many panels have these lines
+CHARTS = "hcifgo"  # the order of the lines of one unit
 DIFFERENCE, GATES = "a - b", "gates"
 SINGLE = re.compile(r"\s*-?\d{1,18}\s*")
 
@@ -90,7 +93,7 @@ class Annotations(NamedTuple):
 
     def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
         """The number of a sequence of an array in the full run, and its place among ``batch``."""
-        choice = Choice("batch", "batch item", str(item), None, (item,), single=True)
+        choice = Choice("batch", "batch item", str(item), None, (item,))
         (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1], name)
         return number, place
 
@@ -130,14 +133,14 @@ def _quantity(
 
 
 def _kind(name: str, values: Array, differs: bool) -> str:
-    """What shares a scale: gates of 0 to 1; h and g; c; pre-activations; all differences."""
+    """What shares a scale: gates of 0 to 1; pre-activations; all differences."""
     base = name.rpartition(".")[2]
     if differs:
         return DIFFERENCE
     if base in ("i", "f", "o"):
         inside = ((values >= 0) & (values <= 1)) | np.isnan(values)
         return GATES if bool(inside.all()) else "i f o"  # relu gates are not bounded
-    return "z" if base.startswith("z") else "h g" if base in ("h", "g") else base
+    return "z" if base.startswith("z") else base
 
 
 def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale]:
@@ -166,10 +169,11 @@ def heat_sheet(
     ]
     sheet = Sheet(in_rows(panels, width.text))
     sheet.add()
+    least = max(len(f"{scale.low:g}") for scale in of_kind.values())
     for kind, scale in of_kind.items():
         bases = " ".join(dict.fromkeys(q.base for q in drawn if q.kind == kind))
         name = kind if notes.differs else f"{bases:{INDENT - 2}}"
-        sheet.lines.append(legend(name, scale, depth))
+        sheet.lines.append(legend(name, scale, depth, least))
     used = [pooling for pooling in dict.fromkeys(poolings) if pooling.is_needed]
     if used:
         other = "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
@@ -190,7 +194,7 @@ def pooled_words(pooling: Pooling, kind: str) -> str:
 
 
 def lines_sheet(
-    arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations, *, width: Width, depth: str
+    arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations, *, width: Width
 ) -> Sheet:
     """A chart of each quantity of one unit, ``window.units``, over the steps."""
     sheet = Sheet()
@@ -203,9 +207,7 @@ def lines_sheet(
         title = (f"{q.name}[{q.units[0]}]", "bold")
         sheet.add((" " * GUTTER, ""), title, f"  {q.words}{difference}")
         marked = q.marked[0] if q.marked else None
-        sheet.lines.extend(
-            chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked, depth != "none")
-        )
+        sheet.extend(chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked))
     return sheet
 
 
@@ -217,11 +219,15 @@ def plot_sheets(
 ) -> list[Sheet]:
     """How files were read, the pictures, saturated units, and what to type next."""
     notes = Annotations.of(found)
-    draw = lines_sheet if window.is_single else heat_sheet
-    picture = draw(found.drawn, window, notes, width=width, depth=depth)
+    if window.is_single:
+        picture = lines_sheet(found.drawn, window, notes, width=width)
+    else:
+        picture = heat_sheet(found.drawn, window, notes, width=width, depth=depth)
     header = read_sheet(found, width, quiet=quiet)
-    saturated = saturation_sheets(found, notes, window, width)
-    return [header, picture, *saturated, closing_sheet(notes, window, command, width)]
+    closing = closing_sheet(notes, window, command, width)
+    if found.differs:
+        return [difference_verdict(notes, width), header, picture, closing]
+    return [header, picture, *saturation_sheets(found, notes, window, width), closing]
 
 
 def read_sheet(found: Drawable, width: Width, *, quiet: bool) -> Sheet:
@@ -276,10 +282,8 @@ def sources_sheet(
 
 
 def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: Width) -> Sheet:
-    """The first difference, which batch item is drawn, and what to type next."""
-    texts = {"first": "", "batch": "", "cells": "", "next": "" if notes.differs else command}
-    if notes.differs:
-        texts["first"] = first_difference(notes.first, notes.batch)
+    """Which batch item is drawn, and what to type next."""
+    texts = {"batch": "", "cells": "", "next": "" if notes.differs else command}
     if notes.batch > 1:
         known = next((items for _, items in notes.numbering.values() if items is not None), None)
         item = window.item % notes.batch if known is None else window.item
@@ -296,10 +300,15 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     return sheet
 
 
-def first_difference(first: Position | None, batch: int) -> str:
-    """Where two results first differ, in the words of diff."""
+def difference_verdict(notes: Annotations, width: Width) -> Sheet:
+    """Whether two results differ, and where first."""
+    first = notes.first
     if first is None:
-        return "no difference: every number agrees within the tolerance of its dtype"
-    where = first.words(batch=batch > 1)
-    values = unbroken(f"{format_number(first.a, 8)} / {format_number(first.b, 8)}")
-    return f"{first.array} differs at {where}:   {values}"
+        text, color = "equal: all values agree within the tolerance of their dtype", AGREES
+    else:
+        where = first.words(batch=notes.batch > 1)
+        values = f"{format_number(first.a, 8)} / {format_number(first.b, 8)}"
+        text, color = f"{first.array} differs, first at {where}: {values}", DIFFERS
+    sheet = verdict(text, color, width)
+    sheet.add()
+    return sheet

@@ -41,11 +41,12 @@ SUMMARY_DIGITS = 3
 MANY_VALUES = 16  # units x batch items of a step; above it a step is summarised on one line
 MANY_LINES = 60  # of a table of units; a longer one shows its first and last steps
 EDGE_LINES = 24  # lines of each of the two
-MANY_SUMMARIES = 30  # the same of a table with a line a step
+MANY_SUMMARIES = 30  # the same of a table with one row per step
 EDGE_SUMMARIES = 8
 CHUNK = 1000  # steps formatted at a time, so that a table of any length needs little memory
 GAP, NARROW_GAP = 2, 1  # spaces between columns, and where they would not fit
-REMEDY = "use --only or --digits"
+REMEDY = "; use --only or --digits"
+SHORTER = 3  # times, where a cell is not the output
 
 
 class Window(NamedTuple):
@@ -56,6 +57,7 @@ class Window(NamedTuple):
     batch: Choice | None = None
     units: Indices | None = None  # of the widest array; a narrower one shows those that it has
     digits: int | None = None
+    shortened: bool = False  # of a cell that is not the output: fewer steps at both ends
 
     def of_cell(self, cell: str) -> Window:
         """The same of one cell: ``h`` and ``layer0.h`` are its h; "" is the output of the model."""
@@ -80,25 +82,28 @@ def excerpt_sheets(
 ) -> Iterator[Sheet]:
     """The table of some steps of a run, in pieces: the units of each step, or its summary.
 
-    Of a ``network`` there is a table for each cell, and one for the output of the model.
+    Of a ``network`` there is a table of the output of the model, then a shorter one for each cell.
+    A cell whose h is the output comes first instead.
     """
     cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
     cells = [cell for cell in cells if window.of_cell(cell).show]
     if ("h" in excerpt.arrays and "h" in window.show) or not cells:
-        cells.append("")
+        first = next((cell for cell in cells if _gives_output(cell, excerpt, window)), "")
+        cells = [first, *(cell for cell in cells if cell != first)]
     ends_blank = True
-    hidden: dict[str, None] = {}
+    hidden: dict[str, int] = {}
     for n, cell in enumerate(cells):
         if network or len(cells) > 1:
             heading = Sheet()
             if n and not ends_blank:
                 heading.add()
-            heading.add((cell or "output", "bold"))
+            is_output = n == 0 and _gives_output(cell, excerpt, window)
+            heading.add((cell or "output", "bold"), "  its h is the output" * is_output)
             yield heading
-        of_cell = window.of_cell(cell)
+        of_cell = window.of_cell(cell)._replace(shortened=n > 0)
         arrays = _cell_arrays(excerpt.arrays, of_cell.show, cell)
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
-        part = CellWindow.of(excerpt.of_steps, batch, units, window)
+        part = CellWindow.of(excerpt.of_steps, batch, units, of_cell)
         table = CellTable(part, of_cell, hidden, is_last=cell == cells[-1])
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or part.is_summary):
@@ -112,6 +117,14 @@ def excerpt_sheets(
         for sheet in table.sheets(blocks, width, summary, last):
             ends_blank = not [*sheet.rows()][-1]
             yield sheet
+
+
+def _gives_output(cell: str, excerpt: Excerpt, window: Window) -> bool:
+    """Whether the table of a cell shows the output of the model too."""
+    h, output = excerpt.arrays.get(f"{cell}.h"), excerpt.arrays.get("h")
+    if h is None or output is None or "h" not in window.of_cell(cell).show:
+        return False
+    return np.array_equal(h, output, equal_nan=True)
 
 
 def piece_sheets(
@@ -148,7 +161,7 @@ class CellWindow:
 
     items: Sequence[int]  # of the batch
     units: Sequence[int]
-    is_summary: bool  # a line a step, not a line a unit
+    is_summary: bool  # one row per step, not per unit
     ranges: list[Sequence[int]]  # of steps: the first and the last ones, or one range
     batch: int  # size of the batch, of which ``items`` are a part
 
@@ -159,12 +172,13 @@ class CellWindow:
         chosen_units = range(units) if window.units is None else below(window.units, units)
         lines = len(items) * len(chosen_units)
         is_summary = window.units is None and lines > MANY_VALUES
+        of_line = SHORTER if window.shortened else 1
         if window.steps is not None:
             ranges: list[Sequence[int]] = [window.steps.among(steps)]
         elif is_summary or lines == 1:
-            ranges = _first_and_last(steps, MANY_SUMMARIES, EDGE_SUMMARIES)
+            ranges = _first_and_last(steps, MANY_SUMMARIES // of_line, EDGE_SUMMARIES // of_line)
         else:
-            height = lines + (len(chosen_units) > 1)
+            height = of_line * (lines + (len(chosen_units) > 1))
             ranges = _first_and_last(steps, MANY_LINES // height, max(1, EDGE_LINES // height))
         return cls(items, chosen_units, is_summary, ranges, batch)
 
@@ -199,7 +213,8 @@ class CellTable:
 
     part: CellWindow
     window: Window
-    hidden: dict[str, None] = field(default_factory=dict)  # columns that do not fit, of all cells
+    hidden: dict[str, int] = field(default_factory=dict)
+    """Columns that do not fit, of all cells, and the width of their tables."""
     is_last: bool = True  # of the cells: it names those columns
     formats: dict[str, NumberFormat] = field(default_factory=dict)  # by heading
 
@@ -216,7 +231,7 @@ class CellTable:
         """
         yield from self._table(blocks, width, last)
         if self.is_last and self.hidden:
-            yield hidden_columns(self.hidden, width, REMEDY)
+            yield hidden_columns(self.hidden, max(self.hidden.values()), width, REMEDY)
         if summary is None:
             return
         if self.part.is_summary:
@@ -240,7 +255,7 @@ class CellTable:
                 if width.table and total_width(columns, gap) > width.table:
                     gap = GAP if self.part.is_summary else NARROW_GAP
                 hidden = [c.heading for c in fitting_columns(columns, width, gap)[1]]
-                self.hidden.update(dict.fromkeys(hidden))
+                self.hidden.update(dict.fromkeys(hidden, total_width(columns, gap)))
             else:
                 if len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
                     yield self._steps_not_shown(width)
@@ -279,7 +294,7 @@ class CellTable:
         return sheet
 
     def _units(self, block: Block) -> list[Column]:
-        """A line a unit: step, batch item, unit, and a column a quantity.
+        """One row per unit: step, batch item, unit, and a column a quantity.
 
         A blank line follows each step of several lines.
         """
@@ -308,7 +323,7 @@ class CellTable:
         return columns
 
     def _summary(self, block: Block) -> list[Column]:
-        """A line a step: the range of h and c over batch and units, the mean of each gate."""
+        """One row per step: the range of h and c over batch and units, the mean of each gate."""
         digits = SUMMARY_DIGITS if self.window.digits is None else self.window.digits
         columns = [Column("step", [str(step) for step in block.steps], "dim")]
         for name, array in block.arrays.items():
@@ -330,7 +345,7 @@ class CellTable:
         return columns
 
     def _labels(self, labels: Sequence[Sequence[str]], headings: Sequence[str]) -> list[Column]:
-        """The columns that say what a line is; no batch item where there is only one."""
+        """The columns of step, batch item and unit; no batch item where there is only one."""
         columns = zip(headings, zip(*labels, strict=True), strict=True)
         return [
             Column(heading, cells, "dim")
@@ -359,13 +374,13 @@ class CellTable:
 
 
 def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> Sheet:
-    """The summary of a cell in words, and how to see more."""
+    """The summary of a cell in words, and the options that show more."""
     ranges = []
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
         ranges.append(f"{name} {low} .. {high}")
     sheet = labelled("overall", phrases(ranges), width)
     sheet.extend(saturation_sheet(summary.saturation, units, width))
-    text = "to see units: --units 0:4, one sequence: --batch 0; -o out.npz saves everything"
+    text = "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves all values"
     sheet.extend(labelled("next", text, width))
     return sheet

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,19 +19,18 @@ from lstmcli.outputs import PLAIN_WIDTH, WIDEST_TEXT
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-INDENT = 10  # columns of a label
+INDENT = 11  # columns of a label, on all screens but those with longer ones
 NO_BREAK = "\N{NO-BREAK SPACE}"
-WIDER = "widen it or use a pipe"
 OPTION_AT_END = re.compile(r"(--[a-z-]+) ([\w.=]+\))$")  # with its value, in brackets: one word
 
 Span = tuple[str, str]
 """A piece of text and its style: "", "bold", "dim", or a finding's colour."""
 
-# Of the 256 colours, those that are read as well on white as on black.
-ASSUMED = "color(130)"
-DIFFERS = "color(160)"
-AGREES = "color(28)"
-WITH_SIXTEEN = {ASSUMED: "magenta", DIFFERS: "red", AGREES: "green"}  # yellow is lost on white
+# The terminal's named colours, which its theme adapts to its background.
+ASSUMED = "yellow"
+DIFFERS = "red"
+AGREES = "green"
+MARKS = {AGREES: "✔", DIFFERS: "✘", ASSUMED: "?"}  # of a verdict, which does not rely on colour
 
 
 class Width(NamedTuple):
@@ -40,12 +38,11 @@ class Width(NamedTuple):
 
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
     table: int | None = None  # what tables have to fit; None in a pipe, where no column is left out
-    piped: int | None = None  # COLUMNS, if it is set, in a pipe: where tables are continued below
     grows: bool = False  # whether a table may be wider: a file has the columns that it needs
 
     @classmethod
     def of(cls, columns: int | None) -> Width:
-        """A terminal of so many columns; for None a pipe."""
+        """A terminal of this many columns; for None a pipe."""
         return cls() if columns is None else cls(columns, columns)
 
     @property
@@ -54,22 +51,35 @@ class Width(NamedTuple):
         return min(self.text, WIDEST_TEXT)
 
 
+class Curve(NamedTuple):
+    """A line over some rows of a sheet, which a file draws in place of its braille characters."""
+
+    row: int
+    column: int
+    rows: int
+    columns: int
+    points: Sequence[tuple[float, float]]  # x and y, each from 0 to 1; NaN is a gap
+
+
 class Sheet:
-    """Lines of spans, top to bottom.
+    """Lines of spans, top to bottom, and the curves over them.
 
     No control character leaves a sheet: `rows`, `spans` and a console escape texts. Code that pads
     or wraps texts by their length escapes them before.
     """
 
-    def __init__(self, lines: Iterable[list[Span]] = ()) -> None:
+    def __init__(self, lines: Iterable[list[Span]] = (), curves: Iterable[Curve] = ()) -> None:
         self.lines = list(lines)
+        self.curves = list(curves)
 
     def add(self, *spans: Span | str) -> None:
         """Append one line; a bare string is unstyled."""
         self.lines.append([(span, "") if isinstance(span, str) else span for span in spans])
 
     def extend(self, other: Sheet) -> None:
-        """Append all lines of another sheet."""
+        """Append another sheet."""
+        above = len(self.lines)
+        self.curves.extend(one._replace(row=above + one.row) for one in other.curves)
         self.lines.extend(other.lines)
 
     def rows(self) -> Iterator[str]:
@@ -90,10 +100,8 @@ class Sheet:
         """Render line by line. Nothing is wrapped or cut here: the layout has been done."""
         from rich.segment import Segment
 
-        substitutes = WITH_SIXTEEN if console.color_system == "standard" else {}
         for line in self.spans():
             for text, style in line:
-                style = substitutes.get(style, style)
                 yield Segment(text, console.get_style(style) if style else None)
             yield Segment.line()
 
@@ -110,6 +118,14 @@ def labelled(label: str, text: str, width: Width, style: str = "", indent: int =
     return sheet
 
 
+def verdict(text: str, color: str, width: Width) -> Sheet:
+    """The answer, as the first line of a screen: bold, in the colour of its mark."""
+    style = f"bold {color}"
+    sheet = labelled(MARKS[color], text, width, style, indent=2)
+    sheet.lines[0][0] = (f"{MARKS[color]} ", style)
+    return sheet
+
+
 def labelled_lines(
     label: str, texts: Iterable[str], width: Width, style: str = "", indent: int = INDENT
 ) -> Sheet:
@@ -117,6 +133,17 @@ def labelled_lines(
     sheet = Sheet()
     for n, text in enumerate(texts):
         sheet.extend(labelled("" if n else label, text, width, style, indent))
+    return sheet
+
+
+def bulleted(
+    label: str, texts: Iterable[str], width: Width, style: str = "", indent: int = INDENT
+) -> Sheet:
+    """Texts one below the other, each with a bullet, the first with a label."""
+    sheet = Sheet()
+    for n, text in enumerate(texts):
+        start = f"{'' if n else label:{indent}}- "
+        sheet.extend(labelled(start, text, width, style, indent + 2))
     return sheet
 
 
@@ -177,55 +204,22 @@ def fitting_columns(
 
 
 def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
-    """A table of the columns that fit the width, and a line that names the others.
-
-    In a pipe for which COLUMNS is set, the others stand in further tables below it.
-    """
-    if width.piped is not None:
-        return _continued_table(columns, width.piped, rule)
+    """A table of the columns that fit the width, and a line that names the others."""
     shown, hidden = fitting_columns(columns, width)
     sheet = table(shown, rule=rule)
     headings = [column.heading for column in hidden]
-    for value, position in pairwise(columns):
-        if position.heading == "at" and value in shown and position in hidden:
-            headings.append(f"position of {value.heading}")
-    sheet.extend(hidden_columns(headings, width))
+    sheet.extend(hidden_columns(headings, total_width(columns), width))
     return sheet
 
 
-def _continued_table(columns: Sequence[Column], most: int, rule: bool) -> Sheet:
-    """All columns, in as many tables as they need in that width, each with the first column.
-
-    The position of a value (heading ``at``) stays in the table of the value.
-    """
-    first, *others = columns
-    tables = [[first]]
-    for n, column in enumerate(others):
-        pair = [column, *(c for c in others[n + 1 : n + 2] if c.heading == "at")]
-        used = total_width((*tables[-1], *pair))
-        if len(tables[-1]) > 1 and column.heading != "at" and used > most:
-            tables.append([first])
-        tables[-1].append(column)
-    sheet = Sheet()
-    for part in tables:
-        if sheet.lines:
-            sheet.add()
-        sheet.extend(table(part, rule=rule))
-    return sheet
-
-
-def hidden_columns(headings: Iterable[str], width: Width, remedy: str = WIDER) -> Sheet:
-    """A line that names the columns that do not fit; no line if all do.
-
-    The position of a value (heading ``at``) is not named where the value is hidden too.
-    """
+def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: str = "") -> Sheet:
+    """A line that names the columns that do not fit, and how wide all are; no line if all fit."""
     names = dict.fromkeys(name for heading in headings for name in re.split(" {2,}", heading))
-    for unnamed in ("", "at"):
-        names.pop(unnamed, None)
     if not names:
         return Sheet()
+    hidden = f"{len(names)} column{'s' * (len(names) > 1)} hidden"
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
-    text = f"hidden columns: {listed} (terminal too narrow; {remedy})"
+    text = f"{hidden}: {listed} (needs {needed} columns, the terminal has {width.table}{remedy})"
     return labelled("", text, width, indent=0)
 
 

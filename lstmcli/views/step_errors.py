@@ -10,11 +10,10 @@ import numpy as np
 
 from lstmcli.core.diff.metrics import ArrayDifference
 from lstmcli.core.model.arrays import Array
-from lstmcli.views.sheet import DIFFERS, Column, Sheet, Width, fitting_table
-from lstmcli.views.text import error_size, short_exponent
+from lstmcli.core.model.selection import format_size
+from lstmcli.views.sheet import DIFFERS, INDENT, Column, Sheet, Width, fitting_table
+from lstmcli.views.text import error_sizes
 
-STRIP_INDENT = 19  # columns of the label of a strip of errors and of the first difference
-MANY_STEPS = 40  # a terminal shows the first and the last of more
 MANY_STRIPS = 8
 NOT_COMPARED = -1.0  # stands for the error of a step that was not compared
 BARS = "▁▂▃▄▅▆▇█"
@@ -24,30 +23,25 @@ FEWEST_BARS = 8
 def strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> Sheet:
     """A strip of bars for each array: a bar for each step, or for several where they are many.
 
-    Each array has a separate scale; the legend gives the number of the highest bar.
+    Each array has a separate scale; the legend has the error of the highest bar.
     """
     shown = arrays[:MANY_STRIPS]
     errors = [_errors(array) for array in shown]
-    names = [f"{array.name} " if named else "" for array in shown]
-    steps = [_step_numbers(array) for array in shown]
-    firsts, lasts = [f"{s[0]} " for s in steps], [f" {s[-1]}   " for s in steps]
-    legends = [_strip_legend(of_array) for of_array in errors]
-    of_names, of_firsts, of_lasts, of_legends = (
-        max(map(len, texts)) for texts in (names, firsts, lasts, legends)
-    )
-    used = of_names + of_firsts + of_lasts + of_legends
-    sheet, label, indent = Sheet(), "error per step", STRIP_INDENT
+    names = [f"{array.name}  " if named else "" for array in shown]
+    pairs = zip(shown, errors, strict=True)
+    legends = [f"  {_strip_legend(_step_indices(array), e)}" for array, e in pairs]
+    of_names, of_legends = (max(map(len, texts)) for texts in (names, legends))
+    used = of_names + of_legends
+    sheet, label, indent = Sheet(), "errors", INDENT
     if indent + used + FEWEST_BARS > width.text:
         sheet.add((label, "dim"))
         label, indent = "", 3
     for n, of_array in enumerate(errors):
-        start = f"{names[n]:{of_names}}{firsts[n]:>{of_firsts}}"
         bars = "".join(_bars(of_array, max(width.text - indent - used, FEWEST_BARS)))
-        sheet.add(
-            (f"{'' if n else label:{indent}}", "dim"), start, (bars, DIFFERS), lasts[n], legends[n]
-        )
+        start = f"{'' if n else label:{indent}}"
+        sheet.add((start, "dim"), f"{names[n]:{of_names}}", (bars, DIFFERS), legends[n])
     if more := len(arrays) - len(shown):
-        sheet.add(f"{'':{indent}}and {more} arrays more: --per-step")
+        sheet.add(f"{'':{indent}}and {more} more arrays: --per-step")
     return sheet
 
 
@@ -59,24 +53,25 @@ def _errors(array: ArrayDifference) -> Array:
     return errors
 
 
-def _step_numbers(array: ArrayDifference) -> Sequence[int]:
-    """The numbers of the steps in the run."""
+def _step_indices(array: ArrayDifference) -> Sequence[int]:
+    """The indices of the steps in the run."""
     return range(len(_errors(array))) if array.steps is None else array.steps
 
 
-def _greatest(errors: Array) -> float:
+def _largest(errors: Array) -> float:
     return float(errors[np.isfinite(errors)].max(initial=0))
 
 
-def _strip_legend(errors: Array) -> str:
-    scale = f"0 .. {short_exponent(f'{_greatest(errors):.2g}')}"
-    scale += "" if np.isfinite(errors).all() else ", ! not finite"
-    return f"{scale}, · not compared" if (errors < 0).any() else scale
+def _strip_legend(steps: Sequence[int], errors: Array) -> str:
+    """``steps 0 to 6, max 0.133``, and what the marks between the bars are."""
+    text = f"steps {steps[0]} to {steps[-1]}, max {format_size(_largest(errors))}"
+    text += "" if np.isfinite(errors).all() else ", ! not finite"
+    return f"{text}, · not compared" if (errors < 0).any() else text
 
 
 def _bars(errors: Array, most: int) -> Iterator[str]:
-    """At most ``most`` bars, each the greatest error of successive steps; NaN is greatest."""
-    greatest = _greatest(errors)
+    """At most ``most`` bars, each the largest error of successive steps; NaN is the largest."""
+    largest = _largest(errors)
     edges = np.linspace(0, len(errors), min(most, len(errors)) + 1).astype(int)
     for start, stop in pairwise(edges):
         error = float(errors[start:stop].max())
@@ -85,41 +80,25 @@ def _bars(errors: Array, most: int) -> Iterator[str]:
         elif not math.isfinite(error):
             yield "!"
         else:
-            yield BARS[round(error / greatest * (len(BARS) - 1))] if greatest else BARS[0]
+            yield BARS[round(error / largest * (len(BARS) - 1))] if largest else BARS[0]
 
 
 def step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
-    """A line for each step: how many numbers differ, and the greatest error of each array."""
+    """One row per step: how many values differ, and the largest error of each array."""
     steps = max((len(_errors(array)) for array in arrays), default=0)
     if not steps:
-        sheet = Sheet()
-        sheet.add("no array has steps that could be compared")
-        return sheet
+        return Sheet([[("no array has steps that could be compared", "")]])
     arrays = [array for array in arrays if len(_errors(array)) == steps]
-    shown: list[int | None] = [*range(steps)]
-    left_out = steps - MANY_STEPS if width.table is not None else 0
-    if left_out > 0:
-        shown[MANY_STEPS // 2 : -MANY_STEPS // 2] = [None]
-    sheet = fitting_table(_step_columns(arrays, shown), width)
-    if left_out > 0:
-        text = f"{left_out} steps left out; piped, as into less, all are shown"
-        sheet.add(text)
-    return sheet
-
-
-def _step_columns(arrays: Sequence[ArrayDifference], steps: Sequence[int | None]) -> list[Column]:
-    """Columns of steps by index; None is the line of the steps left out."""
     differing = np.sum(
         [array.step_mismatches for array in arrays if array.step_mismatches is not None], axis=0
     )  # (T,)
-    numbers = _step_numbers(arrays[0])
     columns = [
-        Column("step", ["..." if n is None else str(numbers[n]) for n in steps], "dim"),
-        Column("differ", ["" if n is None else str(differing[n]) for n in steps], DIFFERS),
+        Column("step", [*map(str, _step_indices(arrays[0]))], "dim"),
+        Column("differ", [*map(str, differing)], DIFFERS),
     ]
     for place, array in enumerate(arrays):
-        errors = _errors(array)
-        of_steps = [None if n is None else float(errors[n]) for n in steps]
-        cells = ["-" if e is not None and e < 0 else error_size(e) for e in of_steps]
+        errors = _errors(array).tolist()
+        sizes = error_sizes([None if error < 0 else error for error in errors])
+        cells = [size or "-" for size in sizes]
         columns.append(Column(f"max abs {array.name}", cells, rank=place))
-    return columns
+    return fitting_table(columns, width)

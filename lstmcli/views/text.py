@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from lstmcli.core.weights.assumptions import shorten_assumption, without_option
+from lstmcli.core.model.selection import format_size
 from lstmcli.views.sheet import NO_BREAK
 
-__all__ = [
-    "NumberFormat", "count", "error_size", "long_count", "percent", "phrases", "rounded_up",
-    "short_exponent", "shorten_assumption", "ulp_counts", "unbroken", "without_option",
-]  # fmt: skip
+DIGITS = "0123456789"
+FEW_ULPS = 1e6
+FEW_DIGITS = 3  # after the point: of a summary, in which a small number counts as 0
 
 
 def unbroken(text: str) -> str:
@@ -21,25 +20,20 @@ def unbroken(text: str) -> str:
 
 
 def phrases(texts: Sequence[str]) -> str:
-    """Texts separated by three spaces, each unbroken."""
-    return "   ".join(map(unbroken, texts))
+    """``a · b``: texts, each unbroken."""
+    return f"{NO_BREAK}· ".join(map(unbroken, texts))
 
 
 def count(n: int, noun: str) -> str:
-    """``1 step``, ``7 steps``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def long_count(n: int, noun: str) -> str:
-    """The same with separated thousands: ``1,234 numbers``."""
+    """``1 step``, ``1,234 steps``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def percent(share: float) -> str:
-    """``31 %``; a share above zero is never shown as 0 %."""
+    """``31%``; a share above zero is never shown as 0%."""
     if 0 < share < 0.005:
-        return "<1 %"
-    return f"{100 * share:.0f} %"
+        return "<1%"
+    return f"{100 * share:.0f}%"
 
 
 class NumberFormat(NamedTuple):
@@ -52,18 +46,20 @@ class NumberFormat(NamedTuple):
     def of(cls, values: Iterable[float | None], digits: int) -> NumberFormat:
         """That of NumPy: with exponents where one of the numbers would be shown as 0, or is huge.
 
-        Up to three digits, two are shown of a number with an exponent.
+        With at most three digits only where all would be shown as 0.
         """
         least, most = 0.5 * 10.0**-digits, 1e8
-        sizes = (abs(value) for value in values if value)
-        if any(size < least or most <= size < math.inf for size in sizes):
-            return cls(min(digits, 1) if digits <= 3 else digits, True)
+        sizes = [abs(value) for value in values if value]
+        small = [size < least for size in sizes]
+        is_small = all(small) if digits <= FEW_DIGITS else any(small)
+        if sizes and (is_small or any(most <= size < math.inf for size in sizes)):
+            return cls(min(digits, 1) if digits <= FEW_DIGITS else digits, True)
         return cls(digits)
 
     def text(self, value: float | None) -> str:
         """A number in the format; nothing for None.
 
-        A number that it would show as 0 has an exponent all the same.
+        A number that more than three digits would show as 0 has an exponent all the same.
         """
         if value is None:
             return ""
@@ -72,21 +68,20 @@ class NumberFormat(NamedTuple):
         if self.exponents:
             return f"{value:z.{self.digits}e}"
         text = f"{value:z.{self.digits}f}"
-        return text if float(text) or not value else f"{value:.{self.digits}e}"
+        is_shown = float(text) or not value or self.digits <= FEW_DIGITS
+        return text if is_shown else f"{value:.{self.digits}e}"
 
 
-def error_size(value: float | None) -> str:
-    """``1.33e-1``: an error with three digits; nothing for None."""
-    if value is None:
-        return ""
-    return "0" if value == 0 else short_exponent(f"{value:.2e}")
+def error_sizes(values: Iterable[float | None]) -> list[str]:
+    """The errors of a column, padded so that their points line up; nothing for None."""
+    texts = ["" if value is None else format_size(value) for value in values]
+    after = [len(text.lstrip("-").lstrip(DIGITS)) for text in texts]
+    return [text and text + " " * (max(after) - n) for text, n in zip(texts, after, strict=True)]
 
 
-def ulp_counts(values: Sequence[float | int | None]) -> list[str]:
-    """Numbers of ULPs: with every digit if all are below a million, else with three digits."""
-    if any(value is not None and value >= 1e6 for value in values):
-        return ["" if value is None else error_size(float(value)) for value in values]
-    return ["" if value is None else str(value) for value in values]
+def ulp_count(value: float | int | None) -> str:
+    """A distance in ULPs; nothing where it only counts the floats between numbers far apart."""
+    return str(value) if value is not None and value < FEW_ULPS else ""
 
 
 def rounded_up(value: float) -> str:
@@ -95,10 +90,4 @@ def rounded_up(value: float) -> str:
     if float(text) < value:
         mantissa, exponent = text.split("e")
         text = f"{round(float(mantissa) * 100) + 1}e{int(exponent) - 2}"
-    return short_exponent(f"{float(text):.3g}")
-
-
-def short_exponent(text: str) -> str:
-    """A number without the plus and the leading zeros of its exponent."""
-    mantissa, e, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else text
+    return format_size(float(text))

@@ -54,7 +54,7 @@ def test_a_setting_of_one_cell(tmp_path: Path) -> None:
         lstmcli.load(weights, **{"layer2.forget_bias": 2.0})
     with pytest.raises(lstmcli.UserError, match="layout is a setting of the model, not of layer1"):
         lstmcli.load(weights, **{"layer1.layout": "time"})
-    with pytest.raises(lstmcli.UserError, match="no setting"):
+    with pytest.raises(lstmcli.UserError, match="unknown setting"):
         lstmcli.load(weights, **{"layer1.forgetbias": 1.0})
 
 

@@ -46,7 +46,7 @@ def test_a_difference_that_explain_takes_for_rounding_is_said_to_be_one(
     finding = " ".join(out.partition("finding ")[2].split())
     assert finding.startswith(
         "Nothing has to be changed: as loaded, these weights give torch, within what explain "
-        "allows for rounding (greatest difference "
+        "allows for rounding (max difference "
     )
 
 
@@ -73,7 +73,7 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--engine", "keras"], "keras is not installed: pip install 'keras>=3.3' 'torch>=2.2'"),
         (["--engine", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
         (["--engine", "torch", "--mask", str(INPUTS)], "the mask is"),
-        (["--engine", "torch", "--lengths", "3"], "batch, whose size is 3"),
+        (["--engine", "torch", "--lengths", "3"], "the batch has 3 sequences"),
     ],
 )
 def test_mistakes(
@@ -111,7 +111,7 @@ def test_a_file_of_an_engine_contains_what_it_gives(
     [
         (["--only", "h,f"], "--only f: torch (a loop) gives h, final_h, final_c."),
         (["-o", "out.npz", "--only", "h,c"], "--only c: torch (a loop) gives h, final_h, final_c"),
-        (["--threads", "2"], "--threads is for the loop of lstm"),
+        (["--threads", "2"], "--threads is for lstm itself"),
         (["--recurrent-activation", "relu"], "cannot run recurrent activation relu"),
     ],
 )

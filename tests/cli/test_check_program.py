@@ -105,7 +105,8 @@ def test_a_program_that_fails_is_one_line(
 
 def test_a_program_that_is_not_there(lstm: Lstm) -> None:
     done = lstm("check", *FILES, "--program", "./no_port {inputs}")
-    assert done.err == "lstm check: ./no_port cannot be started: no such file or directory.\n"
+    text = "./no_port cannot be started: no such file or directory.\n"
+    assert done.err == f"lstm check: error: {text}"
     assert lstm("check", *FILES, "--program", "").status == 2
     assert lstm("check", *FILES, "--program", "true", "--engine", "torch").status == 2
     assert lstm("check", *FILES, "--timeout", "3").status == 2
@@ -142,7 +143,7 @@ def test_the_port_in_c_is_found_wrong(lstm: Lstm) -> None:
     assert printed == (SAMPLE / "c.txt").read_text()
     done = lstm("check", *FILES, "--program", "./lstm_c {inputs.f32}")
     assert done.status == 1
-    assert "first difference   step 1, unit 0:" in done.out
+    assert "first at step 1, unit 0" in done.out
     Path("c.txt").write_text(printed)
     done = lstm("explain", *FILES, "c.txt", "-f", "json")
     assert [change["setting"] for change in json.loads(done.out)["changes"]] == ["transposed"]

@@ -140,7 +140,7 @@ def test_a_scheduler_that_is_not_there(
         done = lstm("run", "w.npz", "x.npy", "--scheduler", address)
         assert time.monotonic() - begun < 9
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith(f"lstm run: --scheduler {address}: no scheduler answers there (")
+    assert f"error: --scheduler {address}: no scheduler answers there (" in done.err
     assert cause in done.err
     assert done.err.count("\n") == 1
 
@@ -169,8 +169,8 @@ def test_a_scheduler_that_is_killed_during_the_run(tmp_path: Path) -> None:
         err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 2
     assert err == (
-        f"lstm run: --scheduler {address}: the connection to the scheduler was lost during the "
-        "run.\n  Start it again, or leave out --scheduler to run here.\n"
+        f"lstm run: error: --scheduler {address}: the connection to the scheduler was lost during "
+        "the run.\n  Start it again, or leave out --scheduler to run here.\n"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"cluster.py", "w.npz", "x.npy"}
 

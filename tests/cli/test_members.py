@@ -21,8 +21,8 @@ def test_the_other_members_of_an_archive_are_not_unpacked(lstm: Lstm, tmp_path: 
     path.write_bytes(data[:at] + bytes(8) + data[at + 8 :])
     full = lstm("inspect", "x.npz")
     assert full.status == 2
-    assert "damaged" in full.err
+    assert "corrupt" in full.err
     done = lstm("run", WEIGHTS, "x.npz:x_val", "-o", "out.npy", "-q")
     assert done == (0, "", "")
     np.testing.assert_array_equal(np.load("out.npy"), lstmcli.run(str(WEIGHTS), x).h)
-    assert "damaged" in lstm("run", WEIGHTS, "x.npz:x_train").err
+    assert "corrupt" in lstm("run", WEIGHTS, "x.npz:x_train").err

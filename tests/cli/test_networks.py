@@ -150,11 +150,13 @@ def test_the_stacks_of_elmo_end_in_a_message(lstm: Lstm, elmo: dict[str, Any]) -
             lines = done.err.replace("bilm.npz", "one.npz").replace(", in both directions", "")
             assert alone == (2, "", lines)
     assert lstm("inspect", "one.npz").out.endswith("lstm run one.npz inputs.npy --layer 0\n")
-    assert "1 layer   1 direction" in lstm("inspect", "one.npz", "--layer", "1").out
+    assert "1 layer · 1 direction" in " ".join(
+        lstm("inspect", "one.npz", "--layer", "1").out.split()
+    )
     listed = json.loads(lstm("inspect", "bilm.npz", "-f", "json").out)
     assert [one["layer"] for one in listed["lstms"]] == ["RNN_0", "RNN_1"]
     screen = lstm("inspect", "bilm.npz").out
-    assert screen.count("2 layers   1 direction") == 2
+    assert " ".join(screen.split()).count("2 layers · 1 direction") == 2
     next_line = screen.splitlines()[-1].split()[1:]
     assert next_line == ["lstm", "run", "bilm.npz", "inputs.npy", "--layer", "0"]
     single = json.loads(lstm("inspect", "bilm.npz", "--layer", "1", "-f", "json").out)

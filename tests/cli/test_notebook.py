@@ -69,14 +69,14 @@ def test_a_repr_has_shapes_and_what_was_assumed(network: str) -> None:
     shown = {name: repr(result) for name, result in results().items()}
     assert shown["model"] == (
         "<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; "
-        "assumed: convention tf1, forget bias +1.0>"
+        "assumed: convention tf1, forget bias +1>"
     )
     assert shown["trace"] == (
         "<Trace h, c, i, f, g, o (1, 7, 3), final_h, final_c (1, 3), layout batch, float64; "
-        "assumed: convention tf1, forget bias +1.0, layout batch>"
+        "assumed: convention tf1, forget bias +1, layout batch>"
     )
     assert shown["difference"] == (
-        "<Difference 18 of 21 values of h (1, 7, 3); first h at step 1, batch 0, unit 0>"
+        "<Difference h differs: 18 of 21 values, first at step 1, unit 0>"
     )
     assert shown["explanation"] == "<Explanation found: forget_bias 0.0, not 1.0>"
     assert shown["derivation"].startswith(
@@ -91,8 +91,9 @@ def test_a_repr_has_shapes_and_what_was_assumed(network: str) -> None:
         "h, c, i, f, g, o (2, 4), layout steps, float64; assumed: no bias>"
     )
     h = np.zeros((2, 3))
-    assert repr(lstmcli.diff(h, h)) == "<Difference none: h (2, 3)>"
-    assert repr(lstmcli.diff(h, np.zeros((2, 4)))) == "<Difference h in shape (2, 3) / (2, 4)>"
+    assert repr(lstmcli.diff(h, h)) == "<Difference equal: 6 values of h>"
+    unlike = "<Difference not comparable: h in different shapes>"
+    assert repr(lstmcli.diff(h, np.zeros((2, 4)))) == unlike
 
 
 def test_a_notebook_shows_the_screen_of_the_command(
@@ -119,7 +120,7 @@ def test_a_notebook_shows_the_screen_of_the_command(
         if name == "derivation":
             screen = screen[screen.index("") + 1 :]
         assert lines == [line.rstrip() for line in screen], name
-    assert "forget bias +1.0 (not stored in the weights; --forget-bias)" in "".join(
+    assert "forget bias +1 (not stored in the weights; --forget-bias)" in "".join(
         pages["model"]._repr_html_()
     )
 

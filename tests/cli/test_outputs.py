@@ -91,14 +91,14 @@ def test_a_closed_pipe_is_never_a_difference(words: list[str]) -> None:
 def test_a_full_disk_behind_standard_output(format: str) -> None:
     with open("/dev/full", "wb") as full:
         process = start("run", WEIGHTS, INPUTS, "-f", format, stdout=full)
-        text = b"lstm run: standard output cannot be written: no space left on device.\n"
+        text = b"lstm run: error: standard output cannot be written: no space left on device.\n"
         assert ended(process) == (2, text)
 
 
 @needs_full
 def test_help_on_a_full_disk() -> None:
     with open("/dev/full", "wb") as full:
-        text = b"lstm: standard output cannot be written: no space left on device.\n"
+        text = b"lstm: error: standard output cannot be written: no space left on device.\n"
         assert ended(start("--help", stdout=full)) == (2, text)
 
 
@@ -106,7 +106,7 @@ def test_help_on_a_full_disk() -> None:
 @pytest.mark.slow
 def test_standard_output_that_is_closed(format: str) -> None:
     done = in_shell("run", "-q", WEIGHTS, INPUTS, "-f", format, ">&-")
-    assert done == (2, "", "lstm run: standard output cannot be written: it is closed.\n")
+    assert done == (2, "", "lstm run: error: standard output cannot be written: it is closed.\n")
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def small_files() -> Iterator[None]:
 
 
 def refusal(path: object, reason: str) -> Done:
-    return Done(2, "", f"lstm run: {path} cannot be written: {reason}.\n")
+    return Done(2, "", f"lstm run: error: {path} cannot be written: {reason}.\n")
 
 
 @pytest.fixture(params=[1 << 40, 0], ids=["whole", "in pieces"])
@@ -237,7 +237,7 @@ def test_a_named_pipe_that_nothing_reads_is_refused(
     done = lstm("run", "-q", WEIGHTS, INPUTS, option, f"pipe.{suffix}")
     assert done.status == 2
     assert done.err == (
-        f"lstm run: pipe.{suffix} cannot be written: it is a named pipe that nothing reads. "
+        f"lstm run: error: pipe.{suffix} cannot be written: it is a named pipe that nothing reads. "
         "Start what reads it first, or name a file.\n"
     )
 
@@ -268,7 +268,7 @@ def test_a_folder_that_vanishes_during_the_run(tmp_path: Path, suffix: str) -> N
         assert process.poll() is None
     rmtree(folder)
     status, err = ended(process)
-    text = f"lstm run: {target} cannot be written: no such file or directory.\n"
+    text = f"lstm run: error: {target} cannot be written: no such file or directory.\n"
     assert (status, err.decode()) == (2, text)
 
 
@@ -279,7 +279,7 @@ def test_a_current_folder_that_has_vanished(
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    text = "lstm run: the current folder is no longer there; change to one that is.\n"
+    text = "lstm run: error: the current folder is no longer there; change to one that is.\n"
     assert lstm("run", WEIGHTS, INPUTS, "-o", "out.npz") == (2, "", text)
 
 

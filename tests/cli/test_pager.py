@@ -134,5 +134,5 @@ def test_a_mistake_is_reported_before_a_pager_starts(folder: Path) -> None:
         pager=script(folder, "pager.py"),
     )  # fmt: skip
     assert status == 2
-    assert "--units 9: takes one unit of 0 to 2" in out
+    assert "--units 9: there is no unit 9" in out
     assert not (folder / "started").exists()

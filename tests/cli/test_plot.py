@@ -70,7 +70,7 @@ def test_a_part_of_a_run_is_drawn_by_its_numbers(
         part = lstm("plot", "part.npz", "--only", only, *item)
         assert part.out.split("\n\n")[1:-1] == full.out.split("\n\n")[1:-1] != []
     both = lstm("plot", "part.npz", "full.npz")
-    assert ("no difference" in both.out) == (chosen[0] == "--steps")
+    assert ("equal: all values agree" in both.out) == (chosen[0] == "--steps")
 
 
 def test_flat_weights_of_any_name_are_run(lstm: Lstm) -> None:
@@ -79,7 +79,10 @@ def test_flat_weights_of_any_name_are_run(lstm: Lstm) -> None:
     settings = ("--convention", "cudnn-flat", "--set", "flat_units=3")
     assert lstm("run", "flat.npz", INPUTS, *settings).status == 0
     done = lstm("plot", "flat.npz", INPUTS, *settings)
-    assert (done.status, done.out.startswith("weights  weight_ih_l0 (12, 4)")) == (0, True)
+    assert (done.status, done.out.startswith("weights    flat.npz · weight_ih_l0 (12, 4)")) == (
+        0,
+        True,
+    )
 
 
 @pytest.mark.wide

@@ -56,7 +56,7 @@ def test_a_long_run_names_saturated_gates_too(
     np.savez(net, kernel=rng.normal(size=(7, 16)), bias=bias, inputs=rng.normal(size=(600, 3)))
     out = lstm("run", net).out
     assert "steps not shown" in out
-    assert "f near 1 in unit 1 (100 %)" in out
+    assert "f near 1 in unit 1 (100%)" in out
     assert lstm("run", net, "--only", "z").status == 0
     assert "f near 1" in lstm("plot", net, "--only", "h").out
 
@@ -380,7 +380,7 @@ def test_a_number_that_python_does_not_take_is_a_mistake(
     last = f"layer{number}.forget_bias=1" if words[-1] == "--set" else number
     done = lstm(*words, last)
     assert done.status == 2
-    assert done.err.startswith(f"lstm {words[0]}: ")
+    assert done.err.startswith(f"lstm {words[0]}: error: ")
     assert "Traceback" not in done.err
 
 

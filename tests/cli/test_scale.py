@@ -127,7 +127,7 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
     done = lstm(*words, "-o", output)
     assert calls >= 3
     assert done.status == 2
-    assert "lstm run: x.npy is cut short: it became shorter while it was read" in done.err
+    assert "lstm run: error: x.npy is cut short: it became shorter while it was read" in done.err
     assert sorted(os.listdir(tmp_path)) == before
 
 

@@ -75,7 +75,7 @@ def test_no_scheduler_answers(
     lstm: Lstm, library: Any, address: str, error: Exception, cause: str
 ) -> None:
     library.__init__ = raises(error)
-    text = f"lstm run: --scheduler {address}: no scheduler answers there ({cause}).\n"
+    text = f"lstm run: error: --scheduler {address}: no scheduler answers there ({cause}).\n"
     assert lstm(*RUN, address) == (2, "", text)
 
 
@@ -87,8 +87,8 @@ def test_a_scheduler_that_never_answers(
     library.__init__ = lambda *given, **named: over.wait()
     done = lstm(*RUN, "tcp://x:1")
     over.set()
-    text = "no scheduler answers there (connected, and nothing was said for 0.1 s).\n"
-    assert done == (2, "", f"lstm run: --scheduler tcp://x:1: {text}")
+    text = "no scheduler answers there (connected, and no answer came for 0.1 s).\n"
+    assert done == (2, "", f"lstm run: error: --scheduler tcp://x:1: {text}")
 
 
 @pytest.mark.parametrize("error", [CancelledError(), OSError("Stream is closed")])
@@ -125,5 +125,6 @@ def test_without_the_library_the_way_out_is_reported(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    text = "lstm run: a scheduler of Dask needs distributed:\n  pip install 'distributed>=2024.1'\n"
+    text = "lstm run: error: a scheduler of Dask needs distributed:\n"
+    text += "  pip install 'distributed>=2024.1'\n"
     assert lstm(*RUN, "tcp://127.0.0.1:9") == (2, "", text)

@@ -62,4 +62,4 @@ def validate_output(words: Sequence[str], output: str) -> None:
 
 
 def _no_json(constant: str) -> NoReturn:
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")

@@ -46,7 +46,7 @@ def test_each_engine_is_an_extra_of_its_name() -> None:
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     page = (TOP / "docs" / "commands" / "check.md").read_text()
     assert {*NAMES} <= {*project["optional-dependencies"]}
-    assert "each is an extra of its name" in page
+    assert "each is an extra of the same name" in page
 
 
 def claims(text: str) -> Iterator[str]:
@@ -61,6 +61,33 @@ def claims(text: str) -> Iterator[str]:
 def test_the_documents_do_not_claim_a_proof_nor_every_configuration() -> None:
     found = {document: [*claims((TOP / document).read_text())] for document in documents()}
     assert not any(found.values()), found
+
+
+HABITS = (
+    r"\b(file|tensor|option|side|screen|header|name|row|remark|message|command)s? (says?|said)\b",
+    r"\bsays? so\b|\bis said\b|\bwhat (no|neither) \w+ says?\b|\btold\b",
+    r"(?<!here )\b(is|are) no (list|LSTM|mistake|number|object|proof|setting|tensor|text)s?\b",
+    r"\b[Aa]n? (abbreviated )?print\b|\bthe print\b|\babbreviated prints\b",
+    r"\bgreatest\b|\bnumber type\b|\bwhole numbers?\b|\bso many\b|\bas few\b",
+    r"\b(taken as|taken for|read as) (?!they|those)|\bas [\w.' ]+ (have|has) (it|them)\b",
+    r"\b(no|some)body\b|\b(bad|wrong) usage\b|\btrouble\b|\brefused by name\b",
+    r"\b[Aa] line (for each|each|a )|\bbeside\b|\bcomes? to\b|\bwhat gives\b",
+    r"no setting '|\bwhere exactly one\b|\+1\.0\b|\de-0\d\b(?=.*\de-[1-9])",
+)
+"""Phrases that are mended everywhere, and their plain forms are in use."""
+
+
+def test_no_habit_of_the_first_texts_comes_back() -> None:
+    files = [*TOP.glob("lstmcli/**/*.py"), *TOP.glob("docs/**/*.md"), TOP / "README.md"]
+    files += [TOP / "CONTRIBUTING.md", *TOP.glob("tests/transcripts/*.console")]
+    habits = re.compile("|".join(HABITS))
+    found = [
+        f"{path.relative_to(TOP)}:{number}: {match[0]}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if (match := habits.search(line))
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_the_columns_that_readme_gives_for_a_tidy_table_are_those_of_its_sample(

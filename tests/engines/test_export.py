@@ -186,7 +186,7 @@ def test_what_cannot_store_layers_of_one_direction_and_of_two_says_so(
     with pytest.raises(UserError) as error:
         convert([source], str(tmp_path / "n.npz"), to, in_turn)
     first, _ = error.value.lines
-    assert first == f"{source}: {to} cannot store layers of one direction beside layers of two."
+    assert first == f"{source}: {to} cannot store layers of one direction next to layers of two."
     tried = [one.settings for one in error.value.try_]
     assert tried == [{"layer": "lstm"}, {"layer": "bidirectional_lstm"}]
 

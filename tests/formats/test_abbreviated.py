@@ -90,10 +90,13 @@ def test_prints_of_numpy(shape: tuple[int, ...], edge: int, threshold: int, prin
         ("array([0.1, ..., 0.2], shape=(999999999999999999,))", "bytes|GB|large"),
         ("[0.1 ... 0.2]\n[0.3 0.4 ... 0.5]", "this array has the shape (3,), an earlier one"),
         ("[0.1 0.2 ... 0.2]\n[0.3 ... 0.4 0.5]", "this array has the gaps"),
-        ("[0.1 … 0.2]", "the print is abbreviated"),
-        ("[...]", "the print is abbreviated"),
-        ("0.1 0.2 ... 0.3\n", "the print is abbreviated"),
-        ("[0.1 0.2 ... x]", '"..." in the brackets is no number|the print is abbreviated'),
+        ("[0.1 … 0.2]", "the printed output is abbreviated"),
+        ("[...]", "the printed output is abbreviated"),
+        ("0.1 0.2 ... 0.3\n", "the printed output is abbreviated"),
+        (
+            "[0.1 0.2 ... x]",
+            '"..." in the brackets is not a number|the printed output is abbreviated',
+        ),
     ],
 )
 def test_what_is_no_print(text: str, said: str) -> None:
@@ -104,7 +107,7 @@ def test_what_is_no_print(text: str, said: str) -> None:
 
 @pytest.mark.parametrize("text", ["[0.1 ... 0.2]", "tf.Tensor([0.1 ... 0.2], shape=(5,))"])
 def test_abbreviated_prints_are_read_only_on_request(text: str, tmp_path: Path) -> None:
-    refused = r"line 1: the print is abbreviated.*Print all of it.*threshold=sys\.maxsize"
+    refused = r"line 1: the printed output is abbreviated.*Print all of it.*threshold=sys\.maxsize"
     with pytest.raises(UserError, match=refused):
         piped(text)
     with pytest.raises(UserError, match=refused):

@@ -103,7 +103,7 @@ def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
         (claimed("(7,)"), "contains more than one array"),
         (claimed("(1,)" + "," * 9), "header is broken"),
         (claimed("(" * 3000), "header is broken"),
-        (claimed("(8,)", "'|O'"), "is damaged"),
+        (claimed("(8,)", "'|O'"), "is corrupt"),
         (claimed("(8,)", "[('a', '<f8')]"), "records"),
         (claimed("(4,)", "'<c16'"), "complex numbers"),
         (claimed("(8,)", "'<M8[s]'"), "dates"),
@@ -124,7 +124,7 @@ def test_headers_are_checked_against_the_file(data: bytes, message: str | None) 
 def test_a_wrong_checksum_names_the_member(tmp_path: Path) -> None:
     whole = bytearray(written("npz", {"h": np.arange(600.0)}))
     whole[2000] ^= 1
-    with pytest.raises(UserError, match=r'a\.npz, member "h" is damaged'):
+    with pytest.raises(UserError, match=r'a\.npz, member "h" is corrupt'):
         filed(tmp_path, "a.npz", bytes(whole))
 
 

@@ -135,8 +135,8 @@ def test_names_are_joined_and_special_numbers_read() -> None:
         ('{"a":' * 200 + "1" + "}" * 200, "nested too deeply"),
         ('{"a":' * 600 + "1" + "}" * 600, "nested too deeply"),
         ('{"a": ' + "[" * 40 + "]" * 40 + "}", "more than 32 lists deep"),
-        (r'{"\ud800": 1}', "no valid text"),
-        (r'{"a": "\ud800"}', "no valid text"),
+        (r'{"\ud800": 1}', "not a valid text"),
+        (r'{"a": "\ud800"}', "not a valid text"),
         (b'{"a": "\xff"}', "line 1, column 8 is not utf-8"),
     ],
 )

@@ -86,7 +86,7 @@ def test_strings_of_what_is_no_character_are_refused(
 ) -> None:
     points = np.array([[0x61, point]], f"{order}u4")
     np.save(tmp_path / "x.npy", points.view(f"{order}U2"))
-    with pytest.raises(UserError, match="contains strings that are no Unicode text"):
+    with pytest.raises(UserError, match="contains strings that are not Unicode text"):
         formats.read(str(tmp_path / "x.npy"))
 
 

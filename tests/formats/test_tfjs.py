@@ -91,14 +91,14 @@ def _weights(value: Json) -> list[Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v.update(weightsManifest=3), "taken for a model.json"),
+        (lambda v: v.update(weightsManifest=3), "interpreted as a model.json"),
         (lambda v: v["weightsManifest"][0].pop("paths"), "it lacks 'paths'"),
         (lambda v: _weights(v)[0].pop("dtype"), "it lacks 'dtype'|needs"),
         (lambda v: _weights(v)[0].update(name="\ud800"), "surrogates"),
         (lambda v: _weights(v)[1].update(name=_weights(v)[0]["name"]), "two tensors have the name"),
-        (lambda v: _weights(v)[0].update(name=["a"]), "the name of a tensor is no text"),
-        (lambda v: _weights(v).insert(0, ["a"]), "a member of weights is no object"),
-        (lambda v: v.update(modelTopology=[1]), "modelTopology is no object"),
+        (lambda v: _weights(v)[0].update(name=["a"]), "the name of a tensor is not text"),
+        (lambda v: _weights(v).insert(0, ["a"]), "a member of weights is not an object"),
+        (lambda v: v.update(modelTopology=[1]), "modelTopology is not an object"),
         (lambda v: _weights(v)[0].update(shape=[-1]), "damaged"),
         (lambda v: _weights(v)[0].update(shape=[1 << 40, 1 << 40]), "max_bytes="),
         (lambda v: _weights(v)[0].update(shape=[1.5]), "a shape is"),

@@ -240,7 +240,7 @@ def _onnx_external() -> list[Sample]:
             f"{name}.onnx",
             f"{name}.onnx",
             *parts,
-        )  # the model twice: it is damaged more often
+        )  # the model twice: it is corrupt more often
         files = {one: (GOLDEN / "onnx_files" / one).read_bytes() for one in names}
         samples.append(Sample(name, files, names[0], names))
     return samples

@@ -84,7 +84,7 @@ VALUES: dict[str, Sequence[str]] = {
     "--cell": ("layer0", "layer1_reverse"),
     "--max-bytes": ("10000000", "1000"),
 }
-"""By an option, or by what the help writes for a value; any other is a whole number."""
+"""By an option, or by what the help writes for a value; any other is an integer."""
 
 BAD = ("", "-", "--", "nan", "inf", "-1", "1e999", "9" * 25, "9" * 500, "100000", "x" * 4000, "é",
        "a b", "none", "\x1b[31m", "\udcff", "h,", ":", "1:2:3", "{}", "[1, 2", "0x10", "1_000",

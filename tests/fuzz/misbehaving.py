@@ -26,7 +26,7 @@ def allocates_and_says_something_else(_: Opened) -> None:
     try:
         np.ones(1 << 28)
     except MemoryError:
-        raise UserError("it is damaged.") from None
+        raise UserError("it is corrupt.") from None
 
 
 def never_ends(_: Opened) -> None:
@@ -43,11 +43,11 @@ def raises(_: Opened) -> None:
 
 def writes_a_control_character(_: Opened) -> None:
     print("\x1b]0;a title\x07")
-    raise UserError("it is damaged.")
+    raise UserError("it is corrupt.")
 
 
 def is_well_behaved(file: Opened) -> None:
-    raise UserError(f"{file.source}: it is damaged.")
+    raise UserError(f"{file.source}: it is corrupt.")
 
 
 OPENED, MEMORY = "opened or done: ", "more memory than a file may take"

@@ -8,7 +8,7 @@ A ``.console`` file has scenes. Each begins with a line ``=== TITLE`` and has a 
 
     >>> np.save("x.npy", np.zeros((7, 4)))
     $ lstm run weights.npz x.npy
-    2> lstm run: weights.npz: there is no such file.
+    2> lstm run: error: weights.npz: there is no such file.
     [status 2]
 
 ``>>>`` is Python that prepares files. Below a command stand its stdout, its stderr behind ``2>``

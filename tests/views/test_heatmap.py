@@ -1,4 +1,4 @@
-"""Cells, colours and characters of heat maps."""
+"""Cells, colours and characters of heat maps; contrasts of the colours of files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from lstmcli.views.chart import _characters, chart
 from lstmcli.views.colors import GATE, SIGNED, Scale, around_zero, color
+from lstmcli.views.export import DARK, LIGHT
 from lstmcli.views.heatmap import Pooling, Quantity, panel_lines, pooled
 
 
@@ -110,6 +111,20 @@ def test_signs_are_distinguished_with_every_colour_blindness(blindness: str) -> 
         assert np.abs(below - above).max() > 45, size
 
 
+def luminance(style: str) -> float:
+    """Of WCAG 2: https://www.w3.org/TR/WCAG21/#dfn-relative-luminance."""
+    parts = [int(style[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+@pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
+def test_every_colour_of_a_file_has_contrast_with_its_ground(colors: dict[str, str]) -> None:
+    for of in colors.keys() - {"ground"}:
+        lights = sorted(luminance(colors[which]) for which in (of, "ground"))
+        assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 4.5, of
+
+
 # ---- line charts: which dots stand for which numbers
 
 
@@ -126,19 +141,16 @@ PLACES = {(0, 0): "1", (0, 1): "2", (0, 2): "3", (0, 3): "7",
 def test_ends_of_the_scale_are_neither_rounded_to_0_nor_cut(value: float, text: str) -> None:
     x = np.array([-abs(value), abs(value)])
     scale = Scale(-abs(value), abs(value), SIGNED)
-    top, *_, bottom, steps = ("".join(t for t, _ in line) for line in chart(
-        x, [0, 1], scale, 40, None, colors=False
-    ))  # fmt: skip
+    top, *_, bottom, steps = chart(x, [0, 1], scale, 40, None).rows()
     end = bottom if value < 0 else top
     assert end.partition("┤")[0].strip() == text
     assert end.index("┤") == steps.index("0") - 1
 
 
 def test_the_label_of_0_is_on_the_line_of_0() -> None:
-    lines = [
-        "".join(text for text, _ in line)
-        for line in chart(np.zeros(4), range(4), Scale(-1.0, 1.0, SIGNED), 40, None, colors=False)
-    ]
+    sheet = chart(np.zeros(4), range(4), Scale(-1.0, 1.0, SIGNED), 40, None)
+    lines = [*sheet.rows()]
+    assert {y for _, y in sheet.curves[0].points} == {0.5}  # and so it is in a file
     (drawn,) = (line for line in lines if any("\u2801" <= letter <= "\u28ff" for letter in line))
     assert drawn.partition("┤")[0].strip() == "0"
     assert lines.index(drawn) == (len(lines) - 1) // 2  # the last has the numbers of the steps

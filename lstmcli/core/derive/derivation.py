@@ -38,7 +38,7 @@ class Derivation:
     lines: tuple[FormulaLine, ...]  # in the order of computation
     outputs: int | None = None  # of a projection: how many numbers h has
     against: str | None = None  # the name of the other side
-    taken: tuple[str, ...] = ()  # what of the run the other side was taken as, if not all
+    taken: tuple[str, ...] = ()  # what of the run the other side was interpreted as, if not all
     differs_before: tuple[str, ...] = ()  # those of h and c of the step before that differ
     plan: Plan | None = None  # of the run
 

@@ -59,7 +59,7 @@ def derive(
     for noun, at in (("step", step), ("unit", unit), ("batch", batch)):
         refuse_unprintable(at, f"derive: {noun}")
         if not isinstance(at, int | np.integer):
-            raise UserError(f"derive: {noun} is {at!r}; it takes a whole number.")
+            raise UserError(f"derive: {noun} is {at!r}; it takes an integer.")
     if model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "derive shows products of the numbers as they are; this model rounds inputs and h to "
@@ -100,7 +100,7 @@ def _chosen_cell(model: Model, name: str | None, unit: int) -> tuple[tuple[int, 
     listed = ", ".join(names)
     if name is None:
         raise UserError(
-            f"the model has {len(names)} cells: {listed}; say which.", try_={"cell": names[-1]}
+            f"the model has {len(names)} cells: {listed}; choose one.", try_={"cell": names[-1]}
         )
     raise UserError(f"there is no cell {name!r}; there is {listed}.{similar_cell(name, names)}")
 
@@ -109,7 +109,7 @@ def _cell_of_output(model: Model, unit: int) -> tuple[tuple[int, int], int] | No
     """The cell and its unit of one of the model's outputs, where only one cell can be meant.
 
     That is so if the outputs are those of both directions side by side, and either there is no
-    other layer or no cell has so many units.
+    other layer or no cell has this many units.
     """
     last, cells = model.layers[-1], [cell for _, cell in model.cells]
     if len(last) == 1 or last[0].convention.behaviour.merge != "concat":
@@ -207,7 +207,7 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     """The derivation with the reference's number at each line for which it has one.
 
     A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
-    unit of the last place of a print. The reference may have only some steps of a run, or one
+    unit of the last printed place. The reference may have only some steps of a run, or one
     sequence: those where its numbers agree, else the first steps, and the sequence and the step of
     the derivation. Its final_h and final_c are h and c of the last step that is computed.
     """
@@ -269,7 +269,7 @@ def _no_number(
     tries: list[Try] = []
     for pair in pairs.values():
         if pair.b.left_out is not None:
-            why = f"taken as {join_with_and(taken)}" if taken else "abbreviated"
+            why = f"interpreted as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
             for step, item, unit in np.argwhere(~pair.b.left_out)[:1]:
                 at = {"step": int(step), "batch": int(item), "unit": int(unit)}
@@ -317,7 +317,7 @@ def _with_number(
     if pair.agrees is None or not pair.placed:
         given = other.arrays.get(name, other.arrays.get(UNNAMED, pair.b.values)).shape
         raise UserError(
-            f"{other.name}: {name} is {given}, read as {pair.b.shape} in (steps, batch, units); "
+            f"{other.name}: {name} is {given}, as (steps, batch, units) {pair.b.shape}; "
             f"this run's is {pair.a.shape}, and one step of it ({pair.a.shape[-1]},)."
         )
     where = place.step, place.batch, unit

@@ -59,7 +59,7 @@ def align(pair: Pair, known: Known) -> Pair:
 
 
 def _at_ends(pair: Pair, known: Known) -> Pair | None:
-    """One step of each sequence (B, K) beside a run that is padded: the end that it agrees with.
+    """One step of each sequence (B, K) next to a run that is padded: the end that it agrees with.
 
     If none does, the nearest, unless it may be one sequence of the run as well.
     """
@@ -82,7 +82,7 @@ def _at_ends(pair: Pair, known: Known) -> Pair | None:
         found = []
         for words, end in ends(run, ~padded).items():
             a, b = (end, one) if n == 0 else (one, end)
-            text = f"{{{'ba'[n]}}} is taken as {words} {{{'ab'[n]}}}"
+            text = f"{{{'ba'[n]}}} is interpreted as {words} {{{'ab'[n]}}}"
             found.append(replace(fixed, a=a, b=b, taken_as=text))
         best = min(found, key=lambda one: np.count_nonzero(one.differs))
         if best.numbers_agree or T != B:
@@ -102,7 +102,7 @@ def without_padding(pair: Pair, known: Known) -> Pair:
 
 
 def _as_they_lie(pair: Pair, known: Known) -> Pair:
-    """Both sides as (T, B, H) by their layouts; last states of several cells by their own axes."""
+    """Both sides as (T, B, H) by their layouts; last states of several cells by their axes."""
     a, b = pair.a, pair.b
     if pair.kind == FINAL:
         if max(len(without_ones(a)), len(without_ones(b))) > 1 or known.several_cells((a, b)):
@@ -128,11 +128,9 @@ def _with_layout_of_run(pair: Pair, known: Known) -> tuple[Pair, Known]:
             as_said, other = silent.shape[1::-1] if said == "batch" else silent.shape[:2]
             if as_said != steps == other:
                 layout, axes = ("batch", "batch, steps"), ("time", "steps, batch")
-                own, lead = axes if said == "batch" else layout
-                text = (
-                    f"{{{'ab'[n]}}} is taken as ({lead}, units), which gives it the {steps} steps"
-                )
-                layouts = (own, said) if n == 0 else (said, own)
+                of_side, lead = axes if said == "batch" else layout
+                text = f"{{{'ab'[n]}}} is interpreted as ({lead}, units), with the {steps} steps"
+                layouts = (of_side, said) if n == 0 else (said, of_side)
                 taken = replace(pair, taken_as=f"{text} as the run has", axes_known=True)
                 return taken, known._replace(layouts=layouts)
     return pair, known
@@ -142,9 +140,9 @@ def _with_layout_of_run(pair: Pair, known: Known) -> tuple[Pair, Known]:
 
 
 def _cut_to_common(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pair:
-    """A pair cut to the steps that both contain, where a side says that it has some only.
+    """A pair cut to the steps that both contain, where a side contains only some.
 
-    A side that does not say counts from 0, if it is then long enough to contain all of the other's;
+    A side without indices counts from 0, if it is then long enough to contain all of the other's;
     if it has just as many, it has the other's.
     """
     sizes = len(pair.a.values), len(pair.b.values)
@@ -171,8 +169,8 @@ def _cut_to_common(pair: Pair, numbering: tuple[AxisNumbers, AxisNumbers]) -> Pa
     if parts == [None, None]:
         return pair
     a, b = (
-        _taken(side, np.searchsorted(own, common).tolist(), 0)
-        for side, own in zip((pair.a, pair.b), steps, strict=True)
+        _taken(side, np.searchsorted(indices, common).tolist(), 0)
+        for side, indices in zip((pair.a, pair.b), steps, strict=True)
     )
     numbers = (None if counts_from_0(common) and not pair.backward else common, None, None)
     return replace(pair, a=a, b=b, numbers=numbers, parts=(parts[0], parts[1]))
@@ -197,7 +195,7 @@ def _as_selected(pair: Pair, known: Known) -> tuple[Pair, Known]:
             numbers[axis], known = picked, known.chosen(axis)
             options[short].append(f"{choice.option} {choice.text}")
     texts = [
-        f"{{{'ab'[n]}}} is taken as {' '.join(typed)} of {{{'ba'[n]}}}"
+        f"{{{'ab'[n]}}} is interpreted as {' '.join(typed)} of {{{'ba'[n]}}}"
         for n, typed in options.items()
         if typed
     ]
@@ -248,9 +246,7 @@ def _selected(pair: Pair, known: Known) -> Pair:
                 is_assumed = axis < 2 and known.silent and not pair.axes_known and any(several)
                 if not is_assumed:
                     raise
-                axes = (
-                    f"  The first axis of {pair.name} is taken as time, which is not in the files."
-                )
+                axes = f"  The first axis of {pair.name} is assumed to be time."
                 raise error.adding(axes, try_=[Try({"layout": "batch"})]) from None
             sides[n] = _taken(side, places, axis)
     return replace(pair, a=sides[0], b=sides[1], numbers=tuple(numbers))

@@ -1,8 +1,8 @@
 """Every way to bring two arrays to the same axes, and which of them is taken.
 
-One side is read as a full run of steps, sequences, directions and units, and
+One side is interpreted as a full run of steps, sequences, directions and units, and
 `lstmcli.core.model.layouts` lists how the other one lies on it. So (B, T, 2 H) of Keras
-is read as "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk": both are then
+is "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk": both are then
 (T, B, 2 H). Of several ways the numbers decide first, then the cost.
 """
 
@@ -69,7 +69,7 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
     If none agrees, it is the only one whose first step does, else the clearly nearest,
     else the only one of about the least cost. A pair of one shape is a candidate too.
     """
-    if pair.kind == FINAL:  # of which no layout says the axes
+    if pair.kind == FINAL:  # whose axes no layout gives
         known = known._replace(layouts=(None, None))
     listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
     listed += [one for n in (0, 1) for one in _candidates(pair, sides, n, known)]
@@ -118,7 +118,7 @@ def _distance(*sides: Numbers) -> float:
     """How far two arrays of one shape are apart, relative to their size, by all known numbers.
 
     Directions are taken in the order, and in the direction of time, that is nearest:
-    a mistake in these is no reason to take other axes.
+    a mistake in these is not a reason to take other axes.
     """
     known = [np.isfinite(s.values) & (True if s.left_out is None else ~s.left_out) for s in sides]
     x, y = (
@@ -197,7 +197,7 @@ def among(choice: Choice | None, size: int) -> Indices | None:
 
 
 def _full_runs(shape: Shape, width: int, said: Layouts, is_state: bool) -> Iterator[Arrangement]:
-    """How a side may be a full run beside one whose last axis is ``width``.
+    """How a side may be a full run next to one whose last axis is ``width``.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
     """
@@ -222,24 +222,24 @@ def _full_runs(shape: Shape, width: int, said: Layouts, is_state: bool) -> Itera
 
 def _ends_with_units(one: Arrangement, shape: Shape) -> bool:
     """Whether the last axis is that of the units, of both directions if these are side by side."""
-    beside = one.run.directions if "w" in one.axes else 1
-    return not one.units_first and shape[-1] == one.units.size * beside
+    directions = one.run.directions if "w" in one.axes else 1
+    return not one.units_first and shape[-1] == one.units.size * directions
 
 
 def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
     """Whether steps and sequences are the axes that the layout of a side names."""
-    own = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
-    if not own or len(shape) - ("d" in one.axes) != len(own) + 1:
+    named = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
+    if not named or len(shape) - ("d" in one.axes) != len(named) + 1:
         return True
     if "t" not in one.axes and not one.steps.is_all:
         return False
     places = zip(one.places or (), one.axes, strict=False)
-    in_place = all(own[n : n + 1] == axis for n, axis in places if axis in "tb")
+    in_place = all(named[n : n + 1] == axis for n, axis in places if axis in "tb")
     return in_place or "d" in one.axes or not one.sequences.is_all
 
 
 def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layouts) -> bool:
-    """Whether a side may lie so on a full run, in what both say of their layouts.
+    """Whether a side may lie so on a full run, given the layouts of both.
 
     It has all units of a direction, as its last axis; of one direction it may have them in a row.
     """
@@ -262,8 +262,8 @@ def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layout
 def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | None:
     """Which of two sides may have another layout than the usual one, if any: the silent one.
 
-    Of two silent sides, the one with stacked directions has time first, as ONNX has it;
-    so it does where --layout says "batch" of both.
+    Of two silent sides, the one with stacked directions has time first, as in ONNX;
+    so it does where --layout batch is given for both.
     """
     with_stacked = int("d" not in one.axes)
     if said == (None, None):
@@ -351,10 +351,10 @@ def _ends(
 
 
 def _words(side: str, one: Arrangement, shape: Shape) -> str:
-    """``a.npy, (4, 5), is taken as the last step``; empty for a run as it is."""
+    """``a.npy, (4, 5), is interpreted as the last step``; empty for a run as it is."""
     of_run = words(one._replace(directions=Part(0, one.run.directions, one.run.directions)))
     of_run = of_run or "column vectors" * (shape[-1] == 1 < one.units.size)
-    return f"{{{side}}}, {shape}, is taken as {of_run}" * bool(of_run)
+    return f"{{{side}}}, {shape}, is interpreted as {of_run}" * bool(of_run)
 
 
 # ---- one array

@@ -29,7 +29,10 @@ from lstmcli.core.model.selection import (
     format_indices,
 )
 from lstmcli.core.model.steps import StepOrder
-from lstmcli.errors import Try, UserError, did_you_mean
+from lstmcli.core.model.vocabulary import GATES
+from lstmcli.errors import Try, UserError, did_you_mean, listed
+
+ARRAYS_NAMED = 6  # in a list; JSON names all
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,9 +47,9 @@ class Difference:
     hints: list[Hint]
     rtol: float | None  # None: arrays of several precisions have different ones, or --ulp
     atol: float | None
-    assumed: tuple[Hint, ...] = ()  # what no file says
+    assumed: tuple[Hint, ...] = ()  # what no file specifies
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
-    cuts: tuple[str, ...] = ()  # a line for each selected range that goes beyond the runs
+    cuts: tuple[str, ...] = ()  # one line per selected range that goes beyond the runs
     pairs: Mapping[str, Pair] = field(default_factory=dict)  # of `arrays`, as they were compared
 
     def __bool__(self) -> NoReturn:
@@ -54,24 +57,38 @@ class Difference:
         raise ValueError("the truth value of a Difference is ambiguous: use .equal")
 
     def __repr__(self) -> str:
-        """``<Difference 18 of 21 values of h differ, first h at step 1, batch 0, unit 0>``."""
-        shapes = ", ".join(f"{name} {array.shapes[0]}" for name, array in self.arrays.items())
+        """``<Difference h differs: 18 of 21 values, first at step 1, unit 0>``."""
+        layouts = [one.text for one in self.assumed if one.code == "layout"]
+        return f"<Difference {'; '.join([self.summary, *layouts])}>"
+
+    @property
+    def summary(self) -> str:
+        """``h differs: 18 of 21 values, first at step 1, unit 0``."""
+        arrays = self.arrays.values()
+        unlike = [array.name for array in arrays if array.mismatched is None]
+        off = [array for array in arrays if not array.equal and array.mismatched is not None]
+        total = sum(array.total or 0 for array in (arrays if self.equal else off))
         if self.equal:
-            return f"<Difference none: {shapes}>"
-        differing = [
-            f"{name} in shape {array.shapes[0]} / {array.shapes[1]}"
-            if array.mismatched is None
-            else f"{array.mismatched} of {array.total} values of {name} {array.shapes[0]}"
-            if array.mismatched
-            else f"{name}: {array.arrangement}"
-            for name, array in self.arrays.items()
-            if not array.equal
-        ]
-        text = ", ".join(differing)
-        if (first := self.first_divergence) is not None:
-            layouts = [one.text for one in self.assumed if one.code == "layout"]
-            text = "; ".join([text, f"first {first.array} at {first.words()}", *layouts])
-        return f"<Difference {text}>"
+            left_out = sum(array.left_out for array in arrays)
+            of_all = f" of {total + left_out:,} (the others are not printed)" if left_out else ""
+            return f"equal: {total:,} values{of_all} of {listed([*self.arrays], ARRAYS_NAMED)}"
+        if not off:
+            return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
+        is_list = len(off) <= ARRAYS_NAMED
+        names = join_with_and([one.name for one in off]) if is_list else f"{len(off)} arrays"
+        text = f"{names} differ{'s' * (len(off) == 1)}"
+        if not (wrong := sum(array.mismatched or 0 for array in off)):
+            return f"{text} in the axes only: {total:,} values agree"
+        text += f": {wrong:,} of {total:,} values"
+        if self.first_divergence is not None:
+            text += f", first at {self.position(self.first_divergence, named=len(off) > 1)}"
+        return text + "; other shapes not compared" * bool(unlike)
+
+    def position(self, place: Position, *, named: bool) -> str:
+        """``step 1, gate f, batch 0, unit 2``; ``named``: with the array."""
+        gate = "gate " * (ArrayName.of(place.array).base in GATES)
+        array = f"{gate}{place.array}" if named else ""
+        return place.words(batch=self.arrays[place.array].aligned[0][1] > 1, array=array)
 
     @property
     def equal(self) -> bool:
@@ -84,7 +101,7 @@ class Difference:
         return tuple(one.text for one in self.assumed)
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON can represent it; ``settings`` only where both sides say them."""
+        """The comparison as JSON can represent it; ``settings`` only where both sides have them."""
         first = self.first_divergence
         return {
             "equal": self.equal,
@@ -214,9 +231,7 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     for choice in selection[:3] if not computed else ():
         if choice is not None:
-            text = (
-                f"{join_with_and(names)} is no result of a run, with steps, batch items and units."
-            )
+            text = f"{join_with_and(names)} is not a result of a run, which has steps and units."
             raise UserError(text, about=choice.typed)
     if (units := selection.units) is None:
         return {}
@@ -233,7 +248,7 @@ def _width(shape: tuple[int, ...]) -> int:
 
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
-    """Refuse an array without numbers beside one with some, and prints where only ULPs count."""
+    """Refuse an array without numbers next to one with some, and prints where only ULPs count."""
     for side, other in ((a, b), (b, a)):
         if only_ulp and any(name in side.units for name in names):
             raise UserError(

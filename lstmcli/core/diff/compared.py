@@ -54,7 +54,7 @@ class ComparedSides:
 
     @property
     def differing_settings(self) -> dict[str, tuple[Any, Any]] | None:
-        """The settings in which the sides differ, where both say how they were made; None: off."""
+        """The settings in which the sides differ, where both files have them; None: off."""
         a, b = (side.settings for side in self.sides)
         if a is None or b is None:
             return None
@@ -88,7 +88,7 @@ class ComparedSides:
     def axes_assumed(self) -> bool:
         """Whether the axes of what differs first may as well be batch and time.
 
-        No side says, neither is 1, and it has no step that a side's axes tell.
+        No side has a layout, neither is 1, and it has no step by a side's axes.
         """
         name = self.first_array
         if name is None or self.pairs[name].axes_known or any(side.layout for side in self.sides):

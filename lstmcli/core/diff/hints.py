@@ -29,14 +29,14 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
     proofs, explained = _proofs(compared)
     hints = [*proofs]
     if settings := compared.differing_settings:
-        said = [
+        both_set = [
             f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
             for name, both in settings.items()
         ]
-        text = f"The two were made with different settings ({{a}} / {{b}}): {'; '.join(said)}."
+        text = f"The two runs had different settings ({{a}} / {{b}}): {'; '.join(both_set)}."
         hints = [Hint("settings_differ", compared.say(text)), *proofs]
     sides = [side for pair in compared.pairs.values() for side in (pair.a, pair.b)]
-    # of a print that left numbers out, a pattern may be that of what was printed
+    # of printed output that left numbers out, a pattern may be that of what was printed
     if all(side.left_out is None for side in sides) and any(
         pair.name not in explained for pair in compared.differing
     ):
@@ -50,7 +50,7 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
 
 
 def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
-    """What is said where one half of the units of h differs, and the comparison of that half."""
+    """The hint where one half of the units of h differs, and the comparison of that half."""
     pair = compared.pairs.get("h")
     if compared.differing != [pair] or pair is None or pair.agrees is None or not pair.stepwise:
         return None, compared
@@ -110,7 +110,7 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         (Hint("names_exchanged", "The two sides give the same numbers different names."), others),
     ):
         text = ", ".join(f"{x} of {{b}} is {y} of {{a}}" for x, y in names_of.items())
-        hints += [replace(hint, text=compared.say(f"{text}. {hint.text}"))] * bool(text)
+        hints += [replace(hint, seen=compared.say(f"{text}. {hint.seen}"))] * bool(text)
     hints += [hint for pair in compared.differing for hint in _forget_bias(compared, pair)]
     return hints, explained | {*exchanged}
 
@@ -120,7 +120,7 @@ def _nan_in_both(pair: Pair) -> Hint | None:
     if pair.agrees is None:
         return None
     both = np.isnan(pair.a.values) & np.isnan(pair.b.values)
-    text = "but for places where both sides are NaN; --equal-nan or equal_nan=True allows them."
+    text = "except where both sides are NaN; --equal-nan or equal_nan=True accepts those."
     return Hint("nan_in_both", text) if (both | pair.agrees).all() else None
 
 
@@ -164,8 +164,8 @@ def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
     if constant and proves(pair, a, moved, agreed):
         more, less = ("{a}", "{b}") if constant > 0 else ("{b}", "{a}")
         text = (
-            f"{pair.name} of step {step} is the same on both sides but for a constant inside its "
-            f"sigmoid: {more} adds {abs(constant):g} more to the forget gate than {less}. That is "
-            "the forget bias; TF1 adds 1 at run time and stores it in no tensor."
+            f"At step {step} {pair.name} differs only by a constant before the sigmoid: "
+            f"{more} adds {abs(constant):g} more than {less}. That is the forget bias; "
+            "TF1 adds 1 at run time and does not store it."
         )
         yield Hint("forget_bias", compared.say(text))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lstmcli.core.diff.array_name import FINAL
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.tolerance import Mask, Tolerance, excess, greatest, jsonable, ulps, widened
+from lstmcli.core.diff.tolerance import Mask, Tolerance, excess, jsonable, largest, ulps, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Indices
 
@@ -70,19 +70,20 @@ class ArrayDifference:
     max_rel: float | None = None
     max_ulp: float | int | None = None  # None as well for printed text
     abs_at: Position | None = None
-    rel_at: Position | None = None
     ulp_at: Position | None = None
     first: Position | None = None  # in the order of computation
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
     cosine: float | None = None  # of the angle between a and b; None where one is all zeros
     snr: float | None = None  # dB: the power of b over that of a - b; None where b is all zeros
     arrangement: str = ""  # how axes that differ were aligned
-    unaligned: bool = False  # several alignments fit, and a remark says which
-    step_errors: Array | None = None  # (T,) greatest absolute error of each step
-    steps_compared: Mask | None = None  # (T,) false where a print left out all of the step
+    unaligned: bool = False  # several alignments fit, and a remark names them
+    step_errors: Array | None = None  # (T,) largest absolute error of each step
+    steps_compared: Mask | None = None  # (T,) false where printed output left out all of the step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
     steps: Indices | None = None  # (T,) their numbers in the full run; None: from 0
-    left_out: int = 0  # elements that a print left out: not compared, and no part of ``total``
+    left_out: int = (
+        0  # elements that printed output left out: not compared, and no part of ``total``
+    )
 
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
@@ -118,13 +119,13 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         absolute = np.where(same, 0.0, pair.errors)
         relative = np.where(same, 0.0, absolute / np.abs(y))
         relative = np.where(np.isinf(absolute), np.inf, relative)
-        smallest = greatest(np.where(same, 0.0, excess(pair.a, pair.b)))
-    errors: list[npt.NDArray[Any]] = [absolute, relative]
+        smallest = largest(np.where(same, 0.0, excess(pair.a, pair.b)))
+    errors: list[npt.NDArray[Any]] = [absolute]
     max_ulp: float | int | None = None
     if pair.a.unit is None and pair.b.unit is None:
         off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
         off[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
-        off[np.isnan(absolute)] = np.iinfo(np.uint64).max  # the place of the greatest
+        off[np.isnan(absolute)] = np.iinfo(np.uint64).max  # the place of the largest
         max_ulp = float("nan") if np.isnan(absolute).any() else int(off.max(initial=0))
         errors.append(off)
     at = [place_of(pair, int(np.argmax(each))) if each.size else None for each in errors]
@@ -134,12 +135,11 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         found,
         mismatched=int(np.count_nonzero(pair.differs)),
         total=int(np.count_nonzero(~unknown)),
-        max_abs=greatest(absolute),
-        max_rel=greatest(relative),
+        max_abs=largest(absolute),
+        max_rel=largest(relative),
         max_ulp=max_ulp,
         abs_at=at[0],
-        rel_at=at[1],
-        ulp_at=at[2] if len(at) > 2 else None,
+        ulp_at=at[1] if len(at) > 1 else None,
         first=_first(pair),
         cosine=cosine,
         snr=snr,
@@ -162,7 +162,7 @@ def similarity(pair: Pair) -> tuple[float | None, float | None]:
     known = ~_left_out(pair)
     with np.errstate(all="ignore"):
         a, b = (side.values[known].astype(np.float64) for side in (pair.a, pair.b))
-        a_size, b_size = (greatest(np.abs(side)) for side in (a, b))
+        a_size, b_size = (largest(np.abs(side)) for side in (a, b))
         if not (np.isfinite(a_size) and np.isfinite(b_size)):
             return float("nan"), float("nan")
         scale = max(a_size, b_size) or 1.0  # squares neither overflow nor vanish
@@ -177,7 +177,7 @@ def similarity(pair: Pair) -> tuple[float | None, float | None]:
 
 
 def _left_out(pair: Pair) -> Mask:
-    """True where a print left the element out, or the step is padding."""
+    """True where printed output left the element out, or the step is padding."""
     masks = [mask for side in (pair.a, pair.b) if (mask := side.left_out) is not None]
     masks += [] if pair.padded is None else [pair.padded[..., None]]
     unknown: Mask = np.zeros(pair.a.shape, bool)

@@ -1,4 +1,4 @@
-"""The names of the arrays of two sides: called alike, and abbreviated prints in their shapes."""
+"""The names of the arrays of two sides: called alike, and abbreviated outputs in their shapes."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     if len(a.arrays) == len(b.arrays) == 1 and a.arrays.keys() != b.arrays.keys():
         name = _name_of_both(*a.arrays, *b.arrays)
         a, b = (
-            renamed(side, {own: name}, {name: side.original_names.get(own, own)} if own else {})
-            if (own := next(iter(side.arrays))) != name
+            renamed(
+                side, {given: name}, {name: side.original_names.get(given, given)} if given else {}
+            )
+            if (given := next(iter(side.arrays))) != name
             else side
             for side in (a, b)
         )
@@ -52,7 +54,7 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 
 
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
-    """A side whose abbreviated prints have the shapes of the other side's arrays."""
+    """A side whose abbreviated outputs have the shapes of the other side's arrays."""
     found: dict[str, Numbers] = {}
     for name in names:
         if (before := side.gaps.get(name)) is None:
@@ -100,7 +102,7 @@ _FINAL_FILE = re.compile(
 
 
 def _final_by_file(side: Side) -> str | None:
-    """``final_h`` or ``final_c``, where the name of a side's file says it."""
+    """``final_h`` or ``final_c``, where the name of a side's file is that."""
     found = _FINAL_FILE.search(os.path.basename(side.name))
     return f"final_{next(filter(None, found.groups())).lower()}" if found else None
 
@@ -116,7 +118,7 @@ def with_trace_names(side: Side) -> Side:
     """The results of a run by a framework's names, called as a trace calls them.
 
     The object that contains all of them is left out: ``h`` of ``result.h``. Only if every array is
-    such a result: of weights none is taken for one.
+    such a result: of weights none is.
     """
     before = {name.rpartition(".")[0] for name in side.arrays}
     shared = before.pop() if len(before) == 1 else ""
@@ -161,17 +163,14 @@ def renamed(
 
 def _nothing_shared(a: Side, b: Side) -> UserError:
     def names_in(side: Side) -> str:
-        names = ", ".join(
-            name or "an array without a name, which counts as h" for name in side.arrays
-        )
+        names = ", ".join(name or "h (unnamed)" for name in side.arrays)
         return f"{side.name} has {names or 'no arrays'}"
 
     together = " and " if a.in_memory or b.in_memory else " "
     one_of_each = together.join(_single_array(*sides) for sides in ((a, b), (b, a)))
     return UserError(
-        f"no array has the same name on both sides: {names_in(a)};",
-        f"  {names_in(b)}.",
-        f"  Arrays of one name are compared, or one array of each side: {one_of_each}",
+        f"no common array: {names_in(a)}; {names_in(b)}. Select one on each side:",
+        f"  {one_of_each}",
     )
 
 

@@ -1,7 +1,7 @@
-"""One side of a comparison: named arrays, and what their file says of them.
+"""One side of a comparison: named arrays, and what their file specifies of them.
 
 NumPy, PyTorch and TensorFlow print the first and last few items of a long axis and ``...`` between
-them. How long the axis is, the print may tell; if not, the array that it is compared with does.
+them. The printed output may have the length of the axis; otherwise the other array has it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ Gaps = tuple[int | None, ...]
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a comparison: named arrays, and what its file said about them."""
+    """One side of a comparison: named arrays, and what its file specifies of them."""
 
     name: str  # how messages call it
     arrays: Mapping[str, Array]  # a single one may be called ""
-    layout: str | None = None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H); None: not said
+    layout: str | None = (
+        None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H); None: not known
+    )
     units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not that of the array
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
@@ -52,16 +54,16 @@ class Side:
 
     @property
     def renaming(self) -> str:
-        """``output of a.npz is taken as h``, where its file calls arrays by other names."""
+        """``output of a.npz is interpreted as h``, where its file calls arrays by other names."""
         if not self.original_names:
             return ""
         verb = "is" if len(self.original_names) == 1 else "are"
         theirs = join_with_and([*self.original_names.values()])
         here = join_with_and([*self.original_names])
-        return f"{theirs} of {self.name} {verb} taken as {here}".removeprefix(" of ")
+        return f"{theirs} of {self.name} {verb} interpreted as {here}".removeprefix(" of ")
 
     def numbers(self, name: str) -> Numbers:
-        """One array with the units of its print; bools and whole numbers as float64."""
+        """One array with the units of its printed output; bools and integers as float64."""
         array = self.arrays[name]
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise UserError(
@@ -72,7 +74,7 @@ class Side:
         return Numbers(array, self.units.get(name))
 
     def with_numbers(self, numbers: Mapping[str, Numbers]) -> Side:
-        """The side with abbreviated prints in their full shapes."""
+        """The side with abbreviated outputs in their full shapes."""
         arrays = {name: full.values for name, full in numbers.items()}
         units = {name: np.asarray(full.unit) for name, full in numbers.items()}
         return replace(
@@ -80,13 +82,13 @@ class Side:
         )
 
     def precision(self, name: str) -> Precision:
-        """The precision in which an array counts; a print that does not say counts as float32."""
+        """The precision in which an array counts; printed output without one counts as float32."""
         if name in self.dtypes:
             return precision_of(self.dtypes[name])
         return FLOAT32 if name in self.units else precision_of(self.arrays[name].dtype)
 
 
-# ---- what a print left out, put back where it is: unknown numbers
+# ---- what printed output left out, put back where it is: unknown numbers
 
 
 def fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool:
@@ -115,7 +117,7 @@ def spread(numbers: Numbers, before: Gaps, shape: tuple[int, ...]) -> Numbers:
 
 
 def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
-    """What a print shows of the shape of the full array: ``(4, more than 6, 8)``."""
+    """What printed output shows of the shape of the full array: ``(4, more than 6, 8)``."""
     parts = [
         f"{n}" if ahead is None else f"more than {n}"
         for n, ahead in zip(packed, before, strict=True)

@@ -39,7 +39,7 @@ class Pair:
     backward: bool | None = False  # the last step was computed first; None: not known
     numbers: Numbering = (None, None, None)  # of the axes in the full run
     taken_as: str = ""  # what was done to bring the sides together; {a} and {b} stand for them
-    axes_known: bool = False  # `taken_as` says which axes are steps and sequences
+    axes_known: bool = False  # `taken_as` names the axes of steps and sequences
     is_half: bool = False  # one side has one direction of the other's two
     unaligned: str = ""  # why the sides were not brought together
     parts: tuple[Indices | None, Indices | None] = (None, None)  # the steps of a side with some
@@ -53,7 +53,7 @@ class Pair:
 
     @property
     def is_part(self) -> bool:
-        """Whether a side's file says that it contains some steps only of a run."""
+        """Whether a side's file contains only some steps of a run, by its indices."""
         return self.parts != (None, None)
 
     @property
@@ -111,7 +111,7 @@ class Pair:
 
 
 class Known(NamedTuple):
-    """What two sides say of an array, and what of it is to be compared.
+    """What two sides specify of an array, and what of it is to be compared.
 
     ``layouts`` are "steps" (T, H), "time" (T, B, H) or "batch" (B, T, H). A silent side (None)
     has the other's, unless only the other layout gives it as many steps; two silent sides
@@ -121,7 +121,7 @@ class Known(NamedTuple):
     layouts: Layouts
     choices: tuple[Choice | None, ...]  # of steps, batch items and units; None: all
     numbering: tuple[AxisNumbers, AxisNumbers]
-    counted: tuple[bool, bool]  # it is a whole trace, and counts from 0
+    counted: tuple[bool, bool]  # it is a full trace, and counts from 0
     cells: tuple[int, int]  # that have arrays in the file of either side
     metas: tuple[Meta, Meta] = (None, None)  # the settings of the runs; None: no run
 
@@ -139,7 +139,7 @@ class Known(NamedTuple):
         return self._replace(choices=(*self.choices[:axis], None, *self.choices[axis + 1 :]))
 
     def numbers(self, pair: Pair, side: int, axis: int) -> Indices | None:
-        """The numbers of the batch items or units that a side says it contains of the full run."""
+        """The indices of the batch items or units of the full run that a side contains."""
         of_side = self.numbering[side]
         if axis == 1 or pair.kind != SEQUENCE:
             return of_side.batch if axis == 1 else None

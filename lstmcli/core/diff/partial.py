@@ -38,7 +38,7 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
 
     Fewer steps, or one sequence where the run has several, are put where their numbers agree with
     the run's, or those of their first step; else they are the first steps. The numbers that a side
-    does not contain count as left out, as those of an abbreviated print do.
+    does not contain count as left out, as those of abbreviated output do.
 
     ``run`` has the run's arrays, (T, K), (B, T, K) or (T, B, K) by ``layout``; ``step`` and
     ``item`` are what an array of one step, or of one sequence, is where its numbers do not tell.
@@ -104,7 +104,7 @@ def _read(side: Side, name: str, one: Arrangement) -> Numbers:
 def _at_its_numbers(
     side: Side, name: str, numbers: Numbers, shape: tuple[int, ...], axes: str, item: int
 ) -> tuple[Numbers, str] | None:
-    """The numbers of a part within (T, B, K), and which it is; None if its file does not say it."""
+    """The numbers of a part within (T, B, K), and which it is; None if not in its file."""
     part = sequence(numbers, axes)
     lengths = (0, 0, 0) if part is None else part.shape
     known = side.numbering.steps, side.numbering.batch, side.numbering.columns.get(name)

@@ -8,7 +8,7 @@ diverge. So no pattern here names a cause; each names what is possible and what 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,11 +29,12 @@ Facts = Mapping[str, object] | Sequence[str] | bool | None
 
 
 class Pattern(NamedTuple):
-    """A row of a table: what is seen, what is said of it, and what it excludes."""
+    """A row of a table: what is seen, what may cause it, and what is ruled out."""
 
     code: str
     facts: Callable[[FirstLayer], Facts]
-    text: str
+    seen: str
+    causes: str  # possible ones, the likeliest first, between semicolons
     excludes: str = ""
     of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
 
@@ -42,20 +43,20 @@ class Pattern(NamedTuple):
         facts = self.facts(layer) if layer.pair.is_dense or not self.of_units else None
         if not facts:
             return None
-        names = layer.facts | {"excludes": self.excludes, "small": ""}
+        names: dict[str, Any] = layer.facts | {"excludes": self.excludes, "small": "", "more": ()}
         names |= facts if isinstance(facts, Mapping) else {}
-        text = self.text.format(**names)
-        text = text[:1].upper() + text[1:]
-        excludes = str(names["excludes"]).format(**names)
+        seen = self.seen.format(**names)
+        seen = seen[:1].upper() + seen[1:]
+        causes = [*self.causes.split("; "), *names["more"]]
+        causes = [cause.format(**names) for cause in causes]
+        excluded = names["excludes"].format(**names)
         if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
-            text = (
-                f"If the first axis is time, which neither side says: {text} If it is the batch, "
-                "this excludes nothing, and any setting may be the cause: --layout batch compares "
-                "again."
-            )
-        elif excludes and _may_exclude(layer, self.code, excludes):
-            text = f"{text} {excludes}"
-        return Hint(self.code, text)
+            seen = f"Steps are taken to be the first axis, which no file specifies. {seen}"
+            excluded = "If the first axis is the batch, any setting may be the cause: compare "
+            excluded += "again with --layout batch."
+        elif names["small"] or not (excluded and _may_exclude(layer, self.code, excluded)):
+            excluded = names["small"]
+        return Hint(self.code, seen, tuple(filter(None, causes)), excluded)
 
 
 def pattern_of_layer(layer: FirstLayer) -> Hint | None:
@@ -75,7 +76,7 @@ def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
         last_may_agree = layer.pair.is_part or not layer.wrong[layer.first][-1]
         if code == "suspect_initial_state" or last_may_agree:
             return False
-    return not ("forget bias" in excludes and compared.forget_bias_differs)
+    return not ("forget" in excludes and compared.forget_bias_differs)
 
 
 def _first_if_turned(layer: FirstLayer, turned: Mask) -> Array | None:
@@ -93,9 +94,9 @@ def _backward(layer: FirstLayer) -> Facts:
     turned = np.ones(layer.pair.a.shape[2], bool)
     if layer.pair.backward is False or _first_if_turned(layer, turned) is None:
         return None
-    state = _BY_CODE["suspect_initial_state"]
-    rest = f" If they are of a forward direction: {state.text}" if state.facts(layer) else ""
-    return {"last": layer.steps - 1, "rest": rest.format(start="Step 0")}
+    state = "if they are of a forward direction: another initial state"
+    decays = _BY_CODE["suspect_initial_state"].facts(layer)
+    return {"last": layer.steps - 1, "more": (state,) if decays else ()}
 
 
 def _side_by_side(layer: FirstLayer) -> Facts:
@@ -117,7 +118,7 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
     if shown:
         return {"excludes": _MADE_FIRST.replace("{steps}", steps)}
     return {
-        "small": f" At {steps} h is too small to exclude the kernel, bias, gate order or "
+        "small": f"At {steps} h is too small to rule out the kernel, bias, gate order or "
         "activations."
     }
 
@@ -232,88 +233,84 @@ def _at_once(layer: FirstLayer) -> Facts:
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
     compared = layer.compared
-    more = ", the forget bias, the recurrent weights"
-    causes = more * (compared.both_ways or compared.forget_bias_differs)
+    causes = []
+    if compared.both_ways or compared.forget_bias_differs:
+        causes += ["forget bias", _RECURRENT]
     for name, side in zip(compared.names, compared.sides, strict=True):
         assumed = (side.settings or {}).get("assumed")
         listed = assumed if isinstance(assumed, list | tuple) else ()
         if any(str(one).startswith("layout") for one in listed):
-            causes += f", the layout that {name} assumed"
-    return {
-        "more": causes + "; if the first axis is the batch, any setting" * compared.rows_assumed
-    }
+            causes += [f"the layout that was assumed for {name}"]
+    if compared.rows_assumed:
+        causes += ["if the first axis is the batch, any setting"]
+    return {"more": causes}
 
 
-# ---- what is said
+# ---- in words
 
-_RECURRENT = "the recurrent weights (their gate order, the forget gate's place in it, a transpose)"
-_NOT_CARRIED = "a state that is not carried on."
-_RECURRENCE = (
-    "Possible causes: forget bias (TF1 cells add 1 and store it in no tensor), coupled gates, "
-    f"{_RECURRENT}, {_NOT_CARRIED}"
-)
-_NEITHER = "from a zero state on neither the forget gate nor the recurrent weights"
-_ONLY_FIRST = (
-    "{start} agrees, {share} later steps differ. From a zero state {start} depends on neither the "
-    "forget gate nor the recurrent weights."
-)
-_SHARED = "Excluded: inputs and h before, unless the other gates hardly depend on them here."
+_FORGET_BIAS = "forget bias (TF1 adds 1 and does not store it)"
+_RECURRENT = "recurrent weights: gate order, transposed"
+_NOT_CARRIED = "a state that is not carried from step to step"
+_RECURRENCE = f"{_FORGET_BIAS}; coupled gates, f = 1 - i; {_RECURRENT}; {_NOT_CARRIED}"
+_NEITHER = "does not depend on the forget gate or the recurrent weights"
+_ONLY_FIRST = "{start} agrees, {share} later steps differ."
+_SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
-    "Excluded unless inputs of {steps} are zero or small: kernel and bias of i, g and o, their "
-    "order, activations."
+    "Ruled out, unless the inputs of {steps} are near zero: kernel, biases and order of i, g and "
+    "o; the activations."
 )
-_HARDLY_LATER = (
-    "Excluded unless they hardly matter here, or inputs were zero before: weights, gate order, "
-    "forget bias."
-)
+_HARDLY_LATER = "Ruled out, unless inputs were zero before: weights, gate order, forget bias."
 
 _PATTERNS = (
     Pattern(
         "suspect_later_step",
         _of_sequences,
-        "{agree} at every step; {differ} on. Padding? Possible causes: lengths or a mask on one "
-        "side only, inputs that differ there.",
+        "{agree} at every step; {differ} on. Padding?",
+        "lengths or a mask on one side only; inputs that differ there",
         of_units=False,
     ),
     Pattern(
         "suspect_recurrence",
         _backward,
         "Step {last} agrees and nearly all others differ. If the outputs are of a backward "
-        f"direction, step {{last}} was computed first, and depends {_NEITHER}. {_RECURRENCE}"
-        "{rest}",
+        f"direction, step {{last}} was computed first: from a zero state it {_NEITHER}.",
+        _RECURRENCE,
     ),
     Pattern(
         "suspect_recurrence",
         _side_by_side,
         "Step {one} agrees in units 0 to {end}, step {other} in units {half} to {last}, and nearly "
-        "all others differ, as in two directions side by side: what each computes first depends "
-        f"{_NEITHER}. {_RECURRENCE}{{small}}",
+        "all others differ, as in two directions side by side. What each computes first "
+        f"{_NEITHER}, if the state is zero.",
+        _RECURRENCE,
     ),
     Pattern(
         "suspect_gate_order",
         _exchanged_gates,
-        "At {start} gates agree under other names ({b} / {a}): {gates}. Possible cause: one side "
-        "reads the gates of the weights in another order.",
+        "At {start} gates agree under other names ({b} / {a}): {gates}.",
+        "another gate order of the weights on one side",
     ),
     Pattern(
         "suspect_activation",
         _without_activation,
         "At {here} {gates} of {side} {verb} z of {other} before its activation, and the other "
-        "gates agree. Possible cause: {side} lacks that activation.",
+        "gates agree.",
+        "{side} lacks that activation",
         _SHARED,
     ),
     Pattern(
         "suspect_forget_gate",
         lambda it: it.first == "f" and it.agree("i", "g") and not it.differ("o"),
-        "At {here} the forget gate differs and the other gates agree. Possible causes: forget bias "
-        "(TF1 cells add 1 and store it in no tensor), the activation or bias of f, its weights, "
-        "coupled gates (f = 1 - i), peepholes.",
+        "At {here} the forget gate differs and the other gates agree.",
+        f"{_FORGET_BIAS}; the activation or bias of f; the weights of f; coupled gates, f = 1 "
+        f"- i; peepholes",
         _SHARED,
     ),
     Pattern(
         "suspect_activation",
         _one_activation,
-        "At {here} {gates} {verb} and the other gates agree. Possible cause: {cause}.",
+        "At {here} {gates} {verb} and the other gates agree.",
+        "{cause}",
         _SHARED,
     ),
     Pattern(
@@ -327,9 +324,9 @@ _PATTERNS = (
                 else "the initial c"
             }
         ),
-        "At {here} the gates agree and c does not: c = f*c + i*g is made differently. Possible "
-        "causes: {carried}, a clip on c, coupled gates.",
-        "Excluded: what makes the gates, such as weights, gate order, forget bias.",
+        "At {here} the gates agree and c does not: c = f*c + i*g is computed differently.",
+        "{carried}; a clip on c; coupled gates",
+        "Ruled out: what the gates depend on, such as weights, gate order, forget bias.",
     ),
     Pattern(
         "suspect_output",
@@ -338,15 +335,12 @@ _PATTERNS = (
             and it.agree("c")
             and {
                 "seen": "c and the gates agree" if {*GATES} & {*it.pairs} else "c agrees",
-                "gate": ""
-                if "o" in it.pairs
-                else "the output gate or its place in the gate order, ",
+                "gate": "" if "o" in it.pairs else "the output gate or its place in the gate order",
             }
         ),
-        "At {here} {seen}, h does not: they first differ between c and h, in h = o*tanh(c). "
-        "Possible causes: {gate}the activation of the output, a projection or its clip, a peephole "
-        "of o.",
-        "Excluded: all that makes c at {here}.",
+        "At {here} {seen} and h does not: they first differ between c and h, in h = o*tanh(c).",
+        "{gate}; the activation of the output; a projection or its clip; a peephole of o",
+        "Ruled out: all that c depends on at {here}.",
     ),
     Pattern(
         "suspect_recurrent_weights",
@@ -356,37 +350,36 @@ _PATTERNS = (
             and found | {"others": join_with_and(it.differ("i", "g", "o"))}
         ),
         f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
-        f"explain. Possible causes: {_RECURRENT}, {_NOT_CARRIED}{{small}}",
+        "explain.",
+        f"{_RECURRENT}; {_NOT_CARRIED}",
     ),
-    Pattern(
-        "suspect_recurrence",
-        _after_first_step,
-        f"{_ONLY_FIRST} {_RECURRENCE}{{small}}",
-    ),
+    Pattern("suspect_recurrence", _after_first_step, _ONLY_FIRST, _RECURRENCE),
     Pattern(
         "suspect_later_step",
         lambda it: (
             it.at >= 2 and it.is_conclusive and {"excludes": _HARDLY_LATER if it.shows_all else ""}
         ),
-        "{start} to {before} agree, {here} is the first to differ. Possible causes: inputs that "
-        "differ from {here} on, a sequence length or a mask, a clip, a state reset between chunks.",
+        "{start} to {before} agree, {here} is the first to differ.",
+        "inputs that differ from {here} on; a sequence length or a mask; a clip; a state "
+        "reset between chunks",
     ),
     Pattern(
         "suspect_initial_state",
         lambda it: (
             it.clearly_decays or dies_out(it.step_errors.max(axis=1, initial=0), _STATE_GONE)
         ),
-        "{start} differs most, and the difference decays towards the end. Possible causes: another "
-        "initial state, one left over from the run before, or h and c of it exchanged.",
+        "{start} differs most, and the difference decays towards the end.",
+        "another initial state; a state that is left over from the run before; h and c of "
+        "the initial state exchanged",
         "Less likely: what acts at every step, such as weights, gate order, activations.",
     ),
     Pattern(
         "suspect_first_step",
         _at_once,
-        "{start} differs already. Possible causes: gate order, kernel (transposed, h before x), "
-        "bias (missing, doubled), activations, the direction of time, the initial state{more}.",
-        "If the state started at zero, {start} depends on neither the forget bias nor the "
-        "recurrent weights, so these are not all of it.",
+        "{start} differs already.",
+        "gate order; kernel: transposed, h before x; bias: missing, doubled; activations; "
+        "the direction of time; the initial state",
+        f"From a zero state {{start}} {_NEITHER}, so these cannot be the only cause.",
     ),
 )
 """Tried from top to bottom; the first that fits is reported."""

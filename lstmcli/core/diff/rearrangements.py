@@ -58,7 +58,7 @@ def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
 
 
 class Moved(NamedTuple):
-    """The sides of a pair as rearranged, and what the text says of it."""
+    """The sides of a pair as rearranged, and the facts for the text."""
 
     a: Numbers
     b: Numbers
@@ -93,7 +93,7 @@ def rearranged(pair: Pair) -> Hint | None:
 
 
 def _moved(pair: Pair, a: Numbers, **facts: Any) -> Moved:
-    """A side a with its elements moved, beside b as it is."""
+    """A side a with its elements moved, next to b as it is."""
     return Moved(a, pair.b, pair.agrees, facts)
 
 
@@ -203,18 +203,18 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
     """All numbers of one side have few digits, as ``--digits`` writes, and the other's round so."""
-    for side, few, full in ((pair.a, "{a}", "{b}"), (pair.b, "{b}", "{a}")):
+    for side, rounded, full in ((pair.a, "{a}", "{b}"), (pair.b, "{b}", "{a}")):
         values = side.values
         if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
             continue
         digits, unit = last_places(values, _MOST_DIGITS)
         spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
         if pair.agrees is None or not digits or unit is None or (unit < 64 * spacing).any():
-            continue  # whole numbers are no rounding; so many digits, many have by chance
+            continue  # integers are not rounding; this many digits, many have by chance
         known = Numbers(values, unit)
         a, b = (known, pair.b) if side is pair.a else (pair.a, known)
         places = f"{digits} digit{'s' * (digits != 1)} after the point"
-        yield Moved(a, b, pair.agrees, {"full": full, "few": few, "places": places})
+        yield Moved(a, b, pair.agrees, {"full": full, "rounded": rounded, "places": places})
 
 
 def _shifted(pair: Pair) -> Iterator[Moved]:
@@ -260,14 +260,14 @@ def _blocks(pair: Pair) -> Iterator[Moved]:
             yield _moved(pair, a, axis=axis, blocks=", ".join(map(str, order)))
 
 
-# ---- what is said
+# ---- in words
 
 _FIRST_LEFT_OUT = (
     "once the first step of {full} is left out: it is the initial state, or {part} lacks it."
 )
 
 _ROUNDED = Rearrangement(
-    "rounded", _rounded, "once {full} is rounded to {places}, as all of {few} are."
+    "rounded", _rounded, "once {full} is rounded to {places}, as all of {rounded} are."
 )
 OF_WEIGHTS = (
     _ROUNDED,
@@ -341,7 +341,7 @@ OF_STEPS = (
         "once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. Step 0 of "
         "{behind} {why}",
     ),
-    Rearrangement("part_of_steps", _windows, "once {part} is taken as {where}{typed}."),
+    Rearrangement("part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."),
     Rearrangement(
         "half_flipped",
         _one_half,

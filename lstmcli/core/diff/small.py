@@ -14,6 +14,7 @@ from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import widened
 from lstmcli.core.model.arrays import round_to_format
 from lstmcli.core.model.model import Hint
+from lstmcli.core.model.selection import format_size
 
 # The error that a type predicts, in its eps and relative to the largest number. Over 15 seeds and
 # five sizes (up to 128 units, 60 steps), a run in a type is off by 0.5 to 2.4 eps, numbers that are
@@ -27,15 +28,15 @@ _LEAST_DISTINCT = 8  # different numbers, all of such a type, that show it
 # that of chaotic ones, and 0 that of most mistakes in the forget gate or recurrent weights.
 _ROUNDING_START = 0.01
 
-# Signal-to-noise ratio from which a difference that shows everywhere is taken for noise, in dB. In
+# Signal-to-noise ratio from which a difference that shows everywhere counts as noise, in dB. In
 # those nets mistakes in gate order, rows, transposes, axes and direction leave at most 12.4 dB
 # where their first step differs, all others of the tests' matrix at most 24.9 but for the peepholes
 # of o on the c before (30.2); noise of 1e-2 on h leaves 24 to 33, int8 weights 28 to 50, an
 # approximated tanh 25 to 36, and in all of these 86 % of the values or more differ.
 NOISE_SNR = 24.0
-_NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of a print hide some
+_NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of printed output hide some
 
-# Numbers that are named one by one, and their share of all: no convention changes so few.
+# Numbers that are named one by one, and their share of all: a convention changes more.
 _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd
@@ -45,11 +46,12 @@ Facts = Mapping[str, object]
 
 
 class NumberPattern(NamedTuple):
-    """A row of the table: what is seen of all numbers, and what is said of it."""
+    """A row of the table: what is seen of all values, and what may cause it."""
 
     code: str
     facts: Callable[[ComparedSides], Facts | None]
-    text: str
+    seen: str
+    causes: str = ""  # possible ones, the likeliest first, between semicolons
     is_small: bool = False  # a small difference, as an initial state may leave too
 
 
@@ -57,7 +59,8 @@ def pattern_of_numbers(compared: ComparedSides, decays: bool) -> Hint | None:
     """The first that fits; no small difference where the error decays as that of a state does."""
     for one in _TABLE:
         if not (one.is_small and decays) and (facts := one.facts(compared)):
-            return Hint(one.code, one.text.format(**facts))
+            causes = [one.format(**facts) for one in one.causes.split("; ") if one]
+            return Hint(one.code, one.seen.format(**facts), causes)
     return None
 
 
@@ -83,7 +86,7 @@ def _odd_numbers(compared: ComparedSides) -> Facts | None:
         f"and {at.b} in {b}"
         for pair, at in found
     ]
-    count = "One number" if len(places) == 1 else f"{len(places)} numbers"
+    count = "One value" if len(places) == 1 else f"{len(places)} values"
     verb = "differs" if len(places) == 1 else "differ"
     return {"count": count, "total": total, "verb": verb, "places": "; ".join(places)}
 
@@ -102,7 +105,7 @@ def _not_a_number(compared: ComparedSides) -> Facts | None:
 
 
 def _rounding(compared: ComparedSides) -> Facts | None:
-    """Differences of the size that a number type predicts, from the start on."""
+    """Differences of the size that a dtype predicts, from the start on."""
     pairs = compared.differing
     if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
         return None
@@ -114,7 +117,7 @@ def _rounding(compared: ComparedSides) -> Facts | None:
     size = max(size if np.isfinite(size) else np.inf for size in sizes)
     name, eps = next(((name, eps) for name, eps, many in _ROUNDING if size <= many * eps), ("", 0))
     stored = [
-        (half, f" and what all numbers of {compared.names[side]} are")
+        (half, f", and all values of {compared.names[side]} have that precision")
         for half, of_half, many in _HALVES
         for side in (
             (0, 1) if size <= many * of_half and name not in ("float64", "float32") else ()
@@ -130,9 +133,9 @@ def _rounding(compared: ComparedSides) -> Facts | None:
     made = "Storing or computing" if size <= eps / 2 else "Computing"
     wrong = sum(int(pair.differs.sum()) for pair in pairs)
     total = sum(pair.a.values.size for pair in compared.pairs.values())
-    what = f"{wrong} of {total} numbers differ" if wrong < _NOISE_SHARE * total else ""
-    found = text.format(size=f"{size:.1e}", name=name, seen=seen, made=made)
-    return {"what": what or "Everything differs", "text": found}
+    what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
+    found = text.format(size=format_size(size), name=name, seen=seen, made=made)
+    return {"what": what or "All values differ", "text": found}
 
 
 def _at_the_start(pair: Pair) -> bool:
@@ -144,7 +147,7 @@ def _at_the_start(pair: Pair) -> bool:
 
 
 def _is_of(pair: Pair, side: int, name: str) -> bool:
-    """Whether all numbers of a side are of a number type, and there are enough of them to tell."""
+    """Whether all values of a side are exact in a dtype, and there are enough of them to tell."""
     numbers = (pair.a, pair.b)[side]
     values = numbers.values
     enough = distinct(numbers, np.isfinite(values), pair.tolerance) >= _LEAST_DISTINCT
@@ -166,41 +169,41 @@ def _noise(compared: ComparedSides) -> Facts | None:
 
 
 _ROUNDED = (
-    "by rounding only, as far as size can tell: at most {size} of the largest number, which is "
-    "what {name} predicts{seen}. If one side was computed or stored in {name}, this may be no "
-    "mistake at all: allow for it with --rtol and --atol."
+    "by at most {size} of the largest value. That is the size of {name} rounding{seen}. If one "
+    "side was computed or stored in {name}, this is not an error: allow for it with --rtol and "
+    "--atol."
 )
 _AS_FLOAT16 = (
-    "a little, from the start on: at most {size} of the largest number. {made} in float16 may "
-    "leave as much. So may inputs that are scaled or standardised otherwise, quantised weights "
-    "(int8), or weights of another training step: look for these before you allow for it with "
-    "--rtol and --atol."
+    "by at most {size} of the largest value, from the first step on. {made} in float16 can cause "
+    "that. Inputs that are scaled differently, quantised weights (int8) or weights of another "
+    "training step can too: rule these out before you allow for it with --rtol and --atol."
 )
 _TABLE = (
     NumberPattern(
         "suspect_single",
         _odd_numbers,
-        "{count} of {total} {verb}: {places}. A convention would change nearly all of them. "
-        "Possible causes: an overflow, or a number that was changed after it was computed.",
+        "{count} of {total} {verb}: {places}. Another convention would change nearly all of them.",
+        "an overflow; a value that was changed after it was computed",
     ),
     NumberPattern(
         "suspect_nan",
         _not_a_number,
-        "{name} of {side} is NaN from step {step} on, where the other side has numbers. Once in "
-        "the state, a NaN stays. Possible causes: inputs or weights that are not finite, an "
-        "overflow at or before step {step} (float16 ends at 65504).",
+        "{name} of {side} is NaN from step {step} on, and the other side is not. Once in the "
+        "state, a NaN stays.",
+        "inputs or weights that are not finite; an overflow at or before step {step} (the "
+        "largest float16 is 65504)",
     ),
     NumberPattern("suspect_rounding", _rounding, "{what} {text}", is_small=True),
     NumberPattern(
         "suspect_noise",
         _noise,
-        "Small differences everywhere, from the start on: the signal is {ratio} dB above the "
-        "difference. In random nets of the usual size a wrong gate order, transpose or direction "
-        "left less than {least} dB; small weights or inputs may leave more. Possible causes: "
-        "weights or states of lower precision (int8, bfloat16, TF32), inputs that are scaled "
-        "otherwise, an approximated tanh or sigmoid, weights of another training step, a small "
-        "initial state, dropout or noise. A hard sigmoid or peepholes that read another c may come "
-        "as near.",
+        "Small differences from the first step on (SNR {ratio} dB). A wrong gate order, transpose "
+        "or direction usually gives less than {least} dB (measured on random networks), so a loss "
+        "of precision is more likely.",
+        "weights or states of lower precision (int8, bfloat16, TF32); inputs that are scaled "
+        "differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of another "
+        "training step; a small initial state, dropout or noise; peepholes that read another "
+        "c",
         is_small=True,
     ),
 )

@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Precision:
-    """What a number type is worth in a comparison, and how its ULPs are counted."""
+    """What a dtype is worth in a comparison, and how its ULPs are counted."""
 
     name: str
     rtol: float
@@ -39,7 +39,7 @@ _PRECISIONS = (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)
 
 
 def precision_of(dtype: np.dtype[Any]) -> Precision:
-    """The precision of a dtype; whole numbers, bools and longdouble count as float64."""
+    """The precision of a dtype; integers, bools and longdouble count as float64."""
     return next((p for p in _PRECISIONS if p.name == dtype.name), FLOAT64)
 
 
@@ -52,11 +52,13 @@ def coarser(a: Precision, b: Precision) -> Precision:
 class Numbers:
     """An array and, where it was printed, the last printed place of each element.
 
-    What moves the elements has to move both, so that each keeps the unit of its print.
+    What moves the elements has to move both, so that each keeps the unit of its printed output.
     """
 
     values: Array
-    unit: Array | None = None  # same shape; None: exact; infinite: the print left the element out
+    unit: Array | None = (
+        None  # same shape; None: exact; infinite: the printed output left the element out
+    )
 
     def moved(self, how: Callable[[Array], Array]) -> Numbers:
         """The same numbers after ``how`` has moved them."""
@@ -78,7 +80,7 @@ class Numbers:
 
     @property
     def left_out(self) -> Mask | None:
-        """True where a print left the element out; None if it left out nothing."""
+        """True where printed output left the element out; None if it left out nothing."""
         if self.unit is None:
             return None
         unknown: Mask = np.isinf(self.unit)
@@ -114,7 +116,7 @@ class Tolerance:
 
     ``|a - b| <= atol + rtol |b|``, and half a unit more for each side that was printed; or, with
     ``ulp``, a distance of at most that many numbers of the coarser type. An infinity equals only
-    itself, a NaN nothing, unless ``equal_nan``. What a print left out agrees with anything.
+    itself, a NaN nothing, unless ``equal_nan``. What printed output left out agrees with anything.
     """
 
     precision: Precision
@@ -150,11 +152,11 @@ def tolerance(
 
     One of ``rtol`` and ``atol`` alone leaves the other at 0, and ``ulp`` alone leaves both at 0:
     what was asked for is what is tested. With ``ulp`` and one of the others, passing either test
-    is enough; ULPs are no measure near zero.
+    is enough; ULPs are not a measure near zero.
     """
     rtol, atol, distance = _number("rtol", rtol), _number("atol", atol), _number("ulp", ulp)
     if distance is not None and distance % 1 != 0:  # of inf it is NaN
-        raise UserError(f"ulp is {distance:g}; a distance in ULPs is a whole number.")
+        raise UserError(f"ulp is {distance:g}; a distance in ULPs is an integer.")
     ulp = None if ulp is None else int(ulp)  # not of the float: from 2**53 that is another
     if rtol is None and atol is None and ulp is None:
         return Tolerance(precision, precision.rtol, precision.atol, None, equal_nan)
@@ -169,7 +171,7 @@ def _number(name: str, value: Any) -> float | None:
         value = value.item()
     try:
         number = float(value) if isinstance(value, Real) else None
-    except OverflowError:  # of a whole number
+    except OverflowError:  # of an integer
         number = math.inf if value > 0 else -math.inf
     if number is None or not number >= 0:
         shown = value if number is None else number
@@ -212,8 +214,8 @@ def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
     return distance - np.minimum(x, y).astype(np.uint64)  # wraps round: right beyond int64 too
 
 
-def greatest(values: Array) -> float:
-    """The greatest of some errors as a Python float: NaN if one is, 0 of none."""
+def largest(values: Array) -> float:
+    """The largest of some errors as a Python float: NaN if one is, 0 of none."""
     return float(values.max()) if values.size else 0.0
 
 

@@ -70,7 +70,7 @@ class Progress:
         """So much is done, and this is tried now."""
 
     def passed(self, name: str, tried: int, answers: int) -> None:
-        """A pass has ended: so many hypotheses, of which so many give EXPECTED."""
+        """A pass has ended: this many hypotheses, of which this many give EXPECTED."""
 
 
 quiet = Progress()
@@ -132,7 +132,7 @@ class Search:
         return None
 
     def changes(self, total: int) -> list[Found]:
-        """The answers of so many changes in all that meet the tolerance of the data."""
+        """The answers of this many changes in all that meet the tolerance of the data."""
         found: list[Found] = []
         for turn in (FIRST, SECOND, LAST):
             found = found or self._answers(Placement.answers, total, turn)
@@ -150,7 +150,7 @@ class Search:
     def _answers(
         self, search: Callable[[Placement, int, float], list[Answer]], total: int, turn: int
     ) -> list[Found]:
-        """What a search of so many changes in all gives, those with the fewest of the cells first.
+        """The answers of a search of this many changes, those with the fewest of the cells first.
 
         The likeliest placement is searched whatever work is left, and of those that find lengths
         the likeliest and the nearest.
@@ -167,9 +167,9 @@ class Search:
         return found
 
     def _with(self, changes: int, turn: int) -> list[Placement]:
-        """The placements of a turn with so many changes, the likeliest and the nearest by turns.
+        """The placements of a turn with this many changes, the likeliest and the nearest by turns.
 
-        The right placement need not be near, and few numbers are near by chance.
+        The right placement need not be near, and hardly any is near by chance.
         """
         some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
         nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
@@ -179,7 +179,7 @@ class Search:
     def explained(self, found: Sequence[Found]) -> Explanation:
         """The likeliest of the answers of the fewest changes; the others are its equals.
 
-        What is equal but takes EXPECTED as another part of the run is said in a remark.
+        A remark names what is equal but takes EXPECTED as another part of the run.
         """
         each = [(one, one.explained(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
@@ -253,7 +253,7 @@ class Search:
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:
-        """The changes beside which edits are tried."""
+        """The changes next to which edits are tried."""
         one = (self.as_loaded or self.placements)[0]
         nearest = [answer.changes for answer in one.nearest(pairs=False) if answer.changes]
         return usual_after(
@@ -274,9 +274,9 @@ class Pass(NamedTuple):
     """One thing that is tried where the run as loaded does not give EXPECTED."""
 
     name: str
-    search: Callable[[Search], Sequence[Found]] | None = None  # what gives EXPECTED
+    search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
     remark: Callable[[Prepared, Sequence[Case]], Iterator[Remark]] | None = None
-    """What is said where nothing gives EXPECTED."""
+    """The remarks where nothing gives EXPECTED."""
 
 
 def half_precision(search: Search) -> list[Found]:
@@ -336,7 +336,7 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     Raises
     ------
     UserError
-        if EXPECTED is no array of a run over these inputs.
+        if EXPECTED is not an array of a run over these inputs.
     """
     has_shape = not question.side.gaps
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
@@ -397,7 +397,7 @@ def _explained(search: Search, progress: Progress) -> Explanation:
 
 
 def _said_last(search: Search) -> list[Remark]:
-    """What the passes say where nothing gives EXPECTED."""
+    """The remarks of the passes where nothing gives EXPECTED."""
     passes = (one.remark for one in PASSES if one.remark is not None)
     return [hint for tell in passes for hint in tell(search.prepared, search.cases)]
 
@@ -413,7 +413,7 @@ def _key(changes: Sequence[Changed]) -> frozenset[Change]:
 
 
 def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
-    """What is to be said of EXPECTED, the inputs and the weights by themselves."""
+    """The remarks on EXPECTED, the inputs and the weights by themselves."""
     question, verdict = prepared.question, explanation.verdict
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
@@ -479,7 +479,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
     if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
         hints.append(remark("layout_assumed", layout=prepared.layout))
     left_out = [remark("windows", left=left)] if (left := search.left_out) else []
-    if any(one.code == "other_units" for one in hints):  # it was taken as the first units
+    if any(one.code == "other_units" for one in hints):  # it was interpreted as the first units
         explanation = replace(explanation, location=None, expected=None, measured=None, nearest=())
     if explanation.location and (first := explanation.location.first_units):
         left_out.append(remark("units", first=first))

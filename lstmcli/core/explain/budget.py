@@ -21,7 +21,7 @@ class Budget:
     """The part of it that is done when the other placements are not."""
     NUMBERS = 10_000_000
     """Of the runs of all locations of an array of EXPECTED: further locations are left out."""
-    SHAPES = 4  # of EXPECTED, where a print does not show its own
+    SHAPES = 4  # of EXPECTED, where printed output shows none
     PAIRED = 80
     """The nearest single changes that each other one is added to, where no first step is known.
 
@@ -33,7 +33,7 @@ class Budget:
     EDITS = 4e7  # work of runs with edits, over all shapes and placements of EXPECTED
     EDITED = 3  # placements that are run with edits, the likeliest
     EQUAL_EDITS = 12  # that are listed
-    BESIDE = 24  # settings beside which an edit is tried, the nearest and the usual ones
+    BESIDE = 24  # settings next to which an edit is tried, the nearest and the usual ones
     NEAREST = 4  # hypotheses that are shown where none fits
 
 

@@ -24,7 +24,7 @@ KNOWN_ORDERS = ("ifgo", "igfo", "iofg", "ifog", "gifo", "figo", "gfoi")
 
 ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu", "identity")
 
-# senses of a change: what it comes to beyond its setting
+# senses of a change: what it means beyond its setting
 CANDIDATE = "candidate"  # the activation of the candidate only
 SHUT, OPEN = "shut", "open"  # a forget gate that is always 0, or 1
 ONE_WAY = "one way"  # the output of one of two directions
@@ -32,7 +32,7 @@ WEIGHTS, INPUTS, BOTH, STATES = "weights", "inputs", "weights and inputs", "stat
 ALL, EVERY = "weights, inputs, states", "every operation"
 
 ANY = None
-"""Any other value, in what a row says of single values."""
+"""Any other value, in texts of a row about single values."""
 
 ZERO_STATE = "zero state: "
 """Begins a reason that is what has no effect at the first step, where the cell state is zero."""
@@ -46,7 +46,7 @@ class Cause:
     """A setting of a run that can be wrong, or a sense in which it is."""
 
     setting: str
-    name: str = ""  # in words, where the setting's own name is none
+    name: str = ""  # in words, where the name of the setting is not enough
     sense: str = ""
     prior: float = 9.0  # lower is likelier; from counts of public threads
     values: tuple[Any, ...] = ()  # that are searched, each a hypothesis of one change
@@ -124,7 +124,7 @@ CAUSES: dict[str, Cause] = {
             "both": "transposed in both kernels",
             "reshaped_kernel": "reshaped in the kernel",
             "reshaped_recurrent": "reshaped in the recurrent kernel",
-            "reshaped_both": "reshaped as a whole"},
+            "reshaped_both": "reshaped completely"},
             shows="The first step agrees, later ones do not, unless the kernel is transposed too",
             mend="multiply by R as it is stored; for the other axis R.T, not reshape",
             hides={ANY: _NO_RECURRENT,
@@ -175,7 +175,7 @@ CAUSES: dict[str, Cause] = {
             if_set=_IF_SET),
         Cause("coupled", "gate coupling", prior=5, values=("none", "f=1-i", "i=1-f"),
             words={"f=1-i": "f = 1 - i", "i=1-f": "i = 1 - f"},
-            shows=_LATER, mend="f = sigmoid(z_f), of its own weights",
+            shows=_LATER, mend="f = sigmoid(z_f), with the weights of f",
             hides={ANY: _NO_FORGET},
             thread="https://github.com/clab/dynet/issues/154"),
         Cause("cell_clip", prior=7, values=(None, SOLVE), usual=(None, 1.0,
@@ -206,8 +206,8 @@ CAUSES: dict[str, Cause] = {
             hides={ANY: "The three peepholes have one shape: any order of them can be run"}),
         # ---- how a run goes through the data
         Cause("layout", prior=4, values=("batch", "time"), of_run=True,
-            words={"batch": "(batch, time, features)",
-            "time": "(time, batch, features)"},
+            words={"batch": "(B, T, I)",
+            "time": "(T, B, I)"},
             shows="Only the first step of the first sequence agrees",
             mend="x = x.transpose(1, 0, 2)",
             hides={ANY: "No shape tells whether the first axis is batch or time"},
@@ -319,7 +319,7 @@ SENSES: dict[str, Cause] = {
         ),
     )
 }  # fmt: skip
-"""What some values of a setting, or some evidence for one, come to in other words."""
+"""Other words for some values of a setting, or for some evidence."""
 
 CONSTANTS = tuple(name for name, cause in CAUSES.items() if SOLVE in cause.values)
 """Settings whose values are solved for too."""

@@ -45,7 +45,7 @@ from lstmcli.core.model.model import Inputs, Model
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
-USUAL = 5  # values of each kind that are tried beside a change of a setting
+USUAL = 5  # values of each kind that are tried next to a change of a setting
 MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
@@ -70,9 +70,9 @@ class Variant(NamedTuple):
 
 
 class EditedRuns:
-    """The runs of a placement with edits, beside EXPECTED.
+    """The runs of a placement with edits, next to EXPECTED.
 
-    ``of_run`` are what the placement changes, ``changes`` those of settings beside the edits.
+    ``of_run`` are what the placement changes, ``changes`` those of settings next to the edits.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class EditedRuns:
         self.model = self.case.model({**self._settings, **FINE})
         self.tried = 0
 
-    def beside(self, changes: Changes) -> EditedRuns:
+    def adding(self, changes: Changes) -> EditedRuns:
         """The same under changes of settings."""
         return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
 
@@ -121,7 +121,7 @@ class EditedRuns:
         return {name: in_steps(array, steps) for name, array in given.items()}
 
     def edited(self, edits: Sequence[Edit]) -> Model:
-        """The model with edits beside those that are given."""
+        """The model with edits next to those that are given."""
         if edits_in(TENSORS, edits):
             every = (*self.model.edits, *edits)
             return self.case.model({**self._settings, **FINE, "edits": every})
@@ -269,7 +269,7 @@ class EditedRuns:
         if agreement is None:
             return None
         if self.changes:
-            alone = self.beside(())
+            alone = self.adding(())
             misses = alone.misses(alone.run(variant.edits, case=case), case)
             bits.append(self._bits(misses, variant.solved))
         return (agreement, min(bits)) if all(bits) else None
@@ -392,7 +392,7 @@ class EditedRuns:
         return edit if solved is None else replace(edit, value=(*place, solved))
 
     def _steps_after_first(self, count: int) -> int | None:
-        """Where so many steps from the first one that is off end; None where all are needed."""
+        """Where this many steps from the first one that is off end; None where all are needed."""
         return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
 
     def _residual(

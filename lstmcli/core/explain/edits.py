@@ -1,7 +1,7 @@
 """Which edit gives EXPECTED, where no setting does: the pass after those of the settings.
 
 The table first, then numbers that are solved for, then what EXPECTED itself proposes, and one edit
-beside one change of a setting last. The first stage with an answer ends the search.
+next to one change of a setting last. The first stage with an answer ends the search.
 
 Where every h of a cell is known, h before a step is known too. So the inputs of each step, the
 start state, and what one unit's pre-activation must have been can be solved for; a dense layer or a
@@ -418,7 +418,7 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
 
 
 class NamedEdits(NamedTuple):
-    """Edits that give EXPECTED, and the changes of settings beside them."""
+    """Edits that give EXPECTED, and the changes of settings next to them."""
 
     runs: EditedRuns
     variant: Variant
@@ -450,7 +450,7 @@ def named_edits(
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
-    ``runs`` are those of placements, the likeliest first, beside each of the changes ``nearest``
+    ``runs`` are those of placements, the likeliest first, next to each of the changes ``nearest``
     last.
     """
     for stage, one in product(STAGES, runs):
@@ -458,7 +458,7 @@ def named_edits(
             return found
     for one, changes in product(runs[:1], nearest()):
         with suppress(UserError):
-            both = one.beside(changes)
+            both = one.adding(changes)
             given = (Variant(()),) if both.model.edits else ()  # the settings' search ran without
             if found := _found(both, chain(given, both.usual())):
                 return found
@@ -477,7 +477,7 @@ BESIDE: Mapping[str, tuple[Any, ...]] = {
     "rows": ("hx",),
     "interleaved": (True,),
 }
-"""Settings beside which an edit is tried, where others do not come nearer."""
+"""Settings next to which an edit is tried, where others do not come nearer."""
 
 
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:

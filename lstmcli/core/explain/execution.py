@@ -2,7 +2,7 @@
 
 Asked where the search found nothing. A run in chunks whose state is not carried on, one that starts
 from where another ended, and one with a mask are runs of the weights as loaded: each is run and
-compared with EXPECTED before it is said. Outputs that were arranged otherwise are what `diff`
+compared with EXPECTED before it is reported. Outputs that were arranged otherwise are what `diff`
 proves of them.
 """
 
@@ -37,7 +37,7 @@ from lstmcli.errors import UserError
 
 State = Mapping[str, Array]
 Look = Callable[[Case, Allowance], Remark | None]
-"""What says how a case was run, if EXPECTED shows it."""
+"""The remark on how a case was run, if EXPECTED shows it."""
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
 FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
@@ -48,7 +48,7 @@ CARRIED: tuple[tuple[str, ...], ...] = ((), ("h",), ("c",))
 
 
 def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
-    """What is to be said of the first way of running that EXPECTED shows; nothing without one.
+    """The remarks on the first way of running that EXPECTED shows; none without one.
 
     ``cases`` are runs of the network as loaded, in each layout, the assumed one first.
     """
@@ -79,7 +79,7 @@ def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
             differing = sum(not array.equal for array in found.arrays.values())
             for hint in found.hints:
                 if not hint.code.startswith(NO_ARRANGEMENTS):
-                    yield remark("rearranged", hint=hint.text, whole=differing == 1)
+                    yield remark("rearranged", hint=hint.text, complete=differing == 1)
 
 
 def _is_complete(case: Case) -> bool:
@@ -157,7 +157,7 @@ def resumed(case: Case, allowance: Allowance) -> Remark | None:
 
 
 def other_state(case: Case, allowance: Allowance) -> Remark | None:
-    """An error that is greatest at the first step and dies out from there on."""
+    """An error that is largest at the first step and dies out from there on."""
     given, outputs = case.arrays(FINE), _outputs(case).arrays.items()
     off = np.concatenate([given[name] - known.values for name, known in outputs], axis=-1)
     rms = np.sqrt((off**2).mean(axis=(1, 2)))  # (T,)

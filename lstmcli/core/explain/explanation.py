@@ -32,7 +32,7 @@ class Changed:
     setting: str
     assumed: Any
     found: Any
-    sense: str = ""  # more than the setting says: one of `causes.SENSES`
+    sense: str = ""  # what the setting leaves open: one of `causes.SENSES`
     implied: Mapping[str, Any] = field(default_factory=dict)  # settings that go with it
     edit: Edit | None = None  # that it is, and no setting
     text: str = ""  # put in by `wording`
@@ -144,8 +144,8 @@ class Explanation:
     edits: tuple[str, ...] = ()  # as --edit takes them
     arrays: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)  # of their files
     evidence: float | None = None
-    precision: str = ""  # of EXPECTED: a number type, or "printed"
-    digits: int | None = None  # of a print
+    precision: str = ""  # of EXPECTED: a dtype, or "printed"
+    digits: int | None = None  # of printed output
     assumed: tuple[str, ...] = ()  # of weights and inputs: what neither files nor options give
     run_remarks: tuple[str, ...] = ()  # on the weights and options, as those of `run`
     # ---- put in by `wording`
@@ -209,14 +209,16 @@ def first_shown(loaded: Agreement, backward: bool) -> int | None:
 
 ALL_ZERO = remark("all_zero")
 NOT_SEARCHED = (
-    remark("dropout"), remark("layer_norm"), remark("rare_settings"), remark("other_weights"),
+    remark("other_weights"), remark("dropout"), remark("layer_norm"), remark("rare_settings"),
     remark("two_constants"),
 )  # fmt: skip
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
 CHANCE = 1e-5  # see `_factor`
 MANY_ZEROS = 0.05  # of all numbers
-APPROXIMATED = 3e-3  # a difference that an approximated function makes, and few wrong settings
+APPROXIMATED = (
+    3e-3  # a difference that an approximated function makes, and hardly any wrong setting
+)
 DISTANT = 30.0  # times further off all other configurations are then
 NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision", "within_tolerance"})
 """Codes of remarks on weights that are right, or nearly so."""
@@ -238,7 +240,7 @@ def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
 
 
 def _factor(numbers: int) -> float:
-    """By how much a configuration has to be nearer, in so many numbers.
+    """By how much a configuration has to be nearer, in this many numbers.
 
     Of n numbers of noise, a change takes away all but a share r with a chance of about r^(n - 1);
     about 1e3 are tried. In 88 questions whose EXPECTED was off by noise, the nearest of them left
@@ -262,7 +264,7 @@ def runs_otherwise(remarks: Sequence[Remark]) -> bool:
 
     That tells more than many numbers that were solved for.
     """
-    return any(one.code in RUN_OTHERWISE and one.facts.get("whole", True) for one in remarks)
+    return any(one.code in RUN_OTHERWISE and one.facts.get("complete", True) for one in remarks)
 
 
 def agreement(comparison: Agreement) -> Iterator[Remark]:

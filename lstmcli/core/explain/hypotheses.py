@@ -117,7 +117,7 @@ class Space:
             columns = SPREADS.get(setting, (setting,))
             if setting in without or columns[0] in without:
                 continue
-            # the assumed output activation is a change beside a changed activation
+            # the assumed output activation is a change next to a changed activation
             is_change = setting == "output_activation" and "activation" not in without
             known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
             for value in dict.fromkeys([*known, *CAUSES[setting].values]):

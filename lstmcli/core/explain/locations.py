@@ -2,7 +2,7 @@
 
 An array without a name is h; as it has no steps, it may also be the last state of the cells. The
 arrays of several cells (h of both directions, the last states of all) lie on a run with an axis of
-directions or cells, and are taken apart by cell.
+directions or cells, and are split by cell.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Located(NamedTuple):
     arrays: tuple[str, ...]  # of the run, one for each direction or cell
     at: Arrangement
     is_state: bool
-    units: int = 0  # it is the first units of directions side by side, so many; 0: all of them
+    units: int = 0  # it is the first units of directions side by side, this many; 0: all of them
 
     @property
     def is_all(self) -> bool:
@@ -255,7 +255,7 @@ def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
 def _located(
     name: str, shape: Sequence[int], runs: Sequence[tuple[RunShape, tuple[str, ...]]]
 ) -> Iterator[Located]:
-    """An array on the runs that it may be of; one direction by itself is an array of its own."""
+    """An array on the runs that it may be of; a single direction counts as an array."""
     for run, arrays in runs:
         is_state, joined = ArrayName.of(arrays[0]).kind == FINAL, run.lengths.get("w", 0)
         for at in arrangements(shape, run):

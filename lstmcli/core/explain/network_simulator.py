@@ -414,11 +414,11 @@ class NetworkSimulator:
             return rms(off).reshape(points.shape)
 
         grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
-        many, few = map(self.work.most, Budget.SOLVED)
+        sampled, refined = map(self.work.most, Budget.SOLVED)
         coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
-        order = grids.nearest(np.flatnonzero(grids.shows), many)
+        order = grids.nearest(np.flatnonzero(grids.shows), sampled)
         grids.refine(order, exact, *ROUNDS[0])
-        order = grids.nearest(order, few)
+        order = grids.nearest(order, refined)
         least, widths = grids.least[order], grids.widths.copy()
         # finer values hardly reduce the error of a wrong set
         order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]

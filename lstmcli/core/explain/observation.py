@@ -170,7 +170,7 @@ GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on wh
 
 
 def grids_of(arrays: Mapping[str, Numbers]) -> Iterator[str]:
-    """The coarser number type that holds every number of EXPECTED, as far as a print tells."""
+    """The coarser dtype that holds every number of EXPECTED, as far as printed output tells."""
     for name in (BRAIN.name, HALF.name):  # that of fewer digits first: it is more telling
         if all(_on_grid(numbers, name) for numbers in arrays.values()):
             yield name
@@ -178,7 +178,7 @@ def grids_of(arrays: Mapping[str, Numbers]) -> Iterator[str]:
 
 
 def _on_grid(numbers: Numbers, name: str) -> bool:
-    """Whether a number type holds all these numbers, and their digits are too many for chance."""
+    """Whether a dtype holds all these numbers, and their digits are too many for chance."""
     is_known = np.isfinite(numbers.values)
     values = numbers.values[is_known].astype(np.float64)
     off = np.abs(round_to_format(values, name) - values)
@@ -194,7 +194,7 @@ def _on_grid(numbers: Numbers, name: str) -> bool:
 def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], int | None]:
     """Arrays that were rounded to some digits after the point with their units, and the digits.
 
-    Others as they are: those on the grid of a number type, and whose digits chance may give.
+    Others as they are: those on the grid of a dtype, and whose digits chance may give.
     """
     parts = [n.values.ravel().astype(np.float32) for n in arrays.values()]
     values = np.concatenate([*parts, np.zeros(0, np.float32)])
@@ -219,7 +219,7 @@ def is_printed(units: Iterable[Array | None]) -> bool:
 
 
 def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
-    """The tolerances of EXPECTED, tight before loose; its number type, or "printed"."""
+    """The tolerances of EXPECTED, tight before loose; its dtype, or "printed"."""
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
     precisions = {side.precision(name).name for name in names}
     if BFLOAT16.name in precisions:

@@ -71,14 +71,14 @@ MOST_DECIMALS = 10  # of a solved constant
 NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
 FIRST, SECOND, LAST = range(3)
 """When a placement is searched: lengths need fewer runs than two changes at once."""
-SEARCH = 15_000  # work of a search beside its runs
+SEARCH = 15_000  # work of a search next to its runs
 GRID = 32  # runs that it takes to find a first value of a constant
 
 
 class Placement:
     """EXPECTED at one placement on a run.
 
-    ``of_run`` are changes of the run beside those of the setup. ``unpadded``: EXPECTED is compared
+    ``of_run`` are changes of the run next to those of the setup. ``unpadded``: EXPECTED is compared
     at the steps that count alone.
     """
 
@@ -210,7 +210,7 @@ class Placement:
         yield self, [*answers]
 
     def answers(self, size: int, room: float) -> list[Answer]:
-        """The sets of so many changes of the cells, without open constants, that give EXPECTED.
+        """The sets of this many changes of the cells, without open constants, that give EXPECTED.
 
         ``room`` is the work that full runs of several changes may take.
         """
@@ -485,7 +485,7 @@ class Placement:
         return with_sense(found, "array", ONE_WAY) if self.setup.is_one_direction else found
 
     def _with_senses(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
-        """The changes; a forget bias that any greater one could stand for says what it is."""
+        """The changes; with a note on a forget bias that any larger one could stand for."""
         changes = self.changed(answer.changes)
         if answer.basis:
             changes = with_sense(changes, "dtype", answer.basis.rounded)

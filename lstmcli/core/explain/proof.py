@@ -50,7 +50,7 @@ def neighbours(
     """What the neighbours of an answer give, and those that EXPECTED does not distinguish.
 
     A neighbour has one more change, or another value of a changed setting. What they give is a
-    matrix (N, E) in tolerances, of the numbers that the answer moves, over so many ``steps``.
+    matrix (N, E) in tolerances, of the numbers that the answer moves, over this many ``steps``.
     """
     first = SHORT if simulator.is_stepwise else None
     off, near = _neighbours(singles, simulator, answer, first)

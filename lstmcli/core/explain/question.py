@@ -264,9 +264,11 @@ class Setup:
 
     def located(self) -> tuple[list[Location], int]:
         """Where EXPECTED can lie on the run, the likeliest first; how many are left out."""
-        own = self.prepared.question.side.layout
+        layout = self.prepared.question.side.layout
         # a file may count n sequences of one step as n steps
-        layouts = dict.fromkeys((own if own in ("batch", "time") else self.layout, self.layout))
+        layouts = dict.fromkeys(
+            (layout if layout in ("batch", "time") else self.layout, self.layout)
+        )
         each = (
             locations(self.numbers, self.model, layout, self.size, self.layer) for layout in layouts
         )
@@ -352,7 +354,7 @@ def _arrays_of(question: Question) -> dict[str, Numbers]:
 
 
 def _refuse_exchanged(question: Question, model: Model) -> None:
-    """Refuse EXPECTED of the width of inputs beside inputs of the width of an output."""
+    """Refuse EXPECTED of the width of inputs next to inputs of the width of an output."""
     takes, shape = model.cell.inputs, np.shape(question.x)
     widths = {sum(cell.outputs for cell in model.layers[-1]), model.layers[-1][0].outputs}
     for array in question.side.arrays.values():
@@ -405,7 +407,7 @@ def in_shape(question: Question) -> Iterator[Question]:
 
 
 def left_out(question: Question, has_shape: bool) -> Iterator[Remark]:
-    """What is said of abbreviated output; ``has_shape``: it shows its shape itself."""
+    """The remark on abbreviated output; ``has_shape``: it shows its shape itself."""
     units = [u for u in question.side.units.values() if np.isinf(u).any()]
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))

@@ -1,7 +1,7 @@
 """Half precision as a cause: runs of which the weights, the inputs, both, or all is rounded.
 
-Such a run has to meet EXPECTED at EXPECTED's own tolerance. Where none does, but the run as loaded
-is off by no more than rounding leaves, the size of the error is told.
+Such a run has to meet EXPECTED at the tolerance of EXPECTED. Where none does, but the run as loaded
+is off by no more than rounding leaves, the size of the error is reported.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def remark_of_size(
 ) -> Iterator[Remark]:
     """Whether a run as loaded that does not fit is off by as much as rounding leaves.
 
-    ``grids`` are formats of which all of EXPECTED are numbers: with others, few values may agree.
+    ``grids`` are formats of which all of EXPECTED are numbers. In others hardly any may agree.
     """
     for half in coarse:
         few_agree = loaded.agreeing <= FEW_AGREE * loaded.total
@@ -73,8 +73,8 @@ def tolerance(case: Case, half: Allowance) -> Allowance:
     if plain is None or rounded is None:
         return half
     error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])
-    greatest = WIDER * float(np.abs(error).max(initial=0))
-    return half._replace(absolute=min(half.absolute, greatest), relative=0.0)
+    largest = WIDER * float(np.abs(error).max(initial=0))
+    return half._replace(absolute=min(half.absolute, largest), relative=0.0)
 
 
 def _arrays(

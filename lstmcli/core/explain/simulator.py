@@ -43,9 +43,9 @@ Decoder = Callable[[Mapping[str, Any]], Cell]
 
 OFF = np.array([0.0, np.inf, np.inf, np.inf])
 """Each constant where it does nothing."""
-HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step beside its units
+HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step next to its units
 PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
-SAMPLE = 12  # units of a first step that are computed: enough to tell any two hypotheses apart
+SAMPLE = 12  # units of a first step that are computed: enough to distinguish any two hypotheses
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 

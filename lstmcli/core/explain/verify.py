@@ -30,13 +30,13 @@ from lstmcli.errors import UserError
 Arrays = Mapping[str, Array]
 """By name."""
 Reader = Callable[[Mapping[str, Any]], Model]
-"""From settings, beside those that were given, to the model."""
+"""From settings, next to those that were given, to the model."""
 
 RUN = 100  # units whose work equals that of a step of one hypothesis by itself
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
 OTHERS = 4.0  # times our rounding that another order of summation may have
-# Where rounding grows, so does what tells two orders apart: of 40 chaotic nets under two kernels of
-# OpenBLAS, one in six was more than 4 times as far off as we, one in fifty more than 16 times.
+# Where rounding grows, so does the difference of two orders: of 40 chaotic nets under two kernels
+# of OpenBLAS, one in six was more than 4 times as far off as we, one in fifty more than 16 times.
 GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 # Torch and TensorFlow were 2.4e-3 from float64 in a net of three layers and 400 steps, and agreed
 # with each other; a wrong setting of such a net is off by .05 and more.
@@ -44,7 +44,7 @@ BLIND = 0.05  # tolerance (absolute below 1, relative above) at which a number i
 LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
-FEW, A_FEW = 3, 0.05  # so many wrong numbers, or this share, are outliers, not a convention
+FEW, A_FEW = 3, 0.05  # this many wrong numbers, or this share, are outliers, not a convention
 FINE = {"dtype": "float64"}
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
@@ -194,7 +194,7 @@ NEVER = Agreement(np.inf, np.inf, np.inf, 0, 0, None)
 
 @dataclass(frozen=True)
 class Remark:
-    """Something to be said, as a code and the facts in it."""
+    """A remark, as a code and the facts in it."""
 
     code: str
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -313,7 +313,7 @@ def compared(
         axes = max(axes, (0, *of_run.shape)[-3:-1])
         at = np.nonzero(np.isfinite(known.values))
         rounding = np.broadcast_to(0.0 if drift is None else drift[name], of_run.shape)[at]
-        rounding = np.where(np.isfinite(of_run[at]), rounding, 0)  # NaN is no rounding
+        rounding = np.where(np.isfinite(of_run[at]), rounding, 0)  # NaN is not rounding
         in_row = np.any(known.values != 0, axis=-1)[at[:-1]]  # not of zeros throughout
         both, tolerance = (of_run[at], known.values[at]), allowance.of(known[at])
         numbers.append(np.stack([*both, tolerance, rounding, in_row]))
@@ -325,7 +325,7 @@ def compared(
 def _comparison(
     names: Sequence[str], axes: tuple[int, ...], places: Array, numbers: Array
 ) -> Agreement:
-    """The figures of known numbers, one after another, of a run of so many steps and sequences.
+    """The figures of known numbers, one after another, of a run of this many steps and sequences.
 
     ``places`` (4, E) has the position among the names, step, sequence and unit of each; ``numbers``
     (5, E) what the run gives, what is wanted, the tolerance, our rounding, and whether its row has
@@ -387,7 +387,7 @@ def _in_step_order(name: str) -> tuple[Any, ...]:
 def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
     """How far a run in float32 is from one in float64, for each array of EXPECTED.
 
-    The greatest so far, step by step, over all sequences and units: (T, 1, 1), or (1, 1) for a
+    The largest so far, step by step, over all sequences and units: (T, 1, 1), or (1, 1) for a
     last state, which is as far off as any step may be. Where a cell runs backward, errors of any
     step may reach any other.
     """

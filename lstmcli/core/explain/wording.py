@@ -27,6 +27,7 @@ from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.edits import HIDES
 from lstmcli.core.model.model import format_lengths, join_with_and
+from lstmcli.core.model.selection import format_size
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
 from lstmcli.errors import listed
@@ -194,7 +195,7 @@ def _named(conventions: Sequence[str]) -> str:
 def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
     """Why the mistake did not show at once, and from where on it does.
 
-    Of the zero state before the first step nothing is said without a ``first_step`` after others
+    The zero state before the first step is not mentioned without a ``first_step`` after others
     that agree.
     """
     reasons = [*dict.fromkeys(filter(None, map(_hides, changes)))]
@@ -219,7 +220,7 @@ def hidden_label(explanation: Explanation) -> str:
 
 
 def why_unproven(explanation: Explanation) -> str:
-    """Why values that agree are no proof."""
+    """Why values that agree are not proof."""
     values = 0 if explanation.measured is None else explanation.measured.total
     if values <= FEW_VALUES:
         return f"Too few values ({values}): one of the configurations tried may fit by chance."
@@ -260,10 +261,10 @@ def _chunks(starts: Sequence[int]) -> str:
 
 
 def location_text(location: Location | None) -> str:
-    """Where EXPECTED is taken to lie; empty where nothing has to be said."""
+    """How EXPECTED is interpreted; empty where that is plain."""
     text = "" if location is None else location.words
     is_named = location is not None and location.state in [one.name for one in location.arrays]
-    return "" if is_named or not text else f"EXPECTED is taken as {text}"
+    return "" if is_named or not text else f"EXPECTED is interpreted as {text}"
 
 
 def precision_text(explanation: Explanation) -> str:
@@ -281,6 +282,7 @@ def _options(changes: Sequence[Changed]) -> str:
 
 
 WORDS: Mapping[str, Callable[[Any], str]] = {
+    "size": lambda value: format_size(value, 2),
     "and": join_with_and,
     "agree": lambda items: "agrees" if len(items) == 1 else "agree",
     "do": lambda items: "does" if len(items) == 1 else "do",
@@ -299,8 +301,8 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "lost": lambda carried: "".join(name for name in "hc" if name not in carried),
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
     "digits": lambda n: f": the inputs have only {n} digits after the point" if n else "",
-    "location": lambda one: location_text(one) or "EXPECTED is taken as the full run",
-    "shape": lambda shape: f", taken as {shape} as the inputs have it" if shape else "",
+    "location": lambda one: location_text(one) or "EXPECTED is interpreted as the full run",
+    "shape": lambda shape: f", interpreted as {shape} as in the inputs" if shape else "",
     "settings": lambda given: join_with_and(
         [f"{name_of(k)} {value_of(k, given[k])}" for k in given]
     ),
@@ -330,8 +332,8 @@ _PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differi
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
 _AXES = "EXPECTED has the axes {given}; "
 _CHUNKS = "Run in chunks {starts:chunks}, each from "
-_PLACED = " left out for {left} of the {placements} possible alignments of EXPECTED."
-_NO_FIRST_STEP = ", because EXPECTED lacks the first step, which distinguishes most."
+_PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
+_NO_FIRST_STEP = ": EXPECTED lacks the first step, which distinguishes most"
 
 _PADDED_BEFORE = (
     "With each sequence moved to the end, np.roll(x[b], {steps} - length, axis=0), {numbers:all} "
@@ -340,148 +342,129 @@ _PADDED_BEFORE = (
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
-    "all_zero": "EXPECTED is zero throughout, which proves nothing: "
-    "any weights give that with a bound of 0.",
+    "all_zero": "EXPECTED is zero throughout, which proves nothing: any weights give that with a "
+    "bound of 0.",
     "array_taken": "{said}.",
     "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
-    "undecided": "Given by neither names nor shapes, so assumed and searched: {settings:settings}.",
-    "print_left_out": "EXPECTED has {given:,} of {total:,} "
-    "values{shapes:shape}; the others are not compared.",
+    "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
+    "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
+    "not compared.",
     "taken_in_a_row": _AXES + "its values are taken in a row as {shape}.",
-    "taken_as_gates": _AXES + "it is taken as the gates side by side.",
+    "taken_as_gates": _AXES + "it is interpreted as the gates side by side.",
     "taken_by_columns": _AXES + "its values are taken column by column as {shape}.",
     "directions_joined": _AXES + "its directions are taken side by side, {shape}.",
-    "may_be_one_step": "If EXPECTED is the last step of h, "
-    "its backward half is not turned back in time (--set "
-    "{cell}.flip_output=true).",
+    "may_be_one_step": "If EXPECTED is the last step of h, its backward half is not turned back "
+    "in time (--set {cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
-    "not_merged_so": "By its width EXPECTED is not merged by "
-    "{assumed}; it is compared with {merge} of both directions.",
+    "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
+    "{merge} of both directions.",
     "not_finite": "NaN or infinite values of EXPECTED ({count:,}) are left out.",
     "not_compared": "These arrays are not of this run, and were not compared: {names:and}.",
-    "layout_assumed": "Input layout not given; assuming "
-    "{layout:layout}. If the inputs have the other layout, "
-    "rerun with --layout {layout:other}.",
-    "searched_in_float": "The search runs these 8-bit weights in "
-    "float. A run in 8 bits confirms what it finds, "
-    "but a cause may be missed.",
+    "layout_assumed": "Input layout {layout:layout} assumed; for the other one add --layout "
+    "{layout:other}.",
+    "searched_in_float": "The search runs these 8-bit weights in float. A run in 8 bits confirms "
+    "what it finds, but a cause may be missed.",
     # of a run that fits
     "dtype_rounds_otherwise": {
-        "part": "To reproduce EXPECTED, round the {part} to {dtype} in "
-        "the file and run with --dtype {run} and the other changes: "
-        "--dtype {dtype} comes within {error:.2g} only.",
-        "": "--dtype {dtype} rounds otherwise: it comes within {error:.2g} of it.",
+        "part": "To reproduce EXPECTED, round the {part} to {dtype} in the file and run with "
+        "--dtype {run} and the other changes: --dtype {dtype} comes within {error:size} only.",
+        "": "--dtype {dtype} rounds differently: it comes within {error:size}.",
     },
-    "needs_float64": "In {dtype} the run is up to {error:.2g} off; --dtype float64 gives EXPECTED.",
-    "stored_as": "All of EXPECTED are values of {dtype}, "
-    "each within half a unit of the run's: "
-    "storing the output in {dtype} is enough to give them.",
-    "agrees_as_float32": "EXPECTED matches to float32 precision, "
-    "not to float64 precision{places:digits}.",
-    "chaotic": "This net is chaotic: rounding grows {growth:.0e} "
-    "times. The {numbers:,} values that rounding can change entirely "
-    "are not compared.",
-    "rounding_grows": "Rounding grows {growth:.0f} times in this net, which is allowed for.",
+    "needs_float64": "In {dtype} the run is up to {error:size} off; --dtype float64 gives "
+    "EXPECTED.",
+    "stored_as": "All of EXPECTED are values of {dtype}, each within half a unit of the run: the "
+    "output was stored in {dtype}.",
+    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 "
+    "precision{places:digits}.",
+    "chaotic": "This network is chaotic: rounding grows {growth:size} times. The {numbers:,} "
+    "values that rounding can change entirely are not compared.",
+    "rounding_grows": "Rounding grows {growth:.0f} times in this network, which is allowed for.",
     "lengths_reordered": "These are the lengths as given, in another order of the sequences.",
-    "longer": "The other side goes on over padding: {steps:steps} more than as given.",
-    "past_ends": "At padded steps EXPECTED has other values than the run; "
-    "as in lstm diff, they are not compared.",
+    "longer": "The other side runs on over padding: {steps:steps} more than as given.",
+    "past_ends": "At padded steps EXPECTED has other values than the run; as in lstm diff, they "
+    "are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # where nothing fits
-    "size_of_half_precision": "All differences are small (at most "
-    "{eps:.2g} eps of {dtype}{on_grid:grid}). Typical causes: "
-    "half precision, 8-bit weights, an approximated tanh, noise. "
-    "Rounding the weights, the inputs or every operation to {dtype} "
-    "does not give these values.",
-    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, "
-    "{differing:and} {differing:do} not.",
+    "size_of_half_precision": "All differences are small (at most {eps:size} eps of "
+    "{dtype}{on_grid:grid}). Typical causes: half precision, 8-bit weights, an approximated tanh, "
+    "noise. Rounding the weights, the inputs or every operation to {dtype} does not give these "
+    "values.",
+    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
+    "not.",
     "some_steps_agree": _PARTS_AGREE.format("Step", "step") + ".",
-    "exact_zeros": "{changes:changes}: {share:.0%} of EXPECTED are "
-    "exact zeros where the run has none. Is there dropout, "
-    "or a relu on the output?",
+    "exact_zeros": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros where the run has "
+    "none. Is there dropout, or a relu on the output?",
     "some_sequences_agree": {  # a state that is carried over shows at the first step
         "begun": _SEQUENCES_AGREE + ", from step {step} on: are they padded?",
         "first": _SEQUENCES_AGREE + ": is a state carried from sequence to sequence?",
         "": _SEQUENCES_AGREE + ": are the sequences in another order?",
     },
-    "near_miss": "{changes:changes}: no value is off by more than "
-    "{error:.2g}, and all other configurations are much further off. "
-    "Coarser arithmetic does that rather than a setting: "
-    "an approximated tanh or exp, a table, fewer bits.",
-    "within_tolerance": "As loaded, no value is off by more than "
-    "{error:.2g}: more than float32 rounding explains, "
-    "and within the default tolerance of lstm diff ({atol:.0e}).",
-    "noise": "As loaded, nearly all values are off, but by little: "
-    "EXPECTED is {decibels:.0f} dB above the difference, "
-    "and a wrong gate order, transpose or direction leaves less than "
-    "{least:.0f} dB. Possible causes: weights of another training step "
-    "or of lower precision, noise, dropout.",
+    "near_miss": "{changes:changes}, no value is off by more than {error:size}, and all other "
+    "configurations are much further off. Typical causes: an approximated tanh or exp, a table, "
+    "fewer bits.",
+    "within_tolerance": "As loaded, no value is off by more than {error:size}: more than float32 "
+    "rounding explains, and within the default tolerance of lstm diff ({atol:size}).",
+    "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). A wrong gate order, "
+    "transpose or direction usually gives less than {least:.0f} dB. Possible causes: weights of "
+    "another training step or of lower precision, noise, dropout.",
     # of how the other side ran
     "chunks": {
         "carried": _CHUNKS + "the last {carried:and} of the one before "
-        "and a zero {carried:lost}, {numbers:all} of h agree: "
-        "the other side carries {carried:and} on and not "
-        "{carried:lost}{layout:option}.",
+        "and a zero {carried:lost}, {numbers:all} of h agree: the other side carries "
+        "{carried:and} on and not {carried:lost}{layout:option}.",
         "": _CHUNKS + "a zero state, {numbers:all} of h agree: "
         "the other side does not carry the state on{layout:option}.",
     },
-    "resumed": "Run from the last state of a run over the same inputs, "
-    "{numbers:all} of h agree: the other side keeps its state from run "
-    "to run (stateful). Reset it there, or give it here with "
-    "--initial-state{layout:option}.",
+    "resumed": "Run from the last state of a run over the same inputs, {numbers:all} of h agree: "
+    "the other side keeps its state from run to run (stateful). Reset it there, or give it here "
+    "with --initial-state{layout:option}.",
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "padded_before": {
         "masked": _PADDED_BEFORE + "and masks it.",
         "": _PADDED_BEFORE + "and runs over it.",
     },
-    "masked": "{steps} steps of EXPECTED are {ending:ending}: "
-    "with a --mask that leaves them out{option} {numbers:all} "
-    "agree{layout:option}.",
-    "other_state": "The difference is largest at step 0 and falls to "
-    "{share:.1%} of that by the last step, "
-    "as with another initial state: give the other side's by "
-    "--initial-state.",
-    "other_units": "Taken as {units:unit} of the run, {numbers:all} of EXPECTED agree.",
-    "rearranged": "Beside the run as loaded, {hint}",
+    "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
+    "out{option} {numbers:all} agree{layout:option}.",
+    "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
+    "last step, as with another initial state: give the other side's by --initial-state.",
+    "other_units": "As {units:unit} of the run, {numbers:all} of EXPECTED agree.",
+    "rearranged": "Compared with the run as loaded, {hint}",
     "budget_ended": {
-        "thorough": "The search ended at its budget, ten times the usual one. "
-        "Give the settings that are known{changes:nearest}.",
-        "": "The search ended at its budget, and --thorough has ten times as much. "
-        "Or give the settings that are known{changes:nearest}.",
+        "thorough": "The search ended at its budget, ten times the usual one. Give the settings "
+        "that are known{changes:nearest}.",
+        "": "The search ended at its budget, and --thorough has ten times as much. Or give the "
+        "settings that are known{changes:nearest}.",
     },
     "lengths_unknown": "If the sequences were padded, give their lengths with --lengths, or "
     "--mask: a packed call stores none.",
     # what was not tried
-    "rare_triples": "Three changes at once were tried without clips, "
-    "and without gate orders that no framework uses.",
-    "rare_pairs": "In a network of several cells, gate orders of one tensor that no framework "
-    "uses were tried as one change, and not with another.",
+    "rare_triples": "three changes at once with a clip, or a gate order that no framework uses",
+    "rare_pairs": "in a network of several cells, two changes of which one is a gate order of a "
+    "single tensor that no framework uses",
     "none_at_once": {
-        "too_few": "No {changes:count} at once were tried, because EXPECTED has too few values "
-        "to prove so many.",
-        "cells": "No {changes:count} at once were tried, because {cells} cells have too many.",
-        "": "No {changes:count} at once were tried" + _NO_FIRST_STEP,
+        "too_few": "{changes:count} at once: EXPECTED has too few values to prove this many",
+        "cells": "{changes:count} at once: {cells} cells have too many",
+        "": "{changes:count} at once" + _NO_FIRST_STEP,
     },
-    "no_first_step": "Of {changes:count} at once, one was always one of "
-    "the {singles} nearest single changes" + _NO_FIRST_STEP,
-    "triples_placed": "Three changes at once were" + _PLACED,
-    "pairs_placed": "Two changes at once were" + _PLACED,
-    "singles_placed": "Single changes were" + _PLACED,
-    "unsolved": "No forget bias or clip was solved for in the "
-    "{count:,} configurations of {changes:count} that are furthest off.",
-    "windows": "EXPECTED was not tried as {left:,} more windows of the steps.",
-    "units": "Changes were tried with EXPECTED as the first {first} units only.",
-    "dropout": "Dropout inside a cell is random: two runs of the other program would differ.",
-    "layer_norm": "Layer norm over all gates at once is not tried.",
-    "rare_settings": "Rare activations (elu, softplus, "
-    "...) and 8-bit arithmetic are tried only if given.",
-    "other_weights": "Other weights, and the initial states of many units, are not tried.",
-    "two_constants": "Two unknown constants at once are not solved for.",
+    "no_first_step": "{changes:count} at once, but with one of the {singles} nearest single changes"
+    + _NO_FIRST_STEP,
+    "triples_placed": "three changes at once" + _PLACED,
+    "pairs_placed": "two changes at once" + _PLACED,
+    "singles_placed": "single changes" + _PLACED,
+    "unsolved": "other values of a forget bias or clip in the {count:,} configurations of "
+    "{changes:count} that are furthest off",
+    "windows": "EXPECTED as {left:,} more windows of the steps",
+    "units": "EXPECTED as other units than the first {first}",
+    "dropout": "dropout inside a cell (random: two runs of the other program would differ)",
+    "layer_norm": "layer normalisation over all gates at once",
+    "rare_settings": "rare activations (elu, softplus, ...) and 8-bit arithmetic, unless given",
+    "other_weights": "other weights; the initial states of many units",
+    "two_constants": "two unknown constants at once",
     "edit_code": "In code: {line}. Instead: {mend}.",
     # what further data would decide
     "more_numbers": "two more steps or units",
-    "biases": "a net with non-zero biases",
+    "biases": "a network with non-zero biases",
     "second_step": "a second step",
     "second_sequence": "a second sequence in the batch",
     "whole_run": "all steps and sequences of EXPECTED",
@@ -489,7 +472,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "all_steps": "all steps of h instead of the last",
     "larger_inputs": "larger inputs",
 }
-"""By code: a text with the facts in braces; or texts, of which the first is said whose fact is set.
+"""By code: a text with the facts in braces; or texts, of which the first applies whose fact is set.
 
-The text under an empty name is said where none of the facts is.
+The text under an empty name applies where none of the facts is.
 """

@@ -83,7 +83,7 @@ def batch_chunks(batch: int, model: Model) -> list[slice]:
     so it is where an edit has numbers for each sequence.
     """
     cells = [cell for _, cell in model.cells]
-    of_batch = any(edit.kind.whole for cell in cells for edit in cell.edits)
+    of_batch = any(edit.kind.of_sequence for cell in cells for edit in cell.edits)
     if of_batch or any(cell.convention.behaviour.state == "reset" for cell in cells):
         return [slice(0, batch)]
     starts = set.intersection(*({b.start for b in batch_blocks(batch, c)} for _, c in model.cells))
@@ -173,7 +173,7 @@ def shares_memory(executor: Executor) -> bool:
 
 @contextmanager
 def workers(threads: int) -> Iterator[Executor]:
-    """An executor of so many threads.
+    """An executor of this many threads.
 
     On Linux each is bound to one core: two threads that pass the interpreter's lock to each other
     every microsecond are often scheduled on one core, and stay there.

@@ -437,7 +437,7 @@ def _asymmetric(numbers: Array, axis: int) -> Array:
 
 
 def _nearest(numbers: Array) -> Array:
-    """The nearest whole numbers; halves away from 0, as C's round has them."""
+    """The nearest integers; halves away from 0, as in C's round."""
     integers = np.trunc(numbers)
     result: Array = integers + np.trunc(2 * (numbers - integers))
     return result

@@ -23,7 +23,7 @@ Layers = Sequence[Sequence[Cell]]
 ROWS, STEPS, SEED = 3, 6, 0
 ROUNDING = 64
 """Units of rounding by which h and c may differ at the last step, where a forget constant went into
-the bias or the loop takes another path: those of the greatest number, or of 1 if it is less."""
+the bias or the loop takes another path: those of the largest number, or of 1 if it is less."""
 
 
 class Proof(NamedTuple):
@@ -31,7 +31,7 @@ class Proof(NamedTuple):
 
     rows: int
     steps: int
-    difference: float  # the greatest of h and c, every cell and step
+    difference: float  # the largest of h and c, every cell and step
     allowed: float  # 0: they had to be equal bit for bit
 
     @property
@@ -117,7 +117,7 @@ def alike(model: Model) -> Model:
 
 
 def greatest_difference(a: Array, b: Array) -> float:
-    """The greatest difference; 0 where both are the same infinity, or no number."""
+    """The largest difference; 0 where both are the same infinity, or no number."""
     with np.errstate(all="ignore"):
         difference = np.abs(a.astype(np.longdouble) - b)
     same = (a == b) | (np.isnan(a) & np.isnan(b))

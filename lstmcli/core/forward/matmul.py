@@ -150,7 +150,7 @@ def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def unit_pieces(K_x: tuple[int, int], dtype: np.dtype[Any]) -> list[tuple[slice, int]]:
-    """The units that pieces of so many columns each have, and those that the last one has."""
+    """The units that pieces of this many columns each have, and those that the last one has."""
     units, (_, size) = K_x[1] // 4, tile(K_x, dtype)
     cut = units // size * size
     return [(slice(a, b), n) for a, b, n in ((0, cut, size), (cut, units, units - cut)) if a < b]
@@ -225,7 +225,7 @@ _probing = Lock()  # so that threads that start together probe once
 def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """A multiple of rows for which each has the same bits at any position among any number.
 
-    Of products of at most so many ``rows`` with pieces (inputs, width). A run may be cut at any
+    Of products of at most this many ``rows`` with pieces (inputs, width). A run may be cut at any
     step, so it must. In OpenBLAS's kernels for AVX-512 every shape has one, in float32 none in
     those for AVX2: a property of the kernels, shown by products of several sizes. 0: there is
     none.

@@ -244,7 +244,7 @@ def assumed_layout(
 
 
 def _fits_only(state: Mapping[str, ArrayLike] | None, model: Model, batch: int) -> bool:
-    """Whether a state is one of so many sequences, and not one of a single sequence."""
+    """Whether a state is one of this many sequences, and not one of a single sequence."""
 
     def fits(batch: int) -> bool:
         try:
@@ -310,5 +310,5 @@ def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: i
         if lengths is None or np.size(lengths) != steps or not is_assumed:
             raise
         other = "batch" if layout == "time" else "time"
-        axes = f"  The inputs are {np.shape(inputs.x)}, taken as layout {layout}: no file has it."
+        axes = f"  The inputs are {np.shape(inputs.x)}; layout {layout} is assumed."
         raise error.adding(axes, try_=[Try({"layout": other})]) from None

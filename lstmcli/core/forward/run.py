@@ -320,7 +320,7 @@ def _in_order(
     arguments: Iterable[tuple[Any, ...]],
     ahead: int,
 ) -> Iterator[Any]:
-    """The results in order; so many calls are submitted before the first is waited for."""
+    """The results in order; this many calls are submitted before the first is waited for."""
     if executor is None:
         yield from starmap(function, arguments)
         return
@@ -387,7 +387,7 @@ class LayerStack:
         return [runner.state for runner in self._runners]
 
     def state(self, layout: str) -> State:
-        """The state as a trace has it: ``final_h``, ``final_c``."""
+        """The state as in a trace: ``final_h``, ``final_c``."""
         return join_states(self.states, self.model.convention.behaviour.states, layout)
 
 
@@ -406,7 +406,7 @@ def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
 def _needs_all_steps(model: Model) -> UserError | None:
     """Why a step of some layer needs more than those before it; None if none does."""
     behaviours = [cell.convention.behaviour for _, cell in model.cells]
-    for edit in (edit for edit in model.edits if edit.kind.whole):
+    for edit in (edit for edit in model.edits if edit.kind.of_sequence):
         text = "the edit takes other steps of the sequence; give the inputs as a file."
         return UserError(text, about={"edit": edit.text})
     if model.backward or any(one.flip_output for one in behaviours):
@@ -414,7 +414,7 @@ def _needs_all_steps(model: Model) -> UserError | None:
     if any(one.state == "reset" for one in behaviours):
         return UserError("state=reset is for inputs in a file.")
     if any(one.arithmetic != "float" for one in behaviours):
-        text = "8-bit arithmetic runs all steps at once, and the inputs are no file."
+        text = "8-bit arithmetic runs all steps at once, and the inputs are not a file."
         return UserError(text, try_={"arithmetic": "float"})
     return None
 
@@ -424,7 +424,7 @@ def step_pieces(
 ) -> Iterator[tuple[range, dict[str, Array]]]:
     """Consecutive steps of a forward run and their arrays (s, B, K), as they are computed.
 
-    ``stack`` is that of all sequences; a piece has at most so many ``steps``, and inputs of at
+    ``stack`` is that of all sequences; a piece has at most this many ``steps``, and inputs of at
     most `PIECE` bytes. ``observe`` is called with each piece.
     """
     x = plan.inputs.x

@@ -32,7 +32,7 @@ def run_in_order(
 
     The loop itself knows neither lengths nor masks: the valid steps of each sequence are moved to
     the front, the loop runs over all, and the results are moved back. What comes out where no step
-    is valid is then replaced, as ``padding`` (see `padding_rule`) says.
+    is valid is then replaced, as ``padding`` (see `padding_rule`) specifies.
     """
     behaviour = cell.convention.behaviour
     of_cell = StepOrder.of_cell(behaviour, backward)
@@ -160,7 +160,7 @@ def valid_steps(
     steps, batch = shape[:2]
     if mask is not None:
         if lengths is not None:
-            raise UserError("lengths and a mask say the same thing; give one of them.")
+            raise UserError("lengths and a mask are both given; give one of them.")
         array: Array = np.asarray(mask).astype(bool)
         expected = {"steps": (steps,), "batch": (batch, steps), "time": (steps, batch)}[layout]
         if array.shape != expected:
@@ -170,9 +170,9 @@ def valid_steps(
         return None
     array = np.atleast_1d(np.asarray(lengths))
     if array.shape != (batch,) or array.dtype.kind not in "iuf" or (array != np.floor(array)).any():
+        sequences = f"{batch} sequence{'s' * (batch > 1)}"
         raise UserError(
-            f"lengths are {array.tolist()}; they are whole numbers, one for each sequence of the "
-            f"batch, whose size is {batch}."
+            f"lengths are {array.tolist()}, and the batch has {sequences}: one integer for each."
         )
     if array.min() < 0 or array.max() > steps:
         raise UserError(f"lengths are {array.tolist()}, but the inputs have {steps} steps.")

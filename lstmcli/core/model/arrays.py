@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
-"""An array of any number type."""
+"""An array of any dtype."""
 ArrayLike: TypeAlias = "npt.ArrayLike"
 DTypeLike: TypeAlias = "npt.DTypeLike"
 
@@ -39,7 +39,7 @@ class SliceableArray(Protocol):
 
 
 def iterate_blocks(x: SliceableArray, numbers: int = 1 << 20) -> Iterator[tuple[list[int], Array]]:
-    """An array in blocks of about so many numbers, in C order, and at which index each starts."""
+    """An array in blocks of about this many numbers, in C order, and at which index each starts."""
     if x.ndim < 2:
         for first in range(0, len(x), numbers):
             yield [first], x[first : first + numbers]

@@ -259,7 +259,7 @@ class Convention:
         """Replace some settings; unknown names are ignored.
 
         ``activation`` sets the candidate's and, unless ``output_activation`` is given too, the
-        output's, as every framework with one option for both has it.
+        output's, as in every framework with one option for both.
         """
         changes = {k: v for k, v in settings.items() if k in _GROUP_OF and k in SETTINGS}
         if "activation" in changes:
@@ -465,7 +465,7 @@ _ROWS = (
     ),
     Convention.row(
         "tf1-layernorm",
-        "TensorFlow 1 LayerNormBasicLSTMCell: each gate and c layer-normed, +1.0",
+        "TensorFlow 1 LayerNormBasicLSTMCell: each gate and c layer-normed, +1",
         {
             "fused": "kernel", "bias": "bias",
             "norm_scale": "{gate}/gamma", "norm_shift": "{gate}/beta",
@@ -485,7 +485,7 @@ _ROWS = (
     ),
     Convention.row(
         "elmo",
-        "ELMo, TensorFlow 0.x LSTMCell: W_0, B, W_P_0; +1.0",
+        "ELMo, TensorFlow 0.x LSTMCell: W_0, B, W_P_0; +1",
         {
             "fused": "LSTMCell/W_0", "bias": "LSTMCell/B", "projection": "LSTMCell/W_P_0",
             "peephole": "LSTMCell/W_{gate}_diag",
@@ -520,7 +520,7 @@ _ROWS = (
     ),
     Convention.row(
         "tf1",
-        "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h], +1.0",
+        "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h], +1",
         {
             "fused": "kernel", "bias": "bias",
             "peephole": "w_{gate}_diag", "projection": "projection/kernel | projection",
@@ -548,7 +548,7 @@ _ROWS = (
     ),
     Convention.row(
         "tf-block",
-        "TensorFlow raw op BlockLSTM: w, b; +1.0, and |c| clipped at 3",
+        "TensorFlow raw op BlockLSTM: w, b; +1, and |c| clipped at 3",
         **TF_BLOCK,
         gates="igfo",
         forget_bias=1.0,
@@ -792,7 +792,7 @@ _ROWS = (
     ),
     Convention.row(
         "haiku",
-        "Haiku hk.LSTM: linear/w [x; h], linear/b; +1.0 in the code",
+        "Haiku hk.LSTM: linear/w [x; h], linear/b; +1 in the code",
         {"fused": "linear/w", "bias": "linear/b"},
         gates="igfo",
         forget_bias=1.0,
@@ -823,7 +823,7 @@ _ROWS = (
     ),
     Convention.row(
         "sonnet1",
-        "Sonnet 1 snt.LSTM: w_gates [x; h], b_gates; +1.0; o's peephole inside the tanh",
+        "Sonnet 1 snt.LSTM: w_gates [x; h], b_gates; +1; o's peephole inside the tanh",
         {
             "fused": "w_gates", "bias": "b_gates",
             "peephole": "w_{gate}_diag", "projection": "w_h_projection",
@@ -892,7 +892,7 @@ _ROWS = (
     ),
     Convention.row(
         "dynet",
-        "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, +1.0",
+        "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, +1",
         {"numbered": "vanilla-lstm-builder{builder}/_{number}"},
         numbered=("kernel", "recurrent_kernel", "bias"),
         orientation="rows",

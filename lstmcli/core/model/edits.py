@@ -3,7 +3,7 @@
 An edit is a named change to what goes into a run, beyond the settings of `conventions`: the inputs
 a step late, a gate's bias left out, a tanh that is a table. A row is an `EditKind`: its stage, a
 function of what that stage has, the values that `explain` tries (the usual ones first) or the
-number that it solves for, and what people are told of it. `core.weights` applies those of stored
+number that it solves for, and its texts. `core.weights` applies those of stored
 tensors before it decodes them, `core.forward` all others; neither knows a name.
 
 Names have their family first, and no character that a shell reads. Arrays of inputs are (T, B, I),
@@ -84,7 +84,7 @@ class EditKind:
     used_by: str = ""  # who does it
     mend: str = ""  # what the line should be
     say: Callable[[Any], str | None] = lambda value: None  # a value in words, where it is none
-    whole: bool = False  # a step needs others of the sequence: not for streams
+    of_sequence: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
     example: str = "0"  # a value, where the line is made from one
@@ -209,7 +209,7 @@ def read_edit(text: Any, where: str, arrays_of: Callable[[str], Mapping[str, Arr
     shown = text[:MOST_SHOWN]
     if name not in EDITS:
         raise UserError(
-            f"there is no edit {name!r}.{did_you_mean(name, EDITS)}",
+            f"unknown edit {name!r}.{did_you_mean(name, EDITS)}",
             "  lstm help edits lists them.",
             about={"edit": shown},
         )
@@ -246,7 +246,7 @@ class Arrays:
 
 
 class Listed:
-    """A reader of values between commas: gates, whole numbers and numbers, by a letter for each."""
+    """A reader of values between commas: gates, integers and numbers, by a letter for each."""
 
     def __init__(self, form: str, words: str) -> None:
         self._form, self._words = form, words
@@ -305,7 +305,7 @@ class NumberOr:
 def _shift(value: Any) -> int:
     text = str(value)
     if not re.fullmatch(r"-?0*[1-9]\d{0,5}", text):
-        raise ValueError("a whole number of steps, such as 1 or -1")
+        raise ValueError("an integer number of steps, such as 1 or -1")
     return int(text)
 
 
@@ -981,7 +981,7 @@ def _kernel_rows() -> Iterator[EditKind]:
                 f"{words} of gate {gate} {{}}", _code_of_gate(name, gate),
                 NumberOr(*others), (*first, *others), say=_factor_words,
                 shows=f"Gate {gate} is off at every step",
-                used_by="code that copies a line for each gate", mend=f"keep {name}[{gate}]",
+                used_by="code that repeats a line per gate", mend=f"keep {name}[{gate}]",
             )  # fmt: skip
     for part, name in (("kernel", "kernel"), ("recurrent", "recurrent_kernel")):
         words = name.replace("_", " ")
@@ -1021,7 +1021,7 @@ def _kernel_rows() -> Iterator[EditKind]:
             )  # fmt: skip
 
 
-_SHARES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)  # of dropout, as frameworks' examples have them
+_SHARES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)  # of dropout, as in frameworks' examples
 _KEPT = tuple(1 - share for share in _SHARES)
 
 
@@ -1048,29 +1048,29 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.late", INPUTS,
         lambda x, n: np.concatenate([np.zeros_like(x[:n]), x[: -_within(n, x)]]),
         "inputs {} steps late, zeros first",
-        "x = concat(zeros({}), x[:-{}])", read_count, (1, 2, 3), whole=True, shows=_FIRST,
+        "x = concat(zeros({}), x[:-{}])", read_count, (1, 2, 3), of_sequence=True, shows=_FIRST,
         used_by=_OFF_BY_ONE, mend="feed x[t] at step t"),
     EditKind("inputs.early", INPUTS,
         lambda x, n: np.concatenate([x[_within(n, x) :], np.zeros_like(x[:n])]),
         "inputs {} steps early, zeros last",
-        "x = concat(x[{}:], zeros({}))", read_count, (1, 2, 3), whole=True, shows=_FIRST,
+        "x = concat(x[{}:], zeros({}))", read_count, (1, 2, 3), of_sequence=True, shows=_FIRST,
         used_by=_OFF_BY_ONE, mend="feed x[t] at step t"),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _shift,
-        (1, -1, 2, -2, 3, -3), whole=True, shows=_FIRST, used_by=_OFF_BY_ONE,
+        (1, -1, 2, -2, 3, -3), of_sequence=True, shows=_FIRST, used_by=_OFF_BY_ONE,
         mend="feed x[t] at step t"),
     EditKind("inputs.skipped", INPUTS, lambda x, n: x[_within(n, x) :],
-        "first {} steps left out", "x = x[{}:]", read_count, (1, 2, 3), whole=True,
+        "first {} steps left out", "x = x[{}:]", read_count, (1, 2, 3), of_sequence=True,
         shows="The outputs are those of later steps, as if these came first", used_by=_OFF_BY_ONE,
         mend="run all steps"),
     EditKind("inputs.padded", INPUTS,
         lambda x, n: np.concatenate([np.zeros((n, *x.shape[1:]), x.dtype), x]),
         "{} steps of zeros in front", "x = concat(zeros({}), x)", read_count, (1, 2, 3, 4),
-        whole=True, shows=_FIRST, used_by="pad_sequences, which pads in front",
+        of_sequence=True, shows=_FIRST, used_by="pad_sequences, which pads in front",
         mend='pad_sequences(x, padding="post")'),
     EditKind("inputs.padding_first", INPUTS, _padding_first,
         "zero steps at the end moved to the front", 'pad_sequences(x, padding="pre")',
-        whole=True, shows=_FIRST, used_by="pad_sequences, which pads in front",
+        of_sequence=True, shows=_FIRST, used_by="pad_sequences, which pads in front",
         mend='pad_sequences(x, padding="post")'),
     EditKind("inputs.features", INPUTS, _features, "features in the order {}", "x = x[..., [{}]]",
         PERMUTATION, _orders, shows=_FIRST, used_by="columns of another table, RGB and BGR",
@@ -1095,16 +1095,16 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.offsets", INPUTS, _of_each(np.add), "{} added to the features",
         "x = x + [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
     EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised, {}",
-        'x = normalise(x, "{}")', ManyWords(*NORMALISED), NORMALISED, whole=True, shows=_FIRST,
-        used_by=_PREPARED, mend="feed x as it is"),
+        'x = normalise(x, "{}")', ManyWords(*NORMALISED), NORMALISED, of_sequence=True,
+        shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
     EditKind("inputs.step", INPUTS, _step_of, "inputs of one step taken from another: {}",
         "x[n] = x[m]: {}", STEPS,
         lambda sizes: ((t, t + d) for t in range(sizes.steps) for d in (-1, 1)
                        if 0 <= t + d < sizes.steps),
-        whole=True, shows="The steps before that one agree", used_by="a token read twice",
+        of_sequence=True, shows="The steps before that one agree", used_by="a token read twice",
         mend="feed x[t] at step t"),
     EditKind("inputs.array", INPUTS, _given_inputs, "other inputs, of {}", 'x = load("{}")["x"]',
-        Arrays("x"), (), whole=True, shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
+        Arrays("x"), (), of_sequence=True, shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
     # ---- state
     EditKind("state.start", STATE, _start(True, True), "initial h and c of {}",
         "h0[:] = c0[:] = {}", NumberOr(ONES), (ONES, 0.1, 0.5, -1.0, 0.01), solved=0.0,
@@ -1119,11 +1119,11 @@ _ROWS: tuple[EditKind, ...] = (
         lambda run, x, valid, states, n: run(np.zeros((n, *x.shape[1:]), x.dtype), None, states),
         "{} steps of zeros run first",
         "for _ in range({}): h, c = cell(zeros, h, c)", read_count, (1, 2, 3, 4, 5, 8, 10),
-        whole=True, shows=_FIRST, used_by="audio code that warms up, padding in front",
+        of_sequence=True, shows=_FIRST, used_by="audio code that warms up, padding in front",
         mend="reset h and c before the first step"),
     EditKind("state.previous", RUN_BEFORE, _after_previous,
         "each sequence starts from the end of the one before", "h0[b], c0[b] = h, c of b - 1",
-        whole=True, shows="The first sequence agrees, later ones do not",
+        of_sequence=True, shows="The first sequence agrees, later ones do not",
         used_by="loops that reset the state once", mend="reset h and c for each sequence"),
     EditKind("state.array", STATE, _given_state, "another initial state, of {}",
         'h0, c0 = load("{}")', Arrays("h", "c"), (), shows=_FIRST,
@@ -1153,7 +1153,7 @@ _ROWS: tuple[EditKind, ...] = (
         "both directions use the weights of the {} one", "backward = forward = {}",
         OneOf("forward", "backward"), ("forward", "backward"),
         shows="One direction agrees, the other does not", used_by="a suffix that is left out",
-        mend="each direction uses its own weights"),
+        mend="each direction uses the weights of that direction"),
     EditKind("weights.projection", CELLS, _projection, "projection {}", "P: {}",
         OneOf("transposed", "none"), ("transposed", "none"), shows=_ALL,
         used_by="code that multiplies by P, not its transpose", mend="h = P h"),
@@ -1165,12 +1165,12 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
         "stored tensors rounded to {} decimals",
         "w = np.round(w, {})", read_count, (4, 3, 5, 2, 1, 6), shows=_NEARLY,
-        used_by="weights pasted from a print", mend="save every digit: %.9g"),
+        used_by="weights pasted from printed output", mend="save every digit: %.9g"),
     EditKind("weights.truncated", TENSORS,
         lambda array, axis, gates, n: np.trunc(array * 10**n) / array.dtype.type(10**n),
         "stored tensors cut after {} decimals",
         "w = np.trunc(w * 1e{}) / 1e{}", read_count, (4, 3, 5, 2, 1, 6), shows=_NEARLY,
-        used_by="weights written as text of so many digits", mend="save every digit: %.9g"),
+        used_by="weights written as text of this many digits", mend="save every digit: %.9g"),
     # ---- equations
     EditKind("equations.h", EQUATIONS, _part("output", H_OF), "h is {}, not o tanh(c)", "h = {}",
         OneOf(*H_OF), tuple(H_OF), say=H_WORDS.get, shows=_FIRST,
@@ -1268,7 +1268,7 @@ _ROWS: tuple[EditKind, ...] = (
         (1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True, shows="Numbers of h that are large",
         used_by="audio code", mend="take h before it"),
     EditKind("outputs.mask", OUTPUTS, _masked, "dropout of h, by the factors in {}",
-        'h = h * load("{}")["mask"]', Arrays("mask"), (), whole=True,
+        'h = h * load("{}")["mask"]', Arrays("mask"), (), of_sequence=True,
         shows="Some numbers are 0, all others a multiple", used_by=_TRAINING,
         mend="model.eval()"),
     EditKind("outputs.dense", OUTPUTS, _dense, "a dense layer after h, of {}",

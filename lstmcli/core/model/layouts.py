@@ -33,7 +33,7 @@ OTHER_DIRECTIONS = 1.0  # stacked where the run has them side by side, or on ano
 
 
 class RunShape(NamedTuple):
-    """The lengths of the axes of a run, and how its own arrays lie on them."""
+    """The lengths of the axes of a run, and how its arrays lie on them."""
 
     steps: int
     sequences: int
@@ -44,7 +44,7 @@ class RunShape(NamedTuple):
 
     @property
     def axes(self) -> str:
-        """The axes of the run's own arrays: "tbk", "btw", "tdbk"."""
+        """The axes of the arrays of the run: "tbk", "btw", "tdbk"."""
         lead = "bt" if self.layout == "batch" else "tb"
         if self.directions == 1 or self.stacked is None:
             return lead + ("k" if self.directions == 1 else "w")
@@ -119,7 +119,7 @@ class Arrangement(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the array is all of the run, in the layout of the run's own arrays."""
+        """Whether the array is all of the run, in the layout of the arrays of the run."""
         return self.is_all and self.cost == 0
 
     @property
@@ -129,7 +129,7 @@ class Arrangement(NamedTuple):
 
     @property
     def exchanged(self) -> bool:
-        """Whether steps and sequences are in another order than in the run's own arrays."""
+        """Whether steps and sequences are in another order than in the arrays of the run."""
         both = _in_order("tb", self.axes)
         return len(both) == 2 and both != _in_order("tb", self.run.axes)
 
@@ -164,20 +164,20 @@ def arrangements(
     """
     places = tuple(n for n, size in enumerate(shape) if size != 1)
     slim = tuple(shape[n] for n in places)
-    own = places if len(shape) == len(run.axes) else ()
+    named = places if len(shape) == len(run.axes) else ()
     T, B, K, D = run[:4]
     full = Part(0, T, T), Part(0, B, B), Part(0, D, D), Part(0, K, K)
     found: list[Iterator[Arrangement]] = []
     for read, order, extra in _readings(slim, run):
         for axes in _axes(read, run):
-            cost = extra + _unusual(axes, own if read == slim else (), run)
+            cost = extra + _unusual(axes, named if read == slim else (), run)
             at = places if read == slim else None
             one = Arrangement(cost, axes, *full, shape=read, order=order, places=at, run=run)
             found += _parts(one, steps, sequences)
     if K > 1 and tuple(shape[-1:]) == (1,):  # the first unit
         places, read = (*places, len(shape) - 1), (*slim, 1)
         for axes in _axes(read, run):
-            cost = _unusual(axes, places if own else (), run)
+            cost = _unusual(axes, places if named else (), run)
             one = Arrangement(cost, axes, *full, shape=read, places=places, run=run)
             found += _parts(one, steps, sequences) if axes.endswith("k") else []
     return merge(*found, key=lambda one: one.cost)
@@ -255,16 +255,16 @@ def _in_order(some: str, of: str) -> str:
 
 def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
     """The cost of an order of axes; ``places`` are theirs in an array of as many as the run's."""
-    own, cost = run.axes, 0.0
+    usual, cost = run.axes, 0.0
     lead = _in_order("tb", axes)
     pairs = zip(places, axes, strict=True) if places else ()
-    in_place = all(own[at] == axis for at, axis in pairs if axis in "tb")
-    if lead != _in_order(lead, own) or not in_place:
+    in_place = all(usual[at] == axis for at, axis in pairs if axis in "tb")
+    if lead != _in_order(lead, usual) or not in_place:
         cost += EXCHANGED
     cost += UNITS_FIRST * any(axis in axes[:-1] for axis in "kw")
     if "d" in axes:
-        return cost + OTHER_DIRECTIONS * (axes != _in_order(axes, own))
-    return cost + OTHER_DIRECTIONS * ("w" in axes and "w" not in own)
+        return cost + OTHER_DIRECTIONS * (axes != _in_order(axes, usual))
+    return cost + OTHER_DIRECTIONS * ("w" in axes and "w" not in usual)
 
 
 def _parts(

@@ -75,7 +75,7 @@ class Cell:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The number type of the computation."""
+        """The dtype of the computation."""
         return self.kernel.dtype
 
 
@@ -98,7 +98,7 @@ def similar_cell(word: str, cells: Sequence[str]) -> str:
 
 
 def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
-    """Names of a cell's arrays as the cell has them: ``h`` for ``h`` and ``layer0.h``."""
+    """Names of a cell's arrays without the cell: ``h`` for ``h`` and ``layer0.h``."""
     for name in names:
         other, _, base = name.rpartition(".")
         if other not in ("", cell):
@@ -163,7 +163,7 @@ class Model:
     edits: tuple[Edit, ...] = ()
 
     def __repr__(self) -> str:
-        """``<Model tf1, 4 inputs -> 3 units, forget bias +1.0, float64; assumed: ...>``."""
+        """``<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; assumed: ...>``."""
         cell, convention = self.cell, self.convention
         sizes = f"{cell.inputs} inputs -> {cell.units} units"
         if cell.outputs != cell.units:
@@ -291,7 +291,7 @@ class Trace:
 
 
 def _assumed(texts: Sequence[str]) -> str:
-    """What was assumed, without the reasons: ``; assumed: forget bias +1.0``."""
+    """What was assumed, without the reasons: ``; assumed: forget bias +1``."""
     short = [text.partition(" (")[0] for text in texts]
     return f"; assumed: {', '.join(short)}" if short else ""
 
@@ -438,10 +438,19 @@ def join_states(finals: Sequence[State], states: str, layout: str) -> State:
 
 @dataclass(frozen=True)
 class Hint:
-    """A code that scripts may rely on, and a text of a sentence or two."""
+    """A code that scripts may rely on, what is seen, and what may cause it."""
 
     code: str
-    text: str
+    seen: str
+    causes: Sequence[str] = ()  # possible ones, the likeliest first
+    excluded: str = ""  # a sentence on what is ruled out
+
+    @property
+    def text(self) -> str:
+        """All of it in a few sentences."""
+        several = "s" * (len(self.causes) > 1)
+        causes = f"Possible cause{several}: {'; '.join(self.causes)}." if self.causes else ""
+        return " ".join(filter(None, (self.seen, causes, self.excluded)))
 
 
 def join_with_and(words: Sequence[str]) -> str:

@@ -34,7 +34,6 @@ class Choice:
     text: str
     bounds: slice | None  # of a range
     numbers: tuple[int, ...] = ()  # of a list
-    single: bool = False  # the option takes one number only
 
     @classmethod
     def parse(cls, text: str | None, option: str, noun: str) -> Choice | None:
@@ -83,19 +82,13 @@ class Choice:
             numbers = ()
         if not numbers:
             last = (of_all or size) - 1
-            if size == 1:
-                raise UserError(f"there is only {self.noun} 0.", about=self.typed)
+            there = f"{self.noun}s are 0 to {last}" if last else f"there is only {self.noun} 0"
             if self.bounds is not None:
-                raise UserError(
-                    f"no {self.noun} is in this range; they are 0 to {last}, and a range ascends "
-                    f"(0:{last + 1}).",
-                    about=self.typed,
-                )
-            several = f", several (0,{last})" * bool(last) + f", a range (0:{last + 1})"
-            raise UserError(
-                f"takes one {self.noun} of 0 to {last}{several * (not self.single)}.",
-                about=self.typed,
-            )
+                text = f"no {self.noun} in this range; {there}, and a range ascends."
+                raise UserError(text, about=self.typed)
+            off = (n for n in self.numbers if not -last - 1 <= n <= last)
+            missing = next(off, self.numbers[-1])
+            raise UserError(f"there is no {self.noun} {missing}; {there}.", about=self.typed)
         self.refuse_descent(numbers)
         return numbers
 
@@ -203,7 +196,7 @@ class Selection(NamedTuple):
         )
 
     def cuts(self, full: Sizes) -> list[str]:
-        """A line for each range that goes beyond a run of these sizes."""
+        """One row per range that goes beyond a run of these sizes."""
         lines = [c.cut(size) for c, size in zip(self[:3], full, strict=True) if c is not None]
         return [line for line in lines if line]
 
@@ -241,7 +234,7 @@ class Selection(NamedTuple):
         )
 
     def steps_of(self, start: int, stop: int, size: int | None) -> Indices:
-        """The steps selected from ``start`` to ``stop`` of so many, None: of a stream."""
+        """The steps selected from ``start`` to ``stop`` of this many, None: of a stream."""
         if self.steps is None:
             return range(start, stop)
         if size is None:
@@ -409,6 +402,12 @@ def format_number(value: float, digits: int) -> str:
     if size != 0 and (size < 1e-4 or size >= 1e8):
         return f"{value:.{digits}e}"
     return f"{value:z.{digits}f}"
+
+
+def format_size(value: float, digits: int = 3) -> str:
+    """``0.133``, ``4.95e-9``: an error, a bound or a constant with at most this many digits."""
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
 
 
 def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:

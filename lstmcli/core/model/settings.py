@@ -24,7 +24,7 @@ from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
 
 MOST_SHOWN = 40  # characters of a value in a message: half a line
 CONVENTIONS_OWN = "the convention's"
-"""The default of most settings: what the file says, else what its framework does."""
+"""The default of most settings: what the file specifies, otherwise what its framework does."""
 
 
 class Setting(NamedTuple):
@@ -34,6 +34,7 @@ class Setting(NamedTuple):
     help: str
     values: str = ""  # in words, of a parser that has no choices
     default: str = CONVENTIONS_OWN  # in words: the value where none is given
+    rule: str = ""  # what the page of the setting adds to the line of help
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class _Padding(OneOf):
 
 
 def read_number(value: Any) -> float:
-    """A finite number; ValueError with what is taken for anything else."""
+    """A finite number; ValueError with what is expected for anything else."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -99,7 +100,7 @@ def _bound(value: Any) -> float | None:
 
 
 def read_count(value: Any) -> int:
-    """A whole number from 1 on; ValueError with what is taken for anything else."""
+    """An integer from 1 on; ValueError with what is expected for anything else."""
     text = str(value)
     if not text.isdecimal() or len(text) > 6 or not int(text):
         raise ValueError(_COUNT)
@@ -123,16 +124,17 @@ def _boolean(value: Any) -> bool:
 
 _ACTIVATION = ", ".join(ACTIVATION_NAMES)
 _BOUND = "a number above 0, or none"
-_COUNT = "a whole number from 1 on"
+_COUNT = "an integer from 1 on"
 _DIRECTIONS = "1 or 2"
 _GATES = "the letters i f o and one of g j c z"
 
 SETTINGS: dict[str, Setting] = {
     "convention": Setting(
         str,
-        "The framework that stored the weights.",
+        "Framework of the weights.",
         "a name that `lstm conventions` lists",
-        "recognised from the tensors",
+        "recognised",
+        "It is recognised from the names and shapes of the tensors.",
     ),
     "gates": Setting(read_gate_order, "Order of the gate blocks: ifgo, igfo, iofg, ...", _GATES),
     "kernel_gates": Setting(
@@ -149,7 +151,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     "transposed": Setting(
         OneOf(*TRANSPOSED),
-        "Each gate's block of this matrix is stored transposed; or all of it is reshaped.",
+        "Matrices whose gate blocks are stored transposed.",
+        rule="reshaped_...: the matrix was reshaped instead of transposed.",
     ),
     "bias": Setting(OneOf(*BIASES), "How often the bias is added, or which of two."),
     "forget_bias": Setting(
@@ -159,12 +162,12 @@ SETTINGS: dict[str, Setting] = {
         read_activation_name, "Activation of the candidate, and of the output.", _ACTIVATION
     ),
     "recurrent_activation": Setting(
-        read_activation_name, "Activation of the gates i, f, o.", _ACTIVATION
+        read_activation_name, "Activation of the gates i, f, o.", "those of activation"
     ),
     "output_activation": Setting(
         read_activation_name,
-        "Activation applied to c in h = o * act(c).",
-        _ACTIVATION,
+        "Activation of c in h = o * act(c).",
+        "those of activation",
         "that of activation",
     ),
     "coupled": Setting(OneOf("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
@@ -181,23 +184,27 @@ SETTINGS: dict[str, Setting] = {
     "layout": Setting(OneOf("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
     "reverse": Setting(
         _boolean,
-        "Run from the last step to the first; layer0_reverse.reverse=false runs a backward cell "
-        "from the first to the last, and its outputs stay in that order.",
+        "Process the steps from the last to the first.",
+        rule="Outputs keep the order of the inputs. layer0_reverse.reverse=false runs a backward "
+        "cell from the first step to the last.",
     ),
-    "go_backwards": Setting(_boolean, "Keras: run reversed, outputs in the order of processing."),
+    "go_backwards": Setting(_boolean, "Keras: reversed, outputs in processing order."),
     "merge": Setting(
         OneOf(*MERGES, "stack"),
-        "How two directions become one output; concat_swapped has the backward half first.",
+        "How two directions become one output.",
+        rule="concat_swapped has the backward half first; stack has an axis of directions.",
     ),
     "directions": Setting(
         OneOf("stored", "exchanged"),
-        "Which weights each of two directions has: its own, or those of the other.",
+        "Which direction has which weights.",
         default="stored",
+        rule="exchanged: the forward direction has the weights of the backward one.",
     ),
     "masked_output": Setting(
         OneOf("zero", "repeat", "run"),
         "Output at masked steps and past lengths.",
-        default="the convention's, which may differ for the two",
+        rule="The convention's default may differ for masks and for lengths. repeat is the last "
+        "output again; run computes on, over the padding.",
     ),
     "flip_output": Setting(_boolean, "Outputs in the other order of time.", default="false"),
     "state": Setting(
@@ -205,30 +212,32 @@ SETTINGS: dict[str, Setting] = {
     ),
     "initial_state": Setting(
         OneOf("given", "zero", "swapped"),
-        "What becomes of a given initial state.",
+        "How a given initial state is used.",
         default="given",
     ),
     "lengths": Setting(
         _Padding("given", "ignored", "inverted"),
-        "What becomes of given lengths, or of a mask; inverted runs the steps that do not count.",
+        "How given lengths or a mask are used.",
         default="given",
+        rule="ignored: all steps are valid; inverted: the steps are valid that the mask leaves "
+        "out. Or the lengths themselves, such as 3,7,5.",
     ),
-    "flat_units": Setting(
-        read_count, "Units of a network whose weights are one vector.", _COUNT, "none"
+    "flat_units": Setting(read_count, "Units, where the weights are one vector.", _COUNT, "none"),
+    "flat_layers": Setting(read_count, "Layers, where the weights are one vector.", _COUNT, "1"),
+    "flat_directions": Setting(
+        _directions, "Directions, where the weights are one vector.", _DIRECTIONS, "1"
     ),
-    "flat_layers": Setting(
-        read_count, "Layers of a network whose weights are one vector: 1, or more.", _COUNT, "1"
-    ),
-    "flat_directions": Setting(_directions, "Directions of such a network.", _DIRECTIONS, "1"),
     "arithmetic": Setting(
         OneOf("float", "8bit", "hybrid", "hybrid_asymmetric"),
-        "Products of numbers as they are, or of inputs and h rounded to 8 bits: by onnxruntime's "
-        "rule, or by TensorFlow Lite's.",
+        "Arithmetic of the matrix products: float, 8bit, ...",
+        rule="8bit quantises inputs and h to 8 bits as onnxruntime does; hybrid and "
+        "hybrid_asymmetric as TensorFlow Lite does.",
     ),
     "dtype": Setting(
         OneOf("float16", "bfloat16", "float32", "float64", "longdouble"),
-        "Number type of the computation; bfloat16 rounds the weights and runs in float32.",
+        "dtype of the computation.",
         default="that of the weights",
+        rule="bfloat16 rounds the weights and runs in float32.",
     ),
 }
 
@@ -310,7 +319,7 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         setting = SETTINGS[plain]
     except KeyError:
         raise UserError(
-            f"{where}: there is no setting {name!r}."
+            f"{where}: unknown setting {name!r}."
             + did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell)),
             f"  Settings: {', '.join(SETTINGS)}.",
         ) from None
@@ -319,7 +328,8 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         return setting.read(value)
     except ValueError as error:
         first, *further = error.args
-        raise UserError(f"{_found(name, value, where)} takes {first}", *further) from None
+        stop = "" if first[-1] in ".," else "."
+        raise UserError(f"{_found(name, value, where)} takes {first}{stop}", *further) from None
 
 
 def _found(name: str, value: Any, where: str) -> str:

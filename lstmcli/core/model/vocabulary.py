@@ -9,7 +9,7 @@ from lstmcli.errors import did_you_mean
 GATES = "ifgo"
 """The order of gates in a `Cell`: input, forget, candidate, output."""
 
-_CANDIDATE = "gjcz"  # flax and torch say g, TF1 j, Keras and ONNX c, Core ML z
+_CANDIDATE = "gjcz"  # g in flax and torch, j in TF1, c in Keras and ONNX, z in Core ML
 
 
 def read_gate_order(value: object) -> str:
@@ -84,8 +84,8 @@ def read_activation_name(value: object) -> str:
         raise ValueError(f"one of {', '.join(known)}.{did_you_mean(name, known)}")
     if name == "hard_sigmoid" and inside in ("", ")"):
         raise ValueError(
-            "hard_sigmoid_0.2, clip(0.2x + 0.5), as Keras 1 and 2, TF1 and ONNX have it,",
-            "  or hard_sigmoid_1_6, clip(x/6 + 0.5), as Keras 3, PyTorch and JAX have it",
+            "hard_sigmoid_0.2, clip(0.2x + 0.5), as in Keras 1 and 2, TF1 and ONNX,",
+            "  or hard_sigmoid_1_6, clip(x/6 + 0.5), as in Keras 3, PyTorch and JAX",
         )
     defaults = ACTIVATION_NAMES[name]
     given = () if inside in ("", ")") else _numbers_inside(inside, name)

@@ -27,7 +27,7 @@ def has_ambiguous_names(found: RecognisedLstm) -> bool:
 
 
 def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
-    """What neither a tensor nor a setting gives: a line each."""
+    """What neither a tensor nor a setting gives: one line each."""
     assumed: list[str] = []
     row = found.convention
     if found.by_shape:
@@ -42,7 +42,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
     assumed += _orientation_assumption(found, cell)
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
-        what = f"forget bias {cell.convention.behaviour.forget_bias:+}"
+        what = f"forget bias {cell.convention.behaviour.forget_bias:+.10g}"
         assumed.append(Assumption(what, "not stored in the weights", "--forget-bias"))
     assumed += _config_assumptions(found, cell.convention, given)
     assumed += [  # the numbers of activations that have none by ONNX's standard
@@ -61,7 +61,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
 
 
 def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
-    """That matrices are transposed, where their shapes say so and their names do not."""
+    """That matrices are transposed, where their shapes show it and their names do not."""
     row, orientation = found.convention, cell.convention.storage.orientation
     if found.by_shape or row.required_settings or orientation == row.storage.orientation:
         return []
@@ -72,7 +72,7 @@ def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
 
 def _with_numbers(name: str, activation: str) -> tuple[str, str]:
     """The option that gives an activation its numbers, and what follows it."""
-    from lstmcli.core.model.shell import as_options  # few models need it
+    from lstmcli.core.model.shell import as_options  # rarely needed
 
     option, *more = as_options({name: f"{activation}(A,B)"})
     return option, typed_command(*more)
@@ -110,7 +110,7 @@ def refuse_open(
 def unused_assumptions(
     chosen: Sequence[RecognisedLstm], found: Sequence[RecognisedLstm], names: Collection[str]
 ) -> list[str]:
-    """That tensors beside an LSTM which only its shapes tell are no part of it, as peepholes are.
+    """That tensors next to an LSTM which only its shapes tell are not part of it, as peepholes are.
 
     ``names``: of all tensors but initial states; those of any LSTM ``found`` are not meant.
     """
@@ -203,7 +203,7 @@ def idle_settings(
     packed: bool,
     backward: Mapping[str, bool],
 ) -> list[str]:
-    """A line for each setting that changes nothing, as these weights lack what it is about.
+    """One row per setting that changes nothing, as these weights lack what it is about.
 
     ``packed``: they are one vector. ``backward``: whether a cell, by its name, runs backward
     without a setting.
@@ -247,7 +247,7 @@ def idle_settings(
 def idle_settings_of_run(
     given: Mapping[str, Any], source: str, *, masked: bool, started: bool
 ) -> list[str]:
-    """A line for each setting that changes nothing, as a run lacks what it is about.
+    """One row per setting that changes nothing, as a run lacks what it is about.
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
     """
@@ -261,7 +261,7 @@ def idle_settings_of_run(
 
 
 def idle_without_lstm(given: Mapping[str, Any], source: str) -> list[str]:
-    """A line for each setting of a file without an LSTM."""
+    """One row per setting of a file without an LSTM."""
     return _idle(given, {split_cell(name)[1]: "there is no LSTM" for name in given}, source)
 
 
@@ -319,7 +319,7 @@ def without_option(assumed: Sequence[str]) -> list[str]:
 
 
 def shorten_assumption(text: str) -> str:
-    """An assumption without its reason: ``forget bias +1.0 (--forget-bias)``."""
+    """An assumption without its reason: ``forget bias +1 (--forget-bias)``."""
     if not isinstance(text, Assumption) or not text.option:
         return text
     return Assumption(text.what, option=text.option)

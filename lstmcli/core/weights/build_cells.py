@@ -22,7 +22,7 @@ from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
-_FORWARD = "forward"  # internal setting: the file says that this backward cell runs forward
+_FORWARD = "forward"  # internal setting: by its file this backward cell runs forward
 
 
 def build_layers(
@@ -107,7 +107,7 @@ def _gates_axis(
 
 
 def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
-    """The number type of the computation: the weights', unless another is asked for."""
+    """The dtype of the computation: the weights', unless another is asked for."""
     if asked is not None:
         return np.dtype("float32" if asked == BFLOAT16 else asked)
     floats = [a.dtype for a in tensors if a.dtype.kind == "f"]
@@ -138,7 +138,7 @@ def _of_role(
 
 
 def _typed(tensor: Array | dict[str, Array], dtype: np.dtype[Any]) -> Array | dict[str, Array]:
-    """A tensor, or the tensors of the gates, in the number type of the computation."""
+    """A tensor, or the tensors of the gates, in the dtype of the computation."""
     if isinstance(tensor, dict):
         return {gate: one.astype(dtype) for gate, one in tensor.items()}
     with np.errstate(all="ignore"):

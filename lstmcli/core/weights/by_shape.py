@@ -3,7 +3,7 @@
 Names still help a little: ``arr_0``, ``arr_1``, ... are the arrays of `numpy.savez` in order, as
 ``layer.get_weights()`` and ``lstm.parameters()`` give them; ``onnx::LSTM_784`` is an initializer
 that PyTorch's exporter numbered; ``W`` and ``U`` are the kernel and the recurrent kernel. Nothing
-is chosen where two ways remain: `several_ways` says what to type for each.
+is chosen where two ways remain: `several_ways` has the command for each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_GROUPS = 64
 
 _POSITIONAL = re.compile(r"arr_(\d{1,6})")
 _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
-# prefix, a name that somebody typed, number of a layer
+# prefix, a typed name, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
 # an operation of a graph that spells out a layer; its number tells it from others of the layer
 _OPERATION = re.compile(
@@ -202,7 +202,7 @@ def fitting_names(ways: list[Way]) -> list[Way]:
 
 
 def vector_size(shape: Shape) -> int:
-    """The length of a vector, which may lie along one of two axes; 0 of what is no vector."""
+    """The length of a vector, which may lie along one of two axes; 0 of what is not a vector."""
     if len(shape) == 1:
         return shape[0]
     return max(shape) if len(shape) == 2 and 1 in shape else 0
@@ -330,7 +330,7 @@ def _in_order(
 
 
 def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Mapping[str, Shape]) -> bool:
-    """Whether two cells in order are the directions of a layer, as Keras' Bidirectional has them.
+    """Whether two cells in order are the directions of a layer, as in Keras' Bidirectional.
 
     They are where the array that follows takes the outputs of both; or, if none follows, where the
     second cell cannot take the outputs of the first.

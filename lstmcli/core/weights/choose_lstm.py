@@ -154,7 +154,7 @@ def _select_one(
     """The LSTM of this number, of this name, or with this among the parts of its name.
 
     A name's last parts go first: what follows may come from the framework, as in
-    ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is no part of ``lstm_4``.
+    ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is not part of ``lstm_4``.
     """
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
         return found[int(word)]
@@ -238,7 +238,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
             "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
         )
     if gru := describe_gru(tensors):
-        return UserError(f"{source}: {gru}; it is no LSTM, and only LSTMs are run.")
+        return UserError(f"{source}: {gru}; it is not an LSTM, and only LSTMs are run.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
         needed = "  A cell needs all its tensors; other files may have some."

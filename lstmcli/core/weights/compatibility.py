@@ -1,7 +1,7 @@
 """Whether a convention can store a network, with which settings, and by which recipe.
 
 The roles of a row's tensors are the parts it has, its ``takes`` the settings. What fits neither is
-refused by name: a conversion that dropped it would give another network.
+rejected, and the message names it: a conversion that dropped it would give another network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PARTS = {
     "state_scale": "layer normalisation of c",
     "initial_h": "a learned initial state",
 }
-MIXED = "layers of one direction beside layers of two"
+MIXED = "layers of one direction next to layers of two"
 STATE_OF_ITEMS = "an initial state that differs between batch items"
 _ALIKE = {"stack": "concat"}  # merge modes that differ only in the axis
 
@@ -169,7 +169,7 @@ def _settings(
         if absent and any(gates) and not absent <= gates:  # one gate never has tensors
             lacks.append(_coupling("none"))
     if runs.initial_state == "swapped":
-        lacks.append("a state that is taken as (c, h)")
+        lacks.append("a state that is interpreted as (c, h)")
     return changes, lacks
 
 

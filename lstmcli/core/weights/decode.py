@@ -80,7 +80,7 @@ def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
     if len(single) < 2 or len(single) % 2 or single[0].inputs != single[1].inputs:
         return cells
     if single[1].inputs == single[0].outputs and len(single) == 2:
-        return cells  # a stack or two directions: taken as a stack
+        return cells  # a stack or two directions: interpreted as a stack
     return [(single[n], single[n + 1]) for n in range(0, len(single), 2)]
 
 
@@ -342,7 +342,7 @@ class _Decoder:
     # ---- the rest
 
     def _bias(self, units: int, dtype: np.dtype[Any]) -> Array:
-        """(4, H): of one bias or two, as many times as ``self.storage.bias`` says."""
+        """(4, H): of one bias or two, as many times as ``self.storage.bias`` specifies."""
         first, second = self._gates_of("bias"), self._gates_of("recurrent_bias")
         bias, halves = self.tensors.get("bias"), self.storage.bias_halves == 2
         if halves and isinstance(bias, np.ndarray) and bias.size == 8 * units:

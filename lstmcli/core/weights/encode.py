@@ -143,7 +143,7 @@ class _Encoder:
         return {gate: self._oriented(blocks[GATES.index(gate)]) for gate in self.gates}
 
     def _oriented(self, matrix: Array) -> Array:
-        """A matrix with the gates along its rows, as the row of the table has it."""
+        """A matrix with the gates along its rows, as in the row of the table."""
         return matrix if self.storage.orientation == "rows" else matrix.T
 
     # ---- vectors

@@ -89,7 +89,7 @@ class InspectedLstm:
         return {name: gate_numbers(cell) for name, cell in self.model.cells}
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON has it."""
+        """All of it as JSON."""
         cell = self.model.cell
         return {
             "layer": self.layer,
@@ -124,7 +124,7 @@ class UnreadableLstm:
     also: tuple[str, ...] = ()  # conventions that have names for more of the tensors
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON has it."""
+        """All of it as JSON."""
         return {
             "layer": self.layer,
             "convention": self.convention,
@@ -141,13 +141,13 @@ class Inspection:
     tensors: Mapping[str, TensorInfo]
     lstms: tuple[InspectedLstm, ...]
     unread: tuple[UnreadableLstm, ...] = ()
-    ways: UserError | None = None  # without an LSTM: how the shapes may be read as one, or why not
+    ways: UserError | None = None  # without an LSTM: how the shapes may be one, or why not
     missing: tuple[str, ...] = ()  # or what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: from the readers of the files
     layer: str | None = None  # the --layer that the file itself asks for
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON has it."""
+        """All of it as JSON."""
         return {
             "file": self.file,
             "tensors": {name: tensor.to_json() for name, tensor in self.tensors.items()},
@@ -178,8 +178,8 @@ def inspect(
     lstms, unread = list[InspectedLstm](), list[UnreadableLstm]()
     for found, layer, model in results:
         if isinstance(model, UserError):
-            own, row = set(found.tensors), found.convention.name
-            more = tuple(n for n, claimed in other_claims(found, shapes) if claimed > own)
+            claims, row = set(found.tensors), found.convention.name
+            more = tuple(n for n, claimed in other_claims(found, shapes) if claimed > claims)
             unread.append(UnreadableLstm(layer, row, model, more))
             continue
         lstms.append(_lstm(found, layer, model, settings))
@@ -244,7 +244,7 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
     )
     text = f"names {', '.join(end for role in fitting for end in _fitting(row, role, found))}"
     if found.by_shape:
-        text = "shapes alone; the names are not a framework's"
+        text = "only the shapes; the names are not a framework's"
         if "convention" not in model.given:
             text += f". {row.name} is the default for them; other conventions may fit too"
     if row.storage.bias_halves == 2 and "bias" in roles:
@@ -255,7 +255,7 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
 
 
 def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
-    """The row's names of a role, as far as these tensors have them, whatever their numbers."""
+    """The row's names of a role, which these tensors have, whatever their numbers."""
     names = list(map(_without_numbers, found.tensors))
     forms = {e: f"(^|[_-]){re.escape(_without_numbers(e))}$" for e in row.tensor_names(role)}
     return [end for end, form in forms.items() if any(re.search(form, name) for name in names)]
@@ -289,7 +289,7 @@ def _numbers(cell: Cell, n: int) -> GateNumbers:
 def hints(model: Model, *, named: bool) -> list[Hint]:
     """What the biases suggest, each hint once with the cells that show it.
 
-    ``named`` says that the names of the tensors tell the convention.
+    ``named``: the names of the tensors identify the convention.
     """
     shown: dict[Hint, list[str]] = {}
     for name, cell in model.cells:
@@ -297,7 +297,7 @@ def hints(model: Model, *, named: bool) -> list[Hint]:
             shown.setdefault(hint, []).append(name)
     several = len(model.cells) > 1
     return [
-        replace(hint, text=f"{', '.join(cells)}: {hint.text}") if several else hint
+        replace(hint, seen=f"{', '.join(cells)}: {hint.seen}") if several else hint
         for hint, cells in shown.items()
     ]
 
@@ -387,11 +387,11 @@ def _ways(shapes: Shapes, file: str) -> UserError | None:
 
 
 def missing_parts(names: Collection[str]) -> list[str]:
-    """What tensors that are no LSTM lack to be one, by their names."""
+    """What tensors lack to be an LSTM, by their names."""
     if text := describe_gru(names):
-        return [f"{text} and is no LSTM"]
+        return [f"{text} and is not an LSTM"]
     if gru := [name for name in names if "gru" in name.lower()]:
-        return [f"{gru[0]} names a GRU, which has three gates and is no LSTM"]
+        return [f"{gru[0]} names a GRU, which has three gates and is not an LSTM"]
     missing = describe_missing(names)
     return [missing] if missing else []
 

@@ -123,7 +123,7 @@ def _refuse_unfit(names: Sequence[str], shapes: Mapping[str, Shape], source: str
     if len(called_so) > 1:
         listed = ", ".join(f"{name} {shapes[name]}" for name in called_so)
         raise UserError(
-            f"{source}: {listed} are no LSTM's by their shapes.",
+            f"{source}: {listed} are not those of an LSTM by their shapes.",
             "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
             "and (4H,).",
             "  With a matrix for each gate, name them: Wi=FILE:NAME Ui=FILE:NAME bi=FILE:NAME, "

@@ -27,7 +27,7 @@ class RecognisedLstm:
     lacking: Mapping[CellIndex, str] = field(default_factory=dict)
     rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
     name: str = ""  # of its layer, from the file
-    by_shape: bool = False  # recognised by shapes alone
+    by_shape: bool = False  # recognised by only the shapes
 
     @property
     def label(self) -> str:
@@ -160,7 +160,7 @@ def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
     found = [(row, end) for row, n in sorted(near) if (end := _templates(row)[n].end(plain))]
     within = [e.length for row, e in found if re.search(CONVENTIONS[row].names.within, e.prefix)]
     by_row: dict[str, list[NameEnd]] = {}
-    for row, end in found:  # so `recurrent_kernel` is not read as the `kernel` of a scope
+    for row, end in found:  # so `recurrent_kernel` is not interpreted as the `kernel` of a scope
         is_longest = end.length >= max(within, default=0)
         by_row.setdefault(row, []).append(end._replace(is_longest=is_longest))
     return by_row

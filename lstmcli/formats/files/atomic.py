@@ -241,7 +241,7 @@ def _keys(path: str) -> tuple[object, ...]:
 
 
 def _stdin_keys() -> tuple[object, ...]:
-    """The key of the file that standard input is redirected from; none if it is no file."""
+    """The key of the file that standard input is redirected from; none if it is not a file."""
     try:
         status = os.fstat(0)
     except OSError:  # closed

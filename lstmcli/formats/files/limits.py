@@ -105,19 +105,17 @@ def check_total(declared: int, size: int, source: str) -> None:
 # ---- broken files
 
 
-LONGEST_REASON = 120  # characters: a library's message may quote the whole file
+LONGEST_REASON = 120  # characters: a library's message may quote the full file
 
 
 class Damaged(Exception):
-    """The bytes contradict their format or each other; the text says how."""
+    """The bytes contradict their format or each other; the text tells how."""
 
 
 def damaged(source: str, reason: object) -> UserError:
     """The error for a file that is broken; ``reason`` may be a library's text."""
     text = str(reason).rstrip(". ")
-    return UserError(
-        f"{source} is damaged or cut short ({text}). Copy or download it again, or save it anew."
-    )
+    return UserError(f"{source} is corrupt or truncated ({text}). Copy it again, or save it again.")
 
 
 @contextmanager
@@ -145,7 +143,7 @@ def _reason(error: Exception) -> str:
 
 def _broken_file_errors() -> tuple[type[Exception], ...]:
     """The exceptions of `damage_reported`; evaluated only once something has been raised."""
-    from zipfile import BadZipFile  # takes 7 ms to import, and most formats are no archives
+    from zipfile import BadZipFile  # takes 7 ms to import, and most formats are not archives
 
     return (
         Damaged,

@@ -81,7 +81,7 @@ def _in_folder(folder: str) -> str:
     if os.path.isfile(latest) and (noted := _latest(latest)):
         return noted
     indexes = sorted(name for name in names if name.endswith(".index"))
-    if not indexes:  # opening it says what kind of folder it is
+    if not indexes:  # opening it reports what kind of folder it is
         return folder
     if len(indexes) == 1:
         return os.path.join(folder, indexes[0])
@@ -139,7 +139,7 @@ def sidecar_path(path: str, name: str) -> str | None:
     if os.path.dirname(real) != os.path.realpath(folder or "."):
         raise UserError(f"{full} is a link out of its folder; copy the file there to have it read.")
     if not os.path.exists(real) or not stat.S_ISREG(os.stat(real).st_mode):
-        raise UserError(f"{full} is no regular file.")
+        raise UserError(f"{full} is not a regular file.")
     return full
 
 

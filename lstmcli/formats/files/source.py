@@ -178,14 +178,14 @@ def pieces_of(text: str) -> Iterator[str]:
 
 
 def decode(data: bytes, source: str) -> str:
-    """Bytes as text: UTF-8, or what a byte-order mark says.
+    """Bytes as text: UTF-8, or what a byte-order mark specifies.
 
     UserError, with the position, if the bytes are not such text.
     """
     try:
         text = data.decode(_coding(data))
     except UnicodeDecodeError as error:
-        # of the error's own bytes: a UTF-8 decoder has taken the byte-order mark off them
+        # of the bytes in the error: a UTF-8 decoder has taken the byte-order mark off them
         before = error.object[: error.start].decode(error.encoding).removeprefix("\ufeff")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise UserError(
@@ -198,14 +198,14 @@ def decode(data: bytes, source: str) -> str:
 
 
 def how_raw_numbers_are_read(source: str) -> list[str]:
-    """The line that says what to type for a file without a format; none for standard input."""
+    """The line on what to type for a file without a format; none for standard input."""
     if source == STDIN:
         return []
     return [f"  Raw numbers are read by their type and shape: {source}:f32:7x3"]
 
 
 def _coding(data: bytes) -> str:
-    """What the byte-order mark at the start of a text says; UTF-8 without."""
+    """The encoding of the byte-order mark at the start of a text; UTF-8 without."""
     marks = (name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
     return next(marks, "utf-8")
 
@@ -346,5 +346,5 @@ def drained(take: Callable[[], bytes], source: str) -> bytes:
         data += piece
         if len(data) > 2 * MOST_PARSED and not data.startswith(ARRAYS):  # models are larger
             most = f"{2 * MOST_PARSED:,}"
-            raise UserError(f"{source} gives more than {most} bytes that are no arrays.")
+            raise UserError(f"{source} gives more than {most} bytes that are not arrays.")
     return bytes(data)

@@ -164,6 +164,6 @@ def _read_archive(source: Opened) -> Document:
     versions = {k: metadata[k] for k in VERSIONS if isinstance(metadata, dict) and k in metadata}
     inner = Opened(where, io.BytesIO(data), len(data))
     if not data.startswith(HDF5):
-        raise UserError(f"{where}: its member {WEIGHTS} is no HDF5 file.")
+        raise UserError(f"{where}: its member {WEIGHTS} is not an HDF5 file.")
     found = contents(inner, ATTRIBUTES, LEAVE_OUT)
     return _document(where, found, _config(texts.get(CONFIG), where), versions)

@@ -99,7 +99,7 @@ def config_of(layer: Any) -> Config:
 
 
 def layer_name(layer: Config) -> Any:
-    """The name of a serialized layer, in its config or, in early versions, beside it."""
+    """The name of a serialized layer, in its config or, in early versions, next to it."""
     return config_of(layer).get("name", layer.get("name"))
 
 
@@ -341,7 +341,7 @@ def masks_before(
 ) -> dict[str, dict[str, Any]]:
     """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
 
-    ``unchanged`` of it tells whether its own inputs (of an Embedding its outputs) are those of the
+    ``unchanged`` of it tells whether its inputs (of an Embedding its outputs) are those of the
     layer; where the layers between are not known, the last one listed before it is taken, or
     ``around``, which masks the model that it is in. The cells of a stack have that of the stack.
     """

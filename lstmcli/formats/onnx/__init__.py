@@ -52,7 +52,7 @@ def read(source: Opened) -> Document:
     if source.size > MOST_PROTOBUF:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
     import_extra("onnx", f"{source.source} is an ONNX model; reading it", "onnx")
-    with damage_reported(f"{source.source}, taken for an ONNX model,"):
+    with damage_reported(f"{source.source}, interpreted as an ONNX model,"):
         model = OnnxModel(source.contents())
         if not model.has_graph:
             if any(field.number in CORE_ML_FIELDS for field in fields(source.contents())):
@@ -60,7 +60,7 @@ def read(source: Opened) -> Document:
                     f"{source.source} is a Core ML model; this version does not read it. "
                     "Give the model that it was converted from."
                 )
-            raise UserError(f"{source.source} is no ONNX model: it has no graph.")
+            raise UserError(f"{source.source} is not an ONNX model: it has no graph.")
         with np.errstate(all="ignore"):  # weights may have infinities and NaN
             return _Reader(source, model).document()
 
@@ -118,7 +118,7 @@ class _Reader:
             self.fed_by[known] = self.read_as[below]
         elif operator:
             known.remarks.append(
-                f"{name}: its inputs are what the model's {operator} gives, not the model's own."
+                f"{name}: its inputs are outputs of {operator}, and not the inputs of the model."
             )
 
     def _name(self, node: Node) -> str:
@@ -162,7 +162,7 @@ class _Reader:
             yield f"{source}: another LSTM is spelled out as {form}; it is not read."
 
     def _initializers(self) -> Document:
-        """The tensors by name of a model without LSTM nodes; a remark says what it has instead."""
+        """The tensors by name of a model without LSTM nodes; a remark names what it has instead."""
         source = self.source.source
         counts = {op: sum(made[op] for made in self.scopes.values()) for op in OTHER_CELLS}
         other_cells = " and ".join(f"{count} {op}" for op, count in counts.items() if count)

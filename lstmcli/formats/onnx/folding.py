@@ -302,7 +302,7 @@ class ConstantFolder:
 
 def _tensor(value: Any) -> Any:
     if not hasattr(value, "data_type"):
-        raise Damaged("the value of a node in its graph is no tensor")
+        raise Damaged("the value of a node in its graph is not a tensor")
     return value
 
 

@@ -258,7 +258,7 @@ def widened(array: np.ndarray) -> np.ndarray:
 def text(name: str | bytes) -> str:
     """A string of the file; Damaged if it is not text, which protobuf gives as bytes."""
     if isinstance(name, bytes):
-        raise Damaged("a name in it is no text")
+        raise Damaged("a name in it is not text")
     return name
 
 

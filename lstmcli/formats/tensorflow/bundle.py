@@ -195,7 +195,7 @@ class BundleEntry(NamedTuple):
     offset: int
     size: int
     checksum: int
-    is_partitioned: bool  # stored in slices, which have entries of their own
+    is_partitioned: bool  # stored in slices, which have separate entries
 
     @classmethod
     def parse(cls, message: Message) -> BundleEntry:

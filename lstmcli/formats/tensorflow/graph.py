@@ -290,7 +290,7 @@ class TensorFlowGraph:
     def _operations(
         self, variable: str, most: int
     ) -> Iterator[tuple[str, NodeKey, GraphNode, int]]:
-        """At most so many operations one after the other on a variable's values, nearest first.
+        """At most this many operations one after the other on a variable's values, nearest first.
 
         Each with the path to it, the node whose values it takes, and which of its inputs they are.
         """
@@ -317,7 +317,7 @@ class TensorFlowGraph:
         """Whether the cell with this kernel runs backwards over the inputs' steps.
 
         It does if the values that enter its loop come from an operation of `REVERSING`. None if the
-        graph has no loop, or the variable is no kernel.
+        graph has no loop, or the variable is not a kernel.
         """
         products = (  # by the variable, or the fused cells that have it as an input
             (function, node.name)

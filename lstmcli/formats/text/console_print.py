@@ -1,6 +1,6 @@
 """Arrays as a console prints them, with the precision they were printed in.
 
-A print is brackets with numbers, in any text. The text around them is searched for a name
+Printed output is brackets with numbers, in any text. The text around them is searched for a name
 (``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``).
 Prose, prompts and indices (``h[0]``) are skipped; brackets that may be an array or not are refused.
 Several arrays of one name, or without a name, are steps of one array.
@@ -93,10 +93,10 @@ SHORT_DTYPES: dict[str, np.dtype[Any]] = {
 def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
-    Several prints of one name are stacked along a new first axis. The layout is "steps" for 2-D
-    arrays and "time" for arrays (n, 1, units), which are n prints of one row; else it is unknown.
-    An abbreviated print is an array of the numbers that it has, with `Gaps`. UserError for what
-    `find_prints` and `find_rows` refuse, and for prints whose shapes or labels do not stack.
+    Several printed arrays of one name are stacked along a new first axis. The layout is "steps" for
+    2-D arrays and "time" for arrays (n, 1, units), which are n printed rows; otherwise unknown.
+    Abbreviated output is an array of the numbers that it has, with `Gaps`. UserError for what
+    `find_prints` and `find_rows` refuse, and for arrays whose shapes or labels do not stack.
     """
     source = file.source
     refuse_long_numbers(text, source)
@@ -315,7 +315,7 @@ def _is_array(content: str, where: str) -> bool:
         return False
     if strange[0].endswith(";"):  # of MATLAB and Julia: [0.1 0.2; 0.3 0.4]
         raise UserError(f"{where}: {MATRICES}")
-    raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is no number.')
+    raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is not a number.')
 
 
 def _parsed(
@@ -341,7 +341,9 @@ def _parsed(
             levels[-1].append(inner)
         elif token == GAP:
             if found[-1] is not None:
-                raise UserError(f'{where}: two "{GAP}" in one list; a print has one along an axis.')
+                raise UserError(
+                    f'{where}: two "{GAP}" in one list; printed output has one along an axis.'
+                )
             found[-1] = len(levels[-1])
         else:
             levels[-1].append(0.0)
@@ -416,7 +418,7 @@ def find_rows(text: str, source: str) -> Print:
 
 
 def _row_words(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The words of each line that is no comment and not PyTorch's line of the type."""
+    """The words of each line that is not a comment and not PyTorch's line of the type."""
     for line, row in enumerate(text.split("\n"), start=1):
         words = row.partition("#")[0].replace(",", " ").split()
         if words and not TYPE_LINE.match(row):
@@ -432,7 +434,7 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
                 raise UserError(f"{where}: {SEMICOLONS}")
             shown = ascii(word[:40])[1:-1]
             raise UserError(
-                f'{where}: "{shown}" is no number. Expected a printed array, or rows of numbers.'
+                f'{where}: "{shown}" is not a number. Expected a printed array, or rows of numbers.'
             )
     if rows and len(words) != len(rows[0]):
         raise UserError(f"{where} has {len(words)} numbers; rows before it have {len(rows[0])}.")

@@ -211,7 +211,7 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
     """
     keys = _keys(names)
     if names and not names[0]:
-        keys = [*keys, ""]  # the index of pandas, beside the steps
+        keys = [*keys, ""]  # the index of pandas, next to the steps
     indexed: dict[str, dict[int, int]] = {}
     single: dict[str, Columns] = {}
     for column, name in enumerate(names or []):
@@ -319,7 +319,7 @@ def _as_integers(table: CsvTable, line_of: Callable[[int], int]) -> np.ndarray:
         row, key = np.argwhere(wrong)[0]
         raise UserError(
             f"{table.source}, line {line_of(int(row))}: {table.keys[key]} is "
-            f"{values[row, key]:g}; a whole number was expected."
+            f"{values[row, key]:g}; an integer was expected."
         )
     return values.astype(np.int64)
 

@@ -200,7 +200,7 @@ def _printable(text: str, source: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{source}: {text!a} is no valid text.") from None
+        raise UserError(f"{source}: {text!a} is not a valid text.") from None
     return text
 
 

@@ -145,7 +145,7 @@ def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None)
 
 
 def _ascending(array: np.ndarray) -> Sequence[int] | None:
-    """The ascending whole numbers of an array (T, n) of equal rows; None for other arrays."""
+    """The ascending integers of an array (T, n) of equal rows; None for other arrays."""
     if array.ndim != 2 or not array.size or (array != array[0]).any():
         return None
     numbers = array[0]
@@ -254,7 +254,7 @@ def _step_of(record: dict[str, Any], before: Sequence[int], where: str) -> int |
         return None
     step = record[STEP]
     if type(step) is not int or not 0 <= step < MOST_STEPS:
-        raise UserError(f"{where}: step is {str(step)[:40]!r}; a whole number was expected.")
+        raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
     if len(before) and step <= before[-1]:
         raise UserError(f"{where}: step {step} follows step {before[-1]}; steps ascend.")
     return step

@@ -43,10 +43,10 @@ _TWO_DECIMALS = re.compile(rf"(?<!\d){_DECIMAL}[ \t]+[-+]?\d+,\d")
 _DIGITS = re.compile(r"\d[\d.,]*(?:[eE][-+]?\d+)?")
 
 ABBREVIATED = (
-    "the print is abbreviated, so numbers are missing. Print all of it: "
+    "the printed output is abbreviated, so numbers are missing. Print all of it: "
     "np.set_printoptions(threshold=sys.maxsize), torch.set_printoptions(profile='full')."
 )
-"""The message for a print that leaves numbers out."""
+"""The message for printed output that leaves numbers out."""
 
 PLAIN_NAMES: dict[str, str] = {}
 """Every reader of CSV accepts nan, inf and -inf."""

@@ -40,7 +40,7 @@ class Print:
     factor: float = 1.0
     dtype: np.dtype[Any] | None = None
     label: str = ""  # other text before it that ends in a colon, without digits
-    gaps: Gaps | None = None  # what an abbreviated print leaves out
+    gaps: Gaps | None = None  # what abbreviated output leaves out
     steps: list[int] | None = None  # the indices of its first axis, where they are written
 
     def scaled(self, numbers: Iterable[float]) -> np.ndarray:
@@ -55,7 +55,7 @@ def gaps_of(
     printed: tuple[int, ...] | None,
     where: str,
 ) -> Gaps | None:
-    """What an abbreviated print leaves out; None if it has all numbers.
+    """What abbreviated output leaves out; None if it has all numbers.
 
     ``ahead`` has, by depth, the numbers of items before ``...`` in the lists of that depth.
     """

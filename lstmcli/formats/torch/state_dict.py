@@ -36,7 +36,7 @@ Settings = dict[str, Any]
 
 
 class Tree(NamedTuple):
-    """The leaves of a value and what it says of them, by name."""
+    """The leaves of a value and its metadata of them, by name."""
 
     leaves: dict[str, Leaf]
     groups: dict[str, Settings]  # of each module: its class and attributes that are plain values

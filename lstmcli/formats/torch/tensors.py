@@ -1,10 +1,10 @@
 """Storages, tensors and arrays as pickles of PyTorch, NumPy and JAX describe them.
 
 A tensor is a view of a storage: offset, sizes and strides in elements. The bytes of a storage are
-after the pickle or in a member of their own: the reader of the file sets a function that gets them.
+after the pickle or in a separate member: the reader of the file sets a function that gets them.
 An array of NumPy is a call, then a state of shape, dtype, order and bytes.
 Source: torch/_utils.py, torch/serialization.py and torch/storage.py (2.13); the names of older
-versions as files of 1.0, 1.4 and 1.6 have them; numpy/_core/src/multiarray/methods.c,
+versions as in files of 1.0, 1.4 and 1.6; numpy/_core/src/multiarray/methods.c,
 `array_reduce` and `array_setstate`, and numpy/_core/numeric.py, `_frombuffer` (2.4);
 jax/_src/array.py, `_reconstruct_array` (0.10).
 """
@@ -67,7 +67,7 @@ class StorageView(TensorStorage):
 
     def __init__(self, storage: TensorStorage, name: str, start: Any, count: Any) -> None:
         if not isinstance(storage, TensorStorage):
-            raise TypeError("a view of what is no storage")
+            raise TypeError("a view of what is not a storage")
         super().__init__(name, storage.kind, count)
         if type(start) is not int or start < 0 or start + self.count > storage.count:
             raise ValueError("a view that is not inside its storage")
@@ -145,7 +145,7 @@ class Quantised(Leaf):
         if self.axis is None:
             return np.float32(value)
         if not isinstance(value, Leaf):
-            raise TypeError("scales or zero points that are no tensor")
+            raise TypeError("scales or zero points that are not tensors")
         shape = [1] * axes
         shape[self.axis] = self.tensor.size[self.axis]
         if value.extent()[0] != (shape[self.axis],):

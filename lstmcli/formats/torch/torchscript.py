@@ -101,7 +101,7 @@ class Script:
             for name, constant in zip(names, call.weights, strict=True):
                 leaf = by_name[constant]
                 if not isinstance(leaf, Leaf):
-                    raise TypeError(f"{constant} is no tensor")
+                    raise TypeError(f"{constant} is not a tensor")
                 leaves[f"{prefix}.{name}"] = leaf
             groups[prefix] = call.settings
         used = {id(leaf) for leaf in leaves.values()}
@@ -123,7 +123,7 @@ class Script:
         while waiting:
             path, module = waiting.pop()
             if not isinstance(module, dict):
-                raise TypeError("a module is no object")
+                raise TypeError("a module is not an object")
             for entry in module.get("parameters", ()):
                 leaves[(*path, entry["name"])] = tensors[int(entry["tensorId"])]
             below = [((*path, entry["name"]), entry) for entry in module.get("submodules", ())]
@@ -141,7 +141,7 @@ class Script:
 
 
 def _classes(text: str) -> dict[str, Settings]:
-    """The constants of each class in some code, and what its call of torch.lstm says."""
+    """The constants of each class in some code, and the arguments of its call of torch.lstm."""
     parts = re.split(r"^class (\w+)\(Module\):\n", text, flags=re.M)
     classes: dict[str, Settings] = {}
     for name, body in zip(parts[1::2], parts[2::2], strict=True):

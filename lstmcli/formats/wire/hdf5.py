@@ -172,7 +172,7 @@ def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **req
 
 
 def _line(**members: Any) -> bytes:
-    """A line of the answer; what is no text in a damaged name becomes "?"."""
+    """A line of the answer; what is not text in a damaged name becomes "?"."""
     return json.dumps(members, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
@@ -243,7 +243,7 @@ class _Traversal:
 
 
 def _texts(value: Any) -> Any:
-    """An attribute as JSON has it: a text, or a list of texts."""
+    """An attribute as JSON: a text, or a list of texts."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):

@@ -224,7 +224,7 @@ class _Machine:
         self.filled(self.stack[-1], items)
 
     def filled(self, target: Any, items: Sequence[Any]) -> Any:
-        """The dict with further keys; those that are no plain values can name no tensor."""
+        """The dict with further keys; those that are not plain values can name no tensor."""
         if len(items) % 2:
             raise ValueError("a key without a value")
         pairs = list(zip(items[::2], items[1::2], strict=True))
@@ -240,7 +240,7 @@ class _Machine:
 
     def named(self, module: Any, name: Any) -> Global:
         if not (isinstance(module, str) and isinstance(name, str)):
-            raise TypeError("a name that is no text")
+            raise TypeError("a name that is not text")
         if len(module) + len(name) > MOST_NAME:
             raise ValueError(f"a name of more than {MOST_NAME} characters")
         return Global(f"{module}.{name}")
@@ -248,7 +248,7 @@ class _Machine:
     def call(self, what: Any, args: Any, *named: Any) -> Any:
         """What a maker makes of the arguments, or a record of both."""
         if not isinstance(args, tuple):
-            raise TypeError("arguments that are no tuple")
+            raise TypeError("arguments that are not a tuple")
         args = (*args, *named)
         self.left -= len(args)  # a maker gets a copy of them
         if not isinstance(what, Global):

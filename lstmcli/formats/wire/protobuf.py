@@ -81,9 +81,9 @@ def signed(number: int) -> int:
 
 
 class Message:
-    """The fields of a message by number; an absent one is 0 or empty, as protobuf has it.
+    """The fields of a message by number; an absent one is 0 or empty, as in protobuf.
 
-    Damaged for bytes that are no message, or a field of another kind than is asked for.
+    Damaged for bytes that are not a message, or a field of another kind than is asked for.
     """
 
     def __init__(self, data: bytes | memoryview) -> None:
@@ -109,7 +109,7 @@ class Message:
         return self._bytes(found[0]) if found else memoryview(b"")
 
     def number(self, number: int) -> int:
-        """An unsigned number; of several the last, as protobuf has it."""
+        """An unsigned number; of several the last, as in protobuf."""
         return (self.numbers(number) or [0])[-1]
 
     def numbers(self, number: int) -> list[int]:
@@ -163,7 +163,7 @@ def text(data: memoryview) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError:
-        raise Damaged("a name in it is no text") from None
+        raise Damaged("a name in it is not text") from None
 
 
 def _decoded(data: memoryview, most: int) -> np.ndarray:

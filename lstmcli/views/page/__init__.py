@@ -31,7 +31,7 @@ from lstmcli.views.plot import (
     DIFFERENCE,
     Annotations,
     PlotWindow,
-    first_difference,
+    difference_verdict,
     pooled_words,
     quantities,
     read_sheet,
@@ -85,8 +85,7 @@ class Page(NamedTuple):
         planes, pooling = self._planes()
         script, pictures = _file("page.js"), planes[:MOST_PICTURES]
         wide, narrow = (
-            html_lines([line for sheet in self.answer(Width.of(columns)) for line in sheet.spans()])
-            for columns in (WIDE, NARROW)
+            "".join(map(html_lines, self.answer(Width.of(columns)))) for columns in (WIDE, NARROW)
         )
         dark = f"@media (prefers-color-scheme: dark) {{ {_colors(DARK)} }}\n"
         return Template(_file("page.html")).substitute(
@@ -237,8 +236,7 @@ def plot_page(
     def answer(width: Width) -> list[Sheet]:
         sheets = [read_sheet(found, width, quiet=False)]
         if found.differs:
-            text = first_difference(found.first, found.batch)
-            sheets = [labelled("first", text, width), Sheet([[]]), *sheets]
+            sheets = [difference_verdict(notes, width), *sheets]
         return [*sheets, *saturation_sheets(found, notes, window, width)]
 
     return Page(title, answer, views, notes, window, found.items, only=only).html()

@@ -39,7 +39,7 @@ def test_a_difference_is_neither_true_nor_false() -> None:
 
 
 def test_no_shared_name_is_an_error_that_lists_both_sides() -> None:
-    with pytest.raises(UserError, match=r"(?s)kernel, bias.*without a name") as error:
+    with pytest.raises(UserError, match=r"(?s)kernel, bias.*unnamed") as error:
         compare(of(name="w.npz", kernel=normal(2), bias=normal(2)), Side("b.npy", {"": normal(2)}))
     assert "w.npz" in str(error.value)
     assert "b.npy" in str(error.value)
@@ -313,7 +313,7 @@ def test_the_object_that_contains_all_results_is_left_out(names: tuple[str, ...]
 def test_an_array_that_is_taken_as_another_is_reported() -> None:
     ours = Side("a.npz", {"h": np.zeros((2, 3), np.float32), "final_h": np.zeros(3, np.float32)})
     found = compare(ours, with_trace_names(_side("output", "cn")))
-    assert found.remarks == ("output and cn of b.npz are taken as h and final_c",)
+    assert found.remarks == ("output and cn of b.npz are interpreted as h and final_c",)
     assert list(found.arrays) == ["h"]
 
 
@@ -338,7 +338,7 @@ def test_the_name_of_a_file_tells_last_states(file: str, final: str | None) -> N
     assert list(beside.arrays) == [final or "h"]
     if final is not None:
         assert beside.equal
-        assert f"{file} is taken as {final}" in beside.remarks
+        assert f"{file} is interpreted as {final}" in beside.remarks
     steps = compare(trace, Side(file, {"": np.zeros((5, 4, 3))}))
     assert steps.equal
     assert list(steps.arrays) == ["h"]

@@ -164,7 +164,7 @@ def located(
 
 def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one(cell: Model) -> None:
     (first, expected), *others = located(WHOLE[-1], cell)
-    assert location_text(first) == "EXPECTED is taken as the last h"
+    assert location_text(first) == "EXPECTED is interpreted as the last h"
     np.testing.assert_array_equal(expected.arrays["final_h"].values, WHOLE[-1])
     assert any("the first 3 of 7 steps" in location_text(one) for one, _ in others)
     assert "steps" in location_text(located(WHOLE[: B - 1, 0], cell)[0][0])

@@ -158,9 +158,9 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
     explanation = asked.explain(asked.run(truth)["h"][0])
     assert found(explanation) == {"state": "reset"}
     assert _equals(explanation) == [{"layout": "time"}]
-    assert explanation.taken == "EXPECTED is taken as sequence 0 of 3"
+    assert explanation.taken == "EXPECTED is interpreted as sequence 0 of 3"
     (remark,) = explanation.notes
-    assert remark.endswith("(time, batch, features): EXPECTED is taken as step 0 of 3.")
+    assert remark.endswith("(T, B, I): EXPECTED is interpreted as step 0 of 3.")
     assert explanation.decide == "all steps and sequences of EXPECTED"
 
 
@@ -176,7 +176,7 @@ def test_as_few_changes_win_in_every_place(asked: Cell) -> None:
 def test_a_last_step_may_be_a_gate(gate: str, asked: Cell) -> None:
     explanation = asked.explain(asked.run()[gate][:, -1])
     assert found(explanation) == {"array": gate}
-    assert explanation.taken == "EXPECTED is taken as the last step"
+    assert explanation.taken == "EXPECTED is interpreted as the last step"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_last_step_may_be_a_gate(gate: str, asked: Cell) -> None:
 def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Cell) -> None:
     explanation = asked.explain(asked.run(truth)["h"][row])
     assert found(explanation) == truth
-    assert explanation.taken == f"EXPECTED is taken as sequence {row} of 3"
+    assert explanation.taken == f"EXPECTED is interpreted as sequence {row} of 3"
 
 
 def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Cell) -> None:
@@ -246,7 +246,7 @@ def test_windows_that_a_budget_leaves_out_are_counted(
     said = [one for one in explanation.not_tried if "more windows" in one]
     left = len(windows) - Budget.NUMBERS // (steps * 6)
     assert (left > 0) == are_too_many
-    assert said == [f"EXPECTED was not tried as {left:,} more windows of the steps."] * are_too_many
+    assert said == [f"EXPECTED as {left:,} more windows of the steps"] * are_too_many
 
 
 # ---- parts of which another reading needs changes
@@ -279,7 +279,7 @@ def test_a_part_of_two_directions_needs_no_change(text: str, tmp_path: Path) -> 
     asked.x = asked.x[:sequences]
     explanation = asked.explain(part(asked.expected(networks.AS_STORED)))
     assert explanation.verdict == "agrees"
-    assert explanation.taken == f"EXPECTED is taken as {text.removesuffix(', a vector')}"
+    assert explanation.taken == f"EXPECTED is interpreted as {text.removesuffix(', a vector')}"
 
 
 def test_printed_units_of_both_directions_need_no_change(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_an_approximated_tanh_is_no_setting(
     cell = Cell(tmp_path, 3, scale=0.8)
     explanation = cell.explain(cell.run(truth)["h"])
     assert explanation.verdict == "none"
-    (remark,) = (one for one in explanation.notes if "Coarser arithmetic" in one)
+    (remark,) = (one for one in explanation.notes if "an approximated tanh or exp" in one)
     read = {c.setting: c.found for c in explanation.nearest[0].changes}
     assert read == truth
     assert remark.startswith("With" if truth else "As loaded")

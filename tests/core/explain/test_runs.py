@@ -144,14 +144,14 @@ def test_units_that_are_not_the_first_are_proved(
     net, x, h = _net()
     found = _asked(tmp_path, net, x, h[..., units], layout="batch")
     assert found.notes == (
-        f"Taken as {said} of the run, all {27 * len(units)} values of EXPECTED agree.",
+        f"As {said} of the run, all {27 * len(units)} values of EXPECTED agree.",
     )
-    first = f"Changes were tried with EXPECTED as the first {len(units)} units only."
+    first = f"EXPECTED as other units than the first {len(units)}"
     assert first not in found.not_tried
     assert not any((found.taken, found.nearest, found.measured, found.next))
     wrong = _asked(tmp_path, net, x, 0.9 * h[..., units], layout="batch")
     assert first in wrong.not_tried
-    assert not any("Taken as units" in text for text in wrong.notes)
+    assert not any("As units" in text for text in wrong.notes)
 
 
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}], ids=str)
@@ -222,7 +222,7 @@ def test_outputs_arranged_otherwise_are_what_diff_proves(
     assert found.verdict == "none"
     (remark,) = [one for one in found.remarks if one.code == "rearranged"]
     assert said in remark.text
-    assert remark.facts["whole"]
+    assert remark.facts["complete"]
 
 
 def test_an_arrangement_of_one_array_does_not_explain_another(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_an_arrangement_of_one_array_does_not_explain_another(tmp_path: Path) ->
     weights = write(net, tmp_path / "w.npz", I)
     found = explain(weights, x, str(tmp_path / "y.npz"), layout="batch")
     (remark,) = [one for one in found.remarks if one.code == "rearranged"]
-    assert not remark.facts["whole"]
+    assert not remark.facts["complete"]
 
 
 @pytest.mark.parametrize("constant", [False, True])

@@ -82,7 +82,7 @@ def test_last_h_of_merged_directions_is_compared_with_what_a_run_gives(tmp_path:
     assert explanation.verdict == "none"
     assert explanation.measured is not None
     assert explanation.measured.total == 21
-    assert explanation.taken == "EXPECTED is taken as the last step"
+    assert explanation.taken == "EXPECTED is interpreted as the last step"
 
 
 def of_torch(expected: Any) -> Explanation:
@@ -99,7 +99,7 @@ def test_a_last_step_in_a_row_is_the_last_step() -> None:
     for expected, taken in ((last, "the last step"), (states, "the last state of each cell")):
         explanation = of_torch(expected.ravel())
         assert explanation.verdict == "agrees"
-        assert explanation.taken == f"EXPECTED is taken as {taken}"
+        assert explanation.taken == f"EXPECTED is interpreted as {taken}"
         assert f"are taken in a row as {expected.shape}" in explanation.notes[0]
 
 
@@ -143,7 +143,7 @@ def test_a_step_of_stacked_directions_is_no_last_state(row: int | None) -> None:
     ):  # fmt: skip
         explanation = of_golden(expected, row=row)
         assert explanation.verdict == "agrees"
-        assert explanation.taken == f"EXPECTED is taken as {taken}"
+        assert explanation.taken == f"EXPECTED is interpreted as {taken}"
     noisy = y[-1] + np.random.default_rng(0).normal(0, 0.1, y[-1].shape)
     assert not of_golden(noisy, row=row).found
 
@@ -159,8 +159,8 @@ def test_directions_side_by_side_are_another_merge(row: int | None) -> None:
 
 def test_a_part_of_stacked_directions_agrees() -> None:
     y = read(ONNX)[1]["h"]
-    assert of_golden(y[:, :, 1]).taken == "EXPECTED is taken as sequence 1 of 4"
-    assert of_golden(y[:3]).taken == "EXPECTED is taken as the first 3 of 7 steps"
+    assert of_golden(y[:, :, 1]).taken == "EXPECTED is interpreted as sequence 1 of 4"
+    assert of_golden(y[:3]).taken == "EXPECTED is interpreted as the first 3 of 7 steps"
 
 
 def test_last_states_without_an_entry_for_each_cell_are_refused(tmp_path: Path) -> None:

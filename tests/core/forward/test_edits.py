@@ -402,8 +402,8 @@ def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> N
 
 
 REFUSED = {
-    "inputs.lat=1": 'there is no edit .inputs.lat.. Did you mean "inputs.late"',
-    "inputs.late=0": "inputs.late takes a whole number from 1 on",
+    "inputs.lat=1": 'unknown edit .inputs.lat.. Did you mean "inputs.late"',
+    "inputs.late=0": "inputs.late takes an integer from 1 on",
     "inputs.late=9": "the inputs have 7 steps; 9 are too many",
     "inputs.features=0,1": "the inputs have 3 features; all are needed",
     "equations.h=oc": "equations.h takes old_c, tanh_of_oc",

@@ -228,7 +228,7 @@ def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
     [
         ({"initial_state": {"h": np.zeros(3)}}, "lacks c"),
         ({"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}}, r"initial h is \(4,\)"),
-        ({"lengths": [3]}, "one for each sequence of the batch, whose size is 2"),
+        ({"lengths": [3]}, "one integer for each"),
         ({"lengths": [3, 9]}, "7 steps"),
         ({"keep": ("q",)}, "no 'q'"),
     ],
@@ -265,7 +265,7 @@ def test_past_a_length_is_zero_where_a_mask_repeats() -> None:
 def test_lengths_and_a_mask_at_once_are_refused() -> None:
     rng = np.random.default_rng(9)
     model, x = model_of(random_net(rng, 4, 3)), rng.normal(size=(1, 5, 4))
-    with pytest.raises(UserError, match="lengths and a mask say the same thing"):
+    with pytest.raises(UserError, match="lengths and a mask are both given"):
         run(model, x, lengths=[2], mask=np.array([[1, 1, 0, 0, 0]]))
 
 

@@ -59,5 +59,5 @@ def test_what_is_true_of_one_cell_is_typed_as_a_setting() -> None:
 
 def test_lengths_that_fit_the_other_layout_name_it() -> None:
     weights = TOP / "samples" / "forget-bias" / "weights.npz"
-    with pytest.raises(UserError, match=r"taken as layout batch.*\n  Try layout='time'"):
+    with pytest.raises(UserError, match=r"layout batch is assumed.*\n  Try layout='time'"):
         lstmcli.run(weights, np.zeros((7, 2, 4)), lengths=[7, 5])

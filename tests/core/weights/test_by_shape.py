@@ -351,7 +351,7 @@ def test_operations_of_a_graph_are_one_cell_whatever_their_numbers(form: str) ->
 def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
     fitting = "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
     assert refusal(zeros(W=(8, 15), b=(15,), Wy=(4, 2), by=(2,))) == [
-        "w.npz: W (8, 15), b (15,) are no LSTM's by their shapes.",
+        "w.npz: W (8, 15), b (15,) are not those of an LSTM by their shapes.",
         f"{fitting}and (4H,).",
         "  With a matrix for each gate, name them: Wi=FILE:NAME Ui=FILE:NAME bi=FILE:NAME, then "
         "those of f, g and o.",

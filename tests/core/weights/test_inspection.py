@@ -102,7 +102,7 @@ def test_settings_found_in_a_file_are_distinguished_from_those_assumed(tmp_path:
     weights = {"lstm_cell/kernel": np.ones((5, 8)), "lstm_cell/bias": np.zeros(8)}
     (bare,) = inspect_arrays(tmp_path, weights).lstms
     assert bare.found == {}
-    assert "forget bias +1.0" in bare.model.assumed[0]
+    assert "forget bias +1" in bare.model.assumed[0]
     (told,) = inspect_arrays(tmp_path, weights | {"forget_bias": np.array(0.5)}).lstms
     assert told.found == {"forget_bias": 0.5}
     assert not told.model.assumed

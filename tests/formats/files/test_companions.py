@@ -55,7 +55,7 @@ def test_folders_and_pipes_are_refused(whole: Path) -> None:
     (whole.parent / "folder").mkdir()
     os.mkfifo(whole.parent / "pipe")
     for name in ("folder", "pipe"):
-        with pytest.raises(UserError, match="no regular file"):
+        with pytest.raises(UserError, match="not a regular file"):
             read(whole, name)
 
 
@@ -85,7 +85,7 @@ def test_what_broken_bytes_raise_names_the_file_and_the_reason(error: Exception)
     with pytest.raises(UserError) as caught, damage_reported("net.pt"):
         raise error
     assert str(caught.value) == (
-        f"net.pt is damaged or cut short ({error}). Copy or download it again, or save it anew."
+        f"net.pt is corrupt or truncated ({error}). Copy it again, or save it again."
     )
 
 
@@ -181,7 +181,7 @@ def test_a_note_leads_nowhere_else(noted: str, tmp_path: Path) -> None:
 def test_a_pipe_in_a_folder_is_never_opened(name: str, tmp_path: Path) -> None:
     """Nobody writes to it: opening it would wait for ever."""
     os.mkfifo(tmp_path / name)
-    with pytest.raises(UserError, match=r"is a folder|is no regular file"):
+    with pytest.raises(UserError, match=r"is a folder|is not a regular file"):
         formats.read(str(tmp_path))
 
 

@@ -71,11 +71,11 @@ def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> No
     assert len(model.layers) == 2
     np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
     first, second = record["layer"].split(",")
-    (remark,) = (text for text in model.remarks if "as its config says" in text)
+    (remark,) = (text for text in model.remarks if "as its config specifies" in text)
     assert f"{first} into {second}" in remark
     single = load(str(FILES / name), layer=second)
     assert (len(single.layers), single.cell.inputs) == (1, model.layers[1][0].inputs)
-    assert not any("as its config says" in text for text in single.remarks)
+    assert not any("as its config specifies" in text for text in single.remarks)
 
 
 LSTM_LAYER = {"units": 3, "return_sequences": True}
@@ -390,7 +390,7 @@ def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("member", "data", "message"),
     [
-        ("model.weights.h5", b"no", "is no HDF5 file"),
+        ("model.weights.h5", b"no", "is not an HDF5 file"),
         ("config.json", b"{", "config is broken JSON"),
         ("config.json", b"[" * 100_000, "config is broken JSON"),
         ("metadata.json", b'"3', "broken JSON"),

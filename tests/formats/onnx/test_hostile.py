@@ -192,7 +192,7 @@ def test_millions_of_empty_fields(tmp_path: Path, field: bytes) -> None:
         (b"\x0a\xff", "the library onnx: Error parsing"),
         (b"\x0a\x7f", "the library onnx: Error parsing"),
         (b"\x0b", "the library onnx: Error parsing"),
-        (message((1, node("\xff", [], []).replace("\xff".encode(), b"\xff\xfe"))), "no text"),
+        (message((1, node("\xff", [], []).replace("\xff".encode(), b"\xff\xfe"))), "not text"),
         (message((1, 5)), "has no LSTM node"),
     ],
 )
@@ -273,8 +273,8 @@ def test_a_slice_of_another_file_is_read(tmp_path: Path) -> None:
         ("missing", "not in the folder of the model"),
         ("w\0.data", "not in the folder of the model"),
         ("link", "is a link out of its folder"),
-        ("sub", "no regular file"),
-        ("pipe", "no regular file"),
+        ("sub", "not a regular file"),
+        ("pipe", "not a regular file"),
     ],
 )
 def test_no_other_file_is_opened(tmp_path: Path, location: str, reason: str) -> None:

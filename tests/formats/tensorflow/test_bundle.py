@@ -63,7 +63,7 @@ def test_bfloat16_is_widened(tmp_path: Path) -> None:
         (message((1, 1), (2, shape(2, 3)), (3, 7), (5, 24)), "no shard 7 of 1"),
         (message((1, 1), (2, shape(2, 3)), (5, 24)), "the checksum of a is wrong"),
         (message((1, 1), (2, shape(2, 3)), (5, 24), (7, b"")), "a is a partitioned variable"),
-        (message((1, 1), (2, b"\x12\xff"), (5, 24)), "damaged or cut short"),
+        (message((1, 1), (2, b"\x12\xff"), (5, 24)), "corrupt or truncated"),
         (message((1, 1), (2, 5), (5, 24)), "a number where bytes should be"),
     ],
 )  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_kind_that_numpy_lacks_is_left_out_and_reported(tmp_path: Path) -> Non
     ("header", "reason"),
     [
         (message((1, 1), (2, 1)), "big-endian"),
-        (message((1, 0)), "damaged or cut short"),
+        (message((1, 0)), "corrupt or truncated"),
         (message((1, HUGE)), "it has 1,125,899,906,842,624 shards"),
         (b"", "does not describe it"),
     ],
@@ -124,7 +124,7 @@ def test_a_shard_that_is_no_file_of_the_folder(kind: str, tmp_path: Path) -> Non
         shard.mkdir()
     else:
         shard.symlink_to(tmp_path / ("elsewhere" if kind == "link" else "nowhere"))
-    with pytest.raises(UserError, match=r"c\.data-00000-of-00001 is (a link out of|no regular)"):
+    with pytest.raises(UserError, match=r"c\.data-00000-of-00001 is (a link out of|not a regular)"):
         formats.read(str(path))
 
 

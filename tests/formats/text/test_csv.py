@@ -88,7 +88,7 @@ def test_blanks_between_numbers_are_rows_of_text_under_any_suffix(tmp_path: Path
         ("step,batch,h[0]\n0,0,1\n0,1,2\n1,0,3\n", "step 1, batch 1 is missing"),
         ("step,batch,h[0]\n0,0,1\n1,0,2\n1,1,3\n", "step 0, batch 1 is missing"),
         ("step,batch,h[0]\n0,0,1\n0,0,2\n", "step 0, batch 0 occurs a second time"),
-        ("step,h[0]\n0.5,1\n", "line 2: step is 0.5; a whole number"),
+        ("step,h[0]\n0.5,1\n", "line 2: step is 0.5; an integer"),
         ("step,h[0]\nnan,1\n", "line 2: step is nan"),
         ("step,h[0]\n-1,1\n", "line 2: step is -1"),
         ("step,h[0]\n1e300,1\n", "line 2: step is 1e"),

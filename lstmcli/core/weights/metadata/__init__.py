@@ -1,6 +1,6 @@
 """Settings of an LSTM from the metadata of its file.
 
-A reader returns metadata as the file has it: the config of a Keras layer, the attributes of an
+A reader returns metadata as in the file: the config of a Keras layer, the attributes of an
 ONNX node. A row of the table below translates those of one format to the settings of
 `core.model.settings`, and names the convention of its files where tensor names do not decide it.
 """

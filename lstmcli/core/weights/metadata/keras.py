@@ -156,7 +156,7 @@ class _LayerSettings:
         if kind == "Bidirectional":
             self._bidirectional(config)
         elif _runs_a_cell(kind, config):
-            if "layers" not in config:  # those of a model have groups of their own
+            if "layers" not in config:  # those of a model have separate groups
                 self._class(kind)
             self._runs(config)
             self._activations(config)
@@ -176,7 +176,7 @@ class _LayerSettings:
             )
 
     def _class(self, kind: str) -> None:
-        """Take note of a class that is not one of Keras' own; refuse that of another layer."""
+        """Take note of a class that is not part of Keras; refuse that of another layer."""
         if any(other in kind for other in ("GRU", "ConvLSTM")):
             raise self._cannot(f"is of class {kind}")
         if kind and kind not in (*OWN, *WRAPPERS):

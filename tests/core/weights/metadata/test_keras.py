@@ -139,7 +139,7 @@ def test_keras_own_classes_are_nothing_to_assume(prefix: str, kind: str) -> None
 def test_a_class_of_the_model_s_author_is_named(prefix: str, kind: str) -> None:
     for groups in configs(prefix + kind):
         (text,) = keras.read(groups).classes
-        assert text.startswith(f"class {kind} is not one of Keras' own; ")
+        assert text.startswith(f"class {kind} is not part of Keras; ")
 
 
 def test_a_layer_that_tensorflow_js_runs_is_named_too() -> None:
