@@ -134,6 +134,13 @@ def frameworks(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """The pages of --page in Chromium, and the types of their script."""
+    session.install(".[test]", "playwright")
+    run(session, "browser")
+
+
+@nox.session
 def tensorflow(session: nox.Session) -> None:
     """TensorFlow, and Keras on it, run the same weights as we do."""
     try:

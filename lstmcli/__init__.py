@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sys
 
-from lstmcli._version import __version__
+__version__ = "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
 
 TYPE_CHECKING = False  # typing takes 5 ms, before the command line can take an interrupt
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def __getattr__(name: str) -> Any:
 
 def _repr_html_(result: Any) -> str:
     """The screen of the command as HTML, which notebooks ask for."""
-    from lstmcli.views.notebook import html_of
+    from importlib import import_module
 
-    return html_of(result)
+    return str(import_module("lstmcli.views.notebook").html_of(result))
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from math import log10
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from lstmcli.escaping import one_line, shortened, typed_command
 
@@ -25,19 +25,6 @@ class Try(NamedTuple):
     call: str = ""  # "run": a full command; else settings that are added to what was typed
     weights: Sequence[str] | Mapping[str, tuple[str, str]] = ()  # paths; by role, FILE and MEMBER
     others: Sequence[str] = ()  # what comes after the weights: paths, or INPUTS
-
-
-class Syntax(Protocol):
-    """How a language, that of a shell or Python, has settings and calls."""
-
-    def about(self, settings: Settings) -> str:
-        """The settings that a message is about, as they were given."""
-
-    def settings(self, settings: Settings) -> str:
-        """Settings as they are typed."""
-
-    def call(self, wanted: Try) -> str:
-        """The command or the call."""
 
 
 class UserError(Exception):
@@ -71,7 +58,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         """The message as Python shows it."""
-        return self.shown(PythonSyntax())
+        return self.shown(Syntax())
 
     def shown(self, syntax: Syntax) -> str:
         """The message with its settings, as they are typed in a syntax."""
@@ -111,8 +98,8 @@ class UserError(Exception):
         return UserError(*self.lines, *further, about=self.about, try_=tries)
 
 
-class PythonSyntax:
-    """Settings as keyword arguments: ``rows='hx'``."""
+class Syntax:
+    """How a language has settings and calls; this is Python: ``rows='hx'``."""
 
     def about(self, settings: Settings) -> str:
         """The settings that a message is about."""
@@ -169,13 +156,7 @@ class MissingExtra(UserError):
 
 
 def import_extra(name: str, purpose: str, extra: str, package: str = "") -> Any:
-    """A library that an extra of this package installs; ``package`` where its name is another.
-
-    Raises
-    ------
-    MissingExtra
-        if it is not there, with what it is needed for.
-    """
+    """A library that an extra of this package installs; ``package`` where its name is another."""
     try:
         return import_module(name)
     except ImportError:
@@ -258,18 +239,14 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
         return f" Did you mean {plain[name]}{text}?"
     if name and name in plain:
         return f' Did you mean "{prefix}{plain[name]}"?'
-    cutoff = NEAR if len(_plain(word)) > SHORT else NEAR_SHORT
-    near = get_close_matches(_plain(word), list(plain), n=1, cutoff=cutoff)
-    for name in (
-        ()
-        if near
-        else sorted(
-            plain, key=lambda name: (_plain(word).startswith(name), len(name)), reverse=True
-        )
-    ):
-        if len(name) >= LONG and get_close_matches(_plain(word)[: len(name)], [name], 1, NEAR):
-            near = [name]  # and more behind it: "forget_bias_value"
-            break
+    typed = _plain(word)
+    near = get_close_matches(typed, plain, n=1, cutoff=NEAR if len(typed) > SHORT else NEAR_SHORT)
+    longest = sorted(plain, key=lambda name: (typed.startswith(name), len(name)), reverse=True)
+    near += [  # and more behind it: "forget_bias_value"
+        name
+        for name in longest
+        if len(name) >= LONG and get_close_matches(typed[: len(name)], [name], 1, NEAR)
+    ]
     return f' Did you mean "{prefix}{plain[near[0]]}"?' if near else ""
 
 

@@ -6,16 +6,14 @@ what needs it, where the fixture is used.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from zlib import crc32
+from urllib.parse import quote
 
 import pytest
 
 UPDATE = "--lstm-update"
-PLAIN = re.compile(r"[^\w.\[\]=,+-]+")  # what stands in no file name here
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +38,7 @@ def lstm_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
         __tracebackhide__ = True
         from lstmcli.testing import assert_lstm_close, write_golden
 
-        path = golden_path(request.node, name)
+        path, here = golden_path(request.node, name), Path.cwd()
         if path in written:
             pytest.fail(f"{path.name} was compared in this test: name=... distinguishes two", False)
         written.add(path)
@@ -49,15 +47,13 @@ def lstm_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
         elif not path.exists():
             pytest.fail(f"there is no {path}: pytest {UPDATE} writes it", pytrace=False)
         else:
-            assert_lstm_close(actual, path, **given)
+            short = path.relative_to(here) if path.is_relative_to(here) else path
+            assert_lstm_close(actual, short, **given)
 
     return compare
 
 
 def golden_path(test: pytest.Item, name: str = "") -> Path:
-    """``TESTFILE/TESTNAME.npz``; two names that differ only in what no file is called differ."""
-    name_of_test = ".".join([*test.nodeid.split("::")[1:], *filter(None, [name])])
-    plain = PLAIN.sub("_", name_of_test)
-    if plain != name_of_test:
-        plain += f"-{crc32(name_of_test.encode()):08x}"
-    return test.path.with_suffix("") / f"{plain}.npz"
+    """``TESTFILE/TESTNAME.npz``; what stands in no file name is quoted as in an address."""
+    full = ".".join([*test.nodeid.split("::")[1:], *filter(None, [name])])
+    return test.path.with_suffix("") / f"{quote(full, safe='[]=,+')}.npz"

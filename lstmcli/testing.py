@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lstmcli import formats
 from lstmcli.api.diff import Result, diff, side_of
 from lstmcli.api.explain import explain_within
-from lstmcli.api.job import InputOptions
+from lstmcli.api.job import InputOptions, read_job
+from lstmcli.api.load import checked
 from lstmcli.api.values import Path, Weights
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.forward.sequence import valid_steps
+from lstmcli.core.model.arrays import ArrayLike
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 from lstmcli.views.assertion import failure_text
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 __all__ = ["assert_lstm_close", "write_golden"]
 
+WHERE = "assert_lstm_close"
+__unittest = True  # unittest shows no lines of this module, as pytest does
 EFFORT = 0.1
 """The share of `explain`'s usual budget in which a cause is searched for."""
 
@@ -37,10 +42,10 @@ def assert_lstm_close(
     atol: float | None = None,
     equal_nan: bool = False,
     weights: Model | Weights | Sequence[Weights] | None = None,
-    inputs: npt.ArrayLike | Path | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    inputs: ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     explain: bool = True,
     **settings: Any,
 ) -> None:
@@ -60,10 +65,13 @@ def assert_lstm_close(
     weights, inputs
         as for `lstmcli.explain`, which then names the cause: of the side that these weights do not
         give as they are loaded. It searches with a tenth of its usual budget.
+    lengths, mask
+        of the sequences, as for `lstmcli.run`: padded steps are not compared. Those in the files of
+        the weights and the inputs do the same.
     explain
         whether a cause is searched for.
-    initial_state, lengths, mask, settings
-        as for `lstmcli.explain`: ``lengths=[3, 5]``, ``forget_bias=1.0``, ``layout="time"``.
+    initial_state, settings
+        of the run, as for `lstmcli.explain`: ``forget_bias=1.0``, ``layout="time"``.
 
     Raises
     ------
@@ -73,32 +81,64 @@ def assert_lstm_close(
         if they cannot be compared: a file that cannot be read, no array in common.
     """
     __tracebackhide__ = True  # pytest's: the line that it shows is the caller's
-    options = InputOptions(initial_state, lengths, mask)
-    of_run = settings.keys() - {"layout"} or [
-        n for n, o in options._asdict().items() if o is not None
-    ]
-    if weights is None and (inputs is not None or of_run):
-        text = "inputs and settings describe a run of weights; give weights too, or leave them out."
-        raise UserError(f"assert_lstm_close: {text}")
-    sides = side_of(actual, "actual"), side_of(expected, "expected")
-    layout = settings.get("layout") if any(_is_open(side) for side in sides) else None
-    difference = diff(*sides, rtol=rtol, atol=atol, equal_nan=equal_nan, layout=layout)
-    lacking = _lacking(difference)
-    if difference.equal and not lacking:
-        return
-    if weights is None or not explain or difference.equal:
-        raise AssertionError(failure_text(difference, lacking))
-    name, cause = _cause(sides, weights, inputs, options, settings)
-    raise AssertionError(failure_text(difference, lacking, cause, name))
+    try:
+        options, given = InputOptions(initial_state, lengths, mask), checked(settings, WHERE)
+        if weights is None and (given.keys() - {"layout"} or inputs is not None or initial_state):
+            text = "inputs and settings describe a run of weights; give weights too."
+            raise UserError(f"{WHERE}: {text}")
+        compared = partial(diff, rtol=rtol, atol=atol, equal_nan=equal_nan)
+        sides = side_of(actual, "actual"), side_of(expected, "expected")
+        difference, name = compared(*_of_run(sides, given.get("layout"))), ""
+        cause: Explanation | str = ""
+        if weights is None and (lengths is not None or mask is not None):
+            layout, run = _padding(difference, options, given.get("layout"))
+            difference = compared(*_of_run(sides, layout, run))
+        if weights is not None and not difference.equal:
+            try:
+                job = read_job(weights, inputs, given, options, where=WHERE, settle=True).drained()
+                plan = job.plan()
+                difference = compared(*_of_run(sides, plan.layout, plan.settings()))
+                for side in sides if explain and not difference.equal else ():
+                    name, work = side.name, WorkDone(EFFORT)
+                    cause = explain_within(work, weights, inputs, side, options, given)
+                    if cause.verdict != "agrees":
+                        break
+            except UserError as error:
+                cause = f"explain: {error}"
+        lacking = _lacking(difference, alone=[*sides[0].arrays] == [""])
+        if lacking or not difference.equal:
+            raise AssertionError(failure_text(difference, lacking, cause, name))
+    except UserError as error:
+        raise error.with_traceback(None) from None  # pytest shows the caller's line
 
 
-def _is_open(side: Side) -> bool:
-    """Whether the layout of a side is not known."""
-    return side.layout is None and any(array.ndim > 2 for array in side.arrays.values())
+def _padding(
+    d: Difference, options: InputOptions, layout: str | None
+) -> tuple[str | None, Mapping[str, Any]]:
+    """The layout of two results, and the lengths or the mask as a run of them has it."""
+    lengths, mask = options.padding()
+    shape = next((pair.a.shape[:2] for pair in d.pairs.values() if pair.stepwise), (1, 1))
+    layout = layout or next((side.layout for side in d.sides if side.layout), None)
+    if layout is None and lengths is not None and lengths.size == shape[0] != shape[1]:
+        layout, shape = "batch", shape[::-1]  # the first axis was taken for time
+    axes = "steps" if mask is not None and mask.ndim == 1 else layout or "time"
+    valid = valid_steps(lengths, mask, shape, axes)
+    return layout, {} if valid is None else {"layout": "time", "mask": valid.tolist()}
 
 
-def _lacking(d: Difference) -> list[str]:
-    """What one side lacks of the other's numbers, and the first one of the second one's arrays."""
+def _of_run(
+    sides: Sequence[Side], layout: str | None, run: Mapping[str, Any] | None = None
+) -> Sequence[Side]:
+    """Two results as those of a run, with its layout where they have none."""
+    if any(array.ndim > 2 for side in sides for array in side.arrays.values()):
+        sides = [replace(side, layout=side.layout or layout) for side in sides]
+    return (
+        [replace(one, settings={**(one.settings or {}), **run}) for one in sides] if run else sides
+    )
+
+
+def _lacking(d: Difference, alone: bool) -> list[str]:
+    """What one side lacks of the other's numbers, and a dict of the second one's arrays."""
     sizes = {name: [prod(shape) for shape in array.shapes] for name, array in d.arrays.items()}
     a, b = (side.name for side in d.sides)
     texts = [
@@ -106,43 +146,20 @@ def _lacking(d: Difference) -> list[str]:
         for name, (had, wanted) in sizes.items()
         if had != wanted
     ]
-    if "" not in d.sides[0].arrays and d.only_in_b:
+    if d.only_in_b and not alone:
         texts.append(f"{a} lacks {', '.join(d.only_in_b)}")
     return texts
-
-
-def _cause(
-    sides: Sequence[Side],
-    weights: Model | Weights | Sequence[Weights],
-    inputs: npt.ArrayLike | Path | None,
-    options: InputOptions,
-    settings: Mapping[str, Any],
-) -> tuple[str, Explanation | str]:
-    """The side that the weights as loaded do not give, and its explanation."""
-    found: Explanation | str = ""
-    for side in sides:
-        try:
-            found = explain_within(WorkDone(EFFORT), weights, inputs, side, options, settings)
-        except UserError as error:
-            return side.name, f"explain: {error}"
-        if found.verdict != "agrees":
-            break
-    return side.name, found
 
 
 def write_golden(path: Path, actual: Result) -> None:
     """Write what `assert_lstm_close` compares with later: the arrays of a result, as .npz.
 
     The file appears complete or not at all, in a folder that is made where it is not there.
-
-    Raises
-    ------
-    UserError
-        if it cannot be written, or is not a result.
     """
     side = side_of(actual, "actual")
     path = os.fspath(path)
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with suppress(OSError):  # told of as the file is written
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     arrays = {name or "h": array for name, array in side.arrays.items()}
     meta = {} if side.settings is None else {"meta": dict(side.settings)}
     formats.write(path, formats.format_of(path), arrays, meta)

@@ -69,8 +69,7 @@ class Recorded(NamedTuple):
     def tensors(self) -> dict[str, Array]:
         """What the framework itself loads from the file, by the names that lstmcli gives."""
         if self.case in FILES:
-            with np.load(GOLDEN / f"{self.case}.tensors.npz") as members:
-                return dict(members)
+            return held(f"{self.case}.tensors")
         named = {k: a for k, a in self.arrays.items() if k.startswith("tensors/")}
         return {name.removeprefix("tensors/"): array for name, array in named.items()}
 
@@ -138,10 +137,15 @@ def members(case: str) -> list[str]:
         return list(found.files)
 
 
+def held(file: str) -> dict[str, Array]:
+    """The arrays of a file, by its path below `GOLDEN` without .npz."""
+    with np.load(GOLDEN / f"{file}.npz") as found:
+        return dict(found)
+
+
 def recorded(case: str) -> Recorded:
     """A case by its path below `GOLDEN`."""
-    with np.load(GOLDEN / f"{case}.npz") as members:
-        arrays = dict(members)
+    arrays = held(case)
     return Recorded(case, json.loads(str(arrays.pop("case"))), arrays)
 
 

@@ -18,7 +18,7 @@ from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.detect import binary_kind
 from lstmcli.formats.files.source import opened
-from tests.recorded import GOLDEN, read
+from tests.recorded import GOLDEN, held, read
 
 FOLDER = GOLDEN / "pickle_files"
 
@@ -67,9 +67,8 @@ def test_activations_of_madmom_that_a_run_has_not_are_named() -> None:
 def test_pickles_of_python_2(protocol: int) -> None:
     document = formats.read(str(FOLDER / f"python2_protocol{protocol}.pkl"))
     assert document.format == "pickle"
-    with np.load(FOLDER / "python2.npz") as expected:
-        for name in expected:
-            assert document.arrays[name].tobytes() == expected[name].tobytes(), name
+    for name, expected in held("pickle_files/python2").items():
+        assert document.arrays[name].tobytes() == expected.tobytes(), name
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -104,8 +103,7 @@ def test_texts_that_begin_like_a_pickle(text: str, tmp_path: Path) -> None:
 def test_a_dict_in_an_npy_file_is_read_without_loading_objects(tmp_path: Path) -> None:
     """`numpy.save` of a dict of arrays, as ports to NumPy keep the weights of a model."""
     tensors = formats.read(str(FOLDER / "torch.pkl")).arrays
-    with np.load(FOLDER / "torch.npz") as members:
-        expected = dict(members)
+    expected = held("pickle_files/torch")
     for wrapped in (tensors, {"state_dict": tensors}, [tensors]):
         np.save(tmp_path / "weights.npy", np.array(wrapped, dtype=object), allow_pickle=True)
         document = formats.read(str(tmp_path / "weights.npy"))

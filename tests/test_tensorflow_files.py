@@ -66,6 +66,29 @@ def test_the_graph_goes_before_the_scope(tmp_path: Path) -> None:
     assert not any(text.startswith("bw ") for text in model.assumed)
 
 
+@pytest.mark.parametrize(
+    ("case", "has_lengths"),
+    [
+        ("tf1.15_bidirectional", True),
+        ("tf2.21_bidirectional", True),
+        ("tf2.21_functional_loop_backward", True),
+        ("tf2.21_functional_loop", False),
+        ("tf1.15_bidirectional_scope", False),
+    ],
+)
+def test_the_sequence_length_of_a_graph_is_assumed_not_to_matter(
+    case: str, has_lengths: bool, tmp_path: Path
+) -> None:
+    _, record, arrays = recorded(f"tensorflow_files/{case}")
+    settings = {name: record[name] for name in ("layer",) if name in record}
+    model = load(str(unpacked(case, tmp_path)), **settings)
+    said = [one for one in model.assumed if one.startswith("sequence_length not applied")]
+    assert len(said) == has_lengths
+    assert all(one.endswith("the graph in model.ckpt.meta; --lengths)") for one in said)
+    trace = run(model, arrays["inputs"], layout="batch", lengths=[6, 2, 4])
+    assert not trace.h[1, 2:].any()
+
+
 @pytest.mark.parametrize("case", ["tf1.15_gru", "tf1.15_gru_frozen"])
 def test_a_gru_is_called_one(case: str, tmp_path: Path) -> None:
     path = str(unpacked(case, tmp_path))

@@ -54,6 +54,7 @@ def test_all_numbers_have_to_be_there(actual: Any, text: str) -> None:
     expected = {"h": h, "c": 2 * h} if named else h
     assert any(text in line for line in failure(actual(h), expected))
     assert_lstm_close({"h": h, "c": 2 * h, "z": h}, {"h": h, "c": 2 * h})
+    assert_lstm_close(h, {"h": h, "c": 2 * h})
     assert_lstm_close(h.ravel(), h)
     assert_lstm_close(np.where(h > 1, np.nan, h), np.where(h > 1, np.nan, h), equal_nan=True)
 
@@ -75,6 +76,64 @@ def test_the_cause_is_that_of_the_side_that_the_weights_do_not_give(sides: Any) 
     ]
 
 
+LENGTHS = [7, 5, 6, 3]
+COUNTS = np.arange(7) < np.array(LENGTHS)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("time_first", "given"),
+    [
+        (False, {"lengths": LENGTHS}),
+        (True, {"lengths": "7,5,6,3"}),
+        (False, {"lengths": LENGTHS, "layout": "batch"}),
+        (False, {"mask": COUNTS}),
+        (True, {"mask": COUNTS.T, "layout": "time"}),
+        (False, {"weights": "w.npz", "inputs": "x.npz", "layout": "batch"}),
+        (False, {"weights": "w.npz", "inputs": "x.npz:inputs", "layout": "batch", "mask": COUNTS}),
+    ],
+)
+def test_padded_steps_are_not_compared(
+    time_first: bool, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    h, x, kernel = (rng.normal(size=shape) for shape in [(4, 7, 3), (4, 7, 2), (5, 12)])
+    np.savez("w.npz", kernel=kernel, bias=np.zeros(12))
+    np.savez("x.npz", inputs=x, lengths=LENGTHS)
+    padded, wrong = h.copy(), h.copy()
+    padded[~COUNTS] = 99
+    wrong[1, 4] += 1
+    axes = (1, 0, 2) if time_first else (0, 1, 2)
+    assert_lstm_close(padded.transpose(axes), h.transpose(axes), **given)
+    lines = failure(padded.transpose(axes), wrong.transpose(axes), explain=False, **given)
+    assert any(line.startswith("h        3 of 63 differ, max abs 1.00e0 at") for line in lines)
+    assert failure(padded, h)[-1].startswith("lstmcli.explain(")
+
+
+@pytest.mark.parametrize(
+    ("actual", "given", "text"),
+    [
+        (np.empty((0, 3)), {}, "actual is empty: h is (0, 3), without numbers."),
+        (np.array([None, 1.0]), {}, "actual is an array of object; it has to be an array of"),
+        (iter([1.0, 2.0]), {}, "actual is a list_iterator; it has to be an array of numbers."),
+        ("none.npy", {}, "none.npy: no such file."),
+        (1.0, {"lengths": [1, 2]}, "lengths are [1, 2]; they are whole numbers, one for each"),
+        (1.0, {"explian": False}, "assert_lstm_close: there is no setting 'explian'."),
+        (1.0, {"forget_bias": 1.0}, "describe a run of weights; give weights too"),
+    ],
+)
+def test_what_cannot_be_compared_is_a_message(actual: Any, given: Any, text: str) -> None:
+    with pytest.raises(UserError, match=re.escape(text)):
+        assert_lstm_close(actual, 1.0, **given)
+
+
+def test_nan_is_not_equal_and_a_number_is_an_array() -> None:
+    assert_lstm_close(1.0, 1.0)
+    assert_lstm_close([np.inf, 1], [np.inf, 1])
+    assert "equal_nan=True allows" in " ".join(failure([np.nan, 1], [np.nan, 1]))
+    assert "nan / 2.0" in " ".join(failure([np.nan, 1], [2.0, 1], explain=False))
+
+
 def test_a_failure_is_short_whatever_differs() -> None:
     a, b = np.random.default_rng(1).normal(size=(2, 5, 4, 6))
     names = [f"layer{n}.{name}" for n in range(9) for name in "hcifgoz"]
@@ -88,8 +147,6 @@ def test_a_search_that_is_refused_does_not_hide_the_difference() -> None:
     lines = failure(PORT, TENSORFLOW, weights=WEIGHTS, inputs=np.ones((7, 9)))
     assert lines[0].endswith("differ in 1 of 1 arrays")
     assert lines[-1].startswith("explain: the input array is (7, 9), but ")
-    with pytest.raises(UserError, match="give weights too"):
-        assert_lstm_close(PORT, TENSORFLOW, forget_bias=1.0)
 
 
 @pytest.mark.frameworks

@@ -10,25 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from lstmcli._version import __version__
+from lstmcli import __version__
 from lstmcli.api.diff import side_of
-from lstmcli.api.explain import question_of
+from lstmcli.api.explain import question_of, typed_run
 from lstmcli.api.job import InputOptions, Job, read_job, with_padding
 from lstmcli.api.load import checked
-from lstmcli.api.values import Path, Weights
+from lstmcli.api.values import Path, Weights, each_of
 from lstmcli.core.diff.array_name import FINALS
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import greatest_difference
+from lstmcli.core.forward.plan import NAMES as ARRAYS
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
-from lstmcli.core.model.model import Cell, Model, Trace
+from lstmcli.core.model.arrays import ArrayLike, DTypeLike
+from lstmcli.core.model.model import Cell, Model, Trace, layer_width
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import (
@@ -39,12 +42,11 @@ from lstmcli.engines.engine import (
     timed_result,
     timed_trace,
 )
-from lstmcli.errors import UserError
+from lstmcli.engines.program import TIMEOUT, Program
+from lstmcli.errors import INPUTS, UserError
+from lstmcli.escaping import typed_command
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-__all__ = ["ALL", "NAMES", "Check", "Checked", "Comparison", "check", "check_job"]
+__all__ = ["ALL", "NAMES", "TIMEOUT", "Check", "Program", "check", "check_job"]
 
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
@@ -207,23 +209,53 @@ class Check:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class ProgramCheck:
+    """The outputs of a program, a, beside ours, b."""
+
+    job: Job
+    program: Program
+    seconds: float  # of the program
+    difference: Difference
+    next: str  # the command that searches for the cause
+    drawn: int | None = None  # the seed from which the inputs were drawn; None: given
+
+    @property
+    def equal(self) -> bool:
+        """Whether the program agrees with us."""
+        return self.difference.equal
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``-f json``."""
+        return {
+            "equal": self.equal,
+            "program": self.program.command,
+            "seconds": self.seconds,
+            "seed": self.drawn,
+            "difference": self.difference.to_json(),
+            "next": "" if self.equal else self.next,
+            "assumed": self.job.assumed,
+        }
+
+
 def check(
     weights: Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None,
-    engines: Sequence[str],
+    x: ArrayLike | Path | None,
+    engines: Sequence[str] | Program,
     *,
     seed: int | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     ulp: int | None = None,
     **settings: Any,
-) -> Check:
-    """Run a model here and by the engines of these names; ``all`` takes those installed.
+) -> Check | ProgramCheck:
+    """Run a model here and by the engines of these names, or a program of the user's.
 
-    Without inputs, they are drawn from ``seed``, and a state that is not zero.
+    ``all`` takes those installed. Without inputs, they are drawn from ``seed``, and for engines a
+    state that is not zero; a program gets one sequence.
     """
     options = InputOptions(initial_state, lengths, mask)
     given = checked(settings, "check")
@@ -231,19 +263,16 @@ def check(
     if seed is not None and job.inputs.name:
         text = f"inputs are drawn where none are given; {job.inputs.name} is given."
         raise UserError(text, about={"seed": seed})
-    return check_job(job, engines, seed=seed or 0, rtol=rtol, atol=atol, ulp=ulp)
+    if not isinstance(engines, Program):
+        return check_job(job, engines, seed=seed or 0, rtol=rtol, atol=atol, ulp=ulp)
+    words = typed_run(each_of(weights), x if job.inputs.name else INPUTS, options)
+    next = typed_command("lstm", "explain", *words, "OUTPUTS", *as_options(given))
+    job, drawn = _with_inputs(job, seed or 0, of_program=True)
+    return check_program(job, drawn, engines, next, rtol=rtol, atol=atol, ulp=ulp)
 
 
-def check_job(
-    job: Job,
-    names: Sequence[str],
-    *,
-    seed: int = 0,
-    rtol: float | None = None,
-    atol: float | None = None,
-    ulp: int | None = None,
-) -> Check:
-    """The check of a job, see `check`."""
+def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any) -> Check:
+    """The check of a job, see `check`; ``rtol``, ``atol`` and ``ulp`` are its ``tolerance``."""
     if job.model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "check gives the engines weights in float; this model rounds inputs and h to 8 bits.",
@@ -263,26 +292,29 @@ def check_job(
         raise UserError(first, *(f"  {text}" for text in others))
     engines = [engine for engine in engines if engine.name not in refused]
 
-    asked = any(value is not None for value in (rtol, atol, ulp))
-    compared = partial(compare, rtol=rtol, atol=atol, ulp=ulp, equal_nan=True)
+    asked = any(value is not None for value in tolerance.values())
+    compared: Callable[..., Difference] = partial(compare, equal_nan=True, **tolerance)
     ours, seconds = timed_result(lambda: run_plan(plan))
     truth = _truth(job)
     of_job = plan.dtype.name
-    runs = {of_job: _OurRun(job, plan, ours, {} if asked else _rounding(ours, truth))}
+    runs = {of_job: _OurRun(job, ours, {} if asked else _rounding(ours, truth))}
     if not asked and plan.dtype == np.float32 and any(e.has_float64 for e in engines):
         wide = _in_dtype(job, np.float64)
         in_float64 = run_plan(wide.plan())
-        runs["float64"] = _OurRun(wide, wide.plan(), in_float64, _rounding(in_float64, truth))
+        runs["float64"] = _OurRun(wide, in_float64, _rounding(in_float64, truth))
     rows, findings = [], {}
     for engine in engines:
         network = networks[engine.name]
         trace, took = timed_trace(engine, network, plan)
         traces = {of_job: trace}
         for name in runs.keys() - traces.keys():
-            if (again := _in_float64(engine, runs[name].plan)) is not None:
+            if (again := _in_float64(engine, runs[name].job.plan())) is not None:
                 traces[name] = again
         comparisons = {
-            dtype: runs[dtype].comparison(theirs, engine.name, compared)
+            dtype: Comparison(
+                compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "ours")),
+                runs[dtype].rounding,
+            )
             for dtype, theirs in traces.items()
         }
         error, notes = _distance(trace, truth), engine.notes(network)
@@ -297,21 +329,28 @@ def check_job(
     return Check(job, tuple(rows), refused, _distance(ours, truth), seconds, drawn, findings)
 
 
-@dataclass(frozen=True, eq=False)
-class _OurRun:
+def check_program(
+    job: Job, drawn: int | None, program: Program, next: str, **tolerance: Any
+) -> ProgramCheck:
+    """Run a job here and by a program, in memory or in files; see `lstmcli.api.check.check`."""
+    plan, inputs = job.plan(ARRAYS), np.asarray(job.inputs.x)
+    if plan.batch == 1 and (drawn is not None or program.read != ".npy"):
+        inputs = inputs.reshape(plan.steps, -1)
+    document, seconds = program.run(inputs, f"{plan.steps}x{layer_width(plan.model.layers[-1])}")
+    theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "ours")
+    kept = ours.arrays.keys() & theirs.arrays.keys() or {"h"}
+    ours = replace(ours, arrays={n: a for n, a in ours.arrays.items() if n in kept})
+    theirs = replace(theirs, name=program.name)
+    difference = compare(theirs, ours, padding=False, **tolerance)
+    return ProgramCheck(job, program, seconds, difference, next, drawn)
+
+
+class _OurRun(NamedTuple):
     """Our run of a job, and the differences from it that count as rounding, by array."""
 
     job: Job
-    plan: Plan
     trace: Trace
     rounding: Mapping[str, float]
-
-    def comparison(
-        self, theirs: Trace, name: str, compared: Callable[..., Difference]
-    ) -> Comparison:
-        """An engine's run of the same plan, compared with ours."""
-        difference = compared(side_of(theirs, name), side_of(self.trace, "ours"))
-        return Comparison(difference, self.rounding)
 
 
 def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
@@ -322,16 +361,16 @@ def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
     return timed_trace(engine, network, plan)[0]
 
 
-def _with_inputs(job: Job, seed: int) -> tuple[Job, int | None]:
-    """The job with inputs, and the seed if they and a state had to be drawn."""
+def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job, int | None]:
+    """The job with inputs, and the seed if they, and a state for engines, had to be drawn."""
     if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
-    batch, steps = (len(counts), max(*counts, 1)) if counts else (BATCH, STEPS)
+    batch, steps = (len(counts), max(*counts, 1)) if counts else (1 if of_program else BATCH, STEPS)
     x, state = draw_run(model, batch, steps, seed)  # (B, T, I)
     layout = model.given.get("layout") or model.convention.behaviour.layout
     x = x.swapaxes(0, 1) if layout == "time" else x
-    state = cast(Any, job.inputs.initial_state) or state
+    state = cast(Any, job.inputs.initial_state) or ({} if of_program else state)
     inputs = replace(job.inputs, x=x, name="the drawn inputs", initial_state=state)
     return with_padding(job._replace(inputs=inputs)), seed
 
@@ -368,7 +407,7 @@ def _truth(job: Job) -> Trace | None:
     return run_plan(_in_dtype(job, np.longdouble).plan("h"))
 
 
-def _in_dtype(job: Job, dtype: npt.DTypeLike) -> Job:
+def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
     """The job with the same numbers, those of its dtype, in a wider one."""
     narrow, reread = job.model.cell.dtype, job.reread
     with np.errstate(all="ignore"):
@@ -379,7 +418,7 @@ def _in_dtype(job: Job, dtype: npt.DTypeLike) -> Job:
     return job._replace(model=_widened(job.model, dtype), inputs=inputs, reread=again)
 
 
-def _widened(model: Model, dtype: npt.DTypeLike) -> Model:
+def _widened(model: Model, dtype: DTypeLike) -> Model:
     """The model with the same numbers in a wider dtype."""
 
     def wide(cell: Cell) -> Cell:

@@ -7,14 +7,13 @@ run against the source.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli import formats
-from lstmcli._version import __version__
+from lstmcli import __version__, formats
 from lstmcli.api import load
 from lstmcli.api.documents import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
 from lstmcli.core.forward.equivalence import Proof, compared_runs, greatest_difference, same_weights
@@ -28,16 +27,13 @@ from lstmcli.core.weights.choose_lstm import layer_options
 from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
-from lstmcli.engines import export
-from lstmcli.engines.export import graph_of, rtneural_document
+from lstmcli.engines.export import graph_of, rtneural_document, serialised
 from lstmcli.errors import Try, UserError
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.atomic import refuse_overwriting
 
 Layers = Sequence[Sequence[Cell]]
-
-_KERAS_ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's get_weights
 
 
 class Rounding(NamedTuple):
@@ -89,26 +85,29 @@ class Conversion:
     @property
     def use(self) -> tuple[str, ...]:
         """How what is written is used, elsewhere and here, one line each."""
-        return (*self._elsewhere, *self._one_sequence)
+        return tuple(self._uses())
 
-    @property
-    def _elsewhere(self) -> tuple[str, ...]:
-        if self.file.format == "onnx":
-            batched = self.model.convention.behaviour.layout == "batch"
-            return (
-                f"X is (T, B, {self.model.cell.inputs}), time first"
-                + ": transpose inputs (B, T, I), as the source takes them" * batched,
-                "initial_h and initial_c may be left out (onnxruntime warns that they have "
-                "defaults)" + "; so may sequence_lens" * bool(self.model.lengths),
-            )
-        if self.convention.name == "keras":
+    def _uses(self) -> Iterator[str]:
+        model, is_onnx = self.model, self.file.format == "onnx"
+        batched = model.convention.behaviour.layout == "batch"
+        if is_onnx:
+            transposed = ": transpose inputs (B, T, I), as the source takes them" * batched
+            yield f"X is (T, B, {model.cell.inputs}), time first{transposed}"
+            more = "; so may sequence_lens" * bool(model.lengths)
+            warned = "(onnxruntime warns that they have defaults)"
+            yield f"initial_h and initial_c may be left out {warned}{more}"
+        elif self.convention.name == "keras":
             one = "each layer" if len(self.layers) > 1 else "the layer"
             both = "; Bidirectional takes the forward three, then the backward three"
-            return (
-                f"in Keras, build {one}, then layer.set_weights([{', '.join(_KERAS_ORDER)}])"
-                + both * self.model.bidirectional,
-            )
-        return ()
+            call = "layer.set_weights([kernel, recurrent_kernel, bias])"
+            yield f"in Keras, build {one}, then {call}{both * model.bidirectional}"
+        if "layout" in model.given or batched:
+            return  # an assumed layout takes inputs (1, T, I) for one sequence
+        one = "for inputs (1, T, I): to the source they are one sequence"
+        if self.layout_option:
+            yield f"leave out --layout time {one}"
+        elif is_onnx:
+            yield f"add --layout batch {one}"
 
     @property
     def options(self) -> str:
@@ -128,25 +127,11 @@ class Conversion:
     def layout_option(self) -> str:
         """``--layout batch`` where the target would read the source's inputs otherwise."""
         given = self.model.given.get("layout")
-        source, target = (
-            given or self.model.convention.behaviour.layout,
-            find_convention(self.convention.name).behaviour.layout,
-        )
+        source = given or self.model.convention.behaviour.layout
+        target = find_convention(self.convention.name).behaviour.layout
         # a layout that is only assumed takes (1, T, I) for one sequence, a given one does not
         one_of_many = given == "time" and self.file.format != "onnx"
         return f"--layout {source}" if source != target or one_of_many else ""
-
-    @property
-    def _one_sequence(self) -> tuple[str, ...]:
-        """A line on inputs (1, T, I): an assumed layout takes them for one sequence."""
-        if "layout" in self.model.given or self.model.convention.behaviour.layout == "batch":
-            return ()
-        one = "for inputs (1, T, I): to the source they are one sequence"
-        if self.layout_option:
-            return (f"leave out --layout time {one}",)
-        if self.file.format == "onnx":
-            return (f"add --layout batch {one}",)
-        return ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -216,7 +201,9 @@ def convert(
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
     layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
     arrays = named_tensors(layers, convention)
-    stored = _settings(arrays, convention, row) | _dtype(file, model)
+    stored = _settings(arrays, convention, row)
+    if file.format == "json" and model.cell.dtype != np.float64:  # JSON has one kind of number
+        stored["dtype"] = model.cell.dtype.name
     if file.settings and not file.convention:  # the settings of the source's config too
         stored = {n: convention.setting(n) for n in row.config(model.bidirectional)} | stored
     conversion = Conversion(
@@ -297,12 +284,6 @@ def _settings(
     return settings
 
 
-def _dtype(file: Target, model: Model) -> dict[str, Any]:
-    """The dtype as a setting, for JSON, which has one kind of number."""
-    name = model.cell.dtype.name
-    return {"dtype": name} if file.format == "json" and name != "float64" else {}
-
-
 def _proof(
     model: Model, layers: Layers, arrays: dict[str, Array], settings: Mapping[str, Any], target: str
 ) -> Proof:
@@ -349,7 +330,7 @@ def _write(conversion: Conversion) -> None:
     format, target = conversion.file.format, conversion.target
     if format == "onnx":
         graph = graph_of(conversion.layers, lengths=conversion.model.lengths)
-        data = export.serialised(graph, __version__)
+        data = serialised(graph, __version__)
         with formats.atomically(target) as stream:
             stream.write(data)
     elif format == "rtneural":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
@@ -19,10 +19,8 @@ from lstmcli.api.values import (
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.diff.naming import single_as_h
+from lstmcli.core.model.arrays import ArrayLike
 from lstmcli.core.model.model import Model
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 __all__ = ["Derivation", "derive"]
 
@@ -30,7 +28,7 @@ __all__ = ["Derivation", "derive"]
 @refuse_other_arguments
 def derive(
     model: Model | Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None,
+    x: ArrayLike | Path | None,
     step: int,
     unit: int,
     gate: str | None = None,
@@ -39,9 +37,9 @@ def derive(
     cell: str | None = None,
     against: Result | None = None,
     layout: str | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     name: str = "the input array",
     **settings: Any,
 ) -> Derivation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.naming import with_trace_names
 from lstmcli.core.diff.operand import Side, spread
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Selection, Sizes
@@ -32,10 +32,7 @@ from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-Result: TypeAlias = "Side | Path | Trace | npt.ArrayLike | Mapping[str, npt.ArrayLike] | Document"
+Result: TypeAlias = "Side | Path | Trace | ArrayLike | Mapping[str, ArrayLike] | Document"
 
 
 @refuse_other_arguments

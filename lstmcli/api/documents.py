@@ -282,23 +282,16 @@ def settings_in(*documents: Document) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {}
     for document in documents:
-        settings |= _settings_in(document)
-    return settings
-
-
-def _settings_in(document: Document) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    if (dialect := METADATA_FORMATS.get(document.format)) and dialect.convention:
-        settings["convention"] = dialect.convention
-    compared = len(document.attributes) <= MAX_COMPARED
-    for name, value in document.attributes.items():
-        if name in SETTINGS or name == "layer":
-            where = document.source
-            settings[name] = value if name == "layer" else read_setting(name, value, where)
-        elif name in ("kernel", "recurrent_kernel", "bias"):
-            raise UserError(f"{document.source}: {name} is {value!r}, not an array of numbers.")
-        elif compared and (near := did_you_mean(name, SETTINGS)):
-            raise UserError(f"{document.source}: unknown setting {name!r}.{near}")
+        where, compared = document.source, len(document.attributes) <= MAX_COMPARED
+        if (dialect := METADATA_FORMATS.get(document.format)) and dialect.convention:
+            settings["convention"] = dialect.convention
+        for name, value in document.attributes.items():
+            if name in SETTINGS or name == "layer":
+                settings[name] = value if name == "layer" else read_setting(name, value, where)
+            elif name in ("kernel", "recurrent_kernel", "bias"):
+                raise UserError(f"{where}: {name} is {value!r}, not an array of numbers.")
+            elif compared and (near := did_you_mean(name, SETTINGS)):
+                raise UserError(f"{where}: unknown setting {name!r}.{near}")
     return settings
 
 

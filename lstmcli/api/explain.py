@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.model.arrays import ArrayLike
 from lstmcli.core.model.model import (
     MAX_LENGTHS_SHOWN,
     Model,
@@ -44,9 +45,6 @@ from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 __all__ = ["Explanation", "Progress", "explain"]
 
@@ -71,12 +69,12 @@ setattr(Explanation, "__repr__", _short)  # noqa: B010 (mypy refuses to assign a
 @refuse_other_arguments
 def explain(
     weights: Model | Weights | Sequence[Weights],
-    inputs: npt.ArrayLike | Path | None,
+    inputs: ArrayLike | Path | None,
     expected: Result,
     *,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     thorough: bool = False,
     progress: Progress = quiet,
     **settings: Any,
@@ -114,13 +112,43 @@ def explain(
 def explain_within(
     work: WorkDone,
     weights: Model | Weights | Sequence[Weights],
-    inputs: npt.ArrayLike | Path | None,
+    inputs: ArrayLike | Path | None,
     expected: Result,
     options: InputOptions,
     settings: Mapping[str, Any],
     progress: Progress = quiet,
 ) -> Explanation:
     """As `explain`, within the budget of some work."""
+    return explained(asked_of(weights, inputs, expected, options, settings), work, progress)
+
+
+class Request(NamedTuple):
+    """What explain was asked."""
+
+    job: Job
+    side: Side  # EXPECTED
+    words: Sequence[str]  # of the run
+    settings: Mapping[str, Any]  # as given
+
+    def typed(self, command: str, *further: str) -> str:
+        """A command on the files of the run."""
+        settings = as_options({**self.settings, **self.job.undecided})
+        return typed_command("lstm", command, *self.words, *further, *settings)
+
+    @property
+    def expected(self) -> str:
+        """EXPECTED as a word of a command."""
+        return "-" if self.side.name == STDIN else self.side.name
+
+
+def asked_of(
+    weights: Model | Weights | Sequence[Weights],
+    inputs: ArrayLike | Path | None,
+    expected: Result,
+    options: InputOptions,
+    settings: Mapping[str, Any],
+) -> Request:
+    """The files read."""
     given = checked(settings, "explain")
     several, max_bytes = each_of(weights), None
     if isinstance(weights, Model):
@@ -133,11 +161,11 @@ def explain_within(
     words = typed_run(["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options)
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
-    return _explained(job, side, words, given, work, progress)
+    return Request(job, side, words, given)
 
 
 def typed_run(
-    several: Sequence[Any], inputs: npt.ArrayLike | Path | None, options: InputOptions
+    several: Sequence[Any], inputs: ArrayLike | Path | None, options: InputOptions
 ) -> list[str]:
     """The words of a command for a run, with a placeholder for each value that is not a file."""
     words = [_typed(one, "WEIGHTS") for one in several]
@@ -179,15 +207,9 @@ def _refuse_changed(model: Model, again: Model) -> None:
     )
 
 
-def _explained(
-    job: Job,
-    side: Side,
-    words: Sequence[str],
-    settings: Mapping[str, Any],
-    work: WorkDone,
-    progress: Progress,
-) -> Explanation:
+def explained(asked: Request, work: WorkDone, progress: Progress) -> Explanation:
     """The explanation with its commands."""
+    job, side, words, settings = asked
     assert job.reread is not None
     _refuse_not_finite(job)
     settings = {**settings, **job.undecided}
@@ -210,8 +232,8 @@ def _explained(
         writing = _writing(explanation, words, side.name, settings)
         return replace(explanation, command=command, next=writing or explanation.next)
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
-        further = [*words, "-" if side.name == STDIN else side.name, *as_options(settings)]
-        return replace(explanation, next=typed_command("lstm", "explain", *further, "--thorough"))
+        further = f"{asked.typed('explain', asked.expected)} --thorough"
+        return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
     against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
@@ -228,18 +250,14 @@ def _writing(
         *weights, x = words[:start]
         given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
         texts = (
-            f", {k}={json.dumps(v) if isinstance(v, str) else repr(v)}" for k, v in given.items()
+            f", {k}={json.dumps(v) if isinstance(v, str | list) else repr(v)}"
+            for k, v in given.items()
         )
         words = ", ".join(map(json.dumps, (weights, x, expected)))  # no quotes of the shell's
         asked, name = f"lstmcli.explain({words}{''.join(texts)})", json.dumps(file)
         code = f"import lstmcli, numpy; numpy.savez({name}, **{asked}.arrays[{name}])"
         return typed_command("python", "-c", code)
     return ""
-
-
-def _literal(value: Any) -> str:
-    """A value as Python code, in double quotes."""
-    return json.dumps(value) if isinstance(value, str | list) else repr(value)
 
 
 def _without_padding(words: Sequence[str], job: Job) -> list[str]:
@@ -296,10 +314,7 @@ def _refuse_not_finite(job: Job) -> None:
 def _at_its_steps(side: Side, job: Job) -> Side:
     """EXPECTED at the steps of the run that its file contains; the others are left out.
 
-    Raises
-    ------
-    UserError
-        if it has a part of the batch or of the units.
+    UserError if it has a part of the batch or of the units.
     """
     if selected := side.numbering.settings:
         raise UserError(

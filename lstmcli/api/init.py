@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.resources import files
+from typing import Any
 
 from lstmcli import formats
 from lstmcli.core.weights.initializers import INITIALIZERS, draw_weights
@@ -13,21 +14,10 @@ from lstmcli.outputs import reason
 __all__ = ["INITIALIZERS", "init", "write_example"]
 
 
-def init(
-    output: str,
-    inputs: int,
-    units: int,
-    *,
-    seed: int = 0,
-    steps: int | None = None,
-    batch: int = 1,
-    initializer: str = "glorot_uniform",
-    dtype: str = "float64",
-) -> dict[str, tuple[int, ...]]:
-    """Write drawn weights, and inputs if there are ``steps``; gives the shapes of these."""
+def init(output: str, *, dtype: str = "float64", **drawn: Any) -> dict[str, tuple[int, ...]]:
+    """Write what `draw_weights` draws, weights and perhaps inputs; gives the shapes of these."""
     format = formats.format_of(output, formats.SEVERAL_ARRAYS)
-    members = draw_weights(inputs, units, seed, steps=steps, batch=batch, initializer=initializer)
-    members = {name: array.astype(dtype) for name, array in members.items()}
+    members = {name: array.astype(dtype) for name, array in draw_weights(**drawn).items()}
     with formats.atomically(output) as stream:
         formats.write(stream, format, members, {"convention": "tf1"})
     return {name: array.shape for name, array in members.items()}

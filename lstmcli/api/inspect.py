@@ -18,10 +18,11 @@ from lstmcli.api.documents import (
     tensors_in,
 )
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import Model
 from lstmcli.core.weights.assumptions import idle_without_lstm
 from lstmcli.core.weights.build_cells import SIZES, cut_flat
 from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
-from lstmcli.core.weights.inspection import Inspection, LoadResult, inspect
+from lstmcli.core.weights.inspection import Inspection, inspect
 from lstmcli.core.weights.recognise import layers_of_stacks
 from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import UserError
@@ -56,11 +57,12 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
     names = layer_options(found)
     layer = None if layers else layer
     models = [
-        _model_of(found[n], names[n], documents, tensors, settings)
+        (found[n], names[n], _model_of(found[n], documents, tensors, settings))
         for n in _chosen(found, layer, tensors, source)
     ]
     remarks = [remark for document in documents for remark in document.remarks]
-    remarks += dict.fromkeys(text for one in models if one.model for text in one.model.idle)
+    read = [model for *_, model in models if isinstance(model, Model)]
+    remarks += dict.fromkeys(text for model in read for text in model.idle)
     remarks += [] if found else idle_without_lstm(settings, source)
     inspection = inspect(source, arrays, models, in_files, remarks)
     if layer_in_file is None and (order := load.run_in_turn(found, documents)):
@@ -80,14 +82,12 @@ def _chosen(
 
 def _model_of(
     found: RecognisedLstm,
-    label: str,
     documents: Sequence[Document],
     tensors: Mapping[str, Array],
     settings: Mapping[str, Any],
-) -> LoadResult:
-    """The model of one LSTM, read from its tensors only."""
+) -> Model | UserError:
+    """The model of one LSTM, read from its tensors only; or the reason why it cannot be loaded."""
     try:
-        model = load.load_one(found, tensors, documents, settings)
+        return load.load_one(found, tensors, documents, settings)
     except UserError as error:
-        return LoadResult(found, label, None, error)
-    return LoadResult(found, label, model)
+        return error

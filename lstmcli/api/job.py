@@ -38,31 +38,36 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.model.arrays import Array, SliceableArray
+from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
+from lstmcli.core.model.edits import TENSORS, Edit, edits_in
 from lstmcli.core.model.model import Inputs, Model
+from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
-from lstmcli.core.weights.edited import with_edits
 from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
-from lstmcli.formats import Document, StepStream
+from lstmcli.formats import Document
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from lstmcli.formats.text.jsonl import StepStream
 
 
 class InputOptions(NamedTuple):
     """What comes with the inputs: values, or files of them; lengths may be a text, ``3,2``."""
 
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None
-    lengths: npt.ArrayLike | Path | None = None
-    mask: npt.ArrayLike | Path | None = None
+    initial_state: Mapping[str, ArrayLike] | Path | None = None
+    lengths: ArrayLike | Path | None = None
+    mask: ArrayLike | Path | None = None
 
     @property
     def unmasked(self) -> bool:
         """Whether a run of all steps is asked for."""
         return isinstance(self.mask, str) and self.mask == NO_MASK
 
+    def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
+        """The lengths and the mask, as given or from the file of the inputs."""
+        mask = None if self.unmasked else _with_inputs("mask", self.mask, holder)
+        return _lengths(self.lengths, holder), mask
 
-NO_OPTIONS = InputOptions()
+
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
 NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
 
@@ -84,6 +89,13 @@ class Job(NamedTuple):
     def assumed(self) -> list[str]:
         """Assumptions that affect the results."""
         return list(self.model.assumed) if self.stream else self.plan().assumed
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """The sequences, steps (0: of a stream, not known) and cells of the run."""
+        plan = None if self.stream else self.plan()
+        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)
+        return batch, steps, len(self.model.cells)
 
     def drained(self) -> Job:
         """The job with its inputs as one array; a stream is read to its end and is time-major."""
@@ -114,32 +126,22 @@ def split_paths(paths: Sequence[str]) -> tuple[list[str], str | None]:
 
 def read_job(
     weights: Model | Weights | Document | Sequence[Weights | Document],
-    x: npt.ArrayLike | Path | None,
+    x: ArrayLike | Path | None,
     settings: Mapping[str, Any],
-    options: InputOptions = NO_OPTIONS,
+    options: InputOptions,
     *,
     where: str,
     name: str = "the input array",
     inputs_needed: bool = True,
     settle: bool = False,
 ) -> Job:
-    """A model, loaded where it is not yet one, and its inputs.
+    """A model, loaded where it is not yet one, and its inputs, from paths or values.
 
-    Parameters
-    ----------
-    weights, x
-        paths or values; without ``x``, the inputs in the files of the weights. Where there are none
-        and none are needed, x is empty and without a name.
-    settings
-        of the model; of one that is loaded only the layout can be given.
-    options
-        what comes with the inputs; without them, what their file, or that of the weights, has.
-    where
-        what messages begin with.
-    name
-        what messages call inputs that are an array.
-    settle
-        take the first value of a setting that the weights leave open.
+    Without ``x`` they are the inputs in the files of the weights; where there are none and none are
+    needed, x is empty and without a name. Of a loaded model only the layout can be set. What the
+    ``options`` lack, the inputs' file may have, or that of the weights. Messages begin with
+    ``where``, and call inputs that are an array by ``name``. ``settle``: take the first value of a
+    setting that the weights leave open.
     """
     refuse_other_types(str, "text", where, name=name)
     if isinstance(weights, Model):
@@ -147,18 +149,15 @@ def read_job(
     several = [] if isinstance(weights, Model) else each_of(weights)
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]
-    array: SliceableArray | StepStream = np.empty(0)
-    holder: Document | None = None
     if x is not None:
-        array, name, holder = _given_inputs(x, name)
-    elif inputs_needed or any(map(input_names, documents)):
-        array, name, holder = _inputs_within(several, documents)
+        array, stream, name, holder = _given_inputs(x, name)
     else:
-        name = ""
-    is_separate = holder is not None and not any(holder is one for one in documents)
-    if is_separate and holder is not None:
-        settings = {**settings_in(holder), **settings}
-        if holder.layout == "time" and isinstance(array, np.ndarray) and array.ndim == 3:
+        array, name, holder = _inputs_within(several, documents, needed=inputs_needed)
+        stream = None
+    separate = None if any(holder is one for one in documents) else holder
+    if separate:
+        settings = {**settings_in(separate), **settings}
+        if separate.layout == "time" and isinstance(array, np.ndarray) and array.ndim == 3:
             settings = {"layout": "time", **settings}  # JSON lines, a table of steps
     undecided: dict[str, Any] = {}
     reread: Reader | None = None
@@ -167,29 +166,38 @@ def read_job(
         return load_model(documents, {**settings, **undecided, **further})
 
     if isinstance(weights, Model):
-        model = with_edits(weights, settings.get(EDITS, ()))
+        model = _with_edits(weights, settings.get(EDITS, ()))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
-    holders = [*documents, *([holder] if holder is not None else [])]
+    holders = [*documents, *([holder] if holder else [])]
     state, state_from, names = _initial_state(options.initial_state, holders, where)
     if names and not names[0].startswith(STATE) and "initial_state" not in model.given:
-        line = f"initial state {' and '.join(names)} of {state_from} (--set initial_state=zero)"
+        what = f"initial state {' and '.join(names)} of {state_from}"
+        line = Assumption(what, option="--set initial_state=zero")
         model = replace(model, assumed=(*model.assumed, line))
     if documents:
-        within = [] if holder is None or is_separate else [holder.source]
-        last = holder.source if holder and is_separate and holder.source != STDIN else ""
+        within = [holder.source] if holder and not separate else []
+        last = separate.source if separate and separate.source != STDIN else ""
         refuse_unused(documents, model, [*within, state_from], last)
     inputs = Inputs(
-        np.empty(0) if isinstance(array, StepStream) else array,
+        array,
         settings.get("layout", model.given.get("layout")),
         state,
-        _lengths(options.lengths, holder),
-        None if options.unmasked else _with_inputs("mask", options.mask, holder),
+        *options.padding(holder),
         name=name,
     )
-    stream = array if isinstance(array, StepStream) else None
     job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=options.unmasked)
     return job if reread is None else _with_idle_settings(job, settings)
+
+
+def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
+    """A loaded model with further edits; UserError for one of stored tensors, which it lacks."""
+    for edit in edits_in(TENSORS, edits):
+        raise UserError(
+            "a loaded model has no stored tensors, which this edit changes; give it to load().",
+            about={"edit": edit.text},
+        )
+    return replace(model, edits=(*model.edits, *edits))
 
 
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
@@ -242,26 +250,30 @@ def with_padding(job: Job, *, ignored: bool = False) -> Job:
     )
 
 
-def _given_inputs(x: Any, name: str) -> tuple[SliceableArray | StepStream, str, Document | None]:
-    """The inputs, what messages call them, and the document that contains them."""
+def _given_inputs(
+    x: Any, name: str
+) -> tuple[SliceableArray, StepStream | None, str, Document | None]:
+    """The inputs, or a stream of them, what messages call them, and the document with them."""
     if not is_path(x):
-        return numbers_of(x, name), name, None
+        return numbers_of(x, name), None, name, None
     named = Named.parse(os.fspath(x))
     with named.in_errors():
         source = formats.read_or_stream(named.path)
-    if isinstance(source, StepStream):
-        return source, STDIN, None
+    if not isinstance(source, Document):
+        return np.empty(0), source, STDIN, None
     refuse_gaps(source)
-    return inputs_of(source), source.source, source
+    return inputs_of(source), None, source.source, source
 
 
 def _inputs_within(
-    weights: Sequence[Any], documents: Sequence[Document]
-) -> tuple[Array, str, Document]:
+    weights: Sequence[Any], documents: Sequence[Document], *, needed: bool
+) -> tuple[SliceableArray, str, Document | None]:
     """The inputs in the files of the weights."""
     for document in documents:
         if names := input_names(document):
             return inputs_of(document), f"{document.source}: {names[0]}", document
+    if not needed:
+        return np.empty(0), "", None
     source = " + ".join(document.source for document in documents)
     files = [one.source if isinstance(one, Document) else one for one in weights]
     typed = [Named.parse(os.fspath(one)).typed for one in files if is_path(one)]
@@ -273,7 +285,7 @@ def _inputs_within(
 
 
 def _initial_state(
-    given: Mapping[str, npt.ArrayLike] | Path | None, documents: Sequence[Document], where: str
+    given: Mapping[str, ArrayLike] | Path | None, documents: Sequence[Document], where: str
 ) -> tuple[dict[str, Array], str, Sequence[str]]:
     """h and c as given, or from the documents; then their source and names too."""
     if given is not None:
@@ -285,7 +297,7 @@ def _initial_state(
     return {}, "", ()
 
 
-def _lengths(given: npt.ArrayLike | Path | None, holder: Document | None) -> Array | None:
+def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array | None:
     """Lengths as ``N,N,...``, from a file, as values, or from the file of the inputs."""
     if isinstance(given, str) and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
@@ -299,7 +311,7 @@ def _lengths(given: npt.ArrayLike | Path | None, holder: Document | None) -> Arr
 
 
 def _with_inputs(
-    name: str, given: npt.ArrayLike | Path | None, holder: Document | None
+    name: str, given: ArrayLike | Path | None, holder: Document | None
 ) -> Array | None:
     """An array from a file, as values, or from the member of that name in the inputs' file."""
     if given is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
@@ -21,7 +21,7 @@ from lstmcli.core.forward.prepare import edited_layers
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import Edit, read_edit
 from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, cell_name, layer_width
-from lstmcli.core.model.settings import SETTINGS, read_setting
+from lstmcli.core.model.settings import SETTINGS, Assumption, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
     common_lengths,
@@ -119,15 +119,11 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
     texts = [given] if isinstance(given, str | Edit) else given
     if not isinstance(texts, list | tuple):
         raise UserError(f"{where}: edits is {type_of(given)}; it takes a list of texts NAME=VALUE.")
-    edits = tuple(read_edit(text, where, _arrays_in_file) for text in texts)
+    edits = tuple(read_edit(text, where, lambda path: formats.read(path).arrays) for text in texts)
     for n, edit in enumerate(edits):
         if any((edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]):
             raise UserError(f"{where}: the edit {edit.name} is given twice; give it once.")
     return edits
-
-
-def _arrays_in_file(path: str) -> Mapping[str, Array]:
-    return formats.read(path).arrays
 
 
 def _layers(layer: Any) -> Any:
@@ -200,27 +196,23 @@ def load_model(
     return model
 
 
+@dataclass
 class _LayerList:
     """The layers of LSTMs that run in turn, with what was assumed of them."""
 
-    def __init__(
-        self,
-        tensors: Mapping[str, Array],
-        given: Mapping[str, Any],
-        source: str,
-        edits: Sequence[Edit],
-    ) -> None:
-        self._tensors, self._given, self._source = tensors, given, source
-        self._edits = edits
-        self.cells: list[tuple[Cell, ...]] = []  # of each layer
-        self.labels: list[str] = []  # of each layer
-        self.layout: dict[str, Any] = {}  # of the first LSTM, if a file has it; it feeds the others
-        self.of_backward: dict[str, Any] = {}  # settings in files of one of two directions
-        self.lengths: list[tuple[int, ...]] = []  # of each LSTM, where a file has them
-        self.masks: dict[str, Masking] = {}  # by layer; only those of the first LSTM have a value
-        self.reversed: dict[str, bool] = {}  # of each cell: by its files and its index
-        self.assumed: list[str] = []
-        self.remarks: list[str] = []
+    tensors: Mapping[str, Array]
+    given: Mapping[str, Any]
+    source: str
+    edits: Sequence[Edit]
+    cells: list[tuple[Cell, ...]] = field(default_factory=list)  # of each layer
+    labels: list[str] = field(default_factory=list)  # of each layer
+    layout: dict[str, Any] = field(default_factory=dict)  # of the first LSTM: it feeds the others
+    of_backward: dict[str, Any] = field(default_factory=dict)  # in files of one of two directions
+    lengths: list[tuple[int, ...]] = field(default_factory=list)  # of each LSTM, if in its file
+    masks: dict[str, Masking] = field(default_factory=dict)  # by layer; a value only in the first's
+    reversed: dict[str, bool] = field(default_factory=dict)  # of each cell: by its files and index
+    assumed: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def add(
         self,
@@ -230,11 +222,11 @@ class _LayerList:
         is_last: bool,
     ) -> None:
         """Add one LSTM's layers; ``metadata`` is what the files specify of each cell."""
-        given, first = self._given, len(self.cells)
+        given, first = self.given, len(self.cells)
         cells = metadata.values()
         for setting, message in (item for cell in cells for item in cell.unknown.items()):
             if setting not in given:
-                raise UserError(f"{self._source}: {message}")
+                raise UserError(f"{self.source}: {message}")
         self.of_backward |= {
             f"layer{first}_reverse.{name}": value
             for cell in cells
@@ -252,14 +244,21 @@ class _LayerList:
         of_first = next(iter(settings.values()))
         if not self.cells:
             self.layout = {name: value for name, value in of_first.items() if name == "layout"}
-        refuse_open(found, {k: a.shape for k, a in self._tensors.items()}, of_first, self._source)
-        layers = build_layers(found, self._tensors, settings, self._source, first, self._edits)
+        refuse_open(found, {k: a.shape for k, a in self.tensors.items()}, of_first, self.source)
+        layers = build_layers(found, self.tensors, settings, self.source, first, self.edits)
         for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
             of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
             self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
         if self.masks and "lengths" not in given and not any(cell.masking for cell in cells):
-            layers = [tuple(_running_all_steps(cell) for cell in layer) for layer in layers]
-            self.assumed.append(f"{found.label} runs all steps ({UNMASKED}; --set lengths=given)")
+            layers = [
+                tuple(
+                    replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
+                    for cell in layer
+                )
+                for layer in layers
+            ]
+            what, why = f"{found.label} runs all steps", "no mask reaches it in its model"
+            self.assumed.append(Assumption(what, why, "--set lengths=given"))
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
@@ -275,14 +274,6 @@ class _LayerList:
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
-
-
-UNMASKED = "no mask reaches it in its model"
-
-
-def _running_all_steps(cell: Cell) -> Cell:
-    """The cell whatever lengths or masks other layers have."""
-    return replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
 
 
 def _metadata(
@@ -364,7 +355,7 @@ def find_lstms(
     tensors: Mapping[str, Array],
     convention: str | None,
     source: str,
-    documents: Sequence[Document] = (),
+    documents: Sequence[Document],
 ) -> list[RecognisedLstm]:
     """Every LSTM among the tensors, by the names of its documents; of one convention if given."""
     shapes = {name: array.shape for name, array in tensors.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,18 +23,22 @@ from lstmcli.core.diff.operand import UNNAMED, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import names_in_cell, similar_cell
-from lstmcli.core.model.selection import Choice, Indices, Selection, Sizes, split_z
+from lstmcli.core.model.selection import (
+    Choice,
+    Indices,
+    SelectedIndices,
+    Selection,
+    Sizes,
+    split_z,
+)
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import split_member
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")
@@ -46,8 +50,8 @@ StepsAndItems = tuple[Indices | None, Indices | None]
 class Drawable(NamedTuple):
     """What there is to draw.
 
-    Of a run only the requested steps and sequence are stored: its arrays are views that repeat
-    the sequence in every row.
+    Of a run only the requested steps are stored, and of its batch one sequence: its arrays are
+    views that repeat it in every row.
     """
 
     arrays: Mapping[str, Array]  # (T, B, H) each
@@ -56,8 +60,10 @@ class Drawable(NamedTuple):
     first: Position | None = None  # where two results first differ
     numbering: Mapping[str, StepsAndItems] = {}  # of the arrays of a part of a run
     remarks: tuple[str, ...] = ()  # how arrays were taken
+    sides: Sequence[Mapping[str, Array]] = ()  # the arrays of a and of b, of a difference
     drawn: Mapping[str, Array] = {}  # those of the arrays that were asked for
     item: int = 0  # of the batch, by its index in the full run
+    items: Indices = ()  # that a page can show, by their indices in the full run
     hidden: Sequence[str] = ()  # cells that are not drawn
     cuts: Sequence[str] = ()  # one line per range that goes beyond the arrays
 
@@ -69,6 +75,8 @@ class Drawable(NamedTuple):
     @property
     def batch(self) -> int:
         """B, of the array that has most."""
+        if self.plan is not None:
+            return self.plan.batch
         return max(int(array.shape[1]) for array in self.arrays.values())
 
     @property
@@ -143,22 +151,22 @@ def plot(
     steps: str | None = None,
     units: str | None = None,
     batch: int | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    numbers: int | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Drawable:
     """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
     weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps
-    those chosen.
+    those chosen. With ``numbers`` it keeps the first batch items, as many as have so many numbers
+    together, and they are the ``items``, unless ``batch`` is given.
     """
-    options, selection = (
-        InputOptions(initial_state, lengths, mask),
-        Selection.parse(steps, None, units),
-    )
-    of_run = batch or 0, selection.steps
+    options = InputOptions(initial_state, lengths, mask)
+    selection = Selection.parse(steps, None, units)
+    of_run = (None if numbers and batch is None else batch or 0), selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ
     items = next((items for _, items in found.numbering.values() if items is not None), None)
@@ -166,17 +174,27 @@ def plot(
     drawn = found.chosen(only, cell)
     hidden = found.cells if only is None and cell is None and "h" in found.arrays else []
     cuts = selection.cuts(found.sizes)
-    return found._replace(drawn=drawn, item=item, hidden=hidden, cuts=cuts)
+    shown: Indices = [item]
+    if numbers is not None and batch is None:
+        most = _at_most(numbers, sum(len(a) * a.shape[2] for a in found.arrays.values()))
+        size = max(array.shape[1] for array in found.arrays.values())
+        shown = sorted({*(range(size) if items is None else items)[:most], item})
+    return found._replace(drawn=drawn, item=item, items=shown, hidden=hidden, cuts=cuts)
+
+
+def _at_most(numbers: int, each: int) -> int:
+    """How many sequences have so many numbers together, of ``each``; at least one."""
+    return max(1, numbers // max(each, 1))
 
 
 def _read(
     paths: Sequence[str],
     settings: Mapping[str, Any],
     names: Sequence[str] | None,
-    of_run: tuple[int, Choice | None],
+    of_run: tuple[int | None, Choice | None, int],
     options: InputOptions,
 ) -> Drawable:
-    """All arrays that there are to draw; ``of_run`` are the item and the steps of a run."""
+    """All arrays that there are to draw; ``of_run`` is what is kept of a run, see `_of_run`."""
     only_one_stdin(*paths, *options)
     is_run = bool(set(settings) - {"layout"}) or any(options)
     may_be_result = len(paths) < 3 and not is_run
@@ -248,25 +266,40 @@ def _is_result(side: Side) -> bool:
     return UNNAMED in bases or bool(bases & {*STEP_ORDER, *FINALS})
 
 
-def _of_run(job: Job, keep: Sequence[str], item: int, steps: Choice | None) -> Drawable:
+def _of_run(
+    job: Job, keep: Sequence[str], item: int | None, steps: Choice | None, numbers: int
+) -> Drawable:
+    """A run of which some steps are kept and a batch item; for None the first, by ``numbers``."""
     job = job.drained()
     plan = job.plan(keep)
-    arrays = split_z(_of_item(plan, item, steps))
-    numbering = {} if steps is None else {name: (steps.among(plan.steps), None) for name in arrays}
-    return Drawable(arrays, (job.inputs.name,), plan, numbering=numbering)
+    name, kept = job.inputs.name, None if steps is None else steps.among(plan.steps)
+    if item is not None:
+        arrays = split_z(_of_item(plan, item, steps))
+        numbering = {} if kept is None else dict.fromkeys(arrays, (kept, None))
+        return Drawable(arrays, (name,), plan, numbering=numbering)
+    selected = plan.select(Selection(steps))
+    each = len(selected.steps) * sum(map(len, selected.columns.values()))
+    items = range(min(_at_most(numbers, each), plan.batch))
+    arrays = split_z(_arrays_of(plan, replace(selected, batch=items), steps))
+    of_batch = None if len(items) == plan.batch else items
+    return Drawable(arrays, (name,), plan, numbering=dict.fromkeys(arrays, (kept, of_batch)))
 
 
 def _of_item(plan: Plan, item: int, steps: Choice | None) -> dict[str, Array]:
-    """The arrays of a run with one sequence repeated for all; the first where there is none.
+    """The arrays of a run with one sequence repeated for all; the first where there is none."""
+    item = item % plan.batch if -plan.batch <= item < plan.batch else 0
+    arrays = _arrays_of(plan, replace(plan.select(Selection(steps)), batch=[item]), steps)
+    return {k: np.broadcast_to(a, (len(a), plan.batch, a.shape[2])) for k, a in arrays.items()}
+
+
+def _arrays_of(plan: Plan, selected: SelectedIndices, steps: Choice | None) -> dict[str, Array]:
+    """The arrays (T, B, K) of what is selected of a run.
 
     An h with an axis of directions is left out: that of each cell is there.
     """
-    item = item % plan.batch if -plan.batch <= item < plan.batch else 0
-    selected = replace(plan.select(Selection(steps)), batch=[item])
     trace, _ = run_selected(needed_steps(plan, steps), selected)
-    arrays = {name: trace.time_major(name) for name in trace.arrays}  # (T, 1, K)
-    arrays = {name: array for name, array in arrays.items() if array.ndim == 3}
-    return {k: np.broadcast_to(a, (len(a), plan.batch, a.shape[2])) for k, a in arrays.items()}
+    arrays = {name: trace.time_major(name) for name in trace.arrays}
+    return {name: array for name, array in arrays.items() if array.ndim == 3}
 
 
 def _of_side(side: Side) -> Drawable:
@@ -326,18 +359,20 @@ def _of_two(a: Side, b: Side) -> Drawable:
     _refuse_part_of_units(a, b)
     compared = compare(a, b)
     pairs = compared.pairs
-    arrays = {
-        name: pair.a.values.astype(np.float64) - pair.b.values
+    drawn = {
+        name: pair
         for name, pair in pairs.items()
         if pair.stepwise and pair.a.shape == pair.b.shape and pair.a.values.size
     }
+    arrays = {name: p.a.values.astype(np.float64) - p.b.values for name, p in drawn.items()}
     if not arrays:
         raise UserError(
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
     numbering = {n: (pairs[n].numbers_of_part(0), pairs[n].numbers_of_part(1)) for n in arrays}
+    sides = [{n: p.a.values for n, p in drawn.items()}, {n: p.b.values for n, p in drawn.items()}]
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
-        compared.remarks,
+        compared.remarks, [*map(split_z, sides)],
     )  # fmt: skip

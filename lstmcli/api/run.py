@@ -36,7 +36,7 @@ from lstmcli.core.forward.run import (
     run_selected,
     runs_forward,
 )
-from lstmcli.core.model.arrays import describe_not_finite
+from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, similar_cell
 from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
 from lstmcli.core.weights.assumptions import shorten_assumption
@@ -44,8 +44,6 @@ from lstmcli.errors import Try, UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-    import numpy.typing as npt
 
     from lstmcli.api.stream import Stop
 
@@ -57,13 +55,13 @@ LONG = 1 << 20  # bytes of results from which a table keeps no more than it show
 @refuse_other_arguments
 def run(
     model: Model | Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None = None,
+    x: ArrayLike | Path | None = None,
     keep: str | Iterable[str] = DEFAULT_KEEP,
     *,
     layout: str | None = None,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     executor: Executor | None = None,
     meter: Meter | None = None,
     name: str = "the input array",
@@ -252,17 +250,12 @@ class Run:
         """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
         from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
 
-        outputs, stop = self.outputs, Stop()
-        format = str(outputs.file_format or outputs.screen)
-        file = outputs.file
+        file, stop = self.outputs.file, Stop()
         with (
             formats.atomically(file) if file else nullcontext(stdout()) as stream,
             nullcontext() if file else stopped(stop),
         ):
-            end = stream_steps(
-                self.job, stream, format, outputs.names_for(format), meter, stop, remark,
-                selection=self.selection, tidy=outputs.tidy, to_end=outputs.needs_final_state,
-            )  # fmt: skip
+            end = stream_steps(self.job, self.outputs, self.selection, stream, meter, stop, remark)
         return Ended(*end, stop.status)
 
     def _write_trace(
@@ -291,16 +284,16 @@ class Run:
 
 def start(
     weights: Weights | Sequence[Weights],
-    x: npt.ArrayLike | Path | None,
+    x: ArrayLike | Path | None,
     outputs: Outputs,
     selection: Selection,
     show: tuple[str, ...],
     *,
     engine: str | None = None,
     in_steps: bool = True,
-    initial_state: Mapping[str, npt.ArrayLike] | Path | None = None,
-    lengths: npt.ArrayLike | Path | None = None,
-    mask: npt.ArrayLike | Path | None = None,
+    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    lengths: ArrayLike | Path | None = None,
+    mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Run:
     """Read and check a run, of which a table of ``show`` or the ``outputs`` are asked for.
@@ -376,21 +369,6 @@ def _can_stream(job: Job) -> bool:
 WORTH_THREADS = 0.1  # seconds of work; a pool of threads takes 15 ms to make
 
 
-class Work(NamedTuple):
-    """The size of a run: sequences, steps (0: not known), and cells."""
-
-    batch: int
-    steps: int
-    cells: int
-
-    @classmethod
-    def of(cls, job: Job) -> Work:
-        """That of a job; of a stream the steps are not known."""
-        plan = None if job.stream else job.plan()
-        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)
-        return cls(batch, steps, len(job.model.cells))
-
-
 @contextmanager
 def executor_for(
     job: Job,
@@ -411,7 +389,7 @@ def executor_for(
         with cluster(scheduler) as executor:
             yield executor
         return
-    batch, steps, _ = Work.of(job)
+    batch, steps, _ = job.sizes
     count = 1
     if not in_order and seconds(batch, steps, job.model) > WORTH_THREADS:
         default = len(cores()) if worth_threads(batch, job.model) else 1

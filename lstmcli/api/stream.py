@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.job import Job
-from lstmcli.api.save import kept_for, refuse_absent_cells
+from lstmcli.api.save import Outputs, kept_for, refuse_absent_cells
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import edited_inputs, prepare
@@ -27,7 +27,7 @@ from lstmcli.core.model.selection import (
     take,
 )
 from lstmcli.errors import UserError
-from lstmcli.formats import StepStream
+from lstmcli.formats.text.jsonl import StepStream
 
 BLOCK = 256  # steps computed before they are written: enough to be quick, little memory
 READ = 8 << 20  # bytes of inputs in a file that are read at a time
@@ -47,23 +47,21 @@ class Stop:
 
 def stream_steps(
     job: Job,
+    outputs: Outputs,
+    selection: Selection,
     stream: BinaryIO,
-    format: str,
-    names: Sequence[str],
     meter: Meter | None,
     stop: Stop,
     remark: Callable[[str], None],
-    *,
-    selection: Selection,
-    tidy: bool,
-    to_end: bool,
 ) -> tuple[State, int]:
     """Run and write as the inputs come, or block by block; gives the last state and the steps.
 
-    Memory is that of a block of steps, whatever the length. Unless ``to_end``, no step is computed
-    behind the last that is selected. ``remark`` gets a text if a step of a stream contains NaN or
-    infinity, once, at the first, and if a range goes beyond its end.
+    Memory is that of a block of steps, whatever the length. Unless the last state is written, no
+    step is computed behind the last that is selected. ``remark`` gets a text if a step of a stream
+    contains NaN or infinity, once, at the first, and if a range goes beyond its end.
     """
+    format = str(outputs.file_format or outputs.screen)
+    names = outputs.names_for(format)
     plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
     if plan is None:  # stopped before the first step
         states = split_state(job.inputs.initial_state, job.model, 1)
@@ -82,9 +80,11 @@ def stream_steps(
         batched,
         batch=part.part_of_batch,
         units=part.part_of_columns,
-        tidy=tidy,
+        tidy=outputs.tidy,
     )
-    end = None if to_end or selection.steps is None else selection.steps.stop_among(known_steps)
+    end = None
+    if selection.steps is not None and not outputs.needs_final_state:
+        end = selection.steps.stop_among(known_steps)
     for x in blocks:
         first = stack.steps
         if end is not None:

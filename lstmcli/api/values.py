@@ -7,21 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeGuard, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.selection import split_names
 from lstmcli.errors import ARRAYS, UserError, did_you_mean, refuse_unprintable
 from lstmcli.formats import Document
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
 Path = str | os.PathLike[str]
-Weights: TypeAlias = "Path | Mapping[str, Any] | Sequence[npt.ArrayLike]"
+Weights: TypeAlias = "Path | Mapping[str, Any] | Sequence[ArrayLike]"
 """A path, NAME=FILE, arrays by the names of their tensors, settings among them, or in order."""
 
 SETTING = (str, bool, int, float, type(None))
@@ -145,9 +142,9 @@ def refuse_other_types(types: type | UnionType, takes: str, where: str, **values
 
 def type_of(value: object) -> str:
     """``an int``, ``a list``: the type of a value in a message."""
-    name = "None" if value is None else type(value).__name__
     if value is None:
-        return name
+        return "None"
+    name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"
 
 
@@ -178,12 +175,9 @@ def refuse_other_arguments(
                     f"{function.__name__}: there is no argument {name!r}.{near}",
                     f"  Arguments: {', '.join(parameters)}.",
                 )
-        flags = {k: v for k, v in kwargs.items() if k in parameters and _is_flag(parameters[k])}
+        known = {k: v for k, v in kwargs.items() if k in parameters}
+        flags = {k: v for k, v in known.items() if isinstance(parameters[k].default, bool)}
         refuse_other_types(bool | np.bool_, "True or False", function.__name__, **flags)
         return function(*args, **kwargs)
 
     return call
-
-
-def _is_flag(parameter: Parameter) -> bool:
-    return isinstance(parameter.default, bool)

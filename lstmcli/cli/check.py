@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import click
 
-from lstmcli.api.check import ALL, NAMES, Check, check
-from lstmcli.api.check_program import TIMEOUT, ProgramCheck, check_program
+from lstmcli.api.check import ALL, NAMES, TIMEOUT, Program, ProgramCheck, check
 from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
@@ -23,19 +21,15 @@ from lstmcli.cli.terminal import (
     show_result,
 )
 from lstmcli.errors import UserError
-from lstmcli.views.check import check_sheet
-from lstmcli.views.check_program import program_sheet
+from lstmcli.views.check import check_sheet, program_sheet
+from lstmcli.views.sheet import Sheet, Width
 
 
 @click.command(cls=Command, is_answer=True, status="0 all agree with ours, 1 one differs, 2 error")
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", show_default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
-@click.option(
-    "--program",
-    metavar="COMMAND",
-    help="A program in place of engines: 'COMMAND {inputs} {outputs}', no shell.",
-)
+@click.option("--program", metavar="COMMAND", help="A program: 'COMMAND {inputs} {outputs}'.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
               show_default="60", help="With --program: stop it after so long.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", show_default="0",
@@ -64,19 +58,20 @@ def command(
     reads CSV from standard input. {outputs} is the file that it writes, in a format that diff reads
     ({outputs.csv}; {outputs.f32} is steps x units); without it, its standard output is compared.
     """
+    if program is not None and engine is not None:
+        raise UserError("--program runs in place of engines.", about={"engine": engine})
+    if program is None and timeout is not None:
+        raise UserError("it is the time that a --program has.", about={"timeout": timeout})
+    names = listed_names(engine or ALL, "--engine") or []
+    by = names if program is None else Program.parse(program, timeout or TIMEOUT)
     paths, x = split_paths(weights)
-    of_run = {"seed": seed, "rtol": rtol, "atol": atol, "ulp": ulp, **keywords(options)}
-    found: Check | ProgramCheck
-    if program is None:
-        if timeout is not None:
-            raise UserError("it is the time that a --program has.", about={"timeout": timeout})
-        found = check(paths, x, listed_names(engine or ALL, "--engine") or [], **of_run)
-        sheet = partial(check_sheet, found)
-    else:
-        if engine is not None:
-            raise UserError("--program runs in place of engines.", about={"engine": engine})
-        found = check_program(paths, x, program, timeout=timeout or TIMEOUT, **of_run)
-        sheet = partial(program_sheet, found)
+    found = check(paths, x, by, seed=seed, rtol=rtol, atol=atol, ulp=ulp, **keywords(options))
+
+    def sheet(width: Width) -> Sheet:
+        if isinstance(found, ProgramCheck):
+            return program_sheet(found, width)
+        return check_sheet(found, width)
+
     show_result(
         format,
         found.to_json,

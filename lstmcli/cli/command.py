@@ -31,7 +31,7 @@ FIRST_COLUMN = 27  # columns of options; a longer one has its text on the next l
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
-OUTPUT_OPTIONS = ("output", "save_state")  # that name an output file, besides --svg and --html
+OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg and --html
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
 NO_OPTION = "\0"  # put before such a word, which click would take for an option
 
@@ -271,7 +271,7 @@ GROUPS = {
         "thorough", "dtype", "arithmetic", "engine", "program", "timeout", "threads", "scheduler",
         "seed", "max_bytes",
     ),
-    "Output": ("screen", "format", "output", "save_state", "tidy", "digits"),
+    "Output": ("screen", "format", "output", "page", "save_state", "tidy", "digits"),
     DISPLAY: ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html", "help"),
 }  # fmt: skip
 """Each heading, and the parameters below it by their names in Python, in the order of the help."""

@@ -8,21 +8,25 @@ from typing import Any
 
 import click
 
-from lstmcli.api.explain import Progress, explain
+from lstmcli.api.explain import Progress
+from lstmcli.api.explain_runs import explain_with_runs
 from lstmcli.api.job import split_paths
+from lstmcli.api.save import write_file
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     edit_option,
     format_option,
     keywords,
+    page_option,
     paths_argument,
     run_options,
 )
 from lstmcli.cli.progress import ProgressBar
-from lstmcli.cli.terminal import remark, screen, show_result
+from lstmcli.cli.terminal import command_line, remark, screen, show_result
 from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
+from lstmcli.views.page import MOST_NUMBERS, explain_page
 
 
 @click.command(
@@ -32,10 +36,16 @@ from lstmcli.views.explain import explanation_sheet, markdown
 @run_options
 @edit_option
 @format_option("markdown")
+@page_option("A page to look at, besides the output: .html.")
 @click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
 @click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")
 def command(
-    paths: tuple[str, ...], format: str, profile: bool, thorough: bool, **options: Any
+    paths: tuple[str, ...],
+    format: str,
+    page: str | None,
+    profile: bool,
+    thorough: bool,
+    **options: Any,
 ) -> int:
     """Find which configuration of the weights gives the expected outputs.
 
@@ -47,6 +57,10 @@ def command(
     h of all steps or of the first ones, one sequence of a batch, final_h, a trace, printed output.
     The search starts from the given settings and changes one, two, then three of them; in large
     networks fewer, and --thorough tries more.
+
+    --page writes a page to look at, besides the answer: heat maps of EXPECTED, of the run as loaded
+    and of the run with the changes, in which each value can be pointed at. --html saves the lines
+    that are printed.
     """
     if len(paths) < 2:
         raise UserError(
@@ -58,8 +72,13 @@ def command(
         progress = _Progress(bar)
         progress(0.0, "reading the files")
         try:
-            found = explain(
-                *split_paths(of_run), last, progress=progress, thorough=thorough, **given
+            found, runs = explain_with_runs(
+                *split_paths(of_run),
+                last,
+                0 if page is None else MOST_NUMBERS,
+                progress=progress,
+                thorough=thorough,
+                **given,
             )
         except NoInputs:
             typed = [file_argument(path) for path in of_run]
@@ -72,6 +91,8 @@ def command(
         progress.write()
     remark(*found.run_remarks)
     expected = last if last != "-" else STDIN
+    if page is not None and runs is not None:
+        write_file(page, explain_page(found, runs, command_line(), expected).encode())
     if format == "markdown":
         sys.stdout.write(markdown(found, expected))
     else:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstmcli import threads
-from lstmcli._version import __version__
+from lstmcli import __version__, threads
 from lstmcli.cli.command import Context
 from lstmcli.errors import did_you_mean
 

@@ -17,6 +17,7 @@ from lstmcli.core.model.settings import (
     WITH_OPTION,
     read_setting,
 )
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import read_gate_order
 from lstmcli.errors import UserError
 
@@ -198,6 +199,24 @@ def edit_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of weights and of inputs; `keywords` collects them."""
     return setting_options(input_options(function))
+
+
+def page_option(text: str) -> Decorator:
+    """The option ``--page``: a file for a page to look at; ``text`` is its help."""
+
+    def checked(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+        if path is not None and not path.lower().endswith(".html"):
+            raise UserError(f"--page {path}: takes a name that ends in .html")
+        return path
+
+    return click.option("--page", metavar="FILE", callback=checked, help=text)
+
+
+def typed_options(options: Mapping[str, Any]) -> list[str]:
+    """The options of `run_options` and `edit_option` that were given, as words of a command."""
+    given = {name: options[name] for name in ("initial_state", "lengths", "mask", "edit")}
+    given["edits"] = given.pop("edit")
+    return as_options({k: v for k, v in given.items() if v} | settings_from(options))
 
 
 def keywords(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,16 +15,27 @@ from lstmcli.cli.options import (
     keywords,
     listed_names,
     only_option,
+    page_option,
     paths_argument,
     run_options,
     settings_from,
+    typed_options,
 )
-from lstmcli.cli.terminal import is_typed, remark, screen, show, tell_assumed, width
+from lstmcli.cli.terminal import (
+    command_line,
+    is_typed,
+    remark,
+    screen,
+    show,
+    tell_assumed,
+    width,
+)
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import SUFFIXES, figure_of
+from lstmcli.views.page import MOST_NUMBERS, plot_page
 from lstmcli.views.plot import PlotWindow, plot_sheets
 
 
@@ -45,11 +56,13 @@ from lstmcli.views.plot import PlotWindow, plot_sheets
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
               help="Pooling of values: their mean, or the one farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
+@page_option("A page to look at, in place of the output: .html.")
 @run_options
 @edit_option
 def command(
     path: tuple[str, ...], only: str | None, cell: str | None, steps: str | None,
-    units: str | None, batch: int | None, pool: str, output: str | None, **options: Any,
+    units: str | None, batch: int | None, pool: str, output: str | None, page: str | None,
+    **options: Any,
 ) -> None:  # fmt: skip
     """Draw h, c and gates over steps and units, or the difference of two results.
 
@@ -59,6 +72,9 @@ def command(
 
     TRACE is whatever run writes; of two results A and B the difference A - B is drawn, with a mark
     at the first difference; WEIGHTS... INPUTS are as for run. Steps go across, units down.
+
+    --page writes a page to look at: heat maps of all arrays and batch items, in which each value
+    can be pointed at. --html saves the lines that are printed.
     """
     window = PlotWindow(steps, units, 0, pool)
     if window.is_single and is_typed(click.get_current_context(), "pool"):
@@ -67,13 +83,23 @@ def command(
     settings = settings_from(options)
     found = plot(
         path, only=listed_names(only, "--only"), cell=cell, steps=steps, units=units, batch=batch,
-        **keywords(options),
+        numbers=None if page is None else MOST_NUMBERS, **keywords(options),
     )  # fmt: skip
     # of a run there are only the chosen steps
     window = window._replace(item=found.item, steps=steps if found.plan is None else None)
     remark(*(found.plan.model.remarks if found.plan else ()), *found.cuts)
+    if page is not None:
+        chosen = {"steps": steps, "units": units, "batch": batch}
+        typed = as_options({k: v for k, v in chosen.items() if v is not None})
+        typed += [*typed_options(options), *["--pool", pool] * (pool != "mean")]
+        sides = [*([[one] for one in path] * found.differs), path]
+        commands = [typed_command("lstm", "plot", *map(file_argument, s), *typed) for s in sides]
+        shown = found._replace(drawn=found.arrays) if only is None and cell is None else found
+        text = plot_page(shown, window, command_line(), commands, only or "")
+        write_file(page, text.encode())
     if output is not None:
         write_file(output, figure_of(found, window, suffix))
+    if page is not None or output is not None:
         tell_assumed([] if found.plan is None else without_option(found.plan.model.assumed))
         return
     command = "" if window.is_single else "--units 0 draws one unit as lines; -o plot.png a figure"

@@ -15,7 +15,6 @@ from lstmcli.api.run import (
     Ended,
     Run,
     Selection,
-    Work,
     executor_for,
     start,
 )
@@ -231,7 +230,7 @@ def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
 
 def _run(run: Run, threads: int | None, scheduler: str | None) -> Ended:
     """Run, then show or write."""
-    batch, steps, cells = Work.of(run.job)
+    batch, steps, cells = run.job.sizes
     unit = ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
     quiet = screen().quiet or screen().is_paged or bool(run.engine)
     with (

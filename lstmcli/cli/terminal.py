@@ -17,8 +17,7 @@ import click
 
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line, shortened
-from lstmcli.outputs import json_text
-from lstmcli.views import PLAIN_WIDTH, WIDEST_TEXT
+from lstmcli.outputs import PLAIN_WIDTH, WIDEST_TEXT, json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -262,7 +261,7 @@ def write_screen_files(ctx: click.Context) -> None:
     from lstmcli.api.save import write_file
     from lstmcli.views.export import WRITTEN, with_prompt
 
-    command = _command_line(ctx.obj or [])
+    command = command_line()
     sheet = with_prompt(command, current.sheet)
     for kind, path in current.files.items():
         text = WRITTEN[kind](sheet, command, current.width or PLAIN_WIDTH)
@@ -276,16 +275,19 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
     """
     quiet = screen().hides_results
     current, format = screen(), ctx.params.get("screen", ctx.params.get("format"))
-    shown = format == "table" if format else ctx.params.get("output") is None
+    output, page = (ctx.params.get(name) is not None for name in ("output", "page"))
+    shown = format == "table" if format else not (output or page)
     if shown and not quiet:
         return
     if current.files:
-        raise _no_screen(current, "-q" if quiet else "-f or -o")
+        other = "--page" if page and not format else "-f or -o"
+        raise _no_screen(current, "-q" if quiet else other)
     names = [name for name in of_table if is_typed(ctx, name)]
     names += ["color"] * (current.color == "always") + ["format"] * (quiet and bool(format))
     for parameter in ctx.command.params:
         if parameter.name in names and is_typed(ctx, parameter.name):
-            instead = "-q" if quiet else f"-f {format}" if format else "-o"
+            instead = f"-f {format}" if format else "-o" if output else "--page"
+            instead = "-q" if quiet else instead
             option = max(parameter.opts, key=len)
             nothing = "nothing" if quiet else "no table"
             raise UserError(f"{option} changes nothing: {instead} shows {nothing}; leave it out.")
@@ -301,9 +303,10 @@ def _no_screen(current: Screen, instead: str) -> UserError:
     return UserError(f"--{option} {path}: no screen is shown with {instead}; leave it out.")
 
 
-def _command_line(words: Sequence[str]) -> str:
-    """The command line, without the options for its screen."""
-    typed, options = ["lstm"], {"--svg", "--html", "--color"}
+def command_line() -> str:
+    """The command line, without the options for its screen and its page."""
+    words: Sequence[str] = click.get_current_context().find_root().obj or []
+    typed, options = ["lstm"], {"--svg", "--html", "--color", "--page"}
     for n, word in enumerate(words):
         if word.partition("=")[0] not in options and (not n or words[n - 1] not in options):
             typed.append(word)

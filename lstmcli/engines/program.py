@@ -13,12 +13,11 @@ import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import BinaryIO
 
 import numpy as np
 
@@ -39,146 +38,125 @@ INPUTS = (".npy", ".csv", RAW)
 
 @dataclass(frozen=True)
 class Program:
-    """A command with places for files, as it is typed."""
+    """A command with places for files: its words, and the suffixes of the files; None: no place."""
 
     command: str
+    words: Sequence[str]
+    read: str | None
+    write: str | None
     timeout: float = TIMEOUT
+
+    @classmethod
+    def parse(cls, command: str, timeout: float = TIMEOUT) -> Program:
+        """A command as it is typed; UserError for one that cannot be run."""
+        try:
+            words, suffixes = shlex.split(command), _suffixes(command)
+            if not words:
+                raise ValueError("there is no command")
+        except ValueError as error:
+            raise UserError(f"{error}.", about={"program": command}) from None
+        return cls(command, words, suffixes.get("inputs"), suffixes.get("outputs"), timeout)
 
     @property
     def name(self) -> str:
         """What messages and screens call it."""
         return one_line(os.path.basename(self.words[0]))
 
-    @property
-    def words(self) -> list[str]:
-        """The command in words; UserError where quotes are not closed, or there are none."""
-        try:
-            words = shlex.split(self.command)
-        except ValueError as error:
-            raise UserError(str(error).lower() + ".", about={"program": self.command}) from None
-        if not words:
-            raise UserError("there is no command.", about={"program": self.command})
-        return words
-
-    def suffix(self, place: str) -> str | None:
-        """The suffix of ``inputs`` or ``outputs``; None where the command has no such place."""
-        found = [m[2] or ".npy" for m in PLACE.finditer(self.command) if m[1] == place]
-        if len({*found}) > 1:
-            text = f"{{{place}}} has two suffixes, {found[0]} and {found[1]}."
-            raise UserError(text, about={"program": self.command})
-        if place == "inputs" and found and found[0] not in INPUTS:
-            text = f"inputs are written as {', '.join(INPUTS)}, not as {found[0]}."
-            raise UserError(text, about={"program": self.command})
-        return found[0] if found else None
-
     def run(self, x: Array, form: str) -> tuple[Document, float]:
         """What it computes from inputs, and the seconds that it took.
 
         ``x`` is (T, I), or a batch where it is written as .npy; ``form`` is the shape of raw
-        outputs, ``7x3``.
-
-        Raises
-        ------
-        UserError
-            if it cannot be started, fails, takes too long, or gives no finite outputs.
+        outputs, ``7x3``. UserError if it cannot be started, fails, takes too long, or gives no
+        finite outputs.
         """
-        read, write = self.suffix("inputs"), self.suffix("outputs")
-        if x.ndim > 2 and read != ".npy":
-            how = read or "CSV on standard input"
-            raise UserError(
+        if x.ndim > 2 and self.read != ".npy":
+            how = self.read or "CSV on standard input"
+            raise self._error(
                 f"{how} takes one sequence, and the inputs are {x.shape}: write {{inputs.npy}} in "
-                "the command, or give inputs of one sequence.",
-                about={"program": self.command},
+                "the command, or give inputs of one sequence."
             )
         with tempfile.TemporaryDirectory(prefix="lstm-") as folder:
-            files = {"inputs": Path(folder, f"inputs{read or '.csv'}")}
-            files["outputs"] = Path(folder, f"outputs{write or '.txt'}")
-            _write(files["inputs"], x)
-            words = [PLACE.sub(lambda m: str(files[m[1]]), word) for word in self.words]
-            printed = files["outputs"] if write is None else Path(folder, "printed")
-            seconds = self._run(words, files["inputs"] if read is None else None, printed)
-            data = self._contents(files["outputs"], write)
-        what = f"{self.name}: its {'standard output' if write is None else 'outputs' + write}"
-        raw = f"f32:{form}" if write == RAW else None
-        document = formats.read_bytes(what, data, "" if write is None else write, raw)
+            inputs = Path(folder, f"inputs{self.read or '.csv'}")
+            _write(inputs, x)
+            outputs = Path(folder, f"outputs{self.write or '.txt'}")
+            seconds = self._run(inputs, outputs)
+            if not outputs.is_file():
+                raise self._error(f"{self.name} ended well, and wrote no {{outputs{self.write}}}.")
+            data = outputs.read_bytes()
+        what = f"{self.name}: its {f'outputs{self.write}' if self.write else 'standard output'}"
+        raw = f"f32:{form}" if self.write == RAW else None
+        try:
+            document = formats.read_bytes(what, data, self.write or "", raw)
+        except UserError as error:
+            raise UserError(error.lines[0]) from None  # the others are about files that are given
         for name, array in document.arrays.items():
-            if wrong := int((~np.isfinite(array)).sum()):
-                are = "are" if wrong > 1 else "is"
+            if wrong := np.count_nonzero(~np.isfinite(array)):
                 of = f" of {name}" * bool(name)
-                raise UserError(
-                    f"{what}: {wrong:,} of {array.size:,} numbers{of} {are} not finite."
-                )
+                raise UserError(f"{what} is not finite in {wrong:,} of {array.size:,} numbers{of}.")
         return document, seconds
 
-    def _run(self, words: list[str], stdin: Path | None, printed: Path) -> float:
-        """Run it to its end; UserError where it does not end well."""
-        said, begun = printed.with_name("said"), perf_counter()
-        with (
-            open(stdin or os.devnull, "rb") as into,
-            open(printed, "wb") as out,
-            open(said, "wb") as err,
-            _started(words, into, out, err) as process,
-        ):
-            reason = self._wait(process, begun, printed.parent)
-            seconds = perf_counter() - begun
+    def _run(self, inputs: Path, outputs: Path) -> float:
+        """Run it to its end, and return the seconds; UserError where it does not end well.
+
+        It, and what it has started, is gone afterwards.
+        """
+        places = {"inputs": str(inputs), "outputs": str(outputs)}
+        words = [PLACE.sub(lambda match: places[match[1]], word) for word in self.words]
+        printed = outputs.with_name("printed") if self.write else outputs
+        said, begun = outputs.with_name("said"), perf_counter()
+        given = os.devnull if self.read else inputs
+        with open(given, "rb") as stdin, open(printed, "wb") as stdout, open(said, "wb") as stderr:
+            try:
+                process = subprocess.Popen(
+                    words, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+                )
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise UserError(f"{one_line(words[0])} cannot be started: {reason}.") from None
+            try:
+                reason = self._failure(process, begun, (outputs, printed, said))
+                seconds = perf_counter() - begun
+            finally:
+                if os.name == "posix":
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)  # the session that it began
+                process.kill()
+                process.wait()
         if reason:
-            raise UserError(f"{self.name} {reason}{_end_of(said)}", about={"program": self.command})
+            raise self._error(f"{self.name} {reason}{_end_of(said)}")
         return seconds
 
-    def _wait(self, process: subprocess.Popen[bytes], begun: float, folder: Path) -> str:
-        """Why a program did not end well; empty if it did. It writes to files of a folder."""
-        while process.poll() is None:
-            try:
-                process.wait(PAUSE)
-            except subprocess.TimeoutExpired:
-                if perf_counter() - begun > self.timeout:
-                    return f"was stopped after {self.timeout:g} s (--timeout)"
-                if any(size > MOST_OUTPUT for size in _sizes(folder)):
+    def _failure(
+        self, process: subprocess.Popen[bytes], begun: float, written: Sequence[Path]
+    ) -> str:
+        """Why a program did not end well; empty if it did."""
+        status = None
+        while status is None:
+            with suppress(subprocess.TimeoutExpired):
+                status = process.wait(PAUSE)
+            with suppress(FileNotFoundError):  # a program may remove its file meanwhile
+                if any(path.stat().st_size > MOST_OUTPUT for path in written if path.exists()):
                     return f"was stopped: it wrote more than {MOST_OUTPUT:,} bytes"
-        status = process.returncode
+            if status is None and perf_counter() - begun > self.timeout:
+                return f"was stopped after {self.timeout:g} s (--timeout)"
         if status < 0:
-            return f"was ended by signal {-status} ({signal.Signals(-status).name})"
+            return f"was ended by signal {-status} ({signal.strsignal(-status)})"
         return f"ended with status {status}" if status else ""
 
-    def _contents(self, outputs: Path, suffix: str | None) -> bytes:
-        if not outputs.is_file():
-            text = f"{self.name} ended well, and wrote no {{outputs{suffix}}}."
-            raise UserError(text, about={"program": self.command})
-        if (size := outputs.stat().st_size) > MOST_OUTPUT:
-            raise UserError(f"{self.name} wrote {size:,} bytes; at most {MOST_OUTPUT:,} are read.")
-        if not size:
-            raise UserError(f"{self.name} ended well, and its outputs are empty.")
-        return outputs.read_bytes()
+    def _error(self, text: str) -> UserError:
+        return UserError(text, about={"program": self.command})
 
 
-@contextmanager
-def _started(
-    words: list[str], stdin: BinaryIO, stdout: BinaryIO, stderr: BinaryIO
-) -> Iterator[subprocess.Popen[bytes]]:
-    """The process of a command; it, and what it has started, is gone afterwards."""
-    try:
-        process = subprocess.Popen(
-            words, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-        )  # fmt: skip
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UserError(f"{one_line(words[0])} cannot be started: {reason}.") from None
-    try:
-        yield process
-    finally:
-        if os.name == "posix":
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # the session that it began
-        process.kill()
-        process.wait()
-
-
-def _sizes(folder: Path) -> Iterator[int]:
-    """The bytes of the files of a folder but for the inputs, while a program may remove them."""
-    for name in os.listdir(folder):
-        with suppress(FileNotFoundError):
-            if not name.startswith("inputs"):
-                yield (folder / name).stat().st_size
+def _suffixes(command: str) -> dict[str, str]:
+    """The suffixes of ``inputs`` and ``outputs`` in a command; ValueError for others or several."""
+    suffixes: dict[str, str] = {}
+    for place, suffix in PLACE.findall(command):
+        suffix = suffix or ".npy"
+        if (first := suffixes.setdefault(place, suffix)) != suffix:
+            raise ValueError(f"{{{place}}} has two suffixes, {first} and {suffix}")
+        if place == "inputs" and suffix not in INPUTS:
+            raise ValueError(f"inputs are written as {', '.join(INPUTS)}, not as {suffix}")
+    return suffixes
 
 
 def _write(path: Path, x: Array) -> None:

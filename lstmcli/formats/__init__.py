@@ -9,24 +9,23 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.arrays.blocks import BlockWriter
-from lstmcli.formats.arrays.npy import is_raw_form, read_raw
 from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
-from lstmcli.formats.document import Document
-from lstmcli.formats.files.atomic import atomically, refuse_place
+from lstmcli.formats.document import Document as Document  # which those who read files need too
+from lstmcli.formats.files.atomic import atomically as atomically
+from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
-from lstmcli.formats.text.jsonl import LineReader, StepStream
+from lstmcli.formats.npy import BlockWriter, is_raw_form, read_raw
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
     ColumnWriter,
@@ -36,23 +35,8 @@ from lstmcli.formats.text.number_text import (
 )
 from lstmcli.outputs import errors_named
 
-__all__ = [
-    "FORMATS",
-    "SEVERAL_ARRAYS",
-    "Document",
-    "Format",
-    "StepStream",
-    "StepWriter",
-    "atomically",
-    "format_of",
-    "has_known_suffix",
-    "open_blocks",
-    "open_steps",
-    "read",
-    "read_bytes",
-    "read_or_stream",
-    "write",
-]
+if TYPE_CHECKING:
+    from lstmcli.formats.text.jsonl import StepStream
 
 
 class Format(NamedTuple):
@@ -65,8 +49,8 @@ class Format(NamedTuple):
 
 
 FORMATS: dict[str, Format] = {
-    ".npy": Format("npy", "arrays.npy"),
-    ".npz": Format("npz", "arrays.npz"),
+    ".npy": Format("npy", "npy"),
+    ".npz": Format("npz", "npz"),
     ".json": Format("json", "text.json"),
     ".jsonl": Format("jsonl", "text.jsonl", stepwise=True),
     ".csv": Format("csv", "text.csv", stepwise=True),
@@ -101,7 +85,7 @@ def read(
 
     The format is recognised by the content; a suffix only decides between kinds of text. Prints
     that leave numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy
-    file of 64 MiB or more is a `lstmcli.formats.arrays.blocks.FileArray`, which
+    file of 64 MiB or more is a `lstmcli.formats.npy.FileArray`, which
     `--max-bytes` does not limit.
     """
     path, member = split_member(source)
@@ -126,9 +110,10 @@ def read_or_stream(source: str) -> Document | StepStream:
     """As `read` in blocks, but JSON lines of inputs on standard input are a `StepStream`."""
     if source != "-":
         return read(source, in_blocks=True)
-    lines = LineReader(sys.stdin.buffer)
+    jsonl = _module("jsonl")
+    lines = jsonl.LineReader(sys.stdin.buffer)
     if lines.are_inputs():
-        return StepStream(lines)
+        return cast("StepStream", jsonl.StepStream(lines))
     return _refuse_abbreviated(_read(in_memory(STDIN, lines.rest())))
 
 
@@ -193,11 +178,8 @@ def write(
     """
     if _BY_NAME[format].stepwise:
         raise ValueError(f"{format} is written with open_steps")
-    if isinstance(target, str):
-        with atomically(target) as stream:
-            _module(format).write(stream, dict(arrays), dict(attributes or {}))
-    else:
-        _module(format).write(target, dict(arrays), dict(attributes or {}))
+    with atomically(target) if isinstance(target, str) else nullcontext(target) as stream:
+        _module(format).write(stream, dict(arrays), dict(attributes or {}))
 
 
 @dataclass

@@ -9,12 +9,11 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.limits import damage_reported
 from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbers_are_read
-from lstmcli.formats.text.jsonl import kind_of_line
 from lstmcli.formats.text.number_text import IS_NUMBER
 
 PATTERNS = {  # what the first bytes match -> format
@@ -72,10 +71,6 @@ def _unzip_if_useful(names: Sequence[str]) -> str:
     return unzip(names) or "No file of weights is in it."
 
 
-def _save_exported(names: Sequence[str]) -> str:
-    return "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')"
-
-
 def _save_packaged(names: Sequence[str]) -> str:
     """How to save the first pickle of a torch.package.
 
@@ -88,17 +83,18 @@ def _save_packaged(names: Sequence[str]) -> str:
     return f"Save its weights: torch.save({importer}.{loaded}, 'weights.pt')"
 
 
-def _save_arrays(names: Sequence[str]) -> str:
-    return WAY_OUT
-
-
-UNREAD_ARCHIVES = {  # ending of a member's name -> what an archive is, and the way out by its names
-    "model_weights_config.json": ("a program of torch.export", _save_exported),
-    "serialized_exported_program.json": ("a program of torch.export", _save_exported),
+EXPORTED = (
+    "a program of torch.export",
+    "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
+)
+UNREAD_ARCHIVES: dict[str, tuple[str, str | Callable[[Sequence[str]], str]]] = {
+    # ending of a member's name -> what an archive is, and the way out, perhaps by its names
+    "model_weights_config.json": EXPORTED,
+    "serialized_exported_program.json": EXPORTED,
     "MAR-INF/MANIFEST.json": ("an archive of TorchServe", _unzip_if_useful),
     ".data/extern_modules": ("a torch.package", _save_packaged),
     "WHEEL": ("a wheel, a package of Python", _unzip_if_useful),
-    "coefficients.bin": ("a DL4J model", _save_arrays),
+    "coefficients.bin": ("a DL4J model", ""),
 }
 
 TESSERACT = (
@@ -250,7 +246,7 @@ def _is_old_pickle(file: Opened) -> bool:
 
 def _archive_kind(file: Opened) -> str:
     """The format of a zip archive, by the names of its members; UserError for `UNREAD_ARCHIVES`."""
-    from lstmcli.formats.wire.zip import Archive  # its zipfile takes 7 ms to import
+    from lstmcli.formats.files.zip import Archive  # its zipfile takes 7 ms to import
 
     try:
         with damage_reported(file.source):
@@ -265,7 +261,7 @@ def _archive_kind(file: Opened) -> str:
 
     for ending, (what, way_out) in UNREAD_ARCHIVES.items():
         if has(ending):
-            raise _unread(file, what, way_out(names))
+            raise _unread(file, what, way_out if isinstance(way_out, str) else way_out(names))
     return next((kind for ending, kind in ARCHIVES.items() if has(ending)), "npz")
 
 
@@ -309,10 +305,16 @@ def _looks_printed(text: str) -> bool:
 
 def _json_kind(first: str, rest: str, hint: str | None) -> str:
     """JSON or JSON lines, for a text that begins with an object."""
-    kind = kind_of_line(first)
+    kind = _kind_of_line(first)
     if hint == "jsonl" or (kind and rest.strip()):
         return "jsonl"
     return "json" if hint == "json" or kind in ("", "either") else "jsonl"
+
+
+def _kind_of_line(line: str) -> str:
+    from lstmcli.formats.text.jsonl import kind_of_line  # binary files do without
+
+    return kind_of_line(line)
 
 
 def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
@@ -321,7 +323,7 @@ def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
         hint = "json"
     if hint in ("text", "jsonl"):
         return hint
-    if kind_of_line(first) and (rest.strip() or hint != "json"):
+    if _kind_of_line(first) and (rest.strip() or hint != "json"):
         return "jsonl"
     if hint != "json" and _looks_printed(start):
         return "text"

@@ -16,7 +16,7 @@ from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import MOST_LEVELS, check_size, damage_reported
 from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.layers import lstm_chain
+from lstmcli.formats.keras.layers import lstm_chain, masks_before
 
 DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
@@ -165,7 +165,10 @@ def _groups(topology: dict[str, Any]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     if "keras_version" in topology:
         groups[""] = {"keras_version": topology["keras_version"]}
-    _add_layer(topology.get("model_config") or topology, groups, 0)
+    model = topology.get("model_config") or topology
+    _add_layer(model, groups, 0)
+    for path, mask in masks_before(model).items():
+        groups.get(path.rpartition("/")[2], {})["masked_by"] = mask
     return groups
 
 

@@ -1,12 +1,16 @@
-"""A check: the verdict, one row per engine, and where one first differs from our run."""
+"""A check: the verdict, one row per engine, and where one first differs from our run.
+
+Of a program, whether it agrees, and what `diff` shows if it does not.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lstmcli._version import __version__
+from lstmcli import __version__
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.model.selection import format_size
+from lstmcli.views.diff import difference_sheet
 from lstmcli.views.explain import title
 from lstmcli.views.header import header_sheet
 from lstmcli.views.sheet import (
@@ -22,7 +26,7 @@ from lstmcli.views.sheet import (
 from lstmcli.views.text import error_sizes, ulp_count
 
 if TYPE_CHECKING:
-    from lstmcli.api.check import Check
+    from lstmcli.api.check import Check, ProgramCheck
 
 OURS = "ours"
 WITHIN_ROUNDING = (
@@ -63,6 +67,25 @@ def check_sheet(check: Check, width: Width) -> Sheet:
             add("known", f"{row.engine.name}: {note}")
     for text in check.refused.values():
         add("left out", text)
+    return sheet
+
+
+def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
+    """The lines of a check of a program."""
+    verb, color = ("agrees with", AGREES) if check.equal else ("differs from", DIFFERS)
+    text = f"{check.program.name} {verb} ours"
+    sheet = verdict(f"{text}; it ran for {check.seconds:.3g} s", color, width)
+    sheet.add()
+    sheet.extend(header_sheet(check.job.plan(), width))
+    if check.drawn is not None:
+        text = f"inputs of one sequence, from seed {check.drawn}: none were given"
+        sheet.extend(labelled("drawn", text, width))
+        sheet.add()
+    sheet.extend(difference_sheet(check.difference, width=width, next=check.next))
+    if not check.equal:
+        text = "OUTPUTS is a file of what the program gives"
+        text += ", INPUTS of what it gets" * (check.drawn is not None)
+        sheet.extend(labelled("", text, width))
     return sheet
 
 

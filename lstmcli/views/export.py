@@ -153,10 +153,14 @@ def html_fragment(sheet: Sheet) -> str:
     return f'<div class="lstmcli"><style>\n{style}</style>\n{_pre(sheet)}</div>\n'
 
 
-def _pre(sheet: Sheet) -> str:
-    # a newline between two lines would be one more line of <pre>
+def html_lines(sheet: Sheet) -> str:
+    """The lines as the content of ``<pre>``: a newline between two would be one more line."""
     lines = (f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in _shown(sheet))
-    return f"<pre>{''.join(lines)}{''.join(map(_html_curve, sheet.curves))}</pre>"
+    return f"{''.join(lines)}{''.join(map(_html_curve, sheet.curves))}"
+
+
+def _pre(sheet: Sheet) -> str:
+    return f"<pre>{html_lines(sheet)}</pre>"
 
 
 def _html_curve(curve: Curve) -> str:

@@ -176,19 +176,18 @@ def heat_sheet(
         sheet.lines.append(legend(name, scale, depth, least))
     used = [pooling for pooling in dict.fromkeys(poolings) if pooling.is_needed]
     if used:
-        text = "; ".join(_pooled(pooling, window.pool) for pooling in used)
+        other = "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
+        parts = f" (--pool {other}; --steps, --units show a part)"
+        text = "; ".join(pooled_words(pooling, window.pool) + parts for pooling in used)
         sheet.extend(labelled("pooled", text, width))
     return sheet
 
 
-def _pooled(pooling: Pooling, kind: str) -> str:
+def pooled_words(pooling: Pooling, kind: str) -> str:
     """``a cell is the mean of 13 steps x 8 units``."""
     axes = ((pooling.steps, "step"), (pooling.units, "unit"))
     sizes = " x ".join(count(n, noun) for n, noun in axes if n > 1)
-    what, other = "the mean of", "--pool extreme shows the farthest from 0"
-    if kind == "extreme":
-        what, other = "the farthest from 0 of", "--pool mean"
-    return f"a cell is {what} {sizes} ({other}; --steps, --units show a part)"
+    return f"a cell is {'the farthest from 0' if kind == 'extreme' else 'the mean'} of {sizes}"
 
 
 # ---- lines
@@ -224,21 +223,30 @@ def plot_sheets(
         picture = lines_sheet(found.drawn, window, notes, width=width)
     else:
         picture = heat_sheet(found.drawn, window, notes, width=width, depth=depth)
-    if found.plan is None:
-        remarks = () if quiet else found.remarks
-        header = sources_sheet(found.sources, found.arrays, remarks, width)
-    else:
-        header = header_sheet(found.plan, width, quiet=quiet)
+    header = read_sheet(found, width, quiet=quiet)
     closing = closing_sheet(notes, window, command, width)
     if found.differs:
-        return [_difference_verdict(notes, width), header, picture, closing]
-    return [header, picture, *_saturation(found, notes, window, width), closing]
+        return [difference_verdict(notes, width), header, picture, closing]
+    return [header, picture, *saturation_sheets(found, notes, window, width), closing]
 
 
-def _saturation(
+def read_sheet(found: Drawable, width: Width, *, quiet: bool) -> Sheet:
+    """How files were read."""
+    if found.plan is not None:
+        return header_sheet(found.plan, width, quiet=quiet)
+    remarks = () if quiet else found.remarks
+    return sources_sheet(found.sources, found.arrays, remarks, width)
+
+
+def saturation_sheets(
     found: Drawable, notes: Annotations, window: PlotWindow, width: Width
 ) -> Iterator[Sheet]:
-    """The saturated gates and dead units of the steps and item that are drawn, for each cell."""
+    """The saturated gates and dead units of the steps and item that are drawn, for each cell.
+
+    A difference has none.
+    """
+    if found.differs:
+        return
     for cell in found.cells or [""]:
         prefix = f"{cell}." * bool(cell)
         of_cell = {
@@ -292,7 +300,7 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     return sheet
 
 
-def _difference_verdict(notes: Annotations, width: Width) -> Sheet:
+def difference_verdict(notes: Annotations, width: Width) -> Sheet:
     """Whether two results differ, and where first."""
     first = notes.first
     if first is None:

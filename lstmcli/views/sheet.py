@@ -14,7 +14,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from lstmcli.escaping import one_line
-from lstmcli.views import PLAIN_WIDTH, WIDEST_TEXT
+from lstmcli.outputs import PLAIN_WIDTH, WIDEST_TEXT
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

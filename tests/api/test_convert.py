@@ -16,7 +16,7 @@ from lstmcli.api.convert import convert, target_of
 from lstmcli.core.forward.equivalence import compared_runs, same_weights
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
-from tests.recorded import CASES, GOLDEN, TOLERANCE, read, recorded
+from tests.recorded import CASES, GOLDEN, TOLERANCE, held, read, recorded
 
 SETTINGS_OF_AXES = ("layout", "past_length", "masked_output", "masked_output_merged", "merge",
                     "empty_rows", "states")  # fmt: skip
@@ -244,11 +244,10 @@ def test_a_document_of_rtneural(tmp_path: Path) -> None:
     converted("keras/stacked", target, "rtneural")
     document = json.loads(target.read_text())
     assert document["in_shape"] == [None, None, 5]
-    with np.load(GOLDEN / "keras" / "stacked.weights.npz") as members:
-        layers = [
-            [members[f"encoder/{name}/lstm_cell/{role}"] for role in KERAS]
-            for name in ("lstm", "lstm_1")
-        ]
+    own = held("keras/stacked.weights")
+    layers = [
+        [own[f"encoder/{name}/lstm_cell/{role}"] for role in KERAS] for name in ("lstm", "lstm_1")
+    ]
     for layer, weights in zip(document["layers"], layers, strict=True):
         assert layer["type"] == "lstm"
         assert layer["shape"] == [None, None, 3]

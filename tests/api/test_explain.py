@@ -12,6 +12,7 @@ import lstmcli
 from lstmcli.api.explain import explain
 from lstmcli.core.explain import Progress
 from tests.core.explain.asking import found
+from tests.core.explain.reference import Net, outputs
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
@@ -64,20 +65,16 @@ def test_what_weights_leave_open_is_searched(order: str) -> None:
     H, I, T = 3, 7, 6
     weights = {f"W{gate}": rng.normal(0, 0.5, (I + H, H)) for gate in "fico"}
     weights |= {f"b{gate}": rng.normal(0, 0.2, H) for gate in "fico"}
-    x, h, c, expected = rng.normal(size=(T, I)), np.zeros(H), np.zeros(H), []
-    for step in x:
-        v = np.concatenate([step, h] if order == "xh" else [h, step])
-        z = {gate: v @ weights[f"W{gate}"] + weights[f"b{gate}"] for gate in "fico"}
-        i, f, o = (1 / (1 + np.exp(-z[gate])) for gate in "ifo")
-        c = f * c + i * np.tanh(z["c"])
-        h = o * np.tanh(c)
-        expected.append(h)
-    explanation = lstmcli.explain(weights, x, np.array(expected))
+    x = rng.normal(size=(T, I))
+    kernel, bias = (np.concatenate([weights[f"{k}{g}"] for g in "ifco"], axis=-1) for k in "Wb")
+    truth = {"gates": "ifgo", "forget_bias": 0.0, "rows": order}
+    (expected,) = outputs(Net(kernel, bias), x[None], truth)["h"]
+    explanation = lstmcli.explain(weights, x, expected)
     assert explanation.verdict == ("agrees" if order == "hx" else "found")
     assert [(c.setting, c.found) for c in explanation.changes] == [("rows", "xh")] * (order == "xh")
     assert explanation.notes[0].endswith("assumed and searched: row order of the kernel [h; x].")
     assert explanation.command.endswith(f"--rows {order}")
-    given = lstmcli.explain(weights, x, np.array(expected), rows=order)
+    given = lstmcli.explain(weights, x, expected, rows=order)
     assert given.verdict == "agrees"
     assert not any("assumed and searched" in note for note in given.notes)
 

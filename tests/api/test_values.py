@@ -12,6 +12,7 @@ import pytest
 
 import lstmcli
 from lstmcli.cli import COMMANDS
+from tests.core.explain.reference import Net, outputs
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
@@ -42,17 +43,8 @@ def arrays() -> dict[str, Any]:
 
 
 def wanted() -> Any:
-    """h of the sample by the equations, time first: TF1's cell in NumPy."""
-    K, b = arrays()["kernel"], arrays()["bias"]
-    (x,) = np.load(INPUTS)
-    h, c = np.zeros((2, 3))
-    outputs = []
-    for row in x:
-        i, g, f, o = np.split(np.concatenate([row, h]) @ K + b, 4)
-        c = c / (1 + np.exp(-(f + 1))) + np.tanh(g) / (1 + np.exp(-i))
-        h = np.tanh(c) / (1 + np.exp(-o))
-        outputs.append(h)
-    return np.array([outputs])
+    """h of the sample by the equations."""
+    return outputs(Net(*arrays().values()), np.load(INPUTS), {})["h"]
 
 
 @pytest.mark.parametrize(
@@ -110,13 +102,8 @@ def test_arrays_in_order_are_weights() -> None:
     rng = np.random.default_rng(2)
     kernel, recurrent, bias = order = [rng.normal(size=s) for s in ((4, 12), (3, 12), (12,))]
     (x,) = np.load(INPUTS)
-    h = c = np.zeros(3)
-    rows = []
-    for row in x:
-        i, f, g, o = np.split(row @ kernel + h @ recurrent + bias, 4)
-        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
-        h = np.tanh(c) / (1 + np.exp(-o))
-        rows.append(h)
+    net = Net(np.concatenate([kernel, recurrent]), bias)
+    (rows,) = outputs(net, x[None], {"gates": "ifgo", "forget_bias": 0.0})["h"]
     for weights in (order, tuple(order), [order], [Keras(a) for a in order]):
         np.testing.assert_allclose(py.run(weights, x).h, rows, atol=1e-12)
     np.testing.assert_allclose(py.run(py.load(order), x).h, rows, atol=1e-12)

@@ -182,13 +182,6 @@ def test_lengths_that_python_gives_leave_those_of_the_file_out_of_what_was_assum
         run(load(str(MODEL)), x[:, :3])
 
 
-def test_all_steps_are_run_where_they_are_ignored(inputs: Path) -> None:
-    np.testing.assert_array_equal(
-        run(load(str(MODEL), lengths="ignored"), np.load(inputs)).h,
-        run(load(str(MODEL)), np.load(inputs), lengths=[7] * 4).h,
-    )
-
-
 def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
     assert lstm("convert", MODEL, "out.onnx").status == 0
     assert load("out.onnx").lengths == (7, 3, 5, 1)

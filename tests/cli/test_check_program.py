@@ -77,18 +77,18 @@ def test_inputs_and_outputs_in_every_form(lstm: Lstm, read: str, write: str, fol
     ("lines", "places", "text"),
     [
         ("sys.exit('no model')", "", "ended with status 1: no model"),
-        ("print('1 2 nan')", "", "1 of 3 numbers is not finite"),
+        ("print('1 2 nan')", "", "is not finite in 1 of 3 numbers"),
         ("print('y' * 10)", "", "its standard output"),
-        ("pass", "", "its outputs are empty"),
+        ("pass", "", "its standard output is empty"),
         ("pass", "{outputs.csv}", "ended well, and wrote no {outputs.csv}"),
         ("open(sys.argv[1], 'wb').write(y.tobytes()[:50])", "{outputs.f32}", "has 50 bytes"),
         ("np.save(sys.argv[1], y); os.truncate(sys.argv[1], 140)", "{outputs}", "outputs.npy"),
         ("time.sleep(60)", "--timeout", "was stopped after 0.5 s (--timeout)"),
-        ("os.kill(os.getpid(), 9)", "", "was ended by signal 9 (SIGKILL)"),
+        ("os.kill(os.getpid(), 9)", "", "was ended by signal 9 (Killed)"),
         ("while True: print('y' * 4096)", "", "was stopped: it wrote more than 100,000 bytes"),
         ("", "{inputs.txt}", "inputs are written as .npy, .csv, .f32, not as .txt"),
         ("", "{outputs} {outputs.csv}", "{outputs} has two suffixes, .npy and .csv"),
-        ("", "'", "no closing quotation"),
+        ("", "'", "No closing quotation"),
     ],
 )  # fmt: skip
 def test_a_program_that_fails_is_one_line(

@@ -12,7 +12,6 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from tests.cli.conftest import SAMPLE, Lstm
 
 WEIGHTS = SAMPLE / "weights.npz"
-JSON = ("-f", "json")
 
 
 def test_json_for_programs(lstm: Lstm) -> None:

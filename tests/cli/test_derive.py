@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.cli.conftest import SAMPLE, Lstm
+from tests.cli.conftest import Lstm
 from tests.paths import TOP
 
-FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 GOLDEN = TOP / "tests" / "golden"
-
-
-def derived(lstm: Lstm, *words: Any) -> Any:
-    done = lstm("derive", *words, "-f", "json")
-    assert done.status in (0, 1), done.err
-    return json.loads(done.out)
 
 
 SUMMED = ("x[", "h_prev[", "h[", "bias", "forget bias")

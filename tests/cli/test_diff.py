@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Lstm
-from tests.paths import TOP
-
-QUESTION = TOP / "samples" / "question"
 
 
 def test_text_of_few_digits_is_the_print_of_numpy_at_that_precision(lstm: Lstm, net: Path) -> None:

@@ -14,6 +14,7 @@ from lstmcli.api.explain import Explanation, explain
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.core.explain.reference import outputs, random_net
 from tests.paths import TESTS
+from tests.recorded import held
 
 FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 
@@ -37,7 +38,7 @@ def test_what_is_to_be_typed_next_can_be(
 def test_a_search_that_its_budget_ended_names_the_thorough_one(lstm: Lstm, tmp_path: Path) -> None:
     """Directions that were added behind two layers."""
     case = TESTS / "golden" / "torch" / "two_layers_bidirectional"
-    recorded = np.load(f"{case}.npz")
+    recorded = held("torch/two_layers_bidirectional")
     np.save(tmp_path / "x.npy", recorded["inputs"])
     np.save(tmp_path / "e.npy", np.add(*np.split(recorded["h"], 2, axis=-1)))
     done = lstm("explain", f"{case}.weights.npz", "x.npy", "e.npy", "--layout", "batch")

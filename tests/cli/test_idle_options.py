@@ -20,7 +20,7 @@ BASES = {  # a command, and the outputs of it in which each option is tried
     "run": (FILES, ("", "-f json", "-f csv", "-o out.npy", "-o out.npz", "--save-state out.npz")),
     "diff": ("numpy.txt tensorflow.txt", ("", "-f json", "-q")),
     "explain": ("w.npz inputs.npy numpy.txt", ("", "-f json", "-f markdown", "-q")),
-    "plot": (FILES, ("", "-o out.svg", "--units 0")),
+    "plot": (FILES, ("", "-o out.svg", "--page out.html", "--units 0")),
     "derive": (f"{FILES} --steps 1 --units 0 --cell layer0", ("", "-f json", "--gate f")),
     "inspect": ("net.npz", ("", "-f json")),
     "check": ("net.npz --engine torch", ("", "-f json", "-q")),
@@ -40,7 +40,7 @@ VALUES = {  # of options; a flag has none
     "threads": "64", "scheduler": "nowhere:1", "engine": "keras", "seed": "1",
     "rtol": "1e-9", "atol": "1e-9", "ulp": "1", "layout": "batch", "against": "other_h.npy",
     "program": "true", "timeout": "3", "color": "always", "svg": "s.svg", "html": "s.html",
-    "to": "pytorch-cell",
+    "page": "p.html", "to": "pytorch-cell",
     "example": "demo", "inputs": "3", "initializer": "normal", "dtype": "float32",
 }  # fmt: skip
 UNSEEN = {  # options that are obeyed without a trace, in some or all outputs

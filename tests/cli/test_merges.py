@@ -15,6 +15,7 @@ import pytest
 
 import lstmcli
 from tests.cli.conftest import Lstm
+from tests.core.explain.reference import Net, outputs
 
 Array = npt.NDArray[Any]
 Layer = list[tuple[Array, Array, Array]]  # kernel, recurrent kernel and bias of each direction
@@ -33,15 +34,8 @@ STACKS = [*product(STORED, repeat=2), ("ave", "sum", "concat"), ("concat", "mul"
 
 def one_direction(x: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
     """The h (B, T, H) of a plain LSTM in Keras' order of gates."""
-    h = c = np.zeros((len(x), H))
-    steps = []
-    for t in range(x.shape[1]):
-        i, f, g, o = np.split(x[:, t] @ kernel + h @ recurrent + bias, 4, axis=1)
-        i, f, o = (1 / (1 + np.exp(-z)) for z in (i, f, o))
-        c = f * c + i * np.tanh(g)
-        h = o * np.tanh(c)
-        steps.append(h)
-    return np.stack(steps, axis=1)
+    net = Net(np.concatenate([kernel, recurrent]).astype(float), bias.astype(float))
+    return outputs(net, x, {"gates": "ifgo", "forget_bias": 0.0})["h"]
 
 
 def stack_of(merges: tuple[str, ...]) -> tuple[list[Layer], Array]:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Lstm
-from tests.paths import TOP
+from tests.core.explain.reference import Net, outputs
+from tests.recorded import GOLDEN, read
 
-GOLDEN = TOP / "tests" / "golden"
 TORCH = GOLDEN / "torch" / "two_layers_bidirectional"
 
 
@@ -36,11 +36,11 @@ def words(*more: str) -> tuple[str, ...]:
     ],
 )
 def test_options_reach_the_cell(lstm: Lstm, case: str, option: tuple[str, ...]) -> None:
-    with np.load(GOLDEN / f"{case}.npz") as golden:
-        keep = [k for k in golden if k == "inputs" or k.startswith("initial")]
-        np.savez("x.npz", **{k: golden[k] for k in keep})
-        np.savez("theirs.npz", h=golden["h"])
-        layout = json.loads(str(golden["case"]))["layout"]
+    about, golden = read(case)
+    given: dict[str, Any] = {k: a for k, a in golden.items() if k.startswith("in")}
+    np.savez("x.npz", **given)
+    np.savez("theirs.npz", h=golden["h"])
+    layout = about["layout"]
     weights = GOLDEN / f"{case}.weights.npz"
     done = lstm("run", weights, "x.npz", *option, "--layout", layout, "-o", "out.npz")
     assert done.status == 0, done.err
@@ -92,15 +92,8 @@ def test_names_that_a_message_proposes_run(lstm: Lstm, tmp_path: Path) -> None:
 
 
 def plain_lstm(x: Any, fused: Any, bias: Any, projection: Any) -> Any:
-    """The h (T, P) of TensorFlow's LSTMCell with a projection, +1 on the forget gate."""
-    c, h, steps = np.zeros(projection.shape[0]), np.zeros(projection.shape[1]), []
-    for row in x:
-        i, g, f, o = np.split(np.concatenate([row, h]) @ fused + bias, 4)
-        i, f, o = (1 / (1 + np.exp(-z)) for z in (i, f + 1, o))
-        c = f * c + i * np.tanh(g)
-        h = (o * np.tanh(c)) @ projection
-        steps.append(h)
-    return np.stack(steps)
+    """The h (T, P) of TensorFlow's LSTMCell with a projection."""
+    return outputs(Net(fused, bias, projection=projection), x[None], {})["h"][0]
 
 
 @pytest.fixture

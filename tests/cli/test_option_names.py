@@ -20,7 +20,6 @@ from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, install
 
 FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
-PRINTS = (SAMPLE / "tensorflow.txt", SAMPLE / "numpy.txt")
 
 
 def options_of(name: str) -> dict[str, click.Option]:
@@ -92,10 +91,6 @@ def test_an_engine_gives_no_single_cell(
 # ---- help
 
 
-def headings(text: str) -> list[str]:
-    return re.findall(r"^(\S.*):$", text, re.M)
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_its_heading(name: str) -> None:
     if name in ("init", "help", "completion", "conventions"):
@@ -143,61 +138,6 @@ def test_the_version_names_numpy_and_its_blas(lstm: Lstm) -> None:
     assert re.fullmatch(r"lstm \d+\.\d+\.\d+", first)
     assert second.startswith(f"numpy {np.__version__}, ")
     assert re.search(r"openblas|mkl|blis|no BLAS", second)
-
-
-DERIVED = ("--steps", "1", "--units", "0")
-
-
-@pytest.mark.parametrize(
-    ("words", "option"),
-    [
-        (("run", *FILES, "--no-pager", "-f", "csv"), "--no-pager"),
-        (("run", *FILES, "--no-pager"), "--no-pager"),
-        (("run", *FILES, "--no-pager", "--steps", ":", "--svg", "out.svg"), "--no-pager"),
-        (("run", *FILES, "--threads", "2", "--scheduler", "nowhere:1"), "--threads"),
-        (("plot", SAMPLE / "numpy.txt", "--layout", "batch"), "--layout"),
-        (("diff", *PRINTS, "--layout", "batch"), "--layout"),
-        (
-            (
-                "init",
-                "--inputs",
-                "2",
-                "--units",
-                "3",
-                "-o",
-                "w.npz",
-                "--initializer",
-                "zeros",
-                "--seed",
-                "1",
-            ),
-            "--seed",
-        ),
-        (("run", *FILES, "--color", "always", "-o", "out.npz"), "--color"),
-        (("inspect", FILES[0], "-f", "json", "--all"), "--all"),
-        (("derive", *FILES, *DERIVED, "--gate", "f", "-f", "json", "--terms", "1"), "--terms"),
-        (("derive", *FILES, *DERIVED, "-f", "json", "--digits", "3"), "--digits"),
-        (("derive", *FILES, *DERIVED, "--terms", "1"), "--terms"),
-        (("diff", *PRINTS, "-f", "json", "--per-step"), "--per-step"),
-        (("diff", *PRINTS, "-q", "--per-step"), "--per-step"),
-        (("diff", *PRINTS, "-q", "-f", "json"), "--format"),
-        (("diff", *PRINTS, "-q", "--svg", "out.svg"), "--svg"),
-        (("explain", *FILES, PRINTS[1], "-q", "-f", "markdown"), "--format"),
-        (("check", *FILES, "-q", "-f", "json"), "--format"),
-        (("check", *FILES, "--seed", "1"), "--seed"),
-        (("plot", *FILES, "--units", "0", "--pool", "mean"), "--pool"),
-        (("plot", *FILES, "-o", "out.svg", "--color", "always"), "--color"),
-        (("convert", FILES[0], "out.npz", "-f", "json", "--color", "always"), "--color"),
-        (("conventions", "-f", "json", "--color", "always"), "--color"),
-    ],
-)
-def test_what_would_have_no_effect_is_refused(
-    lstm: Lstm, tmp_path: Path, words: tuple[str, ...], option: str
-) -> None:
-    done = lstm(*words)
-    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
-    assert done.err.startswith(f"lstm {words[0]}: error: {option}")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_layout_that_no_side_lacks_is_refused(lstm: Lstm) -> None:

@@ -37,19 +37,6 @@ def test_a_trace_comes_through_a_pipe_and_so_do_weights(lstm: Lstm) -> None:
     assert _cells(piped.out) == _cells(lstm("plot", WEIGHTS, INPUTS, "--only", "h").out)
 
 
-@pytest.fixture
-def long(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(5)
-    path = tmp_path / "long.npz"
-    np.savez(
-        path,
-        kernel=rng.normal(size=(3 + 40, 160)),
-        bias=rng.normal(size=160),
-        inputs=rng.normal(size=(2, 330, 3)),
-    )
-    return path
-
-
 @pytest.mark.parametrize("item", [0, 130, -1])
 def test_a_run_contains_the_sequence_that_is_drawn_with_the_bits_of_the_full_run(
     tmp_path: Path, item: int

@@ -22,7 +22,7 @@ from lstmcli import formats, run
 from lstmcli.api.load import load
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
 from tests.paths import TOP
-from tests.recorded import GOLDEN
+from tests.recorded import GOLDEN, held
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 
@@ -312,7 +312,7 @@ def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> No
                 model["config"]["layers"].insert(5, {"class_name": "RepeatVector", "config": {}})
                 content = json.dumps(model).encode()
             made.writestr(name, content)
-    x = np.load(GOLDEN / "keras_masking" / "stack.npz")["inputs"]
+    x = held("keras_masking/stack")["inputs"]
     encoded = lstmcli.run("m.keras", x, layer="both").h
     decoded = lstmcli.run("m.keras", encoded, layer="top", mask="none").h
     both = lstmcli.run("m.keras", x, layer="0,1")

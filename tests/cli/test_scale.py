@@ -19,13 +19,11 @@ from lstmcli import formats
 from lstmcli.api import load, save, stream
 from lstmcli.core.forward import run as forward_run
 from lstmcli.core.forward.batch import batch_chunks
-from lstmcli.formats.arrays import npy
-from lstmcli.formats.arrays.blocks import FileArray
+from lstmcli.formats import npy
+from lstmcli.formats.npy import FileArray
 from tests import networks
 from tests.cli.conftest import Lstm, start
 from tests.paths import TOP
-
-Array = Any
 
 
 def network(path: Path, inputs: int, units: int, **kind: Any) -> None:

@@ -11,23 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
 from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.settings import SETTINGS
 from tests.cli.conftest import SAMPLE, Lstm
-from tests.core.explain.record import recorded
 from tests.docs.schemas import SCHEMAS, problems
-from tests.paths import TESTS
+from tests.recorded import CASES, GOLDEN, read
 
-GOLDEN = TESTS / "golden"
-CASES = sorted(
-    str(path.relative_to(GOLDEN)).removesuffix(".weights.npz")
-    for path in GOLDEN.glob("*/*.weights.npz")
-)
-ASKED = [name for name in sorted(recorded()) if not name.startswith(("matrix/128", "class/shape"))]
 WEIGHTS, INPUTS = str(SAMPLE / "weights.npz"), str(SAMPLE / "inputs.npy")
 NUMPY, TENSORFLOW = str(SAMPLE / "numpy.txt"), str(SAMPLE / "tensorflow.txt")
 LINES = {
@@ -93,7 +85,7 @@ def test_a_key_more_and_a_key_less_are_noticed(name: str, lstm: Lstm) -> None:
 @pytest.mark.slow
 def test_recorded_weights(case: str, lstm: Lstm) -> None:
     path = str(GOLDEN / f"{case}.weights.npz")
-    record = json.loads(str(np.load(GOLDEN / f"{case}.npz")["case"]))
+    record, _ = read(case)
     given = [f"{name}={value}" for name, value in record["settings"].items()]
     words = [path, "--convention", record["convention"]]
     words += [word for setting in given for word in ("--set", setting)]

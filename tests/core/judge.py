@@ -9,12 +9,9 @@ import numpy as np
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Model
 from lstmcli.core.weights.decode import decode
+from tests.core.explain.reference import sigmoid
 
 Array = np.ndarray[Any, Any]
-
-
-def sigmoid(z: Array) -> Array:
-    return 1 / (1 + np.exp(-z))
 
 
 def simple_loop(

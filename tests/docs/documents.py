@@ -18,6 +18,7 @@ PICTURES = {  # of screens, drawn by the tool itself
     "explain": f"lstm explain {CELL}/weights.npz {CELL}/inputs.npy {CELL}/numpy.txt",
     "plot": f"lstm plot {CELL}/weights.npz {CELL}/inputs.npy",
 }
+PACKED = re.compile(r"[A-Za-z0-9+/]{60,}=*")  # numbers and pictures of a page, in base64
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M)
 MADE = re.compile(
     r"^(?P<begin><!-- made: (?P<name>.+) -->)\n(?:.*\n)*?(?P<end><!-- end -->)$", re.M
@@ -55,3 +56,9 @@ def drawn(name: str, folder: Path) -> str:
     """The picture of a command's screen, at 100 columns."""
     output_of(f"COLUMNS=100 NO_COLOR= {PICTURES[name]} --svg screen.svg", Shell(folder))
     return (folder / "screen.svg").read_text()
+
+
+def page(name: str, folder: Path) -> str:
+    """The page of a command."""
+    output_of(f"{PICTURES[name]} --page page.html", Shell(folder))
+    return (folder / "page.html").read_text()

@@ -18,6 +18,7 @@ from lstmcli.core.model.edits import EDITS, HIDES
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TESTS
+from tests.recorded import read
 
 DEEPEST = 3  # dots in a key: deeper ones are in the schema's file alone
 
@@ -231,9 +232,7 @@ def padding() -> str:
 
 
 def _padded(name: str) -> Iterator[str]:
-    with np.load(TESTS / "golden" / f"{name}.npz") as members:
-        record = dict(members)
-    about = json.loads(str(record["case"]))
+    about, record = read(name)
     h = record["h"].squeeze(tuple(n for n in (1, 2) if record["h"].shape[n] == 1))
     h = h.swapaxes(0, 1) if about["layout"] == "time" else h  # (B, T, K)
     steps, items = np.arange(h.shape[1]), np.arange(len(h))

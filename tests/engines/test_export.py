@@ -18,7 +18,7 @@ from lstmcli.core.weights.encode import fold_forget_bias
 from lstmcli.core.weights.metadata.onnx import activation_attributes
 from lstmcli.engines.export import graph_of, serialised
 from lstmcli.errors import UserError
-from tests.recorded import GOLDEN
+from tests.recorded import GOLDEN, held
 
 onnx: Any = pytest.importorskip("onnx", reason="needs lstmcli[onnx]")
 
@@ -59,9 +59,9 @@ def test_an_onnx_file_s_tensors_and_attributes_come_back() -> None:
         "activation_alpha": pytest.approx([0.2, 0.2]), "activation_beta": [0.5, 0.5],
     }  # fmt: skip
     assert node.input == ["X", "W_0", "R_0", "B_0", "", "h_0", "c_0", "P_0"]
-    with np.load(GOLDEN / "onnxruntime" / "everything.weights.npz") as own:
-        for name in "WRP":
-            np.testing.assert_array_equal(constants(made)[f"{name}_0"], own[name])
+    own = held("onnxruntime/everything.weights")
+    for name in "WRP":
+        np.testing.assert_array_equal(constants(made)[f"{name}_0"], own[name])
 
 
 def test_layers_are_chained() -> None:

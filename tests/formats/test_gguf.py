@@ -15,7 +15,7 @@ from lstmcli.api.diff import diff
 from lstmcli.errors import MissingExtra, UserError
 from lstmcli.formats import gguf
 from lstmcli.formats.files.limits import raised_to
-from tests.recorded import GOLDEN
+from tests.recorded import GOLDEN, held
 from tests.standard_input import from_stdin
 
 FILE = (GOLDEN / "gguf" / "q8_0.gguf").read_bytes()
@@ -62,9 +62,8 @@ def test_sizes_are_reversed_and_the_alignment_is_the_file_s(read: Read) -> None:
 
 def test_an_array_of_a_reference_is_a_member(tmp_path: Path) -> None:
     path = GOLDEN / "gguf" / "f32.gguf"
-    with np.load(GOLDEN / "gguf" / "f32.tensors.npz") as members:
-        name = "enc.lstm.bias_ih_l0"
-        assert diff(f"{path}:{name}", members[name]).equal
+    name = "enc.lstm.bias_ih_l0"
+    assert diff(f"{path}:{name}", held("gguf/f32.tensors")[name]).equal
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
-from lstmcli.formats import StepStream, open_steps, write
+from lstmcli.formats import open_steps, write
 from lstmcli.formats.text import jsonl
-from lstmcli.formats.text.jsonl import LineReader
+from lstmcli.formats.text.jsonl import LineReader, StepStream
 from tests.formats.helpers import NAMES, arrays, filed, piped, same
 
 

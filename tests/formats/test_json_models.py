@@ -17,7 +17,7 @@ from lstmcli import formats, run
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from tests.formats.helpers import filed
-from tests.recorded import GOLDEN, read
+from tests.recorded import GOLDEN, held, read
 
 NAM = json.loads((GOLDEN / "nam/one_layer.nam").read_text())
 
@@ -26,8 +26,7 @@ Json = dict[str, Any]
 
 def recorded(case: str) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
     """The weights and the rest of a recorded case."""
-    with np.load(GOLDEN / f"{case}.weights.npz") as weights:
-        return dict(weights), read(case)[1]
+    return held(f"{case}.weights"), read(case)[1]
 
 
 def rtneural(kind: str = "lstm") -> Json:

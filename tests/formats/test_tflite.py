@@ -19,7 +19,6 @@ from tests.formats.helpers import piped
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden" / "tflite_files"
-CASES = ["peepholes_clips_projection", "bidirectional", "keras_float16", "basic"]
 
 
 def path(case: str) -> str:

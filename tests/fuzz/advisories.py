@@ -108,30 +108,13 @@ def joined(*letters: str) -> Call:
     return call(call("builtins.getattr", "", "join"), [*letters])
 
 
-PICKLES = {
+PICKLES = {  # a way to call each; which function is called makes no difference to a reader
     "os-system": Hostile("the plain case", SYSTEM, True),
-    "eval": Hostile("fickling #195, GHSA-h4rm-mm56-xf63: names of builtins are not looked at",
-                    call("builtins.eval", PYTHON), True),
-    "pty": Hostile("fickling #187, GHSA-r7v6-mfhq-g3m2", call("pty.spawn", ["touch", MARK])),
     "marshal": Hostile("fickling #186, GHSA-565g-hwwr-4pp3: code objects and a function of them",
                        call(call("types.FunctionType", LOADED, call("builtins.globals"))), True),
-    "runpy": Hostile("fickling #60: runpy._run_code", call("runpy._run_code", LOADED, {}), True),
-    "profile": Hostile("fickling #210, GHSA-46h3-79wf-xr6c: profilers run statements",
-                       call("cProfile.run", PYTHON, "/dev/null"), True),
-    "timeit": Hostile("fickling #210, GHSA-4675-36f9-wf6r: timeit",
-                      call("timeit.timeit", "pass", PYTHON), True),
     "operator": Hostile(
         "fickling #210, GHSA-m273-6v24-x4m4: operator.attrgetter reaches what no name shows",
         call(call(call("operator.attrgetter", "system"), OS), SHELL), True),
-    "methodcaller": Hostile("fickling #210, GHSA-955r-x9j8-7rhh: operator.methodcaller",
-                            call(call("operator.methodcaller", "system", SHELL), OS), True),
-    "partial": Hostile("fickling #210: functools.partial round a call",
-                       call(call("functools.partial", Name("os.system"), SHELL)), True),
-    "subclass": Hostile("CVE-2025-10157: a submodule of a module that is not listed itself",
-                        call("multiprocessing.util.spawnv_passfds", b"/bin/touch", [], [])),
-    "spawnv": Hostile("ModelScan #338: multiprocessing.util.spawnv_passfds",
-                      call("multiprocessing.util.spawnv_passfds", b"/bin/sh",
-                           [b"/bin/sh", b"-c", SHELL.encode()], ())),
     "nested": Hostile("ModelScan #267, fickling #210, GHSA-84r2-jw7c-4r5q: a pickle in a pickle",
                       call("pickle.loads", pickled(SYSTEM)), True),
     "joined-names": Hostile(
@@ -151,22 +134,10 @@ PICKLES = {
                     call(Opcodes(b"h\x01h\x02\x93"), SHELL), True,
                     before=(Opcodes(encoded("os") + b"q\x01"),
                             Opcodes(encoded("system") + b"q\x02"), "numpy", "prod")),
-    "interpreters": Hostile(
-        "fickling #302, GHSA-6ggj-6f2q-f7mx: another interpreter in the process",
-        call("_xxsubinterpreters.run_string", 0, PYTHON)),
     "atexit": Hostile("fickling #272, GHSA-m6fh-58r7-x697: when the process ends",
                       call("atexit.register", Name("os.system"), SHELL), True),
-    "pip": Hostile("CVE-2025-1716: pip.main", call("pip.main", ["install", "./nothing"])),
-    "file-handler": Hostile("CVE-2026-56304: logging.FileHandler makes a file",
-                            call("logging.FileHandler", MARK), True),
-    "idle": Hostile("fickling #210, GHSA-r8g5-cgf2-4m4m: idlelib",
-                    call("idlelib.run.Executive.runcode", None, CODE)),
-    "f2py": Hostile("fickling #210: numpy.f2py evaluates text",
-                    call("numpy.f2py.crackfortran.getlincoef", PYTHON, {})),
     "torch-env": Hostile("ModelScan #338: torch.utils.collect_env.run",
                          call("torch.utils.collect_env.run", SHELL)),
-    "pipes": Hostile("fickling #312: imp and pipes",
-                     call("imp.load_source", "hostile", "hostile.py")),
     "broken-behind": Hostile(
         "a payload ahead of a stream that breaks off: it has run when the scanner gives up",
         Opcodes(encoded(SYSTEM) + b"\xff\xff")),

@@ -1,4 +1,4 @@
-"""Readers that do what none should: one line of output tells what is found of each.
+"""Readers that do what none should; status 1 if the session misses one, or finds one that is none.
 
 A module to run, as an audit hook cannot be taken back.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -15,40 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays import npy
+from lstmcli.formats import npy
 from lstmcli.formats.files.source import Opened
 from tests.fuzz import corpus, guard
 from tests.fuzz.session import Session
-
-
-def opens_another_file(file: Opened) -> None:
-    with open(Path(str(file.path)).parent / "../outside.npz", "rb"):
-        pass
-
-
-def writes_a_file(file: Opened) -> None:
-    with open(f"{file.path}.new", "wb"):
-        pass
-
-
-def lists_a_folder(_: Opened) -> None:
-    os.listdir("/")
-
-
-def starts_a_process(_: Opened) -> None:
-    subprocess.run(["true"], check=True)
-
-
-def runs_code(_: Opened) -> None:
-    exec("1")
-
-
-def asks_the_network(_: Opened) -> None:
-    socket.getaddrinfo("localhost", 80)
-
-
-def allocates(_: Opened) -> None:
-    np.ones(1 << 28)
 
 
 def allocates_and_says_something_else(_: Opened) -> None:
@@ -70,10 +41,6 @@ def raises(_: Opened) -> None:
     raise ValueError("for nobody")
 
 
-def warns(_: Opened) -> None:
-    warnings.warn("overflow", RuntimeWarning, stacklevel=1)
-
-
 def writes_a_control_character(_: Opened) -> None:
     print("\x1b]0;a title\x07")
     raise UserError("it is corrupt.")
@@ -83,24 +50,44 @@ def is_well_behaved(file: Opened) -> None:
     raise UserError(f"{file.source}: it is corrupt.")
 
 
+OPENED, MEMORY = "opened or done: ", "more memory than a file may take"
 READERS = (
-    opens_another_file, writes_a_file, lists_a_folder, starts_a_process, runs_code,
-    asks_the_network, allocates, allocates_and_says_something_else, never_ends, raises, warns,
-    writes_a_control_character, is_well_behaved,
-)  # fmt: skip
+    (
+        lambda file: Path(str(file.path), "../../outside.npz").resolve().read_bytes(),
+        f"{OPENED}open '",
+    ),
+    (lambda file: Path(f"{file.path}.new").write_bytes(b""), f"{OPENED}open '"),
+    (lambda _: os.listdir("/"), f"{OPENED}os.listdir '/'"),
+    (lambda _: subprocess.run(["true"], check=True), f"{OPENED}subprocess.Popen"),
+    (lambda _: exec("1"), f"{OPENED}exec"),
+    (lambda _: socket.getaddrinfo("localhost", 80), f"{OPENED}socket.getaddrinfo"),
+    (lambda _: np.ones(1 << 28), MEMORY),
+    (allocates_and_says_something_else, MEMORY),
+    (never_ends, "Overdue"),
+    (raises, "ValueError: for nobody"),
+    (lambda _: warnings.warn("high", RuntimeWarning, stacklevel=1), "RuntimeWarning: high"),
+    (writes_a_control_character, "a control character on the screen"),
+    (is_well_behaved, ""),
+)
+"""A reader of .npy files, and what has to be found of it."""
 
 
-def main() -> None:
+def main() -> int:
+    """Read one file by each."""
     guard.SECONDS = 1
     audit = guard.Audit()
     sample = corpus.samples_of("npy")[0]
-    for reader in READERS:
+    failed = 0
+    for number, (reader, text) in enumerate(READERS):
         with Session(audit, "npy", 1) as session:
             session.inputs[sample.name] = ""  # not read as it is
             npy.read = lambda file, *_, reader=reader: reader(file)
             found = [*session.failures_of(corpus.Variant(sample, sample.files), 6)]
-        print(reader.__name__, *map(ascii, found), flush=True)
+        if not (text in " ".join(found) if text else not found):
+            failed += 1
+            print(f"reader {number}: {text or 'nothing'} is expected, found", *map(ascii, found))
+    return int(failed > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,8 +15,11 @@ import random
 import re
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from lstmcli.formats.files.limits import Damaged
+from lstmcli.formats.wire.protobuf import BYTES, FIXED32, FIXED64, fields
 from tests.formats.protobuf import varint
 
 Mutator = Callable[[random.Random, bytes], bytes]
@@ -179,13 +182,8 @@ def _change_node(rng: random.Random, tree: Any) -> None:
     node, key = tree, 0
     while True:
         child = node[key]
-        keys: Any = (
-            list(child)
-            if isinstance(child, dict)
-            else range(len(child))
-            if isinstance(child, list)
-            else ()
-        )
+        keys: Any = [*child] if isinstance(child, dict) else ()
+        keys = range(len(child)) if isinstance(child, list) else keys
         if not keys or rng.random() < 0.15:
             break
         node, key = child, rng.choice(keys)
@@ -224,55 +222,23 @@ def json_lines(rng: random.Random, data: bytes) -> bytes:
 # ---- pickles
 
 _CALL = b"c%s\n%s\n"
+MOST = b"\xff\xff\xff\x7f"  # a length or an index that is a lie; of 8 bytes with 7 times ff
 OPCODES = (
     *(
         bytes([code])
         for code in b"(012N\x88\x89}])\x8fRb\x81\x92suaetld\x85\x86\x87\x90\x91\x93\x94Q.\x97\x98o"
     ),
-    b"h\x00",
-    b"h\x05",
-    b"q\x00",
-    b"j\xff\xff\xff\x7f",
-    b"r\xff\xff\xff\xff",
-    b"p-1\n",
-    b"g0\n",
-    b"p" + b"9" * 30 + b"\n",
-    b"P../outside.npz\n",
-    b"I" + b"9" * 5000 + b"\n",
-    b"I01\n",
-    b"L" + b"9" * 5000 + b"L\n",
-    b"J\xff\xff\xff\xff",
-    b"J\xff\xff\xff\x7f",
-    b"K\x00",
-    b"M\xff\xff",
-    b"\x8a\x08" + b"\xff" * 7 + b"\x7f",
-    b"\x8a\xff" + b"\x7f" * 255,
-    b"\x8b\xff\xff\xff\x7f",
-    b"\x8b\xff\xff\xff\xff",
-    b"G\x7f\xf8" + bytes(6),
-    b"F1e400\n",
-    b"Fnan\n",
-    b"T\xff\xff\xff\x7f",
-    b"T\xff\xff\xff\xff",
-    b"U\x03abc",
-    b"X\xff\xff\xff\x7f",
-    b"X\x02\x00\x00\x00\xff\xff",
-    b"\x8d" + b"\xff" * 7 + b"\x7f",
-    b"\x8e" + b"\xff" * 8,
-    b"\x96" + b"\xff" * 7 + b"\x7f",
-    b"B\xff\xff\xff\x7f",
-    b"C\x01a",
-    b"S'\\x1b[31m'\n",
-    b"S'unclosed\n",
-    b"V\\ud800\n",
-    b"\x95" + b"\xff" * 8,
-    b"\x95" + bytes(8),
-    b"\x80\x02",
-    b"\x80\xff",
-    b"\x82\x01",
-    b"\x83\x01\x02",
-    b"\x84\x01\x00\x00\x00",
-    b"ios\nsystem\n",
+    *(code + MOST for code in (b"j", b"J", b"\x8b", b"T", b"X", b"B")),
+    *(code + b"\xff" * 4 for code in (b"r", b"J", b"\x8b", b"T")),
+    *(code + b"\xff" * 4 + MOST for code in (b"\x8a\x08", b"\x8d", b"\x96")),
+    *(code + b"\xff" * 8 for code in (b"\x8e", b"\x95")),
+    *(b"h\x00", b"h\x05", b"q\x00", b"p-1\n", b"g0\n", b"K\x00", b"M\xff\xff"),
+    *(b"p" + b"9" * 30 + b"\n", b"P../outside.npz\n", b"\x8a\xff" + b"\x7f" * 255),
+    *(b"I" + b"9" * 5000 + b"\n", b"I01\n", b"L" + b"9" * 5000 + b"L\n"),
+    *(b"G\x7f\xf8" + bytes(6), b"F1e400\n", b"Fnan\n", b"\x95" + bytes(8)),
+    *(b"U\x03abc", b"X\x02\x00\x00\x00\xff\xff", b"C\x01a", b"V\\ud800\n"),
+    *(b"S'\\x1b[31m'\n", b"S'unclosed\n", b"ios\nsystem\n"),
+    *(b"\x80\x02", b"\x80\xff", b"\x82\x01", b"\x83\x01\x02", b"\x84\x01\x00\x00\x00"),
     _CALL % (b"os", b"system") + b"X\x07\x00\x00\x00touch x\x85R",
     _CALL % (b"builtins", b"exec") + b"X\x08\x00\x00\x00import x\x85R",
     _CALL % (b"builtins", b"open") + b"X\x0b\x00\x00\x00outside.npz\x85R",
@@ -280,8 +246,7 @@ OPCODES = (
     _CALL % (b"numpy", b"zeros") + b"J\xff\xff\xff\x7f\x85R",
     _CALL % (b"collections", b"OrderedDict") + b")R",
     _CALL % (b"_codecs", b"encode") + b"X\x01\x00\x00\x00aX\x06\x00\x00\x00latin1\x86R",
-    _CALL % (b"torch._utils", b"_rebuild_tensor_v2"),
-    _CALL % (b"numpy", b"dtype"),
+    *(_CALL % name for name in ((b"torch._utils", b"_rebuild_tensor_v2"), (b"numpy", b"dtype"))),
     _CALL % (b"numpy", b"ndarray"),
     b"]q\x63h\x63a",
     b"}q\x63X\x01\x00\x00\x00ah\x63s",
@@ -371,18 +336,13 @@ def npy(rng: random.Random, data: bytes) -> bytes:
         return flips(rng, data)
     action = rng.randrange(6)
     if action == 0:
-        header = re.sub(
-            r"('descr': ).*?(?=, 'fortran)", lambda m: m[1] + rng.choice(DESCRIPTIONS), header
-        )
+        descr = rng.choice(DESCRIPTIONS)
+        header = re.sub(r"('descr': ).*?(?=, 'fortran)", lambda m: m[1] + descr, header)
     elif action == 1:
-        shape = tuple(
-            rng.choice((*INTEGERS[:12], 5, 4)) for _ in range(rng.choice((0, 1, 2, 3, 40)))
-        )
-        header = re.sub(
-            r"\(.*\)",
-            lambda _: rng.choice((repr(shape), "3", "[2, 2]", "(True,)", "(2.0,)", "(-1, -1)")),
-            header,
-        )
+        axes = rng.choice((0, 1, 2, 3, 40))
+        shape = repr(tuple(rng.choice((*INTEGERS[:12], 5, 4)) for _ in range(axes)))
+        shape = rng.choice((shape, "3", "[2, 2]", "(True,)", "(2.0,)", "(-1, -1)"))
+        header = re.sub(r"\(.*\)", lambda _: shape, header)
     elif action == 2:
         header = header.replace("False", rng.choice(("True", "1", "None", "'x'")))
     elif action == 3:
@@ -391,22 +351,12 @@ def npy(rng: random.Random, data: bytes) -> bytes:
         header = header.rstrip() + " " * rng.choice((0, 100, 20_000, 70_000)) + "\n"
     else:
         numbers = binary(rng, numbers or b"\0")
-    version = (
-        rng.choice((1, 1, 1, 2, 3, 0, 255))
-        if rng.random() < 0.3
-        else (2 if wide or len(header) > 65535 else 1)
-    )
-    size = (
-        len(header)
-        if rng.random() < 0.9
-        else rng.choice((0, 1, 65535, len(header) + 64, (1 << 32) - 1))
-    )
-    width = 2 if version == 1 else 4
-    prefix = (
-        b"\x93NUMPY"
-        + bytes((version, 0))
-        + min(size, (1 << 8 * width) - 1).to_bytes(width, "little")
-    )
+    usual = 2 if wide or len(header) > 65535 else 1
+    version = rng.choice((1, 1, 1, 2, 3, 0, 255)) if rng.random() < 0.3 else usual
+    lies = (0, 1, 65535, len(header) + 64, (1 << 32) - 1)
+    size, width = len(header) if rng.random() < 0.9 else rng.choice(lies), 2 if version == 1 else 4
+    claimed = min(size, (1 << 8 * width) - 1).to_bytes(width, "little")
+    prefix = b"\x93NUMPY" + bytes((version, 0)) + claimed
     return prefix + header.encode("latin-1") + numbers
 
 
@@ -430,6 +380,7 @@ def safetensors(rng: random.Random, data: bytes) -> bytes:
 
 # ---- protocol buffers
 
+FIXED = {FIXED64: 8, FIXED32: 4}  # bytes of the kinds that have no length
 _Node = list[Any]  # [number, wire, integer or bytes or list of nodes]
 
 
@@ -437,52 +388,25 @@ def protobuf(rng: random.Random, data: bytes) -> bytes:
     """A message with fields changed at any depth, under lengths that are right again."""
     try:
         tree = _message(data, 0)
-    except ValueError:
+    except Damaged:
         return flips(rng, data)
     for _ in range(times(rng)):
         _change_field(rng, tree)
     return _encoded(tree)
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while at < len(data) and shift < 70:
-        number |= (data[at] & 127) << shift
-        at, shift = at + 1, shift + 7
-        if data[at - 1] < 128:
-            return number, at
-    raise ValueError("no varint")
-
-
 def _message(data: bytes, depth: int) -> list[_Node]:
     """The fields of a message, those that are messages themselves as lists."""
     nodes: list[_Node] = []
-    at = 0
-    while at < len(data):
-        key, at = _read_varint(data, at)
-        number, wire = key >> 3, key & 7
-        value: Any
-        if not 0 < number < 1 << 20:
-            raise ValueError("no field")
-        if wire == 0:
-            value, at = _read_varint(data, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-            value, at = data[at : at + size], at + size
-        elif wire == 2:
-            length, at = _read_varint(data, at)
-            value, at = data[at : at + length], at + length
-            if len(value) != length:
-                raise ValueError("too short")
-            if depth < 12 and 1 < length < 200_000:
-                try:
-                    value = _message(value, depth + 1)
-                except ValueError:
-                    pass
-        else:
-            raise ValueError("no wire type")
-        if at > len(data):
-            raise ValueError("too short")
+    for number, wire, found in fields(data):
+        value: Any = found if isinstance(found, int) else bytes(found)
+        if wire in FIXED:
+            value = value.to_bytes(FIXED[wire], "little")
+        if number >= 1 << 20:
+            raise Damaged("no field of a file")
+        if wire == BYTES and depth < 12 and 1 < len(value) < 200_000:
+            with suppress(Damaged):
+                value = _message(value, depth + 1)
         nodes.append([number, wire, value])
     return nodes
 
@@ -493,13 +417,11 @@ def _encoded(nodes: Sequence[_Node]) -> bytes:
         out += varint(number << 3 | wire)
         if isinstance(value, _Lying):
             out += varint(value.claimed) + value.content
-        elif wire == 0 and isinstance(value, int):
+        elif isinstance(value, int):
             out += varint(value)
-        elif wire == 2:
+        else:
             content = _encoded(value) if isinstance(value, list) else value
-            out += varint(len(content)) + content
-        elif isinstance(value, bytes):
-            out += value
+            out += (varint(len(content)) if wire == BYTES else b"") + content
     return bytes(out)
 
 
@@ -532,23 +454,12 @@ def _change_field(rng: random.Random, tree: list[_Node]) -> None:
     elif node[1] == 0:
         node[2] = rng.choice((*INTEGERS, node[2] + 1, node[2] - 1, rng.randrange(40)))
     elif node[1] == 2 and isinstance(node[2], bytes):
-        node[2] = rng.choice(
-            (
-                rng.choice(TEXTS).encode("utf-8", "surrogatepass"),
-                flips(rng, node[2] or b"\0"),
-                node[2] * 50,
-                b"",
-                b"".join(varint(rng.choice(INTEGERS)) for _ in range(3)),
-            )
-        )
+        name = rng.choice(TEXTS).encode("utf-8", "surrogatepass")
+        packed = b"".join(varint(rng.choice(INTEGERS)) for _ in range(3))
+        node[2] = rng.choice((name, flips(rng, node[2] or b"\0"), node[2] * 50, b"", packed))
     elif node[1] == 2:
-        node[2] = rng.choice(
-            (
-                b"",
-                flips(rng, _content_of(node) or b"\0"),
-                rng.choice(TEXTS).encode("utf-8", "replace"),
-            )
-        )
+        name = rng.choice(TEXTS).encode("utf-8", "replace")
+        node[2] = rng.choice((b"", flips(rng, _content_of(node) or b"\0"), name))
     else:
         node[2] = rng.choice((b"\xff" * len(node[2]), bytes(len(node[2])), node[2][:-1]))
 

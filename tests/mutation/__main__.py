@@ -31,7 +31,7 @@ MOST_SECONDS = 1800  # for the tests that noticed something, unbroken
 FIRST = 10  # test functions that run before the others: to import few files takes half the time
 MOST = 200  # test functions of one place: those that run the fewest lines
 ENOUGH = 0.95  # of the places that must be noticed
-RECORDED = "not wide and not frameworks"  # the tests that `.ci/run coverage` runs
+RECORDED = "not wide and not frameworks and not browser"  # the tests that `.ci/run coverage` runs
 QUICK = f"not slow and {RECORDED}"
 COPIED = ("lstmcli", "tests", "samples", "docs", "README.md", "CHANGELOG.md", "LICENSE",
           "pyproject.toml", "mkdocs.yml")  # fmt: skip

@@ -156,10 +156,6 @@ def test_steps_that_a_print_left_out_are_drawn_as_such() -> None:
 # ---- settings, and the next thing to type
 
 
-def made(name: str, meta: dict[str, Any] | None, **named: Array) -> Side:
-    return Side(name, named, "time", settings=meta)
-
-
 def test_no_search_where_no_configuration_could_explain_it() -> None:
     h = normal(20, 1, 30)
     one, unlike = h.copy(), h.copy()

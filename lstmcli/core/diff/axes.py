@@ -91,8 +91,8 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
             return best.pair, ""
         step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
         is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
-        text = f"{is_sequence} if the first axis is the batch"
-        return None, f"{text} (--layout batch), and with step {step} if it is time (--steps {step})"
+        text = f"{is_sequence} if the first axis is the batch (--layout batch)"
+        return None, f"{text}, and with step {step} if it is time (lstm diff --steps {step})"
     if likely:
         least = min(one.cost for one in likely)
         likeliest = [one for one in likely if one.cost <= least + _ALIKE]
@@ -142,9 +142,9 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
     if all(one.is_sequence for one in found):
         if len({str(one.pair.numbers[1]) for one in found}) < len(found):
             return f"{fits} a sequence in either layout: --layout batch or time decides"
-        return f"{fits} {len(found)} sequences: --batch N picks one"
+        return f"{fits} {len(found)} sequences: lstm diff --batch N picks one"
     if len({str(one.pair.numbers[0]) for one in found}) == len(found):
-        return f"{fits} {len(found)} steps: --steps N picks one"
+        return f"{fits} {len(found)} steps: lstm diff --steps N picks one"
     texts = [*dict.fromkeys(one.pair.taken_as for one in found)]
     directions = {one.directions for one in found} - {(None, None)}
     if len(directions) > 1 or (directions and silent):

@@ -301,7 +301,7 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
     padded = [pair.padded for pair in compared.pairs.values() if pair.padded is not None]
     if padded:
         count = f"{np.count_nonzero(padded[0]):,} of {padded[0].size:,} steps"
-        yield Hint("padding", f"{count} are padding and not compared (--padding)")
+        yield Hint("padding", f"{count} are padding and not compared (lstm diff --padding)")
     for n, side in enumerate(compared.names):
         parts = [format_indices(steps) for p in compared.pairs.values() if (steps := p.parts[n])]
         for numbers in dict.fromkeys(parts):

@@ -120,7 +120,7 @@ def _nan_in_both(pair: Pair) -> Hint | None:
     if pair.agrees is None:
         return None
     both = np.isnan(pair.a.values) & np.isnan(pair.b.values)
-    text = "except where both sides are NaN; --equal-nan accepts those."
+    text = "except where both sides are NaN; --equal-nan or equal_nan=True accepts those."
     return Hint("nan_in_both", text) if (both | pair.agrees).all() else None
 
 

@@ -242,9 +242,9 @@ def _windows(pair: Pair) -> Iterator[Moved]:
     short, long = min(steps, more), max(steps, more)
     part, full = ("{a}", "{b}") if steps < more else ("{b}", "{a}")
     for start in range(long - short + 1):
-        window = slice(start, start + short)
-        a, b = (s[window] if len(s.values) == long else s for s in (pair.a, pair.b))
-        typed = f": --steps {start}:{start + short} compares these" * (not pair.numbers[0])
+        stop = start + short
+        a, b = (s[start:stop] if len(s.values) == long else s for s in (pair.a, pair.b))
+        typed = f": lstm diff --steps {start}:{stop} compares these" * (not pair.numbers[0])
         facts = {"part": part, "where": steps_words(Part(start, short, long)), "typed": typed}
         if start == 1 and long == short + 1 and short > 1:
             facts = {"code": "shifted_by_one", "part": part, "full": full, "text": _FIRST_LEFT_OUT}

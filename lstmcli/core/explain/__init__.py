@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain import execution, rounding
+from lstmcli.core.explain import execution, lengths, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.edited_runs import EditedRuns
 from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
@@ -40,8 +40,7 @@ from lstmcli.core.explain.explanation import (
     runs_otherwise,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, prior, settings_of
-from lstmcli.core.explain.lengths import placements
+from lstmcli.core.explain.hypotheses import Change, prior
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import (
@@ -102,7 +101,7 @@ class Search:
             located, left_out = setup.located()
             self.left_out += left_out
             for location in located:
-                self.placements += placements(setup, location)
+                self.placements += lengths.placements(setup, location)
         self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.count))
         if not self.placements:
             raise prepared.no_place()
@@ -123,15 +122,6 @@ class Search:
                 likely.setdefault(one.setup.layout, one)
         assumed = self.prepared.layout
         return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]
-
-    @property
-    def shown_lengths(self) -> Iterator[Remark]:
-        """The lengths that EXPECTED shows, if other settings are not found next to them."""
-        for one in self.placements:
-            shows = one.lengths and one.location.is_plain and one.expected.has_steps
-            if shows and not one.setup.changes and not one.runs_on:
-                yield remark("shown_lengths", given=settings_of(one.of_run))
-                return
 
     def agreeing(self) -> Explanation | None:
         """Nothing has to be changed; None if that is not so."""
@@ -480,7 +470,7 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         remarks = tuple(one for one in remarks if one.code not in close)
     else:
         remarks = (*agreement(loaded), *remarks)
-    hints += [*search.shown_lengths] if not hints else []
+    hints = hints or [*lengths.shown(search.placements)]
     is_near = any(one.code in NEARLY_RIGHT for one in remarks)
     if not hints and not is_near:
         nearest = [near for near in explanation.nearest[:1] if near.changes]
@@ -490,11 +480,12 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         hints.append(remark("layout_assumed", layout=prepared.layout))
     left_out = [remark("windows", left=left)] if (left := search.left_out) else []
     if any(one.code == "other_units" for one in hints):  # it was interpreted as the first units
-        explanation = replace(explanation, location=None, measured=None, nearest=())
+        explanation = replace(explanation, location=None, expected=None, measured=None, nearest=())
     if explanation.location and (first := explanation.location.first_units):
         left_out.append(remark("units", first=first))
     if not hints and any(one.code in BY_BUDGET for one in explanation.untried):
         changes = explanation.nearest[0].changes if explanation.nearest else ()
         hints.append(remark("budget_ended", changes=changes, thorough=search.work.times > 1))
+        hints += lengths.unknown(search.placements)
     untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
     return replace(explanation, remarks=(*remarks, *hints), untried=untried)

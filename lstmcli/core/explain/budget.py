@@ -30,7 +30,7 @@ class Budget:
     SOLVED = 32, 6  # sets whose constant is solved for, over the telling steps and then over all
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     UNSEEN = 12  # settings that are verified before they are called unseen
-    EDITS = 2.4e7  # work of runs with edits, over all shapes and placements of EXPECTED
+    EDITS = 4e7  # work of runs with edits, over all shapes and placements of EXPECTED
     EDITED = 3  # placements that are run with edits, the likeliest
     EQUAL_EDITS = 12  # that are listed
     BESIDE = 24  # settings next to which an edit is tried, the nearest and the usual ones

@@ -108,7 +108,7 @@ CAUSES: dict[str, Cause] = {
             thread="https://github.com/magenta/magenta/pull/1015"),
         Cause("interleaved", "gate arrangement", prior=3.2, values=(False, True),
             words={True: "unit by unit", False: "block by block"},
-            shows=_ALL, mend="z.reshape(4, units); if stored unit by unit, z.reshape(units, 4).T",
+            shows=_ALL, mend="z.reshape(4, units), or unit by unit z.reshape(units, 4).T",
             hides={ANY: "Blocks and units lie along the same axis: either way has one shape"},
             thread="https://nl.mathworks.com/matlabcentral/answers/2005887-what-is-the-order-of-"
             "weights-in-a-lstm-layer-with-multiple-lstm-neurons"),

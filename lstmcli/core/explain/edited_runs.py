@@ -189,6 +189,14 @@ class EditedRuns:
         return self.misses(self.base)
 
     @cached_property
+    def _growth(self) -> float:
+        """How many times the usual rounding the run without further edits makes.
+
+        An edit makes no more: a table or a rounding to decimals jumps between float32 and float64.
+        """
+        return verify(self.case, (*self.of_run, *self.changes), self.allowance).growth
+
+    @cached_property
     def causal(self) -> tuple[str, ...]:
         """EXPECTED's arrays of steps of which each needs only those before it."""
         names = [n for n, one in self.case.expected.arrays.items() if one.values.ndim == 3]
@@ -198,6 +206,16 @@ class EditedRuns:
         if len(self.model.layers) > 1 or any(b.reverse or b.go_backwards for b in behaviours):
             return ()
         return tuple(n for n in names if ArrayName.of(n).prefix == "layer0")
+
+    @cached_property
+    def _right(self) -> frozenset[str]:
+        """The cells of which EXPECTED has numbers, and the run without further edits gives them."""
+        wrong = {""}
+        for name, known in self.case.expected.arrays.items():
+            off = self.misses(self.base, replace(self.case, expected=Expected({name: known})))
+            if not off.size or off.max() > 1:
+                wrong.add(ArrayName.of(name).prefix)
+        return frozenset(ArrayName.of(name).prefix for name in self.case.expected.arrays) - wrong
 
     def _in_order(self, case: Case | None) -> Sequence[str]:
         """The arrays of which first steps are compared; an edited output is one of them."""
@@ -232,7 +250,9 @@ class EditedRuns:
         if variant.solved > 1:
             looser = SOLVED_WITHIN * allowance.absolute, SOLVED_WITHIN * allowance.relative
             allowance = allowance._replace(absolute=looser[0], relative=looser[1])
-        if worst > 1 and worst * self.allowance.absolute > ROUNDED:
+        if worst > SLACK * self._growth or (
+            worst > 1 and worst * self.allowance.absolute > ROUNDED
+        ):
             return None
         every = Change("edits", (*self.model.edits, *variant.edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
@@ -275,7 +295,7 @@ class EditedRuns:
 
     def table(self) -> Iterator[Variant]:
         """The values of the table, the usual ones first, of all cells at once."""
-        for kind in EDITS.values():
+        for kind in self._of_all_cells():
             if kind.name not in LATER:
                 yield from self._of_kind(kind, "", self.sizes)
         if len(self.model.layers) > 1:
@@ -284,7 +304,7 @@ class EditedRuns:
 
     def usual(self) -> Iterator[Variant]:
         """The first values of each kind of the table."""
-        for kind in EDITS.values():
+        for kind in self._of_all_cells():
             if kind.name not in LATER:
                 yield from islice(self._of_kind(kind, "", self.sizes), USUAL)
 
@@ -297,7 +317,7 @@ class EditedRuns:
 
     def solutions(self) -> Iterator[Variant]:
         """The edits with a number, at the number that comes nearest, of all cells at once."""
-        for kind in EDITS.values():
+        for kind in self._of_all_cells():
             if kind.solved is not None:
                 yield from self._solved(kind, "")
 
@@ -311,10 +331,16 @@ class EditedRuns:
     def _of_kind(self, kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
         return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
 
+    def _of_all_cells(self) -> Iterable[EditKind]:
+        """The kinds of edits that may be of all cells: none where one of them is right."""
+        return () if self._right else EDITS.values()
+
     def _each_cell(self) -> Iterator[tuple[str, RunSizes]]:
-        """Each of several cells."""
+        """Each of several cells that may be wrong."""
         if len(self.model.cells) > 1:
-            yield from ((name, self.sizes._replace(cell=cell)) for name, cell in self.model.cells)
+            for name, cell in self.model.cells:
+                if name not in self._right:
+                    yield name, self.sizes._replace(cell=cell)
 
     def damage(self) -> Iterator[Variant]:
         """Rows and columns that are zero or exchanged, in the only cell or in each."""

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain, product
+from itertools import chain, combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import KNOWN_ORDERS
 from lstmcli.core.explain.edited_runs import EditedRuns, Variant
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
@@ -37,7 +37,8 @@ SOLVING = 40.0  # the work of a start state, per sequence and cube of its number
 HALFWAY = 10, 0.2  # iterations after which so much of the misfit may be left
 WITHIN = 2.0  # tolerances, or the next number, by which what is solved for may miss EXPECTED
 LEAST = 1e-5
-SHORT = 8  # steps that show a start state
+SHORT = 8  # steps that show a start state, or an order of features
+MOST_EXCHANGED = 16_000  # units of all exchanges of two features that are tried at once
 MOST_STATE = 48  # numbers of a state that are solved for
 SMALL = 1e-4  # a number that counts as 0, or as another, in a relation
 DAMAGED_UNITS = 3  # at most, where a damaged row is looked for
@@ -143,11 +144,44 @@ def _tolerance(runs: EditedRuns) -> float:
 def inputs(runs: EditedRuns) -> Iterator[Variant]:
     """Other inputs: as they relate to those that are given, or as they are."""
     for known in known_cells(runs):
-        if known.name or known.cell.outputs < known.cell.inputs:
+        if known.name:
+            return
+        order = _order_of_features(known, runs.case.work)
+        yield Variant((Edit("inputs.features", order),))
+        if known.cell.outputs < known.cell.inputs:
             return
         solved = _solved_inputs(known, _tolerance(runs))
         if solved is not None:
             yield from _related(known, solved)
+
+
+def _order_of_features(known: KnownCell, work: WorkDone) -> tuple[int, ...]:
+    """The order of the features whose first steps come nearest, by one exchange after another."""
+    advance, batch = stepper(known.cell), known.x.shape[1]
+
+    def cost(orders: Array) -> Array:
+        h, c = (np.tile(one, (len(orders), 1)) for one in known.start)
+        total = np.zeros(len(orders))
+        for x, wanted in zip(known.x[:SHORT], known.h[:SHORT], strict=True):
+            rows = x[:, orders].swapaxes(0, 1).reshape(-1, x.shape[1])
+            h, c = advance(rows, h, c)
+            work.add_edited(len(rows) * known.cell.units)
+            off = h - np.tile(wanted, (len(orders), 1))
+            total += np.square(off).reshape(len(orders), -1).sum(axis=1)
+            h = h - off
+        return total
+
+    order = np.arange(known.cell.inputs)
+    pairs = np.array([*combinations(order, 2)], int).reshape(-1, 2)
+    least = float(cost(order[None])[0])
+    while len(pairs) * batch * known.cell.units <= MOST_EXCHANGED:
+        orders = np.tile(order, (len(pairs), 1))
+        np.put_along_axis(orders, pairs, order[pairs[:, ::-1]], axis=1)
+        costs = cost(orders)
+        if costs.min() >= least:
+            break
+        order, least = orders[costs.argmin()], float(costs.min())
+    return tuple(order.tolist())
 
 
 def _solved_inputs(known: KnownCell, tolerance: float) -> Array | None:

@@ -138,6 +138,7 @@ class Explanation:
     unseen: tuple[str, ...] = ()  # settings that these data do not show
     wanted: tuple[Remark, ...] = ()  # data that would decide between those that fit
     location: Location | None = None  # of EXPECTED on the run
+    expected: Expected | None = None  # on the axes of the run
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     edits: tuple[str, ...] = ()  # as --edit takes them

@@ -345,11 +345,9 @@ def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> 
 
 
 _TENSORS = ("kernel", "recurrent", "bias")
-_COMPARED = (
-    "interleaved", "transposed", "forget_bias", "activation", "recurrent_activation",
-    "output_activation", "coupled", "cell_clip", "gate_clip", "projection_clip", "bias",
-)  # fmt: skip
 _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
+_APART = ("kernel_gates", "recurrent_gates", "bias_gates", "rows", "peepholes", "peephole_gates")
+_COMPARED = tuple(name for name in COLUMNS if name not in (*_APART, *_OF_A_RUN))
 
 
 def conventions_having(setting: str, value: Any) -> list[str]:

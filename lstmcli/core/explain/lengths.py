@@ -22,13 +22,22 @@ from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
-from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, arrays_of
+from lstmcli.core.explain.verify import (
+    FINE,
+    NEVER,
+    Agreement,
+    Answer,
+    Remark,
+    arrays_of,
+    remark,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.steps import valid_until
 from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
+UNKNOWN = Change("lengths", SOLVE)
 EARLY = 0.15  # of a question's work
 
 
@@ -37,15 +46,13 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
     of_run: list[Changes] = [()]
     if not (setup.of_directions or setup.part) and location.is_from_the_start:
         of_run += [(change,) for change in setup.changes_of_run(location)]
-    yield from (Placement(setup, location, changes) for changes in of_run)
     first = Placement(setup, location)
-    if first.valid is not None:
-        ends = [*location.at_ends]
-        yield from (Placement(setup, one, changes) for one in ends for changes in of_run)
-        is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
-        if is_all and not first.valid.all():
-            ignored = (), (Change("lengths", "ignored"),)
-            yield from (Placement(setup, location, changes, True) for changes in ignored)
+    is_padded = first.valid is not None and not first.valid.all()
+    each = [*(location.at_ends if is_padded else ()), location]
+    yield from (Placement(setup, one, changes) for one in each for changes in of_run)
+    is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
+    for changes in ((), (Change("lengths", "ignored"),)) if is_all and is_padded else ():
+        yield Placement(setup, location, changes, unpadded=True)
     if not setup.part and location.is_from_the_start:
         yield from _with_other_lengths(first)
 
@@ -110,7 +117,7 @@ class OpenLengths(Placement):
     """
 
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
-        super().__init__(plain.setup, location, (Change("lengths", SOLVE),))
+        super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
         self._fixed: dict[Lengths, Placement] = {}
         self._solved: dict[Changes, Lengths | None] = {}
@@ -202,3 +209,25 @@ class OpenLengths(Placement):
             off = np.abs(run[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
             worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
         return worst
+
+
+# ---- what is said where nothing gives EXPECTED
+
+
+def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
+    """The lengths that EXPECTED shows, if other settings are not found beside them."""
+    for one in placements:
+        shows = one.lengths and one.location.is_plain and one.expected.has_steps
+        settings = settings_of(one.of_run)
+        runs_on = settings.get("masked_output") == "run"
+        if shows and not (one.setup.changes or runs_on) and one.question.mask is None:
+            yield remark("shown_lengths", given=settings)
+            return
+
+
+def unknown(placements: Sequence[Placement]) -> Iterator[Remark]:
+    """That sequences may have had lengths, which neither a file nor the question gives."""
+    question = placements[0].question
+    is_given = question.lengths is not None or question.mask is not None
+    if not is_given and any(UNKNOWN in one.of_run for one in placements):
+        yield remark("lengths_unknown")

@@ -44,6 +44,7 @@ from lstmcli.core.explain.proof import (
     ENOUGH,
     digits,
     forget_gate_state,
+    moved,
     neighbours,
     vanishing,
 )
@@ -66,7 +67,7 @@ LEAST_MOVED = 4  # half precision must show in more than (changes + this) differ
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
 CLOSEST_STEPS = 8  # by which hypotheses are put in order where a first step is known
-MOST_DECIMALS = 7  # of a solved constant
+MOST_DECIMALS = 10  # of a solved constant
 NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
 FIRST, SECOND, LAST = range(3)
 """When a placement is searched: lengths need fewer runs than two changes at once."""
@@ -88,7 +89,6 @@ class Placement:
         self.prepared, self.question = setup.prepared, setup.prepared.question
         settings = settings_of(of_run)
         self.unpadded, lengths = unpadded, settings.get("lengths")
-        self.runs_on = settings.get("masked_output") == "run"
         self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
@@ -175,12 +175,16 @@ class Placement:
 
     @cached_property
     def distances(self) -> Array:
-        """(S + 1,): the rms in tolerances of each single change, and of none; inf for constants."""
+        """(S + 1,): the rms in tolerances of each single change, and of none.
+
+        Infinite for constants, and where nothing is compared.
+        """
         sets, simulator = np.arange(len(self.singles) + 1)[:, None], self.simulator
         stepwise = simulator.is_stepwise and not self.has_several_cells
         steps = CLOSEST_STEPS if stepwise else None
         off = simulator.off(sets, None, steps, np.float32, self.question.runs)
-        return np.where(self.singles.constant >= 0, np.inf, rms(off))
+        unknown = (self.singles.constant >= 0) | (not off.shape[1])
+        return np.where(unknown, np.inf, rms(off))
 
     @property
     def closest(self) -> float:
@@ -315,14 +319,10 @@ class Placement:
 
     def neighbours(self, answer: Changes) -> tuple[Array, list[Changes]]:
         """What the neighbours of an answer give, and those that EXPECTED does not distinguish."""
-        return neighbours(self.singles, self._telling, answer, self.setup.size[0])
-
-    @property
-    def _telling(self) -> NetworkSimulator:
-        """The network over a sequence on which the run as loaded differs from EXPECTED."""
-        loaded = self.verify(())
-        agrees = loaded.items[self.simulator.item] if loaded.items else None
-        return self._simulator_on(loaded.first.item) if agrees and loaded.first else self.simulator
+        loaded, telling = self.verify(()), self.simulator
+        if loaded.first and loaded.items[telling.item]:  # another sequence shows a difference
+            telling = self._simulator_on(loaded.first.item)
+        return neighbours(self.singles, telling, answer, self.setup.size[0])
 
     # ---- the explanation
 
@@ -411,6 +411,7 @@ class Placement:
             tried=self.tried,
             depth=self.depth,
             location=self.location,
+            expected=self.expected,
             precision=self.prepared.precision,
             digits=self.prepared.digits,
         )
@@ -430,20 +431,11 @@ class Placement:
             is_shown = self.expected.distinct(allowance.of) >= FEWEST_NUMBERS + ends
             found = ENOUGH
         else:  # too few numbers are moved, or another mechanism fits too
-            solved = answer.solved + ends
-            is_shown = self._moved(answer.changes, allowance) > len(settings) + solved
+            changes = () if self.changes else answer.changes  # then all are other numbers
+            numbers = moved(self.case, changes, allowance)
+            is_shown = numbers > len(settings) + answer.solved + ends
             is_shown &= not (answer.solved and any(kinds(a.changes) != settings for a in others))
         return found if is_shown else min(found, 0.0), near
-
-    def _moved(self, changes: Changes, allowance: Allowance) -> int:
-        """How many different numbers the answer gives and the run as loaded does not."""
-        both: tuple[Changes, Changes] = (), (*self.of_run, *changes)
-        loaded, answer = (arrays_if_run(self.case, settings_of(one)) for one in both)
-        if self.changes or loaded is None or answer is None:  # then they are other numbers
-            return self.expected.distinct(allowance.of)
-        moved = self.expected.at_known(lambda name, _: answer[name] - loaded[name])
-        slack = self.expected.at_known(lambda _, known: allowance.of(known))
-        return self.expected.distinct(allowance.of, np.abs(moved) > slack)
 
     def _unseen(
         self, near: Sequence[Changes], answer: Changes, allowance: Allowance

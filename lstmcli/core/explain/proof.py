@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from lstmcli.core.explain.causes import OPEN, SHUT
-from lstmcli.core.explain.hypotheses import Change, Changes, SingleChanges
+from lstmcli.core.explain.hypotheses import Change, Changes, SingleChanges, settings_of
 from lstmcli.core.explain.network_simulator import NetworkSimulator
-from lstmcli.core.explain.verify import Agreement
+from lstmcli.core.explain.observation import Allowance
+from lstmcli.core.explain.verify import Agreement, Case, arrays_if_run
 from lstmcli.core.model.arrays import Array
 
 ENOUGH = 2.0
@@ -72,6 +73,20 @@ def _neighbours(
     moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
     fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
     return off[:, moved], [singles.of(one, value) for one in sets[1:-1][fits]]
+
+
+def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
+    """How many different numbers of EXPECTED changes give, and the run as loaded does not.
+
+    All of them without changes, or where the network as loaded cannot be run.
+    """
+    expected = case.expected
+    loaded, answer = (arrays_if_run(case, settings_of(one)) for one in ((), changes))
+    if not changes or loaded is None or answer is None:
+        return expected.distinct(allowance.of)
+    off = expected.at_known(lambda name, _: answer[name] - loaded[name])
+    slack = expected.at_known(lambda _, known: allowance.of(known))
+    return expected.distinct(allowance.of, np.abs(off) > slack)
 
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:

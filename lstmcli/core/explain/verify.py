@@ -388,16 +388,19 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
     """How far a run in float32 is from one in float64, for each array of EXPECTED.
 
     The largest so far, step by step, over all sequences and units: (T, 1, 1), or (1, 1) for a
-    last state. Where a cell runs backward, errors of any step may reach any other.
+    last state, which is as far off as any step may be. Where a cell runs backward, errors of any
+    step may reach any other.
     """
     found: dict[str, Array] = {}
     for name, known in expected.arrays.items():
         if name not in fine or fine[name].shape != coarse[name].shape:
             found[name] = np.full(known.values.ndim * (1,), np.inf)
             continue
-        off = np.nan_to_num(np.abs(fine[name] - coarse[name]), nan=np.inf)
-        if off.ndim == 3 and not backward:
+        steps = name.replace("final_", "")
+        of_run = steps if steps in fine and steps in coarse else name
+        off = np.nan_to_num(np.abs(fine[of_run] - coarse[of_run]), nan=np.inf)
+        if known.values.ndim == 3 and not backward:
             found[name] = np.maximum.accumulate(off.max(axis=(1, 2), initial=0))[:, None, None]
         else:
-            found[name] = off.max(keepdims=True, initial=0)
+            found[name] = np.full(known.values.ndim * (1,), off.max(initial=0))
     return found

@@ -436,6 +436,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
         "": "The search ended at its budget, and --thorough has ten times as much. Or give the "
         "settings that are known{changes:nearest}.",
     },
+    "lengths_unknown": "If the sequences were padded, give their lengths with --lengths, or "
+    "--mask: a packed call stores none.",
     # what was not tried
     "rare_triples": "three changes at once with a clip, or a gate order that no framework uses",
     "rare_pairs": "in a network of several cells, two changes of which one is a gate order of a "

@@ -322,7 +322,7 @@ def _projection(cell: Cell) -> Callable[[Array], Array]:
     """The function from h (H, R) to (P, R)."""
     P, b = cell.projection, cell.projection_bias
     assert P is not None
-    if rounds_projected(cell):
+    if cell.convention.behaviour.arithmetic.startswith("hybrid"):
         bias = 0 if b is None else b[:, None]
         return lambda h: P.dot(rounded(cell, h, 0)) + bias
     return P.dot if b is None else lambda h: P.dot(h) + b[:, None]
@@ -390,11 +390,6 @@ LOWEST, HIGHEST = -128, 127  # of signed numbers
 def is_eight_bit(cell: Cell) -> bool:
     """Whether inputs and h of a cell are rounded to 8 bits."""
     return cell.convention.behaviour.arithmetic != "float"
-
-
-def rounds_projected(cell: Cell) -> bool:
-    """Whether what the projection of a cell takes is rounded to 8 bits."""
-    return cell.convention.behaviour.arithmetic.startswith("hybrid")
 
 
 def rounded(cell: Cell, numbers: Array, axis: int) -> Array:

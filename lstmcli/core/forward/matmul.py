@@ -16,15 +16,12 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lstmcli import threads
-from lstmcli.core.model.arrays import Array
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from lstmcli.core.model.arrays import Array, DTypeLike
 
 Product = Callable[[Any, Any], object]
 
@@ -36,7 +33,7 @@ GRAIN = 16  # rows of K that the kernels take at a time, and that a piece has at
 LINE = 64  # bytes of a cache line
 
 
-def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """An array as `numpy.empty`, but from the start of a cache line.
 
     Arrays of NumPy start at any multiple of 16 bytes. A vector of 64 bytes is then on two lines,

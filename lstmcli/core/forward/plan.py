@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
-from lstmcli.core.model.arrays import Array, SliceableArray
+from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.model import (
     Inputs,
     Model,
@@ -28,10 +28,8 @@ from lstmcli.core.model.selection import (
     is_named,
     split_names,
 )
+from lstmcli.core.model.settings import Assumption
 from lstmcli.errors import Try, UserError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 T = TypeVar("T")
 
@@ -118,10 +116,6 @@ class Plan:
     def states_of(self, batch: slice) -> list[State]:
         """The first states of some sequences."""
         return [(h[batch], c[batch]) for h, c in self.states]
-
-    def valid_of(self, batch: slice) -> Array | None:
-        """The steps that count of some sequences."""
-        return None if self.valid is None else self.valid[:, batch]
 
     def settings(self) -> dict[str, Any]:
         """The ``meta`` of the run: its settings, and what was assumed, the layout by its words."""
@@ -235,8 +229,8 @@ def check_axes(model: Model, inputs: Inputs) -> str:
 def assumed_layout(
     model: Model,
     shape: Sequence[int],
-    initial_state: Mapping[str, npt.ArrayLike] | None = None,
-    lengths: npt.ArrayLike | None = None,
+    initial_state: Mapping[str, ArrayLike] | None = None,
+    lengths: ArrayLike | None = None,
 ) -> str:
     """The layout of inputs of three axes that no file and no option gives.
 
@@ -249,7 +243,7 @@ def assumed_layout(
     return "time" if many or _fits_only(initial_state, model, shape[1]) else "batch"
 
 
-def _fits_only(state: Mapping[str, npt.ArrayLike] | None, model: Model, batch: int) -> bool:
+def _fits_only(state: Mapping[str, ArrayLike] | None, model: Model, batch: int) -> bool:
     """Whether a state is one of this many sequences, and not one of a single sequence."""
 
     def fits(batch: int) -> bool:
@@ -264,10 +258,10 @@ def _fits_only(state: Mapping[str, npt.ArrayLike] | None, model: Model, batch: i
 
 def layout_words(shape: Sequence[int], layout: str) -> str:
     """The words for a layout that was assumed."""
-    if layout == "batch" and shape[0] == 1:
-        return f"layout batch ({tuple(shape)} is one sequence; --layout time)"
+    is_one = layout == "batch" and shape[0] == 1
+    why = f"{tuple(shape)} is one sequence" if is_one else "not stored in the weights"
     other = "batch" if layout == "time" else "time"
-    return f"layout {layout} (not stored in the weights; --layout {other})"
+    return Assumption(f"layout {layout}", why, "--layout", other)
 
 
 def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:

@@ -78,17 +78,10 @@ def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None =
     return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
 
 
-def run_selected(
-    plan: Plan,
-    selected: SelectedIndices,
-    *,
-    observe: Observe | None = None,
-    executor: Executor | None = None,
-    meter: Meter | None = None,
-) -> tuple[Trace, State]:
+def run_selected(plan: Plan, selected: SelectedIndices, **how: Any) -> tuple[Trace, State]:
     """A trace of what is selected, for which memory is taken, and the full final state.
 
-    ``observe``, ``executor`` and ``meter`` are as in `sweep_selected`.
+    ``how``: ``observe``, ``executor`` and ``meter``, as in `sweep_selected`.
     """
     convention, stacked = plan.model.convention, has_direction_axis(plan.model)
     arrays: dict[str, Array] = {}
@@ -101,9 +94,7 @@ def run_selected(
     def put(name: str, index: tuple[slice, ...], array: Array) -> None:
         arrays[name][index] = array
 
-    final = sweep_selected(
-        plan, selected, put, observe=observe, executor=executor, meter=meter, ahead=plan.batch
-    )
+    final = sweep_selected(plan, selected, put, ahead=plan.batch, **how)
     if stacked and "h" in arrays:
         arrays["h"] = np.moveaxis(arrays["h"], -2, direction_axis(convention, plan.layout))
     states = convention.behaviour.states
@@ -189,7 +180,8 @@ class SequenceResults(NamedTuple):
 
 def task_of_chunk(plan: Plan, chunk: slice) -> tuple[slice, Array, list[State], Array | None]:
     """What `ChunkRun` takes for a chunk of sequences."""
-    return chunk, plan.block(batch=chunk), plan.states_of(chunk), plan.valid_of(chunk)
+    valid = None if plan.valid is None else plan.valid[:, chunk]
+    return chunk, plan.block(batch=chunk), plan.states_of(chunk), valid
 
 
 @dataclass(frozen=True, eq=False)

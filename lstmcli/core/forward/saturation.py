@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from threading import Lock
 from typing import NamedTuple
 
@@ -85,13 +85,13 @@ class Saturation:
 
     def saturated_gates(self) -> list[SaturatedGate]:
         """Gates of single units that are near 0 or 1 in most of the steps, largest share first."""
-        return sorted(self._find_saturated(), key=lambda one: -one.share)
-
-    def _find_saturated(self) -> Iterator[SaturatedGate]:
-        for gate, near in self._near.items():
-            shares = near / max(self._seen[gate], 1)
-            for end, unit in zip(*np.nonzero(shares >= MOSTLY), strict=True):
-                yield SaturatedGate(gate, int(unit), int(end), float(shares[end, unit]))
+        shares = {gate: near / max(self._seen[gate], 1) for gate, near in self._near.items()}
+        found = [
+            SaturatedGate(gate, int(unit), int(end), float(share[end, unit]))
+            for gate, share in shares.items()
+            for end, unit in zip(*np.nonzero(share >= MOSTLY), strict=True)
+        ]
+        return sorted(found, key=lambda one: -one.share)
 
     def dead_units(self) -> list[tuple[int, float]]:
         """Units whose |h| is below `QUIET` in most of the steps, with the share of the steps."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.edits import OUTPUTS, edits_in
 from lstmcli.core.model.model import Cell, Model, State, format_lengths
 from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import Try, UserError
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
 """Steps a cell over x (T, R, I) from a state: arrays (T, R, K) by name, and the last state."""
@@ -155,7 +151,7 @@ def check_lengths(model: Model, batch: int, steps: int) -> None:
 
 
 def valid_steps(
-    lengths: npt.ArrayLike | None, mask: npt.ArrayLike | None, shape: tuple[int, ...], layout: str
+    lengths: ArrayLike | None, mask: ArrayLike | None, shape: tuple[int, ...], layout: str
 ) -> Array | None:
     """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
 

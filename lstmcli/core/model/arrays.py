@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import zip_longest
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
 """An array of any dtype."""
+ArrayLike: TypeAlias = "npt.ArrayLike"
+DTypeLike: TypeAlias = "npt.DTypeLike"
 
 
 class SliceableArray(Protocol):
@@ -73,7 +75,7 @@ ROUNDED = "rounded"
 """The key, among settings, of the format to which the tensors are rounded."""
 
 
-def to_bfloat16(values: npt.ArrayLike) -> Array:
+def to_bfloat16(values: ArrayLike) -> Array:
     """The nearest bfloat16 of each number, ties to even, as float32."""
     bits = np.asarray(values, np.float32).view(np.uint32)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
@@ -84,7 +86,7 @@ def to_bfloat16(values: npt.ArrayLike) -> Array:
     return rounded
 
 
-def round_to_format(values: npt.ArrayLike, name: str) -> Array:
+def round_to_format(values: ArrayLike, name: str) -> Array:
     """The nearest float16 or bfloat16 of each number, as float32 or the wider type they came in."""
     array = np.asarray(values)
     with np.errstate(all="ignore"):

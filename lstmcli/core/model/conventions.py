@@ -417,6 +417,7 @@ _ROWS = (
         **KERAS_NAMES,
         by_name=False,
         recurrent_activation="hard_sigmoid_0.2",
+        masked_output_merged="repeat",
         source="tfjs-layers/src/layers/recurrent.ts (4.22)",
         verified="run: @tensorflow/tfjs 4.22",
     ),

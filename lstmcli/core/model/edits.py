@@ -336,14 +336,6 @@ def _within(count: int, x: Array) -> int:
     return count
 
 
-def _late(x: Array, count: int) -> Array:
-    return np.concatenate([np.zeros_like(x[:count]), x[: -_within(count, x)]])
-
-
-def _early(x: Array, count: int) -> Array:
-    return np.concatenate([x[_within(count, x) :], np.zeros_like(x[:count])])
-
-
 def _padding_first(x: Array, _: Any) -> Array:
     ends = np.any(x != 0, axis=2)[::-1].argmax(axis=0)  # zero steps at the end of each sequence
     return np.stack([np.roll(x[:, b], n, axis=0) for b, n in enumerate(ends)], axis=1)
@@ -426,7 +418,8 @@ def _normalised(x: Array, how: str) -> Array:
         return np.nan_to_num(SCALES[scale](x, AXES[axes]), posinf=0, neginf=0)
 
 
-MOST_PERMUTED = 5  # features of which every order is tried: 120; of more, exchanges of two
+MOST_PERMUTED = 5  # features of which every order is tried: 120
+MOST_SWAPPED = 16  # features of which every exchange of two is tried: 120
 
 
 def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
@@ -434,9 +427,9 @@ def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
     yield from dict.fromkeys((plain[::-1], *(tuple(np.roll(plain, k).tolist()) for k in (1, -1))))
     if len(plain) <= MOST_PERMUTED:
         yield from permutations(plain)
-        return
-    for a, b in combinations(plain, 2):
-        yield tuple({a: b, b: a}.get(n, n) for n in plain)
+    elif len(plain) <= MOST_SWAPPED:
+        for a, b in combinations(plain, 2):
+            yield tuple({a: b, b: a}.get(n, n) for n in plain)
 
 
 # ---- states h (B, P), c (B, H)
@@ -464,10 +457,6 @@ def _given_state(h: Array, c: Array, arrays: Mapping[str, Array]) -> tuple[Array
 
 Run = Callable[[Array, Any, Any], Any]
 """Takes inputs, valid steps and states; gives the last states."""
-
-
-def _after_zero_steps(run: Run, x: Array, valid: Any, states: Any, count: int) -> Any:
-    return run(np.zeros((count, *x.shape[1:]), x.dtype), None, states)
 
 
 def _after_previous(run: Run, x: Array, valid: Any, states: Any, _: Any) -> Any:
@@ -617,15 +606,6 @@ def _rounded_to_int8(array: Array, axes: tuple[int, ...] | None) -> Array:
     scale = np.where(largest > 0, largest, 1) / array.dtype.type(127)
     rounded: Array = np.round(array / scale) * scale
     return rounded
-
-
-def _decimals(array: Array, axis: int, gates: int, places: int) -> Array:
-    return np.round(array, places)
-
-
-def _truncated(array: Array, axis: int, gates: int, places: int) -> Array:
-    truncated: Array = np.trunc(array * 10**places) / array.dtype.type(10**places)
-    return truncated
 
 
 # ---- equations: functions in place of tanh and the sigmoid
@@ -790,35 +770,25 @@ def _approximated(parts: Any, name: str) -> Any:
     return replace(parts, s_i=s, s_f=s, s_o=s, t=t, t_c=t)
 
 
-def _after(*fields: str, change: Callable[[Array, float], Any]) -> Callable[[Any, float], Any]:
+def _around(
+    *fields: str, before: Any = lambda x, n: x, after: Any = lambda out, n: out
+) -> Callable[[Any, float], Any]:
     """What changes an activation's argument, or its result, by a number."""
 
-    def function(parts: Any, number: float) -> Any:
-        return replace(parts, **{name: change(getattr(parts, name), number) for name in fields})
+    def changed(activation: Any, number: float) -> Callable[[Array, Array], None]:
+        def function(x: Array, out: Array) -> None:
+            activation(before(x, x.dtype.type(number)), out)
+            np.copyto(out, after(out, x.dtype.type(number)))
 
-    return function
+        return function
 
-
-def _with_slope(activation: Any, slope: float) -> Callable[[Array, Array], None]:
-    def function(x: Array, out: Array) -> None:
-        activation(x * x.dtype.type(slope), out)
-
-    return function
-
-
-def _with_added(activation: Any, number: float) -> Callable[[Array, Array], None]:
-    def function(x: Array, out: Array) -> None:
-        activation(x, out)
-        np.add(out, x.dtype.type(number), out)
-
-    return function
+    return lambda parts, number: replace(
+        parts, **{name: changed(getattr(parts, name), number) for name in fields}
+    )
 
 
-def _with_bound(activation: Any, bound: float) -> Callable[[Array, Array], None]:
-    def function(x: Array, out: Array) -> None:
-        activation(np.clip(x, -bound, bound), out)
-
-    return function
+def _bounded(x: Array, bound: Any) -> Array:
+    return np.clip(x, -bound, bound)
 
 
 def _evaluated(t: Any, x: Array) -> Array:
@@ -874,16 +844,9 @@ PASSED_WORDS = {
 }  # fmt: skip
 
 
-def _h_of(parts: Any, name: str) -> Any:
-    return replace(parts, output=H_OF[name])
-
-
-def _c_of(parts: Any, name: str) -> Any:
-    return replace(parts, update=C_OF[name])
-
-
-def _passed(parts: Any, name: str) -> Any:
-    return replace(parts, passed=PASSED[name])
+def _part(field: str, named: Mapping[str, Any]) -> Callable[[Any, str], Any]:
+    """A part of the step that is one of several."""
+    return lambda parts, name: replace(parts, **{field: named[name]})
 
 
 def _zoneout(h: bool, c: bool) -> Callable[[Any, float], Any]:
@@ -1053,8 +1016,8 @@ def _kernel_rows() -> Iterator[EditKind]:
                 f"weights.{f'{part}.' * bool(part)}factor", CELLS, _scaled(names),
                 f"{name} times {{}}", f"{names[0] if part else 'weights'} *= {{}}", read_number,
                 (0.5, 2.0, 0.1, *_KEPT) if part == "recurrent" else (0.5, 2.0, 0.1),
-                1.0, shows=_ALL, used_by="weights scaled for a fixed-point format, or by dropout",
-                mend="divide by the factor",
+                solved=1.0, shows=_ALL, mend="divide by the factor",
+                used_by="weights scaled for a fixed-point format, or by dropout",
             )  # fmt: skip
 
 
@@ -1082,10 +1045,14 @@ MOST_EXCHANGED = 40  # columns of which every two are exchanged: 780
 
 _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
-    EditKind("inputs.late", INPUTS, _late, "inputs {} steps late, zeros first",
+    EditKind("inputs.late", INPUTS,
+        lambda x, n: np.concatenate([np.zeros_like(x[:n]), x[: -_within(n, x)]]),
+        "inputs {} steps late, zeros first",
         "x = concat(zeros({}), x[:-{}])", read_count, (1, 2, 3), of_sequence=True, shows=_FIRST,
         used_by=_OFF_BY_ONE, mend="feed x[t] at step t"),
-    EditKind("inputs.early", INPUTS, _early, "inputs {} steps early, zeros last",
+    EditKind("inputs.early", INPUTS,
+        lambda x, n: np.concatenate([x[_within(n, x) :], np.zeros_like(x[:n])]),
+        "inputs {} steps early, zeros last",
         "x = concat(x[{}:], zeros({}))", read_count, (1, 2, 3), of_sequence=True, shows=_FIRST,
         used_by=_OFF_BY_ONE, mend="feed x[t] at step t"),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
@@ -1119,9 +1086,9 @@ _ROWS: tuple[EditKind, ...] = (
         read_number,
         (1 / 255, 255.0, 1 / 256, 1 / 127.5, 0.5, 2.0, 0.1, 10.0, 0.01, 100.0, 1e-3, 1000.0, -1.0,
          1 / 128, 1 / 32768, 32768.0),
-        1.0, shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
+        solved=1.0, shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
     EditKind("inputs.offset", INPUTS, lambda x, a: x + a, "{} added to the inputs", "x = x + {}",
-        read_number, (0.5, -0.5, 1.0, -1.0), 0.0, shows=_FIRST, used_by=_PREPARED,
+        read_number, (0.5, -0.5, 1.0, -1.0), solved=0.0, shows=_FIRST, used_by=_PREPARED,
         mend="feed x as it is"),
     EditKind("inputs.factors", INPUTS, _of_each(np.multiply), "features times {}",
         "x = x * [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
@@ -1140,15 +1107,17 @@ _ROWS: tuple[EditKind, ...] = (
         Arrays("x"), (), of_sequence=True, shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
     # ---- state
     EditKind("state.start", STATE, _start(True, True), "initial h and c of {}",
-        "h0[:] = c0[:] = {}", NumberOr(ONES), (ONES, 0.1, 0.5, -1.0, 0.01), 0.0, shows=_FIRST,
-        used_by="a buffer that is not cleared", mend="h0[:] = c0[:] = 0"),
+        "h0[:] = c0[:] = {}", NumberOr(ONES), (ONES, 0.1, 0.5, -1.0, 0.01), solved=0.0,
+        shows=_FIRST, used_by="a buffer that is not cleared", mend="h0[:] = c0[:] = 0"),
     EditKind("state.start.h", STATE, _start(True, False), "initial h of {}", "h0[:] = {}",
-        NumberOr(ONES), (ONES, 0.1, 0.5), 0.0, shows=_FIRST,
+        NumberOr(ONES), (ONES, 0.1, 0.5), solved=0.0, shows=_FIRST,
         used_by="a buffer that is not cleared", mend="h0[:] = 0"),
     EditKind("state.start.c", STATE, _start(False, True), "initial c of {}", "c0[:] = {}",
-        NumberOr(ONES), (ONES, 0.1, 0.5), 0.0, shows=_FIRST,
+        NumberOr(ONES), (ONES, 0.1, 0.5), solved=0.0, shows=_FIRST,
         used_by="a buffer that is not cleared", mend="c0[:] = 0"),
-    EditKind("state.zero_steps", RUN_BEFORE, _after_zero_steps, "{} steps of zeros run first",
+    EditKind("state.zero_steps", RUN_BEFORE,
+        lambda run, x, valid, states, n: run(np.zeros((n, *x.shape[1:]), x.dtype), None, states),
+        "{} steps of zeros run first",
         "for _ in range({}): h, c = cell(zeros, h, c)", read_count, (1, 2, 3, 4, 5, 8, 10),
         of_sequence=True, shows=_FIRST, used_by="audio code that warms up, padding in front",
         mend="reset h and c before the first step"),
@@ -1159,7 +1128,8 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("state.array", STATE, _given_state, "another initial state, of {}",
         'h0, c0 = load("{}")', Arrays("h", "c"), (), shows=_FIRST,
         used_by="a state of training that is carried on", mend="h0[:] = c0[:] = 0"),
-    EditKind("state.passed", EQUATIONS, _passed, "what is passed on to the next step: {}",
+    EditKind("state.passed", EQUATIONS, _part("passed", PASSED),
+        "what is passed on to the next step: {}",
         "h, c = {}", OneOf(*PASSED), tuple(PASSED), say=PASSED_WORDS.get, shows=_LATER,
         used_by="code that unpacks (h, c) in the other order, or forgets one",
         mend="h, c = cell(x[t], h, c)"),
@@ -1168,7 +1138,7 @@ _ROWS: tuple[EditKind, ...] = (
     *(
         EditKind(f"weights.added.{gate}", CELLS, _added(gate),
             f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}", read_number,
-            (1.0, -1.0, 0.5, 2.0), 0.0, shows=f"Gate {gate} is off at every step",
+            (1.0, -1.0, 0.5, 2.0), solved=0.0, shows=f"Gate {gate} is off at every step",
             used_by="a forget bias in the wrong gate order", mend=f"z[{gate}] as it is")
         for gate in "igo"
     ),
@@ -1192,18 +1162,23 @@ _ROWS: tuple[EditKind, ...] = (
         OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"),
         ("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"), shows=_NEARLY,
         used_by="quantised models", mend="run the weights as stored"),
-    EditKind("weights.decimals", TENSORS, _decimals, "stored tensors rounded to {} decimals",
+    EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
+        "stored tensors rounded to {} decimals",
         "w = np.round(w, {})", read_count, (4, 3, 5, 2, 1, 6), shows=_NEARLY,
         used_by="weights pasted from printed output", mend="save every digit: %.9g"),
-    EditKind("weights.truncated", TENSORS, _truncated, "stored tensors cut after {} decimals",
+    EditKind("weights.truncated", TENSORS,
+        lambda array, axis, gates, n: np.trunc(array * 10**n) / array.dtype.type(10**n),
+        "stored tensors cut after {} decimals",
         "w = np.trunc(w * 1e{}) / 1e{}", read_count, (4, 3, 5, 2, 1, 6), shows=_NEARLY,
         used_by="weights written as text of this many digits", mend="save every digit: %.9g"),
     # ---- equations
-    EditKind("equations.h", EQUATIONS, _h_of, "h is {}, not o tanh(c)", "h = {}", OneOf(*H_OF),
-        tuple(H_OF), say=H_WORDS.get, shows=_FIRST, used_by="equations copied with a slip",
+    EditKind("equations.h", EQUATIONS, _part("output", H_OF), "h is {}, not o tanh(c)", "h = {}",
+        OneOf(*H_OF), tuple(H_OF), say=H_WORDS.get, shows=_FIRST,
+        used_by="equations copied with a slip",
         mend="h = o * tanh(c_new)"),
-    EditKind("equations.c", EQUATIONS, _c_of, "c is updated by {}", "c = {}", OneOf(*C_OF),
-        tuple(C_OF), say=C_WORDS.get, shows=_FIRST, used_by="equations copied with a slip",
+    EditKind("equations.c", EQUATIONS, _part("update", C_OF), "c is updated by {}", "c = {}",
+        OneOf(*C_OF), tuple(C_OF), say=C_WORDS.get, shows=_FIRST,
+        used_by="equations copied with a slip",
         mend="c = f * c + i * g"),
     *(
         EditKind(f"equations.sigmoid.{gate}", EQUATIONS,
@@ -1214,11 +1189,14 @@ _ROWS: tuple[EditKind, ...] = (
         for gate in "ifo"
     ),
     *(
-        EditKind(f"equations.after.{gate}", EQUATIONS, _after(f"s_{gate}", change=_with_added),
-            f"{{}} added to gate {gate} after its sigmoid", f"{gate} = sigmoid(z_{gate}) + {{}}",
-            read_number, (1.0, -1.0), 0.0, shows=_LATER if gate == "f" else _FIRST,
-            used_by="a forget bias that is added too late", mend=f"{gate} = sigmoid(z_{gate})")
-        for gate in "ifo"
+        EditKind(f"equations.after.{gate}", EQUATIONS, _around(field, after=np.add),
+            f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
+            read_number, (1.0, -1.0), solved=0.0, shows=_LATER if gate == "f" else _FIRST,
+            used_by="a forget bias that is added too late", mend=f"{gate} = {name}(z_{gate})")
+        for gate, field, name in (
+            ("i", "s_i", "sigmoid"), ("f", "s_f", "sigmoid"), ("o", "s_o", "sigmoid"),
+            ("g", "t", "tanh"),
+        )
     ),
     EditKind("equations.approximated", EQUATIONS, _approximated,
         "tanh and sigmoid approximated by {}", "tanh, sigmoid = {}", ManyWords(*APPROXIMATED),
@@ -1238,11 +1216,11 @@ _ROWS: tuple[EditKind, ...] = (
         say=_WORDS.get, shows="c agrees, h does not", used_by=_APPROXIMATION,
         mend="h = o * tanh(c)"),
     EditKind("equations.sigmoid_slope", EQUATIONS,
-        _after("s_i", "s_f", "s_o", change=_with_slope), "sigmoid(a z) in all gates, a = {}",
-        "sigmoid({} * z)", read_number, (0.5, 2.0, 1.702, 0.2, 1.5), 1.0, shows=_FIRST,
+        _around("s_i", "s_f", "s_o", before=np.multiply), "sigmoid(a z) in all gates, a = {}",
+        "sigmoid({} * z)", read_number, (0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0, shows=_FIRST,
         used_by="a sigmoid by tanh without its factor", mend="sigmoid(z)"),
-    EditKind("equations.tanh_slope", EQUATIONS, _after("t", "t_c", change=_with_slope),
-        "tanh(a z) of g and c, a = {}", "tanh({} * z)", read_number, (0.5, 2.0, 2 / 3), 1.0,
+    EditKind("equations.tanh_slope", EQUATIONS, _around("t", "t_c", before=np.multiply),
+        "tanh(a z) of g and c, a = {}", "tanh({} * z)", read_number, (0.5, 2.0, 2 / 3), solved=1.0,
         shows=_FIRST, used_by="LeCun's tanh in part", mend="tanh(z)"),
     EditKind("equations.layer_norm", EQUATIONS, _layer_norm,
         "layer normalisation of each gate, epsilon {}, where none is stored",
@@ -1254,22 +1232,22 @@ _ROWS: tuple[EditKind, ...] = (
         mend="take the epsilon of training"),
     EditKind("equations.zoneout", EQUATIONS, _zoneout(True, True),
         "a share {} of the old h and c kept, as by zoneout", "new = (1 - {}) * new + {} * old",
-        _share, (0.1, 0.05, 0.2, 0.5), 0.0, shows=_FIRST, used_by=_TRAINING,
+        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_FIRST, used_by=_TRAINING,
         mend="h, c = new"),
     EditKind("equations.zoneout.h", EQUATIONS, _zoneout(True, False),
         "a share {} of the old h kept, as by zoneout", "h = (1 - {}) * h_new + {} * h",
-        _share, (0.1, 0.05, 0.2, 0.5), 0.0, shows=_FIRST, used_by=_TRAINING,
+        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_FIRST, used_by=_TRAINING,
         mend="h = h_new"),
     EditKind("equations.zoneout.c", EQUATIONS, _zoneout(False, True),
         "a share {} of the old c kept, as by zoneout", "c = (1 - {}) * c_new + {} * c",
-        _share, (0.1, 0.05, 0.2, 0.5), 0.0, shows=_LATER, used_by=_TRAINING,
+        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_LATER, used_by=_TRAINING,
         mend="c = c_new"),
     EditKind("equations.h_clip", EQUATIONS, _h_clip, "h bounded to +-{} in the cell",
-        "h = clip(h, -{}, {})", _above_zero, (1.0, 0.5, 0.2, 0.1, 0.8), 1.0, bound=True,
+        "h = clip(h, -{}, {})", _above_zero, (1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True,
         shows="Numbers of h that are large", used_by="fixed-point code", mend="h = o * tanh(c)"),
-    EditKind("equations.c_clip", EQUATIONS, _after("t_c", change=_with_bound),
+    EditKind("equations.c_clip", EQUATIONS, _around("t_c", before=_bounded),
         "c bounded to +-{} on its way out only", "h = o * tanh(clip(c, -{}, {}))", _above_zero,
-        (1.0, 3.0, 0.5), 1.0, bound=True, shows="c agrees, large h do not",
+        (1.0, 3.0, 0.5), solved=1.0, bound=True, shows="c agrees, large h do not",
         used_by="fixed-point code", mend="h = o * tanh(c)"),
     # ---- outputs
     EditKind("outputs.residual", OUTPUTS, _residual, "inputs of the layer added to h",
@@ -1282,12 +1260,12 @@ _ROWS: tuple[EditKind, ...] = (
         "{} applied to h", "h = {}(h)", OneOf(*APPLIED), tuple(APPLIED), shows=_ALL,
         used_by="a layer after the LSTM", mend="take h before it"),
     EditKind("outputs.factor", OUTPUTS, lambda h, x, a: h * h.dtype.type(a), "h times {}",
-        "h = {} * h", read_number, (0.5, 2.0, -1.0, 255.0, 100.0), 1.0,
+        "h = {} * h", read_number, (0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0,
         shows="h is a multiple at every step", used_by="a scale for display or audio",
         mend="divide by it"),
-    EditKind("outputs.clip", OUTPUTS, lambda h, x, a: np.clip(h, -a, a),
+    EditKind("outputs.clip", OUTPUTS, lambda h, x, a: _bounded(h, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})", _above_zero,
-        (1.0, 0.5, 0.2, 0.1), 1.0, bound=True, shows="Numbers of h that are large",
+        (1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True, shows="Numbers of h that are large",
         used_by="audio code", mend="take h before it"),
     EditKind("outputs.mask", OUTPUTS, _masked, "dropout of h, by the factors in {}",
         'h = h * load("{}")["mask"]', Arrays("mask"), (), of_sequence=True,

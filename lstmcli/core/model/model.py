@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array, SliceableArray
+from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import split_cell
 from lstmcli.errors import Try, UserError, did_you_mean
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from lstmcli.core.model.edits import Edit
 
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
@@ -113,10 +111,13 @@ def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
 
 
 class Masking(NamedTuple):
-    """A layer before the LSTM, in the model of its file, that tells which steps count."""
+    """A layer before the LSTM, in the model of its file, that tells which steps count.
+
+    Or an input of lengths, which is not applied: ``layer`` is where they come from.
+    """
 
     layer: str  # its name
-    kind: str  # its class
+    kind: str  # its class, or the name of the input
     value: float | None = None  # of all inputs of a step that does not count; None: not in inputs
     dtype: str = "float32"  # in which it compares
 
@@ -335,9 +336,9 @@ class Inputs:
 
     x: SliceableArray  # (T, I), (B, T, I) or (T, B, I); in memory or in a file
     layout: str | None = None  # "batch" or "time", of inputs of three axes
-    initial_state: Mapping[str, npt.ArrayLike] = field(default_factory=dict)  # h and c, or empty
-    lengths: npt.ArrayLike | None = None
-    mask: npt.ArrayLike | None = None
+    initial_state: Mapping[str, ArrayLike] = field(default_factory=dict)  # h and c, or empty
+    lengths: ArrayLike | None = None
+    mask: ArrayLike | None = None
     mask_from: Masking | None = None  # the layer of the model's file that gave the mask
     name: str = "the input array"  # in messages
 
@@ -348,7 +349,7 @@ class Inputs:
 State = tuple[Array, Array]  # h (B, P), c (B, H)
 
 
-def split_state(given: Mapping[str, npt.ArrayLike], model: Model, batch: int) -> list[State]:
+def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> list[State]:
     """h (B, P) and c (B, H) for each cell, in the cells' dtype.
 
     One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have the cells where

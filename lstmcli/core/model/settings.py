@@ -266,6 +266,23 @@ def setting_text(value: Any) -> str:
     return f"{value:.12g}" if value == round(value, 12) else f"{value:.17g}"
 
 
+class Assumption(str):
+    """What is assumed, with the reason and the option that sets it: all of it in one text.
+
+    ``forget bias +1.0 (not stored in the weights; --forget-bias)``; ``more`` follows the option.
+    """
+
+    what: str
+    option: str  # "" where none sets it
+
+    def __new__(cls, what: str, why: str = "", option: str = "", more: str = "") -> Assumption:
+        """The text, which knows its parts."""
+        reason = "; ".join(filter(None, (why, f"{option} {more}".strip())))
+        text = super().__new__(cls, f"{what} ({reason})" if reason else what)
+        text.what, text.option = what, option
+        return text
+
+
 CELL = re.compile(r"layer\d+(?:_reverse)?")
 """What the cells of a model are called."""
 

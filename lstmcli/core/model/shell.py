@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, setting_text, split_cell
-from lstmcli.errors import Settings, Try
+from lstmcli.errors import Settings, Syntax, Try
 from lstmcli.escaping import typed_command
 
 OTHER_NAMES = {"only": "only", "step": "steps", "unit": "units"}
@@ -40,7 +40,7 @@ def _has_option(name: str, text: str) -> bool:
     return name in WITH_OPTION or plain not in SETTINGS
 
 
-class ShellSyntax:
+class ShellSyntax(Syntax):
     """Settings as options: ``--rows hx``."""
 
     def about(self, settings: Settings) -> str:

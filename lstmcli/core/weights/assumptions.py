@@ -9,7 +9,7 @@ from typing import Any
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Masking, Model, cell_name, format_lengths
-from lstmcli.core.model.settings import setting_text, split_cell
+from lstmcli.core.model.settings import Assumption, setting_text, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, normalise
@@ -28,31 +28,34 @@ def has_ambiguous_names(found: RecognisedLstm) -> bool:
 
 def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
     """What neither a tensor nor a setting gives: one line each."""
-    assumed = []
+    assumed: list[str] = []
     row = found.convention
     if found.by_shape:
         if "convention" not in given:
             both = any(direction for _, direction in found.cells)
             ways = ", two directions" if both else ""
-            assumed.append(f"convention {row.name}{ways} (assumed from shapes; --convention)")
+            what = f"convention {row.name}{ways}"
+            assumed.append(Assumption(what, "assumed from shapes", "--convention"))
     elif "convention" not in given and has_ambiguous_names(found):
-        assumed.append(f"convention {row.name} (names are ambiguous; --convention)")
+        what = f"convention {row.name}"
+        assumed.append(Assumption(what, "names are ambiguous", "--convention"))
     assumed += _orientation_assumption(found, cell)
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
-        amount = f"{cell.convention.behaviour.forget_bias:+.10g}"
-        assumed.append(f"forget bias {amount} (not stored in the weights; --forget-bias)")
+        what = f"forget bias {cell.convention.behaviour.forget_bias:+.10g}"
+        assumed.append(Assumption(what, "not stored in the weights", "--forget-bias"))
     assumed += _config_assumptions(found, cell.convention, given)
     assumed += [  # the numbers of activations that have none by ONNX's standard
-        f"{value}{ACTIVATION_NAMES[value]} (no numbers given; {_with_numbers(name, value)})"
+        Assumption(f"{value}{ACTIVATION_NAMES[value]}", "no numbers given", *typed)
         for name, value in given.items()
         if value in ("affine", "scaled_tanh")
+        for typed in [_with_numbers(name, value)]
     ]
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
             bound = cell.convention.setting(name) or "none"
-            noun, option = name.replace("_", " "), name.replace("_", "-")
-            assumed.append(f"{noun} {bound} (not stored in the weights; --{option})")
+            what, option = f"{name.replace('_', ' ')} {bound}", f"--{name.replace('_', '-')}"
+            assumed.append(Assumption(what, "not stored in the weights", option))
     inside = given.get("bias") == "none" or cell.convention.storage.extra_columns
     return assumed + ([] if inside else _bias_assumptions(found))
 
@@ -63,14 +66,16 @@ def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
     if found.by_shape or row.required_settings or orientation == row.storage.orientation:
         return []
     axes = ("first", "last") if orientation == "rows" else ("last", "first")
-    return [f"transposed weights (units along the {axes[0]} axis; {row.name}: the {axes[1]})"]
+    why = f"units along the {axes[0]} axis; {row.name}: the {axes[1]}"
+    return [Assumption("transposed weights", why)]
 
 
-def _with_numbers(name: str, activation: str) -> str:
-    """The option that gives an activation its numbers."""
+def _with_numbers(name: str, activation: str) -> tuple[str, str]:
+    """The option that gives an activation its numbers, and what follows it."""
     from lstmcli.core.model.shell import as_options  # rarely needed
 
-    return typed_command(*as_options({name: f"{activation}(A,B)"}))
+    option, *more = as_options({name: f"{activation}(A,B)"})
+    return option, typed_command(*more)
 
 
 _WAYS = {  # of settings that are required: values, each with what it stands for
@@ -115,7 +120,8 @@ def unused_assumptions(
     unused = [name for name in names if name not in used]
     if not unused:
         return []
-    return [f"not used: {listed(unused, MOST_UNUSED)} (no part of a cell by their names)"]
+    what = f"not used: {listed(unused, MOST_UNUSED)}"
+    return [Assumption(what, "no part of a cell by their names")]
 
 
 def direction_assumptions(
@@ -139,7 +145,7 @@ def direction_assumptions(
     builders = ", ".join(dict.fromkeys(name.rpartition("_")[0] for name in names))
     name = "reverse" if only_backward else "layer0_reverse.reverse"
     what = builders if row.pairs else "bw"
-    return [f"{what} backward (from the tensor names; --set {name}=false)"]
+    return [Assumption(f"{what} backward", "from the tensor names", f"--set {name}=false")]
 
 
 def _config_assumptions(
@@ -161,8 +167,9 @@ def _config_assumptions(
     unusual = (
         "recurrent_activation" in missing and convention.behaviour.recurrent_activation != "sigmoid"
     )
-    option = "; --recurrent-activation sigmoid for sigmoid" if unusual else ""
-    return [f"{', '.join(texts[k] for k in missing)} (its config is not in the file{option})"]
+    typed = ("--recurrent-activation", "sigmoid for sigmoid") if unusual else ()
+    what = ", ".join(texts[k] for k in missing)
+    return [Assumption(what, "its config is not in the file", *typed)]
 
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:
@@ -171,7 +178,7 @@ def _bias_assumptions(found: RecognisedLstm) -> list[str]:
     roles = {role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)}
     roles &= {"bias", "recurrent_bias"}
     if not any(role in names for names in found.cells.values() for role in roles):
-        return ["no bias (none in the file)"]
+        return [Assumption("no bias", "none in the file")]
     assumed = []
     for (layer, direction), names in found.cells.items():
         where = f" in {cell_name(layer, direction)}" if len(found.cells) > 1 else ""
@@ -268,14 +275,21 @@ def _idle(given: Mapping[str, Any], why: Mapping[str, str | bool], source: str) 
 
 def lengths_assumed(lengths: Sequence[int]) -> str:
     """The line of ``assumed`` for lengths in a file."""
-    return f"lengths {format_lengths(lengths)} (sequence_lens of the file; --lengths)"
+    what = f"lengths {format_lengths(lengths)}"
+    return Assumption(what, "sequence_lens of the file", "--lengths")
+
+
+SEQUENCE_LENGTHS = ("sequence_lens", "sequence_length")  # of an ONNX node, of TensorFlow's rnn
 
 
 def masking_assumed(masking: Masking) -> str:
-    """The line of ``assumed`` for a layer whose mask cannot be made of the inputs."""
-    tokens = masking.kind == "Embedding"
-    why = "masks token 0; --mask or --lengths" if tokens else "behind other layers; --mask"
-    return f"mask of {masking.layer} not applied ({masking.kind} {why})"
+    """The line of ``assumed`` for a mask or lengths that cannot be made of the inputs."""
+    layer, kind = masking.layer, masking.kind
+    if kind in SEQUENCE_LENGTHS:
+        return Assumption(f"{kind} not applied", f"its lengths come from {layer}", "--lengths")
+    tokens = kind == "Embedding"
+    why = f"{kind} {'masks token 0' if tokens else 'behind other layers'}"
+    return Assumption(f"mask of {layer} not applied", why, "--mask", "or --lengths" * tokens)
 
 
 def without_padding(model: Model) -> Model:
@@ -299,16 +313,13 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
     return lengths[0]
 
 
-OPTION = re.compile(r"--set [\w.]+=\w+|--[a-z][a-z-]*")  # that changes an assumption
-
-
 def without_option(assumed: Sequence[str]) -> list[str]:
     """The assumptions that name no option to change them, as that of a class of the author's."""
-    return [text for text in assumed if not OPTION.search(text)]
+    return [text for text in assumed if not (isinstance(text, Assumption) and text.option)]
 
 
 def shorten_assumption(text: str) -> str:
     """An assumption without its reason: ``forget bias +1 (--forget-bias)``."""
-    what, _, why = text.partition(" (")
-    option = OPTION.search(why)
-    return f"{what} ({option[0]})" if option else text
+    if not isinstance(text, Assumption) or not text.option:
+        return text
+    return Assumption(text.what, option=text.option)

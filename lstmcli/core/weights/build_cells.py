@@ -14,11 +14,10 @@ import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention, find_convention
-from lstmcli.core.model.edits import Edit
+from lstmcli.core.model.edits import TENSORS, Edit, edits_in
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
-from lstmcli.core.weights.edited import edited_tensors
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
 
@@ -32,7 +31,7 @@ def build_layers(
     settings: Mapping[CellIndex, Mapping[str, Any]],
     source: str,
     first: int,
-    edits: Sequence[Edit] = (),
+    edits: Sequence[Edit],
 ) -> list[tuple[Cell, ...]]:
     """The cells of one LSTM, layer by layer, forward before backward, each by its settings.
 
@@ -48,9 +47,11 @@ def build_layers(
         convention = found.convention.changed(settings[layer, direction])
         if settings[layer, direction].get(_FORWARD):
             convention = convention.with_behaviour(forward=True)
-        by_role = {role: _typed(name, rounded, dtype) for role, name in names.items()}
+        by_role = {role: _of_role(name, rounded) for role, name in names.items()}
         place = first + len(layers) - (layer in layers), len(layers.get(layer, ()))
-        by_role = edited_tensors(by_role, edits, cell_name(*place), convention)
+        of_cell = [edit for edit in edits if edit.is_for(cell_name(*place))]
+        by_role = _edited(by_role, of_cell, convention)
+        by_role = {role: _typed(tensor, dtype) for role, tensor in by_role.items()}
         for one in split_directions(by_role, convention, source):
             cell = decode(one, convention, source)
             layers.setdefault(layer, []).append(cell)
@@ -67,6 +68,42 @@ def build_layers(
         )
         for n, layer in enumerate(cells, first)
     ]
+
+
+def _edited(
+    by_role: Mapping[str, Array | dict[str, Array]], edits: Sequence[Edit], convention: Convention
+) -> dict[str, Array | dict[str, Array]]:
+    """The tensors of a cell as its edits of stored tensors leave them.
+
+    They are computed in float64, whatever is stored and run: a number half way between two rounded
+    ones has to become the same one in runs of every number type.
+    """
+    edited = dict(by_role)
+    for edit in edits_in(TENSORS, edits):
+        for role, tensor in edited.items():
+            if isinstance(tensor, dict):
+                along = {gate: _gates_axis(a, None, convention) for gate, a in tensor.items()}
+                edited[role] = {
+                    gate: edit.apply(a.astype(np.float64), along[gate], 1)
+                    for gate, a in tensor.items()
+                }
+            else:
+                axis = _gates_axis(tensor, by_role.get("bias"), convention)
+                gates = len(convention.storage.gates)
+                edited[role] = edit.apply(tensor.astype(np.float64), axis, gates)
+    return edited
+
+
+def _gates_axis(
+    tensor: Array, bias: Array | dict[str, Array] | None, convention: Convention
+) -> int:
+    """The axis of a tensor's gates: that of the size of the bias, or as the convention has it."""
+    if tensor.ndim > 1 and isinstance(bias, np.ndarray):
+        size = bias.shape[-1] // convention.storage.bias_halves
+        fitting = [n for n in (-1, -2) if tensor.shape[n] == size]
+        if len(fitting) == 1:
+            return fitting[0]
+    return -2 if tensor.ndim > 1 and convention.storage.orientation == "rows" else -1
 
 
 def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
@@ -93,14 +130,19 @@ def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool)
     return convention.changed(changes).with_behaviour(forward=forward)
 
 
-def _typed(
-    name: str | Mapping[str, str], tensors: Mapping[str, Array], dtype: np.dtype[Any]
+def _of_role(
+    name: str | Mapping[str, str], tensors: Mapping[str, Array]
 ) -> Array | dict[str, Array]:
+    """A tensor, or the tensors of the gates, as they are stored."""
+    return tensors[name] if isinstance(name, str) else {g: tensors[n] for g, n in name.items()}
+
+
+def _typed(tensor: Array | dict[str, Array], dtype: np.dtype[Any]) -> Array | dict[str, Array]:
     """A tensor, or the tensors of the gates, in the dtype of the computation."""
-    if isinstance(name, str):
-        with np.errstate(all="ignore"):
-            return tensors[name].astype(dtype)
-    return {gate: tensors[one].astype(dtype) for gate, one in name.items()}
+    if isinstance(tensor, dict):
+        return {gate: one.astype(dtype) for gate, one in tensor.items()}
+    with np.errstate(all="ignore"):
+        return tensor.astype(dtype)
 
 
 def direction_settings(

@@ -54,14 +54,9 @@ def choose_lstms(
 ) -> list[RecognisedLstm]:
     """The LSTM to run, or several to run one after the other (``layer="0,1"``).
 
-    Parameters
-    ----------
-    left_out
-        the numbers of those that count only if ``layer`` asks for them, and why.
-    in_turn
-        the numbers of those that can run one after the other, for advice.
-    convention
-        the convention that the user asked for; messages name it.
+    ``left_out``: the numbers of those that count only if ``layer`` asks for them, and why;
+    ``in_turn``: of those that can run one after the other, for advice; ``convention``: the one
+    that the user asked for.
     """
     if not found:
         if isinstance(tensors, Mapping) and convention is None:

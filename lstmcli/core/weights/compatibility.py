@@ -238,12 +238,8 @@ def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
     """From the convention of these cells, as loaded, to another that can store them."""
     cell = layers[0][0]
     source = cell.convention
-    steps = [
-        *_gates(source, target),
-        *_kernels(source, target, cell),
-        *_biases(source, target, cell),
-    ]
-    steps += _forget_bias(source, target)
+    steps = [*_gates(source, target), *_kernels(source, target, cell)]
+    steps += [*_biases(source, target, cell), *_forget_bias(source, target)]
     if cell.peephole is not None or target.names.peephole_matrices:
         steps += _peepholes(source, target, cell)
     if cell.projection is not None:
@@ -307,9 +303,8 @@ def _kernels(source: Convention, target: Convention, cell: Cell) -> Iterator[Ste
     yield Step("kernels", f"{' and '.join(before)} -> {' and '.join(after)}{verb}")
     if a.transposed != b.transposed:
         reshaped = "reshaped" in a.transposed + b.transposed
-        done = "reshaped" if reshaped else "stored transposed"
-        what = "a matrix" if done == "reshaped" else "each gate's block of a matrix"
-        yield Step("blocks", f"{what} is {done} on one side")
+        stored = "each gate's block of a matrix is stored transposed"
+        yield Step("blocks", f"{'a matrix is reshaped' if reshaped else stored} on one side")
 
 
 def _name(row: Convention, role: str) -> str:

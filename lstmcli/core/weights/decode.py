@@ -45,18 +45,10 @@ def from_blocks(blocks: Array, order: str, interleaved: bool = False) -> Array:
 
 
 def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
-    """The cell that these tensors are under a convention.
+    """The cell that these tensors are under a convention, its settings already changed.
 
-    Parameters
-    ----------
-    tensors
-        by role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both in one; optionally
-        ``bias``, ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`.
-    convention
-        the convention, settings already changed.
-    source
-        what messages call the file.
-
+    By role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both in one; optionally
+    ``bias``, ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`.
     UserError if shapes do not fit, naming those that would.
     """
     with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect

@@ -14,11 +14,11 @@ INITIALIZERS = ("glorot_uniform", "glorot_normal", "orthogonal", "uniform", "nor
 def draw_weights(
     inputs: int,
     units: int,
-    seed: int,
+    seed: int = 0,
     *,
-    steps: int | None,
-    batch: int,
-    initializer: str,
+    steps: int | None = None,
+    batch: int = 1,
+    initializer: str = "glorot_uniform",
 ) -> dict[str, Array]:
     """A fused TF1 kernel (I + H, 4H), a zero bias (4H,) and, with ``steps``, inputs (B, T, I).
 

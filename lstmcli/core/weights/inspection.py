@@ -161,57 +161,36 @@ class Inspection:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class LoadResult:
-    """A recognised LSTM with its model, or with the reason why it cannot be loaded."""
-
-    found: RecognisedLstm
-    layer: str
-    model: Model | None
-    error: UserError | None = None
-
-
 def inspect(
     file: str,
     tensors: Mapping[str, Array],
-    results: Sequence[LoadResult],
+    results: Sequence[tuple[RecognisedLstm, str, Model | UserError]],
     settings: Mapping[str, Any],
-    remarks: Sequence[str] = (),
+    remarks: Sequence[str],
 ) -> Inspection:
-    """Describe the tensors of a file and the LSTMs read from them.
+    """Describe all tensors of a file by name, and the LSTMs read from them.
 
-    Parameters
-    ----------
-    file
-        what messages call it.
-    tensors
-        every array of the file, by name.
-    results
-        the model or the problem of each LSTM among them.
-    settings
-        the settings in the file itself.
-    remarks
-        those of its reader.
+    ``results`` have the label of each LSTM, and its model or the reason why it cannot be loaded;
+    ``settings`` are those in the file itself, ``remarks`` those of its reader.
     """
-    read = [r for r in results if r.model is not None]
-    roles: dict[str, tuple[str, str]] = {}  # tensor -> the LSTM's label, and its role there
-    for result in read:
-        for cell, role, gate, name in result.found.each_tensor():
-            of_cell = cell_name(*cell) if len(result.found.cells) > 1 else ""
-            roles[name] = result.layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
-    lstms = tuple(_lstm(r, r.model, settings) for r in results if r.model is not None)
     shapes = {name: array.shape for name, array in tensors.items()}
-    unread = []
-    for one in results:
-        if one.error is not None:
-            claims, row = set(one.found.tensors), one.found.convention.name
-            more = tuple(n for n, claimed in other_claims(one.found, shapes) if claimed > claims)
-            unread.append(UnreadableLstm(one.layer, row, one.error, more))
+    roles: dict[str, tuple[str, str]] = {}  # tensor -> the LSTM's label, and its role there
+    lstms, unread = list[InspectedLstm](), list[UnreadableLstm]()
+    for found, layer, model in results:
+        if isinstance(model, UserError):
+            claims, row = set(found.tensors), found.convention.name
+            more = tuple(n for n, claimed in other_claims(found, shapes) if claimed > claims)
+            unread.append(UnreadableLstm(layer, row, model, more))
+            continue
+        lstms.append(_lstm(found, layer, model, settings))
+        for cell, role, gate, name in found.each_tensor():
+            of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
+            roles[name] = layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
     ways = None if results else _ways(shapes, file)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
-        lstms,
+        tuple(lstms),
         tuple(unread),
         ways,
         () if results or ways else tuple(missing_parts(tensors)),
@@ -230,11 +209,12 @@ def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
 # ---- one LSTM
 
 
-def _lstm(result: LoadResult, model: Model, settings: Mapping[str, Any]) -> InspectedLstm:
-    found = result.found
+def _lstm(
+    found: RecognisedLstm, layer: str, model: Model, settings: Mapping[str, Any]
+) -> InspectedLstm:
     also = [name for name, _ in other_claims(found, model.tensors)]
     return InspectedLstm(
-        result.layer,
+        layer,
         model,
         _why(found, model, settings),
         tuple(found.rivals),

@@ -117,11 +117,8 @@ def _weight(found: RecognisedLstm) -> tuple[int, bool]:
 
 
 def _differs_in_settings(one: RecognisedLstm, other: RecognisedLstm) -> bool:
-    def settings_of(row: Convention) -> tuple[object, ...]:
-        compared = ("gates", "forget_bias", "cell_clip", "interleaved", "recurrent_activation")
-        return tuple(row.setting(name) for name in compared)
-
-    return settings_of(one.convention) != settings_of(other.convention)
+    compared = ("gates", "forget_bias", "cell_clip", "interleaved", "recurrent_activation")
+    return any(one.convention.setting(k) != other.convention.setting(k) for k in compared)
 
 
 # ---- names

@@ -21,6 +21,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import LARGE, MOST_TIMES, damage_reported
 from lstmcli.formats.files.source import Opened
+from lstmcli.formats.files.zip import Archive
 from lstmcli.formats.keras.layers import (
     LayerConfig,
     all_layers,
@@ -31,7 +32,6 @@ from lstmcli.formats.keras.layers import (
     weights_by_name,
 )
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
-from lstmcli.formats.wire.zip import Archive
 
 ATTRIBUTES = (
     "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",

@@ -118,12 +118,8 @@ def weights_by_name(
 ) -> list[Weight]:
     """The weights of the old layout with their layers, which their names contain.
 
-    Parameters
-    ----------
-    weights
-        layer of the model -> name of a weight -> its path in the file.
-    layers
-        the config, or nothing.
+    ``weights`` has, by layer of the model, the names with their paths in the file; ``layers`` is
+    the config, or nothing.
     """
     top_layers = {layer.name: layer for layer in layers}
     found = []
@@ -181,16 +177,8 @@ def weights_by_class(
     """The weights of the new layout with their layers, in the order of the config.
 
     Without a config, the order is that of the numbers within a class; a name comes from an
-    attribute (Keras 3.8 and later), else it is the class with its number.
-
-    Parameters
-    ----------
-    arrays
-        paths in the file.
-    attributes
-        of every group, by path.
-    layers
-        the config, or nothing.
+    attribute (Keras 3.8 and later), else it is the class with its number. ``arrays`` are paths in
+    the file, ``attributes`` those of every group, by path.
     """
     below: dict[str, list[str]] = {}
     for path in attributes:
@@ -348,24 +336,27 @@ def _lstm_before(
 # ---- layers that mask steps
 
 
-def masks_before(model: Any, above: str = "") -> dict[str, dict[str, Any]]:
+def masks_before(
+    model: Any, above: str = "", around: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
 
     ``unchanged`` of it tells whether its inputs (of an Embedding its outputs) are those of the
-    layer; where the layers between are not known, the last one listed before it is taken.
+    layer; where the layers between are not known, the last one listed before it is taken, or
+    ``around``, which masks the model that it is in. The cells of a stack have that of the stack.
     """
-    if not isinstance(model, dict):
+    if not isinstance(model, dict) or "cell" in config_of(model):
         return {}
     layers = [one for one in serialized_layers(model) if isinstance(one, dict)]
     names = [str(layer_name(layer)) for layer in layers]
     by_name, sources = dict(zip(names, layers, strict=True)), _sources(model, layers)
     found: dict[str, dict[str, Any]] = {}
-    last: dict[str, Any] = {}
+    last = {**around, "unchanged": False} if around else {}
     for name, layer in by_name.items():
         path = f"{above}/{name}" if above else name
-        found |= masks_before(layer, path)
         if mask := _mask_before(name, by_name, sources, last):
             found[path] = mask
+        found |= masks_before(layer, path, mask)
         if _masks_steps(layer):
             last = {**layer, "name": path, "unchanged": False}
     return found

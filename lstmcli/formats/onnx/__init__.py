@@ -22,11 +22,11 @@ from lstmcli.formats.onnx.folding import ConstantFolder
 from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope, decode, is_numeric, widened
 from lstmcli.formats.onnx.lstm import (
     LstmNode,
+    NodeReader,
     UnreadableNode,
     feeding_lstm,
     input_source,
     is_lstm,
-    read_node,
 )
 from lstmcli.formats.wire.protobuf import fields
 
@@ -103,7 +103,7 @@ class _Reader:
     def _add(self, node: Node, scope: Scope) -> None:
         name = self._name(node)
         try:
-            lstm = read_node(node, scope, self.constants, name)
+            lstm = NodeReader(node, scope, self.constants, name).read()
             operator, transposed = input_source(node, scope)
             if transposed:
                 lstm.attributes["transposed"] = True

@@ -57,17 +57,15 @@ def is_lstm(node: Node) -> bool:
     return OPERATORS.get(node.op) == node.domain
 
 
-def read_node(node: Node, scope: Scope, constants: ConstantFolder, name: str) -> LstmNode:
-    """The tensors and attributes of a node, with remarks for the user."""
-    return _NodeReader(node, scope, constants, name).read()
+class NodeReader:
+    """A node in its graph, with the name that the LSTM gets."""
 
-
-class _NodeReader:
     def __init__(self, node: Node, scope: Scope, constants: ConstantFolder, name: str) -> None:
         self.node, self.scope, self.constants = node, scope, constants
         self.lstm_name = name
 
     def read(self) -> LstmNode:
+        """The tensors and attributes of the node, with remarks for the user."""
         weights = [role for role in "WRBP" if role in "WR" or self._name(role)]
         arrays = {role: self._weight(role) for role in weights}
         _check(arrays)
@@ -84,6 +82,8 @@ class _NodeReader:
         steps = self._value("sequence_lens")
         if isinstance(steps, np.ndarray):
             attributes["sequence_lens"] = steps.ravel().tolist()
+        elif name := self._name("sequence_lens"):
+            attributes["lengths_from"] = self.constants.origin(self.scope, name)
         return LstmNode(self.lstm_name, arrays, attributes, self._remarks(values))
 
     def _name(self, role: str) -> str:
@@ -162,9 +162,6 @@ class _NodeReader:
             )
             what = " and ".join(unknown)
             remarks.append(f"{what} come from {' and '.join(origins)}: zero, or --initial-state")
-        if self._name("sequence_lens") and self._value("sequence_lens") is None:
-            origin = self.constants.origin(self.scope, self._name("sequence_lens"))
-            remarks.append(f"its lengths come from {origin}: all steps, or --lengths")
         return [f"{self.lstm_name}: {text}." for text in remarks]
 
 

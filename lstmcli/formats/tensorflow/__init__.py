@@ -19,15 +19,19 @@ from lstmcli.formats.files.limits import MOST_PARSED, Damaged, damage_reported
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow import bundle as checkpoint
-from lstmcli.formats.tensorflow.bundle import INDEX, MAGIC, Bundle, SortedTable, how_to_save
-from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
-from lstmcli.formats.tensorflow.object_graph import (
+from lstmcli.formats.tensorflow.bundle import (
+    INDEX,
+    MAGIC,
     OBJECT_GRAPH_KEY,
+    Bundle,
     Groups,
     ObjectGraph,
+    SortedTable,
+    how_to_save,
     parse_layers,
     rename,
 )
+from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 
 FORMAT = "tensorflow"
 V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint before TensorFlow 0.12

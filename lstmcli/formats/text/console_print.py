@@ -19,10 +19,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.npy import sole
 from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
+from lstmcli.formats.npy import sole
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
     IS_NUMBER,

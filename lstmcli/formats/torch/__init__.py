@@ -21,11 +21,11 @@ from lstmcli.formats.detect import ARCHIVE
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import LARGE, check_size, check_total, damage_reported
 from lstmcli.formats.files.source import Opened
+from lstmcli.formats.files.zip import Archive
 from lstmcli.formats.torch.state_dict import Tree, describe_network, document, flatten
 from lstmcli.formats.torch.tensors import MAKERS, StorageView, TensorStorage, kind_of_storage
 from lstmcli.formats.torch.torchscript import CONSTANTS, MODEL, Script
 from lstmcli.formats.wire import pickle as pickles
-from lstmcli.formats.wire.zip import Archive
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lstmcli.formats.files.limits import MOST_WHOLE
@@ -46,18 +47,15 @@ class Call(NamedTuple):
     settings: Settings  # as nn.LSTM calls them; empty for a cell
 
 
+@dataclass
 class Script:
     """The members of a TorchScript archive other than its storages."""
 
-    def __init__(
-        self,
-        names: Collection[str],
-        bytes_of: Callable[..., bytes],
-        pickle: Callable[..., Any],
-    ) -> None:
-        self.names, self.bytes_of, self.pickle = names, bytes_of, pickle
-        self.texts: dict[str, str] = {}
-        self.classes: dict[str, dict[str, Settings]] = {}  # of each module that was searched
+    names: Collection[str]
+    bytes_of: Callable[..., bytes]
+    pickle: Callable[..., Any]
+    texts: dict[str, str] = field(default_factory=dict)
+    classes: dict[str, dict[str, Settings]] = field(default_factory=dict)  # of a module's code
 
     def tree(self) -> Tree:
         """The tensors by the names of their attributes, and the settings of the modules."""

@@ -1,1 +1,1 @@
-"""Encodings that several formats are built on: zip, protobuf, flatbuffer, pickle, HDF5."""
+"""Encodings that several formats are built on: protobuf, flatbuffer, pickle, HDF5."""

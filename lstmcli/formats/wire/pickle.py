@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import pickletools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,24 +21,21 @@ from lstmcli.formats.files.limits import LARGE, MOST_NAME, MOST_OBJECTS, Damaged
 Maker = Callable[..., Any]
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Global:
     """The name of what a pickle asks to import."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Record:
     """A call that was not made: the name of the function or class, its arguments and state."""
 
-    __slots__ = ("args", "items", "name", "state")
-
-    def __init__(self, name: str, args: tuple[Any, ...] = ()) -> None:
-        self.name, self.args = name, args
-        self.state: Any = None
-        self.items: list[Any] = []
+    name: str
+    args: tuple[Any, ...] = ()
+    state: Any = None
+    items: list[Any] = field(default_factory=list)
 
     def build(self, state: Any) -> None:
         """Take the state that a pickle gives the object."""
@@ -65,13 +63,11 @@ class Leaf:
         raise NotImplementedError
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Unread(Leaf):
     """Numbers of a kind that is not read."""
 
-    __slots__ = ("kind",)
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    kind: str
 
 
 def load(

@@ -24,10 +24,8 @@ from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 from tests.core.judge import model_of, random_net
-from tests.paths import TOP
 from tests.recorded import CASES, recorded
 
-SAMPLE = TOP / "samples" / "forget-bias"
 Array = np.ndarray[Any, Any]
 
 

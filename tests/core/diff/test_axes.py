@@ -160,7 +160,7 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
         assert d.arrays["h"].max_abs == pytest.approx(1e-4)
     d = lone(h[2] + 1e-4, h)  # a wrong step must not pass for a sequence
     assert d.arrays["h"].mismatched is None
-    assert "(--layout batch), and with step 2 if it is time (--steps 2)" in d.remarks[0]
+    assert "(--layout batch), and with step 2 if it is time (lstm diff --steps 2)" in d.remarks[0]
 
 
 @pytest.mark.parametrize("layouts", [(None, None), ("batch", "batch"), ("batch", None)])
@@ -289,7 +289,7 @@ def test_several_alignments_that_fit_are_not_guessed() -> None:
     other = normal(T, H, seed=1)
     d = lone(other, h, (None, "batch"))
     assert d.to_json()["arrays"]["h"]["shape"] == [[7, 5], [4, 7, 5]]
-    assert "fits 4 sequences: --batch N picks one" in " ".join(d.remarks)
+    assert "fits 4 sequences: lstm diff --batch N picks one" in " ".join(d.remarks)
     chosen = compare(
         Side("a.npy", {"": other}),
         Side("b.npy", {"": h}, "batch"),

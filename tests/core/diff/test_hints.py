@@ -18,6 +18,7 @@ from lstmcli.core.diff.tolerance import FLOAT64, Numbers, Tolerance
 from lstmcli.core.model.arrays import to_bfloat16
 from lstmcli.core.model.selection import Selection
 from tests.core.explain import matrix, reference
+from tests.core.explain.reference import sigmoid
 
 Array = npt.NDArray[Any]
 
@@ -42,10 +43,6 @@ def h_codes(a: Array, b: Array, **asked: float) -> list[str]:
 
 def is_proof(code: str) -> bool:
     return not code.startswith("suspect_")
-
-
-def sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
 
 
 def second_half_turned(h: Array) -> Array:
@@ -401,12 +398,6 @@ def test_a_setting_in_which_the_files_differ_is_not_excluded() -> None:
     assert hint.excluded.startswith("From a zero state step 0 does not depend on")
 
 
-def test_an_output_that_differs_while_c_agrees() -> None:
-    d = compare(trace(keep="hc"), trace(keep="hc", output=lambda c: c))
-    assert only(d) == "suspect_output"
-    assert "the output gate" in d.hints[0].text
-
-
 def test_steps_that_differ_late_are_no_matter_of_weights() -> None:
     d = compare(trace(keep="h"), trace(keep="h", late=0.5))
     assert only(d) == "suspect_later_step"
@@ -677,9 +668,9 @@ def test_no_mistake_of_the_matrix_is_taken_for_noise(row: matrix.Row) -> None:
 @pytest.mark.parametrize(
     ("part", "text"),
     [
-        (slice(2, 5), "steps 2 to 4 of 7: --steps 2:5 compares these."),
-        (slice(6, 7), "the last step: --steps 6:7 compares these."),
-        (slice(3, 4), "step 3 of 7: --steps 3:4 compares these."),
+        (slice(2, 5), "steps 2 to 4 of 7: lstm diff --steps 2:5 compares these."),
+        (slice(6, 7), "the last step: lstm diff --steps 6:7 compares these."),
+        (slice(3, 4), "step 3 of 7: lstm diff --steps 3:4 compares these."),
     ],
 )  # fmt: skip
 def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:

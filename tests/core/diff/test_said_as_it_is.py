@@ -16,7 +16,7 @@ from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.errors import UserError
 from tests.core.explain import reference
-from tests.recorded import GOLDEN
+from tests.recorded import held
 
 Array = npt.NDArray[Any]
 
@@ -35,15 +35,6 @@ def outputs(**truth: Any) -> dict[str, Array]:
 
 def texts(a: Side, b: Side) -> str:
     return " ".join(hint.text for hint in compare(a, b).hints)
-
-
-def bidirectional() -> dict[str, Array]:
-    shapes = {"weight_ih": (4 * H, I), "weight_hh": (4 * H, H), "bias_ih": (4 * H,)}
-    return {
-        f"{name}_l0{direction}": normal(*shape, seed=n)
-        for direction in ("", "_reverse")
-        for n, (name, shape) in enumerate(shapes.items())
-    }
 
 
 def test_of_two_directions_the_first_step_excludes_nothing() -> None:
@@ -88,7 +79,7 @@ def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
     assert hint.text.startswith(f"{said} Padding?")
 
 
-PACKED = np.load(GOLDEN / "torch" / "packed_bidirectional.npz")  # h (4, 7, 6)
+PACKED = held("torch/packed_bidirectional")  # h (4, 7, 6)
 VALID = np.arange(7) < PACKED["lengths"][:, None]  # (4, 7)
 
 

@@ -91,6 +91,29 @@ def asking(
     return Asking(weights, x, expected, {"initial_state": state, **settings})
 
 
+class Cell:
+    """A net of one cell with inputs (B, T, I) of a seed, and questions about them."""
+
+    def __init__(
+        self, folder: Path, seed: Any, units: int = 5, steps: int = 7, batch: int = 3, **net: Any
+    ) -> None:
+        self.folder, self.rng = folder, np.random.default_rng(seed)
+        self.net = reference.random_net(self.rng, 4, units, **net)
+        x = self.rng.normal(size=(batch, steps, 4))
+        self.x = x.astype(np.float32).astype(np.float64)
+
+    def run(self, truth: dict[str, Any] | None = None, state: Any = None) -> dict[str, Array]:
+        """What the other side gives in float32, each (B, T, H)."""
+        return reference.outputs(self.net, self.x, truth or {}, state, np.float32)
+
+    def asking(self, expected: Any, **given: Any) -> Asking:
+        weights = write(self.net, self.folder / "weights.npz", self.x.shape[2])
+        return Asking(weights, self.x, expected, given)
+
+    def explain(self, expected: Any, **given: Any) -> Explanation:
+        return self.asking(expected, **given).explain()
+
+
 def write(net: reference.Net, path: Path, inputs: int) -> str:
     """The net as TF1 stores it, or with two biases as a PyTorch cell."""
     arrays = {"kernel": net.kernel, "bias": net.bias}

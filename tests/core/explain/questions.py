@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tests.core.explain import networks, test_goldens, test_halves, test_refusals
-from tests.core.explain.asking import FORMS, LARGE, Asking, asking, printed, whole, write
+from tests.core.explain.asking import FORMS, LARGE, Asking, Cell, asking, printed, whole
 from tests.core.explain.matrix import PAIRS, SINGLES, TRIPLES
 from tests.core.explain.networks import Truth, name_of
 from tests.core.explain.reference import outputs, random_net
@@ -235,48 +235,36 @@ def _refusal(kind: str, seed: int, units: int, steps: int, form: str, folder: Pa
     return test_refusals.asking(kind, folder, seed, units, steps, form)
 
 
-class _Cell:
-    """A net of one cell and inputs (B, T, I), for what one question alone needs."""
-
-    def __init__(self, units: int = 5, steps: int = 9, batch: int = 3) -> None:
-        rng = np.random.default_rng([units, steps, batch])
-        self.net = random_net(rng, 4, units)
-        self.x = rng.normal(size=(batch, steps, 4)).astype(np.float32).astype(np.float64)
-
-    def run(self, truth: Truth | None = None, state: Any = None) -> dict[str, Array]:
-        return outputs(self.net, self.x, truth or {}, state, np.float32)
-
-    def asking(self, folder: Path, expected: Array, **given: Any) -> Asking:
-        weights = write(self.net, folder / "w.npz", 4)
-        return Asking(weights, self.x, expected.astype(np.float32), given)
+def _cell(folder: Path, units: int = 5, steps: int = 9, batch: int = 3) -> Cell:
+    return Cell(folder, [units, steps, batch], units, steps, batch)
 
 
 def _alone(truth: Truth, units: int, steps: int, batch: int, folder: Path) -> Asking:
-    cell = _Cell(units, steps, batch)
-    return cell.asking(folder, cell.run(truth)["h"])
+    cell = _cell(folder, units, steps, batch)
+    return cell.asking(cell.run(truth)["h"])
 
 
 def _zero_bias(truth: Truth, folder: Path) -> Asking:
-    cell = _Cell()
+    cell = _cell(folder)
     cell.net.bias[:] = 0
-    return cell.asking(folder, cell.run(truth)["h"])
+    return cell.asking(cell.run(truth)["h"])
 
 
 def _first_input_zero(truth: Truth, folder: Path) -> Asking:
-    cell = _Cell()
+    cell = _cell(folder)
     cell.net.bias[:], cell.x[:, 0] = 0, 0
-    return cell.asking(folder, cell.run(truth)["h"])
+    return cell.asking(cell.run(truth)["h"])
 
 
 def _chaotic(truth: Truth, folder: Path) -> Asking:
-    cell = _Cell(32, 60, 2)
+    cell = _cell(folder, 32, 60, 2)
     cell.net = random_net(np.random.default_rng(2), 4, 32, recurrent=8.0)
-    return cell.asking(folder, cell.run(truth)["h"])
+    return cell.asking(cell.run(truth)["h"])
 
 
 def _moved(axes: str, folder: Path) -> Asking:
     """EXPECTED in other axes than the inputs' (B, T, I)."""
-    cell = _Cell()
+    cell = _cell(folder)
     h = cell.run({"forget_bias": 0.0})["h"]
     laid = {
         "time first": h.swapaxes(0, 1),
@@ -286,12 +274,12 @@ def _moved(axes: str, folder: Path) -> Asking:
         "first step of every sequence": h[:, 0],
         "with NaN": np.where(np.arange(5) == 2, np.nan, h),
     }[axes]
-    return cell.asking(folder, laid, layout="batch")
+    return cell.asking(laid, layout="batch")
 
 
 def _execution(how: str, folder: Path) -> Asking:
     """Right weights that were run otherwise."""
-    cell = _Cell()
+    cell = _cell(folder)
     whole = cell.run()
     h, c = whole["h"], whole["c"]
     lengths = np.array([9, 4, 6])
@@ -312,7 +300,7 @@ def _execution(how: str, folder: Path) -> Asking:
         rest = outputs(cell.net, cell.x[1:2, 4:], {}, None, np.float32)["h"][0]
         h = h.copy()
         h[1, :4], h[1, 4:] = 0, rest
-    return cell.asking(folder, h, layout="batch")
+    return cell.asking(h, layout="batch")
 
 
 EXECUTIONS = (
@@ -327,7 +315,7 @@ AXES = (
 
 def _shape(shape: tuple[int, ...], folder: Path) -> Asking:
     """Numbers that are no result of a run."""
-    return _Cell().asking(folder, np.random.default_rng(0).normal(size=shape))
+    return _cell(folder).asking(np.random.default_rng(0).normal(size=shape).astype(np.float32))
 
 
 def _classes() -> Iterator[tuple[str, Question]]:

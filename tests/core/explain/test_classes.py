@@ -10,36 +10,20 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation, explain
-from tests.core.explain.asking import found, write
+from tests.core.explain.asking import Cell, found, whole, write
 from tests.core.explain.reference import Net, outputs, random_net
 
 Array = np.ndarray[Any, Any]
 
 
-class Asked:
-    """A net with inputs; called with the truth, it gives the explanation."""
-
-    def __init__(
-        self, folder: Path, units: int = 3, steps: int = 7, rows: int = 1, recurrent: float = 1.0
-    ) -> None:
-        rng = np.random.default_rng([units, steps, rows])
-        self.folder = folder
-        self.net = random_net(rng, 4, units, recurrent=recurrent)
-        self.x = rng.normal(size=(rows, steps, 4)).astype(np.float32).astype(np.float64)
-
-    def __call__(
-        self,
-        truth: dict[str, Any],
-        part: Callable[[Array], Any] = lambda h: h,
-        **assumed: Any,
-    ) -> Explanation:
-        weights = write(self.net, self.folder / "w.npz", 4)
-        h = outputs(self.net, self.x, truth, dtype=np.float32)["h"]
-        return explain(weights, self.x, part(h), **assumed)
+def cell(folder: Path, units: int = 3, steps: int = 7, rows: int = 1, **net: Any) -> Cell:
+    return Cell(folder, [units, steps, rows], units, steps, rows, **net)
 
 
-def classes(explanation: Explanation) -> list[dict[str, Any]]:
-    return [{c.setting: c.found for c in other} for other in explanation.equivalent]
+def asked(
+    one: Cell, truth: dict[str, Any], part: Callable[[Array], Any] = whole, **assumed: Any
+) -> Explanation:
+    return one.explain(part(one.run(truth)["h"]), **assumed)
 
 
 @pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
@@ -48,14 +32,14 @@ def classes(explanation: Explanation) -> list[dict[str, Any]]:
 def test_a_clip_that_one_sequence_reaches(
     reached: int, truth: dict[str, Any], tmp_path: Path
 ) -> None:
-    asked = Asked(tmp_path, rows=3)
-    asked.net.bias /= 8
+    one = cell(tmp_path, rows=3)
+    one.net.bias /= 8
     for row in range(3):  # small inputs keep c small
-        asked.x[row] *= 1 if row == reached else 1 / 64
-    c = np.abs(outputs(asked.net, asked.x, truth)["c"]).max(axis=(1, 2))
+        one.x[row] *= 1 if row == reached else 1 / 64
+    c = np.abs(outputs(one.net, one.x, truth)["c"]).max(axis=(1, 2))
     clip = round(float(c[reached] + np.delete(c, reached).max()) / 2, 2)
     assert (c > clip).tolist() == [row == reached for row in range(3)]
-    explanation = asked({**truth, "cell_clip": clip})
+    explanation = asked(one, {**truth, "cell_clip": clip})
     assert explanation.verdict == "found"
     assert found(explanation) == pytest.approx({**truth, "cell_clip": clip})
 
@@ -64,7 +48,7 @@ def test_a_clip_that_one_sequence_reaches(
 
 
 def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path)({"activation": "sigmoid", "output_activation": "tanh"})
+    explanation = asked(cell(tmp_path), {"activation": "sigmoid", "output_activation": "tanh"})
     assert found(explanation) == {"activation": "sigmoid"}
     (change,) = explanation.changes
     assert change.settings == {"activation": "sigmoid", "output_activation": "tanh"}
@@ -76,18 +60,18 @@ def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> No
 
 
 def test_a_run_backwards_that_is_not_turned_back_is_go_backwards(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path)({"reverse": True, "flip_output": True})
+    explanation = asked(cell(tmp_path), {"reverse": True, "flip_output": True})
     assert found(explanation) == {"go_backwards": True}
     assert explanation.command.endswith("--go-backwards")
     assert "Keras" in explanation.rows[0].used_by
 
 
 def test_a_forget_gate_that_is_shut_is_no_measured_constant(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path, rows=2)({"forget_bias": -40.0})
+    explanation = asked(cell(tmp_path, rows=2), {"forget_bias": -40.0})
     (change,) = explanation.changes
     assert change.sense == "shut"
     assert "c is never carried on" in change.text
-    assert Asked(tmp_path, rows=2)({"forget_bias": -3.0}).changes[0].sense == ""
+    assert asked(cell(tmp_path, rows=2), {"forget_bias": -3.0}).changes[0].sense == ""
 
 
 @pytest.mark.wide
@@ -104,17 +88,17 @@ def test_a_forget_gate_that_is_shut_is_no_measured_constant(tmp_path: Path) -> N
 def test_only_what_does_all_of_it_runs_weights_just_so(
     truth: dict[str, Any], like: tuple[str, ...], tmp_path: Path
 ) -> None:
-    asked = Asked(tmp_path, rows=2)
-    weights = write(asked.net, tmp_path / "w.npz", 4)
+    one = cell(tmp_path, rows=2)
+    weights = write(one.net, tmp_path / "w.npz", 4)
     rng = np.random.default_rng(0)
     state = {"h": rng.normal(0, 0.5, (2, 3)), "c": rng.normal(0, 0.8, (2, 3))}
     if "initial_state" not in truth:
         state = {}
     settings = {k: v for k, v in truth.items() if k != "array"}
     given = (state["h"], state["c"]) if state else None
-    expected = outputs(asked.net, asked.x, settings, given, np.float32)[truth.get("array", "h")]
+    expected = outputs(one.net, one.x, settings, given, np.float32)[truth.get("array", "h")]
     assumed: dict[str, Any] = {"gates": "ifgo", "forget_bias": 0.0}
-    explanation = explain(weights, asked.x, expected, initial_state=state or None, **assumed)
+    explanation = explain(weights, one.x, expected, initial_state=state or None, **assumed)
     assert explanation.found
     assert set(like) <= set(explanation.like)
     assert bool(explanation.like) == bool(like)
@@ -124,7 +108,7 @@ def test_only_what_does_all_of_it_runs_weights_just_so(
 
 
 def test_what_agrees_is_left_alone(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path)({})
+    explanation = asked(cell(tmp_path), {})
     assert explanation.verdict == "agrees"
     assert explanation.found
     assert explanation.changes == ()
@@ -134,7 +118,7 @@ def test_what_agrees_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"gates": "ifgo"}])
 def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: Path) -> None:
     """Rounding grows a millionfold: a free run in float32 proves nothing any more."""
-    explanation = Asked(tmp_path, units=32, steps=60, rows=2, recurrent=8.0)(truth)
+    explanation = asked(cell(tmp_path, units=32, steps=60, rows=2, recurrent=8.0), truth)
     assert found(explanation) == truth
     assert explanation.found
     assert any("chaotic" in remark for remark in explanation.notes)
@@ -150,13 +134,13 @@ def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: P
 def test_a_part_is_found_under_the_other_layout_too(
     part: Callable[[Array], Array], truth: dict[str, Any], assumed: str, tmp_path: Path
 ) -> None:
-    asked = Asked(tmp_path, units=5, steps=9, rows=4)
+    one = cell(tmp_path, units=5, steps=9, rows=4)
     if assumed == "batch":  # what is right then is time
-        weights = write(asked.net, tmp_path / "w.npz", 4)
-        h = outputs(asked.net, asked.x, truth, dtype=np.float32)["h"]
-        explanation = explain(weights, asked.x.swapaxes(0, 1), part(h), layout=assumed)
+        weights = write(one.net, tmp_path / "w.npz", 4)
+        h = outputs(one.net, one.x, truth, dtype=np.float32)["h"]
+        explanation = explain(weights, one.x.swapaxes(0, 1), part(h), layout=assumed)
     else:
-        explanation = asked(truth, part, layout=assumed)
+        explanation = asked(one, truth, part, layout=assumed)
     right = "batch" if assumed == "time" else "time"
     assert found(explanation) == {**truth, "layout": right}
     assert f"--layout {right}" in explanation.command
@@ -165,8 +149,8 @@ def test_a_part_is_found_under_the_other_layout_too(
 @pytest.mark.wide
 def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
     """So many readings fit what is not NaN that only the likeliest are put in order."""
-    asked = Asked(tmp_path, units=6, steps=9)
-    explanation = asked({}, lambda _: np.array([0.1, 0.2, np.nan, 0.1, 0.2, 0.3]))
+    one = cell(tmp_path, units=6, steps=9)
+    explanation = asked(one, {}, lambda _: np.array([0.1, 0.2, np.nan, 0.1, 0.2, 0.3]))
     assert not explanation.found
     assert "NaN or infinite values of EXPECTED (1) are left out." in explanation.notes
 
@@ -180,9 +164,11 @@ def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
         return h
 
     truth = {"reverse": True, "gates": "ifgo", "forget_bias": 0.0}
-    short = Asked(tmp_path, steps=14)(truth, lacking)
+    short = asked(cell(tmp_path, steps=14), truth, lacking)
     assert found(short) == truth
-    none = Asked(tmp_path, units=64, steps=40)({}, lambda h: lacking(h + 1e-2 * np.cos(h * 1e4)))
+    none = asked(
+        cell(tmp_path, units=64, steps=40), {}, lambda h: lacking(h + 1e-2 * np.cos(h * 1e4))
+    )
     assert none.verdict == "none"
     assert none.tried > 30_000
     assert not any("EXPECTED lacks the first step" in one for one in none.not_tried)
@@ -198,13 +184,13 @@ def test_numbers_that_are_not_there_cost_little(tmp_path: Path) -> None:
     ids=["zeros stripped", "exponents", "factor"],
 )
 def test_prints_of_every_kind(text: Callable[[Array], str], tmp_path: Path) -> None:
-    asked = Asked(tmp_path)
+    one = cell(tmp_path)
 
     def written(h: Array) -> str:
         (tmp_path / "e.txt").write_text(text(h[0]) + "\n")
         return str(tmp_path / "e.txt")
 
-    explanation = asked({"recurrent_activation": "hard_sigmoid_0.2"}, written)
+    explanation = asked(one, {"recurrent_activation": "hard_sigmoid_0.2"}, written)
     assert found(explanation) == {"recurrent_activation": "hard_sigmoid_0.2"}
 
 
@@ -213,7 +199,9 @@ def test_prints_of_every_kind(text: Callable[[Array], str], tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) -> None:
-    explanation = Asked(tmp_path)({"forget_bias": 0.0}, lambda h: h.astype(np.float64) + 1e-12)
+    explanation = asked(
+        cell(tmp_path), {"forget_bias": 0.0}, lambda h: h.astype(np.float64) + 1e-12
+    )
     assert found(explanation) == {"forget_bias": 0.0}
     assert any("to float32 precision" in remark for remark in explanation.notes)
 
@@ -267,12 +255,12 @@ def test_numbers_in_a_row_lie_as_the_run_does(
     shape: tuple[int, ...], turned: bool, tmp_path: Path
 ) -> None:
     """What a port in C writes: no axes, or a line for each step of each row."""
-    asked = Asked(tmp_path, units=5, steps=7, rows=3)
+    one = cell(tmp_path, units=5, steps=7, rows=3)
 
     def flat(h: Array) -> Array:
         return (h.swapaxes(0, 1) if turned else h).reshape(shape)
 
-    explanation = asked({"forget_bias": 0.0}, flat, layout="batch")
+    explanation = asked(one, {"forget_bias": 0.0}, flat, layout="batch")
     assert found(explanation) == {"forget_bias": 0.0}
     laid = (7, 3, 5) if turned else (3, 7, 5)
     assert f"its values are taken in a row as {laid}." in explanation.notes[0]

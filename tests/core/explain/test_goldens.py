@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import Explanation, explain
+from lstmcli.api.explain import Explanation
 from lstmcli.api.load import load
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
@@ -149,29 +149,22 @@ def test_halves_of_keras_the_other_way_round(wrong: Settings) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["full", "last valid", "final"])
 @pytest.mark.parametrize(
-    "case", ["keras/bidirectional_mask", "paddle/lengths", "torch/packed_two_layers_bidirectional"]
+    ("case", "ending"),
+    [
+        ("keras/mask", "repeat"),
+        ("keras/bidirectional_mask", ""),
+        ("paddle/lengths", ""),
+        ("torch/packed_two_layers_bidirectional", ""),
+    ],
 )
-def test_lengths_that_a_framework_was_given_are_found(case: str, part: str) -> None:
+def test_lengths_that_a_framework_was_given_are_found(case: str, ending: str, part: str) -> None:
     _, arrays = read(case)
     h, lengths = arrays["h"], np.array([7, 3, 5, 1])
-    finals = np.concatenate([*arrays["final_h"][-2:]], axis=-1)
+    finals = arrays["final_h"]
+    finals = np.concatenate([*finals[-2:]], axis=-1) if finals.ndim == 3 else finals
     expected = {"full": h, "last valid": h[np.arange(4), lengths - 1], "final": finals}[part]
     one = asking(case, {"gates": "figo"}, instead={"h": expected})
     given = {k: v for k, v in one.given.items() if k not in ("lengths", "mask")}
     explanation = one._replace(given=given | {"layout": "batch"}).explain()
-    assert found(explanation) == {"gates": "ifgo", "lengths": (7, 3, 5, 1)}
-
-
-def test_padding_that_was_run_as_data() -> None:
-    """The other side had no lengths: its outputs are those of the whole rows."""
-    record, arrays = read("torch/time_major")
-    assert record["layout"] == "time"
-    explanation = explain(
-        str(GOLDEN / "torch/time_major.weights.npz"),
-        arrays["inputs"],
-        Document("EXPECTED", "npz", {"h": arrays["h"]}, layout="time"),
-        initial_state=state_of(arrays),
-        lengths=np.arange(arrays["inputs"].shape[1]) + 2,
-        layout="time",
-    )
-    assert found(explanation) == {"lengths": "ignored"}
+    past_end = {"masked_output": ending} if ending and part == "full" else {}
+    assert found(explanation) == {"gates": "ifgo", "lengths": (7, 3, 5, 1), **past_end}

@@ -17,6 +17,7 @@ from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.model.arrays import round_to_format, spacing, to_bfloat16
 from tests.core.explain.asking import Asking, found
 from tests.paths import TESTS
+from tests.recorded import held
 
 Array = np.ndarray[Any, Any]
 
@@ -106,8 +107,7 @@ def check(
 
 def asking_pytorch(case: str, folder: Path) -> Asking:
     """The question about a real run, with the weights before they were rounded."""
-    with np.load(FOLDER / f"{case}.npz") as held:
-        arrays = {name: held[name] for name in held.files}
+    arrays: dict[str, Any] = held(f"halves/{case}")
     x, h = arrays.pop("inputs"), arrays.pop("h")
     np.savez(folder / "w.npz", **arrays)
     return Asking(str(folder / "w.npz"), x, h, {"layout": "batch"})
@@ -273,30 +273,6 @@ KINDS = (
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("kind", KINDS[::3])
-def test_an_error_of_that_size_alone_is_no_cause(kind: str, tmp_path: Path) -> None:
-    net = Net(4, 2, 8, 4, 6)
-    h = spoiled(kind, net, EPS["float16"], np.random.default_rng(0)).astype(np.float32)
-    explanation = net.ask(h, tmp_path)
-    assert "dtype" not in found(explanation)
-    assert RERUN not in codes(explanation)
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sizes", [(1, 7, 4, 3), (2, 7, 4, 3), (3, 12, 8, 24)], ids=str)
-def test_no_error_of_that_size_is_a_cause(
-    kind: str, name: str, sizes: tuple[int, int, int, int], tmp_path: Path
-) -> None:
-    for seed in range(2):
-        net = Net(seed, *sizes)
-        h = spoiled(kind, net, EPS[name], np.random.default_rng(seed)).astype(np.float32)
-        explanation = net.ask(h, tmp_path)
-        assert "dtype" not in found(explanation), (seed, explanation)
-
-
-@pytest.mark.wide
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sizes", [(1, 7, 4, 3), (2, 7, 4, 3), (3, 12, 8, 24)], ids=str)
@@ -381,8 +357,7 @@ FILE = TESTS / "golden" / "tflite_files" / "keras_hybrid"
 @pytest.fixture
 def recorded() -> dict[str, Any]:
     """Inputs, and what TensorFlow Lite gave."""
-    with np.load(f"{FILE}.npz") as members:
-        return {name: members[name] for name in ("inputs", "h")}
+    return held("tflite_files/keras_hybrid")
 
 
 def test_as_loaded_nothing_was_searched_in_float(recorded: dict[str, Any]) -> None:

@@ -28,7 +28,6 @@ from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import to_blocks
 from tests.core.explain.asking import write as write_cell
-from tests.core.explain.networks import write as write_cells
 from tests.core.explain.reference import random_net
 
 
@@ -144,19 +143,11 @@ Array = np.ndarray[Any, Any]
 
 T, B, H = 7, 3, 2
 WHOLE = np.arange(T * B * H, dtype=float).reshape(T, B, H) + 1
-BOTH = np.arange(T * B * 2 * H, dtype=float).reshape(T, B, 2, H) + 1
 
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Model:
     return load(write_cell(random_net(np.random.default_rng(0), 3, H), tmp_path / "cell.npz", 3))
-
-
-@pytest.fixture
-def cells(tmp_path: Path) -> Model:
-    rng = np.random.default_rng(0)
-    nets = {name: random_net(rng, 3, H) for name in ("l0", "l0_reverse")}
-    return load(write_cells(nets, tmp_path / "cells.npz"))
 
 
 def located(

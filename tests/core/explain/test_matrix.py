@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lstmcli.core.forward import matmul
-from tests.core.explain.asking import FORMS, ask, found, same
+from tests.core.explain.asking import ask, found, same
 from tests.core.explain.matrix import PAIRS, SINGLES, TRIPLES, Row
 
 QUICK_SINGLES = list({tuple(row.truth): row for row in SINGLES}.values())  # one a setting
@@ -67,11 +67,3 @@ def test_the_matrix_is_as_wide_as_promised() -> None:
     names = [row.name for row in (*SINGLES, *PAIRS, *TRIPLES)]
     assert len(set(names)) == len(names)
     assert sum(bool(row.threads) for row in SINGLES) >= 30
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("row", [*SINGLES, *PAIRS, *TRIPLES], ids=lambda row: row.name)
-def test_the_whole_matrix(row: Row, form: str, tmp_path: Path) -> None:
-    """In the third of its sizes; the record has the first two, and nets of 128 units."""
-    check(row, tmp_path, form, 2)

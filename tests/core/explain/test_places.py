@@ -18,7 +18,7 @@ from lstmcli.api.explain import explain
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.explanation import Changed, Explanation
 from tests.core.explain import networks
-from tests.core.explain.asking import found, printed, write
+from tests.core.explain.asking import Cell, found, printed, write
 from tests.core.explain.reference import outputs, random_net
 
 Array = np.ndarray[Any, Any]
@@ -143,26 +143,10 @@ def test_every_reading_of_as_few_changes_is_told(
     assert asked > 60
 
 
-class Asked:
-    """Questions about a net of 6 units, 4 inputs, 3 rows and 5 steps."""
-
-    def __init__(self, folder: Path) -> None:
-        rng = np.random.default_rng(11)
-        self.net = random_net(rng, 4, 6)
-        self.x = rng.normal(size=(3, 5, 4)).astype(np.float32).astype(np.float64)
-        self.weights = write(self.net, folder / "w.npz", 4)
-
-    def run(self, **truth: Any) -> dict[str, Array]:
-        """What the other side gives, each (B, T, H)."""
-        return outputs(self.net, self.x, truth, dtype=np.float32)
-
-    def __call__(self, expected: Array) -> Explanation:
-        return explain(self.weights, self.x, expected)
-
-
 @pytest.fixture
-def asked(tmp_path: Path) -> Asked:
-    return Asked(tmp_path)
+def asked(tmp_path: Path) -> Cell:
+    """A net of 6 units with 3 sequences of 5 steps."""
+    return Cell(tmp_path, 11, units=6, steps=5)
 
 
 def _equals(explanation: Explanation) -> list[dict[str, Any]]:
@@ -170,8 +154,8 @@ def _equals(explanation: Explanation) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("truth", [{"layout": "time"}, {"state": "reset"}])
-def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], asked: Asked) -> None:
-    explanation = asked(asked.run(**truth)["h"][0])
+def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], asked: Cell) -> None:
+    explanation = asked.explain(asked.run(truth)["h"][0])
     assert found(explanation) == {"state": "reset"}
     assert _equals(explanation) == [{"layout": "time"}]
     assert explanation.taken == "EXPECTED is interpreted as sequence 0 of 3"
@@ -181,16 +165,16 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
 
 
 @pytest.mark.slow
-def test_as_few_changes_win_in_every_place(asked: Asked) -> None:
-    explanation = asked(asked.run(state="reset", gates="ifgo")["h"][:, -1])
+def test_as_few_changes_win_in_every_place(asked: Cell) -> None:
+    explanation = asked.explain(asked.run({"state": "reset", "gates": "ifgo"})["h"][:, -1])
     assert found(explanation) == {"gates": "ifgo", "state": "reset"}
     assert _equals(explanation) == [{"gates": "ifgo", "reverse": True}]
 
 
 @pytest.mark.parametrize("gate", ["i", "f", "g", "o"])
 @pytest.mark.slow
-def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
-    explanation = asked(asked.run()[gate][:, -1])
+def test_a_last_step_may_be_a_gate(gate: str, asked: Cell) -> None:
+    explanation = asked.explain(asked.run()[gate][:, -1])
     assert found(explanation) == {"array": gate}
     assert explanation.taken == "EXPECTED is interpreted as the last step"
 
@@ -200,37 +184,20 @@ def test_a_last_step_may_be_a_gate(gate: str, asked: Asked) -> None:
 )
 @pytest.mark.parametrize("row", [0, 1, 2])
 @pytest.mark.sampled(3)
-def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Asked) -> None:
-    explanation = asked(asked.run(**truth)["h"][row])
+def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Cell) -> None:
+    explanation = asked.explain(asked.run(truth)["h"][row])
     assert found(explanation) == truth
     assert explanation.taken == f"EXPECTED is interpreted as sequence {row} of 3"
 
 
-def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Asked) -> None:
+def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Cell) -> None:
     asked.x = asked.x[:1]
-    h = asked.run(gates="ifgo")["h"]  # (1, T, H)
+    h = asked.run({"gates": "ifgo"})["h"]  # (1, T, H)
     for part in (h.swapaxes(0, 1), h.swapaxes(0, 1)[:2]):
-        assert found(asked(part)) == {"gates": "ifgo"}
+        assert found(asked.explain(part)) == {"gates": "ifgo"}
 
 
 # ---- other parts of a run
-
-
-PARTS: dict[str, Any] = {
-    "the last 3 of 5 steps": lambda h: h[:, -3:],
-    "step 3 of 5, sequence 1 of 3": lambda h: h[1, 3],
-    "every second step from 0 to 4": lambda h: h[:, ::2],
-    "every second step from 1 to 3": lambda h: h[:, 1::2],
-    "steps 1 to 3 of 5": lambda h: h[:, 1:4],
-    "step 2 of 5": lambda h: h[:, 2],
-    "the last 3 of 5 steps, sequence 1 of 3": lambda h: h[1, -3:],
-    "steps 1 to 3 of 5, sequence 2 of 3": lambda h: h[2, 1:4],
-    "the first 4 of 6 units": lambda h: h[..., :4],
-    "sequence 1 of 3, unit 0 of 6 units": lambda h: h[1, :, :1],
-    "step 0 of 5, sequence 0 of 3, the first 4 of 6 units": lambda h: h[0, 0, :4],
-    "the first 2 of 5 steps, sequence 1 of 3, the first 4 of 6 units": lambda h: h[1, :2, :4],
-    "units before steps, sequence 1 of 3": lambda h: h[1].T,
-}
 
 
 @pytest.mark.parametrize("truth", [{"gates": "ifgo"}, {"bias": "none"}], ids=str)
@@ -238,31 +205,31 @@ def test_first_units_of_as_many_steps_as_there_are_units(
     truth: dict[str, Any], tmp_path: Path
 ) -> None:
     """(6, 4) of a net of 6 units: six steps of the first four, or all units of four steps."""
-    asked = Asked(tmp_path)
+    asked = Cell(tmp_path, 11, units=6, steps=5)
     asked.x = np.random.default_rng(3).normal(size=(1, 8, 4)).astype(np.float32).astype(float)
-    explanation = asked(asked.run(**truth)["h"][0, :6, :4])
+    explanation = asked.explain(asked.run(truth)["h"][0, :6, :4])
     assert found(explanation) == truth
     assert explanation.taken.endswith("the first 6 of 8 steps, the first 4 of 6 units")
 
 
 @pytest.mark.slow
-def test_axes_in_another_order_are_understood(asked: Asked) -> None:
-    h = asked.run(gates="ifgo")["h"]
+def test_axes_in_another_order_are_understood(asked: Cell) -> None:
+    h = asked.run({"gates": "ifgo"})["h"]
     for array in (h.transpose(0, 2, 1), h.transpose(1, 2, 0), h.ravel(), h.ravel(order="F")):
-        assert found(asked(array)) == {"gates": "ifgo"}
+        assert found(asked.explain(array)) == {"gates": "ifgo"}
 
 
 @pytest.mark.parametrize("order", ["ifgo", "igfo"], ids=["as a trace", "as the kernel"])
-def test_gates_side_by_side_are_taken_apart(order: str, asked: Asked) -> None:
-    arrays = asked.run(gates="ifgo", forget_bias=0.0)
+def test_gates_side_by_side_are_taken_apart(order: str, asked: Cell) -> None:
+    arrays = asked.run({"gates": "ifgo", "forget_bias": 0.0})
     gates = np.concatenate([arrays[gate] for gate in order], axis=-1)
-    assert found(asked(gates)) == {"gates": "ifgo", "forget_bias": 0.0}
+    assert found(asked.explain(gates)) == {"gates": "ifgo", "forget_bias": 0.0}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("steps", "are_too_many"), [(600, False), (1000, True)])
 def test_windows_that_a_budget_leaves_out_are_counted(
-    steps: int, are_too_many: bool, asked: Asked
+    steps: int, are_too_many: bool, asked: Cell
 ) -> None:
     """(3, 6) of one sequence: all 6 units of 3 steps, or the first 3 units of 6 steps."""
     rng = np.random.default_rng(8)
@@ -274,7 +241,7 @@ def test_windows_that_a_budget_leaves_out_are_counted(
         for first in range(steps - stride * (count - 1))
         if stride == 1 or first in (0, stride - 1, steps - 1 - stride * (count - 1))
     ]
-    explanation = asked(rng.normal(0, 0.4, (3, 6)))
+    explanation = asked.explain(rng.normal(0, 0.4, (3, 6)))
     assert explanation.verdict == "none"
     said = [one for one in explanation.not_tried if "more windows" in one]
     left = len(windows) - Budget.NUMBERS // (steps * 6)

@@ -79,30 +79,6 @@ def _with_the_last(h: Array) -> Array:
     return np.take_along_axis(h, at[:, :, None], axis=1)
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("settings", [{}, {"forget_bias": 0.0}])
-@pytest.mark.parametrize(
-    ("part", "options"),
-    [
-        (_with_zeros, "--lengths 9,4,6"),
-        (_with_the_last, "--lengths 9,4,6 --masked-output repeat"),
-        (lambda h: h[np.arange(B), np.array(LENGTHS) - 1], "--lengths 9,4,6"),
-    ],
-)
-def test_lengths_that_expected_shows_are_a_change_like_any_other(
-    part: Callable[[Array], Array], options: str, settings: dict[str, Any], tmp_path: Path
-) -> None:
-    net, x, _ = _net()
-    expected = part(outputs(net, x, settings)["h"])
-    found = _asked(tmp_path, net, x, expected, layout="batch")
-    assert found.verdict == "found"
-    assert {k: v for k, v in found.settings.items() if k == "lengths"} == {"lengths": [*LENGTHS]}
-    assert options in found.command
-    assert ("--forget-bias 0 " in found.command) == bool(settings)
-    given = _asked(tmp_path, net, x, expected, layout="batch", lengths=LENGTHS)
-    assert given.verdict == ("found" if settings or "repeat" in options else "agrees")
-
-
 def test_lengths_are_solved_for_if_each_sequence_has_numbers_enough(tmp_path: Path) -> None:
     net, x, h = _net()
     last = h[np.arange(B), np.array(LENGTHS) - 1]  # (B, H)

@@ -14,14 +14,11 @@ import pytest
 from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from tests.core.explain.asking import FORMS, found, printed, same
+from tests.core.explain.asking import found, same
 from tests.core.explain.networks import (
     AS_STORED,
-    BOTH_AND_ONE,
     DEEP,
-    LAYOUTS,
     MERGES,
-    PAIRS,
     PAIRS_OF_CELLS,
     PLACES,
     RUN_ALIKE,
@@ -33,8 +30,6 @@ from tests.core.explain.networks import (
 from tests.core.explain.reference import outputs
 from tests.core.explain.test_refusals import spoiled
 from tests.paths import TESTS
-
-Array = np.ndarray[Any, Any]
 
 
 @pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
@@ -219,52 +214,6 @@ def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path)
     explanation = asked.explain(np.asarray(asked.expected({"gates": "ifgo"}))[part].T)
     assert found(explanation) == {"gates": "ifgo"}
     assert "interpreted as units before steps, s" in explanation.taken
-
-
-# ---- all of it, several sizes, every form
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("assumed", "truth"), [*MERGES, *PAIRS, *BOTH_AND_ONE], ids=name_of)
-def test_every_merge(assumed: str, truth: Truth, form: str, tmp_path: Path) -> None:
-    """Of the second size; the record has the first."""
-    Asked(tmp_path, 1, name_of(truth)).check(truth, form, merge=assumed)
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("rows", [0, 6])
-@pytest.mark.parametrize("truth", LAYOUTS, ids=name_of)
-def test_every_layout(truth: Truth, rows: int, form: str, tmp_path: Path) -> None:
-    """Of the second size; the record has the first."""
-    Asked(tmp_path, 1, name_of(truth), rows=rows).check(truth, form)
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("truth", DEEP, ids=name_of)
-def test_every_depth(truth: Truth, form: str, tmp_path: Path) -> None:
-    """Of the second size; the record has the first."""
-    Asked(tmp_path, 1, name_of(truth), deep=True).check(truth, form)
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("kind", ["random", "near miss", "dropout", "zoneout", "zeros"])
-@pytest.mark.parametrize("assumed", ["concat", "sum"])
-@pytest.mark.parametrize("width", ["sum", "concat"])
-def test_no_false_cause_of_two_directions(
-    kind: str, assumed: str, width: str, tmp_path: Path
-) -> None:
-    for seed in range(2):
-        for form in ("float32", "4 digits"):
-            asked = Asked(tmp_path, seed, kind)
-            h = np.asarray(asked.expected({"merge": width}))
-            wrong: Any = spoiled(kind, h, asked.x, asked.rng)
-            if form == "4 digits":
-                wrong = printed(wrong, 4, tmp_path / "expected.txt")
-            explanation = asked.explain(wrong, merge=assumed)
-            assert not explanation.found, (seed, explanation)
 
 
 def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:

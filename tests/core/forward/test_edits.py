@@ -218,6 +218,7 @@ ROWS: dict[str, Callable[[], Array]] = {
     "equations.sigmoid.i=identity": lambda: lstm(gate={"i": lambda z: z}).h,
     "equations.sigmoid.o=twice": lambda: lstm(gate={"o": lambda z: s(s(z))}).h,
     "equations.after.f=1": lambda: lstm(gate={"f": lambda z: s(z) + 1}).h,
+    "equations.after.g=0.3": lambda: lstm(gate={"g": lambda z: np.tanh(z) + 0.3}).h,
     "equations.approximated=lambert": lambda: lstm(
         gate={"g": lambert, **dict.fromkeys("ifo", half_lambert)}, tanh_c=lambert
     ).h,
@@ -438,6 +439,18 @@ def test_edits_of_stored_tensors_are_refused_of_a_loaded_model() -> None:
 def test_a_number_of_steps_that_lengths_do_not_fit_is_refused() -> None:
     with pytest.raises(lstmcli.UserError, match="7 steps become 5, which lengths"):
         lstmcli.run(tensors(W), X, layout="time", edits=["inputs.skipped=2"], lengths=[7, 4])
+
+
+@pytest.mark.parametrize("text", ["weights.decimals=4", "weights.truncated=3", "weights.int8=row"])
+def test_stored_tensors_are_rounded_alike_in_every_number_type(text: str) -> None:
+    """A number half way between two others is the same one: else float32 was far from float64."""
+    half_way = {n: np.round(a, 4).astype(np.float32) + np.float32(5e-5) for n, a in W.items()}
+    one, other = (
+        lstmcli.load(tensors(half_way), dtype=dtype, edits=[text]).cell
+        for dtype in ("float32", "float64")
+    )
+    np.testing.assert_allclose(one.kernel, other.kernel, atol=1e-6)
+    np.testing.assert_allclose(one.bias, other.bias, atol=1e-6)
 
 
 def test_derive_takes_edits_before_the_equations() -> None:

@@ -19,7 +19,7 @@ from lstmcli.core.forward import equations
 from lstmcli.core.forward.equations import round_to_8_bits
 from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE
-from tests.recorded import GOLDEN
+from tests.recorded import GOLDEN, held
 
 Array = np.ndarray[Any, Any]
 FILE = str(GOLDEN / "onnx_files" / "quantized.onnx")
@@ -143,8 +143,8 @@ def test_a_run_rounds_inputs_once_and_h_at_each_step(batch: int) -> None:
 
 
 def test_float_arithmetic_rounds_neither() -> None:
-    with np.load(GOLDEN / "onnx_files" / "quantized.npz") as members:
-        x, theirs = members["inputs"], members["h"]
+    recorded = held("onnx_files/quantized")
+    x, theirs = recorded["inputs"], recorded["h"]
     ours = lstmcli.run(lstmcli.load(FILE), x, layout="time").h
     plain = lstmcli.run(lstmcli.load(FILE, arithmetic="float"), x, layout="time").h
     assert np.abs(ours.reshape(theirs.shape) - theirs).max() < 1e-6

@@ -12,7 +12,8 @@ from lstmcli import run
 from lstmcli.core.forward.equations import Parts, Peepholes, clip_to, step
 from lstmcli.core.forward.equations import sigmoid as s
 from lstmcli.core.model.model import Model
-from tests.core.judge import Array, model_of, random_net, sigmoid
+from tests.core.explain.reference import sigmoid
+from tests.core.judge import Array, model_of, random_net
 
 T, B, I, H, P = 5, 4, 6, 3, 2
 

@@ -19,7 +19,7 @@ from lstmcli.core.forward.saturation import SaturatedGate, Saturation, is_satura
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
 from tests.core.judge import Array, model_of, random_net, simple_loop
-from tests.recorded import GOLDEN
+from tests.recorded import GOLDEN, held
 
 SHAPES = [
     (9, 1, 4, 3),
@@ -307,7 +307,7 @@ def test_a_trace_of_final_states_has_no_number_of_steps() -> None:
 
 def test_arrays_of_several_cells_are_named_where_one_is_asked_for() -> None:
     case = GOLDEN / "torch" / "two_layers"
-    trace = run(f"{case}.weights.npz", np.load(f"{case}.npz")["inputs"])
+    trace = run(f"{case}.weights.npz", held("torch/two_layers")["inputs"])
     with pytest.raises(AttributeError, match=r"no 'i'; its arrays are layer0\.i, layer1\.i$"):
         _ = trace.i
 

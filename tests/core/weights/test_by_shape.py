@@ -20,15 +20,12 @@ from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.weights.by_shape import find_by_shape
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
+from tests.core.explain.reference import sigmoid
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
 Layer = list[tuple[Array, Array, Array]]  # of each direction: (4, H, I), (4, H, H), (4, H); i f g o
 T = 5
-
-
-def sigmoid(z: Array) -> Array:
-    return 1 / (1 + np.exp(-z))
 
 
 def direction(x: Array, cell: tuple[Array, Array, Array], forget_bias: float) -> Array:

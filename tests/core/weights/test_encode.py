@@ -18,7 +18,7 @@ from lstmcli.core.weights.encode import encode, fold_forget_bias, named_tensors,
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
-from tests.recorded import CASES, GOLDEN, read
+from tests.recorded import CASES, held, read
 
 Array = np.ndarray[Any, Any]
 Layers = Sequence[tuple[Cell, ...]]
@@ -199,8 +199,7 @@ def test_a_file_of_a_framework_is_written_as_it_is(case: str) -> None:
     """
     record, _ = read(case)
     row = CONVENTIONS[record["convention"]]
-    with np.load(GOLDEN / f"{case}.weights.npz") as members:
-        own = fold_weight_norm(dict(members))
+    own = fold_weight_norm(held(f"{case}.weights"))
     places = by_place(own, row)
     layers = ",".join(map(str, range(len(recognise(shapes(own), row.name)))))
     asked = {**record["settings"], "convention": row.name, "layer": layers}

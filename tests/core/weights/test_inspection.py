@@ -13,21 +13,13 @@ from hypothesis import strategies as st
 
 from lstmcli.api.inspect import inspect_files
 from lstmcli.core.weights.inspection import Inspection, gate_near_one, missing_parts
-from tests.paths import TESTS
-
-GOLDEN = TESTS / "golden"
-ALL = sorted(str(p.relative_to(GOLDEN))[: -len(".weights.npz")] for p in GOLDEN.glob("*/*.w*.npz"))
+from tests.recorded import CASES, GOLDEN, held
 
 Arrays = dict[str, Any]
 
 
 def inspect_golden(case: str, **given: Any) -> Inspection:
     return inspect_files([str(GOLDEN / f"{case}.weights.npz")], given)
-
-
-def arrays_of(case: str) -> Arrays:
-    with np.load(GOLDEN / f"{case}.weights.npz") as members:
-        return dict(members)
 
 
 def inspect_arrays(path: Path, arrays: Arrays, **given: Any) -> Inspection:
@@ -64,24 +56,24 @@ def test_sizes_are_those_that_were_recorded(
     assert [tuple(lstm[name] for name in names) for lstm in told] == sizes
     assert {lstm["convention"] for lstm in told} == {convention}
     assert sum(lstm["parameters"] for lstm in told) == sum(
-        array.size for array in arrays_of(case).values()
+        array.size for array in held(f"{case}.weights").values()
     )
 
 
-@pytest.mark.parametrize("case", ALL)
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.sampled(4)
 def test_every_file_can_be_inspected(case: str) -> None:
     inspection = inspect_golden(case)
     never_guessed = case.startswith("jax/flat")
     assert bool(inspection.lstms or inspection.unread) is not never_guessed
     assert {name: t.shape for name, t in inspection.tensors.items()} == {
-        name: array.shape for name, array in arrays_of(case).items()
+        name: array.shape for name, array in held(f"{case}.weights").items()
     }
     json.dumps(inspection.to_json(), allow_nan=False)
 
 
 def test_gate_numbers_of_alternating_gates() -> None:
-    weights = arrays_of("chainer/lstm")
+    weights = held("chainer/lstm.weights")
     (lstm,) = inspect_golden("chainer/lstm").lstms
     for n, gate in enumerate("gifo"):
         numbers = lstm.gates()["layer0"][gate]

@@ -14,7 +14,6 @@ from lstmcli.core.weights.recognise import (
 )
 from lstmcli.errors import UserError
 
-TF1 = {"kernel": (7, 12), "bias": (12,)}
 KERAS = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
 TORCH = {"weight_ih": (12, 4), "weight_hh": (12, 3), "bias_ih": (12,), "bias_hh": (12,)}
 

@@ -22,7 +22,6 @@ from lstmcli.formats import (
     FORMATS,
     READ_ONLY,
     Document,
-    StepStream,
     atomically,
     format_of,
     open_steps,
@@ -30,6 +29,7 @@ from lstmcli.formats import (
     read_or_stream,
     write,
 )
+from lstmcli.formats.text.jsonl import StepStream
 from tests.formats.helpers import filed, piped, zipped
 from tests.standard_input import from_stdin
 

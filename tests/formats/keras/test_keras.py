@@ -20,6 +20,7 @@ from lstmcli.formats.files import limits
 from lstmcli.formats.keras import layers as keras_layers
 from lstmcli.formats.keras.layers import lstm_chain, masks_before
 from lstmcli.formats.wire import hdf5
+from tests.formats.helpers import filed, members_of, zipped
 from tests.recorded import GOLDEN, cases, recorded
 from tests.standard_input import from_stdin
 
@@ -135,7 +136,9 @@ LAST = ("LSTM", A | {"return_sequences": False})
         ([("Embedding", {"name": "m", "mask_zero": True}), ("LSTM", A)], {"a": True}),
         ([("Embedding", {"name": "m"}), ("LSTM", A)], {}),
         ([MASK, ("Sequential", {"name": "n", "layers": [
-            {"class_name": "LSTM", "config": A}]})], {"n": True}),
+            {"class_name": "LSTM", "config": A}]})], {"n": True, "n/a": False}),
+        ([MASK, ("RNN", {"name": "n", "cell": {"config": {"cells": [
+            {"class_name": "LSTMCell", "config": A}]}}})], {"n": True}),
     ],
 )  # fmt: skip
 def test_masks_pass_as_keras_passes_them(
@@ -143,7 +146,7 @@ def test_masks_pass_as_keras_passes_them(
 ) -> None:
     """False: what the LSTM gets is not what is masked. GaussianNoise changes nothing in a run."""
     found = masks_before(sequential(*layers))
-    assert {name: mask["unchanged"] for name, mask in found.items() if name in "abn"} == masked
+    assert {name: mask["unchanged"] for name, mask in found.items() if name != "d"} == masked
     assert all(mask["name"] == "m" for mask in found.values())
 
 
@@ -378,22 +381,10 @@ def test_a_gru_in_a_model_with_an_lstm_is_no_choice(tmp_path: Path) -> None:
     assert load(str(path)).cell.units == 3
 
 
-def keras_archive(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
-
-
-def members_of(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
 def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> None:
-    path = keras_archive(tmp_path / "m.keras", {"config.json": b"{}", "model.weights.json": b"{}"})
+    data = zipped({"config.json": b"{}", "model.weights.json": b"{}"})
     with pytest.raises(UserError, match=r"several files.*\n.*model\.save_weights"):
-        read(path)
+        filed(tmp_path, "m.keras", data)
 
 
 @pytest.mark.parametrize(
@@ -407,9 +398,8 @@ def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> 
 )
 def test_archives_that_are_refused(tmp_path: Path, member: str, data: bytes, message: str) -> None:
     members = members_of(FILES / "keras-3.15.1" / "stacked.keras")
-    path = keras_archive(tmp_path / "m.keras", {**members, member: data})
     with pytest.raises(UserError, match=message):
-        read(path)
+        filed(tmp_path, "m.keras", zipped({**members, member: data}))
 
 
 @pytest.mark.separate_process

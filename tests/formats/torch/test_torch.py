@@ -19,7 +19,7 @@ from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import MOST_OBJECTS
 from lstmcli.formats.torch import MAGIC
-from tests.formats.helpers import piped, zipped
+from tests.formats.helpers import members_of, piped, zipped
 from tests.fuzz.guard import withstand
 from tests.paths import TESTS
 
@@ -34,8 +34,7 @@ def pickled(text: bytes) -> bytes:
 
 def with_pickle(data: bytes, name: str = "module_zip-2.13.0.pt") -> bytes:
     """A good file with another data.pkl."""
-    with zipfile.ZipFile(FOLDER / name) as archive:
-        members = {n: archive.read(n) for n in archive.namelist()}
+    members = members_of(FOLDER / name)
     return zipped({n: data if n.endswith("/data.pkl") else old for n, old in members.items()})
 
 

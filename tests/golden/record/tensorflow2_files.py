@@ -54,13 +54,15 @@ def loaded(prefix):
     return tensors
 
 
-def record(case, seed, build, write, path, train=False, **record):
+def record(case, seed, build, write, path, train=False, masked=False, **record):
     """Build a model, fill its weights, run it, write it.
 
     ``build(x)`` gives the model and the names of the layers whose outputs are h, the states.
     """
     rng = np.random.default_rng(seed)
     x = uneven(rng, (B, T, I))
+    if masked:  # padding behind a sequence, a hole, and padding before one
+        x[0, 4:] = x[1, 2] = x[2, :3] = 0
 
     def write_and_run(folder):
         keras.backend.clear_session()
@@ -144,6 +146,24 @@ def in_turn(x):
 
     def outputs(x):
         return {"h": model.layers[2](model.layers[0](x))}
+
+    return model, outputs
+
+
+def masked(x):
+    """A mask that goes on to the second of two LSTMs; the outputs are those of the second."""
+    model = keras.Sequential(
+        [
+            keras.Input((T, I)),
+            layers.Masking(0.0, name="hide"),
+            layers.Dropout(0.3, name="cc"),
+            layers.Bidirectional(layers.LSTM(H, return_sequences=True), name="zz"),
+            layers.LSTM(P, return_sequences=True, name="aa"),
+        ]
+    )
+
+    def outputs(x):
+        return {"h": model.predict(x, verbose=0)}
 
     return model, outputs
 
@@ -233,6 +253,7 @@ def record_sonnet(seed):
 
 if __name__ == "__main__" and LEGACY:
     record("saved_model_in_turn", 10, in_turn, saved_model, "model")
+    record("saved_model_masked", 11, masked, saved_model, "model", masked=True)
 elif __name__ == "__main__":
     adam = keras.optimizers.Adam
     record("checkpoint", 1, lone(), checkpoint, "ckpt-1")

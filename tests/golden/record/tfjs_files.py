@@ -64,9 +64,12 @@ def keep(
     graph: bool = False,
     version: str = VERSION,
     convention: str = "tfjs",
+    masked: float | None = None,
 ) -> None:
     """Let TensorFlow.js load and run what is in the case's folder, and keep its answers."""
     x = uneven(rng, B, T, I)
+    if masked is not None:  # padding behind a sequence, a hole, and padding before one
+        x[0, 4:] = x[1, 2] = x[2, :3] = masked
     answer = node({"folder": str(FOLDER / case), "x": x, "last": last, "graph": graph})
     manifest = json.loads((FOLDER / case / "model.json").read_text())["weightsManifest"]
     kinds = {w["name"]: w["dtype"] for group in manifest for w in group["weights"]}
@@ -90,14 +93,14 @@ def keep(
     )
 
 
-def saved(case: str, seed: int, *layers: Any, last: int = 0) -> None:
+def saved(case: str, seed: int, *layers: Any, last: int = 0, **how: Any) -> None:
     """A model built and saved by TensorFlow.js itself."""
     rng = numbers(seed)
     layers[0][1]["inputShape"] = [None, I]
     job: dict[str, Any] = {"layers": layers, "folder": str(FOLDER / case)}
     job["weights"] = [uneven(rng, *shape) for shape in node(job)["shapes"]]
     node(job)
-    keep(case, rng, last=last)
+    keep(case, rng, last=last, **how)
 
 
 def keras_model(seed: int, layers: list[Any]) -> tuple[Any, np.random.Generator]:
@@ -137,6 +140,10 @@ def main() -> None:
     saved("bidirectional", 1603, ["bidirectional", two])
     cells = [["lstmCell", {"units": H}], ["lstmCell", {"units": 2, "activation": "softsign"}]]
     saved("cells", 1604, ["rnn", {"cell": cells, "returnSequences": True}])
+
+    masking, both = ["masking", {"maskValue": 0.5}], {"layer": ["lstm", whole]}
+    saved("masked", 1608, masking, ["lstm", whole], last=1, masked=0.5)
+    saved("masked_both_ways", 1609, masking, ["bidirectional", both], last=1, masked=0.5)
 
     both = keras.layers.Bidirectional(lstm(), merge_mode="mul")
     converted("shards", 1605, [lstm(4), both, keras.layers.Dense(1)], last=2,

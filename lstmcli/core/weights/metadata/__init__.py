@@ -44,12 +44,8 @@ class MetadataSettings(NamedTuple):
 def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
     """The metadata of all files on one cell; a setting that one has is not assumed for another."""
     known = {name for one in per_file for name in one.settings.keys() - one.assumed.keys()}
-    merged: dict[str, dict[str, Any]] = {
-        "settings": {},
-        "assumed": {},
-        "unknown": {},
-        "backward": {},
-    }
+    by_setting = ("settings", "assumed", "unknown", "backward")
+    merged: dict[str, dict[str, Any]] = {name: {} for name in by_setting}
     for one in per_file:
         replaced = known & one.assumed.keys()
         for name, values in merged.items():

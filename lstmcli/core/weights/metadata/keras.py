@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lstmcli.core.model.model import Masking
+from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.vocabulary import read_activation_name
 from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
@@ -54,12 +55,13 @@ def read(around: Groups) -> MetadataSettings:
 
 def _masking(layers: Groups) -> Masking | None:
     """The layer that masks the steps of the innermost of these layers, or of one around it."""
-    mask = next((one["masked_by"] for one in reversed(layers) if one.get("masked_by")), None)
-    if mask is None:
+    masked = next((one for one in reversed(layers) if one.get("masked_by")), None)
+    if masked is None:
         return None
+    mask = masked["masked_by"]
     name, kind, config = str(mask["name"]), _kind(mask), _config(mask)
     value = config.get("mask_value", 0.0) if kind == "Masking" else None
-    direct = mask["unchanged"] and layers[-1].get("masked_by") is mask
+    direct = mask["unchanged"] and "layers" not in _config(masked)  # that is a model
     if not direct or not isinstance(value, int | float):
         return Masking(name, kind)
     policy = config.get("dtype")
@@ -120,7 +122,7 @@ def _without_config(version: str) -> MetadataSettings:
         of = f"default of TensorFlow 2.0 and 2.1, {OLD_FORM} of 1.13 to 1.15"
     elif not numbers or numbers >= (2, 3):
         return MetadataSettings()
-    text = f"{form} gates ({of}; --recurrent-activation)"
+    text = Assumption(f"{form} gates", of, "--recurrent-activation")
     return MetadataSettings({"recurrent_activation": form}, assumed={"recurrent_activation": text})
 
 
@@ -138,24 +140,15 @@ class _LayerSettings:
         self.unknown: dict[str, str] = {}
         self.remarks: list[str] = []
         self.assumed: dict[str, str] = {}
-        self.classes: list[str] = []  # of the model's author
+        self.classes: list[str] = []  # a text on each of the model's author
         self.last_step = False
         self.wrapped = False  # in a Bidirectional, which turns and masks by itself
 
     def result(self) -> MetadataSettings:
         """All of it."""
-        classes = tuple(
-            f"class {kind} is not part of Keras; it is computed as keras.layers.LSTM"
-            for kind in dict.fromkeys(self.classes)
-        )
-        return MetadataSettings(
-            self.settings,
-            tuple(self.remarks),
-            self.assumed,
-            self.unknown,
-            self.last_step,
-            classes=classes,
-        )
+        remarks, classes = tuple(self.remarks), tuple(dict.fromkeys(self.classes))
+        found = MetadataSettings(self.settings, remarks, self.assumed, self.unknown, self.last_step)
+        return found._replace(classes=classes)
 
     def layer(self, kind: str, config: Config) -> None:
         """Add those of a layer, a wrapper with a layer in it, or a cell; models have none."""
@@ -187,7 +180,8 @@ class _LayerSettings:
         if any(other in kind for other in ("GRU", "ConvLSTM")):
             raise self._cannot(f"is of class {kind}")
         if kind and kind not in (*OWN, *WRAPPERS):
-            self.classes.append(kind)
+            text = f"class {kind} is not one of Keras' own; it is computed as keras.layers.LSTM"
+            self.classes.append(text)
 
     def _bidirectional(self, config: Config) -> None:
         for part in (config.get("layer"), config.get("backward_layer")):
@@ -258,8 +252,8 @@ class _LayerSettings:
         numbers = _numbers(self.version)
         form = NEW_FORM if numbers >= (3,) else OLD_FORM
         if not numbers:
-            other = f"--{setting.replace('_', '-')} {NEW_FORM} is Keras 3's"
-            self.assumed[setting] = f"{form}, that of Keras 1 and 2 ({other})"
+            what, option = f"{form}, that of Keras 1 and 2", f"--{setting.replace('_', '-')}"
+            self.assumed[setting] = Assumption(what, "", option, f"{NEW_FORM} is Keras 3's")
         return form
 
     def _cannot(self, what: str) -> UserError:

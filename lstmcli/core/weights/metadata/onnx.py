@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.model.model import Masking
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal, split_activation
 from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
@@ -51,10 +52,12 @@ def read(around: Groups) -> MetadataSettings:
     if attributes.get("quantized"):  # DynamicQuantizeLSTM
         settings["arithmetic"] = "8bit"
     settings["gate_clip"] = _clip(attributes["clip"]) if "clip" in attributes else None
+    origin = attributes.get("lengths_from")
     return MetadataSettings(
         settings,
         tuple(_remarks(attributes)),
         lengths=tuple(attributes.get("sequence_lens", ())),
+        masking=Masking(origin, "sequence_lens") if origin else None,
         backward=dict(zip(ROLES, backward, strict=True)) if backward != forward else {},
     )
 

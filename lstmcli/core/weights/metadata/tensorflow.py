@@ -8,11 +8,13 @@ tensorflow/python/ops/rnn_cell_impl.py and contrib/rnn/python/ops/lstm_ops.py (1
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Masking
 from lstmcli.core.weights.metadata import Groups, MetadataSettings, keras
 from lstmcli.errors import UserError
 
@@ -24,6 +26,9 @@ _CELL_CLIP = re.compile(
     rf"{_PRODUCT}/Split:[{_PLACES['i']}{_PLACES['g']}]/(?:(?!MatMul|Add)\w+/)*Add(?:V2)?/Minimum"
 )
 _PROJECTION_CLIP = re.compile("MatMul/Minimum")
+_PASSED_ON = re.compile(  # where a sequence has ended, dynamic_rnn selects the h before
+    rf"{_PRODUCT}/Split:{_PLACES['o']}/\w+/Mul(?:/(?:MatMul|Minimum|Maximum))*/Select(?:V2)?"
+)
 _DIRECTION = re.compile(r"(^|/)(fw|bw)(/|$)")  # scopes of TensorFlow 1's bidirectional networks
 
 ACTIVATIONS = {
@@ -56,9 +61,12 @@ def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
         found.append("its inputs come in reverse, which --reverse does here")
     if not found:
         return MetadataSettings()
-    return MetadataSettings(
-        settings, (f"settings of {group['folder']} in {group['graph']}: {', '.join(found)}.",)
-    )
+    remarks = (f"settings of {group['folder']} in {group['graph']}: {', '.join(found)}.",)
+    fates = [fate for fate in group.values() if isinstance(fate, dict)]
+    has_lengths = any(_PASSED_ON.fullmatch(row) for fate in fates for row in fate)
+    source = f"the graph in {os.path.basename(group['graph'])}"
+    masking = Masking(source, "sequence_length") if has_lengths else None
+    return MetadataSettings(settings, remarks, masking=masking)
 
 
 def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from lstmcli import formats
 from lstmcli.api.load import load
 from lstmcli.core.model.arrays import iterate_blocks
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays import npy
-from lstmcli.formats.arrays.blocks import FileArray
+from lstmcli.formats import npy
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import raised_to
+from lstmcli.formats.npy import FileArray
 from tests.paths import TESTS
+from tests.recorded import held
 
 
 def in_blocks(path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> FileArray:
@@ -168,10 +169,10 @@ def test_bfloat16_is_widened_bit_for_bit(file: str) -> None:
     if file.endswith(".safetensors"):
         pytest.importorskip("safetensors", reason="needs lstmcli[formats]")
     arrays = formats.read(str(GOLDEN / file)).arrays
-    with np.load(GOLDEN / "float32.npz") as expected:
-        assert set(arrays) == set(expected)
-        for name, array in expected.items():
-            assert bits(arrays[name]) == bits(array), name
+    expected = held("bfloat16/float32")
+    assert set(arrays) == set(expected)
+    for name, array in expected.items():
+        assert bits(arrays[name]) == bits(array), name
     assert load(str(GOLDEN / file)).convention.name == "keras"
 
 
@@ -181,8 +182,7 @@ def test_a_single_array_in_fortran_s_order(
 ) -> None:
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     (array,) = formats.read(str(GOLDEN / "fortran.npy"), in_blocks=in_blocks).arrays.values()
-    with np.load(GOLDEN / "float32.npz") as expected:
-        assert bits(array) == bits(expected["kernel"])
+    assert bits(array) == bits(held("bfloat16/float32")["kernel"])
 
 
 def test_blocks_are_widened_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,28 +1,29 @@
-"""`.npy` and raw numbers: one array. Sizes are checked before anything is allocated."""
+"""`.npy` and raw numbers: one array, as a whole or in blocks; sizes are checked before allocation.
+
+No file is mapped into memory: where a mapped file becomes shorter, or the disk is full, SIGBUS ends
+the process. A read or a write ends in a message.
+"""
 
 from __future__ import annotations
 
 import io
+import os
 import re
 import warnings
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
 from math import prod
+from threading import Lock
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.blocks import (
-    BFLOAT16,
-    BlockWriter,
-    FileArray,
-    rows_of,
-    write_header,
-)
 from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
-from lstmcli.formats.files.source import HEAD, Opened
+from lstmcli.formats.files.source import HEAD, Opened, became_shorter
+from lstmcli.outputs import errors_named
 
 T = TypeVar("T")
 
@@ -77,8 +78,7 @@ def read(source: Opened, in_blocks: bool = False) -> Document:
     stays = in_blocks and source.path is not None and header.nbytes >= IN_BLOCKS_FROM
     numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
     if stays and numbers and len(header.shape) in (2, 3) and not header.fortran:
-        array = FileArray(source.stream, source.source, header.shape, header.dtype, header.offset)
-        return Document(source.source, "npy", {"": cast(np.ndarray, array)})
+        return Document(source.source, "npy", {"": cast(np.ndarray, FileArray(source, header))})
     source.stream.seek(header.offset)
     value = read_elements(source.stream, header, source.source)
     if isinstance(value, np.ndarray):
@@ -167,9 +167,13 @@ def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
 def _plain(array: np.ndarray, where: str) -> Any:
     if array.dtype.kind in "US":
         return _strings(array, where)
-    is_bfloat16 = array.dtype == BFLOAT16
-    array = native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
+    array = _native(array)
     return array.item() if array.ndim == 0 else np.ascontiguousarray(array)
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    is_bfloat16 = array.dtype == BFLOAT16
+    return native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
 
 
 def _strings(array: np.ndarray, where: str) -> Any:
@@ -239,3 +243,141 @@ def read_raw(file: Opened, form: str) -> Document:
         )
     array = np.frombuffer(file.stream.read(), dtype).reshape(shape)
     return Document(file.source, "raw", {"": native(array, kind == "bf16")})
+
+
+# ---- large arrays in their files: read, or filled, block by block from any thread
+
+
+BFLOAT16 = np.dtype("V2")  # of the .npy files that JAX and ml_dtypes save
+COPIED = 1 << 20  # bytes at a time
+NUMBERS = 1 << 14  # of an array that are turned into text at a time
+
+
+class FileArray:
+    """An array (N, K) or (N, M, K) in a file, in C order, which outlives the stream it came from.
+
+    A slice of its first two axes is an array in memory.
+    """
+
+    def __init__(self, file: Opened, header: Header) -> None:
+        self.source, self.shape, self.ndim = file.source, header.shape, len(header.shape)
+        self._stored, self._start, self._lock = header.dtype, header.offset, Lock()
+        is_bfloat16 = self._stored == BFLOAT16
+        self.dtype = np.dtype("f4") if is_bfloat16 else self._stored.newbyteorder("=")
+        self._descriptor = os.dup(file.stream.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | tuple[slice, ...]) -> np.ndarray:
+        """The numbers between the bounds of one or two slices without a step."""
+        slices = index if isinstance(index, tuple) else (index,)
+        bounds = [one.indices(n)[:2] for one, n in zip(slices, self.shape, strict=False)]
+        first, last = bounds[0]
+        inner_first, inner_last = bounds[1] if len(bounds) > 1 else (0, self.shape[1])
+        counts = max(0, last - first), max(0, inner_last - inner_first)
+        array = np.empty((*counts, *self.shape[2:]), self._stored)
+        inner = prod(self.shape[2:]) * self._stored.itemsize  # bytes
+        outer = self.shape[1] * inner
+        at = self._start + first * outer + inner_first * inner
+        if counts[1] == self.shape[1]:
+            self._fill(array, at)
+        else:
+            for n, part in enumerate(array):
+                self._fill(part, at + n * outer)
+        return _native(array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The array in memory."""
+        check_size(self.shape, self.dtype.itemsize, self.source)
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def _fill(self, array: np.ndarray, at: int) -> None:
+        """Read an array from a position in the file; UserError if the file ends before."""
+        view = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
+        while view:
+            count = self._read_once(view, at)
+            if not count:
+                raise became_shorter(self.source, len(view), at)
+            view, at = view[count:], at + count
+
+    def _read_once(self, view: memoryview, at: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, [view], at)
+        with self._lock:  # Windows and old systems: the position belongs to the descriptor
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+            data = os.read(self._descriptor, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+class BlockWriter:
+    """An array (n, m, ...) or (n, K) on disk, of which blocks along the first axes are written."""
+
+    def __init__(
+        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], output: str
+    ) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._output = output  # what messages call the file
+        self._file, self._lock = file, Lock()
+        self._strides = np.cumprod([dtype.itemsize, *shape[:0:-1]])[::-1].tolist()
+        with errors_named(output):
+            write_header(file, shape, dtype)
+            file.flush()
+            self._start = file.tell()
+            file.truncate(self._start + shape[0] * self._strides[0])
+
+    def write(self, index: tuple[slice, ...], array: np.ndarray) -> None:
+        """Write an array to the slices of the first axes."""
+        array = np.ascontiguousarray(array, self.dtype)
+        along = index[-1]
+        if len(index) == 1 or along.stop - along.start == self.shape[1]:
+            self._put(index[0].start * self._strides[0], array)
+            return
+        first, inner = index[0].start, along.start * self._strides[1]
+        for n, row in enumerate(array):
+            self._put((first + n) * self._strides[0] + inner, row)
+
+    def copy_to(self, stream: BinaryIO) -> None:
+        """Write the file with its header to a stream."""
+        import shutil
+
+        self._file.seek(0)
+        shutil.copyfileobj(self._file, stream, COPIED)
+
+    def _put(self, at: int, array: np.ndarray) -> None:
+        data = array.reshape(-1).view(np.uint8).data
+        if not hasattr(os, "pwrite"):  # Windows
+            with self._lock:
+                self._file.seek(self._start + at)
+                self._file.write(data)
+            return
+        with errors_named(self._output):
+            while data:
+                written = os.pwrite(self._file.fileno(), data, self._start + at)
+                data, at = data[written:], at + written
+
+
+def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Write the header of an array in C order."""
+    header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(cast(Any, stream), header)
+
+
+def rows_of(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows along the last axis of an array of any number of axes, in C order: blocks (n, K)."""
+    if array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
+        for part in array:
+            yield from rows_of(part)
+    else:
+        array = np.atleast_2d(array)
+        size = max(1, NUMBERS // max(1, prod(array.shape[1:])))
+        for first in range(0, len(array), size):
+            block = array[first : first + size]
+            yield block.reshape(prod(block.shape[:-1]), block.shape[-1])

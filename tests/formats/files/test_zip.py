@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import write
+from lstmcli.formats.files import zip
 from lstmcli.formats.files.limits import damage_reported
-from lstmcli.formats.wire import zip
-from lstmcli.formats.wire.zip import Archive
+from lstmcli.formats.files.zip import Archive
 from tests.formats.helpers import piped
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED

@@ -15,13 +15,18 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.arrays.blocks import BlockWriter
-from lstmcli.formats.arrays.npy import check, read_elements, read_header, write_elements
 from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_total, damage_reported
 from lstmcli.formats.files.source import HEAD, Opened
-from lstmcli.formats.wire.zip import ENCRYPTED, METHODS, Archive
+from lstmcli.formats.files.zip import ENCRYPTED, METHODS, Archive
+from lstmcli.formats.npy import (
+    BlockWriter,
+    check,
+    read_elements,
+    read_header,
+    write_elements,
+)
 
 SUFFIX = ".npy"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day

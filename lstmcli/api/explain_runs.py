@@ -1,0 +1,134 @@
+"""EXPECTED beside the runs that an explanation is about, on the same axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.api.explain import Request, asked_of, explained
+from lstmcli.api.job import InputOptions, Job, read_job
+from lstmcli.api.load import EDITS, checked
+from lstmcli.api.values import Path
+from lstmcli.core.diff.metrics import Position
+from lstmcli.core.explain import Progress, quiet
+from lstmcli.core.explain.budget import Budget, WorkDone
+from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.explain.locations import by_cell
+from lstmcli.core.explain.observation import SINGLE, Expected
+from lstmcli.core.explain.verify import Mismatch, compared
+from lstmcli.core.forward.plan import Plan
+from lstmcli.core.forward.run import run_selected
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import read_edit
+from lstmcli.core.model.selection import Indices
+
+Arrays = Mapping[str, Array]
+
+
+class ExpectedOnRuns(NamedTuple):
+    """EXPECTED, the run as loaded, and the run with the changes that were found: (T, B, K) each."""
+
+    expected: Arrays
+    loaded: Arrays
+    found: Arrays  # empty without changes, or if no run has them
+    first: Position | None  # where the run as loaded and EXPECTED first differ
+    numbering: Mapping[str, tuple[Indices | None, None]]  # of last states
+    items: Indices  # of the batch
+    batch: int  # its size
+    commands: tuple[str, str]  # that show the run as loaded, and EXPECTED beside it
+
+
+def explain_with_runs(
+    weights: Sequence[str],
+    inputs: str | None,
+    expected: str,
+    numbers: int,
+    *,
+    thorough: bool = False,
+    progress: Progress = quiet,
+    initial_state: Path | None = None,
+    lengths: Path | None = None,
+    mask: Path | None = None,
+    **settings: Any,
+) -> tuple[Explanation, ExpectedOnRuns | None]:
+    """Explain files; for ``numbers``, also run the first batch items, of so many numbers together.
+
+    EXPECTED is empty if it lies nowhere on a run.
+    """
+    options = InputOptions(initial_state, lengths, mask)
+    asked = asked_of(weights, inputs, expected, options, settings)
+    work = WorkDone(Budget.THOROUGH if thorough else 1)
+    explanation = explained(asked, work, progress)
+    return explanation, _runs(asked, explanation, numbers) if numbers else None
+
+
+def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnRuns:
+    plan = asked.job.plan()
+    each = plan.steps * sum(plan.widths().values())
+    items = range(min(plan.batch, max(1, numbers // each)))
+    expected = explanation.expected or Expected({})
+    shown = Expected({k: v[..., : len(items), :] for k, v in expected.arrays.items()})
+    loaded, found = _by_cell(plan, items), dict[str, Array]()
+    if explanation.changes and explanation.command:
+        found = _by_cell(_changed(asked.job, explanation).plan(), items)
+    array = next((c.found for c in explanation.changes if c.setting == "array"), "h")
+    array = array.rpartition(".")[2]  # that of a cell is called so in EXPECTED
+    values = {_of(name, array): known.values for name, known in shown.arrays.items()}
+    finals = [name for name, one in values.items() if one.ndim == 2]
+    with np.errstate(all="ignore"):
+        at = compared(loaded, shown, SINGLE).first if shown.arrays else None
+    return ExpectedOnRuns(
+        expected=_with_steps(values, finals),
+        loaded=_with_steps(loaded, finals),
+        found=_with_steps(found, finals),
+        first=None if at is None else _position(at, array),
+        numbering=dict.fromkeys(finals, ((plan.steps - 1,), None)),
+        items=items,
+        batch=plan.batch,
+        commands=(asked.typed("plot"), asked.typed("explain", asked.expected)),
+    )
+
+
+def _position(at: Mismatch, array: str) -> Position:
+    """A mismatch in the words of diff."""
+    return Position(_of(at.array, array), at.given, at.expected, at.step, at.item, at.unit)
+
+
+def _of(name: str, array: str) -> str:
+    """The name of what stands for h in EXPECTED: ``layer0.c``."""
+    prefix, dot, base = name.rpartition(".")
+    return f"{prefix}{dot}{array}" if base == "h" else name
+
+
+def _with_steps(arrays: Arrays, finals: Sequence[str]) -> dict[str, Array]:
+    """Arrays of steps, and these last states as one step."""
+    return {
+        name: np.reshape(array, (-1, *array.shape[-2:]))
+        for name, array in arrays.items()
+        if array.ndim == 3 or name in finals
+    }
+
+
+def _changed(job: Job, explanation: Explanation) -> Job:
+    """The job with the changes of an explanation."""
+    assert job.reread is not None
+    inputs, settings = job.inputs, explanation.settings
+    arrays = explanation.arrays.__getitem__  # of files that are not written yet
+    edits = [read_edit(text, "explain", arrays) for text in explanation.edits]
+    model = job.reread(checked({**settings, EDITS: [*job.model.edits, *edits]}, "explain"))
+    is_padding_found = isinstance(settings.get("lengths"), list)
+    padding = (None, None) if is_padding_found else (inputs.lengths, inputs.mask)
+    options = InputOptions(inputs.initial_state or None, *padding)
+    layout = settings.get("layout", inputs.layout)
+    of_run = {} if layout is None else {"layout": layout}
+    x = np.asarray(inputs.x)
+    return read_job(model, x, of_run, options, where="explain", name=inputs.name)
+
+
+def _by_cell(plan: Plan, items: Indices) -> dict[str, Array]:
+    """The arrays of a run of these batch items: (T, B, K), and last states (B, K)."""
+    trace, _ = run_selected(plan, replace(plan.select(), batch=items))
+    return by_cell(trace.members(), plan.model, trace.layout, (trace.steps, len(items)))

@@ -1,1 +1,0 @@
-"""NumPy's files: .npy and .npz, and arrays read and written in blocks."""

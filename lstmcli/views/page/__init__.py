@@ -1,0 +1,318 @@
+"""A page that stands alone: the answer, and heat maps whose numbers can be pointed at.
+
+One template, one style sheet and one script, in one file with the numbers as float32. Scales,
+pooling and labels are those of `lstmcli.views.plot`. What comes from files is text: JSON without
+``<``, which the script puts into text nodes, and escaped HTML; the policy of the page allows no
+request and no script but this one.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from html import escape
+from pkgutil import get_data
+from string import Template
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.selection import Indices
+from lstmcli.escaping import one_line, shell_word
+from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Rgb, Scale, interpolated
+from lstmcli.views.explain import explanation_sheet
+from lstmcli.views.export import DARK, LIGHT, html_lines
+from lstmcli.views.heatmap import Pooling, Quantity, pooled
+from lstmcli.views.page.png import png
+from lstmcli.views.plot import (
+    DIFFERENCE,
+    Annotations,
+    PlotWindow,
+    difference_verdict,
+    pooled_words,
+    quantities,
+    read_sheet,
+    saturation_sheets,
+    scales,
+)
+from lstmcli.views.sheet import Sheet, Width, labelled
+from lstmcli.views.text import long_count
+
+if TYPE_CHECKING:
+    from lstmcli.api.explain_runs import ExpectedOnRuns
+    from lstmcli.api.plot import Drawable
+    from lstmcli.core.explain.explanation import Explanation
+
+MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, so that a page has at most 20 MB
+MOST_NUMBERS = 2**24  # before they are pooled: 128 MiB in float64
+EXACT_CELLS = 100_000  # up to so many have the rest that float32 leaves: 0.5 MB
+MOST_PICTURES = 24  # for readers without JavaScript: 40 kB each at most
+PICTURE = (300, 100)  # cells across and down
+WIDEST, TALLEST = 30, 18  # pixels of a cell; the style sheet limits those of all
+WIDE, NARROW = 80, 44  # columns of the answer; a phone has room for 44
+AS_LOADED, FOUND, EXPECTED = "as loaded", "with the changes", "EXPECTED"
+OUTPUT = "output"  # what the output of several cells is called
+PARTS = "lstm plot --page draws a part with --steps, --units, --batch"
+
+
+class View(NamedTuple):
+    """A side, or the difference of two."""
+
+    label: str
+    arrays: Mapping[str, Array]  # (T, B, H) each
+    command: str  # that shows it in a terminal
+    differs: bool = False
+    selects: bool = True  # the command takes --batch, --cell and --only
+
+
+class Page(NamedTuple):
+    """What is on a page."""
+
+    title: str
+    answer: Callable[[Width], Sequence[Sheet]]
+    views: Sequence[View]
+    notes: Annotations
+    window: PlotWindow  # with the batch item that is shown first
+    items: Indices  # of the batch
+    array: str = ""  # that is shown first; "": all
+    only: str = ""  # the arrays that the page is made of, as typed
+
+    def html(self) -> str:
+        """The page as a file."""
+        planes, pooling = self._planes()
+        script, pictures = _file("page.js"), planes[:MOST_PICTURES]
+        wide, narrow = (
+            "".join(map(html_lines, self.answer(Width.of(columns)))) for columns in (WIDE, NARROW)
+        )
+        dark = f"@media (prefers-color-scheme: dark) {{ {_colors(DARK)} }}\n"
+        return Template(_file("page.html")).substitute(
+            title=escape(one_line(self.title)),
+            script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+            style=_colors(LIGHT) + dark + _file("page.css"),
+            wide=wide,
+            narrow=narrow,
+            notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(planes, pooling)),
+            pictures="".join(self._picture(plane) for plane in pictures),
+            data=json.dumps(self._data(planes, pooling)).replace("<", r"\u003c"),
+            script=script,
+        )
+
+    def _quantities(self, view: View, item: int) -> list[Quantity]:
+        notes = self.notes._replace(differs=view.differs)
+        return quantities(view.arrays, self.window._replace(item=item), notes)
+
+    def _planes(self) -> tuple[list[Plane], Pooling]:
+        """The heat maps of each array of each view, one for each batch item."""
+        first = [self._quantities(view, self.items[0]) for view in self.views]
+        shapes = [quantity.values.shape for of_view in first for quantity in of_view]
+        pooling = _pooling(shapes, len(self.items))
+        found = [
+            Plane(n, same[0]._replace(kind=max(q.kind for q in same)), cells)
+            for n, view in enumerate(self.views)
+            for same in zip(*(self._quantities(view, item) for item in self.items), strict=True)
+            for cells in [np.stack([pooled(q.values, pooling, self.window.pool) for q in same])]
+        ]
+        names = [*dict.fromkeys(plane.quantity.name for plane in found)]
+        of_kind = scales([p.quantity for p in found], [p.cells for p in found])
+        found = [plane._replace(scale=of_kind[plane.quantity.kind]) for plane in found]
+        return sorted(found, key=lambda plane: names.index(plane.quantity.name)), pooling
+
+    def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
+        """What the reader has to know of the numbers."""
+        if pooling.is_needed:
+            yield f"Pooled: {pooled_words(pooling, self.window.pool)}. {PARTS}."
+        shown = len(self.items)
+        if 1 < shown < self.notes.batch:
+            yield f"The first {shown:,} of {self.notes.batch:,} batch items. {PARTS}."
+        most = np.finfo(np.float32).max
+        beyond = sum(int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes)
+        if beyond:
+            yield f"Beyond float32, and shown as infinite: {long_count(beyond, 'number')}."
+
+    def _data(self, planes: Sequence[Plane], pooling: Pooling) -> dict[str, Any]:
+        """The document that the script reads."""
+        prefixes = [*dict.fromkeys(plane.prefix for plane in planes)]
+        is_exact = sum(plane.cells.size for plane in planes) <= EXACT_CELLS
+        return {
+            "views": [view._asdict() | {"arrays": [*view.arrays]} for view in self.views],
+            "cells": [
+                {"label": one_line(name or OUTPUT), "typed": name and shell_word(name)}
+                for name in prefixes
+            ],
+            "items": list(self.items),
+            "item": self.window.item,
+            "array": self.array,
+            "only": self.only and shell_word(self.only),
+            "first": self._place(planes, prefixes),
+            "pool": self.window.pool,
+            "pooling": [pooling.steps, pooling.units],
+            "scales": {plane.quantity.kind: _scale(plane.scale) for plane in planes},
+            "planes": [plane.to_json(prefixes, is_exact) for plane in planes],
+        }
+
+    def _place(self, planes: Sequence[Plane], prefixes: Sequence[str]) -> dict[str, Any] | None:
+        """Where two sides first differ; None if that is not drawn."""
+        if (first := self.notes.first) is None:
+            return None
+        place = {"item": first.batch or 0, "step": first.step, "unit": first.unit}
+        for quantity in (plane.quantity for plane in planes if plane.quantity.name == first.array):
+            axes = (self.items, quantity.steps, quantity.units)
+            if all(n in numbers for n, numbers in zip(place.values(), axes, strict=True)):
+                prefix, _, base = quantity.name.rpartition(".")
+                return {"cell": prefixes.index(prefix), "focus": one_line(base), **place}
+        return None
+
+    def _picture(self, plane: Plane) -> str:
+        """A heat map of the item that is shown first, as an image with its caption."""
+        quantity, scale = plane.quantity, plane.scale
+        cells = plane.cells[self.items.index(self.window.item)]
+        cells = pooled(cells, Pooling.to_fit(cells.shape, *PICTURE, "none"), self.window.pool)
+        shades = _shades(scale, LEVELS - 1)  # one colour more is that of NaN
+        levels = scale.levels(cells).T * (len(shades) - 1)
+        pixels = np.where(np.isnan(levels), len(shades), np.rint(levels))
+        data = b64encode(png(pixels, [*shades, NOT_A_NUMBER])).decode()
+        name = f"{quantity.name} {quantity.words} {self.views[plane.view].label}".rstrip()
+        steps, units = (f"{of[0]} to {of[-1]}" for of in (quantity.steps, quantity.units))
+        axes = f"steps {steps} across, units {units} down, from {scale.low:g} to {scale.high:g}"
+        text = escape(one_line(f"{name}: {axes}"))
+        height, width = TALLEST * pixels.shape[0], WIDEST * pixels.shape[1]
+        image = f'width="{width}" height="{height}" src="data:image/png;base64,{data}"'
+        return f'<figure><figcaption>{text}</figcaption><img alt="{text}" {image}></figure>\n'
+
+
+class Plane(NamedTuple):
+    """The heat maps of an array of a view, one for each batch item."""
+
+    view: int
+    quantity: Quantity  # of the first item
+    cells: Array  # (items, steps, units)
+    scale: Scale = GATE
+
+    @property
+    def prefix(self) -> str:
+        """The cell; "" for the only one, or for the output of several."""
+        return self.quantity.name.rpartition(".")[0]
+
+    def to_json(self, prefixes: Sequence[str], is_exact: bool) -> dict[str, Any]:
+        """The axes, and the cells as float32; with ``is_exact`` also what that leaves of them."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            single = self.cells.astype(np.float32)
+            rest = (self.cells - single).astype(np.float32)
+        rest = np.nan_to_num(rest, posinf=0, neginf=0)
+        quantity, has_rest = self.quantity, is_exact and self.quantity.kind != DIFFERENCE
+        return {
+            "view": self.view,
+            "cell": prefixes.index(self.prefix),
+            "name": one_line(quantity.base),
+            "typed": shell_word(quantity.base),
+            "words": quantity.words,
+            "steps": _axis(quantity.steps),
+            "units": _axis(quantity.units),
+            "scale": quantity.kind,
+            "digits": 8 if has_rest or not rest.any() else 6,
+            "data": _base64(single),
+            "rest": _base64(rest) if has_rest and rest.any() else "",
+        }
+
+
+def plot_page(
+    found: Drawable, window: PlotWindow, title: str, commands: Sequence[str], only: str
+) -> str:
+    """The page of a plot: of one side, or of two and their difference, drawn for ``only``.
+
+    ``commands`` show each in a terminal.
+    """
+    sides = [{name: side[name] for name in found.drawn} for side in found.sides]
+    labels = ("a", "b", DIFFERENCE) if sides else ("",)
+    views = [
+        View(label, arrays, command, label == DIFFERENCE)
+        for label, arrays, command in zip(labels, [*sides, found.drawn], commands, strict=True)
+    ]
+    notes = Annotations.of(found)
+
+    def answer(width: Width) -> list[Sheet]:
+        sheets = [read_sheet(found, width, quiet=False)]
+        if found.differs:
+            sheets = [difference_verdict(notes, width), *sheets]
+        return [*sheets, *saturation_sheets(found, notes, window, width)]
+
+    return Page(title, answer, views, notes, window, found.items, only=only).html()
+
+
+def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str) -> str:
+    """The page of an explanation: EXPECTED beside the run as loaded, and that with the changes."""
+    of_run, of_expected = runs.commands
+    found = View(FOUND, runs.found, e.command, selects=False)
+    sides = [View(AS_LOADED, runs.loaded, of_run), found]
+    views = [View(EXPECTED, runs.expected, of_expected, selects=False), *sides]
+    for side in sides:
+        differences = {
+            name: side.arrays[name] - array
+            for name, array in runs.expected.items()
+            if name in side.arrays and side.arrays[name].shape == array.shape
+        }
+        label = f"{side.label} - {EXPECTED}"
+        views.append(View(label, differences, of_expected, differs=True, selects=False))
+    views = [view for view in views if view.arrays]
+    array = runs.first.array if runs.first else next(iter(runs.expected), "")
+    notes = Annotations(False, runs.first, runs.batch, numbering=runs.numbering)
+    first = (runs.first.batch or 0) if runs.first else 0
+    window = PlotWindow(item=first if first in runs.items else 0)
+    unknown = any(np.isnan(array).any() for array in runs.expected.values())
+    nan = f"where {EXPECTED} has no number" if unknown else ""
+
+    def answer(width: Width) -> list[Sheet]:
+        return [explanation_sheet(e, expected, width=width), labelled("nan", nan, width)]
+
+    return Page(title, answer, views, notes, window, runs.items, array.rpartition(".")[2]).html()
+
+
+def _pooling(shapes: Sequence[tuple[int, ...]], items: int) -> Pooling:
+    """The finest with which all cells are few enough; the longer axis is pooled first."""
+    pooling = Pooling(1, 1, 1, False)
+    while True:
+        cells = -(-np.array(shapes) // (pooling.steps, pooling.units))
+        across, down = cells.max(axis=0).tolist()
+        if items * cells.prod(axis=1).sum() <= MOST_CELLS or across == down == 1:
+            return pooling
+        if across >= down:
+            pooling = pooling._replace(steps=pooling.steps + 1)
+        else:
+            pooling = pooling._replace(units=pooling.units + 1)
+
+
+def _axis(numbers: Sequence[int]) -> dict[str, Any]:
+    """The numbers of steps or units, those in even strides by their first."""
+    strides = set(np.diff(np.asarray(numbers)).tolist()) or {1}
+    if len(strides) > 1:
+        return {"numbers": list(numbers), "count": len(numbers)}
+    return {"first": int(numbers[0]), "stride": strides.pop(), "count": len(numbers)}
+
+
+def _base64(array: Array) -> str:
+    return b64encode(array.astype("<f4").tobytes()).decode()
+
+
+def _shades(scale: Scale, count: int) -> list[Rgb]:
+    return [interpolated(n / (count - 1), scale.stops) for n in range(count)]
+
+
+def _scale(scale: Scale) -> dict[str, Any]:
+    """The ends, a gradient as CSS has it, and the pixels (RGBA) of all levels and of NaN."""
+    shades = _shades(scale, LEVELS)
+    pixels = bytes(part for shade in (*shades, NOT_A_NUMBER) for part in (*shade, 255))
+    gradient = ", ".join(f"rgb{shade}" for shade in shades[::15])
+    ends = {"low": scale.low, "high": scale.high}
+    return {**ends, "gradient": gradient, "pixels": b64encode(pixels).decode()}
+
+
+def _colors(colors: Mapping[str, str]) -> str:
+    """The colours of text by name, as the variables of the style sheet."""
+    return f":root {{ {' '.join(f'--{name}: {color};' for name, color in colors.items())} }}\n"
+
+
+def _file(name: str) -> str:
+    return (get_data(__name__, name) or b"").decode()

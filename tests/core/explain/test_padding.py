@@ -1,0 +1,121 @@
+"""What ports do wrong with a padded batch: each is named, with the command that gives its outputs.
+
+Outputs are those of `reference`, a sequence by itself where padding is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from lstmcli.api.explain import explain
+from tests.core.explain.asking import found
+from tests.core.explain.networks import AS_STORED, network, write
+from tests.core.explain.reference import random_net
+
+Array = np.ndarray[Any, Any]
+B, T, I, H = 4, 9, 3, 5
+LENGTHS = np.array([9, 4, 6, 7])
+STEPS, ITEMS = np.arange(T), np.arange(B)
+VALID = LENGTHS[:, None] > STEPS  # (B, T)
+OTHERS = LENGTHS[[2, 0, 3, 1]]
+LONGER = np.minimum(LENGTHS + 2, T)
+FIRST = (STEPS - (T - LENGTHS)[:, None]) % T  # the step that stands at each, padded at the start
+
+Run = Callable[..., Array]
+"""From inputs (B, T, I) to outputs (B, T, K), with ``reverse`` of a single direction."""
+
+
+def _within(run: Run, x: Array, valid: Array, **how: Any) -> Array:
+    """The outputs of each sequence's valid steps by themselves, zeros at the others."""
+    h = np.zeros((*valid.shape, run(x).shape[-1]))
+    for n, counts in enumerate(valid):
+        if counts.any():
+            h[n, counts] = run(x[n : n + 1, counts], **how)[0]
+    return h
+
+
+class Port(NamedTuple):
+    """What a port gives, and what is found."""
+
+    outputs: Callable[[Run, Array], Array]
+    changes: dict[str, Any]
+    command: str = ""
+    note: str = ""
+    sides: int = 1
+    verdict: str = "found"
+
+
+def _padded_first(x: Array) -> Array:
+    return np.take_along_axis(x, FIRST[..., None], axis=1)
+
+
+IGNORED = {"lengths": "ignored"}, "--set lengths=ignored"
+PORTS = {
+    "runs over padding": Port(lambda run, x: run(x), *IGNORED, sides=2),
+    "takes the last step": Port(lambda run, x: run(x)[:, -1], *IGNORED),
+    "starts backward in the padding": Port(
+        lambda run, x: np.where(VALID[..., None], run(x), 0), *IGNORED, "At padded steps", 2
+    ),
+    "goes on for 2 steps": Port(
+        lambda run, x: run(x)[ITEMS, LONGER - 1], {"lengths": tuple(LONGER)},
+        "--lengths 9,6,8,9", "The other side goes on over padding: 2 steps more",
+    ),
+    "lengths of other sequences": Port(
+        lambda run, x: _within(run, x, OTHERS[:, None] > STEPS), {"lengths": tuple(OTHERS)},
+        "--lengths 6,9,7,4", "in another order of the sequences",
+    ),
+    "last states of other sequences": Port(
+        lambda run, x: run(x)[ITEMS, OTHERS - 1], {"lengths": tuple(OTHERS)},
+        "--lengths 6,9,7,4", "in another order of the sequences",
+    ),
+    "a mask of the wrong polarity": Port(
+        lambda run, x: _within(run, x, ~VALID), {"lengths": "inverted"}, "--set lengths=inverted",
+    ),
+    "reversed within lengths": Port(
+        lambda run, x: _within(run, x, VALID, reverse=True), {"reverse": True}, "--reverse",
+    ),
+    "reversed as a whole": Port(
+        lambda run, x: run(x, reverse=True), {"reverse": True, **IGNORED[0]}, "--reverse",
+    ),
+    "padded at the start": Port(
+        lambda run, x: run(_padded_first(x)), {}, "",
+        "the other side pads at the start, and runs over it", verdict="none",
+    ),
+    "padded at the start, and masked": Port(
+        lambda run, x: _within(run, _padded_first(x), VALID[:, ::-1]), {}, "",
+        "the other side pads at the start, and masks it", verdict="none",
+    ),
+    "other numbers past the ends": Port(
+        lambda run, x: np.where(VALID[..., None], run(x), 7.0), {}, "",
+        "At padded steps EXPECTED has other values", verdict="agrees",
+    ),
+}  # fmt: skip
+
+
+ASKED = [  # a search that finds nothing takes long
+    pytest.param(name, marks=pytest.mark.slow if port.verdict == "none" else ())
+    for name, port in PORTS.items()
+]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_port_s_mistake_with_padding_is_named(name: str, tmp_path: Path) -> None:
+    port, rng = PORTS[name], np.random.default_rng(46)
+    nets = [random_net(rng, I, H) for _ in range(port.sides)]
+    weights = write(dict(zip(("l0", "l0_reverse"), nets, strict=False)), tmp_path / "w.npz")
+    x = rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
+    x[~VALID] = 0
+
+    def run(x: Array, **how: Any) -> Array:
+        return network(nets, x, how, np.float64, port.sides)[0]
+
+    expected = port.outputs(run, x).astype(np.float32)
+    answer = explain(weights, x, expected, lengths=LENGTHS, layout="batch", **AS_STORED)
+    assert (answer.verdict, found(answer)) == (port.verdict, port.changes)
+    assert port.command in answer.command
+    assert any(port.note in text for text in answer.notes) or not port.note
