@@ -25,7 +25,7 @@ from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.core.forward.equivalence import greatest_difference
+from lstmcli.core.forward.equivalence import largest_difference
 from lstmcli.core.forward.plan import NAMES as ARRAYS
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
@@ -211,7 +211,7 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class ProgramCheck:
-    """The outputs of a program, a, beside ours, b."""
+    """The outputs of a program, a, next to ours, b."""
 
     job: Job
     program: Program
@@ -435,7 +435,7 @@ def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
     Nothing is allowed where our run in float32 or float64 overflows.
     """
     found, exact = ours.members(), {} if truth is None else truth.members()
-    return {name: ROUNDING * greatest_difference(found[name], a) for name, a in exact.items()}
+    return {name: ROUNDING * largest_difference(found[name], a) for name, a in exact.items()}
 
 
 def _distance(trace: Trace, truth: Trace | None) -> float | None:
@@ -443,5 +443,5 @@ def _distance(trace: Trace, truth: Trace | None) -> float | None:
     if truth is None:
         return None
     found, exact = trace.members(), truth.members()
-    distances = [greatest_difference(found[name], exact[name]) for name in ("h", *FINALS)]
+    distances = [largest_difference(found[name], exact[name]) for name in ("h", *FINALS)]
     return max(distances, key=lambda d: (d != d, d))

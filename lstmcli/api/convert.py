@@ -16,7 +16,7 @@ import numpy as np
 from lstmcli import __version__, formats
 from lstmcli.api import load
 from lstmcli.api.documents import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
-from lstmcli.core.forward.equivalence import Proof, compared_runs, greatest_difference, same_weights
+from lstmcli.core.forward.equivalence import Proof, compared_runs, largest_difference, same_weights
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
@@ -315,7 +315,7 @@ def _rounding(
     if to != BFLOAT16 and source.cell.dtype.itemsize <= model.cell.dtype.itemsize:
         return None
     difference = max(
-        greatest_difference(array, getattr(rounded, name))
+        largest_difference(array, getattr(rounded, name))
         for (_, cell), (_, rounded) in zip(source.cells, model.cells, strict=True)
         for name, array in vars(cell).items()
         if isinstance(array, np.ndarray)

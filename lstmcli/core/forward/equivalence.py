@@ -94,7 +94,7 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     scale = max(float(np.abs(a[np.isfinite(a)]).max(initial=1.0)) for a in traces[0].values())
     allowed = 0.0 if exact else ROUNDING * float(np.finfo(one.cell.dtype).eps) * scale
     difference = max(
-        greatest_difference(array, traces[1][name]) for name, array in traces[0].items()
+        largest_difference(array, traces[1][name]) for name, array in traces[0].items()
     )
     return Proof(ROWS, STEPS, difference, allowed)
 
@@ -116,7 +116,7 @@ def alike(model: Model) -> Model:
     return replace(model, layers=layers, lengths=())
 
 
-def greatest_difference(a: Array, b: Array) -> float:
+def largest_difference(a: Array, b: Array) -> float:
     """The largest difference; 0 where both are the same infinity, or no number."""
     with np.errstate(all="ignore"):
         difference = np.abs(a.astype(np.longdouble) - b)
