@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from lstmcli.api.job import read_job
+from lstmcli.api.job import InputOptions, read_job
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain.explanation import Changed, Explanation
 from lstmcli.views.check import check_sheet
@@ -35,7 +35,7 @@ KERAS = row(
 )  # fmt: skip
 
 
-JOB = read_job([SAMPLE / "weights.npz"], SAMPLE / "inputs.npy", {}, where="check")
+JOB = read_job([SAMPLE / "weights.npz"], SAMPLE / "inputs.npy", {}, InputOptions(), where="check")
 
 
 def check(**changes: Any) -> Any:

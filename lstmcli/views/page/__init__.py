@@ -39,7 +39,7 @@ from lstmcli.views.plot import (
     scales,
 )
 from lstmcli.views.sheet import Sheet, Width, labelled
-from lstmcli.views.text import long_count
+from lstmcli.views.text import count
 
 if TYPE_CHECKING:
     from lstmcli.api.explain_runs import ExpectedOnRuns
@@ -130,7 +130,7 @@ class Page(NamedTuple):
         most = np.finfo(np.float32).max
         beyond = sum(int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes)
         if beyond:
-            yield f"Beyond float32, and shown as infinite: {long_count(beyond, 'number')}."
+            yield f"Beyond float32, and shown as infinite: {count(beyond, 'number')}."
 
     def _data(self, planes: Sequence[Plane], pooling: Pooling) -> dict[str, Any]:
         """The document that the script reads."""
