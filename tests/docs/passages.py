@@ -22,6 +22,8 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.edits import EDITS, HIDES
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
+from tests.paths import TESTS, TOP
+from tests.recorded import read
 
 DEEPEST = 3  # dots in a key: deeper ones are in the schema's file alone
 
@@ -202,10 +204,12 @@ def options(name: str) -> str:
     context = click.Context(command, info_name=f"lstm {name}")
     given = {p.name: p for p in command.get_params(context) if isinstance(p, click.Option)}
     rows = {n: row for n, p in given.items() if (row := p.get_help_record(context))}
-    return "\n\n".join(
-        f"**{heading}**\n\n{_table(('option', 'meaning'), (_option(given[n], rows[n]) for n in names))}"
+    head = ("option", "meaning")
+    tables = {
+        heading: _table(head, (_option(given[n], rows[n]) for n in names))
         for heading, names in grouped(rows).items()
-    )
+    }
+    return "\n\n".join(f"**{heading}**\n\n{table}" for heading, table in tables.items())
 
 
 def _option(option: click.Option, row: tuple[str, str]) -> tuple[str, str]:
