@@ -211,7 +211,7 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class ProgramCheck:
-    """The outputs of a program, a, beside ours, b."""
+    """The outputs of a program, a, next to ours, b."""
 
     job: Job
     program: Program

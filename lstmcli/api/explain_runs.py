@@ -1,4 +1,4 @@
-"""EXPECTED beside the runs that an explanation is about, on the same axes."""
+"""EXPECTED next to the runs that an explanation is about, on the same axes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ExpectedOnRuns(NamedTuple):
     numbering: Mapping[str, tuple[Indices | None, None]]  # of last states
     items: Indices  # of the batch
     batch: int  # its size
-    commands: tuple[str, str]  # that show the run as loaded, and EXPECTED beside it
+    commands: tuple[str, str]  # that show the run as loaded, and EXPECTED next to it
 
 
 def explain_with_runs(
@@ -54,7 +54,7 @@ def explain_with_runs(
     mask: Path | None = None,
     **settings: Any,
 ) -> tuple[Explanation, ExpectedOnRuns | None]:
-    """Explain files; for ``numbers``, also run the first batch items, of so many numbers together.
+    """Explain files; for ``numbers``, also run the first batch items, of this many numbers together.
 
     EXPECTED is empty if it lies nowhere on a run.
     """

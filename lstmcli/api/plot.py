@@ -161,7 +161,7 @@ def plot(
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
     weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps
-    those chosen. With ``numbers`` it keeps the first batch items, as many as have so many numbers
+    those chosen. With ``numbers`` it keeps the first batch items, as many as have this many numbers
     together, and they are the ``items``, unless ``batch`` is given.
     """
     options = InputOptions(initial_state, lengths, mask)
@@ -183,7 +183,7 @@ def plot(
 
 
 def _at_most(numbers: int, each: int) -> int:
-    """How many sequences have so many numbers together, of ``each``; at least one."""
+    """How many sequences have this many numbers together, of ``each``; at least one."""
     return max(1, numbers // max(each, 1))
 
 

@@ -269,7 +269,7 @@ def setting_text(value: Any) -> str:
 class Assumption(str):
     """What is assumed, with the reason and the option that sets it: all of it in one text.
 
-    ``forget bias +1.0 (not stored in the weights; --forget-bias)``; ``more`` follows the option.
+    ``forget bias +1 (not stored in the weights; --forget-bias)``; ``more`` follows the option.
     """
 
     what: str

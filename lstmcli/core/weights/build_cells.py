@@ -76,7 +76,7 @@ def _edited(
     """The tensors of a cell as its edits of stored tensors leave them.
 
     They are computed in float64, whatever is stored and run: a number half way between two rounded
-    ones has to become the same one in runs of every number type.
+    ones has to become the same one in runs of every dtype.
     """
     edited = dict(by_role)
     for edit in edits_in(TENSORS, edits):
@@ -97,7 +97,7 @@ def _edited(
 def _gates_axis(
     tensor: Array, bias: Array | dict[str, Array] | None, convention: Convention
 ) -> int:
-    """The axis of a tensor's gates: that of the size of the bias, or as the convention has it."""
+    """The axis of a tensor's gates: that of the size of the bias, or as in the convention."""
     if tensor.ndim > 1 and isinstance(bias, np.ndarray):
         size = bias.shape[-1] // convention.storage.bias_halves
         fitting = [n for n in (-1, -2) if tensor.shape[n] == size]
