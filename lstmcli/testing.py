@@ -115,12 +115,12 @@ def assert_lstm_close(
 def _padding(
     d: Difference, options: InputOptions, layout: str | None
 ) -> tuple[str | None, Mapping[str, Any]]:
-    """The layout of two results, and the lengths or the mask of a run of them."""
+    """The layout of two results, and the lengths or the mask as in a run of them."""
     lengths, mask = options.padding()
     shape = next((pair.a.shape[:2] for pair in d.pairs.values() if pair.stepwise), (1, 1))
     layout = layout or next((side.layout for side in d.sides if side.layout), None)
     if layout is None and lengths is not None and lengths.size == shape[0] != shape[1]:
-        layout, shape = "batch", shape[::-1]  # the first axis was interpreted as time
+        layout, shape = "batch", shape[::-1]  # the first axis was assumed to be time
     axes = "steps" if mask is not None and mask.ndim == 1 else layout or "time"
     valid = valid_steps(lengths, mask, shape, axes)
     return layout, {} if valid is None else {"layout": "time", "mask": valid.tolist()}
@@ -158,7 +158,7 @@ def write_golden(path: Path, actual: Result) -> None:
     """
     side = side_of(actual, "actual")
     path = os.fspath(path)
-    with suppress(OSError):  # reported as the file is written
+    with suppress(OSError):  # reported when the file is written
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     arrays = {name or "h": array for name, array in side.arrays.items()}
     meta = {} if side.settings is None else {"meta": dict(side.settings)}

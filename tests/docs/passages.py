@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import ast
 import json
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 import lstmcli
+from lstmcli.cli.command import DEFAULT_IN_WORDS, grouped
 from lstmcli.core.explain.causes import CAUSES, ZERO_STATE
 from lstmcli.core.explain.wording import value_of
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.edits import EDITS, HIDES
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
-from tests.paths import TESTS
+from tests.paths import TESTS, TOP
 from tests.recorded import read
 
 DEEPEST = 3  # dots in a key: deeper ones are in the schema's file alone
@@ -190,6 +195,54 @@ def edits(family: str) -> str:
     return f"{HIDES[family]}.\n\n{_table(head, rows)}"
 
 
+# ---- the command line
+
+
+def options(name: str) -> str:
+    """The options of a command under the headings of its help, each with an anchor."""
+    command = import_module(f"lstmcli.cli.{name}").command
+    context = click.Context(command, info_name=f"lstm {name}")
+    given = {p.name: p for p in command.get_params(context) if isinstance(p, click.Option)}
+    rows = {n: row for n, p in given.items() if (row := p.get_help_record(context))}
+    head = ("option", "meaning")
+    tables = {
+        heading: _table(head, (_option(given[n], rows[n]) for n in names))
+        for heading, names in grouped(rows).items()
+    }
+    return "\n\n".join(f"**{heading}**\n\n{table}" for heading, table in tables.items())
+
+
+def _option(option: click.Option, row: tuple[str, str]) -> tuple[str, str]:
+    anchor = max(option.opts, key=len).lstrip("-")
+    text = DEFAULT_IN_WORDS.sub(r"[default: \1", row[1])
+    name = f'<a id="{anchor}"></a><code>{escape(row[0])}</code>'
+    return name, " ".join(escape(text, quote=False).replace("[", "\\[").split())
+
+
+# ---- extras
+
+EXTRAS = {
+    "h5": "`.h5` and `.keras` files", "safetensors": "`.safetensors` files",
+    "gguf": "`.gguf` files", "onnx": "`.onnx` files, `convert --to onnx`",
+    "crc32c": "checksums of TensorFlow's checkpoints, faster",
+    "formats": "all of the above",
+    "torch": "`check` and `--engine torch`",
+    "onnxruntime": "`check` and `--engine onnxruntime`",
+    "openvino": "`check` and `--engine openvino`", "keras": "`check` and `--engine keras`",
+    "tensorflow": "`check` and `--engine tensorflow`", "jax": "`check` and `--engine jax`",
+    "dask": "`run --scheduler`", "plot": "`plot -o figure.png`",
+    "docs": "this site", "fuzz": "fuzzing", "test": "the tests", "dev": "all checks",
+}  # fmt: skip
+
+
+def extras() -> str:
+    """The extras of the package, and what each is for."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    each = project["optional-dependencies"]
+    rows = ((f"`{name}`", EXTRAS[name], ", ".join(f"`{n}`" for n in each[name])) for name in each)
+    return _table(("extra", "what it is for", "installs"), rows)
+
+
 # ---- recorded cases
 
 
@@ -256,5 +309,7 @@ def _padded(name: str) -> Iterator[str]:
 
 MAKERS = {
     maker.__name__: maker
-    for maker in (keys, codes, conventions, settings, edits, recorded, padding)
-}
+    for maker in (
+        keys, codes, conventions, settings, edits, options, extras, recorded, padding,
+    )
+}  # fmt: skip

@@ -211,11 +211,11 @@ class OpenLengths(Placement):
         return worst
 
 
-# ---- remarks where nothing gives EXPECTED
+# ---- what is reported where nothing gives EXPECTED
 
 
 def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
-    """The lengths that EXPECTED shows, if other settings are not found with them."""
+    """The lengths that EXPECTED shows, if other settings are not found next to them."""
     for one in placements:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps
         settings = settings_of(one.of_run)

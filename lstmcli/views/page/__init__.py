@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, so that a page has at most 20 MB
 MOST_NUMBERS = 2**24  # before they are pooled: 128 MiB in float64
-EXACT_CELLS = 100_000  # up to this many have the rest that float32 leaves: 0.5 MB
+EXACT_CELLS = 100_000  # up to this many keep the rest that float32 leaves: 0.5 MB
 MOST_PICTURES = 24  # for readers without JavaScript: 40 kB each at most
 PICTURE = (300, 100)  # cells across and down
 WIDEST, TALLEST = 30, 18  # pixels of a cell; the style sheet limits those of all
@@ -243,7 +243,7 @@ def plot_page(
 
 
 def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str) -> str:
-    """The page of an explanation: EXPECTED next to the run as loaded, and that with the changes."""
+    """The page of an explanation: EXPECTED next to the run as loaded, and the one with the changes."""
     of_run, of_expected = runs.commands
     found = View(FOUND, runs.found, e.command, selects=False)
     sides = [View(AS_LOADED, runs.loaded, of_run), found]
@@ -301,7 +301,7 @@ def _shades(scale: Scale, count: int) -> list[Rgb]:
 
 
 def _scale(scale: Scale) -> dict[str, Any]:
-    """The ends, a gradient as in CSS, and the pixels (RGBA) of all levels and of NaN."""
+    """The ends, a CSS gradient, and the pixels (RGBA) of all levels and of NaN."""
     shades = _shades(scale, LEVELS)
     pixels = bytes(part for shade in (*shades, NOT_A_NUMBER) for part in (*shade, 255))
     gradient = ", ".join(f"rgb{shade}" for shade in shades[::15])
