@@ -54,7 +54,7 @@ def explain_with_runs(
     mask: Path | None = None,
     **settings: Any,
 ) -> tuple[Explanation, ExpectedOnRuns | None]:
-    """Explain files; for ``numbers``, also run the first batch items, of this many numbers together.
+    """Explain files; for ``numbers``, also run the first batch items, with this many together.
 
     EXPECTED is empty if it lies nowhere on a run.
     """

@@ -243,7 +243,7 @@ def plot_page(
 
 
 def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str) -> str:
-    """The page of an explanation: EXPECTED next to the run as loaded, and the one with the changes."""
+    """An explanation: EXPECTED next to the run as loaded, and the one with the changes."""
     of_run, of_expected = runs.commands
     found = View(FOUND, runs.found, e.command, selects=False)
     sides = [View(AS_LOADED, runs.loaded, of_run), found]
