@@ -36,7 +36,7 @@ def test_a_run_has_all_arrays_and_batch_items(lstm: Lstm) -> None:
     for name, values in planes.items():
         np.testing.assert_allclose(values, trace.arrays[name], rtol=0, atol=5e-9)
     assert page.data["items"] == [0, 1, 2]
-    assert "forget bias +1.0" in page.texts["span"]
+    assert "forget bias +1" in page.texts["span"]
     part = ("--only", "f,z", "--steps", "1:4", "--units", "0,2", "--batch", "-1")
     lstm("plot", WEIGHTS, "x.npy", "--layout", "batch", "--page", "part.html", *part)
     found = dict(Page("part.html").planes())
@@ -56,7 +56,7 @@ def test_a_difference_has_both_sides_and_where_they_first_differ(lstm: Lstm) -> 
         assert name == "h"
     first = page.data["first"]
     assert [first[k] for k in ("focus", "item", "step", "unit")] == ["h", 0, 1, 0]
-    assert "h differs at step 1, unit 0:   -0.04818152 / -0.01461723" in page.texts["span"]
+    assert "h differs, first at step 1, unit 0: -0.04818152 / -0.01461723" in page.texts["span"]
     for words in ((A, A), (A, B, "--steps", "2:"), (A, B, "--units", "1:")):
         assert lstm("plot", *words, "--page", "other.html").status == 0
         assert Page("other.html").data["first"] is None
