@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lstmcli.engines import program as engine
-from tests.cli.conftest import Done, Lstm
+from tests.cli.conftest import ENDINGS, Done, Lstm, start
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "c-port"
@@ -120,16 +119,18 @@ def test_one_sequence_where_no_batch_can_be_written(lstm: Lstm) -> None:
     assert "takes one sequence, and the inputs are" in done.err
 
 
-def test_an_interrupt_ends_the_program_and_leaves_nothing(lstm: Lstm, folder: Path) -> None:
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_signal_ends_the_program_and_leaves_nothing(
+    lstm: Lstm, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     lines = "open('started', 'w').write(str(os.getpid()))\ntime.sleep(60)"
-    words = ("check", *FILES, "--program", script(lines))
-    environment = os.environ | {"PYTHONPATH": str(TOP), "TMPDIR": str(folder)}
-    command = [sys.executable, "-m", "lstmcli", *map(str, words)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    process = start("check", *FILES, "--program", script(lines))
     while not (Path("started").exists() and (text := Path("started").read_text())):
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    process.send_signal(number)
+    assert process.communicate(timeout=20)[1] == b""
+    assert process.returncode == 128 + number
     with pytest.raises(ProcessLookupError):
         os.kill(int(text), 0)
     assert not [*folder.iterdir()]

@@ -20,6 +20,7 @@ from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, install
 
 FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
+INIT = ("--inputs", "2", "--units", "3", "-o", "w.npz")
 
 
 def options_of(name: str) -> dict[str, click.Option]:
@@ -138,6 +139,29 @@ def test_the_version_names_numpy_and_its_blas(lstm: Lstm) -> None:
     assert re.fullmatch(r"lstm \d+\.\d+\.\d+", first)
     assert second.startswith(f"numpy {np.__version__}, ")
     assert re.search(r"openblas|mkl|blis|no BLAS", second)
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("run", *FILES, "--no-pager", "-f", "csv"), "--no-pager"),
+        (("run", *FILES, "--no-pager"), "--no-pager"),
+        (("run", *FILES, "--no-pager", "--steps", ":", "--svg", "out.svg"), "--no-pager"),
+        (("run", *FILES, "--threads", "2", "--scheduler", "nowhere:1"), "--threads"),
+        (("plot", SAMPLE / "numpy.txt", "--layout", "batch"), "--layout"),
+        (("init", *INIT, "--initializer", "zeros", "--seed", "1"), "--seed"),
+        (("derive", *FILES, "--steps", "1", "--units", "0", "--terms", "1"), "--terms"),
+        (("check", *FILES, "--seed", "1"), "--seed"),
+        (("plot", *FILES, "--units", "0", "--pool", "mean"), "--pool"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    lstm: Lstm, tmp_path: Path, words: tuple[str, ...], option: str
+) -> None:
+    done = lstm(*words)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(f"lstm {words[0]}: error: {option}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_layout_that_no_side_lacks_is_refused(lstm: Lstm) -> None:

@@ -398,6 +398,12 @@ def test_a_setting_in_which_the_files_differ_is_not_excluded() -> None:
     assert hint.excluded.startswith("From a zero state step 0 does not depend on")
 
 
+def test_an_output_that_differs_while_c_agrees() -> None:
+    d = compare(trace(keep="hc"), trace(keep="hc", output=lambda c: c))
+    assert only(d) == "suspect_output"
+    assert "the output gate" in d.hints[0].text
+
+
 def test_steps_that_differ_late_are_no_matter_of_weights() -> None:
     d = compare(trace(keep="h"), trace(keep="h", late=0.5))
     assert only(d) == "suspect_later_step"
