@@ -180,7 +180,7 @@ class _LayerSettings:
         if any(other in kind for other in ("GRU", "ConvLSTM")):
             raise self._cannot(f"is of class {kind}")
         if kind and kind not in (*OWN, *WRAPPERS):
-            text = f"class {kind} is not one of Keras' own; it is computed as keras.layers.LSTM"
+            text = f"class {kind} is not part of Keras; it is computed as keras.layers.LSTM"
             self.classes.append(text)
 
     def _bidirectional(self, config: Config) -> None:
