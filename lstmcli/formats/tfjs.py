@@ -133,7 +133,7 @@ def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
         parts = listed([*map(ascii, paths)], MOST_LISTED)
         raise UserError(
             f"{file.source} needs {size:,} bytes of {parts}; there are "
-            f"{'more' if left < 0 else f'{size - left:,}'}. A part is damaged or of another model."
+            f"{'more' if left < 0 else f'{size - left:,}'}. A part is corrupt or of another model."
         )
     return memoryview(b"".join(pieces))
 

@@ -69,7 +69,7 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
             f"{where} has {len(shape):,} axes; NumPy's arrays have {MOST_AXES} at most."
         )
     if any(length < 0 for length in shape):
-        raise UserError(f"{where} has the shape {tuple(shape)}; the file is damaged.")
+        raise UserError(f"{where} has the shape {tuple(shape)}; the file is corrupt.")
     count = prod(shape)
     if count * itemsize > _most.get():
         raise UserError(

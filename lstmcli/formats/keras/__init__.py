@@ -102,12 +102,12 @@ def _weights(
     for layer in layers:
         group = _joined(top, layer)
         if group not in found.attributes:
-            raise UserError(f"{where} is damaged: it lists the layer {layer} and lacks it.")
+            raise UserError(f"{where} is corrupt: it lists the layer {layer} and lacks it.")
         names = _listed(found.attributes[group], "weight_names") or []
         weights[layer] = {name: _joined(group, name) for name in names}
         for path in weights[layer].values():
             if path not in found.arrays:
-                raise UserError(f"{where} is damaged: it lists {path} and lacks it.")
+                raise UserError(f"{where} is corrupt: it lists {path} and lacks it.")
     return weights
 
 

@@ -114,7 +114,7 @@ def _with_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str
             arrays = {name: arrays[name] for name in names}
             groups = _operations(graph, arrays, path)
         except Damaged as error:
-            remarks.append(f"{path} is damaged and was not used: {error}.")
+            remarks.append(f"{path} is corrupt and was not used: {error}.")
     return Document(source.source, FORMAT, arrays, groups=groups, remarks=tuple(remarks))
 
 
@@ -152,7 +152,7 @@ def _keras_layers(
     try:
         return parse_layers(data, objects)
     except Damaged as error:
-        remarks.append(f"{metadata} is damaged and was not used: {error}.")
+        remarks.append(f"{metadata} is corrupt and was not used: {error}.")
         return {}, ()
 
 
