@@ -99,7 +99,7 @@ def _weights(value: Json) -> list[Any]:
         (lambda v: _weights(v)[0].update(name=["a"]), "the name of a tensor is not text"),
         (lambda v: _weights(v).insert(0, ["a"]), "a member of weights is not an object"),
         (lambda v: v.update(modelTopology=[1]), "modelTopology is not an object"),
-        (lambda v: _weights(v)[0].update(shape=[-1]), "damaged"),
+        (lambda v: _weights(v)[0].update(shape=[-1]), "corrupt"),
         (lambda v: _weights(v)[0].update(shape=[1 << 40, 1 << 40]), "max_bytes="),
         (lambda v: _weights(v)[0].update(shape=[1.5]), "a shape is"),
         (lambda v: _weights(v)[0].update(shape=[1]), "needs .* there are more"),

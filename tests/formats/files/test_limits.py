@@ -31,7 +31,7 @@ def test_beyond_the_limit_the_way_out_is_reported_and_works() -> None:
 
 
 def test_a_negative_length_is_damage() -> None:
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="corrupt"):
         check_size((-3, 5), 4, "w")
 
 
