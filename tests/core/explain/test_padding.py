@@ -63,7 +63,7 @@ PORTS = {
     ),
     "goes on for 2 steps": Port(
         lambda run, x: run(x)[ITEMS, LONGER - 1], {"lengths": tuple(LONGER)},
-        "--lengths 9,6,8,9", "The other side goes on over padding: 2 steps more",
+        "--lengths 9,6,8,9", "The other side runs on over padding: 2 steps more",
     ),
     "lengths of other sequences": Port(
         lambda run, x: _within(run, x, OTHERS[:, None] > STEPS), {"lengths": tuple(OTHERS)},
