@@ -104,8 +104,7 @@ class Command(click.Command):
         status: str = "0 success, 2 error",
         **settings: Any,
     ) -> None:
-        names = ["-h", "--help"]
-        settings.setdefault("context_settings", {"show_default": True, "help_option_names": names})
+        settings.setdefault("context_settings", {"show_default": True})
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
         self._is_answer, self._status = is_answer, status

@@ -201,7 +201,7 @@ def edits(family: str) -> str:
 def options(name: str) -> str:
     """The options of a command under the headings of its help, each with an anchor."""
     command = import_module(f"lstmcli.cli.{name}").command
-    context = click.Context(command, info_name=f"lstm {name}", **command.context_settings)
+    context = click.Context(command, info_name=f"lstm {name}", help_option_names=["-h", "--help"])
     given = {p.name: p for p in command.get_params(context) if isinstance(p, click.Option)}
     rows = {n: row for n, p in given.items() if (row := p.get_help_record(context))}
     head = ("option", "meaning")
