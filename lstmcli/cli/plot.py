@@ -30,8 +30,8 @@ from lstmcli.cli.terminal import (
     tell_assumed,
     width,
 )
+from lstmcli.core.model.settings import without_option
 from lstmcli.core.model.shell import as_options
-from lstmcli.core.weights.assumptions import without_option
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import SUFFIXES, figure_of

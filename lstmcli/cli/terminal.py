@@ -207,7 +207,7 @@ def show_result(
     if format != "json":
         show(sheets(width()))
         return
-    from lstmcli.core.weights.assumptions import without_option  # with the views
+    from lstmcli.core.model.settings import without_option  # with the views
 
     click.echo(json_text(document(), indent=2))
     tell_assumed([*dict.fromkeys(without_option([*assumed]))])

@@ -24,7 +24,8 @@ from lstmcli.core.explain.wording import (
     why_unproven,
 )
 from lstmcli.core.model.selection import format_size
-from lstmcli.core.weights.assumptions import shorten_assumption, without_option
+from lstmcli.core.model.settings import without_option
+from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import listed
 from lstmcli.escaping import one_line
 from lstmcli.views.sheet import (

@@ -8,7 +8,7 @@ numpy here: ``lstm run --help`` lists these too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
@@ -281,6 +281,11 @@ class Assumption(str):
         text = super().__new__(cls, f"{what} ({reason})" if reason else what)
         text.what, text.option = what, option
         return text
+
+
+def without_option(assumed: Sequence[str]) -> list[str]:
+    """The assumptions that name no option to change them, as that of a class of the author's."""
+    return [text for text in assumed if not (isinstance(text, Assumption) and text.option)]
 
 
 CELL = re.compile(r"layer\d+(?:_reverse)?")

@@ -313,11 +313,6 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
     return lengths[0]
 
 
-def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that name no option to change them, as that of a class of the author's."""
-    return [text for text in assumed if not (isinstance(text, Assumption) and text.option)]
-
-
 def shorten_assumption(text: str) -> str:
     """An assumption without its reason: ``forget bias +1 (--forget-bias)``."""
     if not isinstance(text, Assumption) or not text.option:
