@@ -247,7 +247,7 @@ def spoiled(kind: str, net: Net, eps: float, rng: np.random.Generator) -> Array:
         other.b[rng.integers(len(net.b))] += 4 * size
     if kind == "scaled weights":
         other.W *= 1 + size
-    if kind == "integers of 8 bits":
+    if kind == "whole numbers of 8 bits":
         for matrix in (other.W, other.U):
             scale = np.abs(matrix).max() / 127
             matrix[:] = np.round(matrix / scale) * scale
@@ -267,7 +267,7 @@ def spoiled(kind: str, net: Net, eps: float, rng: np.random.Generator) -> Array:
 
 
 KINDS = (
-    "noise", "a weight", "all weights", "a bias", "scaled weights", "integers of 8 bits",
+    "noise", "a weight", "all weights", "a bias", "scaled weights", "whole numbers of 8 bits",
     "noise on the inputs", "an offset", "zoneout", "a number wrong",
 )  # fmt: skip
 
