@@ -204,11 +204,10 @@ def options(name: str) -> str:
     context = click.Context(command, info_name=f"lstm {name}", help_option_names=["-h", "--help"])
     given = {p.name: p for p in command.get_params(context) if isinstance(p, click.Option)}
     rows = {n: row for n, p in given.items() if (row := p.get_help_record(context))}
-    head = ("option", "meaning")
-    tables = {
-        heading: _table(head, (_option(given[n], rows[n]) for n in names))
-        for heading, names in grouped(rows).items()
-    }
+    head, tables = ("option", "meaning"), {}
+    for heading, names in grouped(rows).items():
+        in_order = sorted(names, key=lambda n: "--help" in given[n].opts)  # last in any click
+        tables[heading] = _table(head, (_option(given[n], rows[n]) for n in in_order))
     return "\n\n".join(f"**{heading}**\n\n{table}" for heading, table in tables.items())
 
 

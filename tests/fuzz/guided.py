@@ -124,7 +124,8 @@ def run(format: str, seconds: float, bounds: list[str], again: str, found: Path)
     """Fuzz one format in a process of its own, within libFuzzer's ``bounds``; its status."""
     from tests.fuzz.corpus import samples_of
 
-    command = [sys.executable, "-m", "tests.fuzz.guided", format, "--child", "--", *LIBFUZZER]
+    # -B: a module that is imported late is compiled, and no file may be written
+    command = [sys.executable, "-B", "-m", "tests.fuzz.guided", format, "--child", "--", *LIBFUZZER]
     found.mkdir(exist_ok=True)
     command += [f"-artifact_prefix={found.resolve()}/{format}-"]
     if again:
