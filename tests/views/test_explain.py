@@ -41,8 +41,8 @@ def lines(explanation: Explanation, width: int | None = 80) -> list[str]:
     return list(explanation_sheet(explanation, "e.npy", width=Width.of(width)).rows())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
-@pytest.mark.sampled(3)
 def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
     for explanation in (sample(), without_an_answer()):
         for line in lines(explanation, width):

@@ -79,6 +79,7 @@ def _with_the_last(h: Array) -> Array:
     return np.take_along_axis(h, at[:, :, None], axis=1)
 
 
+@pytest.mark.slow
 def test_lengths_are_solved_for_if_each_sequence_has_numbers_enough(tmp_path: Path) -> None:
     net, x, h = _net()
     last = h[np.arange(B), np.array(LENGTHS) - 1]  # (B, H)
@@ -115,8 +116,8 @@ def test_lengths_are_named_beside_a_cause_that_no_setting_is(tmp_path: Path) -> 
     assert "--lengths 9,4,6" in found.notes[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0.5, 0.0])
-@pytest.mark.sampled(3)
 def test_an_error_that_fades_may_be_another_initial_state(start: float, tmp_path: Path) -> None:
     net, x, _ = _net()
     net.kernel[I:] *= 0.5  # the state is soon forgotten
