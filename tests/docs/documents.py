@@ -18,7 +18,6 @@ PICTURES = {  # of screens, drawn by the tool itself
     "explain": f"lstm explain {CELL}/weights.npz {CELL}/inputs.npy {CELL}/numpy.txt",
     "plot": f"lstm plot {CELL}/weights.npz {CELL}/inputs.npy",
 }
-PACKED = re.compile(r"[A-Za-z0-9+/]{60,}=*")  # numbers and pictures of a page, in base64
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M)
 MADE = re.compile(
     r"^(?P<begin><!-- made: (?P<name>.+) -->)\n(?:.*\n)*?(?P<end><!-- end -->)$", re.M

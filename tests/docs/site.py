@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages from the top of the checkout, and screens in colour as the tool has them.
+"""Hooks of mkdocs: pages of the checkout and of `--page`, and screens in the colours of the tool.
 
 A ``console`` block is run again with colours. Where that is not the same text, as of a program that
 has none, the block stays as it is.
@@ -20,7 +20,7 @@ from rich.text import Text
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # mkdocs loads this file by its path
 
-from tests.docs.documents import BLOCK
+from tests.docs.documents import BLOCK, PICTURES, page
 from tests.paths import TOP
 from tests.transcripts.shell import Shell
 
@@ -34,11 +34,15 @@ PROGRAM = re.compile(r"(^|[|;&] *)lstm ")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """The pages of the site, with those from the top of the checkout."""
+    """The files of the site, with those from the top of the checkout, and the pages of samples."""
     for name, source in ABOVE.items():
         text = (TOP / source).read_text()
         text = text.replace("](docs/", "](") if source.endswith(".md") else f"# Licence\n\n{text}"
         files.append(File.generated(config, name, content=text))
+    for name in PICTURES:
+        with TemporaryDirectory() as folder:
+            text = page(name, Path(folder))
+        files.append(File.generated(config, f"pages/{name}.html", content=text))
     return files
 
 
