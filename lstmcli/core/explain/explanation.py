@@ -112,6 +112,7 @@ class Row:
     assumed: str
     fits: str
     used_by: str
+    mend: str = ""  # the line of code that does it as assumed
 
 
 @dataclass(frozen=True, eq=False)

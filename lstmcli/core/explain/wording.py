@@ -152,10 +152,11 @@ def row_of(one: Changed, assumed: Convention) -> Row:
         return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.used_by)
     row = CONVENTIONS.get(assumed.name)
     usual = None if row is None else row.setting(one.setting.rpartition(".")[2])
-    is_usual = usual == one.assumed and usual not in (None, False, "none")
+    is_usual = usual == one.assumed and usual not in (None, False, "none", "given")
     note = f" ({assumed.name})" if is_usual else ""
     name = name_of(one.setting, one.sense)
-    return Row(name, assumed_of(one) + note, found_of(one), used_by(one, assumed))
+    mend = cause_of(one.setting, one.sense).mend
+    return Row(name, assumed_of(one) + note, found_of(one), used_by(one, assumed), mend)
 
 
 def used_by(change: Changed, assumed: Convention) -> str:
