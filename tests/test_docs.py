@@ -7,26 +7,32 @@ writes today's output into the documents, and draws the pictures.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from doctest import ELLIPSIS, DocTestParser, DocTestRunner
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import isfunction
 from pathlib import Path
+from pydoc import plain, render_doc
 
 import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli import testing
 from lstmcli.api.diff import side_of
 from lstmcli.cli.group import COMMANDS
 from lstmcli.pytest_plugin import UPDATE
 from tests.docs.documents import BLOCK, MADE, PICTURES, documents, drawn, filled
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TOP
+from tests.transcripts.shell import Shell
 from tests.transcripts.transcript import difference
 
 README = (TOP / "README.md").read_text()
@@ -115,6 +121,31 @@ def test_the_python_that_is_shown_runs(document: str, tmp_path: Path) -> None:
     )
     assert done.stdout == "False True\n", done.stderr
     assert (tmp_path / "out.npz").exists()
+
+
+PUBLIC = {name: getattr(lstmcli, name) for name in lstmcli.__all__ if name != "__version__"}
+PUBLIC |= {"lstmcli": lstmcli} | {name: getattr(testing, name) for name in testing.__all__}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_examples_of_a_docstring_give_what_they_show(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Shell(tmp_path).run("lstm init --example demo")
+    monkeypatch.chdir(tmp_path)
+    known = {"lstmcli": lstmcli, "np": np, **PUBLIC}
+    examples = DocTestParser().get_doctest(PUBLIC[name].__doc__, known, name, None, None)
+    shown: list[str] = []
+    found = DocTestRunner(optionflags=ELLIPSIS).run(examples, out=shown.append)
+    assert (found.failed, found.attempted > 0) == (0, True), "".join(shown)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_help_on_a_function_fits_on_two_screens(name: str) -> None:
+    if isfunction(PUBLIC[name]):
+        text = plain(render_doc(PUBLIC[name]))
+        assert sum(max(1, math.ceil(len(line) / 80)) for line in text.splitlines()) <= 2 * 40
+        assert "\n    Raises\n" in text
 
 
 # ---- the site
