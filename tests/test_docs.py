@@ -29,7 +29,7 @@ from lstmcli import testing
 from lstmcli.api.diff import side_of
 from lstmcli.cli.group import COMMANDS
 from lstmcli.pytest_plugin import UPDATE
-from tests.docs.documents import BLOCK, MADE, PICTURES, documents, drawn, filled
+from tests.docs.documents import BLOCK, MADE, PAGES, documents, drawn, filled
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TOP
 from tests.transcripts.shell import Shell
@@ -60,15 +60,11 @@ def test_screens_are_shown() -> None:
     assert len(MADE.findall((DOCS / "json.md").read_text())) >= 9
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_of_today_s_screens(
-    name: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    path, now = DOCS / "pictures" / f"{name}.svg", drawn(name, tmp_path)
+def test_the_picture_is_of_today_s_screen(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    path, now = DOCS / "pictures" / "plot.svg", drawn(tmp_path)
     if request.config.getoption("--update"):
         path.write_text(now)
     assert now == path.read_text(), "pytest tests/test_docs.py --update draws it"
-    assert any(f"pictures/{name}.svg)" in page.read_text() for page in DOCS.rglob("*.md"))
 
 
 def test_every_command_has_a_page_with_its_options() -> None:
@@ -150,20 +146,15 @@ def test_help_on_a_function_fits_on_two_screens(name: str) -> None:
 
 # ---- the site
 
-LOADED = re.compile(r"<(?:script|link|img)\b[^>]*\b(?:src|href)=\"(?:https?:)?//[^>]*>")
-
 
 @pytest.mark.skipif(find_spec("material") is None, reason="needs the extra docs")
-def test_the_site_has_no_broken_link_and_needs_no_other_host(tmp_path: Path) -> None:
+def test_the_site_has_no_broken_link(tmp_path: Path) -> None:
     words = ("-m", "mkdocs", "build", "-q", "--strict", "-d", str(tmp_path))
     done = subprocess.run([sys.executable, *words], cwd=TOP, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pages = list(tmp_path.rglob("*.html"))
     assert len(pages) > len(COMMANDS)
-    assert {path.stem for path in (tmp_path / "pages").iterdir()} == {*PICTURES}
-    assert not [found for page in pages for found in LOADED.findall(page.read_text())]
-    styles = "".join(path.read_text() for path in tmp_path.rglob("*.css"))
-    assert not re.findall(r"(?:url\(|@import\s+)[\"']?(?:https?:)?//", styles)
+    assert {path.stem for path in (tmp_path / "pages").iterdir()} == {*PAGES}
 
 
 # ---- README
