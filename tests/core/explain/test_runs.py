@@ -13,7 +13,6 @@ from lstmcli.api.explain import Explanation, explain
 from lstmcli.errors import UserError
 from tests.core.explain.asking import write
 from tests.core.explain.reference import Net, outputs, random_net
-from tests.core.explain.test_refusals import spoiled
 
 Array = np.ndarray[Any, Any]
 B, T, I, H = 3, 9, 4, 5
@@ -70,10 +69,6 @@ def test_a_run_from_the_state_another_left_is_proved(tmp_path: Path) -> None:
     assert found.notes[0].startswith("Run from the last state of a run over the same inputs, all")
 
 
-def _with_zeros(h: Array) -> Array:
-    return np.where(np.arange(T)[:, None] < np.array(LENGTHS)[:, None, None], h, 0)
-
-
 def _with_the_last(h: Array) -> Array:
     at = np.minimum(np.arange(T), np.array(LENGTHS)[:, None] - 1)  # (B, T)
     return np.take_along_axis(h, at[:, :, None], axis=1)
@@ -97,23 +92,6 @@ def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path)
     found = explain(str(tmp_path / "keras.npz"), x, expected, **given)
     (change,) = found.changes  # keras repeats where a mask is given
     assert (change.setting, change.assumed, change.found) == ("masked_output", "zero", "repeat")
-
-
-@pytest.mark.wide
-def test_lengths_are_those_of_the_layout_that_fits(tmp_path: Path) -> None:
-    net, x, h = _net()
-    lengths = np.array([9, 6, 4])  # sorted, so that the other layout has rows that end in zeros too
-    padded = np.where(np.arange(T)[:, None] < lengths[:, None, None], h, 0)
-    found = _asked(tmp_path, net, x.swapaxes(0, 1), padded.swapaxes(0, 1))
-    assert "--layout time --lengths 9,6,4" in found.command
-
-
-@pytest.mark.wide
-def test_lengths_are_named_beside_a_cause_that_no_setting_is(tmp_path: Path) -> None:
-    net, x, h = _net()
-    noisy = spoiled("near miss", h, x, np.random.default_rng(0))
-    found = _asked(tmp_path, net, x, _with_zeros(noisy), layout="batch")
-    assert "--lengths 9,4,6" in found.notes[-1]
 
 
 @pytest.mark.slow
@@ -194,16 +172,6 @@ def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
     h[1, :4], h[1, 4:] = 0, outputs(net, x[1:2, 4:], {})["h"][0]
     remark = _asked(tmp_path, net, x, h).notes[0]
     assert "4 steps of EXPECTED are zeros: with a --mask that leaves them out all" in remark
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("kind", ["random", "near miss", "zoneout", "dropout", "other net"])
-def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -> None:
-    net, x, h = _net()
-    found = _asked(tmp_path, net, x, spoiled(kind, h, x, np.random.default_rng(5)))
-    codes = [one.code for one in found.untried]
-    assert {"dropout", "layer_norm", "rare_settings", "other_weights"} <= {*codes}
-    assert not [r for r in found.notes if "chunks" in r or "--lengths" in r or "Run from" in r]
 
 
 @pytest.mark.parametrize(
