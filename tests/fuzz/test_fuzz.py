@@ -23,7 +23,7 @@ from tests.paths import TOP
 def output_of(*words: str) -> str:
     """What Python prints with these words; it ends with status 0."""
     done = subprocess.run(
-        [sys.executable, *words], cwd=TOP, capture_output=True, text=True, timeout=1800
+        [sys.executable, "-B", *words], cwd=TOP, capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr.rpartition("\r")[2]
     return done.stdout

@@ -114,9 +114,13 @@ def test_an_error_that_fades_may_be_another_initial_state(start: float, tmp_path
 
 @pytest.mark.parametrize(
     ("units", "said"),
-    [([1, 2, 3], "units 1 to 3"), ([3, 1], "units 3, 1"), ([2, 4, 3], "units 2, 4, 3")],
+    [
+        pytest.param([1, 2, 3], "units 1 to 3", marks=pytest.mark.slow),
+        ([3, 1], "units 3, 1"),
+        pytest.param([2, 4, 3], "units 2, 4, 3", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_edits")
 def test_units_that_are_not_the_first_are_proved(
     units: list[int], said: str, tmp_path: Path
 ) -> None:
@@ -182,6 +186,7 @@ def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
         (lambda h: np.concatenate([0 * h[:, :1], h[:, :-1]], axis=1), "shifted by one step"),
     ],
 )
+@pytest.mark.usefixtures("without_edits")
 def test_outputs_arranged_otherwise_are_what_diff_proves(
     arranged: Callable[[Array], Array], said: str, tmp_path: Path
 ) -> None:
@@ -194,6 +199,7 @@ def test_outputs_arranged_otherwise_are_what_diff_proves(
     assert remark.facts["complete"]
 
 
+@pytest.mark.usefixtures("without_edits")
 def test_an_arrangement_of_one_array_does_not_explain_another(tmp_path: Path) -> None:
     rng = np.random.default_rng(17)
     net, x = random_net(rng, I, 6), rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)

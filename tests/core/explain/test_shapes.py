@@ -256,6 +256,7 @@ def test_every_shape_has_an_answer_or_is_refused(net: str, name: str, tmp_path: 
         ("stacked, of two widths", (1, 2), (5,)),
     ],
 )
+@pytest.mark.usefixtures("without_edits")
 @pytest.mark.sampled(3)
 def test_a_shape_that_collides_is_searched(
     net: str, inputs: Shape, shape: Shape, tmp_path: Path
