@@ -128,26 +128,6 @@ def test_few_numbers_of_one_step_are_no_long_search(tmp_path: Path) -> None:
     assert "NaN or infinite values of EXPECTED (1) are left out." in explanation.notes
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        lambda h: np.array2string(h, precision=8, floatmode="maxprec"),
-        lambda h: np.array2string(h, formatter={"float": lambda v: f"{v:.6e}"}),
-        lambda h: f"1e-02 * {np.array2string(h * 100, precision=4)}",
-    ],
-    ids=["zeros stripped", "exponents", "factor"],
-)
-def test_prints_of_every_kind(text: Callable[[Array], str], tmp_path: Path) -> None:
-    one = cell(tmp_path)
-
-    def written(h: Array) -> str:
-        (tmp_path / "e.txt").write_text(text(h[0]) + "\n")
-        return str(tmp_path / "e.txt")
-
-    explanation = asked(one, {"recurrent_activation": "hard_sigmoid_0.2"}, written)
-    assert found(explanation) == {"recurrent_activation": "hard_sigmoid_0.2"}
-
-
 # ---- rounding
 
 

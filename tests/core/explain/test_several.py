@@ -90,13 +90,6 @@ def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path
     assert len(explanation.changes) <= 2
 
 
-def test_every_c_of_the_last_of_two_layers(tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, "c", deep=True)
-    below = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
-    explanation = asked.explain(outputs(asked.nets[1], below, {}, dtype=np.float32)["c"])
-    assert found(explanation) == {"array": "c"}
-
-
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
 @pytest.mark.parametrize("cell", ["layer0", "layer0_reverse"])
 @pytest.mark.sampled(3)
@@ -141,18 +134,6 @@ def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> Non
     explanation = asked.explain(h[0, :, :2], merge=merge)
     assert found(explanation) == {"gates": "ifgo"}
     assert explanation.taken.endswith(f"the first 2 of {h.shape[-1]} units")
-
-
-@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=name_of)
-@pytest.mark.sampled(3)
-def test_a_print_cut_where_the_forward_direction_ends(truth: Truth, tmp_path: Path) -> None:
-    """``out[0, 0, :H]``: not that somebody took one direction for the output."""
-    asked = Asked(tmp_path, 0, "cut")
-    h = np.asarray(asked.expected(truth))
-    for cut in (h[0, 0, : h.shape[-1] // 2], h[:1, 0, : h.shape[-1] // 2]):
-        explanation = asked.explain(cut)
-        assert found(explanation) == truth
-        assert explanation.taken.endswith(f"the first {cut.shape[-1]} of {h.shape[-1]} units")
 
 
 @pytest.mark.parametrize("part", [0, (slice(None), 0)], ids=["sequence", "step"])
