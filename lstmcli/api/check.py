@@ -378,8 +378,8 @@ def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job,
 def _chosen(names: Sequence[str]) -> list[Engine]:
     """The engines asked for."""
     engines = [find_engine(name) for name in dict.fromkeys(names) if name != ALL]
-    if missing := [not_installed(engine) for engine in engines if not engine.installed]:
-        raise UserError(missing[0], *(f"  {text}" for text in missing[1:]))
+    if missing := [engine for engine in engines if not engine.installed]:
+        raise UserError(*(line for engine in missing for line in not_installed(engine)))
     if ALL not in names:
         return engines
     engines = [find_engine(name) for name in NAMES]

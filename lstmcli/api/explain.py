@@ -319,7 +319,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
     if selected := side.numbering.settings:
         raise UserError(
             f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
-            "items and units. Write it without a selection of these, or compare it with a run.",
+            "items and units. Save the run without selecting these, or compare it with a run:",
             try_=[Try(selected, call="diff", weights=[side.name], others=["RUN"])],
         )
     if side.numbering.from_the_start:

@@ -151,10 +151,10 @@ class Command(click.Command):
             if isinstance(error, click.MissingParameter):
                 given, _, _ = self.make_parser(ctx).parse_args([*words])
                 required = [p for p in self.params if p.required and p.name not in given]
-                names = [max(p.opts, key=len) for p in required if isinstance(p, click.Option)]
-                if len(names) > 1:
-                    message = f"missing options {' and '.join(names)}."
-                    raise click.UsageError(message, ctx) from None
+                options = [p for p in required if isinstance(p, click.Option)]
+                if options:
+                    missing = " ".join(f"{max(p.opts, key=len)} {p.metavar}" for p in options)
+                    raise click.UsageError(f"missing option; add {missing}.", ctx) from None
             raise
 
     def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:

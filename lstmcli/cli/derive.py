@@ -87,7 +87,7 @@ def command(
     """
     count = _term_count(terms)
     if gate is None and is_typed(click.get_current_context(), "terms"):
-        raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f")
+        raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f.")
     paths, x = split_paths(weights)
     found = derive(
         paths, x, step, unit, gate, batch=batch, cell=cell, against=against,

@@ -64,7 +64,9 @@ def command(
     """
     if len(paths) < 2:
         raise UserError(
-            "it takes WEIGHTS... INPUTS EXPECTED; one file may contain both weights and inputs."
+            "explain needs weights, inputs and expected outputs; one file may contain weights and "
+            "inputs.",
+            "  lstm explain WEIGHTS... INPUTS EXPECTED",
         )
     *of_run, last = paths
     given = keywords(options)

@@ -162,7 +162,7 @@ def named_settings(
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise UserError(f"{option} {pair}: takes NAME=VALUE, such as {option} gates=ifgo")
+            raise UserError(f"{option} {pair}: takes NAME=VALUE, such as {option} gates=ifgo.")
         name = name.strip().replace("-", "_")
         if name in settings:
             raise UserError(f"{option} {pair}: {name} is given twice; give it once.")
@@ -206,7 +206,7 @@ def page_option(text: str) -> Decorator:
 
     def checked(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
         if path is not None and not path.lower().endswith(".html"):
-            raise UserError(f"--page {path}: takes a name that ends in .html")
+            raise UserError(f"--page {path}: takes a name that ends in .html.")
         return path
 
     return click.option("--page", metavar="FILE", callback=checked, help=text)

@@ -170,7 +170,7 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
             raise UserError(f"-o - needs a format: -f {', '.join(SHOWN[1:])}")
         file = None
     elif file == "":
-        raise UserError("-o needs the name of a file, such as -o out.npz")
+        raise UserError("-o needs the name of a file, such as -o out.npz.")
     elif file is not None and not has_known_suffix(file) and screen not in (None, "table"):
         file_format, screen = screen, None
     elif screen in BINARY and sys.stdout.isatty():

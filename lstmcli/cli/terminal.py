@@ -224,7 +224,7 @@ def screen_options() -> list[click.Parameter]:
         kind = str(parameter.name)
         if path is not None:
             if not path.lower().endswith(f".{kind}"):
-                raise UserError(f"--{kind} {path}: takes a name that ends in .{kind}")
+                raise UserError(f"--{kind} {path}: takes a name that ends in .{kind}.")
             screen().files[kind] = path
 
     eager: dict[str, Any] = {"expose_value": False, "is_eager": True}

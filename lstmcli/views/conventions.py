@@ -63,13 +63,14 @@ COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "run": _was_run,
 }
 
-LEGEND = (
-    "gates: their order in a matrix; split: each gate has separate tensors. kernel: gates along "
-    "cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) contains both. bias: how many; 8H: "
-    "two in one. f +: added to the forget gate at run time, and not stored. run: yes if compared "
-    "with the real framework, part if with its equations or its weights only, no if known from "
-    "its source code only."
-)
+LEGEND = {
+    "gates": "their order in a matrix; split: separate tensors for each gate",
+    "kernel": "gates along cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) for both",
+    "bias": "how many; 8H: two in one",
+    "f +": "added to the forget gate at run time, not stored",
+    "run": "compared with the real framework; part: with its equations or weights only; "
+    "no: known from its source code only",
+}
 
 
 def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
@@ -83,7 +84,8 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
     else:
         sheet = _with_texts_below(columns, texts.cells, width)
     sheet.add()
-    sheet.extend(labelled("", LEGEND, width, indent=0))
+    for heading, text in LEGEND.items():
+        sheet.extend(labelled(heading, text, width))
     sheet.add()
     text = f"lstm conventions {rows[0].name}   (all of one convention)"
     sheet.extend(labelled("next", text, width))

@@ -84,7 +84,7 @@ def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
 def _proof(proof: Proof, rounded: bool) -> str:
     source = "the source" + " with the rounded weights" * rounded
     if proof.difference == 0:
-        return f"h and c are those of {source}, bit for bit"
+        return f"the same h and c as {source}, bit for bit"
     difference, allowed = format_size(proof.difference), format_size(proof.allowed)
     return f"h and c are within {difference} of {source} ({allowed} is rounding)"
 

@@ -307,7 +307,7 @@ def difference_verdict(notes: Annotations, width: Width) -> Sheet:
         text, color = "equal: all values agree within the tolerance of their dtype", AGREES
     else:
         where = first.words(batch=notes.batch > 1)
-        values = f"{format_number(first.a, 8)} / {format_number(first.b, 8)}"
+        values = f"a {format_number(first.a, 8)}, b {format_number(first.b, 8)}"
         text, color = f"{first.array} differs, first at {where}: {values}", DIFFERS
     sheet = verdict(text, color, width)
     sheet.add()

@@ -286,8 +286,8 @@ class CellTable:
         """The line between the first and the last steps."""
         first, last = self.part.ranges
         after, before = first[-1] + 1, last[0]
-        some = f"--steps {after}:{min(before, after + 10)} some"
-        text = f"{count(before - after, 'step')} not shown: --steps : shows all, {some}"
+        some = f"--steps {after}:{min(before, after + 10)} shows some"
+        text = f"{count(before - after, 'step')} not shown; {some}, --steps : all"
         sheet = labelled(" ...", text, width, indent=6)
         if not self.part.is_summary and len(self.part.items) * len(self.part.units) > 1:
             sheet.add()

@@ -139,7 +139,7 @@ def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) ->
     install(monkeypatch, fake(fault=broken), fake("jax", unsupported=refusing))
     with pytest.raises(UserError, match=r"^jax \(a loop\) cannot run a thing\.$"):
         check(job(), ["torch", "jax"])
-    with pytest.raises(UserError, match=r"^keras is not installed: pip install 'keras>="):
+    with pytest.raises(UserError, match=r"^keras is not installed:\n  pip install 'keras>="):
         check(job(), ["torch", "keras"])
 
 

@@ -150,7 +150,8 @@ def conventions() -> str:
         [*(cell(row) for cell in COLUMNS.values()), description(row)]
         for row in CONVENTIONS.values()
     )
-    return f"{_table([*COLUMNS, 'what'], rows)}\n\n{LEGEND}"
+    legend = "\n".join(f"- `{heading}`: {text}." for heading, text in LEGEND.items())
+    return f"{_table([*COLUMNS, 'what'], rows)}\n\n{legend}"
 
 
 def settings() -> str:

@@ -221,10 +221,10 @@ CAUSES: dict[str, Cause] = {
             thread="https://github.com/stanfordmlgroup/nlc/issues/8"),
         # what is forgotten is to turn the backward half back
         Cause("flip_output", "order of the outputs", prior=2.7, values=(False,
-            True), forward=5.0, words={True: "turned round in time",
-            False: "in the order of time"},
+            True), forward=5.0, words={True: "reversed in time",
+            False: "in time order"},
             shows="The steps agree in the other order", mend="h = h[::-1]",
-            hides={ANY: "Outputs turned round in time have the same shape"},
+            hides={ANY: "Outputs that are reversed in time have the same shape"},
             used_by={True: "Keras' go_backwards, not turned back"},
             thread="https://github.com/microsoft/onnxruntime/issues/4187"),
         Cause("go_backwards", "go_backwards", prior=2.8, columns=("reverse",

@@ -270,7 +270,7 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     called = "the kernel" if tensor == "kernel" else tensor
     lines = [
         f"{name} is {x.shape}, but {called} {shape} with {cell.units} units "
-        f"takes {cell.inputs} inputs."
+        f"takes {cell.inputs} input{'s' * (cell.inputs != 1)}."
     ]
     if cell.inputs in x.shape:
         lines.append("  The inputs of a step come last: the axes of the file look exchanged.")

@@ -333,7 +333,7 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         return setting.read(value)
     except ValueError as error:
         first, *further = error.args
-        stop = "" if first[-1] in ".," else "."
+        stop = "" if first[-1] in ".,?" else "."
         raise UserError(f"{_found(name, value, where)} takes {first}{stop}", *further) from None
 
 

@@ -169,7 +169,7 @@ def _select_one(
         _refuse_cell(found, word, source)
         labels = [f.label for f in found]
         parts = [label for label in labels if plain and plain in normalise(label)]
-        near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
+        near = f" Did you mean '{parts[0]}'?" if len(parts) == 1 else did_you_mean(word, labels)
         raise UserError(
             f"{source} has no LSTM of that name.{near}",
             about={"layer": word},
@@ -323,7 +323,7 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
         "forget_bias": asked.behaviour.forget_bias,
         "convention": None,
     }
-    return UserError(text, try_=[Try(settings, f"as {fits.name} with other settings")])
+    return UserError(text, try_=[Try(settings, f"{fits.name} with the settings of {asked.name}")])
 
 
 def _names_of(row: Convention) -> str:

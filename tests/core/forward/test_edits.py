@@ -402,7 +402,7 @@ def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> N
 
 
 REFUSED = {
-    "inputs.lat=1": 'unknown edit .inputs.lat.. Did you mean "inputs.late"',
+    "inputs.lat=1": "unknown edit .inputs.lat.. Did you mean 'inputs.late'",
     "inputs.late=0": "inputs.late takes an integer from 1 on",
     "inputs.late=9": "the inputs have 7 steps; 9 are too many",
     "inputs.features=0,1": "the inputs have 3 features; all are needed",
@@ -416,7 +416,7 @@ REFUSED = {
     "equations.epsilon=0.1": "the cell has no layer normalisation",
     "equations.zoneout=2": "equations.zoneout takes a number between 0 and 1",
     "state.array=1": "takes a file with h and c: @FILE.npz",
-    "equations.tanh=eigne": 'takes hard, twice, sigmoid, .*Did you mean "eigen"',
+    "equations.tanh=eigne": "takes hard, twice, sigmoid, .*Did you mean 'eigen'",
     "equations.tanh=\x1b[1m": r"\\x1b",
 }
 
