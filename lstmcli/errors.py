@@ -188,8 +188,8 @@ def install_command(extra: str) -> str:
 
 def listed(names: Sequence[str], most: int) -> str:
     """``a, b, c and 5 more``: the first ``most`` names, and the count of the others."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - most if len(names) > most + 1 else 0
+    return ", ".join(names[: len(names) - more]) + (f" and {more:,} more" if more > 0 else "")
 
 
 MOST_BITS = 1024  # largest integer shown in a message (float64 overflows at 1024 bits)

@@ -312,7 +312,7 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
                 traces[name] = again
         comparisons = {
             dtype: Comparison(
-                compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "ours")),
+                compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "lstm run")),
                 runs[dtype].rounding,
             )
             for dtype, theirs in traces.items()
@@ -337,7 +337,7 @@ def check_program(
     if plan.batch == 1 and (drawn is not None or program.read != ".npy"):
         inputs = inputs.reshape(plan.steps, -1)
     document, seconds = program.run(inputs, f"{plan.steps}x{layer_width(plan.model.layers[-1])}")
-    theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "ours")
+    theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "lstm run")
     kept = ours.arrays.keys() & theirs.arrays.keys() or {"h"}
     ours = replace(ours, arrays={n: a for n, a in ours.arrays.items() if n in kept})
     theirs = replace(theirs, name=program.name)
@@ -386,7 +386,7 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
     if there := [engine for engine in engines if engine.installed]:
         return there
     ways = dict.fromkeys(f"  {engine.install}" for engine in engines)
-    raise UserError("no engine is installed; any of these installs one:", *ways)
+    raise UserError("no engine (a framework) is installed; any of these is one:", *ways)
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:

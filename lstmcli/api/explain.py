@@ -306,7 +306,7 @@ def _refuse_not_finite(job: Job) -> None:
         raise UserError(
             f"{job.inputs.name} has NaN or infinite values, {int(of_x.sum()):,} in all and the "
             f"first at {at}; explain compares runs of finite inputs. Fix the inputs first.",
-            "  If it is padding, lengths or a mask leave it out.",
+            "  If these are padding, exclude them:",
             try_=[Try({"lengths": ...}), Try({"mask": ...})],
         )
 

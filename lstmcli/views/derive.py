@@ -27,9 +27,9 @@ from lstmcli.views.text import NumberFormat
 
 DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
-GATE_LABEL = 14  # columns of the labels of the table of gates
+GATE_LABEL = 18  # columns of the labels of the table of gates
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
-MATRIX_LABELS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
+PRODUCTS = {"kernel": "x * kernel", "recurrent": "h_prev * recurrent", "peephole": "c * peephole"}
 
 
 class Detail(NamedTuple):
@@ -91,7 +91,7 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     sheet = Sheet()
     sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
     sheet.extend(labelled("x", f"step {at.reads} of the {inputs}", width))
-    sheet.extend(labelled("h, c_prev", _previous_state(at), width))
+    sheet.extend(labelled("state", f"h_prev and c_prev: {_previous_state(at)}", width))
     if d.against is not None:
         form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
         sheet.extend(labelled("reference", f"{d.against}{form}", width))
@@ -171,8 +171,7 @@ def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
     Gates that do not fit the width are in a table below.
     """
     rows = [
-        (label, _part_sums(d.sums, matrix, None, detail), "")
-        for matrix, label in MATRIX_LABELS.items()
+        (label, _part_sums(d.sums, matrix, None, detail), "") for matrix, label in PRODUCTS.items()
     ]
     rows += [(name, _part_sums(d.sums, "", name, detail), "") for name in ("bias", "forget bias")]
     rows += _gate_rows(d, detail)

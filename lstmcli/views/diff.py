@@ -253,7 +253,7 @@ def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
         Column("SNR", [_decibels(array.snr) if array else "" for array in found], rank=5),
         Column("max rel", ratios, rank=8),
         Column("max ULP", [_ulps(array) if array else "" for array in found], rank=7),
-        Column("equal with", [_accepting(a) if a else "" for a in found], left=True, rank=4),
+        Column("equal only with", [_accepting(a) if a else "" for a in found], left=True, rank=4),
     ]
 
 

@@ -224,13 +224,13 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield hidden_label(e), e.hidden
     if e.like:
         names = sorted(e.like, key=familiarity)
-        yield "matches", f"convention{'s' * (len(names) > 1)} {listed(names, MOST_LISTED)}"
+        yield "matches", f"all settings of {listed(names, MOST_LISTED)}"
     if e.verdict == "found" and e.tried > 1:
         yield "tested", _tested(e)
     if e.verdict in ("found", "unproven"):
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
-        by = f" ({e.decide} would show them)" if e.decide else ""
+        by = f"; to test them, use {e.decide}" if e.decide else ""
         names = [UNTESTED.get(name) or name_of(name) for name in unseen]
         yield "not testable here", f"{', '.join(names)}{by}"
     elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):

@@ -283,7 +283,8 @@ def sources_sheet(
 
 def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: Width) -> Sheet:
     """Which batch item is drawn, and what to type next."""
-    texts = {"batch": "", "cells": "", "next": "" if notes.differs else command}
+    first = "the first difference" * (notes.first is not None)
+    texts = {"▼ ▶": first, "batch": "", "cells": "", "next": "" if notes.differs else command}
     if notes.batch > 1:
         known = next((items for _, items in notes.numbering.values() if items is not None), None)
         item = window.item % notes.batch if known is None else window.item

@@ -98,7 +98,8 @@ def excerpt_sheets(
             if n and not ends_blank:
                 heading.add()
             is_output = n == 0 and _gives_output(cell, excerpt, window)
-            heading.add((cell or "output", "bold"), "  its h is the output" * is_output)
+            note = "  the last layer: its h is the output" * is_output
+            heading.add((cell or "output", "bold"), note)
             yield heading
         of_cell = window.of_cell(cell)._replace(shortened=n > 0)
         arrays = _cell_arrays(excerpt.arrays, of_cell.show, cell)
@@ -379,7 +380,8 @@ def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> 
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
         ranges.append(f"{name} {low} .. {high}")
-    sheet = labelled("overall", phrases(ranges), width)
+    sheet = labelled("rows", "all batch items and units; of the gates the mean", width)
+    sheet.extend(labelled("overall", phrases(ranges), width))
     sheet.extend(saturation_sheet(summary.saturation, units, width))
     text = "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves all values"
     sheet.extend(labelled("next", text, width))

@@ -155,7 +155,7 @@ def test_all_takes_the_installed_and_leaves_out_those_that_cannot(
         check(job(), ["all"])
     install(monkeypatch)
     with pytest.raises(
-        UserError, match=r"any of these installs one:\n  pip install 'torch>=[^\n]*\n  pip install"
+        UserError, match=r"any of these is one:\n  pip install 'torch>=[^\n]*\n  pip install"
     ):
         check(job(), ["all"])
 

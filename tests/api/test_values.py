@@ -195,7 +195,7 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.run([np.ones((4, 12)), None], INPUTS), r"^run: item 1 of the list"),
         (lambda: py.load([]), r"^load: the list of weights is empty"),
         (lambda: py.load(TWO), r"the list of arrays has 2 LSTMs;.*layer='0,1'  runs"),
-        (lambda: py.load(TWO, layer=(0, 2)), r"^layer='2': the list of arrays has no LSTM"),
+        (lambda: py.load(TWO, layer=(0, 2)), r"^layer='2': the list of arrays has no such LSTM"),
         (lambda: py.load(Module()), r"got a Module\. Pass its \.state_dict\(\)\."),
         (lambda: py.load(WEIGHTS, batch_first=True), r"Did you mean layout='batch'\?"),
         (lambda: py.load(WEIGHTS, layout="batch_first"), r"Did you mean 'batch'\?"),
@@ -305,7 +305,7 @@ def test_a_dtype_may_be_the_class() -> None:
         (lambda: py.diff(INPUTS, INPUTS, steps=9), r"^steps='9': there is no step 9"),
         (lambda: py.diff("h.npy", INPUTS, only="q"), r"^only='q': both sides contain h\."),
         (lambda: py.diff(TEXT, TEXT, ulp=1), r"\n  atol=\.\.\.\n  rtol=\.\.\.$"),
-        (lambda: py.load({"W": np.ones((4, 4))}), r"\n  convention='tf1', bias_row='last'  +yes"),
+        (lambda: py.load({"W": np.ones((4, 4))}), r"\n  convention='tf1', bias_row='last'  +the"),
         (lambda: py.load("twice.npz"), r"choose one:\n  layer=0  one\n"),
         (
             lambda: py.load(WEIGHTS, max_bytes=8),
@@ -317,7 +317,7 @@ def test_a_dtype_may_be_the_class() -> None:
         ),
         (
             lambda: py.run(["h.npy", WEIGHTS], x=None),
-            r"\n  run\(\['h\.npy', '.*weights\.npz'\], 'inputs\.npy'\)$",
+            r"\n  run\(\['h\.npy', '.*weights\.npz'\], inputs\)$",
         ),
     ],
 )

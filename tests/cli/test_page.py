@@ -210,7 +210,7 @@ def test_batch_items_beyond_a_limit_are_left_out(
         (("plot", A, "--page", "page.txt"), "--page page.txt: takes a name that ends in .html"),
         (("plot", A, "--page", "no/p.html"), "no/p.html cannot be written: there is no folder no."),
         (("plot", "in.html", "--page", "in.html"), "in.html would be written over in.html"),
-        (("plot", A, "--page", "p.html", "--svg", "p.svg"), "no screen is shown with"),
+        (("plot", A, "--page", "p.html", "--svg", "p.svg"), "shows no screen to save"),
         (("plot", A, "--page", "p.html", "-o", "p.html"), "would be written over"),
         (
             ("explain", WEIGHTS, INPUTS, B, "--page", "p.html", "--html", "p.html"),

@@ -140,7 +140,7 @@ def check_lengths(model: Model, batch: int, steps: int) -> None:
     """Refuse inputs that the lengths in the model's file do not fit."""
     if len(model.lengths) != batch or max(model.lengths) > steps or min(model.lengths) < 0:
         raise UserError(
-            f"the model has the lengths {format_lengths(model.lengths)}, for "
+            f"the lengths {format_lengths(model.lengths)} are for "
             f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
             f"{max(model.lengths)} steps or more; the inputs have batch {batch} x {steps} steps.",
             try_=[

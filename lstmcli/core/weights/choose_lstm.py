@@ -171,7 +171,7 @@ def _select_one(
         parts = [label for label in labels if plain and plain in normalise(label)]
         near = f" Did you mean '{parts[0]}'?" if len(parts) == 1 else did_you_mean(word, labels)
         raise UserError(
-            f"{source} has no LSTM of that name.{near}",
+            f"{source} has no such LSTM.{near}",
             about={"layer": word},
             try_=_choices(found),
         )
@@ -241,7 +241,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         return UserError(f"{source}: {gru}; it is not an LSTM, and only LSTMs are run.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
-        needed = "  A cell needs all its tensors; other files may have some."
+        needed = "  A cell needs all its tensors; if others are in another file, give that too."
         return UserError(f"{source}: {missing}.", needed)
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     if rows:
@@ -262,12 +262,13 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         )
     ways = {
         "To name the tensor of a .npy file": ["kernel=k.npy", "bias=b.npy"],
-        "And that of another": ["kernel=w.npz:W", "bias=w.npz:b"],
+        "To name a tensor of another file": ["kernel=w.npz:W", "bias=w.npz:b"],
     }
     return UserError(
         nothing,
-        "  Known names are, for example, kernel, recurrent_kernel, bias, which are Keras'; kernel,",
-        "  bias, TensorFlow 1's; weight_ih_l0, ..., PyTorch's.",
+        "  Keras         kernel, recurrent_kernel, bias",
+        "  TensorFlow 1  kernel, bias",
+        "  PyTorch       weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
         try_=[
             Try(text=text, call="run", weights=files, others=["x.npy"])
             for text, files in ways.items()

@@ -138,7 +138,7 @@ def test_complete_parts_of_a_name_choose() -> None:
     for layer in ("rnn", "enc.rnn", "enc/rnn", "net.enc.rnn", "enc"):
         assert choose_lstms(found, layer, tensors, "f.npz") == [found[0]]
     for layer in ("dec", "coder", "nn", ".", "enc.rn"):
-        assert "f.npz has no LSTM of that name" in refusal("net.enc.rnn. net.decoder.", layer)
+        assert "f.npz has no such LSTM" in refusal("net.enc.rnn. net.decoder.", layer)
     assert "Did you mean 'lstm_4'?" in refusal("lstm_4.", "lst")
     assert "Did you mean 'lstm_4'?" in refusal("lstm_4.", "lstm")
     assert "Did you mean 'net_decoder'?" in refusal("net.enc. net.decoder.", "dec")
