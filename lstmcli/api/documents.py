@@ -160,7 +160,7 @@ def refuse_unused(
                 f"  Give one file of inputs. If {inputs} has outputs to compare a run with:",
                 try_=[Try(call="explain", weights=weights, others=[unused[0].source, inputs])],
             )
-        hint += "; a run takes one file of inputs" if are_inputs else ", or name it: bias=FILE"
+        hint += "; these may be inputs" if are_inputs else ", or name it: bias=FILE"
     raise UserError(f"{names}: nothing in {it} is used; {contents}.", f"  {hint}.")
 
 

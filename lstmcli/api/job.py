@@ -64,8 +64,14 @@ class InputOptions(NamedTuple):
 
     def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
         """The lengths and the mask, as given or from the file of the inputs."""
-        mask = None if self.unmasked else _with_inputs("mask", self.mask, holder)
-        return _lengths(self.lengths, holder), mask
+        if not self.unmasked:
+            return _lengths(self.lengths, holder), _with_inputs("mask", self.mask, holder)
+        if self.lengths is not None:
+            raise UserError(
+                "it runs all steps, and lengths are given; leave one of them out.",
+                about={"mask": NO_MASK},
+            )
+        return None, None
 
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model

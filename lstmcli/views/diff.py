@@ -308,7 +308,8 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     sizes = join_with_and(
         [count(n, nouns[name]) if n > 1 else nouns[name] for name, n in firsts.items()]
     )
-    text = f"{options} compares the first {sizes}"
+    other = "is one of them inputs, or of another network? " * ("units" in firsts)
+    text = f"{other}{options} compares the first {sizes}"
     if len(firsts) == 1 and a[0] != b[0]:
         fewer, more = sorted((a[0], b[0]))
         text += f"; --steps {more - fewer}:{more} compares {'ab'[a[0] > b[0]]} with the last ones"
@@ -452,4 +453,5 @@ def next_command(d: Difference, expected: Side | None = None) -> str:
     if side.in_memory:
         return f"lstmcli.explain(weights, x, {side.name})"
     name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
-    return typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
+    weights = f"WEIGHTS-OF-{'AB'[side is a]}"
+    return typed_command("lstm", "explain", weights, "INPUTS", name)

@@ -220,11 +220,13 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     for remark in e.remarks:
         if remark.code not in AGREEMENT and remark.text != _ran_otherwise(e):
             yield "note", remark.text
+    if e.verdict == "found" and (lines := [row.mend for row in e.rows if row.mend]):
+        yield "in code", "; ".join(dict.fromkeys(lines))
     if e.hidden:
         yield hidden_label(e), e.hidden
     if e.like:
         names = sorted(e.like, key=familiarity)
-        yield "matches", f"all settings of {listed(names, MOST_LISTED)}"
+        yield "matches", f"together, the settings of {listed(names, MOST_LISTED)}"
     if e.verdict == "found" and e.tried > 1:
         yield "tested", _tested(e)
     if e.verdict in ("found", "unproven"):
@@ -240,6 +242,8 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         nearer = "; none fits clearly better than the settings as loaded" * far
         yield "tested", f"{count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     yield from (("not tried", text) for text in e.not_tried)
+    if e.verdict == "agrees":
+        yield "next", "if two programs differ, give the outputs of the other one"
 
 
 def _unseen(e: Explanation) -> list[str]:

@@ -224,11 +224,15 @@ class EditedRuns:
     @cached_property
     def first_off(self) -> int | None:
         """The first step at which the run as loaded is off; None where steps need later ones."""
+        return self.first_wrong(self.base)
+
+    def first_wrong(self, given: Mapping[str, Array]) -> int | None:
+        """The first step at which a run is off; None if none is, or steps need later ones."""
         first: list[int] = []
         for name in self.causal:
-            known, given = self.case.expected.arrays[name], self.base.get(name)
-            if given is not None and given.shape == known.values.shape:
-                off = np.abs(given - known.values) > self.allowance.of(known)
+            known, array = self.case.expected.arrays[name], given.get(name)
+            if array is not None and array.shape == known.values.shape:
+                off = np.abs(array - known.values) > self.allowance.of(known)
                 first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
         return min(first, default=None)
 

@@ -336,11 +336,10 @@ def _arrays_of(question: Question) -> dict[str, Numbers]:
     if not arrays and len(side.arrays) == 1:  # under a name that no run gives
         arrays = {"h": side.numbers(next(iter(side.arrays)))}
     if not arrays:
-        several = [name for name in side.arrays if name][:1]
         raise UserError(
             f"{side.name} contains {', '.join(side.arrays) or 'no array'}; EXPECTED is h, c, a "
             "gate, or final_h of a run.",
-            *(f"  FILE:MEMBER is one array: {side.name}:{name}" for name in several),
+            "  The outputs of the other program come last; FILE:MEMBER is one array of a file.",
         )
     if not any(n.values.size for n in arrays.values()):
         shapes = ", ".join(f"{name} {n.shape}" for name, n in arrays.items())

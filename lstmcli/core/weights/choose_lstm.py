@@ -59,7 +59,7 @@ def choose_lstms(
     that the user asked for.
     """
     if not found:
-        if isinstance(tensors, Mapping) and convention is None:
+        if isinstance(tensors, Mapping) and convention is None and not describe_missing(tensors):
             from lstmcli.core.weights.several_ways import refuse_ways
 
             refuse_ways({name: array.shape for name, array in tensors.items()}, source)
@@ -241,7 +241,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         return UserError(f"{source}: {gru}; it is not an LSTM, and only LSTMs are run.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
-        needed = "  A cell needs all its tensors; if others are in another file, give that too."
+        needed = "  A cell needs all its tensors: save them all, or give the other file too."
         return UserError(f"{source}: {missing}.", needed)
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     if rows:

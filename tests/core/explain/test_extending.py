@@ -149,15 +149,9 @@ def test_every_text_is_said_somewhere() -> None:
     ("remark", "text"),
     [
         (
-            Remark("chunks", {"starts": [4, 8], "carried": (), "numbers": 36, "layout": ""}),
-            "Run in chunks of 4 steps, each from a zero state, all 36 values of h agree: the "
-            "other side does not carry the state on.",
-        ),
-        (
-            Remark("chunks", {"starts": [3, 8], "carried": ("h",), "numbers": 9, "layout": "time"}),
-            "Run in chunks that start at steps 0, 3 and 8, each from the last h of the one before "
-            "and a zero c, all 9 values of h agree: the other side carries h on and not c "
-            "(--layout time).",
+            Remark("padded_before", {"steps": 9, "masked": True, "numbers": 36, "layout": "time"}),
+            "With each sequence moved to the end, np.roll(x[b], 9 - length, axis=0), all 36 values "
+            "agree (--layout time): the other side pads at the start, and masks it.",
         ),
         (
             Remark("exact_zeros", {"changes": (Changed("bias", "once", "none"),), "share": 0.25}),

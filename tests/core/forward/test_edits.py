@@ -124,6 +124,16 @@ def one_by_one() -> Array:
     return np.concatenate(out, axis=1)
 
 
+def anew(*starts: int, parts: str = "hc") -> Array:
+    """The initial h, c or both again at some steps."""
+    h, c, out = np.zeros((B, H)), np.zeros((B, H)), []
+    for first, end in zip((0, *starts), (*starts, T), strict=True):
+        run = lstm(X[first:end], h=h, c=c)
+        h, c = run.h[-1] * ("h" not in parts), run.c * ("c" not in parts)
+        out.append(run.h)
+    return np.concatenate(out)
+
+
 def with_bias_times(gate: int, factor: float) -> Any:
     return lstm(w=changed(b=put(gate, value=lambda b: factor * b[gate]))).h
 
@@ -181,6 +191,11 @@ ROWS: dict[str, Callable[[], Array]] = {
     "state.start.c=-0.5": lambda: lstm(c=-0.5).h,
     "state.zero_steps=2": lambda: lstm(np.concatenate([zeros, zeros, X])).h[2:],
     "state.previous": one_by_one,
+    "state.kept": lambda: lstm(h=lstm().h[-1], c=lstm().c).h,
+    "state.chunks=3": lambda: anew(*range(3, T, 3)),
+    "state.chunks.h=2": lambda: anew(*range(2, T, 2), parts="h"),
+    "state.chunks.c=4": lambda: anew(*range(4, T, 4), parts="c"),
+    "state.anew=2,5": lambda: anew(2, 5),
     "state.passed=swapped": lambda: lstm(carry=lambda h, c: (c, h)).h,
     "state.passed=c_only": lambda: lstm(carry=lambda h, c: (0 * h, c)).h,
     "state.passed=h_only": lambda: lstm(carry=lambda h, c: (h, 0 * c)).h,
@@ -389,7 +404,7 @@ def test_the_state_is_what_the_cell_has_and_not_its_edited_output() -> None:
 
 def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> None:
     x = RNG.normal(size=(900, 3, N))
-    edits = ["equations.zoneout=0.1", "outputs.residual", "state.passed=h_only", "inputs.factor=2"]
+    edits = ["equations.zoneout=0.1", "outputs.residual", "state.chunks.c=7", "inputs.factor=2"]
     model = lstmcli.load(tensors(W), edits=edits)
     whole = lstmcli.run(model, x, layout="time")
     with ProcessPoolExecutor(1) as pool:
