@@ -148,18 +148,18 @@ def test_a_message_is_bounded_and_ends_with_what_to_type(line: str) -> None:
     ],
 )
 def test_only_what_is_near_is_suggested(word: str, known: list[str], near: str | None) -> None:
-    assert did_you_mean(word, known) == (f' Did you mean "{near}"?' if near else "")
+    assert did_you_mean(word, known) == (f" Did you mean '{near}'?" if near else "")
 
 
 @pytest.mark.parametrize(
     ("word", "known", "meant"),
     [
         ("--batch_first", ["--batch", "--layout"], "--layout batch"),
-        ("time_major", ["layout", "lengths"], 'layout="time"'),
-        ("batch_first", ["batch", "time"], '"batch"'),
+        ("time_major", ["layout", "lengths"], "layout='time'"),
+        ("batch_first", ["batch", "time"], "'batch'"),
         ("batch_first", ["h", "c"], None),
-        ("sequence_length", ["layout", "lengths"], '"lengths"'),
-        ("inner_activation", ["activation", "recurrent_activation"], '"recurrent_activation"'),
+        ("sequence_length", ["layout", "lengths"], "'lengths'"),
+        ("inner_activation", ["activation", "recurrent_activation"], "'recurrent_activation'"),
         ("zero_output_for_mask", ["--mask", "--masked-output"], "--masked-output zero"),
     ],
 )

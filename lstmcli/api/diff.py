@@ -118,7 +118,7 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
         if len(arrays) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name, _ in arrays):
             why = "weights have neither steps nor sequences"
         elif all(side.layout for side in sides):
-            why = "both files have one" if len(sides) > 1 else "the file has one"
+            why = f"{'both files specify' if len(sides) > 1 else 'the file specifies'} a layout"
         else:
             why = "no array has three axes" * all(array.ndim < 3 for _, array in arrays)
         if why:

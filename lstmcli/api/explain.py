@@ -320,7 +320,7 @@ def _refuse_not_finite(job: Job) -> None:
         raise UserError(
             f"{job.inputs.name} has NaN or infinite values, {int(of_x.sum()):,} in all and the "
             f"first at {at}; explain compares runs of finite inputs. Fix the inputs first.",
-            "  If it is padding, lengths or a mask leave it out.",
+            "  If these are padding, exclude them:",
             try_=[Try({"lengths": ...}), Try({"mask": ...})],
         )
 
@@ -333,7 +333,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
     if selected := side.numbering.settings:
         raise UserError(
             f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
-            "items and units. Write it without a selection of these, or compare it with a run.",
+            "items and units. Save the run without selecting these, or compare it with a run:",
             try_=[Try(selected, call="diff", weights=[side.name], others=["RUN"])],
         )
     if side.numbering.from_the_start:

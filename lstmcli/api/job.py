@@ -43,7 +43,7 @@ from lstmcli.core.model.edits import TENSORS, Edit, edits_in
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
-from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
+from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def _inputs_within(
     raise NoInputs(
         f"{source}: no inputs given. Add their file as the last argument, or store them as inputs "
         "in the file of the weights:",
-        try_=[Try(call="run", weights=typed, others=["inputs.npy"])] if typed else (),
+        try_=[Try(call="run", weights=typed, others=[INPUTS])] if typed else (),
     )
 
 

@@ -36,7 +36,7 @@ from lstmcli.views.page import MOST_NUMBERS, explain_page
 @run_options
 @edit_option
 @format_option("markdown")
-@page_option("A page to look at, besides the output: .html.")
+@page_option("Also write an interactive page, .html.")
 @click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
 @click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")
 def command(
@@ -53,18 +53,20 @@ def command(
     lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt
     lstm explain demo/weights.npz demo/inputs.npy demo/tensorflow.txt --forget-bias 0
 
-    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff reads:
-    h of all steps or of the first ones, one sequence of a batch, final_h, a trace, printed output.
+    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run. EXPECTED is the output of the other
+    program, right or wrong, in whatever diff reads: h of all steps or of the first ones, one
+    sequence of a batch, final_h, a trace, printed output.
     The search starts from the given settings and changes one, two, then three of them; in large
     networks fewer, and --thorough tries more.
 
-    --page writes a page to look at, besides the answer: heat maps of EXPECTED, of the run as loaded
-    and of the run with the changes, in which each value can be pointed at. --html saves the lines
-    that are printed.
+    --page also writes an interactive page: heat maps of EXPECTED, of the run as loaded and of the
+    run with the changes, each with the value under the pointer. --html saves the printed lines.
     """
     if len(paths) < 2:
         raise UserError(
-            "it takes WEIGHTS... INPUTS EXPECTED; one file may contain both weights and inputs."
+            "explain needs weights, inputs and expected outputs; one file may contain weights and "
+            "inputs.",
+            "  lstm explain WEIGHTS... INPUTS EXPECTED",
         )
     *of_run, last = paths
     given = keywords(options)

@@ -131,10 +131,12 @@ def details(e: Explanation, expected: str) -> list[str]:
         first = f"; first mismatch at {position(measured.first)}" if measured.first else ""
         return [f"As loaded, {_agreeing(measured)}; {largest}{first}.", *agreement]
     finite = "finite " * any(one.code == "not_finite" for one in e.remarks)
-    all_values = f"ll {measured.total} {finite}values in {expected} match"
-    text = f"{all_values} {precision_text(e)}".rstrip() + f" ({largest})."
-    change = "this change" if len(e.changes) == 1 else "these changes"
-    lines = [f"With {change}, a{text}" if e.changes else f"A{text}"]
+    values = f"all {measured.total} {finite}values in {expected} match"
+    if measured.total == 1:
+        values = f"the only {finite}value in {expected} matches"
+    change = "With this change, " if len(e.changes) == 1 else "With these changes, "
+    text = f"{change * bool(e.changes)}{values} {precision_text(e)}".rstrip()
+    lines = [f"{text[:1].upper()}{text[1:]} ({largest})."]
     if e.verdict == "unproven":
         lines.append(why_unproven(e))
     elif e.equivalent:
@@ -230,7 +232,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     if e.verdict in ("found", "unproven"):
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
-        by = f" ({e.decide} would show them)" if e.decide else ""
+        by = f"; to test them, use {e.decide}" if e.decide else ""
         names = [UNTESTED.get(name) or name_of(name) for name in unseen]
         yield "not testable here", f"{', '.join(names)}{by}"
     elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):

@@ -139,7 +139,7 @@ def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) ->
     install(monkeypatch, fake(fault=broken), fake("jax", unsupported=refusing))
     with pytest.raises(UserError, match=r"^jax \(a loop\) cannot run a thing\.$"):
         check(job(), ["torch", "jax"])
-    with pytest.raises(UserError, match=r"^keras is not installed: pip install 'keras>="):
+    with pytest.raises(UserError, match=r"^keras is not installed:\n  pip install 'keras>="):
         check(job(), ["torch", "keras"])
 
 
@@ -155,7 +155,7 @@ def test_all_takes_the_installed_and_leaves_out_those_that_cannot(
         check(job(), ["all"])
     install(monkeypatch)
     with pytest.raises(
-        UserError, match=r"any of these installs one:\n  pip install 'torch>=[^\n]*\n  pip install"
+        UserError, match=r"any of these is one:\n  pip install 'torch>=[^\n]*\n  pip install"
     ):
         check(job(), ["all"])
 

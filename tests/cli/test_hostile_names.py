@@ -230,5 +230,6 @@ def test_a_layer_that_is_suggested_can_be_run(lstm: Lstm, folder: Path, name: st
     assert offered == ["0", "1"]
     for number in offered:
         assert lstm("run", "w.json", "inputs.npy", "--layer", number).status == 0
-    words = typed(suggestion(lstm("inspect", "w.json").out, "run"), folder)
+    shown = lstm("inspect", "w.json").out.replace("INPUTS", "inputs.npy")
+    words = typed(suggestion(shown, "run"), folder)
     assert lstm(*words).status == 0

@@ -56,7 +56,7 @@ def test_a_difference_has_both_sides_and_where_they_first_differ(lstm: Lstm) -> 
         assert name == "h"
     first = page.data["first"]
     assert [first[k] for k in ("focus", "item", "step", "unit")] == ["h", 0, 1, 0]
-    assert "h differs, first at step 1, unit 0: -0.04818152 / -0.01461723" in page.texts["span"]
+    assert "h differs, first at step 1, unit 0: a -0.04818152, b -0.01461723" in page.texts["span"]
     for words in ((A, A), (A, B, "--steps", "2:"), (A, B, "--units", "1:")):
         assert lstm("plot", *words, "--page", "other.html").status == 0
         assert Page("other.html").data["first"] is None
@@ -210,7 +210,7 @@ def test_batch_items_beyond_a_limit_are_left_out(
         (("plot", A, "--page", "page.txt"), "--page page.txt: takes a name that ends in .html"),
         (("plot", A, "--page", "no/p.html"), "no/p.html cannot be written: there is no folder no."),
         (("plot", "in.html", "--page", "in.html"), "in.html would be written over in.html"),
-        (("plot", A, "--page", "p.html", "--svg", "p.svg"), "no screen is shown with"),
+        (("plot", A, "--page", "p.html", "--svg", "p.svg"), "shows no screen to save"),
         (("plot", A, "--page", "p.html", "-o", "p.html"), "would be written over"),
         (
             ("explain", WEIGHTS, INPUTS, B, "--page", "p.html", "--html", "p.html"),

@@ -71,7 +71,7 @@ def test_a_remark_names_the_options_that_compare_different_shapes() -> None:
     assert f"{other} --steps 0:5 --units 0:2 compares the first 5 steps and 2 units" in text
     text = " ".join(" ".join(rows(of(h=h), of(h=h[2:5] + 1))).split())
     first = "--steps 0:3 compares the first 3 steps"
-    assert f"{first}; --steps 4:7 takes b as the last steps" in text
+    assert f"{first}; --steps 4:7 compares b with the last ones" in text
     found = rows(of(h=h), of(h=h[2:5]))
     assert any("is interpreted as steps 2 to 4 of 7" in row for row in found)
     assert not any("compares the first" in row for row in found)

@@ -486,5 +486,5 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         changes = explanation.nearest[0].changes if explanation.nearest else ()
         hints.append(remark("budget_ended", changes=changes, thorough=search.work.times > 1))
         hints += lengths.unknown(search.placements)
-    untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
+    untried = (*NOT_SEARCHED, *explanation.untried, *left_out)
     return replace(explanation, remarks=(*remarks, *hints), untried=untried)

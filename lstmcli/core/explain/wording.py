@@ -331,10 +331,10 @@ _PADDED_BEFORE = (
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
-    "all_zero": "EXPECTED is zero throughout, which proves nothing: any weights give that with a "
-    "bound of 0.",
+    "all_zero": "All values of EXPECTED are 0, which shows nothing about the settings. Is it the "
+    "right file?",
     "array_taken": "{said}.",
-    "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
+    "taken_as_printed": "EXPECTED has at most {digits} decimal places, so {digits} are compared.",
     "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
     "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
     "not compared.",
@@ -438,8 +438,9 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "dropout": "dropout inside a cell (random: two runs of the other program would differ)",
     "layer_norm": "layer normalisation over all gates at once",
     "rare_settings": "rare activations (elu, softplus, ...) and 8-bit arithmetic, unless given",
-    "other_weights": "other weights; the initial states of many units",
-    "two_constants": "two unknown constants at once",
+    "other_weights": "other weights or inputs (did these two give EXPECTED?), and other initial "
+    "states",
+    "two_constants": "two unknown numbers at once, such as a forget bias and a clip",
     "edit_code": "In code: {line}. Instead: {mend}.",
     # what further data would decide
     "more_numbers": "two more steps or units",

@@ -297,7 +297,7 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     called = "the kernel" if tensor == "kernel" else tensor
     lines = [
         f"{name} is {x.shape}, but {called} {shape} with {cell.units} units "
-        f"takes {cell.inputs} inputs."
+        f"takes {cell.inputs} input{'s' * (cell.inputs != 1)}."
     ]
     fused = "fused" in cell.convention.names.tensors
     gates = len(cell.convention.storage.gates)

@@ -222,7 +222,8 @@ def read_edit(text: Any, where: str, arrays_of: Callable[[str], Mapping[str, Arr
     try:
         read = kind.read(given)
     except ValueError as error:
-        text = f"{name} takes {error.args[0]}"
+        text = f"takes {error.args[0]}"
+        text += "" if text[-1] in ".?" else "."
         raise UserError(text, about={"edit": shown}) from None
     return Edit(name, read, cell, value.removeprefix(FILE) if from_file else "")
 

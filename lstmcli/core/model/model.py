@@ -94,7 +94,7 @@ def layer_width(layer: Sequence[Cell]) -> int:
 def similar_cell(word: str, cells: Sequence[str]) -> str:
     """A suggestion like that of `did_you_mean`; a number stands for the cell of that layer."""
     name = f"layer{word}"
-    return f' Did you mean "{name}"?' if name in cells else did_you_mean(word, cells)
+    return f" Did you mean '{name}'?" if name in cells else did_you_mean(word, cells)
 
 
 def names_in_cell(names: Sequence[str], cell: str) -> list[str]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.selection import Selection
+from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -81,7 +82,8 @@ def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose
 ) -> None:
     with pytest.raises(UserError) as refusal:
         compare(one, Side("y.npz", other))
-    assert refusal.value.lines[-1] == f"  {typed}"
+    last = refusal.value.shown(ShellSyntax()).splitlines()[-1]
+    assert last.removeprefix("  lstm diff ").strip() == typed
 
 
 # ---- column vectors

@@ -97,7 +97,7 @@ def test_a_first_placement_is_searched_whatever_work_is_left(
 def test_a_backward_half_that_is_not_turned_back_is_likelier_than_a_turned_forward_half(
     at: Any, tmp_path: Path
 ) -> None:
-    """Such a first step is the last one of a net whose forward half is turned round."""
+    """Such a first step is the last one of a net whose forward half is reversed."""
     deep, truth = Deep(tmp_path), {"layer1_reverse.flip_output": True}
     explanation = deep.explain(deep.top(truth)[at])
     assert explanation.verdict == "found"

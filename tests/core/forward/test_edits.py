@@ -417,21 +417,21 @@ def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> N
 
 
 REFUSED = {
-    "inputs.lat=1": 'unknown edit .inputs.lat.. Did you mean "inputs.late"',
-    "inputs.late=0": "inputs.late takes an integer from 1 on",
+    "inputs.lat=1": "unknown edit .inputs.lat.. Did you mean 'inputs.late'",
+    "inputs.late=0": "takes an integer from 1 on",
     "inputs.late=9": "the inputs have 7 steps; 9 are too many",
     "inputs.features=0,1": "the inputs have 3 features; all are needed",
-    "equations.h=oc": "equations.h takes old_c, tanh_of_oc",
+    "equations.h=oc": "takes old_c, tanh_of_oc",
     "weights.bias.o=x": "takes a number, or i, f, g",
     "weights.kernel.row=f,9,0": "the kernel is .4, 3, 3.: no such place",
-    "outputs.residual=2": "outputs.residual takes no value",
+    "outputs.residual=2": "takes no value",
     "layer0.inputs.late=1": "inputs.late is an edit of the model, not of layer0",
     "layer3.weights.bias.o=0": "there is no cell layer3; there is layer0",
     "weights.projection=none": "the cell has no projection",
     "equations.epsilon=0.1": "the cell has no layer normalisation",
-    "equations.zoneout=2": "equations.zoneout takes a number between 0 and 1",
+    "equations.zoneout=2": "takes a number between 0 and 1",
     "state.array=1": "takes a file with h and c: @FILE.npz",
-    "equations.tanh=eigne": 'takes hard, twice, sigmoid, .*Did you mean "eigen"',
+    "equations.tanh=eigne": "takes hard, twice, sigmoid, .*Did you mean 'eigen'",
     "equations.tanh=\x1b[1m": r"\\x1b",
 }
 

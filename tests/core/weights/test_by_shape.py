@@ -253,9 +253,9 @@ def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
 
 def test_a_single_matrix_is_asked_about() -> None:
     assert refusal(zeros(W=(9, 20)))[1:] == [
-        "  --convention tf1                       no: its rows are x and h",
-        "  --convention tf1 --set bias_row=last   yes, in its last row",
-        "  --convention tf1 --set bias_row=first  yes, in its first row",
+        "  --convention tf1                       no bias is in it",
+        "  --convention tf1 --set bias_row=last   the bias is its last row",
+        "  --convention tf1 --set bias_row=first  the bias is its first row",
     ]
 
 

@@ -138,10 +138,10 @@ def test_complete_parts_of_a_name_choose() -> None:
     for layer in ("rnn", "enc.rnn", "enc/rnn", "net.enc.rnn", "enc"):
         assert choose_lstms(found, layer, tensors, "f.npz") == [found[0]]
     for layer in ("dec", "coder", "nn", ".", "enc.rn"):
-        assert "f.npz has no LSTM of that name" in refusal("net.enc.rnn. net.decoder.", layer)
-    assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lst")
-    assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lstm")
-    assert 'Did you mean "net_decoder"?' in refusal("net.enc. net.decoder.", "dec")
+        assert "f.npz has no such LSTM" in refusal("net.enc.rnn. net.decoder.", layer)
+    assert "Did you mean 'lstm_4'?" in refusal("lstm_4.", "lst")
+    assert "Did you mean 'lstm_4'?" in refusal("lstm_4.", "lstm")
+    assert "Did you mean 'net_decoder'?" in refusal("net.enc. net.decoder.", "dec")
 
 
 def test_a_part_of_several_names_lists_those() -> None:
@@ -156,9 +156,9 @@ def test_a_part_of_several_names_lists_those() -> None:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("torch", '"pytorch" or "pytorch-cell"'), ("TensorFlow", '"tf1" or "keras"'),
-        ("tf", '"tf1" or "keras"'), ("tf.keras", '"keras"'), ("ort", '"onnx"'),
-        ("kears", '"keras"'),
+        ("torch", "'pytorch' or 'pytorch-cell'"), ("TensorFlow", "'tf1' or 'keras'"),
+        ("tf", "'tf1' or 'keras'"), ("tf.keras", "'keras'"), ("ort", "'onnx'"),
+        ("kears", "'keras'"),
     ],
 )  # fmt: skip
 def test_what_people_call_a_framework_is_advice(name: str, meant: str) -> None:

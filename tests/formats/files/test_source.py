@@ -149,7 +149,7 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such file\.$"):
         read(str(tmp_path / "nofile.npz"))
     (tmp_path / "nofiles.pt").touch()
-    with pytest.raises(UserError, match=r'Did you mean ".*/nofiles\.pt"\?'):
+    with pytest.raises(UserError, match=r"Did you mean '.*/nofiles\.pt'\?"):
         read(str(tmp_path / "nofile.npz"))
     (tmp_path / "nofiles.pt").unlink()
     (tmp_path / "inputs.npy").touch()
@@ -158,11 +158,11 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
         ("inputs.npz", "inputs.npy"), ("inputs.nyp", "inputs.npy"), ("inputs", "inputs.npy"),
         ("steps.cvs", "steps.csv"),
     ):  # fmt: skip
-        with pytest.raises(UserError, match=f'Did you mean ".*/{meant}"'):
+        with pytest.raises(UserError, match=f"Did you mean '.*/{meant}'"):
             read(str(tmp_path / typed))
     with pytest.raises(UserError, match=r"no such file\.$"):
         read(str(tmp_path / "nofile.npy"))
-    with pytest.raises(UserError, match=r'no such file. Did you mean ".*/weights.npz"\?'):
+    with pytest.raises(UserError, match=r"no such file. Did you mean '.*/weights.npz'\?"):
         read(str(tmp_path / "weight.npz"))
     with pytest.raises(UserError, match="There is no folder"):
         read(str(tmp_path / "nowhere" / "a.npz"))
