@@ -182,8 +182,8 @@ def test_readme_says_what_each_format_keeps_of_a_run(tmp_path: Path) -> None:
         " ".join(kept.pop(has)) for has in ((True, True), (False, True), (False, False))
     )
     assert (everything, kept) == (".npz .json", {})
-    text = f"everything, `{steps}` all but the final states, `{output}` only h."
-    assert f"`-o out.npz` or `.json` saves {text}\nOf all these, z is saved only" in README
+    text = f"h, c, the gates and the final states, `{steps}` h, c and the gates, `{output}` only h."
+    assert f"`-o out.npz` or `.json` saves {text}\nz is saved only" in README
 
 
 def test_the_links_of_readme_work_in_a_checkout() -> None:
