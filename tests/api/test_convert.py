@@ -16,6 +16,7 @@ from lstmcli.api.convert import convert, target_of
 from lstmcli.core.forward.equivalence import compared_runs, same_weights
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
+from tests import networks
 from tests.recorded import CASES, GOLDEN, TOLERANCE, held, read, recorded
 
 SETTINGS_OF_AXES = ("layout", "past_length", "masked_output", "masked_output_merged", "merge",
@@ -150,13 +151,7 @@ def test_numbers_that_are_none_go_through(tmp_path: Path) -> None:
 
 def test_what_names_cannot_distinguish_is_not_written(tmp_path: Path) -> None:
     """Chainer numbers directions like layers: with I = H, two directions look like two layers."""
-    rng = np.random.default_rng(0)
-    tensors: dict[str, Any] = {
-        f"{name}_l0{mark}": rng.normal(size=shape)
-        for mark in ("", "_reverse")
-        for name, shape in (("weight_ih", (12, 3)), ("weight_hh", (12, 3)))
-    }
-    np.savez(tmp_path / "w.npz", **tensors)
+    np.savez(tmp_path / "w.npz", **networks.pytorch(3, 3, directions=2, bias=False))
     with pytest.raises(UserError, match="another network; nothing was written"):
         convert([str(tmp_path / "w.npz")], str(tmp_path / "v.npz"), "nstep", {})
     assert not (tmp_path / "v.npz").exists()
