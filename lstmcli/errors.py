@@ -37,6 +37,10 @@ class UserError(Exception):
     Each line is one line, in which a newline from a name is escaped like other control characters;
     of a message that is too long, the middle is left out. The command line prints it without a
     traceback and exits with status 2; in Python it is an ordinary exception.
+
+    >>> lstmcli.load("demo/weights")
+    Traceback (most recent call last):
+    lstmcli.errors.UserError: demo/weights: no such file. Did you mean "demo/weights.npz"?
     """
 
     def __init__(

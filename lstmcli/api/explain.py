@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -21,6 +21,7 @@ from lstmcli.api.values import (
     is_path,
     refuse_other_arguments,
     refuse_settings,
+    type_of,
 )
 from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.operand import Side
@@ -76,7 +77,7 @@ def explain(
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     thorough: bool = False,
-    progress: Progress = quiet,
+    progress: Callable[[float, str], object] | None = None,
     **settings: Any,
 ) -> Explanation:
     """Find the configuration of these weights that gives what was expected.
@@ -84,29 +85,42 @@ def explain(
     Parameters
     ----------
     weights
-        a path, a dict of arrays, a list of arrays in order, or several in a list, as for
-        `lstmcli.load`; or what that gave, whose files are read again.
-    inputs
-        (T, I), (B, T, I) or (T, B, I), or a path; None: those in the files of the weights.
+        a loaded model, whose files are read again under other settings, or what
+        `lstmcli.load` takes; several files in a list.
+    inputs, initial_state, lengths, mask
+        as ``x`` and the others of `lstmcli.run`.
     expected
-        whatever `lstmcli.diff` takes: an array, which is h, a trace, or a path.
-    initial_state, lengths, mask
-        as for `lstmcli.run`.
+        what `lstmcli.diff` takes: all outputs of the other program, or a part.
     thorough
-        whether to search with ten times the budget, which may take ten times as long.
+        whether to search with ten times the budget, which may take ten times as
+        long.
     progress
-        is called with how far the search is.
-    settings
-        what is assumed, by option name, where ``weights`` are not loaded yet, ``edits`` too.
+        is called with the share of the search that is done, from 0 to 1, and with
+        what is tried.
+    **settings
+        what is assumed, as for `lstmcli.load`, where ``weights`` are not loaded yet.
 
     Raises
     ------
     UserError
-        for whatever is wrong with files, names or shapes.
+        for whatever is wrong with files, names, shapes or settings.
+
+    Examples
+    --------
+    >>> files = "demo/weights.npz", "demo/inputs.npy", "demo/numpy.txt"
+    >>> found = lstmcli.explain(*files)
+    >>> found
+    <Explanation found: forget_bias 0.0, not 1.0>
+    >>> model = lstmcli.load("demo/weights.npz", **found.settings)
+    >>> lstmcli.diff(lstmcli.run(model, "demo/inputs.npy"), "demo/numpy.txt").equal
+    True
     """
     options = InputOptions(initial_state, lengths, mask)
     work = WorkDone(Budget.THOROUGH if thorough else 1)
-    return explain_within(work, weights, inputs, expected, options, settings, progress)
+    if progress is not None and not callable(progress):
+        takes = "a function of the share done and of what is tried"
+        raise UserError(f"explain: progress is {type_of(progress)}; it takes {takes}.")
+    return explain_within(work, weights, inputs, expected, options, settings, Progress(progress))
 
 
 def explain_within(

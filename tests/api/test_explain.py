@@ -10,7 +10,6 @@ import pytest
 
 import lstmcli
 from lstmcli.api.explain import explain
-from lstmcli.core.explain import Progress
 from tests.core.explain.asking import found
 from tests.core.explain.reference import Net, outputs
 from tests.paths import TOP
@@ -82,12 +81,8 @@ def test_what_weights_leave_open_is_searched(order: str) -> None:
 def test_progress_has_words_before_the_search_begins() -> None:
     """Of many placements, the weights as loaded alone may take seconds."""
     told: list[tuple[float, str]] = []
-
-    class Recorder(Progress):
-        def __call__(self, share: float, what: str) -> None:
-            told.append((share, what))
-
-    explain(WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt"), progress=Recorder())
+    expected = str(SAMPLE / "numpy.txt")
+    explain(WEIGHTS, INPUTS, expected, progress=lambda *now: told.append(now))
     shares, words = zip(*told, strict=True)
     assert [*dict.fromkeys(words)] == ["weights as loaded", "one change"]
     assert 0 == shares[0] < shares[-1] <= 1

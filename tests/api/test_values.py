@@ -267,6 +267,7 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.run(WEIGHTS, INPUTS, executor=Executor), r"executor is a type; it takes"),
         (lambda: py.run(WEIGHTS, INPUTS, meter=np.ones(2)), r"meter is an ndarray; it takes a"),
         (lambda: py.run(WEIGHTS, INPUTS, name=3), r"run: name is an int; it takes text"),
+        (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, progress=1), r"progress is an int; it take"),
         (lambda: py.run(WEIGHTS, INPUTS, np.array(1)), r"keep takes names of arrays"),
         (lambda: py.load(WEIGHTS, cell_clip=np.zeros(2)), r"; it takes a number.$"),
         (lambda: py.load(WEIGHTS, cell_clip=np.zeros(2, "f,f")), r"; it takes a number.$"),

@@ -20,16 +20,12 @@ from lstmcli.api import save
 from lstmcli.api.diff import diff
 from lstmcli.api.load import load
 from lstmcli.core.forward.batch import Runner
-from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.model import Trace, as_time_major
 from lstmcli.core.model.selection import Selection, cut_trace
-from lstmcli.engines.engine import Network
 from lstmcli.errors import UserError
 from lstmcli.formats import read
 from tests import networks
-from tests.cli.conftest import SAMPLE, Lstm
-from tests.engines.fake import fake, install
+from tests.cli.conftest import Lstm
 
 T, B, INPUTS, UNITS = 9, 4, 3, 5
 FORMATS = ("npz", "json", "jsonl", "csv", "tsv", "npy", "text")
@@ -513,46 +509,3 @@ def test_a_cluster_runs_what_would_be_written_step_by_step(
     csv = lstm("run", "w.npz", "one.npy", "-f", "csv", "--scheduler", "tcp://host:1").out
     assert asked == ["tcp://host:1", "submit"]
     assert csv == lstm("run", "w.npz", "one.npy", "-f", "csv").out
-
-
-# ---- steps after the last one that is selected
-
-
-@pytest.mark.parametrize(
-    ("words", "computed"),
-    [
-        (("run", "--engine", "torch", "--only", "h"), 3),
-        (("run", "--engine", "torch"), 3),
-        (("run", "--engine", "torch", "--save-state", "state.npz"), 7),
-        (("run", "--engine", "torch", "-o", "out.npz"), 7),  # final_h is of the last step
-        (("plot",), 3),
-        (("plot", "--reverse"), 7),
-    ],
-)
-def test_no_step_after_those_selected_is_computed(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], computed: int
-) -> None:
-    lengths = []
-
-    def noted(network: Network) -> Network:
-        lengths.append(len(network.x))
-        return network
-
-    def plan_noted(plan: Plan, *args: Any, **options: Any) -> Any:
-        lengths.append(plan.steps)
-        return run_selected(plan, *args, **options)
-
-    install(monkeypatch, fake(fault=noted))
-    monkeypatch.setattr("lstmcli.api.plot.run_selected", plan_noted)
-    command, *options = words
-    files = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
-    full = lstm(command, *files, *options, "-q")
-    part = lstm(command, *files, *options, "--steps", "1:3", "-q")
-    assert part.status == 0
-    assert lengths == [7, computed]
-    if command == "run":
-        assert {*part.out.splitlines()} <= {*full.out.splitlines()}
-        return
-    lstm("run", *files, *options, "-o", "trace.npz", "-q")
-    of_trace = lstm(command, "trace.npz", "--steps", "1:3", "-q")
-    assert part.out.partition("\n\n")[2] == of_trace.out.partition("\n\n")[2]

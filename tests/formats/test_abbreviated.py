@@ -170,22 +170,6 @@ def test_a_factor_applies_to_what_is_there() -> None:
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("name", sorted(GIVEN))
-def test_it_is_explained(name: str) -> None:
-    weights, told = net(name)
-    text = str(FOLDER / f"{name}.txt")
-    right = explain(weights, inputs(name), text, **told)
-    assert right.verdict == "agrees"
-    assert right.measured is not None
-    assert right.measured.total == GIVEN[name]
-    assert f"EXPECTED has {GIVEN[name]} of 1,280 numbers" in right.notes[0]
-    for wrong in ({"forget_bias": 1.0}, {"gates": "ifog"}, {"gates": "ifog", "forget_bias": 2.5}):
-        found = explain(weights, inputs(name), text, **told, **wrong)
-        assert {c.setting for c in found.changes} == set(wrong), found
-        assert found.found
-
-
-@pytest.mark.wide
 @pytest.mark.parametrize("name", sorted(PLACES))
 def test_a_part_is_put_at_its_position(name: str) -> None:
     weights, told = net(name)

@@ -6,10 +6,9 @@
     python -m tests.fuzz.guided --inputs 1000 --seed 1   nearly the same each time, as in CI
 
 An input is two bytes, which choose a sample of the format and one of its files, and the bytes that
-the file is to hold. What holds for the numbered variants holds for these (`session`). The first
-inputs are the samples as they are; what reaches code that nothing reached before is kept in
-`corpus`, as far as it is small, and read first the next time. An input that fails is kept in the
-folder of --found.
+the file is to hold; what has to hold is in `session`. The first inputs are the samples as they are;
+what reaches code that nothing reached before is kept in `corpus`, as far as it is small, and read
+first the next time. An input that fails is kept in the folder of --found.
 """
 
 from __future__ import annotations
@@ -87,13 +86,13 @@ def fuzz(format: str, options: list[str]) -> None:
         from tests.fuzz.session import Session
 
     row, samples = corpus.TABLE[format], corpus.samples_of(format)
-    session = Session(Audit(), format, 0)
+    session = Session(Audit(), format)
     state = {"number": 0}
     top = os.getcwd()  # the session goes into its folder
 
     def once(data: bytes) -> None:
         state["number"] += 1
-        failures = list(session.failures_of(variant_of(samples, data), state["number"]))
+        failures = list(session.failures(variant_of(samples, data), state["number"]))
         os.chdir(top)
         if failures:
             raise AssertionError("\n".join(failures))

@@ -53,14 +53,6 @@ def test_every_value_of_a_row_has_its_words_unless_it_is_the_usual_one() -> None
             assert values <= set(line.words), line.field
 
 
-@pytest.mark.parametrize("name", CONVENTIONS)
-def test_a_page_fits_80_columns(name: str) -> None:
-    text = page(name)
-    assert max(map(len, text.splitlines())) <= 80
-    assert "{" not in text
-    assert CONVENTIONS[name].source.split()[0] in text
-
-
 def test_the_table_fits_80_columns_and_is_a_line_a_row_in_a_pipe() -> None:
     assert all(len(row) <= 80 for row in conventions_sheet(ROWS, Width.of(80)).rows())
     piped = list(conventions_sheet(ROWS, Width.of(None)).rows())
@@ -73,11 +65,6 @@ def test_in_a_narrow_window_what_a_row_is_stands_below_it(width: int) -> None:
     assert all(len(row) <= width for row in rows)
     at = next(n for n, row in enumerate(rows) if row.startswith("tf1-coupled "))
     assert rows[at + 1] == "  TensorFlow 1 CoupledInputForgetGateLSTMCell"
-
-
-def test_a_row_that_was_not_run_says_so() -> None:
-    for name, row in CONVENTIONS.items():
-        assert ("not run: read in the named source only" in page(name)) == (not row.verified)
 
 
 @pytest.mark.parametrize(

@@ -38,22 +38,7 @@ def derive(
     cell: str | None = None,
     against: Side | None = None,
 ) -> Derivation:
-    """The arithmetic of one unit at one step of a run.
-
-    Parameters
-    ----------
-    model, inputs
-        of the run; all of the batch is run, since the bits of a sequence may depend on it.
-    step, batch, unit
-        indices in the trace, from 0; a negative one counts from the end. Where ``cell`` is not
-        given, a unit of both directions side by side is one of its cell too.
-    gate
-        ``i``, ``f``, ``g`` or ``o``: this gate, then c and h; without it all gates.
-    cell
-        of several cells, the name of one: ``layer0``, ``layer1_reverse``.
-    against
-        another implementation's results; each line for which they have a number gets it.
-    """
+    """The arithmetic of one unit at one step of a run: `lstmcli.derive` describes each argument."""
     if gate is not None and gate not in (*GATES,):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     for noun, at in (("step", step), ("unit", unit), ("batch", batch)):

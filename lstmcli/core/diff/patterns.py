@@ -23,6 +23,7 @@ from lstmcli.core.model.vocabulary import GATES
 _STATE_GONE = 0.1
 _MOST_SHOWN = 8  # sequences in a text
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
+_HALF = 0.5  # of the units of last states: those of one direction
 
 Facts = Mapping[str, object] | Sequence[str] | bool | None
 """What a pattern finds, for its texts."""
@@ -124,26 +125,32 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
-    """Some sequences agree at all steps, each other one differs from some step on.
+    """Some sequences agree, each other one differs: from some step on, or in its last state.
 
     A direction that runs back, as one half of the units may, may differ from the first step on.
+    Rows of steps, some of which agree before and after one that differs, may be sequences.
     """
-    pair = layer.pair
-    wrong = np.count_nonzero(pair.differs, axis=2) > 0  # (T, B)
-    some = np.count_nonzero(wrong, axis=0) > 0
-    starts = wrong.argmax(axis=0)
-    later = np.arange(len(wrong))[:, None] >= starts
-    carried = wrong | ~later | (False if pair.padded is None else pair.padded)
-    halves = np.split(pair.differs[0], 2, axis=1) if pair.a.shape[2] % 2 == 0 else []
+    pair, may_be_rows = layer.pair, layer.compared.rows_assumed
+    differs, rows = pair.differs, pair.differs.any(axis=(1, 2))  # (T, B, H), (T,)
+    if may_be_rows and np.count_nonzero(np.diff(rows)) > 1:
+        differs = differs.swapaxes(0, 1)
+    wrong = differs.any(axis=2)  # (T, B)
+    some, starts, has_steps = wrong.any(axis=0), wrong.argmax(axis=0), len(wrong) > 1
+    carried = wrong | (np.arange(len(wrong))[:, None] < starts)
+    carried |= False if pair.padded is None else pair.padded
+    halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
     runs_back = pair.backward or not all(half.any() for half in halves)
-    if some.all() or not carried[:, some].all() or not (runs_back or starts[some].all()):
+    fits = runs_back or starts[some].all() if has_steps else differs[wrong].mean() >= _HALF
+    if some.all() or not carried[:, some].all() or not fits:
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
     at = starts[some].tolist()
-    steps = _indices("step", at if len({*at}) > 1 else at[:1])
+    steps = f" from {_indices('step', at if len({*at}) > 1 else at[:1])} on" * has_steps
+    axis = "if the first axis is the batch, " * (may_be_rows and not has_steps)
+    every_step = " at every step" * has_steps
     return {
-        "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}",
-        "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'} from {steps}",
+        "agree": f"{axis}{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",
+        "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'}{steps}",
     }
 
 
@@ -265,7 +272,7 @@ _PATTERNS = (
     Pattern(
         "suspect_later_step",
         _of_sequences,
-        "{agree} at every step; {differ} on. Padding?",
+        "{agree}; {differ}. Padding?",
         "lengths or a mask on one side only; inputs that differ there",
         of_units=False,
     ),

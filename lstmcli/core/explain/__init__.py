@@ -64,10 +64,15 @@ EDITS = "edits"  # the pass after the settings
 
 
 class Progress:
-    """What a search tells while it runs; this one shows nothing."""
+    """What a search tells while it runs, to a function of the share done and of what is tried."""
+
+    def __init__(self, show: Callable[[float, str], object] | None = None) -> None:
+        self._show = show
 
     def __call__(self, share: float, what: str) -> None:
         """So much is done, and this is tried now."""
+        if self._show is not None:
+            self._show(share, what)
 
     def passed(self, name: str, tried: int, answers: int) -> None:
         """A pass has ended: this many hypotheses, of which this many give EXPECTED."""
@@ -331,13 +336,7 @@ what is not a setting: how the other side ran the sequences.
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
-    """Find the settings with which the weights give EXPECTED.
-
-    Raises
-    ------
-    UserError
-        if EXPECTED is not an array of a run over these inputs.
-    """
+    """Find the settings with which the weights give EXPECTED."""
     has_shape = not question.side.gaps
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.

@@ -298,13 +298,7 @@ class Setup:
 
 
 def prepare(question: Question) -> Prepared:
-    """The question with its model, and what EXPECTED contains.
-
-    Raises
-    ------
-    UserError
-        if inputs do not fit the model, or EXPECTED contains nothing of a run.
-    """
+    """The question with its model, and what EXPECTED contains."""
     model = question.model()
     _refuse_exchanged(question, model)
     state, lengths, name = question.initial_state, question.lengths, question.inputs
@@ -369,13 +363,7 @@ def _refuse_exchanged(question: Question, model: Model) -> None:
 
 
 def in_shape(question: Question) -> Iterator[Question]:
-    """The question with EXPECTED in a shape that it can have, the likeliest first.
-
-    Raises
-    ------
-    UserError
-        if abbreviated output can have none.
-    """
+    """The question with EXPECTED in a shape that it can have, the likeliest first."""
     side = question.side
     if not side.gaps:
         yield question

@@ -205,17 +205,6 @@ def test_stacked_directions_beside_sequences_in_front(
 
 
 @pytest.mark.parametrize("items", [2, B])
-def test_directions_on_two_different_axes(items: int) -> None:
-    each = normal(T, items, 2, H)
-    axes = [*permutations(range(3))]
-    for order in axes:
-        a, b = each, np.transpose(each, [*order, 3])
-        d = lone(a, b)
-        assert d.equal, order
-        assert not lone(a, np.where(b == each[1, 1, 1, 1], 9, b)).equal
-
-
-@pytest.mark.parametrize("items", [2, B])
 def test_final_states_of_two_directions(items: int) -> None:
     """(2, B, H) as in PyTorch, (B, 2, H) as in ONNX with layout 1, and (B, 2 H)."""
     stacked = normal(2, items, H)

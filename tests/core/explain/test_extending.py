@@ -85,6 +85,7 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert seen == ["search"]
 
 
+@pytest.mark.usefixtures("without_edits")
 def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def look(prepared: Any, cases: Any) -> Iterator[Remark]:
         yield remark("dummy", arrays=len(prepared.arrays))

@@ -67,6 +67,7 @@ def asking(
 
 
 @pytest.mark.parametrize("kind", ["random", "dropout", "one number wrong", "zeros"])
+@pytest.mark.usefixtures("without_edits")
 @pytest.mark.sampled(3)
 def test_nothing_fits(kind: str, tmp_path: Path) -> None:
     explanation = ask(kind, tmp_path, 0)
@@ -99,6 +100,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         cell.explain(h)
 
 
+@pytest.mark.usefixtures("without_edits")
 def test_every_member_of_expected_is_compared_or_named(tmp_path: Path) -> None:
     cell = Cell(tmp_path, 0)
     h = cell.run()["h"]

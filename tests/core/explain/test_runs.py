@@ -14,7 +14,6 @@ from lstmcli.api.explain import Explanation, explain
 from lstmcli.errors import UserError
 from tests.core.explain.asking import write
 from tests.core.explain.reference import Net, outputs, random_net
-from tests.core.explain.test_refusals import spoiled
 
 Array = np.ndarray[Any, Any]
 B, T, I, H = 3, 9, 4, 5
@@ -71,10 +70,6 @@ def test_a_state_that_another_run_left_is_found(tmp_path: Path) -> None:
     assert _asked(tmp_path, net, x, again).edits == ("state.kept",)
 
 
-def _with_zeros(h: Array) -> Array:
-    return np.where(np.arange(T)[:, None] < np.array(LENGTHS)[:, None, None], h, 0)
-
-
 def _with_the_last(h: Array) -> Array:
     at = np.minimum(np.arange(T), np.array(LENGTHS)[:, None] - 1)  # (B, T)
     return np.take_along_axis(h, at[:, :, None], axis=1)
@@ -100,23 +95,6 @@ def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path)
     assert (change.setting, change.assumed, change.found) == ("masked_output", "zero", "repeat")
 
 
-@pytest.mark.wide
-def test_lengths_are_those_of_the_layout_that_fits(tmp_path: Path) -> None:
-    net, x, h = _net()
-    lengths = np.array([9, 6, 4])  # sorted, so that the other layout has rows that end in zeros too
-    padded = np.where(np.arange(T)[:, None] < lengths[:, None, None], h, 0)
-    found = _asked(tmp_path, net, x.swapaxes(0, 1), padded.swapaxes(0, 1))
-    assert "--layout time --lengths 9,6,4" in found.command
-
-
-@pytest.mark.wide
-def test_lengths_are_named_beside_a_cause_that_no_setting_is(tmp_path: Path) -> None:
-    net, x, h = _net()
-    noisy = spoiled("near miss", h, x, np.random.default_rng(0))
-    found = _asked(tmp_path, net, x, _with_zeros(noisy), layout="batch")
-    assert "--lengths 9,4,6" in found.notes[-1]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [0.5, 0.0])
 def test_an_error_that_fades_may_be_another_initial_state(start: float, tmp_path: Path) -> None:
@@ -137,9 +115,13 @@ def test_an_error_that_fades_may_be_another_initial_state(start: float, tmp_path
 
 @pytest.mark.parametrize(
     ("units", "said"),
-    [([1, 2, 3], "units 1 to 3"), ([3, 1], "units 3, 1"), ([2, 4, 3], "units 2, 4, 3")],
+    [
+        pytest.param([1, 2, 3], "units 1 to 3", marks=pytest.mark.slow),
+        ([3, 1], "units 3, 1"),
+        pytest.param([2, 4, 3], "units 2, 4, 3", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_edits")
 def test_units_that_are_not_the_first_are_proved(
     units: list[int], said: str, tmp_path: Path
 ) -> None:
@@ -197,16 +179,6 @@ def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
     assert "4 steps of EXPECTED are zeros: with a --mask that leaves them out all" in remark
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("kind", ["random", "near miss", "zoneout", "dropout", "other net"])
-def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -> None:
-    net, x, h = _net()
-    found = _asked(tmp_path, net, x, spoiled(kind, h, x, np.random.default_rng(5)))
-    codes = [one.code for one in found.untried]
-    assert {"dropout", "layer_norm", "rare_settings", "other_weights"} <= {*codes}
-    assert not [r for r in found.notes if "chunks" in r or "--lengths" in r or "Run from" in r]
-
-
 @pytest.mark.parametrize(
     ("arranged", "said"),
     [
@@ -215,6 +187,7 @@ def test_what_no_run_gives_has_none_of_these_causes(kind: str, tmp_path: Path) -
         (lambda h: np.concatenate([0 * h[:, :1], h[:, :-1]], axis=1), "shifted by one step"),
     ],
 )
+@pytest.mark.usefixtures("without_edits")
 def test_outputs_arranged_otherwise_are_what_diff_proves(
     arranged: Callable[[Array], Array], said: str, tmp_path: Path
 ) -> None:
@@ -227,6 +200,7 @@ def test_outputs_arranged_otherwise_are_what_diff_proves(
     assert remark.facts["complete"]
 
 
+@pytest.mark.usefixtures("without_edits")
 def test_an_arrangement_of_one_array_does_not_explain_another(tmp_path: Path) -> None:
     rng = np.random.default_rng(17)
     net, x = random_net(rng, I, 6), rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)

@@ -14,7 +14,7 @@ import pytest
 from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from tests.core.explain.asking import found, same
+from tests.core.explain.asking import found
 from tests.core.explain.networks import (
     AS_STORED,
     DEEP,
@@ -25,10 +25,8 @@ from tests.core.explain.networks import (
     Asked,
     Truth,
     name_of,
-    of_cell,
 )
 from tests.core.explain.reference import outputs
-from tests.core.explain.test_refusals import spoiled
 from tests.paths import TESTS
 
 
@@ -92,13 +90,6 @@ def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path
     assert len(explanation.changes) <= 2
 
 
-def test_every_c_of_the_last_of_two_layers(tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, "c", deep=True)
-    below = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
-    explanation = asked.explain(outputs(asked.nets[1], below, {}, dtype=np.float32)["c"])
-    assert found(explanation) == {"array": "c"}
-
-
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
 @pytest.mark.parametrize("cell", ["layer0", "layer0_reverse"])
 @pytest.mark.sampled(3)
@@ -116,20 +107,6 @@ def test_one_direction_of_two(cell: str, assumed: str, tmp_path: Path) -> None:
     assert found(asked.explain(last, merge=assumed)) == {"array": f"{cell}.{which}"}
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("wrong", [{"forget_bias": 0.3}, {"layer0.gates": "gofi"}], ids=name_of)
-@pytest.mark.parametrize("deep", [True, False])
-def test_a_part_of_the_net_beside_a_mistake(wrong: Truth, deep: bool, tmp_path: Path) -> None:
-    """The output of the lower layer, or of the forward direction."""
-    asked = Asked(tmp_path, 0, "part", deep=deep)
-    part = outputs(asked.nets[0], asked.x, of_cell(wrong, "layer0"), dtype=np.float32)["h"]
-    explanation = asked.explain(part)
-    changes = found(explanation)
-    assert changes.pop("array") == "layer0.h"
-    assert same({k.rpartition(".")[2]: v for k, v in changes.items()}, of_cell(wrong, "layer0"), "")
-    assert explanation.found
-
-
 @pytest.mark.parametrize("assumed", ["batch", "time"])
 @pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.sampled(3)
@@ -139,41 +116,6 @@ def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Pa
     explanation = explain(asked.weights, asked.x, part, **AS_STORED, layout=assumed)
     layout = {} if assumed == "batch" else {"layout": "batch"}
     assert found(explanation) == {"array": "layer0.h", **layout}
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("deep", [True, False])
-def test_no_part_of_the_net_gives_anything(deep: bool, tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, "part", deep=deep)
-    part = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
-    wrong = asked.explain(spoiled("near miss", part, asked.x, asked.rng))
-    assert wrong.verdict == "none", wrong
-    assert not any("two changes at once" in one for one in wrong.not_tried), "pairs were tried"
-    assert asked.explain(np.zeros_like(part)).verdict == "none"
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("cell", [1, 0])
-def test_no_bound_makes_a_direction_vanish(cell: int, tmp_path: Path) -> None:
-    """Half of what one direction gives is its average with nothing."""
-    asked = Asked(tmp_path, 0, "vanishing")
-    half = np.split(np.asarray(asked.expected({})), 2, axis=-1)[cell]
-    explanation = asked.explain(half / 2, merge="ave")
-    assert explanation.verdict == "none", explanation
-
-
-@pytest.mark.parametrize("assumed", ["concat", "sum"])
-@pytest.mark.parametrize("kind", [pytest.param("near miss", marks=pytest.mark.wide), "zeros"])
-def test_nothing_fits_two_directions(kind: str, assumed: str, tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, kind)
-    h = np.asarray(asked.expected({"merge": "sum"}))
-    explanation = asked.explain(spoiled(kind, h, asked.x, asked.rng), merge=assumed)
-    assert explanation.verdict == "none", explanation
-    assert not explanation.changes
-    if kind == "near miss":
-        first = explanation.nearest[0]
-        assert [c.setting for c in first.changes] == ["merge"] * (assumed != "sum")
-        assert first.comparison.rms < 2e-3
 
 
 def test_what_is_no_output_of_deeper_directions_is_told(tmp_path: Path) -> None:
@@ -192,18 +134,6 @@ def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> Non
     explanation = asked.explain(h[0, :, :2], merge=merge)
     assert found(explanation) == {"gates": "ifgo"}
     assert explanation.taken.endswith(f"the first 2 of {h.shape[-1]} units")
-
-
-@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=name_of)
-@pytest.mark.sampled(3)
-def test_a_print_cut_where_the_forward_direction_ends(truth: Truth, tmp_path: Path) -> None:
-    """``out[0, 0, :H]``: not that somebody took one direction for the output."""
-    asked = Asked(tmp_path, 0, "cut")
-    h = np.asarray(asked.expected(truth))
-    for cut in (h[0, 0, : h.shape[-1] // 2], h[:1, 0, : h.shape[-1] // 2]):
-        explanation = asked.explain(cut)
-        assert found(explanation) == truth
-        assert explanation.taken.endswith(f"the first {cut.shape[-1]} of {h.shape[-1]} units")
 
 
 @pytest.mark.parametrize("part", [0, (slice(None), 0)], ids=["sequence", "step"])

@@ -54,26 +54,6 @@ def test_directions_on_an_axis_are_those_that_a_run_has_side_by_side(axes: str) 
     assert "its directions are taken side by side" in explanation.notes[0]
 
 
-PARTS_OF_STACKED: dict[str, Any] = {
-    "Y[:3]": np.s_[:3], "Y[0]": np.s_[0], "Y[2]": np.s_[2], "Y[:, :, 0]": np.s_[:, :, 0],
-    "Y[:, :, 1]": np.s_[:, :, 1], "Y[:3, :, 0]": np.s_[:3, :, 0],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("part", PARTS_OF_STACKED)
-@pytest.mark.parametrize("axes", ["TDBH", "TBDH"])
-@pytest.mark.sampled(4)
-def test_parts_of_stacked_directions_where_a_run_has_them_side_by_side(
-    part: str, axes: str
-) -> None:
-    """Y[0] was taken for last states, and settings that give them were named."""
-    y = read(TORCH)[1]["h"]  # (B, T, 2 H)
-    stacked = y.reshape(*y.shape[:2], 2, -1).transpose(1, 2, 0, 3)[PARTS_OF_STACKED[part]]
-    if axes == "TBDH" and stacked.ndim == 4:
-        stacked = stacked.swapaxes(1, 2)
-    assert of_torch(stacked).verdict == "agrees"
-
-
 @pytest.mark.slow
 def test_last_h_of_merged_directions_is_compared_with_what_a_run_gives(tmp_path: Path) -> None:
     """Merged directions have no last state of this width: nothing at all was compared."""
@@ -256,6 +236,7 @@ def test_every_shape_has_an_answer_or_is_refused(net: str, name: str, tmp_path: 
         ("stacked, of two widths", (1, 2), (5,)),
     ],
 )
+@pytest.mark.usefixtures("without_edits")
 @pytest.mark.sampled(3)
 def test_a_shape_that_collides_is_searched(
     net: str, inputs: Shape, shape: Shape, tmp_path: Path

@@ -227,12 +227,6 @@ def of_blocks(*contents: bytes, index: bytes | None = None) -> bytes:
     return data + block(listed) + footer(handle(len(data), len(listed)))
 
 
-def test_entries_come_in_order() -> None:
-    assert entries(table({b"": b"1", b"a": b"", b"ab": b"22"})) == [
-        (b"", b"1"), (b"a", b""), (b"ab", b"22"),
-    ]  # fmt: skip
-
-
 def test_a_key_shares_the_start_of_the_one_before() -> None:
     shared = varint(0) + varint(3) + varint(1) + b"abcX" + varint(2) + varint(1) + varint(1) + b"dY"
     data = of_blocks(shared + bytes(4) + b"\1\0\0\0")

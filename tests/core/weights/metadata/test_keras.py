@@ -65,6 +65,11 @@ def test_the_one_lstm_that_a_wrapper_contains_is_used(
     assert keras.read([layer("Sequential", layers=[wrapper]), wrapper]).settings == settings
 
 
+def test_a_gru_in_a_wrapper_is_refused_whatever_its_class() -> None:
+    with pytest.raises(UserError, match="is of class GRULSTM"):
+        keras.read([layer("TimeDistributed", layer=layer("GRULSTM", units=3))])
+
+
 def test_an_lstm_along_another_axis_is_reported() -> None:
     told = keras.read([layer("TimeDistributed", name="each", layer=LSTM)])
     assert any("each (TimeDistributed) runs its LSTM along" in remark for remark in told.remarks)
