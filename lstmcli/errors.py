@@ -40,7 +40,7 @@ class UserError(Exception):
 
     >>> lstmcli.load("demo/weights")
     Traceback (most recent call last):
-    lstmcli.errors.UserError: demo/weights: no such file. Did you mean "demo/weights.npz"?
+    lstmcli.errors.UserError: demo/weights: no such file. Did you mean 'demo/weights.npz'?
     """
 
     def __init__(
