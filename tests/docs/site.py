@@ -30,7 +30,9 @@ ABOVE = {
 NAMES = ("red", "green", "yellow", "blue", "magenta", "cyan")
 NAMED = {n + bright: name for bright in (1, 9) for n, name in enumerate(NAMES)}
 """The colours that a terminal has names for, by number; bright ones are the same on the site."""
-SHORT = re.compile(r"(?<!</span>)<code>([^<]{1,24})</code>")  # fits on a line of the narrowest window
+SHORT = re.compile(
+    r"(?<!</span>)<code>([^<]{1,24})</code>"
+)  # fits on a line of the narrowest window
 PROGRAM = re.compile(r"(^|[|;&] *)lstm ")
 
 

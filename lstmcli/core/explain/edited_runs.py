@@ -346,6 +346,20 @@ class EditedRuns:
                 if name not in self._right:
                     yield name, self.sizes._replace(cell=cell)
 
+    def restarts(self) -> Iterator[Variant]:
+        """The initial state again: in chunks of one length, or at each step that is off in turn."""
+        if self.first_off is None or self.first_off < 2:
+            return
+        for name in ("state.chunks", "state.chunks.h", "state.chunks.c"):
+            yield Variant((Edit(name, self.first_off),), 1)
+        steps, of_run = [0], self.sizes.steps
+        off: int | None = self.first_off
+        while off is not None and off > steps[-1] + 1 and len(steps) <= of_run // 2:
+            steps.append(off)
+            off = self.first_wrong(self.run((Edit("state.anew", tuple(steps[1:])),)) or {})
+        if off is None and steps != [*range(0, of_run, steps[1])]:
+            yield Variant((Edit("state.anew", tuple(steps[1:])),), len(steps) - 1)
+
     def damage(self) -> Iterator[Variant]:
         """Rows and columns that are zero or exchanged, in the only cell or in each."""
         for name in LATER:

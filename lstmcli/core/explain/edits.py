@@ -296,21 +296,6 @@ def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
     yield np.concatenate([h, c], axis=1)
 
 
-def restarts(runs: EditedRuns) -> Iterator[Variant]:
-    """The initial state again: in chunks of one length, or at the steps that are off in turn."""
-    if runs.first_off is None or runs.first_off < 2:
-        return
-    for name in ("state.chunks", "state.chunks.h", "state.chunks.c"):
-        yield Variant((Edit(name, runs.first_off),), 1)
-    steps, of_run = [0], runs.sizes.steps
-    off: int | None = runs.first_off
-    while off is not None and off > steps[-1] + 1 and len(steps) <= of_run // 2:
-        steps.append(off)
-        off = runs.first_wrong(runs.run((Edit("state.anew", tuple(steps[1:])),)) or {})
-    if off is None and steps != [*range(0, of_run, steps[1])]:
-        yield Variant((Edit("state.anew", tuple(steps[1:])),), len(steps) - 1)
-
-
 # ---- damaged weights
 
 
@@ -454,7 +439,7 @@ class NamedEdits(NamedTuple):
 
 
 STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
-    EditedRuns.table, restarts, EditedRuns.solutions, outputs, inputs, damage,
+    EditedRuns.table, EditedRuns.restarts, EditedRuns.solutions, outputs, inputs, damage,
     state, EditedRuns.table_of_cells, EditedRuns.solutions_of_cells, EditedRuns.damage,
 )  # fmt: skip
 """What is tried, in this order; the first with an answer ends the search."""

@@ -349,7 +349,7 @@ def test_bad_settings_of_a_target_are_refused(name: str, asked: dict[str, Any], 
         ("pytorch", with_settings("tf1"), {}),
     ],
 )  # fmt: skip
-def test_settings_not_stored_are_reported(name: str, layers: Layers, needed: dict[str, Any]) -> None:
+def test_settings_not_stored_are_named(name: str, layers: Layers, needed: dict[str, Any]) -> None:
     row = CONVENTIONS[name]
     how = fit_or_refuse(layers, row, {})
     assert needed_settings(how, row) == needed
