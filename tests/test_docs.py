@@ -41,7 +41,7 @@ COMMAND = {name: DOCS / "commands" / f"{name}.md" for name in COMMANDS}
 
 
 @pytest.mark.parametrize("document", documents())
-def test_what_is_shown_is_the_program_s(
+def test_output_in_documents_is_that_of_the_program(
     document: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     path = TOP / document
@@ -74,7 +74,7 @@ def test_every_command_has_a_page_with_its_options() -> None:
 
 
 @pytest.mark.parametrize("document", documents())
-def test_what_is_named_in_a_document_is_there(document: str) -> None:
+def test_commands_options_and_paths_in_documents_exist(document: str) -> None:
     """Commands, their options, extras, and paths of the checkout."""
     text = (TOP / document).read_text()
     group = import_module("lstmcli.cli.group").lstm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -63,11 +64,7 @@ def command(
     run with the changes, each with the value under the pointer. --html saves the printed lines.
     """
     if len(paths) < 2:
-        raise UserError(
-            "explain needs weights, inputs and expected outputs; one file may contain weights and "
-            "inputs.",
-            "  lstm explain WEIGHTS... INPUTS EXPECTED",
-        )
+        raise _incomplete(paths)
     *of_run, last = paths
     given = keywords(options)
     with ProgressBar(1.0, quiet=screen().quiet) as bar:
@@ -83,12 +80,7 @@ def command(
                 **given,
             )
         except NoInputs:
-            typed = [file_argument(path) for path in of_run]
-            raise UserError(
-                "explain needs weights, inputs and expected outputs; only weights "
-                f"({' '.join(of_run)}) and one other file ({last}) are given.",
-                try_=[Try(call="explain", weights=typed, others=[INPUTS, "EXPECTED"])],
-            ) from None
+            raise _incomplete(paths) from None
     if profile:
         progress.write()
     remark(*found.run_remarks)
@@ -128,3 +120,12 @@ class _Progress(Progress):
         click.echo(f"{'pass':<16}{'hypotheses':>12}{'answers':>9}{'ms':>9}", err=True)
         for name, tried, answers, ms in self._passes:
             click.echo(f"{name:<16}{tried:>12,}{answers:>9}{ms:>9.0f}", err=True)
+
+
+def _incomplete(paths: Sequence[str]) -> UserError:
+    """The mistake where the inputs or EXPECTED are missing."""
+    weights = [file_argument(path) for path in paths[:-1] or paths]
+    return UserError(
+        f"explain needs weights, inputs and expected outputs; given: {', '.join(paths)}.",
+        try_=[Try(call="explain", weights=weights, others=[INPUTS, "EXPECTED"])],
+    )

@@ -231,7 +231,8 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     for array in arrays:
         if array.mismatched is not None:
             continue
-        a, b = (_size(shape, _has_known_axes(d, array)) for shape in array.aligned)
+        known = _has_known_axes(d, array)
+        a, b = (_size(shape, known) for shape in (array.aligned if known else array.shapes))
         indent = max(INDENT, len(one_line(array.name)) + 2)
         sheet.extend(labelled(array.name, f"a has {a}; b has {b}", width, indent=indent))
     return sheet

@@ -377,7 +377,7 @@ def test_names_and_sizes_may_be_numpy_s() -> None:
     assert py.diff(trace, trace, only=np.array(["h", "c"])).equal
 
 
-def test_what_a_framework_returns_is_taken_as_a_print_of_it() -> None:
+def test_tensors_of_a_framework_are_read_like_their_printed_output() -> None:
     trace = lstmcli.run(WEIGHTS, INPUTS)
     h, final_h, final_c = (Tensor(a) for a in (trace.h, trace.final_h, trace.final_c))
     found = py.diff(trace, (h, (final_h, final_c)))
@@ -402,7 +402,7 @@ def test_an_explanation_is_neither_true_nor_false() -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_whole_numbers_that_python_does_not_print_are_refused(sign: int) -> None:
+def test_integers_that_python_does_not_print_are_refused(sign: int) -> None:
     value: Any = sign * 10**5000
     too_large = "too large an integer, of about 5,001 digits"
     for name in ("forget_bias", "cell_clip", "activation", "layer"):

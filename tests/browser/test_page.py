@@ -184,7 +184,7 @@ def test_maps_have_the_colours_of_the_terminal(page_of: Open, lstm: Lstm) -> Non
         assert found == colors[n]
 
 
-def test_explain_stands_expected_beside_the_runs(page_of: Open, lstm: Lstm) -> None:
+def test_the_page_of_explain_shows_expected_next_to_both_runs(page_of: Open, lstm: Lstm) -> None:
     page = page_of("explain", *RUN, SAMPLE / "numpy.txt")
     assert page.locator("pre.wide").inner_text().startswith("✔ One change explains")
     labels = page.locator("#maps figcaption span:not(.value)").all_text_contents()

@@ -95,7 +95,7 @@ def test_a_layout_that_a_file_gives_is_used(lstm: Lstm, pytorch: Path) -> None:
 
 @pytest.mark.parametrize("given", ["state", "lengths"])
 @pytest.mark.parametrize("source", ["pytorch", "tf1"])
-def test_what_has_as_many_items_as_the_second_axis_says_time_first(
+def test_states_and_lengths_of_the_second_axis_imply_time_first(
     lstm: Lstm, pytorch: Path, given: str, source: str
 ) -> None:
     weights = pytorch if source == "pytorch" else WEIGHTS

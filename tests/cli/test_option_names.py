@@ -155,7 +155,7 @@ def test_the_version_names_numpy_and_its_blas(lstm: Lstm) -> None:
         (("plot", *FILES, "--units", "0", "--pool", "mean"), "--pool"),
     ],
 )
-def test_what_would_have_no_effect_is_refused(
+def test_options_without_an_effect_are_refused(
     lstm: Lstm, tmp_path: Path, words: tuple[str, ...], option: str
 ) -> None:
     done = lstm(*words)

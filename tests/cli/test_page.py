@@ -62,7 +62,7 @@ def test_a_difference_has_both_sides_and_where_they_first_differ(lstm: Lstm) -> 
         assert Page("other.html").data["first"] is None
 
 
-def test_explain_shows_expected_beside_the_runs(lstm: Lstm) -> None:
+def test_explain_shows_expected_next_to_the_runs(lstm: Lstm) -> None:
     asked = ("explain", WEIGHTS, INPUTS, SAMPLE / "numpy.txt")
     done, alone = lstm(*asked, "--page", "page.html"), lstm(*asked)
     assert done == alone
@@ -218,7 +218,7 @@ def test_batch_items_beyond_a_limit_are_left_out(
         ),
     ],
 )
-def test_what_is_refused(lstm: Lstm, words: tuple[object, ...], message: str) -> None:
+def test_bad_page_options_are_refused(lstm: Lstm, words: tuple[object, ...], message: str) -> None:
     Path("in.html").write_bytes(A.read_bytes())
     done = lstm(*words)
     assert (done.status, message in done.err) == (2, True), done.err
@@ -226,7 +226,7 @@ def test_what_is_refused(lstm: Lstm, words: tuple[object, ...], message: str) ->
 
 
 @pytest.mark.slow
-def test_a_page_is_written_beside_other_outputs(lstm: Lstm) -> None:
+def test_a_page_is_written_next_to_other_outputs(lstm: Lstm) -> None:
     pytest.importorskip("matplotlib")
     lstm("plot", WEIGHTS, INPUTS, "-o", "alone.svg")
     assert lstm("plot", WEIGHTS, INPUTS, "-o", "p.svg", "--page", "p.html").out == ""

@@ -123,7 +123,7 @@ def test_json_lines_of_inputs_are_recognised_by_content(lstm: Lstm, name: str, b
 
 
 @pytest.mark.parametrize("suffix", ["npz", "npy", "json", "jsonl", "csv", "tsv", "txt"])
-def test_what_run_writes_diff_reads_back(lstm: Lstm, net: Path, suffix: str) -> None:
+def test_diff_reads_every_format_that_run_writes(lstm: Lstm, net: Path, suffix: str) -> None:
     assert lstm("run", net, "-o", "whole.npz").out == ""
     done = lstm("run", net, "-q", "-o", f"out.{suffix}")
     assert (done.status, done.out, done.err) == (0, "", "")

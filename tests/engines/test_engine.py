@@ -131,7 +131,7 @@ def test_a_library_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> N
         library("torch")
 
 
-def test_what_libraries_say_stays_off_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_libraries_stays_off_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     with quiet():
         os.write(2, b"from C++")
         print("from Python", file=sys.stderr)

@@ -83,7 +83,7 @@ def test_lengths_are_solved_for_if_each_sequence_has_numbers_enough(tmp_path: Pa
     assert _asked(tmp_path, net, x, last, layout="batch").verdict == "none"
 
 
-def test_what_stands_past_a_length_is_assumed_as_lengths_have_it(tmp_path: Path) -> None:
+def test_values_past_a_length_are_assumed_as_for_lengths(tmp_path: Path) -> None:
     net, x, h = _net()
     names = {"kernel": net.kernel[:I], "recurrent_kernel": net.kernel[I:], "bias": net.bias}
     held: dict[str, Any] = {name: array.astype(np.float32) for name, array in names.items()}
@@ -155,7 +155,7 @@ def test_outputs_that_were_rounded_to_some_digits(
     assert wrong.verdict == "none"
 
 
-def test_axes_that_are_exchanged_are_said(tmp_path: Path) -> None:
+def test_axes_that_are_exchanged_are_reported(tmp_path: Path) -> None:
     net, x, h = _net()
     assert _asked(tmp_path, net, x, h, layout="batch").notes == ()
     for expected in (h, outputs(net, x, {"forget_bias": 0.0})["h"]):

@@ -436,7 +436,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_does_not_fit_is_said(text: str) -> None:
+def test_edits_that_do_not_fit_are_reported(text: str) -> None:
     with pytest.raises(lstmcli.UserError, match=REFUSED[text]):
         lstmcli.run(tensors(W), X, layout="time", edits=[text])
 

@@ -328,7 +328,7 @@ def arrays() -> dict[str, np.ndarray]:
     return made
 
 
-def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
+def test_gates_saturated_in_most_steps_are_named_with_their_share() -> None:
     counts = Saturation()
     counts.add(arrays())
     assert counts.saturated_gates() == [
