@@ -134,7 +134,7 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     differs, rows = pair.differs, pair.differs.any(axis=(1, 2))  # (T, B, H), (T,)
     if may_be_rows and np.count_nonzero(np.diff(rows)) > 1:
         differs = differs.swapaxes(0, 1)
-    wrong = differs.any(axis=2)  # (T, B)
+    wrong: Mask = np.any(differs, axis=2)  # (T, B)
     some, starts, has_steps = wrong.any(axis=0), wrong.argmax(axis=0), len(wrong) > 1
     carried = wrong | (np.arange(len(wrong))[:, None] < starts)
     carried |= False if pair.padded is None else pair.padded

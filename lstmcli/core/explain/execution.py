@@ -31,8 +31,6 @@ from lstmcli.core.explain.verify import (
     verify,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major, from_time_major
-from lstmcli.core.model.steps import valid_until
 from lstmcli.errors import UserError
 
 State = Mapping[str, Array]
@@ -56,7 +54,7 @@ def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     is_padded = question.lengths is not None or question.mask is not None
     complete, forward = [*filter(_is_complete, cases)], not prepared.model.backward
     proofs = (masked, *(in_chunks, resumed) * forward) * (not is_padded)
-    for case, look in (*product(complete, proofs), *product(cases, (padded_before,))):
+    for case, look in product(complete, proofs):
         if found := look(case, allowance):
             layout = case.layout if case.layout != prepared.layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
@@ -189,24 +187,6 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
 
 
 # ---- padding
-
-
-def padded_before(case: Case, allowance: Allowance) -> Remark | None:
-    """Runs over sequences that are padded at their start, not at their end."""
-    x = as_time_major(np.asarray(case.x), case.layout)  # (T, B, I)
-    valid, steps = case.valid({}), len(x)
-    lengths = valid_until((x == x[-1:, :, :1]).all(axis=2) if valid is None else ~valid)
-    if lengths.min() == steps or case.expected.distinct(allowance.of) < LEAST_SHOWN:
-        return None
-    at = (np.arange(steps)[:, None] + lengths) % steps  # of each step
-    moved = from_time_major(np.take_along_axis(x, at[:, :, None], axis=0), case.layout)
-    counts = np.arange(steps)[:, None] >= steps - lengths
-    for mask in None, from_time_major(counts[:, :, None], case.layout)[..., 0]:
-        one = case.under(x=moved, lengths=None, mask=mask)
-        if verify(one, (), allowance).fits:
-            facts = {"steps": steps, "masked": mask is not None}
-            return remark("padded_before", numbers=case.expected.numbers, **facts)
-    return None
 
 
 def masked(case: Case, allowance: Allowance) -> Remark | None:
