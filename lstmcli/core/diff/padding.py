@@ -43,9 +43,9 @@ def padded_steps(
 ) -> Mask:
     """(T, B): true at steps that no run of two results computed; one of them may be no run."""
     found = [valid_steps(meta, steps, batch) for meta in metas if meta is not None]
-    if not found or any(one is None for one in found):
-        return np.zeros((len(steps), len(batch)), bool)
-    padded: Mask = ~np.any(np.array(found), axis=0)
+    valid = [one for one in found if one is not None]
+    known = bool(valid) and len(valid) == len(found)
+    padded: Mask = ~np.any(valid, axis=0) if known else np.zeros((len(steps), len(batch)), bool)
     return padded
 
 

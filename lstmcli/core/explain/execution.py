@@ -1,16 +1,15 @@
 """Why nothing gives EXPECTED although the weights are right: how the other side ran the sequences.
 
-Asked where the search found nothing. A run with a mask and one over sequences that are padded at
-their start are runs of the weights as loaded: each is run and compared with EXPECTED before it is
-reported. Outputs that were arranged otherwise are what `diff` proves of them.
+Asked where the search found nothing. A run with a mask is one of the weights as loaded: it is run
+and compared with EXPECTED before it is reported. Outputs that were arranged otherwise are what
+`diff` proves of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
@@ -28,12 +27,7 @@ from lstmcli.core.explain.verify import (
     verify,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major, from_time_major
-from lstmcli.core.model.steps import valid_until
 from lstmcli.errors import UserError
-
-Look = Callable[[Case, Allowance], Remark | None]
-"""The remark on how a case was run, if EXPECTED shows it."""
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
 FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
@@ -48,15 +42,14 @@ def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     """
     question, allowance = prepared.question, prepared.allowances[-1]
     is_padded = question.lengths is not None or question.mask is not None
+    if is_padded or not cases:
+        return
     complete = [*filter(_is_complete, cases)]
-    masks = product(complete if not is_padded else (), (masked,))
-    for case, look in (*masks, *product(cases, (padded_before,))):
-        if found := look(case, allowance):
+    for case in complete:
+        if found := masked(case, allowance):
             layout = case.layout if case.layout != prepared.layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
             return
-    if is_padded or not cases:
-        return
     hint = other_state if complete else other_units
     if not prepared.model.backward and (found := hint((complete or cases)[0], allowance)):
         yield found
@@ -121,24 +114,6 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
 
 
 # ---- padding
-
-
-def padded_before(case: Case, allowance: Allowance) -> Remark | None:
-    """Runs over sequences that are padded at their start, not at their end."""
-    x = as_time_major(np.asarray(case.x), case.layout)  # (T, B, I)
-    valid, steps = case.valid({}), len(x)
-    lengths = valid_until((x == x[-1:, :, :1]).all(axis=2) if valid is None else ~valid)
-    if lengths.min() == steps or case.expected.distinct(allowance.of) < LEAST_SHOWN:
-        return None
-    at = (np.arange(steps)[:, None] + lengths) % steps  # of each step
-    moved = from_time_major(np.take_along_axis(x, at[:, :, None], axis=0), case.layout)
-    counts = np.arange(steps)[:, None] >= steps - lengths
-    for mask in None, from_time_major(counts[:, :, None], case.layout)[..., 0]:
-        one = case.under(x=moved, lengths=None, mask=mask)
-        if verify(one, (), allowance).fits:
-            facts = {"steps": steps, "masked": mask is not None}
-            return remark("padded_before", numbers=case.expected.numbers, **facts)
-    return None
 
 
 def masked(case: Case, allowance: Allowance) -> Remark | None:

@@ -33,7 +33,7 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
-from lstmcli.core.model.steps import valid_until
+from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
@@ -63,8 +63,8 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
     assumed = setup.assumed(Change("masked_output", ""))
     shown = _shown_by_outputs(one.expected, (steps, count))
     if not shown and one.valid is None:
-        by_inputs = _shown_by_inputs(as_time_major(np.asarray(one.question.x), setup.layout))
-        shown = dict.fromkeys(by_inputs, "run" if one.expected.steps > 1 else assumed)
+        by_inputs = shown_lengths(as_time_major(np.asarray(one.question.x), setup.layout))
+        shown = {tuple(by_inputs.tolist()): "run" if one.expected.steps > 1 else assumed}
     for lengths, output in shown.items():
         if any(lengths) and not _are_known(lengths, one):
             further = (Change("masked_output", output),) * (output != assumed)
@@ -100,14 +100,6 @@ def _shown_by_outputs(expected: Expected, size: tuple[int, int]) -> dict[Lengths
     is_past = np.arange(size[0])[:, None] >= lengths
     output = "zero" if np.all(zeros, axis=0)[is_past].all() else "repeat"
     return {tuple(lengths.tolist()): output} if is_past.any() else {}
-
-
-def _shown_by_inputs(x: Array) -> Iterator[Lengths]:
-    """Lengths after which all inputs (T, B, I), two numbers or more, are one, such as 0."""
-    lengths = valid_until((x == x[-1:, :, :1]).all(axis=2))
-    lengths = np.where((len(x) - lengths) * x.shape[2] < 2, len(x), lengths)
-    if (lengths < len(x)).any():
-        yield tuple(lengths.tolist())
 
 
 class OpenLengths(Placement):

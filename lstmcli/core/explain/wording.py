@@ -324,11 +324,6 @@ _AXES = "EXPECTED has the axes {given}; "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
 _NO_FIRST_STEP = ": EXPECTED lacks the first step, which distinguishes most"
 
-_PADDED_BEFORE = (
-    "With each sequence moved to the end, np.roll(x[b], {steps} - length, axis=0), {numbers:all} "
-    "agree{layout:option}: the other side pads at the start, "
-)
-
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
     "all_zero": "All values of EXPECTED are 0, which shows nothing about the settings. Is it the "
@@ -399,10 +394,6 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "another training step or of lower precision, noise, dropout.",
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
-    "padded_before": {
-        "masked": _PADDED_BEFORE + "and masks it.",
-        "": _PADDED_BEFORE + "and runs over it.",
-    },
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
     "out{option} {numbers:all} agree{layout:option}.",
     "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "

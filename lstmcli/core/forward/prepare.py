@@ -21,6 +21,7 @@ from lstmcli.core.model.edits import (
     INPUTS,
     NETWORK,
     OUTPUTS,
+    PADDING,
     RUN_BEFORE,
     STATE,
     Edit,
@@ -43,6 +44,9 @@ def _edited(plan: Plan) -> Plan:
     plan = replace(plan, model=model, states=_edited_states(plan.states, model))
     if edits_in(INPUTS, edits):
         plan = _with_inputs(plan, edited_inputs(plan.block(), edits))
+    for edit in edits_in(PADDING, edits):
+        x, valid = edit.apply(plan.block(), plan.valid)
+        plan = replace(_with_inputs(plan, x), valid=valid)
     for edit in edits_in(RUN_BEFORE, edits):
         states = edit.apply(_last_states(model), plan.block(), plan.valid, plan.states)
         plan = replace(plan, states=states)

@@ -29,6 +29,7 @@ from lstmcli.core.model.settings import (
     read_number,
     setting_text,
 )
+from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
 
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from lstmcli.core.model.model import Cell, Model
 
 TENSORS, CELLS, NETWORK = "stored tensors", "cells", "network"
-INPUTS, STATE, RUN_BEFORE = "inputs", "state", "run before"
+INPUTS, PADDING, STATE, RUN_BEFORE = "inputs", "padding", "state", "run before"
 EQUATIONS, OUTPUTS = "equations", "outputs"
-OF_MODEL = (NETWORK, INPUTS, RUN_BEFORE)
+OF_MODEL = (NETWORK, INPUTS, PADDING, RUN_BEFORE)
 """Stages whose edits are of the model, and not of one cell."""
 
 MOST_NAMED = 12  # names of a value in a message
@@ -46,6 +47,7 @@ FILE = "@"
 """Begins a value that is a file of arrays."""
 FLAG = "true"
 """The value of an edit that takes none."""
+MASKED = "masked"
 
 
 def no_value(value: Any) -> str:
@@ -337,9 +339,13 @@ def _within(count: int, x: Array) -> int:
     return count
 
 
-def _padding_first(x: Array, _: Any) -> Array:
-    ends = np.any(x != 0, axis=2)[::-1].argmax(axis=0)  # zero steps at the end of each sequence
-    return np.stack([np.roll(x[:, b], n, axis=0) for b, n in enumerate(ends)], axis=1)
+def _padding_first(x: Array, valid: Array | None, how: str) -> tuple[Array, Array | None]:
+    lengths = shown_lengths(x) if valid is None else valid_until(~valid)
+    steps = np.arange(len(x))[:, None]
+    at = (steps + lengths) % len(x)  # the step that stands at each
+    counts = steps < lengths if valid is None else valid
+    moved = np.take_along_axis(x, at[:, :, None], axis=0)
+    return moved, np.take_along_axis(counts, at, axis=0) if how == MASKED else None
 
 
 def _features(x: Array, order: Sequence[int]) -> Array:
@@ -1092,9 +1098,10 @@ _ROWS: tuple[EditKind, ...] = (
         "{} steps of zeros in front", "x = concat(zeros({}), x)", read_count, (1, 2, 3, 4),
         of_sequence=True, shows=_FIRST, used_by="pad_sequences, which pads in front",
         mend='pad_sequences(x, padding="post")'),
-    EditKind("inputs.padding_first", INPUTS, _padding_first,
-        "zero steps at the end moved to the front", 'pad_sequences(x, padding="pre")',
-        of_sequence=True, shows=_FIRST, used_by="pad_sequences, which pads in front",
+    EditKind("inputs.padding_first", PADDING, _padding_first,
+        "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")',
+        OneOf(FLAG, MASKED), (FLAG, MASKED), say={FLAG: "run over"}.get, of_sequence=True,
+        shows=_FIRST, used_by="pad_sequences, which pads in front",
         mend='pad_sequences(x, padding="post")'),
     EditKind("inputs.features", INPUTS, _features, "features in the order {}", "x = x[..., [{}]]",
         PERMUTATION, _orders, shows=_FIRST, used_by="columns of another table, RGB and BGR",

@@ -47,6 +47,15 @@ def valid_until(padded: Array) -> Array:
     return np.where(padded.all(axis=0), 0, length)
 
 
+def shown_lengths(x: Array) -> Array:
+    """(B,): the steps of inputs (T, B, I) before those at the end that are padding.
+
+    That is one number, such as 0, twice or more.
+    """
+    lengths = valid_until((x == x[-1:, :, :1]).all(axis=2))
+    return np.where((len(x) - lengths) * x.shape[2] < 2, len(x), lengths)
+
+
 def processed_steps(
     order: StepOrder, steps: int, valid: Array | None = None
 ) -> tuple[Array, Array]:

@@ -314,12 +314,17 @@ def test_an_edit_of_one_cell_or_of_a_network(text: str) -> None:
     np.testing.assert_allclose(trace.h, expected(), atol=1e-12, rtol=0)
 
 
-def test_zero_steps_at_the_end_are_moved_to_the_front() -> None:
-    x = X.copy()
+@pytest.mark.parametrize("lengths", [None, [4, 5]])
+def test_padding_at_the_end_is_moved_to_the_front(lengths: list[int] | None) -> None:
+    x, masked = X[:, :2].copy(), np.zeros((len(X), 2, H))
     x[4:, 0] = x[5:, 1] = 0
     moved = np.stack([np.roll(x[:, 0], 3, 0), np.roll(x[:, 1], 2, 0)], axis=1)
-    trace = lstmcli.run(tensors(W), x, "h", layout="time", edits="inputs.padding_first")
-    np.testing.assert_allclose(trace.h, lstm(moved).h, atol=1e-12)
+    for n, length in enumerate((4, 5)):
+        masked[-length:, n] = lstm(x[:length, [n]]).h[:, 0]
+    for value, expected in (("", lstm(moved).h), ("=masked", masked)):
+        edit = f"inputs.padding_first{value}"
+        trace = lstmcli.run(tensors(W), x, "h", layout="time", lengths=lengths, edits=edit)
+        np.testing.assert_allclose(trace.h, expected, atol=1e-12)
 
 
 def test_the_epsilon_of_a_stored_layer_norm() -> None:
