@@ -80,7 +80,7 @@ def explain(
     progress: Callable[[float, str], object] | None = None,
     **settings: Any,
 ) -> Explanation:
-    """Find the configuration of these weights that gives what was expected.
+    """Find the configuration of these weights that gives the outputs of another program.
 
     Parameters
     ----------

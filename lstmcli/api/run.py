@@ -69,8 +69,7 @@ def run(
 ) -> Trace:
     """Run a model over a sequence, or a batch of them.
 
-    B sequences, T steps, I inputs, H units; h has P = H numbers a step, unless
-    the model has a projection.
+    B sequences, T steps, I inputs, H units; P = H without a projection.
 
     Parameters
     ----------
@@ -87,24 +86,20 @@ def run(
         gives, else its convention's, and then (1, T, I) is one sequence.
     initial_state
         ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H) in a dict, or a path; zero by
-        default. Several cells are on a first axis, layer by layer, forward before
-        backward; OpenVINO's are on the second, Core ML's and those of different
-        widths side by side on the last.
+        default. Several cells are on a first axis (docs/python.md).
     lengths
         (B,) valid steps of each sequence; by default, and without a mask, those in
-        the model's file. Past them the state is frozen and every array is 0, unless
-        the convention has another rule, or ``masked_output`` is set.
+        the model's file. What stands past them is in docs/padding.md.
     mask
         (B, T) or (T, B), in the axes of x: false steps are skipped. By default, and
         without lengths, that of a Masking layer in the model's file, which "none"
         leaves out.
     executor
-        any `concurrent.futures.Executor`. It gets blocks of sequences, which follow
-        from the shapes only: results do not depend on it, bit for bit. Threads are
-        not used where blocks are so small that they would only be slower.
+        any `concurrent.futures.Executor`, which gets blocks of sequences; results
+        do not depend on it, bit for bit.
     meter
         is called with the number of sequences x steps of a cell that were computed
-        since the last call, by the threads that compute them.
+        since the last call.
     name
         what messages call x.
     **settings

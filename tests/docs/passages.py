@@ -20,6 +20,7 @@ from lstmcli.core.explain.causes import CAUSES, ZERO_STATE
 from lstmcli.core.explain.wording import value_of
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.edits import EDITS, HIDES
+from lstmcli.core.model.settings import SETTINGS
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TESTS, TOP
@@ -152,6 +153,20 @@ def conventions() -> str:
     )
     legend = "\n".join(f"- `{heading}`: {text}." for heading, text in LEGEND.items())
     return f"{_table([*COLUMNS, 'what'], rows)}\n\n{legend}"
+
+
+def values() -> str:
+    """A row for each setting: what it means, and its values."""
+    rows = (
+        (
+            f'<a id="{name}"></a>`{name}`',
+            f"{setting.help} {setting.rule}".strip(),
+            ", ".join(f"`{word}`" for word in setting.choices) or setting.values,
+            setting.default,
+        )
+        for name, setting in SETTINGS.items()
+    )
+    return _table(("setting", "meaning", "values", "default"), rows)
 
 
 def settings() -> str:
@@ -310,6 +325,6 @@ def _padded(name: str) -> Iterator[str]:
 MAKERS = {
     maker.__name__: maker
     for maker in (
-        keys, codes, conventions, settings, edits, options, extras, recorded, padding,
+        keys, codes, conventions, values, settings, edits, options, extras, recorded, padding,
     )
 }  # fmt: skip
