@@ -22,7 +22,7 @@ from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats import npy
 from lstmcli.formats.npy import FileArray
 from tests import networks
-from tests.cli.conftest import Lstm, start
+from tests.cli.conftest import Lstm, on_pty, start
 from tests.paths import TOP
 
 
@@ -267,27 +267,10 @@ with progress.ProgressBar(3000, ("sequences", 100)) as bar, progress.metered(bar
 
 
 def on_a_terminal(code: str, *words: str) -> str:
-    """What a process writes to stderr when that is a terminal."""
-    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words],
-        stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"},
-        cwd=TOP,
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 4096)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(ours)
-    assert process.wait(10) == 0
-    return shown.decode()
+    """What a process shows on a terminal."""
+    status, shown = on_pty(TOP, os.environ | {"TERM": "xterm"}, "-c", code, *words)
+    assert status == 0, shown
+    return shown
 
 
 @pytest.mark.slow
