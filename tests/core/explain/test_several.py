@@ -27,8 +27,8 @@ from tests.core.explain.networks import (
     name_of,
 )
 from tests.core.explain.reference import outputs
+from tests.core.explain.test_refusals import BOTH, of_both
 from tests.networks import pytorch
-from tests.paths import TESTS
 
 
 @pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
@@ -159,11 +159,8 @@ def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("direction", ["layer0", "layer0_reverse"])
 @pytest.mark.sampled(3)
 def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(6, 2, load(weights).cell.inputs))
-    trace = run(load(weights, forget_bias=1.0), x, keep=("h", "c"), layout="time")
-    explanation = explain(weights, x, trace.time_major(f"{direction}.h"), layout="time")
+    x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
+    explanation = explain(BOTH, x, h[f"{direction}.h"], layout="time")
     assert found(explanation) == {"forget_bias": 1.0, "array": f"{direction}.h"}
     other = {c.setting: c.found for c in explanation.equivalent[0]}
     assert other == {f"{direction}.forget_bias": 1.0, "array": f"{direction}.h"}
@@ -171,12 +168,8 @@ def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
 
 def test_both_directions_do_not_match_at_step_0() -> None:
     """The backward direction ends there: no zero state hides a forget bias in it."""
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(6, 2, load(weights).cell.inputs))
-    trace = run(load(weights, forget_bias=1.0), x, keep=("h", "c"), layout="time")
-    both = {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
-    explanation = explain(weights, x, both, layout="time")
+    x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
+    explanation = explain(BOTH, x, h, layout="time")
     assert found(explanation) == {"forget_bias": 1.0}
     assert explanation.first_step is None
     assert "state is zero" not in explanation.hidden
