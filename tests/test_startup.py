@@ -41,7 +41,7 @@ def test_a_pipe_and_an_error_do_without_rich() -> None:
     assert "rich" not in loaded_by("invoke(['run', 'nowhere.npz'])")
 
 
-def test_an_interrupt_while_the_command_line_starts_is_no_traceback() -> None:
+def test_an_interrupt_while_the_command_line_starts_shows_no_traceback() -> None:
     """In each import that our modules make before `main` takes it, and there are few of them."""
     code = """
 import sys

@@ -82,12 +82,12 @@ def command(
     lstm derive demo/weights.npz demo/inputs.npy --steps 1 --units 0
     lstm derive demo/weights.npz demo/inputs.npy --steps 1 --units 0 --gate f
 
-    Weights and inputs are given as for run. The last number of each line is the value that run
-    computes, bit for bit. FILE is anything that diff reads.
+    Weights and inputs are given as for run. The number after = is the value that run computes, bit
+    for bit. --against FILE takes anything that diff reads.
     """
     count = _term_count(terms)
     if gate is None and is_typed(click.get_current_context(), "terms"):
-        raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f")
+        raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f.")
     paths, x = split_paths(weights)
     found = derive(
         paths, x, step, unit, gate, batch=batch, cell=cell, against=against,

@@ -149,7 +149,7 @@ def test_numbers_that_are_none_go_through(tmp_path: Path) -> None:
         assert np.isnan(members["weight_ih_l0"]).all()
 
 
-def test_what_names_cannot_distinguish_is_not_written(tmp_path: Path) -> None:
+def test_networks_that_names_cannot_distinguish_are_not_written(tmp_path: Path) -> None:
     """Chainer numbers directions like layers: with I = H, two directions look like two layers."""
     np.savez(tmp_path / "w.npz", **networks.pytorch(3, 3, directions=2, bias=False))
     with pytest.raises(UserError, match="another network; nothing was written"):
@@ -157,7 +157,7 @@ def test_what_names_cannot_distinguish_is_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "v.npz").exists()
 
 
-def test_the_proof_sees_a_wrong_number() -> None:
+def test_the_verification_notices_a_wrong_number() -> None:
     model = load.load(SOURCE)
     kernel = model.cell.recurrent_kernel.copy()
     kernel[1, 2, 0] = np.nextafter(kernel[1, 2, 0], np.float32(9))
@@ -169,7 +169,7 @@ def test_the_proof_sees_a_wrong_number() -> None:
     assert not compared_runs(model, other).holds
 
 
-def test_the_proof_sees_another_constant() -> None:
+def test_the_verification_notices_another_constant() -> None:
     how = CONVENTIONS["tf1"].changed({"forget_bias": 1.001})
     model = load.load(SOURCE)
     other = replace(model, layers=((replace(model.cell, convention=how),),))

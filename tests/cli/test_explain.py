@@ -22,7 +22,7 @@ FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 @pytest.mark.parametrize("shape", [(7, 3), (2, 3), (1, 1, 3)], ids=str)
 @pytest.mark.parametrize("piped", [True, False])
 @pytest.mark.slow
-def test_what_is_to_be_typed_next_can_be(
+def test_the_next_command_of_explain_can_be_run(
     shape: tuple[int, ...], piped: bool, lstm: Lstm, tmp_path: Path
 ) -> None:
     """EXPECTED is put beside where `derive` takes it for the same steps, and from a file."""

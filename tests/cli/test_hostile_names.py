@@ -98,7 +98,7 @@ def test_names_of_files_are_escaped(lstm: Lstm, name: str) -> None:
         check_shown(lstm(*words), 2)
 
 
-def test_bytes_in_a_file_name_that_are_no_text_are_shown(lstm: Lstm) -> None:
+def test_bytes_in_a_file_name_that_are_not_text_are_shown(lstm: Lstm) -> None:
     name = os.fsdecode(b"a\xff\xfe.json")
     try:
         Path(name).write_text(json.dumps(weights()))
@@ -188,7 +188,7 @@ def suggestion(text: str, command: str) -> str:
 
 @pytest.mark.parametrize("name", FILES, ids=ascii)
 @pytest.mark.slow
-def test_what_is_suggested_can_be_run(lstm: Lstm, folder: Path, name: str) -> None:
+def test_suggested_commands_can_be_run(lstm: Lstm, folder: Path, name: str) -> None:
     w, x, e, out = (f"{name}{n}" for n in ("w.json", "x.npy", "e.npy", "out.npz"))
     arg = {path: f"./{path}" if path.startswith("-") else path for path in (w, x, e, out)}
     Path(w).write_text(json.dumps(weights()))
@@ -230,5 +230,6 @@ def test_a_layer_that_is_suggested_can_be_run(lstm: Lstm, folder: Path, name: st
     assert offered == ["0", "1"]
     for number in offered:
         assert lstm("run", "w.json", "inputs.npy", "--layer", number).status == 0
-    words = typed(suggestion(lstm("inspect", "w.json").out, "run"), folder)
+    shown = lstm("inspect", "w.json").out.replace("INPUTS", "inputs.npy")
+    words = typed(suggestion(shown, "run"), folder)
     assert lstm(*words).status == 0

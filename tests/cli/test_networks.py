@@ -127,7 +127,7 @@ def test_the_stacks_of_elmo_end_in_a_message(lstm: Lstm, elmo: dict[str, Any]) -
             alone = lstm("run", "one.npz", "x.npy", *options)
             lines = done.err.replace("bilm.npz", "one.npz").replace(", in both directions", "")
             assert alone == (2, "", lines)
-    assert lstm("inspect", "one.npz").out.endswith("lstm run one.npz inputs.npy --layer 0\n")
+    assert lstm("inspect", "one.npz").out.endswith("lstm run one.npz INPUTS --layer 0\n")
     assert "1 layer · 1 direction" in " ".join(
         lstm("inspect", "one.npz", "--layer", "1").out.split()
     )
@@ -136,7 +136,7 @@ def test_the_stacks_of_elmo_end_in_a_message(lstm: Lstm, elmo: dict[str, Any]) -
     screen = lstm("inspect", "bilm.npz").out
     assert " ".join(screen.split()).count("2 layers · 1 direction") == 2
     next_line = screen.splitlines()[-1].split()[1:]
-    assert next_line == ["lstm", "run", "bilm.npz", "inputs.npy", "--layer", "0"]
+    assert next_line == ["lstm", "run", "bilm.npz", "INPUTS", "--layer", "0"]
     single = json.loads(lstm("inspect", "bilm.npz", "--layer", "1", "-f", "json").out)
     assert len(single["lstms"]) == 1
 

@@ -135,7 +135,7 @@ def test_a_page_for_a_notebook_styles_nothing_around_it() -> None:
         assert page.count("<div") == page.count("</div>")
 
 
-def test_the_next_call_of_a_difference_names_the_argument_that_is_no_file() -> None:
+def test_the_next_call_of_a_difference_names_the_argument_that_is_not_a_file() -> None:
     trace = lstmcli.run(WEIGHTS, INPUTS)
     for sides, name in (((trace, trace.h + 1), "b"), ((trace.h + 1, trace), "a")):
         difference: Any = lstmcli.diff(*sides)

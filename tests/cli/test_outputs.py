@@ -133,7 +133,7 @@ def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.slow
-def test_an_error_that_stderr_cannot_take_is_no_difference(words: str, shut: str) -> None:
+def test_an_error_that_stderr_cannot_take_is_not_a_difference(words: str, shut: str) -> None:
     assert in_shell(words, shut, "; exit ${PIPESTATUS[0]}") == (2, "", "")
 
 
@@ -325,7 +325,7 @@ def refused(lstm: Lstm, words: list[Any]) -> str:
 
 
 @pytest.mark.parametrize("option", OUTPUTS)
-def test_where_one_output_has_no_folder_none_is_written(
+def test_no_output_is_written_if_one_has_no_folder(
     lstm: Lstm, files: dict[str, Path], option: str
 ) -> None:
     words = ["run", files["weights"], files["inputs"], "-f", "table"]

@@ -69,7 +69,7 @@ def test_all_steps_go_through_the_pager(folder: Path, steps: str) -> None:
     assert shown.replace("\r", "") == seen
 
 
-def test_less_is_set_up_only_where_the_user_has_not(folder: Path) -> None:
+def test_the_pager_less_is_configured_only_if_the_user_has_not(folder: Path) -> None:
     words = ("run", "net.npz", "x.npy", "--steps", ":")
     on_terminal(folder, *words, pager=script(folder, "pager.py"), LESS="-i")
     assert (folder / "started").read_text() == "-i"

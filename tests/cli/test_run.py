@@ -123,7 +123,7 @@ def test_json_lines_of_inputs_are_recognised_by_content(lstm: Lstm, name: str, b
 
 
 @pytest.mark.parametrize("suffix", ["npz", "npy", "json", "jsonl", "csv", "tsv", "txt"])
-def test_what_run_writes_diff_reads_back(lstm: Lstm, net: Path, suffix: str) -> None:
+def test_diff_reads_every_format_that_run_writes(lstm: Lstm, net: Path, suffix: str) -> None:
     assert lstm("run", net, "-o", "whole.npz").out == ""
     done = lstm("run", net, "-q", "-o", f"out.{suffix}")
     assert (done.status, done.out, done.err) == (0, "", "")
@@ -271,11 +271,25 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     x = np.load(net)["inputs"]
     np.savez("x.npz", inputs=x, lengths=[7, 0, 5, 1, 3])
     np.save("m.npy", np.arange(7) < np.array([[7], [0], [5], [1], [3]]))
-    wanted = lstm("run", net, "--lengths", "7,0,5,1,3", "-f", "json").out
+    how = ("--layout", "batch", "-f", "json")
+    wanted = lstm("run", net, "--lengths", "7,0,5,1,3", *how).out
     assert np.array(json.loads(wanted)["f"])[2, 5:].tolist() == [[0, 0, 0], [0, 0, 0]]
     for words in (("--lengths", "n.npy"), ("inputs=x.npz",), ("--mask", "m.npy")):
-        assert lstm("run", net, *words, "-f", "json").out == wanted
+        assert lstm("run", net, *words, *how).out == wanted
     assert json.loads(wanted)["meta"]["lengths"] == [7, 0, 5, 1, 3]
+    every = lstm("run", net, *how).out
+    assert lstm("run", net, "inputs=x.npz", "--mask", "none", *how).out == every
+    refused = lstm("run", net, "--lengths", "7,0,5,1,3", "--mask", "none")
+    assert refused.status == 2
+    assert "--mask none: it runs all steps, and lengths are given" in refused.err
+
+
+def test_as_many_lengths_as_one_axis_has_tell_the_layout(lstm: Lstm) -> None:
+    np.savez("w.npz", kernel=np.ones((4, 4)), recurrent_kernel=np.ones((1, 4)), bias=np.ones(4))
+    np.save("x.npy", np.ones((2, 3, 4)))
+    for lengths, layout in (("1,2", "batch"), ("1,2,2", "time")):
+        meta = json.loads(lstm("run", "w.npz", "x.npy", "--lengths", lengths, "-f", "json").out)
+        assert meta["meta"]["layout"] == layout
 
 
 def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> None:

@@ -109,7 +109,7 @@ SELECTIONS: list[tuple[Axis, Axis, Axis]] = [
 )
 @pytest.mark.parametrize("layout", ["batch", "time", "steps"])
 @pytest.mark.sampled(3)
-def test_what_is_written_is_that_part_of_the_full_run(
+def test_a_written_selection_equals_that_part_of_the_full_run(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis], layout: str
 ) -> None:
     inputs = "one.npy" if layout == "steps" else "x.npy"
@@ -473,7 +473,7 @@ def test_all_steps_are_computed_where_the_last_state_is_needed(
         ("diff full.npz full.npz --steps -9:9", {}),
     ],
 )  # fmt: skip
-def test_a_range_beyond_the_end_is_cut_and_said(
+def test_a_range_beyond_the_end_is_cut_and_reported(
     lstm: Lstm, files: Path, words: str, cuts: dict[str, str]
 ) -> None:
     lstm("run", "w.npz", "one.npy", "-o", "full.npz")

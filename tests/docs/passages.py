@@ -15,7 +15,7 @@ import click
 import numpy as np
 
 import lstmcli
-from lstmcli.cli.command import DEFAULT_IN_WORDS, grouped
+from lstmcli.cli.command import default_in_words, grouped
 from lstmcli.core.explain.causes import CAUSES, ZERO_STATE
 from lstmcli.core.explain.wording import value_of
 from lstmcli.core.model.conventions import CONVENTIONS
@@ -150,7 +150,8 @@ def conventions() -> str:
         [*(cell(row) for cell in COLUMNS.values()), description(row)]
         for row in CONVENTIONS.values()
     )
-    return f"{_table([*COLUMNS, 'what'], rows)}\n\n{LEGEND}"
+    legend = "\n".join(f"- `{heading}`: {text}." for heading, text in LEGEND.items())
+    return f"{_table([*COLUMNS, 'what'], rows)}\n\n{legend}"
 
 
 def settings() -> str:
@@ -213,7 +214,7 @@ def options(name: str) -> str:
 
 def _option(option: click.Option, row: tuple[str, str]) -> tuple[str, str]:
     anchor = max(option.opts, key=len).lstrip("-")
-    text = DEFAULT_IN_WORDS.sub(r"[default: \1", row[1])
+    text = default_in_words(row[1])
     name = f'<a id="{anchor}"></a><code>{escape(row[0])}</code>'
     return name, " ".join(escape(text, quote=False).replace("[", "\\[").split())
 

@@ -51,7 +51,7 @@ def gaps_of(text: str) -> Gaps:
         ),
     ],
 )  # fmt: skip
-def test_what_is_there_and_what_is_not(
+def test_abbreviated_output_has_its_numbers_and_gaps(
     text: str, packed: list[float], before: tuple[int | None, ...], shape: tuple[int, ...] | None
 ) -> None:
     document = pasted(text)
@@ -99,7 +99,7 @@ def test_prints_of_numpy(shape: tuple[int, ...], edge: int, threshold: int, prin
         ),
     ],
 )
-def test_what_is_no_print(text: str, said: str) -> None:
+def test_malformed_printed_output_is_refused(text: str, said: str) -> None:
     with pytest.raises(UserError) as error:
         pasted(text)
     assert re.search(said if "|" in said else re.escape(said), str(error.value))
@@ -145,7 +145,7 @@ def inputs(name: str) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(GIVEN))
-def test_it_equals_what_was_printed(name: str) -> None:
+def test_abbreviated_output_equals_the_array_that_was_printed(name: str) -> None:
     text, h = FOLDER / f"{name}.txt", net(name)[0].replace(".npz", ".h.npy")
     for found in (diff(str(text), h), diff(h, str(text))):
         array = found.arrays["h"]
@@ -184,7 +184,7 @@ def test_a_part_is_put_at_its_position(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_no_run_gives_is_refused(tmp_path: Path) -> None:
+def test_abbreviated_shapes_that_no_run_gives_are_refused(tmp_path: Path) -> None:
     weights, told = net("torch")
     path = tmp_path / "expected.txt"
     path.write_text("[[0.1 0.2 0.3 ... 0.4]\n [0.1 0.2 0.3 ... 0.4]\n [0.1 0.2 0.3 ... 0.4]]")

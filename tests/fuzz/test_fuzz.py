@@ -28,7 +28,7 @@ def output_of(*words: str) -> str:
 
 
 @pytest.mark.slow
-def test_what_coverage_led_to_ends_in_a_result_or_a_message() -> None:
+def test_files_found_by_coverage_end_in_a_result_or_a_message() -> None:
     assert sorted(path.name for path in guided.CORPUS.iterdir()) == sorted(corpus.TABLE)
     assert output_of("-m", "tests.fuzz", *corpus.TABLE).endswith(" read, 0 failed\n")
 
@@ -41,11 +41,11 @@ def test_every_misbehaviour_of_a_reader_is_found() -> None:
 @pytest.mark.parametrize(
     "text", ["\x1b[31m", "a\tb", "\r", "\x7f", "\x9b", "\u202e", "\u2028", "\u200b"]
 )
-def test_what_no_terminal_may_get_is_found(text: str) -> None:
+def test_control_characters_in_output_are_found(text: str) -> None:
     assert unprintable(f"before {text}after")
 
 
-def test_letters_and_lines_are_no_control_characters() -> None:
+def test_letters_and_lines_are_not_control_characters() -> None:
     assert not unprintable("kernel · 1.5e-3\n\u2502 \u4e2d\u6587 \u00e9\n")
 
 

@@ -60,7 +60,7 @@ def test_the_table_fits_80_columns_and_is_a_line_a_row_in_a_pipe() -> None:
 
 
 @pytest.mark.parametrize("width", [50, 60, 79])
-def test_in_a_narrow_window_what_a_row_is_stands_below_it(width: int) -> None:
+def test_a_narrow_table_has_the_description_below_each_row(width: int) -> None:
     rows = list(conventions_sheet(ROWS, Width.of(width)).rows())
     assert all(len(row) <= width for row in rows)
     at = next(n for n, row in enumerate(rows) if row.startswith("tf1-coupled "))
@@ -89,5 +89,5 @@ def test_in_a_narrow_window_what_a_row_is_stands_below_it(width: int) -> None:
         ("tinygrad", "only by --convention"),
     ],
 )
-def test_a_page_says(name: str, words: str) -> None:
+def test_the_page_of_a_convention_contains(name: str, words: str) -> None:
     assert words in " ".join(page(name).split())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.padding import shown_padding
 from lstmcli.core.diff.pair import Pair
@@ -101,7 +101,7 @@ class ComparedSides:
     def rows_assumed(self) -> bool:
         """The same of two axes: (T, H) may be (B, H), as only the settings of a run tell it."""
         name = self.first_array or ""
-        return ArrayName.of(name).kind == SEQUENCE and all(
+        return ArrayName.of(name).kind != WEIGHTS and all(
             side.settings is None
             and side.layout in (None, "steps")
             and side.arrays[name].ndim == 2
@@ -123,10 +123,16 @@ class FirstLayer:
 
     @classmethod
     def of(cls, compared: ComparedSides) -> FirstLayer | None:
-        """The layer of the first divergence, if that has a step."""
-        if compared.first_array is None or compared.first_step is None:
-            return None
-        name, first = ArrayName.of(compared.first_array), compared.pairs[compared.first_array]
+        """The layer of the first divergence, if that has a step; last states count as one step."""
+        first = compared.pairs[compared.first_array or compared.differing[0].name]
+        name = ArrayName.of(first.name)
+        if compared.first_step is None:
+            is_last = first.kind == FINAL or (first.stepwise and len(first.a.values) == 1)
+            of_cells = any(side.layout == "steps" for side in compared.sides)
+            if first.agrees is None or not is_last or of_cells:
+                return None
+            a, b = (side.moved(_as_one_step) for side in (first.a, first.b))
+            return cls(compared, {}, name.base, 0, replace(first, a=a, b=b), 1)
         steps = len(first.a.values)
         pairs = {
             part.base: pair
@@ -199,6 +205,11 @@ class FirstLayer:
             errors = self.step_errors.mean(axis=1)  # (T,)
         late = errors[len(errors) // 2 :]
         return dies_out(errors, _CLEARLY_GONE) and bool(late.max() <= _LATE * errors[0])
+
+
+def _as_one_step(last: Array) -> Array:
+    """Last states (B, H) of one cell, or of several on axes before, as (1, B, units of all)."""
+    return np.concatenate([*last.reshape(-1, *last.shape[-2:])], axis=-1)[None]
 
 
 def dies_out(errors: Array, gone: float) -> bool:

@@ -14,11 +14,8 @@ from lstmcli.core.model.model import format_lengths
 
 def valid_steps(meta: Mapping[str, Any], steps: Sequence[int], batch: Sequence[int]) -> Mask | None:
     """(T, B): true at steps of a run that count, by its ``meta``; None if it has other steps."""
-    lengths, mask, layout = (
-        _array(meta.get("lengths")),
-        _array(meta.get("mask")),
-        meta.get("layout"),
-    )
+    lengths, mask = (_array(meta.get(name)) for name in ("lengths", "mask"))
+    layout = meta.get("layout")
     rows, columns = np.ix_(steps, batch)
     valid: Mask = np.ones((len(steps), len(batch)), bool)
     try:
@@ -46,9 +43,9 @@ def padded_steps(
 ) -> Mask:
     """(T, B): true at steps that no run of two results computed; one of them may be no run."""
     found = [valid_steps(meta, steps, batch) for meta in metas if meta is not None]
-    valid = [one for one in found if one is not None]
-    known = bool(valid) and len(valid) == len(found)
-    padded: Mask = ~np.any(valid, axis=0) if known else np.zeros((len(steps), len(batch)), bool)
+    if not found or any(one is None for one in found):
+        return np.zeros((len(steps), len(batch)), bool)
+    padded: Mask = ~np.any(np.array(found), axis=0)
     return padded
 
 

@@ -23,6 +23,7 @@ from lstmcli.core.model.vocabulary import GATES
 _STATE_GONE = 0.1
 _MOST_SHOWN = 8  # sequences in a text
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
+_HALF = 0.5  # of the units of last states: those of one direction
 
 Facts = Mapping[str, object] | Sequence[str] | bool | None
 """What a pattern finds, for its texts."""
@@ -124,26 +125,45 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
-    """Some sequences agree at all steps, each other one differs from some step on.
+    """Some sequences agree, each other one differs: from some step on, or in its last state.
+
+    Axes that no file specifies may be those of sequences and steps; rows of steps, some of which
+    agree before and after one that differs, are sequences.
+    """
+    differs, compared = layer.pair.differs, layer.compared  # (T, B, H)
+    rows: Mask = np.any(differs, axis=(1, 2))
+    if compared.rows_assumed:
+        mixed = np.count_nonzero(np.diff(rows)) > 1
+        return _some_agree(layer, differs.swapaxes(0, 1) if mixed else differs)
+    found = _some_agree(layer, differs)
+    if found is None and compared.axes_assumed:
+        found = _some_agree(layer, differs.swapaxes(0, 1), is_batch=True)
+    return found
+
+
+def _some_agree(layer: FirstLayer, differs: Mask, is_batch: bool = False) -> Facts:
+    """The sequences that agree and those that differ; None unless there are both.
 
     A direction that runs back, as one half of the units may, may differ from the first step on.
     """
-    pair = layer.pair
-    wrong = np.count_nonzero(pair.differs, axis=2) > 0  # (T, B)
-    some = np.count_nonzero(wrong, axis=0) > 0
-    starts = wrong.argmax(axis=0)
-    later = np.arange(len(wrong))[:, None] >= starts
-    carried = wrong | ~later | (False if pair.padded is None else pair.padded)
-    halves = np.split(pair.differs[0], 2, axis=1) if pair.a.shape[2] % 2 == 0 else []
+    pair, may_be_rows = layer.pair, layer.compared.rows_assumed
+    wrong: Mask = np.any(differs, axis=2)  # (T, B)
+    some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
+    carried = wrong | (np.arange(len(wrong))[:, None] < starts)
+    carried |= False if pair.padded is None else pair.padded
+    halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
     runs_back = pair.backward or not all(half.any() for half in halves)
-    if some.all() or not carried[:, some].all() or not (runs_back or starts[some].all()):
+    fits = runs_back or starts[some].all() if has_steps else differs[wrong].mean() >= _HALF
+    if some.all() or not carried[:, some].all() or not fits:
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
     at = starts[some].tolist()
-    steps = _indices("step", at if len({*at}) > 1 else at[:1])
+    steps = f" from {_indices('step', at if len({*at}) > 1 else at[:1])} on" * has_steps
+    axis = "if the first axis is the batch, " * (is_batch or (may_be_rows and not has_steps))
+    every_step = " at every step" * has_steps
     return {
-        "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}",
-        "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'} from {steps}",
+        "agree": f"{axis}{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",
+        "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'}{steps}",
     }
 
 
@@ -242,7 +262,7 @@ def _at_once(layer: FirstLayer) -> Facts:
         if any(str(one).startswith("layout") for one in listed):
             causes += [f"the layout that was assumed for {name}"]
     if compared.rows_assumed:
-        causes += ["if the first axis is the batch, any setting"]
+        causes += ["any setting, if the first axis is the batch: add --layout batch"]
     return {"more": causes}
 
 
@@ -256,8 +276,8 @@ _NEITHER = "does not depend on the forget gate or the recurrent weights"
 _ONLY_FIRST = "{start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
-    "Ruled out, unless the inputs of {steps} are near zero: kernel, biases and order of i, g and "
-    "o; the activations."
+    "Ruled out, unless the inputs of {steps} are near zero: the kernel, the biases, the order of "
+    "i, g and o, the activations."
 )
 _HARDLY_LATER = "Ruled out, unless inputs were zero before: weights, gate order, forget bias."
 
@@ -265,7 +285,7 @@ _PATTERNS = (
     Pattern(
         "suspect_later_step",
         _of_sequences,
-        "{agree} at every step; {differ} on. Padding?",
+        "{agree}; {differ}. Padding?",
         "lengths or a mask on one side only; inputs that differ there",
         of_units=False,
     ),

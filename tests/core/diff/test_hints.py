@@ -115,12 +115,12 @@ def test_constant_arrays_prove_nothing(value: float) -> None:
         assert not any(map(is_proof, h_codes(still, other)))
 
 
-def test_the_greatest_numbers_there_are_give_no_warning() -> None:
+def test_the_largest_numbers_there_are_give_no_warning() -> None:
     h = normal(T, B, H) * (np.finfo(float).max / 9)
     assert h_codes(h[::-1], h) == ["time_flipped"]
 
 
-def test_what_is_equal_as_loaded_gets_no_hint() -> None:
+def test_equal_outputs_get_no_hint() -> None:
     h = normal(1, B, H).repeat(T, axis=0)  # also equal when flipped, and when shifted
     assert h_codes(h, h.copy()) == []
 
@@ -145,7 +145,7 @@ def test_numbers_of_few_digits_prove_rounding_only_where_all_round_to_them() -> 
     assert "rounded" not in h_codes(h + np.float32(4e-4), h)
 
 
-def test_one_digit_is_one_and_whole_numbers_are_not_rounded() -> None:
+def test_one_digit_is_one_and_integers_are_not_rounded() -> None:
     h = normal(T, B, H)
     d = compare(of(name="few", h=np.round(h, 1)), of(name="h", h=h))
     assert "h is rounded to 1 digit after the point" in only_text(d)
@@ -175,7 +175,7 @@ def test_the_digits_of_a_print_are_moved_with_its_numbers() -> None:
 
 
 @pytest.mark.parametrize("zero", [False, True])
-def test_a_step_that_is_missing_is_blamed_on_neither_side_alone(zero: bool) -> None:
+def test_a_missing_step_is_not_attributed_to_one_side(zero: bool) -> None:
     """Of outputs and their first step left out, in both orders."""
     h = normal(T, B, H)
     if zero:
@@ -328,7 +328,7 @@ def only(d: Difference) -> str:
     ],
 )
 @pytest.mark.parametrize("seed", range(5))
-def test_what_step_0_cannot_see_is_suspected_alike(mistake: dict[str, Any], seed: int) -> None:
+def test_causes_hidden_at_step_0_are_all_suspected(mistake: dict[str, Any], seed: int) -> None:
     d = compare(trace(keep="h", seed=seed), trace(keep="h", seed=seed, **mistake))
     assert only(d) == "suspect_recurrence"
     (hint,) = d.hints
@@ -384,7 +384,7 @@ def test_an_output_that_differs_while_c_agrees() -> None:
     assert "the output gate" in d.hints[0].text
 
 
-def test_steps_that_differ_late_are_no_matter_of_weights() -> None:
+def test_steps_that_differ_late_are_not_attributed_to_weights() -> None:
     d = compare(trace(keep="h"), trace(keep="h", late=0.5))
     assert only(d) == "suspect_later_step"
     assert "step 5 is the first to differ" in d.hints[0].text
@@ -457,7 +457,7 @@ def test_two_directions_side_by_side_each_have_a_first_step(backward_first: bool
     start = f"Step {steps[0]} agrees in units 0 to {units - 1}, step {steps[1]} in units {units} "
     assert hint.seen.startswith(start)
     assert hint.causes[0].startswith("forget bias")
-    assert "kernel, biases and order of i, g and o" in hint.excluded
+    assert "the kernel, the biases, the order of i, g and o" in hint.excluded
 
 
 @pytest.mark.parametrize("cells", [False, True])
@@ -484,7 +484,7 @@ def test_one_half_that_differs_is_named(half: int, cells: bool) -> None:
 
 
 @pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
-def test_half_of_the_units_is_no_direction_where_directions_are_merged(merge: str) -> None:
+def test_half_of_the_units_is_not_a_direction_where_directions_are_merged(merge: str) -> None:
     right, wrong = normal(T, B, H), normal(T, B, H)
     wrong[..., H // 2 :] += 1
     a, b = (
@@ -508,7 +508,7 @@ def test_a_first_step_without_inputs_excludes_its_kernel_under_that_condition(
     b, a = (reference.outputs(net, x, {"kernel_gates": k})["h"] for k in ("igfo", order))
     (hint,) = batch_first(a, b).hints
     assert hint.seen == "Step 0 agrees, all later steps differ."
-    assert hint.excluded.startswith("Ruled out, unless the inputs of step 0 are near zero: kernel,")
+    assert hint.excluded.startswith("Ruled out, unless the inputs of step 0 are near zero: the")
 
 
 @pytest.mark.parametrize("truth", [
@@ -547,7 +547,7 @@ def test_an_error_that_stays_is_not_blamed_on_the_initial_state() -> None:
     assert h_codes(h + gone * np.sign(h), h) == ["suspect_initial_state"]
 
 
-def test_different_shapes_are_no_pattern() -> None:
+def test_different_shapes_have_no_pattern() -> None:
     assert h_codes(normal(T, B, H), normal(T, B, H + 1)) == []
 
 
@@ -566,7 +566,7 @@ def test_one_odd_number_is_named_and_no_cell_suspected(step: int, value: float) 
     assert d.hints[0].text.startswith(f"One value of 36 differs: {named}.")
 
 
-def test_one_step_that_differs_is_no_matter_of_recurrence() -> None:
+def test_one_step_that_differs_is_not_attributed_to_recurrence() -> None:
     h = normal(12, 3)
     odd = h.copy()
     odd[1] += 1
@@ -615,7 +615,7 @@ def batch_first(a: Array, b: Array) -> Difference:
 
 @pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("seed", range(6))
-def test_small_differences_everywhere_are_no_gate_order(kind: str, seed: int) -> None:
+def test_small_differences_everywhere_do_not_suggest_a_gate_order(kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     T, B, I, H = SIZES[seed % 3]
     net = reference.random_net(rng, I, H)

@@ -92,7 +92,7 @@ def test_the_relative_part_is_of_b() -> None:
         (np.nan, 1.0, False),
     ],
 )
-def test_what_is_not_finite_equals_only_itself(a: float, b: float, same: bool) -> None:
+def test_infinite_values_equal_only_themselves(a: float, b: float, same: bool) -> None:
     for test in (tolerance(FLOAT64, rtol=10.0), tolerance(FLOAT64, atol=1e300), tolerance(FLOAT32)):
         assert test.agree(one(a), one(b)).all() == same
 

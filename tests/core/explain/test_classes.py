@@ -59,14 +59,14 @@ def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> No
 # ---- in the words of those who make the mistake
 
 
-def test_a_run_backwards_that_is_not_turned_back_is_go_backwards(tmp_path: Path) -> None:
+def test_outputs_in_processing_order_are_go_backwards(tmp_path: Path) -> None:
     explanation = asked(cell(tmp_path), {"reverse": True, "flip_output": True})
     assert found(explanation) == {"go_backwards": True}
     assert explanation.command.endswith("--go-backwards")
     assert "Keras" in explanation.rows[0].used_by
 
 
-def test_a_forget_gate_that_is_shut_is_no_measured_constant(tmp_path: Path) -> None:
+def test_a_forget_gate_that_is_shut_is_not_a_measured_constant(tmp_path: Path) -> None:
     explanation = asked(cell(tmp_path, rows=2), {"forget_bias": -40.0})
     (change,) = explanation.changes
     assert change.sense == "shut"
@@ -132,7 +132,7 @@ def test_float64_outputs_of_a_float32_run_agree_as_float32_does(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_layout_that_nobody_said_is_one_of_three_mistakes(tmp_path: Path) -> None:
+def test_a_layout_that_is_not_given_is_one_of_three_mistakes(tmp_path: Path) -> None:
     """PyTorch's weights are read as batch_first=False; that counts among three changes at most.
 
     So two settings may be wrong beside it, and three where the layout is said.

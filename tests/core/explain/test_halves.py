@@ -130,7 +130,7 @@ def test_other_changes_go_with_inputs_that_are_rounded_by_hand(tmp_path: Path) -
 @pytest.mark.parametrize("order", ["ifgo", "iofg"])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.sampled(4)
-def test_half_precision_that_is_given_is_not_said_to_give_what_it_misses(
+def test_half_precision_that_is_given_is_not_said_to_fit_values_that_it_misses(
     layers: int, order: str, name: str, tmp_path: Path
 ) -> None:
     net, above = Net(1, 2, 9, 4, 5), Net(2, 2, 9, 5, 5)
@@ -158,7 +158,7 @@ def test_half_precision_that_is_given_is_not_said_to_give_what_it_misses(
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("where", ["weights", "inputs"])
 @pytest.mark.sampled(2)
-def test_what_is_said_to_reproduce_a_rounded_part_does(
+def test_the_command_for_a_rounded_part_reproduces_it(
     where: str, name: str, tmp_path: Path
 ) -> None:
     """A command, or what is to be done by hand; nothing where neither gives EXPECTED."""
@@ -307,7 +307,7 @@ def test_as_loaded_nothing_was_searched_in_float(recorded: dict[str, Any]) -> No
 
 
 @pytest.mark.slow
-def test_a_cause_that_a_run_in_8_bits_confirms_is_found_and_the_search_told(
+def test_a_cause_that_a_run_in_8_bits_confirms_is_found_and_reported(
     recorded: dict[str, Any],
 ) -> None:
     explanation = lstmcli.explain(
@@ -324,7 +324,7 @@ def test_a_cause_that_a_run_in_8_bits_confirms_is_found_and_the_search_told(
 
 
 @pytest.mark.slow
-def test_where_nothing_fits_the_search_is_told_too(recorded: dict[str, Any]) -> None:
+def test_the_search_is_reported_where_nothing_fits_too(recorded: dict[str, Any]) -> None:
     explanation = lstmcli.explain(
         f"{FILE}.tflite", recorded["inputs"], recorded["h"][..., ::-1] + 0.1
     )

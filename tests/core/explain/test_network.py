@@ -46,7 +46,7 @@ class Deep:
 LONG = ((1, 120), (4, 120), (16, 120), (64, 120))  # units and steps
 
 
-def test_backward_outputs_not_turned_back_in_all_layers_are_one_change(tmp_path: Path) -> None:
+def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(tmp_path: Path) -> None:
     deep = Deep(tmp_path)
     truth = {"layer0_reverse.flip_output": True, "layer1_reverse.flip_output": True}
     explanation = deep.explain(deep.top(truth))
@@ -93,10 +93,10 @@ def test_a_first_placement_is_searched_whatever_work_is_left(
 
 @pytest.mark.parametrize("at", [(0, 0), (slice(None), 0)], ids=["y[0, 0]", "y[:, 0]"])
 @pytest.mark.slow
-def test_a_backward_half_that_is_not_turned_back_is_likelier_than_a_turned_forward_half(
+def test_a_backward_half_in_processing_order_is_likelier_than_a_reversed_forward_half(
     at: Any, tmp_path: Path
 ) -> None:
-    """Such a first step is the last one of a net whose forward half is turned round."""
+    """Such a first step is the last one of a net whose forward half is reversed."""
     deep, truth = Deep(tmp_path), {"layer1_reverse.flip_output": True}
     explanation = deep.explain(deep.top(truth)[at])
     assert explanation.verdict == "found"
@@ -107,7 +107,7 @@ def test_a_backward_half_that_is_not_turned_back_is_likelier_than_a_turned_forwa
 @pytest.mark.parametrize("way", ["layer1", "layer1_reverse"])
 @pytest.mark.parametrize("part", [slice(None), 1], ids=["all sequences", "one"])
 @pytest.mark.slow
-def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
+def test_one_direction_of_the_top_layer_with_a_wrong_setting_is_found(
     way: str, part: Any, tmp_path: Path
 ) -> None:
     """The output of one direction was refused, unless the weights as loaded gave it."""
@@ -121,7 +121,7 @@ def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
 @pytest.mark.parametrize("name", ["final_h", ""])
 @pytest.mark.parametrize("truth", [{}, {"layer0.gates": "ifgo"}], ids=["right", "wrong"])
 @pytest.mark.slow
-def test_last_states_of_the_last_layer_alone(truth: Truth, name: str, tmp_path: Path) -> None:
+def test_last_states_of_only_the_last_layer(truth: Truth, name: str, tmp_path: Path) -> None:
     """Each bidirectional node of ONNX has its own Y_h, (2, B, H)."""
     deep = Deep(tmp_path)
     forward, backward = np.split(deep.top(truth), 2, axis=-1)

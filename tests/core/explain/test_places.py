@@ -38,7 +38,7 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
 
 
 @pytest.mark.slow
-def test_as_few_changes_win_in_every_place(asked: Cell) -> None:
+def test_placements_with_equally_many_changes_are_all_listed(asked: Cell) -> None:
     explanation = asked.explain(asked.run({"state": "reset", "gates": "ifgo"})["h"][:, -1])
     assert found(explanation) == {"gates": "ifgo", "state": "reset"}
     assert _equals(explanation) == [{"gates": "ifgo", "reverse": True}]
@@ -93,7 +93,7 @@ def test_axes_in_another_order_are_understood(asked: Cell) -> None:
 
 
 @pytest.mark.parametrize("order", ["ifgo", "igfo"], ids=["as a trace", "as the kernel"])
-def test_gates_side_by_side_are_taken_apart(order: str, asked: Cell) -> None:
+def test_gates_side_by_side_are_split(order: str, asked: Cell) -> None:
     arrays = asked.run({"gates": "ifgo", "forget_bias": 0.0})
     gates = np.concatenate([arrays[gate] for gate in order], axis=-1)
     assert found(asked.explain(gates)) == {"gates": "ifgo", "forget_bias": 0.0}

@@ -126,7 +126,7 @@ def near_tanh(z: Array) -> Array:
 
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"recurrent_gates": "ifgo"}])
 @pytest.mark.slow
-def test_an_approximated_tanh_is_no_setting(
+def test_an_approximated_tanh_is_not_a_setting(
     truth: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a port to C does often."""
@@ -167,7 +167,7 @@ def test_noise_on_the_outputs_of_the_right_weights(size: float, code: str, tmp_p
 
 
 @pytest.mark.slow
-def test_an_array_that_is_all_wrong_is_no_noise_beside_one_that_is_near(tmp_path: Path) -> None:
+def test_an_array_that_is_all_wrong_is_not_noise_next_to_one_that_is_near(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     net = random_net(rng, 4, 5)
     net.bias[:] += np.repeat([5.0, 5.0, 5.0, 0.0], 5)  # i, g and f are open: c grows
@@ -199,7 +199,7 @@ def noisy(h: Array, where: Any, rng: np.random.Generator) -> Array:
     ids=["from a step on", "one step", "sequences that go wrong"],
 )
 @pytest.mark.slow
-def test_where_the_outputs_agree(where: Any, said: str, tmp_path: Path) -> None:
+def test_the_part_of_outputs_that_agrees_is_named(where: Any, said: str, tmp_path: Path) -> None:
     cell = Cell(tmp_path, 0, units=3)
     explanation = cell.explain(noisy(cell.run()["h"], where, cell.rng))
     assert any(note.endswith(said) for note in explanation.notes), explanation.notes
@@ -248,7 +248,7 @@ def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
 
 
 @pytest.mark.slow
-def test_what_comes_clearly_nearer_is_named_with_the_figures_of_the_whole() -> None:
+def test_clearly_nearer_rearrangements_have_figures_of_the_full_array() -> None:
     """A forget bias in both directions, and noise beside it."""
     rng = np.random.default_rng(4)
     x, h = of_both(rng, 5, 2, forget_bias=2.0)
@@ -260,7 +260,7 @@ def test_what_comes_clearly_nearer_is_named_with_the_figures_of_the_whole() -> N
 
 
 @pytest.mark.slow
-def test_a_step_of_zeros_is_no_dropout(tmp_path: Path) -> None:
+def test_a_step_of_zeros_is_not_dropout(tmp_path: Path) -> None:
     """The first step of EXPECTED was never written."""
     cell = Cell(tmp_path, 0, units=3)
     h = cell.run()["h"]

@@ -42,7 +42,7 @@ def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", RUN_ALIKE, ids=name_of)
 @pytest.mark.sampled(2)
-def test_exchanged_halves_are_exchanged_weights_where_directions_run_alike(
+def test_exchanged_halves_are_exchanged_weights_where_both_directions_run_forward(
     other: Truth, tmp_path: Path
 ) -> None:
     asked = Asked(tmp_path, 0, name_of(other))
@@ -75,7 +75,7 @@ that come nearest: it is said."""
 @pytest.mark.wide
 @pytest.mark.parametrize("place", [*PLACES, "the last step of a row"])
 @pytest.mark.parametrize("truth", PAIRS_OF_CELLS[:2], ids=name_of)
-def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path: Path) -> None:
+def test_changes_of_two_cells_in_every_placement(place: str, truth: Truth, tmp_path: Path) -> None:
     """Some show nothing at a first step; then as few changes that give the same are found."""
     asked = Asked(tmp_path, 0, name_of(truth), deep=True)
     parts = PLACES | {"the last step of a row": lambda h: h[1, -1]}
@@ -119,7 +119,7 @@ def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Pa
     assert found(explanation) == {"array": "layer0.h", **layout}
 
 
-def test_what_is_no_output_of_deeper_directions_is_told(tmp_path: Path) -> None:
+def test_outputs_that_deeper_directions_lack_are_reported(tmp_path: Path) -> None:
     """A number more than both have is no merge; fewer are the first units of both."""
     asked = Asked(tmp_path, 0, "width")
     h = np.asarray(asked.expected({}))

@@ -74,7 +74,7 @@ def test_a_last_step_in_a_row_is_the_last_step() -> None:
 
 
 @pytest.mark.slow
-def test_what_joined_last_states_are_as_the_last_step_is_said() -> None:
+def test_joined_last_states_are_reported_in_terms_of_the_last_step() -> None:
     """The backward half of y[-1] is that of Keras' last output only where it is not turned back."""
     arrays = read(TORCH)[1]
     note = (
@@ -103,7 +103,7 @@ def test_stacked_directions_of_one_sequence_agree(shape: Shape) -> None:
 
 @pytest.mark.parametrize("row", [None, 0, 2])
 @pytest.mark.slow
-def test_a_step_of_stacked_directions_is_no_last_state(row: int | None) -> None:
+def test_a_step_of_stacked_directions_is_not_a_last_state(row: int | None) -> None:
     """ONNX' Y[-1], (2, B, H): the backward half is what the backward cell began with."""
     arrays = read(ONNX)[1]
     rows = slice(None) if row is None else slice(row, row + 1)
@@ -139,7 +139,7 @@ def test_last_states_without_an_entry_for_each_cell_are_refused(tmp_path: Path) 
         of_golden(saved(tmp_path / "expected.npz", final_h=final[:1]))
 
 
-def test_c_of_a_projection_is_told_from_h_by_its_size() -> None:
+def test_c_of_a_projection_is_distinguished_from_h_by_its_size() -> None:
     record, arrays = read("torch/projection")
     weights = str(GOLDEN / "torch" / "projection.weights.npz")
     with pytest.raises(UserError, match=r"2 values of h a step.*\n.*\n  c has 3 values a step"):

@@ -217,7 +217,7 @@ def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
     [
         ({"initial_state": {"h": np.zeros(3)}}, "lacks c"),
         ({"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}}, r"initial h is \(4,\)"),
-        ({"lengths": [3]}, "one integer for each"),
+        ({"lengths": [3]}, "give one for each"),
         ({"lengths": [3, 9]}, "7 steps"),
         ({"keep": ("q",)}, "no 'q'"),
     ],
@@ -316,7 +316,7 @@ def arrays() -> dict[str, np.ndarray]:
     return made
 
 
-def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
+def test_gates_saturated_in_most_steps_are_named_with_their_share() -> None:
     counts = Saturation()
     counts.add(arrays())
     assert counts.saturated_gates() == [

@@ -231,7 +231,7 @@ def called(line: str, x: Array) -> Array:
     return h
 
 
-def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
+def test_proposed_commands_can_be_typed(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     layers = draw(rng, 4, 4, 1, 1)
     k, r, b = (flat(a, "ifgo") for a in layers[0][0])
@@ -248,9 +248,9 @@ def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
 
 def test_a_single_matrix_is_asked_about() -> None:
     assert refusal(zeros(W=(9, 20)))[1:] == [
-        "  --convention tf1                       no: its rows are x and h",
-        "  --convention tf1 --set bias_row=last   yes, in its last row",
-        "  --convention tf1 --set bias_row=first  yes, in its first row",
+        "  --convention tf1                       no bias is in it",
+        "  --convention tf1 --set bias_row=last   the bias is its last row",
+        "  --convention tf1 --set bias_row=first  the bias is its first row",
     ]
 
 
@@ -264,7 +264,7 @@ def test_a_square_kernel_is_asked_about() -> None:
         assert model.convention.name == name
 
 
-def test_what_was_taken_from_shapes_is_assumed() -> None:
+def test_settings_recognised_by_shape_are_assumed() -> None:
     model = load_model([Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {})
     assert model.assumed[0] == "convention keras (assumed from shapes; --convention)"
     asked = load_model(
@@ -289,7 +289,7 @@ def test_what_was_taken_from_shapes_is_assumed() -> None:
         {"layers.0.W": (20, 16), "layers.0.b": (16,), "layers.1.W": (16, 4), "layers.1.b": (4,)},
     ],
 )
-def test_other_layers_are_no_lstm(shapes: dict[str, tuple[int, ...]]) -> None:
+def test_other_layers_are_not_lstms(shapes: dict[str, tuple[int, ...]]) -> None:
     assert not find_by_shape(shapes)
 
 
@@ -343,7 +343,7 @@ def test_operations_of_a_graph_are_one_cell_whatever_their_numbers(form: str) ->
     assert names[0] in lines[1]
 
 
-def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
+def test_letters_whose_shapes_do_not_fit_an_lstm_are_listed_with_those_that_fit() -> None:
     fitting = "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
     assert refusal(zeros(W=(8, 15), b=(15,), Wy=(4, 2), by=(2,))) == [
         "w.npz: W (8, 15), b (15,) are not those of an LSTM by their shapes.",
@@ -357,7 +357,7 @@ def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
 
 
 @pytest.mark.parametrize("kernel", [(4, 3), (3, 3), (7, 3)])
-def test_tensors_of_single_gates_are_told_by_the_word_of_the_gate(kernel: tuple[int, ...]) -> None:
+def test_tensors_of_single_gates_are_recognised_by_their_words(kernel: tuple[int, ...]) -> None:
     """Of one kernel for inputs and h, of two, and of two of one shape."""
     words = {"i": "input", "f": "forget", "g": "cell", "o": "output"}
     forms = {"W": ("kernel_{}", kernel), "U": ("rec_{}", (3, 3)), "b": ("{}_bias", (3,))}

@@ -61,7 +61,7 @@ def arrays_of(kind: str) -> bytes:
     st.booleans(),
     st.binary(max_size=40),
 )
-def test_what_zipfile_writes_is_read(
+def test_archives_of_zipfile_are_read(
     members: dict[str, bytes], method: int, zip64: bool, comment: bytes
 ) -> None:
     assume(b"PK\5\6" not in comment)  # zipfile itself takes that for the end of the archive

@@ -204,7 +204,7 @@ def test_messages_that_are_none(tmp_path: Path, graph: bytes | None, reason: str
         ({"W": [1, 2, 4]}, "do not fit"),
     ],
 )
-def test_shapes_that_are_no_lstm_s(
+def test_shapes_that_do_not_fit_an_lstm_are_refused(
     tmp_path: Path, change: dict[str, list[int]], reason: str
 ) -> None:
     initializers = [

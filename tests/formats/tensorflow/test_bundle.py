@@ -112,7 +112,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])
-def test_a_shard_that_is_no_file_of_the_folder(kind: str, tmp_path: Path) -> None:
+def test_a_shard_that_is_not_a_file_of_the_folder(kind: str, tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()
     path = checkpoint(folder, {b"a": entry(ONE, 0)}, DATA)

@@ -105,7 +105,7 @@ def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
         kind, config = _kind(part), _config(part)
         if kind == "Bidirectional" and not any(_inner_layers(config)):
             return
-        if _runs_a_cell(kind, config) and "GRU" not in kind:
+        if _runs_a_cell(kind, config) and ("GRU" not in kind or "LSTM" in kind):
             yield part
             return
     parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()

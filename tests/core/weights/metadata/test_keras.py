@@ -65,6 +65,11 @@ def test_the_one_lstm_that_a_wrapper_contains_is_used(
     assert keras.read([layer("Sequential", layers=[wrapper]), wrapper]).settings == settings
 
 
+def test_a_gru_in_a_wrapper_is_refused_whatever_its_class() -> None:
+    with pytest.raises(UserError, match="is of class GRULSTM"):
+        keras.read([layer("TimeDistributed", layer=layer("GRULSTM", units=3))])
+
+
 def test_an_lstm_along_another_axis_is_reported() -> None:
     told = keras.read([layer("TimeDistributed", name="each", layer=LSTM)])
     assert any("each (TimeDistributed) runs its LSTM along" in remark for remark in told.remarks)
@@ -130,7 +135,7 @@ def configs(kind: str) -> list[list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("prefix", ["", "Addons>", "keras.layers.", "my.package>", "Custom>a.b."])
 @pytest.mark.parametrize("kind", OWN)
-def test_keras_own_classes_are_nothing_to_assume(prefix: str, kind: str) -> None:
+def test_classes_of_keras_itself_are_not_an_assumption(prefix: str, kind: str) -> None:
     assert [keras.read(groups).classes for groups in configs(prefix + kind)] == [()] * 8
 
 
