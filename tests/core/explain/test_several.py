@@ -19,8 +19,6 @@ from tests.core.explain.networks import (
     AS_STORED,
     DEEP,
     MERGES,
-    PAIRS_OF_CELLS,
-    PLACES,
     RUN_ALIKE,
     Asked,
     Truth,
@@ -65,30 +63,6 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
 @pytest.mark.sampled(3)
 def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
-
-
-BEYOND_THE_BUDGET = "first steps of a row"
-"""What may lie in 80 places, of which the right one is neither among the likeliest nor among those
-that come nearest: it is said."""
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("place", [*PLACES, "the last step of a row"])
-@pytest.mark.parametrize("truth", PAIRS_OF_CELLS[:2], ids=name_of)
-def test_changes_of_two_cells_in_every_placement(place: str, truth: Truth, tmp_path: Path) -> None:
-    """Some show nothing at a first step; then as few changes that give the same are found."""
-    asked = Asked(tmp_path, 0, name_of(truth), deep=True)
-    parts = PLACES | {"the last step of a row": lambda h: h[1, -1]}
-    expected = parts[place](np.asarray(asked.expected(truth)))
-    explanation = asked.explain(expected)
-    if place == BEYOND_THE_BUDGET:
-        assert explanation.verdict == "none"
-        assert any("two changes at once, but with one of" in one for one in explanation.not_tried)
-        assert "budget_ended" in {one.code for one in explanation.remarks}
-        assert explanation.next.endswith("--thorough")
-        explanation = asked.explain(expected, thorough=True)
-    assert explanation.verdict in ("found", "unproven")
-    assert len(explanation.changes) <= 2
 
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
