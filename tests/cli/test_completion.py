@@ -13,7 +13,6 @@ from click.shell_completion import BashComplete
 
 from lstmcli.cli import COMMANDS
 from lstmcli.cli import lstm as group
-from lstmcli.core.model.conventions import CONVENTIONS
 from tests.cli.conftest import Lstm
 from tests.paths import TOP
 
@@ -49,14 +48,6 @@ def test_commands_come_from_the_table() -> None:
 )
 def test_words_and_files(words: tuple[str, ...], values: list[str]) -> None:
     assert offered(*words) == values
-
-
-def test_conventions_are_those_of_the_table() -> None:
-    wanted = [name for name in CONVENTIONS if name.startswith("ke")]
-    assert "keras" in wanted
-    assert offered("run", "w.npz", "--convention", "ke") == wanted
-    assert offered("convert", "w.npz", "out.npz", "--to", "ke") == wanted
-    assert offered("conventions", "ke") == wanted
 
 
 def test_every_option_that_names_a_file_is_completed_as_one() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -68,27 +67,6 @@ def test_a_file_written_in_blocks_is_the_full_run(
     done = lstm("run", weights, "x.npy", "--layout", "batch", "-f", suffix, "--save-state", "t.npz")
     assert done.out == Path(f"o.{suffix}").read_text()
     np.testing.assert_array_equal(np.load("s.npz")["c"], np.load("t.npz")["c"])
-
-
-# ---- a model of Keras: layers by their names, each with its settings
-
-
-DYNET = GOLDEN / "dynet"
-
-
-def test_names_that_a_message_proposes_run(lstm: Lstm, tmp_path: Path) -> None:
-    with np.load(DYNET / "vanilla.weights.npz") as given:
-        arrays = [given[f"vanilla-lstm-builder/_{n}"] for n in range(3)]
-    np.savez("w.npz", **{f"my {n}": array for n, array in enumerate(arrays)}, other=np.eye(2))
-    x = f"{DYNET}/vanilla.npz:inputs"
-    refused = lstm("run", "w.npz", x, "--convention", "dynet")
-    assert refused.status == 2
-    (typed,) = re.findall(r"'(vanilla\S+=FILE:my 0)'", refused.err)
-    words = [
-        typed.replace("_0", f"_{n}").replace("FILE", "w.npz").replace("my 0", f"my {n}")
-        for n in range(3)
-    ]
-    assert lstm("run", *words, x, "--layout", "time").status == 0
 
 
 def plain_lstm(x: Any, fused: Any, bias: Any, projection: Any) -> Any:

@@ -136,20 +136,6 @@ def test_diff_reads_every_format_that_run_writes(lstm: Lstm, net: Path, suffix: 
     assert piped.status == 0, piped.out + piped.err
 
 
-def test_members_have_the_axes_of_the_inputs(lstm: Lstm, net: Path) -> None:
-    lstm("run", net, "-o", "out.npz")
-    with np.load("out.npz") as out:
-        assert {k: out[k].shape for k in out if k != "meta"} == {
-            **dict.fromkeys("hcifgo", (5, 7, 3)), "final_h": (5, 3), "final_c": (5, 3),
-        }  # fmt: skip
-        meta = json.loads(str(out["meta"]))
-    assert meta["convention"] == "tf1"
-    assert meta["forget_bias"] == 1.0
-    assert meta["layout"] == "batch"
-    lstm("run", net, "-o", "few.json", "--only", "z,final_c")
-    assert set(json.loads(Path("few.json").read_text())) == {"z", "final_c", "meta"}
-
-
 @pytest.mark.parametrize("suffix", ["npz", "json", "jsonl", "csv"])
 def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None:
     x = np.load(net)["inputs"]

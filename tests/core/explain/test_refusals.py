@@ -206,17 +206,25 @@ def test_the_part_of_outputs_that_agrees_is_named(where: Any, said: str, tmp_pat
     assert not any("carried" in note for note in explanation.notes)
 
 
+BOTH = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
+
+
+def of_both(
+    rng: np.random.Generator, steps: int, rows: int, **settings: Any
+) -> tuple[Array, dict[str, Array]]:
+    """Inputs, and h of each of two directions under settings."""
+    x = rng.normal(size=(steps, rows, load(BOTH).cell.inputs))
+    trace = run(load(BOTH, **settings), x, layout="time")
+    return x, {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
+
+
 @pytest.mark.slow
-def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
+def test_the_direction_that_agrees_is_named() -> None:
     """The figures are of the whole output: nothing comes nearer to the other direction."""
     rng = np.random.default_rng(0)
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    model = load(weights)
-    x = rng.normal(size=(9, 3, model.cell.inputs))
-    trace = run(model, x, keep=("h", "c"), layout="time")
-    h = {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
+    x, h = of_both(rng, 9, 3)
     h["layer0_reverse.h"] = h["layer0_reverse.h"] + rng.normal(0, 0.01, h["layer0.h"].shape)
-    explanation = explain(weights, x, h, layout="time")
+    explanation = explain(BOTH, x, h, layout="time")
     assert explanation.verdict == "none"
     assert explanation.notes == ("All of layer0.h agrees, layer0_reverse.h does not.",)
     assert explanation.measured is not None
@@ -230,12 +238,9 @@ def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
 def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
     """Figures are of the whole output, and what is nearer by chance is not named."""
     rng = np.random.default_rng(4)
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    x = rng.normal(size=(3, 1, load(weights).cell.inputs))
-    trace = run(load(weights), x, keep=("h", "c"), layout="time")
-    h = {f"layer0{d}.h": trace.time_major(f"layer0{d}.h") for d in ("", "_reverse")}
+    x, h = of_both(rng, 3, 1)
     h = {name: array + rng.normal(0, size, array.shape) for name, array in h.items()}
-    explanation = explain(weights, x, h, layout="time")
+    explanation = explain(BOTH, x, h, layout="time")
     assert explanation.verdict == "none"
     assert explanation.measured is not None
     assert explanation.measured.total == sum(array.size for array in h.values())
@@ -243,15 +248,12 @@ def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
 
 
 @pytest.mark.slow
-def test_clearly_nearer_rearrangements_have_figures_of_the_full_array(tmp_path: Path) -> None:
+def test_clearly_nearer_rearrangements_have_figures_of_the_full_array() -> None:
     """A forget bias in both directions, and noise beside it."""
     rng = np.random.default_rng(4)
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    x = rng.normal(size=(5, 2, load(weights).cell.inputs))
-    trace = run(load(weights, forget_bias=2.0), x, keep=("h", "c"), layout="time")
-    h = {f"layer0{d}.h": trace.time_major(f"layer0{d}.h") for d in ("", "_reverse")}
+    x, h = of_both(rng, 5, 2, forget_bias=2.0)
     h = {name: array + rng.normal(0, 0.01, array.shape) for name, array in h.items()}
-    (nearest, loaded) = explain(weights, x, h, layout="time").nearest
+    (nearest, loaded) = explain(BOTH, x, h, layout="time").nearest
     assert {c.setting: c.found for c in nearest.changes} == {"forget_bias": 1.0}
     assert nearest.comparison.total == loaded.comparison.total == sum(a.size for a in h.values())
     assert nearest.comparison.rms < 0.5 * loaded.comparison.rms

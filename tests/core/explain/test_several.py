@@ -19,16 +19,14 @@ from tests.core.explain.networks import (
     AS_STORED,
     DEEP,
     MERGES,
-    PAIRS_OF_CELLS,
-    PLACES,
     RUN_ALIKE,
     Asked,
     Truth,
     name_of,
 )
 from tests.core.explain.reference import outputs
+from tests.core.explain.test_refusals import BOTH, of_both
 from tests.networks import pytorch
-from tests.paths import TESTS
 
 
 @pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
@@ -65,30 +63,6 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
 @pytest.mark.sampled(3)
 def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
-
-
-BEYOND_THE_BUDGET = "first steps of a row"
-"""What may lie in 80 places, of which the right one is neither among the likeliest nor among those
-that come nearest: it is said."""
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("place", [*PLACES, "the last step of a row"])
-@pytest.mark.parametrize("truth", PAIRS_OF_CELLS[:2], ids=name_of)
-def test_changes_of_two_cells_in_every_placement(place: str, truth: Truth, tmp_path: Path) -> None:
-    """Some show nothing at a first step; then as few changes that give the same are found."""
-    asked = Asked(tmp_path, 0, name_of(truth), deep=True)
-    parts = PLACES | {"the last step of a row": lambda h: h[1, -1]}
-    expected = parts[place](np.asarray(asked.expected(truth)))
-    explanation = asked.explain(expected)
-    if place == BEYOND_THE_BUDGET:
-        assert explanation.verdict == "none"
-        assert any("two changes at once, but with one of" in one for one in explanation.not_tried)
-        assert "budget_ended" in {one.code for one in explanation.remarks}
-        assert explanation.next.endswith("--thorough")
-        explanation = asked.explain(expected, thorough=True)
-    assert explanation.verdict in ("found", "unproven")
-    assert len(explanation.changes) <= 2
 
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
@@ -159,11 +133,8 @@ def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("direction", ["layer0", "layer0_reverse"])
 @pytest.mark.sampled(3)
 def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(6, 2, load(weights).cell.inputs))
-    trace = run(load(weights, forget_bias=1.0), x, keep=("h", "c"), layout="time")
-    explanation = explain(weights, x, trace.time_major(f"{direction}.h"), layout="time")
+    x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
+    explanation = explain(BOTH, x, h[f"{direction}.h"], layout="time")
     assert found(explanation) == {"forget_bias": 1.0, "array": f"{direction}.h"}
     other = {c.setting: c.found for c in explanation.equivalent[0]}
     assert other == {f"{direction}.forget_bias": 1.0, "array": f"{direction}.h"}
@@ -171,12 +142,8 @@ def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
 
 def test_both_directions_do_not_match_at_step_0() -> None:
     """The backward direction ends there: no zero state hides a forget bias in it."""
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(6, 2, load(weights).cell.inputs))
-    trace = run(load(weights, forget_bias=1.0), x, keep=("h", "c"), layout="time")
-    both = {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
-    explanation = explain(weights, x, both, layout="time")
+    x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
+    explanation = explain(BOTH, x, h, layout="time")
     assert found(explanation) == {"forget_bias": 1.0}
     assert explanation.first_step is None
     assert "state is zero" not in explanation.hidden

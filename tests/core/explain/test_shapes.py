@@ -44,16 +44,6 @@ def test_directions_are_found_on_any_axis(axes: str, case: str) -> None:
     assert of_golden(turned, case).verdict == "agrees"
 
 
-@pytest.mark.parametrize("axes", ["TDBH", "TBDH", "DTBH", "BTDH", "BDTH"])
-@pytest.mark.sampled(2)
-def test_directions_on_an_axis_are_those_that_a_run_has_side_by_side(axes: str) -> None:
-    y = read(TORCH)[1]["h"]  # (B, T, 2 H)
-    turned = y.reshape(*y.shape[:2], 2, -1).transpose(*("BTDH".index(n) for n in axes))
-    explanation = of_torch(turned)
-    assert explanation.verdict == "agrees"
-    assert "its directions are taken side by side" in explanation.notes[0]
-
-
 @pytest.mark.slow
 def test_last_h_of_merged_directions_is_compared_with_what_a_run_gives(tmp_path: Path) -> None:
     """Merged directions have no last state of this width: nothing at all was compared."""

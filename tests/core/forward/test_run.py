@@ -175,18 +175,6 @@ def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int)
 # ---- layouts, directions, lengths, states
 
 
-def test_layouts_are_the_same_numbers_in_other_axes() -> None:
-    rng = np.random.default_rng(1)
-    model, x = model_of(random_net(rng, 4, 3)), rng.normal(size=(5, 7, 4))
-    batch, time = run(model, x, layout="batch"), run(model, x.swapaxes(0, 1), layout="time")
-    np.testing.assert_array_equal(batch.h, time.h.swapaxes(0, 1))
-    assert batch.h.shape == (5, 7, 3)
-    assert batch.final_c.shape == (5, 3)
-    steps = run(model, x[2])
-    assert (steps.h.shape, steps.final_h.shape) == ((7, 3), (3,))
-    np.testing.assert_allclose(steps.h, batch.h[2], atol=1e-15)
-
-
 @pytest.mark.parametrize("reverse", [False, True])
 def test_lengths_equal_each_sequence_run_separately(reverse: bool) -> None:
     rng = np.random.default_rng(4)

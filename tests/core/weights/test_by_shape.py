@@ -32,8 +32,9 @@ def direction(x: Array, cell: tuple[Array, Array, Array], forget_bias: float) ->
     """h of one direction, (T, H) from (T, I)."""
     kernel, recurrent, bias = (np.concatenate([*blocks]) for blocks in cell)  # (4H, ...)
     net = reference.Net(np.concatenate([kernel.T, recurrent.T]), bias)
-    h: Array = reference.outputs(net, x[None], {"gates": "ifgo", "forget_bias": forget_bias})["h"]
-    return h[0]
+    truth = {"gates": "ifgo", "forget_bias": forget_bias}
+    h: Array = reference.outputs(net, x[None], truth)["h"][0]
+    return h
 
 
 def outputs(layers: list[Layer], x: Array, forget_bias: float = 0.0) -> Array:

@@ -18,24 +18,12 @@ from lstmcli.formats import write
 from lstmcli.formats.files import zip
 from lstmcli.formats.files.limits import damage_reported
 from lstmcli.formats.files.zip import Archive
-from tests.formats.helpers import piped
+from tests.formats.helpers import piped, zipped
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 ENTRY, END = b"PK\x01\x02", b"PK\x05\x06"
 PACKED, SIZE, OFFSET = 20, 24, 42  # places in a directory's entry
 TWO = {"h": np.arange(6.0).reshape(2, 3), "c": np.arange(3.0)}
-
-
-def zipped(
-    members: dict[str, bytes], method: int = STORED, *, zip64: bool = False, comment: bytes = b""
-) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as target:
-        target.comment = comment
-        for name, data in members.items():
-            with target.open(name, "w", force_zip64=zip64) as member:
-                member.write(data)
-    return buffer.getvalue()
 
 
 def unzipped(data: bytes) -> dict[str, bytes]:
