@@ -203,7 +203,7 @@ def streaming(folder: Path, **options: Any) -> subprocess.Popen[bytes]:
 
 def test_an_interrupt_of_a_run_is_silent_and_leaves_no_file(tmp_path: Path) -> None:
     process = streaming(tmp_path)
-    wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, beside its name
+    wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, under another name
     process.send_signal(signal.SIGINT)
     assert process.communicate()[1] == b""
     assert process.returncode == 130
@@ -260,7 +260,7 @@ def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(tmp_path: Path) -> None:
-    """The first one waits for the step that is being written; nobody takes it."""
+    """The first one waits for the step that is being written; there is no reader."""
     fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
     np.save(tmp_path / "x.npy", np.zeros((100_000, 4)))
     words = ["run", WEIGHTS, tmp_path / "x.npy", "-f", "csv"]
@@ -438,7 +438,7 @@ FORMATS = ("csv", "tsv", "jsonl")
 
 
 def rows_of(text: str, format: str) -> list[dict[str, float]]:
-    """The rows of tidy data, as a reader that knows nothing of lstm has them."""
+    """The rows of tidy data, as a program without lstm reads them."""
     if format == "jsonl":
         return [json.loads(line) for line in text.splitlines()]
     reader = csv.DictReader(text.splitlines(), delimiter="," if format == "csv" else "\t")

@@ -1,4 +1,4 @@
-"""The sheet of a difference: every figure whole, in any width."""
+"""The sheet of a difference: no figure is cut, in any width."""
 
 import re
 from typing import Any

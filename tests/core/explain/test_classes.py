@@ -44,7 +44,7 @@ def test_a_clip_that_one_sequence_reaches(
     assert found(explanation) == pytest.approx({**truth, "cell_clip": clip})
 
 
-# ---- what cannot be told apart
+# ---- hypotheses that cannot be distinguished
 
 
 def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_the_part_of_outputs_that_agrees_is_named(where: Any, said: str, tmp_pat
 
 @pytest.mark.slow
 def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
-    """The figures are of the whole output: nothing comes nearer to the other direction."""
+    """The figures are of the full output: nothing comes nearer to the other direction."""
     rng = np.random.default_rng(0)
     weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
     model = load(weights)
@@ -228,7 +228,7 @@ def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0.02, 0.3])
 @pytest.mark.slow
 def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
-    """Figures are of the whole output, and what is nearer by chance is not named."""
+    """Figures are of the full output, and what is nearer by chance is not named."""
     rng = np.random.default_rng(4)
     weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
     x = rng.normal(size=(3, 1, load(weights).cell.inputs))
@@ -244,7 +244,7 @@ def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
 
 @pytest.mark.slow
 def test_clearly_nearer_rearrangements_have_figures_of_the_full_array(tmp_path: Path) -> None:
-    """A forget bias in both directions, and noise beside it."""
+    """A forget bias in both directions, with noise."""
     rng = np.random.default_rng(4)
     weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
     x = rng.normal(size=(5, 2, load(weights).cell.inputs))
@@ -284,6 +284,6 @@ def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
 )
 @pytest.mark.sampled(3)
 def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -> None:
-    """A solved constant eats one number: what fits then is told as unproven."""
+    """A solved constant eats one number: what fits then is reported as unproven."""
     for kind in ("near miss", "other net"):
         assert not ask(kind, tmp_path, 0, units, steps).found, kind
