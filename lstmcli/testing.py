@@ -12,7 +12,7 @@ from typing import Any
 
 from lstmcli import formats
 from lstmcli.api.diff import Result, diff, side_of
-from lstmcli.api.explain import explain_within
+from lstmcli.api.explain import asked_of, explained
 from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path, Weights
@@ -105,8 +105,8 @@ def assert_lstm_close(
                 plan = job.plan()
                 difference = compared(*_of_run(sides, plan.layout, plan.settings()))
                 for side in sides if explain and not difference.equal else ():
-                    name, work = side.name, WorkDone(EFFORT)
-                    cause = explain_within(work, weights, inputs, side, options, given)
+                    name, asked = side.name, asked_of(weights, inputs, side, options, given)
+                    cause = explained(asked, WorkDone(EFFORT))
                     if cause.verdict != "agrees":
                         break
             except UserError as error:

@@ -59,9 +59,10 @@ def diff(
         an array or a tensor, which is h, (T, H), (B, T, H) or (T, B, H); a trace;
         a dict of arrays by name; ``(output, (h, c))`` of PyTorch; or a path.
     rtol, atol, ulp
-        the tolerance: ``|a - b| <= atol + rtol * |b|``, or a number of units in the
-        last place. By default that of `torch.testing.assert_close` for the coarser
-        dtype. Printed numbers get half a unit of their last digit on top.
+        the tolerance: ``|a - b| <= atol + rtol * |b|``, where one alone leaves the
+        other at 0, or a number of units in the last place. By default that of
+        `torch.testing.assert_close` for the coarser dtype. Printed numbers get half
+        a unit of their last digit on top.
     equal_nan
         whether NaN equals NaN.
     layout

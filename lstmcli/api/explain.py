@@ -120,20 +120,8 @@ def explain(
     if progress is not None and not callable(progress):
         takes = "a function of the share done and of what is tried"
         raise UserError(f"explain: progress is {type_of(progress)}; it takes {takes}.")
-    return explain_within(work, weights, inputs, expected, options, settings, Progress(progress))
-
-
-def explain_within(
-    work: WorkDone,
-    weights: Model | Weights | Sequence[Weights],
-    inputs: ArrayLike | Path | None,
-    expected: Result,
-    options: InputOptions,
-    settings: Mapping[str, Any],
-    progress: Progress = quiet,
-) -> Explanation:
-    """As `explain`, within the budget of some work."""
-    return explained(asked_of(weights, inputs, expected, options, settings), work, progress)
+    asked = asked_of(weights, inputs, expected, options, settings)
+    return explained(asked, work, Progress(progress))
 
 
 class Request(NamedTuple):
@@ -221,7 +209,7 @@ def _refuse_changed(model: Model, again: Model) -> None:
     )
 
 
-def explained(asked: Request, work: WorkDone, progress: Progress) -> Explanation:
+def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Explanation:
     """The explanation with its commands."""
     job, side, words, settings = asked
     assert job.reread is not None

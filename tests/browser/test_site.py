@@ -21,20 +21,13 @@ ANCHORS = "[...document.querySelectorAll('[id]')].map(one => one.id)"
 Open = Callable[..., Iterator[tuple[str, Any]]]
 
 
-class Served(SimpleHTTPRequestHandler):
-    """A file of the site; requests are not printed."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """The folder that `mkdocs build` writes, and its address."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "-q", "-d", str(folder)]
     subprocess.run(command, cwd=TOP, check=True, capture_output=True)
-    handler = partial(Served, directory=str(folder))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield folder, f"http://127.0.0.1:{server.server_port}/"
@@ -64,7 +57,7 @@ def opened(chromium: Any, site: tuple[Path, str]) -> Iterator[Open]:
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_every_page_can_be_read(scheme: str, width: int, opened: Open) -> None:
-    wrong = []
+    wrong: list[tuple[str, ...]] = []
     for name, page in opened(width, color_scheme=scheme):
         found = [
             (name, one["id"], one["nodes"][0]["html"])

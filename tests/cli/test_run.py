@@ -201,12 +201,16 @@ def streaming(folder: Path, **options: Any) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_an_interrupt_of_a_run_is_silent_and_leaves_no_file(tmp_path: Path) -> None:
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("SIGTERM", "SIGHUP")]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", *SLOW])
+def test_a_run_that_is_ended_is_silent_and_leaves_no_file(name: str, tmp_path: Path) -> None:
     process = streaming(tmp_path)
     wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, under another name
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, name))
     assert process.communicate()[1] == b""
-    assert process.returncode == 130
+    assert process.returncode == 128 + getattr(signal, name)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -234,17 +238,6 @@ def test_a_closed_stream_that_is_not_needed_changes_nothing(closed: str, tmp_pat
     command = f"{sys.executable} -m lstmcli run nowhere.npz {closed}"
     done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-@pytest.mark.slow
-def test_a_run_that_is_ended_leaves_no_file(name: str, tmp_path: Path) -> None:
-    process = streaming(tmp_path)
-    wait_until(lambda: any(tmp_path.iterdir()))
-    process.send_signal(getattr(signal, name))
-    assert process.communicate()[1] == b""
-    assert process.returncode == 128 + getattr(signal, name)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:

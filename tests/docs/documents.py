@@ -19,6 +19,7 @@ PAGES = {  # of the site, written by --page
     "plot": f"lstm plot {CELL}/weights.npz {CELL}/inputs.npy",
 }
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M)
+OTHER = re.compile(r"^```(?!console)(\w+)\n((?:(?!```).*\n)*)```$", re.M)
 MADE = re.compile(
     r"^(?P<begin><!-- made: (?P<name>.+) -->)\n(?:.*\n)*?(?P<end><!-- end -->)$", re.M
 )
@@ -29,6 +30,14 @@ def documents() -> list[str]:
     """The paths of all documents, from the top of the checkout."""
     pages = sorted(str(path.relative_to(TOP)) for path in (TOP / "docs").rglob("*.md"))
     return ["README.md", "samples/README.md", *pages]
+
+
+def blocks(document: str) -> dict[str, list[str]]:
+    """The blocks of a document that are no screens, by language."""
+    found: dict[str, list[str]] = {}
+    for language, text in OTHER.findall((TOP / document).read_text()):
+        found.setdefault(language, []).append(text)
+    return found
 
 
 def filled(text: str, folder: Path) -> str:

@@ -80,18 +80,3 @@ def test_an_input_chooses_a_sample_and_the_file_that_it_replaces(tmp_path: Path)
         variant = guided.variant_of(samples, path.read_bytes())
         assert variant.files == variant.sample.files
     assert guided.variant_of(samples, b"").files != samples[0].files
-
-
-def test_a_change_that_knows_the_format_is_repeated_by_its_seed() -> None:
-    row, samples = corpus.TABLE["npz"], corpus.samples_of("npz")
-    data = b"\1\0" + samples[1].files[samples[1].damaged[0]]
-    changed = [guided.changed(row, samples, data, seed) for seed in (1, 1, 2)]
-    assert changed[0] == changed[1] != changed[2]
-    assert {one[:2] for one in changed} == {b"\1\0"}
-
-
-def test_a_corpus_keeps_its_smallest_inputs(tmp_path: Path) -> None:
-    for name, size in (("a", guided.KEPT), ("b", 10), ("c", 20)):
-        (tmp_path / name).write_bytes(bytes(size))
-    guided.pruned(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "c"]

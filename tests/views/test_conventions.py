@@ -74,12 +74,9 @@ def test_a_narrow_table_has_the_description_below_each_row(width: int) -> None:
         ("haiku", "+1 is added to f at every step"),
         ("tf-block", "|c| at 3"),
         ("cudnnlstm", "each gate's block of both is stored transposed"),
-        ("cudnnlstm", "(8H,): the input's 4H, then the recurrent one's"),
         ("pytorch", "_reverse the backward"),
-        ("pytorch", "weight_ih_lN"),
         ("pytorch", "two, both added"),
         ("keras1", "W_i, W_f, W_c, W_o"),
-        ("keras1", "hard_sigmoid_0.2 for i f o"),
         ("paddle", "fw or bw before"),
         ("tflite", "without i, i=1-f"),
         ("sonnet1", "acts inside the output's tanh"),
@@ -89,9 +86,7 @@ def test_a_narrow_table_has_the_description_below_each_row(width: int) -> None:
         ("tf1-layernorm", "epsilon 1e-12"),
         ("tf1", "so assumed unless set: --forget-bias"),
         ("rtneural", "N counts kernel, recurrent_kernel, bias; then the next"),
-        ("equinox", "(4H, I), recurrent (4H, H)"),
         ("tinygrad", "only by --convention"),
-        ("cudnn-flat", "kernel recurrent_kernel | bias recurrent_bias"),
     ],
 )
 def test_the_page_of_a_convention_contains(name: str, words: str) -> None:

@@ -17,7 +17,7 @@ from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import run_plan
+from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
@@ -61,7 +61,8 @@ def derive(
     plan = prepare(model, inputs, NAMES)
     model = plan.model
     place = _place(plan, layer, direction, (step, batch, unit))
-    trace = run_plan(plan)
+    needs_all = against is not None or plan.valid is not None or not runs_forward(model)
+    trace = run_plan(plan if needs_all else plan.until(place.step + 1))
     computed = {k: trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES}
     one = model.layers[layer][direction]
     moment = UnitAtStep(one, place.unit, *_entering(plan, trace, place), computed)

@@ -129,12 +129,7 @@ def compare(
 ) -> Difference:
     """Compare the arrays that two sides share by name; of one array each, whatever their names.
 
-    ``|a - b| <= atol + rtol |b|`` must hold; b is the one that is expected. Without ``rtol``,
-    ``atol`` and ``ulp`` the coarser dtype of an array decides, as in torch.testing.assert_close;
-    one of rtol and atol alone leaves the other at 0. Each printed side adds half a unit of its
-    last printed place, whatever is asked for. ``only`` names the arrays (``h`` stands for
-    ``layer0.h``, ... too), ``selection`` the steps, batch items and units that are compared.
-    Without ``padding`` the steps are left out that the lengths or masks of the runs leave out.
+    The arguments are those of `lstmcli.diff`; ``h`` in ``only`` stands for ``layer0.h``, ... too.
     """
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     a, b, common = named_alike(a, b)

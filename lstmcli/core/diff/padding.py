@@ -45,7 +45,8 @@ def padded_steps(
     found = [valid_steps(meta, steps, batch) for meta in metas if meta is not None]
     if not found or any(one is None for one in found):
         return np.zeros((len(steps), len(batch)), bool)
-    return ~np.array(found).any(axis=0)
+    padded: Mask = ~np.any(np.array(found), axis=0)
+    return padded
 
 
 def zeroed(numbers: Numbers, padded: Mask) -> Numbers:

@@ -127,15 +127,28 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
 def _of_sequences(layer: FirstLayer) -> Facts:
     """Some sequences agree, each other one differs: from some step on, or in its last state.
 
+    Axes that no file specifies may be those of sequences and steps; rows of steps, some of which
+    agree before and after one that differs, are sequences.
+    """
+    differs, compared = layer.pair.differs, layer.compared  # (T, B, H)
+    rows: Mask = np.any(differs, axis=(1, 2))
+    if compared.rows_assumed:
+        mixed = np.count_nonzero(np.diff(rows)) > 1
+        return _some_agree(layer, differs.swapaxes(0, 1) if mixed else differs)
+    found = _some_agree(layer, differs)
+    if found is None and compared.axes_assumed:
+        found = _some_agree(layer, differs.swapaxes(0, 1), is_batch=True)
+    return found
+
+
+def _some_agree(layer: FirstLayer, differs: Mask, is_batch: bool = False) -> Facts:
+    """The sequences that agree and those that differ; None unless there are both.
+
     A direction that runs back, as one half of the units may, may differ from the first step on.
-    Rows of steps, some of which agree before and after one that differs, may be sequences.
     """
     pair, may_be_rows = layer.pair, layer.compared.rows_assumed
-    differs, rows = pair.differs, pair.differs.any(axis=(1, 2))  # (T, B, H), (T,)
-    if may_be_rows and np.count_nonzero(np.diff(rows)) > 1:
-        differs = differs.swapaxes(0, 1)
-    wrong = differs.any(axis=2)  # (T, B)
-    some, starts, has_steps = wrong.any(axis=0), wrong.argmax(axis=0), len(wrong) > 1
+    wrong: Mask = np.any(differs, axis=2)  # (T, B)
+    some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
     carried = wrong | (np.arange(len(wrong))[:, None] < starts)
     carried |= False if pair.padded is None else pair.padded
     halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
@@ -146,7 +159,7 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
     at = starts[some].tolist()
     steps = f" from {_indices('step', at if len({*at}) > 1 else at[:1])} on" * has_steps
-    axis = "if the first axis is the batch, " * (may_be_rows and not has_steps)
+    axis = "if the first axis is the batch, " * (is_batch or (may_be_rows and not has_steps))
     every_step = " at every step" * has_steps
     return {
         "agree": f"{axis}{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",

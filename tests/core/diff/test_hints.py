@@ -301,36 +301,16 @@ def test_nan_on_one_side_is_suspected_from_its_first_step_on() -> None:
 
 
 def trace(
-    *,
-    forget_bias: float = 1.0,
-    recurrent: Callable[[Array], Array] = lambda R: R,
-    kernel: Callable[[Array], Array] = lambda K: K,
-    candidate: Callable[[Array], Array] = np.tanh,
-    gate: Callable[[Array], Array] = sigmoid,
-    output: Callable[[Array], Array] = np.tanh,
-    clip: float = np.inf,
-    start: float = 0.0,
-    carried: float = 1.0,
-    steps: int = 12,
-    late: float = 0.0,
-    seed: int = 0,
-    keep: str = "hcifgo",
-) -> Side:
-    """A plain cell with one thing or another done wrongly; ``late`` is added to x from step 5."""
+    *, steps: int = 12, late: float = 0.0, start: float = 0.0, seed: int = 0, keep: str = "hcifgo",
+    **truth: Any,
+) -> Side:  # fmt: skip
+    """A cell by the equations under true settings; ``late`` is added to x from step 5 on."""
     rng = np.random.default_rng(seed)
-    x, K, R = (rng.normal(size=s) for s in ((steps, 2, 4), (4, 4, 3), (4, 3, 3)))
-    x[5:] += late
-    h, c = np.full((2, 2, 3), start)
-    kept: dict[str, list[Array]] = {name: [] for name in "hcifgo"}
-    for row in x:
-        z = np.einsum("bi,gih->gbh", row, kernel(K))
-        z += np.einsum("bi,gih->gbh", h * carried, recurrent(R))
-        i, f, g, o = gate(z[0]), gate(z[1] + forget_bias), candidate(z[2]), gate(z[3])
-        c = np.clip(f * c * carried + i * g, -clip, clip)
-        h = o * output(c)
-        for name, value in zip("hcifgo", (h, c, i, f, g, o), strict=True):
-            kept[name].append(value)
-    return Side("x", {name: np.array(kept[name]) for name in keep}, "time")
+    net, x = reference.Net(rng.normal(size=(7, 12)), np.zeros(12)), rng.normal(size=(2, steps, 4))
+    x[:, 5:] += late
+    state = np.full((2, 3), start), np.full((2, 3), start)
+    arrays = reference.outputs(net, x, {"gates": "ifgo", **truth}, state)
+    return Side("x", {name: arrays[name].swapaxes(0, 1) for name in keep}, "time")
 
 
 def only(d: Difference) -> str:
@@ -342,9 +322,9 @@ def only(d: Difference) -> str:
     "mistake",
     [
         {"forget_bias": 0.0},
-        {"recurrent": lambda R: R.swapaxes(1, 2)},
-        {"recurrent": lambda R: R[[0, 2, 1, 3]]},
-        {"carried": 0.0},
+        {"transposed": "recurrent"},
+        {"recurrent_gates": "igfo"},
+        {"state": "reset"},
     ],
 )
 @pytest.mark.parametrize("seed", range(5))
@@ -368,14 +348,14 @@ def only_text(d: Difference) -> str:
     ("mistake", "code"),
     [
         ({"forget_bias": 0.0}, "forget_bias"),
-        ({"recurrent": lambda R: R.swapaxes(1, 2)}, "suspect_recurrent_weights"),
-        ({"kernel": lambda K: K[[0, 2, 1, 3]]}, "suspect_first_step"),
-        ({"kernel": lambda K: K[[1, 0, 2, 3]], "forget_bias": 0.0}, "suspect_gate_order"),
-        ({"kernel": lambda K: K[[3, 1, 2, 0]]}, "suspect_gate_order"),
-        ({"candidate": lambda z: np.maximum(z, 0)}, "suspect_activation"),
-        ({"gate": lambda z: np.clip(0.2 * z + 0.5, 0, 1)}, "suspect_activation"),
-        ({"output": lambda c: c}, "suspect_output"),
-        ({"clip": 0.05}, "suspect_cell_update"),
+        ({"transposed": "recurrent"}, "suspect_recurrent_weights"),
+        ({"kernel_gates": "igfo"}, "suspect_first_step"),
+        ({"kernel_gates": "figo", "forget_bias": 0.0}, "suspect_gate_order"),
+        ({"kernel_gates": "ofgi"}, "suspect_gate_order"),
+        ({"activation": "relu", "output_activation": "tanh"}, "suspect_activation"),
+        ({"recurrent_activation": "hard_sigmoid_0.2"}, "suspect_activation"),
+        ({"output_activation": "identity"}, "suspect_output"),
+        ({"cell_clip": 0.05}, "suspect_cell_update"),
         ({"start": 2.0}, "suspect_initial_state"),
     ],
 )
@@ -399,7 +379,7 @@ def test_a_setting_in_which_the_files_differ_is_not_excluded() -> None:
 
 
 def test_an_output_that_differs_while_c_agrees() -> None:
-    d = compare(trace(keep="hc"), trace(keep="hc", output=lambda c: c))
+    d = compare(trace(keep="hc"), trace(keep="hc", output_activation="identity"))
     assert only(d) == "suspect_output"
     assert "the output gate" in d.hints[0].text
 
@@ -427,7 +407,7 @@ def test_bfloat16_is_known_by_its_size_and_its_numbers() -> None:
     assert "bfloat16 rounding, and all values of b have that precision" in rounded.hints[0].text
     off = h + 2.0**-6 * np.abs(h).max() * np.sign(normal(*h.shape))
     assert "suspect_rounding" not in codes(compare(exact, Side("b", {"h": off}, "time")))
-    far = to_bfloat16(trace(keep="h", kernel=lambda K: K[[0, 2, 1, 3]]).arrays["h"])
+    far = to_bfloat16(trace(keep="h", kernel_gates="igfo").arrays["h"])
     assert "suspect_rounding" not in codes(compare(exact, Side("b", {"h": far}, "time")))
 
 

@@ -77,6 +77,8 @@ def test_sequences_that_agree_at_every_step_are_distinguished_from_those_that_do
     (hint,) = compare(*sides).hints
     assert hint.code == "suspect_later_step"
     assert hint.text.startswith(f"{said} Padding?")
+    silent = texts(*(Side(n, {"h": h}) for n, h in (("a", a), ("b", b))))
+    assert f"If the first axis is the batch, {said[0].lower()}{said[1:]} Padding?" in silent
 
 
 @pytest.mark.parametrize(

@@ -119,15 +119,6 @@ def test_a_chaotic_net_is_judged_step_by_step(truth: dict[str, Any], tmp_path: P
 # ---- a part of the outputs
 
 
-@pytest.mark.wide
-def test_a_single_step_of_few_values_is_searched_quickly(tmp_path: Path) -> None:
-    """So many readings fit what is not NaN that only the likeliest are put in order."""
-    one = cell(tmp_path, units=6, steps=9)
-    explanation = asked(one, {}, lambda _: np.array([0.1, 0.2, np.nan, 0.1, 0.2, 0.3]))
-    assert not explanation.found
-    assert "NaN or infinite values of EXPECTED (1) are left out." in explanation.notes
-
-
 # ---- rounding
 
 

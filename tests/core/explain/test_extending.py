@@ -192,16 +192,6 @@ def test_a_row_is_complete(setting: str) -> None:
     assert cause.sample == "" or (TOP / "samples" / cause.sample).is_dir()
 
 
-def test_a_sample_shows_the_first_cause() -> None:
-    assert {cause.sample for cause in CAUSES.values()} > {""}
-
-
-def test_most_rows_name_a_thread() -> None:
-    with_thread = [cause for cause in CAUSES.values() if cause.thread]
-    assert len(with_thread) > 0.6 * len(CAUSES)
-    assert len({cause.thread for cause in with_thread}) >= len(with_thread) - 1
-
-
 def test_settings_of_frameworks_are_likelier() -> None:
     assert prior(Change("gates", "ifgo")) < prior(Change("gates", "ogfi"))
     assert prior(Change("layer1.forget_bias", 1.0)) < prior(Change("forget_bias", 0.74))

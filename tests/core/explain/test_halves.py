@@ -206,28 +206,6 @@ def test_a_part_of_two_layers_that_is_rounded_is_run_again(
         assert (RERUN in codes(explanation)) == (not off)
 
 
-@pytest.mark.parametrize("steps", [6, 9])
-@pytest.mark.slow
-def test_every_operation_in_float16_as_numpy_rounds(steps: int, tmp_path: Path) -> None:
-    net = Net(1, 2, steps, 4, 5)
-    h = lstmcli.run(net.tensors(0), net.x.astype(np.float32), layout="batch", dtype="float16").h
-    check(net.ask(h, tmp_path), "float16", RERUN)
-    check(net.ask(h.astype(np.float32), tmp_path), "float16", RERUN)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.slow
-def test_every_operation_rounded_in_another_order_is_recognised_by_its_size(
-    name: str, tmp_path: Path
-) -> None:
-    net, r = Net(2, 3, 14, 8, 28), rounder(name)
-    on_grid = net.run(weights=r, inputs=r, each=r)
-    for expected in (on_grid, (on_grid * 1.000001).astype(np.float32)):
-        explanation = net.ask(expected, tmp_path)
-        assert explanation.verdict == "none"
-        assert any(f"eps of {name}" in note for note in explanation.notes)
-
-
 # ---- what has the size of half precision and is something else
 
 

@@ -14,9 +14,8 @@ import pytest
 
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.verify import Cached, Case
+from lstmcli.core.explain.verify import Case
 from tests.core.explain.asking import found, printed
 from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
 from tests.core.explain.reference import random_net
@@ -129,33 +128,6 @@ def test_last_states_of_only_the_last_layer(truth: Truth, name: str, tmp_path: P
     explanation = deep.explain({name: np.stack([forward[:, -1], backward[:, 0]])})
     assert explanation.verdict == ("found" if truth else "agrees")
     assert found(explanation) == truth
-
-
-def test_placements_are_compared_with_the_same_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each change was run again for step 0, for the last step and for every other one."""
-    compared: list[int] = []  # whether each was run
-    ran: list[int] = []
-    run, off = NetworkSimulator._run, NetworkSimulator.off
-
-    def counted(self: Any, *args: Any) -> Any:
-        before = len(ran)
-        found = off(self, *args)
-        if isinstance(args[-1], Cached):
-            compared.append(len(ran) > before)
-        return found
-
-    def run_counted(self: Any, *args: Any, **options: Any) -> Any:
-        ran.append(self.item)
-        return run(self, *args, **options)
-
-    monkeypatch.setattr(NetworkSimulator, "off", counted)
-    monkeypatch.setattr(NetworkSimulator, "_run", run_counted)
-    deep = Deep(tmp_path)
-    explanation = deep.explain(deep.top({"layer0.gates": "ifgo"})[0, 0])
-    assert found(explanation) == {"layer0.gates": "ifgo"}
-    assert len(compared) > 4 * sum(compared)
 
 
 @pytest.mark.slow

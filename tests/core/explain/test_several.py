@@ -27,6 +27,7 @@ from tests.core.explain.networks import (
     name_of,
 )
 from tests.core.explain.reference import outputs
+from tests.networks import pytorch
 from tests.paths import TESTS
 
 
@@ -147,15 +148,8 @@ def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path)
 
 
 def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
-    rng = np.random.default_rng(8)
-    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    held: dict[str, Any] = {
-        f"{name}{way}": rng.normal(0, 0.5, shape).astype(np.float32)
-        for way in ("", "_reverse")
-        for name, shape in zip(names, ((20, 4), (20, 5), (20,), (20,)), strict=True)
-    }
-    np.savez(tmp_path / "w.npz", **held)
-    x = rng.normal(size=(3, 7, 4)).astype(np.float32)
+    np.savez(tmp_path / "w.npz", **pytorch(4, 5, directions=2, scale=0.5, dtype=np.float32))
+    x = np.random.default_rng(8).normal(size=(3, 7, 4)).astype(np.float32)
     trace = run(load(str(tmp_path / "w.npz")), x, layout="batch")
     explanation = explain(str(tmp_path / "w.npz"), x, trace.final_c, layout="batch")
     assert explanation.verdict == "found"

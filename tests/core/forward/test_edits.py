@@ -166,8 +166,7 @@ def fast_exp(x: Array) -> Any:
 
 
 zeros = np.zeros((1, B, N))
-axis_all, axis_each = (0, 1, 2), (0, 1)
-standard = (X - X.mean(axis_each)) / X.std(axis_each)
+standard = (X - X.mean((0, 1))) / X.std((0, 1))
 GATE = {"i": 0, "f": 1, "g": 2, "o": 3}
 
 ROWS: dict[str, Callable[[], Array]] = {

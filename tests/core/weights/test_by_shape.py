@@ -1,6 +1,6 @@
 """Weights whose names tell no framework: read by their shapes where these leave one way.
 
-Truths are built here, by the equations and a random choice of form; nothing of ours writes them.
+Truths are built here, of a random choice of form; nothing of ours writes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.weights.by_shape import find_by_shape
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
-from tests.core.explain.reference import sigmoid
+from tests.core.explain import reference
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
@@ -29,16 +29,11 @@ T = 5
 
 
 def direction(x: Array, cell: tuple[Array, Array, Array], forget_bias: float) -> Array:
-    """h of one direction, (T, H) from (T, I), by the equations."""
-    kernel, recurrent, bias = cell
-    h = c = np.zeros(bias.shape[1])
-    outputs = []
-    for row in x:
-        i, f, g, o = kernel @ row + recurrent @ h + bias
-        c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-        outputs.append(h)
-    return np.array(outputs)
+    """h of one direction, (T, H) from (T, I)."""
+    kernel, recurrent, bias = (np.concatenate([*blocks]) for blocks in cell)  # (4H, ...)
+    net = reference.Net(np.concatenate([kernel.T, recurrent.T]), bias)
+    h: Array = reference.outputs(net, x[None], {"gates": "ifgo", "forget_bias": forget_bias})["h"]
+    return h[0]
 
 
 def outputs(layers: list[Layer], x: Array, forget_bias: float = 0.0) -> Array:

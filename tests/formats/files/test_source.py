@@ -208,17 +208,6 @@ def test_nothing_is_left_of_a_file_that_was_not_finished(
     assert old.read_text() == "before"
 
 
-def test_the_target_is_unchanged_until_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_text("before")
-    with atomically(str(path)) as stream:
-        stream.write(b"after")
-        stream.flush()
-        assert path.read_text() == "before"
-    assert path.read_text() == "after"
-    assert os.listdir(tmp_path) == ["a"]
-
-
 def test_the_mode_is_that_of_a_plain_open(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:

@@ -80,14 +80,6 @@ def test_archives_of_zipfile_are_read(
     assert unzipped(zipped(members, method, zip64=zip64, comment=comment)) == members
 
 
-@pytest.mark.parametrize("method", [STORED, DEFLATED])
-@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 3_000_000])
-def test_members_of_any_length(method: int, size: int) -> None:
-    noise = np.random.default_rng(7).integers(0, 256, size, np.uint8).tobytes()
-    for data in (noise, bytes(size), noise[: size // 2] + bytes(size - size // 2)):
-        assert unzipped(zipped({"a": data, "b": b"end"}, method)) == {"a": data, "b": b"end"}
-
-
 def test_the_end_record_of_zip64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
     members = {f"m{i}": bytes(i) for i in range(9)}

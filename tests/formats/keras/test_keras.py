@@ -505,6 +505,9 @@ def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["zeta/zeta/bias:0"]
     refused(path, "lists zeta/zeta/bias:0 and lacks it")
+    with h5py.File(path, "r+") as file:
+        del file["zeta"]
+    refused(path, "lists the layer zeta and lacks it")
 
 
 # ---- damaged files
