@@ -311,7 +311,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     sizes = join_with_and(
         [count(n, nouns[name]) if n > 1 else nouns[name] for name, n in firsts.items()]
     )
-    other = "is one of them inputs, or of another network? " * ("units" in firsts)
+    other = "Is one of them the inputs, or of another network? " * ("units" in firsts)
     text = f"{other}{options} compares the first {sizes}"
     if len(firsts) == 1 and a[0] != b[0]:
         fewer, more = sorted((a[0], b[0]))

@@ -166,4 +166,4 @@ def test_numbers_in_a_row_lie_as_the_run_does(
     explanation = asked(one, {"forget_bias": 0.0}, flat, layout="batch")
     assert found(explanation) == {"forget_bias": 0.0}
     laid = (7, 3, 5) if turned else (3, 7, 5)
-    assert f"its values are taken in a row as {laid}." in explanation.notes[0]
+    assert f"its values are interpreted in a row as {laid}." in explanation.notes[0]
