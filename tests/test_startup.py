@@ -93,7 +93,7 @@ def test_every_module_imports_in_a_fresh_process() -> None:
 
 
 def test_the_lines_of_a_message_are_separate_arguments() -> None:
-    """A newline inside of one is taken for a name's, and shown escaped."""
+    """A newline inside one is interpreted as part of a name, and shown escaped."""
     calls = [
         (f"{path.name}:{node.lineno}", node)
         for path in MODULES

@@ -1,4 +1,4 @@
-"""`lstmcli.testing` and the pytest plugin: what somebody else's failing test says."""
+"""`lstmcli.testing` and the pytest plugin: what a failing test of a user shows."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from lstmcli.views.check import check_sheet, program_sheet
 from lstmcli.views.sheet import Sheet, Width
 
 
-@click.command(cls=Command, is_answer=True, status="0 all agree with ours, 1 one differs, 2 error")
+@click.command(cls=Command, is_answer=True, status="0 all agree with lstm, 1 one differs, 2 error")
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", show_default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip

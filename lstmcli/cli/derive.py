@@ -60,7 +60,7 @@ from lstmcli.views.header import header_sheet
 @click.option("--batch", type=int, default=0, metavar="N", help="The sequence of the batch.")
 @cell_option("Which")
 @click.option("--against", metavar="FILE",
-              help="Reference values to show next to ours.")  # fmt: skip
+              help="Reference values to show next to those of the run.")  # fmt: skip
 @click.option(
     "--terms",
     default="20",

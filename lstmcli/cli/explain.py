@@ -52,7 +52,7 @@ def command(
 
     \b
     lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt
-    lstm explain demo/weights.npz demo/inputs.npy demo/tensorflow.txt --forget-bias 0
+    lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt --layout batch
 
     WEIGHTS... INPUTS EXPECTED: weights and inputs as for run. EXPECTED is the output of the other
     program, right or wrong, in whatever diff reads: h of all steps or of the first ones, one

@@ -202,7 +202,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def page_option(text: str) -> Decorator:
-    """The option ``--page``: a file for a page to look at; ``text`` is its help."""
+    """The option ``--page``: a file for an interactive page; ``text`` is its help."""
 
     def checked(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
         if path is not None and not path.lower().endswith(".html"):

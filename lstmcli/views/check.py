@@ -99,7 +99,7 @@ def _finding(e: Explanation, name: str) -> str:
 
 
 def _engines(check: Check, width: Width) -> Sheet:
-    """The errors of each engine against ours, and of all against the run in long double."""
+    """The errors of each engine against lstm, and of all against the run in long double."""
     rows = check.rows
     names = [OURS, *(row.engine.name for row in rows)]
     versions = [__version__, *(_version(row.version) for row in rows)]
@@ -152,4 +152,4 @@ def _agreement(check: Check) -> tuple[str, str]:
         agreeing = f"{count - len(differing)} of {count} engines agree within {tolerance}"
         return f"{', '.join(differing)} {verb}; {agreeing}", DIFFERS
     names = ", ".join(row.engine.name for row in check.rows)
-    return f"{names} agree{'s' * (count == 1)} with ours within {tolerance}", AGREES
+    return f"{names} agree{'s' * (count == 1)} with {OURS} within {tolerance}", AGREES

@@ -18,12 +18,11 @@ from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.settings import setting_text
 from lstmcli.errors import STDIN, listed
-from lstmcli.escaping import file_argument, one_line, typed_command
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
     DIFFERS,
-    INDENT,
     Column,
     Sheet,
     Width,
@@ -228,13 +227,16 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     if not several:  # below the line, so that it is narrow
         text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
         sheet.extend(labelled("", text, width, indent=columns[0].width + 2))
-    for array in arrays:
-        if array.mismatched is not None:
-            continue
+    by_sizes: dict[str, list[str]] = {}
+    for array in (array for array in arrays if array.mismatched is None):
         known = _has_known_axes(d, array)
         a, b = (_size(shape, known) for shape in (array.aligned if known else array.shapes))
-        indent = max(INDENT, len(one_line(array.name)) + 2)
-        sheet.extend(labelled(array.name, f"a has {a}; b has {b}", width, indent=indent))
+        text = f"{unbroken(f'a has {a};')} {unbroken(f'b has {b}')}"
+        by_sizes.setdefault(text, []).append(array.name)
+    texts = (
+        f"{listed(names, ARRAYS_NAMED)}: " * several + text for text, names in by_sizes.items()
+    )
+    sheet.extend(labelled_lines("shapes", texts, width))
     return sheet
 
 
@@ -309,7 +311,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     sizes = join_with_and(
         [count(n, nouns[name]) if n > 1 else nouns[name] for name, n in firsts.items()]
     )
-    other = "is one of them inputs, or of another network? " * ("units" in firsts)
+    other = "Is one of them the inputs, or of another network? " * ("units" in firsts)
     text = f"{other}{options} compares the first {sizes}"
     if len(firsts) == 1 and a[0] != b[0]:
         fewer, more = sorted((a[0], b[0]))
@@ -430,6 +432,8 @@ def _next(d: Difference, command: str, width: Width) -> Sheet:
     """What compares arrays of different shapes, and the command that searches for the cause."""
     mismatched = (array for array in d.arrays.values() if array.mismatched is None)
     texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched)
+    if len(texts) > 1:
+        texts.pop(SELECT_COMMON, None)
     sheet = labelled_lines("next", texts, width)
     if command:
         sheet.extend(labelled_command("" if sheet.lines else "next", command))

@@ -1,4 +1,4 @@
-"""A shell for tests: commands in this process, and whole processes where that is the point."""
+"""A shell for tests: commands in this process, and separate processes where that matters."""
 
 from __future__ import annotations
 

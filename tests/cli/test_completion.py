@@ -18,7 +18,7 @@ from tests.paths import TOP
 
 
 def offered(*words: object) -> list[str]:
-    """What Bash is told for the last of the words."""
+    """The completions that Bash gets for the last of the words."""
     *before, last = map(str, words)
     found = BashComplete(group, {}, "lstm", "_LSTM_COMPLETE").get_completions(before, last)
     return [item.value if item.type == "plain" else f"({item.type})" for item in found]

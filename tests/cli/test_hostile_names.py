@@ -156,7 +156,7 @@ def typed(command: str, folder: Path) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder beside the one that commands run in."""
+    """A folder next to the one that commands run in."""
     return tmp_path_factory.mktemp("beside")
 
 

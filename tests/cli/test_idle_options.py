@@ -67,7 +67,7 @@ def value_of(name: str) -> str:
 
 
 def words_for(command: click.Command) -> list[tuple[str, list[str]]]:
-    """Each option of a command and each setting that it takes by name, with a value."""
+    """Each option of a command and each setting that it takes, with a value."""
     found = []
     for parameter in command.params:
         if isinstance(parameter, click.Option):

@@ -173,7 +173,7 @@ def test_a_layout_that_no_side_lacks_is_refused(lstm: Lstm) -> None:
         assert f"--layout batch: it changes nothing: {why}" in done.err
 
 
-# ---- help: its examples run, it is where people look for it, and it knows near words
+# ---- help: its examples run, it is where users look for it, and it suggests near words
 
 
 def examples(text: str) -> list[str]:

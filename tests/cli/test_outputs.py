@@ -170,7 +170,7 @@ def refusal(path: object, reason: str) -> Done:
 
 @pytest.fixture(params=[1 << 40, 0], ids=["whole", "in pieces"])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results that are written whole, and those that are written as they are computed."""
+    """Results that are written at the end, and those that are written as they are computed."""
     monkeypatch.setattr(save, "PIECES_FROM", request.param)
 
 
@@ -308,7 +308,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def given(files: dict[str, Path], name: str) -> list[Any]:
-    """The words of a run with one of the inputs, beside weights and inputs."""
+    """The words of a run with one more of its files, after weights and inputs."""
     words: list[Any] = [files["weights"], files["inputs"]]
     return words if name in ("weights", "inputs") else [*words, name, files[name]]
 

@@ -193,7 +193,7 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("SIGTERM", "SIGH
 @pytest.mark.parametrize("name", ["SIGINT", *SLOW])
 def test_a_run_that_is_ended_is_silent_and_leaves_no_file(name: str, tmp_path: Path) -> None:
     process = streaming(tmp_path)
-    wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, beside its name
+    wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, under another name
     process.send_signal(getattr(signal, name))
     assert process.communicate()[1] == b""
     assert process.returncode == 128 + getattr(signal, name)
@@ -239,7 +239,7 @@ def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(tmp_path: Path) -> None:
-    """The first one waits for the step that is being written; nobody takes it."""
+    """The first one waits for the step that is being written; there is no reader."""
     fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
     np.save(tmp_path / "x.npy", np.zeros((100_000, 4)))
     words = ["run", WEIGHTS, tmp_path / "x.npy", "-f", "csv"]
@@ -417,7 +417,7 @@ FORMATS = ("csv", "tsv", "jsonl")
 
 
 def rows_of(text: str, format: str) -> list[dict[str, float]]:
-    """The rows of tidy data, as a reader that knows nothing of lstm has them."""
+    """The rows of tidy data, as a program without lstm reads them."""
     if format == "jsonl":
         return [json.loads(line) for line in text.splitlines()]
     reader = csv.DictReader(text.splitlines(), delimiter="," if format == "csv" else "\t")

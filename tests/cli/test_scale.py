@@ -48,7 +48,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 @pytest.fixture
 def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs in .npy files are never read as a whole, whatever their size."""
+    """Inputs in .npy files are never loaded in full, whatever their size."""
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     cut(monkeypatch, 10_000)
     monkeypatch.setattr(stream, "READ", 5_000)

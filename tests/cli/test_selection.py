@@ -1,4 +1,4 @@
-"""--steps, --batch, --units and --digits select in every output, as NumPy indexes the whole run."""
+"""--steps, --batch, --units and --digits select in every output, as NumPy indexes the full run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def options(steps: Axis, batch: Axis, units: Axis) -> list[str]:
 
 
 def of_full_run(trace: Trace, name: str, steps: Axis, batch: Axis, units: Axis) -> Any:
-    """(T', B', K') of one array of a whole run, by NumPy's own indexing."""
+    """(T', B', K') of one array of a full run, by NumPy's own indexing."""
     array = as_time_major(trace.arrays[name], trace.layout)
     width = array.shape[2] // 4 if name == "z" else array.shape[2]
     columns = picked(width, units)
@@ -71,7 +71,7 @@ def of_full_run(trace: Trace, name: str, steps: Axis, batch: Axis, units: Axis) 
 
 
 def check_file(path: str, trace: Trace, *axes: Axis) -> None:
-    """Every member of what was written equals the part of the whole run."""
+    """Every member of what was written equals the part of the full run."""
     found = read(path)
     single = trace.layout == "steps"
     expected_names = {"h"} if found.format in ("npy", "text") else set(trace.arrays)
@@ -154,7 +154,7 @@ def write_pytorch(path: Path, layers: int, directions: int, projection: int = 0)
 def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
     lstm: Lstm, files: Path, format: str, only: str | None
 ) -> None:
-    """As many units of h are selected as final_h has, which is whole."""
+    """As many units of h are selected as final_h has, which is complete."""
     write_pytorch(files / "net.npz", 1, 2)
     words = ["run", "net.npz", "one.npy", *(["--only", only] if only else []), "-q"]
     assert lstm(*words, "-o", f"whole.{format}").status == 0

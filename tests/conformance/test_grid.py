@@ -1,4 +1,4 @@
-"""Every kind of network through every engine: it agrees with us, or is refused by name.
+"""Every kind of network through every engine: it agrees with lstm, or is rejected with the reason.
 
 What is refused needs no framework and is tested in the quick suite, with the table of the page.
 """

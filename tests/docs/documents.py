@@ -1,4 +1,4 @@
-"""Documents with what the program prints and knows filled in.
+"""Documents filled in with the program's output and tables.
 
 Two kinds of passages are made: the output under the command of a ``console`` block, and what
 stands between ``<!-- made: NAME -->`` and ``<!-- end -->``, which is of `tests.docs.passages`.

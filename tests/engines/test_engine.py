@@ -1,4 +1,4 @@
-"""What is common to engines: what they are told, what they give, how they refuse."""
+"""What engines have in common: their settings, their results, their refusals."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _wrong(
 def _wrong_of_change(
     fault: Fault, path: str, case: Case, before: dict[str, bytes], good: Ended, ended: Ended
 ) -> str:
-    """What does not hold after a source changed; metadata beside weights may be left out."""
+    """What does not hold after a source changed; metadata next to weights may be left out."""
 
     sources = before.keys() - {*case.outputs}
 

@@ -114,7 +114,7 @@ def test_abbreviated_prints_are_read_only_on_request(text: str, tmp_path: Path) 
         filed(tmp_path, "h.txt", text)
 
 
-# ---- what NumPy, PyTorch and TensorFlow abbreviate, beside what they computed
+# ---- what NumPy, PyTorch and TensorFlow abbreviate, next to what they computed
 
 
 FOLDER = TESTS / "golden" / "prints"
@@ -133,7 +133,7 @@ TORCH = {"torch", "torch-named", "numpy", "numpy-repr", "torch-final-small", "to
 
 
 def net(name: str) -> tuple[str, dict[str, Any]]:
-    """The weights and inputs whose result was printed, and what they have to be told."""
+    """The weights and inputs whose result was printed, and the settings that they need."""
     if name in TORCH:
         return str(FOLDER / "torch.npz"), {"layout": "batch"}
     return str(FOLDER / "keras.npz"), {}
@@ -158,7 +158,7 @@ def test_abbreviated_output_equals_the_array_that_was_printed(name: str) -> None
     assert found.first_divergence is not None
     assert found.first_divergence.unit == 7
     moved = np.load(h)
-    moved[:, 10:20] = 9  # nobody printed these
+    moved[:, 10:20] = 9  # none of these was printed
     assert diff(str(text), moved).equal
 
 

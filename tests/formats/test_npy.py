@@ -208,7 +208,7 @@ def test_the_limit_of_bytes_is_that_of_the_widened_tensor() -> None:
 
 
 def test_objects_are_left_out_and_named(tmp_path: Path) -> None:
-    """Chainer saves a parameter without a value as None, beside the others."""
+    """Chainer saves a parameter without a value as None, next to the others."""
     rng = np.random.default_rng(0)
     weights = {
         "l/upward/W": np.asfortranarray(rng.normal(size=(12, 4))),

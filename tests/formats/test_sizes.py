@@ -146,7 +146,7 @@ def test_a_megabyte_takes_little_memory(tmp_path: Path, text: Text) -> None:
 def test_twice_the_text_takes_at_most_two_and_a_half_times_as_long(
     tmp_path: Path, text: Text
 ) -> None:
-    """The least of up to five times, in units of a plain loop beside each."""
+    """The least of up to five times, in units of a plain loop that runs next to each."""
     least = {1: float("inf"), 2: float("inf")}
     for _ in range(5):
         for megabytes in least:

@@ -52,7 +52,7 @@ class Audit:
     def __init__(self) -> None:
         self.files: frozenset[str] = frozenset()  # that may be opened
         self.folder = ""  # that may be listed
-        self.allowed: Collection[str] = ()  # events beside
+        self.allowed: Collection[str] = ()  # further events
         self.found: list[str] = []
         self._armed = False
         sys.addaudithook(self._hook)

@@ -61,7 +61,7 @@ def _chosen(samples: list[Sample], data: bytes) -> tuple[Sample, str]:
 
 
 def changed(row: Row, samples: list[Sample], data: bytes, seed: int) -> bytes:
-    """An input after a change that knows the format: checksums and lengths hold again."""
+    """An input after a change within its format: checksums and lengths hold again."""
     _, name = _chosen(samples, data)
     return data[:CHOICE] + row.mutator(name)(random.Random(seed), data[CHOICE:])
 
@@ -101,7 +101,7 @@ def fuzz(format: str, options: list[str]) -> None:
         if random.Random(seed).random() < OURS:
             try:
                 return changed(row, samples, data, seed)[:most]
-            except Exception:  # the input is too damaged for a change that knows the format
+            except Exception:  # the input is too damaged for a change within its format
                 pass
         variant: bytes = atheris.Mutate(data, most)
         return variant

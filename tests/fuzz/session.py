@@ -173,7 +173,7 @@ class _Terminal(io.TextIOWrapper):
     starved = False
 
     def write(self, text: str, /) -> int:
-        """Write; the error that is told of is still being handled then."""
+        """Write; the error that is reported is still being handled then."""
         self.starved |= ran_out_of_memory(sys.exc_info()[1])
         return super().write(text)
 

@@ -1,4 +1,4 @@
-"""What an explanation looks like: nothing cut, whole columns left out, every finding in words."""
+"""What an explanation looks like: nothing cut, full columns left out, every finding in words."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def golden(case: str) -> str:
 @pytest.mark.parametrize("case", CASES)
 def test_80_columns_are_enough(case: str) -> None:
     for row in sheet(golden(case), 80):
-        shown = row.rpartition("  ")[0]  # commands, paths and names of tensors stay whole
+        shown = row.rpartition("  ")[0]  # commands, paths and names of tensors are not cut
         assert len(row) <= 80 or len(shown) < 60, row
 
 

@@ -346,7 +346,7 @@ OF_STEPS = (
         "half_flipped",
         _one_half,
         "once the {which} half of the units is reversed in time: it contains the backward "
-        "direction, whose outputs only one side has turned back.",
+        "direction, whose outputs one side has in time order.",
     ),
     *OF_PLACED,
 )

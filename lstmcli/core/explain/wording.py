@@ -333,12 +333,12 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
     "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
     "not compared.",
-    "taken_in_a_row": _AXES + "its values are taken in a row as {shape}.",
+    "taken_in_a_row": _AXES + "its values are interpreted in a row as {shape}.",
     "taken_as_gates": _AXES + "it is interpreted as the gates side by side.",
-    "taken_by_columns": _AXES + "its values are taken column by column as {shape}.",
-    "directions_joined": _AXES + "its directions are taken side by side, {shape}.",
-    "may_be_one_step": "If EXPECTED is the last step of h, its backward half is not turned back "
-    "in time (--set {cell}.flip_output=true).",
+    "taken_by_columns": _AXES + "its values are interpreted column by column as {shape}.",
+    "directions_joined": _AXES + "its directions are put side by side, {shape}.",
+    "may_be_one_step": "If EXPECTED is the last step of h, its backward half is in processing "
+    "order (--set {cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
     "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
     "{merge} of both directions.",

@@ -323,11 +323,9 @@ def read_setting(name: str, value: Any, where: str) -> Any:
     try:
         setting = SETTINGS[plain]
     except KeyError:
-        raise UserError(
-            f"{where}: unknown setting {name!r}."
-            + did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell)),
-            f"  Settings: {', '.join(SETTINGS)}.",
-        ) from None
+        near = did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell))
+        known = [] if near else [f"  Settings: {', '.join(SETTINGS)}."]
+        raise UserError(f"{where}: unknown setting {name!r}.{near}", *known) from None
     refuse_unprintable(value, f"{where}: {name}")
     try:
         return setting.read(value)

@@ -253,25 +253,19 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
             f"stores: {', '.join(names)}.",
             try_=[Try(text=text, call="run", weights=[named], others=[INPUTS])],
         )
-    nothing = f"{source} has {shown}; no LSTM is recognised in these names."
-    if source in (ARRAYS, ARRAY_LIST):
-        return UserError(
-            nothing,
-            '  Keras\' are {"kernel": K, "recurrent_kernel": R, "bias": b}, TensorFlow 1\'s '
-            '{"kernel": K, "bias": b}, PyTorch\'s those of a state_dict.',
-        )
     ways = {
         "To name the tensor of a .npy file": ["kernel=k.npy", "bias=b.npy"],
         "To name a tensor of another file": ["kernel=w.npz:W", "bias=w.npz:b"],
     }
     return UserError(
-        nothing,
+        f"{source} has {shown}; no LSTM is recognised in these names.",
         "  Keras         kernel, recurrent_kernel, bias",
         "  TensorFlow 1  kernel, bias",
         "  PyTorch       weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
         try_=[
             Try(text=text, call="run", weights=files, others=["x.npy"])
             for text, files in ways.items()
+            if source not in (ARRAYS, ARRAY_LIST)
         ],
     )
 

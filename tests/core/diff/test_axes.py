@@ -119,7 +119,7 @@ def _changed(h: Array, change: str) -> Array:
 def test_of_two_axes_that_may_be_the_directions_the_nearer_is_taken(
     items: int, change: str, swapped: bool
 ) -> None:
-    """(2, T, B, H) beside (B, T, 2 H): two sequences are no reason for other axes than three."""
+    """(2, T, B, H) against (B, T, 2 H): two sequences are no reason for other axes than three."""
     each = normal(2, T, items, H)
     h = np.concatenate([*each], axis=-1).swapaxes(0, 1)
     other = _changed(h, change)
@@ -171,7 +171,7 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
 def test_stacked_directions_are_found_in_front_of_sequences_or_after(
     order: tuple[str, ...], steps: int, items: int, layouts: tuple[str | None, str | None]
 ) -> None:
-    """(B, T, 2 H) of PyTorch or Keras beside ONNX' (T, 2, B, H), or any other order of its axes."""
+    """(B, T, 2 H) of PyTorch or Keras and ONNX' (T, 2, B, H), or any other order of its axes."""
     each = normal(steps, items, 2, H).astype(np.float32)
     h = each.reshape(steps, items, 2 * H).swapaxes(0, 1)
     wrong = each.copy()
@@ -248,7 +248,7 @@ def test_one_sequence_against_a_batch() -> None:
         d = lone(h[2], h, layouts)
         assert d.equal
         assert f"h: a.npy, (7, 5), is interpreted as sequence 2 of {B}" in d.remarks
-    d = lone(h.swapaxes(0, 1)[:, 2], h.swapaxes(0, 1))  # the first axis of a print is time
+    d = lone(h.swapaxes(0, 1)[:, 2], h.swapaxes(0, 1))  # the first axis of printed output is time
     assert d.equal
     assert f"h: a.npy, (7, 5), is interpreted as sequence 2 of {B}" in d.remarks
     late = h[2].copy()

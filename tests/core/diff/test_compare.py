@@ -51,7 +51,7 @@ def test_arrays_that_are_not_numbers_are_refused(other: Array) -> None:
         compare(of(h=np.ones((1, 1))), Side("b.npy", {"": other}))
 
 
-# ---- how arrays are laid on each other
+# ---- how arrays are aligned
 
 
 def test_two_silent_sides_are_compared_axis_by_axis_and_that_is_reported() -> None:
@@ -74,7 +74,7 @@ def test_two_layouts_that_are_both_known_are_brought_together() -> None:
 
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(None)])
 def test_stacked_directions_are_not_the_batch(rows: slice) -> None:
-    """onnxruntime's Y, (T, 2, B, H), beside itself and beside directions side by side."""
+    """onnxruntime's Y, (T, 2, B, H), against itself and against directions side by side."""
     y = read("onnxruntime/bidirectional")[1]["h"][:, :, rows]
     wrong = y.copy()
     wrong[2, 1, 0, 1] += 1  # of the backward direction

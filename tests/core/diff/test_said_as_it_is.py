@@ -208,7 +208,7 @@ def test_only_a_boolean_of_meta_turns_the_steps(value: Any) -> None:
 
 
 def test_the_last_states_of_two_layers_are_not_a_batch() -> None:
-    """(cells, B, H) of two layers beside (B, H) of one."""
+    """(cells, B, H) of two layers against (B, H) of one."""
     one = Side("one", {"h": normal(T, 1, H), "final_h": normal(1, H)}, "time")
     cells = {f"layer{n}.h": normal(T, 1, H, seed=n) for n in (0, 1)}
     two = Side("two", {**cells, "h": normal(T, 1, H), "final_h": normal(2, 1, H)}, "time")

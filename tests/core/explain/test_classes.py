@@ -44,7 +44,7 @@ def test_a_clip_that_one_sequence_reaches(
     assert found(explanation) == pytest.approx({**truth, "cell_clip": clip})
 
 
-# ---- what cannot be told apart
+# ---- hypotheses that cannot be distinguished
 
 
 def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> None:
@@ -166,4 +166,4 @@ def test_numbers_in_a_row_lie_as_the_run_does(
     explanation = asked(one, {"forget_bias": 0.0}, flat, layout="batch")
     assert found(explanation) == {"forget_bias": 0.0}
     laid = (7, 3, 5) if turned else (3, 7, 5)
-    assert f"its values are taken in a row as {laid}." in explanation.notes[0]
+    assert f"its values are interpreted in a row as {laid}." in explanation.notes[0]

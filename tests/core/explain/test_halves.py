@@ -1,4 +1,4 @@
-"""Half precision: found where a run with a part rounded shows it; otherwise its size is told.
+"""Half precision: found where a run with a part rounded shows it; otherwise its size is reported.
 
 Real runs are those of ``tests/golden/halves``; the cell below is written from the equations alone.
 """
@@ -42,7 +42,7 @@ def rounder(name: str) -> Callable[[Array], Array]:
 
 
 class Net:
-    """Random weights as PyTorch names them, inputs, and a cell that rounds where it is told to."""
+    """Random weights as PyTorch names them, inputs, and a cell that rounds where it is asked to."""
 
     def __init__(self, seed: int, rows: int, steps: int, inputs: int, units: int) -> None:
         rng = np.random.default_rng([seed, units])

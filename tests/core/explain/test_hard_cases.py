@@ -10,7 +10,7 @@ import pytest
 from tests.core.explain.hard_cases import CASES, fault, missed
 
 FALSE: set[str] = set()
-"""Cases in which a cause is told that is none; a name is taken away when it is answered rightly."""
+"""Cases with a wrong cause; a name is removed when its answer is right."""
 
 MISSED = {
     "no defect/zero inputs/forget_bias=-0.7/4 units, 2 steps, batch 1, 2 digits",

@@ -214,7 +214,7 @@ def test_small_numbers_have_as_many_digits_before_an_exponent() -> None:
     "values",
     [
         np.random.default_rng(4).normal(0, 0.4, (7, 3)).astype(np.float32),
-        np.round(np.random.default_rng(4).normal(0, 40, (7, 3))),  # whole numbers
+        np.round(np.random.default_rng(4).normal(0, 40, (7, 3))),  # integers
         np.array([[0.5, 0.25], [0.125, -0.75]]),  # of any format
         np.array([[0.1234, 0.0]]),  # one number: by chance
         np.zeros((3, 2)),

@@ -175,4 +175,4 @@ def test_the_shape_of_fewest_changes_wins(tmp_path: Path) -> None:
     ends = np.concatenate([h[:, -1, :3], h[:, 0, 3:]]).ravel()  # last states of both, in a row
     explanation = asked.explain(ends)
     assert found(explanation) == {"gates": "ifgo"}
-    assert "are taken in a row as (2, 2, 3)" in explanation.notes[0]
+    assert "are interpreted in a row as (2, 2, 3)" in explanation.notes[0]

@@ -75,7 +75,7 @@ def test_every_question_has_its_line() -> None:
 def test_recorded_answers_are_right() -> None:
     right = {name: is_right(line) for name, line in RECORD.items()}
     assert {name for name, held in right.items() if held is False} == MISSED
-    for name in MISSED:  # no false cause is told; a change of all cells may be one of some as well
+    for name in MISSED:  # no false cause is given; a change of all cells may be one of some as well
         assert RECORD[name]["verdict"] == "none" or RECORD[name]["equals"]
     assert sum(held is not None for held in right.values()) > 0.8 * len(RECORD)
 

@@ -236,7 +236,7 @@ def test_the_direction_that_agrees_is_named() -> None:
 @pytest.mark.parametrize("size", [0.02, 0.3])
 @pytest.mark.slow
 def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
-    """Figures are of the whole output, and what is nearer by chance is not named."""
+    """Figures are of the full output, and what is nearer by chance is not named."""
     rng = np.random.default_rng(4)
     x, h = of_both(rng, 3, 1)
     h = {name: array + rng.normal(0, size, array.shape) for name, array in h.items()}
@@ -286,6 +286,6 @@ def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
 )
 @pytest.mark.sampled(3)
 def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -> None:
-    """A solved constant eats one number: what fits then is told as unproven."""
+    """A solved constant eats one number: what fits then is reported as unproven."""
     for kind in ("near miss", "other net"):
         assert not ask(kind, tmp_path, 0, units, steps).found, kind

@@ -70,15 +70,15 @@ def test_a_last_step_in_a_row_is_the_last_step() -> None:
         explanation = of_torch(expected.ravel())
         assert explanation.verdict == "agrees"
         assert explanation.taken == f"EXPECTED is interpreted as {taken}"
-        assert f"are taken in a row as {expected.shape}" in explanation.notes[0]
+        assert f"are interpreted in a row as {expected.shape}" in explanation.notes[0]
 
 
 @pytest.mark.slow
 def test_joined_last_states_are_reported_in_terms_of_the_last_step() -> None:
-    """The backward half of y[-1] is that of Keras' last output only where it is not turned back."""
+    """The backward half of y[-1] is that of Keras' last output only in processing order."""
     arrays = read(TORCH)[1]
     note = (
-        "If EXPECTED is the last step of h, its backward half is not turned back in time "
+        "If EXPECTED is the last step of h, its backward half is in processing order "
         "(--set layer1_reverse.flip_output=true)."
     )
     joined = np.concatenate([*arrays["final_h"][-2:]], axis=-1)
@@ -92,7 +92,7 @@ def test_a_flat_dump_of_stacked_directions_agrees(shape: Shape) -> None:
     y = read(ONNX)[1]["h"]
     explanation = of_golden(y.reshape(shape))
     assert explanation.verdict == "agrees"
-    assert f"are taken in a row as {y.shape}" in explanation.notes[0]
+    assert f"are interpreted in a row as {y.shape}" in explanation.notes[0]
 
 
 @pytest.mark.parametrize("shape", [(7, 2, 1, 3), (7, 2, 3), (1, 7, 2, 3), (-1, 3), (-1,)])

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-import lstmcli
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import read_activation_name
-from lstmcli.errors import UserError
-from tests.paths import TOP
 
 
 @pytest.mark.parametrize(
@@ -55,9 +51,3 @@ def test_texts_that_no_run_writes_are_not_selections(text: object) -> None:
 def test_settings_of_one_cell_are_typed_with_set() -> None:
     """An option names all cells: there is no ``--layer1.interleaved``."""
     assert as_options({"layer1.interleaved": True}) == ["--set", "layer1.interleaved=true"]
-
-
-def test_lengths_that_fit_the_other_layout_name_it() -> None:
-    weights = TOP / "samples" / "forget-bias" / "weights.npz"
-    with pytest.raises(UserError, match=r"layout batch is assumed.*\n  Try layout='time'"):
-        lstmcli.run(weights, np.zeros((7, 2, 4)), lengths=[7, 5])

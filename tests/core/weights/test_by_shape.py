@@ -376,7 +376,7 @@ def test_tensors_of_single_gates_are_recognised_by_their_words(kernel: tuple[int
 
 
 def test_a_matrix_that_may_be_the_recurrent_kernel_is_asked_about() -> None:
-    """W, b and V: a kernel for inputs and h beside a layer V, or a kernel and its recurrent one."""
+    """W, b and V: a kernel for inputs and h and a layer V, or a kernel and its recurrent one."""
     tensors = zeros(W=(8, 16), b=(16,), V=(4, 16))
     assert refusal(tensors) == [
         "w.npz: is W (8, 16) a kernel for inputs and h, or is V (4, 16) its recurrent kernel? "

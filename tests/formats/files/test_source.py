@@ -283,7 +283,7 @@ def test_devices_and_named_pipes_are_refused_unopened(
     path: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    os.mkfifo("pipe")  # that nobody writes to: opening it would wait for ever
+    os.mkfifo("pipe")  # without a writer: opening it would wait for ever
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         with pytest.raises(UserError, match=f"^{path} cannot be read: it is {kind}"):
