@@ -150,11 +150,6 @@ def test_every_text_is_used() -> None:
     ("remark", "text"),
     [
         (
-            Remark("padded_before", {"steps": 9, "masked": True, "numbers": 36, "layout": "time"}),
-            "With each sequence moved to the end, np.roll(x[b], 9 - length, axis=0), all 36 values "
-            "agree (--layout time): the other side pads at the start, and masks it.",
-        ),
-        (
             Remark("exact_zeros", {"changes": (Changed("bias", "once", "none"),), "share": 0.25}),
             "With bias none: 25% of EXPECTED are exact zeros where the run has none. Is there "
             "dropout, or a relu on the output?",
