@@ -176,7 +176,7 @@ def test_suggested_commands_can_be_run(lstm: Lstm, folder: Path, name: str) -> N
     for path in (x, "inputs.npy", "INPUTS"):
         with open(path, "wb") as stream:
             np.save(stream, rng().normal(size=(7, 4)))
-    Path("WEIGHTS").write_text(json.dumps(weights()))
+    Path("WEIGHTS-OF-A").write_text(json.dumps(weights()))
     assert lstm("run", arg[w], arg[x], "-o", arg[e]).status == 0
     wrong = np.load(e) + np.arange(21).reshape(7, 3) / 100
     np.save("wrong.npy", wrong)
