@@ -127,8 +127,9 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
 def _of_sequences(layer: FirstLayer) -> Facts:
     """Some sequences agree, each other one differs: from some step on, or in its last state.
 
-    A direction that runs back, as one half of the units may, may differ from the first step on.
-    Rows of steps, some of which agree before and after one that differs, may be sequences.
+    Where axes are assumed, what differs from the first step on may be steps, unless a direction
+    runs back, as one half of the units may. Rows of steps may be sequences, where some agree both
+    before and after one that differs.
     """
     pair, may_be_rows = layer.pair, layer.compared.rows_assumed
     differs, rows = pair.differs, pair.differs.any(axis=(1, 2))  # (T, B, H), (T,)
@@ -140,7 +141,11 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     carried |= False if pair.padded is None else pair.padded
     halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
     runs_back = pair.backward or not all(half.any() for half in halves)
-    fits = runs_back or starts[some].all() if has_steps else differs[wrong].mean() >= _HALF
+    if has_steps:
+        fits = runs_back or starts[some].all() or not layer.compared.axes_assumed
+        fits = fits and np.any(pair.b.values[:, ~some])
+    else:
+        fits = differs[wrong].mean() >= _HALF
     if some.all() or not carried[:, some].all() or not fits:
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
@@ -273,7 +278,7 @@ _PATTERNS = (
         "suspect_later_step",
         _of_sequences,
         "{agree}; {differ}. Padding?",
-        "lengths or a mask on one side only; inputs that differ there",
+        "lengths or a mask on one side only; inputs or an initial state that differ there",
         of_units=False,
     ),
     Pattern(

@@ -63,6 +63,7 @@ def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
         ({1: 3}, "Sequences 0 and 2 agree at every step; the other differs from step 3 on."),
         ({0: 2, 2: 5}, "Sequence 1 agrees at every step; the others differ from steps 2 and 5 on."),
         ({0: 7}, "Sequences 1 and 2 agree at every step; the other differs from step 7 on."),
+        ({0: 0}, "Sequences 1 and 2 agree at every step; the other differs from step 0 on."),
     ],
 )
 def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
