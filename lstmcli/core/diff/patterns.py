@@ -278,7 +278,7 @@ _PATTERNS = (
         "suspect_later_step",
         _of_sequences,
         "{agree}; {differ}. Padding?",
-        "lengths or a mask on one side only; inputs or an initial state that differ there",
+        "lengths or a mask on one side only; inputs, an initial state or a clip that differ there",
         of_units=False,
     ),
     Pattern(
