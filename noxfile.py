@@ -135,8 +135,8 @@ def frameworks(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The pages of --page in Chromium, and the types of their script."""
-    session.install(".[test]", "playwright")
+    """The site and the pages of --page in Chromium, and the types of their script."""
+    session.install(".[test,docs]", "playwright")
     run(session, "browser")
 
 

@@ -1,22 +1,18 @@
 """A calculator for LSTM forward passes: every gate of every step.
 
-::
+The files of the examples, here and in each function, are those of
+``lstm init --example demo``.
 
-    model = lstmcli.load("weights.npz", forget_bias=1.0)
-    trace = lstmcli.run(model, x)                       # trace.h, .c, .i, .f, .g, .o, .final_h
-    difference = lstmcli.diff(trace, "expected.txt")    # .equal, .first_divergence, .arrays
-    derivation = lstmcli.derive(model, x, 1, 0, "f")    # .sums, .lines, .line("h").value
-    found = lstmcli.explain("weights.npz", x, expected)     # .found, .settings, .changes
-    lstmcli.save(trace, "out.npz")
-
-The packages; each imports only those below it::
-
-    cli        the command line, one module a command
-    api        one module a use case: files and core joined;  views   results -> sheets of text
-    engines    real frameworks that run a model
-    formats    files <-> named arrays; knows no LSTM
-    core       the cell, the loop, conventions, diff, derive, explain; numpy only
-    errors     UserError
+>>> model = lstmcli.load("demo/weights.npz", layout="batch")
+>>> trace = lstmcli.run(model, "demo/inputs.npy")  # trace.h, .c, .i, .f, .g, .o
+>>> difference = lstmcli.diff(trace, "demo/numpy.txt")
+>>> difference.equal, difference.first_divergence.step
+(False, 1)
+>>> found = lstmcli.explain(model, "demo/inputs.npy", "demo/numpy.txt")
+>>> found.changes[0].text
+'forget bias is 0, not +1'
+>>> derivation = lstmcli.derive(model, "demo/inputs.npy", step=1, unit=0, gate="f")
+>>> lstmcli.save(trace, "out.npz")
 """
 
 from __future__ import annotations

@@ -37,6 +37,10 @@ class UserError(Exception):
     Each line is one line, in which a newline from a name is escaped like other control characters;
     of a message that is too long, the middle is left out. The command line prints it without a
     traceback and exits with status 2; in Python it is an ordinary exception.
+
+    >>> lstmcli.load("demo/weights")
+    Traceback (most recent call last):
+    lstmcli.errors.UserError: demo/weights: no such file. Did you mean 'demo/weights.npz'?
     """
 
     def __init__(
@@ -188,8 +192,8 @@ def install_command(extra: str) -> str:
 
 def listed(names: Sequence[str], most: int) -> str:
     """``a, b, c and 5 more``: the first ``most`` names, and the count of the others."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - most if len(names) > most + 1 else 0
+    return ", ".join(names[: len(names) - more]) + (f" and {more:,} more" if more > 0 else "")
 
 
 MOST_BITS = 1024  # largest integer shown in a message (float64 overflows at 1024 bits)
@@ -222,9 +226,9 @@ OTHER_NAMES = {
 
 
 def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
-    """`` Did you mean "tf1"?`` when a known word is near, else an empty string.
+    """`` Did you mean 'tf1'?`` when a known word is near, else an empty string.
 
-    The name that a framework has for a setting counts as near: `` Did you mean layout="batch"?``.
+    The name that a framework has for a setting counts as near: `` Did you mean layout='batch'?``.
     Meant for the end of a message, so it starts with a space. ``prefix`` is what was typed
     correctly before the word.
     """
@@ -233,12 +237,12 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     plain = {_plain(name): name for name in known}
     name, value = OTHER_NAMES.get(_plain(word), ("", ""))
     if value and value in plain.values():
-        return f' Did you mean "{value}"?'
+        return f" Did you mean '{value}'?"
     if value and name in plain:
-        text = f" {value}" if plain[name].startswith("-") else f'="{value}"'
+        text = f" {value}" if plain[name].startswith("-") else f"={value!r}"
         return f" Did you mean {plain[name]}{text}?"
     if name and name in plain:
-        return f' Did you mean "{prefix}{plain[name]}"?'
+        return f" Did you mean '{prefix}{plain[name]}'?"
     typed = _plain(word)
     near = get_close_matches(typed, plain, n=1, cutoff=NEAR if len(typed) > SHORT else NEAR_SHORT)
     longest = sorted(plain, key=lambda name: (typed.startswith(name), len(name)), reverse=True)
@@ -247,7 +251,7 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
         for name in longest
         if len(name) >= LONG and get_close_matches(typed[: len(name)], [name], 1, NEAR)
     ]
-    return f' Did you mean "{prefix}{plain[near[0]]}"?' if near else ""
+    return f" Did you mean '{prefix}{plain[near[0]]}'?" if near else ""
 
 
 def _plain(word: object) -> str:

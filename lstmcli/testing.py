@@ -12,7 +12,7 @@ from typing import Any
 
 from lstmcli import formats
 from lstmcli.api.diff import Result, diff, side_of
-from lstmcli.api.explain import explain_within
+from lstmcli.api.explain import asked_of, explained
 from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path, Weights
@@ -51,27 +51,24 @@ def assert_lstm_close(
 ) -> None:
     """Fail unless two results of an LSTM are equal within a tolerance, and show why they are not.
 
-    Axes may lie otherwise, as `lstmcli.diff` has it, but all numbers have to be there: a last step
-    does not equal all of them, and an array that ``expected`` has may not be left out of a dict.
+    Axes may be in another order, as for `lstmcli.diff`, but all numbers have to be
+    there: a last step does not equal all of them, and an array that ``expected``
+    has may not be left out of a dict.
 
     Parameters
     ----------
-    actual, expected
-        whatever `lstmcli.diff` takes: an array, or a tensor of PyTorch, TensorFlow or JAX, which
-        is h, (T, H), (T, B, H) or (B, T, H); a trace; a dict of arrays by name; a path.
-    rtol, atol, equal_nan
-        relative and absolute tolerance, by default those of `lstmcli.diff`, by dtype; and whether
-        NaN equals NaN.
-    weights, inputs
-        as for `lstmcli.explain`, which then names the cause: of the side that these weights do not
-        give as they are loaded. It searches with a tenth of its usual budget.
+    actual, expected, rtol, atol, equal_nan
+        as ``a``, ``b`` and the others of `lstmcli.diff`.
+    weights, inputs, initial_state
+        as for `lstmcli.explain`, which then names the cause: of the side that these
+        weights do not give as loaded. It searches with a tenth of its budget.
     lengths, mask
-        of the sequences, as for `lstmcli.run`: padded steps are not compared. Those in the files of
+        as for `lstmcli.run`: padded steps are not compared. Those in the files of
         the weights and the inputs do the same.
     explain
         whether a cause is searched for.
-    initial_state, settings
-        of the run, as for `lstmcli.explain`: ``forget_bias=1.0``, ``layout="time"``.
+    **settings
+        as for `lstmcli.explain`: ``forget_bias=1.0``, ``layout="time"``.
 
     Raises
     ------
@@ -79,6 +76,15 @@ def assert_lstm_close(
         if they differ.
     UserError
         if they cannot be compared: a file that cannot be read, no array in common.
+
+    Examples
+    --------
+    >>> h = lstmcli.run("demo/weights.npz", "demo/inputs.npy").h
+    >>> assert_lstm_close(h, "demo/tensorflow.txt")
+    >>> assert_lstm_close(h, "demo/numpy.txt")
+    Traceback (most recent call last):
+    AssertionError: actual and demo/numpy.txt differ in 1 of 1 arrays
+    ...
     """
     __tracebackhide__ = True  # pytest's: the line that it shows is the caller's
     try:
@@ -99,8 +105,8 @@ def assert_lstm_close(
                 plan = job.plan()
                 difference = compared(*_of_run(sides, plan.layout, plan.settings()))
                 for side in sides if explain and not difference.equal else ():
-                    name, work = side.name, WorkDone(EFFORT)
-                    cause = explain_within(work, weights, inputs, side, options, given)
+                    name, asked = side.name, asked_of(weights, inputs, side, options, given)
+                    cause = explained(asked, WorkDone(EFFORT))
                     if cause.verdict != "agrees":
                         break
             except UserError as error:
@@ -152,9 +158,24 @@ def _lacking(d: Difference, alone: bool) -> list[str]:
 
 
 def write_golden(path: Path, actual: Result) -> None:
-    """Write what `assert_lstm_close` compares with later: the arrays of a result, as .npz.
+    """Write what `assert_lstm_close` compares with later.
 
-    The file appears complete or not at all, in a folder that is made where it is not there.
+    Parameters
+    ----------
+    path
+        an .npz file, which appears complete or not at all; its folder is made.
+    actual
+        what `lstmcli.diff` takes; arrays keep their axes and dtypes.
+
+    Raises
+    ------
+    UserError
+        for a folder that cannot be written, or what is not a result.
+
+    Examples
+    --------
+    >>> write_golden("golden/net.npz", np.ones((5, 3)))
+    >>> assert_lstm_close(np.ones((5, 3)), "golden/net.npz")
     """
     side = side_of(actual, "actual")
     path = os.fspath(path)

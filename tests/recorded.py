@@ -116,7 +116,7 @@ class Recorded(NamedTuple):
         return "batch" if older or self.folder in BATCH_FIRST else None
 
     def given(self, model: Model) -> dict[str, Any]:
-        """What `run` takes beside the model."""
+        """What `run` takes besides the model."""
         arrays = self.arrays
         state = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
         rest = {name: arrays.get(name) for name in ("lengths", "mask")}

@@ -41,7 +41,7 @@ def test_a_pipe_and_an_error_do_without_rich() -> None:
     assert "rich" not in loaded_by("invoke(['run', 'nowhere.npz'])")
 
 
-def test_an_interrupt_while_the_command_line_starts_is_no_traceback() -> None:
+def test_an_interrupt_while_the_command_line_starts_shows_no_traceback() -> None:
     """In each import that our modules make before `main` takes it, and there are few of them."""
     code = """
 import sys
@@ -93,7 +93,7 @@ def test_every_module_imports_in_a_fresh_process() -> None:
 
 
 def test_the_lines_of_a_message_are_separate_arguments() -> None:
-    """A newline inside of one is taken for a name's, and shown escaped."""
+    """A newline inside one is interpreted as part of a name, and shown escaped."""
     calls = [
         (f"{path.name}:{node.lineno}", node)
         for path in MODULES

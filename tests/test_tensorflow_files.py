@@ -1,4 +1,4 @@
-"""Files that TensorFlow wrote: what lies beside its tensors, and which path means which file.
+"""Files that TensorFlow wrote: what it has besides its tensors, and which path means which file.
 
 ``tests/golden/record/tensorflow*_files.py`` made them with six versions of TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""`lstmcli.testing` and the pytest plugin: what somebody else's failing test says."""
+"""`lstmcli.testing` and the pytest plugin: what a failing test of a user shows."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_padded_steps_are_not_compared(
         (1.0, {"forget_bias": 1.0}, "describe a run of weights; give weights too"),
     ],
 )
-def test_what_cannot_be_compared_is_a_message(actual: Any, given: Any, text: str) -> None:
+def test_values_that_cannot_be_compared_are_reported(actual: Any, given: Any, text: str) -> None:
     with pytest.raises(UserError, match=re.escape(text)):
         assert_lstm_close(actual, 1.0, **given)
 

@@ -312,7 +312,7 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
                 traces[name] = again
         comparisons = {
             dtype: Comparison(
-                compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "ours")),
+                compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "lstm run")),
                 runs[dtype].rounding,
             )
             for dtype, theirs in traces.items()
@@ -337,7 +337,7 @@ def check_program(
     if plan.batch == 1 and (drawn is not None or program.read != ".npy"):
         inputs = inputs.reshape(plan.steps, -1)
     document, seconds = program.run(inputs, f"{plan.steps}x{layer_width(plan.model.layers[-1])}")
-    theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "ours")
+    theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "lstm run")
     kept = ours.arrays.keys() & theirs.arrays.keys() or {"h"}
     ours = replace(ours, arrays={n: a for n, a in ours.arrays.items() if n in kept})
     theirs = replace(theirs, name=program.name)
@@ -378,15 +378,15 @@ def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job,
 def _chosen(names: Sequence[str]) -> list[Engine]:
     """The engines asked for."""
     engines = [find_engine(name) for name in dict.fromkeys(names) if name != ALL]
-    if missing := [not_installed(engine) for engine in engines if not engine.installed]:
-        raise UserError(missing[0], *(f"  {text}" for text in missing[1:]))
+    if missing := [engine for engine in engines if not engine.installed]:
+        raise UserError(*(line for engine in missing for line in not_installed(engine)))
     if ALL not in names:
         return engines
     engines = [find_engine(name) for name in NAMES]
     if there := [engine for engine in engines if engine.installed]:
         return there
     ways = dict.fromkeys(f"  {engine.install}" for engine in engines)
-    raise UserError("no engine is installed; any of these installs one:", *ways)
+    raise UserError("no engine (a framework) is installed; any of these is one:", *ways)
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:

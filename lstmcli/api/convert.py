@@ -251,9 +251,9 @@ def implied(path: str) -> str:
     target = TARGETS.get(os.path.splitext(path)[1].lower())
     if target is None or target.convention is None:
         raise UserError(
-            f"{path}: the convention to write is missing: {', '.join(COMMON)}, ...",
+            f"missing; {path} can have the convention {', '.join(COMMON)}, ...",
             f"  lstm conventions lists all {len(CONVENTIONS)}.",
-            try_={"to": ...},
+            about={"to": ...},
         )
     return target.convention
 

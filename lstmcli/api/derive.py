@@ -43,16 +43,38 @@ def derive(
     name: str = "the input array",
     **settings: Any,
 ) -> Derivation:
-    """The arithmetic of one unit at one step of a run: ``derive(model, x, 1, 0).line("h").value``.
+    """The arithmetic of one unit at one step of a run, term by term.
 
-    ``model``, ``x``, ``layout``, ``initial_state``, ``lengths``, ``mask``, ``name`` and
-    ``settings`` are as `lstmcli.run` takes them; ``against`` is whatever `diff` takes: a trace, an
-    array, or a file of either. All else is as `lstmcli.core.derive.derive.derive` has it.
+    Parameters
+    ----------
+    model, x, layout, initial_state, lengths, mask, name
+        as for `lstmcli.run`. All of the batch is run, since the bits of a sequence
+        may depend on it.
+    step, unit, batch
+        indices in the trace, from 0; a negative one counts from the end. Without
+        ``cell``, a unit of both directions side by side is one of its cell too.
+    gate
+        "i", "f", "g" or "o": this gate, then c and h; without it all gates.
+    cell
+        of several cells, the name of one: "layer0", "layer1_reverse".
+    against
+        results of another implementation, as `lstmcli.diff` takes them; each line
+        for which they have a number gets it.
+    **settings
+        as for `lstmcli.load`, where ``model`` is not loaded yet.
 
     Raises
     ------
     UserError
-        for a place that is not there, or a file that cannot be read.
+        for a position that is not in the run, or a file that cannot be read.
+
+    Examples
+    --------
+    >>> found = lstmcli.derive("demo/weights.npz", "demo/inputs.npy", 1, 0, gate="f")
+    >>> found
+    <Derivation of f: step 1, batch 0, unit 0; f 0.885312, c -0.444966, h -0.222436>
+    >>> found.line("f").formula, found.sums["f"].terms[0].name
+    ('sigmoid(z_f)', 'forget bias')
     """
     refuse_other_types(str | None, "text", "derive", gate=gate, cell=cell)
     options = InputOptions(initial_state, lengths, mask)

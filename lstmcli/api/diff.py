@@ -51,17 +51,42 @@ def diff(
     units: str | int | None = None,
     padding: bool = False,
 ) -> Difference:
-    """Compare two results: traces, arrays, dicts of arrays, or files of either.
+    """Compare two results of an LSTM; b is the one that is expected.
 
-    ``layout``, "batch" or "time", is that of a side whose file does not specify it. ``only``
-    names the arrays that are compared; ``steps``, ``batch`` and ``units`` select as the options do:
-    ``"0:10"``, ``"0,2"``, ``-1``. ``padding`` compares padded steps too, which the lengths or the
-    mask of a trace leave out.
+    Parameters
+    ----------
+    a, b
+        an array or a tensor, which is h, (T, H), (B, T, H) or (T, B, H); a trace;
+        a dict of arrays by name; ``(output, (h, c))`` of PyTorch; or a path.
+    rtol, atol, ulp
+        the tolerance: ``|a - b| <= atol + rtol * |b|``, where one alone leaves the
+        other at 0, or a number of units in the last place. By default that of
+        `torch.testing.assert_close` for the coarser dtype. Printed numbers get half
+        a unit of their last digit on top.
+    equal_nan
+        whether NaN equals NaN.
+    layout
+        "batch" or "time", of a side whose file does not specify it.
+    only
+        names of the arrays that are compared.
+    steps, batch, units
+        what is compared: an index, or a text such as ``"0:10"`` or ``"0,2"``.
+    padding
+        whether padded steps are compared, which the lengths or the mask of a trace
+        leave out.
 
     Raises
     ------
     UserError
-        for a file that cannot be read, if the two have no array in common, or nothing is selected.
+        for a file that cannot be read, if the two have no array in common, or if
+        nothing is selected.
+
+    Examples
+    --------
+    >>> lstmcli.diff("demo/numpy.txt", "demo/tensorflow.txt")
+    <Difference h differs: 18 of 21 values, first at step 1, unit 0>
+    >>> lstmcli.diff(np.ones((5, 3)), np.ones((5, 3)) + 1e-9, atol=1e-8).equal
+    True
     """
     layout = None if layout is None else read_setting("layout", layout, "diff")
     names = names_of(only, "diff")
@@ -94,7 +119,7 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
         if len(arrays) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name, _ in arrays):
             why = "weights have neither steps nor sequences"
         elif all(side.layout for side in sides):
-            why = "both files have one" if len(sides) > 1 else "the file has one"
+            why = f"{'both files specify' if len(sides) > 1 else 'the file specifies'} a layout"
         else:
             why = "no array has three axes" * all(array.ndim < 3 for _, array in arrays)
         if why:

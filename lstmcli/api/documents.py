@@ -26,7 +26,7 @@ from lstmcli.core.model.settings import SETTINGS, read_setting
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import ARRAY_LIST, Try, UserError, did_you_mean, listed
+from lstmcli.errors import ARRAY_LIST, INPUTS, Try, UserError, did_you_mean, listed
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 from lstmcli.formats.files.atomic import outputs_protected
@@ -160,7 +160,7 @@ def refuse_unused(
                 f"  Give one file of inputs. If {inputs} has outputs to compare a run with:",
                 try_=[Try(call="explain", weights=weights, others=[unused[0].source, inputs])],
             )
-        hint += "; a run takes one file of inputs" if are_inputs else ", or name it: bias=FILE"
+        hint += "; these may be inputs" if are_inputs else ", or name it: bias=FILE"
     raise UserError(f"{names}: nothing in {it} is used; {contents}.", f"  {hint}.")
 
 
@@ -240,8 +240,8 @@ def inputs_of(document: Document) -> Array:
     named = next(filter(None, names), "")  # of several, one at most has no name
     if recognise({name: array.shape for name, array in document.arrays.items()}):
         raise UserError(
-            f"{document.source} contains weights ({shown}), which come before the inputs.",
-            "  Inputs in a file of weights are named inputs or x, or typed FILE:MEMBER.",
+            f"{document.source} contains weights ({shown}), which come before the inputs:",
+            try_=[Try(call="run", weights=[document.source], others=[INPUTS])],
         )
     lines = [
         f"{document.source} contains {shown}; select the inputs with {document.source}:{named}, "

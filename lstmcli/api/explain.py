@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -21,6 +21,7 @@ from lstmcli.api.values import (
     is_path,
     refuse_other_arguments,
     refuse_settings,
+    type_of,
 )
 from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.operand import Side
@@ -76,50 +77,51 @@ def explain(
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     thorough: bool = False,
-    progress: Progress = quiet,
+    progress: Callable[[float, str], object] | None = None,
     **settings: Any,
 ) -> Explanation:
-    """Find the configuration of these weights that gives what was expected.
+    """Find the configuration of these weights that gives the outputs of another program.
 
     Parameters
     ----------
     weights
-        a path, a dict of arrays, a list of arrays in order, or several in a list, as for
-        `lstmcli.load`; or what that gave, whose files are read again.
-    inputs
-        (T, I), (B, T, I) or (T, B, I), or a path; None: those in the files of the weights.
+        a loaded model, whose files are read again under other settings, or what
+        `lstmcli.load` takes; several files in a list.
+    inputs, initial_state, lengths, mask
+        as ``x`` and the others of `lstmcli.run`.
     expected
-        whatever `lstmcli.diff` takes: an array, which is h, a trace, or a path.
-    initial_state, lengths, mask
-        as for `lstmcli.run`.
+        what `lstmcli.diff` takes: all outputs of the other program, or a part.
     thorough
-        whether to search with ten times the budget, which may take ten times as long.
+        whether to search with ten times the budget, which may take ten times as
+        long.
     progress
-        is called with how far the search is.
-    settings
-        what is assumed, by option name, where ``weights`` are not loaded yet, ``edits`` too.
+        is called with the share of the search that is done, from 0 to 1, and with
+        what is tried.
+    **settings
+        what is assumed, as for `lstmcli.load`, where ``weights`` are not loaded yet.
 
     Raises
     ------
     UserError
-        for whatever is wrong with files, names or shapes.
+        for whatever is wrong with files, names, shapes or settings.
+
+    Examples
+    --------
+    >>> files = "demo/weights.npz", "demo/inputs.npy", "demo/numpy.txt"
+    >>> found = lstmcli.explain(*files)
+    >>> found
+    <Explanation found: forget_bias 0.0, not 1.0>
+    >>> model = lstmcli.load("demo/weights.npz", **found.settings)
+    >>> lstmcli.diff(lstmcli.run(model, "demo/inputs.npy"), "demo/numpy.txt").equal
+    True
     """
     options = InputOptions(initial_state, lengths, mask)
     work = WorkDone(Budget.THOROUGH if thorough else 1)
-    return explain_within(work, weights, inputs, expected, options, settings, progress)
-
-
-def explain_within(
-    work: WorkDone,
-    weights: Model | Weights | Sequence[Weights],
-    inputs: ArrayLike | Path | None,
-    expected: Result,
-    options: InputOptions,
-    settings: Mapping[str, Any],
-    progress: Progress = quiet,
-) -> Explanation:
-    """As `explain`, within the budget of some work."""
-    return explained(asked_of(weights, inputs, expected, options, settings), work, progress)
+    if progress is not None and not callable(progress):
+        takes = "a function of the share done and of what is tried"
+        raise UserError(f"explain: progress is {type_of(progress)}; it takes {takes}.")
+    asked = asked_of(weights, inputs, expected, options, settings)
+    return explained(asked, work, Progress(progress))
 
 
 class Request(NamedTuple):
@@ -207,7 +209,7 @@ def _refuse_changed(model: Model, again: Model) -> None:
     )
 
 
-def explained(asked: Request, work: WorkDone, progress: Progress) -> Explanation:
+def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Explanation:
     """The explanation with its commands."""
     job, side, words, settings = asked
     assert job.reread is not None
@@ -306,7 +308,7 @@ def _refuse_not_finite(job: Job) -> None:
         raise UserError(
             f"{job.inputs.name} has NaN or infinite values, {int(of_x.sum()):,} in all and the "
             f"first at {at}; explain compares runs of finite inputs. Fix the inputs first.",
-            "  If it is padding, lengths or a mask leave it out.",
+            "  If these are padding, exclude them:",
             try_=[Try({"lengths": ...}), Try({"mask": ...})],
         )
 
@@ -319,7 +321,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
     if selected := side.numbering.settings:
         raise UserError(
             f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
-            "items and units. Write it without a selection of these, or compare it with a run.",
+            "items and units. Save the run without selecting these, or compare it with a run:",
             try_=[Try(selected, call="diff", weights=[side.name], others=["RUN"])],
         )
     if side.numbering.from_the_start:

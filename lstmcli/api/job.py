@@ -43,7 +43,7 @@ from lstmcli.core.model.edits import TENSORS, Edit, edits_in
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
-from lstmcli.errors import STDIN, NoInputs, Try, Undecided, UserError
+from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document
 
 if TYPE_CHECKING:
@@ -64,8 +64,14 @@ class InputOptions(NamedTuple):
 
     def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
         """The lengths and the mask, as given or from the file of the inputs."""
-        mask = None if self.unmasked else _with_inputs("mask", self.mask, holder)
-        return _lengths(self.lengths, holder), mask
+        if not self.unmasked:
+            return _lengths(self.lengths, holder), _with_inputs("mask", self.mask, holder)
+        if self.lengths is not None:
+            raise UserError(
+                "it runs all steps, and lengths are given; leave one of them out.",
+                about={"mask": NO_MASK},
+            )
+        return None, None
 
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
@@ -280,7 +286,7 @@ def _inputs_within(
     raise NoInputs(
         f"{source}: no inputs given. Add their file as the last argument, or store them as inputs "
         "in the file of the weights:",
-        try_=[Try(call="run", weights=typed, others=["inputs.npy"])] if typed else (),
+        try_=[Try(call="run", weights=typed, others=[INPUTS])] if typed else (),
     )
 
 

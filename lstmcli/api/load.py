@@ -72,18 +72,35 @@ Reader = Callable[[Mapping[str, Any]], Model]
 
 @refuse_other_arguments
 def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
-    """The model in some files, with settings by option name: ``load("w.npz", forget_bias=1.0)``.
+    """Load the LSTM in files of weights, or in arrays, under settings.
 
-    ``weights`` are paths, dicts of arrays by the names that their tensors have in a file:
-    ``load({"kernel": K, "bias": b})``, ``load(torch_module.state_dict())``, or lists of arrays in
-    the order of a framework: ``load(keras_layer.get_weights())``. ``max_bytes`` (int) is
-    the most that one tensor of a file may take in memory; without it a GiB. Settings of one cell
-    are given as ``**{"layer1.forget_bias": 1.0}``; ``edits`` is a list of the mistakes to run with.
+    Parameters
+    ----------
+    *weights
+        paths; dicts of arrays by the names that the tensors have in a file, such
+        as ``module.state_dict()``; or lists of arrays in a framework's order, such
+        as ``layer.get_weights()``. Shapes are the framework's, the dtype of the
+        kernel is that of the computation.
+    max_bytes
+        the most that one tensor of a file may take in memory, in bytes: an
+        integer, by default 1 GiB.
+    **settings
+        by option name (docs/settings.md), of one cell as
+        ``**{"layer1.forget_bias": 1.0}``; ``edits`` is a list of the mistakes to
+        run with, each as ``--edit`` takes it.
 
     Raises
     ------
     UserError
         for whatever is wrong with files, names, shapes or settings.
+
+    Examples
+    --------
+    >>> lstmcli.load("demo/weights.npz", convention="tf1", forget_bias=0)
+    <Model tf1, 4 inputs -> 3 units, float64>
+    >>> arrays = {"kernel": np.zeros((4, 12)), "recurrent_kernel": np.zeros((3, 12))}
+    >>> lstmcli.load(arrays | {"bias": np.zeros(12)}).cell.kernel.shape
+    (4, 3, 4)
     """
     if not weights:
         raise UserError('load takes a path or a dict of arrays, such as load("weights.npz").')

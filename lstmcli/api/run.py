@@ -67,48 +67,57 @@ def run(
     name: str = "the input array",
     **settings: Any,
 ) -> Trace:
-    """Run a model over a sequence, or a batch of them: ``run("weights.npz", x).h``.
+    """Run a model over a sequence, or a batch of them.
+
+    B sequences, T steps, I inputs, H units; P = H without a projection.
 
     Parameters
     ----------
     model
-        from `lstmcli.load`, or what that takes: a path, a dict of arrays, a list of arrays in
-        order, such as Keras' ``layer.get_weights()``, or several in a list.
+        from `lstmcli.load`, or what that takes; several files in a list.
     x
-        (T, I), or a batch: (B, T, I) or (T, B, I) by ``layout`` ("batch" or "time"; default: what
-        the model's file gives, else its convention's, and then (1, T, I) is one sequence); or a
-        path. None: the inputs that the files of the weights contain.
+        (T, I), (B, T, I) or (T, B, I) of any dtype of numbers, cast to the
+        model's; or a path. None: the inputs in the files of the weights.
     keep
-        those of h, c, i, f, g, o, z that the trace is to have; it always has the final state.
+        those of h, c, i, f, g, o and z, the pre-activations, that the trace is to
+        have; it always has the final state.
+    layout
+        "batch" or "time", of x with three axes; by default what the model's file
+        gives, else its convention's, and then (1, T, I) is one sequence.
     initial_state
-        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H), or a path; zero by default. Several cells
-        are on a first axis, layer by layer, forward before backward; OpenVINO's are on the second,
-        Core ML's and those of different widths side by side on the last.
+        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H) in a dict, or a path; zero by
+        default. Several cells are on a first axis (docs/python.md).
     lengths
-        (B,) valid steps of each sequence; by default, and without a mask, those in the model's
-        file. Past them the state is frozen and every array is 0, unless the convention has
-        another rule (Sonnet 2 repeats h, flax runs on) or ``masked_output`` is set.
+        (B,) valid steps of each sequence; by default, and without a mask, those in
+        the model's file. What stands past them is in docs/padding.md.
     mask
-        (B, T) or (T, B), in the axes of the inputs: false steps are skipped, wherever they are.
-        By default, and without lengths, that of a Masking layer before the LSTM in the model's
-        file, which "none" leaves out.
+        (B, T) or (T, B), in the axes of x: false steps are skipped. By default, and
+        without lengths, that of a Masking layer in the model's file, which "none"
+        leaves out.
     executor
-        any `concurrent.futures.Executor`: of threads, processes or a cluster. It gets blocks of
-        sequences. They follow from the shapes only, so results do not depend on it, bit for bit.
-        Threads are not used where blocks are so small that they would only be slower.
+        any `concurrent.futures.Executor`, which gets blocks of sequences; results
+        do not depend on it, bit for bit.
     meter
-        is called with the number of sequences x steps of a cell that were computed: every few
-        steps, by the threads that compute them, or as each block comes back from a process.
+        is called with the number of sequences x steps of a cell that were computed
+        since the last call.
     name
-        what messages call the inputs.
-    settings
-        by option name, where ``model`` is not loaded yet; and ``edits``, a list of the texts that
-        ``--edit`` takes.
+        what messages call x.
+    **settings
+        as for `lstmcli.load`, where ``model`` is not loaded yet.
 
     Raises
     ------
     UserError
-        for whatever is wrong with files, names or shapes.
+        for whatever is wrong with files, names, shapes or settings.
+
+    Examples
+    --------
+    >>> trace = lstmcli.run("demo/weights.npz", np.ones((5, 4)), keep=("h", "f"))
+    >>> trace.h.shape, trace.f.shape, trace.final_c.shape
+    ((5, 3), (5, 3), (3,))
+    >>> batch = lstmcli.run("demo/weights.npz", np.ones((2, 5, 4)), lengths=[5, 3])
+    >>> bool(batch.h[1, 3:].any())
+    False
     """
     if isinstance(model, Model) and x is None:
         raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")

@@ -139,15 +139,30 @@ def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
 
 @refuse_other_arguments
 def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> None:
-    """Write a trace to a file, the format by its suffix; the file appears complete or not at all.
+    """Write a trace to a file, which appears complete or not at all.
 
-    Without ``only`` it has all members of the trace that the format can store.
+    Parameters
+    ----------
+    trace
+        from `lstmcli.run`; arrays keep their axes and dtypes in .npz and .npy.
+    path
+        its suffix is the format (docs/formats.md): .npz, .npy, .json, .jsonl, .csv,
+        .tsv or .txt.
+    only
+        names of members, such as ``("h", "final_h")``; without it all members of
+        the trace that the format can store.
 
     Raises
     ------
     UserError
-        for an unknown suffix, a member that the format cannot store, a folder that is not there,
-        or what is not a trace.
+        for an unknown suffix, a member that the format cannot store, a folder that
+        is not there, or what is not a trace.
+
+    Examples
+    --------
+    >>> lstmcli.save(lstmcli.run("demo/weights.npz", np.ones((5, 4))), "out.npy")
+    >>> np.load("out.npy").shape
+    (5, 3)
     """
     if not isinstance(trace, Trace):
         raise UserError(f"save takes a trace, which lstmcli.run gives; it got {type_of(trace)}.")

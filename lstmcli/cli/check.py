@@ -25,7 +25,7 @@ from lstmcli.views.check import check_sheet, program_sheet
 from lstmcli.views.sheet import Sheet, Width
 
 
-@click.command(cls=Command, is_answer=True, status="0 all agree with ours, 1 one differs, 2 error")
+@click.command(cls=Command, is_answer=True, status="0 all agree with lstm, 1 one differs, 2 error")
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @click.option("--engine", metavar="NAME,...", show_default=ALL,
               help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
@@ -49,9 +49,9 @@ def command(
     lstm check demo/weights.npz demo/inputs.npy --engine all
 
     Weights and inputs are given as for run; without inputs, they and a state are drawn from the
-    seed. Each engine runs its framework's layer, and float32 weights in float64 too if it has
-    float64. Up to 4 times the rounding error of our run counts as equal. An engine that does not
-    support the network is an error, or is skipped with --engine all.
+    seed. An engine is a framework, which runs its own layer, and float32 weights in float64 too if
+    it has float64. Up to 4 times the rounding error of lstm run counts as equal. An engine that
+    does not support the network is an error, or is skipped with --engine all.
 
     --program runs a program of yours instead. {inputs} in its command is a file of the inputs,
     {inputs.csv} or {inputs.f32} (raw float32) a file of a single sequence; without it, the program

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
     from lstmcli.api.stream import Stop
 
-DEFAULT_IN_WORDS = re.compile(r"\[default: \((.*?)\)(?=[;\]])")  # click puts it in parentheses
+IN_WORDS = {  # what click writes in brackets
+    r"\[default: \((.*?)\)(?=[;\]])": r"[default: \1",
+    r"(\d+)<=x<=(\d+)": r"\1 to \2",
+    r"x>=(\d+)": r"at least \1",
+}
 EXAMPLE = "demo"  # the folder that examples of help name
 FIRST_COLUMN = 27  # columns of options; a longer one has its text on the next line
 INTERRUPTED = 130
@@ -76,6 +80,13 @@ class FilePath(click.types.StringParamType):
 FILE_PATH = FilePath()
 
 
+def default_in_words(text: str) -> str:
+    """A help text with the default and the range as click writes them in words."""
+    for pattern, words in IN_WORDS.items():
+        text = re.sub(pattern, words, text)
+    return text
+
+
 def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """A completer for an option that takes one of these words."""
     return lambda ctx, parameter, incomplete: [w for w in words if w.startswith(incomplete)]
@@ -118,7 +129,7 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options in groups, with a heading each."""
         records = {
-            str(parameter.name): (record[0], DEFAULT_IN_WORDS.sub(r"[default: \1", record[1]))
+            str(parameter.name): (record[0], default_in_words(record[1]))
             for parameter in self.get_params(ctx)
             if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
         }
@@ -151,10 +162,11 @@ class Command(click.Command):
             if isinstance(error, click.MissingParameter):
                 given, _, _ = self.make_parser(ctx).parse_args([*words])
                 required = [p for p in self.params if p.required and p.name not in given]
-                names = [max(p.opts, key=len) for p in required if isinstance(p, click.Option)]
-                if len(names) > 1:
-                    message = f"missing options {' and '.join(names)}."
-                    raise click.UsageError(message, ctx) from None
+                options = [p for p in required if isinstance(p, click.Option)]
+                missing = " ".join(f"{max(p.opts, key=len)} {p.metavar}" for p in options)
+                paths = " ".join(self.collect_usage_pieces(ctx)[1:])
+                text = f"option; add {missing}." if options else f"argument; it takes {paths}."
+                raise click.UsageError(f"missing {text}", ctx) from None
             raise
 
     def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:

@@ -56,7 +56,7 @@ def command(shell: str) -> None:
     Prints a script that the shell reads when it starts:
 
     \b
-    ~/.bashrc                   eval "$(lstm completion bash)"   (Bash 4.4 or newer)
+    ~/.bashrc                   eval "$(lstm completion bash)"  (Bash 4.4+)
     ~/.zshrc, after compinit    eval "$(lstm completion zsh)"
     ~/.config/fish/config.fish  lstm completion fish | source
 

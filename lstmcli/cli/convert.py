@@ -45,7 +45,7 @@ def command(
     run next to the source. Settings are those of SRC, as for run; --to-set are those of DST.
     """
     if len(paths) < 2:
-        raise UserError(f"{paths[0]}: the file to write is missing; it comes last, such as out.npz")
+        raise UserError(f"{paths[0]}: no file to write; it comes last, such as out.npz.")
     settings = settings_from(options)
     asked = named_settings(to_set, "--to-set")
     conversion = convert(paths[:-1], paths[-1], to, settings, asked)

@@ -60,7 +60,7 @@ from lstmcli.views.header import header_sheet
 @click.option("--batch", type=int, default=0, metavar="N", help="The sequence of the batch.")
 @cell_option("Which")
 @click.option("--against", metavar="FILE",
-              help="Reference values to show next to ours.")  # fmt: skip
+              help="Reference values to show next to those of the run.")  # fmt: skip
 @click.option(
     "--terms",
     default="20",
@@ -82,12 +82,12 @@ def command(
     lstm derive demo/weights.npz demo/inputs.npy --steps 1 --units 0
     lstm derive demo/weights.npz demo/inputs.npy --steps 1 --units 0 --gate f
 
-    Weights and inputs are given as for run. The last number of each line is the value that run
-    computes, bit for bit. FILE is anything that diff reads.
+    Weights and inputs are given as for run. The number after = is the value that run computes, bit
+    for bit. --against FILE takes anything that diff reads.
     """
     count = _term_count(terms)
     if gate is None and is_typed(click.get_current_context(), "terms"):
-        raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f")
+        raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f.")
     paths, x = split_paths(weights)
     found = derive(
         paths, x, step, unit, gate, batch=batch, cell=cell, against=against,

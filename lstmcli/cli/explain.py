@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -36,7 +37,7 @@ from lstmcli.views.page import MOST_NUMBERS, explain_page
 @run_options
 @edit_option
 @format_option("markdown")
-@page_option("A page to look at, besides the output: .html.")
+@page_option("Also write an interactive page, .html.")
 @click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
 @click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")
 def command(
@@ -51,21 +52,19 @@ def command(
 
     \b
     lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt
-    lstm explain demo/weights.npz demo/inputs.npy demo/tensorflow.txt --forget-bias 0
+    lstm explain demo/weights.npz demo/inputs.npy demo/numpy.txt --layout batch
 
-    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run, and EXPECTED is whatever diff reads:
-    h of all steps or of the first ones, one sequence of a batch, final_h, a trace, printed output.
+    WEIGHTS... INPUTS EXPECTED: weights and inputs as for run. EXPECTED is the output of the other
+    program, right or wrong, in whatever diff reads: h of all steps or of the first ones, one
+    sequence of a batch, final_h, a trace, printed output.
     The search starts from the given settings and changes one, two, then three of them; in large
     networks fewer, and --thorough tries more.
 
-    --page writes a page to look at, besides the answer: heat maps of EXPECTED, of the run as loaded
-    and of the run with the changes, in which each value can be pointed at. --html saves the lines
-    that are printed.
+    --page also writes an interactive page: heat maps of EXPECTED, of the run as loaded and of the
+    run with the changes, each with the value under the pointer. --html saves the printed lines.
     """
     if len(paths) < 2:
-        raise UserError(
-            "it takes WEIGHTS... INPUTS EXPECTED; one file may contain both weights and inputs."
-        )
+        raise _incomplete(paths)
     *of_run, last = paths
     given = keywords(options)
     with ProgressBar(1.0, quiet=screen().quiet) as bar:
@@ -81,12 +80,7 @@ def command(
                 **given,
             )
         except NoInputs:
-            typed = [file_argument(path) for path in of_run]
-            raise UserError(
-                "explain needs weights, inputs and expected outputs; only weights "
-                f"({' '.join(of_run)}) and one other file ({last}) are given.",
-                try_=[Try(call="explain", weights=typed, others=[INPUTS, "EXPECTED"])],
-            ) from None
+            raise _incomplete(paths) from None
     if profile:
         progress.write()
     remark(*found.run_remarks)
@@ -126,3 +120,12 @@ class _Progress(Progress):
         click.echo(f"{'pass':<16}{'hypotheses':>12}{'answers':>9}{'ms':>9}", err=True)
         for name, tried, answers, ms in self._passes:
             click.echo(f"{name:<16}{tried:>12,}{answers:>9}{ms:>9.0f}", err=True)
+
+
+def _incomplete(paths: Sequence[str]) -> UserError:
+    """The mistake where the inputs or EXPECTED are missing."""
+    weights = [file_argument(path) for path in paths[:-1] or paths]
+    return UserError(
+        f"explain needs weights, inputs and expected outputs; given: {', '.join(paths)}.",
+        try_=[Try(call="explain", weights=weights, others=[INPUTS, "EXPECTED"])],
+    )

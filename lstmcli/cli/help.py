@@ -12,16 +12,17 @@ from lstmcli.errors import UserError, did_you_mean
 SETTINGS_TOPIC, EDITS_TOPIC = "settings", "edits"
 TOPICS = (*COMMANDS, SETTINGS_TOPIC, EDITS_TOPIC)
 
-SETTINGS_TEXT = """A setting is a property of an LSTM that its tensors do not store. --set
-NAME=VALUE sets any of them, --set layer1.NAME=VALUE that of one cell; some have an option of their
-name. In Python they are keywords of lstmcli.load; in a JSON or npz file of weights, members. A
-default that is not listed is what the file specifies, otherwise what its framework does: see `lstm
-conventions NAME`. `lstm help settings NAME` has the rules of a setting."""
+SETTINGS_TEXT = """A setting is how an LSTM runs, where its tensors do not show it. --set NAME=VALUE
+sets it, --set layer1.NAME=VALUE for one layer or direction; many have an option of the same name.
+In Python it is an argument of lstmcli.load; a JSON or npz file of weights may store it as a member.
+A default that is not listed is what the file specifies, otherwise what its framework does: see
+`lstm conventions NAME`. `lstm help settings NAME` shows one setting."""
 
-EDITS_TEXT = """An edit is a mistake of a program that no setting describes: inputs a step late, a
-gate's bias left out, a tanh from a table. run, derive, plot and explain take --edit NAME=VALUE,
-several times, and --edit layer1.NAME=VALUE for one cell; in Python load, run, derive and explain
-take edits=["NAME=VALUE"]. @FILE.npz contains the arrays of an edit of many values."""
+EDITS_TEXT = """An edit simulates a mistake that no setting describes: inputs a step late, a gate's
+bias left out, a tanh from a table. `lstm help edits NAME` shows its values and the code. run,
+derive, plot and explain take --edit NAME=VALUE, several times, and --edit layer1.NAME=VALUE for one
+layer or direction; in Python load, run, derive and explain take edits=["NAME=VALUE"]. @FILE.npz
+contains the arrays of an edit of many values."""
 
 
 @click.command(cls=Command, screen=False, in_groups=False)
@@ -105,10 +106,10 @@ def edits_text(ctx: click.Context, name: str | None = None) -> str:
 
         formatter.write_dl([
             ("code", kind.line.replace("{}", "VALUE")),
-            ("hides", f"{HIDES[kind.family]}."),
-            ("shows", f"{kind.shows}."),
+            ("unseen", f"{HIDES[kind.family]}."),
+            ("effect", f"{kind.shows}."),
             ("done by", f"{kind.used_by}."),
-            ("instead", kind.mend),
+            ("correct", kind.mend),
         ])  # fmt: skip
         return formatter.getvalue().rstrip("\n")
     formatter.write_text(EDITS_TEXT)

@@ -67,7 +67,7 @@ def selection_options(verb: str, steps: str = "all") -> Decorator:
 
 def cell_option(start: str, default: str | None = None) -> Decorator:
     """The option ``--cell``: one of several; ``start`` begins its help."""
-    text = f"{start} layer/direction: layer0, layer1_reverse, ..."
+    text = f"{start} layer, in one direction: layer0, layer1_reverse, ..."
     return click.option("--cell", metavar="NAME", show_default=default, help=text)
 
 
@@ -81,7 +81,7 @@ def tolerance_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the tolerances of a comparison."""
     for option, kind, text in (
         ("--ulp", click.IntRange(min=0),
-         "Tolerance in ULPs; passing --rtol and --atol is enough too."),
+         "Tolerance in ULPs; a value within --rtol and --atol is equal too."),
         ("--atol", click.FloatRange(min=0), "Absolute tolerance."),
         ("--rtol", click.FloatRange(min=0), "Tolerance relative to the second value."),
     ):  # fmt: skip
@@ -113,7 +113,7 @@ def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Any setting; of one cell: layer1.forget_bias=0.",
     )(function)  # fmt: skip
     function = click.option(
-        "--layer", metavar="NAME|N", help="LSTM of the file; A,B,... run in sequence."
+        "--layer", metavar="NAME|N", help="Which LSTM, of several in a file; A,B,... run in turn."
     )(function)
     for name in reversed((*WITH_OPTION, *FLAGS)):
         setting = SETTINGS[name]
@@ -162,7 +162,7 @@ def named_settings(
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise UserError(f"{option} {pair}: takes NAME=VALUE, such as {option} gates=ifgo")
+            raise UserError(f"{option} {pair}: takes NAME=VALUE, such as {option} gates=ifgo.")
         name = name.strip().replace("-", "_")
         if name in settings:
             raise UserError(f"{option} {pair}: {name} is given twice; give it once.")
@@ -202,11 +202,11 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def page_option(text: str) -> Decorator:
-    """The option ``--page``: a file for a page to look at; ``text`` is its help."""
+    """The option ``--page``: a file for an interactive page; ``text`` is its help."""
 
     def checked(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
         if path is not None and not path.lower().endswith(".html"):
-            raise UserError(f"--page {path}: takes a name that ends in .html")
+            raise UserError(f"--page {path}: takes a name that ends in .html.")
         return path
 
     return click.option("--page", metavar="FILE", callback=checked, help=text)

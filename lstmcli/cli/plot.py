@@ -56,7 +56,7 @@ from lstmcli.views.plot import PlotWindow, plot_sheets
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
               help="Pooling of values: their mean, or the one farthest from 0.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
-@page_option("A page to look at, in place of the output: .html.")
+@page_option("Write an interactive page, .html, instead.")
 @run_options
 @edit_option
 def command(
@@ -73,8 +73,8 @@ def command(
     TRACE is whatever run writes; of two results A and B the difference A - B is drawn, with a mark
     at the first difference; WEIGHTS... INPUTS are as for run. Steps go across, units down.
 
-    --page writes a page to look at: heat maps of all arrays and batch items, in which each value
-    can be pointed at. --html saves the lines that are printed.
+    --page writes an interactive page: heat maps of all arrays and batch items, with the value
+    under the pointer. --html saves the printed lines.
     """
     window = PlotWindow(steps, units, 0, pool)
     if window.is_single and is_typed(click.get_current_context(), "pool"):

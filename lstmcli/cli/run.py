@@ -70,7 +70,7 @@ SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
     "screen",
     type=FormatChoice(SHOWN),
     metavar="NAME",
-    help=f"Format of stdout, or of -o FILE without known suffix: {', '.join(SHOWN)}.",
+    help=f"Format of what is printed, or of -o FILE if its suffix is unknown: {', '.join(SHOWN)}.",
 )
 @click.option(
     "-o",
@@ -87,7 +87,7 @@ SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
 @click.option(
     "--no-pager",
     is_flag=True,
-    help="Print all steps (--steps :) without PAGER (less).",
+    help="Print all steps (--steps :) without a pager.",
 )
 @click.option(
     "--threads",
@@ -137,8 +137,8 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     if options["no_pager"]:
         if screen().files or not is_shown:
             raise UserError(
-                "--no-pager changes nothing: only --steps : goes through a pager, without "
-                "--save-state, --svg and --html; leave it out."
+                "--no-pager changes nothing: a pager is used only for a table of all steps "
+                "(--steps :); leave it out."
             )
         screen().is_long = False
     paths, x = split_paths(weights)
@@ -170,7 +170,7 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
             raise UserError(f"-o - needs a format: -f {', '.join(SHOWN[1:])}")
         file = None
     elif file == "":
-        raise UserError("-o needs the name of a file, such as -o out.npz")
+        raise UserError("-o needs the name of a file, such as -o out.npz.")
     elif file is not None and not has_known_suffix(file) and screen not in (None, "table"):
         file_format, screen = screen, None
     elif screen in BINARY and sys.stdout.isatty():

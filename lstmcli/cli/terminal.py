@@ -224,7 +224,7 @@ def screen_options() -> list[click.Parameter]:
         kind = str(parameter.name)
         if path is not None:
             if not path.lower().endswith(f".{kind}"):
-                raise UserError(f"--{kind} {path}: takes a name that ends in .{kind}")
+                raise UserError(f"--{kind} {path}: takes a name that ends in .{kind}.")
             screen().files[kind] = path
 
     eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
@@ -300,7 +300,7 @@ def is_typed(ctx: click.Context, name: str) -> bool:
 
 def _no_screen(current: Screen, instead: str) -> UserError:
     option, path = next(iter(current.files.items()))
-    return UserError(f"--{option} {path}: no screen is shown with {instead}; leave it out.")
+    return UserError(f"--{option} {path}: {instead} shows no screen to save; leave out --{option}.")
 
 
 def command_line() -> str:

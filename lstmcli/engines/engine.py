@@ -193,16 +193,16 @@ def refusal(engine: Engine, unsupported: list[str]) -> str:
     return f"{engine.name} ({engine.layer}) cannot run {join_with_and(unsupported)}."
 
 
-def not_installed(engine: Engine) -> str:
-    """One line on how to install an engine."""
+def not_installed(engine: Engine) -> tuple[str, str]:
+    """Two lines on how to install an engine."""
     reason = "is not installed" if engine.has_backend() else "is not installed, or has no backend"
-    return f"{engine.name} {reason}: {engine.install}"
+    return f"{engine.name} {reason}:", f"  {engine.install}"
 
 
 def run_with(engine: Engine, plan: Plan) -> Trace:
     """The trace of a run by an engine: h and the last state."""
     if not engine.installed:
-        raise UserError(not_installed(engine))
+        raise UserError(*not_installed(engine))
     for edit in plan.model.edits:
         raise UserError(
             f"{engine.name} runs LSTMs without edits.",

@@ -87,8 +87,10 @@ class Program:
         raw = f"f32:{form}" if self.write == RAW else None
         try:
             document = formats.read_bytes(what, data, self.write or "", raw)
-        except UserError as error:
-            raise UserError(error.lines[0]) from None  # the others are about files that are given
+        except UserError as error:  # further lines are about files that are given
+            raw = "  If it writes raw float32, let it write a file: {outputs.f32} in the command."
+            is_raw = not self.write and not data.isascii()
+            raise UserError(error.lines[0], *[raw] * is_raw) from None
         for name, array in document.arrays.items():
             if wrong := np.count_nonzero(~np.isfinite(array)):
                 of = f" of {name}" * bool(name)

@@ -28,9 +28,9 @@ from lstmcli.views.text import error_sizes, ulp_count
 if TYPE_CHECKING:
     from lstmcli.api.check import Check, ProgramCheck
 
-OURS = "ours"
+OURS = "lstm"
 WITHIN_ROUNDING = (
-    "beyond the tolerance, but at most 4 times the error of our run against long double, so it "
+    "beyond the tolerance, but at most 4 times the error of this run against long double, so it "
     "counts as rounding"
 )
 
@@ -57,11 +57,12 @@ def check_sheet(check: Check, width: Width) -> Sheet:
         if row.first is not None:
             in_dtype = f"{name} in {row.differs_in}" if some_in_float64 else name
             at = row.first
-            add("first", f"{in_dtype}: {at.array}, {at.words()}: {at.a}, ours {at.b}", DIFFERS)
+            add("first", f"{in_dtype}: {at.array}, {at.words()}: {at.a}, {OURS} {at.b}", DIFFERS)
             if name in check.findings:
                 add("finding", _finding(check.findings[name], name))
     if check.nearest:
-        add("nearest", f"{', '.join(check.nearest)}: most accurate, by the same run in long double")
+        names = ", ".join(check.nearest).replace("ours", OURS)
+        add("nearest", f"{names}: most accurate, by the same run in long double")
     for row in check.rows:
         for note in row.notes:
             add("known", f"{row.engine.name}: {note}")
@@ -73,8 +74,7 @@ def check_sheet(check: Check, width: Width) -> Sheet:
 def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
     """The lines of a check of a program."""
     verb, color = ("agrees with", AGREES) if check.equal else ("differs from", DIFFERS)
-    text = f"{check.program.name} {verb} ours"
-    sheet = verdict(f"{text}; it ran for {check.seconds:.3g} s", color, width)
+    sheet = verdict(f"{check.program.name} {verb} lstm run", color, width)
     sheet.add()
     sheet.extend(header_sheet(check.job.plan(), width))
     if check.drawn is not None:
@@ -99,7 +99,7 @@ def _finding(e: Explanation, name: str) -> str:
 
 
 def _engines(check: Check, width: Width) -> Sheet:
-    """The errors of each engine against ours, and of all against the run in long double."""
+    """The errors of each engine against lstm, and of all against the run in long double."""
     rows = check.rows
     names = [OURS, *(row.engine.name for row in rows)]
     versions = [__version__, *(_version(row.version) for row in rows)]
@@ -152,4 +152,4 @@ def _agreement(check: Check) -> tuple[str, str]:
         agreeing = f"{count - len(differing)} of {count} engines agree within {tolerance}"
         return f"{', '.join(differing)} {verb}; {agreeing}", DIFFERS
     names = ", ".join(row.engine.name for row in check.rows)
-    return f"{names} agree{'s' * (count == 1)} with ours within {tolerance}", AGREES
+    return f"{names} agree{'s' * (count == 1)} with {OURS} within {tolerance}", AGREES

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
+from lstmcli.core.model.conventions import Convention, describe_role
 from lstmcli.core.model.vocabulary import spaced_order
-from lstmcli.errors import listed
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
@@ -60,16 +58,17 @@ COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "kernel": _kernel,
     "bias": _biases,
     "f +": _added_bias,
-    "run": _was_run,
+    "tested": _was_run,
 }
 
-LEGEND = (
-    "gates: their order in a matrix; split: each gate has separate tensors. kernel: gates along "
-    "cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) contains both. bias: how many; 8H: "
-    "two in one. f +: added to the forget gate at run time, and not stored. run: yes if compared "
-    "with the real framework, part if with its equations or its weights only, no if known from "
-    "its source code only."
-)
+LEGEND = {
+    "gates": "their order in a matrix; split: separate tensors for each gate",
+    "kernel": "gates along cols (I, 4H) or rows (4H, I); x;h: one kernel (I + H, 4H) for both",
+    "bias": "how many; 8H: two in one tensor",
+    "f +": "added to the forget gate at run time, not stored",
+    "tested": "against the real framework; part: against its equations or weights only; "
+    "no: known from its source code only. lstm runs all of them",
+}
 
 
 def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
@@ -83,7 +82,8 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
     else:
         sheet = _with_texts_below(columns, texts.cells, width)
     sheet.add()
-    sheet.extend(labelled("", LEGEND, width, indent=0))
+    for heading, text in LEGEND.items():
+        sheet.extend(labelled(heading, text, width))
     sheet.add()
     text = f"lstm conventions {rows[0].name}   (all of one convention)"
     sheet.extend(labelled("next", text, width))
@@ -104,6 +104,7 @@ def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Wi
 
 INDENT = 20  # columns of the labels
 MOST_LISTED = 4  # names, and conventions
+OTHER_NAMES = "unless the file also has the recurrent kernel of another convention"
 NOT_RUN = "not run: read in the named source only"
 BIASES = {
     "1": "one", "2": "two, both added",
@@ -165,19 +166,6 @@ def _gates(row: Convention) -> str:
     return f"a tensor each, {order}{''.join(also)}"
 
 
-def _not_beside(row: Convention) -> str:
-    """The recurrent kernels of other conventions, next to which the names are not this row's."""
-    of_others = {
-        name: other.name
-        for other in CONVENTIONS.values()
-        if other is not row and "recurrent_kernel" in other.names.tensors
-        for name in other.tensor_names("recurrent_kernel")
-        if re.search(row.names.not_beside, name)
-    }
-    rows = listed([*dict.fromkeys(of_others.values())], MOST_LISTED)
-    return f"not with {listed([*of_others], MOST_LISTED)}: those are of {rows}"
-
-
 def _absent(row: Convention) -> str:
     return ", ".join(f"without {gate}, {how}" for gate, how in row.storage.absent.items())
 
@@ -221,7 +209,7 @@ LINES: Mapping[str, Sequence[Line]] = {
         Line("packed", "packed", "one vector: {} (| starts again at the first layer)"),
         Line("path", "layers", _layer),
         Line("marks", "layers", _direction),
-        Line("scopes", "layers", "a graph in another file goes before such a name"),
+        Line("scopes", "layers", "a graph in another file goes before these names"),
         Line("directions_count", "layers", "directions are numbered like layers"),
         Line("stacks", "layers", "each direction is a stack, with skip connections"),
         Line("pairs", "layers", "builders of one layer and size: forward, backward in turn"),
@@ -229,9 +217,9 @@ LINES: Mapping[str, Sequence[Line]] = {
             True: "by these names", False: "only by --convention: other rows have these names",
         }),
         Line("within", "recognised", "where what stands before the name matches {}"),
-        Line("telling", "recognised", "next to other LSTMs only under a name with {}"),
+        Line("telling", "recognised", "next to other LSTMs: only under a name with {}"),
         Line("required", "recognised", "with its {}"),
-        Line("not_beside", "recognised", _not_beside),
+        Line("not_beside", "recognised", lambda row: row.names.not_beside and OTHER_NAMES),
         Line("shadows", "recognised", "next to it, names of {} are aliases and not read"),
         Line("under", "written", _written),
         Line("tensors", "matched", "/ . : and _ count alike; any prefix may stand before"),
@@ -277,8 +265,8 @@ LINES: Mapping[str, Sequence[Line]] = {
             "features": "(B, directions H)",
         }),
         Line("empty_rows", "final states", {
-            "zero": "of a sequence of length 0, zero",
-            "initial": "of a sequence of length 0, the initial one",
+            "zero": "a sequence of length 0 ends in zeros",
+            "initial": "a sequence of length 0 keeps the initial state",
         }),
         Line("takes", "options", _takes),
         Line("hidden", "assumed", _assumed),
@@ -307,7 +295,7 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
             words = [text for _, text in of_label]
             sheet.extend(labelled_lines(f"  {label}", words, width, _style(label, row), INDENT))
     sheet.add()
-    command = f"lstm run weights.npz inputs.npy --convention {row.name}"
+    command = f"lstm run WEIGHTS INPUTS --convention {row.name}"
     sheet.extend(labelled_command("next", command, INDENT))
     return sheet
 

@@ -10,6 +10,7 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.selection import format_size
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.compatibility import Step
+from lstmcli.errors import INPUTS
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (
     AGREES,
@@ -55,7 +56,7 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
     sheet.extend(_recipe(conversion.steps, width))
     sheet.add()
     sheet.extend(labelled_lines("use", conversion.use, width))
-    command = typed_command("lstm", "run", file_argument(conversion.target), "inputs.npy")
+    command = typed_command("lstm", "run", file_argument(conversion.target), INPUTS)
     options = conversion.all_options
     sheet.extend(labelled_command("next", f"{command} {options}" if options else command))
     return sheet
@@ -84,7 +85,7 @@ def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
 def _proof(proof: Proof, rounded: bool) -> str:
     source = "the source" + " with the rounded weights" * rounded
     if proof.difference == 0:
-        return f"h and c are those of {source}, bit for bit"
+        return f"the same h and c as {source}, bit for bit"
     difference, allowed = format_size(proof.difference), format_size(proof.allowed)
     return f"h and c are within {difference} of {source} ({allowed} is rounding)"
 

@@ -27,9 +27,9 @@ from lstmcli.views.text import NumberFormat
 
 DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
-GATE_LABEL = 14  # columns of the labels of the table of gates
+GATE_LABEL = 18  # columns of the labels of the table of gates
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
-MATRIX_LABELS = {"kernel": "x * kernel", "recurrent": "h * recurrent", "peephole": "c * peephole"}
+PRODUCTS = {"kernel": "x * kernel", "recurrent": "h_prev * recurrent", "peephole": "c * peephole"}
 
 
 class Detail(NamedTuple):
@@ -90,8 +90,8 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
     sheet = Sheet()
     sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
-    sheet.extend(labelled("x", f"of step {at.reads} of the {inputs}", width))
-    sheet.extend(labelled("h, c_prev", _previous_state(at), width))
+    sheet.extend(labelled("x", f"step {at.reads} of the {inputs}", width))
+    sheet.extend(labelled("state", f"h_prev and c_prev: {_previous_state(at)}", width))
     if d.against is not None:
         form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
         sheet.extend(labelled("reference", f"{d.against}{form}", width))
@@ -107,8 +107,9 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
         names = ", ".join(line.name for line in d.lines if line.theirs is not None)
         sheet = verdict(f"{d.against} agrees in {names}", AGREES, width)
     else:
-        values = f"{first.name}: {detail.result(first.value)} / {detail.result(first.theirs)}"
-        sheet = verdict(f"{d.against} differs, first at {values}", DIFFERS, width)
+        value, reference = detail.result(first.value), detail.result(first.theirs)
+        values = f"{reference}, not {value}"
+        sheet = verdict(f"{d.against} differs, first in {first.name}: {values}", DIFFERS, width)
         if d.differs_before:
             verb = "differs" if len(d.differs_before) == 1 else "differ"
             names = " and ".join(d.differs_before)
@@ -120,7 +121,7 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
 
 def _previous_state(at: StepPosition) -> str:
     if at.before is not None:
-        return f"as step {at.before} left them"
+        return f"after step {at.before}"
     return "the initial state" if at.carried else "zero at every step (state=reset)"
 
 
@@ -170,8 +171,7 @@ def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
     Gates that do not fit the width are in a table below.
     """
     rows = [
-        (label, _part_sums(d.sums, matrix, None, detail), "")
-        for matrix, label in MATRIX_LABELS.items()
+        (label, _part_sums(d.sums, matrix, None, detail), "") for matrix, label in PRODUCTS.items()
     ]
     rows += [(name, _part_sums(d.sums, "", name, detail), "") for name in ("bias", "forget bias")]
     rows += _gate_rows(d, detail)
@@ -310,16 +310,12 @@ def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
         add("h", f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h")
     tabled = [line for line in d.lines if d.gate is None and _is_in_table(line)]
     in_lines = any(_shows_rounding(line, detail) for line in d.lines if line not in tabled)
-    if detail.asked is None and any(line.ulps for line in tabled):
-        text = "units in the last place between the number and the exact result, rounded once"
-        text += "" if in_lines else ": the run rounds after each operation"
-        add("ULPs off", text)
-    if in_lines:
+    if in_lines or (detail.asked is None and any(line.ulps for line in tabled)):
         text = (
-            "once: the exact result, rounded a single time. The bold number is what lstm run "
-            "computes, which rounds after each operation."
+            "units in the last place from the exact result, which is rounded once; lstm run rounds "
+            "after each operation"
         )
-        add("rounded", text)
+        add("ULPs", text)
     if d.gate is None:
         gate = first.name if first is not None and first.name in GATES else "f"
         add("next", f"--gate {gate} shows every term of a gate")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
+from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import ARRAYS_NAMED, Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
@@ -18,12 +18,11 @@ from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.settings import setting_text
 from lstmcli.errors import STDIN, listed
-from lstmcli.escaping import file_argument, one_line, typed_command
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (
     AGREES,
     ASSUMED,
     DIFFERS,
-    INDENT,
     Column,
     Sheet,
     Width,
@@ -51,6 +50,7 @@ from lstmcli.views.text import (
 DIGITS = 8  # NumPy's, so that values can be found in printed output by eye
 TABLE_DIGITS = 6  # leaves columns for the other figures
 MOST_DIGITS = 17  # two different float64 differ within these
+SELECT_COMMON = "select what both sides have by --layout, --steps, --batch or --units"
 NO_CONVENTION = {"nan_in_both", "rounded", "suspect_nan", "suspect_single"}
 """Hints that no other configuration of the weights can explain."""
 
@@ -85,7 +85,7 @@ def difference_sheet(
     if not d.equal:
         sheet.extend(first_difference(d, width, with_strips=not per_step))
         sheet.extend(hints_of(d.hints, width))
-        sheet.extend(_next(d, next_command(d) if next is None else next))
+        sheet.extend(_next(d, next_command(d) if next is None else next, width))
     return sheet
 
 
@@ -227,14 +227,24 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     if not several:  # below the line, so that it is narrow
         text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
         sheet.extend(labelled("", text, width, indent=columns[0].width + 2))
-    for array in arrays:
-        if array.mismatched is not None:
-            continue
-        a, b = (_size(shape, array.placed) for shape in array.aligned)
-        indent = max(INDENT, len(one_line(array.name)) + 2)
-        sheet.extend(labelled(array.name, f"a has {a}; b has {b}", width, indent=indent))
-        sheet.extend(labelled("next", _to_be_typed(d, array), width, indent=indent))
+    by_sizes: dict[str, list[str]] = {}
+    for array in (array for array in arrays if array.mismatched is None):
+        known = _has_known_axes(d, array)
+        a, b = (_size(shape, known) for shape in (array.aligned if known else array.shapes))
+        text = f"{unbroken(f'a has {a};')} {unbroken(f'b has {b}')}"
+        by_sizes.setdefault(text, []).append(array.name)
+    texts = (
+        f"{listed(names, ARRAYS_NAMED)}: " * several + text for text, names in by_sizes.items()
+    )
+    sheet.extend(labelled_lines("shapes", texts, width))
     return sheet
+
+
+def _has_known_axes(d: Difference, array: ArrayDifference) -> bool:
+    """Whether the axes are steps, batch and units; those of last states may be the cells."""
+    is_state = ArrayName.of(array.name).kind == FINAL
+    several = any(ArrayName.of(name).prefix for side in d.sides for name in side.arrays)
+    return array.placed and not (is_state and several)
 
 
 def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
@@ -246,7 +256,7 @@ def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
         Column("SNR", [_decibels(array.snr) if array else "" for array in found], rank=5),
         Column("max rel", ratios, rank=8),
         Column("max ULP", [_ulps(array) if array else "" for array in found], rank=7),
-        Column("equal with", [_accepting(a) if a else "" for a in found], left=True, rank=4),
+        Column("equal only with", [_accepting(a) if a else "" for a in found], left=True, rank=4),
     ]
 
 
@@ -266,9 +276,9 @@ def _ulps(array: ArrayDifference) -> str:
 
 
 def _accepting(array: ArrayDifference) -> str:
-    """The smallest tolerance with which an array is equal, as it is typed."""
+    """The smallest tolerance with which an array is equal, as it is typed; none with NaN."""
     if array.smallest_atol is None:
-        return "no tolerance"
+        return ""
     test = array.tolerance
     if test.ulp is not None and not test.atol and not test.rtol and isinstance(array.max_ulp, int):
         return f"--ulp {array.max_ulp}"
@@ -283,8 +293,10 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
             return f"compare {side.name}:{final}, which has the shape of {'ba'[n]}"
     a, b = array.aligned
     found = any(not hint.code.startswith(("suspect_", "settings_")) for hint in d.hints)
-    if found or array.unaligned or not array.placed or len(a) != len(b):
+    if found or not _has_known_axes(d, array):
         return ""
+    if array.unaligned or len(a) != len(b):
+        return SELECT_COMMON
     if a[0] != a[1] and a == (b[1], b[0], b[2]):
         return "steps and batch look exchanged: save x.swapaxes(0,1) of one of them"
     firsts = {
@@ -293,16 +305,17 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         if len({*sizes}) > 1 and min(sizes)
     }
     if len(firsts) not in (1, 2):  # where all axes differ, what comes first need not be the same
-        return ""
+        return SELECT_COMMON
     options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
     nouns = {"steps": "step", "batch": "batch item", "units": "unit"}
     sizes = join_with_and(
         [count(n, nouns[name]) if n > 1 else nouns[name] for name, n in firsts.items()]
     )
-    text = f"{options} compares the first {sizes}"
+    other = "Is one of them the inputs, or of another network? " * ("units" in firsts)
+    text = f"{other}{options} compares the first {sizes}"
     if len(firsts) == 1 and a[0] != b[0]:
         fewer, more = sorted((a[0], b[0]))
-        text += f"; --steps {more - fewer}:{more} takes {'ab'[a[0] > b[0]]} as the last steps"
+        text += f"; --steps {more - fewer}:{more} compares {'ab'[a[0] > b[0]]} with the last ones"
     return text
 
 
@@ -415,14 +428,17 @@ def hint_label(hint: Hint) -> str:
     return "suspects" if hint.code.startswith("suspect_") else "found"
 
 
-def _next(d: Difference, command: str) -> Sheet:
-    """The command that searches for the cause, where a configuration of the weights may be one."""
-    sheet = Sheet()
-    if not command:
-        return sheet
-    if all(hint.code == "settings_differ" for hint in d.hints):
-        sheet.add()
-    sheet.extend(labelled_command("next", command))
+def _next(d: Difference, command: str, width: Width) -> Sheet:
+    """What compares arrays of different shapes, and the command that searches for the cause."""
+    mismatched = (array for array in d.arrays.values() if array.mismatched is None)
+    texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched)
+    if len(texts) > 1:
+        texts.pop(SELECT_COMMON, None)
+    sheet = labelled_lines("next", texts, width)
+    if command:
+        sheet.extend(labelled_command("" if sheet.lines else "next", command))
+    if command and all(hint.code == "settings_differ" for hint in d.hints):
+        sheet.lines.insert(0, [])
     return sheet
 
 
@@ -442,4 +458,5 @@ def next_command(d: Difference, expected: Side | None = None) -> str:
     if side.in_memory:
         return f"lstmcli.explain(weights, x, {side.name})"
     name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
-    return typed_command("lstm", "explain", "WEIGHTS", "INPUTS", name)
+    weights = f"WEIGHTS-OF-{'AB'[side is a]}"
+    return typed_command("lstm", "explain", weights, "INPUTS", name)

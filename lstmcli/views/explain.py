@@ -131,10 +131,12 @@ def details(e: Explanation, expected: str) -> list[str]:
         first = f"; first mismatch at {position(measured.first)}" if measured.first else ""
         return [f"As loaded, {_agreeing(measured)}; {largest}{first}.", *agreement]
     finite = "finite " * any(one.code == "not_finite" for one in e.remarks)
-    all_values = f"ll {measured.total} {finite}values in {expected} match"
-    text = f"{all_values} {precision_text(e)}".rstrip() + f" ({largest})."
-    change = "this change" if len(e.changes) == 1 else "these changes"
-    lines = [f"With {change}, a{text}" if e.changes else f"A{text}"]
+    values = f"all {measured.total} {finite}values in {expected} match"
+    if measured.total == 1:
+        values = f"the only {finite}value in {expected} matches"
+    change = "With this change, " if len(e.changes) == 1 else "With these changes, "
+    text = f"{change * bool(e.changes)}{values} {precision_text(e)}".rstrip()
+    lines = [f"{text[:1].upper()}{text[1:]} ({largest})."]
     if e.verdict == "unproven":
         lines.append(why_unproven(e))
     elif e.equivalent:
@@ -218,17 +220,19 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     for remark in e.remarks:
         if remark.code not in AGREEMENT and remark.text != _ran_otherwise(e):
             yield "note", remark.text
+    if e.verdict == "found" and (lines := [row.mend for row in e.rows if row.mend]):
+        yield "in code", "; ".join(dict.fromkeys(lines))
     if e.hidden:
         yield hidden_label(e), e.hidden
     if e.like:
         names = sorted(e.like, key=familiarity)
-        yield "matches", f"convention{'s' * (len(names) > 1)} {listed(names, MOST_LISTED)}"
+        yield "matches", f"together, the settings of {listed(names, MOST_LISTED)}"
     if e.verdict == "found" and e.tried > 1:
         yield "tested", _tested(e)
     if e.verdict in ("found", "unproven"):
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
-        by = f" ({e.decide} would show them)" if e.decide else ""
+        by = f"; to test them, use {e.decide}" if e.decide else ""
         names = [UNTESTED.get(name) or name_of(name) for name in unseen]
         yield "not testable here", f"{', '.join(names)}{by}"
     elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
@@ -238,6 +242,8 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         nearer = "; none fits clearly better than the settings as loaded" * far
         yield "tested", f"{count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     yield from (("not tried", text) for text in e.not_tried)
+    if e.verdict == "agrees":
+        yield "next", "if two programs differ, give the outputs of the other one"
 
 
 def _unseen(e: Explanation) -> list[str]:

@@ -18,7 +18,7 @@ def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = Fa
     shape = plan.inputs.x.shape
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     layout = f"layout {plan.layout}" * (len(shape) == 3 and not plan.assumed_layout)
-    inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes]
+    inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes, plan.padding_words]
     sheet = _weights(plan.model, width)
     sheet.extend(labelled("inputs", phrases([*filter(None, inputs)]), width))
     sheet.extend(_config(plan.model, engine, width, plan.mask_words))

@@ -17,7 +17,7 @@ from lstmcli.core.weights.inspection import (
     TensorInfo,
     unlikeness,
 )
-from lstmcli.errors import UserError, listed
+from lstmcli.errors import INPUTS, UserError, listed
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.sheet import (
@@ -229,10 +229,7 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         sheet.extend(labelled("trace", text, width))
     elif _may_be_h(inspection):
         sheet.add()
-        text = (
-            "a single array, and no weights: it may be inputs (lstm run WEIGHTS FILE), or h of a "
-            "run (lstm diff, lstm plot)"
-        )
+        text = "a single array: inputs (lstm run WEIGHTS FILE) or h of a run (lstm diff, lstm plot)"
         sheet.extend(labelled(label, text, width, ASSUMED))
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
@@ -267,7 +264,7 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
         return f"{typed_command('lstm', 'diff', *map(file_argument, paths))} OTHER"
     words = ["lstm", "run", *map(file_argument, paths)]
     if not {"inputs", "x"} & set(inspection.tensors):
-        words.append("inputs.npy")
+        words.append(INPUTS)
     given = dict(settings)
     if not inspection.lstms:
         errors = [*(unread.error for unread in inspection.unread[:1]), inspection.ways]

@@ -283,7 +283,8 @@ def sources_sheet(
 
 def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: Width) -> Sheet:
     """Which batch item is drawn, and what to type next."""
-    texts = {"batch": "", "cells": "", "next": "" if notes.differs else command}
+    first = "the first difference" * (notes.first is not None)
+    texts = {"▼ ▶": first, "batch": "", "cells": "", "next": "" if notes.differs else command}
     if notes.batch > 1:
         known = next((items for _, items in notes.numbering.values() if items is not None), None)
         item = window.item % notes.batch if known is None else window.item
@@ -307,7 +308,7 @@ def difference_verdict(notes: Annotations, width: Width) -> Sheet:
         text, color = "equal: all values agree within the tolerance of their dtype", AGREES
     else:
         where = first.words(batch=notes.batch > 1)
-        values = f"{format_number(first.a, 8)} / {format_number(first.b, 8)}"
+        values = f"a {format_number(first.a, 8)}, b {format_number(first.b, 8)}"
         text, color = f"{first.array} differs, first at {where}: {values}", DIFFERS
     sheet = verdict(text, color, width)
     sheet.add()

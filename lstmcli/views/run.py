@@ -98,7 +98,8 @@ def excerpt_sheets(
             if n and not ends_blank:
                 heading.add()
             is_output = n == 0 and _gives_output(cell, excerpt, window)
-            heading.add((cell or "output", "bold"), "  its h is the output" * is_output)
+            note = "  the last layer: its h is the output" * is_output
+            heading.add((cell or "output", "bold"), note)
             yield heading
         of_cell = window.of_cell(cell)._replace(shortened=n > 0)
         arrays = _cell_arrays(excerpt.arrays, of_cell.show, cell)
@@ -286,8 +287,8 @@ class CellTable:
         """The line between the first and the last steps."""
         first, last = self.part.ranges
         after, before = first[-1] + 1, last[0]
-        some = f"--steps {after}:{min(before, after + 10)} some"
-        text = f"{count(before - after, 'step')} not shown: --steps : shows all, {some}"
+        some = f"--steps {after}:{min(before, after + 10)} shows some"
+        text = f"{count(before - after, 'step')} not shown; {some}, --steps : all"
         sheet = labelled(" ...", text, width, indent=6)
         if not self.part.is_summary and len(self.part.items) * len(self.part.units) > 1:
             sheet.add()
@@ -379,7 +380,8 @@ def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> 
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
         ranges.append(f"{name} {low} .. {high}")
-    sheet = labelled("overall", phrases(ranges), width)
+    sheet = labelled("rows", "all batch items and units; of the gates the mean", width)
+    sheet.extend(labelled("overall", phrases(ranges), width))
     sheet.extend(saturation_sheet(summary.saturation, units, width))
     text = "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves all values"
     sheet.extend(labelled("next", text, width))

@@ -214,7 +214,7 @@ def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False
 
 def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: str = "") -> Sheet:
     """A line that names the columns that do not fit, and how wide all are; no line if all fit."""
-    names = dict.fromkeys(name for heading in headings for name in re.split(" {2,}", heading))
+    names = dict.fromkeys(name for text in headings if text for name in re.split(" {2,}", text))
     if not names:
         return Sheet()
     hidden = f"{len(names)} column{'s' * (len(names) > 1)} hidden"

@@ -66,7 +66,7 @@ def test_a_wrong_engine_is_reported_with_its_first_mismatch(
     assert told["nearest"] == ["ours", "jax"]
 
 
-def test_where_explain_does_not_take_a_run_the_check_goes_on(
+def test_check_continues_where_explain_rejects_a_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def explain(*given: Any) -> Any:
@@ -100,7 +100,7 @@ def test_the_truth_is_the_same_run_in_longdouble(monkeypatch: pytest.MonkeyPatch
     assert check(one, ["torch"]).truth_abs == expected
 
 
-def test_where_longdouble_is_no_wider_the_truth_is_unknown(
+def test_without_a_wider_longdouble_there_are_no_errors_against_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lstmcli.api.check.np.longdouble", np.float32)
@@ -139,7 +139,7 @@ def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) ->
     install(monkeypatch, fake(fault=broken), fake("jax", unsupported=refusing))
     with pytest.raises(UserError, match=r"^jax \(a loop\) cannot run a thing\.$"):
         check(job(), ["torch", "jax"])
-    with pytest.raises(UserError, match=r"^keras is not installed: pip install 'keras>="):
+    with pytest.raises(UserError, match=r"^keras is not installed:\n  pip install 'keras>="):
         check(job(), ["torch", "keras"])
 
 
@@ -155,7 +155,7 @@ def test_all_takes_the_installed_and_leaves_out_those_that_cannot(
         check(job(), ["all"])
     install(monkeypatch)
     with pytest.raises(
-        UserError, match=r"any of these installs one:\n  pip install 'torch>=[^\n]*\n  pip install"
+        UserError, match=r"any of these is one:\n  pip install 'torch>=[^\n]*\n  pip install"
     ):
         check(job(), ["all"])
 
@@ -205,7 +205,7 @@ def summed_one_by_one(network: Network) -> Prepared:
     return go
 
 
-def test_what_rounding_does_to_a_network_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounding_in_a_network_is_not_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, replace(fake(dtypes=("float32",)), prepare=summed_one_by_one))
     (row,) = check(cancelling(), ["torch"]).to_json()["engines"]
     assert row["max_abs"] > 1e-3 > row["max_abs"] / 100
@@ -216,7 +216,7 @@ def test_what_rounding_does_to_a_network_is_no_difference(monkeypatch: pytest.Mo
     assert not row["equal"]  # the tolerance that was asked for, and nothing else
 
 
-def test_more_than_4_times_our_own_rounding_is_a_difference(
+def test_more_than_4_times_the_rounding_of_the_run_is_a_difference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = cancelling()

@@ -10,7 +10,6 @@ import pytest
 
 import lstmcli
 from lstmcli.api.explain import explain
-from lstmcli.core.explain import Progress
 from tests.core.explain.asking import found
 from tests.core.explain.reference import Net, outputs
 from tests.paths import TOP
@@ -31,7 +30,7 @@ def test_settings_that_were_given_stay_in_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(7, 4), (8, 3), (2, 7, 3), (3, 3, 3, 3)])
-def test_what_is_no_result_of_such_a_run_is_refused(shape: tuple[int, ...]) -> None:
+def test_shapes_that_a_run_cannot_give_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(lstmcli.UserError, match="gives 3 values of h a step"):
         lstmcli.explain(WEIGHTS, np.load(INPUTS), np.ones(shape))
 
@@ -59,7 +58,7 @@ def test_a_setting_of_one_cell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", ["xh", "hx"])
-def test_what_weights_leave_open_is_searched(order: str) -> None:
+def test_settings_that_weights_leave_open_are_searched(order: str) -> None:
     """Matrices of single gates [x; h] or [h; x], which no name or shape tells apart."""
     rng = np.random.default_rng(5)
     H, I, T = 3, 7, 6
@@ -82,12 +81,8 @@ def test_what_weights_leave_open_is_searched(order: str) -> None:
 def test_progress_has_words_before_the_search_begins() -> None:
     """Of many placements, the weights as loaded alone may take seconds."""
     told: list[tuple[float, str]] = []
-
-    class Recorder(Progress):
-        def __call__(self, share: float, what: str) -> None:
-            told.append((share, what))
-
-    explain(WEIGHTS, INPUTS, str(SAMPLE / "numpy.txt"), progress=Recorder())
+    expected = str(SAMPLE / "numpy.txt")
+    explain(WEIGHTS, INPUTS, expected, progress=lambda *now: told.append(now))
     shares, words = zip(*told, strict=True)
     assert [*dict.fromkeys(words)] == ["weights as loaded", "one change"]
     assert 0 == shares[0] < shares[-1] <= 1

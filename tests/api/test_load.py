@@ -35,7 +35,7 @@ def saved(path: Path, **shapes: dict[str, tuple[int, ...]]) -> str:
     return str(path)
 
 
-def test_a_layer_that_is_not_read_is_no_choice(tmp_path: Path) -> None:
+def test_a_layer_that_is_not_read_is_not_a_choice(tmp_path: Path) -> None:
     dense = {"kernel": (3, 5), "bias": (5,)}
     path = saved(tmp_path / "w.npz", encoder=FUSED, head=dense)
     model = load(path)
@@ -51,7 +51,7 @@ def test_if_nothing_can_be_read_all_are_listed(tmp_path: Path) -> None:
         load(saved(tmp_path / "w.npz", encoder=dense, head=dense))
 
 
-def test_the_average_that_training_kept_is_no_choice() -> None:
+def test_the_average_that_training_kept_is_not_a_choice() -> None:
     path = str((GOLDEN / "torch_files") / "lightning_swa-2.13.0.pt")
     model = load(path)
     assert all(name.startswith("state_dict.rnn.") for name in model.tensors)

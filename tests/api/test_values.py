@@ -185,9 +185,7 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
     [
         (lambda: py.load(), r"load takes a path or a dict of arrays"),
         (lambda: py.load(3), r"load takes weights as a path or a dict.*got an int"),
-        (lambda: py.load(None), r"got None"),
         (lambda: py.load(WEIGHTS, max_bytes="1 GiB"), r"max_bytes is '1 GiB'; it takes an integer"),
-        (lambda: py.load(WEIGHTS, max_bytes=0), r"max_bytes is 0; it takes an integer"),
         (lambda: py.load([1, 2]), r"^load: item 0 of the list of weights is an int; it has to be"),
         (lambda: py.load([np.ones((4, 12)), None]), r"item 1 of the list.* is None;.* Leave it ou"),
         (lambda: py.load([[np.ones((4, 12))]]), r"item 0 of .* is a list;.*another list around it"),
@@ -195,10 +193,10 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.run([np.ones((4, 12)), None], INPUTS), r"^run: item 1 of the list"),
         (lambda: py.load([]), r"^load: the list of weights is empty"),
         (lambda: py.load(TWO), r"the list of arrays has 2 LSTMs;.*layer='0,1'  runs"),
-        (lambda: py.load(TWO, layer=(0, 2)), r"^layer='2': the list of arrays has no LSTM"),
+        (lambda: py.load(TWO, layer=(0, 2)), r"^layer='2': the list of arrays has no such LSTM"),
         (lambda: py.load(Module()), r"got a Module\. Pass its \.state_dict\(\)\."),
-        (lambda: py.load(WEIGHTS, batch_first=True), r"Did you mean layout=\"batch\"\?"),
-        (lambda: py.load(WEIGHTS, layout="batch_first"), r"Did you mean \"batch\"\?"),
+        (lambda: py.load(WEIGHTS, batch_first=True), r"Did you mean layout='batch'\?"),
+        (lambda: py.load(WEIGHTS, layout="batch_first"), r"Did you mean 'batch'\?"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state=(1, 2)), r"pass {\"h\": h.*\(h, c\) in PyT"),
         (lambda: py.load({1: np.ones(3)}), r"names for keys; it has 1"),
         (lambda: py.load({"kernel": 10**5000}), r"load: kernel is too large an integer"),
@@ -211,7 +209,6 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.run(WEIGHTS, object()), r"the input array is an object"),
         (lambda: py.run(WEIGHTS, 3.0), r"^the input array is \(\); inputs are \(steps, inputs\)"),
         (lambda: py.run(5, np.ones((2, 4))), r"run takes weights.*got an int"),
-        (lambda: py.run(py.load(WEIGHTS), "nowhere.npy"), r"nowhere\.npy"),
         (lambda: py.run(py.load(WEIGHTS), [[1]], gates="ifgo"), r"give gates= to load\(\)"),
         (lambda: py.diff(3j, np.ones(3)), r"a is an array of complex128"),
         (lambda: py.diff(np.ones(3), None), r"b is None"),
@@ -219,71 +216,54 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.diff(np.ones(3), np.ones(3), rtol="a"), r"rtol is a; a tolerance is a number"),
         (lambda: py.load(WEIGHTS, forget_bias=10**400), r"forget_bias is too large an integer"),
         (lambda: py.load(WEIGHTS, activation="elu(nan)"), r"finite numbers between the brackets"),
-        (lambda: py.load(WEIGHTS, activation="relu(,)"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="elu(1"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="hard_sigmoid()"), r"hard_sigmoid_0\.2, clip"),
-        (lambda: py.explain(py.load(WEIGHTS), INPUTS, TEXT, gates="ifgo"), r"gates= to load"),
         (lambda: py.load(py.load(WEIGHTS)), r"got a Model\. A model that is loaded"),
-        (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, initial_state=[1]), r"state is a list"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state=np.ones((2, 3))), r"state is an ndarray"),
-        (lambda: py.derive(py.load(WEIGHTS), INPUTS, 0, 0, initial_state=5), r"state is an int"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state="nowhere.npz"), r"nowhere\.npz"),
         (lambda: py.run(WEIGHTS, INPUTS, layout="rows"), r"run: layout is 'rows'; it takes batch"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, layout=1), r"layout is 1; it takes batch"),
-        (lambda: py.diff(INPUTS, INPUTS, layout="rows"), r"diff: layout is 'rows'; it takes batch"),
         (lambda: py.diff(INPUTS, INPUTS, only=[]), r"only takes names of arrays"),
-        (lambda: py.diff(INPUTS, INPUTS, only=iter(())), r"only takes names of arrays"),
         (lambda: py.run(WEIGHTS, INPUTS, forgetbias=3), r"run: unknown setting 'forgetbias'"),
         (lambda: py.run(WEIGHTS, INPUTS, cell_clip=-1), r"run: cell_clip is -1; it takes"),
         (lambda: py.run(WEIGHTS, INPUTS, coupled=True), r"run: coupled is True; it takes"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS, keep=()), "a.csv"), r"only its final state"),
         (lambda: py.diff(INPUTS, INPUTS, steps=slice(2)), r"steps is a slice; it takes one number"),
-        (lambda: py.run([], INPUTS), r"^run: the list of weights is empty"),
-        (lambda: py.explain((), INPUTS, INPUTS), r"^explain: the list of weights is empty"),
         (lambda: py.run(WEIGHTS, INPUTS, initial_state={"h": ["a"]}), r"state h is an array"),
         (lambda: py.run(WEIGHTS, INPUTS, lengths=[[1], [2, 3]]), r"lengths is a list, and no"),
         (lambda: py.run(WEIGHTS, INPUTS, lengths=[np.inf]), r"lengths are \[inf\]"),
         (lambda: py.run(WEIGHTS, INPUTS, mask=[["0"] * 7]), r"the mask is an array of <U1"),
-        (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, mask=[["0"] * 7]), r"the mask is an array"),
-        (lambda: py.run(WEIGHTS, INPUTS, keep=5), r"keep takes names of arrays"),
         (lambda: py.run(WEIGHTS, INPUTS, np.ones((1, 7, 3))), r"keep takes names of arrays"),
-        (lambda: py.diff(INPUTS, INPUTS, only=3), r"only takes names of arrays"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS), "a.npz", b"h"), r"only takes names of arrays"),
         (lambda: py.run(WEIGHTS, INPUTS, only="h"), r"no argument 'only'\. It is keep here"),
         (lambda: py.run(WEIGHTS, np.array([{}])), r"input array is an array of object; it"),
-        (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, cell=1), r"cell"),
-        (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, 3), r"gate is an int; it takes text"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, np.array(["i"])), r"gate is an ndarray; it"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, "q"), r"there is no gate 'q'; the gates are"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, cell=np.zeros(2)), r"cell is an ndarray; it"),
         (lambda: py.derive(WEIGHTS, INPUTS, steps=1, units=0), r"^derive: .*'steps'\. It is step"),
-        (lambda: py.diff(INPUTS, INPUTS, rto=1), r"no argument 'rto'\. Did you mean \"rtol\"\?"),
-        (lambda: py.save(None, "a.npz", onl="h"), r"^save: there is no argument 'onl'.*\"only\""),
-        (lambda: py.diff(INPUTS, INPUTS, equal_nan="no"), r"equal_nan is a str; it takes True or"),
+        (lambda: py.diff(INPUTS, INPUTS, rto=1), r"no argument 'rto'\. Did you mean 'rtol'\?"),
+        (lambda: py.save(None, "a.npz", onl="h"), r"^save: there is no argument 'onl'.*'only'"),
         (lambda: py.diff(INPUTS, INPUTS, equal_nan=np.zeros(2)), r"equal_nan is an ndarray; it"),
         (lambda: py.explain(WEIGHTS, INPUTS, 0.5), r"^EXPECTED is a single number; it has to be"),
         (lambda: py.explain(WEIGHTS, INPUTS, {"h": np.array(1)}), r"^EXPECTED: h is a single numb"),
-        (lambda: py.run(WEIGHTS, INPUTS, executor=3), r"executor is an int; it takes a concurrent"),
         (lambda: py.run(WEIGHTS, INPUTS, executor=Executor), r"executor is a type; it takes"),
         (lambda: py.run(WEIGHTS, INPUTS, meter=np.ones(2)), r"meter is an ndarray; it takes a"),
         (lambda: py.run(WEIGHTS, INPUTS, name=3), r"run: name is an int; it takes text"),
+        (lambda: py.explain(WEIGHTS, INPUTS, INPUTS, progress=1), r"progress is an int; it take"),
         (lambda: py.run(WEIGHTS, INPUTS, np.array(1)), r"keep takes names of arrays"),
-        (lambda: py.load(WEIGHTS, cell_clip=np.zeros(2)), r"; it takes a number.$"),
         (lambda: py.load(WEIGHTS, cell_clip=np.zeros(2, "f,f")), r"; it takes a number.$"),
         (lambda: py.diff(INPUTS, INPUTS, only=np.array("h")), r"diff: only takes names of"),
-        (lambda: py.save(py.run(WEIGHTS, INPUTS), "a.npz", 3), r"save: only takes names of"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS), "a.npz", []), r"save: only takes names of"),
         (lambda: py.diff(INPUTS, INPUTS, units=[0, 1]), r"units is a list; it takes one number"),
         (lambda: py.diff(INPUTS, [np.ones((2, 3)), np.ones(3)]), r"its items differ in shape"),
         (lambda: py.run(py.load(WEIGHTS), INPUTS, steps=2), r"run: unknown setting 'steps'"),
-        (lambda: py.run(py.load(WEIGHTS), INPUTS, layuot="batch"), r'Did you mean "layout"\?'),
+        (lambda: py.run(py.load(WEIGHTS), INPUTS, layuot="batch"), r"Did you mean 'layout'\?"),
         (lambda: py.run(py.load(WEIGHTS), INPUTS, forget_bias=1), r"forget_bias= to load\(\)\."),
         (lambda: py.derive(WEIGHTS, INPUTS, "a", 0), r"step is 'a'; it takes an integer"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, None), r"unit is None; it takes an integer"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, "f").line("z_i"), r"no line 'z_i'; the lines"),
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0).line(np.ones(2)), r"no line array.*the lines"),
         (lambda: py.diff(py.run(WEIGHTS, INPUTS), INPUTS, only=[3]), r"only takes names of"),
-        (lambda: py.save(py.run(WEIGHTS, INPUTS), "a.npz", only=[3]), r"only takes names of"),
         (lambda: py.save(np.ones(3), "a.npz"), r"save takes a trace.*got an ndarray"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS), 5), r"save takes a path.*got an int"),
     ],
@@ -305,7 +285,7 @@ def test_a_dtype_may_be_the_class() -> None:
         (lambda: py.diff(INPUTS, INPUTS, steps=9), r"^steps='9': there is no step 9"),
         (lambda: py.diff("h.npy", INPUTS, only="q"), r"^only='q': both sides contain h\."),
         (lambda: py.diff(TEXT, TEXT, ulp=1), r"\n  atol=\.\.\.\n  rtol=\.\.\.$"),
-        (lambda: py.load({"W": np.ones((4, 4))}), r"\n  convention='tf1', bias_row='last'  +yes"),
+        (lambda: py.load({"W": np.ones((4, 4))}), r"\n  convention='tf1', bias_row='last'  +the"),
         (lambda: py.load("twice.npz"), r"choose one:\n  layer=0  one\n"),
         (
             lambda: py.load(WEIGHTS, max_bytes=8),
@@ -317,7 +297,7 @@ def test_a_dtype_may_be_the_class() -> None:
         ),
         (
             lambda: py.run(["h.npy", WEIGHTS], x=None),
-            r"\n  run\(\['h\.npy', '.*weights\.npz'\], 'inputs\.npy'\)$",
+            r"\n  run\(\['h\.npy', '.*weights\.npz'\], inputs\)$",
         ),
     ],
 )
@@ -397,7 +377,7 @@ def test_names_and_sizes_may_be_numpy_s() -> None:
     assert py.diff(trace, trace, only=np.array(["h", "c"])).equal
 
 
-def test_what_a_framework_returns_is_taken_as_a_print_of_it() -> None:
+def test_tensors_of_a_framework_are_read_like_their_printed_output() -> None:
     trace = lstmcli.run(WEIGHTS, INPUTS)
     h, final_h, final_c = (Tensor(a) for a in (trace.h, trace.final_h, trace.final_c))
     found = py.diff(trace, (h, (final_h, final_c)))
@@ -422,7 +402,7 @@ def test_an_explanation_is_neither_true_nor_false() -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_whole_numbers_that_python_does_not_print_are_refused(sign: int) -> None:
+def test_integers_that_python_does_not_print_are_refused(sign: int) -> None:
     value: Any = sign * 10**5000
     too_large = "too large an integer, of about 5,001 digits"
     for name in ("forget_bias", "cell_clip", "activation", "layer"):

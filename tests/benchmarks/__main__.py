@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks``: the loop beside a naive one, PyTorch, onnxruntime, OpenVINO.
+"""``python -m tests.benchmarks``: the loop, a naive loop, PyTorch, onnxruntime, OpenVINO.
 
 All contenders of a shape take turns within one round; what is printed are medians of rounds and
 their ratios. A contender that is not installed is left out. The part ``processes`` times whole

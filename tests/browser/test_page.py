@@ -1,14 +1,8 @@
-"""The pages of ``--page`` in Chromium: each control, each key, both colour schemes.
-
-`.ci/run browser` installs what they need: Chromium, playwright, and axe-core, whose file the
-variable AXE names.
-"""
+"""The pages of ``--page`` in Chromium: each control, each key, both colour schemes."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +13,7 @@ import pytest
 import lstmcli
 from lstmcli.core.model.arrays import Array
 from tests import networks
+from tests.browser.conftest import findings
 from tests.cli.conftest import SAMPLE, Lstm, lstm
 from tests.paths import TOP
 
@@ -30,18 +25,6 @@ PAIR = (QUESTION / "tensorflow.txt", QUESTION / "numpy.txt")
 RUN = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 LEFT, ABOVE, WIDE, TALL = 42, 12, 30, 18  # pixels of a map: before its cells, and of a cell
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The browser, without what it would ask of the network."""
-    from playwright.sync_api import sync_playwright
-
-    path, quiet = shutil.which("chromium"), ["--no-sandbox", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=quiet)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -201,7 +184,7 @@ def test_maps_have_the_colours_of_the_terminal(page_of: Open, lstm: Lstm) -> Non
         assert found == colors[n]
 
 
-def test_explain_stands_expected_beside_the_runs(page_of: Open, lstm: Lstm) -> None:
+def test_the_page_of_explain_shows_expected_next_to_both_runs(page_of: Open, lstm: Lstm) -> None:
     page = page_of("explain", *RUN, SAMPLE / "numpy.txt")
     assert page.locator("pre.wide").inner_text().startswith("✔ One change explains")
     labels = page.locator("#maps figcaption span:not(.value)").all_text_contents()
@@ -221,7 +204,6 @@ def test_explain_stands_expected_beside_the_runs(page_of: Open, lstm: Lstm) -> N
 @pytest.mark.parametrize("width", [390, 1100])
 def test_both_schemes_are_accessible_at_any_width(page_of: Open, scheme: str, width: int) -> None:
     network()
-    axe = Path(os.environ["AXE"]).read_text()
     grounds = []
     for words in (
         ("plot", *PAIR),
@@ -229,9 +211,7 @@ def test_both_schemes_are_accessible_at_any_width(page_of: Open, scheme: str, wi
         ("plot", "w.npz", "x.npy"),
     ):
         page = page_of(*words, width=width, color_scheme=scheme, bypass_csp=True)
-        page.evaluate(axe)
-        found = page.evaluate("axe.run()")["violations"]
-        assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+        assert [(one["id"], one["nodes"][0]["html"]) for one in findings(page)] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         grounds.append(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
     assert {sum(map(int, ground[4:-1].split(", "))) > 384 for ground in grounds} == {

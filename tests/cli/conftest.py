@@ -1,4 +1,4 @@
-"""A shell for tests: commands in this process, and whole processes where that is the point."""
+"""A shell for tests: commands in this process, and separate processes where that matters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,6 +86,24 @@ def start(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         **options,
     )
+
+
+def on_pty(folder: Path, env: Mapping[str, str], *words: object) -> tuple[int, str]:
+    """The exit status of Python with these words, and what it writes to its terminal."""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execve(sys.executable, [sys.executable, *map(str, words)], env)
+    output = b""
+    try:
+        while piece := os.read(terminal, 1 << 16):
+            output += piece
+    except OSError:  # the end of a terminal
+        pass
+    _, status = os.waitpid(child, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), output.decode()
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_the_page_shows_today_s_header_and_columns(
     assert until_rows(screen) == until_rows(out)
 
 
-def test_a_difference_that_explain_takes_for_rounding_is_said_to_be_one(
+def test_a_difference_that_explain_accepts_as_rounding_is_reported(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def a_little_off(network: Network) -> Network:
@@ -70,7 +70,7 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "message"),
     [
         (["--engine", "all,keras"], "keras is not installed"),
-        (["--engine", "keras"], "keras is not installed: pip install 'keras>=3.3' 'torch>=2.2'"),
+        (["--engine", "keras"], "pip install 'keras>=3.3' 'torch>=2.2'"),
         (["--engine", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
         (["--engine", "torch", "--mask", str(INPUTS)], "the mask is"),
         (["--engine", "torch", "--lengths", "3"], "the batch has 3 sequences"),
@@ -115,7 +115,7 @@ def test_a_file_of_an_engine_contains_what_it_gives(
         (["--recurrent-activation", "relu"], "cannot run recurrent activation relu"),
     ],
 )
-def test_what_an_engine_does_not_give_is_refused(
+def test_arrays_that_an_engine_does_not_give_are_refused(
     lstm: Lstm, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install(monkeypatch, fake())

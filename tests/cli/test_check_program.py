@@ -1,4 +1,4 @@
-"""``lstm check --program``: somebody's program beside ours, and programs that fail.
+"""``lstm check --program``: a user's program compared with lstm run, and programs that fail.
 
 What is right is recorded: samples/c-port was made by Keras, and c.txt by the port in C.
 """

@@ -13,13 +13,12 @@ from click.shell_completion import BashComplete
 
 from lstmcli.cli import COMMANDS
 from lstmcli.cli import lstm as group
-from lstmcli.core.model.conventions import CONVENTIONS
 from tests.cli.conftest import Lstm
 from tests.paths import TOP
 
 
 def offered(*words: object) -> list[str]:
-    """What Bash is told for the last of the words."""
+    """The completions that Bash gets for the last of the words."""
     *before, last = map(str, words)
     found = BashComplete(group, {}, "lstm", "_LSTM_COMPLETE").get_completions(before, last)
     return [item.value if item.type == "plain" else f"({item.type})" for item in found]
@@ -49,14 +48,6 @@ def test_commands_come_from_the_table() -> None:
 )
 def test_words_and_files(words: tuple[str, ...], values: list[str]) -> None:
     assert offered(*words) == values
-
-
-def test_conventions_are_those_of_the_table() -> None:
-    wanted = [name for name in CONVENTIONS if name.startswith("ke")]
-    assert "keras" in wanted
-    assert offered("run", "w.npz", "--convention", "ke") == wanted
-    assert offered("convert", "w.npz", "out.npz", "--to", "ke") == wanted
-    assert offered("conventions", "ke") == wanted
 
 
 def test_every_option_that_names_a_file_is_completed_as_one() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,6 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from tests.cli.conftest import SAMPLE, Lstm
 
 WEIGHTS = SAMPLE / "weights.npz"
-
-
-def test_json_for_programs(lstm: Lstm) -> None:
-    _, out, _ = lstm("convert", WEIGHTS, "net.json", "--to", "tf1", "--to-set", "forget_bias=0",
-                     "-f", "json")  # fmt: skip
-    told = json.loads(out)
-    assert told["to"]["convention"] == "tf1"
-    assert told["to"]["forget_bias"] == 0
-    assert told["settings"] == {"forget_bias": 0.0}
-    assert told["tensors"]["rnn/lstm_cell/kernel"] == [7, 12]
-    assert {step["what"] for step in told["recipe"]} >= {"gates", "kernels", "bias"}
-    assert told["proof"]["difference"] == 0
 
 
 def test_the_choices_named_without_to_are_conventions() -> None:

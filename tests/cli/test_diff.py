@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import Lstm
 
 
-def test_text_of_few_digits_is_the_print_of_numpy_at_that_precision(lstm: Lstm, net: Path) -> None:
+def test_text_with_digits_equals_printed_output_of_numpy_with_them(lstm: Lstm, net: Path) -> None:
     """With an exponent too, where numbers that were rounded before have fewer digits than shown."""
     lstm("run", net, "-o", "full.npz")
     lstm("run", net, "--digits", 4, "-o", "few.txt")

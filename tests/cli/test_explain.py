@@ -22,10 +22,10 @@ FILES = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
 @pytest.mark.parametrize("shape", [(7, 3), (2, 3), (1, 1, 3)], ids=str)
 @pytest.mark.parametrize("piped", [True, False])
 @pytest.mark.slow
-def test_what_is_to_be_typed_next_can_be(
+def test_the_next_command_of_explain_can_be_run(
     shape: tuple[int, ...], piped: bool, lstm: Lstm, tmp_path: Path
 ) -> None:
-    """EXPECTED is put beside where `derive` takes it for the same steps, and from a file."""
+    """EXPECTED is aligned where `derive` aligns it for the same steps, and from a file."""
     np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=shape) * 0.2)
     stdin = (tmp_path / "e.npy").read_bytes()
     done = lstm("explain", *FILES, "-" if piped else "e.npy", stdin=stdin)

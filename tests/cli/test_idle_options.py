@@ -12,6 +12,7 @@ import pytest
 from lstmcli.cli import COMMANDS
 from lstmcli.cli import lstm as group
 from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION
+from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, install
 
@@ -66,7 +67,7 @@ def value_of(name: str) -> str:
 
 
 def words_for(command: click.Command) -> list[tuple[str, list[str]]]:
-    """Each option of a command and each setting that it takes by name, with a value."""
+    """Each option of a command and each setting that it takes, with a value."""
     found = []
     for parameter in command.params:
         if isinstance(parameter, click.Option):
@@ -82,12 +83,7 @@ def words_for(command: click.Command) -> list[tuple[str, list[str]]]:
 def files(tmp_path: Path) -> None:
     """Two layers of one direction with their inputs, one layer, and what options name."""
     rng = np.random.default_rng(0)
-    net = {
-        f"weight_{kind}_l{layer}": rng.normal(size=(12, size))
-        for layer, inputs in enumerate((4, 3))
-        for kind, size in (("ih", inputs), ("hh", 3))
-    }
-    np.savez(tmp_path / "net.npz", **net)  # type: ignore[arg-type]
+    np.savez(tmp_path / "net.npz", **networks.pytorch(4, 3, layers=2, bias=False))
     np.savez(tmp_path / "w.npz", **np.load(SAMPLE / "weights.npz"))
     np.save(tmp_path / "x.npy", rng.normal(size=(7, 3, 4)))
     np.save(tmp_path / "mask.npy", np.arange(7)[:, None] < np.array([1, 2, 3]))

@@ -75,7 +75,7 @@ def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
     )
 
 
-def test_what_is_to_be_installed_is_named_by_its_packages() -> None:
+def test_messages_name_the_packages_to_install() -> None:
     sources = [path.read_text() for path in PACKAGE.rglob("*.py")]
     assert len(sources) > 100
     assert not [text for text in sources if re.search(r"pip install .?lstmcli", text)]

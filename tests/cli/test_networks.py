@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -70,27 +69,6 @@ def test_a_file_written_in_blocks_is_the_full_run(
     np.testing.assert_array_equal(np.load("s.npz")["c"], np.load("t.npz")["c"])
 
 
-# ---- a model of Keras: layers by their names, each with its settings
-
-
-DYNET = GOLDEN / "dynet"
-
-
-def test_names_that_a_message_proposes_run(lstm: Lstm, tmp_path: Path) -> None:
-    with np.load(DYNET / "vanilla.weights.npz") as given:
-        arrays = [given[f"vanilla-lstm-builder/_{n}"] for n in range(3)]
-    np.savez("w.npz", **{f"my {n}": array for n, array in enumerate(arrays)}, other=np.eye(2))
-    x = f"{DYNET}/vanilla.npz:inputs"
-    refused = lstm("run", "w.npz", x, "--convention", "dynet")
-    assert refused.status == 2
-    (typed,) = re.findall(r"'(vanilla\S+=FILE:my 0)'", refused.err)
-    words = [
-        typed.replace("_0", f"_{n}").replace("FILE", "w.npz").replace("my 0", f"my {n}")
-        for n in range(3)
-    ]
-    assert lstm("run", *words, x, "--layout", "time").status == 0
-
-
 def plain_lstm(x: Any, fused: Any, bias: Any, projection: Any) -> Any:
     """The h (T, P) of TensorFlow's LSTMCell with a projection."""
     return outputs(Net(fused, bias, projection=projection), x[None], {})["h"][0]
@@ -149,7 +127,7 @@ def test_the_stacks_of_elmo_end_in_a_message(lstm: Lstm, elmo: dict[str, Any]) -
             alone = lstm("run", "one.npz", "x.npy", *options)
             lines = done.err.replace("bilm.npz", "one.npz").replace(", in both directions", "")
             assert alone == (2, "", lines)
-    assert lstm("inspect", "one.npz").out.endswith("lstm run one.npz inputs.npy --layer 0\n")
+    assert lstm("inspect", "one.npz").out.endswith("lstm run one.npz INPUTS --layer 0\n")
     assert "1 layer · 1 direction" in " ".join(
         lstm("inspect", "one.npz", "--layer", "1").out.split()
     )
@@ -158,7 +136,7 @@ def test_the_stacks_of_elmo_end_in_a_message(lstm: Lstm, elmo: dict[str, Any]) -
     screen = lstm("inspect", "bilm.npz").out
     assert " ".join(screen.split()).count("2 layers · 1 direction") == 2
     next_line = screen.splitlines()[-1].split()[1:]
-    assert next_line == ["lstm", "run", "bilm.npz", "inputs.npy", "--layer", "0"]
+    assert next_line == ["lstm", "run", "bilm.npz", "INPUTS", "--layer", "0"]
     single = json.loads(lstm("inspect", "bilm.npz", "--layer", "1", "-f", "json").out)
     assert len(single["lstms"]) == 1
 

@@ -155,7 +155,7 @@ def test_the_version_names_numpy_and_its_blas(lstm: Lstm) -> None:
         (("plot", *FILES, "--units", "0", "--pool", "mean"), "--pool"),
     ],
 )
-def test_what_would_have_no_effect_is_refused(
+def test_options_without_an_effect_are_refused(
     lstm: Lstm, tmp_path: Path, words: tuple[str, ...], option: str
 ) -> None:
     done = lstm(*words)
@@ -167,13 +167,13 @@ def test_what_would_have_no_effect_is_refused(
 def test_a_layout_that_no_side_lacks_is_refused(lstm: Lstm) -> None:
     weights, inputs = FILES
     lstm("run", weights, inputs, "-o", "out.npz", "-q")
-    for path, why in ((weights, "weights have neither"), ("out.npz", "both files have one")):
+    for path, why in ((weights, "weights have neither"), ("out.npz", "both files specify")):
         done = lstm("diff", path, path, "--layout", "batch")
         assert (done.status, done.out) == (2, "")
         assert f"--layout batch: it changes nothing: {why}" in done.err
 
 
-# ---- help: its examples run, it is where people look for it, and it knows near words
+# ---- help: its examples run, it is where users look for it, and it suggests near words
 
 
 def examples(text: str) -> list[str]:

@@ -133,7 +133,7 @@ def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.slow
-def test_an_error_that_stderr_cannot_take_is_no_difference(words: str, shut: str) -> None:
+def test_an_error_that_stderr_cannot_take_is_not_a_difference(words: str, shut: str) -> None:
     assert in_shell(words, shut, "; exit ${PIPESTATUS[0]}") == (2, "", "")
 
 
@@ -170,7 +170,7 @@ def refusal(path: object, reason: str) -> Done:
 
 @pytest.fixture(params=[1 << 40, 0], ids=["whole", "in pieces"])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results that are written whole, and those that are written as they are computed."""
+    """Results that are written at the end, and those that are written as they are computed."""
     monkeypatch.setattr(save, "PIECES_FROM", request.param)
 
 
@@ -308,7 +308,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def given(files: dict[str, Path], name: str) -> list[Any]:
-    """The words of a run with one of the inputs, beside weights and inputs."""
+    """The words of a run with one more of its files, after weights and inputs."""
     words: list[Any] = [files["weights"], files["inputs"]]
     return words if name in ("weights", "inputs") else [*words, name, files[name]]
 
@@ -325,7 +325,7 @@ def refused(lstm: Lstm, words: list[Any]) -> str:
 
 
 @pytest.mark.parametrize("option", OUTPUTS)
-def test_where_one_output_has_no_folder_none_is_written(
+def test_no_output_is_written_if_one_has_no_folder(
     lstm: Lstm, files: dict[str, Path], option: str
 ) -> None:
     words = ["run", files["weights"], files["inputs"], "-f", "table"]

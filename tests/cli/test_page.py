@@ -56,13 +56,13 @@ def test_a_difference_has_both_sides_and_where_they_first_differ(lstm: Lstm) -> 
         assert name == "h"
     first = page.data["first"]
     assert [first[k] for k in ("focus", "item", "step", "unit")] == ["h", 0, 1, 0]
-    assert "h differs, first at step 1, unit 0: -0.04818152 / -0.01461723" in page.texts["span"]
+    assert "h differs, first at step 1, unit 0: a -0.04818152, b -0.01461723" in page.texts["span"]
     for words in ((A, A), (A, B, "--steps", "2:"), (A, B, "--units", "1:")):
         assert lstm("plot", *words, "--page", "other.html").status == 0
         assert Page("other.html").data["first"] is None
 
 
-def test_explain_shows_expected_beside_the_runs(lstm: Lstm) -> None:
+def test_explain_shows_expected_next_to_the_runs(lstm: Lstm) -> None:
     asked = ("explain", WEIGHTS, INPUTS, SAMPLE / "numpy.txt")
     done, alone = lstm(*asked, "--page", "page.html"), lstm(*asked)
     assert done == alone
@@ -210,7 +210,7 @@ def test_batch_items_beyond_a_limit_are_left_out(
         (("plot", A, "--page", "page.txt"), "--page page.txt: takes a name that ends in .html"),
         (("plot", A, "--page", "no/p.html"), "no/p.html cannot be written: there is no folder no."),
         (("plot", "in.html", "--page", "in.html"), "in.html would be written over in.html"),
-        (("plot", A, "--page", "p.html", "--svg", "p.svg"), "no screen is shown with"),
+        (("plot", A, "--page", "p.html", "--svg", "p.svg"), "shows no screen to save"),
         (("plot", A, "--page", "p.html", "-o", "p.html"), "would be written over"),
         (
             ("explain", WEIGHTS, INPUTS, B, "--page", "p.html", "--html", "p.html"),
@@ -218,7 +218,7 @@ def test_batch_items_beyond_a_limit_are_left_out(
         ),
     ],
 )
-def test_what_is_refused(lstm: Lstm, words: tuple[object, ...], message: str) -> None:
+def test_bad_page_options_are_refused(lstm: Lstm, words: tuple[object, ...], message: str) -> None:
     Path("in.html").write_bytes(A.read_bytes())
     done = lstm(*words)
     assert (done.status, message in done.err) == (2, True), done.err
@@ -226,7 +226,7 @@ def test_what_is_refused(lstm: Lstm, words: tuple[object, ...], message: str) ->
 
 
 @pytest.mark.slow
-def test_a_page_is_written_beside_other_outputs(lstm: Lstm) -> None:
+def test_a_page_is_written_next_to_other_outputs(lstm: Lstm) -> None:
     pytest.importorskip("matplotlib")
     lstm("plot", WEIGHTS, INPUTS, "-o", "alone.svg")
     assert lstm("plot", WEIGHTS, INPUTS, "-o", "p.svg", "--page", "p.html").out == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import shlex
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cli.conftest import on_pty
 from tests.paths import TOP
 
 PAGER = """
@@ -34,19 +34,7 @@ def on_terminal(folder: Path, *words: object, pager: str | None, **given: str) -
     env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "PAGER", "LESS")}
     env |= {"PYTHONPATH": str(TOP), "TERM": "xterm-256color", "COLUMNS": "80", **given}
     env |= {} if pager is None else {"PAGER": pager}
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(folder)
-        os.execve(sys.executable, [sys.executable, "-m", "lstmcli", *map(str, words)], env)
-    output = b""
-    try:
-        while piece := os.read(terminal, 1 << 16):
-            output += piece
-    except OSError:  # the end of a terminal
-        pass
-    _, status = os.waitpid(child, 0)
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(status), output.decode()
+    return on_pty(folder, env, "-m", "lstmcli", *words)
 
 
 @pytest.fixture
@@ -81,7 +69,7 @@ def test_all_steps_go_through_the_pager(folder: Path, steps: str) -> None:
     assert shown.replace("\r", "") == seen
 
 
-def test_less_is_set_up_only_where_the_user_has_not(folder: Path) -> None:
+def test_the_pager_less_is_configured_only_if_the_user_has_not(folder: Path) -> None:
     words = ("run", "net.npz", "x.npy", "--steps", ":")
     on_terminal(folder, *words, pager=script(folder, "pager.py"), LESS="-i")
     assert (folder / "started").read_text() == "-i"

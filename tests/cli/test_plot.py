@@ -22,7 +22,7 @@ QUESTION = TOP / "samples" / "question"
 
 
 @pytest.mark.parametrize("suffix", ["npz", "json", "jsonl", "csv", "npy", "txt"])
-def test_whatever_run_writes_can_be_drawn(lstm: Lstm, suffix: str) -> None:
+def test_plot_draws_every_format_that_run_writes(lstm: Lstm, suffix: str) -> None:
     lstm("run", WEIGHTS, INPUTS, "-o", f"trace.{suffix}")
     of_run = lstm("plot", WEIGHTS, INPUTS, "--only", "h").out
     done = lstm("plot", f"trace.{suffix}", "--only", "h")

@@ -123,7 +123,7 @@ def test_json_lines_of_inputs_are_recognised_by_content(lstm: Lstm, name: str, b
 
 
 @pytest.mark.parametrize("suffix", ["npz", "npy", "json", "jsonl", "csv", "tsv", "txt"])
-def test_what_run_writes_diff_reads_back(lstm: Lstm, net: Path, suffix: str) -> None:
+def test_diff_reads_every_format_that_run_writes(lstm: Lstm, net: Path, suffix: str) -> None:
     assert lstm("run", net, "-o", "whole.npz").out == ""
     done = lstm("run", net, "-q", "-o", f"out.{suffix}")
     assert (done.status, done.out, done.err) == (0, "", "")
@@ -134,20 +134,6 @@ def test_what_run_writes_diff_reads_back(lstm: Lstm, net: Path, suffix: str) -> 
         "diff", "whole.npz", "-", "--atol", 0, "--rtol", 0, stdin=Path(f"out.{suffix}").read_bytes()
     )
     assert piped.status == 0, piped.out + piped.err
-
-
-def test_members_have_the_axes_of_the_inputs(lstm: Lstm, net: Path) -> None:
-    lstm("run", net, "-o", "out.npz")
-    with np.load("out.npz") as out:
-        assert {k: out[k].shape for k in out if k != "meta"} == {
-            **dict.fromkeys("hcifgo", (5, 7, 3)), "final_h": (5, 3), "final_c": (5, 3),
-        }  # fmt: skip
-        meta = json.loads(str(out["meta"]))
-    assert meta["convention"] == "tf1"
-    assert meta["forget_bias"] == 1.0
-    assert meta["layout"] == "batch"
-    lstm("run", net, "-o", "few.json", "--only", "z,final_c")
-    assert set(json.loads(Path("few.json").read_text())) == {"z", "final_c", "meta"}
 
 
 @pytest.mark.parametrize("suffix", ["npz", "json", "jsonl", "csv"])
@@ -201,12 +187,16 @@ def streaming(folder: Path, **options: Any) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_an_interrupt_of_a_run_is_silent_and_leaves_no_file(tmp_path: Path) -> None:
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("SIGTERM", "SIGHUP")]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", *SLOW])
+def test_a_run_that_is_ended_is_silent_and_leaves_no_file(name: str, tmp_path: Path) -> None:
     process = streaming(tmp_path)
-    wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, beside its name
-    process.send_signal(signal.SIGINT)
+    wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, under another name
+    process.send_signal(getattr(signal, name))
     assert process.communicate()[1] == b""
-    assert process.returncode == 130
+    assert process.returncode == 128 + getattr(signal, name)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -236,17 +226,6 @@ def test_a_closed_stream_that_is_not_needed_changes_nothing(closed: str, tmp_pat
     assert (done.returncode, done.stdout) == (2, b"")
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-@pytest.mark.slow
-def test_a_run_that_is_ended_leaves_no_file(name: str, tmp_path: Path) -> None:
-    process = streaming(tmp_path)
-    wait_until(lambda: any(tmp_path.iterdir()))
-    process.send_signal(getattr(signal, name))
-    assert process.communicate()[1] == b""
-    assert process.returncode == 128 + getattr(signal, name)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:
     """nohup has SIGHUP ignored, and a shell SIGINT for a job behind its script."""
     process = streaming(tmp_path, preexec_fn=ignore_signals)
@@ -260,7 +239,7 @@ def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(tmp_path: Path) -> None:
-    """The first one waits for the step that is being written; nobody takes it."""
+    """The first one waits for the step that is being written; there is no reader."""
     fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
     np.save(tmp_path / "x.npy", np.zeros((100_000, 4)))
     words = ["run", WEIGHTS, tmp_path / "x.npy", "-f", "csv"]
@@ -292,11 +271,25 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     x = np.load(net)["inputs"]
     np.savez("x.npz", inputs=x, lengths=[7, 0, 5, 1, 3])
     np.save("m.npy", np.arange(7) < np.array([[7], [0], [5], [1], [3]]))
-    wanted = lstm("run", net, "--lengths", "7,0,5,1,3", "-f", "json").out
+    how = ("--layout", "batch", "-f", "json")
+    wanted = lstm("run", net, "--lengths", "7,0,5,1,3", *how).out
     assert np.array(json.loads(wanted)["f"])[2, 5:].tolist() == [[0, 0, 0], [0, 0, 0]]
     for words in (("--lengths", "n.npy"), ("inputs=x.npz",), ("--mask", "m.npy")):
-        assert lstm("run", net, *words, "-f", "json").out == wanted
+        assert lstm("run", net, *words, *how).out == wanted
     assert json.loads(wanted)["meta"]["lengths"] == [7, 0, 5, 1, 3]
+    every = lstm("run", net, *how).out
+    assert lstm("run", net, "inputs=x.npz", "--mask", "none", *how).out == every
+    refused = lstm("run", net, "--lengths", "7,0,5,1,3", "--mask", "none")
+    assert refused.status == 2
+    assert "--mask none: it runs all steps, and lengths are given" in refused.err
+
+
+def test_as_many_lengths_as_one_axis_has_tell_the_layout(lstm: Lstm) -> None:
+    np.savez("w.npz", kernel=np.ones((4, 4)), recurrent_kernel=np.ones((1, 4)), bias=np.ones(4))
+    np.save("x.npy", np.ones((2, 3, 4)))
+    for lengths, layout in (("1,2", "batch"), ("1,2,2", "time")):
+        meta = json.loads(lstm("run", "w.npz", "x.npy", "--lengths", lengths, "-f", "json").out)
+        assert meta["meta"]["layout"] == layout
 
 
 def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> None:
@@ -424,7 +417,7 @@ FORMATS = ("csv", "tsv", "jsonl")
 
 
 def rows_of(text: str, format: str) -> list[dict[str, float]]:
-    """The rows of tidy data, as a reader that knows nothing of lstm has them."""
+    """The rows of tidy data, as a program without lstm reads them."""
     if format == "jsonl":
         return [json.loads(line) for line in text.splitlines()]
     reader = csv.DictReader(text.splitlines(), delimiter="," if format == "csv" else "\t")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats import npy
 from lstmcli.formats.npy import FileArray
 from tests import networks
-from tests.cli.conftest import Lstm, start
+from tests.cli.conftest import Lstm, on_pty, start
 from tests.paths import TOP
 
 
@@ -49,7 +48,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 @pytest.fixture
 def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs in .npy files are never read as a whole, whatever their size."""
+    """Inputs in .npy files are never loaded in full, whatever their size."""
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     cut(monkeypatch, 10_000)
     monkeypatch.setattr(stream, "READ", 5_000)
@@ -176,29 +175,6 @@ def test_pieces_make_what_a_full_run_makes(
         np.testing.assert_array_equal(end["h"], whole.arrays["final_h"])
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("output", ["out.npy", "out.npz", "out.csv"])
-def test_inputs_larger_than_memory(lstm: Lstm, tmp_path: Path, output: str) -> None:
-    """A 512 MB file, sparse on disk: what Python and NumPy allocate stays below 60 MB."""
-    network(tmp_path / "w.npz", 64, 32)
-    rows = {"out.csv": 270}.get(output, 2048)
-    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (rows, 1000, 64))
-    x[-1, -1] = 1
-    del x
-    lstm("run", "w.npz", "x.npy", "--layout", "batch", "--steps", "0", "--batch", "0")  # imports
-    tracemalloc.start()
-    try:
-        words = ("--layout", "batch", "-o", output, "--only", "h")
-        assert lstm("run", "w.npz", "x.npy", *words).status == 0
-        assert tracemalloc.get_traced_memory()[1] < 60e6
-    finally:
-        tracemalloc.stop()
-    if output == "out.npy":
-        out = np.load(tmp_path / output, mmap_mode="r")
-        assert out.shape == (rows, 1000, 32)
-        assert np.abs(out[-1, -1] - out[0, -1]).max() > 1e-3  # where the one in the corner is seen
-
-
 # ---- interrupts
 
 
@@ -267,27 +243,10 @@ with progress.ProgressBar(3000, ("sequences", 100)) as bar, progress.metered(bar
 
 
 def on_a_terminal(code: str, *words: str) -> str:
-    """What a process writes to stderr when that is a terminal."""
-    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words],
-        stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"},
-        cwd=TOP,
-    )  # fmt: skip
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 4096)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(ours)
-    assert process.wait(10) == 0
-    return shown.decode()
+    """What a process shows on a terminal."""
+    status, shown = on_pty(TOP, os.environ | {"TERM": "xterm"}, "-c", code, *words)
+    assert status == 0, shown
+    return shown
 
 
 @pytest.mark.slow

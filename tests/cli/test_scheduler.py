@@ -113,7 +113,7 @@ def test_a_cluster_that_fails(library: Any) -> None:
             executor.submit(raises(ModuleNotFoundError("No module named 'lstmcli'"))).result()
 
 
-def test_what_the_library_logs_is_not_shown(library: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_of_the_library_are_not_shown(library: Any, caplog: pytest.LogCaptureFixture) -> None:
     with dask_cluster.cluster("tcp://x:1"):
         logging.getLogger("distributed.client").critical("reconnecting")
     assert caplog.records == []

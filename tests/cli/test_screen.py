@@ -13,8 +13,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lstmcli.cli import COMMANDS
-from lstmcli.cli import lstm as group
 from lstmcli.cli.terminal import SUBSTITUTES
 from lstmcli.views.colors import ABOVE, BELOW, SHADES
 from tests.cli.conftest import SAMPLE, Lstm
@@ -152,11 +150,3 @@ def test_pictures_fetch_nothing_and_follow_light_and_dark(lstm: Lstm) -> None:
     before = Path("s.svg").read_bytes()
     lstm(*PLOT, "--svg", "s.svg")
     assert Path("s.svg").read_bytes() == before
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_with_a_screen_takes_its_options(name: str) -> None:
-    command = group.get_command(None, name)  # type: ignore[arg-type]
-    assert command is not None
-    names = {parameter.name for parameter in command.params}
-    assert {"color", "svg", "html"} <= names or name in ("init", "completion", "help")

@@ -1,4 +1,4 @@
-"""--steps, --batch, --units and --digits select in every output, as NumPy indexes the whole run."""
+"""--steps, --batch, --units and --digits select in every output, as NumPy indexes the full run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,12 @@ from lstmcli.api import save
 from lstmcli.api.diff import diff
 from lstmcli.api.load import load
 from lstmcli.core.forward.batch import Runner
-from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import run_selected
 from lstmcli.core.model.model import Trace, as_time_major
 from lstmcli.core.model.selection import Selection, cut_trace
-from lstmcli.engines.engine import Network
 from lstmcli.errors import UserError
 from lstmcli.formats import read
 from tests import networks
-from tests.cli.conftest import SAMPLE, Lstm
-from tests.engines.fake import fake, install
+from tests.cli.conftest import Lstm
 
 T, B, INPUTS, UNITS = 9, 4, 3, 5
 FORMATS = ("npz", "json", "jsonl", "csv", "tsv", "npy", "text")
@@ -64,7 +60,7 @@ def options(steps: Axis, batch: Axis, units: Axis) -> list[str]:
 
 
 def of_full_run(trace: Trace, name: str, steps: Axis, batch: Axis, units: Axis) -> Any:
-    """(T', B', K') of one array of a whole run, by NumPy's own indexing."""
+    """(T', B', K') of one array of a full run, by NumPy's own indexing."""
     array = as_time_major(trace.arrays[name], trace.layout)
     width = array.shape[2] // 4 if name == "z" else array.shape[2]
     columns = picked(width, units)
@@ -75,7 +71,7 @@ def of_full_run(trace: Trace, name: str, steps: Axis, batch: Axis, units: Axis) 
 
 
 def check_file(path: str, trace: Trace, *axes: Axis) -> None:
-    """Every member of what was written equals the part of the whole run."""
+    """Every member of what was written equals the part of the full run."""
     found = read(path)
     single = trace.layout == "steps"
     expected_names = {"h"} if found.format in ("npy", "text") else set(trace.arrays)
@@ -113,7 +109,7 @@ SELECTIONS: list[tuple[Axis, Axis, Axis]] = [
 )
 @pytest.mark.parametrize("layout", ["batch", "time", "steps"])
 @pytest.mark.sampled(3)
-def test_what_is_written_is_that_part_of_the_full_run(
+def test_a_written_selection_equals_that_part_of_the_full_run(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis], layout: str
 ) -> None:
     inputs = "one.npy" if layout == "steps" else "x.npy"
@@ -158,7 +154,7 @@ def write_pytorch(path: Path, layers: int, directions: int, projection: int = 0)
 def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
     lstm: Lstm, files: Path, format: str, only: str | None
 ) -> None:
-    """As many units of h are selected as final_h has, which is whole."""
+    """As many units of h are selected as final_h has, which is complete."""
     write_pytorch(files / "net.npz", 1, 2)
     words = ["run", "net.npz", "one.npy", *(["--only", only] if only else []), "-q"]
     assert lstm(*words, "-o", f"whole.{format}").status == 0
@@ -477,7 +473,7 @@ def test_all_steps_are_computed_where_the_last_state_is_needed(
         ("diff full.npz full.npz --steps -9:9", {}),
     ],
 )  # fmt: skip
-def test_a_range_beyond_the_end_is_cut_and_said(
+def test_a_range_beyond_the_end_is_cut_and_reported(
     lstm: Lstm, files: Path, words: str, cuts: dict[str, str]
 ) -> None:
     lstm("run", "w.npz", "one.npy", "-o", "full.npz")
@@ -513,46 +509,3 @@ def test_a_cluster_runs_what_would_be_written_step_by_step(
     csv = lstm("run", "w.npz", "one.npy", "-f", "csv", "--scheduler", "tcp://host:1").out
     assert asked == ["tcp://host:1", "submit"]
     assert csv == lstm("run", "w.npz", "one.npy", "-f", "csv").out
-
-
-# ---- steps after the last one that is selected
-
-
-@pytest.mark.parametrize(
-    ("words", "computed"),
-    [
-        (("run", "--engine", "torch", "--only", "h"), 3),
-        (("run", "--engine", "torch"), 3),
-        (("run", "--engine", "torch", "--save-state", "state.npz"), 7),
-        (("run", "--engine", "torch", "-o", "out.npz"), 7),  # final_h is of the last step
-        (("plot",), 3),
-        (("plot", "--reverse"), 7),
-    ],
-)
-def test_no_step_after_those_selected_is_computed(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], computed: int
-) -> None:
-    lengths = []
-
-    def noted(network: Network) -> Network:
-        lengths.append(len(network.x))
-        return network
-
-    def plan_noted(plan: Plan, *args: Any, **options: Any) -> Any:
-        lengths.append(plan.steps)
-        return run_selected(plan, *args, **options)
-
-    install(monkeypatch, fake(fault=noted))
-    monkeypatch.setattr("lstmcli.api.plot.run_selected", plan_noted)
-    command, *options = words
-    files = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
-    full = lstm(command, *files, *options, "-q")
-    part = lstm(command, *files, *options, "--steps", "1:3", "-q")
-    assert part.status == 0
-    assert lengths == [7, computed]
-    if command == "run":
-        assert {*part.out.splitlines()} <= {*full.out.splitlines()}
-        return
-    lstm("run", *files, *options, "-o", "trace.npz", "-q")
-    of_trace = lstm(command, "trace.npz", "--steps", "1:3", "-q")
-    assert part.out.partition("\n\n")[2] == of_trace.out.partition("\n\n")[2]

@@ -248,7 +248,7 @@ def test_the_columns_that_are_left_out_are_named(
     heading = next(line for line in text.splitlines() if line.startswith("array"))
     hidden = re.search(r"columns? hidden: ([^(]+)", text)
     named = " ".join(hidden[1].split()).split(", ") if hidden else []
-    for name in ("differ", "a", "b", "max abs", "equal with", "cosine", "SNR", "max rel"):
+    for name in ("differ", "a", "b", "max abs", "equal only with", "cosine", "SNR", "max rel"):
         assert (name in re.split(" {2,}", heading)) != (name in named), name
 
 

@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 T, B, I, H, P = 9, 4, 5, 7, 3
 LENGTHS = (9, 3, 5, 1)
 BOUND = 16
-"""ULPs of the greatest number that a framework may be off after T steps: each step rounds the sum
+"""ULPs of the largest number that a framework may be off after T steps: each step rounds the sum
 of I + H + 1 products, in an order of its own, and hands it on."""
 
 PAGE = TOP / "docs" / "conformance.md"  # which shows the grid
@@ -40,7 +40,7 @@ REFUSED, ABSENT = "refused", "not installed"
 class Kind:
     """A row of the grid."""
 
-    row: str = "pytorch"  # the convention, for what its framework can be told
+    row: str = "pytorch"  # the convention, for the settings that its framework has
     settings: Mapping[str, Any] = field(default_factory=dict)
     layers: int = 1
     units: Sequence[int] = (H, H, H)  # of each layer
@@ -79,7 +79,7 @@ class Kind:
         )
 
     def run_of(self, model: Model) -> dict[str, Any]:
-        """Inputs and state, as `run` takes them beside the model."""
+        """Inputs and state, as `run` takes them besides the model."""
         rng = np.random.default_rng(8)
         given: dict[str, Any] = {"layout": "time", "lengths": self.lengths}
         given["x"] = rng.normal(0.07, self.scale, (T, B, I)).astype(self.dtype)
@@ -165,7 +165,7 @@ def refusal(kind: Kind, name: str) -> list[str]:
 
 
 def distances(kind: Kind, name: str) -> dict[str, float]:
-    """How far each array of the engine is from ours, in ULPs of its greatest number."""
+    """How far each array of the engine is from ours, in ULPs of its largest number."""
     model = kind.model()
     given = kind.run_of(model)
     engine = find_engine(name)

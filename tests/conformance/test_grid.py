@@ -1,4 +1,4 @@
-"""Every kind of network through every engine: it agrees with us, or is refused by name.
+"""Every kind of network through every engine: it agrees with lstm, or is rejected with the reason.
 
 What is refused needs no framework and is tested in the quick suite, with the table of the page.
 """
@@ -81,7 +81,7 @@ REFUSALS: dict[str, dict[str, str]] = {  # kind: what the message names, by engi
 
 @pytest.mark.parametrize(("kind", "name"), CELLS)
 @pytest.mark.sampled(4)
-def test_what_an_engine_cannot_do_is_refused_by_name(kind: str, name: str) -> None:
+def test_features_that_an_engine_lacks_are_rejected(kind: str, name: str) -> None:
     unsupported = refusal(KINDS[kind], name)
     expected = REFUSALS.get(kind, {}).get(name)
     assert bool(unsupported) == (expected is not None), unsupported

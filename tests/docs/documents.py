@@ -1,4 +1,4 @@
-"""Documents with what the program prints and knows filled in.
+"""Documents filled in with the program's output and tables.
 
 Two kinds of passages are made: the output under the command of a ``console`` block, and what
 stands between ``<!-- made: NAME -->`` and ``<!-- end -->``, which is of `tests.docs.passages`.
@@ -14,11 +14,12 @@ from tests.paths import TOP
 from tests.transcripts.shell import Shell
 
 CELL = "samples/forget-bias"
-PICTURES = {  # of screens, drawn by the tool itself
+PAGES = {  # of the site, written by --page
     "explain": f"lstm explain {CELL}/weights.npz {CELL}/inputs.npy {CELL}/numpy.txt",
     "plot": f"lstm plot {CELL}/weights.npz {CELL}/inputs.npy",
 }
 BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M)
+OTHER = re.compile(r"^```(?!console)(\w+)\n((?:(?!```).*\n)*)```$", re.M)
 MADE = re.compile(
     r"^(?P<begin><!-- made: (?P<name>.+) -->)\n(?:.*\n)*?(?P<end><!-- end -->)$", re.M
 )
@@ -29,6 +30,14 @@ def documents() -> list[str]:
     """The paths of all documents, from the top of the checkout."""
     pages = sorted(str(path.relative_to(TOP)) for path in (TOP / "docs").rglob("*.md"))
     return ["README.md", "samples/README.md", *pages]
+
+
+def blocks(document: str) -> dict[str, list[str]]:
+    """The blocks of a document that are no screens, by language."""
+    found: dict[str, list[str]] = {}
+    for language, text in OTHER.findall((TOP / document).read_text()):
+        found.setdefault(language, []).append(text)
+    return found
 
 
 def filled(text: str, folder: Path) -> str:
@@ -51,13 +60,13 @@ def output_of(command: str, shell: Shell) -> str:
     return f"{done.out.rstrip()}\n".lstrip("\n")
 
 
-def drawn(name: str, folder: Path) -> str:
-    """The picture of a command's screen, at 100 columns."""
-    output_of(f"COLUMNS=100 NO_COLOR= {PICTURES[name]} --svg screen.svg", Shell(folder))
+def drawn(folder: Path) -> str:
+    """The picture of the screen of `lstm plot`, drawn by the tool itself at 100 columns."""
+    output_of(f"COLUMNS=100 NO_COLOR= {PAGES['plot']} --svg screen.svg", Shell(folder))
     return (folder / "screen.svg").read_text()
 
 
 def page(name: str, folder: Path) -> str:
     """The page of a command."""
-    output_of(f"{PICTURES[name]} --page page.html", Shell(folder))
+    output_of(f"{PAGES[name]} --page page.html", Shell(folder))
     return (folder / "page.html").read_text()

@@ -15,11 +15,12 @@ import click
 import numpy as np
 
 import lstmcli
-from lstmcli.cli.command import DEFAULT_IN_WORDS, grouped
+from lstmcli.cli.command import default_in_words, grouped
 from lstmcli.core.explain.causes import CAUSES, ZERO_STATE
 from lstmcli.core.explain.wording import value_of
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.edits import EDITS, HIDES
+from lstmcli.core.model.settings import SETTINGS
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TESTS, TOP
@@ -150,7 +151,22 @@ def conventions() -> str:
         [*(cell(row) for cell in COLUMNS.values()), description(row)]
         for row in CONVENTIONS.values()
     )
-    return f"{_table([*COLUMNS, 'what'], rows)}\n\n{LEGEND}"
+    legend = "\n".join(f"- `{heading}`: {text}." for heading, text in LEGEND.items())
+    return f"{_table([*COLUMNS, 'what'], rows)}\n\n{legend}"
+
+
+def values() -> str:
+    """A row for each setting: what it means, and its values."""
+    rows = (
+        (
+            f'<a id="{name}"></a>`{name}`',
+            f"{setting.help} {setting.rule}".strip(),
+            ", ".join(f"`{word}`" for word in setting.choices) or setting.values,
+            setting.default,
+        )
+        for name, setting in SETTINGS.items()
+    )
+    return _table(("setting", "meaning", "values", "default"), rows)
 
 
 def settings() -> str:
@@ -213,7 +229,7 @@ def options(name: str) -> str:
 
 def _option(option: click.Option, row: tuple[str, str]) -> tuple[str, str]:
     anchor = max(option.opts, key=len).lstrip("-")
-    text = DEFAULT_IN_WORDS.sub(r"[default: \1", row[1])
+    text = default_in_words(row[1])
     name = f'<a id="{anchor}"></a><code>{escape(row[0])}</code>'
     return name, " ".join(escape(text, quote=False).replace("[", "\\[").split())
 
@@ -309,6 +325,6 @@ def _padded(name: str) -> Iterator[str]:
 MAKERS = {
     maker.__name__: maker
     for maker in (
-        keys, codes, conventions, settings, edits, options, extras, recorded, padding,
+        keys, codes, conventions, values, settings, edits, options, extras, recorded, padding,
     )
 }  # fmt: skip

@@ -20,7 +20,7 @@ from rich.text import Text
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # mkdocs loads this file by its path
 
-from tests.docs.documents import BLOCK, PICTURES, page
+from tests.docs.documents import BLOCK, PAGES, page
 from tests.paths import TOP
 from tests.transcripts.shell import Shell
 
@@ -30,6 +30,9 @@ ABOVE = {
 NAMES = ("red", "green", "yellow", "blue", "magenta", "cyan")
 NAMED = {n + bright: name for bright in (1, 9) for n, name in enumerate(NAMES)}
 """The colours that a terminal has names for, by number; bright ones are the same on the site."""
+SHORT = re.compile(
+    r"(?<!</span>)<code>([^<]{1,24})</code>"
+)  # fits on a line of the narrowest window
 PROGRAM = re.compile(r"(^|[|;&] *)lstm ")
 
 
@@ -39,7 +42,7 @@ def on_files(files: Files, config: Any) -> Files:
         text = (TOP / source).read_text()
         text = text.replace("](docs/", "](") if source.endswith(".md") else f"# Licence\n\n{text}"
         files.append(File.generated(config, name, content=text))
-    for name in PICTURES:
+    for name in PAGES:
         with TemporaryDirectory() as folder:
             text = page(name, Path(folder))
         files.append(File.generated(config, f"pages/{name}.html", content=text))
@@ -55,6 +58,20 @@ def on_page_markdown(markdown: str, **about: Any) -> str:
         return BLOCK.sub(lambda b: _screen(b["command"], b["output"], shell) or b[0], markdown)
 
 
+def on_page_content(html: str, **about: Any) -> str:
+    """A page whose short commands are not cut at a hyphen, and whose tables a key can scroll."""
+    html = SHORT.sub(r'<code class="short">\1</code>', html)
+    return html.replace("<table>", '<table tabindex="0">')
+
+
+def on_post_page(output: str, **about: Any) -> str:
+    """A page with a name for the dialog of the search, for which the theme has none."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
+
+
+on_post_template = on_post_page  # of the page that is not there
+
+
 def _screen(command: str, output: str, shell: Shell) -> str | None:
     """A command and its output in colour; None where that is another text."""
     done = shell.run(PROGRAM.sub(r"\1FORCE_COLOR=1 lstm ", command), one_stream=True)
@@ -62,7 +79,9 @@ def _screen(command: str, output: str, shell: Shell) -> str | None:
     if _words(text.plain) != _words(output):
         return None
     spans = "".join(map(_span, text.render(Console())))
-    return f'<pre class="screen"><code><b>$ {escape(command)}</b>\n{spans}</code></pre>'
+    return (
+        f'<pre class="screen"><code tabindex="0"><b>$ {escape(command)}</b>\n{spans}</code></pre>'
+    )
 
 
 def _words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is common to engines: what they are told, what they give, how they refuse."""
+"""What engines have in common: their settings, their results, their refusals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_extras_are_in_pyproject() -> None:
 
 
 def test_an_unknown_engine() -> None:
-    with pytest.raises(UserError, match='Did you mean "torch"'):
+    with pytest.raises(UserError, match="Did you mean 'torch'"):
         find_engine("torhc")
 
 
@@ -116,7 +116,7 @@ def test_an_absent_engine_is_one_line() -> None:
     model = KINDS["plain, zero state"].model()
     with pytest.raises(UserError) as error:
         run_with(fake(packages=("no_such_package",)), prepare(model, Inputs(np.zeros((2, 5)))))
-    assert str(error.value) == "torch is not installed: pip install 'torch>=2.2'"
+    assert str(error.value) == "torch is not installed:\n  pip install 'torch>=2.2'"
 
 
 def test_an_error_of_a_framework_is_one_line() -> None:
@@ -131,7 +131,7 @@ def test_a_library_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> N
         library("torch")
 
 
-def test_what_libraries_say_stays_off_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_libraries_stays_off_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     with quiet():
         os.write(2, b"from C++")
         print("from Python", file=sys.stderr)

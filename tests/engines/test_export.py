@@ -179,7 +179,7 @@ def test_a_graph_has_the_directions_of_each_layer(tmp_path: Path, stack: Any) ->
 
 
 @pytest.mark.parametrize("to", ["pytorch", "mxnet", "tf1"])
-def test_what_cannot_store_layers_of_one_direction_and_of_two_says_so(
+def test_layers_of_one_and_of_two_directions_are_rejected_by_formats_without_them(
     tmp_path: Path, to: str
 ) -> None:
     source, in_turn = mixed(tmp_path, STACKS[0])
@@ -260,7 +260,7 @@ def test_the_library_takes_the_graph(tmp_path: Path, dtype: str) -> None:
 @pytest.mark.parametrize(
     "case", ["learned_state", "stacked", "clip_input_forget", "hard_sigmoid_1_6"]
 )
-def test_what_is_written_is_read_again(tmp_path: Path, case: str) -> None:
+def test_a_written_onnx_model_is_read_again(tmp_path: Path, case: str) -> None:
     """A model of another's making, written as ours by the onnx package, read without it."""
     pytest.importorskip("onnx", reason="needs lstmcli[onnx]")
     source, target = GOLDEN / "onnx_files" / f"{case}.onnx", tmp_path / "out.onnx"

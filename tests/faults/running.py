@@ -50,7 +50,7 @@ def run(words: str, folder: Path, within: AbstractContextManager[None] | None = 
 
 @contextmanager
 def _streams(folder: Path) -> Iterator[tuple[Path, io.StringIO]]:
-    """Standard output as the command has it, into a file beside the folder, and standard error."""
+    """Standard output as the command has it, into a file next to the folder, and standard error."""
     path, err = folder.parent / "stdout", io.StringIO()
     before = sys.stdout, sys.stderr
     raw = open(path, "w", encoding="utf-8")  # noqa: SIM115 (closed below)

@@ -28,12 +28,19 @@ def arrays(*, least: int = 1, most: int = 3, finite: bool = False) -> st.SearchS
     return of(np.dtype(np.float32)) | of(np.dtype(np.float64))
 
 
-def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+def zipped(
+    members: dict[str, bytes], method: int = zipfile.ZIP_STORED, *, zip64: bool = False,
+    comment: bytes = b"",
+) -> bytes:  # fmt: skip
     """A zip archive of these members, dated 1980: its bytes stand in names of tests."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.comment = comment
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name), data, method)
+            info = zipfile.ZipInfo(name)
+            info.compress_type = method
+            with archive.open(info, "w", force_zip64=zip64) as member:
+                member.write(data)
     return buffer.getvalue()
 
 

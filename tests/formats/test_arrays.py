@@ -175,7 +175,7 @@ def test_two_members_of_one_name() -> None:
         piped(data.replace(b"g.npy", b"h.npy"))
 
 
-def test_meta_that_is_no_json_stays_text() -> None:
+def test_meta_that_is_not_json_stays_text() -> None:
     assert piped(written("npz", {"h": np.ones(1)}, {"meta": "{"})).attributes == {"meta": "{"}
 
 

@@ -1,4 +1,4 @@
-"""Files filled piece by piece are those that are written whole."""
+"""Files written in pieces equal those written at once."""
 
 from __future__ import annotations
 

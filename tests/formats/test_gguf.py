@@ -98,7 +98,7 @@ def test_a_header_of_many_values_is_refused(read: Read, monkeypatch: pytest.Monk
         read(forged(0, 1, body=text("a") + struct.pack("<IIQ", 9, 0, 2000) + bytes(2000)))
 
 
-def test_types_that_the_package_does_not_unpack_are_said(read: Read) -> None:
+def test_types_that_the_package_does_not_unpack_are_reported(read: Read) -> None:
     data = padded(forged(body=tensor("w", 32, kind=9)), bytes(64))  # Q8_1
     document = read(data)
     assert not document.arrays

@@ -67,7 +67,7 @@ def test_a_file_that_became_shorter_is_a_message(
         found[30:40]
 
 
-def test_what_is_read_in_blocks_is_not_bounded_until_the_full_array_is_wanted(
+def test_arrays_read_in_blocks_are_bounded_only_when_loaded_in_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with raised_to(100):
@@ -81,7 +81,7 @@ def test_what_is_read_in_blocks_is_not_bounded_until_the_full_array_is_wanted(
 
 @pytest.mark.parametrize("point", [0x110000, 0xFFFFFFFF, 0xD800])
 @pytest.mark.parametrize("order", "<>")
-def test_strings_of_what_is_no_character_are_refused(
+def test_strings_of_what_is_not_a_character_are_refused(
     tmp_path: Path, point: int, order: str
 ) -> None:
     points = np.array([[0x61, point]], f"{order}u4")
@@ -195,7 +195,7 @@ def test_blocks_are_widened_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(found, halves[1:].astype(np.uint32) << 16)
 
 
-def test_what_numpy_has_no_type_for_is_left_out_and_named() -> None:
+def test_tensors_of_types_that_numpy_lacks_are_left_out_and_named() -> None:
     pytest.importorskip("safetensors", reason="needs lstmcli[formats]")
     (remark,) = formats.read(str(GOLDEN / "jax.safetensors")).remarks
     assert "scales (F8_E4M3)" in remark
@@ -208,7 +208,7 @@ def test_the_limit_of_bytes_is_that_of_the_widened_tensor() -> None:
 
 
 def test_objects_are_left_out_and_named(tmp_path: Path) -> None:
-    """Chainer saves a parameter without a value as None, beside the others."""
+    """Chainer saves a parameter without a value as None, next to the others."""
     rng = np.random.default_rng(0)
     weights = {
         "l/upward/W": np.asfortranarray(rng.normal(size=(12, 4))),

@@ -13,7 +13,7 @@ from lstmcli.errors import UserError
 library = pytest.importorskip("safetensors.numpy", reason="needs lstmcli[formats]")
 
 
-def test_what_is_written_is_read_bit_for_bit(tmp_path: Path) -> None:
+def test_written_safetensors_are_read_bit_for_bit(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {
         kind: rng.normal(size=(2, 3)).astype(kind) for kind in ("float16", "float32", "float64")

@@ -172,7 +172,7 @@ def test_a_clip_of_no_projection_is_none() -> None:
         ({"cell_clip": float("nan")}, "cell_clip nan"),
     ],
 )
-def test_what_cannot_be_run_is_named(word: dict[str, object], message: str) -> None:
+def test_operators_that_cannot_be_run_are_named(word: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_metadata("tflite", {"lstm_0": OPERATOR | word}, ["lstm_0/x"])
 

@@ -40,7 +40,7 @@ def test_an_lstm_next_to_another_quantised_layer_is_read() -> None:
     assert load(str(FOLDER / "quantised_linear_alone.pt")).cell.units == 3
 
 
-def test_what_pytorch_unpacks_of_a_quantised_lstm_runs() -> None:
+def test_weights_that_pytorch_unpacks_from_a_quantised_lstm_run() -> None:
     """The way out that the message names; PyTorch rounds inputs and h to 8 bits as well."""
     expected = held("unread_files/unpacked")
     ours = run(load(str(FOLDER / "unpacked.pt")), expected["inputs"]).h
@@ -92,7 +92,7 @@ def test_an_old_checkpoint_of_tensorflow_is_named(name: str, what: str, tmp_path
     assert f"tf.train.load_checkpoint('{tmp_path / 'model.ckpt'}')" in str(refused.value)
 
 
-def test_a_shard_of_an_old_checkpoint_stands_for_all(tmp_path: Path) -> None:
+def test_one_shard_of_an_old_checkpoint_is_enough_to_name_it(tmp_path: Path) -> None:
     with zipfile.ZipFile(FOLDER / "tensorflow_v1.zip") as archive:
         table = archive.read("model.ckpt")
     for number in (0, 1):

@@ -22,7 +22,7 @@ OUTPUTS = {"Y": "h", "Y_h": "final_h", "Y_c": "final_c"}
 
 @pytest.mark.parametrize("folding", [True, False])
 @pytest.mark.parametrize("bidirectional", [True, False])
-def test_what_torch_exports(tmp_path: Path, folding: bool, bidirectional: bool) -> None:
+def test_models_of_torch_give_its_h(tmp_path: Path, folding: bool, bidirectional: bool) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
     torch.manual_seed(1)

@@ -1,5 +1,4 @@
-"""A seeded fuzz of every reader: damaged and hostile variants of real files.
+"""Fuzzing of every reader with damaged and hostile variants of real files.
 
-``python -m tests.fuzz FORMAT --seed N --count N`` runs a campaign, ``--variant N`` one variant of
-it, with the traceback. The variants of a format and a seed are the same everywhere.
+``python -m tests.fuzz.guided`` lets coverage lead to variants; those that it keeps are in `corpus`.
 """

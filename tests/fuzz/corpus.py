@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import random
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -16,13 +15,11 @@ from lstmcli import formats
 from tests.formats.helpers import members_of
 from tests.formats.test_json_models import guitarml, rtneural
 from tests.fuzz import containers, mutations
-from tests.fuzz.mutations import Mutator, one_of, splice
+from tests.fuzz.mutations import Mutator, one_of
 from tests.paths import TESTS
 
 GOLDEN, SAMPLES = TESTS / "golden", TESTS.parent / "samples"
 WEIGHTS, INPUTS = SAMPLES / "forget-bias/weights.npz", SAMPLES / "forget-bias/inputs.npy"
-
-SPLICED = 0.1  # of the variants, two files of a format joined
 
 
 class Sample(NamedTuple):
@@ -49,18 +46,6 @@ class Variant(NamedTuple):
 
     sample: Sample
     files: dict[str, bytes]
-
-
-def variant(format: str, seed: int, number: int) -> Variant:
-    """The variant of this number: the same for the same format and seed, on every machine."""
-    rng = random.Random(f"{format} {seed} {number}")
-    row, samples = TABLE[format], samples_of(format)
-    sample = rng.choice(samples)
-    name = rng.choice(sample.damaged)
-    mutate = row.mutator(name)
-    if rng.random() < SPLICED:
-        mutate = splice([one.files[part] for one in samples for part in one.damaged])
-    return Variant(sample, sample.files | {name: mutate(rng, sample.files[name])})
 
 
 @cache

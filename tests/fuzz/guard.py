@@ -52,7 +52,7 @@ class Audit:
     def __init__(self) -> None:
         self.files: frozenset[str] = frozenset()  # that may be opened
         self.folder = ""  # that may be listed
-        self.allowed: Collection[str] = ()  # events beside
+        self.allowed: Collection[str] = ()  # further events
         self.found: list[str] = []
         self._armed = False
         sys.addaudithook(self._hook)
@@ -134,9 +134,9 @@ class Overdue(BaseException):
 
 
 @contextmanager
-def bounded(times: int = 1) -> Iterator[None]:
-    """Stop what takes more than ``times`` `SECONDS`, or `MEMORY`: `Overdue`, or MemoryError."""
-    seconds = times * SECONDS * (TRACING if sys.gettrace() else 1)
+def bounded() -> Iterator[None]:
+    """Stop what takes more than `SECONDS`, or `MEMORY`: `Overdue`, or MemoryError."""
+    seconds = SECONDS * (TRACING if sys.gettrace() else 1)
 
     def stop(*_: object) -> None:
         raise Overdue(f"more than {seconds} s of computing, or {WAITING * seconds} s of waiting")

@@ -6,10 +6,9 @@
     python -m tests.fuzz.guided --inputs 1000 --seed 1   nearly the same each time, as in CI
 
 An input is two bytes, which choose a sample of the format and one of its files, and the bytes that
-the file is to hold. What holds for the numbered variants holds for these (`session`). The first
-inputs are the samples as they are; what reaches code that nothing reached before is kept in
-`corpus`, as far as it is small, and read first the next time. An input that fails is kept in the
-folder of --found.
+the file is to hold; what has to hold is in `session`. The first inputs are the samples as they are;
+what reaches code that nothing reached before is kept in `corpus`, as far as it is small, and read
+first the next time. An input that fails is kept in the folder of --found.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ CHOICE = 2  # bytes ahead of an input
 MOST_BYTES = 1 << 18  # of an input
 OURS = 0.5  # of the changes that know the format; the others are libFuzzer's
 MOST_SECONDS = 600  # beyond those asked for, after which a format hangs
-KEPT = 32 << 10  # bytes of the corpus of a format: 1 MB for all of them
+KEPT = 64 << 10  # bytes of the corpus of a format: at most 2 MB for all of them
 LIBFUZZER = (
     f"-max_len={MOST_BYTES}",
     "-timeout=3600",  # with 0 its alarm ends a run; the session has bounds of its own
@@ -62,7 +61,7 @@ def _chosen(samples: list[Sample], data: bytes) -> tuple[Sample, str]:
 
 
 def changed(row: Row, samples: list[Sample], data: bytes, seed: int) -> bytes:
-    """An input after a change that knows the format: checksums and lengths hold again."""
+    """An input after a change within its format: checksums and lengths hold again."""
     _, name = _chosen(samples, data)
     return data[:CHOICE] + row.mutator(name)(random.Random(seed), data[CHOICE:])
 
@@ -87,13 +86,13 @@ def fuzz(format: str, options: list[str]) -> None:
         from tests.fuzz.session import Session
 
     row, samples = corpus.TABLE[format], corpus.samples_of(format)
-    session = Session(Audit(), format, 0)
+    session = Session(Audit(), format)
     state = {"number": 0}
     top = os.getcwd()  # the session goes into its folder
 
     def once(data: bytes) -> None:
         state["number"] += 1
-        failures = list(session.failures_of(variant_of(samples, data), state["number"]))
+        failures = list(session.failures(variant_of(samples, data), state["number"]))
         os.chdir(top)
         if failures:
             raise AssertionError("\n".join(failures))
@@ -102,7 +101,7 @@ def fuzz(format: str, options: list[str]) -> None:
         if random.Random(seed).random() < OURS:
             try:
                 return changed(row, samples, data, seed)[:most]
-            except Exception:  # the input is too damaged for a change that knows the format
+            except Exception:  # the input is too damaged for a change within its format
                 pass
         variant: bytes = atheris.Mutate(data, most)
         return variant

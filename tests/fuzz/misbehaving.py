@@ -79,10 +79,10 @@ def main() -> int:
     sample = corpus.samples_of("npy")[0]
     failed = 0
     for number, (reader, text) in enumerate(READERS):
-        with Session(audit, "npy", 1) as session:
+        with Session(audit, "npy") as session:
             session.inputs[sample.name] = ""  # not read as it is
             npy.read = lambda file, *_, reader=reader: reader(file)
-            found = [*session.failures_of(corpus.Variant(sample, sample.files), 6)]
+            found = [*session.failures(corpus.Variant(sample, sample.files), 6)]
         if not (text in " ".join(found) if text else not found):
             failed += 1
             print(f"reader {number}: {text or 'nothing'} is expected, found", *map(ascii, found))

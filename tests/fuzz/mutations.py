@@ -89,20 +89,6 @@ def truncation(rng: random.Random, data: bytes) -> bytes:
     return data[: rng.choice((rng.randrange(len(data) + 1), near, len(data) - near))]
 
 
-def splice(pool: Sequence[bytes]) -> Mutator:
-    """A mutator that joins the start of a file with a piece or the end of another."""
-
-    def spliced(rng: random.Random, data: bytes) -> bytes:
-        other = rng.choice(pool)
-        at, start = rng.randrange(len(data) + 1), rng.randrange(len(other) + 1)
-        if rng.random() < 0.5:
-            return data[:at] + other[start:]
-        piece = other[start : start + rng.choice((4, 16, 64, 256, 4096))]
-        return data[:at] + piece + data[at + len(piece) * rng.randrange(2) :]
-
-    return spliced
-
-
 def lying_number(rng: random.Random, data: bytes) -> bytes:
     """A number of 2, 4 or 8 bytes, mostly at a multiple of its size, that becomes another.
 

@@ -35,9 +35,8 @@ DIFFERENT = 1  # the status of a command that compares
 class Session:
     """A process that reads variants; with ``keep`` one more reads the HDF5 files of a format."""
 
-    def __init__(self, audit: Audit, format: str, seed: int, keep: bool = True) -> None:
-        self.format, self.seed, self.row = format, seed, corpus.TABLE[format]
-        self.audit = audit
+    def __init__(self, audit: Audit, format: str, keep: bool = True) -> None:
+        self.audit, self.row = audit, corpus.TABLE[format]
         starts = self.row.hdf5 or not keep
         self.allowed = (PROCESS, "os.posix_spawn", "os.kill") if starts else ()
         self.top = Path(os.path.realpath(tempfile.mkdtemp(prefix="lstm-fuzz-")))
@@ -87,12 +86,8 @@ class Session:
         os.chdir(self.folder)
         return str(self.folder / given)
 
-    def failures(self, number: int) -> Iterator[str]:
-        """What is wrong with how the variant of a number is read; nothing, if all is well."""
-        return self.failures_of(corpus.variant(self.format, self.seed, number), number)
-
-    def failures_of(self, variant: corpus.Variant, number: int) -> Iterator[str]:
-        """As `failures`; the number decides by what the variant is read."""
+    def failures(self, variant: corpus.Variant, number: int) -> Iterator[str]:
+        """What is wrong with how a variant is read; the number decides by what it is read."""
         self._prepare(variant.sample)
         path = self._written(variant.files, variant.sample.given)
         names = {self.folder / name for name in (*variant.files, variant.sample.given)}
@@ -178,7 +173,7 @@ class _Terminal(io.TextIOWrapper):
     starved = False
 
     def write(self, text: str, /) -> int:
-        """Write; the error that is told of is still being handled then."""
+        """Write; the error that is reported is still being handled then."""
         self.starved |= ran_out_of_memory(sys.exc_info()[1])
         return super().write(text)
 

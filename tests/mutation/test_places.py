@@ -44,7 +44,7 @@ def test_the_tests_that_noticed_are_named() -> None:
     ],
 )
 @pytest.mark.slow
-def test_how_tests_fail_is_told(
+def test_the_way_in_which_tests_fail_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, functions: list[str], failure: Failure | None
 ) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -ra\n")
@@ -65,7 +65,7 @@ def test_how_tests_fail_is_told(
 
 @pytest.mark.wide
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
-def test_what_is_broken_is_still_a_program(place: Mutation) -> None:
+def test_each_mutation_is_valid_python(place: Mutation) -> None:
     text = (PACKAGE.parent / place.file).read_text()
     ast.parse(text.replace(place.source, place.replacement))
     assert place.source != place.replacement

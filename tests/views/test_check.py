@@ -64,13 +64,13 @@ assumed    convention tf1 (--convention); forget bias +1 (--forget-bias);
            layout batch (--layout)
 
 engine  version      result   max abs  max rel  max ulp  float64  long double    ms
-ours    0.1.0                                                          7e-8       2
+lstm    0.1.0                                                          7e-8       2
 torch   1.2.3        agrees   1.19e-7     2e-6       17    2e-16       1.1e-7  12.3
 keras   1.2.3 torch  differs   nan        2e-6                         1.1e-7  12.3
 
-first      keras in float32: h, step 3, batch 1, unit 0: nan, ours 0.25
+first      keras in float32: h, step 3, batch 1, unit 0: nan, lstm 0.25
 finding    One change explains the difference: forget bias is 0, not +1
-nearest    ours: most accurate, by the same run in long double
+nearest    lstm: most accurate, by the same run in long double
 known      torch: where it differs from its documentation
 left out   jax (a cell) cannot run a projection.
 """

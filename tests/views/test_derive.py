@@ -49,9 +49,9 @@ def test_odd_cells_have_separate_formulas(case: str, formula: str) -> None:
 
 
 def test_the_state_of_the_first_step_is_named() -> None:
-    assert "h, c_prev  the initial state" in shown("torch/projection", step=0)
+    assert "h_prev and c_prev: the initial state" in shown("torch/projection", step=0)
     text = shown("flax/linen_reverse_keep_order", step=3)
-    assert "h, c_prev  as step 4 left them" in text
+    assert "h_prev and c_prev: after step 4" in text
     turned = shown("keras/go_backwards", step=2)
-    assert "x          of step 4 of the inputs" in turned
-    assert "h, c_prev  as step 1 left them" in turned
+    assert "x          step 4 of the inputs" in turned
+    assert "h_prev and c_prev: after step 1" in turned

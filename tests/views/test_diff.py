@@ -1,4 +1,4 @@
-"""The sheet of a difference: every figure whole, in any width."""
+"""The sheet of a difference: no figure is cut, in any width."""
 
 import re
 from typing import Any
@@ -66,11 +66,12 @@ def test_a_side_whose_values_count_in_another_dtype_names_both() -> None:
 
 def test_a_remark_names_the_options_that_compare_different_shapes() -> None:
     h = normal(7, 4, 3)
-    shown = rows(of(h=h), of(h=h[:5, :, :2] + 1))
-    assert "next       --steps 0:5 --units 0:2 compares the first 5 steps and 2 units" in shown
+    text = " ".join(" ".join(rows(of(h=h), of(h=h[:5, :, :2] + 1))).split())
+    other = "next Is one of them the inputs, or of another network?"
+    assert f"{other} --steps 0:5 --units 0:2 compares the first 5 steps and 2 units" in text
     text = " ".join(" ".join(rows(of(h=h), of(h=h[2:5] + 1))).split())
     first = "--steps 0:3 compares the first 3 steps"
-    assert f"{first}; --steps 4:7 takes b as the last steps" in text
+    assert f"{first}; --steps 4:7 compares b with the last ones" in text
     found = rows(of(h=h), of(h=h[2:5]))
     assert any("is interpreted as steps 2 to 4 of 7" in row for row in found)
     assert not any("compares the first" in row for row in found)

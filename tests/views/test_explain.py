@@ -1,4 +1,4 @@
-"""What an explanation looks like: nothing cut, whole columns left out, every finding in words."""
+"""What an explanation looks like: nothing cut, full columns left out, every finding in words."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def equivalent(explanation: Explanation) -> str:
 
 @pytest.mark.parametrize("further", [{}, {"bias": "none"}], ids=str)
 @pytest.mark.parametrize("start", [{}, {"h": 0.3, "c": 0.4}], ids=str)
-def test_step_0_is_said_to_match_only_where_it_does(
+def test_step_0_is_called_matching_only_where_it_matches(
     further: dict[str, Any], start: dict[str, float]
 ) -> None:
     """A forget bias hides behind a zero state, unless another change or a state shows there."""
@@ -108,7 +108,7 @@ def test_no_data_are_asked_for_the_gates_of_a_bias_that_is_left_out() -> None:
         assert "to decide" in labels
 
 
-def test_what_half_precision_hides_is_not_singled_out() -> None:
+def test_an_answer_in_half_precision_claims_no_uniqueness() -> None:
     explanation = sample()
     (change,) = explanation.changes
     half = replace(change, setting="dtype", found="bfloat16")

@@ -30,7 +30,7 @@ def test_an_option_and_its_value_stay_on_one_line() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_what_is_reported_of_many_units_fits_the_window(width: int) -> None:
+def test_the_summary_of_many_units_fits_the_width(width: int) -> None:
     random = np.random.default_rng(5)
     arrays = {name: random.uniform(-1, 1, size=(7, 90)) for name in "hcg"}
     arrays |= {name: random.integers(0, 2, size=(7, 90)).astype(float) for name in "ifo"}

@@ -17,7 +17,7 @@ from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import run_plan
+from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
@@ -38,22 +38,7 @@ def derive(
     cell: str | None = None,
     against: Side | None = None,
 ) -> Derivation:
-    """The arithmetic of one unit at one step of a run.
-
-    Parameters
-    ----------
-    model, inputs
-        of the run; all of the batch is run, since the bits of a sequence may depend on it.
-    step, batch, unit
-        indices in the trace, from 0; a negative one counts from the end. Where ``cell`` is not
-        given, a unit of both directions side by side is one of its cell too.
-    gate
-        ``i``, ``f``, ``g`` or ``o``: this gate, then c and h; without it all gates.
-    cell
-        of several cells, the name of one: ``layer0``, ``layer1_reverse``.
-    against
-        another implementation's results; each line for which they have a number gets it.
-    """
+    """The arithmetic of one unit at one step of a run: `lstmcli.derive` describes each argument."""
     if gate is not None and gate not in (*GATES,):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     for noun, at in (("step", step), ("unit", unit), ("batch", batch)):
@@ -76,7 +61,8 @@ def derive(
     plan = prepare(model, inputs, NAMES)
     model = plan.model
     place = _place(plan, layer, direction, (step, batch, unit))
-    trace = run_plan(plan)
+    needs_all = against is not None or plan.valid is not None or not runs_forward(model)
+    trace = run_plan(plan if needs_all else plan.until(place.step + 1))
     computed = {k: trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES}
     one = model.layers[layer][direction]
     moment = UnitAtStep(one, place.unit, *_entering(plan, trace, place), computed)

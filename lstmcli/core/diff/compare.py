@@ -70,13 +70,12 @@ class Difference:
         total = sum(array.total or 0 for array in (arrays if self.equal else off))
         if self.equal:
             left_out = sum(array.left_out for array in arrays)
-            of_all = f" of {total + left_out:,} (the others are not printed)" if left_out else ""
-            return f"equal: {total:,} values{of_all} of {listed([*self.arrays], ARRAYS_NAMED)}"
+            of_all = f" of {total + left_out:,}" * bool(left_out)
+            text = f"equal: {total:,}{of_all} values of {listed([*self.arrays], ARRAYS_NAMED)}"
+            return text + " (the others are not printed)" * bool(left_out)
         if not off:
             return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
-        is_list = len(off) <= ARRAYS_NAMED
-        names = join_with_and([one.name for one in off]) if is_list else f"{len(off)} arrays"
-        text = f"{names} differ{'s' * (len(off) == 1)}"
+        text = f"{_named([one.name for one in off])} differ{'s' * (len(off) == 1)}"
         if not (wrong := sum(array.mismatched or 0 for array in off)):
             return f"{text} in the axes only: {total:,} values agree"
         text += f": {wrong:,} of {total:,} values"
@@ -130,12 +129,7 @@ def compare(
 ) -> Difference:
     """Compare the arrays that two sides share by name; of one array each, whatever their names.
 
-    ``|a - b| <= atol + rtol |b|`` must hold; b is the one that is expected. Without ``rtol``,
-    ``atol`` and ``ulp`` the coarser dtype of an array decides, as in torch.testing.assert_close;
-    one of rtol and atol alone leaves the other at 0. Each printed side adds half a unit of its
-    last printed place, whatever is asked for. ``only`` names the arrays (``h`` stands for
-    ``layer0.h``, ... too), ``selection`` the steps, batch items and units that are compared.
-    Without ``padding`` the steps are left out that the lengths or masks of the runs leave out.
+    The arguments are those of `lstmcli.diff`; ``h`` in ``only`` stands for ``layer0.h``, ... too.
     """
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     a, b, common = named_alike(a, b)
@@ -287,6 +281,11 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
     return False if name.prefix else None
 
 
+def _named(names: Sequence[str]) -> str:
+    """``h, c and f``, or how many arrays."""
+    return join_with_and(names) if len(names) <= ARRAYS_NAMED else f"{len(names)} arrays"
+
+
 def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
     """What was assumed of names, axes, layouts and parts of a run."""
     yield from (Hint("renamed", side.renaming) for side in (a, b) if side.renaming)
@@ -296,7 +295,7 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
             start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
             by_text.setdefault(f"{start}{{names}}: {text}", []).append(name)
     for text, names in by_text.items():
-        yield Hint("axes", compared.say(text.replace("{names}", join_with_and(names), 1)))
+        yield Hint("axes", compared.say(text.replace("{names}", _named(names), 1)))
     yield from _layouts(a, b, compared.pairs)
     padded = [pair.padded for pair in compared.pairs.values() if pair.padded is not None]
     if padded:
@@ -322,7 +321,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
         if silent.layout is None and other.layout in ("batch", "time") and names:
             axes = "batch, steps" if other.layout == "batch" else "steps, batch"
             verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
-            text = f"{join_with_and(names)} {verb} ({axes}, units), as in {other.name}"
+            text = f"{_named(names)} {verb} ({axes}, units), as in {other.name}"
             yield Hint("layout", text)
     unclear = [
         name
@@ -331,7 +330,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
         if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
     if unclear and not (a.layout or b.layout):
-        text = f"the first axis of {join_with_and(unclear)} is time"
+        text = f"the first axis of {_named(unclear)} is time"
         yield Hint("layout", f"{text} (not in the files; --layout batch)")
 
 

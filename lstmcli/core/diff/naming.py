@@ -14,8 +14,8 @@ from lstmcli.core.diff.operand import UNNAMED, Side, fits, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.layouts import RunShape, printed_shapes
 from lstmcli.core.model.settings import CELL
-from lstmcli.errors import STDIN, UserError
-from lstmcli.escaping import file_argument, shell_word
+from lstmcli.errors import STDIN, Try, UserError
+from lstmcli.escaping import file_argument
 
 FRAMEWORK_NAMES = {
     "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
@@ -72,10 +72,8 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
             shape = shape_text(before, numbers.shape)
             text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is {shape}"
             if name in other.gaps:
-                raise UserError(
-                    f"{text}, and {other.name} is abbreviated too: nothing tells the rest."
-                )
-            raise UserError(f"{text}, which {full.shape} of {other.name} is not.")
+                raise UserError(f"{text}. {other.name} is abbreviated too; print one in full.")
+            raise UserError(f"{text}, but {other.name} has {full.shape}.")
         found[name] = spread(numbers, before, shapes[0])
     return side.with_numbers(found)
 
@@ -166,12 +164,11 @@ def _nothing_shared(a: Side, b: Side) -> UserError:
         names = ", ".join(name or "h (unnamed)" for name in side.arrays)
         return f"{side.name} has {names or 'no arrays'}"
 
-    together = " and " if a.in_memory or b.in_memory else " "
-    one_of_each = together.join(_single_array(*sides) for sides in ((a, b), (b, a)))
-    return UserError(
-        f"no common array: {names_in(a)}; {names_in(b)}. Select one on each side:",
-        f"  {one_of_each}",
-    )
+    one, other = _single_array(a, b), _single_array(b, a)
+    text = f"no common array: {names_in(a)}; {names_in(b)}. Select one on each side:"
+    if a.in_memory or b.in_memory:
+        return UserError(text, f"  {one} and {other}")
+    return UserError(text, try_=[Try(call="diff", weights=[one], others=[other])])
 
 
 def _single_array(side: Side, other: Side) -> str:
@@ -182,4 +179,4 @@ def _single_array(side: Side, other: Side) -> str:
     if side.in_memory:
         return f"{name} of {side.name}" if name else side.name
     file = "-" if side.name == STDIN else file_argument(side.name)
-    return shell_word(f"{file}:{name}" if name and len(names) > 1 else file)
+    return f"{file}:{name}" if name and len(names) > 1 else file

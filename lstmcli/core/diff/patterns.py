@@ -127,31 +127,42 @@ def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
 def _of_sequences(layer: FirstLayer) -> Facts:
     """Some sequences agree, each other one differs: from some step on, or in its last state.
 
+    Axes that no file specifies may be those of sequences and steps; rows of steps, some of which
+    agree before and after one that differs, are sequences.
+    """
+    differs, compared = layer.pair.differs, layer.compared  # (T, B, H)
+    rows: Mask = np.any(differs, axis=(1, 2))
+    if compared.rows_assumed:
+        mixed = np.count_nonzero(np.diff(rows)) > 1
+        return _some_agree(layer, differs.swapaxes(0, 1) if mixed else differs)
+    found = _some_agree(layer, differs)
+    if found is None and compared.axes_assumed:
+        found = _some_agree(layer, differs.swapaxes(0, 1), is_batch=True)
+    return found
+
+
+def _some_agree(layer: FirstLayer, differs: Mask, is_batch: bool = False) -> Facts:
+    """The sequences that agree and those that differ; None unless there are both.
+
     Where axes are assumed, what differs from the first step on may be steps, unless a direction
-    runs back, as one half of the units may. Rows of steps may be sequences, where some agree both
-    before and after one that differs.
+    runs back, as one half of the units may.
     """
     pair, may_be_rows = layer.pair, layer.compared.rows_assumed
-    differs, rows = pair.differs, pair.differs.any(axis=(1, 2))  # (T, B, H), (T,)
-    if may_be_rows and np.count_nonzero(np.diff(rows)) > 1:
-        differs = differs.swapaxes(0, 1)
     wrong: Mask = np.any(differs, axis=2)  # (T, B)
-    some, starts, has_steps = wrong.any(axis=0), wrong.argmax(axis=0), len(wrong) > 1
+    some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
     carried = wrong | (np.arange(len(wrong))[:, None] < starts)
     carried |= False if pair.padded is None else pair.padded
     halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
     runs_back = pair.backward or not all(half.any() for half in halves)
-    if has_steps:
-        fits = runs_back or starts[some].all() or not layer.compared.axes_assumed
-        fits = fits and np.any(pair.b.values[:, ~some])
-    else:
-        fits = differs[wrong].mean() >= _HALF
+    known = has_steps and not layer.compared.axes_assumed and np.any(pair.b.values[:, ~some])
+    may_start = known or runs_back or starts[some].all()
+    fits = may_start if has_steps else differs[wrong].mean() >= _HALF
     if some.all() or not carried[:, some].all() or not fits:
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
     at = starts[some].tolist()
     steps = f" from {_indices('step', at if len({*at}) > 1 else at[:1])} on" * has_steps
-    axis = "if the first axis is the batch, " * (may_be_rows and not has_steps)
+    axis = "if the first axis is the batch, " * (is_batch or (may_be_rows and not has_steps))
     every_step = " at every step" * has_steps
     return {
         "agree": f"{axis}{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",
@@ -254,7 +265,7 @@ def _at_once(layer: FirstLayer) -> Facts:
         if any(str(one).startswith("layout") for one in listed):
             causes += [f"the layout that was assumed for {name}"]
     if compared.rows_assumed:
-        causes += ["if the first axis is the batch, any setting"]
+        causes += ["any setting, if the first axis is the batch: add --layout batch"]
     return {"more": causes}
 
 
@@ -268,8 +279,8 @@ _NEITHER = "does not depend on the forget gate or the recurrent weights"
 _ONLY_FIRST = "{start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
-    "Ruled out, unless the inputs of {steps} are near zero: kernel, biases and order of i, g and "
-    "o; the activations."
+    "Ruled out, unless the inputs of {steps} are near zero: the kernel, the biases, the order of "
+    "i, g and o, the activations."
 )
 _HARDLY_LATER = "Ruled out, unless inputs were zero before: weights, gate order, forget bias."
 

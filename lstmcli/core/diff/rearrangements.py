@@ -133,7 +133,7 @@ def _one_half(pair: Pair) -> Iterator[Moved]:
 
 
 def _turned(columns: Mask, array: Array) -> Array:
-    """Some units turned round in time."""
+    """Some units reversed in time."""
     return np.where(columns, array[::-1], array)
 
 
@@ -309,7 +309,7 @@ OF_STEPS = (
     Rearrangement(
         "time_flipped",
         _of_a(lambda v: v[::-1]),
-        "once time is turned round: the first step of {{a}} is the last of {{b}}. One side ran "
+        "once time is reversed: the first step of {{a}} is the last of {{b}}. One side ran "
         "backwards over the sequence, or did not turn its outputs back.",
     ),
     Rearrangement(
@@ -345,8 +345,8 @@ OF_STEPS = (
     Rearrangement(
         "half_flipped",
         _one_half,
-        "once the {which} half of the units is turned round in time: it contains the backward "
-        "direction, whose outputs only one side has turned back.",
+        "once the {which} half of the units is reversed in time: it contains the backward "
+        "direction, whose outputs one side has in time order.",
     ),
     *OF_PLACED,
 )

@@ -11,7 +11,7 @@ from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.metrics import place_of, similarity
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import distinct
-from lstmcli.core.diff.tolerance import widened
+from lstmcli.core.diff.tolerance import Mask, widened
 from lstmcli.core.model.arrays import round_to_format
 from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_size
@@ -92,15 +92,25 @@ def _odd_numbers(compared: ComparedSides) -> Facts | None:
 
 
 def _not_a_number(compared: ComparedSides) -> Facts | None:
-    """NaN on one side only."""
+    """NaN on one side only, in the first step that differs."""
     for pair in compared.differing:
         nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
-        differs = nan[0] != nan[1] if pair.stepwise and pair.agrees is not None else np.zeros(0)
-        if differs.any():
-            steps = np.flatnonzero(differs.any(axis=(1, 2)))
-            at = int(steps[-1 if pair.backward else 0])
-            side = compared.names[not nan[0][at][differs[at]].any()]
-            return {"name": pair.name, "side": side, "step": pair.numbers_of((at, 0, 0))[0]}
+        if not pair.stepwise or pair.agrees is None:
+            continue
+        differs: Mask = np.not_equal(*nan)
+        at_steps: tuple[Mask, ...] = tuple(
+            np.any(which, axis=(1, 2)) for which in (differs, pair.differs)
+        )
+        steps, wrong = map(pair.in_order, at_steps)
+        if not steps.any() or wrong.argmax() != steps.argmax():
+            continue
+        at = int(np.flatnonzero(at_steps[0])[-1 if pair.backward else 0])
+        side = compared.names[not nan[0][at][differs[at]].any()]
+        step = pair.numbers_of((at, 0, 0))[0]
+        is_kept = steps[steps.argmax() :].all()
+        where = f" from step {step} on" if is_kept else f", first at step {step}"
+        kept = " Once in the state, a NaN stays." if is_kept else ""
+        return {"name": pair.name, "side": side, "step": step, "where": where, "kept": kept}
     return None
 
 
@@ -188,8 +198,7 @@ _TABLE = (
     NumberPattern(
         "suspect_nan",
         _not_a_number,
-        "{name} of {side} is NaN from step {step} on, and the other side is not. Once in the "
-        "state, a NaN stays.",
+        "{name} of {side} is NaN{where}, and the other side is not.{kept}",
         "inputs or weights that are not finite; an overflow at or before step {step} (the "
         "largest float16 is 65504)",
     ),

@@ -64,10 +64,15 @@ EDITS = "edits"  # the pass after the settings
 
 
 class Progress:
-    """What a search tells while it runs; this one shows nothing."""
+    """What a search tells while it runs, to a function of the share done and of what is tried."""
+
+    def __init__(self, show: Callable[[float, str], object] | None = None) -> None:
+        self._show = show
 
     def __call__(self, share: float, what: str) -> None:
         """So much is done, and this is tried now."""
+        if self._show is not None:
+            self._show(share, what)
 
     def passed(self, name: str, tried: int, answers: int) -> None:
         """A pass has ended: this many hypotheses, of which this many give EXPECTED."""
@@ -331,13 +336,7 @@ what is not a setting: how the other side ran the sequences.
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
-    """Find the settings with which the weights give EXPECTED.
-
-    Raises
-    ------
-    UserError
-        if EXPECTED is not an array of a run over these inputs.
-    """
+    """Find the settings with which the weights give EXPECTED."""
     has_shape = not question.side.gaps
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.
@@ -487,5 +486,5 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         changes = explanation.nearest[0].changes if explanation.nearest else ()
         hints.append(remark("budget_ended", changes=changes, thorough=search.work.times > 1))
         hints += lengths.unknown(search.placements)
-    untried = (*explanation.untried, *left_out, *NOT_SEARCHED)
+    untried = (*NOT_SEARCHED, *explanation.untried, *left_out)
     return replace(explanation, remarks=(*remarks, *hints), untried=untried)

@@ -68,7 +68,7 @@ class Cause:
 _ALL = "All steps are off"
 _LATER = "The first step agrees, later ones do not"
 _ONE_ORDER = "one order of gates for kernel, recurrent kernel and bias"
-_BLOCKS = "The four blocks have one shape: any order of them can be run"
+_BLOCKS = "All four gate blocks have the same shape, so a wrong order raises no error"
 _NO_TENSOR = "An activation is in no tensor"
 _NO_FORGET = f"{ZERO_STATE}the forget gate"
 _NO_RECURRENT = f"{ZERO_STATE}the recurrent kernel"
@@ -109,13 +109,13 @@ CAUSES: dict[str, Cause] = {
         Cause("interleaved", "gate arrangement", prior=3.2, values=(False, True),
             words={True: "unit by unit", False: "block by block"},
             shows=_ALL, mend="z.reshape(4, units), or unit by unit z.reshape(units, 4).T",
-            hides={ANY: "Blocks and units lie along the same axis: either way has one shape"},
+            hides={ANY: "Blocks and units are on one axis, so both orders have the same shape"},
             thread="https://nl.mathworks.com/matlabcentral/answers/2005887-what-is-the-order-of-"
             "weights-in-a-lstm-layer-with-multiple-lstm-neurons"),
         Cause("rows", "row order of the kernel", prior=3.4, values=("xh", "hx"),
             words={"xh": "[x; h]", "hx": "[h; x]"},
             shows=_ALL, mend="z = W @ concat(x, h)",
-            hides={ANY: "x and h lie along the same axis: no shape tells which comes first"},
+            hides={ANY: "x and h are on the same axis, so no shape shows which comes first"},
             used_by={"hx": "code that stacks [h; x]"},
             thread="https://github.com/NVIDIA/TensorRT/issues/403"),
         Cause("transposed", "storage of gate blocks", prior=3.3, values=TRANSPOSED,
@@ -137,7 +137,7 @@ CAUSES: dict[str, Cause] = {
             "code that calls reshape, not transpose")},
             thread="https://github.com/keras-team/keras/pull/8307"),
         Cause("bias", prior=2.4, values=BIASES,
-            words={"input_only": "b_ih alone", "recurrent_only": "b_hh alone",
+            words={"input_only": "b_ih only", "recurrent_only": "b_hh only",
             "input_twice": "b_ih twice", "recurrent_twice": "b_hh twice"},
             shows=_ALL, mend="z = K x + R h + b_ih + b_hh, each of them once",
             hides={ANY: "A bias that is added twice or left out changes no shape"},
@@ -203,7 +203,7 @@ CAUSES: dict[str, Cause] = {
             values=PEEPHOLE_ORDERS,
             shows="The first step is off in o, later ones everywhere",
             mend="p_i, p_f, p_o = peepholes, in the order of the weights",
-            hides={ANY: "The three peepholes have one shape: any order of them can be run"}),
+            hides={ANY: "The three peepholes have one shape, so a wrong order raises no error"}),
         # ---- how a run goes through the data
         Cause("layout", prior=4, values=("batch", "time"), of_run=True,
             words={"batch": "(B, T, I)",
@@ -221,11 +221,11 @@ CAUSES: dict[str, Cause] = {
             thread="https://github.com/stanfordmlgroup/nlc/issues/8"),
         # what is forgotten is to turn the backward half back
         Cause("flip_output", "order of the outputs", prior=2.7, values=(False,
-            True), forward=5.0, words={True: "turned round in time",
-            False: "in the order of time"},
+            True), forward=5.0, words={True: "reversed in time",
+            False: "in time order"},
             shows="The steps agree in the other order", mend="h = h[::-1]",
-            hides={ANY: "Outputs turned round in time have the same shape"},
-            used_by={True: "Keras' go_backwards, not turned back"},
+            hides={ANY: "Outputs that are reversed in time have the same shape"},
+            used_by={True: "Keras' go_backwards, in processing order"},
             thread="https://github.com/microsoft/onnxruntime/issues/4187"),
         Cause("go_backwards", "go_backwards", prior=2.8, columns=("reverse",
             "flip_output"), values=(True, ), words={True: "yes", False: "no"},
@@ -253,7 +253,7 @@ CAUSES: dict[str, Cause] = {
             words={"given": "as given"},
             shows="The longest sequence agrees, shorter ones do not",
             mend="pack_padded_sequence(x, lengths), a mask, sequence_length",
-            hides={ANY: "Padding has the shape of data"},
+            hides={ANY: "Padded steps look like data, so nothing fails"},
             used_by={"ignored": "code that runs over the padding",
             "inverted": "a mask that is true at the padding",
             ANY: "packed sequences, a mask, sequence_length"},

@@ -224,11 +224,15 @@ class EditedRuns:
     @cached_property
     def first_off(self) -> int | None:
         """The first step at which the run as loaded is off; None where steps need later ones."""
+        return self.first_wrong(self.base)
+
+    def first_wrong(self, given: Mapping[str, Array]) -> int | None:
+        """The first step at which a run is off; None if none is, or steps need later ones."""
         first: list[int] = []
         for name in self.causal:
-            known, given = self.case.expected.arrays[name], self.base.get(name)
-            if given is not None and given.shape == known.values.shape:
-                off = np.abs(given - known.values) > self.allowance.of(known)
+            known, array = self.case.expected.arrays[name], given.get(name)
+            if array is not None and array.shape == known.values.shape:
+                off = np.abs(array - known.values) > self.allowance.of(known)
                 first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
         return min(first, default=None)
 
@@ -341,6 +345,20 @@ class EditedRuns:
             for name, cell in self.model.cells:
                 if name not in self._right:
                     yield name, self.sizes._replace(cell=cell)
+
+    def restarts(self) -> Iterator[Variant]:
+        """The initial state again: in chunks of one length, or at each step that is off in turn."""
+        if self.first_off is None or self.first_off < 2:
+            return
+        for name in ("state.chunks", "state.chunks.h", "state.chunks.c"):
+            yield Variant((Edit(name, self.first_off),), 1)
+        steps, of_run = [0], self.sizes.steps
+        off: int | None = self.first_off
+        while off is not None and off > steps[-1] + 1 and len(steps) <= of_run // 2:
+            steps.append(off)
+            off = self.first_wrong(self.run((Edit("state.anew", tuple(steps[1:])),)) or {})
+        if off is None and steps != [*range(0, of_run, steps[1])]:
+            yield Variant((Edit("state.anew", tuple(steps[1:])),), len(steps) - 1)
 
     def damage(self) -> Iterator[Variant]:
         """Rows and columns that are zero or exchanged, in the only cell or in each."""

@@ -1,17 +1,15 @@
 """Why nothing gives EXPECTED although the weights are right: how the other side ran the sequences.
 
-Asked where the search found nothing. A run in chunks whose state is not carried on, one that starts
-from where another ended, and one with a mask are runs of the weights as loaded: each is run and
-compared with EXPECTED before it is reported. Outputs that were arranged otherwise are what `diff`
-proves of them.
+Asked where the search found nothing. A run with a mask is one of the weights as loaded: it is run
+and compared with EXPECTED before it is reported. Outputs that were arranged otherwise are what
+`diff` proves of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
@@ -25,24 +23,16 @@ from lstmcli.core.explain.verify import (
     FINE,
     Case,
     Remark,
-    arrays_of,
-    compared,
     remark,
     verify,
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.errors import UserError
 
-State = Mapping[str, Array]
-Look = Callable[[Case, Allowance], Remark | None]
-"""The remark on how a case was run, if EXPECTED shows it."""
-
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
 FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
 NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both", "rounded"
 """How the codes of diff's other hints begin."""
-CARRIED: tuple[tuple[str, ...], ...] = ((), ("h",), ("c",))
-"""What of the state may be carried from chunk to chunk, where not all of it is."""
 
 
 def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
@@ -52,17 +42,16 @@ def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     """
     question, allowance = prepared.question, prepared.allowances[-1]
     is_padded = question.lengths is not None or question.mask is not None
-    complete, forward = [*filter(_is_complete, cases)], not prepared.model.backward
-    proofs = (masked, *(in_chunks, resumed) * forward) * (not is_padded)
-    for case, look in product(complete, proofs):
-        if found := look(case, allowance):
+    if is_padded or not cases:
+        return
+    complete = [*filter(_is_complete, cases)]
+    for case in complete:
+        if found := masked(case, allowance):
             layout = case.layout if case.layout != prepared.layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
             return
-    if is_padded or not cases:
-        return
     hint = other_state if complete else other_units
-    if forward and (found := hint((complete or cases)[0], allowance)):
+    if not prepared.model.backward and (found := hint((complete or cases)[0], allowance)):
         yield found
 
 
@@ -86,72 +75,10 @@ def _is_complete(case: Case) -> bool:
     return bool(outputs) and all(np.isfinite(known.values).all() for known in outputs)
 
 
-def _outputs(case: Case, steps: slice = slice(None)) -> Expected:
-    """The h (T, B, P) that EXPECTED contains of each cell, at some steps."""
+def _outputs(case: Case) -> Expected:
+    """The h (T, B, P) that EXPECTED contains of each cell."""
     arrays = case.expected.arrays.items()
-    return Expected({n: k[steps] for n, k in arrays if ArrayName.of(n).base == "h"})
-
-
-def _run(case: Case, steps: slice, state: State) -> tuple[Mapping[str, Array], State]:
-    """The arrays (T, B, K) of some steps from a state, and the state after them."""
-    x = case.x[:, steps] if case.layout == "batch" else case.x[steps]
-    one = case.under(x=x, initial_state=state)
-    trace, model = one.trace(FINE)
-    members = trace.members()
-    return arrays_of(trace, model, "h", one.size), {
-        k: np.asarray(members[f"final_{k}"]) for k in "hc"
-    }
-
-
-# ---- chunks
-
-
-def in_chunks(case: Case, allowance: Allowance) -> Remark | None:
-    """Runs of some steps each, from a state that is not carried on."""
-    for carried in CARRIED:
-        starts = _starts(case, allowance, carried)
-        if starts and _is_proved(case, starts[0], allowance):
-            numbers = _outputs(case).numbers
-            return remark("chunks", starts=starts, carried=carried, numbers=numbers)
-    return None
-
-
-def _starts(case: Case, allowance: Allowance, carried: tuple[str, ...]) -> list[int]:
-    """The steps at which the state is lost, if EXPECTED is a run that loses it there."""
-    steps = len(next(iter(_outputs(case).arrays.values())).values)
-    starts: list[int] = []
-    at, state, window = 0, case.initial_state, steps
-    while True:
-        end = min(at + window, steps)
-        chunk = slice(at, end)
-        wrong = compared(_run(case, chunk, state)[0], _outputs(case, chunk), allowance).first
-        if wrong is None and end == steps:
-            return starts
-        if wrong is None:
-            window *= 2
-            continue
-        length = wrong.step or 0
-        if length < 2 or len(starts) >= steps // 2:
-            return []
-        _, last = _run(case, slice(at, at + length), state)
-        state = {k: v if k in carried else np.zeros_like(v) for k, v in last.items()}
-        at, window = at + length, 2 * length  # chunks are mostly of one length
-        starts.append(at)
-
-
-def _is_proved(case: Case, first: int, allowance: Allowance) -> bool:
-    """Whether there are enough different numbers from a step on."""
-    return _outputs(case, slice(first, None)).distinct(allowance.of) >= LEAST_SHOWN
-
-
-def resumed(case: Case, allowance: Allowance) -> Remark | None:
-    """A run from the state that a run over the same inputs ended in."""
-    outputs = _outputs(case)
-    _, last = _run(case, slice(None), case.initial_state)
-    given, _ = _run(case, slice(None), last)
-    if not compared(given, outputs, allowance).fits or not _is_proved(case, 0, allowance):
-        return None
-    return remark("resumed", numbers=outputs.numbers)
+    return Expected({n: k for n, k in arrays if ArrayName.of(n).base == "h"})
 
 
 def other_state(case: Case, allowance: Allowance) -> Remark | None:

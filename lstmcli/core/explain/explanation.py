@@ -112,6 +112,7 @@ class Row:
     assumed: str
     fits: str
     used_by: str
+    mend: str = ""  # the line of code that does it as assumed
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +254,7 @@ BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no
 """Codes of what was not tried as a budget left it out."""
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
-RUN_OTHERWISE = {"chunks", "resumed", "masked", "rearranged", "other_units"}
+RUN_OTHERWISE = {"masked", "rearranged", "other_units"}
 """Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
 
 

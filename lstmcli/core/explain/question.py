@@ -298,13 +298,7 @@ class Setup:
 
 
 def prepare(question: Question) -> Prepared:
-    """The question with its model, and what EXPECTED contains.
-
-    Raises
-    ------
-    UserError
-        if inputs do not fit the model, or EXPECTED contains nothing of a run.
-    """
+    """The question with its model, and what EXPECTED contains."""
     model = question.model()
     _refuse_exchanged(question, model)
     state, lengths, name = question.initial_state, question.lengths, question.inputs
@@ -336,11 +330,10 @@ def _arrays_of(question: Question) -> dict[str, Numbers]:
     if not arrays and len(side.arrays) == 1:  # under a name that no run gives
         arrays = {"h": side.numbers(next(iter(side.arrays)))}
     if not arrays:
-        several = [name for name in side.arrays if name][:1]
         raise UserError(
             f"{side.name} contains {', '.join(side.arrays) or 'no array'}; EXPECTED is h, c, a "
             "gate, or final_h of a run.",
-            *(f"  FILE:MEMBER is one array: {side.name}:{name}" for name in several),
+            "  The outputs of the other program come last; FILE:MEMBER is one array of a file.",
         )
     if not any(n.values.size for n in arrays.values()):
         shapes = ", ".join(f"{name} {n.shape}" for name, n in arrays.items())
@@ -370,13 +363,7 @@ def _refuse_exchanged(question: Question, model: Model) -> None:
 
 
 def in_shape(question: Question) -> Iterator[Question]:
-    """The question with EXPECTED in a shape that it can have, the likeliest first.
-
-    Raises
-    ------
-    UserError
-        if abbreviated output can have none.
-    """
+    """The question with EXPECTED in a shape that it can have, the likeliest first."""
     side = question.side
     if not side.gaps:
         yield question

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from string import Formatter
 from typing import Any
 
@@ -153,10 +152,11 @@ def row_of(one: Changed, assumed: Convention) -> Row:
         return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.used_by)
     row = CONVENTIONS.get(assumed.name)
     usual = None if row is None else row.setting(one.setting.rpartition(".")[2])
-    is_usual = usual == one.assumed and usual not in (None, False, "none")
+    is_usual = usual == one.assumed and usual not in (None, False, "none", "given")
     note = f" ({assumed.name})" if is_usual else ""
     name = name_of(one.setting, one.sense)
-    return Row(name, assumed_of(one) + note, found_of(one), used_by(one, assumed))
+    mend = cause_of(one.setting, one.sense).mend
+    return Row(name, assumed_of(one) + note, found_of(one), used_by(one, assumed), mend)
 
 
 def used_by(change: Changed, assumed: Convention) -> str:
@@ -252,14 +252,6 @@ def _numbered(name: str, numbers: Sequence[int]) -> str:
     return f"{name}s {', '.join(map(str, numbers))}"
 
 
-def _chunks(starts: Sequence[int]) -> str:
-    """``of 4 steps``, ``that start at steps 0, 3 and 8``."""
-    if all(b - a == starts[0] for a, b in pairwise((0, *starts))):
-        return f"of {starts[0]} steps"
-    more = [f"{len(starts) - MOST_STARTS} more"] if len(starts) > MOST_STARTS else []
-    return f"that start at steps {join_with_and(['0', *map(str, starts[:MOST_STARTS]), *more])}"
-
-
 def location_text(location: Location | None) -> str:
     """How EXPECTED is interpreted; empty where that is plain."""
     text = "" if location is None else location.words
@@ -296,9 +288,7 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "layout": partial(value_of, "layout"),
     "options": lambda settings: " ".join(as_options(settings)),
     "all": lambda count: f"all {count} values",
-    "chunks": _chunks,
     "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
-    "lost": lambda carried: "".join(name for name in "hc" if name not in carried),
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
     "digits": lambda n: f": the inputs have only {n} digits after the point" if n else "",
     "location": lambda one: location_text(one) or "EXPECTED is interpreted as the full run",
@@ -331,25 +321,24 @@ def text_of(one: Remark) -> str:
 _PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
 _AXES = "EXPECTED has the axes {given}; "
-_CHUNKS = "Run in chunks {starts:chunks}, each from "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
 _NO_FIRST_STEP = ": EXPECTED lacks the first step, which distinguishes most"
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
-    "all_zero": "EXPECTED is zero throughout, which proves nothing: any weights give that with a "
-    "bound of 0.",
+    "all_zero": "All values of EXPECTED are 0, which shows nothing about the settings. Is it the "
+    "right file?",
     "array_taken": "{said}.",
-    "taken_as_printed": "EXPECTED has at most {digits} decimal places, so it is compared to these.",
+    "taken_as_printed": "EXPECTED has at most {digits} decimal places, so {digits} are compared.",
     "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
     "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
     "not compared.",
-    "taken_in_a_row": _AXES + "its values are taken in a row as {shape}.",
+    "taken_in_a_row": _AXES + "its values are interpreted in a row as {shape}.",
     "taken_as_gates": _AXES + "it is interpreted as the gates side by side.",
-    "taken_by_columns": _AXES + "its values are taken column by column as {shape}.",
-    "directions_joined": _AXES + "its directions are taken side by side, {shape}.",
-    "may_be_one_step": "If EXPECTED is the last step of h, its backward half is not turned back "
-    "in time (--set {cell}.flip_output=true).",
+    "taken_by_columns": _AXES + "its values are interpreted column by column as {shape}.",
+    "directions_joined": _AXES + "its directions are put side by side, {shape}.",
+    "may_be_one_step": "If EXPECTED is the last step of h, its backward half is in processing "
+    "order (--set {cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
     "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
     "{merge} of both directions.",
@@ -404,16 +393,6 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "transpose or direction usually gives less than {least:.0f} dB. Possible causes: weights of "
     "another training step or of lower precision, noise, dropout.",
     # of how the other side ran
-    "chunks": {
-        "carried": _CHUNKS + "the last {carried:and} of the one before "
-        "and a zero {carried:lost}, {numbers:all} of h agree: the other side carries "
-        "{carried:and} on and not {carried:lost}{layout:option}.",
-        "": _CHUNKS + "a zero state, {numbers:all} of h agree: "
-        "the other side does not carry the state on{layout:option}.",
-    },
-    "resumed": "Run from the last state of a run over the same inputs, {numbers:all} of h agree: "
-    "the other side keeps its state from run to run (stateful). Reset it there, or give it here "
-    "with --initial-state{layout:option}.",
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
     "out{option} {numbers:all} agree{layout:option}.",
@@ -450,8 +429,9 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "dropout": "dropout inside a cell (random: two runs of the other program would differ)",
     "layer_norm": "layer normalisation over all gates at once",
     "rare_settings": "rare activations (elu, softplus, ...) and 8-bit arithmetic, unless given",
-    "other_weights": "other weights; the initial states of many units",
-    "two_constants": "two unknown constants at once",
+    "other_weights": "other weights or inputs (did these two give EXPECTED?), and other initial "
+    "states",
+    "two_constants": "two unknown numbers at once, such as a forget bias and a clip",
     "edit_code": "In code: {line}. Instead: {mend}.",
     # what further data would decide
     "more_numbers": "two more steps or units",

@@ -130,6 +130,9 @@ Gates = Sequence[Array] | Array
 Carry = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
 """Takes two pairs of h and c, and gives one."""
 
+Passed = Callable[[Array, Array, Array, Array, int], tuple[Array, Array]]
+"""Takes two pairs of h and c and a number of steps, and gives one pair."""
+
 Change = Callable[..., None]
 """A function that changes the arrays it takes."""
 
@@ -252,7 +255,8 @@ class Parts:
     Activations take an array and the array for the result. ``update``, ``output`` and ``project``
     give arrays; the others change theirs in place. ``normalize`` takes the number of the gate too.
     ``kept`` and ``passed`` are of the loop: they give the h and c that a step returns, from these
-    and those that it took, and the h and c that the next step takes, from these and the first ones.
+    and those that it took, and the h and c that the next step takes, from these, the first ones
+    and the steps so far.
     """
 
     s_i: Activation
@@ -271,7 +275,7 @@ class Parts:
     update: Callable[[Array, Array, Array, Array], Array] = updated
     output: Callable[[Array, Array, Array, Activation], Array] = gated_output
     kept: Carry | None = None  # of h', c', h, c
-    passed: Carry | None = None  # of h', c', h_0, c_0
+    passed: Passed | None = None  # of h', c', h_0, c_0 and a number of steps
 
 
 def parts_of(cell: Cell) -> Parts:

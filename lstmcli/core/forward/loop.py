@@ -195,7 +195,7 @@ class Loop:
         parts = None if packed.plain else parts_of(cell)
         self._step: Step = full_step(parts, self._z) if parts else plain_step(cell, self._z)
         self._passed = parts.passed if parts else None
-        self._first, self._begun = (self._h[0], self._c), False  # h and c before the first step
+        self._first, self._done = (self._h[0], self._c), 0  # h and c before the first step; steps
 
         find = product_of_batch if self.sequences_first else product_of_one if single else product
         matrix = packed.matrix(columns, transposed=single)
@@ -255,7 +255,7 @@ class Loop:
     def start(self, h: Array, c: Array) -> None:
         """Begin from h (R, P) and c (R, H)."""
         self._h[0], self._c[:] = h.T, c.T
-        self._first, self._begun = (self._h[0].copy(), self._c.copy()), False
+        self._first, self._done = (self._h[0].copy(), self._c.copy()), 0
 
     def advance(
         self,
@@ -338,8 +338,8 @@ class Loop:
             if self._eight_bit or self._passed:
                 exact = self._h[k].copy()  # which is returned
                 taken, c = exact, before
-                if self._passed and self._begun:
-                    taken, c = self._passed(exact, before, *self._first)
+                if self._passed and self._done:
+                    taken, c = self._passed(exact, before, *self._first, self._done)
                 self._h[k] = rounded(self.cell, taken, 0) if self._eight_bit else taken
                 product(operand, out)
                 self._h[k] = exact
@@ -347,7 +347,7 @@ class Loop:
             else:
                 product(operand, out)
                 step(old, before, gates_k, after, h, z_k)
-            before, old, self._begun = after, h, True
+            before, old, self._done = after, h, self._done + 1
         self._c[:] = before
 
 

@@ -16,6 +16,7 @@ from lstmcli.core.model.model import (
     State,
     block,
     cell_name,
+    format_lengths,
     from_time_major,
     layer_width,
     split_state,
@@ -29,6 +30,7 @@ from lstmcli.core.model.selection import (
     split_names,
 )
 from lstmcli.core.model.settings import Assumption
+from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
@@ -68,11 +70,22 @@ class Plan:
     @property
     def mask_words(self) -> str:
         """The layer of the model's file that gave the mask; "" without one."""
-        if self.inputs.mask_from is None:
+        masking = self.inputs.mask_from
+        return "" if masking is None else f"mask from {masking}: {self._counted}"
+
+    @property
+    def padding_words(self) -> str:
+        """The lengths, or how many steps a mask lets count; "" where none are given."""
+        if self.valid is None or self.mask_words:
             return ""
+        lengths = self.padding().get("lengths")
+        return f"lengths {format_lengths(lengths)}" if lengths else f"mask: {self._counted}"
+
+    @property
+    def _counted(self) -> str:
         steps = self.steps * self.batch
         counted = steps if self.valid is None else int(np.count_nonzero(self.valid))
-        return f"mask from {self.inputs.mask_from}: {counted:,} of {steps:,} steps count"
+        return f"{counted:,} of {steps:,} steps count"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -152,7 +165,9 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
     given = inputs.layout or model.given.get("layout")
     layout = check_axes(model, inputs)
     shape = inputs.x.shape
-    assumed = layout_words(shape, layout) if len(shape) == 3 and given is None else ""
+    assumed = ""
+    if len(shape) == 3 and given is None:
+        assumed = layout_words(shape, layout, inputs.lengths)
     steps, batch = steps_and_batch(shape, layout)
     valid = _valid_steps(model, inputs, layout, steps, batch)
     states = split_state(inputs.initial_state, model, batch)
@@ -234,13 +249,23 @@ def assumed_layout(
 ) -> str:
     """The layout of inputs of three axes that no file and no option gives.
 
-    It is the convention's, but (1, T, I) is one sequence: time first, it would be T sequences of
-    one step. Lengths, or a state, of as many sequences as the second axis has mean time first.
+    It is the convention's, unless lengths are as many as one axis has, and the other has not.
+    (1, T, I) is one sequence: time first, it would be T sequences of one step. A state of T
+    sequences means time first.
     """
-    if len(shape) != 3 or shape[0] != 1 or shape[1] == 1:
+    if len(shape) != 3 or shape[0] == shape[1]:
         return model.convention.behaviour.layout
-    many = lengths is not None and np.size(lengths) == shape[1]
-    return "time" if many or _fits_only(initial_state, model, shape[1]) else "batch"
+    if of_lengths := _layout_of(shape, lengths):
+        return of_lengths
+    if shape[0] != 1:
+        return model.convention.behaviour.layout
+    return "time" if _fits_only(initial_state, model, shape[1]) else "batch"
+
+
+def _layout_of(shape: Sequence[int], lengths: ArrayLike | None) -> str:
+    """The layout in which there are as many sequences as lengths; "" where they decide nothing."""
+    fits = [axis for axis in (0, 1) if lengths is not None and np.size(lengths) == shape[axis]]
+    return ("batch", "time")[fits[0]] if len(fits) == 1 else ""
 
 
 def _fits_only(state: Mapping[str, ArrayLike] | None, model: Model, batch: int) -> bool:
@@ -256,10 +281,12 @@ def _fits_only(state: Mapping[str, ArrayLike] | None, model: Model, batch: int) 
     return bool(state) and fits(batch) and not fits(1)
 
 
-def layout_words(shape: Sequence[int], layout: str) -> str:
+def layout_words(shape: Sequence[int], layout: str, lengths: ArrayLike | None = None) -> str:
     """The words for a layout that was assumed."""
     is_one = layout == "batch" and shape[0] == 1
     why = f"{tuple(shape)} is one sequence" if is_one else "not stored in the weights"
+    if _layout_of(shape, lengths) == layout and lengths is not None:
+        why = f"there {'is one length' if is_one else f'are {np.size(lengths)} lengths'}"
     other = "batch" if layout == "time" else "time"
     return Assumption(f"layout {layout}", why, "--layout", other)
 
@@ -270,13 +297,23 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     called = "the kernel" if tensor == "kernel" else tensor
     lines = [
         f"{name} is {x.shape}, but {called} {shape} with {cell.units} units "
-        f"takes {cell.inputs} inputs."
+        f"takes {cell.inputs} input{'s' * (cell.inputs != 1)}."
     ]
-    if cell.inputs in x.shape:
+    fused = "fused" in cell.convention.names.tensors
+    gates = len(cell.convention.storage.gates)
+    if gates != len(GATES):
+        name, size = cell.convention.name, gates * cell.units
+        lines.append(f"  {name} stores {gates} gates: {size} is {gates} x {cell.units} units.")
+    if fused and x.shape[-1] == cell.inputs + cell.outputs:
+        lines.append(
+            f"  It is interpreted as a kernel for inputs and h. If it is for the inputs only, the "
+            f"recurrent kernel is missing: ({cell.units}, {4 * cell.units}), saved next to it."
+        )
+    elif cell.inputs in x.shape:
         lines.append("  The inputs of a step come last: the axes of the file look exchanged.")
     if cell.inputs == 1 and x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
-    only_kernel = len(model.tensors) == 1 and "fused" in cell.convention.names.tensors
+    only_kernel = len(model.tensors) == 1 and fused
     has_bias_row = only_kernel and x.shape[-1] == cell.inputs - 1
     where = {"last": "if its last row is the bias", "first": "if its first row is"}
     ways = [Try({"bias_row": row}, text) for row, text in where.items()]
@@ -302,13 +339,5 @@ def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: i
     if lengths is None and inputs.mask is None and model.lengths:
         check_lengths(model, batch, steps)
         lengths = np.array(model.lengths)
-    try:
-        valid = valid_steps(lengths, inputs.mask, (steps, batch), layout)
-        return valid if valid is None or becomes == "given" else ~valid
-    except UserError as error:
-        is_assumed = inputs.layout is None and "layout" not in model.given and layout != "steps"
-        if lengths is None or np.size(lengths) != steps or not is_assumed:
-            raise
-        other = "batch" if layout == "time" else "time"
-        axes = f"  The inputs are {np.shape(inputs.x)}; layout {layout} is assumed."
-        raise error.adding(axes, try_=[Try({"layout": other})]) from None
+    valid = valid_steps(lengths, inputs.mask, (steps, batch), layout)
+    return valid if valid is None or becomes == "given" else ~valid

@@ -140,11 +140,11 @@ def check_lengths(model: Model, batch: int, steps: int) -> None:
     """Refuse inputs that the lengths in the model's file do not fit."""
     if len(model.lengths) != batch or max(model.lengths) > steps or min(model.lengths) < 0:
         raise UserError(
-            f"the model has the lengths {format_lengths(model.lengths)}, for "
+            f"the lengths {format_lengths(model.lengths)} are for "
             f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
-            f"{max(model.lengths)} steps or more; the inputs have {batch} of {steps}.",
+            f"{max(model.lengths)} steps or more; the inputs have batch {batch} x {steps} steps.",
             try_=[
-                Try({"lengths": ...}, f"one for each of {batch}"),
+                Try({"lengths": ...}, "one for each sequence"),
                 Try({"lengths": "ignored"}, "runs all steps"),
             ],
         )
@@ -172,7 +172,7 @@ def valid_steps(
     if array.shape != (batch,) or array.dtype.kind not in "iuf" or (array != np.floor(array)).any():
         sequences = f"{batch} sequence{'s' * (batch > 1)}"
         raise UserError(
-            f"lengths are {array.tolist()}, and the batch has {sequences}: one integer for each."
+            f"lengths are {array.tolist()}, but the batch has {sequences}; give one for each."
         )
     if array.min() < 0 or array.max() > steps:
         raise UserError(f"lengths are {array.tolist()}, but the inputs have {steps} steps.")

@@ -465,7 +465,7 @@ _ROWS = (
     ),
     Convention.row(
         "tf1-layernorm",
-        "TensorFlow 1 LayerNormBasicLSTMCell: each gate and c layer-normed, +1",
+        "TensorFlow 1 LayerNormBasicLSTMCell: each gate and c layer-normed, forget bias +1",
         {
             "fused": "kernel", "bias": "bias",
             "norm_scale": "{gate}/gamma", "norm_shift": "{gate}/beta",
@@ -485,7 +485,7 @@ _ROWS = (
     ),
     Convention.row(
         "elmo",
-        "ELMo, TensorFlow 0.x LSTMCell: W_0, B, W_P_0; +1",
+        "ELMo, TensorFlow 0.x LSTMCell: W_0, B, W_P_0; forget bias +1",
         {
             "fused": "LSTMCell/W_0", "bias": "LSTMCell/B", "projection": "LSTMCell/W_P_0",
             "peephole": "LSTMCell/W_{gate}_diag",
@@ -520,7 +520,7 @@ _ROWS = (
     ),
     Convention.row(
         "tf1",
-        "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h], +1",
+        "TensorFlow 1 LSTMCell, BasicLSTMCell, LSTMBlockCell: one kernel [x; h]",
         {
             "fused": "kernel", "bias": "bias",
             "peephole": "w_{gate}_diag", "projection": "projection/kernel | projection",
@@ -548,7 +548,7 @@ _ROWS = (
     ),
     Convention.row(
         "tf-block",
-        "TensorFlow raw op BlockLSTM: w, b; +1, and |c| clipped at 3",
+        "TensorFlow raw op BlockLSTM: w, b; forget bias +1, |c| clipped at 3",
         **TF_BLOCK,
         gates="igfo",
         forget_bias=1.0,
@@ -792,7 +792,7 @@ _ROWS = (
     ),
     Convention.row(
         "haiku",
-        "Haiku hk.LSTM: linear/w [x; h], linear/b; +1 in the code",
+        "Haiku hk.LSTM: linear/w [x; h], linear/b; forget bias +1",
         {"fused": "linear/w", "bias": "linear/b"},
         gates="igfo",
         forget_bias=1.0,
@@ -823,7 +823,7 @@ _ROWS = (
     ),
     Convention.row(
         "sonnet1",
-        "Sonnet 1 snt.LSTM: w_gates [x; h], b_gates; +1; o's peephole inside the tanh",
+        "Sonnet 1 snt.LSTM: w_gates [x; h], b_gates; forget bias +1; o's peephole inside the tanh",
         {
             "fused": "w_gates", "bias": "b_gates",
             "peephole": "w_{gate}_diag", "projection": "w_h_projection",
@@ -892,7 +892,7 @@ _ROWS = (
     ),
     Convention.row(
         "dynet",
-        "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, +1",
+        "DyNet VanillaLSTMBuilder: _0, _1, _2; i f o g, forget bias +1",
         {"numbered": "vanilla-lstm-builder{builder}/_{number}"},
         numbered=("kernel", "recurrent_kernel", "bias"),
         orientation="rows",
@@ -1113,7 +1113,7 @@ def find_convention(name: str) -> Convention:
     try:
         return CONVENTIONS[name.lower()]
     except KeyError:
-        meant = [f'"{row}"' for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
+        meant = [f"'{row}'" for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
         near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
         known = [] if near else [f"  Conventions: {', '.join(CONVENTIONS)}."]
         raise UserError(f"there is no convention {name!r}.{near}", *known) from None

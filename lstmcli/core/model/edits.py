@@ -224,7 +224,8 @@ def read_edit(text: Any, where: str, arrays_of: Callable[[str], Mapping[str, Arr
     try:
         read = kind.read(given)
     except ValueError as error:
-        text = f"{name} takes {error.args[0]}"
+        text = f"takes {error.args[0]}"
+        text += "" if text[-1] in ".?" else "."
         raise UserError(text, about={"edit": shown}) from None
     return Edit(name, read, cell, value.removeprefix(FILE) if from_file else "")
 
@@ -436,6 +437,11 @@ def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
     elif len(plain) <= MOST_SWAPPED:
         for a, b in combinations(plain, 2):
             yield tuple({a: b, b: a}.get(n, n) for n in plain)
+
+
+def _parts_of_run(sizes: RunSizes) -> Iterator[int]:
+    """The lengths of chunks of one length that a run consists of."""
+    return (n for n in range(2, sizes.steps) if sizes.steps % n == 0)
 
 
 # ---- states h (B, P), c (B, H)
@@ -820,19 +826,19 @@ C_OF: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
 }
 
 
-def _swapped(h: Array, c: Array, first_h: Array, first_c: Array) -> tuple[Array, Array]:
+def _swapped(h: Array, c: Array, first_h: Array, first_c: Array, done: int) -> tuple[Array, Array]:
     if h.shape != c.shape:
         text = f"state.passed=swapped: the cell has {len(h)} h and {len(c)} c, not as many."
         raise UserError(text)
     return c.copy(), h.copy()
 
 
-PASSED: dict[str, Callable[[Array, Array, Array, Array], tuple[Array, Array]]] = {
+PASSED: dict[str, Callable[[Array, Array, Array, Array, int], tuple[Array, Array]]] = {
     "swapped": _swapped,
-    "c_only": lambda h, c, first_h, first_c: (first_h, c),
-    "h_only": lambda h, c, first_h, first_c: (h, first_c.copy()),
-    "tanh_of_h": lambda h, c, first_h, first_c: (np.tanh(h), c),
-    "tanh_of_c": lambda h, c, first_h, first_c: (h, np.tanh(c)),
+    "c_only": lambda h, c, first_h, first_c, done: (first_h, c),
+    "h_only": lambda h, c, first_h, first_c, done: (h, first_c.copy()),
+    "tanh_of_h": lambda h, c, first_h, first_c, done: (np.tanh(h), c),
+    "tanh_of_c": lambda h, c, first_h, first_c, done: (h, np.tanh(c)),
 }
 
 
@@ -844,6 +850,24 @@ C_WORDS = {
     "i_of_all": "i * (f * c + g)", "negated": "f * c - i * g", "tanh": "tanh(f * c + i * g)",
     "gates_exchanged": "i * c + f * g", "f_of_all": "f * (c + i * g)",
 }  # fmt: skip
+
+
+def _anew(h: bool, c: bool) -> Callable[[Any, Any], Any]:
+    """The initial h, c or both again, at multiples of a step or at those that are listed."""
+
+    def function(parts: Any, steps: int | tuple[int, ...]) -> Any:
+        def passed(
+            last_h: Array, last_c: Array, first_h: Array, first_c: Array, done: int
+        ) -> tuple[Array, Array]:
+            if done % steps if isinstance(steps, int) else done not in steps:
+                return last_h, last_c
+            return (first_h if h else last_h), (first_c.copy() if c else last_c)
+
+        return replace(parts, passed=passed)
+
+    return function
+
+
 PASSED_WORDS = {
     "swapped": "c, h", "c_only": "h0, c", "h_only": "h, c0", "tanh_of_h": "tanh(h), c",
     "tanh_of_c": "h, tanh(c)",
@@ -1132,6 +1156,10 @@ _ROWS: tuple[EditKind, ...] = (
         "each sequence starts from the end of the one before", "h0[b], c0[b] = h, c of b - 1",
         of_sequence=True, shows="The first sequence agrees, later ones do not",
         used_by="loops that reset the state once", mend="reset h and c for each sequence"),
+    EditKind("state.kept", RUN_BEFORE, lambda run, x, valid, states, _: run(x, valid, states),
+        "the state that a run over the same inputs ended in, kept", "h0, c0 = h, c of the last run",
+        of_sequence=True, shows=_FIRST, used_by="stateful=True, a state object that is used twice",
+        mend="reset h and c before each run"),
     EditKind("state.array", STATE, _given_state, "another initial state, of {}",
         'h0, c0 = load("{}")', Arrays("h", "c"), (), shows=_FIRST,
         used_by="a state of training that is carried on", mend="h0[:] = c0[:] = 0"),
@@ -1140,6 +1168,19 @@ _ROWS: tuple[EditKind, ...] = (
         "h, c = {}", OneOf(*PASSED), tuple(PASSED), say=PASSED_WORDS.get, shows=_LATER,
         used_by="code that unpacks (h, c) in the other order, or forgets one",
         mend="h, c = cell(x[t], h, c)"),
+    *(
+        EditKind(f"state.chunks{part and '.'}{part}", EQUATIONS, _anew(part != "c", part != "h"),
+            f"run in chunks of {{}} steps, each from the initial {part or 'state'}",
+            f"if t % {{}} == 0: {line}", read_count, _parts_of_run,
+            shows="The first chunk agrees, later ones do not",
+            used_by="streams that pass no state from call to call",
+            mend="pass h and c on to the next call")
+        for part, line in (("", "h, c = h0, c0"), ("h", "h = h0"), ("c", "c = c0"))
+    ),
+    EditKind("state.anew", EQUATIONS, _anew(True, True), "the initial state again at steps {}",
+        "if t in ({}): h, c = h0, c0", Listed("u+", "steps, such as 3,8"), (),
+        shows="The steps before the first of them agree", used_by="chunks of several lengths",
+        mend="pass h and c on to the next call"),
     # ---- weights
     *_kernel_rows(),
     *(

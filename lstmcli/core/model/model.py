@@ -94,7 +94,7 @@ def layer_width(layer: Sequence[Cell]) -> int:
 def similar_cell(word: str, cells: Sequence[str]) -> str:
     """A suggestion like that of `did_you_mean`; a number stands for the cell of that layer."""
     name = f"layer{word}"
-    return f' Did you mean "{name}"?' if name in cells else did_you_mean(word, cells)
+    return f" Did you mean '{name}'?" if name in cells else did_you_mean(word, cells)
 
 
 def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
@@ -147,7 +147,12 @@ class LoadedFrom(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """The cells of a network as loaded from files, with what was assumed."""
+    """The cells of a network as loaded from files, with what was assumed.
+
+    >>> model = lstmcli.load("demo/weights.npz")
+    >>> model.cell.kernel.shape, model.cell.bias.shape  # gates i, f, g, o on the first axis
+    ((4, 3, 4), (4, 3))
+    """
 
     layers: tuple[tuple[Cell, ...], ...]  # each layer's forward cell, then its backward one
     tensors: Mapping[str, tuple[int, ...]]  # the tensors used, by their names in the file
@@ -238,6 +243,9 @@ class Trace:
     cells, h is the model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ...,
     and the final states have the cells on a first axis: layer by layer, forward before backward;
     of cells that differ in width they are side by side on the last axis.
+
+    >>> lstmcli.run("demo/weights.npz", np.ones((2, 5, 4)), keep="h", layout="batch")
+    <Trace h (2, 5, 3), final_h, final_c (2, 3), layout batch, float64; assumed: ...>
     """
 
     arrays: Mapping[str, Array]

@@ -122,7 +122,7 @@ def _boolean(value: Any) -> bool:
         raise ValueError("true or false") from None
 
 
-_ACTIVATION = ", ".join(ACTIVATION_NAMES)
+_ACTIVATION = ", ".join(n + "(A,B)" * (n == "hard_sigmoid") for n in ACTIVATION_NAMES)
 _BOUND = "a number above 0, or none"
 _COUNT = "an integer from 1 on"
 _DIRECTIONS = "1 or 2"
@@ -159,14 +159,14 @@ SETTINGS: dict[str, Setting] = {
         read_number, "Constant added to the forget gate at run time.", "a number"
     ),
     "activation": Setting(
-        read_activation_name, "Activation of the candidate, and of the output.", _ACTIVATION
+        read_activation_name, "Activation of g, and of c in h = o * act(c).", _ACTIVATION
     ),
     "recurrent_activation": Setting(
         read_activation_name, "Activation of the gates i, f, o.", "those of activation"
     ),
     "output_activation": Setting(
         read_activation_name,
-        "Activation of c in h = o * act(c).",
+        "Only that of c in h = o * act(c).",
         "those of activation",
         "that of activation",
     ),
@@ -212,7 +212,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "initial_state": Setting(
         OneOf("given", "zero", "swapped"),
-        "How a given initial state is used.",
+        "How a given initial state is used; swapped: h and c exchanged.",
         default="given",
     ),
     "lengths": Setting(
@@ -323,17 +323,15 @@ def read_setting(name: str, value: Any, where: str) -> Any:
     try:
         setting = SETTINGS[plain]
     except KeyError:
-        raise UserError(
-            f"{where}: unknown setting {name!r}."
-            + did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell)),
-            f"  Settings: {', '.join(SETTINGS)}.",
-        ) from None
+        near = did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell))
+        known = [] if near else [f"  Settings: {', '.join(SETTINGS)}."]
+        raise UserError(f"{where}: unknown setting {name!r}.{near}", *known) from None
     refuse_unprintable(value, f"{where}: {name}")
     try:
         return setting.read(value)
     except ValueError as error:
         first, *further = error.args
-        stop = "" if first[-1] in ".," else "."
+        stop = "" if first[-1] in ".,?" else "."
         raise UserError(f"{_found(name, value, where)} takes {first}{stop}", *further) from None
 
 

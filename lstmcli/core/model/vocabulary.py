@@ -85,7 +85,7 @@ def read_activation_name(value: object) -> str:
     if name == "hard_sigmoid" and inside in ("", ")"):
         raise ValueError(
             "hard_sigmoid_0.2, clip(0.2x + 0.5), as in Keras 1 and 2, TF1 and ONNX,",
-            "  or hard_sigmoid_1_6, clip(x/6 + 0.5), as in Keras 3, PyTorch and JAX",
+            "  or hard_sigmoid_1_6, clip(x/6 + 0.5), as in Keras 3, PyTorch and JAX.",
         )
     defaults = ACTIVATION_NAMES[name]
     given = () if inside in ("", ")") else _numbers_inside(inside, name)

@@ -224,6 +224,8 @@ def idle_settings(
         "directions": single,
         "peepholes": bare, "peephole_gates": bare,
         "bias": given.get("bias") != "none" and bias, "bias_gates": bias,
+        "forget_bias": all(c.convention.behaviour.coupled == "f=1-i" for c in cells)
+        and "f is 1 - i",
         "flat_units": several, "flat_layers": several, "flat_directions": several,
     }  # fmt: skip
     goes_backwards = {
@@ -235,8 +237,11 @@ def idle_settings(
         cell, setting = split_cell(name)
         names = [cell] if cell else [*goes_backwards]
         if setting == "reverse" and all(goes_backwards[name] for name in names):
+            typed = {"go_backwards", f"{cell}.go_backwards"} & {*given}
             why[name] = (
-                "the layer goes backwards by itself; with --set go_backwards=false too, its "
+                "go_backwards=true runs backward too, and leaves the outputs in that order"
+                if typed
+                else "the layer goes backwards by itself; with --set go_backwards=false too, its "
                 "outputs are in the order of the inputs"
             )
         elif setting == "reverse" and all(backward[name] for name in names):

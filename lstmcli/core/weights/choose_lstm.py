@@ -59,7 +59,7 @@ def choose_lstms(
     that the user asked for.
     """
     if not found:
-        if isinstance(tensors, Mapping) and convention is None:
+        if isinstance(tensors, Mapping) and convention is None and not describe_missing(tensors):
             from lstmcli.core.weights.several_ways import refuse_ways
 
             refuse_ways({name: array.shape for name, array in tensors.items()}, source)
@@ -169,9 +169,9 @@ def _select_one(
         _refuse_cell(found, word, source)
         labels = [f.label for f in found]
         parts = [label for label in labels if plain and plain in normalise(label)]
-        near = f' Did you mean "{parts[0]}"?' if len(parts) == 1 else did_you_mean(word, labels)
+        near = f" Did you mean '{parts[0]}'?" if len(parts) == 1 else did_you_mean(word, labels)
         raise UserError(
-            f"{source} has no LSTM of that name.{near}",
+            f"{source} has no such LSTM.{near}",
             about={"layer": word},
             try_=_choices(found),
         )
@@ -241,7 +241,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         return UserError(f"{source}: {gru}; it is not an LSTM, and only LSTMs are run.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
-        needed = "  A cell needs all its tensors; other files may have some."
+        needed = "  A cell needs all its tensors: save them all, or give the other file too."
         return UserError(f"{source}: {missing}.", needed)
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
     if rows:
@@ -253,24 +253,19 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
             f"stores: {', '.join(names)}.",
             try_=[Try(text=text, call="run", weights=[named], others=[INPUTS])],
         )
-    nothing = f"{source} has {shown}; no LSTM is recognised in these names."
-    if source in (ARRAYS, ARRAY_LIST):
-        return UserError(
-            nothing,
-            '  Keras\' are {"kernel": K, "recurrent_kernel": R, "bias": b}, TensorFlow 1\'s '
-            '{"kernel": K, "bias": b}, PyTorch\'s those of a state_dict.',
-        )
     ways = {
         "To name the tensor of a .npy file": ["kernel=k.npy", "bias=b.npy"],
-        "And that of another": ["kernel=w.npz:W", "bias=w.npz:b"],
+        "To name a tensor of another file": ["kernel=w.npz:W", "bias=w.npz:b"],
     }
     return UserError(
-        nothing,
-        "  Known names are, for example, kernel, recurrent_kernel, bias, which are Keras'; kernel,",
-        "  bias, TensorFlow 1's; weight_ih_l0, ..., PyTorch's.",
+        f"{source} has {shown}; no LSTM is recognised in these names.",
+        "  Keras         kernel, recurrent_kernel, bias",
+        "  TensorFlow 1  kernel, bias",
+        "  PyTorch       weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
         try_=[
             Try(text=text, call="run", weights=files, others=["x.npy"])
             for text, files in ways.items()
+            if source not in (ARRAYS, ARRAY_LIST)
         ],
     )
 
@@ -323,7 +318,7 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
         "forget_bias": asked.behaviour.forget_bias,
         "convention": None,
     }
-    return UserError(text, try_=[Try(settings, f"as {fits.name} with other settings")])
+    return UserError(text, try_=[Try(settings, f"{fits.name} with the settings of {asked.name}")])
 
 
 def _names_of(row: Convention) -> str:

@@ -295,7 +295,7 @@ def _kernels(source: Convention, target: Convention, cell: Cell) -> Iterator[Ste
     if not transposed and a.rows == b.rows and len(before) == len(after):
         verb = ""
     elif len(before) < len(after):
-        verb = f": cut{transposed}"
+        verb = f": split{transposed}"
     elif len(before) > len(after):
         verb = f": joined{transposed}"
     else:

@@ -328,10 +328,8 @@ class _Decoder:
                 "  If it is the input kernel only, name the other: recurrent_kernel=FILE",
             )
         if isinstance(bias, np.ndarray) and bias.size not in (a, b):
-            return (f"{text} and the bias {bias.shape}; an LSTM's are (I + H, 4H) and (4H,)",)
-        if b % 3 == 0 and a > b // 3:
-            return (f"{text}; (I + H, 4H) is an LSTM's, (I + H, 3H) a GRU's or coupled gates'",)
-        return (f"{text}; an LSTM's is (I + H, 4H)",)
+            return (f"{text} and the bias {bias.shape}; an LSTM has (I + H, 4H) and (4H,)",)
+        return (f"{text}; an LSTM has (I + H, 4H); a GRU or coupled gates, (I + H, 3H)",)
 
     def _undo_transposed(self, name: str, blocks: Array) -> Array:
         """Blocks (4, H, K) stored transposed, as by Keras' CuDNNLSTM."""

@@ -99,6 +99,8 @@ def _with_found_by_shape(
     if named and not any(_leaves_bias(found, shapes) for found in named):
         numbered = {name: shape for name, shape in shapes.items() if is_numbered(name)}
         return [*named, *find_by_shape(numbered, row)]
+    if row is None and not named and describe_missing(shapes):
+        return []  # a convention's names, of which one is missing
     return find_by_shape(shapes, row) or named
 
 
@@ -398,8 +400,8 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
         for n, row in enumerate(rows)
         for cells in _groups(row, ending.get(row.name, []), asked=False).values()
         for cell, members in cells.items()
-        if len(members) > 1
-        and set(members) & _MATRICES  # a single matrix or bias may be anything
+        if set(members) & _MATRICES
+        and (len(members) > 1 or _is_telling(row, members))  # any matrix may be a kernel
         and (asked or not all(map(is_letter, RecognisedLstm(row, "", {cell: members}).tensors)))
         if _missing_role(row, members)
         and not complete & set(RecognisedLstm(row, "", {cell: members}).tensors)
@@ -412,6 +414,12 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
     name_there = there if isinstance(there, str) else next(iter(there.values()))
     missing = _expected_name(row, role, gate, cell, name_there)
     return f"{row.name}: {missing} is missing; {name_there} is there"
+
+
+def _is_telling(row: Convention, members: TensorNames) -> bool:
+    """Whether a name has the number of its layer, as the row's names do."""
+    names = [name for name in members.values() if isinstance(name, str)]
+    return any("{layer}" in end.template.form for n in names for end in name_ends(n)[row.name])
 
 
 def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex, there: str) -> str:

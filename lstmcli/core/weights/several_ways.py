@@ -70,11 +70,11 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
     if any(gates > 0 and gates % 4 == 0 and depth > gates // 4 for depth, gates in pairs):
         raise UserError(
             f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
-            "kernel for inputs and h, is the bias in it?",
+            "kernel for inputs and h:",
             try_=(
-                Try({"convention": "tf1"}, "no: its rows are x and h"),
-                Try({"convention": "tf1", "bias_row": "last"}, "yes, in its last row"),
-                Try({"convention": "tf1", "bias_row": "first"}, "yes, in its first row"),
+                Try({"convention": "tf1"}, "no bias is in it"),
+                Try({"convention": "tf1", "bias_row": "last"}, "the bias is its last row"),
+                Try({"convention": "tf1", "bias_row": "first"}, "the bias is its first row"),
             ),
         )
 

@@ -1,4 +1,4 @@
-"""A page that stands alone: the answer, and heat maps whose numbers can be pointed at.
+"""A page in one file: the answer, and heat maps with the number under the pointer.
 
 One template, one style sheet and one script, in one file with the numbers as float32. Scales,
 pooling and labels are those of `lstmcli.views.plot`. What comes from files is text: JSON without

@@ -324,7 +324,7 @@ def test_a_sequence_in_a_row_is_its_steps(shape: tuple[int, ...]) -> None:
         derive(model, x, 4, 1, batch=2, against=short)
 
 
-def test_steps_that_fit_nowhere_are_taken_for_the_first_and_that_is_said() -> None:
+def test_steps_that_fit_nowhere_are_interpreted_as_the_first_and_reported() -> None:
     model, x = small()
     theirs = np.asarray(run(model, x, layout="batch").h)[2, 3:] + 0.1
     found = derive(model, x, 1, 0, batch=2, against=Side("theirs", {"": theirs}))
@@ -390,7 +390,7 @@ def test_a_sum_that_cancels_loses_nothing() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", TYPES)
-def test_what_is_no_number_comes_first_and_stays(bad: float, dtype: str) -> None:
+def test_nan_comes_first_and_stays(bad: float, dtype: str) -> None:
     kind: Any = np.dtype(dtype).type
     total = Sum.of([Term("bias", kind(2)), Term("x[0]", kind(3), kind(bad), "kernel")])
     assert total.terms[0].name == "x[0]"

@@ -46,12 +46,12 @@ def test_no_shared_name_is_an_error_that_lists_both_sides() -> None:
 
 
 @pytest.mark.parametrize("other", [np.array([[1j]]), np.array([["word"]]), np.array([[None]])])
-def test_what_is_no_number_is_refused(other: Array) -> None:
+def test_arrays_that_are_not_numbers_are_refused(other: Array) -> None:
     with pytest.raises(UserError, match=r"b\.npy: h is .*, not numbers"):
         compare(of(h=np.ones((1, 1))), Side("b.npy", {"": other}))
 
 
-# ---- how arrays are laid on each other
+# ---- how arrays are aligned
 
 
 def test_two_silent_sides_are_compared_axis_by_axis_and_that_is_reported() -> None:
@@ -74,7 +74,7 @@ def test_two_layouts_that_are_both_known_are_brought_together() -> None:
 
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(None)])
 def test_stacked_directions_are_not_the_batch(rows: slice) -> None:
-    """onnxruntime's Y, (T, 2, B, H), beside itself and beside directions side by side."""
+    """onnxruntime's Y, (T, 2, B, H), against itself and against directions side by side."""
     y = read("onnxruntime/bidirectional")[1]["h"][:, :, rows]
     wrong = y.copy()
     wrong[2, 1, 0, 1] += 1  # of the backward direction
@@ -211,7 +211,7 @@ def test_nan_is_a_mismatch_that_shows_in_every_figure() -> None:
     assert figures["first"]["b"] == "NaN"
 
 
-def test_nothing_against_nothing_is_no_comparison() -> None:
+def test_nothing_against_nothing_is_not_a_comparison() -> None:
     with pytest.raises(UserError, match=r"is empty: h is \(0, 3\)"):
         compare(of(h=np.zeros((0, 3))), of(h=np.zeros((0, 3))))
     some, none = np.ones((2, 3)), np.zeros((0, 3))

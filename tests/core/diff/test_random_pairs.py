@@ -87,7 +87,7 @@ def changed(h: Array, how: str, rng: np.random.Generator) -> Array:
 
 
 @pytest.mark.wide
-def test_what_is_equal_is_so_and_nothing_else(record_property: Any) -> None:
+def test_equality_is_exactly_as_defined(record_property: Any) -> None:
     counts: Counter[str] = Counter()
     for seed in range(PAIRS):
         rng = np.random.default_rng(seed)

@@ -66,7 +66,7 @@ def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
         ({0: 0}, "Sequences 1 and 2 agree at every step; the other differs from step 0 on."),
     ],
 )
-def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
+def test_sequences_that_agree_at_every_step_are_distinguished_from_those_that_do_not(
     starts: dict[int, int], said: str
 ) -> None:
     """As where one side pads, and the other one does not."""
@@ -78,6 +78,9 @@ def test_sequences_that_agree_as_a_whole_are_told_from_those_that_do_not(
     (hint,) = compare(*sides).hints
     assert hint.code == "suspect_later_step"
     assert hint.text.startswith(f"{said} Padding?")
+    silent = texts(*(Side(n, {"h": h}) for n, h in (("a", a), ("b", b))))
+    either = f"If the first axis is the batch, {said[0].lower()}{said[1:]} Padding?"
+    assert (either in silent) == all(starts.values())  # steps differ from the first one on, too
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_padded_steps_of_a_run_are_compared_on_request_only(padding: dict[str, A
     assert [*found.settings] == [*padding]
 
 
-def test_one_step_of_each_sequence_beside_padding_is_the_end_that_fits() -> None:
+def test_one_step_of_each_padded_sequence_is_the_end_that_fits() -> None:
     h, last = PACKED["h"], PACKED["lengths"] - 1
     lengths = PACKED["lengths"].tolist()
     run_of = Side("a", {"h": h}, "batch", settings={"layout": "batch", "lengths": lengths})
@@ -173,7 +176,7 @@ def plain_run(without: str, seed: int = 3) -> dict[str, Array]:
 
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("gates", ["o", "i", "f", "g", "io"])
-def test_a_gate_without_its_activation_is_said(gates: str, swapped: bool) -> None:
+def test_a_gate_without_its_activation_is_reported(gates: str, swapped: bool) -> None:
     wrong = plain_run(gates)
     del wrong["z"]
     ours, theirs = Side("ours", plain_run(""), "batch"), Side("theirs", wrong, "batch")
@@ -206,8 +209,8 @@ def test_only_a_boolean_of_meta_turns_the_steps(value: Any) -> None:
     assert difference.first_divergence.step == 1
 
 
-def test_the_last_states_of_two_layers_are_no_batch() -> None:
-    """(cells, B, H) of two layers beside (B, H) of one."""
+def test_the_last_states_of_two_layers_are_not_a_batch() -> None:
+    """(cells, B, H) of two layers against (B, H) of one."""
     one = Side("one", {"h": normal(T, 1, H), "final_h": normal(1, H)}, "time")
     cells = {f"layer{n}.h": normal(T, 1, H, seed=n) for n in (0, 1)}
     two = Side("two", {**cells, "h": normal(T, 1, H), "final_h": normal(2, 1, H)}, "time")
@@ -228,7 +231,7 @@ KEYS = ["layout", "assumed", "selected", "merge", "reverse", "digits", "gates", 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON))
 @settings(deadline=None, max_examples=30)
-def test_any_metadata_is_no_mistake_of_the_program(tmp_path_factory: Any, meta: Any) -> None:
+def test_any_metadata_end_in_a_result_or_a_message(tmp_path_factory: Any, meta: Any) -> None:
     path = tmp_path_factory.mktemp("meta") / "a.json"
     h = normal(4, 2, 4)
     path.write_text(json.dumps({"h": h.tolist(), "meta": meta}))

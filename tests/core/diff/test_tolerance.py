@@ -92,7 +92,7 @@ def test_the_relative_part_is_of_b() -> None:
         (np.nan, 1.0, False),
     ],
 )
-def test_what_is_not_finite_equals_only_itself(a: float, b: float, same: bool) -> None:
+def test_infinite_values_equal_only_themselves(a: float, b: float, same: bool) -> None:
     for test in (tolerance(FLOAT64, rtol=10.0), tolerance(FLOAT64, atol=1e300), tolerance(FLOAT32)):
         assert test.agree(one(a), one(b)).all() == same
 
@@ -107,7 +107,7 @@ def test_nan_equals_nan_when_asked() -> None:
 @example(2227295, 1, True)  # whose difference, as read, is a little more than a unit
 @settings(deadline=None)
 def test_each_printed_side_allows_half_a_unit(n: int, apart: int, both: bool) -> None:
-    """In whole units there is no doubt what half of one allows: 1 if both were printed, else 0."""
+    """In integers there is no doubt what half of one allows: 1 if both were printed, else 0."""
     unit = 1e-8
     a = one(float(f"{n}e-8"), unit)
     b = one(float(f"{n + apart}e-8"), unit if both else None)

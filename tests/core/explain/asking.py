@@ -141,14 +141,13 @@ def printed(array: Array, digits: int, path: Path) -> str:
 
 
 def settings_give(asking: Asking, explanation: Explanation) -> bool:
-    """Whether a run of the weights with the settings of an answer gives EXPECTED.
+    """Whether a run of the weights with the settings and edits of an answer gives EXPECTED.
 
     A changed array, which is no setting, is all that is left to be changed.
     """
     of_run = {k: v for k, v in asking.given.items() if k in ("initial_state", "lengths", "mask")}
-    again = explain(
-        load(asking.weights, **explanation.settings), asking.x, asking.expected, **of_run
-    )
+    model = load(asking.weights, **explanation.settings, edits=[*explanation.edits])
+    again = explain(model, asking.x, asking.expected, **of_run)
     array = found(explanation).get("array")
     return again.found and found(again) == ({} if array is None else {"array": array})
 

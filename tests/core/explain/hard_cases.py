@@ -415,7 +415,7 @@ def _gives(case: Case, settings: dict[str, Any]) -> bool:
 
 
 def _off(case: Case, settings: dict[str, Any], printed: bool = False) -> float:
-    """The greatest difference of such a run from the outputs, or from their print."""
+    """The largest difference of such a run from the outputs, or from their printed output."""
     net, x, h = case.drawn()
     expected = np.round(h, case.digits) if printed else h
     return float(np.abs(_run(net, x, settings) - expected).max())

@@ -22,7 +22,7 @@ from tests.core.explain.reference import Net, outputs, random_net
 Array = np.ndarray[Any, Any]
 Truth = dict[str, Any]
 
-AS_STORED: Truth = {"gates": "igfo", "forget_bias": 1.0}  # what the reference takes, unless told
+AS_STORED: Truth = {"gates": "igfo", "forget_bias": 1.0}  # the settings of the reference by default
 SIZES = ((7, 3, 4, 3), (6, 2, 3, 5), (9, 4, 5, 4))  # T, B, I, H
 
 BY_HAND: dict[str, Callable[[Array, Array], Array]] = {

@@ -104,7 +104,7 @@ def test_an_edit_of_one_layer_is_named(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_an_edit_beside_a_setting() -> None:
+def test_an_edit_together_with_a_setting_is_found() -> None:
     expected = lstm(w=changed(b=put(3, value=0)), gate={"f": lambda z: s(z + 1)}).h
     found = asked(expected.astype(np.float32))
     assert {change.setting for change in found.changes} == {"edit", "forget_bias"}
@@ -155,7 +155,7 @@ FALSE: dict[str, Callable[[], Array]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", FALSE)
-def test_nothing_is_named_that_is_no_edit(what: str) -> None:
+def test_nothing_is_named_that_is_not_an_edit(what: str) -> None:
     found = asked(FALSE[what]().astype(np.float32))
     assert found.verdict == "none"
     assert not found.edits

@@ -97,7 +97,7 @@ QUICK = (
 
 
 @pytest.mark.parametrize("case", QUICK)
-def test_what_was_recorded_agrees_as_read(case: str) -> None:
+def test_recorded_runs_agree_as_loaded(case: str) -> None:
     assert ask(case, {})[0].verdict == "agrees"
 
 
@@ -115,7 +115,7 @@ def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) ->
     assert [row.used_by for row in explanation.rows] == ["every framework"]
 
 
-def test_last_states_of_the_top_layer_alone_are_said_to_be_that() -> None:
+def test_last_states_of_only_the_top_layer_are_reported_as_such() -> None:
     """Y_h of the last ONNX node of two."""
     case = "torch/two_layers_bidirectional"
     explanation, _ = ask(case, {}, instead={"": read(case)[1]["final_h"][-2:]})
@@ -124,7 +124,7 @@ def test_last_states_of_the_top_layer_alone_are_said_to_be_that() -> None:
 
 
 @pytest.mark.slow
-def test_widths_that_do_not_fit_both_directions_are_told() -> None:
+def test_widths_that_do_not_fit_both_directions_are_reported() -> None:
     _, arrays = read("torch/two_layers_bidirectional")
     width = arrays["h"].shape[-1] // 2
     forward, backward = arrays["h"][..., :width], arrays["h"][..., width:]
@@ -138,7 +138,7 @@ def test_widths_that_do_not_fit_both_directions_are_told() -> None:
 
 @pytest.mark.parametrize("wrong", [{}, {"forget_bias": 0.6}])
 @pytest.mark.sampled(2)
-def test_halves_of_keras_the_other_way_round(wrong: Settings) -> None:
+def test_halves_of_keras_in_the_other_order(wrong: Settings) -> None:
     h = read("keras/bidirectional_concat")[1]["h"]
     swapped = np.roll(h, h.shape[-1] // 2, axis=-1)
     explanation, _ = ask("keras/bidirectional_concat", wrong, instead={"h": swapped})

@@ -102,7 +102,7 @@ def test_a_special_setting_is_stronger_than_a_general_one() -> None:
         assert space.values[name][codes[0, [*COLUMNS].index(name)]] == order
 
 
-def test_what_is_left_out_and_barred() -> None:
+def test_settings_that_are_left_out_or_excluded_are_not_searched() -> None:
     space = Space(assumed(), ["coupled"], [Change("bias", "input_only")])
     assert "coupled" not in {single.setting for single in space.singles}
     assert Change("bias", "input_only") not in space.singles
@@ -124,7 +124,7 @@ def test_a_given_output_activation_follows_a_changed_activation() -> None:
     assert "output_activation" not in spelled_out({"activation": "relu"}, {})
 
 
-def test_a_whole_row_ranks_before_an_odd_change() -> None:
+def test_all_settings_of_a_convention_rank_before_an_unusual_change() -> None:
     tf1 = CONVENTIONS["tf1"]
     keras1 = (
         Change("gates", "ifgo"),
@@ -170,7 +170,7 @@ def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one(cell: Mo
     assert "steps" in location_text(located(WHOLE[: B - 1, 0], cell)[0][0])
 
 
-def test_different_numbers_are_counted_as_the_tolerance_sees_them() -> None:
+def test_differing_values_are_counted_by_the_tolerance() -> None:
     values = np.array([[1.0, 1.0 + 1e-9], [2.0, 0.5]])
     one = Expected({"final_h": KnownValues(values, np.zeros((2, 2)))})
     assert one.distinct(lambda known: np.full(known.values.shape, 1e-6)) == 3
@@ -214,7 +214,7 @@ def test_small_numbers_have_as_many_digits_before_an_exponent() -> None:
     "values",
     [
         np.random.default_rng(4).normal(0, 0.4, (7, 3)).astype(np.float32),
-        np.round(np.random.default_rng(4).normal(0, 40, (7, 3))),  # whole numbers
+        np.round(np.random.default_rng(4).normal(0, 40, (7, 3))),  # integers
         np.array([[0.5, 0.25], [0.125, -0.75]]),  # of any format
         np.array([[0.1234, 0.0]]),  # one number: by chance
         np.zeros((3, 2)),

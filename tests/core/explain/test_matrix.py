@@ -6,13 +6,11 @@ What is expected comes from `reference`, a plain loop that shares no code with t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lstmcli.core.forward import matmul
 from tests.core.explain.asking import ask, found, same
-from tests.core.explain.matrix import PAIRS, SINGLES, TRIPLES, Row
+from tests.core.explain.matrix import PAIRS, SINGLES, Row
 
 QUICK_SINGLES = list({tuple(row.truth): row for row in SINGLES}.values())  # one a setting
 QUICK_PAIRS = [row for row in PAIRS if row.threads or "clip" in row.name]
@@ -40,30 +38,3 @@ def test_a_single_mistake(row: Row, tmp_path: Path) -> None:
 @pytest.mark.sampled(2)
 def test_a_pair_that_people_had(row: Row, tmp_path: Path) -> None:
     check(row, tmp_path, "8 digits", 0)
-
-
-@pytest.mark.parametrize("multiple", [0, 4])
-@pytest.mark.parametrize("row", QUICK_SINGLES[::6], ids=lambda row: row.name)
-@pytest.mark.sampled(4)
-def test_inputs_ahead_change_no_answer(
-    row: Row, multiple: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One sequence of a cell whose runs multiply them ahead, with that and without."""
-    used, multiply = list[int](), matmul.InputProducts.multiply
-
-    def seen(self: matmul.InputProducts, x: Any) -> None:
-        used.append(len(x))
-        multiply(self, x)
-
-    monkeypatch.setattr(matmul, "rows_alike", lambda *_: multiple)
-    monkeypatch.setattr(matmul.InputProducts, "multiply", seen)
-    check(row, tmp_path, "float32", 0, (20, 1, 70, 128))
-    assert bool(used) == bool(multiple)
-
-
-def test_the_matrix_is_as_wide_as_promised() -> None:
-    assert len(SINGLES) >= 40
-    assert len(PAIRS) >= 30
-    names = [row.name for row in (*SINGLES, *PAIRS, *TRIPLES)]
-    assert len(set(names)) == len(names)
-    assert sum(bool(row.threads) for row in SINGLES) >= 30

@@ -6,7 +6,6 @@ What is expected comes from `reference`, a plain loop that shares no code with t
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ import pytest
 
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.verify import Cached, Case
-from tests.core.explain.asking import found, printed, same
+from lstmcli.core.explain.verify import Case
+from tests.core.explain.asking import found, printed
 from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
 from tests.core.explain.reference import random_net
 from tests.paths import PACKAGE
@@ -45,36 +43,10 @@ class Deep:
         return explain(self.weights, self.x, expected, **AS_STORED, layout="batch")
 
 
-ONE_CHANGE: list[Truth] = [
-    {"gates": "ifgo"},
-    {"layer0_reverse.activation": "relu"},
-    {"layer0.transposed": "recurrent", "layer1.transposed": "recurrent"},
-    {"layer1.forget_bias": 0.3, "layer1_reverse.forget_bias": 0.3},
-    {"layer0_reverse.reverse": False, "layer1_reverse.reverse": False},
-]
 LONG = ((1, 120), (4, 120), (16, 120), (64, 120))  # units and steps
-TWO_CHANGES: list[Truth] = [
-    {"gates": "ifgo", "forget_bias": 0.0},
-    {"layer0.gates": "gofi", "layer1_reverse.bias": "none"},
-    {"layer0_reverse.flip_output": True, "forget_bias": 0.0},
-    {"gates": "ifgo", "layer0_reverse.forget_bias": 0.3},
-]
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize(("units", "steps"), [(4, 7), (64, 60)])
-@pytest.mark.parametrize("truth", TWO_CHANGES, ids=name_of)
-def test_two_changes_of_all_cells_or_some(
-    truth: Truth, units: int, steps: int, tmp_path: Path
-) -> None:
-    """Also of a network whose every run is a noticeable part of the work that one question has."""
-    deep = Deep(tmp_path, units=units, steps=steps, scale=1.0 if units < 64 else 0.25)
-    explanation = deep.explain(deep.top(truth))
-    assert explanation.verdict == "found"
-    assert same(found(explanation), truth, "float32"), explanation.changes
-
-
-def test_backward_outputs_not_turned_back_in_all_layers_are_one_change(tmp_path: Path) -> None:
+def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(tmp_path: Path) -> None:
     deep = Deep(tmp_path)
     truth = {"layer0_reverse.flip_output": True, "layer1_reverse.flip_output": True}
     explanation = deep.explain(deep.top(truth))
@@ -88,7 +60,10 @@ def test_backward_outputs_not_turned_back_in_all_layers_are_one_change(tmp_path:
     [
         pytest.param({"recurrent_activation": "hard_sigmoid_0.2"}, marks=pytest.mark.slow),
         {"output_activation": "identity"},
-        pytest.param(ONE_CHANGE[-1], marks=pytest.mark.slow),
+        pytest.param(
+            {"layer0_reverse.reverse": False, "layer1_reverse.reverse": False},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=name_of,
 )
@@ -100,27 +75,6 @@ def test_few_digits_of_the_first_units_of_a_step(truth: Truth, tmp_path: Path) -
     answers = [explanation.changes, *explanation.equivalent]
     assert truth in [found_of(changes) for changes in answers]
     assert all(len(changes) <= len(truth) for changes in answers)
-
-
-@pytest.mark.wide
-def test_the_same_question_has_the_same_answer(tmp_path: Path) -> None:
-    deep = Deep(tmp_path)
-    expected: Array = np.add(deep.top({}), 1e-3 * np.cos(1e4 * deep.top({})))
-    first, second = (deep.explain(expected).to_json() for _ in range(2))
-    assert first == second
-    assert first["verdict"] == "none"
-
-
-@pytest.mark.wide
-def test_what_comes_near_is_nearer_than_the_weights_as_loaded(tmp_path: Path) -> None:
-    deep = Deep(tmp_path)
-    near: Array = np.add(deep.top({"gates": "ifgo"}), 1e-2 * np.cos(1e4 * deep.top({})))
-    explanation = deep.explain(near)
-    assert explanation.verdict == "none"
-    assert found_of(explanation.nearest[0].changes) == {"gates": "ifgo"}
-    assert explanation.measured is not None
-    for one in explanation.nearest:
-        assert not one.changes or one.comparison.rms < explanation.measured.rms
 
 
 def found_of(changes: Any) -> dict[str, Any]:
@@ -139,10 +93,10 @@ def test_a_first_placement_is_searched_whatever_work_is_left(
 
 @pytest.mark.parametrize("at", [(0, 0), (slice(None), 0)], ids=["y[0, 0]", "y[:, 0]"])
 @pytest.mark.slow
-def test_a_backward_half_that_is_not_turned_back_is_likelier_than_a_turned_forward_half(
+def test_a_backward_half_in_processing_order_is_likelier_than_a_reversed_forward_half(
     at: Any, tmp_path: Path
 ) -> None:
-    """Such a first step is the last one of a net whose forward half is turned round."""
+    """Such a first step is the last one of a net whose forward half is reversed."""
     deep, truth = Deep(tmp_path), {"layer1_reverse.flip_output": True}
     explanation = deep.explain(deep.top(truth)[at])
     assert explanation.verdict == "found"
@@ -153,7 +107,7 @@ def test_a_backward_half_that_is_not_turned_back_is_likelier_than_a_turned_forwa
 @pytest.mark.parametrize("way", ["layer1", "layer1_reverse"])
 @pytest.mark.parametrize("part", [slice(None), 1], ids=["all sequences", "one"])
 @pytest.mark.slow
-def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
+def test_one_direction_of_the_top_layer_with_a_wrong_setting_is_found(
     way: str, part: Any, tmp_path: Path
 ) -> None:
     """The output of one direction was refused, unless the weights as loaded gave it."""
@@ -167,56 +121,13 @@ def test_one_direction_of_the_top_layer_beside_a_wrong_setting(
 @pytest.mark.parametrize("name", ["final_h", ""])
 @pytest.mark.parametrize("truth", [{}, {"layer0.gates": "ifgo"}], ids=["right", "wrong"])
 @pytest.mark.slow
-def test_last_states_of_the_last_layer_alone(truth: Truth, name: str, tmp_path: Path) -> None:
+def test_last_states_of_only_the_last_layer(truth: Truth, name: str, tmp_path: Path) -> None:
     """Each bidirectional node of ONNX has its own Y_h, (2, B, H)."""
     deep = Deep(tmp_path)
     forward, backward = np.split(deep.top(truth), 2, axis=-1)
     explanation = deep.explain({name: np.stack([forward[:, -1], backward[:, 0]])})
     assert explanation.verdict == ("found" if truth else "agrees")
     assert found(explanation) == truth
-
-
-def test_placements_are_compared_with_the_same_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each change was run again for step 0, for the last step and for every other one."""
-    compared: list[int] = []  # whether each was run
-    ran: list[int] = []
-    run, off = NetworkSimulator._run, NetworkSimulator.off
-
-    def counted(self: Any, *args: Any) -> Any:
-        before = len(ran)
-        found = off(self, *args)
-        if isinstance(args[-1], Cached):
-            compared.append(len(ran) > before)
-        return found
-
-    def run_counted(self: Any, *args: Any, **options: Any) -> Any:
-        ran.append(self.item)
-        return run(self, *args, **options)
-
-    monkeypatch.setattr(NetworkSimulator, "off", counted)
-    monkeypatch.setattr(NetworkSimulator, "_run", run_counted)
-    deep = Deep(tmp_path)
-    explanation = deep.explain(deep.top({"layer0.gates": "ifgo"})[0, 0])
-    assert found(explanation) == {"layer0.gates": "ifgo"}
-    assert len(compared) > 4 * sum(compared)
-
-
-@pytest.mark.wide
-def test_what_a_budget_leaves_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Budgets are work, so the same is left out on every machine."""
-    deep = Deep(tmp_path, steps=3)
-    row = np.random.default_rng(1).normal(0, 0.3, 8)
-    every = deep.explain(row)
-    monkeypatch.setattr(Budget, "QUESTION", 1e6)
-    part, again = deep.explain(row), deep.explain(row)
-    assert part.to_json() == again.to_json()
-    assert part.tried < every.tried
-    opening, end = "two changes at once for", "possible alignments of EXPECTED"
-    (said,) = [n for n in part.not_tried if n.startswith(opening) and n.endswith(end)]
-    left, places = map(int, re.findall(r"\d+", said))
-    assert 0 < left < places
 
 
 @pytest.mark.slow

@@ -1,146 +1,19 @@
-"""EXPECTED may be any part of a run: every reading of as few changes that gives it is told.
-
-The oracle tries all: it runs the plain cell of `reference` under every set of up to two changes and
-holds each place of each run against EXPECTED.
-"""
+"""EXPECTED may be any part of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import explain
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.explanation import Changed, Explanation
+from lstmcli.core.explain.explanation import Explanation
 from tests.core.explain import networks
-from tests.core.explain.asking import Cell, found, printed, write
-from tests.core.explain.reference import outputs, random_net
+from tests.core.explain.asking import Cell, found, printed
 
 Array = np.ndarray[Any, Any]
-Reading = frozenset[tuple[str, Any]]
-
-SINGLES: list[tuple[str, Any]] = [
-    *(("gates", order) for order in ("ifgo", "iofg", "ifog", "gifo", "figo", "gfoi")),
-    ("kernel_gates", "ifgo"), ("recurrent_gates", "iofg"), ("bias_gates", "ifgo"),
-    ("interleaved", True), ("rows", "hx"),
-    *(("transposed", one) for one in ("kernel", "recurrent", "both")),
-    ("bias", "twice"), ("bias", "none"), ("forget_bias", 0.0),
-    ("recurrent_activation", "hard_sigmoid_0.2"), ("recurrent_activation", "hard_sigmoid_1_6"),
-    ("activation", "relu"), ("output_activation", "identity"),
-    ("coupled", "f=1-i"), ("coupled", "i=1-f"), ("layout", "time"), ("reverse", True),
-    ("flip_output", True), ("state", "reset"), *(("array", name) for name in "cifgo"),
-]  # fmt: skip
-
-
-class Field:
-    """A net and its inputs (B, T, I), run under every set of at most two changes."""
-
-    def __init__(self, folder: Path, size: tuple[int, int, int, int], seed: int) -> None:
-        B, T, I, H = size
-        self.rng = np.random.default_rng([seed, *size])
-        net = random_net(self.rng, I, H)
-        self.x = self.rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
-        self.weights = write(net, folder / "w.npz", I)
-        pairs = ({*both} for both in combinations(SINGLES, 2) if both[0][0] != both[1][0])
-        sets: list[set[tuple[str, Any]]] = [set(), *({one} for one in SINGLES), *pairs]
-        self.runs: dict[Reading, Array] = {}  # the array that is shown, (T, B, H) of the loop
-        for changes in sets:
-            truth = dict(changes)
-            shown = outputs(net, self.x, truth)[truth.pop("array", "h")]
-            timely = truth.get("layout") == "time"
-            self.runs[frozenset(changes)] = shown if timely else shown.swapaxes(0, 1)
-
-    def fewest(self, expected: Array) -> list[Reading]:
-        """The readings of as few changes as possible that give EXPECTED in some place."""
-        slack = 1.3e-6 + 2e-6 * np.abs(expected).max()
-        giving = [
-            reading
-            for reading, run in self.runs.items()
-            if any(np.abs(part - expected).max() <= slack for part in _parts(run, expected.shape))
-        ]
-        least = min(map(len, giving))
-        return [reading for reading in giving if len(reading) == least]
-
-
-def _parts(run: Array, shape: tuple[int, ...]) -> Iterator[Array]:
-    """Every part of a run (T, B, H) that has a shape: a row, a step, the whole."""
-    T, B, _ = run.shape
-    if len(shape) == 3:
-        p, q = shape[:2]
-        if p <= T and q <= B:
-            yield run[:p, :q]
-        if p <= B and q <= T:
-            yield run[:q, :p].swapaxes(0, 1)
-        return
-    n = shape[0] if len(shape) == 2 else 1
-    found = [run[:n, row] for row in range(B)] if n <= T else []
-    found += [*run] if n == B else []
-    found += [run[-1, :n]] if n <= B else []
-    found += [run[-1, row : row + 1] for row in range(B)] if n == 1 else []
-    yield from (part if len(shape) == 2 else part[0] for part in found)
-
-
-def _questions(run: Array) -> dict[str, Array]:
-    """Parts of a run (T, B, H) that people save."""
-    last = run.shape[1] - 1
-    return {
-        "a row": run[:, last], "a first row": run[:, 0], "first steps": run[:2], "all": run,
-        "first steps of a row": run[:3, last], "a last step": run[-1], "a first step": run[0],
-        "a middle step": run[1], "a last step of a row": run[-1, last],
-        "a first step of a row": run[0, last],
-    }  # fmt: skip
-
-
-def _told(changes: tuple[Changed, ...]) -> Reading:
-    """Changes as single settings: Keras' go_backwards is two of them."""
-    settings = {name: value for change in changes for name, value in change.settings.items()}
-    if settings.pop("go_backwards", False):
-        settings |= {"reverse": True, "flip_output": True}
-    return frozenset(settings.items())
-
-
-def _unlisted(explanation: Explanation, fewest: list[Reading]) -> list[Reading]:
-    """The readings that are neither the answer, nor its equals, nor said not to be seen."""
-    own = _told(explanation.changes)
-    told = {own, *map(_told, explanation.equivalent)}
-    return [
-        reading
-        for reading in fewest
-        if reading not in told and not {name for name, _ in reading - own} & {*explanation.unseen}
-    ]
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize(
-    ("size", "seed"),
-    [((3, 5, 4, 6), 7), ((5, 3, 4, 6), 8), ((4, 4, 3, 5), 7), ((2, 4, 3, 3), 8)],
-    ids=str,
-)
-def test_every_reading_of_as_few_changes_is_told(
-    size: tuple[int, int, int, int], seed: int, tmp_path: Path
-) -> None:
-    field = Field(tmp_path, size, seed)
-    readings = sorted(field.runs, key=lambda reading: (len(reading), sorted(map(str, reading))))
-    some = field.rng.choice(len(readings), 8, replace=False)
-    asked = 0
-    for reading in [readings[n] for n in some]:
-        for name, part in _questions(field.runs[reading]).items():
-            expected = part.astype(np.float32)
-            if not expected.any():
-                continue  # any weights would give that, and explain says so
-            fewest = field.fewest(expected)
-            explanation = explain(field.weights, field.x, expected)
-            asked += 1
-            assert explanation.verdict != "none", (reading, name)
-            if explanation.found:
-                assert len(_told(explanation.changes)) == len(fewest[0]), (reading, name)
-            assert not _unlisted(explanation, fewest), (reading, name)
-    assert asked > 60
 
 
 @pytest.fixture
@@ -165,7 +38,7 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
 
 
 @pytest.mark.slow
-def test_as_few_changes_win_in_every_place(asked: Cell) -> None:
+def test_placements_with_equally_many_changes_are_all_listed(asked: Cell) -> None:
     explanation = asked.explain(asked.run({"state": "reset", "gates": "ifgo"})["h"][:, -1])
     assert found(explanation) == {"gates": "ifgo", "state": "reset"}
     assert _equals(explanation) == [{"gates": "ifgo", "reverse": True}]
@@ -220,7 +93,7 @@ def test_axes_in_another_order_are_understood(asked: Cell) -> None:
 
 
 @pytest.mark.parametrize("order", ["ifgo", "igfo"], ids=["as a trace", "as the kernel"])
-def test_gates_side_by_side_are_taken_apart(order: str, asked: Cell) -> None:
+def test_gates_side_by_side_are_split(order: str, asked: Cell) -> None:
     arrays = asked.run({"gates": "ifgo", "forget_bias": 0.0})
     gates = np.concatenate([arrays[gate] for gate in order], axis=-1)
     assert found(asked.explain(gates)) == {"gates": "ifgo", "forget_bias": 0.0}
@@ -302,4 +175,4 @@ def test_the_shape_of_fewest_changes_wins(tmp_path: Path) -> None:
     ends = np.concatenate([h[:, -1, :3], h[:, 0, 3:]]).ravel()  # last states of both, in a row
     explanation = asked.explain(ends)
     assert found(explanation) == {"gates": "ifgo"}
-    assert "are taken in a row as (2, 2, 3)" in explanation.notes[0]
+    assert "are interpreted in a row as (2, 2, 3)" in explanation.notes[0]

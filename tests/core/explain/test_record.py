@@ -72,10 +72,10 @@ def test_every_question_has_its_line() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_recorded_is_right() -> None:
+def test_recorded_answers_are_right() -> None:
     right = {name: is_right(line) for name, line in RECORD.items()}
     assert {name for name, held in right.items() if held is False} == MISSED
-    for name in MISSED:  # no false cause is told; a change of all cells may be one of some as well
+    for name in MISSED:  # no false cause is given; a change of all cells may be one of some as well
         assert RECORD[name]["verdict"] == "none" or RECORD[name]["equals"]
     assert sum(held is not None for held in right.values()) > 0.8 * len(RECORD)
 
@@ -111,7 +111,7 @@ def test_all_answers_are_as_recorded(group: str) -> None:
     assert not found, "\n".join(found)
 
 
-def test_a_difference_is_told() -> None:
+def test_a_difference_is_reported() -> None:
     was = RECORD["matrix/float32 0/forget-2.5"]
     assert not differences(was, was)
     near, far = ({**was, "changes": {"forget_bias": 2.5 + off}} for off in (5e-5, 1e-3))

@@ -67,6 +67,7 @@ def asking(
 
 
 @pytest.mark.parametrize("kind", ["random", "dropout", "one number wrong", "zeros"])
+@pytest.mark.usefixtures("without_edits")
 @pytest.mark.sampled(3)
 def test_nothing_fits(kind: str, tmp_path: Path) -> None:
     explanation = ask(kind, tmp_path, 0)
@@ -99,6 +100,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         cell.explain(h)
 
 
+@pytest.mark.usefixtures("without_edits")
 def test_every_member_of_expected_is_compared_or_named(tmp_path: Path) -> None:
     cell = Cell(tmp_path, 0)
     h = cell.run()["h"]
@@ -124,7 +126,7 @@ def near_tanh(z: Array) -> Array:
 
 @pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"recurrent_gates": "ifgo"}])
 @pytest.mark.slow
-def test_an_approximated_tanh_is_no_setting(
+def test_an_approximated_tanh_is_not_a_setting(
     truth: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a port to C does often."""
@@ -165,7 +167,7 @@ def test_noise_on_the_outputs_of_the_right_weights(size: float, code: str, tmp_p
 
 
 @pytest.mark.slow
-def test_an_array_that_is_all_wrong_is_no_noise_beside_one_that_is_near(tmp_path: Path) -> None:
+def test_an_array_that_is_all_wrong_is_not_noise_next_to_one_that_is_near(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     net = random_net(rng, 4, 5)
     net.bias[:] += np.repeat([5.0, 5.0, 5.0, 0.0], 5)  # i, g and f are open: c grows
@@ -197,24 +199,32 @@ def noisy(h: Array, where: Any, rng: np.random.Generator) -> Array:
     ids=["from a step on", "one step", "sequences that go wrong"],
 )
 @pytest.mark.slow
-def test_where_the_outputs_agree(where: Any, said: str, tmp_path: Path) -> None:
+def test_the_part_of_outputs_that_agrees_is_named(where: Any, said: str, tmp_path: Path) -> None:
     cell = Cell(tmp_path, 0, units=3)
     explanation = cell.explain(noisy(cell.run()["h"], where, cell.rng))
     assert any(note.endswith(said) for note in explanation.notes), explanation.notes
     assert not any("carried" in note for note in explanation.notes)
 
 
+BOTH = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
+
+
+def of_both(
+    rng: np.random.Generator, steps: int, rows: int, **settings: Any
+) -> tuple[Array, dict[str, Array]]:
+    """Inputs, and h of each of two directions under settings."""
+    x = rng.normal(size=(steps, rows, load(BOTH).cell.inputs))
+    trace = run(load(BOTH, **settings), x, layout="time")
+    return x, {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
+
+
 @pytest.mark.slow
-def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
+def test_the_direction_that_agrees_is_named() -> None:
     """The figures are of the whole output: nothing comes nearer to the other direction."""
     rng = np.random.default_rng(0)
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    model = load(weights)
-    x = rng.normal(size=(9, 3, model.cell.inputs))
-    trace = run(model, x, keep=("h", "c"), layout="time")
-    h = {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
+    x, h = of_both(rng, 9, 3)
     h["layer0_reverse.h"] = h["layer0_reverse.h"] + rng.normal(0, 0.01, h["layer0.h"].shape)
-    explanation = explain(weights, x, h, layout="time")
+    explanation = explain(BOTH, x, h, layout="time")
     assert explanation.verdict == "none"
     assert explanation.notes == ("All of layer0.h agrees, layer0_reverse.h does not.",)
     assert explanation.measured is not None
@@ -226,14 +236,11 @@ def test_the_direction_that_agrees_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [0.02, 0.3])
 @pytest.mark.slow
 def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
-    """Figures are of the whole output, and what is nearer by chance is not named."""
+    """Figures are of the full output, and what is nearer by chance is not named."""
     rng = np.random.default_rng(4)
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    x = rng.normal(size=(3, 1, load(weights).cell.inputs))
-    trace = run(load(weights), x, keep=("h", "c"), layout="time")
-    h = {f"layer0{d}.h": trace.time_major(f"layer0{d}.h") for d in ("", "_reverse")}
+    x, h = of_both(rng, 3, 1)
     h = {name: array + rng.normal(0, size, array.shape) for name, array in h.items()}
-    explanation = explain(weights, x, h, layout="time")
+    explanation = explain(BOTH, x, h, layout="time")
     assert explanation.verdict == "none"
     assert explanation.measured is not None
     assert explanation.measured.total == sum(array.size for array in h.values())
@@ -241,22 +248,19 @@ def test_noise_on_both_directions_has_no_nearest(size: float) -> None:
 
 
 @pytest.mark.slow
-def test_what_comes_clearly_nearer_is_named_with_the_figures_of_the_whole(tmp_path: Path) -> None:
+def test_clearly_nearer_rearrangements_have_figures_of_the_full_array() -> None:
     """A forget bias in both directions, and noise beside it."""
     rng = np.random.default_rng(4)
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    x = rng.normal(size=(5, 2, load(weights).cell.inputs))
-    trace = run(load(weights, forget_bias=2.0), x, keep=("h", "c"), layout="time")
-    h = {f"layer0{d}.h": trace.time_major(f"layer0{d}.h") for d in ("", "_reverse")}
+    x, h = of_both(rng, 5, 2, forget_bias=2.0)
     h = {name: array + rng.normal(0, 0.01, array.shape) for name, array in h.items()}
-    (nearest, loaded) = explain(weights, x, h, layout="time").nearest
+    (nearest, loaded) = explain(BOTH, x, h, layout="time").nearest
     assert {c.setting: c.found for c in nearest.changes} == {"forget_bias": 1.0}
     assert nearest.comparison.total == loaded.comparison.total == sum(a.size for a in h.values())
     assert nearest.comparison.rms < 0.5 * loaded.comparison.rms
 
 
 @pytest.mark.slow
-def test_a_step_of_zeros_is_no_dropout(tmp_path: Path) -> None:
+def test_a_step_of_zeros_is_not_dropout(tmp_path: Path) -> None:
     """The first step of EXPECTED was never written."""
     cell = Cell(tmp_path, 0, units=3)
     h = cell.run()["h"]
@@ -282,6 +286,6 @@ def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
 )
 @pytest.mark.sampled(3)
 def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -> None:
-    """A solved constant eats one number: what fits then is told as unproven."""
+    """A solved constant eats one number: what fits then is reported as unproven."""
     for kind in ("near miss", "other net"):
         assert not ask(kind, tmp_path, 0, units, steps).found, kind

@@ -14,22 +14,19 @@ import pytest
 from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from tests.core.explain.asking import found, same
+from tests.core.explain.asking import found
 from tests.core.explain.networks import (
     AS_STORED,
     DEEP,
     MERGES,
-    PAIRS_OF_CELLS,
-    PLACES,
     RUN_ALIKE,
     Asked,
     Truth,
     name_of,
-    of_cell,
 )
 from tests.core.explain.reference import outputs
-from tests.core.explain.test_refusals import spoiled
-from tests.paths import TESTS
+from tests.core.explain.test_refusals import BOTH, of_both
+from tests.networks import pytorch
 
 
 @pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
@@ -43,7 +40,7 @@ def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", RUN_ALIKE, ids=name_of)
 @pytest.mark.sampled(2)
-def test_exchanged_halves_are_exchanged_weights_where_directions_run_alike(
+def test_exchanged_halves_are_exchanged_weights_where_both_directions_run_forward(
     other: Truth, tmp_path: Path
 ) -> None:
     asked = Asked(tmp_path, 0, name_of(other))
@@ -68,37 +65,6 @@ def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
     Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
 
-BEYOND_THE_BUDGET = "first steps of a row"
-"""What may lie in 80 places, of which the right one is neither among the likeliest nor among those
-that come nearest: it is said."""
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("place", [*PLACES, "the last step of a row"])
-@pytest.mark.parametrize("truth", PAIRS_OF_CELLS[:2], ids=name_of)
-def test_pairs_of_single_cells_in_every_place(place: str, truth: Truth, tmp_path: Path) -> None:
-    """Some show nothing at a first step; then as few changes that give the same are found."""
-    asked = Asked(tmp_path, 0, name_of(truth), deep=True)
-    parts = PLACES | {"the last step of a row": lambda h: h[1, -1]}
-    expected = parts[place](np.asarray(asked.expected(truth)))
-    explanation = asked.explain(expected)
-    if place == BEYOND_THE_BUDGET:
-        assert explanation.verdict == "none"
-        assert any("two changes at once, but with one of" in one for one in explanation.not_tried)
-        assert "budget_ended" in {one.code for one in explanation.remarks}
-        assert explanation.next.endswith("--thorough")
-        explanation = asked.explain(expected, thorough=True)
-    assert explanation.verdict in ("found", "unproven")
-    assert len(explanation.changes) <= 2
-
-
-def test_every_c_of_the_last_of_two_layers(tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, "c", deep=True)
-    below = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
-    explanation = asked.explain(outputs(asked.nets[1], below, {}, dtype=np.float32)["c"])
-    assert found(explanation) == {"array": "c"}
-
-
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
 @pytest.mark.parametrize("cell", ["layer0", "layer0_reverse"])
 @pytest.mark.sampled(3)
@@ -116,20 +82,6 @@ def test_one_direction_of_two(cell: str, assumed: str, tmp_path: Path) -> None:
     assert found(asked.explain(last, merge=assumed)) == {"array": f"{cell}.{which}"}
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("wrong", [{"forget_bias": 0.3}, {"layer0.gates": "gofi"}], ids=name_of)
-@pytest.mark.parametrize("deep", [True, False])
-def test_a_part_of_the_net_beside_a_mistake(wrong: Truth, deep: bool, tmp_path: Path) -> None:
-    """The output of the lower layer, or of the forward direction."""
-    asked = Asked(tmp_path, 0, "part", deep=deep)
-    part = outputs(asked.nets[0], asked.x, of_cell(wrong, "layer0"), dtype=np.float32)["h"]
-    explanation = asked.explain(part)
-    changes = found(explanation)
-    assert changes.pop("array") == "layer0.h"
-    assert same({k.rpartition(".")[2]: v for k, v in changes.items()}, of_cell(wrong, "layer0"), "")
-    assert explanation.found
-
-
 @pytest.mark.parametrize("assumed", ["batch", "time"])
 @pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.sampled(3)
@@ -141,42 +93,7 @@ def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Pa
     assert found(explanation) == {"array": "layer0.h", **layout}
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("deep", [True, False])
-def test_no_part_of_the_net_gives_anything(deep: bool, tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, "part", deep=deep)
-    part = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
-    wrong = asked.explain(spoiled("near miss", part, asked.x, asked.rng))
-    assert wrong.verdict == "none", wrong
-    assert not any("two changes at once" in one for one in wrong.not_tried), "pairs were tried"
-    assert asked.explain(np.zeros_like(part)).verdict == "none"
-
-
-@pytest.mark.wide
-@pytest.mark.parametrize("cell", [1, 0])
-def test_no_bound_makes_a_direction_vanish(cell: int, tmp_path: Path) -> None:
-    """Half of what one direction gives is its average with nothing."""
-    asked = Asked(tmp_path, 0, "vanishing")
-    half = np.split(np.asarray(asked.expected({})), 2, axis=-1)[cell]
-    explanation = asked.explain(half / 2, merge="ave")
-    assert explanation.verdict == "none", explanation
-
-
-@pytest.mark.parametrize("assumed", ["concat", "sum"])
-@pytest.mark.parametrize("kind", [pytest.param("near miss", marks=pytest.mark.wide), "zeros"])
-def test_nothing_fits_two_directions(kind: str, assumed: str, tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, kind)
-    h = np.asarray(asked.expected({"merge": "sum"}))
-    explanation = asked.explain(spoiled(kind, h, asked.x, asked.rng), merge=assumed)
-    assert explanation.verdict == "none", explanation
-    assert not explanation.changes
-    if kind == "near miss":
-        first = explanation.nearest[0]
-        assert [c.setting for c in first.changes] == ["merge"] * (assumed != "sum")
-        assert first.comparison.rms < 2e-3
-
-
-def test_what_is_no_output_of_deeper_directions_is_told(tmp_path: Path) -> None:
+def test_outputs_that_deeper_directions_lack_are_reported(tmp_path: Path) -> None:
     """A number more than both have is no merge; fewer are the first units of both."""
     asked = Asked(tmp_path, 0, "width")
     h = np.asarray(asked.expected({}))
@@ -194,18 +111,6 @@ def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> Non
     assert explanation.taken.endswith(f"the first 2 of {h.shape[-1]} units")
 
 
-@pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=name_of)
-@pytest.mark.sampled(3)
-def test_a_print_cut_where_the_forward_direction_ends(truth: Truth, tmp_path: Path) -> None:
-    """``out[0, 0, :H]``: not that somebody took one direction for the output."""
-    asked = Asked(tmp_path, 0, "cut")
-    h = np.asarray(asked.expected(truth))
-    for cut in (h[0, 0, : h.shape[-1] // 2], h[:1, 0, : h.shape[-1] // 2]):
-        explanation = asked.explain(cut)
-        assert found(explanation) == truth
-        assert explanation.taken.endswith(f"the first {cut.shape[-1]} of {h.shape[-1]} units")
-
-
 @pytest.mark.parametrize("part", [0, (slice(None), 0)], ids=["sequence", "step"])
 @pytest.mark.slow
 def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path) -> None:
@@ -217,15 +122,8 @@ def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path)
 
 
 def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
-    rng = np.random.default_rng(8)
-    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    held: dict[str, Any] = {
-        f"{name}{way}": rng.normal(0, 0.5, shape).astype(np.float32)
-        for way in ("", "_reverse")
-        for name, shape in zip(names, ((20, 4), (20, 5), (20,), (20,)), strict=True)
-    }
-    np.savez(tmp_path / "w.npz", **held)
-    x = rng.normal(size=(3, 7, 4)).astype(np.float32)
+    np.savez(tmp_path / "w.npz", **pytorch(4, 5, directions=2, scale=0.5, dtype=np.float32))
+    x = np.random.default_rng(8).normal(size=(3, 7, 4)).astype(np.float32)
     trace = run(load(str(tmp_path / "w.npz")), x, layout="batch")
     explanation = explain(str(tmp_path / "w.npz"), x, trace.final_c, layout="batch")
     assert explanation.verdict == "found"
@@ -235,11 +133,8 @@ def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("direction", ["layer0", "layer0_reverse"])
 @pytest.mark.sampled(3)
 def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(6, 2, load(weights).cell.inputs))
-    trace = run(load(weights, forget_bias=1.0), x, keep=("h", "c"), layout="time")
-    explanation = explain(weights, x, trace.time_major(f"{direction}.h"), layout="time")
+    x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
+    explanation = explain(BOTH, x, h[f"{direction}.h"], layout="time")
     assert found(explanation) == {"forget_bias": 1.0, "array": f"{direction}.h"}
     other = {c.setting: c.found for c in explanation.equivalent[0]}
     assert other == {f"{direction}.forget_bias": 1.0, "array": f"{direction}.h"}
@@ -247,12 +142,8 @@ def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
 
 def test_both_directions_do_not_match_at_step_0() -> None:
     """The backward direction ends there: no zero state hides a forget bias in it."""
-    weights = str(TESTS / "golden" / "onnxruntime" / "bidirectional.weights.npz")
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=(6, 2, load(weights).cell.inputs))
-    trace = run(load(weights, forget_bias=1.0), x, keep=("h", "c"), layout="time")
-    both = {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
-    explanation = explain(weights, x, both, layout="time")
+    x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
+    explanation = explain(BOTH, x, h, layout="time")
     assert found(explanation) == {"forget_bias": 1.0}
     assert explanation.first_step is None
     assert "state is zero" not in explanation.hidden

@@ -44,36 +44,6 @@ def test_directions_are_found_on_any_axis(axes: str, case: str) -> None:
     assert of_golden(turned, case).verdict == "agrees"
 
 
-@pytest.mark.parametrize("axes", ["TDBH", "TBDH", "DTBH", "BTDH", "BDTH"])
-@pytest.mark.sampled(2)
-def test_directions_on_an_axis_are_those_that_a_run_has_side_by_side(axes: str) -> None:
-    y = read(TORCH)[1]["h"]  # (B, T, 2 H)
-    turned = y.reshape(*y.shape[:2], 2, -1).transpose(*("BTDH".index(n) for n in axes))
-    explanation = of_torch(turned)
-    assert explanation.verdict == "agrees"
-    assert "its directions are taken side by side" in explanation.notes[0]
-
-
-PARTS_OF_STACKED: dict[str, Any] = {
-    "Y[:3]": np.s_[:3], "Y[0]": np.s_[0], "Y[2]": np.s_[2], "Y[:, :, 0]": np.s_[:, :, 0],
-    "Y[:, :, 1]": np.s_[:, :, 1], "Y[:3, :, 0]": np.s_[:3, :, 0],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("part", PARTS_OF_STACKED)
-@pytest.mark.parametrize("axes", ["TDBH", "TBDH"])
-@pytest.mark.sampled(4)
-def test_parts_of_stacked_directions_where_a_run_has_them_side_by_side(
-    part: str, axes: str
-) -> None:
-    """Y[0] was taken for last states, and settings that give them were named."""
-    y = read(TORCH)[1]["h"]  # (B, T, 2 H)
-    stacked = y.reshape(*y.shape[:2], 2, -1).transpose(1, 2, 0, 3)[PARTS_OF_STACKED[part]]
-    if axes == "TBDH" and stacked.ndim == 4:
-        stacked = stacked.swapaxes(1, 2)
-    assert of_torch(stacked).verdict == "agrees"
-
-
 @pytest.mark.slow
 def test_last_h_of_merged_directions_is_compared_with_what_a_run_gives(tmp_path: Path) -> None:
     """Merged directions have no last state of this width: nothing at all was compared."""
@@ -100,15 +70,15 @@ def test_a_last_step_in_a_row_is_the_last_step() -> None:
         explanation = of_torch(expected.ravel())
         assert explanation.verdict == "agrees"
         assert explanation.taken == f"EXPECTED is interpreted as {taken}"
-        assert f"are taken in a row as {expected.shape}" in explanation.notes[0]
+        assert f"are interpreted in a row as {expected.shape}" in explanation.notes[0]
 
 
 @pytest.mark.slow
-def test_what_joined_last_states_are_as_the_last_step_is_said() -> None:
-    """The backward half of y[-1] is that of Keras' last output only where it is not turned back."""
+def test_joined_last_states_are_reported_in_terms_of_the_last_step() -> None:
+    """The backward half of y[-1] is that of Keras' last output only in processing order."""
     arrays = read(TORCH)[1]
     note = (
-        "If EXPECTED is the last step of h, its backward half is not turned back in time "
+        "If EXPECTED is the last step of h, its backward half is in processing order "
         "(--set layer1_reverse.flip_output=true)."
     )
     joined = np.concatenate([*arrays["final_h"][-2:]], axis=-1)
@@ -122,7 +92,7 @@ def test_a_flat_dump_of_stacked_directions_agrees(shape: Shape) -> None:
     y = read(ONNX)[1]["h"]
     explanation = of_golden(y.reshape(shape))
     assert explanation.verdict == "agrees"
-    assert f"are taken in a row as {y.shape}" in explanation.notes[0]
+    assert f"are interpreted in a row as {y.shape}" in explanation.notes[0]
 
 
 @pytest.mark.parametrize("shape", [(7, 2, 1, 3), (7, 2, 3), (1, 7, 2, 3), (-1, 3), (-1,)])
@@ -133,7 +103,7 @@ def test_stacked_directions_of_one_sequence_agree(shape: Shape) -> None:
 
 @pytest.mark.parametrize("row", [None, 0, 2])
 @pytest.mark.slow
-def test_a_step_of_stacked_directions_is_no_last_state(row: int | None) -> None:
+def test_a_step_of_stacked_directions_is_not_a_last_state(row: int | None) -> None:
     """ONNX' Y[-1], (2, B, H): the backward half is what the backward cell began with."""
     arrays = read(ONNX)[1]
     rows = slice(None) if row is None else slice(row, row + 1)
@@ -169,7 +139,7 @@ def test_last_states_without_an_entry_for_each_cell_are_refused(tmp_path: Path) 
         of_golden(saved(tmp_path / "expected.npz", final_h=final[:1]))
 
 
-def test_c_of_a_projection_is_told_from_h_by_its_size() -> None:
+def test_c_of_a_projection_is_distinguished_from_h_by_its_size() -> None:
     record, arrays = read("torch/projection")
     weights = str(GOLDEN / "torch" / "projection.weights.npz")
     with pytest.raises(UserError, match=r"2 values of h a step.*\n.*\n  c has 3 values a step"):
@@ -256,6 +226,7 @@ def test_every_shape_has_an_answer_or_is_refused(net: str, name: str, tmp_path: 
         ("stacked, of two widths", (1, 2), (5,)),
     ],
 )
+@pytest.mark.usefixtures("without_edits")
 @pytest.mark.sampled(3)
 def test_a_shape_that_collides_is_searched(
     net: str, inputs: Shape, shape: Shape, tmp_path: Path

@@ -1,4 +1,4 @@
-"""A batch in pieces is the whole, bit for bit: threads, processes, blocks, several cells."""
+"""A batch in pieces is the full one, bit for bit: threads, processes, blocks, several cells."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_state_that_is_reset_is_never_cut() -> None:
 def test_one_block_is_taken_only_where_it_changes_nothing(
     B: int, I: int, H: int, dtype: Any
 ) -> None:
-    """What the probe says is what a run shows: whole and in blocks, all bits alike, or not."""
+    """The result of the probe is that of a run: full or in blocks, equal bits or not."""
     rng = np.random.default_rng(B)
     model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 20, I)).astype(dtype)
     packed, blocks = Packed(model.cell), batch_blocks(B, model.cell)

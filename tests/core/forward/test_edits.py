@@ -124,6 +124,16 @@ def one_by_one() -> Array:
     return np.concatenate(out, axis=1)
 
 
+def anew(*starts: int, parts: str = "hc") -> Array:
+    """The initial h, c or both again at some steps."""
+    h, c, out = np.zeros((B, H)), np.zeros((B, H)), []
+    for first, end in zip((0, *starts), (*starts, T), strict=True):
+        run = lstm(X[first:end], h=h, c=c)
+        h, c = run.h[-1] * ("h" not in parts), run.c * ("c" not in parts)
+        out.append(run.h)
+    return np.concatenate(out)
+
+
 def with_bias_times(gate: int, factor: float) -> Any:
     return lstm(w=changed(b=put(gate, value=lambda b: factor * b[gate]))).h
 
@@ -156,8 +166,7 @@ def fast_exp(x: Array) -> Any:
 
 
 zeros = np.zeros((1, B, N))
-axis_all, axis_each = (0, 1, 2), (0, 1)
-standard = (X - X.mean(axis_each)) / X.std(axis_each)
+standard = (X - X.mean((0, 1))) / X.std((0, 1))
 GATE = {"i": 0, "f": 1, "g": 2, "o": 3}
 
 ROWS: dict[str, Callable[[], Array]] = {
@@ -181,6 +190,11 @@ ROWS: dict[str, Callable[[], Array]] = {
     "state.start.c=-0.5": lambda: lstm(c=-0.5).h,
     "state.zero_steps=2": lambda: lstm(np.concatenate([zeros, zeros, X])).h[2:],
     "state.previous": one_by_one,
+    "state.kept": lambda: lstm(h=lstm().h[-1], c=lstm().c).h,
+    "state.chunks=3": lambda: anew(*range(3, T, 3)),
+    "state.chunks.h=2": lambda: anew(*range(2, T, 2), parts="h"),
+    "state.chunks.c=4": lambda: anew(*range(4, T, 4), parts="c"),
+    "state.anew=2,5": lambda: anew(2, 5),
     "state.passed=swapped": lambda: lstm(carry=lambda h, c: (c, h)).h,
     "state.passed=c_only": lambda: lstm(carry=lambda h, c: (0 * h, c)).h,
     "state.passed=h_only": lambda: lstm(carry=lambda h, c: (h, 0 * c)).h,
@@ -394,7 +408,7 @@ def test_the_state_is_what_the_cell_has_and_not_its_edited_output() -> None:
 
 def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> None:
     x = RNG.normal(size=(900, 3, N))
-    edits = ["equations.zoneout=0.1", "outputs.residual", "state.passed=h_only", "inputs.factor=2"]
+    edits = ["equations.zoneout=0.1", "outputs.residual", "state.chunks.c=7", "inputs.factor=2"]
     model = lstmcli.load(tensors(W), edits=edits)
     whole = lstmcli.run(model, x, layout="time")
     with ProcessPoolExecutor(1) as pool:
@@ -407,27 +421,27 @@ def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> N
 
 
 REFUSED = {
-    "inputs.lat=1": 'unknown edit .inputs.lat.. Did you mean "inputs.late"',
-    "inputs.late=0": "inputs.late takes an integer from 1 on",
+    "inputs.lat=1": "unknown edit .inputs.lat.. Did you mean 'inputs.late'",
+    "inputs.late=0": "takes an integer from 1 on",
     "inputs.late=9": "the inputs have 7 steps; 9 are too many",
     "inputs.features=0,1": "the inputs have 3 features; all are needed",
-    "equations.h=oc": "equations.h takes old_c, tanh_of_oc",
+    "equations.h=oc": "takes old_c, tanh_of_oc",
     "weights.bias.o=x": "takes a number, or i, f, g",
     "weights.kernel.row=f,9,0": "the kernel is .4, 3, 3.: no such place",
-    "outputs.residual=2": "outputs.residual takes no value",
+    "outputs.residual=2": "takes no value",
     "layer0.inputs.late=1": "inputs.late is an edit of the model, not of layer0",
     "layer3.weights.bias.o=0": "there is no cell layer3; there is layer0",
     "weights.projection=none": "the cell has no projection",
     "equations.epsilon=0.1": "the cell has no layer normalisation",
-    "equations.zoneout=2": "equations.zoneout takes a number between 0 and 1",
+    "equations.zoneout=2": "takes a number between 0 and 1",
     "state.array=1": "takes a file with h and c: @FILE.npz",
-    "equations.tanh=eigne": 'takes hard, twice, sigmoid, .*Did you mean "eigen"',
+    "equations.tanh=eigne": "takes hard, twice, sigmoid, .*Did you mean 'eigen'",
     "equations.tanh=\x1b[1m": r"\\x1b",
 }
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_does_not_fit_is_said(text: str) -> None:
+def test_edits_that_do_not_fit_are_reported(text: str) -> None:
     with pytest.raises(lstmcli.UserError, match=REFUSED[text]):
         lstmcli.run(tensors(W), X, layout="time", edits=[text])
 

@@ -151,7 +151,7 @@ def test_float_arithmetic_rounds_neither() -> None:
     assert np.abs(plain.reshape(theirs.shape) - theirs).max() > 1e-3
 
 
-def test_what_cannot_follow_it_says_so(tmp_path: Path) -> None:
+def test_commands_without_8_bit_arithmetic_name_the_way_out(tmp_path: Path) -> None:
     model = lstmcli.load(FILE)
     x = np.ones((4, model.cell.inputs), np.float32)
     with pytest.raises(UserError, match=r"Try arithmetic=.float"):

@@ -148,7 +148,7 @@ def test_limits_and_flags_may_differ_from_column_to_column() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16])
-def test_a_sigmoid_of_a_column_changes_that_column_alone(width: int, dtype: Any) -> None:
+def test_the_sigmoid_of_a_column_changes_only_that_column(width: int, dtype: Any) -> None:
     """As `numpy.negative` of NumPy 2.4 does not, if four float32 or eight float64 are a row."""
     x = np.random.default_rng(0).normal(size=(9, width)).astype(dtype)
     array = x.copy()

@@ -190,7 +190,7 @@ def test_inputs_ahead_are_their_products(units: int, rows: int, batch: int) -> N
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("units", [5, 70])
 @pytest.mark.parametrize("settings", [{}, {"cell_clip": 0.4}])
-def test_inputs_ahead_change_a_run_by_rounding_alone(
+def test_multiplying_inputs_ahead_changes_a_run_only_by_rounding(
     settings: dict[str, Any], units: int, batch: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also under kernels where the probe says no; of units with and without a full piece."""

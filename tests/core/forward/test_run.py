@@ -175,18 +175,6 @@ def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int)
 # ---- layouts, directions, lengths, states
 
 
-def test_layouts_are_the_same_numbers_in_other_axes() -> None:
-    rng = np.random.default_rng(1)
-    model, x = model_of(random_net(rng, 4, 3)), rng.normal(size=(5, 7, 4))
-    batch, time = run(model, x, layout="batch"), run(model, x.swapaxes(0, 1), layout="time")
-    np.testing.assert_array_equal(batch.h, time.h.swapaxes(0, 1))
-    assert batch.h.shape == (5, 7, 3)
-    assert batch.final_c.shape == (5, 3)
-    steps = run(model, x[2])
-    assert (steps.h.shape, steps.final_h.shape) == ((7, 3), (3,))
-    np.testing.assert_allclose(steps.h, batch.h[2], atol=1e-15)
-
-
 @pytest.mark.parametrize("reverse", [False, True])
 def test_lengths_equal_each_sequence_run_separately(reverse: bool) -> None:
     rng = np.random.default_rng(4)
@@ -211,6 +199,7 @@ def test_lengths_equal_each_sequence_run_separately(reverse: bool) -> None:
     [
         (np.zeros(4), "One step of 4 inputs"),
         (np.zeros((7, 3)), "takes 4 inputs"),
+        (np.zeros((4, 7)), "the axes of the file look exchanged"),
         (np.zeros((0, 4)), "nothing to run"),
         (np.zeros((2, 0, 4)), "nothing to run"),
         (np.zeros((1, 1, 2, 4)), "inputs are"),
@@ -228,7 +217,7 @@ def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
     [
         ({"initial_state": {"h": np.zeros(3)}}, "lacks c"),
         ({"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}}, r"initial h is \(4,\)"),
-        ({"lengths": [3]}, "one integer for each"),
+        ({"lengths": [3]}, "give one for each"),
         ({"lengths": [3, 9]}, "7 steps"),
         ({"keep": ("q",)}, "no 'q'"),
     ],
@@ -327,7 +316,7 @@ def arrays() -> dict[str, np.ndarray]:
     return made
 
 
-def test_what_is_at_one_end_in_most_steps_is_named_with_its_share() -> None:
+def test_gates_saturated_in_most_steps_are_named_with_their_share() -> None:
     counts = Saturation()
     counts.add(arrays())
     assert counts.saturated_gates() == [

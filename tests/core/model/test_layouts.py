@@ -131,7 +131,7 @@ def test_an_axis_of_one_tells_which_axis_the_other_one_is() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 3, 5), (2, 7, 3, 5), (7, 3, 6), (7, 11)])
-def test_what_is_longer_than_the_run_lies_nowhere_on_it(shape: tuple[int, ...]) -> None:
+def test_arrays_longer_than_the_run_have_no_arrangement(shape: tuple[int, ...]) -> None:
     assert [*arrangements(shape, RunShape(7, 3, 5))] == []
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-import lstmcli
 from lstmcli.core.model.axis_numbers import parse_indices
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import read_activation_name
-from lstmcli.errors import UserError
-from tests.paths import TOP
 
 
 @pytest.mark.parametrize(
@@ -45,19 +41,13 @@ def test_a_selection_in_a_file_is_its_numbers(text: str, numbers: list[int]) -> 
 
 
 @pytest.mark.parametrize("text", ["-3:2", "-1", "3:1", ":5", "2:", "a", "", 5, None])
-def test_what_no_run_writes_as_a_selection_tells_nothing(text: object) -> None:
+def test_texts_that_no_run_writes_are_not_selections(text: object) -> None:
     assert parse_indices(text) is None
 
 
 # ---- settings as they are typed
 
 
-def test_what_is_true_of_one_cell_is_typed_as_a_setting() -> None:
+def test_settings_of_one_cell_are_typed_with_set() -> None:
     """An option names all cells: there is no ``--layer1.interleaved``."""
     assert as_options({"layer1.interleaved": True}) == ["--set", "layer1.interleaved=true"]
-
-
-def test_lengths_that_fit_the_other_layout_name_it() -> None:
-    weights = TOP / "samples" / "forget-bias" / "weights.npz"
-    with pytest.raises(UserError, match=r"layout batch is assumed.*\n  Try layout='time'"):
-        lstmcli.run(weights, np.zeros((7, 2, 4)), lengths=[7, 5])

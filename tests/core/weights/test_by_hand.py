@@ -253,7 +253,7 @@ def test_a_convention_that_is_asked_for_is_the_one_that_messages_speak_of() -> N
         ({}, []),
     ],
 )
-def test_tensors_beside_weights_that_only_shapes_tell_are_named(
+def test_tensors_next_to_weights_recognised_by_shape_are_named(
     beside: dict[str, tuple[int, ...]], unused: list[str]
 ) -> None:
     shapes = {"W": (7, 12), "b": (12,)} | beside

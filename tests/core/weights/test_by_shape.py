@@ -1,6 +1,6 @@
 """Weights whose names tell no framework: read by their shapes where these leave one way.
 
-Truths are built here, by the equations and a random choice of form; nothing of ours writes them.
+Truths are built here, of a random choice of form; nothing of ours writes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.weights.by_shape import find_by_shape
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
-from tests.core.explain.reference import sigmoid
+from tests.core.explain import reference
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
@@ -29,16 +29,12 @@ T = 5
 
 
 def direction(x: Array, cell: tuple[Array, Array, Array], forget_bias: float) -> Array:
-    """h of one direction, (T, H) from (T, I), by the equations."""
-    kernel, recurrent, bias = cell
-    h = c = np.zeros(bias.shape[1])
-    outputs = []
-    for row in x:
-        i, f, g, o = kernel @ row + recurrent @ h + bias
-        c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-        outputs.append(h)
-    return np.array(outputs)
+    """h of one direction, (T, H) from (T, I)."""
+    kernel, recurrent, bias = (np.concatenate([*blocks]) for blocks in cell)  # (4H, ...)
+    net = reference.Net(np.concatenate([kernel.T, recurrent.T]), bias)
+    truth = {"gates": "ifgo", "forget_bias": forget_bias}
+    h: Array = reference.outputs(net, x[None], truth)["h"][0]
+    return h
 
 
 def outputs(layers: list[Layer], x: Array, forget_bias: float = 0.0) -> Array:
@@ -236,7 +232,7 @@ def called(line: str, x: Array) -> Array:
     return h
 
 
-def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
+def test_proposed_commands_can_be_typed(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     layers = draw(rng, 4, 4, 1, 1)
     k, r, b = (flat(a, "ifgo") for a in layers[0][0])
@@ -253,9 +249,9 @@ def test_what_is_proposed_can_be_typed(tmp_path: Path) -> None:
 
 def test_a_single_matrix_is_asked_about() -> None:
     assert refusal(zeros(W=(9, 20)))[1:] == [
-        "  --convention tf1                       no: its rows are x and h",
-        "  --convention tf1 --set bias_row=last   yes, in its last row",
-        "  --convention tf1 --set bias_row=first  yes, in its first row",
+        "  --convention tf1                       no bias is in it",
+        "  --convention tf1 --set bias_row=last   the bias is its last row",
+        "  --convention tf1 --set bias_row=first  the bias is its first row",
     ]
 
 
@@ -269,7 +265,7 @@ def test_a_square_kernel_is_asked_about() -> None:
         assert model.convention.name == name
 
 
-def test_what_was_taken_from_shapes_is_assumed() -> None:
+def test_settings_recognised_by_shape_are_assumed() -> None:
     model = load_model([Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {})
     assert model.assumed[0] == "convention keras (assumed from shapes; --convention)"
     asked = load_model(
@@ -294,7 +290,7 @@ def test_what_was_taken_from_shapes_is_assumed() -> None:
         {"layers.0.W": (20, 16), "layers.0.b": (16,), "layers.1.W": (16, 4), "layers.1.b": (4,)},
     ],
 )
-def test_other_layers_are_no_lstm(shapes: dict[str, tuple[int, ...]]) -> None:
+def test_other_layers_are_not_lstms(shapes: dict[str, tuple[int, ...]]) -> None:
     assert not find_by_shape(shapes)
 
 
@@ -348,7 +344,7 @@ def test_operations_of_a_graph_are_one_cell_whatever_their_numbers(form: str) ->
     assert names[0] in lines[1]
 
 
-def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
+def test_letters_whose_shapes_do_not_fit_an_lstm_are_listed_with_those_that_fit() -> None:
     fitting = "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
     assert refusal(zeros(W=(8, 15), b=(15,), Wy=(4, 2), by=(2,))) == [
         "w.npz: W (8, 15), b (15,) are not those of an LSTM by their shapes.",
@@ -362,7 +358,7 @@ def test_letters_whose_shapes_are_no_lstm_s_are_listed_with_what_fits() -> None:
 
 
 @pytest.mark.parametrize("kernel", [(4, 3), (3, 3), (7, 3)])
-def test_tensors_of_single_gates_are_told_by_the_word_of_the_gate(kernel: tuple[int, ...]) -> None:
+def test_tensors_of_single_gates_are_recognised_by_their_words(kernel: tuple[int, ...]) -> None:
     """Of one kernel for inputs and h, of two, and of two of one shape."""
     words = {"i": "input", "f": "forget", "g": "cell", "o": "output"}
     forms = {"W": ("kernel_{}", kernel), "U": ("rec_{}", (3, 3)), "b": ("{}_bias", (3,))}
@@ -380,7 +376,7 @@ def test_tensors_of_single_gates_are_told_by_the_word_of_the_gate(kernel: tuple[
 
 
 def test_a_matrix_that_may_be_the_recurrent_kernel_is_asked_about() -> None:
-    """W, b and V: a kernel for inputs and h beside a layer V, or a kernel and its recurrent one."""
+    """W, b and V: a kernel for inputs and h and a layer V, or a kernel and its recurrent one."""
     tensors = zeros(W=(8, 16), b=(16,), V=(4, 16))
     assert refusal(tensors) == [
         "w.npz: is W (8, 16) a kernel for inputs and h, or is V (4, 16) its recurrent kernel? "

@@ -60,7 +60,7 @@ def decoded(row: str = "keras", **tensors: Array) -> None:
         ("keras", {"kernel": (4, 12), "recurrent_kernel": (0, 12)}, "none empty"),
         ("keras", {"kernel": (4, 12), "recurrent_kernel": (2, 12)}, "projection .2, 3. is missing"),
         ("tf1", {"fused": (3, 12), "bias": (12,)}, "more than 3 rows"),
-        ("tf1", {"fused": (7, 9), "bias": (9,)}, "GRU's or coupled"),
+        ("tf1", {"fused": (7, 9), "bias": (9,)}, "a GRU or coupled"),
         ("tf1", {"fused": (7, 12), "bias": (13,)}, r"\(I \+ H, 4H\) and \(4H,\)"),
         ("tf1", {"fused": (7, 12), "bias": (12,), "peephole": (8,)}, "three gates"),
         (

@@ -315,7 +315,7 @@ CANNOT = [
 
 
 @pytest.mark.parametrize(("name", "layers", "words"), CANNOT)
-def test_what_a_row_cannot_store_is_refused_by_name(name: str, layers: Layers, words: str) -> None:
+def test_features_that_cannot_be_stored_are_rejected(name: str, layers: Layers, words: str) -> None:
     with pytest.raises(UserError, match=words):
         fit_or_refuse(layers, CONVENTIONS[name], {})
 
@@ -330,7 +330,7 @@ def test_what_a_row_cannot_store_is_refused_by_name(name: str, layers: Layers, w
         ("keras1", {"gates": "igfo"}, "a tensor per gate, in no order"),
     ],
 )
-def test_what_a_target_cannot_be_asked_for(name: str, asked: dict[str, Any], words: str) -> None:
+def test_bad_settings_of_a_target_are_refused(name: str, asked: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         fit_or_refuse(with_settings("keras"), CONVENTIONS[name], asked)
 
@@ -349,7 +349,7 @@ def test_what_a_target_cannot_be_asked_for(name: str, asked: dict[str, Any], wor
         ("pytorch", with_settings("tf1"), {}),
     ],
 )  # fmt: skip
-def test_what_no_tensor_says_is_reported(name: str, layers: Layers, needed: dict[str, Any]) -> None:
+def test_settings_not_stored_are_named(name: str, layers: Layers, needed: dict[str, Any]) -> None:
     row = CONVENTIONS[name]
     how = fit_or_refuse(layers, row, {})
     assert needed_settings(how, row) == needed

@@ -87,7 +87,7 @@ def test_a_coupled_gate_has_no_numbers() -> None:
     assert list(lstm.gates()["layer0"]) == ["f", "g", "o"]
 
 
-def test_why_names_what_fits_and_what_else_would() -> None:
+def test_why_and_also_name_the_conventions_that_fit() -> None:
     (keras,) = inspect_golden("keras/plain").lstms
     assert keras.why == "names kernel, recurrent_kernel, bias"
     assert keras.also == ("tfjs",)
@@ -165,7 +165,7 @@ def test_gates_that_alternate_the_other_way(tmp_path: Path, stored: bool) -> Non
     assert codes(inspect_arrays(tmp_path, weights, interleaved=stored))[0] == "forget_bias_near_1"
 
 
-def test_biases_that_say_nothing_give_no_hint(tmp_path: Path) -> None:
+def test_biases_without_information_give_no_hint(tmp_path: Path) -> None:
     zero = tf1("igfo", "none")
     assert codes(inspect_arrays(tmp_path, zero)) == []
     ones = zero | {"bias": np.ones(24)}
@@ -193,7 +193,7 @@ def test_the_gate_near_1_is_found_in_any_position(order: list[str], noise: list[
         assert gate_near_one(biases | {gate: biases[gate] - 1}) is None
 
 
-def test_scattered_numbers_with_a_mean_of_1_are_no_sign() -> None:
+def test_scattered_numbers_with_a_mean_of_1_are_not_a_sign() -> None:
     zero = np.zeros(4)
     assert (
         gate_near_one({"i": zero, "f": np.array([-1.0, 3.0, 2.0, 0.0]), "g": zero, "o": zero})
@@ -217,7 +217,7 @@ def test_a_gru_is_named(tmp_path: Path) -> None:
     assert "a GRU" in inspect_arrays(tmp_path, keras).unread[0].error.lines[0]
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_tensors_are_named(tmp_path: Path) -> None:
     tensors = {"enc.weight_ih_l0": np.ones((20, 3)), "enc.bias_ih_l0": np.ones(20)}
     (missing,) = inspect_arrays(tmp_path, tensors).missing
     assert missing == "pytorch: weight_hh_l0 is missing; enc.weight_ih_l0 is there"  # as run says

@@ -33,7 +33,7 @@ def test_a_row_that_is_asked_for_finds_no_second_lstm_in_the_names_of_another() 
     assert found.prefix == "recurrent"
 
 
-def test_optimizer_slots_and_other_layers_are_no_lstm() -> None:
+def test_optimizer_slots_and_other_layers_are_not_lstms() -> None:
     tensors = named("lstm/lstm_cell/", KERAS)
     tensors |= named("Adam/lstm/lstm_cell/", KERAS) | named(
         "dense/", {"kernel": (3, 8), "bias": (8,)}
@@ -104,7 +104,7 @@ def test_copies_that_training_keeps_are_distinguished_from_the_model(prefix: str
     assert not training_copies(recognise(named("model.lstm.", TORCH) | wider), tensors | wider)
 
 
-def test_what_is_left_out_is_chosen_by_its_number_only() -> None:
+def test_an_lstm_that_is_left_out_is_chosen_only_by_its_index() -> None:
     tensors = named("ema.lstm.", TORCH) | named("lstm.", TORCH)
     found = recognise(tensors)
     left_out = {0: "ema_lstm is a copy"}
@@ -138,10 +138,10 @@ def test_complete_parts_of_a_name_choose() -> None:
     for layer in ("rnn", "enc.rnn", "enc/rnn", "net.enc.rnn", "enc"):
         assert choose_lstms(found, layer, tensors, "f.npz") == [found[0]]
     for layer in ("dec", "coder", "nn", ".", "enc.rn"):
-        assert "f.npz has no LSTM of that name" in refusal("net.enc.rnn. net.decoder.", layer)
-    assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lst")
-    assert 'Did you mean "lstm_4"?' in refusal("lstm_4.", "lstm")
-    assert 'Did you mean "net_decoder"?' in refusal("net.enc. net.decoder.", "dec")
+        assert "f.npz has no such LSTM" in refusal("net.enc.rnn. net.decoder.", layer)
+    assert "Did you mean 'lstm_4'?" in refusal("lstm_4.", "lst")
+    assert "Did you mean 'lstm_4'?" in refusal("lstm_4.", "lstm")
+    assert "Did you mean 'net_decoder'?" in refusal("net.enc. net.decoder.", "dec")
 
 
 def test_a_part_of_several_names_lists_those() -> None:
@@ -156,12 +156,12 @@ def test_a_part_of_several_names_lists_those() -> None:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("torch", '"pytorch" or "pytorch-cell"'), ("TensorFlow", '"tf1" or "keras"'),
-        ("tf", '"tf1" or "keras"'), ("tf.keras", '"keras"'), ("ort", '"onnx"'),
-        ("kears", '"keras"'),
+        ("torch", "'pytorch' or 'pytorch-cell'"), ("TensorFlow", "'tf1' or 'keras'"),
+        ("tf", "'tf1' or 'keras'"), ("tf.keras", "'keras'"), ("ort", "'onnx'"),
+        ("kears", "'keras'"),
     ],
 )  # fmt: skip
-def test_what_people_call_a_framework_is_advice(name: str, meant: str) -> None:
+def test_common_names_of_a_framework_suggest_a_convention(name: str, meant: str) -> None:
     with pytest.raises(UserError, match=f"Did you mean {meant}"):
         find_convention(name)
 
@@ -251,7 +251,7 @@ def test_numbered_builders_of_one_size_are_the_directions_of_a_layer(
         assert numbers == sorted(numbers)
 
 
-def test_builders_of_several_layers_are_lstms_of_their_own() -> None:
+def test_builders_of_several_layers_are_separate_lstms() -> None:
     shapes = builders((5, 3), (5, 3))
     above = {name[:-1] + str(int(name[-1]) + 3): shape for name, shape in shapes.items()}
     above = {name: (12, 3) if len(shape) == 2 else shape for name, shape in above.items()}

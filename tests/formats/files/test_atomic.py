@@ -1,4 +1,4 @@
-"""Files that are written beside their name and then take it."""
+"""Files that are written under another name and then renamed."""
 
 from __future__ import annotations
 

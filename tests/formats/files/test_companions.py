@@ -81,7 +81,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_what_broken_bytes_raise_names_the_file_and_the_reason(error: Exception) -> None:
+def test_errors_of_corrupt_files_name_the_file_and_the_reason(error: Exception) -> None:
     with pytest.raises(UserError) as caught, damage_reported("net.pt"):
         raise error
     assert str(caught.value) == (
@@ -100,7 +100,7 @@ def test_a_missing_key_an_empty_reason_and_a_long_one_are_readable() -> None:
         assert f"({reason})" in str(caught.value)
 
 
-def test_too_little_memory_is_no_damage() -> None:
+def test_too_little_memory_is_not_damage() -> None:
     with pytest.raises(UserError, match="needs more memory"), damage_reported("net.pt"):
         raise MemoryError
 

@@ -79,6 +79,6 @@ def test_every_recorded_refusal_is_tested() -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_had_is_refused_by_name(case: str) -> None:
+def test_onnx_features_that_cannot_be_run_are_rejected(case: str) -> None:
     with pytest.raises(UserError, match=REFUSED[case]):
         load(str(FOLDER / f"{case}.onnx"))

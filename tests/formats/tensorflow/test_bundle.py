@@ -112,7 +112,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])
-def test_a_shard_that_is_no_file_of_the_folder(kind: str, tmp_path: Path) -> None:
+def test_a_shard_that_is_not_a_file_of_the_folder(kind: str, tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()
     path = checkpoint(folder, {b"a": entry(ONE, 0)}, DATA)
@@ -225,12 +225,6 @@ def of_blocks(*contents: bytes, index: bytes | None = None) -> bytes:
         data += block(one)
     listed = index if index is not None else content(handles)
     return data + block(listed) + footer(handle(len(data), len(listed)))
-
-
-def test_entries_come_in_order() -> None:
-    assert entries(table({b"": b"1", b"a": b"", b"ab": b"22"})) == [
-        (b"", b"1"), (b"a", b""), (b"ab", b"22"),
-    ]  # fmt: skip
 
 
 def test_a_key_shares_the_start_of_the_one_before() -> None:

@@ -115,7 +115,7 @@ def test_a_graph_is_recognised_by_its_content(tmp_path: Path) -> None:
         np.testing.assert_array_equal(document.arrays["c"], [1, 2])
 
 
-def test_a_text_that_begins_with_an_empty_line_is_no_graph(tmp_path: Path) -> None:
+def test_a_text_that_begins_with_an_empty_line_is_not_a_graph(tmp_path: Path) -> None:
     assert filed(tmp_path, "a.txt", "\n[[1 2]\n [3 4]]").format == "text"
 
 

@@ -58,7 +58,7 @@ def test_more_numbers_than_a_console_prints_are_refused_with_the_format_to_take(
         ([-10.0, -0.3], "[-10.   0.]"),
     ],
 )
-def test_what_is_rounded_to_zero_has_no_sign(values: list[float], text: str) -> None:
+def test_numbers_that_round_to_zero_have_no_sign(values: list[float], text: str) -> None:
     stream = io.BytesIO()
     console_print.write(stream, {"h": np.array(values)}, {"digits": 0})
     assert stream.getvalue().decode() == f"{text}\n"
@@ -295,14 +295,14 @@ SHAPES = ["torch.Size([2, 2])", "shape=[2, 2]", "x.shape = [2, 2]", "shape: [2, 
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_shape_is_no_array(shape: str) -> None:
+def test_a_shape_is_not_an_array(shape: str) -> None:
     with pytest.raises(UserError):
         pasted(f"{shape}\n")
     for text in (f"{shape}\n[[1.5 2. ]\n [3.  4. ]]", f"[[1.5 2.]\n [3. 4.]]\n{shape}\n"):
         assert lone(text) == [[1.5, 2], [3, 4]]
 
 
-def test_the_shape_in_a_print_of_paddle_is_no_array() -> None:
+def test_the_shape_in_a_print_of_paddle_is_not_an_array() -> None:
     text = "Tensor(shape=[1, 2], dtype=float32, place=Place(cpu),\n       [[0.5, 1.5]])"
     assert lone(text) == [[0.5, 1.5]]
 

@@ -126,7 +126,7 @@ def test_decimal_commas_are_named(tmp_path: Path, name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1,2\n3,4\n", "1, 2\n3, 4\n", "[[1,2], [3,4]]", "1,2 3\n4,5 6"])
-def test_commas_between_numbers_are_no_decimals(tmp_path: Path, text: str) -> None:
+def test_commas_between_numbers_are_not_decimals(tmp_path: Path, text: str) -> None:
     assert filed(tmp_path, "a.txt", text).arrays[""].shape[0] == 2
 
 
@@ -137,7 +137,7 @@ def test_the_index_of_pandas_has_the_steps(tmp_path: Path, header: str) -> None:
     assert list(document.numbering.steps or ()) == [2, 3]
 
 
-def test_an_index_of_pandas_beside_units_is_no_array(tmp_path: Path) -> None:
+def test_an_index_of_pandas_next_to_units_is_not_an_array(tmp_path: Path) -> None:
     document = filed(tmp_path, "a.csv", ",step,unit,h\n0,0,0,0.5\n1,0,1,0.7\n")
     assert {name: array.tolist() for name, array in document.arrays.items()} == {"h": [[0.5, 0.7]]}
 

@@ -38,7 +38,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("path", sorted(LANGUAGES.glob("*.txt")), ids=lambda path: path.stem)
-def test_what_a_program_wrote(path: object) -> None:
+def test_logs_of_programs_are_read_as_arrays(path: object) -> None:
     document = formats.read(str(path))
     expected = SHOWN.get(getattr(path, "stem", ""), {"h": H})
     assert {name: a.shape for name, a in document.arrays.items()} == {
@@ -118,7 +118,7 @@ def test_matrices_of_other_languages_and_tables_of_markdown_are_to_be_saved_as_c
         read(text)
 
 
-def test_whole_numbers_in_brackets_are_not_taken_for_the_array_of_a_log() -> None:
+def test_integers_in_brackets_are_not_the_array_of_a_log() -> None:
     text = "".join(f"[{t}] h0=0.{t}1 h1=-0.{t}2\n" for t in range(3))
     arrays = read(text).arrays
     assert {name: array.tolist() for name, array in arrays.items()} == {
@@ -136,7 +136,7 @@ def test_whole_numbers_in_brackets_are_not_taken_for_the_array_of_a_log() -> Non
         "const float x[2][3] = {{1, 0, 1}, {0, 1, 0}};\nfloat s = 0.5;",
     ],
 )
-def test_whole_numbers_beside_others_are_an_array(text: str) -> None:
+def test_integers_next_to_other_numbers_are_an_array(text: str) -> None:
     (array,) = (a for name, a in read(text).arrays.items() if name in ("", "x"))
     assert array.tolist() == [[1, 0, 1], [0, 1, 0]]
 

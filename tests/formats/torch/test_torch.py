@@ -315,7 +315,7 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
         (pickled(b"cm\nNet\n)\x81}X\x01\x00\x00\x00aK\x01sb"), r"no tensors .*, but a m\.Net"),
     ],
 )  # fmt: skip
-def test_what_is_not_read_is_named(data: bytes, message: str) -> None:
+def test_formats_that_are_not_read_are_named(data: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         piped(data)
 
@@ -356,7 +356,7 @@ def test_a_frozen_module_has_names_by_the_call_and_says_so() -> None:
     assert cell.convention.name == "pytorch-cell"
 
 
-def test_what_is_left_out_is_reported() -> None:
+def test_tensors_that_are_left_out_are_reported() -> None:
     document = formats.read(str(FOLDER / "dynamic-2.13.0.pt"))
     assert list(document.arrays) == ["out.weight", "out.bias"]
     assert "packed, as dynamic quantisation keeps weights" in document.remarks[0]

@@ -108,7 +108,7 @@ PICKLES = {
 
 @pytest.mark.parametrize("what", PICKLES)
 @pytest.mark.slow
-def test_what_is_repeated_without_end_is_refused(
+def test_endless_repetition_in_a_pickle_is_refused(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "SECONDS", 5)  # none takes one
@@ -154,7 +154,7 @@ def test_a_negative_number_fills_ten_bytes() -> None:
         ("0000", "without a number"),
     ],
 )
-def test_bytes_that_are_no_message(data: str, words: str) -> None:
+def test_bytes_that_are_not_a_message(data: str, words: str) -> None:
     with pytest.raises(Damaged, match=words):
         list(fields(bytes.fromhex(data)))
 

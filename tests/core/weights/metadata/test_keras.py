@@ -133,7 +133,7 @@ def configs(kind: str) -> list[list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("prefix", ["", "Addons>", "keras.layers.", "my.package>", "Custom>a.b."])
 @pytest.mark.parametrize("kind", OWN)
-def test_keras_own_classes_are_nothing_to_assume(prefix: str, kind: str) -> None:
+def test_classes_of_keras_itself_are_not_an_assumption(prefix: str, kind: str) -> None:
     assert [keras.read(groups).classes for groups in configs(prefix + kind)] == [()] * 8
 
 

@@ -56,7 +56,7 @@ def test_a_format_without_metadata_gives_no_setting() -> None:
     assert read_metadata("npy", {"": {"file": 1}}, ["kernel"]) == MetadataSettings()
 
 
-def test_a_dense_layer_of_the_shape_of_a_fused_kernel_is_no_lstm() -> None:
+def test_a_dense_layer_of_the_shape_of_a_fused_kernel_is_not_an_lstm() -> None:
     """As in a SavedModel of Keras whose metadata name the classes: (I + H, 4H) and (4H,)."""
     tensors = {"dense_24/kernel": np.ones((20, 48)), "dense_24/bias": np.ones(48)}
     groups: dict[str, dict[str, Any]] = {"": {}, "dense_24": {"class_name": "Dense", "config": {}}}
