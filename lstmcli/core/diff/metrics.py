@@ -81,9 +81,7 @@ class ArrayDifference:
     steps_compared: Mask | None = None  # (T,) false where printed output left out all of the step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
     steps: Indices | None = None  # (T,) their numbers in the full run; None: from 0
-    left_out: int = (
-        0  # elements that printed output left out: not compared, and no part of ``total``
-    )
+    left_out: int = 0  # elements that printed output left out: not compared, not in ``total``
 
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""

@@ -33,15 +33,11 @@ class Side:
 
     name: str  # how messages call it
     arrays: Mapping[str, Array]  # a single one may be called ""
-    layout: str | None = (
-        None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H); None: not known
-    )
+    layout: str | None = None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H), if known
     units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not that of the array
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
-    gaps: Mapping[str, tuple[int | None, ...]] = field(
-        default_factory=dict
-    )  # of prints without their shape
+    gaps: Mapping[str, Gaps] = field(default_factory=dict)  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
     not_asked_for: tuple[str, ...] = ()  # other arrays of its file, where one was named

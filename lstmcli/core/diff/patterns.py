@@ -144,7 +144,8 @@ def _of_sequences(layer: FirstLayer) -> Facts:
 def _some_agree(layer: FirstLayer, differs: Mask, is_batch: bool = False) -> Facts:
     """The sequences that agree and those that differ; None unless there are both.
 
-    A direction that runs back, as one half of the units may, may differ from the first step on.
+    Where axes are assumed, what differs from the first step on may be steps, unless a direction
+    runs back, as one half of the units may.
     """
     pair, may_be_rows = layer.pair, layer.compared.rows_assumed
     wrong: Mask = np.any(differs, axis=2)  # (T, B)
@@ -153,7 +154,9 @@ def _some_agree(layer: FirstLayer, differs: Mask, is_batch: bool = False) -> Fac
     carried |= False if pair.padded is None else pair.padded
     halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
     runs_back = pair.backward or not all(half.any() for half in halves)
-    fits = runs_back or starts[some].all() if has_steps else differs[wrong].mean() >= _HALF
+    known = has_steps and not layer.compared.axes_assumed and np.any(pair.b.values[:, ~some])
+    may_start = known or runs_back or starts[some].all()
+    fits = may_start if has_steps else differs[wrong].mean() >= _HALF
     if some.all() or not carried[:, some].all() or not fits:
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
@@ -286,7 +289,7 @@ _PATTERNS = (
         "suspect_later_step",
         _of_sequences,
         "{agree}; {differ}. Padding?",
-        "lengths or a mask on one side only; inputs that differ there",
+        "lengths or a mask on one side only; inputs, an initial state or a clip that differ there",
         of_units=False,
     ),
     Pattern(

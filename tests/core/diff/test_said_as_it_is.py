@@ -63,6 +63,7 @@ def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
         ({1: 3}, "Sequences 0 and 2 agree at every step; the other differs from step 3 on."),
         ({0: 2, 2: 5}, "Sequence 1 agrees at every step; the others differ from steps 2 and 5 on."),
         ({0: 7}, "Sequences 1 and 2 agree at every step; the other differs from step 7 on."),
+        ({0: 0}, "Sequences 1 and 2 agree at every step; the other differs from step 0 on."),
     ],
 )
 def test_sequences_that_agree_at_every_step_are_distinguished_from_those_that_do_not(
@@ -78,7 +79,8 @@ def test_sequences_that_agree_at_every_step_are_distinguished_from_those_that_do
     assert hint.code == "suspect_later_step"
     assert hint.text.startswith(f"{said} Padding?")
     silent = texts(*(Side(n, {"h": h}) for n, h in (("a", a), ("b", b))))
-    assert f"If the first axis is the batch, {said[0].lower()}{said[1:]} Padding?" in silent
+    either = f"If the first axis is the batch, {said[0].lower()}{said[1:]} Padding?"
+    assert (either in silent) == all(starts.values())  # steps differ from the first one on, too
 
 
 @pytest.mark.parametrize(
