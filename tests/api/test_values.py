@@ -216,6 +216,7 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.diff(np.ones(3), np.ones(3), rtol="a"), r"rtol is a; a tolerance is a number"),
         (lambda: py.load(WEIGHTS, forget_bias=10**400), r"forget_bias is too large an integer"),
         (lambda: py.load(WEIGHTS, activation="elu(nan)"), r"finite numbers between the brackets"),
+        (lambda: py.load(WEIGHTS, activation="relu(,)"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="elu(1"), r"finite numbers between the brackets"),
         (lambda: py.load(WEIGHTS, activation="hard_sigmoid()"), r"hard_sigmoid_0\.2, clip"),
         (lambda: py.load(py.load(WEIGHTS)), r"got a Model\. A model that is loaded"),

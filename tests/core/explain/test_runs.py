@@ -12,6 +12,7 @@ import pytest
 import lstmcli
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.errors import UserError
+from lstmcli.views.explain import details, title
 from tests.core.explain.asking import write
 from tests.core.explain.reference import Net, outputs, random_net
 
@@ -133,6 +134,8 @@ def test_units_that_are_not_the_first_are_proved(
     first = f"EXPECTED as other units than the first {len(units)}"
     assert first not in found.not_tried
     assert not any((found.taken, found.nearest, found.measured, found.next))
+    assert title(found, "e.npy").endswith(" e.npy was run or arranged otherwise.")
+    assert details(found, "e.npy") == [*found.notes]
     wrong = _asked(tmp_path, net, x, 0.9 * h[..., units], layout="batch")
     assert first in wrong.not_tried
     assert not any("As units" in text for text in wrong.notes)

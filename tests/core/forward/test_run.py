@@ -199,7 +199,7 @@ def test_lengths_equal_each_sequence_run_separately(reverse: bool) -> None:
     [
         (np.zeros(4), "One step of 4 inputs"),
         (np.zeros((7, 3)), "takes 4 inputs"),
-        (np.zeros((4, 7)), "the axes of the file look exchanged"),
+        (np.zeros((4, 9)), "the axes of the file look exchanged"),
         (np.zeros((0, 4)), "nothing to run"),
         (np.zeros((2, 0, 4)), "nothing to run"),
         (np.zeros((1, 1, 2, 4)), "inputs are"),
