@@ -151,7 +151,8 @@ def _some_agree(layer: FirstLayer, differs: Mask, is_batch: bool = False) -> Fac
     wrong: Mask = np.any(differs, axis=2)  # (T, B)
     some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
     carried = wrong | (np.arange(len(wrong))[:, None] < starts)
-    carried |= False if pair.padded is None else pair.padded
+    if pair.padded is not None:
+        carried |= pair.padded if pair.padded.shape == wrong.shape else pair.padded.T
     halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
     runs_back = pair.backward or not all(half.any() for half in halves)
     known = has_steps and not layer.compared.axes_assumed and np.any(pair.b.values[:, ~some])
