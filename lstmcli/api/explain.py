@@ -53,6 +53,10 @@ __all__ = ["Explanation", "Progress", "explain"]
 NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
+TENSORS = (
+    "kernel", "recurrent_kernel", "bias", "peephole", "projection", "projection_bias",
+    "norm_scale", "norm_shift", "state_scale", "state_shift",
+)  # fmt: skip
 
 
 def _short(explanation: Explanation) -> str:
@@ -246,11 +250,17 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
 def _writing(
     explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
 ) -> str:
-    """The command that writes the file which an edit of many numbers takes; "" without one."""
-    for file in explanation.arrays:
+    """The command that writes the file which an edit of many numbers takes; "" without one.
+
+    What came on standard input is gone.
+    """
+    for file in explanation.arrays if not {"-", STDIN} & {*words, expected} else ():
         start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         *weights, x = words[:start]
         given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
+        options = dict(zip(words[start::2], words[start + 1 :: 2], strict=False))
+        names = ((name, f"--{name.replace('_', '-')}") for name in InputOptions._fields)
+        given |= {name: options[option] for name, option in names if option in options}
         texts = (
             f", {k}={json.dumps(v) if isinstance(v, str | list) else repr(v)}"
             for k, v in given.items()
@@ -284,12 +294,19 @@ def question_of(job: Job, side: Side) -> Question:
 
 
 def _refuse_not_finite(job: Job) -> None:
-    """Refuse weights, and inputs at a valid step, with NaN or infinities: runs would give NaN."""
+    """Refuse NaN and infinities in weights, states, and inputs at a valid step: runs give NaN."""
     wrong = {
-        f"the {tensor.replace('_', ' ')} of {name}": ~np.isfinite(getattr(cell, tensor))
+        f"the {tensor.replace('_', ' ')} of {name}": ~np.isfinite(array)
         for name, cell in job.model.cells
-        for tensor in ("kernel", "recurrent_kernel", "bias")
+        for tensor in TENSORS
+        if (array := getattr(cell, tensor)) is not None
     }
+    for name, state in job.inputs.initial_state.items():
+        if not np.isfinite(state).all():
+            raise UserError(
+                f"the initial {name} has NaN or infinite values; explain compares runs from finite "
+                "states. Fix the state first."
+            )
     if count := sum(int(one.sum()) for one in wrong.values()):
         name = " + ".join(job.model.sources) or "weights"
         where = join_with_and([tensor for tensor, one in wrong.items() if one.any()])

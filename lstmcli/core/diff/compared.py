@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -50,7 +51,8 @@ class ComparedSides:
 
     def say(self, text: str) -> str:
         """A text with {a} and {b} put in."""
-        return text.replace("{a}", self.names[0]).replace("{b}", self.names[1])
+        names = dict(zip("ab", self.names, strict=True))
+        return re.sub(r"\{([ab])\}", lambda match: names[match[1]], text)
 
     @property
     def differing_settings(self) -> dict[str, tuple[Any, Any]] | None:

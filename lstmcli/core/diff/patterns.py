@@ -133,26 +133,28 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     differs, compared = layer.pair.differs, layer.compared  # (T, B, H)
     rows: Mask = np.any(differs, axis=(1, 2))
     if compared.rows_assumed:
-        mixed = np.count_nonzero(np.diff(rows)) > 1
-        return _some_agree(layer, differs.swapaxes(0, 1) if mixed else differs)
+        return _some_agree(layer, differs, exchanged=bool(np.count_nonzero(np.diff(rows)) > 1))
     found = _some_agree(layer, differs)
     if found is None and compared.axes_assumed:
-        found = _some_agree(layer, differs.swapaxes(0, 1), is_batch=True)
+        found = _some_agree(layer, differs, exchanged=True, is_batch=True)
     return found
 
 
-def _some_agree(layer: FirstLayer, differs: Mask, is_batch: bool = False) -> Facts:
+def _some_agree(
+    layer: FirstLayer, differs: Mask, exchanged: bool = False, is_batch: bool = False
+) -> Facts:
     """The sequences that agree and those that differ; None unless there are both.
 
     Where axes are assumed, what differs from the first step on may be steps, unless a direction
     runs back, as one half of the units may.
     """
     pair, may_be_rows = layer.pair, layer.compared.rows_assumed
+    padded = np.zeros(differs.shape[:2], bool) if pair.padded is None else pair.padded
+    if exchanged:
+        differs, padded = differs.swapaxes(0, 1), padded.T
     wrong: Mask = np.any(differs, axis=2)  # (T, B)
     some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
-    carried = wrong | (np.arange(len(wrong))[:, None] < starts)
-    if pair.padded is not None:
-        carried |= pair.padded if pair.padded.shape == wrong.shape else pair.padded.T
+    carried = wrong | padded | (np.arange(len(wrong))[:, None] < starts)
     halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
     runs_back = pair.backward or not all(half.any() for half in halves)
     known = has_steps and not layer.compared.axes_assumed and np.any(pair.b.values[:, ~some])
@@ -260,11 +262,11 @@ def _at_once(layer: FirstLayer) -> Facts:
     causes = []
     if compared.both_ways or compared.forget_bias_differs:
         causes += ["forget bias", _RECURRENT]
-    for name, side in zip(compared.names, compared.sides, strict=True):
+    for side_name, side in zip("ab", compared.sides, strict=True):
         assumed = (side.settings or {}).get("assumed")
         listed = assumed if isinstance(assumed, list | tuple) else ()
         if any(str(one).startswith("layout") for one in listed):
-            causes += [f"the layout that was assumed for {name}"]
+            causes += [f"the layout that was assumed for {{{side_name}}}"]
     if compared.rows_assumed:
         causes += ["any setting, if the first axis is the batch: add --layout batch"]
     return {"more": causes}

@@ -213,7 +213,8 @@ class Search:
         others = [p for p in self.placements if p.depth and p.changes == one.changes]
         if others and one.expected.has_steps:
             nearest = min(others, key=lambda other: other.closest)
-            one = nearest if nearest.closest * RARER_RATIO < one.closest else one
+            is_nearer = nearest.verify(()).rms < one.verify(()).rms
+            one = nearest if is_nearer and nearest.closest * RARER_RATIO < one.closest else one
         p, loaded, answers = self.prepared, one.verify(()), one.nearest()
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
             fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
@@ -298,7 +299,7 @@ def half_precision(search: Search) -> list[Found]:
         one_change = not one.changes and one.simulator.is_stepwise
         if not one_change and one.verify(()).max_abs > half.absolute:
             continue
-        allowance = rounding.tolerance(one.case, half)
+        allowance = rounding.tolerance(one.case, one.of_run, half)
         loaded = Answer((), one.verify((), allowance))
         found = [loaded] if loaded.comparison.fits else []
         if one_change and not found:
@@ -308,12 +309,12 @@ def half_precision(search: Search) -> list[Found]:
         most = rounding.RMS_RATIO * min((a.comparison.rms for a in found), default=np.inf)
         if loaded not in found and loaded.comparison.rms <= most:
             continue
-        dtype = Change("dtype", half.name)
+        dtype, every = Change("dtype", half.name), one.of_run
         answers = [
             Answer((*a.changes, dtype), basis.comparison, a.solved, basis)
             for a in sorted(found, key=lambda a: a.comparison.rms)
             if a.comparison.rms <= most
-            and (basis := rounding.basis(one.case, a.changes, allowance, one.allowance))
+            and (basis := rounding.basis(one.case, (*every, *a.changes), allowance, one.allowance))
         ]
         if answers:
             return [Found(one, answers, allowance)]

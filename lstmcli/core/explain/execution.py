@@ -60,7 +60,8 @@ def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
     side = prepared.question.side
     for case in cases[:1]:
         trace, _ = case.trace(FINE)
-        arrays = trace.members() if len(side.arrays) > 1 else {"h": trace.h}
+        members, (name, *others) = trace.members(), side.arrays
+        arrays = members if others or name in members else {"h": trace.h}
         with suppress(UserError):  # no array has the same name
             found = compare(Side("the run as loaded", arrays, case.layout), side)
             differing = sum(not array.equal for array in found.arrays.values())

@@ -60,16 +60,16 @@ def remark_of_size(
     """
     for half in coarse:
         few_agree = loaded.agreeing <= FEW_AGREE * loaded.total
-        is_close = loaded.max_abs <= tolerance(case, half).absolute
+        is_close = loaded.max_abs <= tolerance(case, (), half).absolute
         if is_close and (few_agree or half.name in grids):
             facts = {"dtype": half.name, "eps": loaded.max_abs / EPS[half.name]}
             yield remark("size_of_half_precision", on_grid=half.name in grids, **facts)
             return
 
 
-def tolerance(case: Case, half: Allowance) -> Allowance:
-    """The tolerance of a format for this network, at most the one that is given."""
-    plain, rounded = _arrays(case, ()), _arrays(case, (), half.name, EVERY, half.name)
+def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
+    """The tolerance of a format for this network with changes, at most the one that is given."""
+    plain, rounded = _arrays(case, changes), _arrays(case, changes, half.name, EVERY, half.name)
     if plain is None or rounded is None:
         return half
     error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])

@@ -184,8 +184,9 @@ class Agreement:
 
     @property
     def nearly(self) -> bool:
-        """Whether nearly all numbers agree: they are wrong then, and not a convention."""
-        return 0 < self.agreeing >= self.total - max(FEW, int(self.total * A_FEW))
+        """Whether all numbers but few agree: these are wrong then, and not a convention."""
+        few = min(max(FEW, int(self.total * A_FEW)), self.total // 3)
+        return 0 < self.agreeing >= self.total - few
 
 
 NEVER = Agreement(np.inf, np.inf, np.inf, 0, 0, None)

@@ -50,9 +50,9 @@ def test_of_two_directions_the_first_step_excludes_nothing() -> None:
 def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
     assumed = {"assumed": ["layout batch (not stored in the weights; --layout time)"]}
     a, b = outputs()["h"], outputs(gates="fgio")["h"]
-    one = Side("a.npz", {"h": a}, "batch", settings=assumed)
+    one = Side("a{b}{step}.npz", {"h": a}, "batch", settings=assumed)
     said = texts(one, Side("b.npy", {"h": b}, "batch"))
-    assert "the layout that was assumed for a.npz" in said
+    assert "the layout that was assumed for a{b}{step}.npz" in said
     given = Side("a.npz", {"h": a}, "batch", settings={"assumed": ["forget bias +1 (...)"]})
     assert "layout" not in texts(given, Side("b.npy", {"h": b}, "batch"))
 

@@ -6,6 +6,7 @@ Real runs are those of ``tests/golden/halves``; the cell below is written from t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 import lstmcli
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.core.model.arrays import round_to_format, spacing, to_bfloat16
-from tests.core.explain.asking import Asking, found
+from tests.core.explain.asking import Asking, found, write
+from tests.core.explain.reference import outputs, random_net
 from tests.paths import TESTS
 from tests.recorded import held
 
@@ -114,6 +116,15 @@ def asking_pytorch(case: str, folder: Path) -> Asking:
 
 
 # ---- the cell above
+
+
+def test_weights_that_are_rounded_show_in_another_array(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    net, x = random_net(rng, 4, 6), rng.normal(size=(2, 9, 4)).astype(np.float32)
+    half = replace(net, kernel=round_to_format(net.kernel, "float16"))
+    c = outputs(replace(half, bias=round_to_format(net.bias, "float16")), x, {})["c"]
+    explanation = explain(write(net, tmp_path / "w.npz", 4), x, c.astype(np.float32))
+    assert found(explanation) == {"array": "c", "dtype": "float16"}
 
 
 def test_other_changes_go_with_inputs_that_are_rounded_by_hand(tmp_path: Path) -> None:

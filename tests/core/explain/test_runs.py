@@ -196,11 +196,13 @@ def test_outputs_arranged_otherwise_are_what_diff_proves(
 ) -> None:
     rng = np.random.default_rng(17)
     net, x = random_net(rng, I, 6), rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
-    found = _asked(tmp_path, net, x, arranged(outputs(net, x, {})["h"]), layout="batch")
-    assert found.verdict == "none"
-    (remark,) = [one for one in found.remarks if one.code == "rearranged"]
-    assert said in remark.text
-    assert remark.facts["complete"]
+    weights, run = write(net, tmp_path / "w.npz", I), outputs(net, x, {})
+    for name in "hc":
+        found = explain(weights, x, {name: arranged(run[name])}, layout="batch")
+        assert found.verdict == "none"
+        (remark,) = [one for one in found.remarks if one.code == "rearranged"]
+        assert said in remark.text
+        assert remark.facts["complete"]
 
 
 @pytest.mark.usefixtures("without_edits")
