@@ -268,7 +268,7 @@ def _at_once(layer: FirstLayer) -> Facts:
         if any(str(one).startswith("layout") for one in listed):
             causes += [f"the layout that was assumed for {{{side_name}}}"]
     if compared.rows_assumed:
-        causes += ["any setting, if the first axis is the batch: add --layout batch"]
+        causes += ["any setting, if the rows are sequences and not steps"]
     return {"more": causes}
 
 
@@ -282,8 +282,8 @@ _NEITHER = "does not depend on the forget gate or the recurrent weights"
 _ONLY_FIRST = "{start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
-    "Ruled out, unless the inputs of {steps} are near zero: the kernel, the biases, the order of "
-    "i, g and o, the activations."
+    "Ruled out, unless the inputs of {steps} are near zero: the kernel, the biases, the order and "
+    "the activations of i, g and o."
 )
 _HARDLY_LATER = "Ruled out, unless inputs were zero before: weights, gate order, forget bias."
 

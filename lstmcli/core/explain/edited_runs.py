@@ -62,6 +62,10 @@ HALFWAY = 5, 0.2  # iterations after which so much of the misfit may be left
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
 
 
+PARTS = ("", ".h", ".c")  # of the state, that begins anew
+LAST_STEPS = 64  # at which it is tried, where only a last state is known
+
+
 class Variant(NamedTuple):
     """Edits that may give EXPECTED."""
 
@@ -347,18 +351,27 @@ class EditedRuns:
                     yield name, self.sizes._replace(cell=cell)
 
     def restarts(self) -> Iterator[Variant]:
-        """The initial state again: in chunks of one length, or at each step that is off in turn."""
-        if self.first_off is None or self.first_off < 2:
+        """The initial state, h or c again: in chunks of one length, or at each step that is off.
+
+        Of a last state, only the last of these steps shows.
+        """
+        steps = self.sizes.steps
+        if self.first_off is None:
+            lengths = [n for n in range(2, steps) if steps % n == 0]
+            edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in PARTS]
+            if self.case.expected.steps <= 1:
+                edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
+            yield from (Variant((edit,), 1) for edit in edits)
             return
-        for name in ("state.chunks", "state.chunks.h", "state.chunks.c"):
-            yield Variant((Edit(name, self.first_off),), 1)
-        steps, of_run = [0], self.sizes.steps
-        off: int | None = self.first_off
-        while off is not None and off > steps[-1] + 1 and len(steps) <= of_run // 2:
-            steps.append(off)
-            off = self.first_wrong(self.run((Edit("state.anew", tuple(steps[1:])),)) or {})
-        if off is None and steps != [*range(0, of_run, steps[1])]:
-            yield Variant((Edit("state.anew", tuple(steps[1:])),), len(steps) - 1)
+        for part in PARTS if self.first_off > 1 else ():
+            yield Variant((Edit(f"state.chunks{part}", self.first_off),), 1)
+            found, off = [0], self.first_wrong(self.base)
+            while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
+                found.append(off)
+                edit = Edit(f"state.anew{part}", tuple(found[1:]))
+                off = self.first_wrong(self.run((edit,)) or {})
+            if off is None and found != [*range(0, steps, found[1])]:
+                yield Variant((edit,), len(found) - 1)
 
     def damage(self) -> Iterator[Variant]:
         """Rows and columns that are zero or exchanged, in the only cell or in each."""

@@ -439,7 +439,7 @@ class NamedEdits(NamedTuple):
 
 
 STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
-    EditedRuns.table, EditedRuns.restarts, EditedRuns.solutions, outputs, inputs, damage,
+    EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage,
     state, EditedRuns.table_of_cells, EditedRuns.solutions_of_cells, EditedRuns.damage,
 )  # fmt: skip
 """What is tried, in this order; the first with an answer ends the search."""

@@ -439,11 +439,6 @@ def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
             yield tuple({a: b, b: a}.get(n, n) for n in plain)
 
 
-def _parts_of_run(sizes: RunSizes) -> Iterator[int]:
-    """The lengths of chunks of one length that a run consists of."""
-    return (n for n in range(2, sizes.steps) if sizes.steps % n == 0)
-
-
 # ---- states h (B, P), c (B, H)
 
 
@@ -1005,7 +1000,7 @@ def _kernel_rows() -> Iterator[EditKind]:
         words = name.replace("_", " ")
         for gate in GATES:
             others = tuple(g for g in GATES if g != gate)
-            first = {"bias": (0.0, -1.0, 2.0), "block": ()}.get(part, (0.0, -1.0))
+            first = {"bias": (0.0, -1.0, 2.0), "block": (2.0, 0.5)}.get(part, (0.0, -1.0))
             yield EditKind(
                 f"weights.{part}.{gate}", CELLS, _of_gate(names, gate),
                 f"{words} of gate {gate} {{}}", _code_of_gate(name, gate),
@@ -1072,18 +1067,19 @@ def _places(name: str, form: str) -> Values:
 
 
 MOST_EXCHANGED = 40  # columns of which every two are exchanged: 780
+_SHIFTS = tuple(range(1, 9))  # steps by which inputs are late or early
 
 _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
     EditKind("inputs.late", INPUTS,
         lambda x, n: np.concatenate([np.zeros_like(x[:n]), x[: -_within(n, x)]]),
         "inputs {} steps late, zeros first",
-        "x = concat(zeros({}), x[:-{}])", read_count, (1, 2, 3), of_sequence=True, shows=_FIRST,
+        "x = concat(zeros({}), x[:-{}])", read_count, _SHIFTS, of_sequence=True, shows=_FIRST,
         used_by=_OFF_BY_ONE, mend="feed x[t] at step t"),
     EditKind("inputs.early", INPUTS,
         lambda x, n: np.concatenate([x[_within(n, x) :], np.zeros_like(x[:n])]),
         "inputs {} steps early, zeros last",
-        "x = concat(x[{}:], zeros({}))", read_count, (1, 2, 3), of_sequence=True, shows=_FIRST,
+        "x = concat(x[{}:], zeros({}))", read_count, _SHIFTS, of_sequence=True, shows=_FIRST,
         used_by=_OFF_BY_ONE, mend="feed x[t] at step t"),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _shift,
@@ -1169,18 +1165,18 @@ _ROWS: tuple[EditKind, ...] = (
         used_by="code that unpacks (h, c) in the other order, or forgets one",
         mend="h, c = cell(x[t], h, c)"),
     *(
-        EditKind(f"state.chunks{part and '.'}{part}", EQUATIONS, _anew(part != "c", part != "h"),
-            f"run in chunks of {{}} steps, each from the initial {part or 'state'}",
-            f"if t % {{}} == 0: {line}", read_count, _parts_of_run,
-            shows="The first chunk agrees, later ones do not",
-            used_by="streams that pass no state from call to call",
+        EditKind(f"state.{name}{part and '.'}{part}", EQUATIONS, _anew(part != "c", part != "h"),
+            words.replace("state", part or "state"), f"if {when}: {line}", read, (),
+            shows=shows, used_by="streams that pass no state from call to call",
             mend="pass h and c on to the next call")
+        for name, words, when, read, shows in (
+            ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
+             read_count, "The first chunk agrees, later ones do not"),
+            ("anew", "the initial state again at step {}", "t in ({})",
+             Listed("u+", "steps, such as 3,8"), "The steps before the first of them agree"),
+        )
         for part, line in (("", "h, c = h0, c0"), ("h", "h = h0"), ("c", "c = c0"))
     ),
-    EditKind("state.anew", EQUATIONS, _anew(True, True), "the initial state again at steps {}",
-        "if t in ({}): h, c = h0, c0", Listed("u+", "steps, such as 3,8"), (),
-        shows="The steps before the first of them agree", used_by="chunks of several lengths",
-        mend="pass h and c on to the next call"),
     # ---- weights
     *_kernel_rows(),
     *(

@@ -195,6 +195,8 @@ ROWS: dict[str, Callable[[], Array]] = {
     "state.chunks.h=2": lambda: anew(*range(2, T, 2), parts="h"),
     "state.chunks.c=4": lambda: anew(*range(4, T, 4), parts="c"),
     "state.anew=2,5": lambda: anew(2, 5),
+    "state.anew.h=2,5": lambda: anew(2, 5, parts="h"),
+    "state.anew.c=3": lambda: anew(3, parts="c"),
     "state.passed=swapped": lambda: lstm(carry=lambda h, c: (c, h)).h,
     "state.passed=c_only": lambda: lstm(carry=lambda h, c: (0 * h, c)).h,
     "state.passed=h_only": lambda: lstm(carry=lambda h, c: (h, 0 * c)).h,
