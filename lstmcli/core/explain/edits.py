@@ -174,7 +174,7 @@ def _order_of_features(known: KnownCell, work: WorkDone) -> tuple[int, ...]:
     order = np.arange(known.cell.inputs)
     pairs = np.array([*combinations(order, 2)], int).reshape(-1, 2)
     least = float(cost(order[None])[0])
-    while len(pairs) * batch * known.cell.units <= MOST_EXCHANGED:
+    while 0 < len(pairs) * batch * known.cell.units <= MOST_EXCHANGED:
         orders = np.tile(order, (len(pairs), 1))
         np.put_along_axis(orders, pairs, order[pairs[:, ::-1]], axis=1)
         costs = cost(orders)

@@ -112,6 +112,12 @@ def test_an_edit_together_with_a_setting_is_found() -> None:
     gives(found, expected)
 
 
+def test_inputs_of_one_feature_have_no_other_order() -> None:
+    w, x = random_weights(1, 4), RNG.normal(size=(T, B, 1))
+    expected = lstm(x, w).h + RNG.normal(size=(T, B, 4))
+    assert lstmcli.explain(tensors(w), x, expected, layout="time").verdict == "none"
+
+
 def test_numbers_that_are_solved_for_have_few_digits() -> None:
     found = asked(lstm(X * 0.37).h.astype(np.float32))
     assert "inputs.factor=0.37" in found.edits
