@@ -1,7 +1,8 @@
 """Which edit gives EXPECTED, where no setting does: the pass after those of the settings.
 
-The table first, then numbers that are solved for, then what EXPECTED itself proposes, and one edit
-next to one change of a setting last. The first stage with an answer ends the search.
+Steps at which the state begins anew first, then the table, numbers that are solved for, what
+EXPECTED itself proposes, and one edit next to one change of a setting last. The first stage with
+an answer ends the search.
 
 Where every h of a cell is known, h before a step is known too. So the inputs of each step, the
 start state, and what one unit's pre-activation must have been can be solved for; a dense layer or a
