@@ -253,14 +253,14 @@ def _unseen(e: Explanation) -> list[str]:
 
 
 def _tested(e: Explanation) -> str:
-    """``106 configurations; runner-up: gate coupling f = 1 - i, max error 9.51e-2``."""
+    """``106 configurations; next best: gate coupling f = 1 - i, max difference 9.51e-2``."""
     text = count(e.tried, "configuration")
     if not e.nearest:
         return text
     best, first = e.nearest[0], e.nearest[0].comparison.first
     at = f", first mismatch at {position(first)}" if first else ""
     error = format_size(best.comparison.max_abs)
-    return f"{text}; runner-up: {configuration(best.changes)}, max error {error}{at}"
+    return f"{text}; next best: {configuration(best.changes)}, max difference {error}{at}"
 
 
 def _equivalent(e: Explanation) -> str:
