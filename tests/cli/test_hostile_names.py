@@ -114,6 +114,25 @@ def test_bytes_in_a_file_name_that_are_not_text_are_shown(lstm: Lstm) -> None:
     assert r"$'a\xff\xfe.json'" in done.err
 
 
+@pytest.mark.parametrize("cell", HOSTILE, ids=ascii)
+def test_cells_of_a_table_are_escaped(lstm: Lstm, cell: str) -> None:
+    quoted = cell.replace('"', '""')
+    Path("a.csv").write_text(f'step,"{quoted}"\n0,1\n', newline="")
+    Path("b.csv").write_text(f'h[0],h[1]\n1,"{quoted}"\n', newline="")
+    Path("c.txt").write_text(f"[1.0 {cell}]\n", newline="")
+    for path in ("a.csv", "b.csv", "c.txt"):
+        check_shown(lstm("diff", path, path))
+
+
+def test_texts_of_a_config_are_escaped(lstm: Lstm) -> None:
+    np.save("x.npy", rng().normal(size=(7, 4)))
+    for name in HOSTILE:
+        for setting in ("convention", "gates", "activation", "forget_bias", "layer", name):
+            Path("w.json").write_text(json.dumps(weights() | {setting: name}))
+            check_shown(lstm("run", "w.json", "x.npy"))
+            check_shown(lstm("inspect", "w.json"))
+
+
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_pictures_with_any_name_are_well_formed(lstm: Lstm, name: str) -> None:
     Path("w.json").write_text(json.dumps(weights(f"{name}/") | weights("other/")))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,29 @@ def test_pieces_make_what_a_full_run_makes(
     assert int(end["steps"]) == 37
     if format == "npz":
         np.testing.assert_array_equal(end["h"], whole.arrays["final_h"])
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("output", ["out.npy", "out.npz", "out.csv"])
+def test_inputs_larger_than_memory(lstm: Lstm, tmp_path: Path, output: str) -> None:
+    """A 512 MB file, sparse on disk: what Python and NumPy allocate stays below 60 MB."""
+    network(tmp_path / "w.npz", 64, 32)
+    rows = {"out.csv": 270}.get(output, 2048)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (rows, 1000, 64))
+    x[-1, -1] = 1
+    del x
+    lstm("run", "w.npz", "x.npy", "--layout", "batch", "--steps", "0", "--batch", "0")  # imports
+    tracemalloc.start()
+    try:
+        words = ("--layout", "batch", "-o", output, "--only", "h")
+        assert lstm("run", "w.npz", "x.npy", *words).status == 0
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
+    if output == "out.npy":
+        out = np.load(tmp_path / output, mmap_mode="r")
+        assert out.shape == (rows, 1000, 32)
+        assert np.abs(out[-1, -1] - out[0, -1]).max() > 1e-3  # where the one in the corner is seen
 
 
 # ---- interrupts
