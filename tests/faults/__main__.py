@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from tests.faults import running
+from tests.faults import memory, running
 from tests.faults.cases import Case, cases, prepare
 from tests.faults.injection import CHANGES, EVENTS, REPLACING, Calls, Fault
 from tests.faults.running import OLD, Ended
@@ -25,7 +25,7 @@ def main() -> int:
     table = cases()
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("case", nargs="*", choices=[*table, []])
-    parser.add_argument("--event", action="append", choices=[*EVENTS])
+    parser.add_argument("--event", action="append", choices=[*EVENTS, "memory"])
     args = parser.parse_args()
     failed = 0
     with running.workplace() as folder:
@@ -34,7 +34,11 @@ def main() -> int:
             running.restore(folder, {})
             prepare(name, folder)
             running.set_pieces(name)
-            texts = [*_findings(calls, table[name], folder, args.event or [*EVENTS])]
+            if args.event == ["memory"]:
+                findings = memory.findings(table[name], folder)
+            else:
+                findings = _findings(calls, table[name], folder, args.event or [*EVENTS])
+            texts = [*findings]
             found = [text for text in texts if text]
             for text in found[:5]:
                 print(f"{name}: {text}")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cases import cases
+from tests.faults.memory import LIKELY, STEPS
 from tests.paths import TOP
 
 if not Path("/proc/self/fd").exists():
@@ -55,3 +56,9 @@ def test_a_file_that_changes_while_it_is_read() -> None:
     for name in names:
         assert f"{name}: 0 of " in shown
         assert f"{name}: 0 of 0 faults" not in shown
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", LIKELY)
+def test_memory_that_runs_out_is_reported(name: str) -> None:
+    assert f"{name}: 0 of {STEPS} faults" in output_of(name, "--event", "memory")

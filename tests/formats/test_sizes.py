@@ -1,4 +1,4 @@
-"""Time and memory of reading a text grow with it, whatever is in it: 20 MB take 1 GB at most."""
+"""Time and memory of reading a text: 20 MB take some 10 s and 1 GB at most, whatever is in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import MOST_WHOLE
 from tests.paths import TOP
 
-MEMORY = 1_000_000_000  # for 20 MB
+LOOPS, MEMORY = 10, 1_000_000_000  # for 20 MB; a loop of `MEASURED` takes about a second
 
 # a name, what begins the file, what is repeated in it, what ends it
 TEXTS = [
@@ -85,15 +85,19 @@ TOKENS = [
 
 
 MEASURED = """
-import resource, sys
+import resource, sys, time
 from lstmcli.cli import invoke
 status = invoke(sys.argv[1:])
-most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-most *= 1 if sys.platform == "darwin" else 1024
+used = resource.getrusage(resource.RUSAGE_SELF)
+most = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 if sys.platform == "linux":  # where ru_maxrss counts what the process was forked from too
     lines = open("/proc/self/status").read().splitlines()
     most = next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-print(status, most, file=sys.stderr)
+characters, begun = 0, time.process_time()
+for number in range(4_000_000):  # what this machine can do now
+    characters += len(str(number))
+loop = time.process_time() - begun
+print(status, (used.ru_utime + used.ru_stime) / loop, most, file=sys.stderr)
 """
 
 
@@ -112,18 +116,11 @@ class Text(NamedTuple):
         path.write_text(self.begin + self.repeated * count + self.end)
         return path
 
-    def memory(self, folder: Path, size: int) -> int:
-        """Bytes of memory that ``lstm inspect`` takes for it."""
-        # Coverage, where the tests are run under it, takes memory of its own in every process.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
-        done = subprocess.run(
-            [sys.executable, "-c", MEASURED, "inspect", str(self.written(folder, size))],
-            env=environment | {"PYTHONPATH": str(TOP)},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True,
-        )  # fmt: skip
-        status, memory = map(int, done.stderr.splitlines()[-1].split())
+    def inspect(self, folder: Path, size: int) -> tuple[float, int]:
+        """Processor time, in loops, and bytes of memory that ``lstm inspect`` takes for it."""
+        status, loops, memory = inspected(self.written(folder, size))
         assert status in (0, 2)
-        return memory
+        return loops, memory
 
 
 def for_each(texts: Iterable[tuple[str, str, str, str]]) -> pytest.MarkDecorator:
@@ -132,13 +129,35 @@ def for_each(texts: Iterable[tuple[str, str, str, str]]) -> pytest.MarkDecorator
     return pytest.mark.parametrize("text", made, ids=[text.name for text in made])
 
 
+def inspected(path: Path) -> tuple[int, float, int]:
+    """Status, processor time in loops and bytes of memory of ``lstm inspect`` for a file."""
+    # Coverage, where the tests are run under it, takes memory of its own in every process.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, "inspect", str(path)],
+        env=environment | {"PYTHONPATH": str(TOP)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    status, loops, memory = done.stderr.splitlines()[-1].split()
+    return int(status), float(loops), int(memory)
+
+
 @for_each(TEXTS)
 @pytest.mark.slow
 def test_a_megabyte_takes_little_memory(tmp_path: Path, text: Text) -> None:
     small = Text("small.txt", "", "1\n", "")
-    started = small.memory(tmp_path, 50)  # 36 MB; 43 with NumPy 1.24
-    memory = text.memory(tmp_path, 1_000_000)
+    _, started = small.inspect(tmp_path, 50)  # 36 MB; 43 with NumPy 1.24
+    _, memory = text.inspect(tmp_path, 1_000_000)
     assert memory - started < 44_000_000 + MEMORY // 20
+
+
+@pytest.mark.wide
+@for_each(TEXTS)
+def test_twenty_megabytes_take_seconds_and_a_gigabyte(tmp_path: Path, text: Text) -> None:
+    """As many as a plain loop takes beside it: how fast a machine is, changes by the minute."""
+    loops, memory = text.inspect(tmp_path, MOST_WHOLE)
+    assert loops < LOOPS
+    assert memory < MEMORY
 
 
 @pytest.mark.wide
