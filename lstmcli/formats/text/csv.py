@@ -120,9 +120,10 @@ def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[
 
 def _values(lines: list[str], before: int, width: int, delimiter: str, source: str) -> np.ndarray:
     """The numbers (R, C) of lines; ``before`` lines came before them."""
-    if _are_plain(lines, delimiter):
+    plain = _unquoted(lines, delimiter)
+    if _are_plain(plain, delimiter):
         blank = f" \t\r\n{delimiter}"
-        rows = [line for line in lines if line.strip(blank) and line.strip()]
+        rows = [line for line in plain if line.strip(blank) and line.strip()]
         if not rows:
             return np.empty((0, width))
         try:
@@ -137,6 +138,15 @@ def _values(lines: list[str], before: int, width: int, delimiter: str, source: s
             raise UserError(f"{source}, line {line} has {len(cells)} columns; expected {width}.")
         numbers.append(_numbers(cells, line, source))
     return np.array(numbers, np.float64).reshape(-1, width)
+
+
+def _unquoted(lines: list[str], delimiter: str) -> list[str]:
+    """Lines without the quotes around cells that have neither quotes nor delimiters in them."""
+    if not any('"' in line for line in lines):
+        return lines
+    stop = re.escape(delimiter)
+    cell = rf'(?:^|(?<={stop}))"([^"\r\n{stop}]*)"(?=[\r\n{stop}]|\Z)'
+    return re.sub(cell, r"\1", "".join(lines), flags=re.MULTILINE).splitlines(keepends=True)
 
 
 def _are_plain(lines: list[str], delimiter: str) -> bool:

@@ -40,6 +40,20 @@ def test_round_trip_in_any_order_of_rows(kind: str, array: np.ndarray, random: o
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('1,2\n"1"2,3\n', "line 2: ',' expected after"),
+        ('1,2\n"",3\n', "line 2, column 1 is empty"),
+        ('1,2\n"1,5",3\n', 'line 2, column 1 is "1,5"'),
+        ('1,2\n3,"4\n', "line 2: unexpected end of data"),
+    ],
+)
+def test_quotes_that_are_not_around_a_number_are_refused(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        piped(text)
+
+
+@pytest.mark.parametrize(
     ("text", "kind"),
     [
         ("1,2,3\n4,5,6\n", "csv"),
