@@ -95,6 +95,9 @@ def diff(
     )
     only_one_stdin(a, b)
     one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
+    if padding and not any({"lengths", "mask"} & {*(side.settings or {})} for side in (one, other)):
+        text = "it changes nothing: neither side has lengths or a mask; leave it out."
+        raise UserError(text, about={"padding": True})
     found = compare(
         one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
         selection=selection, padding=bool(padding),

@@ -73,6 +73,11 @@ class InputOptions(NamedTuple):
             )
         return None, None
 
+    def is_idle(self, model: Model, holder: Document | None) -> bool:
+        """Whether a run of all steps is asked for where nothing leaves any out."""
+        in_file = () if holder is None else ("lengths" in holder.arrays, "mask" in holder.arrays)
+        return self.unmasked and not any((*in_file, model.lengths, model.masks, model.masking))
+
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
 NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
@@ -192,6 +197,9 @@ def read_job(
         *options.padding(holder),
         name=name,
     )
+    if options.is_idle(model, holder):
+        text = "it changes nothing: there are no lengths and no mask; leave it out."
+        raise UserError(text, about={"mask": NO_MASK})
     job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=options.unmasked)
     return job if reread is None else _with_idle_settings(job, settings)
 

@@ -282,6 +282,11 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     refused = lstm("run", net, "--lengths", "7,0,5,1,3", "--mask", "none")
     assert refused.status == 2
     assert "--mask none: it runs all steps, and lengths are given" in refused.err
+    idle = lstm("run", net, "--mask", "none")
+    assert (idle.status, "there are no lengths and no mask" in idle.err) == (2, True)
+    lstm("run", net, *how[:2], "-o", "h.npz")
+    idle = lstm("diff", "h.npz", "h.npz", "--padding")
+    assert (idle.status, "neither side has lengths or a mask" in idle.err) == (2, True)
 
 
 def test_as_many_lengths_as_one_axis_has_tell_the_layout(lstm: Lstm) -> None:
@@ -307,7 +312,7 @@ def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> No
             made.writestr(name, content)
     x = held("keras_masking/stack")["inputs"]
     encoded = lstmcli.run("m.keras", x, layer="both").h
-    decoded = lstmcli.run("m.keras", encoded, layer="top", mask="none").h
+    decoded = lstmcli.run("m.keras", encoded, layer="top").h
     both = lstmcli.run("m.keras", x, layer="0,1")
     np.testing.assert_array_equal(both.h, decoded)
     assert any("top runs all steps" in text for text in both.settings["assumed"])
