@@ -115,7 +115,7 @@ def test_names_are_joined_and_special_numbers_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": [[1, 2], [3]]}', r"a is ragged: element \[1\] has length 1, element \[0\].* 2"),
+        ('{"a": [[1, 2], [3]]}', r"a: element \[1\] is a list of 1; a list of 2"),
         ('{"a": [[1, 2], 3]}', r"a: element \[1\] is a number; a list of 2"),
         ('{"a": [1, [2]]}', r"a: element \[1\] is a list"),
         ('{"a": [[1, 2], [3, null]]}', r"a: element \[1\]\[1\] is null"),

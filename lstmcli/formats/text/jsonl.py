@@ -100,7 +100,7 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
     """The arrays of lines that are one unit of a step each."""
     from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
 
-    table, numbers, before = CsvTable(names, len(names), source, size), array("q"), 0
+    table, before = CsvTable(names, len(names), source, size), 0
     for piece in pieces:
         rows = []
         for number, line in enumerate(piece.split("\n"), before + 1):
@@ -112,11 +112,10 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
                     f"{source}, line {number}: an object of {', '.join(names)} was expected."
                 )
             rows.append(to_array([record[name] for name in names], f"{source}, line {number}"))
-            numbers.append(number)
         if rows:
             table.add(np.stack(rows))
         before += piece.count("\n")
-    return document_of(table, "jsonl", lambda row: numbers[row])
+    return document_of(table, "jsonl")
 
 
 def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None) -> Numbering:
