@@ -288,19 +288,6 @@ def test_broken_lines(text: str, message: str) -> None:
         piped(text)
 
 
-def test_an_index_names_the_files_that_contain_the_weights() -> None:
-    """As Keras 3.15 writes ``save_weights("w.weights.json", max_shard_size=...)``."""
-    index = {
-        "metadata": {"total_size": 1.94},
-        "weight_map": {
-            "/layers/lstm/cell/vars": ["w_00000.weights.h5", "w_00001.weights.h5"],
-            "/layers/dense/vars": "w_00001.weights.h5",
-        },
-    }
-    with pytest.raises(UserError, match=r"that contain the LSTM: w_00000\S+ w_00001\.weights\.h5$"):
-        piped(json.dumps(index))
-
-
 # ---- lines of standard input: a mistake in any of them is reported as in the first
 
 

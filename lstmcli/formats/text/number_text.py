@@ -13,13 +13,12 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, product
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import Try, UserError, listed
+from lstmcli.errors import Try, UserError
 from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
 from lstmcli.formats.npy import rows_of
 
@@ -83,18 +82,13 @@ def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", 
     specification = "%d"
     if values.dtype.kind == "f":
         specification = "%.9g" if values.dtype.itemsize <= 4 else "%r"
-    template = _template(specification, values.shape[-1], separator)
+    template = separator.join([specification] * values.shape[-1])
     for rows in rows_of(values):
         for numbers in rows.tolist():
             text = template % tuple(numbers)
             if "n" in text or "-0" + separator in text + separator:  # nan, inf have a letter n
                 text = separator.join(_renamed(text.split(separator), names))
             yield text
-
-
-@lru_cache(maxsize=64)
-def _template(specification: str, width: int, separator: str) -> str:
-    return separator.join([specification] * width)
 
 
 def _renamed(numerals: list[str], names: Mapping[str, str]) -> list[str]:
@@ -344,18 +338,12 @@ class TidyWriter(StepWriter):
         self._header = ""
 
     def _refuse_sizes(self, sizes: Sequence[int]) -> None:
-        by_size: dict[int, list[str]] = {}
-        for name, size in zip(self.names, sizes, strict=True):
-            by_size.setdefault(size, []).append(name)
-        if len(by_size) > 1:
-            found = "; ".join(f"{size} in {listed(n, 3)}" for size, n in by_size.items())
+        if len({*sizes}) > 1:
+            found = ", ".join(f"{n} {name}" for n, name in zip(sizes, self.names, strict=True))
             raise UserError(
                 "a tidy file has a row for each unit of all arrays, which differ in their units: "
                 f"{found}.",
-                try_=[
-                    *(Try({"only": ",".join(names[:2])}) for names in by_size.values()),
-                    Try({"cell": ...}),
-                ],
+                try_=[Try({"only": self.names[0]}), Try({"cell": ...})],
             )
 
 
