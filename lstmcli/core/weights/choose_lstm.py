@@ -73,10 +73,7 @@ def choose_lstms(
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
             choices.append(Try({"layer": numbers}, "runs them one after the other"))
-        directions = _as_directions([found[n] for n in counted], tensors, source)
-        raise UserError(
-            f"{source} has {len(counted)} LSTMs; choose one:", try_=[*choices, *directions]
-        )
+        raise UserError(f"{source} has {len(counted)} LSTMs; choose one:", try_=choices)
     if layer is not None:
         chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
     else:
@@ -107,27 +104,6 @@ def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> R
         f"which no run does; one layer is run{both}.",
         try_=[Try({"layer": n}) for n in range(len(layers))],
     )
-
-
-def _as_directions(
-    found: Sequence[RecognisedLstm], tensors: Collection[str], source: str
-) -> list[Try]:
-    """What to type where two LSTMs that shapes show may be the directions of one layer."""
-    if not isinstance(tensors, Mapping) or len(found) != 2 or not all(f.by_shape for f in found):
-        return []
-    cells = [one.cells[0, 0] for one in found]
-    forms = [{role: tensors[name].shape for role, name in cell.items()} for cell in cells]
-    if forms[0] != forms[1]:
-        return []
-    fused = "fused" in forms[0]  # TensorFlow 1's kernel, else Keras'
-    prefixes = ("lstm_fw", "lstm_bw") if fused else ("forward_lstm", "backward_lstm")
-    tensors = {
-        f"{prefix}_{'kernel' if role == 'fused' else role}": (source, str(name))
-        for prefix, cell in zip(prefixes, cells, strict=True)
-        for role, name in cell.items()
-    }
-    text = "If they are the two directions of one layer, name the tensors"
-    return [Try(text=text, call="run", weights=tensors, others=[INPUTS])]
 
 
 def _check_complete(found: RecognisedLstm, source: str) -> None:
@@ -262,6 +238,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         "  Keras         kernel, recurrent_kernel, bias",
         "  TensorFlow 1  kernel, bias",
         "  PyTorch       weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
+        "  gate by gate  Wi, Ui, bi, Wf, Uf, bf, Wg, Ug, bg, Wo, Uo, bo",
         try_=[
             Try(text=text, call="run", weights=files, others=["x.npy"])
             for text, files in ways.items()
