@@ -28,10 +28,9 @@ from lstmcli.formats.files.source import BINARY, Opened, decode, in_memory, open
 from lstmcli.formats.npy import BlockWriter, is_raw_form, read_raw
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
-    ColumnWriter,
     LineWriter,
     StepWriter,
-    TidyWriter,
+    TableWriter,
 )
 from lstmcli.outputs import errors_named
 
@@ -242,8 +241,9 @@ def open_steps(
     run, if only some are written. Tables have them in place of numbers from 0, in the column and
     the header; JSON lines have separate members for them. With ``tidy`` each unit is a row.
     """
-    writer = TidyWriter if tidy else LineWriter if format == "jsonl" else ColumnWriter
-    return writer(stream, format, names, batched, batch, units or {})
+    if format == "jsonl" and not tidy:
+        return LineWriter(stream, format, names, batched, batch, units or {})
+    return TableWriter(stream, format, names, batched, batch, units or {}, tidy)
 
 
 def has_known_suffix(path: str) -> bool:
