@@ -101,7 +101,6 @@ def _of(name: str, array: str) -> str:
 
 
 def _with_steps(arrays: Arrays, finals: Sequence[str]) -> dict[str, Array]:
-    """Arrays of steps, and these last states as one step."""
     return {
         name: np.reshape(array, (-1, *array.shape[-2:]))
         for name, array in arrays.items()
@@ -110,7 +109,6 @@ def _with_steps(arrays: Arrays, finals: Sequence[str]) -> dict[str, Array]:
 
 
 def _changed(job: Job, explanation: Explanation) -> Job:
-    """The job with the changes of an explanation."""
     assert job.reread is not None
     inputs, settings = job.inputs, explanation.settings
     arrays = explanation.arrays.__getitem__  # of files that are not written yet

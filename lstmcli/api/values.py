@@ -37,7 +37,6 @@ def each_of(weights: Any) -> list[Any]:
 
 
 def _is_array(value: Any) -> bool:
-    """Whether a value is an array, or a tensor of a framework."""
     return hasattr(value, "shape")
 
 

@@ -116,7 +116,6 @@ def read_or_stream(source: str) -> Document | StepStream:
 
 
 def _refuse_abbreviated(document: Document) -> Document:
-    """A document, unless printed output in it leaves numbers out."""
     for gaps in document.gaps.values():
         raise UserError(f"{gaps.where}: {ABBREVIATED}")
     return document
@@ -141,7 +140,6 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
 
 
 def _read_text(file: Opened) -> Document:
-    """The arrays of a file of some kind of text."""
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
     in_pieces = file.size > MOST_WHOLE
     text = decode(file.head(), file.source, is_cut=True) if in_pieces else file.text()

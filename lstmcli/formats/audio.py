@@ -50,7 +50,6 @@ def _sizes(config: Any, source: str) -> list[int]:
 def _shapes(
     inputs: int, units: int, layers: int, count: int, source: str
 ) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor, in the order of the list."""
     per_unit = 4 * (inputs + units) + 6 + (layers - 1) * (8 * units + 6)
     outputs, rest = divmod(count - per_unit * units, units + 1)
     if outputs < 1 or rest:

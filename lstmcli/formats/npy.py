@@ -34,14 +34,6 @@ _HEADER_READERS = {  # by the version: the bytes of a header's length, and its r
 
 MOST_ADDRESSED = 1 << 62  # bytes that a header may claim: NumPy counts them in 63 bits
 
-_REFUSED = {
-    "O": "Python objects, which are never loaded (loading them could run code)",
-    "c": "complex numbers; real ones are needed",
-    "M": "dates; numbers are needed",
-    "m": "time spans; numbers are needed",
-    "V": "records (a structured dtype); plain numbers are needed",
-}
-
 
 class Header(NamedTuple):
     """The header of a .npy file."""
@@ -138,8 +130,8 @@ def check(header: Header, size: int, where: str) -> None:
 def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
     if dtype == BFLOAT16:
         return
-    if dtype.hasobject or dtype.kind in _REFUSED:
-        raise UserError(f"{where} contains {_REFUSED['O' if dtype.hasobject else dtype.kind]}.")
+    if dtype.kind not in "biufUS":
+        raise UserError(f"{where} contains values of the dtype {dtype}; real numbers are needed.")
     if dtype.itemsize == 0:  # any number of these would fit into no bytes
         raise UserError(f"{where} contains strings of length 0.")
 

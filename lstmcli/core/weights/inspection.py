@@ -375,7 +375,6 @@ def _is_initial(blocks: Array) -> bool:
 
 
 def _ways(shapes: Shapes, file: str) -> UserError | None:
-    """The ways in which tensors may be an LSTM, where shapes leave several."""
     try:
         refuse_ways(shapes, file)
     except UserError as error:

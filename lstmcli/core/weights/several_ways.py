@@ -40,7 +40,6 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
 
 
 def _refuse_single(name: str, shape: Shape, source: str) -> None:
-    """Refuse one vector or matrix that may be all weights of an LSTM."""
     if len(shape) == 1 and shape[0] >= 12 and shape[0] % 4 == 0:  # I = H = 1 has 12
         raise UserError(
             f"{source}: no LSTM recognised in the name {name}. If this vector {shape} is "
@@ -66,7 +65,6 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
 def _refuse_group(
     names: Sequence[str], ways: Sequence[Way], shapes: Mapping[str, Shape], source: str
 ) -> None:
-    """Refuse the tensors of one cell that can be read in several ways."""
     if len(ways) > 1 and all("fused" in way.roles for way in ways):
         kernel = ways[0].roles["fused"]
         raise UserError(

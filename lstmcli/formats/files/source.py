@@ -169,7 +169,6 @@ def how_raw_numbers_are_read(source: str) -> list[str]:
 
 
 def _coding(data: bytes) -> str:
-    """The encoding of the byte-order mark at the start of a text; UTF-8 without."""
     marks = (name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
     return next(marks, "utf-8")
 
@@ -256,7 +255,6 @@ def _open(path: str) -> BinaryIO:
 
 
 def _folder(path: str) -> tuple[str, ...]:
-    """The lines of the message for a folder in place of a file."""
     if os.path.exists(os.path.join(path, ".metadata")):
         return (
             f"{path} is a distributed checkpoint of PyTorch. Make it one file:",
@@ -278,7 +276,6 @@ def _folder(path: str) -> tuple[str, ...]:
 
 
 def _near(path: str) -> str:
-    """A suggestion of a file with a similar name in the same folder."""
     folder, name = os.path.split(path)
     try:
         names = os.listdir(folder or ".")

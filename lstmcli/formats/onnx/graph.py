@@ -178,7 +178,6 @@ class OnnxModel:
         )
 
     def _call(self, function: Any, node: Node, scope: Scope) -> Scope:
-        """The body of a function as one node calls it."""
         self._count(function.node)
         defaults = _attributes(function.attribute_proto, {})
         pairs = zip(function.input, node.inputs, strict=False)
@@ -200,7 +199,6 @@ def _domain(domain: str | bytes) -> str:
 
 
 def _opset(imports: Iterable[Any]) -> int:
-    """The version of ONNX's operators that a model or function asks for."""
     return next((int(one.version) for one in imports if _domain(one.domain) == ""), 1)
 
 

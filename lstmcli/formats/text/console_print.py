@@ -137,7 +137,6 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
 
 
 def _refuse_many(text: str, source: str) -> None:
-    """Refuse more than `MOST_PRINTED` numbers and brackets."""
     count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
     if count > MOST_PRINTED:
         raise UserError(
@@ -283,7 +282,6 @@ def _array_brackets(console: Console) -> Iterator[Brackets]:
 
 
 def _brackets(console: Console) -> Iterator[tuple[int, int]]:
-    """The spans of outermost brackets."""
     depth = start = 0
     for match in re.finditer(r"[\[\]]", console.text):
         if match[0] == "[":

@@ -143,7 +143,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
-    """Sort an object's members into arrays and attributes."""
     if prefix.count(".") > MOST_LEVELS:
         raise UserError(f"{document.source} is nested too deeply.")
     for name, value in members.items():

@@ -74,7 +74,6 @@ def _tidy_names(text: str) -> list[str]:
 
 
 def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) -> Document:
-    """The arrays of lines that are one unit of a step each."""
     from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
 
     table, before = CsvTable(names, len(names), source, size), 0

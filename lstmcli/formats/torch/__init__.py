@@ -122,7 +122,6 @@ class _Zip:
         self.order: Literal["<", ">"] = ">" if is_big else "<"
 
     def _prefix(self) -> str:
-        """The folder of all members; "" if in none."""
         for ending in (PICKLE, "model.json"):
             fits = [name for name in self.members if f"/{name}".endswith(f"/{ending}")]
             fits = [name for name in fits if name.count("/") < 2]
