@@ -277,7 +277,7 @@ def test_a_single_line_goes_by_its_suffix(tmp_path: Path) -> None:
         ('{"step": 2, "h": [1]}\n{"step": 0, "h": [1]}', "line 2: step 0 follows step 2"),
         ('{"step": -1, "h": [1]}\n', "line 1: step is '-1'"),
         ('{"step": "a", "h": [1]}\n', "line 1: step is 'a'"),
-        ('{"step": 0, "h": 3}\n', "line 1: h is .3.; a list"),
+        ('{"step": 0, "h": 3}\n', "line 1: h is a number; a list"),
         ('{"step": 0, "h": [[[3]]]}\n', "line 1: h is 3 lists deep"),
         ('{"step": 0}\n', "line 1: a list of numbers or an object"),
         ('{"step": 0, "h": [1], "h": [2]}\n', 'line 1 has two members of the name "h"'),

@@ -31,7 +31,6 @@ from lstmcli.formats.text.number_text import (
     UNIT,
     UNITS,
     float32_arrays,
-    numbers_of,
     to_array,
 )
 
@@ -204,7 +203,7 @@ class Steps:
     def arrays(self) -> dict[str, np.ndarray]:
         """Each member as one array, stacked along the lines."""
         return {
-            name: numbers_of(numbers).reshape(self._count, *self._shapes[name])
+            name: np.asarray(numbers).reshape(self._count, *self._shapes[name])
             for name, numbers in self._numbers.items()
         }
 
@@ -231,8 +230,6 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 
     Anything else is a UserError that starts with ``where``.
     """
-    if not isinstance(value, list):
-        raise UserError(f"{where} is {str(value)[:40]!a}; a list of numbers was expected.")
     numbers = to_array(value, where)
     if numbers.ndim > 2:
         raise UserError(

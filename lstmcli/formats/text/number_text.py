@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
@@ -157,12 +156,14 @@ _KINDS = {
 }
 
 
-def to_array(value: list[Any], where: str) -> np.ndarray:
-    """A nested list as a float64 array.
+def to_array(value: Any, where: str) -> np.ndarray:
+    """A nested list as a float64 array; UserError for anything else.
 
     The strings "NaN", "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and
     has the position of a list of another length or of anything else.
     """
+    if type(value) is not list:
+        raise UserError(f"{where} is {_kind(value)}; a list of numbers was expected.")
     shape: list[int] = []
     level: list[Any] = [value]
     while level and type(level[0]) is list and len(shape) <= MOST_AXES:
@@ -208,11 +209,6 @@ def _kind(value: Any) -> str:
         return f"a list of {len(value)}"
     shown = f' "{value[:20]}"' if type(value) is str else ""
     return _KINDS.get(type(value), "a number") + shown
-
-
-def numbers_of(buffer: array[float]) -> np.ndarray:
-    """The numbers of a buffer that grew, as an array in the same memory."""
-    return np.frombuffer(buffer) if buffer else np.empty(0)
 
 
 # ---- traces written step by step: rows of CSV and TSV, JSON lines, tidy rows
