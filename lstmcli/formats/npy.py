@@ -86,7 +86,7 @@ def read_header(head: bytes, where: str) -> Header:
     except Exception as error:  # a header is Python text: broken, it can raise nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
         if "malformed node" in reason:  # more than the literals that numpy writes: an expression
-            raise UserError(f"{where}: its header is not one that numpy writes.") from None
+            reason = "an expression"
         raise UserError(f"{where}: the .npy header is broken ({reason[:120]}).") from None
     return Header(shape, dtype, fortran, stream.tell())
 
