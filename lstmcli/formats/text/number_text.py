@@ -270,7 +270,7 @@ class TableWriter(StepWriter):
         axes[0] = range(first_step, first_step + len(table))
         is_json = self.format == "jsonl"
         texts = row_texts(table, JSON_NAMES if is_json else PLAIN_NAMES, self._delimiter)
-        lines = (
+        lines: Iterator[str] = (
             self._delimiter.join((*map(str, place), text))
             for place, text in zip(product(*axes), texts, strict=True)
         )
