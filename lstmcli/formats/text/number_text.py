@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import Try, UserError, listed
 from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
 from lstmcli.formats.npy import rows_of
 
@@ -285,7 +285,7 @@ class TableWriter(StepWriter):
 
     def _refuse_sizes(self, sizes: Sequence[int]) -> None:
         if len({*sizes}) > 1:
-            found = ", ".join(f"{n} {name}" for n, name in zip(sizes, self.names, strict=True))
+            found = listed([f"{n} {k}" for n, k in zip(sizes, self.names, strict=True)], 4)
             raise UserError(
                 "a tidy file has a row for each unit of all arrays, which differ in their units: "
                 f"{found}.",
