@@ -271,9 +271,10 @@ def refuse_partial(
 def other_names(convention: str, found: list[RecognisedLstm], source: str) -> UserError:
     """The error where tensors have the names of another convention than is asked for."""
     asked, fits = find_convention(convention), found[0].convention
+    names = listed(found[0].tensors, MOST_NAMED)
     text = (
-        f"{source} has the tensors of the convention {fits.name} ({listed(found[0].tensors, MOST_NAMED)}); "
-        f"{asked.name} has {_names_of(asked)}."
+        f"{source} has the tensors of the convention {fits.name} ({names}); {asked.name} has "
+        f"{_names_of(asked)}."
     )
     settings = {
         "gates": asked.storage.gates,
@@ -285,8 +286,8 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 
 def _names_of(row: Convention) -> str:
     """The names of the tensors that nearly every LSTM has, as they stand in a file."""
-    forms = {role: form for role, form in row.names.tensors.items() if role not in _OPTIONAL}
-    names = (
-        row.tensor_names(k, "0")[: None if "{gate}" in form else 1] for k, form in forms.items()
-    )
-    return listed([name for of_role in names for name in of_role], MOST_NAMED)
+    names: list[str] = []
+    for role, form in row.names.tensors.items():
+        if role not in _OPTIONAL:
+            names += row.tensor_names(role, "0")[: None if "{gate}" in form else 1]
+    return listed(names, MOST_NAMED)
