@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
+from lstmcli.core.forward.sequence import has_direction_axis, valid_steps
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.model import (
     Inputs,
@@ -169,19 +169,10 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
     if len(shape) == 3 and given is None:
         assumed = layout_words(shape, layout, inputs.lengths)
     steps, batch = steps_and_batch(shape, layout)
-    valid = _valid_steps(model, inputs, layout, steps, batch)
+    becomes = model.convention.behaviour.lengths
+    valid = valid_steps(inputs.lengths, inputs.mask, (steps, batch), layout, becomes)
     states = split_state(inputs.initial_state, model, batch)
-    return Plan(
-        model,
-        inputs,
-        keep=names,
-        layout=layout,
-        assumed_layout=assumed,
-        steps=steps,
-        batch=batch,
-        valid=valid,
-        states=states,
-    )
+    return Plan(model, inputs, names, layout, assumed, steps, batch, valid, states)
 
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
@@ -328,16 +319,3 @@ def _tokens(model: Model, x: SliceableArray, name: str, layer: str) -> UserError
         f"  E = model.get_layer({layer!r}).get_weights()[0]",
         '  np.savez("inputs.npz", inputs=E[tokens], mask=tokens != 0)',
     )
-
-
-def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: int) -> Array | None:
-    """(T, B) truth of the steps that count, as given or as in the model's file; None: all."""
-    becomes = model.convention.behaviour.lengths
-    if becomes == "ignored":
-        return None
-    lengths = inputs.lengths
-    if lengths is None and inputs.mask is None and model.lengths:
-        check_lengths(model, batch, steps)
-        lengths = np.array(model.lengths)
-    valid = valid_steps(lengths, inputs.mask, (steps, batch), layout)
-    return valid if valid is None or becomes == "given" else ~valid
