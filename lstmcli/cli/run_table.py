@@ -52,7 +52,6 @@ def _show_excerpt(run: Run, part: Excerpt, engine: str = "") -> None:
 
 
 def _show_sheets(run: Run, sheets: Iterator[Sheet], engine: str = "") -> None:
-    """Print the header and a table."""
     first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
     header = header_sheet(run.plan, width(), engine, quiet=screen().quiet)
     show_paged(chain([header, first], sheets))

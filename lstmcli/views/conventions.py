@@ -91,7 +91,6 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
 
 
 def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Width) -> Sheet:
-    """The table with each text below its line."""
     heading, *lines = table(columns).lines
     sheet = Sheet([heading])
     for line, text in zip(lines, texts, strict=True):
@@ -151,7 +150,6 @@ def _direction(row: Convention) -> str:
 
 
 def _written(row: Convention) -> str:
-    """What convert writes before the names of a single cell."""
     forward = row.names.direction_marks[0]
     plain = row.names.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
     return f"lstm convert writes {plain} before them" if plain else ""
@@ -191,7 +189,6 @@ def _masked_merged(row: Convention) -> str:
 
 
 def _takes(row: Convention) -> str:
-    """The settings that the framework has options for, and the values that it takes."""
     return ", ".join(
         name.replace("_", " ") + (f" ({' or '.join(values.split())})" if values else "")
         for name, values in row.takes.items()
@@ -301,7 +298,6 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
 
 
 def _tensor(row: Convention, role: str) -> str:
-    """The names that the tensors of a role end in."""
     return " or ".join(map(", ".join, row.tensor_forms(role)))
 
 

@@ -63,7 +63,6 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
 
 
 def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
-    """The steps from the tensors of the source to those of the target."""
     sheet = Sheet()
     for step in steps:
         remaining = Width(width.prose - INDENT)
@@ -74,7 +73,6 @@ def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
 
 
 def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
-    """The file, its convention, its gate order, the dtype, and the forget bias."""
     name, bias = settings["convention"], settings["forget_bias"]
     per_gate = CONVENTIONS[name].names.has_tensor_per_gate
     order = "" if per_gate else f"gates {spaced_order(settings['gates'])}"

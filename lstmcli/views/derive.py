@@ -83,7 +83,6 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
 
 
 def _heading(d: Derivation, width: Width) -> Sheet:
-    """What is derived, and from which inputs and states."""
     at = d.place
     name = "h" if d.gate is None else d.gate
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
@@ -191,7 +190,6 @@ def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
 
 
 def _fitting_gates(widths: Mapping[str, int], width: Width) -> list[list[str]]:
-    """The gates of each table: all in one if their columns fit."""
     tables: list[list[str]] = [[]]
     for gate in GATES:
         used = GATE_LABEL + sum(2 + widths[g] for g in (*tables[-1], gate))
@@ -209,7 +207,6 @@ def _part_sums(
 
 
 def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str], str]]:
-    """Label, cells by gate and style of the lines for z and for the gate itself."""
     lines = {line.name: line for line in d.lines}
     rows: list[tuple[str, dict[str, str], str]] = []
     for label, prefix in (("z", "z_"), ("gate", "")):
@@ -250,7 +247,6 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
 
 
 def _rounding_remark(line: FormulaLine, d: Derivation, detail: Detail) -> str:
-    """The result with a single rounding, where its digits are others."""
     once = detail.result(line.rounded_once)
     if _shows_rounding(line, detail):
         return f"rounded once: {once}, {line.ulps} ULP{'s' if line.ulps != 1 else ''} away"
@@ -260,7 +256,6 @@ def _rounding_remark(line: FormulaLine, d: Derivation, detail: Detail) -> str:
 
 
 def _shows_rounding(line: FormulaLine, detail: Detail) -> bool:
-    """Whether a single rounding gives other digits, of those that are shown."""
     return bool(line.ulps) and detail.result(line.value) != detail.result(line.rounded_once)
 
 
@@ -272,8 +267,6 @@ def _sum_is_longer(line: FormulaLine, d: Derivation, detail: Detail) -> bool:
 
 
 def _in_numbers(line: FormulaLine, detail: Detail) -> str:
-    """The formula with numbers in the place of names."""
-
     def value(match: re.Match[str]) -> str:
         return detail.scalar(line.numbers.get(match[0])) or match[0]
 
@@ -281,7 +274,6 @@ def _in_numbers(line: FormulaLine, detail: Detail) -> str:
 
 
 def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
-    """The reference value, and by how much it differs."""
     assert line.theirs is not None
     label: Span = ("reference  ", "dim")
     value = detail.result(line.theirs)
@@ -299,7 +291,6 @@ def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
 
 
 def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """The first difference from the reference, and the next command."""
     sheet = Sheet()
 
     def add(label: str, text: str) -> None:

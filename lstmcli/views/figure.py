@@ -72,7 +72,6 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
 
 
 def _title(found: Drawable, window: PlotWindow) -> str:
-    """``weights.npz, inputs.npy, batch item 0``: what is drawn."""
     plan = found.plan
     files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)
     names = listed([*dict.fromkeys(map(file_name, files))], 3)
@@ -105,7 +104,6 @@ def _heat(
     of_kind: dict[str, Scale],
     pool: str,
 ) -> None:
-    """A map of each quantity, and for those of one kind their scale."""
     for kind, scale in of_kind.items():
         rows = [
             (axis, quantity)
@@ -131,7 +129,6 @@ def _heat(
 
 
 def _step_label(drawn: Sequence[Quantity], pool: str, lines: bool) -> str:
-    """The label of the steps; of a pooled map, how it is pooled."""
     pooling = Pooling.to_fit(drawn[0].values.shape, *FINEST)
     if lines or not pooling.is_needed:
         return "step"
@@ -161,7 +158,6 @@ def _share(rgb: Rgb) -> tuple[float, ...]:
 
 
 def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Scale]) -> None:
-    """A chart of each quantity, those of one kind on one scale."""
     for axis, quantity in zip(axes, drawn, strict=True):
         scale = of_kind[quantity.kind]
         axis.plot(

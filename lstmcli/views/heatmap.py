@@ -142,7 +142,6 @@ def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
 
 
 def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:
-    """One line of cells: one row of levels, or two in the halves of each character."""
     if depth == "none":
         for level in rows[0].tolist():
             yield character(level, scale) * pooling.characters, ""
@@ -159,7 +158,6 @@ def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> I
 
 
 def _step_axis(steps: Sequence[int], pooling: Pooling) -> tuple[str, str]:
-    """Ticks, and the indices of the steps, below the middles of their cells."""
     least = max(len(str(steps[-1])) + 1, TICK * (pooling.characters == 1))
     every = _round_up(_ceil_div(least, pooling.characters))
     text, ticks = "", ""

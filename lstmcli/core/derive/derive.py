@@ -89,7 +89,6 @@ def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
 
 
 def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
-    """The position of a number, checked, with the step before it and the step of its inputs."""
     model = plan.model
     cell = model.layers[layer][direction]
     sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
@@ -154,7 +153,6 @@ def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
 
 
 def _number(at: int, size: int, noun: str) -> int:
-    """A number from 0 to size - 1; a negative one counts from the end."""
     if -size <= at < size:
         return at % size
     plural = "batches" if noun == "batch" else f"{noun}s"
@@ -228,7 +226,6 @@ def _no_number(
     other: Side,
     taken: Sequence[str],
 ) -> UserError:
-    """The mistake where the reference has no number for any line, and a place where it has one."""
     names = ", ".join(name or "an array without a name" for name in other.arrays)
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
     tries: list[Try] = []
@@ -292,7 +289,6 @@ def _with_number(
 
 
 def _differing_state(place: StepPosition, pairs: Mapping[str, Pair]) -> Iterator[str]:
-    """Those of h and c that differ at the step before already."""
     for base in "hc":
         pair = pairs.get(f"{place.prefix}{base}")
         if pair is None or pair.agrees is None or place.before is None:

@@ -223,7 +223,6 @@ class UnitAtStep:
     # ---- gates
 
     def _gate(self, gate: str) -> None:
-        """The terms of a gate's sum, its pre-activation, and the gate."""
         cell, behaviour, k = self.cell, self.cell.convention.behaviour, GATES.index(gate)
         self.sums[gate] = Sum.of(self._terms(gate))
         total = self._named(f"sum_{gate}", rounded(self.sums[gate].total, cell.dtype))
@@ -341,5 +340,4 @@ _COUPLED = {"f=1-i": "fi", "i=1-f": "if"}
 
 
 def _up(array: Any) -> Any:
-    """The array in the widest type."""
     return np.asarray(array, np.longdouble)

@@ -307,7 +307,6 @@ def parts_of(cell: Cell) -> Parts:
 
 
 def _projection(cell: Cell) -> Callable[[Array], Array]:
-    """The function from h (H, R) to (P, R)."""
     P, b = cell.projection, cell.projection_bias
     assert P is not None
     if cell.convention.behaviour.arithmetic.startswith("hybrid"):
@@ -400,7 +399,6 @@ def round_to_8_bits(numbers: Array) -> Array:
 
 
 def _symmetric(numbers: Array, axis: int) -> Array:
-    """-127 to 127 over a range around 0."""
     kind = numbers.dtype.type
     largest = np.abs(numbers).max(axis, keepdims=True)
     largest[largest == 0] = 1

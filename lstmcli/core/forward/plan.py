@@ -260,8 +260,6 @@ def _layout_of(shape: Sequence[int], lengths: ArrayLike | None) -> str:
 
 
 def _fits_only(state: Mapping[str, ArrayLike] | None, model: Model, batch: int) -> bool:
-    """Whether a state is one of this many sequences, and not one of a single sequence."""
-
     def fits(batch: int) -> bool:
         try:
             split_state(state or {}, model, batch)

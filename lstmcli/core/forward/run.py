@@ -289,7 +289,6 @@ def _advance(
 def _metered(
     parts: Iterable[SequenceResults], chunks: Iterable[slice], plan: Plan, meter: Meter | None
 ) -> Iterator[SequenceResults]:
-    """Parts from other processes; the meter is called as each arrives."""
     for chunk, part in zip(chunks, parts, strict=True):
         if meter:
             meter((chunk.stop - chunk.start) * plan.steps * len(plan.model.cells))
@@ -307,7 +306,6 @@ def _cuts(steps: int, size: int, shown: Sequence[range]) -> Iterator[tuple[slice
 
 
 def _steps_of_piece(plan: Plan, batch: int) -> int:
-    """The steps whose results, or inputs if these are more, fill a piece."""
     model, keep = plan.model, plan.keep
     numbers = sum(cell.units for _, cell in model.cells) * (len(keep) + 3 * ("z" in keep))
     numbers = max(numbers, model.cell.inputs)
@@ -320,7 +318,6 @@ def _in_order(
     arguments: Iterable[tuple[Any, ...]],
     ahead: int,
 ) -> Iterator[Any]:
-    """The results in order; this many calls are submitted before the first is waited for."""
     if executor is None:
         yield from starmap(function, arguments)
         return
@@ -404,7 +401,6 @@ def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
 
 
 def _needs_all_steps(model: Model) -> UserError | None:
-    """Why a step of some layer needs more than those before it; None if none does."""
     behaviours = [cell.convention.behaviour for _, cell in model.cells]
     for edit in (edit for edit in model.edits if edit.kind.of_sequence):
         text = "the edit takes other steps of the sequence; give the inputs as a file."

@@ -83,7 +83,6 @@ def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
 def _state_at(
     lengths: Array, arrays: Mapping[str, Array], first: tuple[Array, Array], empty_rows: str
 ) -> tuple[Array, Array]:
-    """The state (B, P), (B, H) after the last valid step of each sequence."""
     last, item = np.maximum(lengths - 1, 0), np.arange(len(lengths))
     empty = (lengths == 0)[:, None]
     h, c = (np.zeros_like(a) for a in first) if empty_rows == "zero" else first
