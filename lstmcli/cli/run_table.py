@@ -28,7 +28,7 @@ def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
         computed, state = pieces(run, CHUNK, summary, how["meter"])
         _show_sheets(run, piece_sheets(computed, of_cells[""], window, width(), summary))
         return Ended(state(), steps)
-    shown = [step for part in steps_shown(of_cells.values(), window) for step in part]
+    shown = steps_shown(of_cells.values(), window)
     summaries = {} if window.steps else {cell: window.summary() for cell in of_cells}
     part, final = excerpt(run, shown, summaries, **how)
     _show_excerpt(run, part)

@@ -16,7 +16,6 @@ from lstmcli.core.model.selection import (
     Choice,
     Indices,
     below,
-    contiguous_ranges,
     indices_of,
     split_z,
     take,
@@ -196,13 +195,13 @@ def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:
     return [range(edge), range(steps - edge, steps)]
 
 
-def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[range]:
-    """The steps that the tables of cells of these sizes will show, in ascending ranges."""
+def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[int]:
+    """The steps that the tables of cells of these sizes will show, ascending."""
     shown: set[int] = set()
     for of_cell in sizes:
         for part in CellWindow.of(*of_cell, window).ranges:
             shown.update(part)
-    return contiguous_ranges(sorted(shown))
+    return sorted(shown)
 
 
 @dataclass(frozen=True)

@@ -40,15 +40,12 @@ class CellSummary:
             units = range(array.shape[2]) if self._units is None else self._units
             # h of a projection has fewer
             selected[name] = take(take(array, items, 1), below(units, array.shape[2]), 2)
-        if not selected:
-            return
-        self.saturation.add(selected)
         with self._lock:
-            for name in ("h", "c"):
-                if name in selected:
-                    low, high = self.ranges.get(name, (float("inf"), float("-inf")))
-                    array = selected[name]
-                    self.ranges[name] = min(low, float(array.min())), max(high, float(array.max()))
+            self.saturation.add(selected)
+            for name in (name for name in ("h", "c") if name in selected):
+                low, high = self.ranges.get(name, (float("inf"), float("-inf")))
+                array = selected[name]
+                self.ranges[name] = min(low, float(array.min())), max(high, float(array.max()))
 
 
 class Excerpt(NamedTuple):
