@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from lstmcli.api.run import Ended, Run, Trace
-from lstmcli.api.run_table import Excerpt, excerpt, pieces, sizes
+from lstmcli.api.run_table import Excerpt, cell_sizes, excerpt, pieces
 from lstmcli.cli.terminal import screen, show_paged, width
 from lstmcli.views.header import header_sheet
 from lstmcli.views.run import CHUNK, Window, excerpt_sheets, piece_sheets, steps_shown
@@ -21,7 +21,7 @@ def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
         trace = run.trace(**how)
         show_trace(run, trace)
         return Ended((trace.final_h, trace.final_c), steps)
-    of_cells = sizes(run)
+    of_cells = cell_sizes(run.plan)
     every_step = window.steps is not None and window.steps.is_all
     if every_step and len(run.job.model.cells) == 1:
         summary = window.summary()

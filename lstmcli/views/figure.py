@@ -119,7 +119,8 @@ def _heat(
                 extent=(steps[0] - 0.5, steps[-1] + 0.5, units[-1] + 0.5, units[0] - 0.5),
             )  # fmt: skip
             axis.set_ylabel(f"{_plain(quantity.name)}\nunit")
-            _integer_ticks(axis)
+            _integers(axis.xaxis, 5)
+            _integers(axis.yaxis, 5)
             if quantity.marked:
                 step, unit = steps[quantity.marked[0]], units[quantity.marked[1]]
                 axis.plot(step, unit, "x", color="black", markersize=4, markeredgewidth=0.8)
@@ -141,10 +142,9 @@ def _plain(name: str) -> str:
     return one_line(name).replace("$", r"\$")
 
 
-def _integer_ticks(axis: Any) -> None:
-    ticker = import_module("matplotlib.ticker")
-    for one in (axis.xaxis, axis.yaxis):
-        one.set_major_locator(ticker.MaxNLocator(nbins=5, integer=True))
+def _integers(axis: Any, most: int) -> None:
+    """Have an axis number at most so many integers."""
+    axis.set_major_locator(import_module("matplotlib.ticker").MaxNLocator(most, integer=True))
 
 
 def _colors(scale: Scale) -> Any:
@@ -171,9 +171,7 @@ def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Sc
         difference = f"\n{DIFFERENCE}" * (quantity.kind == DIFFERENCE)
         axis.set_ylabel(f"{_plain(quantity.name)}[{quantity.units[0]}]{difference}")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.xaxis.set_major_locator(
-            import_module("matplotlib.ticker").MaxNLocator(nbins=6, integer=True)
-        )
+        _integers(axis.xaxis, 6)
         if quantity.marked:
             axis.axvline(
                 quantity.steps[quantity.marked[0]], color=MARK, linewidth=0.8, linestyle="--"
