@@ -199,7 +199,6 @@ class Command(click.Command):
             raise Interrupted(CLOSED_PIPE) from None
 
     def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> None:
-        """Refuse what the command would overwrite, now and for every file that it reads."""
         outputs, inputs = list(screen().files.values()), list[str]()
         for parameter in self.params:
             value = ctx.params.get(str(parameter.name))

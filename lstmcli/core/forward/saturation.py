@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -43,12 +42,11 @@ class SaturatedGate(NamedTuple):
 
 
 class Saturation:
-    """Counts of a cell's gates and outputs, added up over its steps; from any thread."""
+    """Counts of a cell's gates and outputs, added up over its steps."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self._near: dict[str, Array] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
-        self._dead: Array | None = None  # (P,) steps x sequences with |h| below QUIET
+        self._dead: Array | int = 0  # (P,) steps x sequences with |h| below QUIET
         self._seen: dict[str, int] = {}  # steps x sequences
 
     def add(self, arrays: Mapping[str, Array]) -> None:
@@ -61,18 +59,13 @@ class Saturation:
         if not any(array.all() for array in gates):  # most have no 0, which is quick to find out
             valid = np.any([(array != 0).any(axis=2) for array in gates], axis=0)  # (s, B)
             counted = {name: array[valid][:, None] for name, array in counted.items()}
-        with self._lock:
-            for name, array in counted.items():
-                self._add(name, array)
-
-    def _add(self, name: str, array: Array) -> None:
-        self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
-        if name == "h":
-            dead = _counts(np.abs(array) < QUIET)
-            self._dead = dead if self._dead is None else self._dead + dead
-            return
-        near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
-        self._near[name] = near + self._near[name] if name in self._near else near
+        for name, array in counted.items():
+            self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
+            if name == "h":
+                self._dead = self._dead + _counts(np.abs(array) < QUIET)
+            else:
+                near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
+                self._near[name] = self._near.get(name, 0) + near
 
     def shares(self) -> dict[str, tuple[float, float]]:
         """For each gate, the share of all its numbers near 0 and near 1."""
@@ -95,9 +88,7 @@ class Saturation:
 
     def dead_units(self) -> list[tuple[int, float]]:
         """Units whose |h| is below `QUIET` in most of the steps, with the share of the steps."""
-        if self._dead is None:
-            return []
-        shares = self._dead / max(self._seen["h"], 1)
+        shares = np.atleast_1d(self._dead) / max(self._seen.get("h", 1), 1)
         units = np.flatnonzero(shares >= MOSTLY)
         return sorted(((int(u), float(shares[u])) for u in units), key=lambda pair: -pair[1])
 
