@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE
-from lstmcli.core.diff.pair import Known, Layouts, Pair, Sides
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.padding import padded_steps
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import (
@@ -39,6 +41,41 @@ _CLEARLY_NEARER = 0.5
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
 Shape = tuple[int, ...]
+Layouts = tuple[str | None, ...]
+
+
+Choices = tuple[Choice | None, ...]
+"""What is selected of steps, batch items and units; None: all."""
+
+
+class Beside(NamedTuple):
+    """Two sides whose axes differ, of which one is interpreted as a full run."""
+
+    pair: Pair
+    narrow: int  # the other one, which lies on that run
+    arrays: tuple[Numbers, Numbers]
+    layouts: Layouts  # None: not known
+    choices: Choices
+    cells: bool  # an axis may be that of cells
+    run: Side  # the one that is the full run
+
+    @property
+    def said(self) -> Layouts:
+        """The layouts of the narrow side and of the full run."""
+        return self.layouts[self.narrow], self.layouts[1 - self.narrow]
+
+    def usual(self, n: int) -> str:
+        """The layout of the narrow side (0) or of the full run, or that of the other."""
+        return "batch" if (self.said[n] or self.said[1 - n]) == "batch" else "time"
+
+    def indices(self, axis: int, size: int) -> Indices:
+        """Which of its steps or sequences the full run has in its file."""
+        return self.run.indices(self.pair.name, axis, size) or range(size)
+
+    def pair_of(self, narrow: Numbers, wide: Numbers) -> Pair:
+        """The pair with these numbers of either side."""
+        a, b = (wide, narrow) if self.narrow else (narrow, wide)
+        return replace(self.pair, a=a, b=b)
 
 
 class Candidate(NamedTuple):
@@ -63,16 +100,20 @@ class Candidate(NamedTuple):
         return pair.taken_as, pair.a.shape, str(pair.numbers), batch_first
 
 
-def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
+def arrange(
+    pair: Pair, arrays: tuple[Numbers, Numbers], sides: Sequence[Side], choices: Choices
+) -> tuple[Pair | None, str]:
     """The candidate whose numbers agree, or the only likely one; or why none is taken.
 
     If none agrees, it is the only one whose first step does, else the clearly nearest,
     else the only one of about the least cost. A pair of one shape is a candidate too.
     """
-    if pair.kind == FINAL:  # whose axes no layout gives
-        known = known._replace(layouts=(None, None))
+    # no layout gives the axes of last states
+    layouts = tuple(None if pair.kind == FINAL else side.layout for side in sides)
+    silent, cells = layouts == (None, None), pair.kind == FINAL and several_cells(arrays, sides)
     listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
-    listed += [one for n in (0, 1) for one in _candidates(pair, sides, n, known)]
+    for n in (0, 1):
+        listed += _candidates(Beside(pair, n, arrays, layouts, choices, cells, sides[1 - n]))
     listed.sort(key=lambda one: -one.cost)
     found = [*{one.key: one for one in listed}.values()]
     agreeing = [one for one in found if one.pair.numbers_agree]
@@ -87,7 +128,7 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
     if near := agreeing or _nearest(found):
         # what is the last step of one layout is the last sequence of the other
         best = min(near, key=lambda one: (one.by_numbers, one.is_sequence, one.cost))
-        if not (best.is_sequence and best.batch_first and known.silent):
+        if not (best.is_sequence and best.batch_first and silent):
             return best.pair, ""
         step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
         is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
@@ -99,9 +140,14 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
         likeliest = [one for one in likeliest if not one.pair.taken_as] or likeliest
         if len(likeliest) == 1:
             return likeliest[0].pair, ""
-        return None, _several(likeliest, known.silent)
-    cells = "the last states of several cells, on an axis that the other side lacks"
-    return None, cells * (pair.kind == FINAL and known.several_cells(sides))
+        return None, _several(likeliest, silent)
+    return None, "the last states of several cells, on an axis that the other side lacks" * cells
+
+
+def several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
+    """Whether an axis of last states may be that of cells."""
+    both = zip(arrays, sides, strict=True)
+    return any(array.ndim > 2 and len(side.cells - {""}) > 1 for array, side in both)
 
 
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
@@ -160,32 +206,28 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
 # ---- every candidate
 
 
-def _candidates(pair: Pair, sides: Sides, n: int, known: Known) -> Iterator[Candidate]:
-    """Every candidate in which a side, the n-th, is all of the other one, or a part of it."""
-    narrow, wide = sides[n], sides[1 - n]
+def _candidates(at: Beside) -> Iterator[Candidate]:
+    """Every candidate in which the narrow side is all of the other one, or a part of it."""
+    narrow, wide = at.arrays[at.narrow], at.arrays[1 - at.narrow]
     if not narrow.values.size or not wide.values.size:
         return
-    said = known.layouts[n], known.layouts[1 - n]
-    usual = "batch" if (said[0] or said[1]) == "batch" else "time"
-    is_state = pair.kind == FINAL
-    cells = is_state and known.several_cells(sides)
-    for full in _full_runs(wide.shape, narrow.shape[-1], said, is_state):
+    is_state = at.pair.kind == FINAL
+    for full in _full_runs(at, wide.shape, narrow.shape[-1]):
         T, B, D, K = (part.size for part in full.parts)
-        steps, items = map(among, known.choices[:2], (T, B))
-        run = RunShape(T, B, K, D, usual)
+        steps, items = map(among, at.choices[:2], (T, B))
+        run = RunShape(T, B, K, D, at.usual(0))
         for one in arrangements(narrow.shape, run, [T - 1] if steps is None else steps, items):
             part = not (one.steps.is_all and one.sequences.is_all)
             half = not one.directions.is_all
             # last states are complete, and have no other order of axes
             rearranged = part or one.in_a_row or one.exchanged or full.exchanged
             rearranged |= narrow.shape[-1] == 1 < K
-            if (half and (part or cells)) or (is_state and rearranged):
+            if (half and (part or at.cells)) or (is_state and rearranged):
                 continue
-            if _is_possible(one, narrow.shape, full, said):
-                found = _candidate(pair, sides, n, (one, full), known)
-                yield found
-                if found.pair.kind == SEQUENCE and not known.choices[0]:
-                    yield from _ends(found, wide, one, full, n)
+            if _is_possible(one, narrow.shape, full, at.said):
+                found = _taken_so(at, one, full)
+                one_step = one.steps.is_last_step and one.sequences.is_all and not is_state
+                yield from _ends(at, found, one, full) if one_step and steps is None else [found]
 
 
 def among(choice: Choice | None, size: int) -> Indices | None:
@@ -196,27 +238,27 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _full_runs(shape: Shape, width: int, said: Layouts, is_state: bool) -> Iterator[Arrangement]:
+def _full_runs(at: Beside, shape: Shape, width: int) -> Iterator[Arrangement]:
     """How a side may be a full run next to one whose last axis is ``width``.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
     """
-    K, lead = shape[-1], [n for n in shape[:-1] if n != 1]
-    usual = "batch" if (said[1] or said[0]) == "batch" else "time"
+    K, lead, layout = shape[-1], [n for n in shape[:-1] if n != 1], at.said[1]
+    usual, is_state = at.usual(1), at.pair.kind == FINAL
     runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
     if 2 in lead and (width == 2 * K or len(shape) == (3 if is_state else 4)):
-        at = lead.index(2)
-        runs.append(([*lead[:at], *lead[at + 1 :]], 2, K))
+        axis = lead.index(2)
+        runs.append(([*lead[:axis], *lead[axis + 1 :]], 2, K))
     for sizes, D, units in runs:
         x, y, *more = *sizes, 1, 1
-        orders = [(x, y)] + [(y, x)] * (y > 1 or (said[1] is not None and len(shape) == 3))
+        orders = [(x, y)] + [(y, x)] * (y > 1 or (layout is not None and len(shape) == 3))
         if is_state:
             orders = [(1, x) if y == 1 else (x, y)]
         for T, B in dict.fromkeys(orders) if len(more) < 3 else ():
             run = RunShape(T, B, units, D, usual)
             for one in arrangements(shape, run, [0], [0]):
                 is_plain = one.is_all and one.order == "C" and not one.in_a_row
-                if is_plain and _ends_with_units(one, shape) and _fits_layout(one, shape, said[1]):
+                if is_plain and _ends_with_units(one, shape) and _fits_layout(one, shape, layout):
                     yield one
 
 
@@ -279,75 +321,84 @@ def _is_state(one: Arrangement, shape: Shape, layout: str | None) -> bool:
     return is_last and layout == "batch" and len(shape) == 3 and shape[0] == 1
 
 
-def _candidate(
-    pair: Pair, sides: Sides, n: int, at: tuple[Arrangement, Arrangement], known: Known
-) -> Candidate:
-    """The candidate of a side, the n-th, as it lies on the other one, which is a full run."""
-    one, full = at
+def _taken_so(at: Beside, one: Arrangement, full: Arrangement) -> Candidate:
+    """The candidate of the narrow side as it lies on the full run."""
+    pair, n, both = at.pair, at.narrow, (one, full)
     lead, K, first = (one.steps.size, one.sequences.size), one.units.of, one.directions.first
-    said = [known.layouts[n], known.layouts[1 - n]]
-    exchanged = [of for of, side in zip(said, at, strict=True) if side.exchanged]
-    cost = sum(side.cost - EXCHANGED * side.exchanged for side in at)
+    exchanged = [of for of, side in zip(at.said, both, strict=True) if side.exchanged]
+    cost = sum(side.cost - EXCHANGED * side.exchanged for side in both)
     if pair.kind == FINAL:  # no axis is out of place
-        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in at)
+        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in both)
     cost += LAST_STEP * (not one.steps.is_all) + EXCHANGED * any(exchanged)
-    cost += IN_A_ROW * (sides[n].shape[-1] == 1 < K)  # column vectors
-    narrow = sides[n].moved(lambda v: one.read(v).reshape(*lead, -1))
-    wide = sides[1 - n].moved(lambda v: full.read(v)[one.place].reshape(*lead, -1))
-    parts: list[Indices | None] = [
-        None if one.steps.is_all else [one.steps.first],
-        None if one.sequences.is_all else [one.sequences.first],
-        None if one.directions.is_all else range(first * K, first * K + K),
+    cost += IN_A_ROW * (at.arrays[n].shape[-1] == 1 < K)  # column vectors
+    narrow = at.arrays[n].moved(lambda v: one.read(v).reshape(*lead, -1))
+    wide = at.arrays[1 - n].moved(lambda v: full.read(v)[one.place].reshape(*lead, -1))
+    numbers: list[Indices | None] = [
+        None if part.is_all else at.indices(axis, part.of)[part.indices]
+        for axis, part in enumerate(one.parts[:2])
     ]
-    numbers = tuple(
-        had if new is None else new if had is None else [had[m] for m in new]
-        for had, new in zip(pair.numbers, parts, strict=True)
-    )
-    a, b = (narrow, wide)[n], (narrow, wide)[1 - n]
     is_half = not one.directions.is_all
+    numbers.append(range(first * K, first * K + K) if is_half else None)
     found = replace(
-        pair,
-        a=a,
-        b=b,
+        at.pair_of(narrow, wide),
         placed=pair.kind == SEQUENCE or one.steps.of == 1,
-        numbers=numbers,
-        is_half=is_half and known.choices[2] is None,
-        axes_known=pair.axes_known or bool(exchanged) or lead != (one.steps.of, one.sequences.of),
+        numbers=tuple(numbers),
+        is_half=is_half and at.choices[2] is None,
+        axes_known=bool(exchanged) or lead != (one.steps.of, one.sequences.of),
     )
-    texts = [pair.taken_as]
+    texts = []
     if is_half:
         which = ("first half (forward)", "second half (backward)")[first]
         agrees = "agrees" if found.numbers_agree else "is nearest"
-        part, run = "ab"[n], "ba"[n]
-        texts.append(f"{{{part}}} has {K} units of {{{run}}}'s {2 * K}: the {which} {agrees}")
-    of_sides = [_words("ab"[n], one, sides[n].shape), _words("ba"[n], full, sides[1 - n].shape)]
+        texts = [f"{{{'ab'[n]}}} has {K} units of {{{'ba'[n]}}}'s {2 * K}: the {which} {agrees}"]
+    of_sides = [_words("ab"[n], one, at.arrays[n].shape)]
+    of_sides += [_words("ba"[n], full, at.arrays[1 - n].shape)]
     texts += of_sides[:: -1 if n else 1]
     return Candidate(
         cost,
         replace(found, taken_as="; ".join(filter(None, texts))),
-        by_numbers=is_half or _is_state(one, sides[n].shape, said[0]),
+        by_numbers=is_half or _is_state(one, at.arrays[n].shape, at.said[0]),
         batch_first=full.axes.find("b") < full.axes.find("t"),
-        directions=tuple(side.direction_axis for side in at[:: -1 if n else 1]),
+        directions=tuple(side.direction_axis for side in both[:: -1 if n else 1]),
     )
 
 
-def _ends(
-    found: Candidate, wide: Numbers, one: Arrangement, full: Arrangement, n: int
-) -> Iterator[Candidate]:
-    """The last step that is one of each direction: the last of the run, and the first."""
+def _ends(at: Beside, found: Candidate, one: Arrangement, full: Arrangement) -> Iterator[Candidate]:
+    """What one step of each sequence may be: the last, or the last of each direction.
+
+    In a run of which some steps are padding, it is the last valid one.
+    """
     T, B, D, K = (part.of for part in one.parts)
     half = D * K // 2
-    if not one.steps.is_last_step or not one.sequences.is_all or 2 * half != D * K:
-        return
+    valid = ~padded_steps([at.run], at.indices(0, T), at.indices(1, B))  # (T, B)
+    items, first, last = np.arange(B), valid.argmax(axis=0), T - 1 - valid[::-1].argmax(axis=0)
+    run = at.arrays[1 - at.narrow].moved(lambda v: full.read(v).reshape(T, B, -1))
+    narrow = (found.pair.a, found.pair.b)[at.narrow]
 
-    def ends(array: Array) -> Array:
-        run = full.read(array).reshape(T, B, -1)
-        return np.concatenate([run[-1:, :, :half], run[:1, :, half:]], axis=-1)
+    def taken(words: str, end: Numbers, **more: Any) -> Candidate:
+        text = found.pair.taken_as.replace("the last step", words, 1)
+        a_and_b = at.pair_of(narrow, end)
+        pair = replace(found.pair, a=a_and_b.a, b=a_and_b.b, taken_as=text)
+        if is_padded:
+            pair = replace(pair, at_ends=True, numbers=(None, *pair.numbers[1:]))
+        return found._replace(pair=pair, **more)
 
-    of_each = f"the last step of each direction (step {T - 1} forward, 0 backward)"
-    text = found.pair.taken_as.replace("the last step", of_each, 1)
-    side: dict[str, Any] = {"ba"[n]: wide.moved(ends)}
-    yield found._replace(pair=replace(found.pair, taken_as=text, **side), by_numbers=True)
+    is_padded = not valid.all()
+    yield (
+        taken("the last valid step of each sequence", run[last, items][None])
+        if is_padded
+        else found
+    )
+    if 2 * half == D * K:
+        both = run.moved(
+            lambda v: np.concatenate([v[last, items, :half], v[first, items, half:]], axis=-1)[None]
+        )
+        steps = (
+            "the last valid one forward, the first backward"
+            if is_padded
+            else f"step {T - 1} forward, 0 backward"
+        )
+        yield taken(f"the last step of each direction ({steps})", both, by_numbers=True)
 
 
 def _words(side: str, one: Arrangement, shape: Shape) -> str:

@@ -74,7 +74,7 @@ def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
     if compared.both_ways or (at_once and compared.rows_assumed):
         return False
     if layer.pair.backward is None and at_once:
-        last_may_agree = layer.pair.is_part or not layer.wrong[layer.first][-1]
+        last_may_agree = layer.pair.numbers[0] or not layer.wrong[layer.first][-1]
         if code == "suspect_initial_state" or last_may_agree:
             return False
     return not ("forget" in excludes and compared.forget_bias_differs)
@@ -83,7 +83,7 @@ def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
 def _first_if_turned(layer: FirstLayer, turned: Mask) -> Array | None:
     """What was computed first if these units ran backward, where it agrees and hardly more does."""
     pair = layer.pair
-    if layer.at != 0 or layer.steps < 3 or pair.backward or pair.is_part:
+    if layer.at != 0 or layer.steps < 3 or pair.backward or pair.numbers[0]:
         return None
     wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))  # (T,)
     first = np.where(turned, pair.b.values[-1], pair.b.values[0])
