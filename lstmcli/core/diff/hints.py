@@ -13,11 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compared import ComparedSides, FirstLayer
+from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.patterns import pattern_of_layer
+from lstmcli.core.diff.patterns import suspicion
 from lstmcli.core.diff.rearrangements import proves, rearranged
-from lstmcli.core.diff.small import pattern_of_numbers
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.model import Hint, join_with_and
 
@@ -41,10 +40,7 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
         pair.name not in explained for pair in compared.differing
     ):
         half, compared = _one_half(compared)
-        layer = FirstLayer.of(compared)
-        guess = pattern_of_numbers(compared, layer is not None and layer.clearly_decays)
-        if layer is not None and all(hint.code != "forget_bias" for hint in proofs):
-            guess = guess or pattern_of_layer(layer)
+        guess = suspicion(compared, [hint.code for hint in proofs])
         hints += [hint for hint in (half, guess) if hint is not None]
     return hints
 
