@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from math import inf, isclose, prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,9 @@ from lstmcli.errors import UserError
 _CLEARLY_NEARER = 0.5
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
+LAST = "the last step"  # as `words` has it
+LAST_VALID = "the last valid step of each sequence"
+
 Shape = tuple[int, ...]
 Layouts = tuple[str | None, ...]
 
@@ -52,30 +56,74 @@ class Beside(NamedTuple):
     """Two sides whose axes differ, of which one is interpreted as a full run."""
 
     pair: Pair
-    narrow: int  # the other one, which lies on that run
-    arrays: tuple[Numbers, Numbers]
-    layouts: Layouts  # None: not known
+    n: int  # the other one, which lies on that run
+    narrow: Numbers
+    wide: Numbers
+    said: Layouts  # of the narrow side and of the full run; None: not known
     choices: Choices
     cells: bool  # an axis may be that of cells
     run: Side  # the one that is the full run
 
-    @property
-    def said(self) -> Layouts:
-        """The layouts of the narrow side and of the full run."""
-        return self.layouts[self.narrow], self.layouts[1 - self.narrow]
+    def lying(self, is_full: bool, run: RunShape) -> Iterator[Arrangement]:
+        """How a side may lie on a run by its layout: all of it, a step, a sequence, a direction.
 
-    def usual(self, n: int) -> str:
-        """The layout of the narrow side (0) or of the full run, or that of the other."""
-        return "batch" if (self.said[n] or self.said[1 - n]) == "batch" else "time"
+        Its last axis is that of the units, of both directions if these are side by side; of one
+        direction it may have all numbers in a row.
+        """
+        usual = "batch" if (self.said[is_full] or self.said[not is_full]) == "batch" else "time"
+        shape = (self.wide if is_full else self.narrow).shape
+        steps, items = map(among, self.choices[:2], run[:2])
+        steps = [run.steps - 1] if steps is None else steps
+        if is_full:
+            steps, items = [0], [0]
+        for one in arrangements(shape, run._replace(layout=usual), steps, items):
+            row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
+            row &= one.steps.is_all and one.sequences.is_all and run.directions == 1
+            width = run.units * (run.directions if "w" in one.axes else 1)
+            allowed = (
+                one.order == "C" and not one.units_first and one.units.is_all,
+                one.sequences.is_all or "b" not in one.axes,
+                (row and not is_full) or (shape[-1] == width and not one.in_a_row),
+                one.is_all or not is_full,
+                _fits_layout(one, shape, self.said[is_full]) or self.is_state(one),
+            )
+            if all(allowed):
+                yield one
+
+    def is_state(self, one: Arrangement) -> bool:
+        """Whether it is the (1, B, H) of torch, which has that shape in any layout."""
+        is_last = one.steps.is_last_step and one.sequences.is_all
+        shape = self.narrow.shape
+        return is_last and self.said[0] == "batch" and len(shape) == 3 and shape[0] == 1
+
+    def parts_of_run(
+        self, one: Arrangement, full: Arrangement
+    ) -> Iterator[tuple[Numbers, str, bool]]:
+        """What the narrow side is of the full run (T, B, D, K), and the words for a last step.
+
+        The last step of a run of which some are padding is the last valid one; of two directions
+        it may be the last of each.
+        """
+        (T, B, D, K), run = (part.of for part in one.parts), self.wide.moved(full.read)
+        is_last = one.steps.is_last_step and one.sequences.is_all and self.pair.kind == SEQUENCE
+        if not is_last or self.choices[0] is not None:
+            yield run[one.place], LAST, False
+            return
+        valid = ~padded_steps([self.run], self.indices(0, T), self.indices(1, B))  # (T, B)
+        items, first, last = np.arange(B), valid.argmax(axis=0), T - 1 - valid[::-1].argmax(axis=0)
+        is_padded = not valid.all()
+        yield run[last, items][None], LAST_VALID if is_padded else LAST, is_padded
+        if D * K % 2 == 0:
+            second = (np.arange(D * K) >= D * K // 2).reshape(D, K)
+            ends = run.moved(lambda v: np.where(second, v[first, items], v[last, items])[None])
+            steps = f"step {T - 1} forward, 0 backward"
+            if is_padded:
+                steps = "the last valid one forward, the first backward"
+            yield ends, f"the last step of each direction ({steps})", is_padded
 
     def indices(self, axis: int, size: int) -> Indices:
         """Which of its steps or sequences the full run has in its file."""
         return self.run.indices(self.pair.name, axis, size) or range(size)
-
-    def pair_of(self, narrow: Numbers, wide: Numbers) -> Pair:
-        """The pair with these numbers of either side."""
-        a, b = (wide, narrow) if self.narrow else (narrow, wide)
-        return replace(self.pair, a=a, b=b)
 
 
 class Candidate(NamedTuple):
@@ -112,8 +160,9 @@ def arrange(
     layouts = tuple(None if pair.kind == FINAL else side.layout for side in sides)
     silent, cells = layouts == (None, None), pair.kind == FINAL and several_cells(arrays, sides)
     listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
-    for n in (0, 1):
-        listed += _candidates(Beside(pair, n, arrays, layouts, choices, cells, sides[1 - n]))
+    for n, m in ((0, 1), (1, 0)):
+        said = layouts[n], layouts[m]
+        listed += _candidates(Beside(pair, n, arrays[n], arrays[m], said, choices, cells, sides[m]))
     listed.sort(key=lambda one: -one.cost)
     found = [*{one.key: one for one in listed}.values()]
     agreeing = [one for one in found if one.pair.numbers_agree]
@@ -208,26 +257,23 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
 
 def _candidates(at: Beside) -> Iterator[Candidate]:
     """Every candidate in which the narrow side is all of the other one, or a part of it."""
-    narrow, wide = at.arrays[at.narrow], at.arrays[1 - at.narrow]
-    if not narrow.values.size or not wide.values.size:
-        return
     is_state = at.pair.kind == FINAL
-    for full in _full_runs(at, wide.shape, narrow.shape[-1]):
-        T, B, D, K = (part.size for part in full.parts)
-        steps, items = map(among, at.choices[:2], (T, B))
-        run = RunShape(T, B, K, D, at.usual(0))
-        for one in arrangements(narrow.shape, run, [T - 1] if steps is None else steps, items):
+    for run in _runs(at) if at.narrow.values.size and at.wide.values.size else ():
+        for full, one in product(at.lying(True, run), [*at.lying(False, run)]):
             part = not (one.steps.is_all and one.sequences.is_all)
-            half = not one.directions.is_all
+            exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
             # last states are complete, and have no other order of axes
-            rearranged = part or one.in_a_row or one.exchanged or full.exchanged
-            rearranged |= narrow.shape[-1] == 1 < K
-            if (half and (part or at.cells)) or (is_state and rearranged):
+            rearranged = part or one.in_a_row or exchanged or at.narrow.shape[-1] == 1 < run.units
+            half = not one.directions.is_all and (part or at.cells)
+            other = [_with_other_layout(one, part, at.said)]
+            if (
+                half
+                or (is_state and rearranged)
+                or (exchanged and (exchanged != other or one.in_a_row))
+            ):
                 continue
-            if _is_possible(one, narrow.shape, full, at.said):
-                found = _taken_so(at, one, full)
-                one_step = one.steps.is_last_step and one.sequences.is_all and not is_state
-                yield from _ends(at, found, one, full) if one_step and steps is None else [found]
+            for wide, words_of_last, at_ends in at.parts_of_run(one, full):
+                yield _taken_so(at, one, full, wide, words_of_last, at_ends)
 
 
 def among(choice: Choice | None, size: int) -> Indices | None:
@@ -238,34 +284,24 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _full_runs(at: Beside, shape: Shape, width: int) -> Iterator[Arrangement]:
-    """How a side may be a full run next to one whose last axis is ``width``.
+def _runs(at: Beside) -> Iterator[RunShape]:
+    """What run the wide side may be next to the narrow one.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
     """
-    K, lead, layout = shape[-1], [n for n in shape[:-1] if n != 1], at.said[1]
-    usual, is_state = at.usual(1), at.pair.kind == FINAL
+    shape, width, is_state = at.wide.shape, at.narrow.shape[-1], at.pair.kind == FINAL
+    K, lead = shape[-1], [n for n in shape[:-1] if n != 1]
     runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
     if 2 in lead and (width == 2 * K or len(shape) == (3 if is_state else 4)):
         axis = lead.index(2)
         runs.append(([*lead[:axis], *lead[axis + 1 :]], 2, K))
     for sizes, D, units in runs:
         x, y, *more = *sizes, 1, 1
-        orders = [(x, y)] + [(y, x)] * (y > 1 or (layout is not None and len(shape) == 3))
+        orders = [(x, y)] + [(y, x)] * (y > 1 or (at.said[1] is not None and len(shape) == 3))
         if is_state:
             orders = [(1, x) if y == 1 else (x, y)]
         for T, B in dict.fromkeys(orders) if len(more) < 3 else ():
-            run = RunShape(T, B, units, D, usual)
-            for one in arrangements(shape, run, [0], [0]):
-                is_plain = one.is_all and one.order == "C" and not one.in_a_row
-                if is_plain and _ends_with_units(one, shape) and _fits_layout(one, shape, layout):
-                    yield one
-
-
-def _ends_with_units(one: Arrangement, shape: Shape) -> bool:
-    """Whether the last axis is that of the units, of both directions if these are side by side."""
-    directions = one.run.directions if "w" in one.axes else 1
-    return not one.units_first and shape[-1] == one.units.size * directions
+            yield RunShape(T, B, units, D)
 
 
 def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
@@ -278,27 +314,6 @@ def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
     places = zip(one.places or (), one.axes, strict=False)
     in_place = all(named[n : n + 1] == axis for n, axis in places if axis in "tb")
     return in_place or "d" in one.axes or not one.sequences.is_all
-
-
-def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layouts) -> bool:
-    """Whether a side may lie so on a full run, given the layouts of both.
-
-    It has all units of a direction, as its last axis; of one direction it may have them in a row.
-    """
-    D = one.run.directions
-    part = not (one.steps.is_all and one.sequences.is_all)
-    if one.order == "F" or one.units_first or not one.units.is_all:
-        return False
-    if ("b" in one.axes and not one.sequences.is_all) or (one.in_a_row and (part or D > 1)):
-        return False
-    column_or_row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
-    if not _ends_with_units(one, shape) and (D > 1 or part or not column_or_row):
-        return False
-    if not (_fits_layout(one, shape, said[0]) or _is_state(one, shape, said[0])):
-        return False
-    exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
-    other = [_with_other_layout(one, part, said)]
-    return not exchanged or (exchanged == other and not one.in_a_row)
 
 
 def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | None:
@@ -315,24 +330,19 @@ def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | Non
     return said.index(None) if None in said else None
 
 
-def _is_state(one: Arrangement, shape: Shape, layout: str | None) -> bool:
-    """Whether it is the (1, B, H) of torch, which has that shape in any layout."""
-    is_last = one.steps.is_last_step and one.sequences.is_all
-    return is_last and layout == "batch" and len(shape) == 3 and shape[0] == 1
-
-
-def _taken_so(at: Beside, one: Arrangement, full: Arrangement) -> Candidate:
-    """The candidate of the narrow side as it lies on the full run."""
-    pair, n, both = at.pair, at.narrow, (one, full)
+def _taken_so(
+    at: Beside, one: Arrangement, full: Arrangement, wide: Numbers, last: str, at_ends: bool
+) -> Candidate:
+    """The candidate of the narrow side as it lies on the full run, next to what it is of that."""
+    pair, n, both = at.pair, at.n, (one, full)
     lead, K, first = (one.steps.size, one.sequences.size), one.units.of, one.directions.first
     exchanged = [of for of, side in zip(at.said, both, strict=True) if side.exchanged]
     cost = sum(side.cost - EXCHANGED * side.exchanged for side in both)
     if pair.kind == FINAL:  # no axis is out of place
         cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in both)
     cost += LAST_STEP * (not one.steps.is_all) + EXCHANGED * any(exchanged)
-    cost += IN_A_ROW * (at.arrays[n].shape[-1] == 1 < K)  # column vectors
-    narrow = at.arrays[n].moved(lambda v: one.read(v).reshape(*lead, -1))
-    wide = at.arrays[1 - n].moved(lambda v: full.read(v)[one.place].reshape(*lead, -1))
+    cost += IN_A_ROW * (at.narrow.shape[-1] == 1 < K)  # column vectors
+    sides = [x.moved(lambda v: v.reshape(*lead, -1)) for x in (at.narrow.moved(one.read), wide)]
     numbers: list[Indices | None] = [
         None if part.is_all else at.indices(axis, part.of)[part.indices]
         for axis, part in enumerate(one.parts[:2])
@@ -340,65 +350,33 @@ def _taken_so(at: Beside, one: Arrangement, full: Arrangement) -> Candidate:
     is_half = not one.directions.is_all
     numbers.append(range(first * K, first * K + K) if is_half else None)
     found = replace(
-        at.pair_of(narrow, wide),
+        pair,
+        a=sides[n],
+        b=sides[1 - n],
         placed=pair.kind == SEQUENCE or one.steps.of == 1,
-        numbers=tuple(numbers),
+        numbers=(None, *numbers[1:]) if at_ends else tuple(numbers),
         is_half=is_half and at.choices[2] is None,
         axes_known=bool(exchanged) or lead != (one.steps.of, one.sequences.of),
+        at_ends=at_ends,
     )
-    texts = []
+    texts = [_words("ab"[n], one, at.narrow.shape).replace(LAST, last, 1)]
+    texts += [_words("ba"[n], full, at.wide.shape)]
     if is_half:
         which = ("first half (forward)", "second half (backward)")[first]
         agrees = "agrees" if found.numbers_agree else "is nearest"
-        texts = [f"{{{'ab'[n]}}} has {K} units of {{{'ba'[n]}}}'s {2 * K}: the {which} {agrees}"]
-    of_sides = [_words("ab"[n], one, at.arrays[n].shape)]
-    of_sides += [_words("ba"[n], full, at.arrays[1 - n].shape)]
-    texts += of_sides[:: -1 if n else 1]
+        texts = [
+            f"{{{'ab'[n]}}} has {K} units of {{{'ba'[n]}}}'s {2 * K}: the {which} {agrees}",
+            *texts[:: -1 if n else 1],
+        ]
+    else:
+        texts = texts[:: -1 if n else 1]
     return Candidate(
         cost,
         replace(found, taken_as="; ".join(filter(None, texts))),
-        by_numbers=is_half or _is_state(one, at.arrays[n].shape, at.said[0]),
+        by_numbers=is_half or at.is_state(one) or last not in (LAST, LAST_VALID),
         batch_first=full.axes.find("b") < full.axes.find("t"),
         directions=tuple(side.direction_axis for side in both[:: -1 if n else 1]),
     )
-
-
-def _ends(at: Beside, found: Candidate, one: Arrangement, full: Arrangement) -> Iterator[Candidate]:
-    """What one step of each sequence may be: the last, or the last of each direction.
-
-    In a run of which some steps are padding, it is the last valid one.
-    """
-    T, B, D, K = (part.of for part in one.parts)
-    half = D * K // 2
-    valid = ~padded_steps([at.run], at.indices(0, T), at.indices(1, B))  # (T, B)
-    items, first, last = np.arange(B), valid.argmax(axis=0), T - 1 - valid[::-1].argmax(axis=0)
-    run = at.arrays[1 - at.narrow].moved(lambda v: full.read(v).reshape(T, B, -1))
-    narrow = (found.pair.a, found.pair.b)[at.narrow]
-
-    def taken(words: str, end: Numbers, **more: Any) -> Candidate:
-        text = found.pair.taken_as.replace("the last step", words, 1)
-        a_and_b = at.pair_of(narrow, end)
-        pair = replace(found.pair, a=a_and_b.a, b=a_and_b.b, taken_as=text)
-        if is_padded:
-            pair = replace(pair, at_ends=True, numbers=(None, *pair.numbers[1:]))
-        return found._replace(pair=pair, **more)
-
-    is_padded = not valid.all()
-    yield (
-        taken("the last valid step of each sequence", run[last, items][None])
-        if is_padded
-        else found
-    )
-    if 2 * half == D * K:
-        both = run.moved(
-            lambda v: np.concatenate([v[last, items, :half], v[first, items, half:]], axis=-1)[None]
-        )
-        steps = (
-            "the last valid one forward, the first backward"
-            if is_padded
-            else f"step {T - 1} forward, 0 backward"
-        )
-        yield taken(f"the last step of each direction ({steps})", both, by_numbers=True)
 
 
 def _words(side: str, one: Arrangement, shape: Shape) -> str:

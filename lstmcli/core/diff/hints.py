@@ -54,9 +54,10 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     units, start = slice(wrong[0], wrong[0] + half), wrong[0]
     settings = [side.settings for side in compared.sides if side.settings is not None]
     merges = {str(one.get("merge", "concat")) for one in settings} or {"concat"}
-    is_isolated = pair.differs[..., units].mean() < 0.5  # no matter of a direction
     is_half = wrong == [*range(start, start + half)] and start in (0, half) and half > 1
-    if not is_half or odd or is_isolated or pair.numbers[2] or merges - set(_SIDE_BY_SIDE):
+    if not is_half or odd or pair.numbers[2] or merges - set(_SIDE_BY_SIDE):
+        return None, compared
+    if pair.differs[..., units].mean() < 0.5:  # no matter of a direction
         return None, compared
     known = compared.two_directions and len(merges) == 1
     backward = (start > 0) != (merges == {"concat_swapped"})
