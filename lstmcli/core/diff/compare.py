@@ -236,6 +236,7 @@ def _width(shape: tuple[int, ...]) -> int:
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
     """Refuse an array without numbers next to one with some, and prints where only ULPs count."""
+    nothing = not any(side.arrays[name].size for side in (a, b) for name in names)
     for side, other in ((a, b), (b, a)):
         if only_ulp and any(name in side.units for name in names):
             raise UserError(
@@ -244,7 +245,6 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
                 "  Files that contain every digit can be compared in ULPs.",
                 try_=[Try({"atol": ...}), Try({"rtol": ...})],
             )
-        nothing = not any(one.arrays[name].size for one in (a, b) for name in names)
         for name in names:
             array, in_file = side.arrays[name], side.original_names.get(name, name)
             if not array.size and (nothing or other.arrays[name].size):
@@ -310,28 +310,25 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
 
 def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     """How axes are taken that a side, or both, do not explain."""
-    for silent, other in ((a, b), (b, a)):
-        shapes = {name: silent.arrays[name].shape for name in pairs}
-        names = [
-            name
-            for name, pair in pairs.items()
-            if pair.stepwise and not pair.axes_known
-            if len(shapes[name]) == 3 and min(shapes[name][:2]) > 1
-        ]
-        if silent.layout is None and other.layout in ("batch", "time") and names:
-            axes = "batch, steps" if other.layout == "batch" else "steps, batch"
-            verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
-            text = f"{_named(names)} {verb} ({axes}, units), as in {other.name}"
-            yield Hint("layout", text)
-    unclear = [
+    assumed = [
         name
         for name, pair in pairs.items()
         if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
-        if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
-    if unclear and not (a.layout or b.layout):
-        text = f"the first axis of {_named(unclear)} is time"
-        yield Hint("layout", f"{text} (not in the files; --layout batch)")
+    for silent, other in ((a, b), (b, a)):
+        said = {"batch": "batch, steps", "time": "steps, batch"}.get(other.layout or "")
+        shapes = {name: silent.arrays[name].shape for name in assumed}
+        names = [n for n, of in shapes.items() if len(of) == 3 and min(of[:2]) > 1]
+        if silent.layout is None and said and names:
+            verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
+            text = f"{_named(names)} {verb} ({said}, units), as in {other.name}"
+            yield Hint("layout", text)
+    if a.layout or b.layout:
+        return
+    sides = {name: [side.arrays[name].shape for side in (a, b)] for name in assumed}
+    if names := [n for n, of in sides.items() if any(len(x) == 3 and x[0] > 1 for x in of)]:
+        text = f"the first axis of {_named(names)} is time (not in the files; --layout batch)"
+        yield Hint("layout", text)
 
 
 def _first_divergence(
