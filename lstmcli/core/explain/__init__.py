@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.explain import execution, lengths, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.edited_runs import EditedRuns
@@ -31,6 +32,7 @@ from lstmcli.core.explain.explanation import (
     Changed,
     Explanation,
     agreement,
+    beside,
     clearly_nearer,
     clues,
     edits_changed,
@@ -364,7 +366,10 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, search)
     about = (*left_out(prepared.question, has_shape), *_about_expected(prepared, explanation))
-    explanation = replace(explanation, remarks=(*about, *explanation.remarks))
+    is_traced = len({ArrayName.of(name).prefix for name in prepared.arrays} - {""}) > 1
+    cells = [name for name, _ in prepared.model.cells] if is_traced else []
+    answered = beside(explanation, cells)
+    explanation = replace(explanation, remarks=(*about, *explanation.remarks, *answered))
     return in_words(explanation, prepared.model.convention)
 
 

@@ -320,6 +320,7 @@ def text_of(one: Remark) -> str:
 
 _PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
+_LENGTHS = "As a member lengths of an .npz of the inputs, every command takes them."
 _AXES = "EXPECTED has the axes {given}; "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
 _NO_FIRST_STEP = ": EXPECTED lacks the first step, which distinguishes most"
@@ -369,6 +370,16 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
+    # beside what is found
+    "chunks": "lstm run --save-state writes the last state of a chunk, and --initial-state starts "
+    "the next one from it.",
+    "resumed": "lstm run --save-state writes such a state, and --initial-state starts from it.",
+    "padded_before": "Lengths leave out padding at the end only; at the start, --mask does.",
+    "padded": _LENGTHS,
+    "ended_early": _LENGTHS,
+    "first_cell": "{cell} is the first layer or direction that needs a change.",
+    "one_cell_shows": "{cell} shows it; whether others have it too, EXPECTED does not show.",
+    "all_cells": "All {cells} layers and directions have it.",
     # where nothing fits
     "size_of_half_precision": "All differences are small (at most {eps:size} eps of "
     "{dtype}{on_grid:grid}). Typical causes: half precision, 8-bit weights, an approximated tanh, "
@@ -392,6 +403,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). A wrong gate order, "
     "transpose or direction usually gives less than {least:.0f} dB. Possible causes: weights of "
     "another training step or of lower precision, noise, dropout.",
+    "cell_fits": "{changes:changes}, {arrays:and} {arrays:agree}; the others do not yet.",
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
