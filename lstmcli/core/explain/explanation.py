@@ -124,8 +124,9 @@ class Row:
 class Explanation:
     """What gives EXPECTED, or what comes near.
 
-    ``verdict`` is ``agrees`` (nothing has to be changed), ``found``, ``unproven`` (configurations
-    fit, but EXPECTED contains too few numbers to prove one), or ``none``.
+    ``verdict`` is ``agrees`` (nothing has to be changed), ``found``, ``not_finite`` (either, for
+    all but NaN and infinite values of EXPECTED), ``unproven`` (configurations fit, but EXPECTED
+    contains too few numbers to prove one), or ``none``.
     """
 
     verdict: str
@@ -145,6 +146,7 @@ class Explanation:
     wanted: tuple[Remark, ...] = ()  # data that would decide between those that fit
     location: Location | None = None  # of EXPECTED on the run
     expected: Expected | None = None  # on the axes of the run
+    not_finite: Agreement | None = None  # where EXPECTED is NaN or infinite; None: nowhere
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     edits: tuple[str, ...] = ()  # as --edit takes them

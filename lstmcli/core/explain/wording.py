@@ -252,6 +252,14 @@ def _numbered(name: str, numbers: Sequence[int]) -> str:
     return f"{name}s {', '.join(map(str, numbers))}"
 
 
+def _at_steps(steps: Sequence[bool]) -> str:
+    """``, from step 9 on``, ``, at steps 3 to 5``, of the truth of each; empty of last states."""
+    at = [n for n, is_so in enumerate(steps) if is_so]
+    if len(at) > 1 and all(steps[at[0] :]):
+        return f", from step {at[0]} on"
+    return f", at {_numbered('step', at)}" if at else ""
+
+
 def location_text(location: Location | None) -> str:
     """How EXPECTED is interpreted; empty where that is plain."""
     text = "" if location is None else location.words
@@ -277,8 +285,10 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "size": lambda value: format_size(value, 2),
     "and": join_with_and,
     "agree": lambda items: "agrees" if len(items) == 1 else "agree",
+    "is": lambda count: "is" if count == 1 else "are",
     "do": lambda items: "does" if len(items) == 1 else "do",
     **{name: partial(_numbered, name) for name in ("step", "sequence", "unit", "Step", "Sequence")},
+    "where": _at_steps,
     "changes": lambda changes: f"With {configuration(changes)}" if changes else "As loaded",
     "nearest": lambda changes: f": the nearest is {_options(changes)}" if changes else "",
     "prefix": lambda changes: f"With {configuration(changes)}: " if changes else "",
@@ -343,7 +353,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
     "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
     "{merge} of both directions.",
-    "not_finite": "NaN or infinite values of EXPECTED ({count:,}) are left out.",
+    "not_finite": "{count:,} of {total:,} values of EXPECTED {count:is} {kind}{steps:where}.",
     "not_compared": "These arrays are not of this run, and were not compared: {names:and}.",
     "layout_assumed": "Input layout {layout:layout} assumed; for the other one add --layout "
     "{layout:other}.",
