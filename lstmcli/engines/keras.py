@@ -71,7 +71,6 @@ def _float64_enabled(network: Network) -> AbstractContextManager[Any]:
 
 
 def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
-    """One layer with its weights set."""
     cell, behaviour, dtype = layer[0], network.convention.behaviour, layer[0].dtype.name
     lstm = keras.layers.LSTM(
         cell.units,
@@ -117,7 +116,6 @@ def backend() -> str:
 
 
 def _configured() -> str:
-    """The backend that the configuration file of Keras names."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
         named = json.loads((home / "keras.json").read_text())["backend"]
