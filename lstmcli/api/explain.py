@@ -236,12 +236,16 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
             explanation = replace(explanation, next=typed_command("python", "-c", write))
         command = _command(explanation, words, settings, job.model.given)
         writing = _writing(explanation, words, side.name, settings)
-        return replace(explanation, command=command, next=writing or explanation.next)
+        explanation = replace(explanation, command=command, next=writing or explanation.next)
+        if explanation.verdict != "not_finite" or explanation.next:
+            return explanation
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
         further = f"{asked.typed('explain', asked.expected)} --thorough"
         return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
     against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
+    if explanation.edits:
+        settings[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
     return replace(explanation, next=_next(start, comparison, against, several))
@@ -351,9 +355,12 @@ def _at_its_steps(side: Side, job: Job) -> Side:
 def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
     """The run whose arithmetic is worth looking at, with the settings that it changes.
 
-    That of the weights as loaded, or by changes that come much nearer.
+    That of the weights as loaded, or by changes that come much nearer, or that are found.
     """
     loaded = explanation.measured
+    if explanation.verdict == "not_finite":
+        found = {k: v for one in explanation.changes for k, v in one.settings.items()}
+        return explanation.not_finite, found
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)

@@ -9,7 +9,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import format_size
 from lstmcli.views.colors import Scale
-from lstmcli.views.sheet import DIFFERS, Sheet, Span
+from lstmcli.views.sheet import DIFFERS, Curve, Sheet, Span
 
 TALL = 5  # lines of a chart: an odd number, so that 0 is in the middle of one
 WIDEST = 8  # characters from one step to the next
@@ -33,12 +33,20 @@ def chart(
     per_step = max(1, min(WIDEST, (columns - 1) // gaps))  # characters
     across = min(columns, (len(values) - 1) * per_step + 1)
     levels = scale.levels(values)
-    at = np.linspace(0, across * 2 - 1, len(levels))
-    sheet = Sheet()
+    at = _dot_columns(len(levels), across * 2)
+    heights = (0.5 + (1 - levels) * (TALL - 1)) / TALL  # the ends at the middles of their lines
+    points = zip(((at + 0.5) / (across * 2)).tolist(), heights.tolist(), strict=True)
+    curve = Curve(0, gutter, TALL, across, [*points])
+    sheet = Sheet(curves=[curve])
     for line, row in enumerate(_characters(_dots(levels, at, across * 2, TALL * 4))):
         sheet.add((f"{labels.get(line, ''):>{gutter - 1}}┤", "dim"), row)
     sheet.lines.extend(_axis(steps, across, marked, gutter))
     return sheet
+
+
+def _dot_columns(count: int, across: int) -> Array:
+    """The columns of dots of this many steps."""
+    return np.linspace(0, across - 1, count) if count > 1 else np.zeros(1)
 
 
 def _label(value: float) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import groupby
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from lstmcli.escaping import one_line
-from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Sheet, Span
+from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Curve, Sheet, Span
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -34,6 +36,10 @@ CLASSES = {ASSUMED: "assumed", DIFFERS: "differs", AGREES: "agrees"}
 
 PROMPT = "$ "
 
+STROKE = "fill: none; stroke: currentColor; stroke-width: 1.5px; stroke-linecap: round; "
+STROKE += "vector-effect: non-scaling-stroke"
+BRAILLE = dict.fromkeys(range(0x2800, 0x2900), " ")  # curves are drawn in their place
+
 
 def with_prompt(command: str, sheet: Sheet) -> Sheet:
     """A screen below the command that printed it."""
@@ -42,16 +48,34 @@ def with_prompt(command: str, sheet: Sheet) -> Sheet:
     return prompted
 
 
+def _shown(sheet: Sheet) -> list[list[Span]]:
+    """The lines with blanks where a curve is drawn."""
+    return [[(text.translate(BRAILLE), style) for text, style in line] for line in sheet.spans()]
+
+
+def _curve(curve: Curve, place: str) -> str:
+    """A curve as a picture in another one or in a page, in pieces between its gaps."""
+    known = (piece for is_known, piece in groupby(curve.points, _is_known) if is_known)
+    pieces = [[f"{x:.4f},{y:.4f}" for x, y in piece] for piece in known]
+    lines = (f'<polyline points="{" ".join([*p, p[-1]])}" style="{STROKE}"/>' for p in pieces)
+    shape = 'class="line" viewBox="0 0 1 1" preserveAspectRatio="none"'
+    return f"<svg {shape} {place}>{''.join(lines)}</svg>"
+
+
+def _is_known(point: tuple[float, float]) -> bool:
+    return isfinite(point[1])
+
+
 # ---- SVG
 
 
 def svg(sheet: Sheet, title: str, width: int) -> str:
     """A picture as wide as a terminal of ``width`` columns, or wider if a line is."""
-    lines = [*sheet.spans()]
+    lines = _shown(sheet)
     width = max(width, *(sum(map(cells, (t for t, _ in line))) for line in lines))
     size = round(width * ACROSS + 2 * MARGIN), len(lines) * DOWN + 2 * MARGIN
     parts = [part for n, line in enumerate(lines) for part in _svg_line(line, n)]
-    body = "\n".join(parts)
+    body = "\n".join([*parts, *map(_svg_curve, sheet.curves)])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" '
         f'width="{size[0]}" height="{size[1]}" role="img">\n'
@@ -68,6 +92,12 @@ def _svg_style() -> str:
         f"text {{ font-family: {FONT}; font-size: {SIZE}px; white-space: pre; }}\n"
         f"{rules(LIGHT)}@media (prefers-color-scheme: dark) {{\n{rules(DARK)}}}\n"
     )
+
+
+def _svg_curve(curve: Curve) -> str:
+    x, y = MARGIN + curve.column * ACROSS, MARGIN + curve.row * DOWN
+    wide, tall = curve.columns * ACROSS, curve.rows * DOWN
+    return _curve(curve, f'x="{x:g}" y="{y:g}" width="{wide:g}" height="{tall:g}"')
 
 
 def _svg_line(line: Sequence[Span], n: int) -> Iterator[str]:
@@ -125,12 +155,19 @@ def html_fragment(sheet: Sheet) -> str:
 
 def html_lines(sheet: Sheet) -> str:
     """The lines as the content of ``<pre>``: a newline between two would be one more line."""
-    lines = (f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in sheet.spans())
-    return "".join(lines)
+    lines = (f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in _shown(sheet))
+    return f"{''.join(lines)}{''.join(map(_html_curve, sheet.curves))}"
 
 
 def _pre(sheet: Sheet) -> str:
     return f"<pre>{html_lines(sheet)}</pre>"
+
+
+def _html_curve(curve: Curve) -> str:
+    """A picture over the lines; its width is measured in characters."""
+    place = f"left: {curve.column}ch; top: {curve.row * DOWN}px"
+    size = f"width: {curve.columns}ch; height: {curve.rows * DOWN}px"
+    return _curve(curve, f'style="position: absolute; {place}; {size}"')
 
 
 def _html_style(ground: str = "body", within: str = "") -> str:
@@ -145,7 +182,8 @@ def _html_style(ground: str = "body", within: str = "") -> str:
         )
 
     return (
-        f"{within}pre {{ font: {SIZE}px/{DOWN}px {FONT}; background: inherit; color: inherit; }}\n"
+        f"{within}pre {{ font: {SIZE}px/{DOWN}px {FONT}; background: inherit; color: inherit; "
+        f"position: relative; }}\n"
         f"{within}div {{ height: {DOWN}px; }}\n"
         f"{within}span {{ display: inline-block; height: {DOWN}px; vertical-align: top; "
         f"white-space: pre; }}\n{within}.bold {{ font-weight: bold; }}\n"

@@ -51,15 +51,26 @@ class Width(NamedTuple):
         return min(self.text, WIDEST_TEXT)
 
 
+class Curve(NamedTuple):
+    """A line over some rows of a sheet, which a file draws in place of its braille characters."""
+
+    row: int
+    column: int
+    rows: int
+    columns: int
+    points: Sequence[tuple[float, float]]  # x and y, each from 0 to 1; NaN is a gap
+
+
 class Sheet:
-    """Lines of spans, top to bottom.
+    """Lines of spans, top to bottom, and the curves over them.
 
     No control character leaves a sheet: `rows`, `spans` and a console escape texts. Code that pads
     or wraps texts by their length escapes them before.
     """
 
-    def __init__(self, lines: Iterable[list[Span]] = ()) -> None:
+    def __init__(self, lines: Iterable[list[Span]] = (), curves: Iterable[Curve] = ()) -> None:
         self.lines = list(lines)
+        self.curves = list(curves)
 
     def add(self, *spans: Span | str) -> None:
         """Append one line; a bare string is unstyled."""
@@ -67,6 +78,8 @@ class Sheet:
 
     def extend(self, other: Sheet) -> None:
         """Append another sheet."""
+        above = len(self.lines)
+        self.curves.extend(one._replace(row=above + one.row) for one in other.curves)
         self.lines.extend(other.lines)
 
     def rows(self) -> Iterator[str]:

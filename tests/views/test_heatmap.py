@@ -150,6 +150,7 @@ def test_ends_of_the_scale_are_neither_rounded_to_0_nor_cut(value: float, text: 
 def test_the_label_of_0_is_on_the_line_of_0() -> None:
     sheet = chart(np.zeros(4), range(4), Scale(-1.0, 1.0, SIGNED), 40, None)
     lines = [*sheet.rows()]
+    assert {y for _, y in sheet.curves[0].points} == {0.5}  # and so it is in a file
     (drawn,) = (line for line in lines if any("\u2801" <= letter <= "\u28ff" for letter in line))
     assert drawn.partition("┤")[0].strip() == "0"
     assert lines.index(drawn) == (len(lines) - 1) // 2  # the last has the numbers of the steps
