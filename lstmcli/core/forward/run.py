@@ -112,7 +112,8 @@ def sweep_selected(
 ) -> State:
     """Run, and ``put`` what is selected piece by piece, bit for bit as in a run at once.
 
-    Gives the full ``final_h`` and ``final_c``. ``observe`` is called with every piece of the run.
+    Gives the full ``final_h`` and ``final_c``. ``observe`` is called with every piece of the run;
+    without it, pieces without selected steps are computed for their last state alone.
     Memory is that of some pieces of inputs and results; where a model needs all steps at once
     (backward, masked), that of a chunk of sequences, of which ``ahead`` are computed at a time.
     """
@@ -145,7 +146,11 @@ def sweep_selected(
         stack = LayerStack(plan, work.packed, chunk, meter)
         for first in range(0, plan.steps, size):
             steps = slice(first, min(first + size, plan.steps))
-            pass_on(chunk, steps, stack.advance(plan.block(steps, chunk), plan.keep))
+            at = positions_between(selected.steps, steps.start, steps.stop)
+            is_shown = observe is not None or at.start < at.stop
+            arrays = stack.advance(plan.block(steps, chunk), plan.keep if is_shown else ())
+            if is_shown:
+                pass_on(chunk, steps, arrays)
         return stack.states
 
     finals = [(h.copy(), c.copy()) for h, c in plan.states]
