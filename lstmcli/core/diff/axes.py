@@ -78,7 +78,7 @@ class Beside(NamedTuple):
             steps, items = [0], [0]
         for one in arrangements(shape, run._replace(layout=usual), steps, items):
             row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
-            row &= one.steps.is_all and one.sequences.is_all and run.directions == 1
+            row &= one.steps.is_all and run.directions == 1
             width = run.units * (run.directions if "w" in one.axes else 1)
             allowed = (
                 one.order == "C" and not one.units_first and one.units.is_all,

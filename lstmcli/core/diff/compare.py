@@ -174,10 +174,22 @@ def compare(
     )
 
 
-def matched(a: Side, b: Side) -> dict[str, Pair]:
-    """The arrays that two sides share by name, aligned, with the tolerance of each."""
-    a, b, common = named_alike(a, b)
-    return {name: _aligned(a, b, name, name) for name in common}
+def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pair], bool]:
+    """The arrays that a side shares with a run, aligned, with the tolerance of each.
+
+    What has no steps, or no sequences, is where its numbers agree, else at ``step`` and ``item``:
+    then it is assumed.
+    """
+    run, side, common = named_alike(run, side)
+    pairs, assumed = {}, False
+    for name in common:
+        for steps, items in ((":", ":"), (":", str(item)), (str(step), str(item))):
+            selection = Selection.parse(steps, items, None)
+            pairs[name] = _aligned(run, side, name, name, selection=selection)
+            if not pairs[name].unaligned:  # it fits one place, or none
+                assumed |= items != ":"
+                break
+    return pairs, assumed
 
 
 def _aligned(

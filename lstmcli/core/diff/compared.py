@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
-Facts = Mapping[str, Any] | Sequence[str] | bool | None
+Facts = Mapping[str, Any] | None
 """What a pattern finds, for its texts."""
 
 
@@ -43,7 +43,7 @@ class Pattern(NamedTuple):
     """A row of a table of suspicions: what is seen, what may cause it, and what is ruled out."""
 
     code: str
-    facts: Callable[[Any], Facts]  # of the two sides, or of the layer that differs first
+    facts: Callable[[Any], Any]  # of the two sides, or of the layer that differs first
     seen: str
     causes: str  # possible ones, the likeliest first, between semicolons
     excludes: str = ""

@@ -29,20 +29,20 @@ _HALF = 0.5  # of the units of last states: those of one direction
 def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
     """The first row of the tables that fits; ``proved`` are the codes of what was proved."""
     layer = FirstLayer.of(compared)
-    decays = layer is not None and layer.clearly_decays
     for one in NUMBERS:  # no small difference where the error decays as that of a state does
-        if not (one.is_small and decays) and (facts := one.facts(compared)):
+        decays = one.is_small and layer is not None and layer.clearly_decays
+        if not decays and (facts := one.facts(compared)):
             return one.hint(facts)
-    for one in _PATTERNS if layer is not None and "forget_bias" not in proved else ():
-        facts = one.facts(layer) if layer.pair.is_dense or not one.of_units else None
-        if facts:
+    for one in _PATTERNS if "forget_bias" not in proved else ():
+        fits = layer is not None and (layer.pair.is_dense or not one.of_units)
+        if layer is not None and fits and (facts := one.facts(layer)):
             return _worded(one, layer, facts if isinstance(facts, Mapping) else {})
     return None
 
 
 def _worded(one: Pattern, layer: FirstLayer, facts: Mapping[str, Any]) -> Hint:
     """The hint of a row; what is excluded only where step 0 was computed first for certain."""
-    found = one.hint(layer.facts | facts)
+    found = one.hint({**layer.facts, **facts})
     seen, excluded = found.seen[:1].upper() + found.seen[1:], found.excluded
     if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
         seen = f"Steps are taken to be the first axis, which no file specifies. {seen}"

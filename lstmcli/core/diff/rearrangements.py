@@ -162,7 +162,7 @@ def _order(a: Numbers, b: Numbers, pair: Pair) -> Array | None:
     if a.shape != b.shape or not 1 < units <= _WIDEST_SEARCH:
         return None
     one, other = (side.moved(lambda v: v.reshape(-1, units)) for side in (a, b))
-    stays = pair.tolerance.agree(one, other).all(axis=0)  # (H,)
+    stays: Mask = np.all(pair.tolerance.agree(one, other), axis=0)  # (H,)
     possible = np.where(stays, np.eye(units, dtype=bool), ~stays[:, None])  # of b, then of a
     for row in {*np.linspace(0, len(one.values) - 1, _SAMPLED_ROWS).astype(int).tolist()}:
         possible &= pair.tolerance.agree(one[row : row + 1], other[row, :, None])
