@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -264,10 +263,6 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
                 raise UserError(f"{side.name} is empty: {text}")
 
 
-_BACKWARD = re.compile(r"(^|[^a-z])(backwards?|bwd?|reversed?)([^a-z]|$)", re.IGNORECASE)
-"""What the name of an array of a backward direction has in it."""
-
-
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
     """Whether an array's last step was computed first; None if no side tells it."""
     known = []
@@ -279,9 +274,7 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
         if name.backward:
             reverse = settings.get(f"{name.prefix}.reverse") is not False
         known.append(bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed))
-    full_name = f"{name.prefix}.{name.base}".removeprefix(".")
-    in_files = [side.original_names.get(full_name, "") for side in (a, b)]
-    if known or name.backward or any(map(_BACKWARD.search, in_files)):
+    if known or name.backward:
         return all(known)
     return False if name.prefix else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -32,21 +31,20 @@ WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.I
 
 
 def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
-    """Both sides, a single array called h, and the names that they share.
+    """Both sides, an array without a name called h, and the names that they share.
 
     One array and one array are called alike, whatever their names.
     """
-    a, b = _with_name(a, b), _with_name(b, a)
-    if len(a.arrays) == len(b.arrays) == 1 and a.arrays.keys() != b.arrays.keys():
-        name = _name_of_both(*a.arrays, *b.arrays)
-        a, b = (
-            renamed(
-                side, {given: name}, {name: side.original_names.get(given, given)} if given else {}
-            )
-            if (given := next(iter(side.arrays))) != name
-            else side
-            for side in (a, b)
-        )
+    sides = [
+        renamed(side, {UNNAMED: "h"})
+        if "h" not in side.arrays and {UNNAMED, "h"} & {*other.arrays}
+        else side
+        for side, other in ((a, b), (b, a))
+    ]
+    if len(a.arrays) == len(b.arrays) == 1:
+        name = _name_of_both(*sides[0].arrays, *sides[1].arrays)
+        sides = [single_as(name, side) for side in sides]
+    a, b = sides
     common = [name for name in a.arrays if name in b.arrays]
     if not common:
         raise _nothing_shared(a, b)
@@ -78,38 +76,18 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     return side.with_numbers(found)
 
 
-def _with_name(side: Side, other: Side) -> Side:
-    """An array without a name as h, or as the last state that its file and the other side name."""
-    if UNNAMED not in side.arrays or "h" in side.arrays:
-        return side
-    final = _final_by_file(side)
-    if final is not None and (
-        (final in other.arrays and other.arrays[final].size == side.arrays[UNNAMED].size)
-        or (UNNAMED in other.arrays and final == _final_by_file(other))
-    ):
-        return renamed(side, {UNNAMED: final}, {final: UNNAMED})
-    if not {UNNAMED, "h"} & set(other.arrays):
-        return side
-    return renamed(side, {UNNAMED: "h"})
-
-
-_FINAL_FILE = re.compile(
-    r"(?:^|[^a-z])(?:([hc])[-_]?n|(?:final|last)[-_]?([hc]))\d*(?:\.\w+)?$", re.IGNORECASE
-)
-"""How the name of a file with last states ends: ``torch_hn.npy``, ``final_c.npy``."""
-
-
-def _final_by_file(side: Side) -> str | None:
-    """``final_h`` or ``final_c``, where the name of a side's file is that."""
-    found = _FINAL_FILE.search(os.path.basename(side.name))
-    return f"final_{next(filter(None, found.groups())).lower()}" if found else None
-
-
 def single_as_h(side: Side) -> Side:
     """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
     name = next(iter(side.arrays), "")
     unknown = len(side.arrays) == 1 and name and ArrayName.of(name).kind == WEIGHTS
-    return renamed(side, {name: "h"}, {"h": name}) if unknown else side
+    return single_as("h", side) if unknown else side
+
+
+def single_as(name: str, side: Side) -> Side:
+    """A side with its only array under a name."""
+    (given,) = side.arrays
+    in_file = {name: side.original_names.get(given, given)} if given else {}
+    return side if given == name else renamed(side, {given: name}, in_file)
 
 
 def with_trace_names(side: Side) -> Side:
@@ -134,8 +112,8 @@ def with_trace_names(side: Side) -> Side:
 def _name_of_both(one: str, other: str) -> str:
     """The name of two arrays: that of a trace, if either has one, else h; of weights the second."""
     known = [n for n in (one, other) if n != UNNAMED and ArrayName.of(n).kind != WEIGHTS]
-    if not known:
-        return other if WEIGHT.search(one) and WEIGHT.search(other) else "h"
+    if one == other or not known:
+        return other if one == other or (WEIGHT.search(one) and WEIGHT.search(other)) else "h"
     prefixes = {ArrayName.of(name).prefix for name in known} - {""}
     if len(prefixes) == 1 and len({ArrayName.of(name).base for name in known}) == 1:
         return next(name for name in known if ArrayName.of(name).prefix)

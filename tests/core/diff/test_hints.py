@@ -435,15 +435,6 @@ def forget_bias_forgotten(seed: int = 0) -> tuple[Array, Array]:
     return right.arrays["h"], wrong.arrays["h"]
 
 
-def test_a_name_in_the_file_tells_the_direction() -> None:
-    a, b = (h[::-1] for h in forget_bias_forgotten())
-    for names in (("out_bw", "y"), ("y", "h_backward"), ("layer0_reverse.h", "h")):
-        d = compare(*(of("time", "ab"[n], **{names[n]: (a, b)[n]}) for n in (0, 1)))
-        assert only_text(d).startswith("Step 11 (computed first) agrees, all later steps differ.")
-    d = compare(of("time", "a", bandwidth=a), of("time", "b", y=b))
-    assert only_text(d).startswith("Step 11 agrees")
-
-
 @pytest.mark.parametrize("backward_first", [False, True])
 def test_two_directions_side_by_side_each_have_a_first_step(backward_first: bool) -> None:
     forward, backward = forget_bias_forgotten(0), forget_bias_forgotten(1)
