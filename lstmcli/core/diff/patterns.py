@@ -29,9 +29,8 @@ _HALF = 0.5  # of the units of last states: those of one direction
 def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
     """The first row of the tables that fits; ``proved`` are the codes of what was proved."""
     layer = FirstLayer.of(compared)
-    for one in NUMBERS:  # no small difference where the error decays as that of a state does
-        decays = one.is_small and layer is not None and layer.clearly_decays
-        if not decays and (facts := one.facts(compared)):
+    for one in NUMBERS:
+        if facts := one.facts(compared):
             return one.hint(facts)
     for one in _PATTERNS if "forget_bias" not in proved else ():
         fits = layer is not None and (layer.pair.is_dense or not one.of_units)
