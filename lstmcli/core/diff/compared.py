@@ -16,7 +16,7 @@ from lstmcli.core.diff.padding import shown_padding
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Hint
+from lstmcli.core.model.model import Hint, join_with_and
 
 # Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
 # Of 60,000 random layers four have an h above 0.1 and agree within float32's 1e-5 with i and o
@@ -185,10 +185,14 @@ class FirstLayer:
 
     @property
     def facts(self) -> dict[str, object]:
-        """The names of the sides, and of the first step, the first that differs, the one before."""
+        """What texts may name: the sides, some steps, and what depends on the arrays there are."""
+        names: dict[str, object] = dict(zip("ab", self.compared.names, strict=True))
         steps = {"start": 0, "here": self.at, "before": max(self.at - 1, 0)}
-        names: dict[str, object] = {key: self.name(at) for key, at in steps.items()}
-        return names | dict(zip("ab", self.compared.names, strict=True))
+        carried = "a c that is not carried on, or carried wrongly" if self.at else "the initial c"
+        gate = "" if "o" in self.pairs else "the output gate or its place in the gate order"
+        others = self.differ("i", "g", "o")
+        names |= {"carried": carried, "gate": gate, "others": join_with_and(others or [""])}
+        return names | {key: self.name(at) for key, at in steps.items()}
 
     def before(self, pair: Pair) -> Numbers:
         """What b computed in the steps that agree."""

@@ -94,12 +94,11 @@ def _turned(layer: FirstLayer) -> Facts:
 
 def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
     """What steps that agree exclude; or that they are too small to exclude anything."""
-    if shown:
-        return {"excludes": _MADE_FIRST.replace("{steps}", steps)}
-    return {
-        "small": f"At {steps} h is too small to rule out the kernel, bias, gate order or "
-        "activations."
-    }
+    return (
+        {"excludes": _MADE_FIRST.format(steps=steps)}
+        if shown
+        else {"small": _TOO_SMALL.format(steps=steps)}
+    )
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
@@ -221,13 +220,10 @@ def _after_first_step(layer: FirstLayer) -> dict[str, object] | None:
     """The first step agrees, the second and nearly all later ones do not."""
     if layer.at != 1 or not layer.is_conclusive or layer.compared.both_ways:
         return None
-    carried = min(
-        wrong[1:].mean() for base, wrong in layer.wrong.items() if base in ("h", layer.first)
-    )
-    if carried < _NEARLY_ALL:
-        return None
+    carried = min(layer.wrong[x][1:].mean() for x in {"h", layer.first} & {*layer.wrong})
     share = "all" if carried == 1 else "nearly all"
-    return {"share": share, **_of_first_steps(layer.name(0), layer.shows_all)}
+    found = {"share": share, **_of_first_steps(layer.name(0), layer.shows_all)}
+    return found if carried >= _NEARLY_ALL else None
 
 
 def _at_once(layer: FirstLayer) -> Facts:
@@ -269,6 +265,7 @@ _MADE_FIRST = (
     "Ruled out, unless the inputs of {steps} are near zero: the kernel, the biases, the order and "
     "the activations of i, g and o."
 )
+_TOO_SMALL = "At {steps} h is too small to rule out the kernel, bias, gate order or activations."
 _HARDLY_LATER = "Ruled out, unless inputs were zero before: weights, gate order, forget bias."
 
 _PATTERNS = (
@@ -311,40 +308,21 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_cell_update",
-        lambda it: (
-            it.first == "c"
-            and it.agree("i", "f", "g")
-            and {
-                "carried": "a c that is not carried on, or carried wrongly"
-                if it.at
-                else "the initial c"
-            }
-        ),
+        lambda it: it.first == "c" and it.agree("i", "f", "g"),
         "At {here} the gates agree and c does not: c = f*c + i*g is computed differently.",
         "{carried}; a clip on c; coupled gates",
         "Ruled out: what the gates depend on, such as weights, gate order, forget bias.",
     ),
     Pattern(
         "suspect_output",
-        lambda it: (
-            it.first == "h"
-            and it.agree("c")
-            and {
-                "seen": "c and the gates agree" if {*GATES} & {*it.pairs} else "c agrees",
-                "gate": "" if "o" in it.pairs else "the output gate or its place in the gate order",
-            }
-        ),
-        "At {here} {seen} and h does not: they first differ between c and h, in h = o*tanh(c).",
+        lambda it: it.first == "h" and it.agree("c"),
+        "At {here} c agrees and h does not: they first differ between c and h, in h = o*tanh(c).",
         "{gate}; the activation of the output; a projection or its clip; a peephole of o",
         "Ruled out: all that c depends on at {here}.",
     ),
     Pattern(
         "suspect_recurrent_weights",
-        lambda it: (
-            it.differ("i", "g", "o")
-            and (found := _after_first_step(it))
-            and found | {"others": join_with_and(it.differ("i", "g", "o"))}
-        ),
+        lambda it: it.differ("i", "g", "o") and _after_first_step(it),
         f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
         "explain.",
         f"{_RECURRENT}; {_NOT_CARRIED}",
