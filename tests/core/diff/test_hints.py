@@ -77,7 +77,7 @@ PROOFS: list[tuple[str, Callable[[Array], Array]]] = [
     ("half_flipped", second_half_turned),
     ("shifted_by_one", lambda h: np.concatenate([np.zeros_like(h[:1]), h[:-1]])),
     ("shifted_by_one", lambda h: np.concatenate([h[1:], np.zeros_like(h[:1])])),
-    ("shifted_by_one", lambda h: h[1:]),
+    ("part_of_steps", lambda h: h[1:]),
     ("part_of_steps", lambda h: h[2:5]),
     ("part_of_steps", lambda h: h[-1:]),
 ]
