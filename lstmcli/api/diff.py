@@ -21,8 +21,7 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference, compare
-from lstmcli.core.diff.naming import with_trace_names
-from lstmcli.core.diff.operand import Side, spread
+from lstmcli.core.diff.operand import Side, spread, with_trace_names
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers

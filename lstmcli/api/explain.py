@@ -24,8 +24,7 @@ from lstmcli.api.values import (
     type_of,
 )
 from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.partial import with_all_steps
+from lstmcli.core.diff.operand import Side, with_all_steps
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, WorkDone

@@ -9,18 +9,16 @@ from math import prod
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
-from lstmcli.core.diff.axes import (
-    Choices,
-    among,
-    arrange,
+from lstmcli.core.diff.axes import Choices, among, arrange, several_cells
+from lstmcli.core.diff.operand import (
+    Side,
     joined,
     layout_by_shape,
+    padded_steps,
     sequence,
-    several_cells,
     without_ones,
+    zeroed,
 )
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.padding import padded_steps, zeroed
 from lstmcli.core.diff.pair import Pair, Parts
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0

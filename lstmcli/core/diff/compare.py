@@ -15,8 +15,7 @@ from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WE
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
-from lstmcli.core.diff.naming import named_alike
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, WEIGHTS, ArrayName
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.padding import shown_padding
+from lstmcli.core.diff.operand import Side, shown_padding
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from lstmcli.core.diff.compare import Difference, compare
-from lstmcli.core.diff.naming import with_trace_names
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.operand import Side, with_trace_names
 from lstmcli.errors import UserError
 from tests.test_golden import read
 
