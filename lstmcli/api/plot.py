@@ -356,7 +356,7 @@ def _refuse_part_of_units(*sides: Side) -> None:
 def _of_two(a: Side, b: Side) -> Drawable:
     _refuse_part_of_units(a, b)
     compared = compare(a, b)
-    pairs = compared.pairs
+    pairs = {name: array.pair for name, array in compared.arrays.items()}
     drawn = {
         name: pair
         for name, pair in pairs.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any, NoReturn
@@ -48,7 +48,6 @@ class Difference:
     assumed: tuple[Hint, ...] = ()  # what no file specifies
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
     cuts: tuple[str, ...] = ()  # one line per selected range that goes beyond the runs
-    pairs: Mapping[str, Pair] = field(default_factory=dict)  # of `arrays`, as they were compared
 
     def __bool__(self) -> NoReturn:
         """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
@@ -85,7 +84,7 @@ class Difference:
         """``step 1, gate f, batch 0, unit 2``; ``named``: with the array."""
         gate = "gate " * (ArrayName.of(place.array).base in GATES)
         array = f"{gate}{place.array}" if named else ""
-        return place.words(batch=self.arrays[place.array].aligned[0][1] > 1, array=array)
+        return place.words(batch=self.arrays[place.array].pair.a.shape[1] > 1, array=array)
 
     @property
     def equal(self) -> bool:
@@ -143,7 +142,11 @@ def compare(
         name: measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
         for name, pair in pairs.items()
     }
-    first = _first_divergence(arrays, pairs)
+    first = min(
+        (x.first for x in arrays.values() if x.first and x.pair.placed),
+        key=lambda one: _when(one, pairs[one.array]),
+        default=None,
+    )
     compared = ComparedSides(
         (a, b),
         pairs,
@@ -152,7 +155,7 @@ def compare(
         first_step=first.step if first and pairs[first.array].from_the_start else None,
     )
     is_later = any(pair.parts and not pair.from_the_start for pair in pairs.values())
-    tolerances = [(array.tolerance.rtol, array.tolerance.atol) for array in arrays.values()]
+    tolerances = [(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()]
     rtol, atol = (
         of_all[0] if len({*of_all}) == 1 and not only_ulp else None
         for of_all in zip(*tolerances, strict=True)
@@ -168,7 +171,6 @@ def compare(
         atol=atol,
         assumed=tuple(_assumed(a, b, compared)),
         settings=compared.differing_settings,
-        pairs=pairs,
     )
 
 
@@ -335,18 +337,10 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
         yield Hint("layout", text)
 
 
-def _first_divergence(
-    arrays: Mapping[str, ArrayDifference], pairs: Mapping[str, Pair]
-) -> Position | None:
-    """The earliest of the arrays' first places: layer by layer, step by step, z to h."""
-    firsts = [array.first for name, array in arrays.items() if array.first and pairs[name].placed]
-
-    def when(place: Position) -> tuple[Any, ...]:
-        name, pair = ArrayName.of(place.array), pairs[place.array]
-        step = -1 if place.step is None else place.step
-        step = len(pair.a.values) - 1 - step if pair.backward else step
-        rank = (STEP_ORDER + FINALS).index(name.base)
-        is_output = not name.prefix  # of several cells, it is made of theirs
-        return name.base in FINALS, is_output, name.layer, step, rank, place.batch, place.unit
-
-    return min(firsts, key=when, default=None)
+def _when(place: Position, pair: Pair) -> tuple[Any, ...]:
+    """Sorts places by when they are computed: layer by layer, step by step, z to h."""
+    name, step = ArrayName.of(place.array), -1 if place.step is None else place.step
+    step = len(pair.a.values) - 1 - step if pair.backward else step
+    rank = (STEP_ORDER + FINALS).index(name.base)
+    is_output = not name.prefix  # of several cells, it is made of theirs
+    return name.base in FINALS, is_output, name.layer, step, rank, place.batch, place.unit

@@ -461,7 +461,7 @@ def test_any_shapes_are_compared_or_refused(
         return
     json.dumps(d.to_json(), allow_nan=False)
     for array in d.arrays.values():
-        assert (array.mismatched is None) == (array.aligned[0] != array.aligned[1])
+        assert (array.mismatched is None) == (array.pair.a.shape != array.pair.b.shape)
 
 
 @pytest.mark.parametrize("swapped", [False, True])
