@@ -154,7 +154,6 @@ def compare(
         first_array=None if first is None else first.array,
         first_step=first.step if first and pairs[first.array].from_the_start else None,
     )
-    is_later = any(pair.parts and not pair.from_the_start for pair in pairs.values())
     tolerances = [(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()]
     rtol, atol = (
         of_all[0] if len({*of_all}) == 1 and not only_ulp else None
@@ -166,7 +165,7 @@ def compare(
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=[] if is_later else find_hints(compared),
+        hints=find_hints(compared),
         rtol=rtol,
         atol=atol,
         assumed=tuple(_assumed(a, b, compared)),
