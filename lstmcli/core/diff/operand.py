@@ -247,14 +247,11 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
         if (before := side.gaps.get(name)) is None:
             continue
         numbers, full = side.numbers(name), other.arrays[name]
-        shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
         run = sequence(Numbers(full), other.layout)
+        shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
         if run is not None:
-            T, B, K = run.shape
             layout = side.layout or other.layout or "time"
-            printed = printed_shapes(numbers.shape, before, RunShape(T, B, K, layout=layout))
-            exchanged = {side.layout, other.layout} == {"batch", "time"}
-            shapes = printed + shapes if exchanged else shapes + printed
+            shapes = printed_shapes(numbers.shape, before, RunShape(*run.shape, layout=layout))
         if name in other.gaps or not shapes:
             shape = shape_text(before, numbers.shape)
             text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is {shape}"
