@@ -24,8 +24,7 @@ from lstmcli.api.values import (
     type_of,
 )
 from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.partial import at_its_place
+from lstmcli.core.diff.operand import Side, with_all_steps
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, WorkDone
@@ -336,8 +335,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
     if side.numbering.from_the_start:
         return side
     plan = job.plan(NAMES)
-    zeros = {name: np.broadcast_to(0.0, shape) for name, shape in plan.shapes.items()}
-    return at_its_place(side, zeros, plan.layout, 0, 0).side
+    return with_all_steps(side, plan.shapes, plan.layout)
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
