@@ -101,7 +101,13 @@ def edits_text(ctx: click.Context, name: str | None = None) -> str:
             near = did_you_mean(name, EDITS)
             raise UserError(f"unknown edit {name!r}.{near}", "  lstm help edits")
         kind = EDITS[name]
-        formatter.write_dl([(name, f"{kind.meaning}. Values: {kind.takes_words}.")])
+        formatter.write_dl([(name, kind.summary)])
+        if values := kind.named_values:
+            with formatter.section("Values"):
+                if any(values.values()):
+                    formatter.write_dl([*values.items()])
+                else:
+                    formatter.write_text(", ".join(values))
         formatter.write_paragraph()
 
         formatter.write_dl([
@@ -116,7 +122,7 @@ def edits_text(ctx: click.Context, name: str | None = None) -> str:
     for family in HIDES:
         with formatter.section(family.capitalize()):
             rows = (kind for kind in EDITS.values() if kind.family == family)
-            formatter.write_dl([(kind.name, kind.meaning) for kind in rows])
+            formatter.write_dl([(kind.name, kind.summary) for kind in rows])
     return formatter.getvalue().rstrip("\n")
 
 
