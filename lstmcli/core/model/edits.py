@@ -1019,7 +1019,8 @@ def _kernel_rows() -> Iterator[EditKind]:
             yield EditKind(
                 f"weights.{part}.{gate}", CELLS, _of_gate(names, gate),
                 f"{words} of gate {gate} {{}}", _code_of_gate(name, gate),
-                NumberOr(*others, form="a factor, or another gate: {}"), (*first, *others), say=_factor_words,
+                NumberOr(*others, form="a factor, or another gate: {}"), (*first, *others),
+                say=_factor_words,
                 shows=f"Gate {gate} is off at every step",
                 used_by="code that repeats a line per gate", mend=f"keep {name}[{gate}]",
             )  # fmt: skip

@@ -369,7 +369,7 @@ def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
     assert counts.dead_units() == []
 
 
-def test_nothing_seen_is_nothing_to_name() -> None:
+def test_saturation_of_no_saturated_gate_is_empty() -> None:
     counts = Saturation()
     counts.add({"z_i": np.zeros((3, 1, 2))})
     assert not counts.anything
