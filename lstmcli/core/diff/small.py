@@ -59,7 +59,7 @@ def pattern_of_numbers(compared: ComparedSides, decays: bool) -> Hint | None:
     """The first that fits; no small difference where the error decays as that of a state does."""
     for one in _TABLE:
         if not (one.is_small and decays) and (facts := one.facts(compared)):
-            causes = [one.format(**facts) for one in one.causes.split("; ") if one]
+            causes = [*filter(None, one.causes.format(**facts).split("; "))]
             return Hint(one.code, one.seen.format(**facts), causes)
     return None
 
@@ -75,16 +75,16 @@ def _odd_numbers(compared: ComparedSides) -> Facts | None:
         odd, hidden = errors[pair.differs], errors[pair.agrees].max(initial=0)
         if not (np.isnan(odd) | (odd >= hidden * _STANDS_OUT)).all():
             return None
-        found += [(pair, place_of(pair, n)) for n in np.flatnonzero(pair.differs).tolist()]
+        found += [(pair, n) for n in np.flatnonzero(pair.differs).tolist()]
     total = sum(pair.a.values.size for pair in pairs)
     is_row = len(found) > 1 and any(pair.is_dense for pair in pairs)
     if is_row or len(found) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
         return None
     a, b = compared.names
     places = [
-        f"{pair.name} at {at.words(batch=pair.placed and pair.a.shape[1] > 1)} is {at.a} in {a} "
-        f"and {at.b} in {b}"
-        for pair, at in found
+        f"{pair.name} at {place_of(pair, n).words(batch=pair.placed and pair.a.shape[1] > 1)} is "
+        f"{pair.a.values.flat[n]!s} in {a} and {pair.b.values.flat[n]!s} in {b}"
+        for pair, n in found
     ]
     count = "One value" if len(places) == 1 else f"{len(places)} values"
     verb = "differs" if len(places) == 1 else "differ"
@@ -144,7 +144,9 @@ def _rounding(compared: ComparedSides) -> Facts | None:
     wrong = sum(int(pair.differs.sum()) for pair in pairs)
     total = sum(pair.a.values.size for pair in compared.pairs.values())
     what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
-    found = text.format(size=format_size(size), name=name, seen=seen, made=made)
+    found = text.format(
+        size=format_size(size), name=name, seen=seen, made=made, where=_from_the_start(compared)
+    )
     return {"what": what or "All values differ", "text": found}
 
 
@@ -175,7 +177,19 @@ def _noise(compared: ComparedSides) -> Facts | None:
         if ratio is None or not NOISE_SNR <= ratio < np.inf or not first.any():
             return None
         ratios.append(ratio)
-    return {"ratio": f"{min(ratios):.0f}", "least": f"{NOISE_SNR:.0f}"}
+    where = _from_the_start(compared)
+    return {
+        "ratio": f"{min(ratios):.0f}",
+        "least": f"{NOISE_SNR:.0f}",
+        "where": where,
+        "faded": "" if where else "a state that was lost some steps before; ",
+    }
+
+
+def _from_the_start(compared: ComparedSides) -> str:
+    """Where a difference is that shows everywhere; empty of last states and single steps."""
+    several = any(pair.stepwise and len(pair.a.values) > 1 for pair in compared.differing)
+    return " from the first step on" * several
 
 
 _ROUNDED = (
@@ -184,7 +198,7 @@ _ROUNDED = (
     "--atol."
 )
 _AS_FLOAT16 = (
-    "by at most {size} of the largest value, from the first step on. {made} in float16 can cause "
+    "by at most {size} of the largest value{where}. {made} in float16 can cause "
     "that. Inputs that are scaled differently, quantised weights (int8) or weights of another "
     "training step can too: rule these out before you allow for it with --rtol and --atol."
 )
@@ -193,7 +207,7 @@ _TABLE = (
         "suspect_single",
         _odd_numbers,
         "{count} of {total} {verb}: {places}. Another convention would change nearly all of them.",
-        "an overflow; a value that was changed after it was computed",
+        "a value that was changed after it was computed; an overflow",
     ),
     NumberPattern(
         "suspect_nan",
@@ -206,13 +220,13 @@ _TABLE = (
     NumberPattern(
         "suspect_noise",
         _noise,
-        "Small differences from the first step on (SNR {ratio} dB). A wrong gate order, transpose "
+        "Small differences{where} (SNR {ratio} dB). A wrong gate order, transpose "
         "or direction usually gives less than {least} dB (measured on random networks), so a loss "
         "of precision is more likely.",
-        "weights or states of lower precision (int8, bfloat16, TF32); inputs that are scaled "
-        "differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of another "
-        "training step; a small initial state, dropout or noise; peepholes that read another "
-        "c",
+        "{faded}weights or states of lower precision (int8, bfloat16, TF32); inputs that are "
+        "scaled differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of "
+        "another training step; a small initial state, dropout or noise; in a cell with peepholes, "
+        "those that read another c",
         is_small=True,
     ),
 )

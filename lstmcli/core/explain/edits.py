@@ -241,11 +241,12 @@ def _affine(given: Array, wanted: Array) -> Iterator[Variant]:
     solved = int((factors != 1).sum() + (offsets != 0).sum())
     for digits in (3, 6, 9):
         both = {"inputs.factors": factors, "inputs.offsets": offsets}
-        edits = [
-            Edit(name, tuple(float(f"{v:.{digits}g}") for v in numbers.tolist()))
-            for (name, numbers), nothing in zip(both.items(), (1, 0), strict=True)
-            if (numbers != nothing).any()
-        ]
+        edits = []
+        for (name, numbers), nothing in zip(both.items(), (1, 0), strict=True):
+            rounded = tuple(float(f"{v:.{digits}g}") for v in numbers.tolist())
+            if len({*rounded}) == 1 < len(rounded):  # of all features
+                name, rounded = name.removesuffix("s"), rounded[0]
+            edits += [Edit(name, rounded)] * bool((numbers != nothing).any())
         yield Variant(tuple(edits), solved)
 
 
