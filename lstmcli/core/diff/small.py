@@ -41,6 +41,8 @@ _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd
 
+FADED = "a state that was lost some steps before"  # and shows in a last state, faded
+
 Facts = Mapping[str, object]
 """What is seen, for a text."""
 
@@ -144,8 +146,14 @@ def _rounding(compared: ComparedSides) -> Facts | None:
     wrong = sum(int(pair.differs.sum()) for pair in pairs)
     total = sum(pair.a.values.size for pair in compared.pairs.values())
     what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
+    where = _from_the_start(compared)
     found = text.format(
-        size=format_size(size), name=name, seen=seen, made=made, where=_from_the_start(compared)
+        size=format_size(size),
+        name=name,
+        seen=seen,
+        made=made,
+        where=where,
+        others="Inputs" if where else f"{FADED.capitalize()}, inputs",
     )
     return {"what": what or "All values differ", "text": found}
 
@@ -182,7 +190,7 @@ def _noise(compared: ComparedSides) -> Facts | None:
         "ratio": f"{min(ratios):.0f}",
         "least": f"{NOISE_SNR:.0f}",
         "where": where,
-        "faded": "" if where else "a state that was lost some steps before; ",
+        "faded": "" if where else f"{FADED}; ",
     }
 
 
@@ -199,7 +207,7 @@ _ROUNDED = (
 )
 _AS_FLOAT16 = (
     "by at most {size} of the largest value{where}. {made} in float16 can cause "
-    "that. Inputs that are scaled differently, quantised weights (int8) or weights of another "
+    "that. {others} that are scaled differently, quantised weights (int8) or weights of another "
     "training step can too: rule these out before you allow for it with --rtol and --atol."
 )
 _TABLE = (
