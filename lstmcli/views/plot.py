@@ -74,7 +74,7 @@ class Annotations(NamedTuple):
 
     @classmethod
     def of(cls, found: Drawable) -> Annotations:
-        """Those of what there is to draw."""
+        """The notes on what is drawn."""
         return cls(found.differs, found.first, found.batch, found.hidden, found.numbering)
 
     def numbers_of(self, name: str) -> tuple[Indices | None, Indices | None]:

@@ -313,7 +313,7 @@ def _with_number(
 
 
 def _differing_state(place: StepPosition, pairs: Mapping[str, Pair]) -> Iterator[str]:
-    """Those of h and c that differ at the step before already."""
+    """The ones of h and c that differ at the step before already."""
     for base in "hc":
         pair = pairs.get(f"{place.prefix}{base}")
         if pair is None or pair.agrees is None or place.before is None:

@@ -39,7 +39,7 @@ NAMES = ("h", "c", "i", "f", "g", "o", "z")
 """The arrays that a trace may have, of each cell."""
 
 DEFAULT_KEEP = NAMES[:-1]
-"""Those that it has by default: z, the pre-activations, only on request."""
+"""The arrays that it has by default: z, the pre-activations, only on request."""
 
 
 @dataclass(frozen=True, eq=False)
