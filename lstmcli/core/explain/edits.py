@@ -244,9 +244,9 @@ def _affine(given: Array, wanted: Array) -> Iterator[Variant]:
         edits = []
         for (name, numbers), nothing in zip(both.items(), (1, 0), strict=True):
             rounded = tuple(float(f"{v:.{digits}g}") for v in numbers.tolist())
-            if len({*rounded}) == 1 < len(rounded):  # of all features
-                name, rounded = name.removesuffix("s"), rounded[0]
-            edits += [Edit(name, rounded)] * bool((numbers != nothing).any())
+            of_all = len({*rounded}) == 1 < len(rounded)
+            one = Edit(name.removesuffix("s"), rounded[0]) if of_all else Edit(name, rounded)
+            edits += [one] * bool((numbers != nothing).any())
         yield Variant(tuple(edits), solved)
 
 
