@@ -38,7 +38,6 @@ WELL_KNOWN = (
 """Conventions that are named first, and not all of the others."""
 
 MOST_NAMED = 4  # conventions
-MOST_STARTS = 5  # of chunks
 MOST_NUMBERED = 8  # steps or sequences
 FEW_VALUES = 12  # of EXPECTED, that a constant and a setting may fit by chance
 
