@@ -241,7 +241,7 @@ def read_sheet(found: Drawable, width: Width, *, quiet: bool) -> Sheet:
 def saturation_sheets(
     found: Drawable, notes: Annotations, window: PlotWindow, width: Width
 ) -> Iterator[Sheet]:
-    """The saturated gates and dead units of the steps and item that are drawn, for each cell.
+    """The saturated gates of the steps and item that are drawn, for each cell.
 
     A difference has none.
     """
@@ -258,7 +258,7 @@ def saturation_sheets(
         }
         counts = Saturation()
         counts.add(of_cell)
-        if counts.anything and cell:
+        if counts.saturated_gates() and cell:
             yield labelled("cell", cell, width)
         yield saturation_sheet(counts, range(found.units), width, shares=False)
 
