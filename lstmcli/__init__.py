@@ -77,7 +77,6 @@ def __getattr__(name: str) -> Any:
 
 
 def _repr_html_(result: Any) -> str:
-    """The screen of the command as HTML, which notebooks ask for."""
     from importlib import import_module
 
     return str(import_module("lstmcli.views.notebook").html_of(result))

@@ -72,7 +72,6 @@ class UserError(Exception):
         return shortened("\n".join(map(one_line, (first, *further, *self._tries(syntax)))))
 
     def _tries(self, syntax: Syntax) -> Iterator[str]:
-        """One row per that may be typed."""
         settings = [(syntax.settings(one.settings), one.text) for one in self.try_ if not one.call]
         width = max((len(words) for words, _ in settings), default=0)
         for words, text in settings:
@@ -129,7 +128,6 @@ class Syntax:
         return f"{wanted.call}({', '.join((weights, *others, *settings))})"
 
     def _tensors(self, tensors: Mapping[str, tuple[str, str]]) -> str:
-        """Tensors by their roles: of a dict of arrays as such a dict, of files as NAME=FILE."""
         if any(source not in (ARRAYS, ARRAY_LIST) for source, _ in tensors.values()):
             return repr([f"{role}={file}:{member}" for role, (file, member) in tensors.items()])
         items = (

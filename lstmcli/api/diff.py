@@ -135,7 +135,7 @@ def _sizes_of(found: Difference) -> Sizes:
     axes = [0, 0, 0]
     for pair in found.pairs.values():
         for axis, size in enumerate(pair.a.shape[-3:] if pair.stepwise else ()):
-            numbers = pair.numbers_of_part(axis)
+            numbers = pair.numbers[axis]
             axes[axis] = max(axes[axis], numbers[-1] + 1 if numbers else size)
     return Sizes(*axes)
 

@@ -65,8 +65,8 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
     remarks += dict.fromkeys(text for model in read for text in model.idle)
     remarks += [] if found else idle_without_lstm(settings, source)
     inspection = inspect(source, arrays, models, in_files, remarks)
-    if layer_in_file is None and (order := load.run_in_turn(found, documents)):
-        layer_in_file = ",".join(map(str, order))
+    if layer_in_file is None and len(order := load.run_in_turn(found, documents)) == len(found):
+        layer_in_file = ",".join(map(str, order)) or None
     return replace(inspection, layer=layer_in_file)
 
 

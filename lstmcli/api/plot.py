@@ -370,7 +370,7 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    numbering = {n: (pairs[n].numbers_of_part(0), pairs[n].numbers_of_part(1)) for n in arrays}
+    numbering = {n: (pairs[n].numbers[0], pairs[n].numbers[1]) for n in arrays}
     sides = [{n: p.a.values for n, p in drawn.items()}, {n: p.b.values for n, p in drawn.items()}]
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,

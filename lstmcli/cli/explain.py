@@ -123,7 +123,6 @@ class _Progress(Progress):
 
 
 def _incomplete(paths: Sequence[str]) -> UserError:
-    """The mistake where the inputs or EXPECTED are missing."""
     weights = [file_argument(path) for path in paths[:-1] or paths]
     return UserError(
         f"explain needs weights, inputs and expected outputs; given: {', '.join(paths)}.",

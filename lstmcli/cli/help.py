@@ -127,7 +127,6 @@ def edits_text(ctx: click.Context, name: str | None = None) -> str:
 
 
 def _description(setting: Setting, rule: str = "") -> str:
-    """What a setting means, its values and its default."""
     values = f"Values: {', '.join(setting.choices) or setting.values}."
     default = f"[default: {setting.default}]" * (setting.default != CONVENTIONS_OWN)
     return " ".join(filter(None, (setting.help, rule, values, default)))

@@ -57,7 +57,6 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
 
 
 def _write_example(ctx: click.Context, folder: str) -> None:
-    """Write the files of the examples, and print the next command."""
     given = [f"--{name}" for name in ctx.params if name != "example" and is_typed(ctx, name)]
     if given:
         raise UserError(f"--example writes files that are fixed; leave out {', '.join(given)}.")

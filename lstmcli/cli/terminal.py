@@ -44,14 +44,12 @@ def columns_of(stream: TextIO) -> int:
 
 
 def _columns_of_environment() -> int | None:
-    """The value of COLUMNS; None if it is not a number of columns."""
     columns = os.environ.get("COLUMNS", "")
     digits = columns.lstrip("0") if columns.isascii() and columns.isdigit() else ""
     return _usable(int(digits[:9])) if digits else None
 
 
 def _usable(columns: int) -> int:
-    """The width that output is formatted to; a terminal wraps what is longer."""
     return max(NARROWEST, min(columns, WIDEST))
 
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
+from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document as Document  # which those who read files need too
 from lstmcli.formats.files.atomic import atomically as atomically
 from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
-from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
+from lstmcli.formats.files.source import BINARY, Opened, in_memory, opened, pieces_of
 from lstmcli.formats.npy import BlockWriter, is_raw_form, read_raw
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
@@ -135,7 +135,7 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
     try:
         return _read_text(file)
     except UserError as error:
-        if file.suffix not in BINARY_SUFFIXES:
+        if file.suffix not in BINARY:
             raise
         raise error.adding(
             f"  A {file.suffix} file is binary, and this one is text: is it the right file?"

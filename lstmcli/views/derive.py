@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import NamedTuple
 
@@ -27,7 +27,6 @@ from lstmcli.views.text import NumberFormat
 
 DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
-GATE_LABEL = 18  # columns of the labels of the table of gates
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
 PRODUCTS = {"kernel": "x * kernel", "recurrent": "h_prev * recurrent", "peephole": "c * peephole"}
 
@@ -83,7 +82,6 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
 
 
 def _heading(d: Derivation, width: Width) -> Sheet:
-    """What is derived, and from which inputs and states."""
     at = d.place
     name = "h" if d.gate is None else d.gate
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
@@ -166,50 +164,23 @@ def _is_in_table(line: FormulaLine) -> bool:
 
 
 def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """A column for each gate: the parts of its sum, the pre-activation, and the gate.
-
-    Gates that do not fit the width are in a table below.
-    """
+    """A column for each gate: the parts of its sum, the pre-activation, and the gate."""
+    parts = [*((label, matrix, None) for matrix, label in PRODUCTS.items())]
+    parts += [(name, "", name) for name in ("bias", "forget bias")]
     rows = [
-        (label, _part_sums(d.sums, matrix, None, detail), "") for matrix, label in PRODUCTS.items()
+        (label, {gate: detail.scalar(total.part(*part)) for gate, total in d.sums.items()}, "")
+        for label, *part in parts
     ]
-    rows += [(name, _part_sums(d.sums, "", name, detail), "") for name in ("bias", "forget bias")]
-    rows += _gate_rows(d, detail)
-    rows = [row for row in rows if any(row[1].values())]
-    widths = {g: max(len(cells.get(g, "")) for _, cells, _ in rows) for g in GATES}
-    sheet = Sheet()
-    for n, gates in enumerate(_fitting_gates(widths, width)):
-        if n:
-            sheet.add()
-        heading = "".join(f"  {gate:>{widths[gate]}}" for gate in gates)
-        sheet.add((" " * GATE_LABEL + heading, "dim"))
-        for label, cells, style in rows:
-            text = "".join(f"  {cells.get(gate, ''):>{widths[gate]}}" for gate in gates)
-            if text.strip():
-                sheet.add((f"{label:{GATE_LABEL}}", "dim"), (text, style))
+    rows = [row for row in (*rows, *_gate_rows(d, detail)) if any(row[1].values())]
+    columns = [Column("", [label for label, _, _ in rows], "dim", left=True)]
+    columns += [Column(g, [of_row.get(g, "") for _, of_row, _ in rows], rank=1) for g in GATES]
+    sheet = fitting_table(columns, width)
+    for line, (_, _, style) in zip(sheet.lines[1:], rows, strict=False):
+        line[1:] = [(text, style) for text, _ in line[1:]]
     return sheet
 
 
-def _fitting_gates(widths: Mapping[str, int], width: Width) -> list[list[str]]:
-    """The gates of each table: all in one if their columns fit."""
-    tables: list[list[str]] = [[]]
-    for gate in GATES:
-        used = GATE_LABEL + sum(2 + widths[g] for g in (*tables[-1], gate))
-        if tables[-1] and width.table is not None and used > width.table:
-            tables.append([])
-        tables[-1].append(gate)
-    return tables
-
-
-def _part_sums(
-    sums: Mapping[str, Sum], matrix: str, name: str | None, detail: Detail
-) -> dict[str, str]:
-    """The sum of the terms of a matrix or of one name, for each gate; "" where it has none."""
-    return {gate: detail.scalar(total.part(matrix, name)) for gate, total in sums.items()}
-
-
 def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str], str]]:
-    """Label, cells by gate and style of the lines for z and for the gate itself."""
     lines = {line.name: line for line in d.lines}
     rows: list[tuple[str, dict[str, str], str]] = []
     for label, prefix in (("z", "z_"), ("gate", "")):
@@ -246,8 +217,6 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
 
 
 def _in_numbers(line: FormulaLine, detail: Detail) -> str:
-    """The formula with numbers in the place of names."""
-
     def value(match: re.Match[str]) -> str:
         return detail.scalar(line.numbers.get(match[0])) or match[0]
 
@@ -255,7 +224,6 @@ def _in_numbers(line: FormulaLine, detail: Detail) -> str:
 
 
 def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
-    """The reference value, and by how much it differs."""
     assert line.theirs is not None
     label: Span = ("reference  ", "dim")
     value = detail.result(line.theirs)
@@ -273,7 +241,6 @@ def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
 
 
 def _closing(d: Derivation, width: Width) -> Sheet:
-    """The h that a projection lacks, and the next command."""
     sheet, first = Sheet(), d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
         text = f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h"

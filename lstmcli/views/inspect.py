@@ -109,7 +109,6 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
 
 
 def _order(item: tuple[str, TensorInfo]) -> int:
-    """Sorts the tensors of LSTMs first, then those whose names are most like an LSTM's."""
     name, tensor = item
     return -1 if tensor.layer is not None else unlikeness(name)
 
@@ -166,7 +165,6 @@ def _sizes(lstm: InspectedLstm) -> Iterator[str]:
 
 
 def _configuration(lstm: InspectedLstm) -> list[str]:
-    """The order of the gates, the settings that a plain cell does not have, the dtype."""
     convention = lstm.model.convention
     gates = (
         "a tensor a gate"
@@ -178,7 +176,6 @@ def _configuration(lstm: InspectedLstm) -> list[str]:
 
 
 def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
-    """One row per gate of each cell."""
     rows = [
         (cell if n == 0 else "", gate, statistics)
         for cell, gates in lstm.gates().items()
@@ -207,7 +204,6 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
 
 
 def _problems(inspection: Inspection, width: Width) -> Sheet:
-    """LSTMs by their names that cannot be read, or why no LSTM was recognised."""
     sheet = Sheet()
     layers_of: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for unread in inspection.unread:
@@ -244,14 +240,12 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
 
 
 def _is_trace(inspection: Inspection) -> bool:
-    """Whether all arrays are results of a run: h, layer0.f, final_c, ..."""
     names = inspection.tensors
     no_lstm = not (inspection.lstms or inspection.unread)
     return no_lstm and bool(names) and all(ArrayName.of(n).kind != WEIGHTS for n in names)
 
 
 def _may_be_h(inspection: Inspection) -> bool:
-    """Whether there is only one array, of the axes of an h, which is not called as weights are."""
     if inspection.lstms or inspection.unread or inspection.ways or len(inspection.tensors) != 1:
         return False
     ((name, tensor),) = inspection.tensors.items()
@@ -259,7 +253,6 @@ def _may_be_h(inspection: Inspection) -> bool:
 
 
 def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """The command that runs the first LSTM, compares a trace, or lists the conventions."""
     if (_is_trace(inspection) or _may_be_h(inspection)) and len(paths) == 1:
         return f"{typed_command('lstm', 'diff', *map(file_argument, paths))} OTHER"
     words = ["lstm", "run", *map(file_argument, paths)]

@@ -16,7 +16,6 @@ from lstmcli.core.model.selection import (
     Choice,
     Indices,
     below,
-    contiguous_ranges,
     indices_of,
     split_z,
     take,
@@ -121,7 +120,6 @@ def excerpt_sheets(
 
 
 def _gives_output(cell: str, excerpt: Excerpt, window: Window) -> bool:
-    """Whether the table of a cell shows the output of the model too."""
     h, output = excerpt.arrays.get(f"{cell}.h"), excerpt.arrays.get("h")
     if h is None or output is None or "h" not in window.of_cell(cell).show:
         return False
@@ -145,7 +143,6 @@ def piece_sheets(
 
 
 def _block(numbers: Sequence[int], steps: Sequence[int], arrays: Mapping[str, Array]) -> Block:
-    """Some steps, out of arrays of the steps of these numbers."""
     positions = [bisect_left(numbers, step) for step in steps]
     return Block(steps, {name: take(array, positions, 0) for name, array in arrays.items()})
 
@@ -193,19 +190,18 @@ class CellWindow:
 
 
 def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:
-    """All steps in one range if they are at most ``most``, else ``edge`` at each end."""
     if steps <= max(most, 2 * edge):
         return [range(steps)]
     return [range(edge), range(steps - edge, steps)]
 
 
-def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[range]:
-    """The steps that the tables of cells of these sizes will show, in ascending ranges."""
+def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[int]:
+    """The steps that the tables of cells of these sizes will show, ascending."""
     shown: set[int] = set()
     for of_cell in sizes:
         for part in CellWindow.of(*of_cell, window).ranges:
             shown.update(part)
-    return contiguous_ranges(sorted(shown))
+    return sorted(shown)
 
 
 @dataclass(frozen=True)
@@ -268,7 +264,6 @@ class CellTable:
             first = False
 
     def _columns(self, block: Block) -> list[Column]:
-        """The columns of the batch items and units of a block that are shown."""
         selected = Block(block.steps, {k: self.part.select(a) for k, a in block.arrays.items()})
         return self._summary(selected) if self.part.is_summary else self._units(selected)
 
@@ -284,7 +279,6 @@ class CellTable:
         return [column._replace(least=last.width) for column, last in pairs]
 
     def _steps_not_shown(self, width: Width) -> Sheet:
-        """The line between the first and the last steps."""
         first, last = self.part.ranges
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} shows some"
@@ -362,7 +356,6 @@ class CellTable:
         digits: int,
         rank: int = 0,
     ) -> Column:
-        """Numbers of a quantity; None is blank."""
         numbers = [None if value is None else float(value) for value in values]
         format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
         style = "bold" if quantity == "h" else ""
@@ -375,7 +368,6 @@ class CellTable:
 
 
 def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> Sheet:
-    """The summary of a cell in words, and the options that show more."""
     ranges = []
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import open_steps, write
-from lstmcli.formats.text import jsonl
 from lstmcli.formats.text.jsonl import LineReader, StepStream
 from tests.formats.helpers import NAMES, arrays, filed, piped, same
 
@@ -115,7 +114,7 @@ def test_names_are_joined_and_special_numbers_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": [[1, 2], [3]]}', r"a is ragged: element \[1\] has length 1, element \[0\].* 2"),
+        ('{"a": [[1, 2], [3]]}', r"a: element \[1\] is a list of 1; a list of 2"),
         ('{"a": [[1, 2], 3]}', r"a: element \[1\] is a number; a list of 2"),
         ('{"a": [1, [2]]}', r"a: element \[1\] is a list"),
         ('{"a": [[1, 2], [3, null]]}', r"a: element \[1\]\[1\] is null"),
@@ -208,19 +207,16 @@ KINDS_OF_LINES = {
 
 
 @pytest.mark.parametrize("rows", KINDS_OF_LINES.values(), ids=[*KINDS_OF_LINES])
-def test_lines_are_added_together_and_give_what_each_gives(
-    rows: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    text = "\n".join(rows)
-    with monkeypatch.context() as patched:
-        patched.setattr(jsonl.Steps, "add", None)  # it is not called
-        together = filed(tmp_path, "a.jsonl", text)
-    monkeypatch.setattr(jsonl.Steps, "add_together", lambda *_: False)
-    each = filed(tmp_path, "a.jsonl", text)
-    assert (together.layout, together.numbering) == (each.layout, each.numbering)
-    assert sorted(together.arrays) == sorted(each.arrays)
-    for name, values in each.arrays.items():
-        np.testing.assert_array_equal(together.arrays[name], values)
+def test_lines_have_the_numbers_that_each_has(rows: list[str], tmp_path: Path) -> None:
+    document = filed(tmp_path, "a.jsonl", "\n".join(rows))
+    values = [json.loads(row) for row in rows if row.strip()]
+    lines = [value if isinstance(value, dict) else {"": value} for value in values]
+    steps = [line.pop("step", None) for line in lines]
+    numbers = document.numbering.steps
+    assert (numbers and [*numbers]) == (None if None in steps else steps)
+    for name in lines[0]:
+        expected = np.array([line[name] for line in lines], np.float64)
+        np.testing.assert_array_equal(document.arrays[name], expected)
 
 
 @pytest.mark.parametrize("values", [[1, 2], [2, 1], [0.5, 1], [-1, 0], [[1, 2]], [0, 1, 2]])

@@ -18,15 +18,15 @@ from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.naming import named_alike
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.pair import Known, Pair
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
+from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import (
     EVERYTHING,
     Choice,
     Selection,
     columns_by_array,
-    format_indices,
 )
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES
@@ -151,9 +151,9 @@ def compare(
         pairs,
         cross=lambda x, y: _aligned(a, b, x, y, test, padding=padding),
         first_array=None if first is None else first.array,
-        first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
+        first_step=first.step if first and pairs[first.array].from_the_start else None,
     )
-    is_part = any(pair.is_part and pair.numbers[0] for pair in pairs.values())
+    is_later = any(pair.parts and not pair.from_the_start for pair in pairs.values())
     tolerances = [(array.tolerance.rtol, array.tolerance.atol) for array in arrays.values()]
     rtol, atol = (
         of_all[0] if len({*of_all}) == 1 and not only_ulp else None
@@ -165,7 +165,7 @@ def compare(
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=[] if is_part else find_hints(compared),
+        hints=[] if is_later else find_hints(compared),
         rtol=rtol,
         atol=atol,
         assumed=tuple(_assumed(a, b, compared)),
@@ -192,17 +192,10 @@ def _aligned(
     """An array of a aligned with one of b, both cut to what is selected."""
     name, precision = ArrayName.of(of_b), coarser(a.precision(of_a), b.precision(of_b))
     steps = None if name.kind == FINAL else selection.steps
-    known = Known(
-        layouts=(a.layout, b.layout),
-        choices=(steps, selection.batch, selection.units),
-        numbering=(a.numbering, b.numbering),
-        counted=(a.settings is not None, b.settings is not None),
-        cells=(len(a.cells - {""}), len(b.cells - {""})),
-        metas=(a.settings, b.settings),
-    )
     numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
-    pair = align(Pair(of_b, *numbers, tolerance_of(precision), backward=backward), known)
-    return pair if padding else without_padding(pair, known)
+    pair = Pair(of_b, *numbers, tolerance_of(precision), backward=backward)
+    pair = align(pair, (a, b), (steps, selection.batch, selection.units))
+    return pair if padding else without_padding(pair, (a, b))
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
@@ -243,6 +236,7 @@ def _width(shape: tuple[int, ...]) -> int:
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
     """Refuse an array without numbers next to one with some, and prints where only ULPs count."""
+    nothing = not any(side.arrays[name].size for side in (a, b) for name in names)
     for side, other in ((a, b), (b, a)):
         if only_ulp and any(name in side.units for name in names):
             raise UserError(
@@ -251,7 +245,6 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
                 "  Files that contain every digit can be compared in ULPs.",
                 try_=[Try({"atol": ...}), Try({"rtol": ...})],
             )
-        nothing = not any(one.arrays[name].size for one in (a, b) for name in names)
         for name in names:
             array, in_file = side.arrays[name], side.original_names.get(name, name)
             if not array.size and (nothing or other.arrays[name].size):
@@ -302,36 +295,40 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
         count = f"{np.count_nonzero(padded[0]):,} of {padded[0].size:,} steps"
         yield Hint("padding", f"{count} are padding and not compared (lstm diff --padding)")
     for n, side in enumerate(compared.names):
-        parts = [format_indices(steps) for p in compared.pairs.values() if (steps := p.parts[n])]
-        for numbers in dict.fromkeys(parts):
-            text = f"{side} contains steps {numbers} of a run; what both contain is compared"
+        parts = [
+            (noun, p, pair.name)
+            for pair in compared.pairs.values()
+            for m, noun, p in pair.parts
+            if m == n
+        ]
+        if parts:
+            text = (
+                f"{side} contains {describe_parts(parts)} of a run; what both contain is compared"
+            )
             yield Hint("part_of_run", text)
 
 
 def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     """How axes are taken that a side, or both, do not explain."""
-    for silent, other in ((a, b), (b, a)):
-        shapes = {name: silent.arrays[name].shape for name in pairs}
-        names = [
-            name
-            for name, pair in pairs.items()
-            if pair.stepwise and not pair.axes_known
-            if len(shapes[name]) == 3 and min(shapes[name][:2]) > 1
-        ]
-        if silent.layout is None and other.layout in ("batch", "time") and names:
-            axes = "batch, steps" if other.layout == "batch" else "steps, batch"
-            verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
-            text = f"{_named(names)} {verb} ({axes}, units), as in {other.name}"
-            yield Hint("layout", text)
-    unclear = [
+    assumed = [
         name
         for name, pair in pairs.items()
         if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
-        if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
-    if unclear and not (a.layout or b.layout):
-        text = f"the first axis of {_named(unclear)} is time"
-        yield Hint("layout", f"{text} (not in the files; --layout batch)")
+    for silent, other in ((a, b), (b, a)):
+        said = {"batch": "batch, steps", "time": "steps, batch"}.get(other.layout or "")
+        shapes = {name: silent.arrays[name].shape for name in assumed}
+        names = [n for n, of in shapes.items() if len(of) == 3 and min(of[:2]) > 1]
+        if silent.layout is None and said and names:
+            verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
+            text = f"{_named(names)} {verb} ({said}, units), as in {other.name}"
+            yield Hint("layout", text)
+    if a.layout or b.layout:
+        return
+    sides = {name: [side.arrays[name].shape for side in (a, b)] for name in assumed}
+    if names := [n for n, of in sides.items() if any(len(x) == 3 and x[0] > 1 for x in of)]:
+        text = f"the first axis of {_named(names)} is time (not in the files; --layout batch)"
+        yield Hint("layout", text)
 
 
 def _first_divergence(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lstmcli.core.diff.padding import shown_padding
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import Hint
 
 # An error that is the initial state's even if it is small: its mean over the sequences is at most
 # these parts of the first at the last step, and in the second half. Of 1,200 runs (150 seeds, 4 to
@@ -30,6 +31,31 @@ _SHOWN = 200
 
 NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
 """What ``meta`` contains besides the settings of a run; axes are aligned whatever the layout."""
+
+
+_STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
+
+Facts = Mapping[str, Any] | Sequence[str] | bool | None
+"""What a pattern finds, for its texts."""
+
+
+class Pattern(NamedTuple):
+    """A row of a table of suspicions: what is seen, what may cause it, and what is ruled out."""
+
+    code: str
+    facts: Callable[[Any], Facts]  # of the two sides, or of the layer that differs first
+    seen: str
+    causes: str  # possible ones, the likeliest first, between semicolons
+    excludes: str = ""
+    of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
+    is_small: bool = False  # a small difference, as an initial state may leave too
+
+    def hint(self, facts: Mapping[str, Any]) -> Hint:
+        """The hint in words."""
+        causes = [*self.causes.split("; "), *facts.get("more", ())]
+        causes = [one.format(**facts) for one in causes if one]
+        excludes = str(facts.get("excludes", self.excludes)).format(**facts)
+        return Hint(self.code, self.seen.format(**facts), tuple(filter(None, causes)), excludes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,13 +226,19 @@ class FirstLayer:
             scale = np.abs(self.pair.b.values.astype(np.float64)).max(axis=(1, 2))
             return self.pair.in_order(self.pair.errors.max(axis=2) / scale[:, None])
 
+    @property
+    def decays(self) -> bool:
+        """Whether the error decays as that of an initial state."""
+        each = self.step_errors.max(axis=1, initial=0)
+        return self.clearly_decays or _dies_out(each, _STATE_GONE)
+
     @cached_property
     def clearly_decays(self) -> bool:
         """Whether the error decays as no rounding, noise or approximation does."""
         with np.errstate(over="ignore"):
             errors = self.step_errors.mean(axis=1)  # (T,)
         late = errors[len(errors) // 2 :]
-        return dies_out(errors, _CLEARLY_GONE) and bool(late.max() <= _LATE * errors[0])
+        return _dies_out(errors, _CLEARLY_GONE) and bool(late.max() <= _LATE * errors[0])
 
 
 def _as_one_step(last: Array) -> Array:
@@ -214,7 +246,7 @@ def _as_one_step(last: Array) -> Array:
     return np.concatenate([*last.reshape(-1, *last.shape[-2:])], axis=-1)[None]
 
 
-def dies_out(errors: Array, gone: float) -> bool:
+def _dies_out(errors: Array, gone: float) -> bool:
     """Whether errors of steps are largest at the first and fall to a part of that."""
     if len(errors) < 4 or not np.isfinite(errors).all():
         return False

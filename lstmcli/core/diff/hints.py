@@ -13,11 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compared import ComparedSides, FirstLayer
+from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.patterns import pattern_of_layer
+from lstmcli.core.diff.patterns import suspicion
 from lstmcli.core.diff.rearrangements import proves, rearranged
-from lstmcli.core.diff.small import pattern_of_numbers
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.model import Hint, join_with_and
 
@@ -26,26 +25,22 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
     """The hints of a comparison, the surest first; none where nothing differs."""
     if not compared.differing:
         return []
-    proofs, explained = _proofs(compared)
-    hints = [*proofs]
+    hints, explained = _proofs(compared)
+    sides = [side for pair in compared.pairs.values() for side in (pair.a, pair.b)]
+    # of printed output that left numbers out, a pattern may be that of what was printed
+    if all(side.left_out is None for side in sides) and any(
+        pair.name not in explained for pair in compared.differing
+    ):
+        half, part = _one_half(compared)
+        guess = suspicion(part, [hint.code for hint in hints])
+        hints += [hint for hint in (half, guess) if hint is not None]
     if settings := compared.differing_settings:
         both_set = [
             f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
             for name, both in settings.items()
         ]
         text = f"The two runs had different settings ({{a}} / {{b}}): {'; '.join(both_set)}."
-        hints = [Hint("settings_differ", compared.say(text)), *proofs]
-    sides = [side for pair in compared.pairs.values() for side in (pair.a, pair.b)]
-    # of printed output that left numbers out, a pattern may be that of what was printed
-    if all(side.left_out is None for side in sides) and any(
-        pair.name not in explained for pair in compared.differing
-    ):
-        half, compared = _one_half(compared)
-        layer = FirstLayer.of(compared)
-        guess = pattern_of_numbers(compared, layer is not None and layer.clearly_decays)
-        if layer is not None and all(hint.code != "forget_bias" for hint in proofs):
-            guess = guess or pattern_of_layer(layer)
-        hints += [hint for hint in (half, guess) if hint is not None]
+        hints.insert(0, Hint("settings_differ", compared.say(text)))
     return hints
 
 
@@ -54,38 +49,48 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     pair = compared.pairs.get("h")
     if compared.differing != [pair] or pair is None or pair.agrees is None or not pair.stepwise:
         return None, compared
-    units = pair.a.shape[2]
+    half, odd = divmod(pair.a.shape[2], 2)
     wrong = np.flatnonzero(pair.differs.any(axis=(0, 1))).tolist()
-    start = wrong[0]
-    is_half = wrong in ([*range(units // 2)], [*range(units // 2, units)])
-    if not is_half or units % 2 or units < 4 or pair.numbers[2] is not None:
-        return None, compared
-    half = slice(start, start + units // 2)
+    units, start = slice(wrong[0], wrong[0] + half), wrong[0]
     settings = [side.settings for side in compared.sides if side.settings is not None]
     merges = {str(one.get("merge", "concat")) for one in settings} or {"concat"}
-    is_isolated = pair.differs[..., half].mean() < 0.5  # no matter of a direction
-    if is_isolated or not merges <= {"concat", "concat_swapped"}:
+    is_half = wrong == [*range(start, start + half)] and start in (0, half) and half > 1
+    if not is_half or odd or pair.numbers[2] or merges - set(_SIDE_BY_SIDE):
+        return None, compared
+    if pair.differs[..., units].mean() < 0.5:  # no matter of a direction
         return None, compared
     known = compared.two_directions and len(merges) == 1
     backward = (start > 0) != (merges == {"concat_swapped"})
     text = (
-        f"Only units {start} to {half.stop - 1} of h differ: the {'back' if backward else 'for'}"
+        f"Only units {start} to {units.stop - 1} of h differ: the {'back' if backward else 'for'}"
         f"ward half{'' if known else ', if the units are those of two directions side by side'}."
     )
     direction = backward if known else None
-    part = replace(pair, a=pair.a[..., half], b=pair.b[..., half], backward=direction)
+    part = replace(pair, a=pair.a[..., units], b=pair.b[..., units], backward=direction)
     steps = np.flatnonzero(pair.differs.any(axis=(1, 2)))
     first = None if compared.first_step is None else int(steps[-1 if direction else 0])
     of_half = replace(compared, pairs={"h": part}, first_step=first, is_half=True)
     return Hint("one_half", text), of_half
 
 
+_SIDE_BY_SIDE = ("concat", "concat_swapped")  # merges that keep the output of each direction
+_STATES = ({"h", "c"}, {"final_h", "final_c"})
+_EXCHANGED = {  # by whether h and c are mistaken for each other
+    True: Hint("h_is_c", "One side returns or reads (c, h), the other (h, c)."),
+    False: Hint("names_exchanged", "The two sides give the same numbers different names."),
+}
+
+
 def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     """What rearranging proves, and the arrays that are explained by it."""
     groups: dict[Hint, list[str]] = {}  # one hint for h, c and all gates, not seven
+    exchanged: dict[bool, dict[str, str]] = {True: {}, False: {}}
     for pair in compared.differing:
         if found := _nan_in_both(pair) or rearranged(pair):
             groups.setdefault(found, []).append(pair.name)
+        elif other := _other_name(compared, pair):
+            of_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
+            exchanged[of_states][pair.name] = f"{pair.name} of {{b}} is {other} of {{a}}"
     hints = []
     for found, names in groups.items():
         text = f"{join_with_and(names)} {'agrees' if len(names) == 1 else 'agree'} {found.text}"
@@ -93,26 +98,14 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         if other is not None and compared.axes_assumed:
             text += f" If the first axis is the batch, the {other} are in another order."
         hints.append(Hint(found.code, compared.say(text)))
-    explained = {name for names in groups.values() for name in names}
-    exchanged = {
-        pair.name: other
-        for pair in compared.differing
-        if pair.name not in explained and (other := _other_name(compared, pair))
-    }
-    states = {  # h and c are mistaken for each other
-        x: y
-        for x, y in exchanged.items()
-        if {ArrayName.of(x).base, ArrayName.of(y).base} in ({"h", "c"}, {"final_h", "final_c"})
-    }
-    others = {x: y for x, y in exchanged.items() if x not in states}
-    for hint, names_of in (
-        (Hint("h_is_c", "One side returns or reads (c, h), the other (h, c)."), states),
-        (Hint("names_exchanged", "The two sides give the same numbers different names."), others),
-    ):
-        text = ", ".join(f"{x} of {{b}} is {y} of {{a}}" for x, y in names_of.items())
-        hints += [replace(hint, seen=compared.say(f"{text}. {hint.seen}"))] * bool(text)
+    for of_states, texts in exchanged.items():
+        if texts:
+            hint = _EXCHANGED[of_states]
+            seen = compared.say(f"{', '.join(texts.values())}. {hint.seen}")
+            hints.append(replace(hint, seen=seen))
     hints += [hint for pair in compared.differing for hint in _forget_bias(compared, pair)]
-    return hints, explained | {*exchanged}
+    named = [*groups.values(), *exchanged.values()]
+    return hints, {name for names in named for name in names}
 
 
 def _nan_in_both(pair: Pair) -> Hint | None:
@@ -145,9 +138,8 @@ def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
 
     At the first step that differs only: later gates depend on states that differ already.
     """
-    is_forget_gate = pair.placed and ArrayName.of(pair.name).base == "f"
     step = compared.first_step
-    if pair.name != compared.first_array or not is_forget_gate or step is None:
+    if pair.name != compared.first_array or ArrayName.of(pair.name).base != "f" or step is None:
         return
     a, b = pair.a[step : step + 1], pair.b[step : step + 1]
     inside = np.all([(x.values > 0.001) & (x.values < 0.999) for x in (a, b)], axis=0)

@@ -17,6 +17,7 @@ from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_o
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import join_with_and
+from lstmcli.core.model.selection import Indices
 from lstmcli.errors import UserError
 
 UNNAMED = ""
@@ -57,6 +58,12 @@ class Side:
         theirs = join_with_and([*self.original_names.values()])
         here = join_with_and([*self.original_names])
         return f"{theirs} of {self.name} {verb} interpreted as {here}".removeprefix(" of ")
+
+    def indices(self, name: str, axis: int, size: int) -> Indices | None:
+        """Which of the run's steps, batch items or units an array has; None: not known."""
+        steps, batch, columns, _ = self.numbering
+        of_axis = (steps, batch, columns.get(name))[axis]
+        return of_axis if of_axis is not None and 0 < len(of_axis) == size else None
 
     def numbers(self, name: str) -> Numbers:
         """One array with the units of its printed output; bools and integers as float64."""

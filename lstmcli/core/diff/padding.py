@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import format_lengths
@@ -38,11 +39,10 @@ def _array(value: Any) -> Array | None:
     return array if array is not None and array.size and array.dtype.kind in "biu" else None
 
 
-def padded_steps(
-    metas: Iterable[Mapping[str, Any] | None], steps: Sequence[int], batch: Sequence[int]
-) -> Mask:
-    """(T, B): true at steps that no run of two results computed; one of them may be no run."""
-    found = [valid_steps(meta, steps, batch) for meta in metas if meta is not None]
+def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]) -> Mask:
+    """(T, B): true at steps that no run of some sides computed; one of them may be no run."""
+    metas = [side.settings for side in sides if side.settings is not None]
+    found = [valid_steps(meta, steps, batch) for meta in metas]
     valid = [one for one in found if one is not None]
     known = bool(valid) and len(valid) == len(found)
     padded: Mask = ~np.any(valid, axis=0) if known else np.zeros((len(steps), len(batch)), bool)
@@ -52,22 +52,6 @@ def padded_steps(
 def zeroed(numbers: Numbers, padded: Mask) -> Numbers:
     """Numbers (T, B, K) with exact zeros at padded steps (T, B)."""
     return numbers.moved(lambda array: np.where(padded[..., None], array.dtype.type(0), array))
-
-
-def ends(wide: Numbers, valid: Mask) -> Mapping[str, Numbers]:
-    """What may be saved of each sequence of a run (T, B, K), as (1, B, K), by its words."""
-    T, B, K = wide.shape
-    items, first = np.arange(B), valid.argmax(axis=0)
-    last = T - 1 - valid[::-1].argmax(axis=0)
-    at_last, at_first = (wide[steps, items][None] for steps in (last, first))
-    found = {"the last valid step of each sequence of": at_last}
-    if K % 2 == 0:
-        text = "the final states of both directions, at the last and the first valid step, of"
-        found[text] = Numbers(
-            np.concatenate([at_last.values[..., : K // 2], at_first.values[..., K // 2 :]], -1),
-            None if wide.unit is None else at_last.unit,
-        )
-    return found
 
 
 def shown_padding(value: Any) -> Any:

@@ -44,22 +44,20 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
     ``item`` are what an array of one step, or of one sequence, is where its numbers do not tell.
     """
     axes = side.layout if side.layout in ("batch", "time") else layout
+    full = {
+        name: as_time_major(computed, layout)  # (T, B, K)
+        for name in side.arrays
+        if (computed := run.get(name or "h")) is not None and name not in side.gaps
+        if ArrayName.of(name or "h").kind == SEQUENCE
+    }
     found: dict[str, Numbers] = {}
-    full: dict[str, Array] = {}
     taken: dict[str, None] = {}
     unplaced: dict[tuple[Arrangement, ...], list[str]] = {}  # arrays of one shape go together
-    for name in side.arrays:
-        computed = run.get(name or "h")
-        if computed is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
-            continue
-        full[name] = as_time_major(computed, layout)  # (T, B, K)
-        numbers = side.numbers(name)
-        if (
-            numbered := _at_its_numbers(side, name, numbers, full[name].shape, axes, item)
-        ) is not None:
+    for name, of_run in full.items():
+        if numbered := _at_its_indices(side, name, of_run.shape, axes, item):
             found[name], text = numbered
             taken[text] = None
-        elif parts := _parts(numbers.shape, full[name].shape, axes, step, item):
+        elif parts := _parts(side.arrays[name].shape, of_run.shape, axes, step, item):
             unplaced.setdefault(parts, []).append(name)
 
     def agree(one: Arrangement, names: Sequence[str], steps: int | None = None) -> bool:
@@ -86,14 +84,11 @@ def at_its_place(side: Side, run: Mapping[str, Array], layout: str, step: int, i
         return Placed(side)
     found = {name: n.moved(lambda a: from_time_major(a, axes)) for name, n in found.items()}
     dtypes = {name: side.arrays[name].dtype for name in found if name not in side.units}
-    full_side = replace(
-        side.with_numbers(found),
-        gaps=side.gaps,
-        layout=axes,
-        numbering=UNNUMBERED,
+    placed = replace(
+        side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED,
         dtypes={**dtypes, **side.dtypes},
-    )
-    return Placed(full_side, tuple(taken), assumed)
+    )  # fmt: skip
+    return Placed(placed, tuple(taken), assumed)
 
 
 def _read(side: Side, name: str, one: Arrangement) -> Numbers:
@@ -101,23 +96,24 @@ def _read(side: Side, name: str, one: Arrangement) -> Numbers:
     return side.numbers(name).moved(lambda v: one.read(v)[:, :, 0])
 
 
-def _at_its_numbers(
-    side: Side, name: str, numbers: Numbers, shape: tuple[int, ...], axes: str, item: int
+def _at_its_indices(
+    side: Side, name: str, shape: tuple[int, ...], axes: str, item: int
 ) -> tuple[Numbers, str] | None:
     """The numbers of a part within (T, B, K), and which it is; None if not in its file."""
-    part = sequence(numbers, axes)
-    lengths = (0, 0, 0) if part is None else part.shape
-    known = side.numbering.steps, side.numbering.batch, side.numbering.columns.get(name)
+    part = sequence(side.numbers(name), axes)
     index: list[Indices] = []
     said, fits = [], part is not None
-    for axis, (of_axis, size, n) in enumerate(zip(known, lengths, shape, strict=True)):
-        if of_axis is not None and len(of_axis) == size:
-            said += [(AXES[axis], of_axis, name)] * ([*of_axis] != [*range(n)])
-            index.append(of_axis)
-        else:
-            index.append([item] if axis == 1 and size == 1 else range(size))
+    for axis, (size, n) in enumerate(
+        zip((0, 0, 0) if part is None else part.shape, shape, strict=True)
+    ):
+        of_axis = side.indices(name, axis, size)
+        if of_axis is None:
+            of_axis = [item] if axis == 1 and size == 1 else range(size)
             fits &= size in (n, 1 if axis == 1 else n)
-        fits &= bool(size) and index[axis][-1] < n
+        elif [*of_axis] != [*range(n)]:
+            said.append((AXES[axis], of_axis, name))
+        index.append(of_axis)
+        fits &= bool(size) and of_axis[-1] < n
     if not said and side.numbering.from_the_start:
         return None
     if part is None or not said or not fits:
@@ -133,11 +129,9 @@ def _parts(
     shape: tuple[int, ...], full_shape: tuple[int, ...], axes: str, step: int, item: int
 ) -> tuple[Arrangement, ...]:
     """The parts of a run (T, B, K) that an array may be, the likeliest first; none if it is all."""
-    if 0 in shape:
-        return ()
     T, B, K = full_shape
     run = RunShape(T, B, K, layout="batch" if axes == "batch" else "time")
-    listed = [*islice(arrangements(shape, run), _MOST_LISTED)]
+    listed = [] if 0 in shape else [*islice(arrangements(shape, run), _MOST_LISTED)]
     if any(one.is_all and not one.units_first for one in listed):
         return ()
 

@@ -7,62 +7,50 @@ diverge. So no pattern here names a cause; each names what is possible and what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.compared import FirstLayer, dies_out, shows_all
+from lstmcli.core.diff.compared import ComparedSides, Facts, FirstLayer, Pattern, shows_all
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct
+from lstmcli.core.diff.small import NUMBERS
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
-# An error that falls to this part of its start is dying out.
-_STATE_GONE = 0.1
 _MOST_SHOWN = 8  # sequences in a text
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
 _HALF = 0.5  # of the units of last states: those of one direction
 
-Facts = Mapping[str, object] | Sequence[str] | bool | None
-"""What a pattern finds, for its texts."""
+
+def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
+    """The first row of the tables that fits; ``proved`` are the codes of what was proved."""
+    layer = FirstLayer.of(compared)
+    decays = layer is not None and layer.clearly_decays
+    for one in NUMBERS:  # no small difference where the error decays as that of a state does
+        if not (one.is_small and decays) and (facts := one.facts(compared)):
+            return one.hint(facts)
+    for one in _PATTERNS if layer is not None and "forget_bias" not in proved else ():
+        facts = one.facts(layer) if layer.pair.is_dense or not one.of_units else None
+        if facts:
+            return _worded(one, layer, facts if isinstance(facts, Mapping) else {})
+    return None
 
 
-class Pattern(NamedTuple):
-    """A row of a table: what is seen, what may cause it, and what is ruled out."""
-
-    code: str
-    facts: Callable[[FirstLayer], Facts]
-    seen: str
-    causes: str  # possible ones, the likeliest first, between semicolons
-    excludes: str = ""
-    of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
-
-    def hint(self, layer: FirstLayer) -> Hint | None:
-        """The hint where the pattern fits."""
-        facts = self.facts(layer) if layer.pair.is_dense or not self.of_units else None
-        if not facts:
-            return None
-        names: dict[str, Any] = layer.facts | {"excludes": self.excludes, "small": "", "more": ()}
-        names |= facts if isinstance(facts, Mapping) else {}
-        seen = self.seen.format(**names)
-        seen = seen[:1].upper() + seen[1:]
-        causes = [*self.causes.split("; "), *names["more"]]
-        causes = [cause.format(**names) for cause in causes]
-        excluded = names["excludes"].format(**names)
-        if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
-            seen = f"Steps are taken to be the first axis, which no file specifies. {seen}"
-            excluded = "If the first axis is the batch, any setting may be the cause: compare "
-            excluded += "again with --layout batch."
-        elif names["small"] or not (excluded and _may_exclude(layer, self.code, excluded)):
-            excluded = names["small"]
-        return Hint(self.code, seen, tuple(filter(None, causes)), excluded)
-
-
-def pattern_of_layer(layer: FirstLayer) -> Hint | None:
-    """The first pattern that fits, or None."""
-    return next((found for one in _PATTERNS if (found := one.hint(layer))), None)
+def _worded(one: Pattern, layer: FirstLayer, facts: Mapping[str, Any]) -> Hint:
+    """The hint of a row; what is excluded only where step 0 was computed first for certain."""
+    found = one.hint(layer.facts | facts)
+    seen, excluded = found.seen[:1].upper() + found.seen[1:], found.excluded
+    if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
+        seen = f"Steps are taken to be the first axis, which no file specifies. {seen}"
+        excluded = "If the first axis is the batch, any setting may be the cause: compare again "
+        excluded += "with --layout batch."
+    elif "small" in facts or not _may_exclude(layer, one.code, excluded):
+        excluded = facts.get("small", "")
+    return replace(found, seen=seen, excluded=excluded)
 
 
 # ---- what is seen of the first step that differs
@@ -71,46 +59,37 @@ def pattern_of_layer(layer: FirstLayer) -> Hint | None:
 def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
     """Whether step 0 was computed first, and the files do not differ in what is excluded."""
     compared, at_once = layer.compared, layer.at == 0
-    if compared.both_ways or (at_once and compared.rows_assumed):
+    if not excludes or compared.both_ways or (at_once and compared.rows_assumed):
         return False
     if layer.pair.backward is None and at_once:
-        last_may_agree = layer.pair.is_part or not layer.wrong[layer.first][-1]
+        last_may_agree = layer.pair.numbers[0] or not layer.wrong[layer.first][-1]
         if code == "suspect_initial_state" or last_may_agree:
             return False
     return not ("forget" in excludes and compared.forget_bias_differs)
 
 
-def _first_if_turned(layer: FirstLayer, turned: Mask) -> Array | None:
-    """What was computed first if these units ran backward, where it agrees and hardly more does."""
-    pair = layer.pair
-    if layer.at != 0 or layer.steps < 3 or pair.backward or pair.is_part:
+def _turned(layer: FirstLayer) -> Facts:
+    """If all units ran backward, or one half, what was computed first agrees and hardly more."""
+    pair, units, last = layer.pair, layer.pair.a.shape[2], layer.steps - 1
+    second = np.arange(units) >= units // 2
+    ways = [(pair.backward is not False, np.ones(units, bool))]
+    ways += [(pair.name == "h" and units % 2 == 0, half) for half in (second, ~second)]
+    if layer.at != 0 or last < 2 or pair.backward or pair.numbers[0]:
         return None
-    wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))  # (T,)
-    first = np.where(turned, pair.b.values[-1], pair.b.values[0])
-    is_it = not wrong[0] and wrong[1:].mean() >= _NEARLY_ALL and np.any(first)
-    return first if is_it else None
-
-
-def _backward(layer: FirstLayer) -> Facts:
-    turned = np.ones(layer.pair.a.shape[2], bool)
-    if layer.pair.backward is False or _first_if_turned(layer, turned) is None:
-        return None
-    state = "if they are of a forward direction: another initial state"
-    decays = _BY_CODE["suspect_initial_state"].facts(layer)
-    return {"last": layer.steps - 1, "more": (state,) if decays else ()}
-
-
-def _side_by_side(layer: FirstLayer) -> Facts:
-    pair, units = layer.pair, layer.pair.a.shape[2]
-    for last_first in (False, True) if pair.name == "h" and units % 2 == 0 else ():
-        first = _first_if_turned(layer, (np.arange(units) < units // 2) == last_first)
-        if first is None:
+    for may_be, turned in ways:
+        wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))
+        first = np.where(turned, pair.b.values[-1], pair.b.values[0])
+        if not may_be or wrong[0] or wrong[1:].mean() < _NEARLY_ALL or not np.any(first):
             continue
-        halves = (Numbers(first[..., units // 2 :]), Numbers(first[..., : units // 2]))
-        shown = all(shows_all(part, pair.tolerance) for part in halves)
-        steps = (layer.steps - 1, 0) if last_first else (0, layer.steps - 1)
-        names = {"one": steps[0], "other": steps[1], "end": units // 2 - 1, "half": units // 2}
-        return _of_first_steps("these steps", shown) | names | {"last": units - 1}
+        if turned.all():
+            state = "if they are of a forward direction: another initial state"
+            return {"seen": _BACKWARD.format(last=last), "more": (state,) * layer.decays}
+        halves = np.split(first, 2, axis=-1)
+        shown = all(shows_all(Numbers(half), pair.tolerance) for half in halves)
+        one, other = (last, 0) if turned[0] else (0, last)
+        half = units // 2
+        seen = _SIDE_BY_SIDE.format(one=one, other=other, end=half - 1, half=half, last=units - 1)
+        return _of_first_steps("these steps", shown) | {"seen": seen}
     return None
 
 
@@ -131,27 +110,21 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     agree before and after one that differs, are sequences.
     """
     differs, compared = layer.pair.differs, layer.compared  # (T, B, H)
-    rows: Mask = np.any(differs, axis=(1, 2))
     if compared.rows_assumed:
-        return _some_agree(layer, differs, exchanged=bool(np.count_nonzero(np.diff(rows)) > 1))
-    found = _some_agree(layer, differs)
-    if found is None and compared.axes_assumed:
-        found = _some_agree(layer, differs, exchanged=True, is_batch=True)
-    return found
+        several = np.count_nonzero(np.diff(np.any(differs, axis=(1, 2)))) > 1
+        return _some_agree(layer, int(several))
+    return _some_agree(layer, 0) or (_some_agree(layer, 1) if compared.axes_assumed else None)
 
 
-def _some_agree(
-    layer: FirstLayer, differs: Mask, exchanged: bool = False, is_batch: bool = False
-) -> Facts:
+def _some_agree(layer: FirstLayer, of_steps: int) -> Facts:
     """The sequences that agree and those that differ; None unless there are both.
 
-    Where axes are assumed, what differs from the first step on may be steps, unless a direction
-    runs back, as one half of the units may.
+    ``of_steps`` is the axis of the steps. Where axes are assumed, what differs from the first step
+    on may be steps, unless a direction runs back, as one half of the units may.
     """
-    pair, may_be_rows = layer.pair, layer.compared.rows_assumed
-    padded = np.zeros(differs.shape[:2], bool) if pair.padded is None else pair.padded
-    if exchanged:
-        differs, padded = differs.swapaxes(0, 1), padded.T
+    pair = layer.pair
+    padded = np.zeros(pair.a.shape[:2], bool) if pair.padded is None else pair.padded
+    differs, padded = (mask.swapaxes(0, of_steps) for mask in (pair.differs, padded))
     wrong: Mask = np.any(differs, axis=2)  # (T, B)
     some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
     carried = wrong | padded | (np.arange(len(wrong))[:, None] < starts)
@@ -165,8 +138,9 @@ def _some_agree(
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
     at = starts[some].tolist()
     steps = f" from {_indices('step', at if len({*at}) > 1 else at[:1])} on" * has_steps
-    axis = "if the first axis is the batch, " * (is_batch or (may_be_rows and not has_steps))
     every_step = " at every step" * has_steps
+    is_assumed = of_steps == 1 or (layer.compared.rows_assumed and not has_steps)
+    axis = "if the first axis is the batch, " * is_assumed
     return {
         "agree": f"{axis}{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",
         "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'}{steps}",
@@ -195,30 +169,32 @@ def _exchanged_gates(layer: FirstLayer) -> Facts:
 
 
 def _without_activation(layer: FirstLayer) -> Facts:
-    """The gates of one side are the pre-activations of the other."""
-    differ, names = layer.differ(*GATES), layer.compared.names
-    verb = "is" if len(differ) == 1 else "are"
-    for side in (0, 1) if differ else ():
-        if all(_is_raw(layer, gate, side) for gate in differ):
-            gates = {"gates": join_with_and(differ), "verb": verb}
-            return gates | {"side": names[side], "other": names[1 - side]}
-    return None
-
-
-def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
-    """Whether at the first step that differs a gate of a side is its part of the other's z.
+    """At the first step that differs the gates of one side are parts of the other's z.
 
     What follows from a wrong gate is wrong in z too.
     """
+    differ, compared = layer.differ(*GATES), layer.compared
     start = layer.pair.name.removesuffix(layer.first)
-    if f"{start}z" not in layer.compared.sides[1 - side].arrays:
-        return False
-    pair = layer.compared.cross(*(start + name for name in ((gate, "z"), ("z", gate))[side]))
-    one, other = ((pair.a, pair.b), (pair.b, pair.a))[side]
+    for side in (0, 1) if differ else ():
+        if f"{start}z" in compared.sides[1 - side].arrays and all(
+            _is_raw(
+                layer, compared.cross(*(start + n for n in ((g, "z"), ("z", g))[side])), g, side
+            )
+            for g in differ
+        ):
+            verb = "is" if len(differ) == 1 else "are"
+            gates = {"gates": join_with_and(differ), "verb": verb}
+            return gates | {"side": compared.names[side], "other": compared.names[1 - side]}
+    return None
+
+
+def _is_raw(layer: FirstLayer, pair: Pair, gate: str, side: int) -> bool:
+    """Whether a gate of a side, paired with z of the other, is its part of that."""
+    one, z = ((pair.a, pair.b), (pair.b, pair.a))[side]
     units, step = one.shape[-1], -1 - layer.at if pair.backward else layer.at
     first = GATES.index(gate) * units
-    is_z = pair.placed and other.shape == (*one.shape[:-1], 4 * units)
-    return is_z and _same(one[step], other[step, ..., first : first + units], pair.tolerance)
+    is_z = pair.placed and z.shape == (*one.shape[:-1], 4 * units)
+    return is_z and _same(one[step], z[step, ..., first : first + units], pair.tolerance)
 
 
 def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
@@ -279,6 +255,15 @@ _RECURRENT = "recurrent weights: gate order, transposed"
 _NOT_CARRIED = "a state that is not carried from step to step"
 _RECURRENCE = f"{_FORGET_BIAS}; coupled gates, f = 1 - i; {_RECURRENT}; {_NOT_CARRIED}"
 _NEITHER = "does not depend on the forget gate or the recurrent weights"
+_BACKWARD = (
+    "Step {last} agrees and nearly all others differ. If the outputs are of a backward direction, "
+    f"step {{last}} was computed first: from a zero state it {_NEITHER}."
+)
+_SIDE_BY_SIDE = (
+    "Step {one} agrees in units 0 to {end}, step {other} in units {half} to {last}, and nearly all "
+    f"others differ, as in two directions side by side. What each computes first {_NEITHER}, if "
+    "the state is zero."
+)
 _ONLY_FIRST = "{start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
@@ -295,21 +280,7 @@ _PATTERNS = (
         "lengths or a mask on one side only; inputs, an initial state or a clip that differ there",
         of_units=False,
     ),
-    Pattern(
-        "suspect_recurrence",
-        _backward,
-        "Step {last} agrees and nearly all others differ. If the outputs are of a backward "
-        f"direction, step {{last}} was computed first: from a zero state it {_NEITHER}.",
-        _RECURRENCE,
-    ),
-    Pattern(
-        "suspect_recurrence",
-        _side_by_side,
-        "Step {one} agrees in units 0 to {end}, step {other} in units {half} to {last}, and nearly "
-        "all others differ, as in two directions side by side. What each computes first "
-        f"{_NEITHER}, if the state is zero.",
-        _RECURRENCE,
-    ),
+    Pattern("suspect_recurrence", _turned, "{seen}", _RECURRENCE),
     Pattern(
         "suspect_gate_order",
         _exchanged_gates,
@@ -391,9 +362,7 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_initial_state",
-        lambda it: (
-            it.clearly_decays or dies_out(it.step_errors.max(axis=1, initial=0), _STATE_GONE)
-        ),
+        lambda it: it.decays,
         "{start} differs most, and the difference decays towards the end.",
         "another initial state; a state that is left over from the run before; h and c of "
         "the initial state exchanged",
@@ -409,5 +378,3 @@ _PATTERNS = (
     ),
 )
 """Tried from top to bottom; the first that fits is reported."""
-
-_BY_CODE = {one.code: one for one in _PATTERNS}

@@ -161,22 +161,19 @@ def _order(a: Numbers, b: Numbers, pair: Pair) -> Array | None:
     units = a.shape[-1]
     if a.shape != b.shape or not 1 < units <= _WIDEST_SEARCH:
         return None
-    order = np.where(pair.tolerance.agree(a, b).all(axis=(0, 1)), np.arange(units), -1)  # (H,)
-    moved = np.flatnonzero(order < 0)
-    one, other = (side.moved(lambda v: v.reshape(-1, units)[:, moved]) for side in (a, b))
-    possible = np.ones((moved.size, moved.size), bool)  # of a, across, may be which of b, down
+    one, other = (side.moved(lambda v: v.reshape(-1, units)) for side in (a, b))
+    stays = pair.tolerance.agree(one, other).all(axis=0)  # (H,)
+    possible = np.where(stays, np.eye(units, dtype=bool), ~stays[:, None])  # of b, then of a
     for row in {*np.linspace(0, len(one.values) - 1, _SAMPLED_ROWS).astype(int).tolist()}:
         possible &= pair.tolerance.agree(one[row : row + 1], other[row, :, None])
-    counts = possible.sum(axis=1)
-    if np.mean(counts == 1) <= 0.5:
+    counts, order = possible.sum(axis=1), np.zeros(units, int)
+    if stays.all() or np.mean(counts[~stays] == 1) <= 0.5:
         return None
-    free = set(range(moved.size))
     for of_b in np.argsort(counts, kind="stable"):  # the surest choose first
-        choice = next((n for n in np.flatnonzero(possible[of_b]).tolist() if n in free), None)
-        if choice is None:
+        if not possible[of_b].any():
             return None
-        free.remove(choice)
-        order[moved[of_b]] = moved[choice]
+        order[of_b] = possible[of_b].argmax()
+        possible[:, order[of_b]] = False
     return order
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
-
 import numpy as np
 
-from lstmcli.core.diff.compared import ComparedSides
+from lstmcli.core.diff.compared import ComparedSides, Facts, Pattern
 from lstmcli.core.diff.metrics import place_of, similarity
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import Mask, widened
 from lstmcli.core.model.arrays import round_to_format
-from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_size
 
 # The error that a type predicts, in its eps and relative to the largest number. Over 15 seeds and
@@ -43,30 +39,8 @@ _STANDS_OUT = 10  # times the error of every number that agrees, or the toleranc
 
 FADED = "a state that was lost some steps before"  # and shows in a last state, faded
 
-Facts = Mapping[str, object]
-"""What is seen, for a text."""
 
-
-class NumberPattern(NamedTuple):
-    """A row of the table: what is seen of all values, and what may cause it."""
-
-    code: str
-    facts: Callable[[ComparedSides], Facts | None]
-    seen: str
-    causes: str = ""  # possible ones, the likeliest first, between semicolons
-    is_small: bool = False  # a small difference, as an initial state may leave too
-
-
-def pattern_of_numbers(compared: ComparedSides, decays: bool) -> Hint | None:
-    """The first that fits; no small difference where the error decays as that of a state does."""
-    for one in _TABLE:
-        if not (one.is_small and decays) and (facts := one.facts(compared)):
-            causes = [*filter(None, one.causes.format(**facts).split("; "))]
-            return Hint(one.code, one.seen.format(**facts), causes)
-    return None
-
-
-def _odd_numbers(compared: ComparedSides) -> Facts | None:
+def _odd_numbers(compared: ComparedSides) -> Facts:
     """Numbers that differ by far more than those that agree, named one by one."""
     pairs, found = compared.differing, []
     for pair in pairs:
@@ -93,7 +67,7 @@ def _odd_numbers(compared: ComparedSides) -> Facts | None:
     return {"count": count, "total": total, "verb": verb, "places": "; ".join(places)}
 
 
-def _not_a_number(compared: ComparedSides) -> Facts | None:
+def _not_a_number(compared: ComparedSides) -> Facts:
     """NaN on one side only, in the first step that differs."""
     for pair in compared.differing:
         nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
@@ -116,7 +90,7 @@ def _not_a_number(compared: ComparedSides) -> Facts | None:
     return None
 
 
-def _rounding(compared: ComparedSides) -> Facts | None:
+def _rounding(compared: ComparedSides) -> Facts:
     """Differences of the size that a dtype predicts, from the start on."""
     pairs = compared.differing
     if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
@@ -174,7 +148,7 @@ def _is_of(pair: Pair, side: int, name: str) -> bool:
     return numbers.unit is None and enough and np.array_equal(round_to_format(values, name), values)
 
 
-def _noise(compared: ComparedSides) -> Facts | None:
+def _noise(compared: ComparedSides) -> Facts:
     """Small differences everywhere, from the start on."""
     ratios = []
     for pair in compared.pairs.values():
@@ -190,7 +164,7 @@ def _noise(compared: ComparedSides) -> Facts | None:
         "ratio": f"{min(ratios):.0f}",
         "least": f"{NOISE_SNR:.0f}",
         "where": where,
-        "faded": "" if where else f"{FADED}; ",
+        "faded": "" if where else FADED,
     }
 
 
@@ -210,28 +184,28 @@ _AS_FLOAT16 = (
     "that. {others} that are scaled differently, quantised weights (int8) or weights of another "
     "training step can too: rule these out before you allow for it with --rtol and --atol."
 )
-_TABLE = (
-    NumberPattern(
+NUMBERS = (
+    Pattern(
         "suspect_single",
         _odd_numbers,
         "{count} of {total} {verb}: {places}. Another convention would change nearly all of them.",
         "a value that was changed after it was computed; an overflow",
     ),
-    NumberPattern(
+    Pattern(
         "suspect_nan",
         _not_a_number,
         "{name} of {side} is NaN{where}, and the other side is not.{kept}",
         "inputs or weights that are not finite; an overflow at or before step {step} (the "
         "largest float16 is 65504)",
     ),
-    NumberPattern("suspect_rounding", _rounding, "{what} {text}", is_small=True),
-    NumberPattern(
+    Pattern("suspect_rounding", _rounding, "{what} {text}", "", is_small=True),
+    Pattern(
         "suspect_noise",
         _noise,
         "Small differences{where} (SNR {ratio} dB). A wrong gate order, transpose "
         "or direction usually gives less than {least} dB (measured on random networks), so a loss "
         "of precision is more likely.",
-        "{faded}weights or states of lower precision (int8, bfloat16, TF32); inputs that are "
+        "{faded}; weights or states of lower precision (int8, bfloat16, TF32); inputs that are "
         "scaled differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of "
         "another training step; a small initial state, dropout or noise; in a cell with peepholes, "
         "those that read another c",

@@ -32,13 +32,13 @@ from lstmcli.core.explain.explanation import (
     Changed,
     Explanation,
     agreement,
-    beside,
     clearly_nearer,
     clues,
     edits_changed,
     first_shown,
     near_miss,
     plain_of,
+    remarks_of,
     runs_otherwise,
     wanted,
 )
@@ -368,7 +368,7 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
     about = (*left_out(prepared.question, has_shape), *_about_expected(prepared, explanation))
     is_traced = len({ArrayName.of(name).prefix for name in prepared.arrays} - {""}) > 1
     cells = [name for name, _ in prepared.model.cells] if is_traced else []
-    answered = beside(explanation, cells)
+    answered = remarks_of(explanation, cells)
     explanation = replace(explanation, remarks=(*about, *explanation.remarks, *answered))
     if explanation.found and any(one.code == "not_finite" for one in about):
         explanation = replace(explanation, verdict="not_finite")

@@ -273,10 +273,10 @@ WITH_AN_ANSWER = {
     "lengths": "padded",
     "lengths of last states": "ended_early",
 }
-"""Codes of remarks beside what is found: a setting or an edit, of h and c or of one of them."""
+"""Codes of remarks that an answer has: a setting or an edit, of h and c or of one of them."""
 
 
-def beside(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
+def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
     """The remarks on what an answer changes; ``names`` of the cells, if EXPECTED has several."""
     state = " of last states" if answer.location and answer.location.state else ""
     found = [

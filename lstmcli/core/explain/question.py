@@ -309,7 +309,7 @@ def prepare(question: Question) -> Prepared:
     _refuse_exchanged(question, model)
     state, lengths, name = question.initial_state, question.lengths, question.inputs
     inputs = Inputs(np.asarray(question.x), question.layout, state, lengths, name=name)
-    layout = check_axes(model, inputs)
+    layout, _ = check_axes(model, inputs)
     taken, rounded = as_printed(_arrays_of(question))
     arrays = split_states(taken, model)
     allowances, precision = allowances_of(question.side, arrays)

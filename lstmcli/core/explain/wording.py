@@ -379,7 +379,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
-    # beside what is found
+    # of what is found
     "chunks": "lstm run --save-state writes the last state of a chunk, and --initial-state starts "
     "the next one from it.",
     "resumed": "lstm run --save-state writes such a state, and --initial-state starts from it.",

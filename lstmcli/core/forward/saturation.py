@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -42,10 +41,9 @@ class SaturatedGate(NamedTuple):
 
 
 class Saturation:
-    """Counts of a cell's gates, added up over its steps; from any thread."""
+    """Counts of a cell's gates, added up over its steps."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self._near: dict[str, Array] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
         self._seen: dict[str, int] = {}  # steps x sequences
 
@@ -59,14 +57,10 @@ class Saturation:
         if gates and not any(array.all() for array in gates):  # most have no 0: quick to find out
             valid = np.any([(array != 0).any(axis=2) for array in gates], axis=0)  # (s, B)
             counted = {name: array[valid][:, None] for name, array in counted.items()}
-        with self._lock:
-            for name, array in counted.items():
-                self._add(name, array)
-
-    def _add(self, name: str, array: Array) -> None:
-        self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
-        near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
-        self._near[name] = near + self._near[name] if name in self._near else near
+        for name, array in counted.items():
+            self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
+            near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
+            self._near[name] = self._near.get(name, 0) + near
 
     def shares(self) -> dict[str, tuple[float, float]]:
         """For each gate, the share of all its numbers near 0 and near 1."""

@@ -15,7 +15,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import Try, UserError, listed
+from lstmcli.errors import UserError, listed
 
 Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
 
@@ -217,16 +217,9 @@ class Selection(NamedTuple):
                 )
         units, columns = columns_by_array(self.units if widths else None, widths)
         if self.units and (without := [name for name, picked in columns.items() if not picked]):
-            kinds = dict.fromkeys(name.rpartition(".")[2] for name in columns)
-            having = [k for k in kinds if not any(is_named(other, k) for other in without)]
-            if not having and "h" not in without:  # without a cell, h is that of the model
-                having = ["h"] * ("h" in columns)
             most = min(units_of(name, widths[name]) for name in without) - 1
-            raise UserError(
-                f"units of {listed(without, 3)} are 0 to {most}; choose among these.",
-                about=self.units.typed,
-                try_=[Try({"only": ",".join(having)})] if having else (),
-            )
+            text = f"units of {listed(without, 3)} are 0 to {most}; choose among these."
+            raise UserError(text, about=self.units.typed)
         width = max((units_of(name, w) for name, w in widths.items()), default=0)
         sizes = Sizes(steps, batch, width)
         return SelectedIndices(

@@ -22,29 +22,18 @@ PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 
 NEAR = 0.75  # how similar a name is at least that is suggested (SequenceMatcher.ratio)
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
 
-MODELS = (
-    ".npz",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".safetensors",
-    ".onnx",
-    ".keras",
-    ".h5",
-    ".hdf5",
-    ".tflite",
-    ".nam",
-    "model.json",
-    "pytorch_model.bin",
-)
-"""Ends of the names of models; a folder's only such file is suggested in place of the folder."""
-
-NUMBERS = (
-    ".npy", ".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".gguf", ".bin", ".pkl", ".pb",
+BINARY = (
+    ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
+    ".tflite", ".npz", ".npy",
 )  # fmt: skip
-"""Ends of the names of other files that are read."""
+"""Suffixes of binary files that are read."""
 
-TABLES = (".npy", ".csv", ".tsv")  # where such a file is, it may be meant, and not the model
+MODELS = (*BINARY, ".nam", "model.json", "pytorch_model.bin")
+"""Ends of the names of files that may be models, which are suggested in place of their folder."""
+
+TEXTS = (".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".nam", ".bin", ".pb")
+"""Suffixes of other files that are read."""
+
 FILES_OFFERED = 6  # in place of their folder
 
 BYTE_ORDER_MARKS = {
@@ -308,8 +297,6 @@ def _folder(path: str) -> tuple[str, ...]:
         )
     names = sorted(os.listdir(path))
     offered = [name for name in names if name.lower().endswith(MODELS)]
-    if any(name.lower().endswith(TABLES) for name in names):
-        offered = [name for name in names if name.lower().endswith((*MODELS, *NUMBERS))]
     if not 0 < len(offered) <= FILES_OFFERED:
         return (f"{path} is a folder; name a file in it.",)
     inner = [shell_word(file_argument(os.path.join(path, name))) for name in offered]
@@ -332,7 +319,7 @@ def _alike(one: str, other: str) -> bool:
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
-    kind = end.lower() in (*MODELS, *NUMBERS, other_end.lower())
+    kind = end.lower() in (*BINARY, *TEXTS, other_end.lower())
     return kind and SequenceMatcher(None, a, b).ratio() >= NEAR
 
 

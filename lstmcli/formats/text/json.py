@@ -66,7 +66,7 @@ def _document(value: Any, source: str) -> Document:
     document = Document(source, "json", {})
     if records := has_records(value):
         value = as_columns(value, source)
-    if isinstance(value, (list, np.ndarray)):
+    if isinstance(value, list):
         document.arrays[""] = to_array(value, f"{source}: the list")
     elif isinstance(value, dict):
         _refuse_index(value, source)
@@ -187,7 +187,7 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
 def _file_under(document: Document, name: str, value: Any) -> None:
     # numbers such as "NaN" are strings too
     texts = isinstance(value, list) and {*map(type, value)} == {str} and not {*value} <= {*SPECIAL}
-    if isinstance(value, (list, np.ndarray)) and not texts:
+    if isinstance(value, list) and not texts:
         document.arrays[name] = to_array(value, f"{document.source}: {name}")
     elif isinstance(value, str):
         document.attributes[name] = _printable(value, document.source)
@@ -275,11 +275,7 @@ def as_columns(value: Any, where: str) -> Any:
         return {name: as_columns(member, f"{where}.{name}") for name, member in value.items()}
     if not isinstance(value, list) or not has_records(value):
         return value
-    first, items = value[0], value
-    nested = isinstance(first, dict) and any(isinstance(m, (list, dict)) for m in first.values())
-    if not isinstance(first, dict) or nested or _tensor_of(first) is not None:
-        # of plain objects, of which there may be millions, nothing is converted
-        items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
+    items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
     if all(isinstance(item, dict) and _tensor_of(item) is not None for item in value):
         names = [item.get("name") for item in value]  # such as the outputs of a server
         if None not in names and len({*map(str, names)}) == len(names):
@@ -305,20 +301,19 @@ def _joined(items: list[Any], where: str) -> Any:
     return {name: _joined(column, f"{where}.{name}") for name, column in columns.items()}
 
 
-def _tensor_of(members: Mapping[str, Any]) -> np.ndarray | None:
-    """The array of an object with numbers and their shape; of numbered members, a vector."""
+def _tensor_of(members: Mapping[str, Any]) -> list[Any] | None:
+    """The nested list of an object with numbers and their shape, or with numbered members."""
     shape = next((members[name] for name in _SHAPES if name in members), None)
     data = next((members[name] for name in _NUMBERS if name in members), None)
-    if isinstance(data, dict):
-        data = _numbered(data)
-    if shape is None or data is None or not isinstance(shape, list):
-        vector = _numbered(members)
-        return None if vector is None else np.array(vector, dtype=np.float64)
+    data = _numbered(data) if isinstance(data, dict) else data
+    if not isinstance(shape, list) or data is None:
+        return _numbered(members)
     plain = isinstance(data, list) and all(type(x) in (int, float) for x in data)
-    sizes = [size for size in shape if type(size) is int]
-    if not plain or len(sizes) < len(shape) or prod(sizes) != len(data):
+    if not plain or any(type(n) is not int for n in shape) or prod(shape) != len(data):
         return None
-    return np.array(data, dtype=np.float64).reshape(sizes)
+    for size in shape[:0:-1]:
+        data = [data[n : n + size] for n in range(0, len(data), size)]
+    return cast(list[Any], data)
 
 
 def _numbered(members: Mapping[str, Any]) -> list[Any] | None:

@@ -52,16 +52,8 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         return _read_tidy(pieces(), names, source, file.size)
     steps, before = Steps(source, file.size), 0
     for piece in pieces():
-        lists = _bare_lists(piece)
-        if lists is None or not steps.add_together(lists):
-            records = {
-                number: parse_line(line, source, number)
-                for number, line in enumerate(piece.split("\n"), before + 1)
-                if line.strip()
-            }
-            if not steps.add_together([*records.values()]):
-                for number, record in records.items():
-                    steps.add(record, f"{source}, line {number}")
+        lines = enumerate(piece.split("\n"), before + 1)
+        steps.add({n: parse_line(line, source, n) for n, line in lines if line.strip()})
         before += piece.count("\n")
     arrays = steps.arrays()
     numbering = _taken_numbering(arrays, steps.numbers)
@@ -71,21 +63,6 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays),
         numbering=numbering,
     )  # fmt: skip
-
-
-def _bare_lists(piece: str) -> list[dict[str, Any]] | None:
-    """`parse_line` of lines that are lists, in a quarter of the time; None for other lines.
-
-    Each becomes the member of an object, so that no line goes on with the list of another.
-    """
-    if not {'"', "{", "}"}.isdisjoint(piece):
-        return None
-    text = '},{"":'.join(filter(str.strip, piece.split("\n")))
-    try:
-        records = json.loads(f'[{{"":{text}}}]')
-    except (ValueError, RecursionError):
-        return None
-    return records if all(type(record[""]) is list for record in records) else None
 
 
 def _tidy_names(text: str) -> list[str]:
@@ -100,7 +77,7 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
     """The arrays of lines that are one unit of a step each."""
     from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
 
-    table, numbers, before = CsvTable(names, len(names), source, size), array("q"), 0
+    table, before = CsvTable(names, len(names), source, size), 0
     for piece in pieces:
         rows = []
         for number, line in enumerate(piece.split("\n"), before + 1):
@@ -112,11 +89,10 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
                     f"{source}, line {number}: an object of {', '.join(names)} was expected."
                 )
             rows.append(to_array([record[name] for name in names], f"{source}, line {number}"))
-            numbers.append(number)
         if rows:
             table.add(np.stack(rows))
         before += piece.count("\n")
-    return document_of(table, "jsonl", lambda row: numbers[row])
+    return document_of(table, "jsonl")
 
 
 def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None) -> Numbering:
@@ -163,53 +139,61 @@ class Steps:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, array[float]] = {}
 
-    def add(self, record: dict[str, Any], where: str) -> None:
-        """Append a line's members."""
-        step = _step_of(record, self._steps, where)
-        names = [name for name in record if name != STEP]
-        if self._count and self._shapes.keys() != set(names):
-            expected, found = _members(self._shapes), _members(names)
-            raise UserError(f"{where} is {found}; the lines before it are {expected}.")
-        arrays = {
-            name: step_array(
-                record[name], f"{where}: {name}" if name else where, self._shapes.get(name)
-            )
-            for name in names
-        }
-        self._append({name: values[None] for name, values in arrays.items()})
-        if step is not None:
-            self._steps.append(step)
-
     @property
     def numbers(self) -> Sequence[int] | None:
         """The numbers of the steps; None unless every line has one."""
         all_ = self._count and len(self._steps) == self._count
         return compact(self._steps) if all_ else None
 
-    def add_together(self, records: list[dict[str, Any]]) -> bool:
-        """Append the members of several lines, faster than `add`; False if anything is irregular.
-
-        Nothing is appended then: `add`, line by line, raises what is wrong.
-        """
-        kinds = {kind - {STEP} for kind in set(map(frozenset, records))}
-        steps = [record[STEP] for record in records if STEP in record]
-        if len(kinds) != 1 or (steps and not self._ascend(steps)):
-            return False
+    def add(self, records: Mapping[int, dict[str, Any]]) -> None:
+        """Append the members of lines, by the numbers of the lines."""
+        if not records:
+            return
+        lines = [*records.values()]
+        kinds = {kind - {STEP} for kind in set(map(frozenset, lines))}
+        steps = [record[STEP] for record in lines if STEP in record]
         try:
+            if len(kinds) != 1 or (steps and not self._ascend(steps)):
+                raise UserError("the lines are of several kinds")
             arrays = {
-                name: to_array([record[name] for record in records], self._source)
-                for name in records[0]
+                name: to_array([record[name] for record in lines], self._source)
+                for name in lines[0]
                 if name != STEP
             }
+            shapes = {name: array.shape[1:] for name, array in arrays.items()}
+            if shapes != (self._shapes or shapes) or {*map(len, shapes.values())} - {1, 2}:
+                raise UserError("the steps differ in shape")
         except UserError:
-            return False
-        shapes = {name: array.shape[1:] for name, array in arrays.items()}
-        known = self._shapes if self._count else shapes
-        if shapes != known or {len(shape) for shape in shapes.values()} - {1, 2}:
-            return False
-        self._append(arrays)
+            for number, record in records.items():
+                self._check(record, f"{self._source}, line {number}")
+            raise
+        for name, values in arrays.items():
+            self._shapes[name] = values.shape[1:]
+            shape = (self._count + len(values), *values.shape[1:])
+            where = f"{self._source}: {name}" if name else self._source
+            check_growth(shape, values.itemsize, self._size, where)
+            self._numbers.setdefault(name, array("d")).frombytes(values.tobytes())
+        self._count += len(lines)
         self._steps.extend(steps)
-        return True
+
+    def _check(self, record: dict[str, Any], where: str) -> None:
+        """Refuse a line that does not fit those before it, which it then is one of."""
+        if STEP in record:
+            step = record[STEP]
+            if type(step) is not int or not 0 <= step < MOST_STEPS:
+                raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
+            if self._steps and step <= self._steps[-1]:
+                raise UserError(
+                    f"{where}: step {step} follows step {self._steps[-1]}; they ascend."
+                )
+            self._steps.append(step)
+        names = [name for name in record if name != STEP]
+        if self._shapes and self._shapes.keys() != set(names):
+            expected, found = _members(self._shapes), _members(names)
+            raise UserError(f"{where} is {found}; the lines before it are {expected}.")
+        for name in names:
+            of = f"{where}: {name}" if name else where
+            self._shapes[name] = step_array(record[name], of, self._shapes.get(name)).shape
 
     def _ascend(self, steps: list[Any]) -> bool:
         """Whether these are numbers of steps, each after the one before."""
@@ -217,16 +201,6 @@ class Steps:
             return False
         first = self._steps[-1] if self._steps else -1
         return steps[-1] < MOST_STEPS and all(map(lt, [first, *steps], steps))
-
-    def _append(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Append steps (n, K) or (n, B, K) of every member."""
-        for name, values in arrays.items():
-            self._shapes[name] = values.shape[1:]
-            shape = (self._count + len(values), *values.shape[1:])
-            where = f"{self._source}: {name}" if name else self._source
-            check_growth(shape, values.itemsize, self._size, where)
-            self._numbers.setdefault(name, array("d")).frombytes(values.tobytes())
-        self._count += len(next(iter(arrays.values())))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Each member as one array, stacked along the lines."""
@@ -246,18 +220,6 @@ def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
     raise UserError(
         f"{source}, line {number}: a list of numbers or an object of such lists was expected."
     )
-
-
-def _step_of(record: dict[str, Any], before: Sequence[int], where: str) -> int | None:
-    """The record's step, which is greater than those before; None if it has none."""
-    if STEP not in record:
-        return None
-    step = record[STEP]
-    if type(step) is not int or not 0 <= step < MOST_STEPS:
-        raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
-    if len(before) and step <= before[-1]:
-        raise UserError(f"{where}: step {step} follows step {before[-1]}; steps ascend.")
-    return step
 
 
 def _members(names: Iterable[str]) -> str:

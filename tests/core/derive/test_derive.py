@@ -23,7 +23,7 @@ from lstmcli.core.forward.plan import NAMES
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
-from tests.core.judge import model_of, random_net
+from tests.networks import model_of, random_net
 from tests.recorded import CASES, recorded
 
 Array = np.ndarray[Any, Any]

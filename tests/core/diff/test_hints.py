@@ -19,14 +19,11 @@ from lstmcli.core.model.arrays import to_bfloat16
 from lstmcli.core.model.selection import Selection
 from tests.core.explain import matrix, reference
 from tests.core.explain.reference import sigmoid
+from tests.networks import normal
 
 Array = npt.NDArray[Any]
 
 T, B, H = 7, 3, 6
-
-
-def normal(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def of(layout: str | None = "time", name: str = "x.npz", **named: Array) -> Side:

@@ -12,7 +12,7 @@ import pytest
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.errors import UserError
 from tests.core.explain import networks
-from tests.test_golden import GOLDEN, read
+from tests.recorded import GOLDEN, read
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]

@@ -22,7 +22,7 @@ from lstmcli.core.forward.matmul import is_same_in_one_block
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
-from tests.core.judge import model_of, random_net
+from tests.networks import model_of, random_net
 from tests.paths import TOP
 
 
@@ -178,7 +178,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lstmcli.core.forward import batch
 from lstmcli.core.forward.matmul import rows_ahead
 from lstmcli import run
-from tests.core.judge import model_of, random_net
+from tests.networks import model_of, random_net
 batch.WORTH = 0
 AHEAD = [(1, 300, 61), (1, 131, 130), (1, 700, 300), (3, 900, 301), (8, 260, 130), (12, 1000, 800)]
 for dtype in (np.float32, np.float64):

@@ -37,7 +37,7 @@ from lstmcli.core.forward.matmul import (
     tile,
 )
 from lstmcli.core.forward.plan import NAMES
-from tests.core.judge import model_of, random_net
+from tests.networks import model_of, random_net
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The loop against the simplest loop, against fifty digits, and against itself in pieces."""
+"""The loop against a plain loop, against fifty digits, and against itself in pieces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.saturation import SaturatedGate, Saturation, is_saturated
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
-from tests.core.judge import Array, model_of, random_net, simple_loop
+from tests.core.explain.reference import Array, Net, outputs
+from tests.networks import model_of, random_net
 from tests.recorded import GOLDEN, held
 
 SHAPES = [
@@ -47,15 +48,15 @@ def test_a_signalling_nan_among_the_weights_gives_no_warning(rows: int) -> None:
 
 
 @pytest.mark.parametrize(("T", "B", "I", "H"), SHAPES)
-def test_every_array_agrees_with_the_simplest_loop(T: int, B: int, I: int, H: int) -> None:
+def test_every_array_agrees_with_a_plain_loop(T: int, B: int, I: int, H: int) -> None:
     rng = np.random.default_rng(T)
-    net, x, state = random_net(rng, I, H), rng.normal(size=(T, B, I)), state_of(rng, B, H)
-    expected = simple_loop(x, net["kernel"], net["bias"], 1.0, state["h"], state["c"])
-    trace = run(model_of(net), x, NAMES, layout="time", initial_state=state)
+    net, x, state = random_net(rng, I, H), rng.normal(size=(B, T, I)), state_of(rng, B, H)
+    expected = outputs(Net(**net), x, {}, (state["h"], state["c"]))
+    trace = run(model_of(net), x, NAMES, layout="batch", initial_state=state)
     for name in NAMES:
         np.testing.assert_allclose(trace.arrays[name], expected[name], rtol=1e-11, atol=2e-14)
-    np.testing.assert_array_equal(trace.final_h, trace.h[-1])
-    np.testing.assert_array_equal(trace.final_c, trace.c[-1])
+    np.testing.assert_array_equal(trace.final_h, trace.h[:, -1])
+    np.testing.assert_array_equal(trace.final_c, trace.c[:, -1])
 
 
 def exactly(x: Array, net: dict[str, Array], units: int) -> Array:
@@ -91,8 +92,7 @@ def test_float32_is_no_more_than_twice_as_far_off_as_a_plain_loop() -> None:
         rng = np.random.default_rng(seed)
         net, x = random_net(rng, 5, 7, np.float32), rng.normal(size=(12, 1, 5)).astype(np.float32)
         truth = exactly(x[:, 0], net, 7)
-        zero = np.zeros((1, 7), np.float32)
-        loop = simple_loop(x, net["kernel"], net["bias"], 1.0, zero, zero)["h"][:, 0]
+        loop = outputs(Net(**net), x.swapaxes(0, 1), {}, dtype=np.float32)["h"][0]
         trace = run(model_of(net), x, "h", layout="time")
         assert loop.dtype == trace.h.dtype == np.float32
         plain.append(np.abs(loop - truth).max())
@@ -217,7 +217,7 @@ def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
     [
         ({"initial_state": {"h": np.zeros(3)}}, "lacks c"),
         ({"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}}, r"initial h is \(4,\)"),
-        ({"lengths": [3]}, "give one for each"),
+        ({"lengths": [3]}, "one for each sequence"),
         ({"lengths": [3, 9]}, "7 steps"),
         ({"keep": ("q",)}, "no 'q'"),
     ],

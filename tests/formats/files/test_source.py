@@ -63,16 +63,8 @@ def test_full_and_stepwise_writers_are_separate() -> None:
     [
         (b"", "is empty"),
         (b" \n\t\n", "is empty"),
-        (b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
-        (gzip.compress(b"1 2 3", mtime=0), "a gzip archive.* gunzip FILE"),
-        (
-            gzip.compress(bytes(257) + b"ustar" + bytes(900), mtime=0),
-            "a tar archive in gzip.* tar xzf FILE",
-        ),
-        (zipped({"a.dist-info/WHEEL": b"", "a/w.h5": b""}), r"a wheel.* give a/w\.h5\."),
-        (zipped({"a.dist-info/WHEEL": b"", "a/b.py": b""}), "a wheel.* No file of weights"),
+        (gzip.compress(b"1 2 3", mtime=0), "a gzip archive.* gunzip FILE, or tar xzf FILE"),
         (zipped({"a/w.pt": b"", "b.txt": b""}), r"without \.npy members.* give a/w\.pt\."),
-        (zipped({"m/coefficients.bin": b"1"}), "a DL4J model"),
         (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
         (b"a\0b", "neither text nor of a known kind"),
         (bytes(range(128, 256)), "line 1, column 1 is not utf-8"),
@@ -130,7 +122,7 @@ def test_a_folder_offers_its_files_where_it_cannot_tell_which_is_meant(tmp_path:
         return [Path(line.strip()).name for line in caught.value.lines[1:]]
 
     assert offered("best.pt", "last.pt", "notes.txt") == ["best.pt", "last.pt"]
-    assert offered("inputs.npy") == ["best.pt", "inputs.npy", "last.pt", "notes.txt"]
+    assert offered("inputs.npy") == ["best.pt", "inputs.npy", "last.pt"]
     assert offered(*(f"{n}.npy" for n in range(9))) == []
 
 
