@@ -165,11 +165,12 @@ def _is_in_table(line: FormulaLine) -> bool:
 
 def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
     """A column for each gate: the parts of its sum, the pre-activation, and the gate."""
-    parts = [*((label, matrix, None) for matrix, label in PRODUCTS.items())]
+    parts: list[tuple[str, str, str | None]]
+    parts = [(label, matrix, None) for matrix, label in PRODUCTS.items()]
     parts += [(name, "", name) for name in ("bias", "forget bias")]
     rows = [
-        (label, {gate: detail.scalar(total.part(*part)) for gate, total in d.sums.items()}, "")
-        for label, *part in parts
+        (label, {g: detail.scalar(total.part(matrix, name)) for g, total in d.sums.items()}, "")
+        for label, matrix, name in parts
     ]
     rows = [row for row in (*rows, *_gate_rows(d, detail)) if any(row[1].values())]
     columns = [Column("", [label for label, _, _ in rows], "dim", left=True)]

@@ -226,7 +226,7 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
 
 
 def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
-    """The layout of inputs of three axes that no file and no option gives, and why.
+    """The layout of inputs of three axes specified neither by a file nor by an option, and why.
 
     It is the convention's, unless lengths are as many as one axis has, and the other has not.
     (1, T, I) is one sequence: time first, it would be T sequences of one step. A state of T
