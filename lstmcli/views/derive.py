@@ -16,9 +16,7 @@ from lstmcli.views.sheet import (
     DIFFERS,
     Column,
     Sheet,
-    Span,
     Width,
-    add_in_width,
     fitting_table,
     labelled,
     verdict,
@@ -212,8 +210,8 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
     result = detail.result(line.value)
     sheet.add(("      = ", ""), (result, "bold"))
     if line.theirs is not None:
-        label, value, rest = _reference(line, d, detail)
-        add_in_width(sheet, [label, value], rest, width)
+        style = AGREES if line.agrees else DIFFERS
+        sheet.extend(labelled("reference", _reference(line, d, detail), width, style))
     return sheet
 
 
@@ -224,18 +222,15 @@ def _in_numbers(line: FormulaLine, detail: Detail) -> str:
     return NAME.sub(value, line.formula)
 
 
-def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
+def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
+    """The reference value, and by how much it differs."""
     assert line.theirs is not None
-    label: Span = ("reference  ", "dim")
     value = detail.result(line.theirs)
     if line.agrees:
-        return [label, (value, AGREES), ("agrees", AGREES)]
-    text = f"differs by {format_size(abs(float(line.value) - float(line.theirs)))}"
-    if line is d.first_difference:
-        text += (
-            ", the first of this step to differ" if d.differs_before else ", the first to differ"
-        )
-    return [label, (value, DIFFERS), (text, DIFFERS)]
+        return f"{value}   agrees"
+    first = ", the first of this step to differ" if d.differs_before else ", the first to differ"
+    difference = format_size(abs(float(line.value) - float(line.theirs)))
+    return f"{value}   differs by {difference}" + first * (line is d.first_difference)
 
 
 # ---- the end
