@@ -1,4 +1,4 @@
-"""A calculator for LSTM forward passes: every gate of every step.
+"""Run saved LSTM weights, show every gate, find out why two outputs differ.
 
 The files of the examples, here and in each function, are those of
 ``lstm init --example demo``.

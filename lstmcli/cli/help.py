@@ -96,7 +96,13 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
     if name is not None:
         _refuse_unknown(name, EDITS, "edit")
         kind = EDITS[name]
-        formatter.write_dl([(name, f"{kind.meaning}. Values: {kind.takes_words}.")])
+        formatter.write_dl([(name, kind.summary)])
+        if values := kind.named_values:
+            with formatter.section("Values"):
+                if any(values.values()):
+                    formatter.write_dl([*values.items()])
+                else:
+                    formatter.write_text(", ".join(values))
         formatter.write_paragraph()
 
         formatter.write_dl([
@@ -111,7 +117,7 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
     for family in HIDES:
         with formatter.section(family.capitalize()):
             rows = (kind for kind in EDITS.values() if kind.family == family)
-            formatter.write_dl([(kind.name, kind.meaning) for kind in rows])
+            formatter.write_dl([(kind.name, kind.summary) for kind in rows])
 
 
 def _refuse_unknown(name: str, known: Collection[str], kind: str) -> None:

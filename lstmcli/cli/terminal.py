@@ -34,7 +34,7 @@ DEPTHS = ("truecolor", "256")  # of colours, in which maps are painted
 
 
 def columns_of(stream: TextIO) -> int:
-    """The width of stdout or stderr as a terminal: COLUMNS, else that of the terminal, else 80."""
+    """The width of stdout or stderr as a terminal: COLUMNS, its own, or 80."""
     if (columns := _columns_of_environment()) is not None:
         return columns
     try:
@@ -318,13 +318,19 @@ def remark(*texts: str) -> None:
         return
     name = context.command_path if context else "lstm"
     for text in texts:
-        tell(f"{name}: {one_line(text)}")
+        tell(f"{name}: note: {one_line(text)}")
 
 
 def tell_assumed(assumed: Sequence[str]) -> None:
     """Print what was assumed in one line on stderr, where no screen shows it."""
     if assumed and not screen().quiet:
         tell(f"assumed: {'; '.join(assumed)}")
+
+
+def tell_written(paths: Iterable[str]) -> None:
+    """Print which files were written in one line on stderr; with -q, and of pipes, nothing."""
+    if (files := [*filter(os.path.isfile, paths)]) and not screen().quiet:
+        tell(f"wrote {', '.join(map(one_line, files))}")
 
 
 def tell(text: str) -> None:

@@ -16,9 +16,7 @@ from lstmcli.views.sheet import (
     DIFFERS,
     Column,
     Sheet,
-    Span,
     Width,
-    add_in_width,
     fitting_table,
     labelled,
     verdict,
@@ -81,7 +79,7 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
         if f"sum_{gate}" in line.formula and (d.gate is not None or line.name == "h"):
             sheet.extend(_terms(gate, d.sums[gate], detail, width))
         sheet.extend(_equation(line, d, detail, width))
-    closing = _closing(d, detail, width)
+    closing = _closing(d, width)
     if closing.lines:
         sheet.add()
         sheet.extend(closing)
@@ -194,9 +192,6 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
             functions = {g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()}
             rows.append(("", functions, ""))
         rows.append((label, {g: detail.scalar(x.value) for g, x in of_gate.items()}, "bold"))
-        if detail.asked is None:
-            ulps = {gate: str(line.ulps) for gate, line in of_gate.items() if line.ulps}
-            rows.append((" ULPs off", ulps, ""))
         given = {gate: line for gate, line in of_gate.items() if line.theirs is not None}
         style = DIFFERS if any(line.agrees is False for line in given.values()) else AGREES
         rows.append((" reference", {g: detail.scalar(x.theirs) for g, x in given.items()}, style))
@@ -217,32 +212,11 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
     result = detail.result(line.value)
-    equals: list[Span] = [("      = ", ""), (result, "bold")]
-    add_in_width(sheet, equals, (_rounding_remark(line, d, detail), ""), width)
+    sheet.add(("      = ", ""), (result, "bold"))
     if line.theirs is not None:
-        label, value, rest = _reference(line, d, detail)
-        add_in_width(sheet, [label, value], rest, width)
+        style = AGREES if line.agrees else DIFFERS
+        sheet.extend(labelled("reference", _reference(line, d, detail), width, style))
     return sheet
-
-
-def _rounding_remark(line: FormulaLine, d: Derivation, detail: Detail) -> str:
-    once = detail.result(line.rounded_once)
-    if _shows_rounding(line, detail):
-        return f"rounded once: {once}, {line.ulps} ULP{'s' if line.ulps != 1 else ''} away"
-    if _sum_is_longer(line, d, detail):
-        return "the sum, rounded once"
-    return f"computed here: {once}" if line.ulps is None else ""
-
-
-def _shows_rounding(line: FormulaLine, detail: Detail) -> bool:
-    return bool(line.ulps) and detail.result(line.value) != detail.result(line.rounded_once)
-
-
-def _sum_is_longer(line: FormulaLine, d: Derivation, detail: Detail) -> bool:
-    """Whether the exact sum, as it is shown, has digits that its dtype cannot represent."""
-    if detail.asked is None or line.ulps is None or line.formula != f"sum_{line.name[-1]}":
-        return False
-    return detail.result(line.value) != detail.scalar(d.sums[line.name[-1]].total)
 
 
 def _in_numbers(line: FormulaLine, detail: Detail) -> str:
@@ -252,41 +226,26 @@ def _in_numbers(line: FormulaLine, detail: Detail) -> str:
     return NAME.sub(value, line.formula)
 
 
-def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
+def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
+    """The reference value, and by how much it differs."""
     assert line.theirs is not None
-    label: Span = ("reference  ", "dim")
     value = detail.result(line.theirs)
     if line.agrees:
-        return [label, (value, AGREES), ("agrees", AGREES)]
-    text = f"differs by {format_size(abs(float(line.value) - float(line.theirs)))}"
-    if line is d.first_difference:
-        text += (
-            ", the first of this step to differ" if d.differs_before else ", the first to differ"
-        )
-    return [label, (value, DIFFERS), (text, DIFFERS)]
+        return f"{value}   agrees"
+    first = ", the first of this step to differ" if d.differs_before else ", the first to differ"
+    difference = format_size(abs(float(line.value) - float(line.theirs)))
+    return f"{value}   differs by {difference}" + first * (line is d.first_difference)
 
 
 # ---- the end
 
 
-def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    sheet = Sheet()
-
-    def add(label: str, text: str) -> None:
-        sheet.extend(labelled(label, text, width))
-
-    first = d.first_difference
+def _closing(d: Derivation, width: Width) -> Sheet:
+    sheet, first = Sheet(), d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
-        add("h", f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h")
-    tabled = [line for line in d.lines if d.gate is None and _is_in_table(line)]
-    in_lines = any(_shows_rounding(line, detail) for line in d.lines if line not in tabled)
-    if in_lines or (detail.asked is None and any(line.ulps for line in tabled)):
-        text = (
-            "units in the last place from the exact result, which is rounded once; lstm run rounds "
-            "after each operation"
-        )
-        add("ULPs", text)
+        text = f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h"
+        sheet.extend(labelled("h", text, width))
     if d.gate is None:
         gate = first.name if first is not None and first.name in GATES else "f"
-        add("next", f"--gate {gate} shows every term of a gate")
+        sheet.extend(labelled("next", f"--gate {gate} shows every term of a gate", width))
     return sheet

@@ -180,9 +180,9 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         sheet.add()
     for column in hidden:
         cells = column.cells[: len(e.rows)]
-        if len(cells) > 1:
-            cells = [f"{name}: {cell}" for name, cell in zip(setting, cells, strict=False)]
-        sheet.extend(labelled(column.heading, "; ".join(cells), width, indent=len(USED_BY) + 2))
+        named = (f"{name}: {cell}" for name, cell in zip(setting, cells, strict=True))
+        text = "; ".join(dict.fromkeys(named)) if len({*cells}) > 1 else cells[0]
+        sheet.extend(labelled(column.heading, text, width, indent=len(USED_BY) + 2))
     return sheet
 
 

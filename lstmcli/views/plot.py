@@ -74,7 +74,7 @@ class Annotations(NamedTuple):
 
     @classmethod
     def of(cls, found: Drawable) -> Annotations:
-        """Those of what there is to draw."""
+        """The notes on what is drawn."""
         return cls(found.differs, found.first, found.batch, found.hidden, found.numbering)
 
     def numbers_of(self, name: str) -> tuple[Indices | None, Indices | None]:
@@ -241,7 +241,7 @@ def read_sheet(found: Drawable, width: Width, *, quiet: bool) -> Sheet:
 def saturation_sheets(
     found: Drawable, notes: Annotations, window: PlotWindow, width: Width
 ) -> Iterator[Sheet]:
-    """The saturated gates and dead units of the steps and item that are drawn, for each cell.
+    """The saturated gates of the steps and item that are drawn, for each cell.
 
     A difference has none.
     """
@@ -252,7 +252,7 @@ def saturation_sheets(
         of_cell = {k: a for k, a in found.arrays.items() if k.rpartition(".")[0] == cell}
         counts = Saturation()
         counts.add({q.base: q.values[:, None] for q in quantities(of_cell, window, notes)})
-        if counts.anything and cell:
+        if counts.saturated_gates() and cell:
             yield labelled("cell", cell, width)
         yield saturation_sheet(counts, range(found.units), width, shares=False)
 

@@ -233,7 +233,7 @@ class CellTable:
             return
         if self.part.is_summary:
             yield _summary_sheet(summary, self.part.units, width)
-        elif summary.saturation.anything:
+        elif summary.saturation.saturated_gates():
             yield saturation_sheet(summary.saturation, self.part.units, width, shares=False)
 
     def _table(self, blocks: Iterable[Block], width: Width, last: Block | None) -> Iterator[Sheet]:

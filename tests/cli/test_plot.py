@@ -139,6 +139,6 @@ def test_a_figure_obeys_no_settings_of_the_current_folder(tmp_path: Path) -> Non
             cwd=folder, env={**os.environ, "PYTHONPATH": str(TOP)}, capture_output=True,
             check=False,
         )  # fmt: skip
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"wrote plot.svg\n")
         files.append((folder / "plot.svg").read_bytes())
     assert files[0] == files[1]

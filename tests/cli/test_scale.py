@@ -163,7 +163,8 @@ def test_pieces_make_what_a_full_run_makes(
     monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     remarked = "reverse" in options or "directions" in kind  # on how the state was saved
-    assert (done.status, remarked or done.err) == (0, remarked or "")
+    written_files = f"wrote end.npz, pieces.{format}\n"
+    assert (done.status, remarked or done.err) == (0, remarked or written_files)
     pieces, whole = (formats.read(f"{name}.{format}") for name in ("pieces", "whole"))
     assert list(pieces.arrays) == list(whole.arrays)
     assert pieces.attributes == whole.attributes

@@ -486,7 +486,7 @@ def test_a_range_beyond_the_end_is_cut_and_reported(
     done = lstm(*words.split(), stdin=LINES)
     assert done.status == 0
     said = [line for line in done.err.splitlines() if " are cut to " in line]
-    assert [line.partition(":")[2].split(" are cut to ")[0].strip() for line in said] == [*cuts]
+    assert [line.partition("note:")[2].split(" are cut to ")[0].strip() for line in said] == [*cuts]
     assert [line.split(" are cut to ")[1].partition(": ")[0] for line in said] == [*cuts.values()]
 
 

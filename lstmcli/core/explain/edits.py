@@ -241,11 +241,12 @@ def _affine(given: Array, wanted: Array) -> Iterator[Variant]:
     solved = int((factors != 1).sum() + (offsets != 0).sum())
     for digits in (3, 6, 9):
         both = {"inputs.factors": factors, "inputs.offsets": offsets}
-        edits = [
-            Edit(name, tuple(float(f"{v:.{digits}g}") for v in numbers.tolist()))
-            for (name, numbers), nothing in zip(both.items(), (1, 0), strict=True)
-            if (numbers != nothing).any()
-        ]
+        edits = []
+        for (name, numbers), nothing in zip(both.items(), (1, 0), strict=True):
+            rounded = tuple(float(f"{v:.{digits}g}") for v in numbers.tolist())
+            of_all = len({*rounded}) == 1 < len(rounded)
+            one = Edit(name.removesuffix("s"), rounded[0]) if of_all else Edit(name, rounded)
+            edits += [one] * bool((numbers != nothing).any())
         yield Variant(tuple(edits), solved)
 
 

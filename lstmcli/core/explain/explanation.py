@@ -233,7 +233,7 @@ NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision", "withi
 
 
 def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
-    """Those that come clearly nearer than the run as loaded, and that run; each figure once.
+    """The configurations clearly nearer than the run as loaded, and that run; each figure once.
 
     Changes to one that is listed have to come clearly nearer than that.
     """
@@ -385,7 +385,7 @@ class Data(NamedTuple):
 
     @classmethod
     def of(cls, model: Model, expected: Expected, sequences: int) -> Data:
-        """That of EXPECTED on a run of a model."""
+        """The data of EXPECTED on a run of a model."""
         cells = [cell for _, cell in model.cells]
         return cls(
             expected.steps,

@@ -38,7 +38,6 @@ WELL_KNOWN = (
 """Conventions that are named first, and not all of the others."""
 
 MOST_NAMED = 4  # conventions
-MOST_STARTS = 5  # of chunks
 MOST_NUMBERED = 8  # steps or sequences
 FEW_VALUES = 12  # of EXPECTED, that a constant and a setting may fit by chance
 
@@ -290,7 +289,7 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     **{name: partial(_numbered, name) for name in ("step", "sequence", "unit", "Step", "Sequence")},
     "where": _at_steps,
     "changes": lambda changes: f"With {configuration(changes)}" if changes else "As loaded",
-    "nearest": lambda changes: f": the nearest is {_options(changes)}" if changes else "",
+    "nearest": lambda changes: f", perhaps {_options(changes)}: the nearest" if changes else "",
     "prefix": lambda changes: f"With {configuration(changes)}: " if changes else "",
     "count": lambda count: {1: "one change", 2: "two changes", 3: "three changes"}[count],
     "option": lambda layout: f" (--layout {layout})" if layout else "",
@@ -333,7 +332,7 @@ _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequenc
 _LENGTHS = "As a member lengths of an .npz of the inputs, every command takes them."
 _AXES = "EXPECTED has the axes {given}; "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
-_NO_FIRST_STEP = ": EXPECTED lacks the first step, which distinguishes most"
+_NO_FIRST_STEP = ": EXPECTED lacks a first step of each layer, which distinguishes most"
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs

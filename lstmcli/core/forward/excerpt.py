@@ -21,7 +21,7 @@ CellSizes = tuple[int, int, int]
 
 
 class CellSummary:
-    """Ranges of h and c, saturated gates and dead units of the selected numbers of a cell."""
+    """Ranges of h and c, and the saturated gates, of the selected numbers of a cell."""
 
     def __init__(self, batch: Choice | None, units: Indices | None) -> None:
         self.saturation = Saturation()

@@ -39,7 +39,7 @@ NAMES = ("h", "c", "i", "f", "g", "o", "z")
 """The arrays that a trace may have, of each cell."""
 
 DEFAULT_KEEP = NAMES[:-1]
-"""Those that it has by default: z, the pre-activations, only on request."""
+"""The arrays that it has by default: z, the pre-activations, only on request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +228,7 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
 
 
 def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
-    """The layout of inputs of three axes that no file and no option gives, and why.
+    """The layout of inputs of three axes specified neither by a file nor by an option, and why.
 
     It is the convention's, unless lengths are as many as one axis has, and the other has not.
     (1, T, I) is one sequence: time first, it would be T sequences of one step. A state of T

@@ -43,6 +43,7 @@ OF_MODEL = (NETWORK, INPUTS, PADDING, RUN_BEFORE)
 """Stages whose edits are of the model, and not of one cell."""
 
 MOST_NAMED = 12  # names of a value in a message
+FEW_NAMES = 4  # in a table
 FILE = "@"
 """Begins a value that is a file of arrays."""
 FLAG = "true"
@@ -100,6 +101,20 @@ class EditKind:
     def meaning(self) -> str:
         """What it is, whatever its value."""
         return self.words.replace("{}", "VALUE")
+
+    @property
+    def summary(self) -> str:
+        """What it is, and the values that it takes; of many names the first."""
+        takes, names = self.takes_words, [*self.named_values]
+        if len(names) > FEW_NAMES:
+            takes = f"{', '.join(names[:FEW_NAMES])}, ..."
+        return f"{self.meaning} ({takes})" if "{}" in self.words else self.meaning
+
+    @property
+    def named_values(self) -> dict[str, str]:
+        """The names that it takes, in words."""
+        names = self.read.values if isinstance(self.read, OneOf) else ()
+        return {name: self.say(name) or "" for name in names}
 
     @property
     def line(self) -> str:
@@ -292,8 +307,8 @@ class ManyWords(OneOf):
 class NumberOr:
     """A reader of a number, or of one of some words."""
 
-    def __init__(self, *words: str) -> None:
-        self.words = words
+    def __init__(self, *words: str, form: str = "a number, or {}") -> None:
+        self.words, self._form = words, form
 
     def __call__(self, value: Any) -> Any:
         """The number or the word."""
@@ -302,7 +317,7 @@ class NumberOr:
         try:
             return read_number(value)
         except ValueError:
-            raise ValueError(f"a number, or {', '.join(self.words)}") from None
+            raise ValueError(self._form.format(", ".join(self.words))) from None
 
 
 def _shift(value: Any) -> int:
@@ -1004,7 +1019,8 @@ def _kernel_rows() -> Iterator[EditKind]:
             yield EditKind(
                 f"weights.{part}.{gate}", CELLS, _of_gate(names, gate),
                 f"{words} of gate {gate} {{}}", _code_of_gate(name, gate),
-                NumberOr(*others), (*first, *others), say=_factor_words,
+                NumberOr(*others, form="a factor, or another gate: {}"), (*first, *others),
+                say=_factor_words,
                 shows=f"Gate {gate} is off at every step",
                 used_by="code that repeats a line per gate", mend=f"keep {name}[{gate}]",
             )  # fmt: skip
@@ -1262,7 +1278,8 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("equations.sigmoid_slope", EQUATIONS,
         _around("s_i", "s_f", "s_o", before=np.multiply), "sigmoid(a z) in all gates, a = {}",
         "sigmoid({} * z)", read_number, (0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0, shows=_FIRST,
-        used_by="a sigmoid by tanh without its factor", mend="sigmoid(z)"),
+        used_by="a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315",
+        mend="sigmoid(z)"),
     EditKind("equations.tanh_slope", EQUATIONS, _around("t", "t_c", before=np.multiply),
         "tanh(a z) of g and c, a = {}", "tanh({} * z)", read_number, (0.5, 2.0, 2 / 3), solved=1.0,
         shows=_FIRST, used_by="LeCun's tanh in part", mend="tanh(z)"),

@@ -138,7 +138,7 @@ class Choice:
             )
 
     def first_of(self, start: int, stop: int) -> Indices:
-        """Those of ``start`` to ``stop`` that are chosen, whatever comes after."""
+        """The chosen indices from ``start`` to ``stop``, whatever comes after."""
         if self.bounds is None:
             return [one for one in self.numbers if start <= one < stop]
         numbers = range(stop)[self.bounds]
@@ -257,7 +257,7 @@ def split_z(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def below(numbers: Indices, size: int) -> Indices:
-    """Those of ascending numbers that are below ``size``."""
+    """The ascending numbers that are below ``size``."""
     return numbers[: bisect_left(numbers, size)]
 
 

@@ -69,7 +69,7 @@ def asking(
 @pytest.mark.parametrize("kind", ["random", "dropout", "one number wrong", "zeros"])
 @pytest.mark.usefixtures("without_edits")
 @pytest.mark.sampled(3)
-def test_nothing_fits(kind: str, tmp_path: Path) -> None:
+def test_unrelated_or_damaged_outputs_are_not_explained(kind: str, tmp_path: Path) -> None:
     explanation = ask(kind, tmp_path, 0)
     assert explanation.verdict == "none"
     assert not explanation.found

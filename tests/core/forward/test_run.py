@@ -301,18 +301,16 @@ def test_arrays_of_several_cells_are_named_where_one_is_asked_for() -> None:
         _ = trace.i
 
 
-# ---- saturated gates and quiet units, counted from steps as they come
+# ---- saturated gates, counted from steps as they come
 
 
 def arrays() -> dict[str, np.ndarray]:
     """Ten steps of two sequences of three units, gates at 0.5 but for what is set here."""
     rng = np.random.default_rng(0)
     made = {name: rng.uniform(0.1, 0.9, (10, 2, 3)) for name in ("i", "f", "o")}
-    made["h"] = rng.uniform(0.1, 0.9, (10, 2, 3))
     made["f"][:, :, 1] = 0.999
     made["i"][:7, :, 2] = 1e-4
     made["o"][:4, :, 0] = 1e-4  # less than half of the steps
-    made["h"][:9, :, 2] = -1e-5
     return made
 
 
@@ -323,8 +321,6 @@ def test_gates_saturated_in_most_steps_are_named_with_their_share() -> None:
         SaturatedGate("f", 1, 1, 1.0),
         SaturatedGate("i", 2, 0, 0.7),
     ]
-    assert counts.dead_units() == [(2, 0.9)]
-    assert counts.anything
     shares = counts.shares()
     assert shares["f"] == (0.0, 20 / 60)
     assert shares["i"] == (14 / 60, 0.0)
@@ -338,7 +334,6 @@ def test_pieces_count_as_all_steps_at_once() -> None:
                         (slice(3, 10), slice(1, 2))):  # fmt: skip
         pieces.add({k: a[steps, rows] for k, a in arrays().items()})
     assert pieces.saturated_gates() == whole.saturated_gates()
-    assert pieces.dead_units() == whole.dead_units()
     assert pieces.shares() == whole.shares()
 
 
@@ -351,28 +346,25 @@ def test_steps_past_the_length_of_a_sequence_do_not_count() -> None:
     expected.add({k: a[:, :1] for k, a in arrays().items()})
     expected.add({k: a[:4, 1:] for k, a in arrays().items()})
     assert counts.saturated_gates() == expected.saturated_gates()
-    assert counts.dead_units() == expected.dead_units()
     nothing = Saturation()
-    nothing.add({k: np.zeros((3, 2, 1)) for k in ("i", "f", "o", "h")})
-    assert not nothing.anything
+    nothing.add({k: np.zeros((3, 2, 1)) for k in "ifo"})
+    assert not nothing.saturated_gates()
 
 
 def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
     counts = Saturation()
     gate = np.full((4, 1, 1), 0.0)
     gate[2:] = 1.0
-    counts.add({"f": gate, "i": np.full((4, 1, 1), np.nan), "h": np.full((4, 1, 1), np.nan)})
+    counts.add({"f": gate, "i": np.full((4, 1, 1), np.nan)})
     assert counts.saturated_gates() == [
         SaturatedGate("f", 0, 0, 0.5),
         SaturatedGate("f", 0, 1, 0.5),
     ]
-    assert counts.dead_units() == []
 
 
-def test_nothing_seen_is_nothing_to_name() -> None:
+def test_saturation_of_no_saturated_gate_is_empty() -> None:
     counts = Saturation()
     counts.add({"z_i": np.zeros((3, 1, 2))})
-    assert not counts.anything
     assert counts.shares() == {}
 
 
