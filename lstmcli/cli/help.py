@@ -107,9 +107,9 @@ def edits_text(ctx: click.Context, name: str | None = None) -> str:
         formatter.write_dl([
             ("code", kind.line.replace("{}", "VALUE")),
             ("unseen", f"{HIDES[kind.family]}."),
-            ("effect", f"{kind.shows}."),
-            ("done by", f"{kind.used_by}."),
-            ("correct", kind.mend),
+            ("effect", f"{kind.about.shows}."),
+            ("done by", f"{kind.about.used_by}."),
+            ("correct", kind.about.mend),
         ])  # fmt: skip
         return formatter.getvalue().rstrip("\n")
     formatter.write_text(EDITS_TEXT)

@@ -242,9 +242,10 @@ class Search:
         placement = next(one for one in self.placements if one.case is runs.case)
         explanation = placement.explanation("found", first.agreement, runs.changes)
         backward = runs.model.backward
-        lines = {
-            k: "; ".join(dict.fromkeys(getattr(e, k) for e in given)) for k in ("code", "mend")
-        }
+        code, mend = (
+            "; ".join(dict.fromkeys(texts))
+            for texts in ((e.code for e in given), (e.kind.about.mend for e in given))
+        )
         return replace(
             explanation,
             changes=(*edits_changed(given), *explanation.changes),
@@ -255,7 +256,7 @@ class Search:
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,
-            remarks=(remark("edit_code", line=lines["code"], mend=lines["mend"]),) * bool(given),
+            remarks=(remark("edit_code", line=code, mend=mend),) * bool(given),
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:

@@ -21,7 +21,13 @@ import numpy as np
 
 from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import KNOWN_ORDERS
-from lstmcli.core.explain.edited_runs import EditedRuns, Variant
+from lstmcli.core.explain.edited_runs import (
+    ITERATIONS,
+    USUAL,
+    EditedRuns,
+    Variant,
+    gauss_newton,
+)
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equations import F, parts_of, step
@@ -33,9 +39,7 @@ from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
-ITERATIONS = 25  # of Gauss-Newton
 SOLVING = 40.0  # the work of a start state, per sequence and cube of its numbers
-HALFWAY = 10, 0.2  # iterations after which so much of the misfit may be left
 WITHIN = 2.0  # tolerances, or the next number, by which what is solved for may miss EXPECTED
 LEAST = 1e-5
 SHORT = 8  # steps that show a start state, or an order of features
@@ -98,39 +102,6 @@ def stepper(cell: Cell) -> Step:
         return new_h.T, new_c.T
 
     return advance
-
-
-def gauss_newton(
-    residual: Callable[[Array], Array], start: Array, iterations: int = ITERATIONS
-) -> tuple[Array, Array]:
-    """Parameters (B, N) of independent problems, and what is left (B, M); damped.
-
-    ``residual`` takes (B n, N), n sets for each problem in a row, and gives (B n, M).
-    """
-    p, (B, N) = start.copy(), start.shape
-    damping, r = np.full(B, 1e-6), residual(p)
-    first = float((r**2).sum())
-    for n in range(iterations):
-        d = 1e-7 * np.maximum(1, np.abs(p))
-        moved = (p[:, None] + np.eye(N) * d[:, None]).reshape(B * N, N)
-        J = (residual(moved).reshape(B, N, -1) - r[:, None]) / d[..., None]  # (B, N, M)
-        if not np.isfinite(J).all():
-            break
-        U, S, V = np.linalg.svd(J, full_matrices=False)  # normal equations would square it
-        mean = (S**2).mean(axis=1, keepdims=True)
-        along = np.einsum("bkm,bm->bk", V, r) * S / (S**2 + damping[:, None] * mean + 1e-300)
-        stride = np.einsum("bnk,bk->bn", U, along)
-        new = residual(p - stride)
-        better = (new**2).sum(axis=1) < (r**2).sum(axis=1)
-        p[better] -= stride[better]
-        r[better] = new[better]
-        damping = np.clip(np.where(better, damping * 0.1, damping * 20), 1e-14, 1e6)
-        if n == HALFWAY[0] and (r**2).sum() > HALFWAY[1] * first:
-            break
-        is_done = better & (np.abs(stride).max(axis=1) < 1e-12)
-        if np.abs(r).max() < 1e-13 or (is_done | (damping > 1e4)).all():
-            break
-    return p, r
 
 
 def _tolerance(runs: EditedRuns) -> float:
@@ -212,10 +183,6 @@ def _related(known: KnownCell, solved: Array) -> Iterator[Variant]:
     """The edits that give inputs (T, B, I) in the order of the steps from those given."""
     T, B, count = solved.shape
     given, wanted = known.x.reshape(T * B, count), solved.reshape(T * B, count)
-    off = np.abs(wanted[:, :, None] - given[:, None, :]).max(axis=0)
-    order = tuple(off.argmin(axis=1).tolist())
-    if sorted(order) == [*range(count)] != [*order]:
-        yield Variant((Edit("inputs.features", order),))
     near = np.abs(solved[:, None] - known.x[None]).max(axis=(2, 3)).argmin(axis=1)
     moved = np.flatnonzero(near != np.arange(T))
     if len(moved) == 1:
@@ -229,23 +196,21 @@ def _related(known: KnownCell, solved: Array) -> Iterator[Variant]:
 
 
 def _affine(given: Array, wanted: Array) -> Iterator[Variant]:
-    """A factor and an offset for each feature."""
+    """A factor and an offset for each feature, or the same one for all."""
     ones = np.ones(len(given))
     each = [
         np.linalg.lstsq(np.stack([given[:, n], ones], axis=1), wanted[:, n], rcond=None)[0]
         for n in range(given.shape[1])
     ]
-    factors, offsets = np.array(each).T
-    factors = np.where(np.abs(factors - 1) < SMALL, 1, factors)
-    offsets = np.where(np.abs(offsets) < SMALL, 0, offsets)
-    solved = int((factors != 1).sum() + (offsets != 0).sum())
     for digits in (3, 6, 9):
-        both = {"inputs.factors": factors, "inputs.offsets": offsets}
-        edits = [
-            Edit(name, tuple(float(f"{v:.{digits}g}") for v in numbers.tolist()))
-            for (name, numbers), nothing in zip(both.items(), (1, 0), strict=True)
-            if (numbers != nothing).any()
-        ]
+        edits = []
+        for name, numbers in zip(("inputs.factor", "inputs.offset"), np.array(each).T, strict=True):
+            nothing = EDITS[name].solved
+            near = np.where(np.abs(numbers - nothing) < SMALL, nothing, numbers).tolist()
+            value = tuple(float(f"{v:.{digits}g}") for v in near)
+            if {*value} != {nothing}:
+                edits.append(Edit(name, value if len({*value}) > 1 else value[:1]))
+        solved = sum(v != edit.kind.solved for edit in edits for v in edit.value)
         yield Variant(tuple(edits), solved)
 
 
@@ -288,13 +253,20 @@ def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
     """
     h, c = known.start
     if known.cell.projection is None:
-        low, high = np.full_like(c, -FAR), np.full_like(c, FAR)
-        for _ in range(HALVINGS):  # h grows with c
-            middle = (low + high) / 2
-            is_low = advance(known.x[0], h, middle)[0] < known.h[0]
-            low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-        yield np.concatenate([h, np.clip((low + high) / 2, -5, 5)], axis=1)
+        at_first = _bisected(lambda c: advance(known.x[0], h, c)[0], known.h[0])
+        yield np.concatenate([h, np.clip(at_first, -5, 5)], axis=1)
     yield np.concatenate([h, c], axis=1)
+
+
+def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
+    """The numbers from which a function, which rises or falls with each, gives others."""
+    low, high = np.full_like(wanted, -FAR), np.full_like(wanted, FAR)
+    rising = function(high) >= function(low)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        up = (function(middle) < wanted) == rising
+        low, high = np.where(up, middle, low), np.where(up, high, middle)
+    return (low + high) / 2
 
 
 # ---- damaged weights
@@ -375,14 +347,7 @@ def _needed(
         of_step: Array = step(of_unit, c[None, :, unit], parts)[0][0]
         return of_step
 
-    ends = [np.full(len(x), end) for end in (-FAR, FAR)]
-    rising = h_with(ends[1]) >= h_with(ends[0])
-    low, high = ends
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        up = (h_with(middle) < wanted) == rising
-        low, high = np.where(up, middle, low), np.where(up, high, middle)
-    found = (low + high) / 2
+    found = _bisected(h_with, wanted)
     return found if np.abs(h_with(found) - wanted).max() < LEAST else None
 
 
@@ -440,8 +405,9 @@ class NamedEdits(NamedTuple):
 
 
 STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
-    EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage,
-    state, EditedRuns.table_of_cells, EditedRuns.solutions_of_cells, EditedRuns.damage,
+    EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage, state,
+    partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
+    EditedRuns.damage,
 )  # fmt: skip
 """What is tried, in this order; the first with an answer ends the search."""
 
@@ -461,7 +427,7 @@ def named_edits(
         with suppress(UserError):
             both = one.adding(changes)
             given = (Variant(()),) if both.model.edits else ()  # the settings' search ran without
-            if found := _found(both, chain(given, both.usual())):
+            if found := _found(both, chain(given, both.table(most=USUAL))):
                 return found
     return []
 

@@ -124,7 +124,7 @@ def test_numbers_that_are_solved_for_have_few_digits() -> None:
     wide = random_weights(N, 6)  # more units than inputs
     expected = lstm(X * [0.5, 1, 2] + [0, 0.25, 0], wide).h.astype(np.float32)
     found = asked(expected, tensors(wide))
-    assert found.edits == ("inputs.factors=0.5,1,2", "inputs.offsets=0,0.25,0")
+    assert found.edits == ("inputs.factor=0.5,1,2", "inputs.offset=0,0.25,0")
 
 
 SOLVED: dict[str, Callable[[], Array]] = {
