@@ -22,7 +22,7 @@ import numpy as np
 from lstmcli.core.explain import execution, lengths, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
+from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -199,9 +199,10 @@ class Search:
                 elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
         listed.pop(_key(first.changes), None)
         equals, proven = tuple(listed.values()), first.verdict == "found"
+        edits = equal_edits(_edited(placement), first.changes)
         return replace(
             first,
-            equivalent=equals,
+            equivalent=(*equals, *edits),
             remarks=(*first.remarks, *elsewhere),
             wanted=wanted(placement.data, first.unseen, equals, proven, bool(elsewhere)),
         )
@@ -389,12 +390,18 @@ def _explained(search: Search, progress: Progress) -> Explanation:
         return search.explained(search.looser)
     search.work.tell = partial(progress, what=EDITS)
     places = (search.as_loaded or search.placements)[: Budget.EDITED]
-    runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
+    runs = [*map(_edited, places)]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
-    if not named or (named[0].has_file and runs_otherwise(_said_last(search))):
+    if not named or (
+        any(edit.file for edit in named[0].variant.edits) and runs_otherwise(_said_last(search))
+    ):
         return search.none()
     return search.by_edits(named)
+
+
+def _edited(one: Placement) -> EditedRuns:
+    return EditedRuns(one.case, one.allowance, one.location, one.of_run)
 
 
 def _said_last(search: Search) -> list[Remark]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from lstmcli.core.model.edits import (
     RunSizes,
     edits_in,
 )
-from lstmcli.core.model.model import Inputs, Model
+from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
@@ -107,10 +107,9 @@ class EditedRuns:
     ) -> Mapping[str, Array] | None:
         """The arrays of a run, or of its first steps; None where the edits do not fit it."""
         case = case or self.case
-        layout = None if case.layout == "steps" else case.layout
-        inputs = Inputs(case.x, layout, case.initial_state, case.lengths, case.mask)
         try:
-            plan = prepare(self.edited(edits), inputs, case.names(self._settings))
+            inputs, names = case.inputs(self._settings), case.names(self._settings)
+            plan = prepare(self.edited(edits), inputs, names)
             plan = plan if until is None else plan.until(min(until, plan.steps))
             given: Mapping[str, Array] = run_in_memory(plan)
             cells = plan.model.cells
@@ -284,21 +283,19 @@ class EditedRuns:
         return (agreement, min(bits)) if all(bits) else None
 
     def _bits(self, misses: Array, solved: int) -> float:
-        """The bits of evidence; 0 where these, or the numbers that show them, are too few."""
-        bits, numbers = self.evidence(misses, solved)
-        return bits if bits >= LEAST_BITS and numbers >= solved + MORE_NUMBERS else 0.0
+        """The bits of evidence; 0 where these, or the numbers that show them, are too few.
 
-    def evidence(self, misses: Array, solved: int) -> tuple[float, int]:
-        """The bits by which EXPECTED's numbers tell a fit from the run as loaded, and how many.
-
-        Each counts by how far off it was. What was solved for may account for as many numbers,
-        those that were furthest off; and the choice among all that were tried costs its bits.
+        Each of EXPECTED's numbers counts by how far off the run as loaded is. What was solved for
+        may account for as many numbers, those that were furthest off; and the choice among all
+        that were tried costs its bits.
         """
         size = np.minimum(np.log2(np.maximum(misses, 1)), MOST_BITS)
-        share = self.case.expected.distinct(self.allowance.of) / max(1, misses.size)
+        distinct = self.case.expected.distinct(self.allowance.of)
+        share = min(1.0, distinct / max(1, misses.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
-        wrong = int((misses > 1).sum() * min(1.0, share))
-        return float(counted.sum()) * min(1.0, share) - math.log2(max(2, self.tried)), wrong
+        bits = float(counted.sum()) * share - math.log2(max(2, self.tried))
+        is_shown = int((misses > 1).sum() * share) >= solved + MORE_NUMBERS
+        return bits if bits >= LEAST_BITS and is_shown else 0.0
 
     # ---- variants
 
@@ -373,7 +370,7 @@ class EditedRuns:
 
     def solved_number(
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
-    ) -> float | None:
+    ) -> Any:
         """The number of an edit that comes nearest, with the fewest decimals that are as near."""
         until = self._steps_after_first(SOLVING_STEPS)
 
@@ -382,8 +379,8 @@ class EditedRuns:
             return np.array([self.off(one, case, until) for one in runs])
 
         solved = (gauss_newton(off, np.array([[a]]), 12) for a in dict.fromkeys(starts))
-        number, rest = min(((p.item(), float((r**2).sum())) for p, r in solved), key=itemgetter(1))
-        if not np.isfinite(rest):
+        number, rest = min(((p.item(), (r**2).sum()) for p, r in solved), key=itemgetter(1))
+        if not math.isfinite(rest):
             return None
         for decimals in range(DECIMALS):
             if np.abs(off(np.array([[round(number, decimals)]]))).max(initial=0) <= 1:

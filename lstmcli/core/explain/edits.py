@@ -28,13 +28,14 @@ from lstmcli.core.explain.edited_runs import (
     Variant,
     gauss_newton,
 )
+from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EDITS, Edit
-from lstmcli.core.model.model import Cell, Inputs
+from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
@@ -46,6 +47,7 @@ SHORT = 8  # steps that show a start state, or an order of features
 MOST_EXCHANGED = 16_000  # units of all exchanges of two features that are tried at once
 MOST_STATE = 48  # numbers of a state that are solved for
 SMALL = 1e-4  # a number that counts as 0, or as another, in a relation
+ALIKE = 1e-2  # of a number, by which sequences may differ in what they imply
 DAMAGED_UNITS = 3  # at most, where a damaged row is looked for
 FAR = 40.0  # a pre-activation beyond which a gate does not change
 HALVINGS = 60
@@ -66,9 +68,7 @@ class KnownCell(NamedTuple):
 def known_cells(runs: EditedRuns) -> Iterator[KnownCell]:
     """The cells of which every h is known."""
     case = runs.case
-    layout = None if case.layout == "steps" else case.layout
-    given = Inputs(case.x, layout, case.initial_state, case.lengths, case.mask)
-    plan = prepare(runs.model, given, ("h",))
+    plan = prepare(runs.model, case.inputs(settings_of(runs.of_run)), ("h",))
     several = len(plan.model.cells) > 1
     if len(plan.model.layers) > 1 or plan.valid is not None or "array" in settings_of(runs.of_run):
         return
@@ -85,19 +85,19 @@ def known_cells(runs: EditedRuns) -> Iterator[KnownCell]:
         yield KnownCell(name * several, cell, h, x[reads], reads, plan.states[d])
 
 
-Step = Callable[[Array, Array, Array], tuple[Array, Array]]
+Step = Callable[..., tuple[Array, Array]]
 """Takes x (R, I), h (R, P) and c (R, H), and gives the next h and c."""
 
 
 def stepper(cell: Cell) -> Step:
-    """The step of a cell."""
+    """The step of a cell, in which something may be added to its pre-activations (4, H, R)."""
     parts = parts_of(cell)
     bias = np.zeros_like(cell.bias) if cell.norm_scale is not None else cell.bias.copy()
     if cell.norm_scale is None:
         bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
 
-    def advance(x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-        z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None]
+    def advance(x: Array, h: Array, c: Array, added: Any = 0.0) -> tuple[Array, Array]:
+        z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None] + added
         new_h, new_c = step(z, c.T, parts)
         return new_h.T, new_c.T
 
@@ -183,7 +183,7 @@ def _related(known: KnownCell, solved: Array) -> Iterator[Variant]:
     """The edits that give inputs (T, B, I) in the order of the steps from those given."""
     T, B, count = solved.shape
     given, wanted = known.x.reshape(T * B, count), solved.reshape(T * B, count)
-    near = np.abs(solved[:, None] - known.x[None]).max(axis=(2, 3)).argmin(axis=1)
+    near: Array = np.abs(solved[:, None] - known.x[None]).max(axis=(2, 3)).argmin(axis=1)
     moved = np.flatnonzero(near != np.arange(T))
     if len(moved) == 1:
         steps = int(known.reads[moved[0]]), int(known.reads[near[moved[0]]])
@@ -197,15 +197,13 @@ def _related(known: KnownCell, solved: Array) -> Iterator[Variant]:
 
 def _affine(given: Array, wanted: Array) -> Iterator[Variant]:
     """A factor and an offset for each feature, or the same one for all."""
-    ones = np.ones(len(given))
-    each = [
-        np.linalg.lstsq(np.stack([given[:, n], ones], axis=1), wanted[:, n], rcond=None)[0]
-        for n in range(given.shape[1])
-    ]
+    off = given - given.mean(axis=0)
+    factors = (off * wanted).sum(axis=0) / (off * off).sum(axis=0)
+    each = factors, wanted.mean(axis=0) - factors * given.mean(axis=0)
     for digits in (3, 6, 9):
         edits = []
-        for name, numbers in zip(("inputs.factor", "inputs.offset"), np.array(each).T, strict=True):
-            nothing = EDITS[name].solved
+        for name, numbers in zip(("inputs.factor", "inputs.offset"), each, strict=True):
+            nothing = float(EDITS[name].solved or 0)
             near = np.where(np.abs(numbers - nothing) < SMALL, nothing, numbers).tolist()
             value = tuple(float(f"{v:.{digits}g}") for v in near)
             if {*value} != {nothing}:
@@ -279,10 +277,10 @@ def damage(runs: EditedRuns) -> Iterator[Variant]:
         if cell.projection is not None or cell.norm_scale is not None or cell.peephole is not None:
             return
         advance, (h, c) = stepper(cell), known.start
-        allowed = _tolerance(runs)
         for x, wanted in zip(known.x, known.h, strict=True):
-            new, new_c = advance(x, h, c)
-            units = np.flatnonzero((np.abs(new - wanted) > allowed).any(axis=0))
+            new_h, new_c = advance(x, h, c)
+            off = np.abs(new_h - wanted) > _tolerance(runs)
+            units = np.flatnonzero(off.any(axis=0))
             if len(units) > DAMAGED_UNITS:
                 break
             if len(units):
@@ -297,58 +295,32 @@ def _of_unit(
     known: KnownCell, unit: int, before: tuple[Array, Array, Array], wanted: Array
 ) -> Iterator[Edit]:
     """Numbers of a unit's weights with which it gives the h (B,) that is wanted."""
-    cell, (x, h, _) = known.cell, before
+    cell, (x, h, _), advance = known.cell, before, stepper(known.cell)
     for k, gate in enumerate(GATES):
-        z = _needed(cell, k, unit, before, wanted)
-        if z is None:
+
+        def h_with(z: Array, k: int = k) -> Array:
+            added = np.zeros((4, cell.units, len(z)))
+            added[k, unit] = z
+            return advance(*before, added)[0][:, unit]
+
+        z = _bisected(h_with, wanted)
+        if np.abs(h_with(z) - wanted).max() >= LEAST:
             continue
-        parts: Sequence[tuple[str, Array, Array]] = (
+        places: list[tuple[str, tuple[int, ...], Any]] = [
+            ("bias.number", (), cell.bias[k, unit] + z)
+        ]
+        for part, weights, values in (
             ("kernel", cell.kernel[k, unit], x), ("recurrent", cell.recurrent_kernel[k, unit], h),
-        )  # fmt: skip
-        for part, weights, values in parts:
-            share = values @ weights  # (B,)
-            if (a := _alike(1 + z / _nonzero(share))) is not None:
-                yield _edit(f"weights.{part}.row", (gate, unit), a, known.name)
-            for n in range(len(weights)):
-                if (a := _alike(weights[n] + z / _nonzero(values[:, n]))) is not None:
-                    yield _edit(f"weights.{part}.number", (gate, unit, n), a, known.name)
-        if (a := _alike(cell.bias[k, unit] + z)) is not None:
-            yield _edit("weights.bias.number", (gate, unit), a, known.name)
-
-
-def _edit(name: str, place: tuple[object, ...], number: float, cell: str) -> Edit:
-    return Edit(name, (*place, number), cell)
-
-
-def _nonzero(values: Array) -> Array:
-    return np.where(np.abs(values) < 1e-9, np.nan, values)
-
-
-def _alike(values: Array) -> float | None:
-    """The number that all sequences agree on, as far as each tells."""
-    finite = values[np.isfinite(values)]
-    if not finite.size or np.ptp(finite) > 1e-2 * max(1.0, float(np.abs(finite).max())):
-        return None
-    return float(np.median(finite))
-
-
-def _needed(
-    cell: Cell, k: int, unit: int, before: tuple[Array, Array, Array], wanted: Array
-) -> Array | None:
-    """What has to be added to a unit's pre-activation of a gate (B,); None where nothing does."""
-    x, h, c = before
-    parts, bias = parts_of(cell), cell.bias.copy()
-    bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
-    z = x @ cell.kernel[:, unit].T + h @ cell.recurrent_kernel[:, unit].T + bias[:, unit]  # (B, 4)
-
-    def h_with(added: Array) -> Array:
-        of_unit = z.T[:, None].copy()  # (4, 1, B)
-        of_unit[k] += added
-        of_step: Array = step(of_unit, c[None, :, unit], parts)[0][0]
-        return of_step
-
-    found = _bisected(h_with, wanted)
-    return found if np.abs(h_with(found) - wanted).max() < LEAST else None
+        ):  # fmt: skip
+            places.append((f"{part}.row", (), 1 + z / (values @ weights)))
+            places += [
+                (f"{part}.number", (n,), w + z / values[:, n]) for n, w in enumerate(weights)
+            ]
+        for name, at, numbers in places:
+            finite = numbers[np.isfinite(numbers)]  # each sequence has its number
+            if finite.size and np.ptp(finite) <= ALIKE * max(1.0, np.abs(finite).max()):
+                value = gate, unit, *at, float(np.median(finite))
+                yield Edit(f"weights.{name}", value, known.name)
 
 
 # ---- outputs
@@ -390,11 +362,6 @@ class NamedEdits(NamedTuple):
     variant: Variant
     agreement: Agreement
     bits: float
-
-    @property
-    def has_file(self) -> bool:
-        """Whether an edit has many numbers that were solved for."""
-        return any(edit.file for edit in self.variant.edits)
 
     @property
     def rank(self) -> tuple[int, int, int]:
@@ -445,6 +412,18 @@ BESIDE: Mapping[str, tuple[Any, ...]] = {
     "interleaved": (True,),
 }
 """Settings next to which an edit is tried, where others do not come nearer."""
+
+
+def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[Changed, ...]]:
+    """The edits that are the same run as one of some changes of settings, next to the others."""
+    for one, kind in product(changed, EDITS.values()):
+        cell, _, name = one.setting.rpartition(".")
+        for value, (setting, found) in kind.same.items():
+            if setting != name or one.found != (found(one.assumed) if callable(found) else found):
+                continue
+            edits, others = (Edit(kind.name, value, cell),), [c for c in changed if c is not one]
+            if runs.adding(plain_of(others)).fits(Variant(edits)):
+                yield *edits_changed(edits), *others
 
 
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -98,6 +98,8 @@ class EditKind:
     of_sequence: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
+    same: Mapping[Any, tuple[str, Any]] = field(default_factory=dict)
+    """The setting that is the same run, by value; its value may follow from the one assumed."""
     example: str = "0"  # a value, where the line is made from one
 
     @property
@@ -348,7 +350,7 @@ def _step_of(x: Array, steps: tuple[int, int]) -> Array:
     return x
 
 
-def _as_wide(changed: Any, x: Array) -> Array:
+def _as_wide(changed: Any, x: Array) -> Any:
     """Inputs with the batch and the features of others; ValueError where they have not."""
     return np.broadcast_to(changed, (len(changed), *x.shape[1:]))
 
@@ -377,7 +379,7 @@ def _sample_deviation(x: Array, **over: Any) -> Any:
     return np.sqrt((off * off).sum(**over) / (x.size / x.mean(**over).size - 1))
 
 
-def _normalised(x: Array, how: str) -> Array:
+def _normalised(x: Array, how: str) -> Any:
     scale, _, axes = how.partition("_")
     with np.errstate(all="ignore"):
         offset, size = (f(x, axis=AXES[axes], keepdims=True) for f in SCALES[scale])
@@ -503,6 +505,11 @@ def _projection(cell: Cell, value: str) -> Cell:
     return replace(cell, projection=other)
 
 
+def _without_norm_of_c(cell: Cell, _: Any) -> Cell:
+    _require(cell.state_scale is not None, "the cell has no layer normalisation of c.")
+    return replace(cell, state_scale=None, state_shift=None)
+
+
 def _epsilon(cell: Cell, epsilon: float) -> Cell:
     is_normed = cell.norm_scale is not None or cell.state_scale is not None
     _require(is_normed, "the cell has no layer normalisation; equations.layer_norm adds one.")
@@ -559,13 +566,21 @@ def _rounded_to_int8(array: Array, axes: tuple[int, ...] | None) -> Array:
     return rounded
 
 
+def _uint8(array: Array, axis: int, gates: int, _: Any) -> Any:
+    if array.ndim < 2:
+        return array
+    scale = np.ptp(array) / 255 or 1
+    zero = np.round(-array.min() / scale)
+    return (np.clip(np.round(array / scale) + zero, 0, 255) - zero) * scale
+
+
 # ---- equations: functions in place of tanh and the sigmoid
 
 Function = Callable[[Array], Array]
 
 
 class Near(NamedTuple):
-    """A function that is taken for tanh, and one for the sigmoid."""
+    """A function in place of tanh, and one in place of the sigmoid."""
 
     words: str
     tanh: Function | None = None
@@ -605,6 +620,13 @@ def _table(function: Function, grid: Array, linear: bool, x: Array) -> Array:
     return found.astype(x.dtype)
 
 
+def _cut(n: int, limit: float, x: Array) -> Array:
+    """Tanh from a table whose index is cut and not rounded, and -1 or 1 outside."""
+    width = 2 * limit / n
+    looked_up = np.tanh(np.floor((x + limit) / width) * width - limit)
+    return np.where(np.abs(x) < limit, looked_up, np.sign(x)).astype(x.dtype)
+
+
 def _tables() -> Iterator[tuple[str, Near]]:
     """Functions by their values at points from -limit to limit, the nearest or a line between."""
     for n, limit, linear in product((256, 512, 1024, 128), (8, 6, 5, 4), (False, True)):
@@ -612,6 +634,9 @@ def _tables() -> Iterator[tuple[str, Near]]:
         grid = np.linspace(-limit, limit, n)
         both = (partial(_table, function, grid, linear) for function in (np.tanh, _sigmoid))
         yield f"table_{n}_{limit}{'_linear' * linear}", Near(words, *both)
+        if not linear:
+            name, words = f"table_{n}_{limit}_cut", f"{words}, whose index is cut"
+            yield name, _by_tanh(words, partial(_cut, n, limit))
 
 
 _EIGEN = partial(_ratio,  # Eigen 3.3, MathFunctionsImpl.h
@@ -792,7 +817,7 @@ APPLIED: dict[str, Function] = {
 }
 
 
-def _masked(h: Array, x: Array, arrays: Mapping[str, Array]) -> Array:
+def _masked(h: Array, x: Array, arrays: Mapping[str, Array]) -> Any:
     mask = arrays["mask"][: len(h)].astype(h.dtype)  # of the first steps
     return h * np.broadcast_to(mask, h.shape)
 
@@ -846,6 +871,7 @@ def _weight_rows() -> Iterator[EditKind]:
                 f"weights.{f'{part}.' * bool(part)}factor", CELLS, partial(_share_of, arrays, ""),
                 f"{words} times {{}}", f"{name} *= {{}}", _SCALED, read_number,
                 (0.5, 2.0, 0.1, *_KEPT) if part == "recurrent" else (0.5, 2.0, 0.1), solved=1.0,
+                same={2.0: ("bias", "twice")} if part == "bias" else {},
             )  # fmt: skip
 
 
@@ -917,10 +943,21 @@ _SCALE_PER = ("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias")
 _ALL_DIGITS = "save every digit: %.9g"
 _FROM = {gate: _LATER if gate in "fc" else _FIRST for gate in "ifgohc"}
 
+_SAME = {
+    "sigmoid": {name: ("recurrent_activation", name) for name in ("tanh", "identity")},
+    "tanh": {"sigmoid": ("activation", "sigmoid")},
+    "tanh.g": {"sigmoid": ("activation", "sigmoid")},
+    "tanh.c": {"sigmoid": ("output_activation", "sigmoid")},
+}
+"""Activations that are settings too."""
+
 _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
     EditKind("inputs.late", INPUTS, _moved, "inputs {} steps late, zeros first",
         "x = concat(zeros({}), x[:-{}])", _SHIFTED, read_count, _STEPS, of_sequence=True),
+    EditKind("inputs.repeated", INPUTS, lambda x, n: x[np.maximum(np.arange(len(x)) - n, 0)],
+        "inputs {} steps late, the first one repeated", "x = concat([x[0]] * {}, x[:-{}])",
+        _SHIFTED, read_count, _STEPS[:3], of_sequence=True),
     EditKind("inputs.early", INPUTS, lambda x, n: _moved(x, -n),
         "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED,
         read_count, _STEPS, of_sequence=True),
@@ -1037,6 +1074,16 @@ _ROWS: tuple[EditKind, ...] = (
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}",
         About("quantised models", "run the weights as stored", _NEARLY), OneOf(*_SCALE_PER),
         _SCALE_PER),
+    EditKind("weights.uint8", TENSORS, _uint8,
+        "stored tensors rounded to 0 to 255, with a zero point per tensor",
+        "w = (np.clip(np.round(w / scale) + zero, 0, 255) - zero) * scale",
+        About("quantised models", "run the weights as stored", _NEARLY)),
+    EditKind("weights.fixed", TENSORS,
+        lambda array, axis, gates, bits: np.round(array * 2**bits) / array.dtype.type(2**bits),
+        "stored tensors in fixed point, with {} bits after the point",
+        "w = np.round(w * 2**{}) / 2**{}",
+        About("microcontrollers, FPGAs", "run the weights as stored", _NEARLY), read_count,
+        (12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
     EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
         "stored tensors rounded to {} decimals", "w = np.round(w, {})",
         About("weights pasted from printed output", _ALL_DIGITS, _NEARLY), read_count, _DECIMALS),
@@ -1047,7 +1094,8 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("equations.c", EQUATIONS, partial(_variant, "update", C_OF),
         "c is updated by {}", "c = {}",
         About(_SLIP, "c = f * c + i * g"),
-        OneOf(*C_OF), tuple(C_OF), say=lambda name: C_OF[name][0]),
+        OneOf(*C_OF), tuple(C_OF), say=lambda name: C_OF[name][0],
+        same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
     *(
         EditKind(f"equations.after.{gate}", EQUATIONS, partial(_around, [field], None, np.add),
             f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
@@ -1061,7 +1109,8 @@ _ROWS: tuple[EditKind, ...] = (
     ),
     *(
         EditKind(f"equations.{name}", EQUATIONS, partial(_activation, fields.split()), words,
-            code, about, OneOf(*names), names[:most], say=lambda name: ACTIVATIONS[name].words)
+            code, about, OneOf(*names), names[:most], say=lambda name: ACTIVATIONS[name].words,
+            same=_SAME.get(name, {}))
         for name, fields, words, code, names, most, about in (
             *((f"sigmoid.{gate}", f"s_{gate}", f"activation of gate {gate}: {{}}", f"{gate} = {{}}",
                SIGMOIDS, 8, About(_SLIP, f"{gate} = sigmoid(z_{gate})", _FROM[gate]))
@@ -1091,6 +1140,9 @@ _ROWS: tuple[EditKind, ...] = (
         "layer normalisation of each gate, epsilon {}, where none is stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})",
         About("a cell with layer normalisation", "use z"), _POSITIVE, _EPSILONS[:4]),
+    EditKind("equations.layer_norm.c", CELLS, _without_norm_of_c,
+        "layer normalisation of c left out", "h = o * tanh(c)",
+        About("a cell of which only the gates were normalised", "h = o * tanh(norm(c))")),
     EditKind("equations.epsilon", CELLS, _epsilon, "layer normalisation with epsilon {}",
         "sqrt(variance + {})",
         About("frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",

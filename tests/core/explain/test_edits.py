@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.core.explain.causes import CAUSES
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.model import edits
 from lstmcli.core.model.arrays import Array
@@ -180,6 +181,39 @@ def test_any_order_of_features_is_found() -> None:
 def test_a_setting_is_the_answer_where_it_is_one() -> None:
     found = asked(lstm(gate={"f": lambda z: s(z + 1)}).h.astype(np.float32))
     assert [change.setting for change in found.changes] == ["forget_bias"]
+    both = asked(lstm(w=changed(b=lambda b: 2 * b), gate={"f": lambda z: s(z + 1)}).h)
+    assert {change.setting for change in both.changes} == {"bias", "forget_bias"}
+    assert "weights.bias.factor=2" in texts(both)
+
+
+@pytest.mark.slow
+def test_every_edit_that_is_the_same_run_as_a_setting_is_declared() -> None:
+    def runs(**how: Any) -> Array | None:
+        try:
+            return lstmcli.run(weights, x, "h", layout="time", **how).h
+        except (lstmcli.UserError, TypeError):  # not a setting of this run
+            return None
+
+    weights, x = tensors(random_weights(4, 4)), RNG.normal(size=(6, 2, 4))
+    model = lstmcli.load(weights)
+    plain = lstmcli.run(model, x, "h", layout="time").h
+    settings = {
+        (cause.setting, value, *alone): h
+        for cause in CAUSES.values()
+        for value in cause.values
+        for alone in ({}, {"output_activation": "tanh"})  # of the candidate alone
+        if (h := runs(**{**alone, cause.setting: value})) is not None and not np.allclose(h, plain)
+    }
+    assert len(settings) > 100
+    same, declared = set(), set()
+    for kind in edits.EDITS.values():
+        for value in kind.values_for(edits.RunSizes(model, model.cell, len(x))):
+            h = runs(edits=[edits.Edit(kind.name, value)])
+            for (setting, *_), other in settings.items():
+                if h is not None and h.shape == other.shape and np.allclose(h, other, atol=1e-7):
+                    same.add((kind.name, value, setting))
+        declared |= {(kind.name, value, setting) for value, (setting, _) in kind.same.items()}
+    assert same == declared
 
 
 @pytest.mark.slow
