@@ -108,9 +108,9 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
         formatter.write_dl([
             ("code", kind.line.replace("{}", "VALUE")),
             ("unseen", f"{HIDES[kind.family]}."),
-            ("effect", f"{kind.shows}."),
-            ("done by", f"{kind.used_by}."),
-            ("correct", kind.mend),
+            ("effect", f"{kind.about.shows}."),
+            ("done by", f"{kind.about.used_by}."),
+            ("correct", kind.about.mend),
         ])  # fmt: skip
         return
     formatter.write_text(EDITS_TEXT)
