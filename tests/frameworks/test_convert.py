@@ -43,7 +43,9 @@ class Case:
     def __init__(self, case: str, target: Path, to: str) -> None:
         one = recorded(case)
         self.case, self.record, self.recorded = one
-        settings: dict[str, Any] = {"dtype": "float32"}  # onnxruntime runs no other, Keras and torch by default
+        settings: dict[str, Any] = {
+            "dtype": "float32"
+        }  # onnxruntime runs no other, Keras and torch by default
         self.model: Model = one.load(**settings)
         convert(one.paths(target), str(target), to, one.options() | settings)
         layout, x = self.record["layout"], self.recorded["inputs"]
