@@ -104,9 +104,6 @@ def test_only_what_does_all_of_it_runs_weights_just_so(
     assert bool(explanation.like) == bool(like)
 
 
-# ---- nothing is wrong
-
-
 # ---- rounding
 
 

@@ -104,9 +104,6 @@ EXPLAIN = PACKAGE / "core" / "explain"
 TF1 = CONVENTIONS["tf1"]
 
 
-# ---- remarks
-
-
 def remarks_made() -> Iterator[tuple[str, set[str] | None, Path]]:
     """The code, the names of the facts if they are all there, and the file of each remark."""
     for path in sorted(EXPLAIN.rglob("*.py")):

@@ -115,9 +115,6 @@ def asking_pytorch(case: str, folder: Path) -> Asking:
     return Asking(str(folder / "w.npz"), x, h, {"layout": "batch"})
 
 
-# ---- the cell above
-
-
 def test_weights_that_are_rounded_show_in_another_array(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     net, x = random_net(rng, 4, 6), rng.normal(size=(2, 9, 4)).astype(np.float32)

@@ -7,9 +7,6 @@ shown by its ``--compare``, which compares the words too.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,7 @@ from tests.core.explain.matrix import PAIRS, SINGLES
 from tests.core.explain.networks import DEEP, MERGES, Asked, long, name_of
 from tests.core.explain.questions import group_of, is_spoiled, questions, truth_of
 from tests.core.explain.record import Line, asked, differences, recorded
-from tests.paths import TOP
+from tests.processes import python
 
 WORDS = False  # whether notes are compared too: they change more often, with tests of their own
 RECORD = recorded()
@@ -145,13 +142,10 @@ def test_a_difference_is_reported() -> None:
 VARIABLE = "OPENBLAS_NUM_THREADS"
 
 
-def lstm(*words: object, cwd: Path, **environment: str) -> bytes:
+def lstm(*words: object, cwd: Path, **environment: str) -> str:
     """What a command prints in a process of its own: BLAS counts its threads at the start."""
-    others = {name: value for name, value in os.environ.items() if name != VARIABLE}
-    done = subprocess.run(
-        [sys.executable, "-m", "lstmcli", *map(str, words)], cwd=cwd, capture_output=True,
-        env={**others, "PYTHONPATH": str(TOP), **environment}, check=False,
-    )  # fmt: skip
+    without = "" if environment else VARIABLE
+    done = python("-m", "lstmcli", *words, cwd=cwd, without=without, **environment)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout
 

@@ -352,9 +352,11 @@ def test_steps_past_the_length_of_a_sequence_do_not_count() -> None:
     expected.add({k: a[:4, 1:] for k, a in arrays().items()})
     assert counts.saturated_gates() == expected.saturated_gates()
     assert counts.dead_units() == expected.dead_units()
-    nothing = Saturation()
-    nothing.add({k: np.zeros((3, 2, 1)) for k in ("i", "f", "o", "h")})
-    assert not nothing.anything
+    for names, shares in ((("i", "f", "o", "h"), None), (("z_i",), {})):
+        nothing = Saturation()
+        nothing.add({k: np.zeros((3, 2, 1)) for k in names})
+        assert not nothing.anything
+        assert shares is None or nothing.shares() == shares
 
 
 def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
@@ -367,13 +369,6 @@ def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
         SaturatedGate("f", 0, 1, 0.5),
     ]
     assert counts.dead_units() == []
-
-
-def test_nothing_seen_is_nothing_to_name() -> None:
-    counts = Saturation()
-    counts.add({"z_i": np.zeros((3, 1, 2))})
-    assert not counts.anything
-    assert counts.shares() == {}
 
 
 def test_a_gate_is_saturated_within_a_hundredth_of_0_and_of_1() -> None:
