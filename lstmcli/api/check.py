@@ -126,7 +126,7 @@ class Checked:
     @property
     def ulp(self) -> int | None:
         """The tolerance in ULPs, if one was asked for."""
-        return next(iter(self.of_run.difference.arrays.values())).tolerance.ulp
+        return next(iter(self.of_run.difference.arrays.values())).pair.tolerance.ulp
 
     @property
     def float64_abs(self) -> float | None:

@@ -24,8 +24,7 @@ from lstmcli.api.values import (
     type_of,
 )
 from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.partial import at_its_place
+from lstmcli.core.diff.operand import Side, with_all_steps
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, WorkDone
@@ -235,12 +234,16 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
             explanation = replace(explanation, next=typed_command("python", "-c", write))
         command = _command(explanation, words, settings, job.model.given)
         writing = _writing(explanation, words, side.name, settings)
-        return replace(explanation, command=command, next=writing or explanation.next)
+        explanation = replace(explanation, command=command, next=writing or explanation.next)
+        if explanation.verdict != "not_finite" or explanation.next:
+            return explanation
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
         further = f"{asked.typed('explain', asked.expected)} --thorough"
         return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
     against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
+    if explanation.edits:
+        settings[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
     return replace(explanation, next=_next(start, comparison, against, several))
@@ -332,16 +335,18 @@ def _at_its_steps(side: Side, job: Job) -> Side:
     if side.numbering.from_the_start:
         return side
     plan = job.plan(NAMES)
-    zeros = {name: np.broadcast_to(0.0, shape) for name, shape in plan.shapes.items()}
-    return at_its_place(side, zeros, plan.layout, 0, 0).side
+    return with_all_steps(side, plan.shapes, plan.layout)
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
     """The run whose arithmetic is worth looking at, with the settings that it changes.
 
-    That of the weights as loaded, or by changes that come much nearer.
+    That of the weights as loaded, or by changes that come much nearer, or that are found.
     """
     loaded = explanation.measured
+    if explanation.verdict == "not_finite":
+        found = {k: v for one in explanation.changes for k, v in one.settings.items()}
+        return explanation.not_finite, found
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)

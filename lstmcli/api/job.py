@@ -252,8 +252,6 @@ def with_padding(job: Job, *, ignored: bool = False) -> Job:
     if not inputs.name:
         return job
     if model.lengths:
-        if job.stream is None:
-            job.plan()  # refuses inputs that the lengths do not fit
         return job._replace(inputs=replace(inputs, lengths=np.array(model.lengths)))
     if model.masking is None or job.stream is not None:
         return job

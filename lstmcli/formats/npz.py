@@ -31,6 +31,11 @@ from lstmcli.formats.npy import (
 SUFFIX = ".npy"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
 
+OBJECTS = "contains Python objects, which are never loaded."
+SAVED_AS_NUMBERS = (
+    "  Save numbers: np.save(FILE, array, allow_pickle=False) refuses an array of anything else."
+)
+
 
 def read(source: Opened, only: str | None = None) -> Document:
     """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
@@ -61,13 +66,11 @@ def read(source: Opened, only: str | None = None) -> Document:
                 else:
                     document.attributes[name] = _decoded(value) if name == "meta" else value
     if only in left_out:
-        raise UserError(f"{source.source}:{only} contains Python objects, which are never loaded.")
+        raise UserError(f"{source.source}:{only} {OBJECTS}", SAVED_AS_NUMBERS)
     if only in members and only not in document.arrays:
         return read(source)  # the caller's message names the arrays
     if not document.arrays and not document.attributes:
-        raise UserError(
-            f"{source.source} contains nothing but Python objects, which are never loaded."
-        )
+        raise UserError(f"{source.source}: {', '.join(left_out)} {OBJECTS}", SAVED_AS_NUMBERS)
     document = replace(document, other_members=tuple(others))
     if left_out:
         remark = (

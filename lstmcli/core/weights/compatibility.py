@@ -286,7 +286,7 @@ def _biases(row: Convention, cell: Cell) -> str:
 def _peepholes(row: Convention, cell: Cell) -> str:
     matrices = row.names.peephole_matrices
     if cell.peephole is None:
-        return "zero, as it always has them" if matrices else ""
+        return "zeros, which it always has" if matrices else ""
     order = spaced_order(row.storage.peephole_gates)
     if row.storage.peephole_columns:
         return f"columns of the recurrent kernel, {order}"

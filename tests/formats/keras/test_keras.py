@@ -444,7 +444,7 @@ def add_virtual(file: Any) -> None:
         (lambda f: f.create_group("/".join("g" * 40)), "too many groups"),
     ],
 )  # fmt: skip
-def test_what_leads_elsewhere_or_unpacks_to_much_is_refused_unread(
+def test_links_and_huge_datasets_are_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, add: Callable[[Any], Any], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -95,7 +95,7 @@ def _direction(attributes: Mapping[str, Any]) -> str:
 
 
 def _activations(attributes: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Those of the gates, the candidate and the output, of the first and of the last direction."""
+    """The activations of gates, candidate and output, of the first and of the last direction."""
     names = attributes.get("activations") or USUAL * attributes["directions"]
     if len(names) != 3 * attributes["directions"]:
         raise UserError(
