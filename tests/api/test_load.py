@@ -107,7 +107,7 @@ def test_directions_of_other_sizes_are_refused(tmp_path: Path) -> None:
 def test_names_beyond_measure_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     path.write_text(json.dumps({"a_" * 500_000: [1.0]}))
-    with pytest.raises(UserError, match="has 1,000,000 characters; names have 1,000 at most"):
+    with pytest.raises(UserError, match="or a name of over 1,000 characters"):
         load(str(path))
     path.write_text(json.dumps({f"a{n}": [1.0] for n in range(40_000)}))
     with pytest.raises(UserError, match=r"has more than 32,768 tensors"):
