@@ -276,9 +276,9 @@ def _without_numbers(name: str) -> str:
 def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
     """Mean and spread of each gate that has weights; a coupled gate is made of another."""
     made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
-    arrays = [a.astype(np.float64) for a in (cell.kernel, cell.recurrent_kernel, cell.bias)]
     found = {}
     with np.errstate(all="ignore"):  # of weights that are not finite; the list of tensors shows it
+        arrays = [a.astype(np.float64) for a in (cell.kernel, cell.recurrent_kernel, cell.bias)]
         for n, gate in enumerate(GATES):
             k, r, b = (array[n] for array in arrays)
             found[gate] = GateNumbers(*map(float, (k.mean(), k.std(), r.mean(), r.std(), b.mean())))
