@@ -69,22 +69,17 @@ def _odd_numbers(compared: ComparedSides) -> Facts:
 def _not_a_number(compared: ComparedSides) -> Facts:
     """NaN on one side only, in the first step that differs."""
     for pair in compared.differing:
-        nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
         if not pair.stepwise or pair.agrees is None:
             continue
-        differs: Mask = np.not_equal(*nan)
-        at_steps: tuple[Mask, ...] = tuple(
-            np.any(which, axis=(1, 2)) for which in (differs, pair.differs)
-        )
-        steps, wrong = map(pair.in_order, at_steps)
-        if not steps.any() or wrong.argmax() != steps.argmax():
+        nan = [pair.in_order(np.isnan(side.values)) for side in (pair.a, pair.b)]
+        steps: Mask = np.any(nan[0] != nan[1], axis=(1, 2))  # (T,)
+        at = int(pair.in_order(pair.differs).any(axis=(1, 2)).argmax())
+        if not steps[at]:
             continue
-        at = int(np.flatnonzero(at_steps[0])[-1 if pair.backward else 0])
-        side = compared.names[not nan[0][at][differs[at]].any()]
-        step = pair.numbers_of((at, 0, 0))[0]
-        is_kept = steps[steps.argmax() :].all()
-        where = f" from step {step} on" if is_kept else f", first at step {step}"
-        kept = " Once in the state, a NaN stays." if is_kept else ""
+        side = compared.names[not (nan[0] & ~nan[1])[at].any()]
+        step = pair.numbers_of((len(steps) - 1 - at if pair.backward else at, 0, 0))[0]
+        where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
+        kept = " Once in the state, a NaN stays." * bool(steps[at:].all())
         return {"name": pair.name, "side": side, "step": step, "where": where, "kept": kept}
     return None
 
