@@ -92,12 +92,10 @@ def rearranged(pair: Pair) -> Hint | None:
 
 
 def _moved(pair: Pair, a: Numbers, **facts: Any) -> Moved:
-    """A side a with its elements moved, next to b as it is."""
     return Moved(a, pair.b, pair.agrees, facts)
 
 
 def _of_a(*ways: Callable[[Array], Array]) -> Callable[[Pair], Iterator[Moved]]:
-    """The elements of a, each way in turn."""
     return lambda pair: (_moved(pair, pair.a.moved(way)) for way in ways)
 
 
