@@ -54,7 +54,6 @@ def _errors(array: ArrayDifference) -> Array:
 
 
 def _step_indices(array: ArrayDifference) -> Sequence[int]:
-    """The indices of the steps in the run."""
     return array.pair.numbers[0] or range(len(_errors(array)))
 
 

@@ -56,7 +56,7 @@ def derive(
             "and plot show its numbers.",
             about={"edit": edit.text},
         )
-    (layer, direction), unit = _chosen_cell(model, cell, unit)
+    layer, direction = _chosen_cell(model, cell)
     plan = prepare(model, inputs, NAMES)
     model = plan.model
     place = _place(plan, layer, direction, (step, batch, unit))
@@ -72,44 +72,22 @@ def derive(
     return found if against is None else with_reference(found, trace, model, against)
 
 
-def _chosen_cell(model: Model, name: str | None, unit: int) -> tuple[tuple[int, int], int]:
-    """Layer and direction of the cell of a name, or of the only one; and the unit there."""
+def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
+    """Layer and direction of the cell of a name, or of the only one."""
     places = [(n, d) for n, layer in enumerate(model.layers) for d in range(len(layer))]
     names = [known for known, _ in model.cells]
-    if name is None and len(names) == 1:
-        return places[0], unit
-    if name in names:
-        return places[names.index(name)], unit
-    if name is None and (found := _cell_of_output(model, unit)):
-        return found
-    listed = ", ".join(names)
-    if name is None:
+    if name is None and len(names) > 1:
         raise UserError(
-            f"the model has {len(names)} cells: {listed}; choose one.", try_={"cell": names[-1]}
+            f"the model has {len(names)} cells: {', '.join(names)}; choose one.",
+            try_={"cell": names[-1]},
         )
-    raise UserError(f"there is no cell {name!r}; there is {listed}.{similar_cell(name, names)}")
-
-
-def _cell_of_output(model: Model, unit: int) -> tuple[tuple[int, int], int] | None:
-    """The cell and its unit of one of the model's outputs, where only one cell can be meant.
-
-    That is so if the outputs are those of both directions side by side, and either there is no
-    other layer or no cell has this many units.
-    """
-    last, cells = model.layers[-1], [cell for _, cell in model.cells]
-    if len(last) == 1 or last[0].convention.behaviour.merge != "concat":
-        return None
-    if any(cell.projection is not None for cell in last):
-        return None
-    if len(model.layers) > 1 and unit < max(cell.units for cell in cells):
-        return None
-    units, layer = last[0].units, len(model.layers) - 1
-    at = _number(unit, sum(cell.units for cell in last), "unit")
-    return ((layer, 0), at) if at < units else ((layer, 1), at - units)
+    if name not in (None, *names):
+        there = f"there is {', '.join(names)}.{similar_cell(str(name), names)}"
+        raise UserError(f"there is no cell {name!r}; {there}")
+    return places[0 if name is None else names.index(name)]
 
 
 def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
-    """The position of a number, checked, with the step before it and the step of its inputs."""
     model = plan.model
     cell = model.layers[layer][direction]
     sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
@@ -174,7 +152,6 @@ def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
 
 
 def _number(at: int, size: int, noun: str) -> int:
-    """A number from 0 to size - 1; a negative one counts from the end."""
     if -size <= at < size:
         return at % size
     plural = "batches" if noun == "batch" else f"{noun}s"
@@ -267,7 +244,6 @@ def _no_number(
     other: Side,
     taken: Sequence[str],
 ) -> UserError:
-    """The mistake where the reference has no number for any line, and a place where it has one."""
     names = ", ".join(name or "an array without a name" for name in other.arrays)
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
     tries: list[Try] = []
@@ -338,7 +314,6 @@ def _with_number(
 
 
 def _differing_state(place: StepPosition, pairs: Mapping[str, Pair]) -> Iterator[str]:
-    """Those of h and c that differ at the step before already."""
     for base in "hc":
         pair = pairs.get(f"{place.prefix}{base}")
         if pair is None or pair.agrees is None or place.before is None:

@@ -172,7 +172,7 @@ class FirstLayer:
         return all(base in self.wrong and not self.wrong[base][self.at] for base in bases)
 
     def differ(self, *bases: str) -> list[str]:
-        """Those of them that differ at that step."""
+        """The ones that differ at that step."""
         return [base for base in bases if base in self.wrong and self.wrong[base][self.at]]
 
     def name(self, at: int) -> str:

@@ -33,6 +33,8 @@ _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd
 
+FADED = "a state that was lost some steps before"  # and shows in a last state, faded
+
 
 def _odd_numbers(compared: ComparedSides) -> Facts:
     """Numbers that differ by far more than those that agree, named one by one."""
@@ -45,16 +47,16 @@ def _odd_numbers(compared: ComparedSides) -> Facts:
         odd, hidden = errors[pair.differs], errors[pair.agrees].max(initial=0)
         if not (np.isnan(odd) | (odd >= hidden * _STANDS_OUT)).all():
             return None
-        found += [(pair, place_of(pair, n)) for n in np.flatnonzero(pair.differs).tolist()]
+        found += [(pair, n) for n in np.flatnonzero(pair.differs).tolist()]
     total = sum(pair.a.values.size for pair in pairs)
     is_row = len(found) > 1 and any(pair.is_dense for pair in pairs)
     if is_row or len(found) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
         return None
     a, b = compared.names
     places = [
-        f"{pair.name} at {at.words(batch=pair.placed and pair.a.shape[1] > 1)} is {at.a} in {a} "
-        f"and {at.b} in {b}"
-        for pair, at in found
+        f"{pair.name} at {place_of(pair, n).words(batch=pair.placed and pair.a.shape[1] > 1)} is "
+        f"{pair.a.values.flat[n]!s} in {a} and {pair.b.values.flat[n]!s} in {b}"
+        for pair, n in found
     ]
     count = "One value" if len(places) == 1 else f"{len(places)} values"
     verb = "differs" if len(places) == 1 else "differ"
@@ -93,6 +95,7 @@ def _rounding(compared: ComparedSides) -> Facts:
     wrong = sum(int(pair.differs.sum()) for pair in pairs)
     total = sum(pair.a.values.size for pair in compared.pairs.values())
     what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
+    where = _from_the_start(compared)
     facts = {"what": what or "All values differ", "size": format_size(size)}
     for name, most in (*_ROUNDING, *_HALVES):
         for side in (0, 1) if size <= most else ():
@@ -101,7 +104,9 @@ def _rounding(compared: ComparedSides) -> Facts:
                 seen = seen * ((name, most) in _HALVES)
                 return facts | {"text": _ROUNDED.format(name=name, seen=seen)}
     made = "Storing or computing" if 8 * size <= _FLOAT16[1] else "Computing"
-    return facts | {"text": _AS_FLOAT16.format(made=made)} if size <= _FLOAT16[1] else None
+    others = "Inputs" if where else f"{FADED.capitalize()}, inputs"
+    text = _AS_FLOAT16.format(made=made, where=where, others=others)
+    return facts | {"text": text} if size <= _FLOAT16[1] else None
 
 
 def _at_the_start(pair: Pair) -> bool:
@@ -131,7 +136,19 @@ def _noise(compared: ComparedSides) -> Facts:
         if ratio is None or not NOISE_SNR <= ratio < np.inf or not first.any():
             return None
         ratios.append(ratio)
-    return {"ratio": f"{min(ratios):.0f}", "least": f"{NOISE_SNR:.0f}"}
+    where = _from_the_start(compared)
+    return {
+        "ratio": f"{min(ratios):.0f}",
+        "least": f"{NOISE_SNR:.0f}",
+        "where": where,
+        "faded": "" if where else FADED,
+    }
+
+
+def _from_the_start(compared: ComparedSides) -> str:
+    """Where a difference is that shows everywhere; empty of last states and single steps."""
+    several = any(pair.stepwise and len(pair.a.values) > 1 for pair in compared.differing)
+    return " from the first step on" * several
 
 
 _ROUNDED = (
@@ -140,8 +157,8 @@ _ROUNDED = (
     "--atol."
 )
 _AS_FLOAT16 = (
-    ", from the first step on. {made} in float16 can cause "
-    "that. Inputs that are scaled differently, quantised weights (int8) or weights of another "
+    "{where}. {made} in float16 can cause "
+    "that. {others} that are scaled differently, quantised weights (int8) or weights of another "
     "training step can too: rule these out before you allow for it with --rtol and --atol."
 )
 NUMBERS = (
@@ -149,7 +166,7 @@ NUMBERS = (
         "suspect_single",
         _odd_numbers,
         "{count} of {total} {verb}: {places}. Another convention would change nearly all of them.",
-        "an overflow; a value that was changed after it was computed",
+        "a value that was changed after it was computed; an overflow",
     ),
     Pattern(
         "suspect_nan",
@@ -164,13 +181,13 @@ NUMBERS = (
     Pattern(
         "suspect_noise",
         _noise,
-        "Small differences from the first step on (SNR {ratio} dB). A wrong gate order, transpose "
+        "Small differences{where} (SNR {ratio} dB). A wrong gate order, transpose "
         "or direction usually gives less than {least} dB (measured on random networks), so a loss "
         "of precision is more likely.",
-        "weights or states of lower precision (int8, bfloat16, TF32); inputs that are scaled "
-        "differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of another "
-        "training step; a small initial state, dropout or noise; peepholes that read another "
-        "c",
+        "{faded}; weights or states of lower precision (int8, bfloat16, TF32); inputs that are "
+        "scaled differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of "
+        "another training step; a small initial state, dropout or noise; in a cell with peepholes, "
+        "those that read another c",
     ),
 )
 """Tried from top to bottom; the first that fits is reported."""

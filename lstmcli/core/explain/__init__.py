@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.explain import execution, lengths, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
+from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -37,6 +38,7 @@ from lstmcli.core.explain.explanation import (
     first_shown,
     near_miss,
     plain_of,
+    remarks_of,
     runs_otherwise,
     wanted,
 )
@@ -199,9 +201,10 @@ class Search:
                 elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
         listed.pop(_key(first.changes), None)
         equals, proven = tuple(listed.values()), first.verdict == "found"
+        edits = equal_edits(_edited(placement), first.changes)
         return replace(
             first,
-            equivalent=equals,
+            equivalent=(*equals, *edits),
             remarks=(*first.remarks, *elsewhere),
             wanted=wanted(placement.data, first.unseen, equals, proven, bool(elsewhere)),
         )
@@ -242,9 +245,10 @@ class Search:
         placement = next(one for one in self.placements if one.case is runs.case)
         explanation = placement.explanation("found", first.agreement, runs.changes)
         backward = runs.model.backward
-        lines = {
-            k: "; ".join(dict.fromkeys(getattr(e, k) for e in given)) for k in ("code", "mend")
-        }
+        code, mend = (
+            "; ".join(dict.fromkeys(texts))
+            for texts in ((e.code for e in given), (e.kind.about.mend for e in given))
+        )
         return replace(
             explanation,
             changes=(*edits_changed(given), *explanation.changes),
@@ -255,7 +259,7 @@ class Search:
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,
-            remarks=(remark("edit_code", line=lines["code"], mend=lines["mend"]),) * bool(given),
+            remarks=(remark("edit_code", line=code, mend=mend),) * bool(given),
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:
@@ -364,7 +368,12 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, search)
     about = (*left_out(prepared.question, has_shape), *_about_expected(prepared, explanation))
-    explanation = replace(explanation, remarks=(*about, *explanation.remarks))
+    is_traced = len({ArrayName.of(name).prefix for name in prepared.arrays} - {""}) > 1
+    cells = [name for name, _ in prepared.model.cells] if is_traced else []
+    answered = remarks_of(explanation, cells)
+    explanation = replace(explanation, remarks=(*about, *explanation.remarks, *answered))
+    if explanation.found and any(one.code == "not_finite" for one in about):
+        explanation = replace(explanation, verdict="not_finite")
     return in_words(explanation, prepared.model.convention)
 
 
@@ -388,12 +397,18 @@ def _explained(search: Search, progress: Progress) -> Explanation:
         return search.explained(search.looser)
     search.work.tell = partial(progress, what=EDITS)
     places = (search.as_loaded or search.placements)[: Budget.EDITED]
-    runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
+    runs = [*map(_edited, places)]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
-    if not named or (named[0].has_file and runs_otherwise(_said_last(search))):
+    if not named or (
+        any(edit.file for edit in named[0].variant.edits) and runs_otherwise(_said_last(search))
+    ):
         return search.none()
     return search.by_edits(named)
+
+
+def _edited(one: Placement) -> EditedRuns:
+    return EditedRuns(one.case, one.allowance, one.location, one.of_run)
 
 
 def _said_last(search: Search) -> list[Remark]:
@@ -422,8 +437,16 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
     yield from _taken_so(prepared, explanation)
-    if count := prepared.not_finite:
-        yield remark("not_finite", count=count)
+    if (broken := explanation.not_finite) and not broken.fits:
+        values = [n.values for n in prepared.arrays.values()]
+        infinite = any(np.isinf(one).any() for one in values)
+        yield remark(
+            "not_finite",
+            count=broken.total - broken.agreeing,
+            total=broken.total + sum(int(np.isfinite(one).sum()) for one in values),
+            steps=[agrees is False for agrees in broken.steps],
+            kind="NaN or infinite" if infinite else "NaN",
+        )
     located = explanation.location.arrays if explanation.location else ()
     compared = {one.name if one.name in prepared.arrays else "h" for one in located}
     others = {name or "h": None for name in (*prepared.arrays, *question.side.arrays)}

@@ -25,7 +25,7 @@ from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.selection import format_indices
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
-from tests.core.judge import model_of, random_net
+from tests.networks import model_of, random_net
 from tests.recorded import CASES, recorded
 
 Array = np.ndarray[Any, Any]

@@ -17,14 +17,11 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.selection import Selection
 from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.errors import UserError
+from tests.networks import normal
 
 Array = npt.NDArray[Any]
 
 T, B, H = 7, 4, 5
-
-
-def normal(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def of(name: str, layout: str | None = None, **named: Array) -> Side:

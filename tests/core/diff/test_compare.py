@@ -15,17 +15,14 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from lstmcli.core.diff.compare import Difference, compare
 from lstmcli.core.diff.operand import Side, with_trace_names
 from lstmcli.errors import UserError
-from tests.test_golden import read
+from tests.networks import normal
+from tests.recorded import read
 
 Array = npt.NDArray[Any]
 
 
 def of(layout: str | None = None, name: str = "x", **named: Array) -> Side:
     return Side(name, {key.replace("__", "."): value for key, value in named.items()}, layout)
-
-
-def normal(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def test_a_difference_is_neither_true_nor_false() -> None:

@@ -16,15 +16,12 @@ from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.errors import UserError
 from tests.core.explain import reference
+from tests.networks import normal
 from tests.recorded import held
 
 Array = npt.NDArray[Any]
 
 B, T, I, H = 3, 8, 4, 5
-
-
-def normal(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def outputs(**truth: Any) -> dict[str, Array]:
@@ -157,29 +154,12 @@ def test_padding_of_another_shape_in_a_file_is_none(meta: dict[str, Any]) -> Non
     assert found.arrays["h"].total == h.size
 
 
-def plain_run(without: str, seed: int = 3) -> dict[str, Array]:
-    """Every array (B, T, ...) of a run by plain NumPy in which some gates have no activation."""
-    rng = np.random.default_rng(seed)
-    kernel, recurrent = 0.3 * rng.normal(size=(I, 4 * H)), 0.3 * rng.normal(size=(H, 4 * H))
-    x, h, c = rng.normal(size=(B, T, I)), np.zeros((B, H)), np.zeros((B, H))
-    steps = []
-    for t in range(T):
-        z = x[:, t] @ kernel + h @ recurrent
-        gates = dict(zip("ifgo", np.split(z, 4, axis=1), strict=True))
-        for gate in set("ifgo") - {*without}:
-            gates[gate] = np.tanh(gates[gate]) if gate == "g" else 1 / (1 + np.exp(-gates[gate]))
-        c = gates["f"] * c + gates["i"] * gates["g"]
-        h = gates["o"] * np.tanh(c)
-        steps.append({"z": z, **gates, "c": c, "h": h})
-    return {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
-
-
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("gates", ["o", "i", "f", "g", "io"])
 def test_a_gate_without_its_activation_is_reported(gates: str, swapped: bool) -> None:
-    wrong = plain_run(gates)
+    wrong = outputs(spoil=lambda name, value, z, x: z[name] if name in gates else value)
     del wrong["z"]
-    ours, theirs = Side("ours", plain_run(""), "batch"), Side("theirs", wrong, "batch")
+    ours, theirs = Side("ours", outputs(), "batch"), Side("theirs", wrong, "batch")
     said = texts(*((theirs, ours) if swapped else (ours, theirs)))
     named, verb = ("i and o", "are") if gates == "io" else (gates, "is")
     assert f"{named} of theirs {verb} z of ours before its activation" in said
