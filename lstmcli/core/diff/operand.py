@@ -251,8 +251,8 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
         shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
         if run is not None:
             T, B, K = run.shape
-            layout = side.layout or other.layout or "time"
-            shapes = printed_shapes(numbers.shape, before, RunShape(T, B, K, layout=layout))
+            of_run = RunShape(T, B, K, layout=side.layout or other.layout or "time")
+            shapes = printed_shapes(numbers.shape, before, of_run)
         if name in other.gaps or not shapes:
             shape = shape_text(before, numbers.shape)
             text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is {shape}"
