@@ -62,6 +62,9 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     return replace(pair, a=a, b=b, padded=padded)
 
 
+_EXCHANGED = {"batch": ("time", "steps, batch"), "time": ("batch", "batch, steps")}
+
+
 def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
     """Both sides as (T, B, H) by their layouts; last states of several cells by their axes."""
     a, b = pair.a, pair.b
@@ -71,6 +74,14 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
         a, b = (x.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for x in (a, b))
         return replace(pair, a=a, b=b, placed=True)
     layouts = [side.layout for side in sides]
+    for n, silent in enumerate((a, b)):  # that has all steps of the run the other is a part of
+        steps, said = sides[1 - n].numbering.of_steps, layouts[1 - n]
+        if layouts[n] is None and said in _EXCHANGED and silent.ndim == 3:
+            as_said, if_not = silent.shape[1::-1] if said == "batch" else silent.shape[:2]
+            if as_said != steps == if_not:
+                layouts[n], lead = _EXCHANGED[said]
+                text = f"{{{'ab'[n]}}} is interpreted as ({lead}, units), with the {steps} steps"
+                pair = replace(pair, taken_as=f"{text} as the run has", axes_known=True)
     axes = (2, 1) if "batch" in layouts else (1, 2)
     axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
     if a.ndim == b.ndim == 4 and not a.shape[0] == b.shape[0] == 1 and axis is not None:

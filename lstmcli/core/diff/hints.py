@@ -84,8 +84,8 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
 _CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
 _EXCHANGED = {  # by whether h and c are mistaken for each other
-    True: ("h_is_c", "One side returns or reads (c, h), the other (h, c)."),
-    False: ("names_exchanged", "The two sides give the same numbers different names."),
+    True: Hint("h_is_c", "One side returns or reads (c, h), the other (h, c)."),
+    False: Hint("names_exchanged", "The two sides give the same numbers different names."),
 }
 
 
@@ -107,9 +107,9 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
             text += f" If the first axis is the batch, the {other} are in another order."
         hints.append(Hint(found.code, compared.say(text)))
     for of_states, texts in exchanged.items():
-        code, why = _EXCHANGED[of_states]
-        text = compared.say(f"{', '.join(texts.values())}. {why}")
-        hints += [Hint(code, text)] * bool(texts)
+        found = _EXCHANGED[of_states]
+        text = compared.say(f"{', '.join(texts.values())}. {found.seen}")
+        hints += [replace(found, seen=text)] * bool(texts)
     hints += [hint for pair in compared.differing for hint in _forget_bias(compared, pair)]
     named = [*groups.values(), *exchanged.values()]
     return hints, {name for names in named for name in names}
