@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 from math import inf, isclose
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ from lstmcli.errors import UserError
 # Of the distance of every other candidate. In 1,050 pairs of runs of two directions, one with wrong
 # gates, no bias or other weights, the nearest was never the wrong one at 0.7.
 _CLEARLY_NEARER = 0.5
+_MOST_LISTED = 2**14  # places on a run that are tried, each by a comparison of 75 us
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
 LAST = "the last step"  # as `words` has it
@@ -75,7 +76,8 @@ class Beside(NamedTuple):
         steps = [run.steps - 1] if steps is None else steps
         if is_full:
             steps, items = [0], [0]
-        for one in arrangements(shape, run._replace(layout=usual), steps, items):
+        listed = arrangements(shape, run._replace(layout=usual), steps, items)
+        for one in islice(listed, _MOST_LISTED):
             row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
             row &= one.steps.is_all and run.directions == 1
             width = run.units * (run.directions if "w" in one.axes else 1)
