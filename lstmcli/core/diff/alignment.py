@@ -10,17 +10,10 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
 from lstmcli.core.diff.axes import Choices, among, arrange, several_cells
-from lstmcli.core.diff.operand import (
-    Side,
-    joined,
-    layout_by_shape,
-    padded_steps,
-    sequence,
-    without_ones,
-    zeroed,
-)
+from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.selection import Indices, format_indices, numbers_on_axis, take
 from lstmcli.errors import Try, UserError
@@ -58,7 +51,11 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     padded = padded_steps(sides, *(pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1)))
     if not padded.any():
         return pair
-    a, b = (zeroed(side, padded) for side in (pair.a, pair.b))
+
+    def zeroed(array: Array) -> Array:
+        return np.where(padded[..., None], array.dtype.type(0), array)
+
+    a, b = pair.a.moved(zeroed), pair.b.moved(zeroed)
     return replace(pair, a=a, b=b, padded=padded)
 
 
@@ -69,7 +66,8 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
     """Both sides as (T, B, H) by their layouts; last states of several cells by their axes."""
     a, b = pair.a, pair.b
     if pair.kind == FINAL:
-        if max(len(without_ones(a)), len(without_ones(b))) > 1 or several_cells((a, b), sides):
+        several = any(np.count_nonzero(np.not_equal(x.shape[:-1], 1)) > 1 for x in (a, b))
+        if several or several_cells((a, b), sides):
             return pair
         a, b = (x.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for x in (a, b))
         return replace(pair, a=a, b=b, placed=True)
