@@ -159,7 +159,6 @@ def _indices(
 
 
 def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
-    """A placed pair cut to what is selected of each axis, by the indices of the run."""
     if not pair.placed and pair.kind == FINAL and any(choices):
         text = "in full, as no file tells which axes are those of cells and batch items"
         return replace(pair, unaligned=text)

@@ -37,7 +37,6 @@ FADED = "a state that was lost some steps before"  # and shows in a last state, 
 
 
 def _odd_numbers(compared: ComparedSides) -> Facts:
-    """Numbers that differ by far more than those that agree, named one by one."""
     pairs, found = compared.differing, []
     for pair in pairs:
         if pair.agrees is None or np.count_nonzero(pair.differs) > _MAX_NAMED:
@@ -64,7 +63,6 @@ def _odd_numbers(compared: ComparedSides) -> Facts:
 
 
 def _not_a_number(compared: ComparedSides) -> Facts:
-    """NaN on one side only, in the first step that differs."""
     for pair in compared.differing:
         if not pair.stepwise or pair.agrees is None:
             continue
@@ -82,7 +80,6 @@ def _not_a_number(compared: ComparedSides) -> Facts:
 
 
 def _rounding(compared: ComparedSides) -> Facts:
-    """Differences of the size that a dtype predicts, from the start on."""
     pairs = compared.differing
     if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
         return None
@@ -126,7 +123,6 @@ def _is_of(pair: Pair, side: int, name: str) -> bool:
 
 
 def _noise(compared: ComparedSides) -> Facts:
-    """Small differences everywhere, from the start on."""
     ratios = []
     for pair in compared.pairs.values():
         if pair.agrees is None or pair.differs.mean() < _NOISE_SHARE:
