@@ -243,14 +243,14 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
         further = f"{asked.typed('explain', asked.expected)} --thorough"
         return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
-    against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
+    is_h = side.name != STDIN and all(one.setting != "array" for one in explanation.changes)
+    against = side.name if is_h and _lies_alike(job.model, explanation) else None
     if explanation.edits:
         settings[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
     further = _next(start, comparison, against, several)
-    is_h = all(one.setting != "array" for one in explanation.changes)
-    if explanation.verdict == "not_finite" and is_h and not further and side.name != STDIN:
+    if explanation.verdict == "not_finite" and is_h and not further:
         against = typed_command("lstm", "diff", "-", file_argument(side.name))
         further = f"{explanation.command} -f npy -q | {against}"
     return replace(explanation, next=further)
