@@ -206,7 +206,6 @@ def refuse_unprintable(value: object, what: str) -> None:
 
 NEAR = 0.75  # share of letters in common: "kears" and "keras" 0.8, "inputs" and "units" 0.55
 SHORT = 3  # letters of a word for which the next share is enough
-LONG = 6  # letters of a name that may have more behind it
 NEAR_SHORT = 0.6  # share of letters in common: "rnu" and "run" 0.67
 
 
@@ -243,12 +242,6 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
         return f" Did you mean '{prefix}{plain[name]}'?"
     typed = _plain(word)
     near = get_close_matches(typed, plain, n=1, cutoff=NEAR if len(typed) > SHORT else NEAR_SHORT)
-    longest = sorted(plain, key=lambda name: (typed.startswith(name), len(name)), reverse=True)
-    near += [  # and more behind it: "forget_bias_value"
-        name
-        for name in longest
-        if len(name) >= LONG and get_close_matches(typed[: len(name)], [name], 1, NEAR)
-    ]
     return f" Did you mean '{prefix}{plain[near[0]]}'?" if near else ""
 
 

@@ -122,7 +122,8 @@ def _padding(
     d: Difference, options: InputOptions, layout: str | None
 ) -> tuple[str | None, Mapping[str, Any]]:
     lengths, mask = options.padding()
-    shape = next((pair.a.shape[:2] for pair in d.pairs.values() if pair.stepwise), (1, 1))
+    pairs = [array.pair for array in d.arrays.values()]
+    shape = next((pair.a.shape[:2] for pair in pairs if pair.stepwise), (1, 1))
     layout = layout or next((side.layout for side in d.sides if side.layout), None)
     if layout is None and lengths is not None and lengths.size == shape[0] != shape[1]:
         layout, shape = "batch", shape[::-1]  # the first axis was assumed to be time

@@ -280,7 +280,6 @@ def _given_inputs(
 def _inputs_within(
     weights: Sequence[Any], documents: Sequence[Document], *, needed: bool
 ) -> tuple[SliceableArray, str, Document | None]:
-    """The inputs in the files of the weights."""
     for document in documents:
         if names := input_names(document):
             return inputs_of(document), f"{document.source}: {names[0]}", document

@@ -271,24 +271,21 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
 
     ``of_table`` are the parameters that only change the table.
     """
-    quiet = screen().hides_results
     current, format = screen(), ctx.params.get("screen", ctx.params.get("format"))
-    output, page = (ctx.params.get(name) is not None for name in ("output", "page"))
-    shown = format == "table" if format else not (output or page)
-    if shown and not quiet:
+    instead = "" if format in (None, "table") else f"-f {format}"
+    if format is None:
+        written = {"-o": ctx.params.get("output"), "--page": ctx.params.get("page")}
+        instead = next((option for option, path in written.items() if path is not None), "")
+    instead = "-q" if current.hides_results else instead
+    if not instead:
         return
     if current.files:
-        other = "--page" if page and not format else "-f or -o"
-        raise _no_screen(current, "-q" if quiet else other)
-    names = [name for name in of_table if is_typed(ctx, name)]
-    names += ["color"] * (current.color == "always") + ["format"] * (quiet and bool(format))
+        raise _no_screen(current, instead)
+    names = {*of_table, *["color"] * (current.color == "always"), *["format"] * (instead == "-q")}
     for parameter in ctx.command.params:
         if parameter.name in names and is_typed(ctx, parameter.name):
-            instead = f"-f {format}" if format else "-o" if output else "--page"
-            instead = "-q" if quiet else instead
             option = max(parameter.opts, key=len)
-            nothing = "nothing" if quiet else "no table"
-            raise UserError(f"{option} changes nothing: {instead} shows {nothing}; leave it out.")
+            raise UserError(f"{option} changes nothing: {instead} shows no table; leave it out.")
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:

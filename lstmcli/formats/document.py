@@ -94,7 +94,6 @@ class Document:
         )
 
     def _no_member(self, name: str) -> UserError:
-        """The error for a name of an array that the document does not have."""
         start = f"{self.source}:{name}: {self.source} has"
         names = [member for member in self.arrays if member]
         if self.arrays and not names:

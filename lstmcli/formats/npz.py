@@ -87,7 +87,11 @@ def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
         if not member.filename.endswith(SUFFIX):
             continue
         name = member.filename[: -len(SUFFIX)]
-        _check_member(member, name, members, source.source)
+        where = f'{source.source}, member "{name}"'
+        if name in members:
+            raise UserError(f'{source.source} has two members of the name "{name}".')
+        if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
+            raise UserError(f"{where} is encrypted or packed oddly; save it with numpy.savez.")
         members[name] = member
     if not members:
         way_out = unzip(member.filename for member in archive.members)
@@ -97,18 +101,6 @@ def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
         )
     check_total(sum(member.file_size for member in members.values()), source.size, source.source)
     return members
-
-
-def _check_member(member: ZipInfo, name: str, earlier: dict[str, ZipInfo], source: str) -> None:
-    if name in earlier:
-        raise UserError(f'{source} has two members of the name "{name}".')
-    if member.flag_bits & ENCRYPTED:
-        raise UserError(f'{source}, member "{name}" is encrypted; unpack it first.')
-    if member.compress_type not in METHODS:
-        raise UserError(
-            f'{source}, member "{name}" is compressed by method {member.compress_type}; '
-            "save it with numpy.savez or numpy.savez_compressed."
-        )
 
 
 def _decoded(value: Any) -> Any:

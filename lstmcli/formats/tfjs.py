@@ -95,7 +95,6 @@ def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
 
 
 def _stored_bytes(spec: dict[str, Any], source: str) -> int:
-    """The bytes of a tensor in the shards."""
     stored = _stored_dtype(spec)
     itemsize = LEFT_OUT.get(stored) or np.dtype(DTYPES[_known_dtype(stored)]).itemsize
     if not all(type(n) is int for n in spec["shape"]):

@@ -26,7 +26,14 @@ from lstmcli.views.text import NumberFormat
 DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
-PRODUCTS = {"kernel": "x * kernel", "recurrent": "h_prev * recurrent", "peephole": "c * peephole"}
+PARTS = (
+    ("x * kernel", "kernel", None),
+    ("h_prev * recurrent", "recurrent", None),
+    ("c * peephole", "peephole", None),
+    ("bias", "", "bias"),
+    ("forget bias", "", "forget bias"),
+)
+"""The parts of the sum of a gate: label, the matrix of its terms, and the name of a single one."""
 
 
 class Detail(NamedTuple):
@@ -163,12 +170,9 @@ def _is_in_table(line: FormulaLine) -> bool:
 
 def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
     """A column for each gate: the parts of its sum, the pre-activation, and the gate."""
-    parts: list[tuple[str, str, str | None]]
-    parts = [(label, matrix, None) for matrix, label in PRODUCTS.items()]
-    parts += [(name, "", name) for name in ("bias", "forget bias")]
     rows = [
-        (label, {g: detail.scalar(total.part(matrix, name)) for g, total in d.sums.items()}, "")
-        for label, matrix, name in parts
+        (label, {gate: detail.scalar(of.part(matrix, name)) for gate, of in d.sums.items()}, "")
+        for label, matrix, name in PARTS
     ]
     rows = [row for row in (*rows, *_gate_rows(d, detail)) if any(row[1].values())]
     columns = [Column("", [label for label, _, _ in rows], "dim", left=True)]

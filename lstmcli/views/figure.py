@@ -105,11 +105,7 @@ def _heat(
     pool: str,
 ) -> None:
     for kind, scale in of_kind.items():
-        rows = [
-            (axis, quantity)
-            for axis, quantity in zip(axes, drawn, strict=True)
-            if quantity.kind == kind
-        ]
+        rows = [(axis, q) for axis, q in zip(axes, drawn, strict=True) if q.kind == kind]
         for axis, quantity in rows:
             steps, units = quantity.steps, quantity.units  # at the middles of the cells
             cells = pooled(quantity.values, Pooling.to_fit(quantity.values.shape, *FINEST), pool)

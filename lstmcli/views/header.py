@@ -49,8 +49,13 @@ def file_name(path: str) -> str:
 
 
 def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
-    same = all(layer[0].convention == model.convention for layer in model.layers)
-    texts = [*_configuration(model, same, engine), *filter(None, [mask])]
+    convention = model.convention
+    same = all(layer[0].convention == convention for layer in model.layers)
+    gates = f"gates {spaced_order(convention.storage.gates)}"
+    texts = [convention.name, gates, model.cell.dtype.name]
+    texts += _settings(convention, model) if same else []
+    texts += [f"run by {engine}"] * bool(engine)
+    texts += [f"edit {edit.text}" for edit in model.edits] + [mask] * bool(mask)
     sheet = labelled("config", phrases(texts), width)
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
@@ -75,18 +80,6 @@ def _sizes(model: Model) -> str:
     if len(model.layers) > 1:
         text += f", {len(model.layers)} layers"
     return text + (", both directions" if model.bidirectional else "")
-
-
-def _configuration(model: Model, same: bool, engine: str) -> list[str]:
-    convention = model.convention
-    texts = [
-        convention.name,
-        f"gates {spaced_order(convention.storage.gates)}",
-        model.cell.dtype.name,
-    ]
-    texts += _settings(convention, model) if same else []
-    texts += [f"run by {engine}"] if engine else []
-    return texts + [f"edit {edit.text}" for edit in model.edits]
 
 
 def _settings(convention: Convention, model: Model) -> list[str]:

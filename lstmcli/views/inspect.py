@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.naming import WEIGHT
+from lstmcli.core.diff.operand import WEIGHT
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.shell import ShellSyntax, as_options
 from lstmcli.core.model.vocabulary import spaced_order
@@ -84,7 +84,10 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
 
     Without an LSTM the first of all are listed, since their names have to be typed.
     """
-    tensors = sorted(inspection.tensors.items(), key=_order)
+    tensors = sorted(  # of the others, those whose names are most like an LSTM's come first
+        inspection.tensors.items(),
+        key=lambda item: -1 if item[1].layer is not None else unlikeness(item[0]),
+    )
     of_lstms = sum(tensor.layer is not None for _, tensor in tensors)
     shown = tensors
     if not show_all and len(tensors) > TENSORS_LISTED:
@@ -108,11 +111,6 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     return sheet
 
 
-def _order(item: tuple[str, TensorInfo]) -> int:
-    name, tensor = item
-    return -1 if tensor.layer is not None else unlikeness(name)
-
-
 def _more_tensors(tensors: Tensors) -> str:
     numbers = count(sum(tensor.size for _, tensor in tensors), "number")
     used = sum(tensor.layer is not None for _, tensor in tensors)
@@ -133,8 +131,11 @@ def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
     sheet.extend(labelled_lines("which?", ways, width, ASSUMED))
     sheet.extend(labelled("", _same_names(lstm.also), width))
     sheet.extend(labelled("sizes", phrases([*_sizes(lstm)]), width))
-    mask = [f"mask from {lstm.model.masking}"] if lstm.model.masking else []
-    sheet.extend(labelled("config", phrases([*_configuration(lstm), *mask]), width))
+    is_split = convention.names.has_tensor_per_gate
+    gates = "a tensor a gate" if is_split else f"gates {spaced_order(convention.storage.gates)}"
+    texts = [gates, *unusual_settings(convention, {"gates"}), lstm.model.cell.dtype.name]
+    texts += [f"mask from {lstm.model.masking}"] * bool(lstm.model.masking)
+    sheet.extend(labelled("config", phrases(texts), width))
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
         sheet.extend(labelled("found", f"{phrases(found)}   in the file", width))
@@ -162,17 +163,6 @@ def _sizes(lstm: InspectedLstm) -> Iterator[str]:
     yield count(len(lstm.model.layers), "layer")
     yield count(lstm.directions, "direction")
     yield count(lstm.parameters, "parameter")
-
-
-def _configuration(lstm: InspectedLstm) -> list[str]:
-    convention = lstm.model.convention
-    gates = (
-        "a tensor a gate"
-        if convention.names.has_tensor_per_gate
-        else f"gates {spaced_order(convention.storage.gates)}"
-    )
-    settings = unusual_settings(convention, {"gates"})
-    return [gates, *settings, lstm.model.cell.dtype.name]
 
 
 def _gates(lstm: InspectedLstm, width: Width) -> Sheet:

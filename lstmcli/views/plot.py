@@ -247,17 +247,11 @@ def saturation_sheets(
     """
     if found.differs:
         return
+    window = window._replace(units=None)
     for cell in found.cells or [""]:
-        prefix = f"{cell}." * bool(cell)
-        of_cell = {
-            k[len(prefix) :]: a[list(notes.steps_of(k, window.steps, len(a))[1])][
-                :, [notes.sequence_of(k, window.item, a.shape[1])[1]]
-            ]
-            for k, a in found.arrays.items()
-            if k.startswith(prefix)
-        }
+        of_cell = {k: a for k, a in found.arrays.items() if k.rpartition(".")[0] == cell}
         counts = Saturation()
-        counts.add(of_cell)
+        counts.add({q.base: q.values[:, None] for q in quantities(of_cell, window, notes)})
         if counts.saturated_gates() and cell:
             yield labelled("cell", cell, width)
         yield saturation_sheet(counts, range(found.units), width, shares=False)

@@ -203,8 +203,8 @@ def edits(family: str) -> str:
     """A row for each edit of a family."""
     rows = (
         (
-            f"`{name}`", kind.meaning, kind.shows, kind.used_by,
-            *(f"`{code.replace('{}', 'VALUE')}`" for code in (kind.line, kind.mend)),
+            f"`{name}`", kind.meaning, kind.about.shows, kind.about.used_by,
+            *(f"`{code.replace('{}', 'VALUE')}`" for code in (kind.line, kind.about.mend)),
         )
         for name, kind in EDITS.items()
         if kind.family == family

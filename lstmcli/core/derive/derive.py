@@ -10,16 +10,15 @@ import numpy as np
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import FormulaLine, UnitAtStep
 from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.diff.compare import matched
-from lstmcli.core.diff.naming import renamed
-from lstmcli.core.diff.operand import UNNAMED, Side
+from lstmcli.core.diff.compare import placed_on
+from lstmcli.core.diff.operand import UNNAMED, Side, renamed
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
 from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, join_with_and, similar_cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
@@ -170,17 +169,16 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     """The derivation with the reference's number at each line for which it has one.
 
     A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
-    unit of the last printed place. The reference may have only some steps of a run, or one
-    sequence: those where its numbers agree, else the first steps, and the sequence and the step of
-    the derivation. Its final_h and final_c are h and c of the last step that is computed.
+    unit of the last printed place. The reference may have only some steps of a run, by their
+    indices in its file, or one step or sequence: that where its numbers agree, else that of the
+    derivation. Its final_h and final_c are h and c of the last step that is computed.
     """
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)
     other = _with_states_as_step(other, place)
-    other, taken, assumed = at_its_place(other, arrays, trace.layout, place.step, place.batch)
-    taken = tuple(f"{words}{ASSUMED}" for words in taken) if assumed else taken
     run = Side("this run", arrays, trace.layout, settings=trace.settings, in_memory=True)
-    pairs = matched(run, other)
+    pairs, assumed = placed_on(run, other, place.step, place.batch)
+    taken = tuple(f"{words}{ASSUMED * assumed}" for words in _taken(pairs))
     units = model.layers[place.layer][place.direction].units
     lines = [_with_number(line, place, pairs, units, first_unit, other) for line in found.lines]
     if all(line.theirs is None for line in lines):
@@ -219,6 +217,26 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
     return renamed(side, {name: name.replace("final_", "") for name in states})
 
 
+def _taken(pairs: Mapping[str, Pair]) -> list[str]:
+    """What of the run the reference is interpreted as, if that is not all of it."""
+    parts = [
+        (noun, part, pair.name) for pair in pairs.values() for n, noun, part in pair.parts if n
+    ]
+    said = [pair.taken_as.rpartition(" is interpreted as ")[2] for pair in pairs.values()]
+    texts = (text.replace("{a}", "this run") for text in (describe_parts(parts), *said))
+    return [*filter(None, dict.fromkeys(texts))]
+
+
+def _index(pair: Pair, *place: int) -> tuple[int, ...] | None:
+    """Where a pair has a step, a batch item and a unit of the run; None if it lacks them."""
+    index = []
+    for n, numbers in zip(place, pair.numbers, strict=False):
+        if numbers is not None and n not in numbers:
+            return None
+        index.append(n if numbers is None else numbers.index(n))
+    return tuple(index)
+
+
 def _no_number(
     place: StepPosition,
     lines: Sequence[FormulaLine],
@@ -230,12 +248,18 @@ def _no_number(
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
     tries: list[Try] = []
     for pair in pairs.values():
-        if pair.b.left_out is not None:
+        unknown = pair.b.left_out
+        if unknown is not None or any(pair.numbers):
             why = f"interpreted as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
-            for step, item, unit in np.argwhere(~pair.b.left_out)[:1]:
-                at = {"step": int(step), "batch": int(item), "unit": int(unit)}
-                tries = [Try(at, "it has the numbers of this place")]
+            for at in np.argwhere(np.ones(pair.b.shape, bool) if unknown is None else ~unknown)[:1]:
+                step, item, unit = pair.numbers_of(at.tolist())
+                tries = [
+                    Try(
+                        {"step": step, "batch": item, "unit": unit},
+                        "it has the numbers of this place",
+                    )
+                ]
             break
     text = f"{other.name} has {names}; a number for one of {wanted} is needed."
     return UserError(text, try_=tries)
@@ -276,14 +300,15 @@ def _with_number(
     if name not in pairs or not line.in_trace:
         return line
     pair = pairs[name]
-    if pair.agrees is None or not pair.placed:
+    if pair.agrees is None or pair.unaligned or not pair.placed:
         given = other.arrays.get(name, other.arrays.get(UNNAMED, pair.b.values)).shape
+        part = f" of {said}" if (said := other.numbering.description) else ""
         raise UserError(
-            f"{other.name}: {name} is {given}, as (steps, batch, units) {pair.b.shape}; "
+            f"{other.name}: {name} is {given}{part}, as (steps, batch, units) {pair.b.shape}; "
             f"this run's is {pair.a.shape}, and one step of it ({pair.a.shape[-1]},)."
         )
-    where = place.step, place.batch, unit
-    if pair.b.left_out is not None and pair.b.left_out[where]:
+    where = _index(pair, place.step, place.batch, unit)
+    if where is None or (pair.b.left_out is not None and pair.b.left_out[where]):
         return line
     return replace(line, theirs=pair.b.values[where], agrees=bool(pair.agrees[where]))
 
@@ -293,5 +318,6 @@ def _differing_state(place: StepPosition, pairs: Mapping[str, Pair]) -> Iterator
         pair = pairs.get(f"{place.prefix}{base}")
         if pair is None or pair.agrees is None or place.before is None:
             continue
-        if not pair.agrees[place.before, place.batch].all():
+        where = _index(pair, place.before, place.batch)
+        if where is not None and not pair.agrees[where].all():
             yield base

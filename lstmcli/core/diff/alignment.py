@@ -9,19 +9,17 @@ from math import prod
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
-from lstmcli.core.diff.axes import (
-    Choices,
-    among,
-    arrange,
+from lstmcli.core.diff.axes import Choices, among, arrange, several_cells
+from lstmcli.core.diff.operand import (
+    Side,
     joined,
     layout_by_shape,
+    padded_steps,
     sequence,
-    several_cells,
     without_ones,
+    zeroed,
 )
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.padding import padded_steps, zeroed
-from lstmcli.core.diff.pair import Pair, Parts
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.selection import Indices, format_indices, numbers_on_axis, take
@@ -92,9 +90,9 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
 
     An axis stays as it is where its lengths differ and neither the files nor a choice tell why.
     """
-    texts, left = ["", ""], [*choices]
+    left = [*choices]
     for axis, choice in enumerate(choices if pair.placed else ()):
-        sizes = pair.a.shape[axis], pair.b.shape[axis]
+        sizes = [array.shape[axis] for array in (pair.a, pair.b)]
         of_files = [
             side.indices(pair.name, axis, size) if pair.kind != FINAL or axis == 1 else None
             for side, size in zip(sides, sizes, strict=True)
@@ -104,22 +102,30 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
         both = _indices(of_files, sizes, among(choice, max(sizes)) if may_be_all else None)
         if both is None:
             continue
-        if choice is not None and of_files == [None, None]:
-            texts[short] += f" {choice.option} {choice.text}"
-            left[axis] = None
-            pair = _cut(pair, axis, both, ())
-        elif parts := tuple(
+        parts = [
             (n, AXES[axis], ours)
             for n, ours in enumerate(both)
             if not (counts_from_0(ours) and ours[-1] >= both[1 - n][-1])
-        ):
-            pair = _cut(pair, axis, both, parts)
-    said = [
-        f"{{{'ab'[n]}}} is interpreted as{typed} of {{{'ba'[n]}}}"
-        for n, typed in enumerate(texts)
-        if typed
-    ]
-    return replace(pair, taken_as="; ".join(said)), tuple(left)
+        ]
+        if choice is not None and of_files == [None, None]:
+            one, other = ("{a}", "{b}") if short == 0 else ("{b}", "{a}")
+            text = f"{one} is interpreted as {choice.option} {choice.text} of {other}"
+            pair = replace(pair, taken_as="; ".join(filter(None, [pair.taken_as, text])))
+            left[axis], parts = None, []
+        elif not parts:
+            continue
+        common = np.intersect1d(both[0], both[1]).tolist()
+        if not common:
+            one, other = map(format_indices, both)
+            text = f"one side contains {AXES[axis]} {one}, the other {other}; they have none in"
+            raise UserError(f"{pair.name}: {text} common.")
+        a, b = (
+            _taken(side, np.searchsorted(indices, common).tolist(), axis)
+            for side, indices in zip((pair.a, pair.b), both, strict=True)
+        )
+        numbers = (*pair.numbers[:axis], common, *pair.numbers[axis + 1 :])
+        pair = replace(pair, a=a, b=b, numbers=numbers, parts=(*pair.parts, *parts))
+    return pair, tuple(left)
 
 
 def _indices(
@@ -141,21 +147,6 @@ def _indices(
             return None
         found.append(ours)
     return found
-
-
-def _cut(pair: Pair, axis: int, both: Sequence[Indices], parts: Parts) -> Pair:
-    """A pair cut to the indices on an axis that both sides contain."""
-    common = np.intersect1d(both[0], both[1]).tolist()
-    if not common:
-        one, other = map(format_indices, both)
-        text = f"one side contains {AXES[axis]} {one}, the other {other}; they have none in common."
-        raise UserError(f"{pair.name}: {text}")
-    a, b = (
-        _taken(side, np.searchsorted(indices, common).tolist(), axis)
-        for side, indices in zip((pair.a, pair.b), both, strict=True)
-    )
-    numbers = (*pair.numbers[:axis], common, *pair.numbers[axis + 1 :])
-    return replace(pair, a=a, b=b, numbers=numbers, parts=(*pair.parts, *parts))
 
 
 def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:

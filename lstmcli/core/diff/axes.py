@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from math import inf, isclose, prod
+from math import inf, isclose
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.padding import padded_steps
+from lstmcli.core.diff.operand import Side, padded_steps
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
@@ -78,7 +77,7 @@ class Beside(NamedTuple):
             steps, items = [0], [0]
         for one in arrangements(shape, run._replace(layout=usual), steps, items):
             row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
-            row &= one.steps.is_all and one.sequences.is_all and run.directions == 1
+            row &= one.steps.is_all and run.directions == 1
             width = run.units * (run.directions if "w" in one.axes else 1)
             allowed = (
                 one.order == "C" and not one.units_first and one.units.is_all,
@@ -384,45 +383,3 @@ def _words(side: str, one: Arrangement, shape: Shape) -> str:
     of_run = words(one._replace(directions=Part(0, one.run.directions, one.run.directions)))
     of_run = of_run or "column vectors" * (shape[-1] == 1 < one.units.size)
     return f"{{{side}}}, {shape}, is interpreted as {of_run}" * bool(of_run)
-
-
-# ---- one array
-
-
-def stacked(side: Numbers) -> list[int]:
-    """The axes of length 2 that may be that of the directions."""
-    return [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
-
-
-def joined(side: Numbers, axis: int) -> Numbers:
-    """Directions on a separate axis, side by side: (T, 2, B, H) becomes (T, B, 2 H)."""
-    lead = [n for at, n in enumerate(side.shape[:-1]) if at != axis]
-    width = side.shape[axis] * side.shape[-1]
-    return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, width))
-
-
-def without_ones(side: Numbers) -> list[int]:
-    """The lengths of all axes but the last, without those of 1."""
-    return [n for n in side.shape[:-1] if n != 1]
-
-
-def layout_by_shape(*sides: Numbers) -> str:
-    """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
-    firsts = [side.shape[0] for side in sides if side.ndim == 3]
-    return "batch" if firsts and all(n == 1 for n in firsts) else "time"
-
-
-def sequence(array: Numbers, layout: str | None) -> Numbers | None:
-    """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
-    array = array.moved(np.atleast_1d)
-    layout = layout or layout_by_shape(array)
-    spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
-    array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
-    if array.ndim > 3:
-        return None
-    if array.ndim < 3:  # (H,) is one step, (T, H) one sequence
-        steps = prod(array.shape[:-1])
-        return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
-    if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
-        return array.moved(lambda v: v.swapaxes(0, 1))
-    return array

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any, NoReturn
@@ -16,8 +15,7 @@ from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WE
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
-from lstmcli.core.diff.naming import named_alike
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.operand import Side, named_alike
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
@@ -50,7 +48,6 @@ class Difference:
     assumed: tuple[Hint, ...] = ()  # what no file specifies
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
     cuts: tuple[str, ...] = ()  # one line per selected range that goes beyond the runs
-    pairs: Mapping[str, Pair] = field(default_factory=dict)  # of `arrays`, as they were compared
 
     def __bool__(self) -> NoReturn:
         """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
@@ -87,7 +84,7 @@ class Difference:
         """``step 1, gate f, batch 0, unit 2``; ``named``: with the array."""
         gate = "gate " * (ArrayName.of(place.array).base in GATES)
         array = f"{gate}{place.array}" if named else ""
-        return place.words(batch=self.arrays[place.array].aligned[0][1] > 1, array=array)
+        return place.words(batch=self.arrays[place.array].pair.a.shape[1] > 1, array=array)
 
     @property
     def equal(self) -> bool:
@@ -145,7 +142,11 @@ def compare(
         name: measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
         for name, pair in pairs.items()
     }
-    first = _first_divergence(arrays, pairs)
+    first = min(
+        (x.first for x in arrays.values() if x.first and x.pair.placed),
+        key=lambda one: _when(one, pairs[one.array]),
+        default=None,
+    )
     compared = ComparedSides(
         (a, b),
         pairs,
@@ -153,8 +154,7 @@ def compare(
         first_array=None if first is None else first.array,
         first_step=first.step if first and pairs[first.array].from_the_start else None,
     )
-    is_later = any(pair.parts and not pair.from_the_start for pair in pairs.values())
-    tolerances = [(array.tolerance.rtol, array.tolerance.atol) for array in arrays.values()]
+    tolerances = [(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()]
     rtol, atol = (
         of_all[0] if len({*of_all}) == 1 and not only_ulp else None
         for of_all in zip(*tolerances, strict=True)
@@ -165,19 +165,30 @@ def compare(
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=[] if is_later else find_hints(compared),
+        hints=find_hints(compared),
         rtol=rtol,
         atol=atol,
         assumed=tuple(_assumed(a, b, compared)),
         settings=compared.differing_settings,
-        pairs=pairs,
     )
 
 
-def matched(a: Side, b: Side) -> dict[str, Pair]:
-    """The arrays that two sides share by name, aligned, with the tolerance of each."""
-    a, b, common = named_alike(a, b)
-    return {name: _aligned(a, b, name, name) for name in common}
+def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pair], bool]:
+    """The arrays that a side shares with a run, aligned, with the tolerance of each.
+
+    What has no steps, or no sequences, is where its numbers agree, else at ``step`` and ``item``:
+    then it is assumed.
+    """
+    run, side, common = named_alike(run, side)
+    pairs, assumed = {}, False
+    for name in common:
+        for steps, items in ((":", ":"), (":", str(item)), (str(step), str(item))):
+            selection = Selection.parse(steps, items, None)
+            pairs[name] = _aligned(run, side, name, name, selection=selection)
+            if not pairs[name].unaligned:  # it fits one place, or none
+                assumed |= items != ":"
+                break
+    return pairs, assumed
 
 
 def _aligned(
@@ -252,10 +263,6 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
                 raise UserError(f"{side.name} is empty: {text}")
 
 
-_BACKWARD = re.compile(r"(^|[^a-z])(backwards?|bwd?|reversed?)([^a-z]|$)", re.IGNORECASE)
-"""What the name of an array of a backward direction has in it."""
-
-
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
     """Whether an array's last step was computed first; None if no side tells it."""
     known = []
@@ -267,9 +274,7 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
         if name.backward:
             reverse = settings.get(f"{name.prefix}.reverse") is not False
         known.append(bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed))
-    full_name = f"{name.prefix}.{name.base}".removeprefix(".")
-    in_files = [side.original_names.get(full_name, "") for side in (a, b)]
-    if known or name.backward or any(map(_BACKWARD.search, in_files)):
+    if known or name.backward:
         return all(known)
     return False if name.prefix else None
 
@@ -331,18 +336,10 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
         yield Hint("layout", text)
 
 
-def _first_divergence(
-    arrays: Mapping[str, ArrayDifference], pairs: Mapping[str, Pair]
-) -> Position | None:
-    """The earliest of the arrays' first places: layer by layer, step by step, z to h."""
-    firsts = [array.first for name, array in arrays.items() if array.first and pairs[name].placed]
-
-    def when(place: Position) -> tuple[Any, ...]:
-        name, pair = ArrayName.of(place.array), pairs[place.array]
-        step = -1 if place.step is None else place.step
-        step = len(pair.a.values) - 1 - step if pair.backward else step
-        rank = (STEP_ORDER + FINALS).index(name.base)
-        is_output = not name.prefix  # of several cells, it is made of theirs
-        return name.base in FINALS, is_output, name.layer, step, rank, place.batch, place.unit
-
-    return min(firsts, key=when, default=None)
+def _when(place: Position, pair: Pair) -> tuple[Any, ...]:
+    """Sorts places by when they are computed: layer by layer, step by step, z to h."""
+    name, step = ArrayName.of(place.array), -1 if place.step is None else place.step
+    step = len(pair.a.values) - 1 - step if pair.backward else step
+    rank = (STEP_ORDER + FINALS).index(name.base)
+    is_output = not name.prefix  # of several cells, it is made of theirs
+    return name.base in FINALS, is_output, name.layer, step, rank, place.batch, place.unit

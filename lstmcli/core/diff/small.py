@@ -17,8 +17,9 @@ from lstmcli.core.model.selection import format_size
 # stored in it by 0.1 to 0.5; the rest is for nets whose rounding grows. In float16 a mistake may
 # leave as little (inputs times 255 / 256: 1.7 to 17 eps), so that only numbers that are all of it
 # show the cause.
-_ROUNDING = (("float64", 2.0**-52, 64), ("float32", 2.0**-23, 64), ("float16", 2.0**-10, 4))
-_HALVES = (("bfloat16", 2.0**-7, 4), _ROUNDING[2])  # so coarse that size alone does not tell them
+_ROUNDING = (("float64", 64 * 2.0**-52), ("float32", 64 * 2.0**-23))
+_FLOAT16 = ("float16", 4 * 2.0**-10)
+_HALVES = (("bfloat16", 4 * 2.0**-7), _FLOAT16)  # so coarse that size alone does not tell them
 _LEAST_DISTINCT = 8  # different numbers, all of such a type, that show it
 # Of the largest error: that of the first step. In those nets it is 0.06 or more; 0.009 or less is
 # that of chaotic ones, and 0 that of most mistakes in the forget gate or recurrent weights.
@@ -101,35 +102,21 @@ def _rounding(compared: ComparedSides) -> Facts:
             for pair in pairs
         ]
     size = max(size if np.isfinite(size) else np.inf for size in sizes)
-    name, eps = next(((name, eps) for name, eps, many in _ROUNDING if size <= many * eps), ("", 0))
-    stored = [
-        (half, f", and all values of {compared.names[side]} have that precision")
-        for half, of_half, many in _HALVES
-        for side in (
-            (0, 1) if size <= many * of_half and name not in ("float64", "float32") else ()
-        )
-        if all(_is_of(pair, side, half) for pair in pairs)
-    ]
-    if not stored and not name:
-        return None
-    text = _ROUNDED
-    if not stored and name == "float16":
-        text = _AS_FLOAT16
-    name, seen = (stored or [(name, "")])[0]
-    made = "Storing or computing" if size <= eps / 2 else "Computing"
     wrong = sum(int(pair.differs.sum()) for pair in pairs)
     total = sum(pair.a.values.size for pair in compared.pairs.values())
     what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
     where = _from_the_start(compared)
-    found = text.format(
-        size=format_size(size),
-        name=name,
-        seen=seen,
-        made=made,
-        where=where,
-        others="Inputs" if where else f"{FADED.capitalize()}, inputs",
-    )
-    return {"what": what or "All values differ", "text": found}
+    facts = {"what": what or "All values differ", "size": format_size(size)}
+    for name, most in (*_ROUNDING, *_HALVES):
+        for side in (0, 1) if size <= most else ():
+            seen = f", and all values of {compared.names[side]} have that precision"
+            if (name, most) in _ROUNDING or all(_is_of(pair, side, name) for pair in pairs):
+                seen = seen * ((name, most) in _HALVES)
+                return facts | {"text": _ROUNDED.format(name=name, seen=seen)}
+    made = "Storing or computing" if 8 * size <= _FLOAT16[1] else "Computing"
+    others = "Inputs" if where else f"{FADED.capitalize()}, inputs"
+    text = _AS_FLOAT16.format(made=made, where=where, others=others)
+    return facts | {"text": text} if size <= _FLOAT16[1] else None
 
 
 def _at_the_start(pair: Pair) -> bool:
@@ -175,12 +162,12 @@ def _from_the_start(compared: ComparedSides) -> str:
 
 
 _ROUNDED = (
-    "by at most {size} of the largest value. That is the size of {name} rounding{seen}. If one "
+    ". That is the size of {name} rounding{seen}. If one "
     "side was computed or stored in {name}, this is not an error: allow for it with --rtol and "
     "--atol."
 )
 _AS_FLOAT16 = (
-    "by at most {size} of the largest value{where}. {made} in float16 can cause "
+    "{where}. {made} in float16 can cause "
     "that. {others} that are scaled differently, quantised weights (int8) or weights of another "
     "training step can too: rule these out before you allow for it with --rtol and --atol."
 )
@@ -198,7 +185,9 @@ NUMBERS = (
         "inputs or weights that are not finite; an overflow at or before step {step} (the "
         "largest float16 is 65504)",
     ),
-    Pattern("suspect_rounding", _rounding, "{what} {text}", "", is_small=True),
+    Pattern(
+        "suspect_rounding", _rounding, "{what} by at most {size} of the largest value{text}", ""
+    ),
     Pattern(
         "suspect_noise",
         _noise,
@@ -209,7 +198,6 @@ NUMBERS = (
         "scaled differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of "
         "another training step; a small initial state, dropout or noise; in a cell with peepholes, "
         "those that read another c",
-        is_small=True,
     ),
 )
 """Tried from top to bottom; the first that fits is reported."""

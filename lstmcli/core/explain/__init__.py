@@ -23,7 +23,7 @@ from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.explain import execution, lengths, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
+from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -201,9 +201,10 @@ class Search:
                 elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
         listed.pop(_key(first.changes), None)
         equals, proven = tuple(listed.values()), first.verdict == "found"
+        edits = equal_edits(_edited(placement), first.changes)
         return replace(
             first,
-            equivalent=equals,
+            equivalent=(*equals, *edits),
             remarks=(*first.remarks, *elsewhere),
             wanted=wanted(placement.data, first.unseen, equals, proven, bool(elsewhere)),
         )
@@ -244,9 +245,10 @@ class Search:
         placement = next(one for one in self.placements if one.case is runs.case)
         explanation = placement.explanation("found", first.agreement, runs.changes)
         backward = runs.model.backward
-        lines = {
-            k: "; ".join(dict.fromkeys(getattr(e, k) for e in given)) for k in ("code", "mend")
-        }
+        code, mend = (
+            "; ".join(dict.fromkeys(texts))
+            for texts in ((e.code for e in given), (e.kind.about.mend for e in given))
+        )
         return replace(
             explanation,
             changes=(*edits_changed(given), *explanation.changes),
@@ -257,7 +259,7 @@ class Search:
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,
-            remarks=(remark("edit_code", line=lines["code"], mend=lines["mend"]),) * bool(given),
+            remarks=(remark("edit_code", line=code, mend=mend),) * bool(given),
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:
@@ -395,12 +397,18 @@ def _explained(search: Search, progress: Progress) -> Explanation:
         return search.explained(search.looser)
     search.work.tell = partial(progress, what=EDITS)
     places = (search.as_loaded or search.placements)[: Budget.EDITED]
-    runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
+    runs = [*map(_edited, places)]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
-    if not named or (named[0].has_file and runs_otherwise(_said_last(search))):
+    if not named or (
+        any(edit.file for edit in named[0].variant.edits) and runs_otherwise(_said_last(search))
+    ):
         return search.none()
     return search.by_edits(named)
+
+
+def _edited(one: Placement) -> EditedRuns:
+    return EditedRuns(one.case, one.allowance, one.location, one.of_run)
 
 
 def _said_last(search: Search) -> list[Remark]:

@@ -98,6 +98,11 @@ class Case:
         of_model = {k: v for k, v in settings.items() if not is_of_data.get(k)}
         return self.read(spelled_out(of_model, self.given))
 
+    def inputs(self, settings: Mapping[str, Any]) -> Inputs:
+        """The inputs of a run."""
+        layout = None if self.layout == "steps" else self.layout
+        return Inputs(self.x, layout, self.initial_state, *self.padding(settings))
+
     def padding(self, settings: Mapping[str, Any]) -> tuple[Array | None, Array | None]:
         """The lengths and the mask of a run: the lengths among its settings, or those given."""
         found = settings.get("lengths")
@@ -111,10 +116,8 @@ class Case:
     def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings."""
         model = self.model(settings)
-        layout = None if self.layout == "steps" else self.layout
-        inputs = Inputs(self.x, layout, self.initial_state, *self.padding(settings))
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
-        plan = prepare(model, inputs, self.names(settings))
+        plan = prepare(model, self.inputs(settings), self.names(settings))
         return run_plan(plan), plan.model
 
     def arrays(self, settings: Mapping[str, Any]) -> Arrays:

@@ -167,7 +167,9 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
     becomes = model.convention.behaviour.lengths
     valid = valid_steps(inputs.lengths, inputs.mask, (steps, batch), layout, becomes)
     states = split_state(inputs.initial_state, model, batch)
-    return Plan(model, inputs, names, layout, assumed, steps, batch, valid, states)
+    return Plan(
+        model, inputs, names, layout, assumed, steps=steps, batch=batch, valid=valid, states=states
+    )
 
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:

@@ -112,7 +112,8 @@ def sweep_selected(
 ) -> State:
     """Run, and ``put`` what is selected piece by piece, bit for bit as in a run at once.
 
-    Gives the full ``final_h`` and ``final_c``. ``observe`` is called with every piece of the run.
+    Gives the full ``final_h`` and ``final_c``. ``observe`` is called with every piece of the run;
+    without it, pieces without selected steps are computed for their last state alone.
     Memory is that of some pieces of inputs and results; where a model needs all steps at once
     (backward, masked), that of a chunk of sequences, of which ``ahead`` are computed at a time.
     """
@@ -145,19 +146,26 @@ def sweep_selected(
         stack = LayerStack(plan, work.packed, chunk, meter)
         for first in range(0, plan.steps, size):
             steps = slice(first, min(first + size, plan.steps))
-            pass_on(chunk, steps, stack.advance(plan.block(steps, chunk), plan.keep))
+            at = positions_between(selected.steps, steps.start, steps.stop)
+            is_shown = observe is not None or at.start < at.stop
+            arrays = stack.advance(plan.block(steps, chunk), plan.keep if is_shown else ())
+            if is_shown:
+                pass_on(chunk, steps, arrays)
         return stack.states
 
     finals = [(h.copy(), c.copy()) for h, c in plan.states]
-    if executor is None or shares_memory(executor):
+    is_here = executor is None or shares_memory(executor)
+    if is_here:
         tasks: Iterator[tuple[Any, ...]] = ((chunk,) for chunk in chunks)
         ends: Iterator[list[State]] = _in_order(executor, run_here, tasks, ahead)
     else:
         tasks = (task_of_chunk(plan, chunk) for chunk in chunks)
         parts = _in_order(executor, work, tasks, ahead)
-        ends = map(pass_on_all, chunks, _metered(parts, chunks, plan, meter))
+        ends = map(pass_on_all, chunks, parts)
     with one_thread():
         for chunk, states in zip(chunks, ends, strict=True):
+            if meter and not is_here:
+                meter((chunk.stop - chunk.start) * plan.steps * len(states))
             for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
                 h[chunk], c[chunk] = chunk_h, chunk_c
     return join_states(finals, model.convention.behaviour.states, plan.layout)
@@ -277,15 +285,6 @@ def _advance(
         arrays = {k: a.reshape(steps, batch, -1) for k, a in arrays.items()}
         h, c = h[-batch:], c[-batch:]
     return arrays, (h, c)
-
-
-def _metered(
-    parts: Iterable[SequenceResults], chunks: Iterable[slice], plan: Plan, meter: Meter | None
-) -> Iterator[SequenceResults]:
-    for chunk, part in zip(chunks, parts, strict=True):
-        if meter:
-            meter((chunk.stop - chunk.start) * plan.steps * len(plan.model.cells))
-        yield part
 
 
 def _steps_of_piece(plan: Plan, batch: int) -> int:

@@ -163,12 +163,9 @@ def numbers_on_axis(
     if choice is None:
         return numbers, range(size)
     from_the_end = choice.counts_from_the_end
-    try:
-        chosen = () if from_the_end else choice.among(numbers[-1] + 1)
-    except UserError:  # it proposes numbers from 0
-        chosen = ()
+    chosen = () if from_the_end else choice.first_of(0, numbers[-1] + 1)
     both = np.intersect1d(numbers, chosen).tolist()
-    if not both or (choice.numbers and len(both) < len(chosen)):
+    if not both or len(both) < len(choice.numbers):
         why = "it counts from the end of the full run; " * from_the_end
         there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
         raise UserError(f"{why}{there}.", about=choice.typed)

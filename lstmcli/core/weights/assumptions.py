@@ -237,12 +237,9 @@ def idle_settings(
         cell, setting = split_cell(name)
         names = [cell] if cell else [*goes_backwards]
         if setting == "reverse" and all(goes_backwards[name] for name in names):
-            typed = {"go_backwards", f"{cell}.go_backwards"} & {*given}
             why[name] = (
-                "go_backwards=true runs backward too, and leaves the outputs in that order"
-                if typed
-                else "the layer goes backwards by itself; with --set go_backwards=false too, its "
-                "outputs are in the order of the inputs"
+                "go_backwards=true runs backward too; with go_backwards=false, the outputs are in "
+                "the order of the inputs"
             )
         elif setting == "reverse" and all(backward[name] for name in names):
             why[name] = "the layer runs backward by itself"

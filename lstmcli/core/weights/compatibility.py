@@ -138,7 +138,6 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
 def _settings(
     source: Convention, convention: Convention, *, both: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """The changes that make ``convention`` run as ``source``, and what it has no option for."""
     changes: dict[str, Any] = {}
     lacks = []
     settings = {name: source.setting(name) for name in _RUNNING}

@@ -28,9 +28,7 @@ from lstmcli.formats.onnx.lstm import (
     input_source,
     is_lstm,
 )
-from lstmcli.formats.wire.protobuf import fields
 
-CORE_ML_FIELDS = (303, 403, 500, 502)  # of a Core ML model, whose first fields are the same
 CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell that was exported as basic operators
 PRODUCTS = ("MatMul", "Gemm")
 USE_ORIGINAL = (
@@ -54,12 +52,10 @@ def read(source: Opened) -> Document:
     with damage_reported(f"{source.source}, interpreted as an ONNX model,"):
         model = OnnxModel(source.contents())
         if not model.has_graph:
-            if any(field.number in CORE_ML_FIELDS for field in fields(source.contents())):
-                raise UserError(
-                    f"{source.source} is a Core ML model; this version does not read it. "
-                    "Give the model that it was converted from."
-                )
-            raise UserError(f"{source.source} is not an ONNX model: it has no graph.")
+            raise UserError(
+                f"{source.source} is not an ONNX model: it has no graph. If it is a Core ML model, "
+                "give the model that it was converted from."
+            )
         with np.errstate(all="ignore"):  # weights may have infinities and NaN
             return _Reader(source, model).document()
 

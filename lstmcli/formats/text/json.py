@@ -33,8 +33,6 @@ from lstmcli.formats.text.number_text import (
 )
 from lstmcli.outputs import json_text
 
-MAX_LISTED = 8  # names of files
-
 MODELS = {  # members of the outermost object of a model file -> module and function
     ("weightsManifest",): ("tfjs", "read_value"),
     ("architecture", "config", "weights"): ("audio", "read_nam"),
@@ -69,7 +67,6 @@ def _document(value: Any, source: str) -> Document:
     if isinstance(value, list):
         document.arrays[""] = to_array(value, f"{source}: the list")
     elif isinstance(value, dict):
-        _refuse_index(value, source)
         _collect(value, "", document)
     else:
         raise UserError(f"{source} is a single value; an object or a list was expected.")
@@ -116,7 +113,7 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
     """
     where = source if line is None else f"{source}, line {line}"
     try:
-        return _decoder().decode(text) if line is None else _decode_line(text)
+        return _decoder().decode(text)
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:]
         at = f"line {line or error.lineno}, column {error.colno}"
@@ -134,31 +131,6 @@ def _decoder() -> Any:
     return json.JSONDecoder(object_pairs_hook=_unique)
 
 
-def _decode_line(text: str) -> Any:
-    """The value of a line, in half the time of `decode`, if it has no blanks around it."""
-    try:
-        value, end = _decoder().raw_decode(text)
-    except json.JSONDecodeError:  # of blanks before it too
-        end = -1
-    return value if end == len(text) else _decoder().decode(text)
-
-
-def _refuse_index(members: dict[str, Any], source: str) -> None:
-    """Refuse an index of Keras or Hugging Face, with the names of the files that it lists."""
-    places = members.get("weight_map")
-    if not isinstance(places, dict) or "metadata" not in members:
-        return
-    named = [
-        one for files in places.values() for one in (files if isinstance(files, list) else [files])
-    ]
-    files = dict.fromkeys(_printable(one, source) for one in named if isinstance(one, str))
-    shown = " ".join(list(files)[:MAX_LISTED]) + " ..." * (len(files) > MAX_LISTED)
-    raise UserError(
-        f"{source} contains no weights, only in which files they are. "
-        f"Give those that contain the LSTM: {shown}"
-    )
-
-
 class _TwiceError(Exception):
     """A name occurs twice in one object."""
 
@@ -171,7 +143,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
-    """Sort an object's members into arrays and attributes."""
     if prefix.count(".") > MOST_LEVELS:
         raise UserError(f"{document.source} is nested too deeply.")
     for name, value in members.items():

@@ -31,7 +31,6 @@ from lstmcli.formats.text.number_text import (
     UNIT,
     UNITS,
     float32_arrays,
-    numbers_of,
     to_array,
 )
 
@@ -74,7 +73,6 @@ def _tidy_names(text: str) -> list[str]:
 
 
 def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) -> Document:
-    """The arrays of lines that are one unit of a step each."""
     from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
 
     table, before = CsvTable(names, len(names), source, size), 0
@@ -205,7 +203,7 @@ class Steps:
     def arrays(self) -> dict[str, np.ndarray]:
         """Each member as one array, stacked along the lines."""
         return {
-            name: numbers_of(numbers).reshape(self._count, *self._shapes[name])
+            name: np.asarray(numbers).reshape(self._count, *self._shapes[name])
             for name, numbers in self._numbers.items()
         }
 
@@ -232,8 +230,6 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 
     Anything else is a UserError that starts with ``where``.
     """
-    if not isinstance(value, list):
-        raise UserError(f"{where} is {str(value)[:40]!a}; a list of numbers was expected.")
     numbers = to_array(value, where)
     if numbers.ndim > 2:
         raise UserError(
@@ -313,31 +309,23 @@ class LineReader:
             self._descriptor: int | None = stream.fileno()
         except (OSError, AttributeError):  # in memory
             self._descriptor = None
-        self._lines: deque[bytes] = deque()  # complete, without their ends
+        self._lines: deque[tuple[int, bytes]] = deque()  # that are complete and not blank; numbers
         self._begun: list[bytes] = []  # pieces of a line whose end has not come yet
-        self._begun_size = 0
+        self._begun_size = self._count = 0  # bytes of these, and lines that are complete
+        self._taken: list[bytes] | None = []  # all bytes, until a line is returned
         self._ended = False
 
     def next(self) -> bytes | None:
         """The next line that is not blank, once it is complete; None at the end."""
-        while True:
-            self._drop_blank()
-            if self._lines:
-                self.number += 1
-                return self._lines.popleft()
-            if self._ended:
-                return None
-            self._take()
+        if not self._has(1):
+            return None
+        self._taken = None
+        self.number, line = self._lines.popleft()
+        return line
 
     def waiting(self) -> bool:
         """Whether another line that is not blank can be read without waiting."""
-        while True:
-            self._drop_blank()
-            if self._lines:
-                return True
-            if self._ended or not self._ready():
-                return False
-            self._take()
+        return self._has(1, wait=False)
 
     def are_inputs(self) -> bool:
         """Whether the first line shows that the lines are inputs, one step each.
@@ -345,31 +333,22 @@ class LineReader:
         Nothing is consumed. A second line is waited for only if the first one alone would be a
         document.
         """
-        first = self._peek(0)
+        first = self._lines[0][1] if self._has(1) else b""
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
             return False
         kind = kind_of_line(decode(first, STDIN))
-        return kind == "inputs" or (kind == "either" and bool(self._peek(1)))
+        return kind == "inputs" or (kind == "either" and self._has(2))
 
     def rest(self) -> bytes:
-        """All bytes that `next` has not returned."""
-        begun = [b"".join(self._begun)] if not self._ended else []
-        pieces = iter([b"\n".join([*self._lines, *begun])])
-        self._lines.clear()
+        """All bytes, if `next` has returned none of them."""
+        pieces = iter([b"".join(self._taken or ())])
         return drained(lambda: next(pieces, b"") or self._read(), STDIN)
 
-    def _peek(self, number: int) -> bytes:
-        """The line of this number, from 0, without blank ones; empty if there is none."""
-        while True:
-            full = [line for line in self._lines if line.strip()]
-            if len(full) > number or self._ended:
-                return full[number] if len(full) > number else b""
+    def _has(self, count: int, *, wait: bool = True) -> bool:
+        """Whether so many lines that are not blank are there, or come."""
+        while len(self._lines) < count and not self._ended and (wait or self._ready()):
             self._take()
-
-    def _drop_blank(self) -> None:
-        while self._lines and not self._lines[0].strip():
-            self._lines.popleft()
-            self.number += 1
+        return len(self._lines) >= count
 
     def _ready(self) -> bool:
         if self._descriptor is None:
@@ -382,10 +361,11 @@ class LineReader:
     def _take(self) -> None:
         """Take the bytes that come next, and split off the lines they complete."""
         piece = self._read()
+        if self._taken is not None:
+            self._taken.append(piece)
         *ends, begun = piece.split(b"\n")
         if ends:
             ends[0] = b"".join([*self._begun, ends[0]])
-            self._lines.extend(ends)
             self._begun, self._begun_size = [], 0
         self._begun.append(begun)
         self._begun_size += len(begun)
@@ -393,7 +373,11 @@ class LineReader:
             raise UserError(f"{STDIN}: a line of more than {MOST_PARSED:,} bytes.")
         if not piece:
             self._ended = True
-            self._lines.append(b"".join(self._begun))
+            ends = [b"".join(self._begun)]
+        for line in ends:
+            self._count += 1
+            if line.strip():
+                self._lines.append((self._count, line))
 
     def _read(self) -> bytes:
         if self._ended:

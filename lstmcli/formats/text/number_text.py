@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, product
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import Try, UserError, listed
+from lstmcli.errors import Try, UserError
 from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
 from lstmcli.formats.npy import rows_of
 
@@ -83,18 +81,13 @@ def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", 
     specification = "%d"
     if values.dtype.kind == "f":
         specification = "%.9g" if values.dtype.itemsize <= 4 else "%r"
-    template = _template(specification, values.shape[-1], separator)
+    template = separator.join([specification] * values.shape[-1])
     for rows in rows_of(values):
         for numbers in rows.tolist():
             text = template % tuple(numbers)
             if "n" in text or "-0" + separator in text + separator:  # nan, inf have a letter n
                 text = separator.join(_renamed(text.split(separator), names))
             yield text
-
-
-@lru_cache(maxsize=64)
-def _template(specification: str, width: int, separator: str) -> str:
-    return separator.join([specification] * width)
 
 
 def _renamed(numerals: list[str], names: Mapping[str, str]) -> list[str]:
@@ -163,12 +156,14 @@ _KINDS = {
 }
 
 
-def to_array(value: list[Any], where: str) -> np.ndarray:
-    """A nested list as a float64 array.
+def to_array(value: Any, where: str) -> np.ndarray:
+    """A nested list as a float64 array; UserError for anything else.
 
     The strings "NaN", "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and
     has the position of a list of another length or of anything else.
     """
+    if type(value) is not list:
+        raise UserError(f"{where} is {_kind(value)}; a list of numbers was expected.")
     shape: list[int] = []
     level: list[Any] = [value]
     while level and type(level[0]) is list and len(shape) <= MOST_AXES:
@@ -216,11 +211,6 @@ def _kind(value: Any) -> str:
     return _KINDS.get(type(value), "a number") + shown
 
 
-def numbers_of(buffer: array[float]) -> np.ndarray:
-    """The numbers of a buffer that grew, as an array in the same memory."""
-    return np.frombuffer(buffer) if buffer else np.empty(0)
-
-
 # ---- traces written step by step: rows of CSV and TSV, JSON lines, tidy rows
 
 
@@ -247,8 +237,14 @@ class StepWriter(ABC):
 
 
 @dataclass
-class ColumnWriter(StepWriter):
-    """Writes steps as rows of a table, under one header."""
+class TableWriter(StepWriter):
+    """Writes rows of a table: a step, or a step's batch item; if it is ``tidy``, one unit of these.
+
+    ``step,batch,unit,h,c,i,f,g,o``, tidy, are the columns of one sequence and of a batch alike, in
+    CSV, TSV and JSON lines; the arrays have the same units then.
+    """
+
+    tidy: bool = False
 
     def __post_init__(self) -> None:
         self._delimiter = DELIMITERS[self.format]
@@ -256,20 +252,45 @@ class ColumnWriter(StepWriter):
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
-        chosen = {name: arrays[name] for name in self.names}
-        if self._is_first:
-            keys = KEYS[: 1 + self.batched]
-            columns = ((k, self.units.get(k, range(a.shape[-1]))) for k, a in chosen.items())
-            self._line([*keys, *(f"{name}[{n}]" for name, numbers in columns for n in numbers)])
-            self._is_first = False
-        rows = [row_texts(array, PLAIN_NAMES, self._delimiter) for array in chosen.values()]
-        steps, *items = next(iter(chosen.values())).shape[:-1]
-        axes = [self.batch or range(n) for n in items]
-        for place in product(range(first_step, first_step + steps), *axes):
-            self._line([*map(str, place), *(next(texts) for texts in rows)])
+        chosen = [np.asarray(arrays[name]) for name in self.names]
+        keys = KEYS if self.tidy else KEYS[: 1 + self.batched]
+        if self.tidy:
+            self._refuse_sizes([array.shape[-1] for array in chosen])
+            chosen = [array if array.ndim == 3 else array[:, None] for array in chosen]
+            table, columns = np.stack(chosen, axis=-1), list(self.names)  # (S, B, K, N)
+        else:
+            table = np.concatenate(chosen, axis=-1)
+            columns = [
+                f"{name}[{n}]"
+                for name, array in zip(self.names, chosen, strict=True)
+                for n in self.units.get(name, range(array.shape[-1]))
+            ]
+        numbers = [None, self.batch, self.units.get(self.names[0])]
+        axes = [of or range(n) for of, n in zip(numbers, table.shape[:-1], strict=False)]
+        axes[0] = range(first_step, first_step + len(table))
+        is_json = self.format == "jsonl"
+        texts = row_texts(table, JSON_NAMES if is_json else PLAIN_NAMES, self._delimiter)
+        lines = (
+            self._delimiter.join((*map(str, place), text))
+            for place, text in zip(product(*axes), texts, strict=True)
+        )
+        if is_json:
+            names = [json.dumps(name) for name in (*keys, *columns)]
+            pairs = (zip(names, line.split(self._delimiter), strict=True) for line in lines)
+            lines = (f"{{{', '.join(f'{name}: {n}' for name, n in pair)}}}" for pair in pairs)
+        elif self._is_first:
+            lines = chain([self._delimiter.join((*keys, *columns))], lines)
+        self._is_first = False
+        self.stream.write("".join(f"{line}\n" for line in lines).encode())
 
-    def _line(self, cells: Sequence[str]) -> None:
-        self.stream.write(f"{self._delimiter.join(cells)}\n".encode())
+    def _refuse_sizes(self, sizes: Sequence[int]) -> None:
+        if len({*sizes}) > 1:
+            found = ", ".join(f"{n} {name}" for n, name in zip(sizes, self.names, strict=True))
+            raise UserError(
+                "a tidy file has a row for each unit of all arrays, which differ in their units: "
+                f"{found}.",
+                try_=[Try({"only": self.names[0]}), Try({"cell": ...})],
+            )
 
 
 @dataclass
@@ -306,65 +327,3 @@ class LineWriter(StepWriter):
         return (
             "[" + ", ".join(f"[{next(rows)}]" for _ in range(batch)) + "]" for _ in range(steps)
         )
-
-
-@dataclass
-class TidyWriter(StepWriter):
-    """Writes steps of arrays that have the same units, a row for each step, batch item and unit.
-
-    ``step,batch,unit,h,c,i,f,g,o``: the columns are the same for one sequence and for a batch, as
-    CSV, TSV and JSON lines.
-    """
-
-    def __post_init__(self) -> None:
-        is_json = self.format == "jsonl"
-        self._delimiter = DELIMITERS[self.format]
-        self._row = _json_row(self.names) if is_json else self._delimiter.join
-        self._number_names = JSON_NAMES if is_json else PLAIN_NAMES
-        self._header = "" if is_json else self._delimiter.join((*KEYS, *self.names)) + "\n"
-
-    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or (S, B, K)."""
-        chosen = [np.asarray(arrays[name]) for name in self.names]
-        chosen = [array if array.ndim == 3 else array[:, None] for array in chosen]
-        self._refuse_sizes([array.shape[-1] for array in chosen])
-        stacked = np.stack(chosen, axis=-1)  # (S, B, K, N)
-        steps, items, units, _ = stacked.shape
-        rows = product(
-            range(first_step, first_step + steps),
-            self.batch or range(items),
-            self.units.get(self.names[0]) or range(units),
-        )
-        texts = row_texts(stacked, self._number_names, self._delimiter)
-        lines = (
-            self._row([*map(str, row), *text.split(self._delimiter)])
-            for row, text in zip(rows, texts, strict=True)
-        )
-        self.stream.write((self._header + "\n".join(lines) + "\n").encode())
-        self._header = ""
-
-    def _refuse_sizes(self, sizes: Sequence[int]) -> None:
-        by_size: dict[int, list[str]] = {}
-        for name, size in zip(self.names, sizes, strict=True):
-            by_size.setdefault(size, []).append(name)
-        if len(by_size) > 1:
-            found = "; ".join(f"{size} in {listed(n, 3)}" for size, n in by_size.items())
-            raise UserError(
-                "a tidy file has a row for each unit of all arrays, which differ in their units: "
-                f"{found}.",
-                try_=[
-                    *(Try({"only": ",".join(names[:2])}) for names in by_size.values()),
-                    Try({"cell": ...}),
-                ],
-            )
-
-
-def _json_row(names: Sequence[str]) -> Callable[[Sequence[str]], str]:
-    """A function that writes the numbers of a row as one JSON object."""
-    keys = [json.dumps(name) for name in (*KEYS, *names)]
-
-    def row(numbers: Sequence[str]) -> str:
-        pairs = (f"{key}: {number}" for key, number in zip(keys, numbers, strict=True))
-        return f"{{{', '.join(pairs)}}}"
-
-    return row

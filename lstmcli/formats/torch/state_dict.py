@@ -221,7 +221,6 @@ def describe_network(document: Document) -> Document:
 
 
 def _is_bidirectional(path: str, groups: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a layer runs an LSTM in both directions."""
     parts = [groups.get(f"{path}.{direction}_layer", {}) for direction in ("fwd", "bwd")]
     return groups[path].get("class") == BIDIRECTIONAL and all(
         part.get("class") == LSTM for part in parts

@@ -196,7 +196,7 @@ def test_the_last_states_of_two_layers_are_not_a_batch() -> None:
     two = Side("two", {**cells, "h": normal(T, 1, H), "final_h": normal(2, 1, H)}, "time")
     d = compare(one, two, only=["final_h"])
     assert d.arrays["final_h"].mismatched is None
-    assert not d.arrays["final_h"].placed
+    assert not d.arrays["final_h"].pair.placed
     assert "several cells" in d.remarks[0]
 
 

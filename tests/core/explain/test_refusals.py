@@ -96,7 +96,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     cell = Cell(tmp_path, 0)
     h = cell.run()["h"]
     cell.net.bias[0] = np.inf
-    with pytest.raises(UserError, match="1 is NaN or infinite, in the bias of layer0; "):
+    with pytest.raises(UserError, match="the bias of layer0 has NaN or infinite values, 1 in all"):
         cell.explain(h)
 
 
