@@ -17,6 +17,7 @@ from lstmcli.errors import UserError
 from lstmcli.testing import assert_lstm_close
 from lstmcli.views.assertion import COLUMNS, LINES
 from tests.paths import TOP
+from tests.processes import python
 
 pytest_plugins = "pytester"
 
@@ -211,8 +212,7 @@ def test_golden_files_are_written_and_compared(pytester: pytest.Pytester) -> Non
 
 def test_a_start_of_pytest_imports_no_numpy() -> None:
     code = "import sys, lstmcli.pytest_plugin; print({'numpy', 'rich', 'click'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, check=True)
-    assert done.stdout.strip() == b"set()"
+    assert python("-c", code).stdout == "set()\n"
 
 
 # ---- docs/testing.md

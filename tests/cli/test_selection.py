@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import re
 import tracemalloc
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,21 +138,13 @@ def test_a_run_in_pieces_writes_the_same_bytes(
     assert Path("memory.npz").read_bytes() == Path("pieces.npz").read_bytes()
 
 
-def write_pytorch(path: Path, layers: int, directions: int, projection: int = 0) -> None:
-    """Weights of a PyTorch LSTM of random numbers."""
-    kind: dict[str, Any] = {
-        "layers": layers, "directions": directions, "projection": projection,
-    }  # fmt: skip
-    np.savez(path, **networks.pytorch(INPUTS, UNITS, **kind))
-
-
 @pytest.mark.parametrize("format", ["npz", "csv", "json", "jsonl"])
 @pytest.mark.parametrize("only", [None, "h,c"])
 def test_the_part_that_is_named_is_that_of_the_arrays_that_were_cut(
     lstm: Lstm, files: Path, format: str, only: str | None
 ) -> None:
     """As many units of h are selected as final_h has, which is complete."""
-    write_pytorch(files / "net.npz", 1, 2)
+    np.savez(files / "net.npz", **networks.pytorch(INPUTS, UNITS, directions=2))
     words = ["run", "net.npz", "one.npy", *(["--only", only] if only else []), "-q"]
     assert lstm(*words, "-o", f"whole.{format}").status == 0
     assert lstm(*words, "--units", "2:7", "-o", f"part.{format}").status == 0
@@ -185,7 +174,7 @@ def check_stacked(part: np.ndarray[Any, Any], whole: np.ndarray[Any, Any]) -> No
 
 def trace_of_two_directions(files: Path, layout: str, states: str) -> Trace:
     """h with the directions on a separate axis; ``states`` has the axes of the final states."""
-    write_pytorch(files / "net.npz", 1, 2)
+    np.savez(files / "net.npz", **networks.pytorch(INPUTS, UNITS, directions=2))
     model = load(str(files / "net.npz"), merge="stack")
     cells = tuple(
         replace(cell, convention=cell.convention.with_behaviour(states=states))
@@ -389,7 +378,7 @@ def test_only_what_is_selected_is_kept_in_memory(
     lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lstmcli.core.forward.run.PIECE", 1 << 18)
-    write_pytorch(tmp_path / "net.npz", 1, 1)
+    np.savez(tmp_path / "net.npz", **networks.pytorch(INPUTS, UNITS))
     steps, batch = 2000, 32
     np.save(tmp_path / "x.npy", np.zeros((steps, batch, INPUTS), np.float32))
     words = ["run", "net.npz", "x.npy", "--layout", "time", "-q", "-o", "out.npz"]
@@ -488,29 +477,3 @@ def test_a_range_beyond_the_end_is_cut_and_reported(
     said = [line for line in done.err.splitlines() if " are cut to " in line]
     assert [line.partition("note:")[2].split(" are cut to ")[0].strip() for line in said] == [*cuts]
     assert [line.split(" are cut to ")[1].partition(": ")[0] for line in said] == [*cuts.values()]
-
-
-def test_a_cluster_runs_what_would_be_written_step_by_step(
-    lstm: Lstm, files: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run that streams is one process: --scheduler would do nothing."""
-    asked: list[str] = []
-
-    @contextmanager
-    def cluster(address: str) -> Iterator[ThreadPoolExecutor]:
-        asked.append(address)
-        with ThreadPoolExecutor(1) as pool:
-            submit = pool.submit
-
-            def submitted(*task: Any) -> Any:
-                asked.append("submit")
-                return submit(*task)
-
-            monkeypatch.setattr(pool, "submit", submitted)
-            yield pool
-
-    monkeypatch.setattr("lstmcli.core.forward.run.shares_memory", lambda executor: False)
-    monkeypatch.setattr("lstmcli.api.dask_cluster.cluster", cluster)
-    csv = lstm("run", "w.npz", "one.npy", "-f", "csv", "--scheduler", "tcp://host:1").out
-    assert asked == ["tcp://host:1", "submit"]
-    assert csv == lstm("run", "w.npz", "one.npy", "-f", "csv").out

@@ -141,7 +141,10 @@ def test_object_members_are_left_out_next_to_others() -> None:
         (zipped({"a.npy": OBJECTS}), "nothing but Python objects"),
         (zipped({}), "without .npy members"),
         (zipped({"notes.txt": b"x"}), "without .npy members"),
-        (zipped({"h.npy": saved(np.ones(2, complex))}), 'member "h" contains values of the dtype complex'),
+        (
+            zipped({"h.npy": saved(np.ones(2, complex))}),
+            'member "h" contains values of the dtype complex',
+        ),
         (zipped({"h.npy": claimed(f"({10**16},)")}), 'member "h" is cut short'),
         (zipped({"h.npy": b""}), 'member "h"'),
         (zipped({"h.npy": saved(np.ones(9))}, zipfile.ZIP_LZMA), "is encrypted or packed oddly"),

@@ -250,8 +250,9 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
         run = sequence(Numbers(full), other.layout)
         shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
         if run is not None:
-            layout = side.layout or other.layout or "time"
-            shapes = printed_shapes(numbers.shape, before, RunShape(*run.shape, layout=layout))
+            T, B, K = run.shape
+            of_run = RunShape(T, B, K, layout=side.layout or other.layout or "time")
+            shapes = printed_shapes(numbers.shape, before, of_run)
         if name in other.gaps or not shapes:
             shape = shape_text(before, numbers.shape)
             text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is {shape}"

@@ -403,6 +403,9 @@ def truth_of(name: str) -> tuple[str, Truth] | None:
     if name.startswith("matrix/"):
         (row,) = asked.args
         return row.verdict, dict(row.truth) if row.verdict == "found" else {}
+    if asked.func is _chaotic:
+        (changes,) = asked.args
+        return ("found" if changes else "agrees"), changes
     if name.startswith("network/") and given.get("truth") and not is_spoiled(name):
         changes = {key: value for key, value in given["truth"].items() if given.get(key) != value}
         return ("found" if changes else "agrees"), changes

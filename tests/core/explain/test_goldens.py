@@ -64,25 +64,6 @@ def mistakes(model: Model) -> list[Settings]:
     return wrong
 
 
-QUICK = (
-    "keras/plain", "tensorflow1/lstm_cell", "torch/two_layers_bidirectional", "onnxruntime/lengths",
-    "haiku/deep", "tflite/layer_norm", "chainer/nstep", "flax/linen", "onnxruntime/bidirectional",
-    "keras/bidirectional_mask",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("case", QUICK)
-def test_recorded_runs_agree_as_loaded(case: str) -> None:
-    assert ask(case, {})[0].verdict == "agrees"
-
-
-@pytest.mark.parametrize("case", QUICK)
-@pytest.mark.sampled(2)
-def test_the_right_setting_is_found(case: str) -> None:
-    explanation, model = ask(case, mistakes(recorded(case).load())[0])
-    assert found(explanation) == {"forget_bias": model.convention.behaviour.forget_bias}
-
-
 @pytest.mark.parametrize("members", [("h",), ("h", "final_h", "final_c")])
 def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) -> None:
     explanation, _ = ask("onnxruntime/bidirectional", {"layer0_reverse.reverse": False}, members)

@@ -279,13 +279,3 @@ def test_the_nearest_are_listed_with_where_they_leave(tmp_path: Path) -> None:
     assert first.comparison.rms < 2e-3
     assert first.comparison.first is not None
     assert first.comparison.first.step == 0
-
-
-@pytest.mark.parametrize(
-    ("units", "steps"), [(1, 1), pytest.param(1, 2, marks=pytest.mark.wide), (2, 1)]
-)
-@pytest.mark.sampled(3)
-def test_too_few_numbers_prove_nothing(units: int, steps: int, tmp_path: Path) -> None:
-    """A solved constant eats one number: what fits then is reported as unproven."""
-    for kind in ("near miss", "other net"):
-        assert not ask(kind, tmp_path, 0, units, steps).found, kind

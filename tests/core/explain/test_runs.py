@@ -178,14 +178,6 @@ def test_nothing_but_nan_is_refused_as_that(tmp_path: Path) -> None:
         _asked(tmp_path, net, x, h * np.nan)
 
 
-@pytest.mark.slow
-def test_steps_that_were_masked_at_the_start_are_proved(tmp_path: Path) -> None:
-    net, x, h = _net()
-    h[1, :4], h[1, 4:] = 0, outputs(net, x[1:2, 4:], {})["h"][0]
-    remark = _asked(tmp_path, net, x, h).notes[0]
-    assert "4 steps of EXPECTED are zeros: with a --mask that leaves them out all" in remark
-
-
 @pytest.mark.parametrize(
     ("arranged", "said"),
     [

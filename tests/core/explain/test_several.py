@@ -17,8 +17,6 @@ from lstmcli.api.load import load
 from tests.core.explain.asking import found
 from tests.core.explain.networks import (
     AS_STORED,
-    DEEP,
-    MERGES,
     RUN_ALIKE,
     Asked,
     Truth,
@@ -27,15 +25,6 @@ from tests.core.explain.networks import (
 from tests.core.explain.reference import outputs
 from tests.core.explain.test_refusals import BOTH, of_both
 from tests.networks import pytorch
-
-
-@pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
-@pytest.mark.sampled(4)
-def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, name_of(truth))
-    asked.check(truth, "8 digits", merge=assumed)
-    options = asked.explain(asked.expected(truth), merge=assumed).command
-    assert options.endswith(f"--merge {truth['merge']}")
 
 
 @pytest.mark.parametrize("other", RUN_ALIKE, ids=name_of)
@@ -57,12 +46,6 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
     ways = [{c.setting: c.found for c in other} for other in explanation.equivalent]
     assert [found(explanation), *ways] == [{"state": "reset"}, {"layout": "time"}]
     assert explanation.decide == "a second sequence in the batch"
-
-
-@pytest.mark.parametrize("truth", DEEP[:5], ids=name_of)
-@pytest.mark.sampled(3)
-def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
-    Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])

@@ -346,9 +346,11 @@ def test_steps_past_the_length_of_a_sequence_do_not_count() -> None:
     expected.add({k: a[:, :1] for k, a in arrays().items()})
     expected.add({k: a[:4, 1:] for k, a in arrays().items()})
     assert counts.saturated_gates() == expected.saturated_gates()
-    nothing = Saturation()
-    nothing.add({k: np.zeros((3, 2, 1)) for k in "ifo"})
-    assert not nothing.saturated_gates()
+    for names, shares in ((("i", "f", "o", "h"), None), (("z_i",), {})):
+        nothing = Saturation()
+        nothing.add({k: np.zeros((3, 2, 1)) for k in names})
+        assert not nothing.saturated_gates()
+        assert shares is None or nothing.shares() == shares
 
 
 def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
@@ -360,12 +362,6 @@ def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
         SaturatedGate("f", 0, 0, 0.5),
         SaturatedGate("f", 0, 1, 0.5),
     ]
-
-
-def test_saturation_of_no_saturated_gate_is_empty() -> None:
-    counts = Saturation()
-    counts.add({"z_i": np.zeros((3, 1, 2))})
-    assert counts.shares() == {}
 
 
 def test_a_gate_is_saturated_within_a_hundredth_of_0_and_of_1() -> None:

@@ -7,8 +7,6 @@ import io
 import os
 import socket
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +29,7 @@ from lstmcli.formats import (
 )
 from lstmcli.formats.text.jsonl import StepStream
 from tests.formats.helpers import filed, piped, zipped
+from tests.processes import python
 from tests.standard_input import from_stdin
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -376,6 +375,7 @@ def test_importing_formats_loads_none_of_their_libraries() -> None:
         "import sys, numpy; before = set(sys.modules); import lstmcli.formats;"
         "print(*sorted(name for name in set(sys.modules) - before if '.' not in name))"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ran = python("-c", code)
     heavy = {"csv", "zipfile", "tempfile", "shutil", "decimal"}  # 3 ms and more; json takes 1.5
     assert heavy.isdisjoint(ran.stdout.split())
+    assert ran.returncode == 0
