@@ -402,7 +402,7 @@ def gauss_newton(
     """
     p, (B, N) = start.copy(), start.shape
     damping, r, better = np.full(B, 1e-6), residual(p), np.ones(B, bool)
-    first = float((r**2).sum())
+    first, shorter = float((r**2).sum()), 0.5 * (N == 1)  # along one number a stride is shortened
     for n in range(iterations):
         if better.any():
             d = 1e-7 * np.maximum(1, np.abs(p))
@@ -418,7 +418,7 @@ def gauss_newton(
         better = (new**2).sum(axis=1) < (r**2).sum(axis=1)
         p[better] -= stride[better]
         r[better] = new[better]
-        damping = np.where(better, damping * 0.1, np.maximum(damping * 20, 0.5))
+        damping = np.where(better, damping * 0.1, np.maximum(damping * 20, shorter)).clip(1e-14)
         if n >= HALFWAY[0] * iterations and (r**2).sum() > HALFWAY[1] * first:
             break
         is_done = (np.abs(stride) < 1e-10 * np.maximum(1, np.abs(p))).all(axis=1)
