@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.explain import execution, lengths, rounding
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.edited_runs import EditedRuns
@@ -37,6 +38,7 @@ from lstmcli.core.explain.explanation import (
     first_shown,
     near_miss,
     plain_of,
+    remarks_of,
     runs_otherwise,
     wanted,
 )
@@ -366,7 +368,12 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
     if explanation.verdict == "none" and not prepared.all_zero:
         explanation = _with_hints(explanation, search)
     about = (*left_out(prepared.question, has_shape), *_about_expected(prepared, explanation))
-    explanation = replace(explanation, remarks=(*about, *explanation.remarks))
+    is_traced = len({ArrayName.of(name).prefix for name in prepared.arrays} - {""}) > 1
+    cells = [name for name, _ in prepared.model.cells] if is_traced else []
+    answered = remarks_of(explanation, cells)
+    explanation = replace(explanation, remarks=(*about, *explanation.remarks, *answered))
+    if explanation.found and any(one.code == "not_finite" for one in about):
+        explanation = replace(explanation, verdict="not_finite")
     return in_words(explanation, prepared.model.convention)
 
 
@@ -430,8 +437,16 @@ def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Re
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
     yield from _taken_so(prepared, explanation)
-    if count := prepared.not_finite:
-        yield remark("not_finite", count=count)
+    if (broken := explanation.not_finite) and not broken.fits:
+        values = [n.values for n in prepared.arrays.values()]
+        infinite = any(np.isinf(one).any() for one in values)
+        yield remark(
+            "not_finite",
+            count=broken.total - broken.agreeing,
+            total=broken.total + sum(int(np.isfinite(one).sum()) for one in values),
+            steps=[agrees is False for agrees in broken.steps],
+            kind="NaN or infinite" if infinite else "NaN",
+        )
     located = explanation.location.arrays if explanation.location else ()
     compared = {one.name if one.name in prepared.arrays else "h" for one in located}
     others = {name or "h": None for name in (*prepared.arrays, *question.side.arrays)}

@@ -87,10 +87,13 @@ class Prepared:
         return not any(np.any(n.values[np.isfinite(n.values)]) for n in self.arrays.values())
 
     @property
-    def not_finite(self) -> int:
-        """How many numbers of EXPECTED are NaN or infinite: they count as not known."""
-        unknown = ((~np.isfinite(n.values), n.left_out) for n in self.arrays.values())
-        return sum(int(nan.sum()) - (0 if out is None else int(out.sum())) for nan, out in unknown)
+    def not_finite(self) -> dict[str, Numbers]:
+        """1 where EXPECTED is NaN or infinite, which counts as not known; NaN elsewhere."""
+        found = {}
+        for name, n in self.arrays.items():
+            left_out = False if n.left_out is None else n.left_out
+            found[name] = Numbers(np.where(np.isfinite(n.values) | left_out, np.nan, 1.0))
+        return found
 
     # ---- the runs whose results EXPECTED can be
 
@@ -259,7 +262,10 @@ class Setup:
     @property
     def numbers(self) -> Mapping[str, Numbers]:
         """EXPECTED's arrays under their names in this run."""
-        arrays = self.prepared.arrays
+        return self.named(self.prepared.arrays)
+
+    def named(self, arrays: Mapping[str, Numbers]) -> Mapping[str, Numbers]:
+        """Arrays by EXPECTED's names under their names in this run."""
         return {self.part: arrays["h"]} if self.is_one_direction else arrays
 
     def located(self) -> tuple[list[Location], int]:
@@ -303,7 +309,7 @@ def prepare(question: Question) -> Prepared:
     _refuse_exchanged(question, model)
     state, lengths, name = question.initial_state, question.lengths, question.inputs
     inputs = Inputs(np.asarray(question.x), question.layout, state, lengths, name=name)
-    layout = check_axes(model, inputs)
+    layout, _ = check_axes(model, inputs)
     taken, rounded = as_printed(_arrays_of(question))
     arrays = split_states(taken, model)
     allowances, precision = allowances_of(question.side, arrays)

@@ -110,11 +110,8 @@ class Case:
 
     def valid(self, settings: Mapping[str, Any]) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
-        becomes = settings.get("lengths", "given")
-        valid = valid_steps(*self.padding(settings), self.size, self.layout)
-        if valid is None or becomes == "ignored":
-            return None
-        return ~valid if becomes == "inverted" else valid
+        becomes = settings.get("lengths")
+        return valid_steps(*self.padding(settings), self.size, self.layout, becomes)
 
     def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
         """Run under settings."""

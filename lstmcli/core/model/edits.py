@@ -43,6 +43,7 @@ OF_MODEL = (NETWORK, INPUTS, PADDING, RUN_BEFORE)
 """Stages whose edits are of the model, and not of one cell."""
 
 MOST_NAMED = 12  # values in a message
+FEW_NAMES = 4  # in a table
 FILE = "@"
 """Begins a value that is a file of arrays."""
 FLAG = "true"
@@ -103,6 +104,20 @@ class EditKind:
     def meaning(self) -> str:
         """What it is, whatever its value."""
         return self.words.replace("{}", "VALUE")
+
+    @property
+    def summary(self) -> str:
+        """What it is, and the values that it takes; of many names the first."""
+        takes, names = self.takes_words, [*self.named_values]
+        if len(names) > FEW_NAMES:
+            takes = f"{', '.join(names[:FEW_NAMES])}, ..."
+        return f"{self.meaning} ({takes})" if "{}" in self.words else self.meaning
+
+    @property
+    def named_values(self) -> dict[str, str]:
+        """The names that it takes, in words."""
+        names = self.read.values if isinstance(self.read, OneOf) else ()
+        return {name: self.say(name) or "" for name in names}
 
     @property
     def line(self) -> str:
@@ -1114,7 +1129,8 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("equations.sigmoid_slope", EQUATIONS,
         partial(_around, ("s_i", "s_f", "s_o"), np.multiply, None),
         "sigmoid(a z) in all gates, a = {}", "sigmoid({} * z)",
-        About("a sigmoid by tanh without its factor", "sigmoid(z)"),
+        About("a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315",
+              "sigmoid(z)"),
         _NUMBER, (0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0),
     EditKind("equations.tanh_slope", EQUATIONS, partial(_around, ("t", "t_c"), np.multiply, None),
         "tanh(a z) of g and c, a = {}", "tanh({} * z)", About("LeCun's tanh in part", "tanh(z)"),
