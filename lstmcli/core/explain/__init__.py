@@ -21,6 +21,7 @@ import numpy as np
 
 from lstmcli.core.explain import execution, lengths, rounding
 from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.causes import Change
 from lstmcli.core.explain.edited_runs import EditedRuns
 from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
@@ -40,16 +41,10 @@ from lstmcli.core.explain.explanation import (
     runs_otherwise,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, prior
+from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
-from lstmcli.core.explain.question import (
-    Prepared,
-    Question,
-    in_shape,
-    left_out,
-    prepare,
-)
+from lstmcli.core.explain.question import Question, in_shape, left_out
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
@@ -99,17 +94,17 @@ class Search:
     placements: list[Placement]  # the likeliest first
     left_out: int  # locations of EXPECTED
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.prepared, self.work = prepared, prepared.question.work
+    def __init__(self, question: Question) -> None:
+        self.question, self.work = question, question.work
         self.placements, self.left_out = [], 0
-        for setup in prepared.setups():
+        for setup in question.setups():
             located, left_out = setup.located()
             self.left_out += left_out
             for location in located:
                 self.placements += lengths.placements(setup, location)
         self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.count))
         if not self.placements:
-            raise prepared.no_place()
+            raise question.no_place()
         self.as_loaded = [one for one in self.placements if not one.count]
         self.looser: list[Found] = []  # answers that meet only the last tolerance
 
@@ -125,13 +120,13 @@ class Search:
         for one in self.placements:
             if not (one.of_run or one.setup.of_directions or one.setup.part):
                 likely.setdefault(one.setup.layout, one)
-        assumed = self.prepared.layout
+        assumed = self.question.assumed_layout
         return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]
 
     def agreeing(self) -> Explanation | None:
         """Nothing has to be changed; None if that is not so."""
         for one in self.as_loaded:
-            for allowance in self.prepared.allowances:
+            for allowance in self.question.exactness.allowances:
                 if one.fits(allowance):
                     return one.agreeing(one.verify((), allowance), allowance)
         return None
@@ -142,9 +137,9 @@ class Search:
         for turn in (FIRST, SECOND, LAST):
             found = found or self._answers(Placement.answers, total, turn)
             found = found or self._answers(Placement.solved, total, turn)
-        if len(self.prepared.allowances) == 1:
+        tight, *looser = self.question.exactness.allowances
+        if not looser:
             return found
-        tight = self.prepared.allowances[0]
         exact = [
             Found(one, [a for a in answers if one.verify(a.changes, tight).fits], tight)
             for one, answers, _ in found
@@ -215,16 +210,16 @@ class Search:
             nearest = min(others, key=lambda other: other.closest)
             is_nearer = nearest.verify(()).rms < one.verify(()).rms
             one = nearest if is_nearer and nearest.closest * RARER_RATIO < one.closest else one
-        p, loaded, answers = self.prepared, one.verify(()), one.nearest()
+        q, loaded, answers = self.question, one.verify(()), one.nearest()
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
             fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
             fitting = [a for a in fitting if len(a.changes) == fewest]
             return self.explained([Found(one, fitting, one.allowance)])
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
-        size = tuple(rounding.remark_of_size(one.case, loaded, p.coarse, p.grids))
+        size = tuple(rounding.remark_of_size(one.case, loaded, q.exactness))
         merged: tuple[Remark, ...] = ()
         if (merge := one.setup.merge) and not self.as_loaded:
-            assumed = p.model.convention.behaviour.merge
+            assumed = q.model.convention.behaviour.merge
             merged = (remark("not_merged_so", assumed=assumed, merge=merge),)
         return replace(
             one.explanation("none", loaded),
@@ -281,7 +276,7 @@ class Pass(NamedTuple):
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
-    remark: Callable[[Prepared, Sequence[Case]], Iterator[Remark]] | None = None
+    remark: Callable[[Question, Sequence[Case]], Iterator[Remark]] | None = None
     """The remarks where nothing gives EXPECTED."""
 
 
@@ -292,7 +287,7 @@ def half_precision(search: Search) -> list[Found]:
     changes that come about as near as the nearest are left.
     """
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
-    coarse = () if search.looser else search.prepared.coarse
+    coarse = () if search.looser else search.question.exactness.coarse
     for half, one in product(coarse, likely):
         if one is not likely[0] and not search.work.left(Budget.FURTHER[-1]):
             continue
@@ -303,7 +298,7 @@ def half_precision(search: Search) -> list[Found]:
         loaded = Answer((), one.verify((), allowance))
         found = [loaded] if loaded.comparison.fits else []
         if one_change and not found:
-            at = one.at_tolerance(allowance)
+            at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
             found = at.answers(1, search.work.left())
             one.tried += at.tried
         most = rounding.RMS_RATIO * min((a.comparison.rms for a in found), default=np.inf)
@@ -346,33 +341,33 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         searches = []
         for shaped in shapes:
             with suppress(UserError) if shapes[1:] else nullcontext():  # no run gives that shape
-                searches.append(Search(prepare(shaped)))
+                searches.append(Search(shaped))
         searches.sort(key=lambda search: search.agreeing() is None)
         explanations = (_in_shape(search, has_shape, progress) for search in searches)
         first = next(explanations, None)
         if first is None:
-            raise prepare(shapes[0]).no_place()
+            raise shapes[0].no_place()
         others = (one for one in explanations if one.verdict != "none")
         return next(others, first) if first.verdict == "none" else first
 
 
 def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanation:
     """The explanation of EXPECTED in a shape, in words."""
-    prepared = search.prepared
+    question = search.question
     progress(0.0, "weights as loaded")
     explanation = _explained(search, progress)
-    if explanation.verdict == "none" and not prepared.all_zero:
+    if explanation.verdict == "none" and not question.all_zero:
         explanation = _with_hints(explanation, search)
-    about = (*left_out(prepared.question, has_shape), *_about_expected(prepared, explanation))
+    about = (*left_out(question, has_shape), *_about_expected(question, explanation))
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
-    return in_words(explanation, prepared.model.convention)
+    return in_words(explanation, question.model.convention)
 
 
 def _explained(search: Search, progress: Progress) -> Explanation:
     """The explanation of the first pass that gives EXPECTED, without words."""
     if (agreeing := search.agreeing()) is not None:
         return agreeing
-    if search.prepared.all_zero:
+    if search.question.all_zero:
         first = (search.as_loaded or search.placements)[0]
         return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
     for one in PASSES:
@@ -399,7 +394,7 @@ def _explained(search: Search, progress: Progress) -> Explanation:
 def _said_last(search: Search) -> list[Remark]:
     """The remarks of the passes where nothing gives EXPECTED."""
     passes = (one.remark for one in PASSES if one.remark is not None)
-    return [hint for tell in passes for hint in tell(search.prepared, search.cases)]
+    return [hint for tell in passes for hint in tell(search.question, search.cases)]
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
@@ -412,34 +407,34 @@ def _key(changes: Sequence[Changed]) -> frozenset[Change]:
     return frozenset(plain_of(changes))
 
 
-def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
+def _about_expected(question: Question, explanation: Explanation) -> Iterator[Remark]:
     """The remarks on EXPECTED, the inputs and the weights by themselves."""
-    question, verdict = prepared.question, explanation.verdict
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
-    if prepared.digits is not None and not is_printed(question.side.units.values()):
-        yield remark("taken_as_printed", digits=prepared.digits)
+    digits = question.exactness.digits
+    if digits is not None and not is_printed(question.side.units.values()):
+        yield remark("taken_as_printed", digits=digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
-    yield from _taken_so(prepared, explanation)
-    if count := prepared.not_finite:
+    yield from _taken_so(question, explanation)
+    if count := question.not_finite:
         yield remark("not_finite", count=count)
     located = explanation.location.arrays if explanation.location else ()
-    compared = {one.name if one.name in prepared.arrays else "h" for one in located}
-    others = {name or "h": None for name in (*prepared.arrays, *question.side.arrays)}
+    compared = {one.name if one.name in question.arrays else "h" for one in located}
+    others = {name or "h": None for name in (*question.arrays, *question.side.arrays)}
     if names := [name for name in others if name not in compared] if located else ():
         yield remark("not_compared", names=names)
-    cells = [cell for _, cell in prepared.model.cells]
-    if verdict != "agrees" and any(map(is_eight_bit, cells)):
+    cells = [cell for _, cell in question.model.cells]
+    if explanation.verdict != "agrees" and any(map(is_eight_bit, cells)):
         yield remark("searched_in_float")
 
 
-def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
+def _taken_so(question: Question, explanation: Explanation) -> Iterator[Remark]:
     """How the axes of EXPECTED are taken, where that is not its shape."""
     location = explanation.location
     for one in location.arrays if location else ():
         at = one.at  # a part of the network has another name
-        array = prepared.arrays.get(one.name, next(iter(prepared.arrays.values())))
+        array = question.arrays.get(one.name, next(iter(question.arrays.values())))
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
         if location and location.are_gates:
             yield remark("taken_as_gates", given=array.shape)
@@ -454,8 +449,8 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
         elif array.shape[:-1] == run[-2::-1] != run[:-1]:
             yield remark("axes_exchanged", given=array.shape, run=run)
     # last states of two directions side by side may be the last step of h
-    (*_, (name, _)), layer = prepared.model.cells, prepared.model.layers[-1]
-    widths = {array.shape[-1] for array in prepared.question.side.arrays.values()}
+    (*_, (name, _)), layer = question.model.cells, question.model.layers[-1]
+    widths = {array.shape[-1] for array in question.side.arrays.values()}
     joined = len(layer) == 2 and widths == {sum(cell.outputs for cell in layer)}
     if joined and location and location.state.startswith("the last state"):
         yield remark("may_be_one_step", cell=name)
@@ -463,7 +458,7 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
 
 def _with_hints(explanation: Explanation, search: Search) -> Explanation:
     """Add hints, what was not tried, and a note on an assumed layout."""
-    prepared, loaded, remarks = search.prepared, explanation.measured, explanation.remarks
+    question, loaded, remarks = search.question, explanation.measured, explanation.remarks
     assert loaded is not None
     if hints := _said_last(search):
         close = ("near_miss", "within_tolerance", "noise")
@@ -476,8 +471,8 @@ def _with_hints(explanation: Explanation, search: Search) -> Explanation:
         nearest = [near for near in explanation.nearest[:1] if near.changes]
         hints = [*clues(loaded)]
         hints = hints or [clue for n in nearest for clue in clues(n.comparison, n.changes)]
-    if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
-        hints.append(remark("layout_assumed", layout=prepared.layout))
+    if question.assumed_layout != "steps" and question.layout is None and not is_near:
+        hints.append(remark("layout_assumed", layout=question.assumed_layout))
     left_out = [remark("windows", left=left)] if (left := search.left_out) else []
     if any(one.code == "other_units" for one in hints):  # it was interpreted as the first units
         explanation = replace(explanation, location=None, expected=None, measured=None, nearest=())

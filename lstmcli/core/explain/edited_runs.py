@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.verify import (

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import KNOWN_ORDERS
+from lstmcli.core.explain.causes import KNOWN_ORDERS, Change, Changes, settings_of
 from lstmcli.core.explain.edited_runs import EditedRuns, Variant
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare

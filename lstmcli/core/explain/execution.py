@@ -16,9 +16,9 @@ import numpy as np
 from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.explain.hypotheses import Change
+from lstmcli.core.explain.causes import Change
 from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import (
     FINE,
     Case,
@@ -35,29 +35,28 @@ NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_bo
 """How the codes of diff's other hints begin."""
 
 
-def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
+def how_run(question: Question, cases: Sequence[Case]) -> Iterator[Remark]:
     """The remarks on the first way of running that EXPECTED shows; none without one.
 
     ``cases`` are runs of the network as loaded, in each layout, the assumed one first.
     """
-    question, allowance = prepared.question, prepared.allowances[-1]
-    is_padded = question.lengths is not None or question.mask is not None
-    if is_padded or not cases:
+    allowance = question.exactness.allowances[-1]
+    if question.is_padded or not cases:
         return
     complete = [*filter(_is_complete, cases)]
     for case in complete:
         if found := masked(case, allowance):
-            layout = case.layout if case.layout != prepared.layout else ""
+            layout = case.layout if case.layout != question.assumed_layout else ""
             yield replace(found, facts={**found.facts, "layout": layout})
             return
     hint = other_state if complete else other_units
-    if not prepared.model.backward and (found := hint((complete or cases)[0], allowance)):
+    if not question.model.backward and (found := hint((complete or cases)[0], allowance)):
         yield found
 
 
-def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
+def rearranged(question: Question, cases: Sequence[Case]) -> Iterator[Remark]:
     """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
-    side = prepared.question.side
+    side = question.side
     for case in cases[:1]:
         trace, _ = case.trace(FINE)
         members, (name, *others) = trace.members(), side.arrays

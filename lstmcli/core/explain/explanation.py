@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from lstmcli.core.diff.small import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
-from lstmcli.core.explain.causes import CANDIDATE
-from lstmcli.core.explain.hypotheses import Change, Changes, prior
+from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
+from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Expected
 from lstmcli.core.explain.verify import (

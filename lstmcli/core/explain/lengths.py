@@ -15,8 +15,7 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import SOLVE
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.explain.causes import SOLVE, Change, Changes, settings_of
 from lstmcli.core.explain.locations import LAST_VALID, Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance, Expected

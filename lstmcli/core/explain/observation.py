@@ -31,6 +31,7 @@ class Allowance(NamedTuple):
 EPS32 = float(np.finfo(np.float32).eps)
 SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
 EXACT = Allowance(1e-9, 1e-9, "float64")
+NEAR = 1e-2  # a difference that rounding may make without chaos
 NUMBERS = 600  # of EXPECTED, evenly chosen, on which full runs are compared
 
 
@@ -59,11 +60,6 @@ class WantedNumbers(NamedTuple):
         """Some of the numbers."""
         at = tuple(axis[which] for axis in self.at)
         return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
-
-    def of_units(self, units: Array) -> WantedNumbers:
-        """Of a step, the numbers of some units, as if there were no others."""
-        _, which, places = np.intersect1d(self.at[-1], units, return_indices=True)
-        return self.subset(which)._replace(at=(places,))
 
     def by_step(self) -> Iterator[tuple[int, WantedNumbers]]:
         """The numbers of each step."""
@@ -218,7 +214,33 @@ def is_printed(units: Iterable[Array | None]) -> bool:
     return any(unit is not None and bool(((unit > 0) & (unit < np.inf)).any()) for unit in units)
 
 
-def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
+class Exactness(NamedTuple):
+    """How exact EXPECTED is."""
+
+    allowances: tuple[Allowance, ...]  # the tolerances of EXPECTED, tight before loose
+    name: str  # a dtype, or "printed"
+    digits: int | None  # of printed output
+    coarse: tuple[Allowance, ...]  # of half precision, if EXPECTED may come from it
+    grids: tuple[str, ...]  # the formats of which all of EXPECTED are numbers
+
+
+def exactness_of(
+    side: Side, arrays: Mapping[str, Numbers], rounded: int | None, dtype: str
+) -> Exactness:
+    """How exact EXPECTED is, by its file and its numbers; ``dtype`` is that of the weights."""
+    allowances, name = _allowances_of(side, arrays)
+    digits = rounded or printed_digits(arrays) if name == "printed" else None
+    grids = (name,) if name in EPS else tuple(grids_of(arrays))
+    coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
+    if dtype in EPS:  # the network as loaded rounds every operation: nothing finer can be asked
+        coarse = () if name in EPS else coarse
+    elif grids:
+        stored = SINGLE._replace(name=grids[0], stored=grids[0])
+        allowances = (stored,) if name in EPS else (allowances[0], stored)
+    return Exactness(allowances, name, digits, coarse, grids)
+
+
+def _allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
     """The tolerances of EXPECTED, tight before loose; its dtype, or "printed"."""
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
     precisions = {side.precision(name).name for name in names}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import ONE_WAY
+from lstmcli.core.explain.causes import ONE_WAY, Changes, kinds, settings_of
 from lstmcli.core.explain.execution import other_lengths
 from lstmcli.core.explain.explanation import (
     Changed,
@@ -29,12 +29,9 @@ from lstmcli.core.explain.explanation import (
     with_sense,
 )
 from lstmcli.core.explain.hypotheses import (
-    Changes,
     SingleChanges,
     conventions_that_run,
-    kinds,
     rank,
-    settings_of,
     settings_to_load,
 )
 from lstmcli.core.explain.locations import Location
@@ -42,10 +39,11 @@ from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
 from lstmcli.core.explain.observation import EPS, Allowance, Expected, decimal_places
 from lstmcli.core.explain.proof import (
     ENOUGH,
+    SHORT,
+    WEALTH,
     digits,
     forget_gate_state,
     moved,
-    neighbours,
     vanishing,
 )
 from lstmcli.core.explain.question import Setup
@@ -83,27 +81,26 @@ class Placement:
     """
 
     def __init__(
-        self, setup: Setup, location: Location, of_run: Changes = (), unpadded: bool = False
+        self,
+        setup: Setup,
+        location: Location,
+        of_run: Changes = (),
+        unpadded: bool = False,
+        allowance: Allowance | None = None,
     ) -> None:
         self.setup, self.location, self.of_run = setup, location, of_run
-        self.prepared, self.question = setup.prepared, setup.prepared.question
+        self.question = setup.question
         settings = settings_of(of_run)
         self.unpadded, lengths = unpadded, settings.get("lengths")
         self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
-        self.allowance = self.prepared.allowances[-1]
+        self.allowance = allowance or self.question.exactness.allowances[-1]
         self.has_several_cells = len(setup.model.cells) > 1
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
         self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
-
-    def at_tolerance(self, allowance: Allowance) -> Placement:
-        """The same, searched at another tolerance."""
-        prepared = replace(self.prepared, allowances=(allowance,))
-        setup = replace(self.setup, prepared=prepared)
-        return Placement(setup, self.location, self.of_run, self.unpadded)
 
     @cached_property
     def turn(self) -> int:
@@ -162,7 +159,7 @@ class Placement:
         elif not self.has_several_cells:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
-        spaces = {name: cell.space for name, cell in self._cells.items()}
+        spaces = {name: cell.space.singles for name, cell in self._cells.items()}
         singles: SingleChanges = self._shared(
             ("singles", self.setup.of_directions, without),
             lambda: SingleChanges(self.setup.layers, spaces, without),
@@ -222,8 +219,7 @@ class Placement:
         self.depth = max(self.depth, size) if len(sets) else self.depth
         sets = simulator.new(sets, keys)
         self.tried += simulator.tried - before
-        if size > 1:
-            sets = simulator.passing_first_step(sets)
+        sets = simulator.passing_first_step(sets)
         are_open = self.singles.are_open(sets)
         self._open = sets[are_open]
         sets = sets[~are_open]
@@ -322,7 +318,11 @@ class Placement:
         loaded, telling = self.verify(()), self.simulator
         if loaded.first and loaded.items[telling.item]:  # another sequence shows a difference
             telling = self._simulator_on(loaded.first.item)
-        return neighbours(self.singles, telling, answer, self.setup.size[0])
+        first = SHORT if telling.is_stepwise and self.setup.size[0] > SHORT else None
+        off, near = telling.neighbours(answer, first)
+        if first and digits(off, 0, 1) < WEALTH:
+            off, near = telling.neighbours(answer)
+        return off, near
 
     # ---- the explanation
 
@@ -341,7 +341,7 @@ class Placement:
         backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
         if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
             first = first_shown(self.verify((), allowance), backward)
-        layout = str(settings_of(every).get("layout", self.prepared.layout))
+        layout = str(settings_of(every).get("layout", self.question.assumed_layout))
         about = self._remarks(answer, allowance)
         proven = proof >= ENOUGH
         return replace(
@@ -371,14 +371,14 @@ class Placement:
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
         """What has to be known of a run that fits: the precision at which it does."""
-        p, case, changes = self.prepared, self.case, (*self.of_run, *answer.changes)
+        q, case, changes = self.question, self.case, (*self.of_run, *answer.changes)
         settings, again = settings_of(changes), rerun(case, changes, allowance)
-        rounded, model, dtype = settings.get("dtype"), case.model(settings), p.dtype
+        rounded, model, dtype = settings.get("dtype"), case.model(settings), q.dtype
         given, misses = model.given.get("dtype", model.cell.dtype.name), not again.fits
         if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
-            again = compared(case.arrays(settings), case.expected, p.allowances[-1])
+            again = compared(case.arrays(settings), case.expected, q.exactness.allowances[-1])
             dtype, misses = given, not again.fits
-        if again.fits and rounded and again.max_abs > 2 * p.allowances[-1].absolute:
+        if again.fits and rounded and again.max_abs > 2 * q.exactness.allowances[-1].absolute:
             run, part = "float64" if dtype in EPS else dtype, answer.basis and answer.basis.rounded
             facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
             yield remark("dtype_rounds_otherwise", **facts)
@@ -386,12 +386,12 @@ class Placement:
             yield remark("needs_float64", dtype=dtype, error=again.max_abs)
         if allowance.stored:
             yield remark("stored_as", dtype=allowance.stored)
-        elif allowance in p.allowances[1:]:
+        elif allowance in q.exactness.allowances[1:]:
             yield remark("agrees_as_float32", places=decimal_places(case.x))
         if self.unpadded:
             yield remark("past_ends")
-        if self.lengths and p.question.lengths is not None:
-            yield from other_lengths(self.lengths, p.question.lengths)
+        if self.lengths and q.lengths is not None:
+            yield from other_lengths(self.lengths, q.lengths)
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
@@ -412,8 +412,8 @@ class Placement:
             depth=self.depth,
             location=self.location,
             expected=self.expected,
-            precision=self.prepared.precision,
-            digits=self.prepared.digits,
+            precision=self.question.exactness.name,
+            digits=self.question.exactness.digits,
         )
 
     def _proof(

@@ -12,9 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lstmcli.core.explain.causes import OPEN, SHUT
-from lstmcli.core.explain.hypotheses import Change, Changes, SingleChanges, settings_of
-from lstmcli.core.explain.network_simulator import NetworkSimulator
+from lstmcli.core.explain.causes import OPEN, SHUT, Change, Changes, settings_of
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.verify import Agreement, Case, arrays_if_run
 from lstmcli.core.model.arrays import Array
@@ -42,37 +40,6 @@ def digits(spread: Array, solved: int, tried: int) -> float:
     squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
     sizes = np.sqrt(squares / len(spread))[solved:]
     return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
-
-
-def neighbours(
-    singles: SingleChanges, simulator: NetworkSimulator, answer: Changes, steps: int
-) -> tuple[Array, list[Changes]]:
-    """What the neighbours of an answer give, and those that EXPECTED does not distinguish.
-
-    A neighbour has one more change, or another value of a changed setting. What they give is a
-    matrix (N, E) in tolerances, of the numbers that the answer moves, over this many ``steps``.
-    """
-    first = SHORT if simulator.is_stepwise else None
-    off, near = _neighbours(singles, simulator, answer, first)
-    if first and steps > first and digits(off, 0, 1) < WEALTH:
-        off, near = _neighbours(singles, simulator, answer, None)
-    return off, near
-
-
-def _neighbours(
-    singles: SingleChanges, simulator: NetworkSimulator, answer: Changes, steps: int | None
-) -> tuple[Array, list[Changes]]:
-    sets, value = singles.neighbours(answer)
-    in_order = np.sort(sets, axis=1)
-    codes = simulator.codes(in_order)
-    differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
-    differs[[0, -1]] = True
-    sets, in_order = sets[differs], in_order[differs]
-    constants = singles.constants(in_order, np.full(len(sets), value))
-    off = simulator.off(in_order, constants, steps)
-    moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
-    fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
-    return off[:, moved], [singles.of(one, value) for one in sets[1:-1][fits]]
 
 
 def moved(case: Case, changes: Changes, allowance: Allowance) -> int:

@@ -6,13 +6,12 @@ is off by no more than rounding leaves, the size of the error is reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS
-from lstmcli.core.explain.hypotheses import Changes, settings_of
-from lstmcli.core.explain.observation import EPS, Allowance
+from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS, Changes, settings_of
+from lstmcli.core.explain.observation import EPS, Allowance, Exactness
 from lstmcli.core.explain.verify import (
     Agreement,
     Arrays,
@@ -51,19 +50,17 @@ def basis(case: Case, changes: Changes, half: Allowance, tight: Allowance) -> Ba
     return None
 
 
-def remark_of_size(
-    case: Case, loaded: Agreement, coarse: Sequence[Allowance], grids: Sequence[str]
-) -> Iterator[Remark]:
+def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Iterator[Remark]:
     """Whether a run as loaded that does not fit is off by as much as rounding leaves.
 
-    ``grids`` are formats of which all of EXPECTED are numbers. In others hardly any may agree.
+    In formats of which not all of EXPECTED are numbers hardly any may agree.
     """
-    for half in coarse:
+    for half in exactness.coarse:
         few_agree = loaded.agreeing <= FEW_AGREE * loaded.total
         is_close = loaded.max_abs <= tolerance(case, (), half).absolute
-        if is_close and (few_agree or half.name in grids):
+        if is_close and (few_agree or half.name in exactness.grids):
             facts = {"dtype": half.name, "eps": loaded.max_abs / EPS[half.name]}
-            yield remark("size_of_half_precision", on_grid=half.name in grids, **facts)
+            yield remark("size_of_half_precision", on_grid=half.name in exactness.grids, **facts)
             return
 
 

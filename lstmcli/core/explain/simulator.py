@@ -1,6 +1,6 @@
 """One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
-A hypothesis is a row of codes (`hypotheses.Space`), which stand for tensors, functions and
+A hypothesis is a row of codes (`Space`), which stand for tensors, functions and
 constants (`Cells`). Each distinct tensor is decoded once, and multiplied once for all hypotheses
 that share it. The equations are `forward.equations.step`, on arrays (N, H) for N hypotheses and H
 units. `NetworkSimulator` steps the cells; what it finds is run again by the loop itself.
@@ -9,7 +9,7 @@ units. `NetworkSimulator` steps the cells; what it finds is run again by the loo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from itertools import chain
@@ -18,8 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.explain.causes import COLUMNS, CONSTANTS, SOLVE
-from lstmcli.core.explain.hypotheses import Change, Space
+from lstmcli.core.explain.causes import (
+    CAUSES,
+    COLUMNS,
+    CONSTANTS,
+    KEPT,
+    KNOWN_ORDERS,
+    SOLVE,
+    SPREADS,
+    Change,
+)
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
     Activation,
@@ -45,7 +53,6 @@ OFF = np.array([0.0, np.inf, np.inf, np.inf])
 """Each constant where it does nothing."""
 HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step next to its units
 PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
-SAMPLE = 12  # units of a first step that are computed: enough to distinguish any two hypotheses
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 
@@ -101,6 +108,49 @@ def _groups_of(values: Array) -> Groups:
     return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
 
 
+class Space:
+    """All single changes that can make a difference in one cell, as rows of codes.
+
+    Each setting is a column: a code is the position of a value in the column's list, 0 being the
+    ``assumed`` value. ``without`` names columns that make no difference, such as peepholes where
+    there are none; ``barred`` are single changes that cannot be run.
+    """
+
+    def __init__(
+        self,
+        assumed: Mapping[str, Any],
+        without: Sequence[str] = (),
+        barred: Sequence[Change] = (),
+    ) -> None:
+        self.values = {
+            name: [assumed[name], *(v for v in values if v != assumed[name])]
+            for name, values in COLUMNS.items()
+        }
+        every = self._singles(assumed, without)
+        self.singles = {single: self._row(single) for single in every if single not in barred}
+
+    def _singles(self, assumed: Mapping[str, Any], without: Sequence[str]) -> Iterator[Change]:
+        """General settings come before special ones, which override them."""
+        for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
+            columns = SPREADS.get(setting, (setting,))
+            if setting in without or columns[0] in without:
+                continue
+            # the assumed output activation is a change next to a changed activation
+            is_change = setting == "output_activation" and "activation" not in without
+            known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
+            for value in dict.fromkeys([*known, *CAUSES[setting].values]):
+                if is_change or any(assumed[name] != value for name in columns):
+                    yield Change(setting, value)
+
+    def _row(self, change: Change) -> list[int]:
+        """The codes (F,) that a change sets; -1 keeps a column."""
+        columns = SPREADS.get(change.setting, (change.setting,))
+        return [
+            values.index(change.value) if name in columns else KEPT
+            for name, values in self.values.items()
+        ]
+
+
 class Simulator:
     """One cell under all hypotheses; ``how`` is its assumed convention."""
 
@@ -124,28 +174,6 @@ class Simulator:
             name: [activation(value) for value in self.space.values[name]]
             for name in _ACTIVATIONS_OF
         }
-
-    @cached_property
-    def sample(self) -> tuple[Simulator, Array]:
-        """A cell of some of the units, as good at a first step from zero, and which these are.
-
-        It has all of them where one takes what the others give.
-        """
-        cell, every = self.cell, np.arange(self.cell.units)
-        has_matrices = cell.peephole is not None and cell.peephole.ndim == 3
-        joined = has_matrices or cell.norm_scale is not None or cell.projection is not None
-        if joined or len(every) <= SAMPLE:
-            return self, every
-        units = every[np.linspace(0, len(every) - 1, SAMPLE).astype(int)]
-
-        def decode(settings: Mapping[str, Any]) -> Cell:
-            cell = self.decode(**settings)
-            names = ("kernel", "recurrent_kernel", "bias", "peephole")
-            tensors = {name: getattr(cell, name) for name in names}
-            some = {name: one[:, units] for name, one in tensors.items() if one is not None}
-            return replace(cell, **some)
-
-        return Simulator(decode, self.how), units
 
     # ---- which hypotheses there are
 

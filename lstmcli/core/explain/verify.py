@@ -17,9 +17,9 @@ import numpy as np
 from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.budget import WorkDone
-from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
-from lstmcli.core.explain.locations import NEAR, by_cell
-from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
+from lstmcli.core.explain.causes import Changes, settings_of, spelled_out
+from lstmcli.core.explain.observation import EPS32, NEAR, SINGLE, Allowance, Expected
+from lstmcli.core.explain.shapes import by_cell
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.forward.sequence import valid_steps

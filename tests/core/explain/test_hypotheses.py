@@ -10,18 +10,11 @@ import pytest
 
 from lstmcli.api.load import load
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE
-from lstmcli.core.explain.hypotheses import (
-    Change,
-    SingleChanges,
-    Space,
-    conventions_with,
-    rank,
-    spelled_out,
-)
+from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE, Change, spelled_out
+from lstmcli.core.explain.hypotheses import SingleChanges, conventions_with, rank
 from lstmcli.core.explain.locations import Location, locations
 from lstmcli.core.explain.observation import Expected, KnownValues, as_printed
-from lstmcli.core.explain.simulator import permutation
+from lstmcli.core.explain.simulator import Space, permutation
 from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Model
@@ -51,7 +44,7 @@ def test_every_value_of_every_setting_is_there() -> None:
 
 
 def test_a_rare_order_of_one_tensor_is_a_change_by_itself_in_a_network() -> None:
-    spaces = {name: Space(assumed()) for name in ("layer0", "layer1")}
+    spaces = {name: Space(assumed()).singles for name in ("layer0", "layer1")}
     singles = SingleChanges([[name] for name in spaces], spaces)
     rare, known = (singles.changes.index((Change("bias_gates", o),)) for o in ("ofgi", "iofg"))
     assert len(singles.sets(1)) == len(singles)
@@ -67,7 +60,7 @@ def test_every_change_can_be_typed() -> None:
 
 
 def test_sets_never_contain_a_setting_twice() -> None:
-    singles = SingleChanges([["layer0"]], {"layer0": Space(assumed())})
+    singles = SingleChanges([["layer0"]], {"layer0": Space(assumed()).singles})
     pairs = singles.sets(2)
     for pair in pairs[::97]:
         one, other = singles.of(pair, 0.5)
@@ -79,7 +72,7 @@ def test_sets_never_contain_a_setting_twice() -> None:
 
 
 def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
-    spaces = {name: Space(assumed()) for name in ("layer0", "layer0_reverse")}
+    spaces = {name: Space(assumed()).singles for name in ("layer0", "layer0_reverse")}
     singles = SingleChanges([[*spaces]], spaces)
     order = np.roll(np.arange(len(singles)), -70)
     every = singles.sets(2)
@@ -94,7 +87,7 @@ def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
 
 def test_a_special_setting_is_stronger_than_a_general_one() -> None:
     space = Space(assumed())
-    singles = SingleChanges([["layer0"]], {"layer0": space})
+    singles = SingleChanges([["layer0"]], {"layer0": space.singles})
     changes = (Change("gates", "iofg"),), (Change("recurrent_gates", "ifgo"),)
     codes = singles.codes("layer0", np.array([[singles.changes.index(one) for one in changes]]))
     for tensor, order in (("kernel", "iofg"), ("recurrent", "ifgo")):
