@@ -52,8 +52,6 @@ from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
-RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
-
 
 EDITS = "edits"  # the pass after the settings
 
@@ -113,24 +111,6 @@ class Search:
         """How many hypotheses were tried."""
         return 1 + sum(one.tried for one in self.placements)
 
-    @property
-    def cases(self) -> list[Case]:
-        """How the network as loaded is run, in each layout, the assumed one first."""
-        likely: dict[str, Placement] = {}
-        for one in self.placements:
-            if not (one.of_run or one.setup.of_directions or one.setup.part):
-                likely.setdefault(one.setup.layout, one)
-        assumed = self.question.assumed_layout
-        return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]
-
-    def agreeing(self) -> Explanation | None:
-        """Nothing has to be changed; None if that is not so."""
-        for one in self.as_loaded:
-            for allowance in self.question.exactness.allowances:
-                if one.fits(allowance):
-                    return one.agreeing(one.verify((), allowance), allowance)
-        return None
-
     def changes(self, total: int) -> list[Found]:
         """The answers of this many changes in all that meet the tolerance of the data."""
         found: list[Found] = []
@@ -153,15 +133,15 @@ class Search:
         """The answers of a search of this many changes, those with the fewest of the cells first.
 
         The likeliest placement is searched whatever work is left, and of those that find lengths
-        the likeliest and the nearest.
+        the likeliest and the nearest. Work is kept for the likely ones with more changes.
         """
-        found, (before, after) = [], Budget.FURTHER[total - 1 : total + 1]
+        found = []
         for size in range(total + 1):
-            part = before + (after - before) * (size + 1) / (total + 1)
+            likely = Budget.LIKELY // 6 ** max(0, size - 1)
             for n, one in enumerate(self._with(total - size, turn)):
                 is_first = one is self.placements[0] or (turn == FIRST and n < 2)
-                is_likely = is_first or n < Budget.LIKELY[size]
-                room = self.work.left(Budget.LEVELS[total] if is_likely else part)
+                is_likely = is_first or n < likely
+                room = self.work.left((1 + total) / 4 if is_likely else 0.5)
                 if (is_first or room) and (answers := search(one, size, room)):
                     found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
         return found
@@ -205,11 +185,6 @@ class Search:
         """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
         places = self.as_loaded or self.placements
         one = min(places, key=lambda p: (p.count, bool(p.setup.part)))
-        others = [p for p in self.placements if p.depth and p.changes == one.changes]
-        if others and one.expected.has_steps:
-            nearest = min(others, key=lambda other: other.closest)
-            is_nearer = nearest.verify(()).rms < one.verify(()).rms
-            one = nearest if is_nearer and nearest.closest * RARER_RATIO < one.closest else one
         q, loaded, answers = self.question, one.verify(()), one.nearest()
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
             fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
@@ -245,7 +220,7 @@ class Search:
             changes=(*edits_changed(given), *explanation.changes),
             edits=tuple(edit.text for edit in given),
             arrays={edit.file: edit.value for edit in given if edit.file},
-            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.EQUAL_EDITS]),
+            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.LISTED]),
             tried=self.tried + runs.tried,
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
@@ -276,40 +251,35 @@ class Pass(NamedTuple):
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
-    remark: Callable[[Question, Sequence[Case]], Iterator[Remark]] | None = None
+    remark: Callable[[Question, Case], Iterator[Remark]] | None = None
     """The remarks where nothing gives EXPECTED."""
 
 
 def half_precision(search: Search) -> list[Found]:
     """The weights, inputs or all of it rounded, as loaded or with one change.
 
-    A change is looked for where a first step is known. It has to reduce the error clearly, and only
-    changes that come about as near as the nearest are left.
+    A change is looked for where a first step is known, at the tolerance of the format; only the
+    nearest are run again with a part rounded, which has to give EXPECTED.
     """
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
     coarse = () if search.looser else search.question.exactness.coarse
     for half, one in product(coarse, likely):
-        if one is not likely[0] and not search.work.left(Budget.FURTHER[-1]):
+        if one is not likely[0] and not search.work.left(0.5):
             continue
-        one_change = not one.changes and one.simulator.is_stepwise
-        if not one_change and one.verify(()).max_abs > half.absolute:
+        may_change = not one.changes and one.simulator.is_stepwise
+        if not may_change and one.verify(()).max_abs > half.absolute:
             continue
         allowance = rounding.tolerance(one.case, one.of_run, half)
-        loaded = Answer((), one.verify((), allowance))
-        found = [loaded] if loaded.comparison.fits else []
-        if one_change and not found:
-            at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
-            found = at.answers(1, search.work.left())
-            one.tried += at.tried
-        most = rounding.RMS_RATIO * min((a.comparison.rms for a in found), default=np.inf)
-        if loaded not in found and loaded.comparison.rms <= most:
-            continue
+        at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
+        found = at.answers(0, 0)
+        found = found or (at.answers(1, search.work.left()) if may_change else [])
+        one.tried += at.tried
+        nearest = sorted(found, key=lambda a: a.comparison.rms)[: Budget.FEW]
         dtype, every = Change("dtype", half.name), one.of_run
         answers = [
             Answer((*a.changes, dtype), basis.comparison, a.solved, basis)
-            for a in sorted(found, key=lambda a: a.comparison.rms)
-            if a.comparison.rms <= most
-            and (basis := rounding.basis(one.case, (*every, *a.changes), allowance, one.allowance))
+            for a in nearest
+            if (basis := rounding.basis(one.case, (*every, *a.changes), allowance, one.allowance))
         ]
         if answers:
             return [Found(one, answers, allowance)]
@@ -342,7 +312,8 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         for shaped in shapes:
             with suppress(UserError) if shapes[1:] else nullcontext():  # no run gives that shape
                 searches.append(Search(shaped))
-        searches.sort(key=lambda search: search.agreeing() is None)
+        if searches[1:]:
+            searches.sort(key=lambda search: not (search.changes(0) or search.looser))
         explanations = (_in_shape(search, has_shape, progress) for search in searches)
         first = next(explanations, None)
         if first is None:
@@ -365,8 +336,8 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
 
 def _explained(search: Search, progress: Progress) -> Explanation:
     """The explanation of the first pass that gives EXPECTED, without words."""
-    if (agreeing := search.agreeing()) is not None:
-        return agreeing
+    if agreeing := search.changes(0) or search.looser:
+        return search.explained(agreeing)
     if search.question.all_zero:
         first = (search.as_loaded or search.placements)[0]
         return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
@@ -382,7 +353,7 @@ def _explained(search: Search, progress: Progress) -> Explanation:
     if search.looser:
         return search.explained(search.looser)
     search.work.tell = partial(progress, what=EDITS)
-    places = (search.as_loaded or search.placements)[: Budget.EDITED]
+    places = (search.as_loaded or search.placements)[: Budget.FEW]
     runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
@@ -392,9 +363,10 @@ def _explained(search: Search, progress: Progress) -> Explanation:
 
 
 def _said_last(search: Search) -> list[Remark]:
-    """The remarks of the passes where nothing gives EXPECTED."""
+    """The remarks of the passes where nothing gives EXPECTED, on the network as loaded."""
     passes = (one.remark for one in PASSES if one.remark is not None)
-    return [hint for tell in passes for hint in tell(search.question, search.cases)]
+    cases = [one.case for one in search.as_loaded[:1]]
+    return [hint for tell in passes for case in cases for hint in tell(search.question, case)]
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:

@@ -483,7 +483,9 @@ BESIDE: Mapping[str, tuple[Any, ...]] = {
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
     """The nearest changes, and then the usual ones as far as they are known of a network."""
     usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
-    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][: Budget.BESIDE]
+    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][
+        : 2 * Budget.LISTED
+    ]
 
 
 def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:

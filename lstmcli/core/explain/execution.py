@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 
@@ -35,38 +34,29 @@ NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_bo
 """How the codes of diff's other hints begin."""
 
 
-def how_run(question: Question, cases: Sequence[Case]) -> Iterator[Remark]:
-    """The remarks on the first way of running that EXPECTED shows; none without one.
-
-    ``cases`` are runs of the network as loaded, in each layout, the assumed one first.
-    """
-    allowance = question.exactness.allowances[-1]
-    if question.is_padded or not cases:
+def how_run(question: Question, case: Case) -> Iterator[Remark]:
+    """The remark on the first way of running the network as loaded that EXPECTED shows, if any."""
+    allowance, is_complete = question.exactness.allowances[-1], _is_complete(case)
+    if question.is_padded:
         return
-    complete = [*filter(_is_complete, cases)]
-    for case in complete:
-        if found := masked(case, allowance):
-            layout = case.layout if case.layout != question.assumed_layout else ""
-            yield replace(found, facts={**found.facts, "layout": layout})
-            return
-    hint = other_state if complete else other_units
-    if not question.model.backward and (found := hint((complete or cases)[0], allowance)):
+    found = masked(case, allowance) if is_complete else None
+    if not found and not question.model.backward:
+        found = (other_state if is_complete else other_units)(case, allowance)
+    if found:
         yield found
 
 
-def rearranged(question: Question, cases: Sequence[Case]) -> Iterator[Remark]:
+def rearranged(question: Question, case: Case) -> Iterator[Remark]:
     """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
-    side = question.side
-    for case in cases[:1]:
-        trace, _ = case.trace(FINE)
-        members, (name, *others) = trace.members(), side.arrays
-        arrays = members if others or name in members else {"h": trace.h}
-        with suppress(UserError):  # no array has the same name
-            found = compare(Side("the run as loaded", arrays, case.layout), side)
-            differing = sum(not array.equal for array in found.arrays.values())
-            for hint in found.hints:
-                if not hint.code.startswith(NO_ARRANGEMENTS):
-                    yield remark("rearranged", hint=hint.text, complete=differing == 1)
+    side, (trace, _) = question.side, case.trace(FINE)
+    members, (name, *others) = trace.members(), side.arrays
+    arrays = members if others or name in members else {"h": trace.h}
+    with suppress(UserError):  # no array has the same name
+        found = compare(Side("the run as loaded", arrays, case.layout), side)
+        differing = sum(not array.equal for array in found.arrays.values())
+        for hint in found.hints:
+            if not hint.code.startswith(NO_ARRANGEMENTS):
+                yield remark("rearranged", hint=hint.text, complete=differing == 1)
 
 
 def _is_complete(case: Case) -> bool:

@@ -347,8 +347,8 @@ class NetworkSimulator:
         """
         sets, value = self.singles.neighbours(answer)
         in_order = np.sort(sets, axis=1)
-        keys = self.keys(in_order)
-        differs = (keys != keys[0]).any(axis=1)  # the others are the answer in other words
+        codes = np.concatenate([self.singles.codes(name, in_order) for name in self.cells], axis=1)
+        differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
         differs[[0, -1]] = True
         sets, in_order = sets[differs], in_order[differs]
         off = self.off(in_order, self.singles.constants(in_order, np.full(len(sets), value)), steps)
@@ -395,11 +395,11 @@ class NetworkSimulator:
             return rms(off).reshape(points.shape)
 
         grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
-        sampled, refined = map(self.work.most, Budget.SOLVED)
+        sampled = self.work.most(Budget.SOLVED)
         coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
         order = grids.nearest(np.flatnonzero(grids.shows), sampled)
         grids.refine(order, exact, *ROUNDS[0])
-        order = grids.nearest(order, refined)
+        order = grids.nearest(order, sampled // 5)
         least, widths = grids.least[order], grids.widths.copy()
         # finer values hardly reduce the error of a wrong set
         order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]

@@ -234,7 +234,7 @@ class Placement:
         simulator, sets = self.simulator, self._open
         if not simulator.is_stepwise and len(sets):
             order = np.argsort(self.distances[sets].min(axis=1), kind="stable")
-            most = max(self.work.most(Budget.SOLVED[0]), int(room / (simulator.work_of_run * GRID)))
+            most = max(self.work.most(Budget.SOLVED), int(room / (simulator.work_of_run * GRID)))
             if size > 1 and len(sets) > most:
                 self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
                 sets = sets[order[:most]]
@@ -266,7 +266,7 @@ class Placement:
             found: tuple[Array, Array] = self._shared(("sets", id(self.singles), size), every)
             return found
         affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
-        most = min(self.work.most(Budget.PAIRED), max(Budget.NEAREST, affordable))
+        most = min(self.work.most(Budget.PAIRED), max(Budget.FEW, affordable))
         if most < len(self.singles):
             self.untried.append(remark("no_first_step", changes=size, singles=most))
         nearest = np.argsort(self.distances[:-1], kind="stable")
@@ -449,20 +449,20 @@ class Placement:
             for changes in near
             if "." not in changes[-1].setting and changes[-1].setting not in {*settings, *found}
         )
-        for changes in chain(islice(of_cells, Budget.UNSEEN), ((*answer, one) for one in given)):
+        for changes in chain(islice(of_cells, Budget.LISTED), ((*answer, one) for one in given)):
             if changes[-1].setting not in found and self.verify(changes, allowance).fits:
                 found.append(changes[-1].setting)
         return tuple(found)
 
     def nearest(self, pairs: bool = True) -> list[Answer]:
         """The hypotheses that come nearest: single changes, and pairs of the best of these."""
-        order = np.argsort(self.distances[:-1], kind="stable")[: Budget.NEAREST]
+        order = np.argsort(self.distances[:-1], kind="stable")[: Budget.FEW]
         best = [self.singles.of(np.array([n])) for n in order]
         both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
         both = [c for c in both if c[0].setting != c[-1].setting]
         answers = [Answer(c, self.verify(c)) for c in ((), *best, *both)]
         ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
-        return ranked[: Budget.NEAREST]
+        return ranked[: Budget.FEW]
 
     def near(self, answer: Answer) -> Near:
         """A hypothesis that comes near."""

@@ -352,7 +352,7 @@ def in_shape(question: Question) -> Iterator[Question]:
                 f"{count} values a step has such a shape."
             )
         possible.append(list(shapes))
-    for chosen in islice(product(*possible), Budget.SHAPES):
+    for chosen in islice(product(*possible), Budget.FEW):
         filled = {
             name: spread(side.numbers(name), before, shape)
             for (name, before), shape in zip(side.gaps.items(), chosen, strict=True)

@@ -27,7 +27,6 @@ from lstmcli.core.model.arrays import ROUNDED, round_to_format
 FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
 WIDER = 4.0  # times the error of a run that is rounded throughout: the tolerance of the search
 FEW_AGREE = 0.2  # of all values: a rounded run meets some by chance
-RMS_RATIO = 3.0  # from which one hypothesis in half precision is better than another
 RERUNS = ((WEIGHTS, "float64"), (INPUTS, "float64"), (BOTH, "float64"), (EVERY, ""))
 """The parts that are rounded, and the dtype of the run: the format itself rounds all."""
 

@@ -283,7 +283,6 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "nearest": lambda changes: f": the nearest is {_options(changes)}" if changes else "",
     "prefix": lambda changes: f"With {configuration(changes)}: " if changes else "",
     "count": lambda count: {1: "one change", 2: "two changes", 3: "three changes"}[count],
-    "option": lambda layout: f" (--layout {layout})" if layout else "",
     "other": lambda layout: "time" if layout == "batch" else "batch",
     "layout": partial(value_of, "layout"),
     "options": lambda settings: " ".join(as_options(settings)),
@@ -310,7 +309,7 @@ class _Formatter(Formatter):
 
 def text_of(one: Remark) -> str:
     """A remark in words."""
-    texts, facts = TEXTS[one.code], {"layout": "", **one.facts}
+    texts, facts = TEXTS[one.code], one.facts
     if not isinstance(texts, str):
         texts = next(text for fact, text in texts.items() if not fact or facts.get(fact))
     return _Formatter().vformat(texts, (), facts)
@@ -395,7 +394,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
-    "out{option} {numbers:all} agree{layout:option}.",
+    "out{option} {numbers:all} agree.",
     "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
     "last step, as with another initial state: give the other side's by --initial-state.",
     "other_units": "As {units:unit} of the run, {numbers:all} of EXPECTED agree.",

@@ -96,8 +96,8 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("without_edits")
 def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(prepared: Any, cases: Any) -> Iterator[Remark]:
-        yield remark("dummy", arrays=len(prepared.arrays))
+    def look(question: Any, case: Any) -> Iterator[Remark]:
+        yield remark("dummy", arrays=len(question.arrays))
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
     monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", remark=look)))
@@ -147,7 +147,7 @@ def test_every_remark_has_a_text_that_takes_its_facts() -> None:
         if facts is None or "**" in facts:
             continue
         for takes in facts_of(code):
-            assert takes - {"layout"} <= facts, (code, path.name)  # put in where it is another
+            assert takes <= facts, (code, path.name)
 
 
 def test_every_text_is_used() -> None:
