@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import chain, product
+from itertools import chain, islice, product
 from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain import execution, lengths, rounding
+from lstmcli.core.explain import execution, lengths
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import Change
+from lstmcli.core.explain.causes import Change, settings_of
 from lstmcli.core.explain.edited_runs import EditedRuns
 from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
@@ -45,6 +45,7 @@ from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import Question, in_shape, left_out
+from lstmcli.core.explain.rounding import remark_of_size, rounded_runs, tolerance
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
@@ -173,28 +174,28 @@ class Search:
             if is_elsewhere and _key(other.changes) != _key(first.changes):
                 elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
         listed.pop(_key(first.changes), None)
-        equals, proven = tuple(listed.values()), first.verdict == "found"
+        equals, proven = tuple(listed.values()), first.found
         return replace(
             first,
             equivalent=equals,
             remarks=(*first.remarks, *elsewhere),
-            wanted=wanted(placement.data, first.unseen, equals, proven, bool(elsewhere)),
+            wanted=wanted(placement.case, first.unseen, equals, proven, bool(elsewhere)),
         )
 
     def none(self) -> Explanation:
         """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
         places = self.as_loaded or self.placements
         one = min(places, key=lambda p: (p.count, bool(p.setup.part)))
-        q, loaded, answers = self.question, one.verify(()), one.nearest()
+        loaded, answers = one.verify(()), one.nearest()
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
             fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
             fitting = [a for a in fitting if len(a.changes) == fewest]
             return self.explained([Found(one, fitting, one.allowance)])
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
-        size = tuple(rounding.remark_of_size(one.case, loaded, q.exactness))
+        size = tuple(remark_of_size(one.case, loaded, self.question.exactness))
         merged: tuple[Remark, ...] = ()
-        if (merge := one.setup.merge) and not self.as_loaded:
-            assumed = q.model.convention.behaviour.merge
+        if (merge := settings_of(one.setup.of_directions).get("merge")) and not self.as_loaded:
+            assumed = self.question.model.convention.behaviour.merge
             merged = (remark("not_merged_so", assumed=assumed, merge=merge),)
         return replace(
             one.explanation("none", loaded),
@@ -269,17 +270,18 @@ def half_precision(search: Search) -> list[Found]:
         may_change = not one.changes and one.simulator.is_stepwise
         if not may_change and one.verify(()).max_abs > half.absolute:
             continue
-        allowance = rounding.tolerance(one.case, one.of_run, half)
+        allowance = tolerance(one.case, one.of_run, half)
         at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
         found = at.answers(0, 0)
         found = found or (at.answers(1, search.work.left()) if may_change else [])
         one.tried += at.tried
         nearest = sorted(found, key=lambda a: a.comparison.rms)[: Budget.FEW]
-        dtype, every = Change("dtype", half.name), one.of_run
         answers = [
-            Answer((*a.changes, dtype), basis.comparison, a.solved, basis)
+            Answer((*a.changes, Change("dtype", half.name)), comparison, a.solved, part)
             for a in nearest
-            if (basis := rounding.basis(one.case, (*every, *a.changes), allowance, one.allowance))
+            for part, comparison in islice(
+                rounded_runs(one.case, (*one.of_run, *a.changes), half.name, one.allowance), 1
+            )
         ]
         if answers:
             return [Found(one, answers, allowance)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from lstmcli.core.diff.small import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
@@ -16,12 +16,12 @@ from lstmcli.core.explain.observation import Expected
 from lstmcli.core.explain.verify import (
     LEAST_COMPARED,
     Agreement,
+    Case,
     Remark,
     remark,
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
-from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import setting_text
 
 
@@ -215,7 +215,6 @@ NOT_SEARCHED = (
 )  # fmt: skip
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
-CHANCE = 1e-5  # see `_factor`
 MANY_ZEROS = 0.05  # of all numbers
 APPROXIMATED = (
     3e-3  # a difference that an approximated function makes, and hardly any wrong setting
@@ -231,23 +230,13 @@ def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
     Changes to one that is listed have to come clearly nearer than that.
     """
     found: dict[tuple[str, int], Near] = {}
-    factor = _factor(as_loaded.comparison.total)
     for near in nears:
         fewer = [one for one in found.values() if one.settings < near.settings]
         least = min(one.comparison.rms for one in (as_loaded, *fewer))
-        if near.comparison.rms < factor * least:
+        enough = near.comparison.total >= LEAST_COMPARED  # of fewer, one is near by chance
+        if enough and near.comparison.rms < LISTED_RATIO * least:
             found.setdefault((f"{near.comparison.rms:.3g}", near.comparison.agreeing), near)
     return (*found.values(), as_loaded)
-
-
-def _factor(numbers: int) -> float:
-    """By how much a configuration has to be nearer, in this many numbers.
-
-    Of n numbers of noise, a change takes away all but a share r with a chance of about r^(n - 1);
-    about 1e3 are tried. In 88 questions whose EXPECTED was off by noise, the nearest of them left
-    0.24 of 4 numbers, 0.58 of 6, 0.65 of 9 and 0.83 of 24.
-    """
-    return float(min(LISTED_RATIO, CHANCE ** (1 / max(numbers - 1, 1))))
 
 
 BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no_first_step"}
@@ -333,34 +322,12 @@ def _noise(loaded: Agreement) -> float | None:
 # ---- what further data would decide
 
 
-class Data(NamedTuple):
-    """What EXPECTED is made of."""
-
-    steps: int  # known of a sequence
-    sequences: int
-    units: int
-    zero_bias: bool
-    final: bool  # only the last state is known
-
-    @classmethod
-    def of(cls, model: Model, expected: Expected, sequences: int) -> Data:
-        """That of EXPECTED on a run of a model."""
-        cells = [cell for _, cell in model.cells]
-        return cls(
-            expected.steps,
-            sequences,
-            units=max(cell.units for cell in cells),
-            zero_bias=not any(cell.bias.any() for cell in cells),
-            final=not expected.has_steps,
-        )
-
-
 _BIAS = {"bias", "bias_gates"}
 _SECOND_STEP = {"recurrent_gates", "forget_bias", "coupled", "state", "transposed", "reverse"}
 
 
 def wanted(
-    data: Data,
+    case: Case,
     unseen: Sequence[str],
     equivalent: Sequence[Sequence[Changed]],
     proven: bool,
@@ -370,19 +337,22 @@ def wanted(
 
     ``elsewhere``: one of those equivalent takes EXPECTED as another part of the run.
     """
+    cells = [cell for _, cell in case.model({}).cells]
     settings = {*unseen, *(c.setting for changes in equivalent for c in changes)}
     if not settings and proven:
         return ()
-    second_step = bool(settings & _SECOND_STEP) and data.steps == 1 and proven
-    alone = data.sequences == 1 and bool(equivalent)
+    second_step = bool(settings & _SECOND_STEP) and case.expected.steps == 1 and proven
+    alone = case.size[1] == 1 and bool(equivalent)
     asked = {
         "more_numbers": not proven,
-        "biases": bool(settings & _BIAS) and data.zero_bias,
+        "biases": bool(settings & _BIAS) and not any(cell.bias.any() for cell in cells),
         "second_step": second_step,
         "second_sequence": alone and bool({"layout", "state"} & settings),
         "whole_run": elsewhere and not second_step,
-        "two_units": data.units == 1 and bool(settings & {"interleaved", "transposed"}) and proven,
-        "all_steps": data.final,
+        "two_units": all(cell.units == 1 for cell in cells)
+        and bool(settings & {"interleaved", "transposed"})
+        and proven,
+        "all_steps": not case.expected.has_steps,
         "larger_inputs": any(name.endswith("_clip") for name in settings),
     }
     return tuple(remark(code) for code, is_wanted in asked.items() if is_wanted)

@@ -257,15 +257,6 @@ def _allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[All
     return (SINGLE,), "float32"
 
 
-def decimal_places(x: Array) -> int | None:
-    """The digits after the point of numbers that were rounded to 4 to 10; None for others.
-
-    Fewer are what the numbers are, such as counts and one-hot vectors, and no rounding.
-    """
-    places = next((n for n in range(11) if np.array_equal(x, np.round(x, n))), None)
-    return places if places is not None and places >= 4 else None
-
-
 def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:
     """The digits to which arrays are printed; None if they are not, or not all to as many."""
     units = [n.unit.ravel() for n in arrays.values() if n.unit is not None]

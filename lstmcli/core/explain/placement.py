@@ -20,7 +20,6 @@ from lstmcli.core.explain.causes import ONE_WAY, Changes, kinds, settings_of
 from lstmcli.core.explain.execution import other_lengths
 from lstmcli.core.explain.explanation import (
     Changed,
-    Data,
     Explanation,
     Near,
     changed,
@@ -36,7 +35,7 @@ from lstmcli.core.explain.hypotheses import (
 )
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
-from lstmcli.core.explain.observation import EPS, Allowance, Expected, decimal_places
+from lstmcli.core.explain.observation import EPS, Allowance, Expected
 from lstmcli.core.explain.proof import (
     ENOUGH,
     SHORT,
@@ -97,10 +96,9 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = allowance or self.question.exactness.allowances[-1]
-        self.has_several_cells = len(setup.model.cells) > 1
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
-        self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
+        self._tried: dict[int, Array] = {}  # sets by their size
 
     @cached_property
     def turn(self) -> int:
@@ -156,7 +154,7 @@ class Placement:
         without: tuple[str, ...] = ()
         if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
-        elif not self.has_several_cells:
+        elif len(self.model.cells) == 1:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.space.singles for name, cell in self._cells.items()}
@@ -177,7 +175,7 @@ class Placement:
         Infinite for constants, and where nothing is compared.
         """
         sets, simulator = np.arange(len(self.singles) + 1)[:, None], self.simulator
-        stepwise = simulator.is_stepwise and not self.has_several_cells
+        stepwise = simulator.is_stepwise and len(self.model.cells) == 1
         steps = CLOSEST_STEPS if stepwise else None
         off = simulator.off(sets, None, steps, np.float32, self.question.runs)
         unknown = (self.singles.constant >= 0) | (not off.shape[1])
@@ -207,63 +205,65 @@ class Placement:
         yield self, [*answers]
 
     def answers(self, size: int, room: float) -> list[Answer]:
-        """The sets of this many changes of the cells, without open constants, that give EXPECTED.
+        """The sets of this many changes of the cells that give EXPECTED, without open constants.
 
         ``room`` is the work that full runs of several changes may take.
         """
         if size == 0:
             return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
-        simulator, before = self.simulator, self.simulator.tried
-        self.work.add(SEARCH)
-        sets, keys = self._sets(size, room)
-        self.depth = max(self.depth, size) if len(sets) else self.depth
-        sets = simulator.new(sets, keys)
-        self.tried += simulator.tried - before
-        sets = simulator.passing_first_step(sets)
-        are_open = self.singles.are_open(sets)
-        self._open = sets[are_open]
-        sets = sets[~are_open]
+        sets = self._passing(size, room)
+        sets = sets[~self.singles.are_open(sets)]
         if size == 1:
             sets = sets[self.distances[sets[:, 0]] <= WORTH_MORE]
-        return self._confirmed(simulator.staying(sets))
+        return self._confirmed(self.simulator.staying(sets))
 
     def solved(self, size: int, room: float) -> list[Answer]:
-        """The answers among the sets with an open constant that `answers` left."""
-        if not size:
+        """The same with an open constant."""
+        if size == 0:
             return []
-        simulator, sets = self.simulator, self._open
-        if not simulator.is_stepwise and len(sets):
+        simulator, sets = self.simulator, self._passing(size, room)
+        sets = sets[self.singles.are_open(sets)]
+        most = max(self.work.most(Budget.SOLVED), int(room / (simulator.work_of_run * GRID)))
+        if size > 1 and len(sets) > most and not simulator.is_stepwise:
+            self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
             order = np.argsort(self.distances[sets].min(axis=1), kind="stable")
-            most = max(self.work.most(Budget.SOLVED), int(room / (simulator.work_of_run * GRID)))
-            if size > 1 and len(sets) > most:
-                self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
-                sets = sets[order[:most]]
+            sets = sets[order[:most]]
         return self._confirmed(*simulator.solve(sets))
+
+    def _passing(self, size: int, room: float) -> Array:
+        """The sets that are worth a full run."""
+        if size not in self._tried:
+            before = self.simulator.tried
+            self.work.add(SEARCH)
+            sets, keys = self._sets(size, room)
+            self.depth = max(self.depth, size) if len(sets) else self.depth
+            sets = self.simulator.new(sets, keys)
+            self.tried += self.simulator.tried - before
+            self._tried[size] = self.simulator.passing_first_step(sets)
+        return self._tried[size]
 
     def _sets(self, size: int, room: float) -> tuple[Array, Array]:
         """The sets that are worth a try, with their keys: pairs of the nearest if no first step is.
 
         Those that do not depend on EXPECTED are made once for all placements.
         """
-        simulator, several = self.simulator, self.has_several_cells
+        simulator, several = self.simulator, len(self.model.cells) > 1
 
         def with_keys(sets: Array) -> tuple[Array, Array]:
             return sets, simulator.keys(sets)
 
-        def every() -> tuple[Array, Array]:
-            return with_keys(self.singles.sets(size))
-
         is_stepwise = simulator.is_stepwise
         too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance.of) <= size
         if too_few or (size > 2 and (several or not is_stepwise)):
-            cells = len(self._cells) * several
-            left_out = remark("none_at_once", changes=size, too_few=too_few, cells=cells)
-            self.untried.append(left_out)
+            facts = {"too_few": too_few, "cells": len(self._cells) * several}
+            self.untried.append(remark("none_at_once", changes=size, **facts))
             return with_keys(np.zeros((0, size), int))
         if size > 2 or (size > 1 and several):
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))
         if is_stepwise or size == 1:
-            found: tuple[Array, Array] = self._shared(("sets", id(self.singles), size), every)
+            key = "sets", id(self.singles), size
+            found: tuple[Array, Array]
+            found = self._shared(key, lambda: with_keys(self.singles.sets(size)))
             return found
         affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
         most = min(self.work.most(Budget.PAIRED), max(Budget.FEW, affordable))
@@ -307,7 +307,7 @@ class Placement:
         if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
             return None
         without = self.verify(plain)
-        if self.has_several_cells and without.total - without.agreeing < 2:
+        if len(self.model.cells) > 1 and without.total - without.agreeing < 2:
             return None  # in one cell or another a constant always fits one number
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
@@ -334,7 +334,7 @@ class Placement:
         answer, *others = sorted(
             distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
         )
-        basis, every = answer.basis, (*self.changes, *answer.changes)
+        every, rounded = (*self.changes, *answer.changes), answer.rounded
         proof, near = self._proof(answer, others, allowance, tried)
         unseen = self._unseen(near, answer.changes, allowance)
         equals = tuple(self.changed(other.changes) for other in others)
@@ -342,19 +342,30 @@ class Placement:
         if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
             first = first_shown(self.verify((), allowance), backward)
         layout = str(settings_of(every).get("layout", self.question.assumed_layout))
-        about = self._remarks(answer, allowance)
+        about, changes = [*self._remarks(answer, allowance)], self.changed(answer.changes)
+        if rounded:
+            changes = with_sense(changes, "dtype", rounded)
+            about.insert(0, remark("half_precision_run", part=rounded, dtype=allowance.name))
+        if state := forget_gate_state(answer.changes, lambda other: self.verify(other, allowance)):
+            changes = with_sense(changes, "forget_bias", state)
+        fitting = [{c for c in a.changes if c.setting != "dtype"} for a in (answer, *others)]
+        rest = [
+            one
+            for one in self.nearest(pairs=False)
+            if not (one.comparison.fits or any(f <= {*one.changes} for f in fitting if f))
+        ]
         proven = proof >= ENOUGH
         return replace(
             self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
-            changes=self._with_senses(answer, allowance),
+            changes=changes,
             equivalent=equals,
             tried=tried,
-            nearest=self._nearest_but([answer, *others]),
+            nearest=tuple(map(self.near, rest[:1])),
             like=tuple(conventions_that_run(every, self.how, layout)),
             first_step=first,
             backward=backward,
             unseen=unseen,
-            remarks=(*([basis.remark] if basis else []), *about),
+            remarks=tuple(about),
             evidence=proof,
         )
 
@@ -365,7 +376,7 @@ class Placement:
             self.explanation("agrees", comparison),
             tried=1,
             unseen=unseen,
-            wanted=wanted(self.data, unseen, (), proven=True),
+            wanted=wanted(self.case, unseen, (), proven=True),
             remarks=tuple(self._remarks(Answer((), comparison), allowance)),
         )
 
@@ -379,15 +390,15 @@ class Placement:
             again = compared(case.arrays(settings), case.expected, q.exactness.allowances[-1])
             dtype, misses = given, not again.fits
         if again.fits and rounded and again.max_abs > 2 * q.exactness.allowances[-1].absolute:
-            run, part = "float64" if dtype in EPS else dtype, answer.basis and answer.basis.rounded
-            facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
-            yield remark("dtype_rounds_otherwise", **facts)
+            facts = {"dtype": rounded, "error": again.max_abs, "part": answer.rounded}
+            run = "float64" if dtype in EPS else dtype
+            yield remark("dtype_rounds_otherwise", run=run, **facts)
         if misses:
             yield remark("needs_float64", dtype=dtype, error=again.max_abs)
         if allowance.stored:
             yield remark("stored_as", dtype=allowance.stored)
         elif allowance in q.exactness.allowances[1:]:
-            yield remark("agrees_as_float32", places=decimal_places(case.x))
+            yield remark("agrees_as_float32")
         if self.unpadded:
             yield remark("past_ends")
         if self.lengths and q.lengths is not None:
@@ -424,7 +435,7 @@ class Placement:
         spread, near = self.neighbours(plain)
         ends, settings = sum(n < self.setup.size[0] for n in self.lengths), kinds(answer.changes)
         found = digits(spread, answer.solved + bool(ends), tried)  # of one sequence
-        if answer.basis is not None:
+        if answer.rounded:
             numbers = self.expected.distinct(self.allowance.of)
             is_shown = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
         elif self.changes and not answer.changes:
@@ -468,31 +479,7 @@ class Placement:
         """A hypothesis that comes near."""
         return Near(self.changed(answer.changes), answer.comparison)
 
-    def _nearest_but(self, answers: Sequence[Answer]) -> tuple[Near, ...]:
-        """The hypothesis that comes nearest without fitting."""
-        fitting = [{c for c in a.changes if c.setting != "dtype"} for a in answers if a.changes]
-        rest = [
-            self.near(n)
-            for n in self.nearest(pairs=False)
-            if not n.comparison.fits
-            and not any(f <= set(n.changes) if f else not n.changes for f in fitting)
-        ]
-        return tuple(rest[:1])
-
     def changed(self, changes: Changes) -> tuple[Changed, ...]:
         """The changes here with what was assumed."""
         found = changed((*self.changes, *changes), self.setup.assumed)
         return with_sense(found, "array", ONE_WAY) if self.setup.is_one_direction else found
-
-    def _with_senses(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
-        """The changes; with a note on a forget bias that any larger one could stand for."""
-        changes = self.changed(answer.changes)
-        if answer.basis:
-            changes = with_sense(changes, "dtype", answer.basis.rounded)
-        state = forget_gate_state(answer.changes, lambda other: self.verify(other, allowance))
-        return with_sense(changes, "forget_bias", state) if state else changes
-
-    @property
-    def data(self) -> Data:
-        """What EXPECTED is made of."""
-        return Data.of(self.model, self.expected, self.setup.size[1])

@@ -99,10 +99,16 @@ class Question:
     # ---- the runs whose results EXPECTED can be
 
     def setups(self) -> Iterator[Setup]:
-        """The network as assumed, of other directions, and parts of it; each in either layout."""
+        """The network as assumed, of other directions, and parts of it; each in either layout.
+
+        There is one layout if something gives it by its shape.
+        """
         read, model, layout = self.read, self.model, self.assumed_layout
         setups = [Setup(self, read, model, layout)]
-        for change in _of_directions(model) if model.bidirectional else ():
+        merged, storage = model.convention.behaviour.merge, model.convention.storage
+        other = "exchanged" if storage.directions == "stored" else "stored"
+        others = [*(Change("merge", m) for m in MERGES if m != merged), Change("directions", other)]
+        for change in others if model.bidirectional else ():
 
             def changed(settings: Mapping[str, Any], change: Change = change) -> Model:
                 return read({**settings_of((change,)), **settings})
@@ -110,8 +116,12 @@ class Question:
             with suppress(UserError):  # the layer above takes another width
                 setups.append(Setup(self, changed, changed(FINE), layout, (change,)))
         setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
+        starts = [cell.initial_h for _, cell in model.cells]
+        of_items = any(start is not None and start.ndim == 2 for start in starts)
+        is_given = layout == "steps" or of_items or self.initial_state or self.is_padded
+        layouts = [layout, *["time" if layout == "batch" else "batch"] * (not is_given)]
         for setup in setups:
-            yield from (replace(setup, layout=layout) for layout in self._layouts())
+            yield from (replace(setup, layout=layout) for layout in layouts)
 
     def _parts(self) -> Iterator[tuple[str, int]]:
         """Arrays that an output may be: of a lower layer, with that layer, or of one direction."""
@@ -121,14 +131,6 @@ class Question:
                 # the last step of a backward cell is not its last state
                 yield from ((f"{name}.final_h", -1),) * name.endswith("_reverse")
                 yield f"{name}.h", -1
-
-    def _layouts(self) -> list[str]:
-        """The assumed layout, and the other one if nothing gives a layout by its shape."""
-        layout, starts = self.assumed_layout, [cell.initial_h for _, cell in self.model.cells]
-        of_items = any(start is not None and start.ndim == 2 for start in starts)
-        if layout == "steps" or of_items or self.initial_state or self.is_padded:
-            return [layout]
-        return [layout, "time" if layout == "batch" else "batch"]
 
     def no_place(self) -> UserError:
         """The mistake where EXPECTED cannot be a result of such a run."""
@@ -168,14 +170,6 @@ class Question:
         return UserError(*lines)
 
 
-def _of_directions(model: Model) -> Iterator[Change]:
-    """What two directions share: each other merge, and the weights of each other."""
-    merged = model.convention.behaviour.merge
-    yield from (Change("merge", merge) for merge in MERGES if merge != merged)
-    are_stored = model.convention.storage.directions == "stored"
-    yield Change("directions", "exchanged" if are_stored else "stored")
-
-
 @dataclass(frozen=True, eq=False)
 class Setup:
     """The network as it is run: its layout, its merge, and which of its arrays EXPECTED is."""
@@ -195,11 +189,6 @@ class Setup:
         layout = self.layout if self.layout != self.question.assumed_layout else ""
         of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
         return tuple(change for change in of_run if change.value)
-
-    @property
-    def merge(self) -> str:
-        """How directions are merged, if not as assumed."""
-        return str(settings_of(self.of_directions).get("merge", ""))
 
     @property
     def is_one_direction(self) -> bool:

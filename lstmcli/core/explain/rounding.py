@@ -13,9 +13,9 @@ import numpy as np
 from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS, Changes, settings_of
 from lstmcli.core.explain.observation import EPS, Allowance, Exactness
 from lstmcli.core.explain.verify import (
+    NEVER,
     Agreement,
     Arrays,
-    Basis,
     Case,
     Remark,
     arrays_if_run,
@@ -31,22 +31,20 @@ RERUNS = ((WEIGHTS, "float64"), (INPUTS, "float64"), (BOTH, "float64"), (EVERY, 
 """The parts that are rounded, and the dtype of the run: the format itself rounds all."""
 
 
-def basis(case: Case, changes: Changes, half: Allowance, tight: Allowance) -> Basis | None:
-    """The run with these changes and a part rounded that gives EXPECTED; None if none does.
+def rounded_runs(
+    case: Case, changes: Changes, name: str, tight: Allowance
+) -> Iterator[tuple[str, Agreement]]:
+    """The parts of which a run with these changes, rounded to a format, gives EXPECTED.
 
     ``tight`` is the tolerance of EXPECTED itself, which a run without rounding has to miss.
     """
-    plain, name = _arrays(case, changes), half.name
-    if plain is None:
-        return None
-    off = compared(plain, case.expected, tight)
-    if off.total - off.agreeing < max(FEWEST_OFF, SHARE_OFF * off.total):
-        return None
-    for part, dtype in RERUNS:
-        arrays = _arrays(case, changes, name, part, dtype or name)
-        if arrays is not None and (found := compared(arrays, case.expected, tight)).fits:
-            return Basis(part, found, remark("half_precision_run", part=part, dtype=name))
-    return None
+    plain = _arrays(case, changes)
+    off = NEVER if plain is None else compared(plain, case.expected, tight)
+    if off.total - off.agreeing >= max(FEWEST_OFF, SHARE_OFF * off.total):
+        for part, dtype in RERUNS:
+            arrays = _arrays(case, changes, name, part, dtype or name)
+            if arrays is not None and (found := compared(arrays, case.expected, tight)).fits:
+                yield part, found
 
 
 def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Iterator[Remark]:

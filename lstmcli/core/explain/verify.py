@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -210,14 +210,6 @@ def remark(code: str, **facts: Any) -> Remark:
     return Remark(code, facts)
 
 
-class Basis(NamedTuple):
-    """The run with a part rounded that gives EXPECTED."""
-
-    rounded: str  # the part
-    comparison: Agreement
-    remark: Remark
-
-
 @dataclass(frozen=True)
 class Answer:
     """A hypothesis that fits: its changes with constants put in, and how it compares."""
@@ -225,7 +217,7 @@ class Answer:
     changes: Changes
     comparison: Agreement
     solved: int = 0  # constants that were solved for
-    basis: Basis | None = None  # in half precision
+    rounded: str = ""  # the part that is rounded to half precision
 
 
 def _nbytes(arrays: Arrays) -> int:

@@ -289,7 +289,6 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "all": lambda count: f"all {count} values",
     "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
-    "digits": lambda n: f": the inputs have only {n} digits after the point" if n else "",
     "location": lambda one: location_text(one) or "EXPECTED is interpreted as the full run",
     "shape": lambda shape: f", interpreted as {shape} as in the inputs" if shape else "",
     "settings": lambda given: join_with_and(
@@ -357,8 +356,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "EXPECTED.",
     "stored_as": "All of EXPECTED are values of {dtype}, each within half a unit of the run: the "
     "output was stored in {dtype}.",
-    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 "
-    "precision{places:digits}.",
+    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision.",
     "chaotic": "This network is chaotic: rounding grows {growth:size} times. The {numbers:,} "
     "values that rounding can change entirely are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this network, which is allowed for.",

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
+from lstmcli.api.load import load
 from lstmcli.core import explain as package
 from lstmcli.core.explain import PASSES, Found, Pass, Search, wording
 from lstmcli.core.explain.causes import (
@@ -26,9 +27,10 @@ from lstmcli.core.explain.causes import (
     Change,
     text_for,
 )
-from lstmcli.core.explain.explanation import Changed, Data, wanted
+from lstmcli.core.explain.explanation import Changed, wanted
 from lstmcli.core.explain.hypotheses import prior
-from lstmcli.core.explain.verify import Answer, Remark, remark
+from lstmcli.core.explain.observation import Expected, KnownValues
+from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import (
     change_text,
     text_of,
@@ -257,8 +259,12 @@ def test_the_programs_with_a_setting_are_listed() -> None:
 # ---- what would decide
 
 
-def test_data_that_would_decide() -> None:
-    one_step = Data(steps=1, sequences=1, units=1, zero_bias=True, final=False)
+def test_data_that_would_decide(tmp_path: Path) -> None:
+    net = random_net(np.random.default_rng(0), 3, 1)
+    net.bias[:] = 0
+    model = load(write(net, tmp_path / "w.npz", 3))
+    known = Expected({"h": KnownValues(np.ones((1, 1, 1)), np.zeros((1, 1, 1)))})
+    one_step = Case(lambda settings: model, np.zeros((1, 3)), "steps", known)
     codes = [one.code for one in wanted(one_step, ("forget_bias", "bias"), (), proven=True)]
     assert codes == ["biases", "second_step"]
     assert wanted(one_step, (), (), proven=True) == ()
