@@ -9,12 +9,10 @@ states of all steps; otherwise one sequence is assumed to end at a step while hy
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.explain.budget import Budget
+from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.explain.causes import SOLVE, Change, Changes, settings_of
 from lstmcli.core.explain.locations import LAST_VALID, Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
@@ -37,7 +35,6 @@ from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
 UNKNOWN = Change("lengths", SOLVE)
-EARLY = 0.15  # of a question's work
 
 
 def placements(setup: Setup, location: Location) -> Iterator[Placement]:
@@ -111,16 +108,8 @@ class OpenLengths(Placement):
         super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
         self._fixed: dict[Lengths, Placement] = {}
-        self._solved: dict[Changes, Lengths | None] = {}
-
-    @cached_property
-    def turn(self) -> int:
-        """When it is searched: first if single changes take little work at every sequence."""
-        steps, count = self.setup.size
-        if self._plain.valid is not None or self._length < steps:
-            return LAST
-        work = self._plain.simulator.work_of_run * len(self.singles)
-        return FIRST if work * count <= Budget.QUESTION * EARLY else LAST
+        self._solved: dict[Changes, Placement | None] = {}
+        self.turn = FIRST if plain.valid is None and length == self.setup.size[0] else LAST
 
     @property
     def valid(self) -> Array:
@@ -156,50 +145,48 @@ class OpenLengths(Placement):
     def _at(self, changes: Changes) -> Placement | None:
         """EXPECTED on runs of the lengths that fit a hypothesis; None: there are none."""
         if changes not in self._solved:
-            self._solved[changes] = self._solve(settings_of(changes))
-        lengths = self._solved[changes]
-        if lengths is None:
-            return None
-        fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
-        return self._fixed.setdefault(lengths, fixed)
+            lengths = self._solve(settings_of(changes))
+            fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
+            self._solved[changes] = self._fixed.setdefault(lengths, fixed) if lengths else None
+        return self._solved[changes]
 
-    def _solve(self, settings: Mapping[str, object]) -> Lengths | None:
-        """The lengths under which a run comes near; None if it does not, or all are as given."""
+    def _solve(self, settings: Mapping[str, object]) -> Lengths:
+        """The lengths under which a run comes near; none if it does not, or all are as given."""
         steps = self.setup.size[0]
         try:
             backward = self.case.model({**settings, **FINE}).backward
             if backward and self._off(settings, self._length)[-1, self._item] > LOOSE:
-                return None
+                return ()
             ends = range(1, steps + 1) if backward else (steps,)
             off = np.concatenate([self._off(settings, end) for end in ends])  # (T, B)
         except UserError:
-            return None
+            return ()
         lengths = tuple((1 + off.argmin(axis=0)).tolist())
         far = off.min(axis=0).max() > LOOSE
-        return None if far or _are_known(lengths, self._plain) else lengths
+        return () if far or _are_known(lengths, self._plain) else lengths
 
     def _off(self, settings: Mapping[str, object], end: int) -> Array:
         """(1, B): how far off, in tolerances, a run up to a step is at its end.
 
         Or (T, B) at each step as its end, where all cells run forward.
         """
-        key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
-        off: Array = self._shared(key, lambda: self._off_of_run(settings, end))
-        return off
 
-    def _off_of_run(self, settings: Mapping[str, object], end: int) -> Array:
-        cut = (slice(None), slice(end)) if self.setup.layout == "batch" else slice(end)
-        case = self.case.under(x=self.question.x[cut], lengths=None, mask=None)
-        trace, model = case.trace({**FINE, **settings})
-        given = arrays_of(trace, model, "h", case.size)
-        worst: Array = np.zeros((1, 1))
-        for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
-            run = given[name.replace("final_", "")]  # (T, B, K)
-            if model.backward:
-                run = given[name][None] if name != name.replace("final_", "") else run[-1:]
-            off = np.abs(run[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
-            worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
-        return worst
+        def run() -> Array:
+            cut = (slice(None), slice(end)) if self.setup.layout == "batch" else slice(end)
+            case = self.case.under(x=self.question.x[cut], lengths=None, mask=None)
+            trace, model = case.trace({**FINE, **settings})
+            given, worst = arrays_of(trace, model, "h", case.size), np.zeros((1, 1))
+            for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
+                array = given[name.replace("final_", "")]  # (T, B, K)
+                if model.backward:
+                    array = given[name][None] if ArrayName.of(name).kind == FINAL else array[-1:]
+                off = np.abs(array[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
+                worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
+            return worst
+
+        key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
+        off: Array = self._shared(key, run)
+        return off
 
 
 # ---- what is reported where nothing gives EXPECTED

@@ -96,14 +96,10 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = allowance or self.question.exactness.allowances[-1]
+        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND  # when it is searched
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
         self._tried: dict[int, Array] = {}  # sets by their size
-
-    @cached_property
-    def turn(self) -> int:
-        """When it is searched."""
-        return LAST if self.unpadded else FIRST if self.lengths else SECOND
 
     @cached_property
     def case(self) -> Case:
