@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
-    NEARLY_RIGHT,
     NOT_SEARCHED,
     Changed,
     Explanation,
@@ -182,29 +181,69 @@ class Search:
             wanted=wanted(placement.case, first.unseen, equals, proven, bool(elsewhere)),
         )
 
+    @cached_property
+    def said_last(self) -> list[Remark]:
+        """The remarks of the passes where nothing gives EXPECTED, on the network as loaded."""
+        passes = (one.remark for one in PASSES if one.remark is not None)
+        cases = [one.case for one in self.as_loaded[:1]]
+        return [hint for tell in passes for case in cases for hint in tell(self.question, case)]
+
     def none(self) -> Explanation:
         """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
-        places = self.as_loaded or self.placements
-        one = min(places, key=lambda p: (p.count, bool(p.setup.part)))
-        loaded, answers = one.verify(()), one.nearest()
+        one = min(self.as_loaded or self.placements, key=lambda p: (p.count, bool(p.setup.part)))
+        loaded, answers, said = one.verify(()), one.nearest(), self.said_last
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
             fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
             fitting = [a for a in fitting if len(a.changes) == fewest]
             return self.explained([Found(one, fitting, one.allowance)])
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
-        size = tuple(remark_of_size(one.case, loaded, self.question.exactness))
-        merged: tuple[Remark, ...] = ()
+        nearest = clearly_nearer(as_loaded, nears)
+        is_near = [*remark_of_size(one.case, loaded, self.question.exactness)]
+        is_near = is_near or ([] if said else [*near_miss(as_loaded, nears)])
+        hints = said or [*lengths.shown(self.placements)]
+        if not hints and not is_near:
+            nearer = [near for near in nearest[:1] if near.changes]
+            hints = [*clues(loaded)]
+            hints = hints or [clue for n in nearer for clue in clues(n.comparison, n.changes)]
+        layout = self.question.assumed_layout
+        if layout != "steps" and self.question.layout is None and not is_near:
+            hints = [*hints, remark("layout_assumed", layout=layout)]
+        untried = (*NOT_SEARCHED, *self._left_out(one))
+        if not hints and any(left.code in BY_BUDGET for left in untried):
+            is_thorough = self.work.times > 1
+            hints = [remark("budget_ended", changes=nearest[0].changes, thorough=is_thorough)]
+            hints += lengths.unknown(self.placements)
+        merged: list[Remark] = []
         if (merge := settings_of(one.setup.of_directions).get("merge")) and not self.as_loaded:
             assumed = self.question.model.convention.behaviour.merge
-            merged = (remark("not_merged_so", assumed=assumed, merge=merge),)
-        return replace(
+            merged = [remark("not_merged_so", assumed=assumed, merge=merge)]
+        explanation = replace(
             one.explanation("none", loaded),
             tried=self.tried,
             depth=max((p.depth for p in self.placements), default=0),
-            nearest=clearly_nearer(as_loaded, nears),
-            remarks=(*merged, *(size or near_miss(as_loaded, nears))),
-            untried=(*self._placements_left(), *one.untried),
+            nearest=nearest,
+            remarks=(*(() if said else agreement(loaded)), *merged, *is_near, *hints),
+            untried=untried,
         )
+        if any(hint.code == "other_units" for hint in said):  # it was interpreted as the first ones
+            untried = tuple(left for left in untried if left.code != "units")
+            nowhere: dict[str, Any] = {"location": None, "expected": None, "measured": None}
+            return replace(explanation, **nowhere, nearest=(), untried=untried)
+        return explanation
+
+    def _left_out(self, one: Placement) -> Iterator[Remark]:
+        """What was not tried, at some placements and at one; of three changes first."""
+        every = self.as_loaded or self.placements
+        most = max(each.depth for each in every)
+        for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
+            left = sum(each.depth < size for each in every)
+            if left and size <= most:
+                yield remark(code, left=left, placements=len(every))
+        yield from one.untried
+        if self.left_out:
+            yield remark("windows", left=self.left_out)
+        if first := one.location.first_units:
+            yield remark("units", first=first)
 
     def by_edits(self, found: Sequence[NamedEdits]) -> Explanation:
         """The explanation of the likeliest of edits; the others are its equals."""
@@ -236,15 +275,6 @@ class Search:
         return usual_after(
             nearest, {one.singles.of(np.array([n])) for n in range(len(one.singles))}
         )
-
-    def _placements_left(self) -> Iterator[Remark]:
-        """What was not tried at some placements, of three changes first."""
-        every = self.as_loaded or self.placements
-        most = max(one.depth for one in every)
-        for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
-            left = sum(one.depth < size for one in every)
-            if left and size <= most:
-                yield remark(code, left=left, placements=len(every))
 
 
 class Pass(NamedTuple):
@@ -329,8 +359,6 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
     question = search.question
     progress(0.0, "weights as loaded")
     explanation = _explained(search, progress)
-    if explanation.verdict == "none" and not question.all_zero:
-        explanation = _with_hints(explanation, search)
     about = (*left_out(question, has_shape), *_about_expected(question, explanation))
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
     return in_words(explanation, question.model.convention)
@@ -359,16 +387,9 @@ def _explained(search: Search, progress: Progress) -> Explanation:
     runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
-    if not named or (named[0].has_file and runs_otherwise(_said_last(search))):
+    if not named or (named[0].has_file and runs_otherwise(search.said_last)):
         return search.none()
     return search.by_edits(named)
-
-
-def _said_last(search: Search) -> list[Remark]:
-    """The remarks of the passes where nothing gives EXPECTED, on the network as loaded."""
-    passes = (one.remark for one in PASSES if one.remark is not None)
-    cases = [one.case for one in search.as_loaded[:1]]
-    return [hint for tell in passes for case in cases for hint in tell(search.question, case)]
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
@@ -428,33 +449,3 @@ def _taken_so(question: Question, explanation: Explanation) -> Iterator[Remark]:
     joined = len(layer) == 2 and widths == {sum(cell.outputs for cell in layer)}
     if joined and location and location.state.startswith("the last state"):
         yield remark("may_be_one_step", cell=name)
-
-
-def _with_hints(explanation: Explanation, search: Search) -> Explanation:
-    """Add hints, what was not tried, and a note on an assumed layout."""
-    question, loaded, remarks = search.question, explanation.measured, explanation.remarks
-    assert loaded is not None
-    if hints := _said_last(search):
-        close = ("near_miss", "within_tolerance", "noise")
-        remarks = tuple(one for one in remarks if one.code not in close)
-    else:
-        remarks = (*agreement(loaded), *remarks)
-    hints = hints or [*lengths.shown(search.placements)]
-    is_near = any(one.code in NEARLY_RIGHT for one in remarks)
-    if not hints and not is_near:
-        nearest = [near for near in explanation.nearest[:1] if near.changes]
-        hints = [*clues(loaded)]
-        hints = hints or [clue for n in nearest for clue in clues(n.comparison, n.changes)]
-    if question.assumed_layout != "steps" and question.layout is None and not is_near:
-        hints.append(remark("layout_assumed", layout=question.assumed_layout))
-    left_out = [remark("windows", left=left)] if (left := search.left_out) else []
-    if any(one.code == "other_units" for one in hints):  # it was interpreted as the first units
-        explanation = replace(explanation, location=None, expected=None, measured=None, nearest=())
-    if explanation.location and (first := explanation.location.first_units):
-        left_out.append(remark("units", first=first))
-    if not hints and any(one.code in BY_BUDGET for one in explanation.untried):
-        changes = explanation.nearest[0].changes if explanation.nearest else ()
-        hints.append(remark("budget_ended", changes=changes, thorough=search.work.times > 1))
-        hints += lengths.unknown(search.placements)
-    untried = (*NOT_SEARCHED, *explanation.untried, *left_out)
-    return replace(explanation, remarks=(*remarks, *hints), untried=untried)

@@ -7,7 +7,7 @@ and compared with EXPECTED before it is reported. Outputs that were arranged oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
@@ -18,14 +18,7 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.causes import Change
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.question import Question
-from lstmcli.core.explain.verify import (
-    FINE,
-    Case,
-    Remark,
-    remark,
-    verify,
-)
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.explain.verify import FINE, Case, Remark, remark, verify
 from lstmcli.errors import UserError
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
@@ -36,9 +29,10 @@ NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_bo
 
 def how_run(question: Question, case: Case) -> Iterator[Remark]:
     """The remark on the first way of running the network as loaded that EXPECTED shows, if any."""
-    allowance, is_complete = question.exactness.allowances[-1], _is_complete(case)
     if question.is_padded:
         return
+    allowance, outputs = question.exactness.allowances[-1], _outputs(case).arrays.values()
+    is_complete = bool(outputs) and all(np.isfinite(known.values).all() for known in outputs)
     found = masked(case, allowance) if is_complete else None
     if not found and not question.model.backward:
         found = (other_state if is_complete else other_units)(case, allowance)
@@ -57,12 +51,6 @@ def rearranged(question: Question, case: Case) -> Iterator[Remark]:
         for hint in found.hints:
             if not hint.code.startswith(NO_ARRANGEMENTS):
                 yield remark("rearranged", hint=hint.text, complete=differing == 1)
-
-
-def _is_complete(case: Case) -> bool:
-    """Whether EXPECTED has all h of the run."""
-    outputs = _outputs(case).arrays.values()
-    return bool(outputs) and all(np.isfinite(known.values).all() for known in outputs)
 
 
 def _outputs(case: Case) -> Expected:
@@ -123,12 +111,3 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
                 numbers = case.expected.numbers
                 return remark("masked", steps=steps, ending=ending, option=option, numbers=numbers)
     return None
-
-
-def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:
-    """What the lengths that are found are of those given: in another order, or longer."""
-    more = np.subtract(found, given)
-    if sorted(found) == sorted(given):
-        yield remark("lengths_reordered")
-    elif (more >= 0).all():
-        yield remark("longer", steps=sorted({*more.tolist()} - {0}))

@@ -13,13 +13,7 @@ from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Expected
-from lstmcli.core.explain.verify import (
-    LEAST_COMPARED,
-    Agreement,
-    Case,
-    Remark,
-    remark,
-)
+from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark, remark
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
 from lstmcli.core.model.settings import setting_text
@@ -220,8 +214,6 @@ APPROXIMATED = (
     3e-3  # a difference that an approximated function makes, and hardly any wrong setting
 )
 DISTANT = 30.0  # times further off all other configurations are then
-NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision", "within_tolerance"})
-"""Codes of remarks on weights that are right, or nearly so."""
 
 
 def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
@@ -317,6 +309,15 @@ def _noise(loaded: Agreement) -> float | None:
         return None
     decibels = 20 * math.log10(loaded.snr) if loaded.snr else -math.inf
     return decibels if decibels >= NOISE_SNR else None
+
+
+def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:
+    """What the lengths that are found are of those given: in another order, or longer."""
+    more = [n - length for n, length in zip(found, given.tolist(), strict=True)]
+    if sorted(found) == sorted(given):
+        yield remark("lengths_reordered")
+    elif min(more) >= 0:
+        yield remark("longer", steps=sorted({*more} - {0}))
 
 
 # ---- what further data would decide

@@ -19,15 +19,7 @@ from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
-from lstmcli.core.explain.verify import (
-    FINE,
-    NEVER,
-    Agreement,
-    Answer,
-    Remark,
-    arrays_of,
-    remark,
-)
+from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remark, arrays_of, remark
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.steps import shown_lengths, valid_until

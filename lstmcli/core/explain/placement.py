@@ -17,13 +17,13 @@ import numpy as np
 
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import ONE_WAY, Changes, kinds, settings_of
-from lstmcli.core.explain.execution import other_lengths
 from lstmcli.core.explain.explanation import (
     Changed,
     Explanation,
     Near,
     changed,
     first_shown,
+    other_lengths,
     wanted,
     with_sense,
 )
@@ -153,7 +153,7 @@ class Placement:
         elif len(self.model.cells) == 1:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
-        spaces = {name: cell.space.singles for name, cell in self._cells.items()}
+        spaces = {name: cell.singles for name, cell in self._cells.items()}
         singles: SingleChanges = self._shared(
             ("singles", self.setup.of_directions, without),
             lambda: SingleChanges(self.setup.layers, spaces, without),

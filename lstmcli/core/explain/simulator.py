@@ -1,6 +1,6 @@
 """One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
-A hypothesis is a row of codes (`Space`), which stand for tensors, functions and
+A hypothesis is a row of codes, which stand for tensors, functions and
 constants (`Cells`). Each distinct tensor is decoded once, and multiplied once for all hypotheses
 that share it. The equations are `forward.equations.step`, on arrays (N, H) for N hypotheses and H
 units. `NetworkSimulator` steps the cells; what it finds is run again by the loop itself.
@@ -8,7 +8,7 @@ units. `NetworkSimulator` steps the cells; what it finds is run again by the loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
@@ -108,47 +108,42 @@ def _groups_of(values: Array) -> Groups:
     return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
 
 
-class Space:
-    """All single changes that can make a difference in one cell, as rows of codes.
+def single_changes(
+    values: Mapping[str, Sequence[Any]],
+    without: Collection[str] = (),
+    barred: Collection[Change] = (),
+) -> dict[Change, list[int]]:
+    """All single changes that can make a difference in one cell, each as a row of codes (F,).
 
-    Each setting is a column: a code is the position of a value in the column's list, 0 being the
-    ``assumed`` value. ``without`` names columns that make no difference, such as peepholes where
-    there are none; ``barred`` are single changes that cannot be run.
+    ``values`` are those of each column, the assumed one first: a code is a position among them.
+    ``without`` names columns that make no difference, such as peepholes where there are none;
+    ``barred`` are changes that cannot be run. General settings come before special ones, which
+    override them.
     """
+    found = {}
+    for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
+        columns = SPREADS.get(setting, (setting,))
+        if setting in without or columns[0] in without:
+            continue
+        # the assumed output activation is a change next to a changed activation
+        is_change = setting == "output_activation" and "activation" not in without
+        known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
+        for value in dict.fromkeys([*known, *CAUSES[setting].values]):
+            change = Change(setting, value)
+            differs = is_change or any(values[name][0] != value for name in columns)
+            if differs and change not in barred:
+                found[change] = [
+                    values[name].index(value) if name in columns else KEPT for name in COLUMNS
+                ]
+    return found
 
-    def __init__(
-        self,
-        assumed: Mapping[str, Any],
-        without: Sequence[str] = (),
-        barred: Sequence[Change] = (),
-    ) -> None:
-        self.values = {
-            name: [assumed[name], *(v for v in values if v != assumed[name])]
-            for name, values in COLUMNS.items()
-        }
-        every = self._singles(assumed, without)
-        self.singles = {single: self._row(single) for single in every if single not in barred}
 
-    def _singles(self, assumed: Mapping[str, Any], without: Sequence[str]) -> Iterator[Change]:
-        """General settings come before special ones, which override them."""
-        for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
-            columns = SPREADS.get(setting, (setting,))
-            if setting in without or columns[0] in without:
-                continue
-            # the assumed output activation is a change next to a changed activation
-            is_change = setting == "output_activation" and "activation" not in without
-            known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
-            for value in dict.fromkeys([*known, *CAUSES[setting].values]):
-                if is_change or any(assumed[name] != value for name in columns):
-                    yield Change(setting, value)
-
-    def _row(self, change: Change) -> list[int]:
-        """The codes (F,) that a change sets; -1 keeps a column."""
-        columns = SPREADS.get(change.setting, (change.setting,))
-        return [
-            values.index(change.value) if name in columns else KEPT
-            for name, values in self.values.items()
-        ]
+def values_from(assumed: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The values of each column, the assumed one first."""
+    return {
+        name: [assumed[name], *(v for v in values if v != assumed[name])]
+        for name, values in COLUMNS.items()
+    }
 
 
 class Simulator:
@@ -165,14 +160,18 @@ class Simulator:
         self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
-        self.space = Space(_assumed(how), [*self._idle()], [*self._barred()])
+        assumed = {name: how.setting(name) for name in COLUMNS}
+        is_coupled = len(how.storage.gates) < len(GATES)  # then three blocks have no other order
+        for tensor in ("kernel", "recurrent", "bias"):
+            assumed[f"{tensor}_gates"] = "ifgo" if is_coupled else how.storage.order_of(tensor)
+        self.values = values_from(assumed)
+        self.singles = single_changes(self.values, [*self._idle()], [*self._barred()])
         self._constants = {
-            name: np.array([_number(value, off) for value in self.space.values[name]])
+            name: np.array([_number(value, off) for value in self.values[name]])
             for name, off in zip(CONSTANTS, OFF, strict=True)
         }
         self._functions = {
-            name: [activation(value) for value in self.space.values[name]]
-            for name in _ACTIVATIONS_OF
+            name: [activation(value) for value in self.values[name]] for name in _ACTIVATIONS_OF
         }
 
     # ---- which hypotheses there are
@@ -229,7 +228,7 @@ class Simulator:
 
     def has(self, cells: Cells, name: str, value: Any) -> Array:
         """(N,): which cells have a value of a setting."""
-        return np.equal(cells.codes[name], self.space.values[name].index(value))
+        return np.equal(cells.codes[name], self.values[name].index(value))
 
     def orders(self, cells: Cells) -> Array:
         """(N,): of steps; 2 where a cell starts from the last, and 1 where it gives that first."""
@@ -252,14 +251,14 @@ class Simulator:
             codes |= {name: codes[name] * shown for name in ("coupled", "forget_bias")}
             codes |= {"state": 0 * codes["state"]}
             tensors |= {"recurrent_kernel": 0 * tensors["recurrent_kernel"]}
-        sizes = (len(self.space.values[name]) for name in _SETTINGS)
+        sizes = (len(self.values[name]) for name in _SETTINGS)
         most = (MOST_TENSORS,) * len(tensors)
         keys: Array = np.ravel_multi_index((*tensors.values(), *codes.values()), (*most, *sizes))
         return keys
 
     def _tensors_of(self, part: str, codes: Mapping[str, Array]) -> Array:
         """A tensor (N, 6), from a table by the codes that choose it, filled on demand."""
-        values = [self.space.values[name] for name in _CHOOSE[part]]
+        values = [self.values[name] for name in _CHOOSE[part]]
         sizes = [*map(len, values)]
         table = self._tables.setdefault(part, np.full((prod(sizes), 6), -1))
         rows = np.ravel_multi_index([codes[name] for name in _CHOOSE[part]], sizes)
@@ -432,15 +431,6 @@ def _blocks(part: str, cell: Cell) -> Array:
         return kernel
     shift = cell.bias if cell.norm_shift is None else cell.norm_shift
     return np.stack([shift] if cell.norm_scale is None else [shift, cell.norm_scale], axis=-1)
-
-
-def _assumed(how: Convention) -> dict[str, Any]:
-    """The value of each column in a convention."""
-    assumed = {name: how.setting(name) for name in COLUMNS}
-    is_coupled = len(how.storage.gates) < len(GATES)  # then three blocks have no other order
-    for tensor in ("kernel", "recurrent", "bias"):
-        assumed[f"{tensor}_gates"] = "ifgo" if is_coupled else how.storage.order_of(tensor)
-    return assumed
 
 
 def _number(value: Any, off: float) -> float:

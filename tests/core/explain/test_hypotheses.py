@@ -14,7 +14,7 @@ from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE, Change, spelled_
 from lstmcli.core.explain.hypotheses import SingleChanges, conventions_with, rank
 from lstmcli.core.explain.locations import Location, locations
 from lstmcli.core.explain.observation import Expected, KnownValues, as_printed
-from lstmcli.core.explain.simulator import Space, permutation
+from lstmcli.core.explain.simulator import permutation, single_changes, values_from
 from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Model
@@ -33,7 +33,7 @@ def assumed(**other: Any) -> dict[str, Any]:
 
 def test_every_value_of_every_setting_is_there() -> None:
     by_setting: dict[str, set[Any]] = {}
-    for setting, value in Space(assumed()).singles:
+    for setting, value in single_changes(values_from(assumed())):
         by_setting.setdefault(setting, set()).add(value)
     assert len(by_setting["gates"]) == len(by_setting["recurrent_gates"]) == 23
     assert by_setting["forget_bias"] == {0.0, SOLVE}
@@ -44,7 +44,7 @@ def test_every_value_of_every_setting_is_there() -> None:
 
 
 def test_a_rare_order_of_one_tensor_is_a_change_by_itself_in_a_network() -> None:
-    spaces = {name: Space(assumed()).singles for name in ("layer0", "layer1")}
+    spaces = {name: single_changes(values_from(assumed())) for name in ("layer0", "layer1")}
     singles = SingleChanges([[name] for name in spaces], spaces)
     rare, known = (singles.changes.index((Change("bias_gates", o),)) for o in ("ofgi", "iofg"))
     assert len(singles.sets(1)) == len(singles)
@@ -53,14 +53,14 @@ def test_a_rare_order_of_one_tensor_is_a_change_by_itself_in_a_network() -> None
 
 
 def test_every_change_can_be_typed() -> None:
-    for setting, value in Space(assumed()).singles:
+    for setting, value in single_changes(values_from(assumed())):
         if value != SOLVE and setting != "array":
             assert setting in SETTINGS
             assert read_setting(setting, value, "here") == value
 
 
 def test_sets_never_contain_a_setting_twice() -> None:
-    singles = SingleChanges([["layer0"]], {"layer0": Space(assumed()).singles})
+    singles = SingleChanges([["layer0"]], {"layer0": single_changes(values_from(assumed()))})
     pairs = singles.sets(2)
     for pair in pairs[::97]:
         one, other = singles.of(pair, 0.5)
@@ -72,7 +72,7 @@ def test_sets_never_contain_a_setting_twice() -> None:
 
 
 def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
-    spaces = {name: Space(assumed()).singles for name in ("layer0", "layer0_reverse")}
+    spaces = {name: single_changes(values_from(assumed())) for name in ("layer0", "layer0_reverse")}
     singles = SingleChanges([[*spaces]], spaces)
     order = np.roll(np.arange(len(singles)), -70)
     every = singles.sets(2)
@@ -86,19 +86,20 @@ def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
 
 
 def test_a_special_setting_is_stronger_than_a_general_one() -> None:
-    space = Space(assumed())
-    singles = SingleChanges([["layer0"]], {"layer0": space.singles})
+    values = values_from(assumed())
+    singles = SingleChanges([["layer0"]], {"layer0": single_changes(values)})
     changes = (Change("gates", "iofg"),), (Change("recurrent_gates", "ifgo"),)
     codes = singles.codes("layer0", np.array([[singles.changes.index(one) for one in changes]]))
     for tensor, order in (("kernel", "iofg"), ("recurrent", "ifgo")):
         name = f"{tensor}_gates"
-        assert space.values[name][codes[0, [*COLUMNS].index(name)]] == order
+        assert values[name][codes[0, [*COLUMNS].index(name)]] == order
 
 
 def test_settings_that_are_left_out_or_excluded_are_not_searched() -> None:
-    space = Space(assumed(), ["coupled"], [Change("bias", "input_only")])
-    assert "coupled" not in {single.setting for single in space.singles}
-    assert Change("bias", "input_only") not in space.singles
+    barred = Change("bias", "input_only")
+    singles = single_changes(values_from(assumed()), ["coupled"], [barred])
+    assert "coupled" not in {single.setting for single in singles}
+    assert barred not in singles
 
 
 def test_a_permutation_is_what_decoding_does() -> None:

@@ -88,7 +88,7 @@ def check(case: str) -> None:
         wanted.append({k: trace.time_major(k) for k in "hcifgo"})
         changes.append(settings)
     simulator = Simulator(lambda settings: model_of(case, **settings).cell, model.convention)
-    singles = SingleChanges([["layer0"]], {"layer0": simulator.space.singles})
+    singles = SingleChanges([["layer0"]], {"layer0": simulator.singles})
     places = {change: n for n, one in enumerate(singles.changes) for change in one}
     rows = [sorted(places[k] for k in of.items() if k in places) for of in changes]
     sets = [row + [len(singles)] * (2 - len(row)) for row in rows]
