@@ -44,7 +44,6 @@ from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import Question, in_shape, left_out
-from lstmcli.core.explain.rounding import remark_of_size, rounded_runs, tolerance
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
@@ -152,7 +151,7 @@ class Search:
         The right placement need not be near, and hardly any is near by chance.
         """
         some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
-        nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
+        nearest = sorted((p for p in some if p.depth), key=lambda p: p.distances.min())
         by_turns = chain.from_iterable(zip(some, nearest, strict=False))
         return [*dict.fromkeys((*by_turns, *some))]
 
@@ -198,7 +197,7 @@ class Search:
             return self.explained([Found(one, fitting, one.allowance)])
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
         nearest = clearly_nearer(as_loaded, nears)
-        is_near = [*remark_of_size(one.case, loaded, self.question.exactness)]
+        is_near = [*execution.remark_of_size(one.case, loaded, self.question.exactness)]
         is_near = is_near or ([] if said else [*near_miss(as_loaded, nears)])
         hints = said or [*lengths.shown(self.placements)]
         if not hints and not is_near:
@@ -271,7 +270,7 @@ class Search:
     def nearest_changes(self) -> list[tuple[Change, ...]]:
         """The changes next to which edits are tried."""
         one = (self.as_loaded or self.placements)[0]
-        nearest = [answer.changes for answer in one.nearest(pairs=False) if answer.changes]
+        nearest = [answer.changes for answer in one.nearest() if answer.changes]
         return usual_after(
             nearest, {one.singles.of(np.array([n])) for n in range(len(one.singles))}
         )
@@ -300,7 +299,7 @@ def half_precision(search: Search) -> list[Found]:
         may_change = not one.changes and one.simulator.is_stepwise
         if not may_change and one.verify(()).max_abs > half.absolute:
             continue
-        allowance = tolerance(one.case, one.of_run, half)
+        allowance = execution.tolerance(one.case, one.of_run, half)
         at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
         found = at.answers(0, 0)
         found = found or (at.answers(1, search.work.left()) if may_change else [])
@@ -310,7 +309,10 @@ def half_precision(search: Search) -> list[Found]:
             Answer((*a.changes, Change("dtype", half.name)), comparison, a.solved, part)
             for a in nearest
             for part, comparison in islice(
-                rounded_runs(one.case, (*one.of_run, *a.changes), half.name, one.allowance), 1
+                execution.rounded_runs(
+                    one.case, (*one.of_run, *a.changes), half.name, one.allowance
+                ),
+                1,
             )
         ]
         if answers:

@@ -261,7 +261,6 @@ def agreement(comparison: Agreement) -> Iterator[Remark]:
 
 
 def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
-    """The indices that agree, and those that differ."""
     each = [*enumerate(agrees)]
     return [n for n, one in each if one], [n for n, one in each if one is False]
 

@@ -116,7 +116,9 @@ class SingleChanges:
         among = np.flatnonzero(self.together >= size)
         found = among[:, None]
         for _ in range(size - 1):
-            found = np.concatenate([self.with_one(found, int(one)) for one in among])
+            each = [np.column_stack([found, np.full(len(found), one)]) for one in among]
+            each = [sets[self._can_be_added(sets[:, :-1], sets[:, -1])] for sets in each]
+            found = np.concatenate(each)
         return found
 
     def pairs(self, order: Array, most: int) -> Array:
@@ -127,11 +129,6 @@ class SingleChanges:
         pairs = np.unique(np.sort(both, axis=1), axis=0)
         found: Array = pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])]
         return found
-
-    def with_one(self, sets: Array, one: int) -> Array:
-        """The sets with one more change, where it can be added, each once."""
-        keep = self._can_be_added(sets, np.full(len(sets), one))
-        return np.concatenate([sets[keep], np.full((keep.sum(), 1), one)], axis=1)
 
     def _can_be_added(self, sets: Array, ones: Array) -> Array:
         """(n,): whether a change comes after those of a set and can be combined with them."""
@@ -167,7 +164,6 @@ class SingleChanges:
         return np.array(sets, int), next((c.value for c in opened), np.nan)
 
     def _are_alike(self, one: Any, other: Any) -> Array:
-        """(n,): whether changes are of one setting of a cell."""
         kinds = self.kinds[other]
         return np.asarray(((self.kinds[one] == kinds) & (kinds != 0)).any(axis=-1))
 

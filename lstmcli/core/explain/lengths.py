@@ -46,7 +46,6 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
 
 
 def _with_other_lengths(one: Placement) -> Iterator[Placement]:
-    """EXPECTED on runs whose lengths are found."""
     setup, location, (steps, count) = one.setup, one.location, one.setup.size
     assumed = setup.assumed(Change("masked_output", ""))
     shown = _shown_by_outputs(one.expected, (steps, count))

@@ -274,7 +274,6 @@ def _located(
 
 
 def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Located | None:
-    """Another array at the same steps and sequences."""
     for one in _located(name, shape, runs):
         alike = one.at.sequences[:2] == first.at.sequences[:2]
         if alike and (one.is_state or first.is_state or one.at.steps == first.at.steps):

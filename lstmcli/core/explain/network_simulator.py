@@ -442,6 +442,23 @@ class _Grids:
             self.widths[order] /= (count - 1) / 2
 
 
+def digits(spread: Array, solved: int, tried: int) -> float:
+    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
+
+    ``spread`` (N, E) is what the neighbours of an answer give. Centred and counted in tolerances,
+    its singular values tell in how many directions EXPECTED distinguishes them, and how well:
+    repeated steps, saturated gates and zeros count for nothing. Each ``solved`` constant uses up a
+    direction; ``tried`` is how many hypotheses were.
+    """
+    if not spread.size:
+        return -np.inf
+    centred = spread - spread.mean(axis=0)
+    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
+    sizes = np.sqrt(squares / len(spread))[solved:]
+    return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
+
+
 def distinct(*columns: Array) -> tuple[Array, Array]:
     """The first place of each distinct row of columns (N,), and which of these each row is."""
     same = np.zeros(len(columns[0]), int)

@@ -241,7 +241,6 @@ def exactness_of(
 
 
 def _allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
-    """The tolerances of EXPECTED, tight before loose; its dtype, or "printed"."""
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
     precisions = {side.precision(name).name for name in names}
     if BFLOAT16.name in precisions:

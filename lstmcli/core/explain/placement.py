@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain, combinations, islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -34,17 +34,8 @@ from lstmcli.core.explain.hypotheses import (
     settings_to_load,
 )
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
+from lstmcli.core.explain.network_simulator import NetworkSimulator, digits, rms
 from lstmcli.core.explain.observation import EPS, Allowance, Expected
-from lstmcli.core.explain.proof import (
-    ENOUGH,
-    SHORT,
-    WEALTH,
-    digits,
-    forget_gate_state,
-    moved,
-    vanishing,
-)
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import (
@@ -54,12 +45,18 @@ from lstmcli.core.explain.verify import (
     Remark,
     arrays_if_run,
     compared,
+    forget_gate_state,
+    moved,
     remark,
     rerun,
+    vanishing,
     verify,
 )
 from lstmcli.core.model.arrays import Array
 
+ENOUGH = 2.0  # decimal digits of evidence, after as many as it takes to number those tried
+SHORT = 8  # steps from which evidence is computed first
+WEALTH = 12.0  # digits of evidence from these that need no further steps
 LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
@@ -161,7 +158,6 @@ class Placement:
         return singles
 
     def _shared(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What placements of a question share, made once."""
         return self.question.runs.get(key, make, lambda _: 0)
 
     @cached_property
@@ -176,11 +172,6 @@ class Placement:
         off = simulator.off(sets, None, steps, np.float32, self.question.runs)
         unknown = (self.singles.constant >= 0) | (not off.shape[1])
         return np.where(unknown, np.inf, rms(off))
-
-    @property
-    def closest(self) -> float:
-        """How near any single change comes, or none."""
-        return float(self.distances.min())
 
     # ---- the search
 
@@ -227,7 +218,6 @@ class Placement:
         return self._confirmed(*simulator.solve(sets))
 
     def _passing(self, size: int, room: float) -> Array:
-        """The sets that are worth a full run."""
         if size not in self._tried:
             before = self.simulator.tried
             self.work.add(SEARCH)
@@ -347,7 +337,7 @@ class Placement:
         fitting = [{c for c in a.changes if c.setting != "dtype"} for a in (answer, *others)]
         rest = [
             one
-            for one in self.nearest(pairs=False)
+            for one in self.nearest()
             if not (one.comparison.fits or any(f <= {*one.changes} for f in fitting if f))
         ]
         proven = proof >= ENOUGH
@@ -447,7 +437,6 @@ class Placement:
     def _unseen(
         self, near: Sequence[Changes], answer: Changes, allowance: Allowance
     ) -> tuple[str, ...]:
-        """The settings that could be different without EXPECTED showing it."""
         of_run = () if self.changes else self.setup.changes_of_run(self.location)
         given = [one for one in of_run if one.setting in ("initial_state", "lengths")]
         settings, found = {change.setting for change in answer}, list[str]()
@@ -461,13 +450,11 @@ class Placement:
                 found.append(changes[-1].setting)
         return tuple(found)
 
-    def nearest(self, pairs: bool = True) -> list[Answer]:
-        """The hypotheses that come nearest: single changes, and pairs of the best of these."""
+    def nearest(self) -> list[Answer]:
+        """The single changes that come nearest."""
         order = np.argsort(self.distances[:-1], kind="stable")[: Budget.FEW]
         best = [self.singles.of(np.array([n])) for n in order]
-        both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
-        both = [c for c in both if c[0].setting != c[-1].setting]
-        answers = [Answer(c, self.verify(c)) for c in ((), *best, *both)]
+        answers = [Answer(c, self.verify(c)) for c in ((), *best)]
         ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
         return ranked[: Budget.FEW]
 

@@ -281,7 +281,6 @@ class Setup:
 
 
 def _arrays_of(side: Side) -> dict[str, Numbers]:
-    """EXPECTED's arrays by name; one without a name is h."""
     names = [name for name in side.arrays if ArrayName.of(name or "h").kind != WEIGHTS]
     arrays = {name or "h": side.numbers(name) for name in names}
     if not arrays and len(side.arrays) == 1:  # under a name that no run gives

@@ -60,7 +60,6 @@ def run_shapes(
 
 
 def _width(base: str, cell: Cell) -> int:
-    """The numbers of a step of an array of a cell."""
     if base in ("h", "final_h"):
         return cell.shown if base == "h" else cell.outputs
     return 4 * cell.units if base == "z" else cell.units

@@ -177,7 +177,6 @@ class Simulator:
     # ---- which hypotheses there are
 
     def _idle(self) -> Iterator[str]:
-        """Columns that make no difference in this cell."""
         how, storage = self.how.behaviour, self.how.storage
         orders, coupled = self.peepholes, [self.decode(coupled=way) for way in COLUMNS["coupled"]]
         idle = {
@@ -340,7 +339,6 @@ class Simulator:
         return self._cast[key][tensors[:, 1, None], tensors[:, 2:]]
 
     def _parts(self, cells: Cells) -> Parts:
-        """The parts of the equations, for arrays (N, U)."""
         cell, constants = self.cell, cells.constants
         normalize, peepholes, of_cell = no_change, NO_PEEPHOLES, self._parts_of_cell
         if cell.peephole is not None:

@@ -17,7 +17,7 @@ import numpy as np
 from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.budget import WorkDone
-from lstmcli.core.explain.causes import Changes, settings_of, spelled_out
+from lstmcli.core.explain.causes import OPEN, SHUT, Change, Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS32, NEAR, SINGLE, Allowance, Expected
 from lstmcli.core.explain.shapes import by_cell
 from lstmcli.core.forward.prepare import prepare
@@ -46,6 +46,9 @@ ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
 FEW, A_FEW = 3, 0.05  # this many wrong numbers, or this share, are outliers, not a convention
 FINE = {"dtype": "float64"}
+SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
+FAR_BIAS = 100.0  # a forget bias that does
+LESS = 0.1  # of a clip: if a clip this much tighter fits too, it only makes a cell vanish
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
@@ -365,7 +368,6 @@ def _comparison(
 
 
 def _agreeing(index: Array, wrong: Array, count: int) -> tuple[bool | None, ...]:
-    """Whether all of each step or sequence agrees; None: nothing of it is known."""
     known, bad = (np.bincount(of, minlength=count).tolist() for of in (index, index[wrong]))
     pairs = zip(known, bad, strict=True)
     return tuple(not is_bad if is_known else None for is_known, is_bad in pairs)
@@ -397,3 +399,37 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
         else:
             found[name] = np.full(known.values.ndim * (1,), off.max(initial=0))
     return found
+
+
+# ---- what else would fit
+
+
+def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
+    """How many different numbers of EXPECTED changes give, and the run as loaded does not.
+
+    All of them without changes, or where the network as loaded cannot be run.
+    """
+    expected = case.expected
+    loaded, answer = (arrays_if_run(case, settings_of(one)) for one in ((), changes))
+    if not changes or loaded is None or answer is None:
+        return expected.distinct(allowance.of)
+    off = expected.at_known(lambda name, _: answer[name] - loaded[name])
+    slack = expected.at_known(lambda _, known: allowance.of(known))
+    return expected.distinct(allowance.of, np.abs(off) > slack)
+
+
+def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
+    """Whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
+    clips = {c.setting: c.value * LESS for c in changes if c.setting.endswith("_clip") and c.value}
+    tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
+    return bool(clips) and verify(tighter).fits
+
+
+def forget_gate_state(changes: Changes, verify: Callable[[Changes], Agreement]) -> str:
+    """``open`` or ``shut`` where a far greater forget bias fits as well; else empty."""
+    bias = next((one.value for one in changes if one.setting == "forget_bias"), None)
+    if bias is None or abs(bias) < SATURATING:
+        return ""
+    others = tuple(one for one in changes if one.setting != "forget_bias")
+    far = Change("forget_bias", FAR_BIAS if bias > 0 else -FAR_BIAS)
+    return (OPEN if bias > 0 else SHUT) if verify((*others, far)).fits else ""

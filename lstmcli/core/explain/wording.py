@@ -268,7 +268,6 @@ def precision_text(explanation: Explanation) -> str:
 
 
 def _options(changes: Sequence[Changed]) -> str:
-    """Changes as they are typed."""
     settings = {name: value for one in changes for name, value in one.settings.items()}
     return " ".join(as_options(settings))
 
