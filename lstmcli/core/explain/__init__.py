@@ -28,6 +28,7 @@ from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
     NOT_SEARCHED,
+    RUN_OTHERWISE,
     Changed,
     Explanation,
     agreement,
@@ -37,7 +38,6 @@ from lstmcli.core.explain.explanation import (
     first_shown,
     near_miss,
     plain_of,
-    runs_otherwise,
     wanted,
 )
 from lstmcli.core.explain.hypotheses import prior
@@ -389,7 +389,10 @@ def _explained(search: Search, progress: Progress) -> Explanation:
     runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
-    if not named or (named[0].has_file and runs_otherwise(search.said_last)):
+    # another way of running them all tells more than many numbers that were solved for
+    by_file = bool(named) and named[0].has_file
+    runs = (r for r in search.said_last if r.code in RUN_OTHERWISE) if by_file else ()
+    if not named or any(one.facts.get("complete", True) for one in runs):
         return search.none()
     return search.by_edits(named)
 

@@ -239,14 +239,6 @@ RUN_OTHERWISE = {"masked", "rearranged", "other_units"}
 """Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
 
 
-def runs_otherwise(remarks: Sequence[Remark]) -> bool:
-    """Whether all of EXPECTED is another way of running the weights, or an arrangement.
-
-    That tells more than many numbers that were solved for.
-    """
-    return any(one.code in RUN_OTHERWISE and one.facts.get("complete", True) for one in remarks)
-
-
 def agreement(comparison: Agreement) -> Iterator[Remark]:
     """Where a run that does not fit agrees: in some arrays, or else at some steps."""
     if comparison.nearly:

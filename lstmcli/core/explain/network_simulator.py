@@ -176,7 +176,7 @@ class NetworkSimulator:
             is_open = np.any(clips, axis=0)
             is_open |= forget_bias & (shows_f | simulator.has(cells, "coupled", "i=1-f"))
             rows, same = distinct(simulator.keys(cells, True, shows_f))
-            parts = (cells.subset(part) for part in _parts(rows, CHUNK))
+            parts = (cells.subset(rows[part]) for part in self._chunks(len(rows)))
             off = [self._step(simulator, None, part, known, steps=1)[1] for part in parts]
             passing &= is_open | (np.concatenate([[], *off]) <= LOOSE)[same]
         return sets[passing]
@@ -224,7 +224,8 @@ class NetworkSimulator:
     def _chunks(self, count: int) -> Iterator[Array]:
         widest = max(one.cell.units for one in self.cells.values())
         room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
-        yield from _parts(np.arange(count), max(8, min(CHUNK, room)))
+        size = max(8, min(CHUNK, room))
+        yield from (np.arange(at, min(at + size, count)) for at in range(0, count, size))
 
     def _run(
         self,
@@ -477,11 +478,6 @@ def rms(off: Array) -> Array:
     """(N,) the root of the mean square of each hypothesis; 0 where nothing is compared."""
     squares = np.square(off, dtype=float).sum(axis=1)
     return np.asarray(np.sqrt(squares / max(1, off.shape[1])))
-
-
-def _parts(places: Array, size: int) -> Iterator[Array]:
-    for at in range(0, len(places), size):
-        yield places[at : at + size]
 
 
 def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, last_places
+from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
 
 
@@ -228,32 +228,27 @@ def exactness_of(
     side: Side, arrays: Mapping[str, Numbers], rounded: int | None, dtype: str
 ) -> Exactness:
     """How exact EXPECTED is, by its file and its numbers; ``dtype`` is that of the weights."""
-    allowances, name = _allowances_of(side, arrays)
+    names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
+    stored = {side.precision(name).name for name in names}
+    known = [n.values[np.isfinite(n.values)] for n in arrays.values()]
+    is_single = all(bool((values == values.astype(np.float32)).all()) for values in known)
+    allowances: tuple[Allowance, ...] = (SINGLE,)
+    name = "float32"
+    if half := [one for one in (BRAIN, HALF) if one.name in stored]:
+        allowances, name = (half[0],), half[0].name
+    elif is_printed(numbers.unit for numbers in arrays.values()):
+        name = "printed"
+    elif stored == {FLOAT64.name} and not is_single:
+        allowances, name = (EXACT, SINGLE), "float64"
     digits = rounded or printed_digits(arrays) if name == "printed" else None
     grids = (name,) if name in EPS else tuple(grids_of(arrays))
     coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
     if dtype in EPS:  # the network as loaded rounds every operation: nothing finer can be asked
         coarse = () if name in EPS else coarse
     elif grids:
-        stored = SINGLE._replace(name=grids[0], stored=grids[0])
-        allowances = (stored,) if name in EPS else (allowances[0], stored)
+        on_grid = SINGLE._replace(name=grids[0], stored=grids[0])
+        allowances = (on_grid,) if name in EPS else (allowances[0], on_grid)
     return Exactness(allowances, name, digits, coarse, grids)
-
-
-def _allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
-    names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
-    precisions = {side.precision(name).name for name in names}
-    if BFLOAT16.name in precisions:
-        return (BRAIN,), BRAIN.name
-    if FLOAT16.name in precisions:
-        return (HALF,), HALF.name
-    if is_printed(numbers.unit for numbers in arrays.values()):
-        return (SINGLE,), "printed"
-    known = [n.values[np.isfinite(n.values)] for n in arrays.values()]
-    is_single = all(bool((values == values.astype(np.float32)).all()) for values in known)
-    if precisions == {FLOAT64.name} and not is_single:
-        return (EXACT, SINGLE), "float64"
-    return (SINGLE,), "float32"
 
 
 def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:

@@ -24,7 +24,6 @@ from lstmcli.core.explain.explanation import (
     changed,
     first_shown,
     other_lengths,
-    wanted,
     with_sense,
 )
 from lstmcli.core.explain.hypotheses import (
@@ -315,7 +314,13 @@ class Placement:
     def explained(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
         """The likeliest of answers with what proves it; the others are its equals."""
         if not (self.changes or any(one.changes for one in answers)):
-            return self.agreeing(self.verify((), allowance), allowance)
+            answer = Answer((), self.verify((), allowance))
+            return replace(
+                self.explanation("agrees", answer.comparison),
+                tried=1,
+                unseen=self._unseen(self.neighbours(())[1], (), allowance),
+                remarks=tuple(self._remarks(answer, allowance)),
+            )
         distinct = {frozenset(answer.changes): answer for answer in reversed(answers)}
         answer, *others = sorted(
             distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
@@ -353,17 +358,6 @@ class Placement:
             unseen=unseen,
             remarks=tuple(about),
             evidence=proof,
-        )
-
-    def agreeing(self, comparison: Agreement, allowance: Allowance) -> Explanation:
-        """Nothing has to be changed."""
-        unseen = self._unseen(self.neighbours(())[1], (), allowance)
-        return replace(
-            self.explanation("agrees", comparison),
-            tried=1,
-            unseen=unseen,
-            wanted=wanted(self.case, unseen, (), proven=True),
-            remarks=tuple(self._remarks(Answer((), comparison), allowance)),
         )
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:

@@ -49,9 +49,7 @@ class Question:
     @cached_property
     def model(self) -> Model:
         """The model as assumed, in float64."""
-        model = self.read(FINE)
-        _refuse_exchanged(self, model)
-        return model
+        return self.read(FINE)
 
     @cached_property
     def assumed_layout(self) -> str:
@@ -135,7 +133,8 @@ class Question:
     def no_place(self) -> UserError:
         """The mistake where EXPECTED cannot be a result of such a run."""
         model, x, file = self.model, self.x, self.side.name
-        several, (last, *other) = len(model.cells) > 1, model.layers[-1]
+        (last, *other), states = model.layers[-1], states_shape("final_h", model)
+        of_cells = f" of every cell, {states}" if len(model.cells) > 1 else ""
         size, layout = steps_and_batch(x.shape, self.assumed_layout), self.assumed_layout
         of_run: dict[str, str] = {}
         for name in self.arrays:
@@ -147,11 +146,6 @@ class Question:
                         "with different values.",
                         f"  FILE:MEMBER is one array: {file}:{taken} or {file}:{name}",
                     )
-            if name in ("final_h", "final_c") and several:
-                return UserError(
-                    f"EXPECTED's {name} is {self.arrays[name].shape}; that of {len(model.cells)} "
-                    f"cells is {states_shape(name, model)}."
-                )
         run, _ = next(run_shapes("h", model, layout, size))
         axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
         both = " (both directions)" * ("w" in axes)
@@ -161,7 +155,7 @@ class Question:
             f"{run.lengths[axes[-1]]} values of h a step{both}: "
             f"{tuple(run.lengths[axis] for axis in axes)}.",
             f"  EXPECTED is all steps of it, the first few, one sequence of the batch, "
-            f"{'the last step, ' * bool(other)}or final_h{' of every cell' * several}.",
+            f"{'the last step, ' * bool(other)}or final_h{of_cells}.",
         ]
         if last.units != last.outputs:
             lines.append(
@@ -300,19 +294,6 @@ def _arrays_of(side: Side) -> dict[str, Numbers]:
             "with it; look for the first of them in the other side's weights, inputs or states."
         )
     return arrays
-
-
-def _refuse_exchanged(question: Question, model: Model) -> None:
-    """Refuse EXPECTED of the width of inputs next to inputs of the width of an output."""
-    takes, shape = model.cell.inputs, np.shape(question.x)
-    widths = {sum(cell.outputs for cell in model.layers[-1]), model.layers[-1][0].outputs}
-    for array in question.side.arrays.values():
-        if array.shape[-1:] == (takes,) and takes not in widths and {*shape[-1:]} & widths:
-            raise UserError(
-                f"the weights take {takes} inputs; {question.inputs} is {shape} and "
-                f"{question.side.name} {array.shape}: they look exchanged.",
-                "  lstm explain WEIGHTS... INPUTS EXPECTED",
-            )
 
 
 # ---- EXPECTED whose shape its file does not store: the model and the inputs decide it

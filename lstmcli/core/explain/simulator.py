@@ -166,10 +166,10 @@ class Simulator:
             assumed[f"{tensor}_gates"] = "ifgo" if is_coupled else how.storage.order_of(tensor)
         self.values = values_from(assumed)
         self.singles = single_changes(self.values, [*self._idle()], [*self._barred()])
-        self._constants = {
-            name: np.array([_number(value, off) for value in self.values[name]])
-            for name, off in zip(CONSTANTS, OFF, strict=True)
-        }
+        self._constants = {}  # NaN: open
+        for name, off in zip(CONSTANTS, OFF, strict=True):
+            known = {None: off, SOLVE: np.nan}
+            self._constants[name] = np.array([known.get(v, v) for v in self.values[name]], float)
         self._functions = {
             name: [activation(value) for value in self.values[name]] for name in _ACTIVATIONS_OF
         }
@@ -429,10 +429,6 @@ def _blocks(part: str, cell: Cell) -> Array:
         return kernel
     shift = cell.bias if cell.norm_shift is None else cell.norm_shift
     return np.stack([shift] if cell.norm_scale is None else [shift, cell.norm_scale], axis=-1)
-
-
-def _number(value: Any, off: float) -> float:
-    return np.nan if value == SOLVE else off if value is None else float(value)
 
 
 def _clip(limits: Array) -> Any:
