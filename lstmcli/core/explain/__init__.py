@@ -140,7 +140,8 @@ class Search:
             for n, one in enumerate(self._with(total - size, turn)):
                 is_first = one is self.placements[0] or (turn == FIRST and n < 2)
                 is_likely = is_first or n < likely
-                room = self.work.left((1 + total) / 4 if is_likely else 0.5)
+                part = 0.4 * max(1, total) if is_likely else 0.3 + 0.1 * total
+                room = self.work.left(part)
                 if (is_first or room) and (answers := search(one, size, room)):
                     found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
         return found

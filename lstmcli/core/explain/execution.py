@@ -31,6 +31,7 @@ from lstmcli.core.explain.verify import (
     remark,
     verify,
 )
+from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import ROUNDED, round_to_format
 from lstmcli.errors import UserError
 
@@ -60,7 +61,7 @@ def how_run(question: Question, case: Case) -> Iterator[Remark]:
 
 def rearranged(question: Question, case: Case) -> Iterator[Remark]:
     """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
-    side, (trace, _) = question.side, case.trace(FINE)
+    side, trace = question.side, run_plan(case.plan(FINE))
     members, (name, *others) = trace.members(), side.arrays
     arrays = members if others or name in members else {"h": trace.h}
     with suppress(UserError):  # no array has the same name

@@ -19,7 +19,8 @@ from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance, Expected
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
-from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remark, arrays_of, remark
+from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remark, remark
+from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.steps import shown_lengths, valid_until
@@ -165,11 +166,11 @@ class OpenLengths(Placement):
         def run() -> Array:
             cut = (slice(None), slice(end)) if self.setup.layout == "batch" else slice(end)
             case = self.case.under(x=self.question.x[cut], lengths=None, mask=None)
-            trace, model = case.trace({**FINE, **settings})
-            given, worst = arrays_of(trace, model, "h", case.size), np.zeros((1, 1))
+            plan = case.plan({**FINE, **settings})
+            given, worst = run_in_memory(plan), np.zeros((1, 1))
             for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
                 array = given[name.replace("final_", "")]  # (T, B, K)
-                if model.backward:
+                if plan.model.backward:
                     array = given[name][None] if ArrayName.of(name).kind == FINAL else array[-1:]
                 off = np.abs(array[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
                 worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))

@@ -1,4 +1,4 @@
-"""The arrays of a run by cell: the shapes that EXPECTED may have, and the numbers of each cell."""
+"""The shapes of the arrays of a run, by cell, which EXPECTED may have."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.forward.sequence import direction_axis
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import RunShape
 from lstmcli.core.model.model import Cell, Model, cell_name
 from lstmcli.core.model.vocabulary import GATES
@@ -63,22 +60,6 @@ def _width(base: str, cell: Cell) -> int:
     if base in ("h", "final_h"):
         return cell.shown if base == "h" else cell.outputs
     return 4 * cell.units if base == "z" else cell.units
-
-
-def by_cell(
-    arrays: Mapping[str, Array], model: Model, layout: str, size: tuple[int, int]
-) -> dict[str, Array]:
-    """The arrays of a run as (T, B, K) and (B, K), those that several cells share split."""
-    found: dict[str, Array] = {}
-    for name, array in split_states(arrays, model).items():
-        run, names = next(run_shapes(name, model, layout, size))
-        read = array.reshape([run.lengths[axis] for axis in run.axes])
-        moved = np.transpose(read, [run.axes.index(axis) for axis in "tbdkw" if axis in run.axes])
-        T, B, K, D = run[:4]
-        moved = moved.reshape(T, B, D, K)
-        is_state = ArrayName.of(name).kind == FINAL
-        found |= {n: moved[0, :, d] if is_state else moved[:, :, d] for d, n in enumerate(names)}
-    return found
 
 
 def split_states(arrays: Mapping[str, Any], model: Model) -> dict[str, Any]:

@@ -19,12 +19,12 @@ from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import OPEN, SHUT, Change, Changes, settings_of, spelled_out
 from lstmcli.core.explain.observation import EPS32, NEAR, SINGLE, Allowance, Expected
-from lstmcli.core.explain.shapes import by_cell
+from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import run_plan
+from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Inputs, Model, Trace, steps_and_batch
+from lstmcli.core.model.model import Inputs, Model, steps_and_batch
 from lstmcli.errors import UserError
 
 Arrays = Mapping[str, Array]
@@ -114,27 +114,24 @@ class Case:
             return None
         return ~valid if becomes == "inverted" else valid
 
-    def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
-        """Run under settings."""
-        model = self.model(settings)
+    def inputs(self, settings: Mapping[str, Any]) -> Inputs:
+        """The inputs of a run."""
         layout = None if self.layout == "steps" else self.layout
-        inputs = Inputs(self.x, layout, self.initial_state, *self.padding(settings))
+        return Inputs(self.x, layout, self.initial_state, *self.padding(settings))
+
+    def plan(self, settings: Mapping[str, Any]) -> Plan:
+        """A run under settings, which is counted as work."""
+        model = self.model(settings)
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
-        plan = prepare(model, inputs, self.names(settings))
-        return run_plan(plan), plan.model
+        return prepare(model, self.inputs(settings), self.names(settings))
 
     def arrays(self, settings: Mapping[str, Any]) -> Arrays:
-        """The arrays of a run by cell; those of another ``array`` stand for h."""
-        array = settings.get("array", "h")
+        """The arrays (T, B, K) of a run by cell; those of another ``array`` stand for h."""
         of_run = {name: value for name, value in settings.items() if name != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
-        trace, model = self.cached.get(
-            key, lambda: self.trace(settings), lambda run: _nbytes(run[0].members())
-        )
-        arrays: Arrays = self.cached.get(
-            (array, *key), lambda: arrays_of(trace, model, array, self.size), _nbytes
-        )
-        return arrays
+        given: Arrays = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), _nbytes)
+        given = {name: in_steps(one, self.size[0]) for name, one in given.items()}
+        return with_array(given, settings.get("array", "h"))
 
     def names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """The arrays of each cell that a run keeps."""
@@ -264,13 +261,6 @@ def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
         return case.arrays({**FINE, **settings})
     except UserError:
         return None
-
-
-def arrays_of(trace: Trace, model: Model, array: str, size: tuple[int, int]) -> Arrays:
-    """A trace by cell, (T, B, K) and last states (B, K); ``array`` is what h is replaced by."""
-    steps, batch = size
-    given = by_cell(trace.members(), model, trace.layout, (trace.steps, batch))
-    return with_array({name: in_steps(one, steps) for name, one in given.items()}, array)
 
 
 def in_steps(array: Array, steps: int) -> Array:
