@@ -110,7 +110,7 @@ class Search:
         """How many hypotheses were tried."""
         return 1 + sum(one.tried for one in self.placements)
 
-    def changes(self, total: int) -> list[Found]:
+    def found_by(self, total: int) -> list[Found]:
         """The answers of this many changes in all that meet the tolerance of the data."""
         found: list[Found] = []
         for turn in (FIRST, SECOND, LAST):
@@ -156,12 +156,12 @@ class Search:
         by_turns = chain.from_iterable(zip(some, nearest, strict=False))
         return [*dict.fromkeys((*by_turns, *some))]
 
-    def explained(self, found: Sequence[Found]) -> Explanation:
+    def likeliest(self, found: Sequence[Found]) -> Explanation:
         """The likeliest of the answers of the fewest changes; the others are its equals.
 
         A remark names what is equal but takes EXPECTED as another part of the run.
         """
-        each = [(one, one.explained(answers, a, self.tried)) for one, answers, a in found]
+        each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
         listed = {_key(changes): changes for changes in first.equivalent}
         elsewhere: list[Remark] = []
@@ -193,9 +193,7 @@ class Search:
         one = min(self.as_loaded or self.placements, key=lambda p: (p.count, bool(p.setup.part)))
         loaded, answers, said = one.verify(()), one.nearest(), self.said_last
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
-            fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
-            fitting = [a for a in fitting if len(a.changes) == fewest]
-            return self.explained([Found(one, fitting, one.allowance)])
+            return self.likeliest([Found(one, fitting, one.allowance)])  # in 8 bits
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
         nearest = clearly_nearer(as_loaded, nears)
         is_near = [*execution.remark_of_size(one.case, loaded, self.question.exactness)]
@@ -272,9 +270,7 @@ class Search:
         """The changes next to which edits are tried."""
         one = (self.as_loaded or self.placements)[0]
         nearest = [answer.changes for answer in one.nearest() if answer.changes]
-        return usual_after(
-            nearest, {one.singles.of(np.array([n])) for n in range(len(one.singles))}
-        )
+        return usual_after(nearest, one.singles.changes)
 
 
 class Pass(NamedTuple):
@@ -322,10 +318,10 @@ def half_precision(search: Search) -> list[Found]:
 
 
 PASSES = (
-    Pass("one change", partial(Search.changes, total=1)),
-    Pass("two changes", partial(Search.changes, total=2)),
+    Pass("one change", partial(Search.found_by, total=1)),
+    Pass("two changes", partial(Search.found_by, total=2)),
     Pass("half precision", half_precision),
-    Pass("three changes", partial(Search.changes, total=3)),
+    Pass("three changes", partial(Search.found_by, total=3)),
     Pass("execution", remark=execution.how_run),
     Pass("arrangement", remark=execution.rearranged),
 )
@@ -348,7 +344,7 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
             with suppress(UserError) if shapes[1:] else nullcontext():  # no run gives that shape
                 searches.append(Search(shaped))
         if searches[1:]:
-            searches.sort(key=lambda search: not (search.changes(0) or search.looser))
+            searches.sort(key=lambda search: not (search.found_by(0) or search.looser))
         explanations = (_in_shape(search, has_shape, progress) for search in searches)
         first = next(explanations, None)
         if first is None:
@@ -361,16 +357,16 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
     """The explanation of EXPECTED in a shape, in words."""
     question = search.question
     progress(0.0, "weights as loaded")
-    explanation = _explained(search, progress)
+    explanation = _by_passes(search, progress)
     about = (*left_out(question, has_shape), *_about_expected(question, explanation))
     explanation = replace(explanation, remarks=(*about, *explanation.remarks))
     return in_words(explanation, question.model.convention)
 
 
-def _explained(search: Search, progress: Progress) -> Explanation:
+def _by_passes(search: Search, progress: Progress) -> Explanation:
     """The explanation of the first pass that gives EXPECTED, without words."""
-    if agreeing := search.changes(0) or search.looser:
-        return search.explained(agreeing)
+    if agreeing := search.found_by(0) or search.looser:
+        return search.likeliest(agreeing)
     if search.question.all_zero:
         first = (search.as_loaded or search.placements)[0]
         return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
@@ -382,18 +378,17 @@ def _explained(search: Search, progress: Progress) -> Explanation:
         found = one.search(search)
         progress.passed(one.name, search.tried - tried, sum(len(each.answers) for each in found))
         if found:
-            return search.explained(found)
+            return search.likeliest(found)
     if search.looser:
-        return search.explained(search.looser)
+        return search.likeliest(search.looser)
     search.work.tell = partial(progress, what=EDITS)
     places = (search.as_loaded or search.placements)[: Budget.FEW]
     runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
     # another way of running them all tells more than many numbers that were solved for
-    by_file = bool(named) and named[0].has_file
-    runs = (r for r in search.said_last if r.code in RUN_OTHERWISE) if by_file else ()
-    if not named or any(one.facts.get("complete", True) for one in runs):
+    said = search.said_last if named and named[0].has_file else []
+    if not named or any(r.code in RUN_OTHERWISE and r.facts.get("complete", True) for r in said):
         return search.none()
     return search.by_edits(named)
 

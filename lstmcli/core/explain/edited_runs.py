@@ -294,7 +294,7 @@ class EditedRuns:
         those that were furthest off; and the choice among all that were tried costs its bits.
         """
         size = np.minimum(np.log2(np.maximum(misses, 1)), MOST_BITS)
-        share = self.case.expected.distinct(self.allowance.of) / max(1, misses.size)
+        share = self.case.expected.distinct(self.allowance) / max(1, misses.size)
         counted = np.sort(size)[: max(0, len(size) - solved)]
         wrong = int((misses > 1).sum() * min(1.0, share))
         return float(counted.sum()) * min(1.0, share) - math.log2(max(2, self.tried)), wrong

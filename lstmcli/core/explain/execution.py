@@ -95,7 +95,7 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     """Units of the run as loaded that EXPECTED is, where it has fewer."""
     expected = case.expected
     outputs = [*_outputs(case).arrays.items()]
-    if len(outputs) != 1 or expected.distinct(allowance.of) < LEAST_SHOWN:
+    if len(outputs) != 1 or expected.distinct(allowance) < LEAST_SHOWN:
         return None
     ((name, known),) = outputs
     count = int(np.isfinite(known.values).any(axis=(0, 1)).sum())
@@ -159,9 +159,9 @@ def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Itera
     for half in exactness.coarse:
         few_agree = loaded.agreeing <= FEW_AGREE * loaded.total
         is_close = loaded.max_abs <= tolerance(case, (), half).absolute
-        if is_close and (few_agree or half.name in exactness.grids):
+        if is_close and (few_agree or half.name == exactness.grid):
             facts = {"dtype": half.name, "eps": loaded.max_abs / EPS[half.name]}
-            yield remark("size_of_half_precision", on_grid=half.name in exactness.grids, **facts)
+            yield remark("size_of_half_precision", on_grid=half.name == exactness.grid, **facts)
             return
 
 

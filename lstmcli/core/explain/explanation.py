@@ -48,7 +48,7 @@ def plain_of(changed: Sequence[Changed]) -> Changes:
     return tuple(Change(*item) for one in changed for item in one.settings.items())
 
 
-def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
+def with_assumed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
     """Changes with what was assumed, the likelier ones first.
 
     The search knows another activation of the candidate alone as two settings; here it is one.
@@ -82,11 +82,6 @@ class Near:
 
     changes: tuple[Changed, ...]
     comparison: Agreement
-
-    @property
-    def settings(self) -> frozenset[tuple[str, Any]]:
-        """What is changed, and to what."""
-        return frozenset((change.setting, change.found) for change in self.changes)
 
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
@@ -219,14 +214,11 @@ DISTANT = 30.0  # times further off all other configurations are then
 def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
     """Those that come clearly nearer than the run as loaded, and that run; each figure once.
 
-    Changes to one that is listed have to come clearly nearer than that.
+    Of fewer than `LEAST_COMPARED` numbers one of so many is near by chance.
     """
     found: dict[tuple[str, int], Near] = {}
-    for near in nears:
-        fewer = [one for one in found.values() if one.settings < near.settings]
-        least = min(one.comparison.rms for one in (as_loaded, *fewer))
-        enough = near.comparison.total >= LEAST_COMPARED  # of fewer, one is near by chance
-        if enough and near.comparison.rms < LISTED_RATIO * least:
+    for near in nears if as_loaded.comparison.total >= LEAST_COMPARED else ():
+        if near.comparison.rms < LISTED_RATIO * as_loaded.comparison.rms:
             found.setdefault((f"{near.comparison.rms:.3g}", near.comparison.agreeing), near)
     return (*found.values(), as_loaded)
 

@@ -59,7 +59,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
             of_run = (Change("lengths", lengths), *further)
             each = [*location.at_ends] or [location]
             yield from (Placement(setup, at, of_run) for at in each)
-    enough = one.expected.distinct(one.allowance.of) >= FEWEST_NUMBERS + count
+    enough = one.expected.distinct(one.allowance) >= FEWEST_NUMBERS + count
     if count > 1 < steps and location.first.sequences.is_all and enough:
         at_ends = [at for at in location.at_ends if at.ends == LAST_VALID and one.model.backward]
         for at in [location] * bool(location.state) + at_ends:

@@ -114,19 +114,14 @@ class Expected:
         """How many numbers are known."""
         return sum(int(np.isfinite(known.values).sum()) for known in self.arrays.values())
 
-    def distinct(
-        self, tolerance: Callable[[KnownValues], Array], among: Array | None = None
-    ) -> int:
+    def distinct(self, allowance: Allowance, among: Array | slice = slice(None)) -> int:
         """How many different numbers there are, as far as a tolerance distinguishes them.
 
         ``among`` is the truth of each known number that counts; without it all do.
         """
-        both = np.stack([
-            self.at_known(lambda _, known: known.values),
-            self.at_known(lambda _, known: tolerance(known)),
-        ])  # fmt: skip
-        both = both if among is None else both[:, among]
-        values, slack = both[:, np.argsort(both[0])]
+        known = self.at_known(lambda _, known: known.values)[among]
+        allowed = self.at_known(lambda _, known: allowance.of(known))[among]
+        values, slack = np.stack([known, allowed])[:, np.argsort(known)]
         return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
 
     def best_known(self, valid: Array | None) -> int:
@@ -165,12 +160,11 @@ MOST_ROUNDED = 6  # digits after the point: with more, the tolerance of float32 
 GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on which they lie
 
 
-def grids_of(arrays: Mapping[str, Numbers]) -> Iterator[str]:
+def grid_of(arrays: Mapping[str, Numbers]) -> str:
     """The coarser dtype that holds every number of EXPECTED, as far as printed output tells."""
-    for name in (BRAIN.name, HALF.name):  # that of fewer digits first: it is more telling
-        if all(_on_grid(numbers, name) for numbers in arrays.values()):
-            yield name
-            return
+    names = BRAIN.name, HALF.name  # that of fewer digits first: it is more telling
+    held = (name for name in names if all(_on_grid(one, name) for one in arrays.values()))
+    return next(held, "")
 
 
 def _on_grid(numbers: Numbers, name: str) -> bool:
@@ -199,7 +193,7 @@ def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], in
         return arrays, None
     counts = np.isfinite(values) & (values != 0)
     finer = np.log10(np.maximum(unit[counts] / np.spacing(np.abs(values[counts])), 1))
-    if finer.sum() < GRID_DIGITS or any(grids_of(arrays)):
+    if finer.sum() < GRID_DIGITS or grid_of(arrays):
         return arrays, None
     units = np.split(unit, np.cumsum([part.size for part in parts]))
     printed = {
@@ -221,7 +215,7 @@ class Exactness(NamedTuple):
     name: str  # a dtype, or "printed"
     digits: int | None  # of printed output
     coarse: tuple[Allowance, ...]  # of half precision, if EXPECTED may come from it
-    grids: tuple[str, ...]  # the formats of which all of EXPECTED are numbers
+    grid: str  # the format of which all of EXPECTED are numbers; "": none
 
 
 def exactness_of(
@@ -241,14 +235,14 @@ def exactness_of(
     elif stored == {FLOAT64.name} and not is_single:
         allowances, name = (EXACT, SINGLE), "float64"
     digits = rounded or printed_digits(arrays) if name == "printed" else None
-    grids = (name,) if name in EPS else tuple(grids_of(arrays))
-    coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
+    grid = name if name in EPS else grid_of(arrays)
+    coarse = tuple(a for a in (HALF, BRAIN) if grid in ("", a.name))
     if dtype in EPS:  # the network as loaded rounds every operation: nothing finer can be asked
         coarse = () if name in EPS else coarse
-    elif grids:
-        on_grid = SINGLE._replace(name=grids[0], stored=grids[0])
+    elif grid:
+        on_grid = SINGLE._replace(name=grid, stored=grid)
         allowances = (on_grid,) if name in EPS else (allowances[0], on_grid)
-    return Exactness(allowances, name, digits, coarse, grids)
+    return Exactness(allowances, name, digits, coarse, grid)
 
 
 def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:

@@ -21,9 +21,9 @@ from lstmcli.core.explain.explanation import (
     Changed,
     Explanation,
     Near,
-    changed,
     first_shown,
     other_lengths,
+    with_assumed,
     with_sense,
 )
 from lstmcli.core.explain.hypotheses import (
@@ -238,7 +238,7 @@ class Placement:
             return sets, simulator.keys(sets)
 
         is_stepwise = simulator.is_stepwise
-        too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance.of) <= size
+        too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance) <= size
         if too_few or (size > 2 and (several or not is_stepwise)):
             facts = {"too_few": too_few, "cells": len(self._cells) * several}
             self.untried.append(remark("none_at_once", changes=size, **facts))
@@ -311,7 +311,7 @@ class Placement:
 
     # ---- the explanation
 
-    def explained(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
+    def proved(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
         """The likeliest of answers with what proves it; the others are its equals."""
         if not (self.changes or any(one.changes for one in answers)):
             answer = Answer((), self.verify((), allowance))
@@ -328,12 +328,12 @@ class Placement:
         every, rounded = (*self.changes, *answer.changes), answer.rounded
         proof, near = self._proof(answer, others, allowance, tried)
         unseen = self._unseen(near, answer.changes, allowance)
-        equals = tuple(self.changed(other.changes) for other in others)
+        equals = tuple(self.described(other.changes) for other in others)
         backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
         if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
             first = first_shown(self.verify((), allowance), backward)
         layout = str(settings_of(every).get("layout", self.question.assumed_layout))
-        about, changes = [*self._remarks(answer, allowance)], self.changed(answer.changes)
+        about, changes = [*self._remarks(answer, allowance)], self.described(answer.changes)
         if rounded:
             changes = with_sense(changes, "dtype", rounded)
             about.insert(0, remark("half_precision_run", part=rounded, dtype=allowance.name))
@@ -397,7 +397,7 @@ class Placement:
         return Explanation(
             verdict,
             {k: [*v] if isinstance(v, tuple) else v for k, v in settings.items()},
-            self.changed(changes) if every else (),
+            self.described(changes) if every else (),
             measured,
             tried=self.tried,
             depth=self.depth,
@@ -416,10 +416,10 @@ class Placement:
         ends, settings = sum(n < self.setup.size[0] for n in self.lengths), kinds(answer.changes)
         found = digits(spread, answer.solved + bool(ends), tried)  # of one sequence
         if answer.rounded:
-            numbers = self.expected.distinct(self.allowance.of)
+            numbers = self.expected.distinct(self.allowance)
             is_shown = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
         elif self.changes and not answer.changes:
-            is_shown = self.expected.distinct(allowance.of) >= FEWEST_NUMBERS + ends
+            is_shown = self.expected.distinct(allowance) >= FEWEST_NUMBERS + ends
             found = ENOUGH
         else:  # too few numbers are moved, or another mechanism fits too
             changes = () if self.changes else answer.changes  # then all are other numbers
@@ -454,9 +454,9 @@ class Placement:
 
     def near(self, answer: Answer) -> Near:
         """A hypothesis that comes near."""
-        return Near(self.changed(answer.changes), answer.comparison)
+        return Near(self.described(answer.changes), answer.comparison)
 
-    def changed(self, changes: Changes) -> tuple[Changed, ...]:
+    def described(self, changes: Changes) -> tuple[Changed, ...]:
         """The changes here with what was assumed."""
-        found = changed((*self.changes, *changes), self.setup.assumed)
+        found = with_assumed((*self.changes, *changes), self.setup.assumed)
         return with_sense(found, "array", ONE_WAY) if self.setup.is_one_direction else found

@@ -402,10 +402,10 @@ def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
     expected = case.expected
     loaded, answer = (arrays_if_run(case, settings_of(one)) for one in ((), changes))
     if not changes or loaded is None or answer is None:
-        return expected.distinct(allowance.of)
+        return expected.distinct(allowance)
     off = expected.at_known(lambda name, _: answer[name] - loaded[name])
     slack = expected.at_known(lambda _, known: allowance.of(known))
-    return expected.distinct(allowance.of, np.abs(off) > slack)
+    return expected.distinct(allowance, np.abs(off) > slack)
 
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:

@@ -13,7 +13,7 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE, Change, spelled_out
 from lstmcli.core.explain.hypotheses import SingleChanges, conventions_with, rank
 from lstmcli.core.explain.locations import Location, locations
-from lstmcli.core.explain.observation import Expected, KnownValues, as_printed
+from lstmcli.core.explain.observation import Allowance, Expected, KnownValues, as_printed
 from lstmcli.core.explain.simulator import permutation, single_changes, values_from
 from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.conventions import CONVENTIONS
@@ -167,7 +167,7 @@ def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one(cell: Mo
 def test_differing_values_are_counted_by_the_tolerance() -> None:
     values = np.array([[1.0, 1.0 + 1e-9], [2.0, 0.5]])
     one = Expected({"final_h": KnownValues(values, np.zeros((2, 2)))})
-    assert one.distinct(lambda known: np.full(known.values.shape, 1e-6)) == 3
+    assert one.distinct(Allowance(1e-6, 0.0)) == 3
 
 
 def test_numbers_that_were_rounded_have_the_digits_as_their_units() -> None:
