@@ -144,6 +144,8 @@ class Search:
                 room = self.work.left(part)
                 if (is_first or room) and (answers := search(one, size, room)):
                     found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
+                    if not total:  # as loaded, the likeliest is enough
+                        return found
         return found
 
     def _with(self, changes: int, turn: int) -> list[Placement]:

@@ -34,7 +34,7 @@ from lstmcli.core.explain.hypotheses import (
 )
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator, digits, rms
-from lstmcli.core.explain.observation import EPS, Allowance, Expected
+from lstmcli.core.explain.observation import EPS, Allowance, Expected, KnownValues
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import (
@@ -180,8 +180,12 @@ class Placement:
 
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
-        given = arrays_if_run(self._case(Expected({})), settings_of(self.of_run))
-        numbers = self.setup.numbers
+        names = (name for one in self.location.arrays for name in one.arrays)
+        like = Expected(dict.fromkeys(names, KnownValues(*np.zeros((2, 0)))))
+        given, numbers = (
+            arrays_if_run(self._case(like), settings_of(self.of_run)),
+            self.setup.numbers,
+        )
         if given is None or not self.location.may_fit(numbers, self.valid, given, allowance):
             return False
         return self.verify((), allowance).fits
