@@ -1,10 +1,22 @@
-"""Random weights under the names that frameworks give them."""
+"""Random weights under the names that frameworks give them, and a model of one cell."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Model
+from lstmcli.core.weights.decode import decode
+
+Array = npt.NDArray[Any]
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    """Numbers of a normal distribution."""
+    return np.random.default_rng(seed).normal(size=shape)
 
 
 def pytorch(
@@ -39,3 +51,20 @@ def keras(inputs: int, units: int, prefix: str = "", seed: int = 0) -> dict[str,
         "bias": (4 * units,),
     }
     return {prefix + role: rng.normal(size=shape) for role, shape in shapes.items()}
+
+
+def random_net(
+    rng: np.random.Generator, inputs: int, units: int, dtype: Any = np.float64, scale: float = 0.5
+) -> dict[str, Array]:
+    """Uneven weights in TF1's form: (I + H, 4H) in the order i, j, f, o, and (4H,)."""
+    return {
+        "kernel": rng.normal(0.03, scale, (inputs + units, 4 * units)).astype(dtype),
+        "bias": rng.normal(0.1, 0.5, 4 * units).astype(dtype),
+    }
+
+
+def model_of(net: dict[str, Array], **settings: Any) -> Model:
+    """The net as a model, by the tf1 row."""
+    how = CONVENTIONS["tf1"].changed(settings)
+    cell = decode({"fused": net["kernel"], "bias": net["bias"]}, how, "net")
+    return Model(((cell,),), {"kernel": net["kernel"].shape})

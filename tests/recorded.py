@@ -115,20 +115,24 @@ class Recorded(NamedTuple):
         older = any(Path(self.case).match(f"{name}*") for name in BATCH_FIRST)
         return "batch" if older or self.folder in BATCH_FIRST else None
 
-    def given(self, model: Model) -> dict[str, Any]:
-        """What `run` takes besides the model."""
+    @property
+    def started(self) -> dict[str, Any]:
+        """The recorded initial state, lengths and mask, those that there are."""
         arrays = self.arrays
         state = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
-        rest = {name: arrays.get(name) for name in ("lengths", "mask")}
-        return {"x": arrays["inputs"], "layout": self.layout(model), "initial_state": state, **rest}
+        return {"initial_state": state, **{name: arrays.get(name) for name in ("lengths", "mask")}}
+
+    def given(self, model: Model) -> dict[str, Any]:
+        """What `run` takes besides the model."""
+        return {"x": self.arrays["inputs"], "layout": self.layout(model), **self.started}
 
     def run(self, model: Model) -> Trace:
         """Our run of the recorded inputs."""
         return run(model, **self.given(model))
 
-    def load(self, scratch: Path) -> Model:
-        """The model, as a user loads it."""
-        return load(*self.paths(scratch), **self.options())
+    def load(self, scratch: Path = Path(), **settings: Any) -> Model:
+        """The model, as a user loads it, with further settings."""
+        return load(*self.paths(scratch), **{**self.options(), **settings})
 
 
 def members(case: str) -> list[str]:

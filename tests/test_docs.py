@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from doctest import ELLIPSIS, DocTestParser, DocTestRunner
 from importlib import import_module
@@ -32,6 +30,7 @@ from lstmcli.pytest_plugin import UPDATE
 from tests.docs.documents import BLOCK, MADE, PAGES, blocks, documents, drawn, filled
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TOP
+from tests.processes import python
 from tests.transcripts.shell import Shell
 from tests.transcripts.transcript import difference
 
@@ -143,7 +142,7 @@ def test_help_on_a_function_fits_on_two_screens(name: str) -> None:
 @pytest.mark.skipif(find_spec("material") is None, reason="needs the extra docs")
 def test_the_site_has_no_broken_link(tmp_path: Path) -> None:
     words = ("-m", "mkdocs", "build", "-q", "--strict", "-d", str(tmp_path))
-    done = subprocess.run([sys.executable, *words], cwd=TOP, capture_output=True, text=True)
+    done = python(*words)
     assert done.returncode == 0, done.stderr
     pages = list(tmp_path.rglob("*.html"))
     assert len(pages) > len(COMMANDS)

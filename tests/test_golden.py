@@ -15,21 +15,16 @@ import pytest
 from lstmcli import formats
 from lstmcli.core.model.conventions import CONVENTIONS
 from tests.recorded import (
-    ASKED,
     CASES,
     FILES,
     GOLDEN,
     NUMBERED,
     OLDER,
     ROWS,
-    SEVERAL,
     TOLERANCE,
     members,
-    read,
     recorded,
 )
-
-__all__ = ["ASKED", "CASES", "GOLDEN", "SEVERAL", "TOLERANCE", "read"]
 
 NOT_ALONE = ("gru", "gru_frozen", "madmom_apart")  # no LSTM, and two between which a layer is
 RECORDS = [case for case in (*CASES, *FILES, *OLDER, *NUMBERED) if not case.endswith(NOT_ALONE)]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import lstmcli
-from tests.paths import PACKAGE, TOP
+from tests.paths import PACKAGE
+from tests.processes import python
 
 
 def loaded_by(code: str) -> set[str]:
@@ -23,9 +21,8 @@ def loaded_by(code: str) -> set[str]:
         f"{code}\n"
         "print('\\nLOADED', *{m.split('.')[0] for m in set(sys.modules) - before})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=TOP, capture_output=True, text=True
-    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("LOADED ")[2].split())
 
 
@@ -54,11 +51,8 @@ sys.meta_path.insert(0, Interrupted)
 import lstmcli.__main__
 """
     for name, status in (("", 0), ("signal", 130), ("enum", 130)):
-        done = subprocess.run(
-            [sys.executable, "-S", "-c", code, name],
-            env=os.environ | {"PYTHONPATH": str(Path(lstmcli.__file__).parents[1])},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        path = str(Path(lstmcli.__file__).parents[1])
+        done = python("-S", "-c", code, name, PYTHONPATH=path)
         assert (done.returncode, done.stderr) == (status, "")
         if not name:
             names = done.stdout.split()
@@ -89,7 +83,8 @@ def test_every_module_imports_in_a_fresh_process() -> None:
         "        del sys.modules[known]\n"
         "    importlib.import_module(name)\n"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=TOP)
+    done = python("-W", "error", "-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_lines_of_a_message_are_separate_arguments() -> None:

@@ -17,6 +17,7 @@ from lstmcli.errors import UserError
 from lstmcli.testing import assert_lstm_close
 from lstmcli.views.assertion import COLUMNS, LINES
 from tests.paths import TOP
+from tests.processes import python
 
 pytest_plugins = "pytester"
 
@@ -117,7 +118,7 @@ def test_padded_steps_are_not_compared(
         (np.array([None, 1.0]), {}, "actual is an array of object; it has to be an array of"),
         (iter([1.0, 2.0]), {}, "actual is a list_iterator; it has to be an array of numbers."),
         ("none.npy", {}, "none.npy: no such file."),
-        (1.0, {"lengths": [1, 2]}, "lengths are [1, 2], but the batch has 1 sequence"),
+        (1.0, {"lengths": [1, 2]}, "the lengths 1,2 are for 2 sequences of 2 steps"),
         (1.0, {"explian": False}, "assert_lstm_close: unknown setting 'explian'."),
         (1.0, {"forget_bias": 1.0}, "describe a run of weights; give weights too"),
     ],
@@ -211,8 +212,7 @@ def test_golden_files_are_written_and_compared(pytester: pytest.Pytester) -> Non
 
 def test_a_start_of_pytest_imports_no_numpy() -> None:
     code = "import sys, lstmcli.pytest_plugin; print({'numpy', 'rich', 'click'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=TOP, capture_output=True, check=True)
-    assert done.stdout.strip() == b"set()"
+    assert python("-c", code).stdout == "set()\n"
 
 
 # ---- docs/testing.md

@@ -216,7 +216,6 @@ def is_weight(name: str) -> bool:
 
 
 def _goes_with_inputs(name: str) -> bool:
-    """Whether an array of this name is lengths, a mask or a state."""
     return name in _WITH_INPUTS or name.startswith(STATE) or name in chain(*INITIAL_STATES)
 
 

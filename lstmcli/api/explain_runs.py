@@ -17,7 +17,7 @@ from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.observation import SINGLE, Expected
 from lstmcli.core.explain.shapes import run_shapes
-from lstmcli.core.explain.verify import Mismatch, compared
+from lstmcli.core.explain.verify import compared
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
@@ -83,17 +83,14 @@ def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnR
         expected=_with_steps(values, finals),
         loaded=_with_steps(loaded, finals),
         found=_with_steps(found, finals),
-        first=None if at is None else _position(at, array),
+        first=None
+        if at is None
+        else Position(_of(at.array, array), at.given, at.expected, at.step, at.item, at.unit),
         numbering=dict.fromkeys(finals, ((plan.steps - 1,), None)),
         items=items,
         batch=plan.batch,
         commands=(asked.typed("plot"), asked.typed("explain", asked.expected)),
     )
-
-
-def _position(at: Mismatch, array: str) -> Position:
-    """A mismatch in the words of diff."""
-    return Position(_of(at.array, array), at.given, at.expected, at.step, at.item, at.unit)
 
 
 def _of(name: str, array: str) -> str:
@@ -103,7 +100,6 @@ def _of(name: str, array: str) -> str:
 
 
 def _with_steps(arrays: Arrays, finals: Sequence[str]) -> dict[str, Array]:
-    """Arrays of steps, and these last states as one step."""
     return {
         name: np.reshape(array, (-1, *array.shape[-2:]))
         for name, array in arrays.items()
@@ -112,7 +108,6 @@ def _with_steps(arrays: Arrays, finals: Sequence[str]) -> dict[str, Array]:
 
 
 def _changed(job: Job, explanation: Explanation) -> Job:
-    """The job with the changes of an explanation."""
     assert job.reread is not None
     inputs, settings = job.inputs, explanation.settings
     arrays = explanation.arrays.__getitem__  # of files that are not written yet

@@ -10,27 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli import run
 from lstmcli.api import load
 from lstmcli.api.convert import convert, target_of
 from lstmcli.core.forward.equivalence import compared_runs, same_weights
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
 from tests import networks
-from tests.recorded import CASES, GOLDEN, TOLERANCE, held, read, recorded
+from tests.recorded import CASES, GOLDEN, TOLERANCE, held, recorded
 
 SETTINGS_OF_AXES = ("layout", "past_length", "masked_output", "masked_output_merged", "merge",
                     "empty_rows", "states")  # fmt: skip
 
 
-def settings_of(case: str) -> dict[str, Any]:
-    """What a user says of a recorded file."""
-    return recorded(case).options()
-
-
 def converted(case: str, target: Path, to: str, **more: Any) -> Any:
-    source = str(GOLDEN / f"{case}.weights.npz")
-    return convert([source], str(target), to, settings_of(case) | more)
+    one = recorded(case)
+    return convert(one.paths(target.parent), str(target), to, one.options() | more)
 
 
 ROWS = ["keras", "tf1", "pytorch", "onnx", "chainer", "lasagne", "dl4j"]
@@ -54,7 +48,7 @@ def keeps_its_outputs_or_is_refused(case: str, to: str, folder: Path) -> bool:
 
     They come through a file on the disk.
     """
-    record, expected = read(case)
+    one = recorded(case)
     target = folder / ("net.json" if len(case) % 3 == 0 and to != "rtneural" else "net.npz")
     target.unlink(missing_ok=True)
     try:
@@ -65,24 +59,15 @@ def keeps_its_outputs_or_is_refused(case: str, to: str, folder: Path) -> bool:
         reason = ""
     if reason:
         assert f"{to} cannot store" in reason
-        assert to != record["convention"]
+        assert to != one.about["convention"]
         assert not target.exists()
         return True
     model = load.load(str(target))
     assert model.convention.name == to
     left = [t for t in model.assumed if " none " not in t and not t.startswith("no bias")]
     assert left == []  # of what is on, and of what a config would say, nothing has to be assumed
-    model = with_axes_of(model, load.load(
-        str(GOLDEN / f"{case}.weights.npz"), **settings_of(case)))  # fmt: skip
-    trace = run(
-        model,
-        expected["inputs"],
-        layout=None if record["layout"] == "steps" else record["layout"],
-        initial_state={k: expected[n] for k in "hc" if (n := f"initial_state.{k}") in expected},
-        lengths=expected.get("lengths"),
-        mask=expected.get("mask"),
-    )
-    theirs = expected["h"]
+    trace = one.run(with_axes_of(model, one.load()))
+    theirs = one.arrays["h"]
     tolerance = TOLERANCE.get(case, 2e-6)
     np.testing.assert_allclose(
         trace.h.reshape(theirs.shape), theirs, rtol=tolerance, atol=tolerance

@@ -23,7 +23,7 @@ class Tensor:
     """A tensor that requires a gradient, as PyTorch has it: NumPy gets it once it is detached."""
 
     def __init__(self, values: Any, attached: bool = True) -> None:
-        self.values, self.attached = values, attached
+        self.values, self.attached, self.shape = values, attached, np.shape(values)
 
     def detach(self) -> Tensor:
         return Tensor(self.values, attached=False)
@@ -104,20 +104,10 @@ def test_arrays_in_order_are_weights() -> None:
     (x,) = np.load(INPUTS)
     net = Net(np.concatenate([kernel, recurrent]), bias)
     (rows,) = outputs(net, x[None], {"gates": "ifgo", "forget_bias": 0.0})["h"]
-    for weights in (order, tuple(order), [order], [Keras(a) for a in order]):
+    for weights in (order, tuple(order), [order], [Tensor(a) for a in order]):
         np.testing.assert_allclose(py.run(weights, x).h, rows, atol=1e-12)
     np.testing.assert_allclose(py.run(py.load(order), x).h, rows, atol=1e-12)
     assert py.explain(order, x, np.array(rows)).verdict == "agrees"
-
-
-class Keras:
-    """An array of a framework."""
-
-    def __init__(self, values: Any) -> None:
-        self.values, self.shape = values, values.shape
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        return np.asarray(self.values, dtype)
 
 
 @pytest.mark.parametrize("weights", [WEIGHTS, arrays()], ids=["path", "dict"])
@@ -187,9 +177,9 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.load(3), r"load takes weights as a path or a dict.*got an int"),
         (lambda: py.load(WEIGHTS, max_bytes="1 GiB"), r"max_bytes is '1 GiB'; it takes an integer"),
         (lambda: py.load([1, 2]), r"^load: item 0 of the list of weights is an int; it has to be"),
-        (lambda: py.load([np.ones((4, 12)), None]), r"item 1 of the list.* is None;.* Leave it ou"),
-        (lambda: py.load([[np.ones((4, 12))]]), r"item 0 of .* is a list;.*another list around it"),
-        (lambda: py.load(("a.npy", "b.npy")), r"item 0 of .* is a str;.* arguments of load\(\)"),
+        (lambda: py.load([np.ones((4, 12)), None]), r"item 1 of the list.* is None; it has to be"),
+        (lambda: py.load([[np.ones((4, 12))]]), r"item 0 of .* is a list;.* several lists, are"),
+        (lambda: py.load(("a.npy", "b.npy")), r"item 0 of .* is a str;.* Paths, .* are arguments"),
         (lambda: py.run([np.ones((4, 12)), None], INPUTS), r"^run: item 1 of the list"),
         (lambda: py.load([]), r"^load: the list of weights is empty"),
         (lambda: py.load(TWO), r"the list of arrays has 2 LSTMs;.*layer='0,1'  runs"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,14 @@ import pytest
 
 import lstmcli
 from tests.cli.conftest import Lstm
+from tests.core.explain.networks import BY_HAND
 from tests.core.explain.reference import Net, outputs
+from tests.networks import pytorch
 
 Array = npt.NDArray[Any]
 Layer = list[tuple[Array, Array, Array]]  # kernel, recurrent kernel and bias of each direction
 
 B, T, I, H = 2, 3, 4, 3
-MERGES: dict[str, Callable[[Array, Array], Array]] = {
-    "concat": lambda f, b: np.concatenate([f, b], axis=-1),
-    "concat_swapped": lambda f, b: np.concatenate([b, f], axis=-1),
-    "sum": lambda f, b: f + b,
-    "mul": lambda f, b: f * b,
-    "ave": lambda f, b: (f + b) / 2,
-}
 STORED = ("concat", "sum", "mul", "ave")  # what a Keras config may have
 STACKS = [*product(STORED, repeat=2), ("ave", "sum", "concat"), ("concat", "mul", "concat")]
 
@@ -54,7 +48,7 @@ def expected_h(merges: tuple[str, ...]) -> Array:
     layers, x = stack_of(merges)
     for merge, (forward, backward) in zip(merges, layers, strict=True):
         other = one_direction(x[:, ::-1], *backward)[:, ::-1]
-        x = MERGES[merge](one_direction(x, *forward), other)
+        x = BY_HAND[merge](one_direction(x, *forward), other)
     return x
 
 
@@ -135,17 +129,14 @@ def test_no_layer_that_needs_all_steps_is_run_line_by_line(
     lstm: Lstm, tmp_path: Path, setting: str
 ) -> None:
     """What holds for the second layer only changes the output as in a run of that layer."""
-    rng = np.random.default_rng(2)
-    sizes = [(4 * H, H), (4 * H, H), (4 * H,), (4 * H,)]
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    layers = [[rng.normal(size=s) for s in sizes] for _ in range(2)]
-    named = {f"{k}_l{n}": a for n in (0, 1) for k, a in zip(names, layers[n], strict=True)}
-    np.savez(tmp_path / "w.npz", **named)  # type: ignore[arg-type]
-    x = rng.normal(size=(1, T, H))
+    weights = pytorch(H, H, layers=2, seed=2)
+    np.savez(tmp_path / "w.npz", **weights)
+    x = np.random.default_rng(2).normal(size=(1, T, H))
     np.save(tmp_path / "x.npy", x[0])
 
     def layer(n: int, x: Array) -> Array:
-        kernel, recurrent, one, other = layers[n]
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        kernel, recurrent, one, other = (weights[f"{name}_l{n}"] for name in names)
         return one_direction(x, kernel.T, recurrent.T, one + other)
 
     below = layer(0, x)

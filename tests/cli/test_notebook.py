@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 import pydoc
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import lstmcli
 from lstmcli.views.export import DARK, LIGHT
 from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
+from tests.processes import python
 
 WEIGHTS, INPUTS, EXPECTED = (str(SAMPLE / n) for n in ("weights.npz", "inputs.npy", "numpy.txt"))
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -53,8 +52,7 @@ def test_dir_has_the_public_names_and_no_other() -> None:
     names = {"Model", "Trace", "UserError", "derive", "diff", "explain", "load", "run", "save"}
     assert {*dir(lstmcli)} == names | {"__version__"}
     code = "import lstmcli; print(dir(lstmcli))"  # in a process where none was used
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "'load'" in done.stdout
+    assert "'load'" in python("-c", code).stdout
 
 
 def test_help_describes_each_function() -> None:

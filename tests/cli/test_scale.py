@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -24,6 +23,7 @@ from lstmcli.formats.npy import FileArray
 from tests import networks
 from tests.cli.conftest import Lstm, on_pty, start
 from tests.paths import TOP
+from tests.processes import python
 
 
 def network(path: Path, inputs: int, units: int, **kind: Any) -> None:
@@ -163,7 +163,8 @@ def test_pieces_make_what_a_full_run_makes(
     monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     remarked = "reverse" in options or "directions" in kind  # on how the state was saved
-    assert (done.status, remarked or done.err) == (0, remarked or "")
+    written_files = f"wrote end.npz, pieces.{format}\n"
+    assert (done.status, remarked or done.err) == (0, remarked or written_files)
     pieces, whole = (formats.read(f"{name}.{format}") for name in ("pieces", "whole"))
     assert list(pieces.arrays) == list(whole.arrays)
     assert pieces.attributes == whole.attributes
@@ -223,18 +224,12 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
     assert process.communicate() == (b"", b"")
     assert process.returncode == 128 + number
     assert int(np.load(tmp_path / "s.npz")["steps"]) == 5
-    done = subprocess.run(
-        [sys.executable, "-m", "lstmcli", *words, "--initial-state", "s.npz"],
-        input=b"".join(lines[5:]), capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": str(TOP)},
-    )  # fmt: skip
+    lstm = ("-m", "lstmcli")
+    rest_of_them = b"".join(lines[5:]).decode()
+    done = python(*lstm, *words, "--initial-state", "s.npz", cwd=tmp_path, given=rest_of_them)
     rest = [json.loads(line) for line in done.stdout.splitlines()]
     (tmp_path / "x.jsonl").write_bytes(b"".join(lines))
-    whole = subprocess.run(
-        [sys.executable, "-m", "lstmcli", "run", "w.npz", "x.jsonl", *words[3:]],
-        capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, "PYTHONPATH": str(TOP)},
-    )  # fmt: skip
+    whole = python(*lstm, "run", "w.npz", "x.jsonl", *words[3:], cwd=tmp_path)
     expected = [json.loads(line)["h"] for line in whole.stdout.splitlines()]
     assert [step["h"] for step in first + rest] == expected
 

@@ -128,3 +128,15 @@ def test_without_the_library_the_way_out_is_reported(
     text = "lstm run: error: a scheduler of Dask needs distributed:\n"
     text += "  pip install 'distributed>=2024.1'\n"
     assert lstm(*RUN, "tcp://127.0.0.1:9") == (2, "", text)
+
+
+def test_a_cluster_runs_what_would_be_written_step_by_step(
+    lstm: Lstm, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that streams is one process: --scheduler would do nothing."""
+    asked: list[Any] = []
+    submit = library.submit
+    library.submit = lambda *task, **how: asked.append(task) or submit(*task, **how)  # type: ignore[func-returns-value]
+    csv = lstm(*RUN, "tcp://x:1", "-f", "csv").out
+    assert asked
+    assert csv == lstm(*RUN[:3], "-f", "csv").out

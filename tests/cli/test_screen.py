@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +14,7 @@ from lstmcli.cli.terminal import SUBSTITUTES
 from lstmcli.views.colors import ABOVE, BELOW, SHADES
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.paths import TOP
+from tests.processes import python
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 QUESTION = TOP / "samples" / "question"
@@ -70,10 +68,8 @@ def test_as_many_colours_as_the_terminal_has(
 
 @pytest.mark.slow
 def test_an_encoding_without_blocks_shows_letters_that_look_alike(lstm: Lstm) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(TOP), "PYTHONIOENCODING": "ascii"}
     for words in (PLOT, (*PLOT, "--units", "0"), RUN):
-        command = [sys.executable, "-m", "lstmcli", *map(str, words)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        done = python("-m", "lstmcli", *words, PYTHONIOENCODING="ascii")
         assert done.stdout.isascii()
         assert "?" not in done.stdout
         utf8 = lstm(*words).out.splitlines()
@@ -112,7 +108,7 @@ def test_a_page_contains_what_the_terminal_shows(
 ) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
     screen = ESCAPE.sub("", lstm(*words, "--color", "always").out)
-    assert lstm(*words, "--html", "screen.html") == (0, "", "")
+    assert lstm(*words, "--html", "screen.html") == (0, "", "wrote screen.html\n")
     page = Path("screen.html").read_text()
     lines = Text(page).lines
     assert lines[0].startswith(f"$ lstm {words[0]} ")

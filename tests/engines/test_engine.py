@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import warnings
 from typing import Any
@@ -21,6 +20,7 @@ from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
 from tests.engines.fake import broken, fake
 from tests.paths import TOP
+from tests.processes import python
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,10 +54,8 @@ def test_no_framework_is_imported_to_say_what_it_cannot_do() -> None:
         "    for name in NAMES: refusal(kind, name)\n"
         "print({m.split('.')[0] for m in sys.modules})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=TOP, check=True, capture_output=True, text=True
-    )
-    assert not {"torch", "keras", "tensorflow", "jax", "flax", "onnxruntime"} & eval(done.stdout)
+    found = python("-c", code).stdout
+    assert not {"torch", "keras", "tensorflow", "jax", "flax", "onnxruntime"} & eval(found)
 
 
 @pytest.mark.parametrize("kind", ["2 layers, 2 directions", "directions stacked", "float64"])

@@ -6,16 +6,13 @@ removed. A command that goes on gives what it gives without the fault.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.faults.cases import cases
 from tests.faults.memory import LIKELY, STEPS
-from tests.paths import TOP
+from tests.processes import python
 
 if not Path("/proc/self/fd").exists():
     pytest.skip("open files are counted in /proc", allow_module_level=True)
@@ -23,11 +20,7 @@ if not Path("/proc/self/fd").exists():
 
 def output_of(*words: str) -> str:
     """What is printed of faults; none is wrong."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults", *words],
-        cwd=TOP, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    done = python("-m", "tests.faults", *words, OPENBLAS_NUM_THREADS="1")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

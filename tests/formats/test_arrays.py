@@ -104,9 +104,8 @@ def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
         (claimed("(1,)" + "," * 9), "header is broken"),
         (claimed("(" * 3000), "header is broken"),
         (claimed("(8,)", "'|O'"), "is corrupt"),
-        (claimed("(8,)", "[('a', '<f8')]"), "records"),
-        (claimed("(4,)", "'<c16'"), "complex numbers"),
-        (claimed("(8,)", "'<M8[s]'"), "dates"),
+        (claimed("(8,)", "[('a', '<f8')]"), "real numbers are needed"),
+        (claimed("(4,)", "'<c16'"), "the dtype complex128; real numbers are needed"),
         (claimed(f"({10**16},)", "'<U0'", b""), "strings of length 0"),
         (claimed(str((1,) * 40), payload=b"\0" * 8), "too large"),
         (b"\x93NUMPY\x09\x00" + b"\0" * 64, "version 9.0|header is broken"),
@@ -142,10 +141,13 @@ def test_object_members_are_left_out_next_to_others() -> None:
         (zipped({"a.npy": OBJECTS}), "nothing but Python objects"),
         (zipped({}), "without .npy members"),
         (zipped({"notes.txt": b"x"}), "without .npy members"),
-        (zipped({"h.npy": saved(np.ones(2, complex))}), 'member "h" contains complex'),
+        (
+            zipped({"h.npy": saved(np.ones(2, complex))}),
+            'member "h" contains values of the dtype complex',
+        ),
         (zipped({"h.npy": claimed(f"({10**16},)")}), 'member "h" is cut short'),
         (zipped({"h.npy": b""}), 'member "h"'),
-        (zipped({"h.npy": saved(np.ones(9))}, zipfile.ZIP_LZMA), "method 14"),
+        (zipped({"h.npy": saved(np.ones(9))}, zipfile.ZIP_LZMA), "is encrypted or packed oddly"),
     ],
 )
 def test_archives_that_are_refused(data: bytes, message: str) -> None:

@@ -18,9 +18,8 @@ from lstmcli.api import load
 from lstmcli.api.convert import convert
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.errors import UserError
-from tests.api.test_convert import settings_of
 from tests.engines.test_export import STACK, STACKS, mixed, uneven
-from tests.recorded import CASES, GOLDEN, TOLERANCE, read
+from tests.recorded import CASES, TOLERANCE, recorded
 
 pytestmark = [
     pytest.mark.frameworks,
@@ -42,11 +41,11 @@ class Case:
     """A recorded case: its weights as converted, its inputs with time first, what to expect."""
 
     def __init__(self, case: str, target: Path, to: str) -> None:
-        self.case, self.record, self.recorded = case, *read(case)
-        source, settings = str(GOLDEN / f"{case}.weights.npz"), settings_of(case)
-        settings["dtype"] = "float32"  # onnxruntime runs no other, Keras and torch by default
-        self.model: Model = load.load(source, **settings)
-        convert([source], str(target), to, settings)
+        one = recorded(case)
+        self.case, self.record, self.recorded = one
+        settings: dict[str, Any] = {"dtype": "float32"}  # onnxruntime runs no other
+        self.model: Model = one.load(**settings)
+        convert(one.paths(target), str(target), to, one.options() | settings)
         layout, x = self.record["layout"], self.recorded["inputs"]
         x = x[:, None] if layout == "steps" else x
         self.x = np.ascontiguousarray(x if layout != "batch" else x.swapaxes(0, 1), np.float32)

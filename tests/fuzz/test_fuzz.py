@@ -15,14 +15,12 @@ import pytest
 from tests.fuzz import corpus, guided
 from tests.fuzz.advisories import MARK, PICKLES
 from tests.fuzz.guard import unprintable
-from tests.paths import TOP
+from tests.processes import python
 
 
 def output_of(*words: str) -> str:
     """What Python prints with these words; it ends with status 0."""
-    done = subprocess.run(
-        [sys.executable, "-B", *words], cwd=TOP, capture_output=True, text=True, timeout=1800
-    )
+    done = python("-B", *words)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr.rpartition("\r")[2]
     return done.stdout
 

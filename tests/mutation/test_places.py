@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.__main__ import Failure, failure_of
-from tests.mutation.draw import drawn
 from tests.mutation.places import Mutation, places, stale
 from tests.paths import PACKAGE, TOP
 
@@ -69,17 +68,3 @@ def test_each_mutation_is_valid_python(place: Mutation) -> None:
     text = (PACKAGE.parent / place.file).read_text()
     ast.parse(text.replace(place.source, place.replacement))
     assert place.source != place.replacement
-
-
-@pytest.mark.slow
-def test_places_that_are_gone_are_drawn_anew_by_their_kind() -> None:
-    gone = [place._replace(source="no such text") for place in PLACES[:30]]
-    table = drawn([*gone, *PLACES[30:]], 1)
-    assert table[30:] == PLACES[30:]
-    assert [place.kind for place in table] == [place.kind for place in PLACES]
-    assert len(set(table)) == len(PLACES)
-    for place in table[:30]:
-        text = (PACKAGE.parent / place.file).read_text()
-        assert text.count(place.source) == 1
-        ast.parse(text.replace(place.source, place.replacement))
-    assert drawn([*gone, *PLACES[30:]], 2) != table

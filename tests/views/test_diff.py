@@ -17,12 +17,9 @@ from lstmcli.formats.text.console_print import read_text
 from lstmcli.views.diff import difference_sheet
 from lstmcli.views.sheet import Sheet, Width
 from lstmcli.views.text import error_sizes, rounded_up, ulp_count
+from tests.networks import normal
 
 Array = npt.NDArray[Any]
-
-
-def normal(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def of(layout: str | None = "time", name: str = "x.npz", **named: Array) -> Side:

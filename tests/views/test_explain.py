@@ -15,6 +15,7 @@ from lstmcli.core.explain.explanation import Changed, Explanation
 from lstmcli.core.explain.wording import change_text, value_of
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.sheet import Width
+from tests.networks import pytorch
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
@@ -71,10 +72,7 @@ def test_step_0_is_called_matching_only_where_it_matches(
 ) -> None:
     """A forget bias hides behind a zero state, unless another change or a state shows there."""
     rng = np.random.default_rng(1)
-    shapes: dict[str, tuple[int, ...]] = {"weight_ih_l0": (12, 4), "weight_hh_l0": (12, 3)}
-    shapes |= {"bias_ih_l0": (12,), "bias_hh_l0": (12,)}
-    weights = {name: rng.normal(0, 0.6, shape) for name, shape in shapes.items()}
-    x = rng.normal(size=(7, 4))
+    weights, x = pytorch(4, 3, scale=0.6, seed=1), rng.normal(size=(7, 4))
     state = {name: np.full(3, value) for name, value in start.items()} or None
     truth = {"forget_bias": 1.0, **further}
     h, loaded = (

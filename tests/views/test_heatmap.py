@@ -1,4 +1,4 @@
-"""Cells, colours and characters of heat maps; contrasts of the colours of files."""
+"""Cells, colours and characters of heat maps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from lstmcli.views.chart import _characters, chart
 from lstmcli.views.colors import GATE, SIGNED, Scale, around_zero, color
-from lstmcli.views.export import DARK, LIGHT
 from lstmcli.views.heatmap import Pooling, Quantity, panel_lines, pooled
 
 
@@ -109,20 +108,6 @@ def test_signs_are_distinguished_with_every_colour_blindness(blindness: str) -> 
             seen(color(0.5 + sign * size / 2, scale, "truecolor"), blindness) for sign in (-1, 1)
         )
         assert np.abs(below - above).max() > 45, size
-
-
-def luminance(style: str) -> float:
-    """Of WCAG 2: https://www.w3.org/TR/WCAG21/#dfn-relative-luminance."""
-    parts = [int(style[n : n + 2], 16) / 255 for n in (1, 3, 5)]
-    r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
-
-
-@pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
-def test_every_colour_of_a_file_has_contrast_with_its_ground(colors: dict[str, str]) -> None:
-    for of in colors.keys() - {"ground"}:
-        lights = sorted(luminance(colors[which]) for which in (of, "ground"))
-        assert (lights[1] + 0.05) / (lights[0] + 0.05) >= 4.5, of
 
 
 # ---- line charts: which dots stand for which numbers

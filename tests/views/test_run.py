@@ -29,20 +29,6 @@ def test_an_option_and_its_value_stay_on_one_line() -> None:
     ]
 
 
-@pytest.mark.parametrize("width", [40, 60, 80])
-def test_the_summary_of_many_units_fits_the_width(width: int) -> None:
-    random = np.random.default_rng(5)
-    arrays = {name: random.uniform(-1, 1, size=(7, 90)) for name in "hcg"}
-    arrays |= {name: random.integers(0, 2, size=(7, 90)).astype(float) for name in "ifo"}
-    trace = Trace(arrays, np.zeros(90), np.zeros(90), "steps")
-    rows = rows_of(trace, Window(), Width.of(width))
-    assert all(len(row) <= width for row in rows)
-    assert any(row.startswith("saturated") for row in rows)
-    text = " ".join(" ".join(rows).split())
-    assert "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves" in text
-    assert re.search(r"hidden: .*\(needs \d+ columns, the terminal has \d+; use --only", text)
-
-
 # ---- one format for all numbers of a column
 
 

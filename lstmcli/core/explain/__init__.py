@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.explain import execution, lengths
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Change, settings_of
 from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
+from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
@@ -38,6 +39,7 @@ from lstmcli.core.explain.explanation import (
     first_shown,
     near_miss,
     plain_of,
+    remarks_of,
     wanted,
 )
 from lstmcli.core.explain.hypotheses import prior
@@ -176,9 +178,10 @@ class Search:
                 elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
         listed.pop(_key(first.changes), None)
         equals, proven = tuple(listed.values()), first.found
+        edits = equal_edits(_edited(placement), first.changes)
         return replace(
             first,
-            equivalent=equals,
+            equivalent=(*equals, *edits),
             remarks=(*first.remarks, *elsewhere),
             wanted=wanted(placement.case, first.unseen, equals, proven, bool(elsewhere)),
         )
@@ -252,9 +255,10 @@ class Search:
         placement = next(one for one in self.placements if one.case is runs.case)
         explanation = placement.explanation("found", first.agreement, runs.changes)
         backward = runs.model.backward
-        lines = {
-            k: "; ".join(dict.fromkeys(getattr(e, k) for e in given)) for k in ("code", "mend")
-        }
+        code, mend = (
+            "; ".join(dict.fromkeys(texts))
+            for texts in ((e.code for e in given), (e.kind.about.mend for e in given))
+        )
         return replace(
             explanation,
             changes=(*edits_changed(given), *explanation.changes),
@@ -265,7 +269,7 @@ class Search:
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,
-            remarks=(remark("edit_code", line=lines["code"], mend=lines["mend"]),) * bool(given),
+            remarks=(remark("edit_code", line=code, mend=mend),) * bool(given),
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:
@@ -361,7 +365,12 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
     progress(0.0, "weights as loaded")
     explanation = _by_passes(search, progress)
     about = (*left_out(question, has_shape), *_about_expected(question, explanation))
-    explanation = replace(explanation, remarks=(*about, *explanation.remarks))
+    is_traced = len({ArrayName.of(name).prefix for name in question.arrays} - {""}) > 1
+    cells = [name for name, _ in question.model.cells] if is_traced else []
+    answered = remarks_of(explanation, cells)
+    explanation = replace(explanation, remarks=(*about, *explanation.remarks, *answered))
+    if explanation.found and any(one.code == "not_finite" for one in about):
+        explanation = replace(explanation, verdict="not_finite")
     return in_words(explanation, question.model.convention)
 
 
@@ -385,14 +394,19 @@ def _by_passes(search: Search, progress: Progress) -> Explanation:
         return search.likeliest(search.looser)
     search.work.tell = partial(progress, what=EDITS)
     places = (search.as_loaded or search.placements)[: Budget.FEW]
-    runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
+    runs = [*map(_edited, places)]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
     # another way of running them all tells more than many numbers that were solved for
-    said = search.said_last if named and named[0].has_file else []
+    by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
+    said = search.said_last if by_file else []
     if not named or any(r.code in RUN_OTHERWISE and r.facts.get("complete", True) for r in said):
         return search.none()
     return search.by_edits(named)
+
+
+def _edited(one: Placement) -> EditedRuns:
+    return EditedRuns(one.case, one.allowance, one.location, one.of_run)
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
@@ -415,8 +429,16 @@ def _about_expected(question: Question, explanation: Explanation) -> Iterator[Re
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
     yield from _taken_so(question, explanation)
-    if count := question.not_finite:
-        yield remark("not_finite", count=count)
+    if (broken := explanation.not_finite) and not broken.fits:
+        values = [n.values for n in question.arrays.values()]
+        infinite = any(np.isinf(one).any() for one in values)
+        yield remark(
+            "not_finite",
+            count=broken.total - broken.agreeing,
+            total=broken.total + sum(int(np.isfinite(one).sum()) for one in values),
+            steps=[agrees is False for agrees in broken.steps],
+            kind="NaN or infinite" if infinite else "NaN",
+        )
     located = explanation.location.arrays if explanation.location else ()
     compared = {one.name if one.name in question.arrays else "h" for one in located}
     others = {name or "h": None for name in (*question.arrays, *question.side.arrays)}

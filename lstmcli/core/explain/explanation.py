@@ -32,6 +32,11 @@ class Changed:
     text: str = ""  # put in by `wording`
 
     @property
+    def cell(self) -> str:
+        """The cell that it is of; empty for all."""
+        return self.edit.cell if self.edit else self.setting.rpartition(".")[0]
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What has to be set to have the change."""
         return {} if self.edit else {**self.implied, self.setting: self.found}
@@ -108,8 +113,9 @@ class Row:
 class Explanation:
     """What gives EXPECTED, or what comes near.
 
-    ``verdict`` is ``agrees`` (nothing has to be changed), ``found``, ``unproven`` (configurations
-    fit, but EXPECTED contains too few numbers to prove one), or ``none``.
+    ``verdict`` is ``agrees`` (nothing has to be changed), ``found``, ``not_finite`` (either, for
+    all but NaN and infinite values of EXPECTED), ``unproven`` (configurations fit, but EXPECTED
+    contains too few numbers to prove one), or ``none``.
     """
 
     verdict: str
@@ -129,6 +135,7 @@ class Explanation:
     wanted: tuple[Remark, ...] = ()  # data that would decide between those that fit
     location: Location | None = None  # of EXPECTED on the run
     expected: Expected | None = None  # on the axes of the run
+    not_finite: Agreement | None = None  # where EXPECTED is NaN or infinite; None: nowhere
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     edits: tuple[str, ...] = ()  # as --edit takes them
@@ -212,7 +219,7 @@ DISTANT = 30.0  # times further off all other configurations are then
 
 
 def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
-    """Those that come clearly nearer than the run as loaded, and that run; each figure once.
+    """The configurations clearly nearer than the run as loaded, and that run; each figure once.
 
     Of fewer than `LEAST_COMPARED` numbers one of so many is near by chance.
     """
@@ -229,6 +236,37 @@ AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 RUN_OTHERWISE = {"masked", "rearranged", "other_units"}
 """Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
+
+
+WITH_AN_ANSWER = {
+    "state.chunks": "chunks",
+    "state.anew": "chunks",
+    "state.kept": "resumed",
+    "inputs.padding_first": "padded_before",
+    "lengths": "padded",
+    "lengths of last states": "ended_early",
+}
+"""Codes of remarks that an answer has: a setting or an edit, of h and c or of one of them."""
+
+
+def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
+    """The remarks on what an answer changes; ``names`` of the cells, if EXPECTED has several."""
+    state = " of last states" if answer.location and answer.location.state else ""
+    found = [
+        ".".join(one.edit.name.split(".")[:2]) if one.edit else f"{one.setting}{state}"
+        for one in answer.changes
+        if one.edit or isinstance(one.found, tuple)
+    ]
+    codes = dict.fromkeys(WITH_AN_ANSWER[name] for name in found if name in WITH_AN_ANSWER)
+    yield from map(remark, codes)
+    if answer.changes and names:
+        changes, equal = answer.changes, (one for each in answer.equivalent for one in each)
+        if cells := {one.cell for one in changes} - {""}:
+            yield remark("first_cell", cell=min(cells, key=names.index))
+        elif cells := {one.cell for one in equal} - {""}:
+            yield remark("one_cell_shows", cell=min(cells, key=names.index))
+        else:
+            yield remark("all_cells", cells=len(names))
 
 
 def agreement(comparison: Agreement) -> Iterator[Remark]:
@@ -255,6 +293,9 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Re
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
         yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
     agreeing, differing = _indices(comparison.items)
+    complete = [name for name, known, total in comparison.arrays if known == total > 0]
+    if changes and 0 < len(complete) < len(comparison.arrays):
+        yield remark("cell_fits", changes=of, arrays=complete)
     if agreeing and differing and not comparison.nearly:
         step = comparison.first.step if comparison.first else None
         known = next((n for n, agrees in enumerate(comparison.steps) if agrees is not None), None)

@@ -196,7 +196,7 @@ def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
 
 
 def unknown(placements: Sequence[Placement]) -> Iterator[Remark]:
-    """That sequences may have had lengths, which neither a file nor the question gives."""
+    """The remark that sequences may have had lengths that are not given."""
     question = placements[0].question
     is_given = question.lengths is not None or question.mask is not None
     if not is_given and any(UNKNOWN in one.of_run for one in placements):

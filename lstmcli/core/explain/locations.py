@@ -70,7 +70,7 @@ class Located(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of an array of the run: (T, B, K), or (B, K) of a last state."""
+        """The shape of an array of the run: (T, B, K), or (B, K) of a last state."""
         return self.at.run[1:3] if self.is_state else self.at.run[:3]
 
 

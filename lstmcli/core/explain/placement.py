@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import ONE_WAY, Changes, kinds, settings_of
 from lstmcli.core.explain.explanation import (
@@ -34,7 +35,7 @@ from lstmcli.core.explain.hypotheses import (
 )
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator, digits, rms
-from lstmcli.core.explain.observation import EPS, Allowance, Expected, KnownValues
+from lstmcli.core.explain.observation import EPS, SINGLE, Allowance, Expected, KnownValues
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import (
@@ -100,8 +101,11 @@ class Placement:
     @cached_property
     def case(self) -> Case:
         """How the network is run, with EXPECTED on its axes."""
-        expected = self.location.expected(self.setup.numbers, self.valid)
-        return self._case(expected.at(self.valid) if self.unpadded else expected)
+        return self._case(self._on_run(self.setup.numbers))
+
+    def _on_run(self, numbers: Mapping[str, Numbers]) -> Expected:
+        expected = self.location.expected(numbers, self.valid)
+        return expected.at(self.valid) if self.unpadded else expected
 
     @cached_property
     def valid(self) -> Array | None:
@@ -407,9 +411,20 @@ class Placement:
             depth=self.depth,
             location=self.location,
             expected=self.expected,
+            not_finite=self._not_finite(changes),
             precision=self.question.exactness.name,
             digits=self.question.exactness.digits,
         )
+
+    def _not_finite(self, changes: Changes) -> Agreement | None:
+        """Whether a run is NaN or infinite where EXPECTED is; None where that is nowhere."""
+        marked = self._on_run(self.setup.named(self.question.not_finite))
+        if not marked.numbers:
+            return None
+        run = arrays_if_run(self.case, settings_of((*self.of_run, *changes))) or {}
+        shapes = {name: np.zeros(known.values.shape) for name, known in marked.arrays.items()}
+        of_run = {name: 1.0 - np.isfinite(run.get(name, zeros)) for name, zeros in shapes.items()}
+        return compared(of_run, marked, SINGLE)
 
     def _proof(
         self, answer: Answer, others: Sequence[Answer], allowance: Allowance, tried: int

@@ -56,7 +56,8 @@ class Question:
         """The layout of the inputs as given, or as assumed."""
         state, lengths = self.initial_state, self.lengths
         inputs = Inputs(np.asarray(self.x), self.layout, state, lengths, name=self.inputs)
-        return check_axes(self.model, inputs)
+        layout, _ = check_axes(self.model, inputs)
+        return layout
 
     @cached_property
     def dtype(self) -> str:
@@ -89,10 +90,13 @@ class Question:
         return not any(np.any(n.values[np.isfinite(n.values)]) for n in self.arrays.values())
 
     @property
-    def not_finite(self) -> int:
-        """How many numbers of EXPECTED are NaN or infinite: they count as not known."""
-        unknown = ((~np.isfinite(n.values), n.left_out) for n in self.arrays.values())
-        return sum(int(nan.sum()) - (0 if out is None else int(out.sum())) for nan, out in unknown)
+    def not_finite(self) -> dict[str, Numbers]:
+        """1 where EXPECTED is NaN or infinite, which counts as not known; NaN elsewhere."""
+        found = {}
+        for name, n in self.arrays.items():
+            left_out = False if n.left_out is None else n.left_out
+            found[name] = Numbers(np.where(np.isfinite(n.values) | left_out, np.nan, 1.0))
+        return found
 
     # ---- the runs whose results EXPECTED can be
 
@@ -240,7 +244,10 @@ class Setup:
     @property
     def numbers(self) -> Mapping[str, Numbers]:
         """EXPECTED's arrays under their names in this run."""
-        arrays = self.question.arrays
+        return self.named(self.question.arrays)
+
+    def named(self, arrays: Mapping[str, Numbers]) -> Mapping[str, Numbers]:
+        """Arrays by EXPECTED's names under their names in this run."""
         return {self.part: arrays["h"]} if self.is_one_direction else arrays
 
     def located(self) -> tuple[list[Location], int]:

@@ -86,7 +86,7 @@ class Cells:
         return len(self.codes["state"])
 
     def subset(self, which: Any) -> Cells:
-        """Those of a subset of the hypotheses."""
+        """The values of a subset of the hypotheses."""
         codes, tensors = (
             {name: one[which] for name, one in part.items()} for part in (self.codes, self.tensors)
         )

@@ -101,6 +101,11 @@ class Case:
         of_model = {k: v for k, v in settings.items() if not is_of_data.get(k)}
         return self.read(spelled_out(of_model, self.given))
 
+    def inputs(self, settings: Mapping[str, Any]) -> Inputs:
+        """The inputs of a run."""
+        layout = None if self.layout == "steps" else self.layout
+        return Inputs(self.x, layout, self.initial_state, *self.padding(settings))
+
     def padding(self, settings: Mapping[str, Any]) -> tuple[Array | None, Array | None]:
         """The lengths and the mask of a run: the lengths among its settings, or those given."""
         found = settings.get("lengths")
@@ -108,16 +113,8 @@ class Case:
 
     def valid(self, settings: Mapping[str, Any]) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
-        becomes = settings.get("lengths", "given")
-        valid = valid_steps(*self.padding(settings), self.size, self.layout)
-        if valid is None or becomes == "ignored":
-            return None
-        return ~valid if becomes == "inverted" else valid
-
-    def inputs(self, settings: Mapping[str, Any]) -> Inputs:
-        """The inputs of a run."""
-        layout = None if self.layout == "steps" else self.layout
-        return Inputs(self.x, layout, self.initial_state, *self.padding(settings))
+        becomes = settings.get("lengths")
+        return valid_steps(*self.padding(settings), self.size, self.layout, becomes)
 
     def plan(self, settings: Mapping[str, Any]) -> Plan:
         """A run under settings, which is counted as work."""

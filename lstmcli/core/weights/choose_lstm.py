@@ -73,10 +73,7 @@ def choose_lstms(
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
             choices.append(Try({"layer": numbers}, "runs them one after the other"))
-        directions = _as_directions([found[n] for n in counted], tensors, source)
-        raise UserError(
-            f"{source} has {len(counted)} LSTMs; choose one:", try_=[*choices, *directions]
-        )
+        raise UserError(f"{source} has {len(counted)} LSTMs; choose one:", try_=choices)
     if layer is not None:
         chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
     else:
@@ -109,29 +106,7 @@ def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> R
     )
 
 
-def _as_directions(
-    found: Sequence[RecognisedLstm], tensors: Collection[str], source: str
-) -> list[Try]:
-    """What to type where two LSTMs that shapes show may be the directions of one layer."""
-    if not isinstance(tensors, Mapping) or len(found) != 2 or not all(f.by_shape for f in found):
-        return []
-    cells = [one.cells[0, 0] for one in found]
-    forms = [{role: tensors[name].shape for role, name in cell.items()} for cell in cells]
-    if forms[0] != forms[1]:
-        return []
-    fused = "fused" in forms[0]  # TensorFlow 1's kernel, else Keras'
-    prefixes = ("lstm_fw", "lstm_bw") if fused else ("forward_lstm", "backward_lstm")
-    tensors = {
-        f"{prefix}_{'kernel' if role == 'fused' else role}": (source, str(name))
-        for prefix, cell in zip(prefixes, cells, strict=True)
-        for role, name in cell.items()
-    }
-    text = "If they are the two directions of one layer, name the tensors"
-    return [Try(text=text, call="run", weights=tensors, others=[INPUTS])]
-
-
 def _check_complete(found: RecognisedLstm, source: str) -> None:
-    """Refuse a network of which only some layers or directions are in the file."""
     for (layer, direction), role in found.lacking.items():
         where = f"layer {layer}" + ", backward" * direction
         what = role.replace("_", " ")
@@ -216,7 +191,6 @@ def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
 
 
 def _choices(found: list[RecognisedLstm], numbers: Collection[int] | None = None) -> list[Try]:
-    """What ``layer`` takes for each, which is its number, and its name."""
     return [
         Try({"layer": n}, one.label)
         for n, one in enumerate(found)
@@ -225,7 +199,6 @@ def _choices(found: list[RecognisedLstm], numbers: Collection[int] | None = None
 
 
 def _nothing_found(tensors: Collection[str], source: str, convention: str | None) -> UserError:
-    """The mistake where no LSTM is recognised."""
     if not tensors:
         return UserError(
             f"{source} has no tensors of an LSTM.",
@@ -262,6 +235,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         "  Keras         kernel, recurrent_kernel, bias",
         "  TensorFlow 1  kernel, bias",
         "  PyTorch       weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
+        "  gate by gate  Wi, Ui, bi, Wf, Uf, bf, Wg, Ug, bg, Wo, Uo, bo",
         try_=[
             Try(text=text, call="run", weights=files, others=["x.npy"])
             for text, files in ways.items()
@@ -300,19 +274,10 @@ def refuse_partial(
 def other_names(convention: str, found: list[RecognisedLstm], source: str) -> UserError:
     """The error where tensors have the names of another convention than is asked for."""
     asked, fits = find_convention(convention), found[0].convention
-    expected = [name for role in _main_roles(asked) for name in asked.tensor_names(role, "0")]
-    missing = [name for name in expected if name not in found[0].tensors]
-    others = [name for name in found[0].tensors if name not in expected]
-    if others and 0 < len(missing) < len(expected):  # W_g where Keras 1 has W_c
-        text = (
-            f"{source} has {listed(others, 6)}, names of the convention {fits.name}; "
-            f"{asked.name} has {listed(missing, 6)}."
-        )
-    else:
-        text = (
-            f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
-            f"{asked.name} has {_names_of(asked)}."
-        )
+    text = (
+        f"{source} has the tensors of the convention {fits.name} ({listed(found[0].tensors, 6)}); "
+        f"{asked.name} has {_names_of(asked)}."
+    )
     settings = {
         "gates": asked.storage.gates,
         "forget_bias": asked.behaviour.forget_bias,
@@ -323,8 +288,5 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 
 def _names_of(row: Convention) -> str:
     """A name of each role that nearly every LSTM has, as it stands in a file."""
-    return ", ".join(row.tensor_names(role, "0")[0] for role in _main_roles(row))
-
-
-def _main_roles(row: Convention) -> list[str]:
-    return [role for role in row.names.tensors if role not in _OPTIONAL]
+    roles = (role for role in row.names.tensors if role not in _OPTIONAL)
+    return ", ".join(row.tensor_names(role, "0")[0] for role in roles)

@@ -81,7 +81,6 @@ class SortedTable:
                 yield key, value
 
     def _index(self) -> memoryview:
-        """The block with the positions of the others."""
         footer = memoryview(self._bytes(self._size - FOOTER, FOOTER))
         if footer[-len(MAGIC) :] != MAGIC:
             raise Damaged("it does not end as a table does")

@@ -16,15 +16,12 @@ from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.errors import UserError
 from tests.core.explain import reference
+from tests.networks import normal
 from tests.recorded import held
 
 Array = npt.NDArray[Any]
 
 B, T, I, H = 3, 8, 4, 5
-
-
-def normal(*shape: int, seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def outputs(**truth: Any) -> dict[str, Array]:
@@ -131,14 +128,14 @@ def test_one_step_of_each_padded_sequence_is_the_end_that_fits() -> None:
     run_of = Side("a", {"h": h}, "batch", settings={"layout": "batch", "lengths": lengths})
     at_last, final = h[np.arange(4), last], np.concatenate([*PACKED["final_h"]], axis=-1)
     wrong = np.where(np.arange(4)[:, None] == 3, at_last + 1, at_last)
-    states = "final states of both"
+    states = "the last valid one forward, the first backward"
     ends = (final, states), (final[None], states), (PACKED["final_h"], states)
     for end, words in ((at_last, ""), (wrong, ""), *ends):
         one = Side("b", {"h": end})
         for sides in ((run_of, one), (one, run_of)):
             found = compare(*sides)
             assert found.equal == (end is not wrong)
-            assert f"b is interpreted as the {words or 'last valid step'}" in found.remarks[0]
+            assert (words or "the last valid step of each sequence") in found.remarks[0]
     first = compare(run_of, Side("b", {"h": wrong})).first_divergence
     assert first is not None
     assert (first.step, first.batch, first.unit) == (None, 3, 0)
@@ -157,29 +154,12 @@ def test_padding_of_another_shape_in_a_file_is_none(meta: dict[str, Any]) -> Non
     assert found.arrays["h"].total == h.size
 
 
-def plain_run(without: str, seed: int = 3) -> dict[str, Array]:
-    """Every array (B, T, ...) of a run by plain NumPy in which some gates have no activation."""
-    rng = np.random.default_rng(seed)
-    kernel, recurrent = 0.3 * rng.normal(size=(I, 4 * H)), 0.3 * rng.normal(size=(H, 4 * H))
-    x, h, c = rng.normal(size=(B, T, I)), np.zeros((B, H)), np.zeros((B, H))
-    steps = []
-    for t in range(T):
-        z = x[:, t] @ kernel + h @ recurrent
-        gates = dict(zip("ifgo", np.split(z, 4, axis=1), strict=True))
-        for gate in set("ifgo") - {*without}:
-            gates[gate] = np.tanh(gates[gate]) if gate == "g" else 1 / (1 + np.exp(-gates[gate]))
-        c = gates["f"] * c + gates["i"] * gates["g"]
-        h = gates["o"] * np.tanh(c)
-        steps.append({"z": z, **gates, "c": c, "h": h})
-    return {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
-
-
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("gates", ["o", "i", "f", "g", "io"])
 def test_a_gate_without_its_activation_is_reported(gates: str, swapped: bool) -> None:
-    wrong = plain_run(gates)
+    wrong = outputs(spoil=lambda name, value, z, x: z[name] if name in gates else value)
     del wrong["z"]
-    ours, theirs = Side("ours", plain_run(""), "batch"), Side("theirs", wrong, "batch")
+    ours, theirs = Side("ours", outputs(), "batch"), Side("theirs", wrong, "batch")
     said = texts(*((theirs, ours) if swapped else (ours, theirs)))
     named, verb = ("i and o", "are") if gates == "io" else (gates, "is")
     assert f"{named} of theirs {verb} z of ours before its activation" in said
@@ -216,7 +196,7 @@ def test_the_last_states_of_two_layers_are_not_a_batch() -> None:
     two = Side("two", {**cells, "h": normal(T, 1, H), "final_h": normal(2, 1, H)}, "time")
     d = compare(one, two, only=["final_h"])
     assert d.arrays["final_h"].mismatched is None
-    assert not d.arrays["final_h"].placed
+    assert not d.arrays["final_h"].pair.placed
     assert "several cells" in d.remarks[0]
 
 

@@ -40,17 +40,6 @@ def whole(h: Array) -> Array:
     return h
 
 
-def ask(
-    row: Row,
-    folder: Path,
-    form: str = "float32",
-    seed: int = 0,
-    size: tuple[int, int, int, int] | None = None,
-) -> Explanation:
-    """The explanation of a net with the row's mistake; sizes are uneven and vary with the seed."""
-    return asking(row, folder, form, seed, size).explain()
-
-
 def asking(
     row: Row,
     folder: Path,
@@ -59,7 +48,10 @@ def asking(
     size: tuple[int, int, int, int] | None = None,
     part: Callable[[Array], Array] = whole,
 ) -> Asking:
-    """That question, with a part of the output (B, T, H) as EXPECTED."""
+    """The question about a net with the row's mistake, and a part of the output as EXPECTED.
+
+    Sizes are uneven and vary with the seed.
+    """
     options = row.options
     rng = np.random.default_rng([seed, zlib.crc32(row.name.encode())])
     T, B, I, H = size or SIZES[seed % 3]

@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli import run
 from lstmcli.api.explain import Explanation
-from lstmcli.api.load import load
-from tests.core.explain.asking import Asking, found, printed, same, whole
+from tests.core.explain.asking import Asking, printed, whole
 from tests.core.explain.reference import Net, outputs, random_net
 
 Array = np.ndarray[Any, Any]
@@ -285,6 +283,7 @@ class Asked:
         deep: bool = False,
         sides: int = 0,
         size: tuple[int, int, int, int] | None = None,
+        scale: float = 1.0,
     ):
         rng = np.random.default_rng([seed, zlib.crc32(what.encode())])
         T, B, I, H = size or SIZES[seed % 3]
@@ -293,7 +292,7 @@ class Asked:
         names = [f"l{layer}{end}" for layer in range(1 + deep)
                  for end in ("", "_reverse")[: self.sides]]  # fmt: skip
         inputs = [I if name.startswith("l0") else self.sides * H for name in names]
-        self.nets = [random_net(rng, k, H) for k in inputs]
+        self.nets = [random_net(rng, k, H, scale, scale) for k in inputs]
         self.x = rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
         self.weights = write(dict(zip(names, self.nets, strict=True)), folder / "w.npz")
 
@@ -324,18 +323,3 @@ class Asked:
 
     def asking(self, expected: Array | str, **assumed: Any) -> Asking:
         return Asking(self.weights, self.x, expected, {**AS_STORED, "layout": "batch", **assumed})
-
-    def check(self, truth: Truth, form: str = "float32", **assumed: Any) -> None:
-        """Exactly the truth is found, and its settings reproduce EXPECTED."""
-        explanation = self.explain(self.expected(truth, form), **assumed)
-        changes = found(explanation)
-        assert explanation.found, explanation
-        wrong = {k: v for k, v in truth.items() if assumed.get(k) != v}
-        assert same(changes, wrong, form), changes
-        assert not explanation.equivalent, "these data single it out"
-        settings = {**AS_STORED, **assumed, **changes}
-        layout = settings.pop("layout", "batch")
-        trace = run(load(self.weights, **settings), self.x, layout=layout)
-        right = self.run(truth, np.float64)
-        slack = 5e-3 if form == "4 digits" else 2e-6
-        np.testing.assert_allclose(trace.arrays["h"], right, atol=slack)

@@ -20,7 +20,7 @@ from tests.core.explain.asking import FORMS, LARGE, Asking, Cell, asking, printe
 from tests.core.explain.matrix import PAIRS, SINGLES, TRIPLES
 from tests.core.explain.networks import Truth, name_of
 from tests.core.explain.reference import outputs, random_net
-from tests.test_golden import CASES, read
+from tests.recorded import CASES, read, recorded
 
 Array = np.ndarray[Any, Any]
 Question = Callable[[Path], Asking]
@@ -166,7 +166,7 @@ def _goldens() -> Iterator[tuple[str, Question]]:
 
 
 def _convention(case: str) -> Any:
-    return test_goldens.model_of(case).convention
+    return recorded(case).load().convention
 
 
 def _golden(
@@ -178,7 +178,7 @@ def _golden(
 ) -> Asking:
     """A recorded case; ``number`` is that of one of its three mistakes."""
     if number is not None:
-        wrong = test_goldens.mistakes(test_goldens.model_of(case))[number]
+        wrong = test_goldens.mistakes(recorded(case).load())[number]
     return test_goldens.asking(case, wrong or {}, only)
 
 
@@ -403,11 +403,14 @@ def truth_of(name: str) -> tuple[str, Truth] | None:
     if name.startswith("matrix/"):
         (row,) = asked.args
         return row.verdict, dict(row.truth) if row.verdict == "found" else {}
+    if asked.func is _chaotic:
+        (changes,) = asked.args
+        return ("found" if changes else "agrees"), changes
     if name.startswith("network/") and given.get("truth") and not is_spoiled(name):
         changes = {key: value for key, value in given["truth"].items() if given.get(key) != value}
         return ("found" if changes else "agrees"), changes
     if asked.func is _golden and not any(fnmatch(name, hidden) for hidden in HIDDEN):
-        model = test_goldens.model_of(asked.args[0])
+        model = recorded(asked.args[0]).load()
         wrong = given.get("wrong") or {}
         if "number" in given:
             wrong = test_goldens.mistakes(model)[given["number"]]

@@ -27,6 +27,7 @@ class Net:
     recurrent_bias: Array | None = None
     peepholes: Array | None = None
     projection: Array | None = None
+    projection_bias: Array | None = None
 
     @property
     def units(self) -> int:
@@ -104,6 +105,8 @@ def outputs(
 ) -> dict[str, Array]:
     """What the other side gives for x (B, T, I): h, c, i, f, g, o (B, T, H) in the axes of x.
 
+    z (B, T, 4H) is in the order i, f, g, o.
+
     ``truth`` are settings by name, over TF1's: igfo, +1.0. An activation may be a function; a
     `Spoil` under ``spoil`` changes the gates, c and h as they are made.
     """
@@ -140,7 +143,7 @@ def outputs(
         x = x[:, ::-1]
     rows = [_row(x_row, weights, net, how, state and (state[0][n], state[1][n]), dtype)
             for n, x_row in enumerate(x)]  # fmt: skip
-    arrays = {name: np.array([row[name] for row in rows]) for name in "hcifgo"}
+    arrays = {name: np.array([row[name] for row in rows]) for name in "hcifgoz"}
     if bool(how.get("reverse")) != bool(how.get("flip_output")):
         arrays = {name: a[:, ::-1] for name, a in arrays.items()}
     return arrays
@@ -176,7 +179,7 @@ def _row(
     p = None
     if net.peepholes is not None and how.get("peepholes") != "ignored":
         p = dict(zip("ifo", net.peepholes.astype(dtype), strict=True))
-    kept: dict[str, list[Array]] = {name: [] for name in "hcifgo"}
+    kept: dict[str, list[Array]] = {name: [] for name in "hcifgoz"}
     for x_t in x:
         z = {g: (x_t[::-1] @ k[g][::-1] + h[::-1] @ r[g][::-1]) + b[g][0] for g in "ifgo"}
         z["f"] = z["f"] + number(how["forget_bias"])
@@ -200,11 +203,19 @@ def _row(
             z["o"] = z["o"] + p["o"] * c
         o = spoil("o", gate(z["o"]), z, x_t)
         h = spoil("h", o * out(c), z, x_t)
-        if net.projection is not None:
-            bound = number(how.get("projection_clip", np.inf))
-            h = np.clip(h @ net.projection.astype(dtype), -bound, bound)
-        for name, value in {"h": h, "c": c, "i": i, "f": f, "g": g, "o": o}.items():
+        h = projected(h, net, how.get("projection_clip"), number)
+        stacked = np.concatenate([z[gate] for gate in "ifgo"])
+        for name, value in zip("hcifgoz", (h, c, i, f, g, o, stacked), strict=True):
             kept[name].append(value)
         if how.get("state") == "reset":
             h, c = zero
     return kept
+
+
+def projected(h: Array, net: Net, bound: float | None, number: Any) -> Array:
+    """The h that is given back: projected, shifted and clipped, if it is."""
+    if net.projection is not None:
+        h = h @ net.projection.astype(number)
+    if net.projection_bias is not None:
+        h = h + net.projection_bias.astype(number)
+    return h if bound is None else np.clip(h, -number(bound), number(bound))

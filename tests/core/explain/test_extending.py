@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import explain
 from lstmcli.api.load import load
 from lstmcli.core import explain as package
 from lstmcli.core.explain import PASSES, Found, Pass, Search, wording
@@ -39,21 +38,21 @@ from lstmcli.core.explain.wording import (
 )
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.settings import SETTINGS
-from tests.core.explain.asking import found, write
-from tests.core.explain.reference import outputs, random_net
+from tests.core.explain.asking import Cell, found, write
+from tests.core.explain.reference import random_net
 from tests.paths import PACKAGE, TOP
 
 
 def test_a_row_of_the_table_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = Refused(tmp_path)
+    cell = Cell(tmp_path, 0)
     softsign = {"output_activation": lambda c: c / (1 + np.abs(c))}
-    asked.h = outputs(asked.net, asked.x.astype(np.float64), softsign)["h"]
-    assert asked.ask().edits == ("equations.tanh.c=softsign",)  # until it is a setting's value
+    h = cell.run(softsign)["h"]
+    assert cell.explain(h).edits == ("equations.tanh.c=softsign",)  # until it is a setting's value
     name, row = "output_activation", CAUSES["output_activation"]
     values = (*row.values, "softsign")
     monkeypatch.setitem(CAUSES, name, replace(row, values=values, hides={ANY: "It is new"}))
     monkeypatch.setitem(COLUMNS, name, values)  # made of the rows
-    explanation = asked.ask()
+    explanation = cell.explain(h)
     assert found(explanation) == {"output_activation": "softsign"}
     assert explanation.hidden.startswith("It is new")
     assert "--output-activation softsign" in explanation.command
@@ -69,18 +68,10 @@ def test_each_class_is_of_one_of_the_eight_things() -> None:
     assert classes <= set(re.findall(r"`(\w+)`", rows))
 
 
-class Refused:
-    """A question that nothing answers."""
-
-    def __init__(self, folder: Path) -> None:
-        rng = np.random.default_rng(0)
-        net = self.net = random_net(rng, 4, 3)
-        self.x = rng.normal(size=(2, 5, 4)).astype(np.float32)
-        self.h = outputs(net, self.x.astype(np.float64), {})["h"] + rng.normal(0, 0.1, (2, 5, 3))
-        self.weights = write(net, folder / "w.npz", 4)
-
-    def ask(self) -> Any:
-        return explain(self.weights, self.x, self.h)
+def refused(cell: Cell) -> Any:
+    """The explanation of outputs that nothing gives."""
+    h = cell.run()["h"]
+    return cell.explain(h + cell.rng.normal(0, 0.1, h.shape))
 
 
 def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +83,7 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return [Found(placement, [Answer(changes, placement.verify(changes))], placement.allowance)]
 
     monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", search)))
-    assert found(Refused(tmp_path).ask()) == {"forget_bias": 0.5}
+    assert found(refused(Cell(tmp_path, 0))) == {"forget_bias": 0.5}
     assert seen == ["search"]
 
 
@@ -103,7 +94,7 @@ def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
     monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", remark=look)))
-    explanation = Refused(tmp_path).ask()
+    explanation = refused(Cell(tmp_path, 0))
     assert explanation.verdict == "none"
     assert "1 array was looked at." in explanation.notes
 
@@ -113,9 +104,6 @@ def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 EXPLAIN = PACKAGE / "core" / "explain"
 TF1 = CONVENTIONS["tf1"]
-
-
-# ---- remarks
 
 
 def remarks_made() -> Iterator[tuple[str, set[str] | None, Path]]:

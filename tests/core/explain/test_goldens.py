@@ -5,18 +5,18 @@ The expected arrays are those of ``tests/golden``, recorded from the frameworks 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lstmcli.api.explain import Explanation
-from lstmcli.api.load import load
 from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from tests.core.explain.asking import Asking, found
-from tests.test_golden import ASKED, GOLDEN, SEVERAL, read
+from tests.recorded import read, recorded
 
 Settings = dict[str, Any]
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -26,22 +26,7 @@ def ask(
     case: str, wrong: Settings, only: tuple[str, ...] = (), instead: Arrays | None = None
 ) -> tuple[Explanation, Model]:
     """The explanation of a case under wrong settings, and the model as it should be read."""
-    return asking(case, wrong, only, instead).explain(), model_of(case)
-
-
-def model_of(case: str) -> Model:
-    return load(str(GOLDEN / f"{case}.weights.npz"), **settings_of(case))
-
-
-def settings_of(case: str) -> Settings:
-    """The settings that a case needs."""
-    record, _ = read(case)
-    said: Settings = dict(record["settings"])
-    if {record["convention"], case} & ASKED:
-        said["convention"] = record["convention"]
-    if case in SEVERAL:
-        said["layer"] = SEVERAL[case]
-    return said
+    return asking(case, wrong, only, instead).explain(), recorded(case).load()
 
 
 def asking(
@@ -51,30 +36,20 @@ def asking(
 
     EXPECTED is the members of the case, those of ``only``, or ``instead``, which tells no layout.
     """
-    record, arrays = read(case)
+    one = recorded(case)
     expected = {
         name: array
-        for name, array in arrays.items()
+        for name, array in one.arrays.items()
         if name not in ("inputs", "lengths", "mask")
         and not name.startswith("initial_state")
         and (not only or name in only)
     }
-    side = None if instead else record["layout"]
-    given = settings_of(case) | wrong | {"initial_state": state_of(arrays)}
-    given |= {name: arrays.get(name) for name in ("lengths", "mask")}
-    if record["layout"] != "steps":
-        given["layout"] = record["layout"]
-    return Asking(
-        str(GOLDEN / f"{case}.weights.npz"),
-        arrays["inputs"],
-        Document("EXPECTED", "npz", instead or expected, layout=side),
-        given,
-    )
-
-
-def state_of(arrays: Arrays) -> Arrays:
-    """The initial state of a case, if it has one."""
-    return {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
+    layout = one.about["layout"]
+    given = one.options() | wrong | one.started
+    if layout != "steps":
+        given["layout"] = layout
+    side = Document("EXPECTED", "npz", instead or expected, layout=None if instead else layout)
+    return Asking(one.paths(Path())[0], one.arrays["inputs"], side, given)
 
 
 def mistakes(model: Model) -> list[Settings]:
@@ -87,25 +62,6 @@ def mistakes(model: Model) -> list[Settings]:
     if len(how.storage.gates) == 4:
         wrong.append({"gates": "figo" if how.storage.gates != "figo" else "iofg"})
     return wrong
-
-
-QUICK = (
-    "keras/plain", "tensorflow1/lstm_cell", "torch/two_layers_bidirectional", "onnxruntime/lengths",
-    "haiku/deep", "tflite/layer_norm", "chainer/nstep", "flax/linen", "onnxruntime/bidirectional",
-    "keras/bidirectional_mask",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("case", QUICK)
-def test_recorded_runs_agree_as_loaded(case: str) -> None:
-    assert ask(case, {})[0].verdict == "agrees"
-
-
-@pytest.mark.parametrize("case", QUICK)
-@pytest.mark.sampled(2)
-def test_the_right_setting_is_found(case: str) -> None:
-    explanation, model = ask(case, mistakes(model_of(case))[0])
-    assert found(explanation) == {"forget_bias": model.convention.behaviour.forget_bias}
 
 
 @pytest.mark.parametrize("members", [("h",), ("h", "final_h", "final_c")])

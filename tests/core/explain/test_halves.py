@@ -115,9 +115,6 @@ def asking_pytorch(case: str, folder: Path) -> Asking:
     return Asking(str(folder / "w.npz"), x, h, {"layout": "batch"})
 
 
-# ---- the cell above
-
-
 def test_weights_that_are_rounded_show_in_another_array(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     net, x = random_net(rng, 4, 6), rng.normal(size=(2, 9, 4)).astype(np.float32)
@@ -305,43 +302,28 @@ def test_spacing_is_the_distance_to_the_next_number(name: str) -> None:
 FILE = TESTS / "golden" / "tflite_files" / "keras_hybrid"
 
 
-@pytest.fixture
-def recorded() -> dict[str, Any]:
-    """Inputs, and what TensorFlow Lite gave."""
-    return held("tflite_files/keras_hybrid")
-
-
-def test_as_loaded_nothing_was_searched_in_float(recorded: dict[str, Any]) -> None:
-    explanation = lstmcli.explain(f"{FILE}.tflite", recorded["inputs"], recorded["h"])
-    assert explanation.verdict == "agrees"
-    assert "searched_in_float" not in {one.code for one in explanation.remarks}
-
-
-@pytest.mark.slow
-def test_a_cause_that_a_run_in_8_bits_confirms_is_found_and_reported(
-    recorded: dict[str, Any],
+@pytest.mark.parametrize(
+    ("wrong", "verdict", "changes"),
+    [
+        ({}, "agrees", {}),
+        pytest.param({"forget_bias": 1.0}, "found", {"forget_bias": 0.0}, marks=pytest.mark.slow),
+        pytest.param({"off": 0.1}, "none", {}, marks=pytest.mark.slow),
+        pytest.param({"off": 0.1, "arithmetic": "float"}, "none", {}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_a_search_in_float_for_weights_of_8_bits_is_reported(
+    wrong: dict[str, Any], verdict: str, changes: dict[str, Any]
 ) -> None:
-    explanation = lstmcli.explain(
-        f"{FILE}.tflite", recorded["inputs"], recorded["h"], forget_bias=1.0
-    )
-    assert explanation.found
-    assert [(change.setting, change.found) for change in explanation.changes] == [
-        ("forget_bias", 0.0)
-    ]
-    assert explanation.to_json()["max_abs"] < 1e-6
-    (note,) = (one for one in explanation.remarks if one.code == "searched_in_float")
-    assert "8-bit weights" in note.text
-    assert note.text in explanation.notes
-
-
-@pytest.mark.slow
-def test_the_search_is_reported_where_nothing_fits_too(recorded: dict[str, Any]) -> None:
-    explanation = lstmcli.explain(
-        f"{FILE}.tflite", recorded["inputs"], recorded["h"][..., ::-1] + 0.1
-    )
-    assert explanation.verdict == "none"
-    assert "searched_in_float" in {one.code for one in explanation.remarks}
-    plain = lstmcli.explain(
-        f"{FILE}.tflite", recorded["inputs"], recorded["h"][..., ::-1] + 0.1, arithmetic="float"
-    )
-    assert "searched_in_float" not in {one.code for one in plain.remarks}
+    recorded = held("tflite_files/keras_hybrid")
+    settings = dict(wrong)
+    off = settings.pop("off", 0)
+    h = recorded["h"][..., ::-1] + off if off else recorded["h"]
+    explanation = lstmcli.explain(f"{FILE}.tflite", recorded["inputs"], h, **settings)
+    assert explanation.verdict == verdict
+    assert found(explanation) == changes
+    searched = verdict != "agrees" and "arithmetic" not in wrong
+    assert ("searched_in_float" in codes(explanation)) == searched
+    assert any("8-bit weights" in note for note in explanation.notes) == searched
+    if changes:
+        assert explanation.to_json()["max_abs"] < 1e-6

@@ -12,44 +12,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstmcli.api.explain import Explanation, explain
+from lstmcli.api.explain import explain
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import Case
 from tests.core.explain.asking import found, printed
-from tests.core.explain.networks import AS_STORED, Truth, both, name_of, write
+from tests.core.explain.networks import AS_STORED, Asked, Truth, both, name_of, write
 from tests.core.explain.reference import random_net
 from tests.paths import PACKAGE
 
 Array = np.ndarray[Any, Any]
 
 
-class Deep:
-    """Two layers of two directions: their weights, inputs, and the top of what they give."""
-
-    def __init__(
-        self, folder: Path, seed: int = 0, units: int = 4, steps: int = 7, scale: float = 1.0
-    ) -> None:
-        rng = np.random.default_rng(seed)
-        self.nets = [random_net(rng, k, units, scale, scale) for k in (3, 3, 2 * units, 2 * units)]
-        self.x = rng.normal(size=(2, steps, 3)).astype(np.float32).astype(np.float64)
-        names = ("l0", "l0_reverse", "l1", "l1_reverse")
-        self.weights = write(dict(zip(names, self.nets, strict=True)), folder / "w.npz")
-
-    def top(self, truth: Truth, dtype: Any = np.float32) -> Array:
-        return both(self.nets, self.x, truth, dtype)
-
-    def explain(self, expected: Any) -> Explanation:
-        return explain(self.weights, self.x, expected, **AS_STORED, layout="batch")
+def top_of_four(folder: Path, units: int = 4, steps: int = 7, scale: float = 1.0) -> Asked:
+    """Two layers of two directions, of which the top is known."""
+    size = steps, 2, 3, units
+    return Asked(folder, 0, "four cells", deep=True, sides=2, size=size, scale=scale)
 
 
 LONG = ((1, 120), (4, 120), (16, 120), (64, 120))  # units and steps
 
 
 def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(tmp_path: Path) -> None:
-    deep = Deep(tmp_path)
+    deep = top_of_four(tmp_path)
     truth = {"layer0_reverse.flip_output": True, "layer1_reverse.flip_output": True}
-    explanation = deep.explain(deep.top(truth))
+    explanation = deep.explain(deep.run(truth))
     assert explanation.verdict == "found"
     assert found(explanation) == truth
     assert explanation.tried < 2000, "no two changes were tried"
@@ -69,8 +56,8 @@ def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(tmp_p
 )
 def test_few_digits_of_the_first_units_of_a_step(truth: Truth, tmp_path: Path) -> None:
     """Hundreds of wrong settings come within a thousand tolerances of five such numbers."""
-    deep = Deep(tmp_path, scale=0.4)
-    explanation = deep.explain(printed(deep.top(truth)[0, 0, :5], 4, tmp_path / "y.txt"))
+    deep = top_of_four(tmp_path, scale=0.4)
+    explanation = deep.explain(printed(deep.run(truth)[0, 0, :5], 4, tmp_path / "y.txt"))
     assert explanation.found
     answers = [explanation.changes, *explanation.equivalent]
     assert truth in [found_of(changes) for changes in answers]
@@ -85,8 +72,8 @@ def test_a_first_placement_is_searched_whatever_work_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Budget, "QUESTION", 1.0)
-    deep = Deep(tmp_path)
-    explanation = deep.explain(deep.top({"layer1.gates": "ifgo"}))
+    deep = top_of_four(tmp_path)
+    explanation = deep.explain(deep.run({"layer1.gates": "ifgo"}))
     assert explanation.verdict == "found"
     assert found(explanation) == {"layer1.gates": "ifgo"}
 
@@ -97,8 +84,8 @@ def test_a_backward_half_in_processing_order_is_likelier_than_a_reversed_forward
     at: Any, tmp_path: Path
 ) -> None:
     """Such a first step is the last one of a net whose forward half is reversed."""
-    deep, truth = Deep(tmp_path), {"layer1_reverse.flip_output": True}
-    explanation = deep.explain(deep.top(truth)[at])
+    deep, truth = top_of_four(tmp_path), {"layer1_reverse.flip_output": True}
+    explanation = deep.explain(deep.run(truth)[at])
     assert explanation.verdict == "found"
     assert found(explanation) == truth
     assert [found_of(one) for one in explanation.equivalent] == [{"layer1.flip_output": True}]
@@ -111,8 +98,8 @@ def test_one_direction_of_the_top_layer_with_a_wrong_setting_is_found(
     way: str, part: Any, tmp_path: Path
 ) -> None:
     """The output of one direction was refused, unless the weights as loaded gave it."""
-    deep, truth = Deep(tmp_path), {f"{way}.gates": "ifgo"}
-    half = np.split(deep.top(truth), 2, axis=-1)[way == "layer1_reverse"]
+    deep, truth = top_of_four(tmp_path), {f"{way}.gates": "ifgo"}
+    half = np.split(deep.run(truth), 2, axis=-1)[way == "layer1_reverse"]
     explanation = deep.explain(half[part])
     assert explanation.verdict == "found"
     assert found(explanation) == {**truth, "array": f"{way}.h"}
@@ -123,8 +110,8 @@ def test_one_direction_of_the_top_layer_with_a_wrong_setting_is_found(
 @pytest.mark.slow
 def test_last_states_of_only_the_last_layer(truth: Truth, name: str, tmp_path: Path) -> None:
     """Each bidirectional node of ONNX has its own Y_h, (2, B, H)."""
-    deep = Deep(tmp_path)
-    forward, backward = np.split(deep.top(truth), 2, axis=-1)
+    deep = top_of_four(tmp_path)
+    forward, backward = np.split(deep.run(truth), 2, axis=-1)
     explanation = deep.explain({name: np.stack([forward[:, -1], backward[:, 0]])})
     assert explanation.verdict == ("found" if truth else "agrees")
     assert found(explanation) == truth
@@ -152,7 +139,7 @@ def test_a_refusal_takes_so_many_steps_and_runs(
 
     counted(Simulator, "step")
     counted(Case, "plan")
-    deep = Deep(tmp_path, units=units, steps=steps)
+    deep = top_of_four(tmp_path, units=units, steps=steps)
     explanation = deep.explain(np.random.default_rng(1).normal(0, 0.3, 2 * units))
     assert explanation.verdict == "none"
     left_out = any("possible alignments of EXPECTED" in one for one in explanation.not_tried)

@@ -7,19 +7,17 @@ shown by its ``--compare``, which compares the words too.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.core.explain.asking import same
-from tests.core.explain.networks import Asked, long
+from tests.core.explain.matrix import PAIRS, SINGLES
+from tests.core.explain.networks import DEEP, MERGES, Asked, long, name_of
 from tests.core.explain.questions import group_of, is_spoiled, questions, truth_of
 from tests.core.explain.record import Line, asked, differences, recorded
-from tests.paths import TOP
+from tests.processes import python
 
 WORDS = False  # whether notes are compared too: they change more often, with tests of their own
 RECORD = recorded()
@@ -31,11 +29,26 @@ SAMPLE = [
     and not name.startswith(("matrix/128", "class/shape"))
 ][::61]
 LONG = [f"network/long {name}" for name, _ in long()]
-LIVE = [
+LARGE = [
     "network/long stack/a row, forget_bias=0.0, 30x64, 6 digits",
     "network/long directions/all of h, gates=ifgo + forget_bias=0.0, 40x64, float64",
     "network/long both/all of h, bias=none, 30x64, 6 digits",
 ]
+QUICK = [
+    *LARGE,
+    *(f"matrix/8 digits 0/{row.name}" for row in PAIRS if row.threads or "gate clip" in row.name),
+    *(f"network/merged, float32/{one}, {name_of(truth)}" for one, truth in MERGES[::4]),
+    *(f"network/stacked/{name_of(truth)}, float32" for truth in DEEP[1:5:3]),
+    *(f"refusal/{kind}/2 units, 1 steps, float32, 0" for kind in ("near miss", "other net")),
+    *(f"class/chaotic/{truth}" for truth in ("as loaded", "forget_bias=0.0", "gates=ifgo")),
+    *(f"golden/{case}, {wrong}" for wrong in ("as loaded", "forget bias") for case in (
+        "keras, all/plain", "tensorflow1, all/lstm_cell", "torch, all/two_layers_bidirectional",
+        "onnxruntime, all/lengths", "haiku, all/deep", "tflite, all/layer_norm",
+        "chainer, all/nstep", "flax, all/linen", "onnxruntime, all/bidirectional",
+        "keras, all/bidirectional_mask",
+    )),
+]  # fmt: skip
+SINGLE = {(*row.truth,): f"matrix/float32 0/{row.name}" for row in SINGLES}  # by its setting
 MISSED = {
     f"network/long {name}"
     for name in (
@@ -83,21 +96,22 @@ def test_recorded_answers_are_right() -> None:
 def test_networks_as_large_as_people_have_are_asked() -> None:
     assert len(LONG) >= 60
     assert {name for name in RECORD if name.startswith("network/long")} == set(LONG)
-    assert {*LIVE} <= {*LONG} - MISSED
+    assert {*LARGE} <= {*LONG} - MISSED
     for _, given in long():
         steps, _rows, _inputs, units = given["size"]
         assert 30 <= steps <= 60
         assert 64 <= units <= 128
 
 
-@pytest.mark.parametrize("name", LIVE)
-def test_a_network_as_large_as_people_have(name: str) -> None:
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.sampled(2)
+def test_an_answer_is_right_and_as_recorded(name: str) -> None:
     line, _ = asked(name)
     assert is_right(line), line
     assert not differences(RECORD[name], line, WORDS)
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize("name", [*SAMPLE, *SINGLE.values()])
 @pytest.mark.slow
 def test_an_answer_is_as_recorded(name: str) -> None:
     assert not differences(RECORD[name], asked(name)[0], WORDS)
@@ -128,13 +142,10 @@ def test_a_difference_is_reported() -> None:
 VARIABLE = "OPENBLAS_NUM_THREADS"
 
 
-def lstm(*words: object, cwd: Path, **environment: str) -> bytes:
+def lstm(*words: object, cwd: Path, **environment: str) -> str:
     """What a command prints in a process of its own: BLAS counts its threads at the start."""
-    others = {name: value for name, value in os.environ.items() if name != VARIABLE}
-    done = subprocess.run(
-        [sys.executable, "-m", "lstmcli", *map(str, words)], cwd=cwd, capture_output=True,
-        env={**others, "PYTHONPATH": str(TOP), **environment}, check=False,
-    )  # fmt: skip
+    without = "" if environment else VARIABLE
+    done = python("-m", "lstmcli", *words, cwd=cwd, without=without, **environment)
     assert done.returncode in (0, 1), done.stderr
     return done.stdout
 

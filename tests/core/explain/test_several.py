@@ -17,8 +17,6 @@ from lstmcli.api.load import load
 from tests.core.explain.asking import found
 from tests.core.explain.networks import (
     AS_STORED,
-    DEEP,
-    MERGES,
     RUN_ALIKE,
     Asked,
     Truth,
@@ -27,15 +25,6 @@ from tests.core.explain.networks import (
 from tests.core.explain.reference import outputs
 from tests.core.explain.test_refusals import BOTH, of_both
 from tests.networks import pytorch
-
-
-@pytest.mark.parametrize(("assumed", "truth"), MERGES, ids=name_of)
-@pytest.mark.sampled(4)
-def test_a_wrong_merge(assumed: str, truth: Truth, tmp_path: Path) -> None:
-    asked = Asked(tmp_path, 0, name_of(truth))
-    asked.check(truth, "8 digits", merge=assumed)
-    options = asked.explain(asked.expected(truth), merge=assumed).command
-    assert options.endswith(f"--merge {truth['merge']}")
 
 
 @pytest.mark.parametrize("other", RUN_ALIKE, ids=name_of)
@@ -57,12 +46,6 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
     ways = [{c.setting: c.found for c in other} for other in explanation.equivalent]
     assert [found(explanation), *ways] == [{"state": "reset"}, {"layout": "time"}]
     assert explanation.decide == "a second sequence in the batch"
-
-
-@pytest.mark.parametrize("truth", DEEP[:5], ids=name_of)
-@pytest.mark.sampled(3)
-def test_only_the_top_of_two_layers(truth: Truth, tmp_path: Path) -> None:
-    Asked(tmp_path, 0, name_of(truth), deep=True).check(truth)
 
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
@@ -143,7 +126,12 @@ def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
 def test_both_directions_do_not_match_at_step_0() -> None:
     """The backward direction ends there: no zero state hides a forget bias in it."""
     x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
-    explanation = explain(BOTH, x, h, layout="time")
-    assert found(explanation) == {"forget_bias": 1.0}
+    _, loaded = of_both(np.random.default_rng(2), 6, 2)
+    for change, expected, code in (
+        ({"layer0_reverse.forget_bias": 1.0}, h | {"layer0.h": loaded["layer0.h"]}, "first_cell"),
+        ({"forget_bias": 1.0}, h, "all_cells"),
+    ):
+        explanation = explain(BOTH, x, expected, layout="time")
+        assert (found(explanation), [r.code for r in explanation.remarks]) == (change, [code])
     assert explanation.first_step is None
     assert "state is zero" not in explanation.hidden

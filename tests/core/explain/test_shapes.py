@@ -12,7 +12,8 @@ import pytest
 from lstmcli.api.explain import Explanation, explain
 from lstmcli.errors import UserError
 from tests.core.explain import networks
-from tests.test_golden import GOLDEN, read
+from tests.networks import pytorch
+from tests.recorded import GOLDEN, read
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
@@ -155,25 +156,12 @@ def saved(path: Path, **arrays: Any) -> str:
 
 
 def test_last_states_of_different_widths_are_side_by_side(tmp_path: Path) -> None:
-    weights = saved(tmp_path / "w.npz", **torch_net(1, (3, 2)))
+    weights = saved(tmp_path / "w.npz", **TWO_WIDTHS)
     x = np.random.default_rng(0).normal(size=(4, 2))
     with pytest.raises(
         UserError, match=r"final_h \(2, 3\).*\n.*final_h of every cell, \(batch, 5\)"
     ):
         explain(weights, x, saved(tmp_path / "expected.npz", final_h=np.zeros((2, 3))))
-
-
-def torch_net(directions: int, units: tuple[int, ...]) -> dict[str, Array]:
-    """Weights of PyTorch's names that take 2 inputs."""
-    rng, below = np.random.default_rng(1), 2
-    held: dict[str, Array] = {}
-    for layer, n in enumerate(units):
-        for end in ("", "_reverse")[:directions]:
-            shapes = {"weight_ih": (4 * n, below), "weight_hh": (4 * n, n), "bias_ih": (4 * n,)}
-            shapes["bias_hh"] = shapes["bias_ih"]
-            held |= {f"{k}_l{layer}{end}": rng.normal(size=s) for k, s in shapes.items()}
-        below = directions * n
-    return held
 
 
 def onnx_net(directions: int) -> dict[str, Array]:
@@ -183,10 +171,12 @@ def onnx_net(directions: int) -> dict[str, Array]:
     return {name: rng.normal(size=shape) for name, shape in shapes.items()}
 
 
+above = {name.replace("l0", "l1"): array for name, array in pytorch(3, 2).items()}
+TWO_WIDTHS = pytorch(2, 3) | above
 NETS = {
-    "onnx": onnx_net(1), "onnx both ways": onnx_net(2), "torch": torch_net(1, (2,)),
-    "torch both ways": torch_net(2, (2,)), "stacked": torch_net(1, (2, 2)),
-    "stacked, of two widths": torch_net(1, (3, 2)), "stacked both ways": torch_net(2, (2, 2)),
+    "onnx": onnx_net(1), "onnx both ways": onnx_net(2), "torch": pytorch(2, 2),
+    "torch both ways": pytorch(2, 2, directions=2), "stacked": pytorch(2, 2, layers=2),
+    "stacked, of two widths": TWO_WIDTHS, "stacked both ways": pytorch(2, 2, layers=2, directions=2),
 }  # fmt: skip
 INPUTS: tuple[Shape, ...] = ((3, 2), (1, 2), (3, 1, 2), (1, 3, 2), (1, 1, 2), (2, 2, 2), (3, 4, 2))
 SHAPES = [shape for rank in range(6) for shape in product((0, 1, 2, 3, 4), repeat=rank)]

@@ -15,7 +15,7 @@ from lstmcli.core.explain.causes import spelled_out
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.model.model import Model, as_time_major, split_state
-from tests.test_golden import ASKED, CASES, GOLDEN, SEVERAL, read
+from tests.recorded import CASES, SEVERAL, recorded
 
 QUICK = (
     "keras/plain", "torch/projection", "tensorflow1/peepholes_clips_projection", "dynet/coupled",
@@ -31,12 +31,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def model_of(case: str, **settings: Any) -> Model:
-    record, _ = read(case)
-    said = dict(record["settings"]) | {"dtype": "float64"}
-    if {record["convention"], case} & ASKED:
-        said["convention"] = record["convention"]
-    said |= spelled_out(settings, said)
-    return load(str(GOLDEN / f"{case}.weights.npz"), **said)
+    one = recorded(case)
+    return one.load(dtype="float64", **spelled_out(settings, one.options()))
 
 
 @pytest.mark.parametrize("case", QUICK)
@@ -69,13 +65,11 @@ def test_a_first_state_in_the_weights(rows: int, tmp_path: Path) -> None:
 
 def check(case: str) -> None:
     model = model_of(case)
-    record, arrays = read(case)
-    x = arrays["inputs"].astype(np.float64)
-    layout = "steps" if x.ndim == 2 else record["layout"]
+    record = recorded(case)
+    x = record.arrays["inputs"].astype(np.float64)
+    layout = "steps" if x.ndim == 2 else record.about["layout"]
     major = as_time_major(x, layout)
-    rows = major.shape[1]
-    given = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
-    h, c = split_state(given, model, rows)[0]
+    h, c = split_state(record.started["initial_state"], model, major.shape[1])[0]
     wanted = []
     changes = []
     for settings in CHANGES.values():

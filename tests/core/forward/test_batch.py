@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -22,8 +20,8 @@ from lstmcli.core.forward.matmul import is_same_in_one_block
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
-from tests.core.judge import model_of, random_net
-from tests.paths import TOP
+from tests.networks import model_of, random_net
+from tests.processes import python
 
 
 @pytest.fixture
@@ -178,7 +176,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lstmcli.core.forward import batch
 from lstmcli.core.forward.matmul import rows_ahead
 from lstmcli import run
-from tests.core.judge import model_of, random_net
+from tests.networks import model_of, random_net
 batch.WORTH = 0
 AHEAD = [(1, 300, 61), (1, 131, 130), (1, 700, 300), (3, 900, 301), (8, 260, 130), (12, 1000, 800)]
 for dtype in (np.float32, np.float64):
@@ -203,10 +201,7 @@ for dtype in (np.float32, np.float64):
 @pytest.mark.wide
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_threads_and_chunks_change_nothing_under_any_kernel(kernel: str) -> None:
-    environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}
-    done = subprocess.run(
-        [sys.executable, "-c", EVERYWHERE], cwd=TOP, env=environment, capture_output=True, text=True
-    )
+    done = python("-c", EVERYWHERE, OPENBLAS_CORETYPE=kernel)
     if done.returncode < 0:
         pytest.skip(f"this processor does not run OpenBLAS' kernel {kernel}")
     assert done.returncode == 0, done.stderr
@@ -255,8 +250,8 @@ def test_a_command_loads_numpy_with_one_blas_thread() -> None:
         "from threadpoolctl import threadpool_info\n"
         "assert {b['num_threads'] for b in threadpool_info() if b['user_api'] == 'blas'} <= {1}"
     )
-    environment = {k: v for k, v in os.environ.items() if k != threads.VARIABLE}
-    subprocess.run([sys.executable, "-c", code], cwd=TOP, env=environment, check=True)
+    done = python("-c", code, without=threads.VARIABLE)
+    assert done.returncode == 0, done.stderr
 
 
 def test_each_worker_has_a_core() -> None:

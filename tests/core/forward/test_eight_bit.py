@@ -19,6 +19,7 @@ from lstmcli.core.forward import equations
 from lstmcli.core.forward.equations import round_to_8_bits
 from lstmcli.errors import UserError
 from tests.cli.conftest import SAMPLE
+from tests.core.explain.reference import sigmoid
 from tests.recorded import GOLDEN, held
 
 Array = np.ndarray[Any, Any]
@@ -110,10 +111,6 @@ def test_an_infinite_input_stays_in_its_sequence_and_warns_of_nothing(arithmetic
     infinite = lstmcli.run(model, x, layout="batch").h
     assert np.isnan(infinite[0]).any()
     np.testing.assert_array_equal(infinite[1], finite[1])
-
-
-def sigmoid(z: Array) -> Array:
-    return 1 / (1 + np.exp(-z))
 
 
 @pytest.mark.parametrize("batch", [1, 3, 200])

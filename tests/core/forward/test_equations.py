@@ -12,92 +12,55 @@ from lstmcli import run
 from lstmcli.core.forward.equations import Parts, Peepholes, clip_to, step
 from lstmcli.core.forward.equations import sigmoid as s
 from lstmcli.core.model.model import Model
-from tests.core.explain.reference import sigmoid
-from tests.core.judge import Array, model_of, random_net
+from tests.core.explain.reference import Array, Net, outputs
+from tests.networks import model_of, random_net
 
 T, B, I, H, P = 5, 4, 6, 3, 2
 
 
-def clip(v: Array, bound: float | None) -> Array:
-    return v if bound is None else np.clip(v, -bound, bound)
-
-
-def simple_loop(model: Model, x: Array, **parts: Any) -> dict[str, Array]:
-    """The equations with every part as a plain expression, x (T, B, I)."""
+def by_hand(model: Model, x: Array, **truth: Any) -> dict[str, Array]:
+    """What a plain loop gives for the weights of a cell, each (T, B, ...) for x (T, B, I)."""
     cell = model.cell
-    s = parts.get("gate", sigmoid)
-    a = parts.get("candidate", np.tanh)
-    a2 = parts.get("output", np.tanh)
-    how = model.convention
-    p_i, p_f, p_o = cell.peephole if cell.peephole is not None else np.zeros((3, H))
-    h, c = np.zeros((x.shape[1], cell.outputs)), np.zeros((x.shape[1], H))
-    kept: dict[str, list[Array]] = {k: [] for k in "hcifgo"}
-    for x_t in x:
-        z = [
-            x_t @ cell.kernel[k].T + h @ cell.recurrent_kernel[k].T + cell.bias[k] for k in range(4)
-        ]
-        z_i, z_f, z_g, z_o = z
-        i = s(clip(z_i + p_i * c, how.behaviour.gate_clip))
-        f = s(clip(z_f + how.behaviour.forget_bias + p_f * c, how.behaviour.gate_clip))
-        g = a(clip(z_g, how.behaviour.gate_clip))
-        if how.behaviour.coupled == "f=1-i":
-            f = 1 - i
-        if how.behaviour.coupled == "i=1-f":
-            i = 1 - f
-        before, c = c, clip(f * c + i * g, how.behaviour.cell_clip)
-        o = s(
-            clip(
-                z_o + p_o * (before if how.behaviour.output_peephole == "old_c" else c),
-                how.behaviour.gate_clip,
-            )
-        )
-        h = o * a2(c)
-        if cell.projection is not None:
-            h = h @ cell.projection.T
-        if cell.projection_bias is not None:
-            h = h + cell.projection_bias
-        h = clip(h, how.behaviour.projection_clip)
-        for k, v in zip("hcifgo", (h, c, i, f, g, o), strict=True):
-            kept[k].append(v)
-    return {k: np.array(v) for k, v in kept.items()}
+    fused = np.concatenate([cell.kernel, cell.recurrent_kernel], axis=2)  # (4, H, I + P)
+    net = Net(
+        fused.transpose(2, 0, 1).reshape(-1, 4 * H), cell.bias.ravel(), peepholes=cell.peephole,
+        projection=None if cell.projection is None else cell.projection.T,
+        projection_bias=cell.projection_bias,
+    )  # fmt: skip
+    arrays = outputs(net, x.swapaxes(0, 1), {"gates": "ifgo", **truth})
+    return {name: array.swapaxes(0, 1) for name, array in arrays.items() if name != "z"}
 
 
-def hard(slope: float) -> Any:
-    return lambda z: np.clip(slope * z + 0.5, 0, 1)
-
-
-CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "gate clip": ({"gate_clip": 0.3}, {}),
-    "cell clip": ({"cell_clip": 0.2}, {}),
-    "projection clip": ({"projection_clip": 0.1}, {}),
-    "f=1-i": ({"coupled": "f=1-i"}, {}),
-    "i=1-f": ({"coupled": "i=1-f"}, {}),
-    "hard sigmoid 0.2": ({"recurrent_activation": "hard_sigmoid_0.2"}, {"gate": hard(0.2)}),
-    "hard sigmoid 1/6": ({"recurrent_activation": "hard_sigmoid_1_6"}, {"gate": hard(1 / 6)}),
-    "tanh gates": ({"recurrent_activation": "tanh"}, {"gate": np.tanh}),
-    "relu": (
-        {"activation": "relu"},
-        {"candidate": lambda z: np.maximum(z, 0), "output": lambda z: np.maximum(z, 0)},
-    ),
-    "output identity": ({"output_activation": "identity"}, {"output": lambda c: c}),
-    "softsign and elu": (
-        {"activation": "softsign", "output_activation": "elu(0.7)", "cell_clip": 9.0},
-        {
-            "candidate": lambda z: z / (1 + np.abs(z)),
-            "output": lambda c: np.where(c < 0, 0.7 * (np.exp(c) - 1), c),
-        },
-    ),
+FUNCTIONS: dict[str, Any] = {
+    "softsign": lambda z: z / (1 + np.abs(z)),
+    "elu(0.7)": lambda z: np.where(z < 0, 0.7 * (np.exp(z) - 1), z),
 }
+CASES: dict[str, dict[str, Any]] = {
+    "gate clip": {"gate_clip": 0.3},
+    "cell clip": {"cell_clip": 0.2},
+    "projection clip": {"projection_clip": 0.1},
+    "f=1-i": {"coupled": "f=1-i"},
+    "i=1-f": {"coupled": "i=1-f"},
+    "hard sigmoid 0.2": {"recurrent_activation": "hard_sigmoid_0.2"},
+    "hard sigmoid 1/6": {"recurrent_activation": "hard_sigmoid_1_6"},
+    "tanh gates": {"recurrent_activation": "tanh"},
+    "relu": {"activation": "relu"},
+    "output identity": {"output_activation": "identity"},
+    "softsign and elu": {
+        "activation": "softsign", "output_activation": "elu(0.7)", "cell_clip": 9.0
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_part_is_its_equation(case: str) -> None:
-    setting, functions = CASES[case]
+    setting = CASES[case]
     rng = np.random.default_rng(5)
     model = model_of(random_net(rng, I, H), **setting)
     x = rng.normal(size=(T, B, I))
     trace = run(model, x, layout="time")
-    for name, expected in simple_loop(model, x, **functions).items():
+    truth = {name: FUNCTIONS.get(value, value) for name, value in setting.items()}
+    for name, expected in by_hand(model, x, **truth).items():
         np.testing.assert_allclose(trace.arrays[name], expected, atol=1e-14, err_msg=name)
     plain = run(model_of(random_net(np.random.default_rng(5), I, H)), x, layout="time")
     assert np.abs(plain.h - trace.h).max() > 1e-4, "the part must change something"
@@ -119,7 +82,8 @@ def test_peepholes_and_projection_together(old: str) -> None:
     x = rng.normal(size=(T, B, I))
     trace = run(model, x, layout="time")
     assert trace.h.shape == (T, B, P)
-    for name, expected in simple_loop(model, x).items():
+    truth = {"peepholes": old, "cell_clip": 0.5, "projection_clip": 0.9}
+    for name, expected in by_hand(model, x, **truth).items():
         np.testing.assert_allclose(trace.arrays[name], expected, atol=1e-14, err_msg=name)
 
 

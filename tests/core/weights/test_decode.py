@@ -14,7 +14,7 @@ from lstmcli.api.load import load
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.weights.decode import decode, fold_weight_norm, from_blocks, to_blocks
 from lstmcli.errors import UserError
-from tests.core.judge import Array, model_of, random_net
+from tests.networks import Array, model_of, random_net
 
 ORDERS = ["".join(p) for p in permutations("ifgo")]
 

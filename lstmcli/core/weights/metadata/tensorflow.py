@@ -51,7 +51,10 @@ def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
     settings: dict[str, Any] = {}
     for variable, fate in group.items():
         if isinstance(fate, dict):
-            settings |= _projection(fate) if "projection" in variable else _cell(fate)
+            if "projection" not in variable:
+                settings |= _cell(fate)
+            elif (clip := _number(fate, _PROJECTION_CLIP)) is not None:
+                settings["projection_clip"] = clip
     found = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
     turned = group.get("reversed")
     if turned is not None and _DIRECTION.search(group["folder"]):
@@ -91,11 +94,6 @@ def _block(numbers: Mapping[str, float]) -> dict[str, Any]:
     if numbers["cell_clip"] > 0:  # -1 turns it off
         settings["cell_clip"] = numbers["cell_clip"]
     return settings
-
-
-def _projection(fate: Mapping[str, Any]) -> dict[str, Any]:
-    clip = _number(fate, _PROJECTION_CLIP)
-    return {} if clip is None else {"projection_clip": clip}
 
 
 def _number(fate: Mapping[str, Any], row: re.Pattern[str]) -> float | None:
