@@ -16,14 +16,14 @@ from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.explain.causes import SOLVE, Change, Changes, settings_of
 from lstmcli.core.explain.locations import LAST_VALID, Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
-from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remark, remark
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
-from lstmcli.core.model.steps import shown_lengths, valid_until
+from lstmcli.core.model.steps import shown_lengths
 from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
@@ -49,7 +49,7 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
 def _with_other_lengths(one: Placement) -> Iterator[Placement]:
     setup, location, (steps, count) = one.setup, one.location, one.setup.size
     assumed = setup.assumed(Change("masked_output", ""))
-    shown = _shown_by_outputs(one.expected, (steps, count))
+    shown = one.expected.shown_lengths
     if not shown and one.valid is None:
         by_inputs = shown_lengths(as_time_major(np.asarray(one.question.x), setup.layout))
         shown = {tuple(by_inputs.tolist()): "run" if one.expected.steps > 1 else assumed}
@@ -74,20 +74,6 @@ def _are_known(lengths: Lengths, one: Placement) -> bool:
     steps = one.setup.size[0]
     counts = np.arange(steps)[:, None] < np.array(lengths)
     return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
-
-
-def _shown_by_outputs(expected: Expected, size: tuple[int, int]) -> dict[Lengths, str]:
-    """Lengths after which all of h is zero or does not change, and which of both it is."""
-    h = [k.values for name, k in expected.arrays.items() if ArrayName.of(name).base == "h"]
-    if not h or not all(np.isfinite(one).all() for one in h):
-        return {}
-    repeats = [np.concatenate([[one[0] == 0], one[1:] == one[:-1]]).all(axis=2) for one in h]
-    zeros = [(one == 0).all(axis=2) for one in h]
-    padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)  # (T, B)
-    lengths = valid_until(padded)
-    is_past = np.arange(size[0])[:, None] >= lengths
-    output = "zero" if np.all(zeros, axis=0)[is_past].all() else "repeat"
-    return {tuple(lengths.tolist()): output} if is_past.any() else {}
 
 
 class OpenLengths(Placement):

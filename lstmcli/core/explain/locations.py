@@ -55,10 +55,12 @@ class Located(NamedTuple):
     def known(self, numbers: Numbers) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
         """The numbers of EXPECTED by array of the run, and the index where they lie on it."""
         unit = 0.0 if numbers.unit is None else numbers.unit
-        both = np.stack([numbers.values, np.broadcast_to(unit, numbers.shape)])
+        both = np.stack([numbers.values, np.broadcast_to(unit, numbers.values.shape)])
         if self.units:
             further = self.at.run.lengths["w"] - self.units
-            both = np.pad(both, [*[(0, 0)] * numbers.ndim, (0, further)], constant_values=np.nan)
+            both = np.pad(
+                both, [*[(0, 0)] * numbers.values.ndim, (0, further)], constant_values=np.nan
+            )
         values, half = (self.at.read(one) for one in both)
         is_known = np.isfinite(values)
         values, half = np.where(is_known, values, np.nan), np.where(is_known, half, 0.0) * 0.5
@@ -215,9 +217,9 @@ def locations(
             continue
         first, *others = ((name, runs[k]) for k, name in enumerate(numbers) if runs[k])
         room = max(1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
-        ways = _located(first[0], numbers[first[0]].shape, first[1])
+        ways = _located(first[0], numbers[first[0]].values.shape, first[1])
         for one in islice(ways, room):
-            both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]
+            both = [one, *(_beside(one, k, numbers[k].values.shape, of) for k, of in others)]
             location = _location([each for each in both if each], bool(state), model)
             if None not in both and not location.contradicts_itself(numbers):
                 found.append(location)

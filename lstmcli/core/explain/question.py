@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import CAUSES, SPREADS, Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location, locations
 from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
-from lstmcli.core.explain.shapes import run_shapes, split_states, states_shape
+from lstmcli.core.explain.shapes import run_shapes, states_in, states_shape
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
@@ -66,8 +67,12 @@ class Question:
 
     @cached_property
     def _printed(self) -> tuple[Mapping[str, Numbers], int | None]:
+        arrays: dict[str, Numbers] = {}
         taken, digits = as_printed(_arrays_of(self.side))
-        return split_states(taken, self.model), digits
+        for name, numbers in taken.items():
+            parts = [*states_in(name, prod(numbers.values.shape[-1:]), self.model)]
+            arrays |= {part: numbers[..., at] for part, at in parts} or {name: numbers}
+        return arrays, digits
 
     @property
     def arrays(self) -> Mapping[str, Numbers]:

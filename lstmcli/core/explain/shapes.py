@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import accumulate
-from typing import Any
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.forward.sequence import direction_axis
@@ -62,18 +61,12 @@ def _width(base: str, cell: Cell) -> int:
     return 4 * cell.units if base == "z" else cell.units
 
 
-def split_states(arrays: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """Arrays with last states by cell, where cells of several widths have them side by side."""
-    found: dict[str, Any] = {}
-    for name, array in arrays.items():
-        base = ArrayName.of(name).base
-        widths = [_width(base, cell) for _, cell in model.cells]
-        if name in ("final_h", "final_c") and len({*widths}) > 1 and array.shape[-1] == sum(widths):
-            ends = zip(model.cells, widths, accumulate(widths), strict=True)
-            found |= {f"{cell}.{name}": array[..., end - w : end] for (cell, _), w, end in ends}
-        else:
-            found[name] = array
-    return found
+def states_in(name: str, width: int, model: Model) -> Iterator[tuple[str, slice]]:
+    """The last states in an array of a width, where cells of several widths have them in one."""
+    widths = [_width(name, cell) for _, cell in model.cells]
+    if name in ("final_h", "final_c") and len({*widths}) > 1 and width == sum(widths):
+        ends = zip(model.cells, widths, accumulate(widths), strict=True)
+        yield from ((f"{cell}.{name}", slice(end - w, end)) for (cell, _), w, end in ends)
 
 
 def states_shape(name: str, model: Model) -> str:
