@@ -33,6 +33,7 @@ MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
 CALL = 2000  # units whose work equals that of the calls of NumPy in a step of a cell, or before it
 SET = 5  # units whose work equals that of making a cell of a set of changes
 TELLING = 12  # known steps after which what is left is verified: rounding grows
+CLOSEST_STEPS = 8  # by which single changes are put in order where a first step is known
 FEWEST, TELLING_NUMBERS = 3, 96  # of steps over which a constant is first solved for
 
 GRIDS = (
@@ -203,23 +204,35 @@ class NetworkSimulator:
         values: Array | None = None,
         steps: int | None = None,
         dtype: Any = np.float64,
-        cached: Cached | None = None,
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
 
-        ``values`` (N, K) are those of open constants. With ``cached``, runs are shared with
-        placements that differ in EXPECTED alone.
+        ``values`` (N, K) are those of open constants.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
-        shared = {"c"} if len(self.cells) > 1 else {*"cifgo"}
-        kept = self._compared | shared if cached else self._compared
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
-            run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
-            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
-            runs = cached.get(key, run, lambda runs: runs.nbytes) if cached else run()
+            runs = self._run(sets[part], some, steps, dtype, kept=self._compared)
             found.append(self._off(self.targets, runs, steps))
         return np.concatenate(found)
+
+    def distances(self, cached: Cached) -> Array:
+        """(S + 1,): the rms in tolerances of each single change, and of none.
+
+        Infinite for constants, and where nothing is compared. Placements that differ in EXPECTED
+        alone share the runs.
+        """
+        is_short = self.is_stepwise and len(self.cells) == 1
+        steps = min(CLOSEST_STEPS, len(self.x)) if is_short else len(self.x)
+        sets, found = np.arange(len(self.singles) + 1)[:, None], []
+        kept = self._compared | ({"c"} if len(self.cells) > 1 else {*"cifgo"})
+        for part in self._chunks(len(sets)):
+            run = partial(self._run, sets[part], None, steps, np.float32, kept=kept)
+            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
+            runs = cached.get(key, run, lambda runs: runs.nbytes)
+            found.append(self._off(self.targets, runs, steps))
+        off = np.concatenate(found)
+        return np.where((self.singles.constant >= 0) | (not off.shape[1]), np.inf, rms(off))
 
     def _chunks(self, count: int) -> Iterator[Array]:
         widest = max(one.cell.units for one in self.cells.values())
@@ -441,23 +454,6 @@ class _Grids:
             self.values[order] = points[np.arange(len(order)), costs.argmin(axis=1)]
             self.least[order] = costs.min(axis=1)
             self.widths[order] /= (count - 1) / 2
-
-
-def digits(spread: Array, solved: int, tried: int) -> float:
-    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
-
-    ``spread`` (N, E) is what the neighbours of an answer give. Centred and counted in tolerances,
-    its singular values tell in how many directions EXPECTED distinguishes them, and how well:
-    repeated steps, saturated gates and zeros count for nothing. Each ``solved`` constant uses up a
-    direction; ``tried`` is how many hypotheses were.
-    """
-    if not spread.size:
-        return -np.inf
-    centred = spread - spread.mean(axis=0)
-    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
-    squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
-    sizes = np.sqrt(squares / len(spread))[solved:]
-    return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:

@@ -34,7 +34,7 @@ from lstmcli.core.explain.hypotheses import (
     settings_to_load,
 )
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.network_simulator import NetworkSimulator, digits, rms
+from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.observation import EPS, SINGLE, Allowance, Expected, KnownValues
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
@@ -60,7 +60,6 @@ WEALTH = 12.0  # digits of evidence from these that need no further steps
 LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
-CLOSEST_STEPS = 8  # by which hypotheses are put in order where a first step is known
 MOST_DECIMALS = 10  # of a solved constant
 NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
 FIRST, SECOND, LAST = range(3)
@@ -165,16 +164,8 @@ class Placement:
 
     @cached_property
     def distances(self) -> Array:
-        """(S + 1,): the rms in tolerances of each single change, and of none.
-
-        Infinite for constants, and where nothing is compared.
-        """
-        sets, simulator = np.arange(len(self.singles) + 1)[:, None], self.simulator
-        stepwise = simulator.is_stepwise and len(self.model.cells) == 1
-        steps = CLOSEST_STEPS if stepwise else None
-        off = simulator.off(sets, None, steps, np.float32, self.question.runs)
-        unknown = (self.singles.constant >= 0) | (not off.shape[1])
-        return np.where(unknown, np.inf, rms(off))
+        """(S + 1,): the rms in tolerances of each single change, and of none."""
+        return self.simulator.distances(self.question.runs)
 
     # ---- the search
 
@@ -479,3 +470,20 @@ class Placement:
         """The changes here with what was assumed."""
         found = with_assumed((*self.changes, *changes), self.setup.assumed)
         return with_sense(found, "array", ONE_WAY) if self.setup.is_one_direction else found
+
+
+def digits(spread: Array, solved: int, tried: int) -> float:
+    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
+
+    ``spread`` (N, E) is what the neighbours of an answer give. Centred and counted in tolerances,
+    its singular values tell in how many directions EXPECTED distinguishes them, and how well:
+    repeated steps, saturated gates and zeros count for nothing. Each ``solved`` constant uses up a
+    direction; ``tried`` is how many hypotheses were.
+    """
+    if not spread.size:
+        return -np.inf
+    centred = spread - spread.mean(axis=0)
+    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
+    sizes = np.sqrt(squares / len(spread))[solved:]
+    return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))
