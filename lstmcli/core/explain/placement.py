@@ -223,7 +223,7 @@ class Placement:
             self.depth = max(self.depth, size) if len(sets) else self.depth
             sets = self.simulator.new(sets, keys)
             self.tried += self.simulator.tried - before
-            self._tried[size] = self.simulator.passing_first_step(sets)
+            self._tried[size] = self.simulator.passing_first_step(sets) if size > 1 else sets
         return self._tried[size]
 
     def _sets(self, size: int, room: float) -> tuple[Array, Array]:
