@@ -69,7 +69,7 @@ class Comparison:
         return [
             name
             for name, array in self.difference.arrays.items()
-            if not (array.equal or self._is_rounding(name))
+            if not (array.equal or (array.max_abs or np.inf) <= self.rounding.get(name, 0) < np.inf)
         ]
 
     @property
@@ -90,10 +90,6 @@ class Comparison:
         figures = [getattr(array, figure) for array in self.difference.arrays.values()]
         known = [value for value in figures if value is not None]
         return next((v for v in known if v != v), max(known, default=None))
-
-    def _is_rounding(self, name: str) -> bool:
-        error, allowed = self.difference.arrays[name].max_abs, self.rounding.get(name)
-        return error is not None and allowed is not None and error <= allowed < np.inf
 
 
 @dataclass(frozen=True, eq=False)

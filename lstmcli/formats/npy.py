@@ -48,11 +48,6 @@ class Header(NamedTuple):
         """Bytes of all elements."""
         return prod(self.shape) * self.dtype.itemsize
 
-    @property
-    def holds_objects(self) -> bool:
-        """Whether elements are Python objects."""
-        return self.dtype.hasobject
-
 
 def read(source: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
@@ -62,7 +57,7 @@ def read(source: Opened, in_blocks: bool = False) -> Document:
     order is a `FileArray`.
     """
     header = read_header(source.head(), source.source)
-    if header.holds_objects:  # which NumPy pickles behind the header
+    if header.dtype.hasobject:  # which NumPy pickles behind the header
         from lstmcli.formats.torch import read_pickle  # most files need none
 
         return read_pickle(source, header.offset, "npy")
@@ -86,7 +81,7 @@ def read_header(head: bytes, where: str) -> Header:
     except Exception as error:  # a header is Python text: broken, it can raise nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
         if "malformed node" in reason:  # more than the literals that numpy writes: an expression
-            raise UserError(f"{where}: its header is not one that numpy writes.") from None
+            reason = "an expression"
         raise UserError(f"{where}: the .npy header is broken ({reason[:120]}).") from None
     return Header(shape, dtype, fortran, stream.tell())
 

@@ -19,7 +19,7 @@ from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_total, damage_reported
 from lstmcli.formats.files.source import HEAD, Opened
-from lstmcli.formats.files.zip import ENCRYPTED, METHODS, Archive
+from lstmcli.formats.files.zip import Archive
 from lstmcli.formats.npy import (
     BlockWriter,
     check,
@@ -54,7 +54,7 @@ def read(source: Opened, only: str | None = None) -> Document:
                 header = read_header(stream.read(HEAD), where)
             if only in members and name != only and header.shape:
                 others.append(name)
-            elif header.holds_objects:
+            elif header.dtype.hasobject:
                 left_out.append(name)
             else:
                 check(header, member.file_size, where)
@@ -87,11 +87,8 @@ def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
         if not member.filename.endswith(SUFFIX):
             continue
         name = member.filename[: -len(SUFFIX)]
-        where = f'{source.source}, member "{name}"'
         if name in members:
             raise UserError(f'{source.source} has two members of the name "{name}".')
-        if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
-            raise UserError(f"{where} is encrypted or packed oddly; save it with numpy.savez.")
         members[name] = member
     if not members:
         way_out = unzip(member.filename for member in archive.members)

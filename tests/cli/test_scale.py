@@ -111,16 +111,16 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
     words = written(tmp_path, 50, f"--layout {layout}", {})
     before = sorted(os.listdir(tmp_path))
     monkeypatch.setattr(save, "PIECES_FROM", 0)
-    read, calls = FileArray._read_once, 0
+    read, calls = FileArray._fill, 0
 
-    def cut_short(array: FileArray, view: memoryview, at: int) -> int:
+    def cut_short(array: FileArray, values: np.ndarray, at: int) -> None:
         nonlocal calls
         calls += 1
         if calls == 3:
             os.truncate(tmp_path / "x.npy", 100_000)
-        return read(array, view, at)
+        read(array, values, at)
 
-    monkeypatch.setattr(FileArray, "_read_once", cut_short)
+    monkeypatch.setattr(FileArray, "_fill", cut_short)
     monkeypatch.setattr(
         "lstmcli.api.run.describe_not_finite", lambda array, name: ""
     )  # reads it all

@@ -125,7 +125,7 @@ def gru(value: Json) -> Json:
         (gru(rtneural()), "a GRU and no LSTM"),
         (rtneural() | {"layers": {}}, "layers is not a list"),
         (rtneural() | {"layers": [3]}, r"layers\[0\] is not a layer"),
-        (rtneural() | {"layers": [{"weights": [1]}]}, r"layers\[0\]: weights\[0\] is a number; a list"),
+        (rtneural() | {"layers": [{"weights": [1]}]}, r"weights\[0\] is a number; a list"),
         (rtneural() | {"layers": [{"weights": [[[1], [1, 2]]]}]}, r"weights\[0\]: element \[1\]"),
         (guitarml() | {"model_data": {"unit_type": "GRU"}}, "of 'GRU' cells, not an LSTM"),
         (guitarml() | {"model_data": []}, "are not both objects"),

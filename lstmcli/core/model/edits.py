@@ -26,7 +26,6 @@ from lstmcli.core.model.settings import (
     CELL,
     MOST_SHOWN,
     OneOf,
-    read_count,
     read_number,
     setting_text,
 )
@@ -50,13 +49,6 @@ FILE = "@"
 FLAG = "true"
 """The value of an edit that takes none."""
 MASKED = "masked"
-
-
-def no_value(value: Any) -> str:
-    """A reader where there is nothing to choose."""
-    if str(value) != FLAG:
-        raise ValueError("no value")
-    return FLAG
 
 
 _FIRST = "The first step is off already"
@@ -91,7 +83,7 @@ class EditKind:
     words: str  # what it is; {} is the value
     code: str | Callable[[Any], str]  # the line of a program that does it
     about: About
-    read: Callable[[Any], Any] = no_value
+    read: Listed | OneOf | Arrays = field(default_factory=lambda: NO_VALUE)
     values: Values = (FLAG,)  # that are tried, the usual ones first
     solved: float | None = None  # where it does nothing: the number is solved for from there
     bound: bool = False  # the number is one that |h| or |c| does not exceed
@@ -135,13 +127,7 @@ class EditKind:
     @property
     def takes_words(self) -> str:
         """The values that it takes, in words."""
-        if isinstance(self.read, OneOf):
-            return ", ".join(self.read.values)
-        try:
-            self.read("")
-        except ValueError as error:
-            return str(error.args[0])
-        raise AssertionError(f"{self.name} takes an empty text")
+        return ", ".join(self.read.values) if isinstance(self.read, OneOf) else self.read.words
 
     def accepts(self, value: Any) -> bool:
         """Whether it takes a value."""
@@ -253,7 +239,8 @@ def read_edit(text: Any, where: str, arrays_of: Callable[[str], Mapping[str, Arr
     try:
         read = kind.read(given)
     except ValueError as error:
-        text = f"{error.args[0].rstrip('.')}."
+        text = str(error.args[0])
+        text += "." * (text[-1] not in ".?")
         if isinstance(kind.read, OneOf) and len(kind.read.values) > MOST_NAMED:
             near = did_you_mean(value, kind.read.values)
             text = f"{listed(kind.read.values, MOST_NAMED)}.{near}"
@@ -269,11 +256,12 @@ class Arrays:
 
     def __init__(self, *names: str) -> None:
         self._names = names
+        self.words = f"a file with {' and '.join(names)}: @FILE.npz"
 
     def __call__(self, value: Any) -> Mapping[str, Array]:
         """The arrays."""
         if not isinstance(value, Mapping) or not value.keys() >= {*self._names}:
-            raise ValueError(f"a file with {' and '.join(self._names)}: @FILE.npz")
+            raise ValueError(self.words)
         return {name: value[name] for name in self._names}
 
 
@@ -281,7 +269,7 @@ class Listed:
     """A reader of values between commas, of a kind for each; or of some words."""
 
     def __init__(self, form: str, words: str, *others: str) -> None:
-        self._form, self._words, self._others = form, words, others
+        self._form, self.words, self._others = form, words, others
         self.example = words.rpartition(" ")[2]
 
     def __call__(self, value: Any) -> Any:
@@ -289,52 +277,47 @@ class Listed:
         if str(value) in self._others:
             return str(value)
         parts = [*value] if isinstance(value, list | tuple) else str(value).split(",")
-        form = self._form.replace("+", self._form[0] * (len(parts) - 1))
+        form = self._form.replace("+", self._form[:1] * (len(parts) - 1))
         try:
-            read = tuple(_READERS[kind](part) for kind, part in zip(form, parts, strict=True))
-        except (KeyError, ValueError):
-            raise ValueError(self._words) from None
-        return read if len(self._form) > 1 else read[0]
+            kinds = [(*_KINDS[kind], part) for kind, part in zip(form, parts, strict=True)]
+            values = tuple(read(part) for read, _, part in kinds)
+            _require(all(fits(one) for one, (_, fits, _) in zip(values, kinds, strict=True)))
+        except ValueError:
+            raise ValueError(self.words) from None
+        return values if len(self._form) > 1 else values[0]
 
 
 def _whole(part: Any) -> int:
-    if not re.fullmatch(r"-?\d{1,9}", text := str(part).strip()):
-        raise ValueError
+    _require(bool(re.fullmatch(r"-?\d{1,6}", text := str(part).strip())))
     return int(text)
 
 
-def _if(reader: Callable[[Any], Any], fits: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    """A reader of some of the values of another."""
-
-    def read(part: Any) -> Any:
-        if not fits(value := reader(part)):
-            raise ValueError
-        return value
-
-    return read
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "g": {gate: gate for gate in GATES}.__getitem__,
-    "u": _if(_whole, lambda n: n >= 0),  # a unit, feature or step
-    "d": _if(_whole, lambda n: n != 0),  # steps in either direction
-    "n": read_number,
-    "p": _if(read_number, lambda number: number > 0),
-    "s": _if(read_number, lambda number: 0 < number < 1),
+_KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], bool]]] = {
+    "g": (lambda part: str(part).strip(), (*GATES,).__contains__),
+    "c": (_whole, lambda n: n >= 1),
+    "u": (_whole, lambda n: n >= 0),  # a unit, feature or step
+    "d": (_whole, lambda n: n != 0),  # steps in either direction
+    "n": (read_number, lambda number: True),
+    "p": (read_number, lambda number: number > 0),
+    "s": (read_number, lambda number: 0 < number < 1),
 }
+"""Of a value, what reads it and which fit."""
+
+NO_VALUE: Listed = Listed("", "no value", FLAG)
+_COUNT = Listed("c", "an integer from 1 on")
 _NUMBER = Listed("n", "a number")
 _POSITIVE = Listed("p", "a number above 0")
 _SHARE = Listed("s", "a number between 0 and 1")
 _OF_FEATURES = Listed("n+", "a number, or one for each feature, such as 0.5,2")
 
 
-# ---- inputs (T, B, I)
-
-
 def _require(fits: bool, text: str = "") -> None:
-    """UserError or, without a text, ValueError where an edit does not fit what it is given."""
+    """UserError or, without a text, ValueError where a value does not fit."""
     if not fits:
         raise UserError(text) if text else ValueError
+
+
+# ---- inputs (T, B, I)
 
 
 def _moved(x: Array, steps: int) -> Array:
@@ -884,7 +867,7 @@ def _weight_rows() -> Iterator[EditKind]:
             words = name.replace("_", " ") if part else "all weights and biases"
             yield EditKind(
                 f"weights.{f'{part}.' * bool(part)}factor", CELLS, partial(_share_of, arrays, ""),
-                f"{words} times {{}}", f"{name} *= {{}}", _SCALED, read_number,
+                f"{words} times {{}}", f"{name} *= {{}}", _SCALED, _NUMBER,
                 (0.5, 2.0, 0.1, *_KEPT) if part == "recurrent" else (0.5, 2.0, 0.1), solved=1.0,
                 same={2.0: ("bias", "twice")} if part == "bias" else {},
             )  # fmt: skip
@@ -969,13 +952,13 @@ _SAME = {
 _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
     EditKind("inputs.late", INPUTS, _moved, "inputs {} steps late, zeros first",
-        "x = concat(zeros({}), x[:-{}])", _SHIFTED, read_count, _STEPS, of_sequence=True),
+        "x = concat(zeros({}), x[:-{}])", _SHIFTED, _COUNT, _STEPS, of_sequence=True),
     EditKind("inputs.repeated", INPUTS, lambda x, n: x[np.maximum(np.arange(len(x)) - n, 0)],
         "inputs {} steps late, the first one repeated", "x = concat([x[0]] * {}, x[:-{}])",
-        _SHIFTED, read_count, _STEPS[:3], of_sequence=True),
+        _SHIFTED, _COUNT, _STEPS[:3], of_sequence=True),
     EditKind("inputs.early", INPUTS, lambda x, n: _moved(x, -n),
         "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED,
-        read_count, _STEPS, of_sequence=True),
+        _COUNT, _STEPS, of_sequence=True),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _SHIFTED,
         Listed("d", "an integer number of steps, such as 1 or -1"), (1, -1, 2, -2, 3, -3),
@@ -983,11 +966,11 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.skipped", INPUTS, _skipped, "first {} steps left out", "x = x[{}:]",
         About(_SHIFTED.used_by, "run all steps",
               "The outputs are those of later steps, as if these came first"),
-        read_count, (1, 2, 3), of_sequence=True),
+        _COUNT, (1, 2, 3), of_sequence=True),
     EditKind("inputs.padded", INPUTS,
         lambda x, n: np.concatenate([np.zeros((n, *x.shape[1:]), x.dtype), x]),
         "{} steps of zeros in front", "x = concat(zeros({}), x)", _PADDED,
-        read_count, (1, 2, 3, 4), of_sequence=True),
+        _COUNT, (1, 2, 3, 4), of_sequence=True),
     EditKind("inputs.padding_first", PADDING, _padding_first,
         "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', _PADDED,
         OneOf(FLAG, MASKED), (FLAG, MASKED), say={FLAG: "run over"}.get, of_sequence=True),
@@ -1028,7 +1011,7 @@ _ROWS: tuple[EditKind, ...] = (
         "{} steps of zeros run first", "for _ in range({}): h, c = cell(zeros, h, c)",
         About("audio code that warms up, padding in front",
               "reset h and c before the first step"),
-        read_count, (1, 2, 3, 4, 5, 8, 10), of_sequence=True),
+        _COUNT, (1, 2, 3, 4, 5, 8, 10), of_sequence=True),
     EditKind("state.previous", RUN_BEFORE, _after_previous,
         "each sequence starts from the end of the one before", "h0[b], c0[b] = h, c of b - 1",
         About("loops that reset the state once", "reset h and c for each sequence",
@@ -1053,7 +1036,7 @@ _ROWS: tuple[EditKind, ...] = (
                   "pass h and c on to the next call", shows), read, ())
         for name, words, when, read, shows in (
             ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
-             read_count, "The first chunk agrees, later ones do not"),
+             _COUNT, "The first chunk agrees, later ones do not"),
             ("anew", "the initial state again at step {}", "t in ({})",
              Listed("u+", "steps, such as 3,8"), "The steps before the first of them agree"),
         )
@@ -1065,7 +1048,7 @@ _ROWS: tuple[EditKind, ...] = (
         EditKind(f"weights.added.{gate}", CELLS, partial(_added, gate),
             f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}",
             About("a forget bias in the wrong gate order", f"z[{gate}] as it is", _ONE_GATE[gate]),
-            read_number, (1.0, -1.0, 0.5, 2.0), solved=0.0)
+            _NUMBER, (1.0, -1.0, 0.5, 2.0), solved=0.0)
         for gate in "igo"
     ),
     EditKind("weights.exchanged", CELLS, _exchanged, "kernel and recurrent kernel exchanged",
@@ -1097,11 +1080,11 @@ _ROWS: tuple[EditKind, ...] = (
         lambda array, axis, gates, bits: np.round(array * 2**bits) / array.dtype.type(2**bits),
         "stored tensors in fixed point, with {} bits after the point",
         "w = np.round(w * 2**{}) / 2**{}",
-        About("microcontrollers, FPGAs", "run the weights as stored", _NEARLY), read_count,
+        About("microcontrollers, FPGAs", "run the weights as stored", _NEARLY), _COUNT,
         (12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
     EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
         "stored tensors rounded to {} decimals", "w = np.round(w, {})",
-        About("weights pasted from printed output", _ALL_DIGITS, _NEARLY), read_count, _DECIMALS),
+        About("weights pasted from printed output", _ALL_DIGITS, _NEARLY), _COUNT, _DECIMALS),
     # ---- equations
     EditKind("equations.h", EQUATIONS, _output, "h is {}, not o tanh(c)", "h = {}",
         About(_SLIP, "h = o * tanh(c_new)"),
@@ -1116,7 +1099,7 @@ _ROWS: tuple[EditKind, ...] = (
             f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
             About("a forget bias that is added too late", f"{gate} = {name}(z_{gate})",
                   _FROM[gate]),
-            read_number, (1.0, -1.0), solved=0.0)
+            _NUMBER, (1.0, -1.0), solved=0.0)
         for gate, field, name in (
             ("i", "s_i", "sigmoid"), ("f", "s_f", "sigmoid"), ("o", "s_o", "sigmoid"),
             ("g", "t", "tanh"),
@@ -1148,10 +1131,10 @@ _ROWS: tuple[EditKind, ...] = (
         "sigmoid(a z) in all gates, a = {}", "sigmoid({} * z)",
         About("a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315",
               "sigmoid(z)"),
-        read_number, (0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0),
+        _NUMBER, (0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0),
     EditKind("equations.tanh_slope", EQUATIONS, partial(_around, ("t", "t_c"), np.multiply, None),
         "tanh(a z) of g and c, a = {}", "tanh({} * z)", About("LeCun's tanh in part", "tanh(z)"),
-        read_number, (0.5, 2.0, 2 / 3), solved=1.0),
+        _NUMBER, (0.5, 2.0, 2 / 3), solved=1.0),
     EditKind("equations.layer_norm", EQUATIONS, _layer_norm,
         "layer normalisation of each gate, epsilon {}, where none is stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})",
@@ -1189,7 +1172,7 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("outputs.factor", OUTPUTS, lambda h, x, a: h * h.dtype.type(a), "h times {}",
         "h = {} * h",
         About("a scale for display or audio", "divide by it", "h is a multiple at every step"),
-        read_number, (0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
+        _NUMBER, (0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
     EditKind("outputs.clip", OUTPUTS, lambda h, x, a: _bounded(h, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})",
         About("audio code", "take h before it", "Numbers of h that are large"),

@@ -238,8 +238,8 @@ def idle_settings(
         names = [cell] if cell else [*goes_backwards]
         if setting == "reverse" and all(goes_backwards[name] for name in names):
             why[name] = (
-                "go_backwards=true runs backward too; with go_backwards=false, the outputs are in "
-                "the order of the inputs"
+                "go_backwards=true runs backward already; with go_backwards=false, the outputs are "
+                "in the order of the inputs"
             )
         elif setting == "reverse" and all(backward[name] for name in names):
             why[name] = "the layer runs backward by itself"

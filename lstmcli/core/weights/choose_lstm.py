@@ -16,12 +16,13 @@ from lstmcli.core.weights.recognise import (
     recognise,
 )
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
-from lstmcli.errors import ARRAY_LIST, ARRAYS, INPUTS, Try, UserError, did_you_mean, listed
+from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 _TRAINING = re.compile(  # where training stores copies of a model: callbacks, optimizers, averages
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
 )
+MOST_NAMED = 12  # tensors: three for each gate
 _OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
 
 
@@ -217,25 +218,21 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         needed = "  A cell needs all its tensors: save them all, or give the other file too."
         return UserError(f"{source}: {missing}.", needed)
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
+    tables = {
+        "Keras": "kernel, recurrent_kernel, bias",
+        "TensorFlow 1": "kernel, bias",
+        "PyTorch": "weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
+        "gate by gate": "Wi, Ui, bi, Wf, Uf, bf, Wg, Ug, bg, Wo, Uo, bo",
+    }
     if rows:
-        names = [rows[0].tensor_names(role, "0")[0] for role in rows[0].names.tensors]
-        named = f"{names[0]}=FILE:{next(iter(tensors))}"
-        text = "NAME=FILE:MEMBER gives an array its name"
-        return UserError(
-            f"{source} has {shown}; these are neither by name nor by shape what {rows[0].name} "
-            f"stores: {', '.join(names)}.",
-            try_=[Try(text=text, call="run", weights=[named], others=[INPUTS])],
-        )
+        tables = {rows[0].name: _names_of(rows[0])}
     ways = {
         "To name the tensor of a .npy file": ["kernel=k.npy", "bias=b.npy"],
         "To name a tensor of another file": ["kernel=w.npz:W", "bias=w.npz:b"],
     }
     return UserError(
         f"{source} has {shown}; no LSTM is recognised in these names.",
-        "  Keras         kernel, recurrent_kernel, bias",
-        "  TensorFlow 1  kernel, bias",
-        "  PyTorch       weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
-        "  gate by gate  Wi, Ui, bi, Wf, Uf, bf, Wg, Ug, bg, Wo, Uo, bo",
+        *(f"  {name:<12}  {names}" for name, names in tables.items()),
         try_=[
             Try(text=text, call="run", weights=files, others=["x.npy"])
             for text, files in ways.items()
@@ -274,9 +271,10 @@ def refuse_partial(
 def other_names(convention: str, found: list[RecognisedLstm], source: str) -> UserError:
     """The error where tensors have the names of another convention than is asked for."""
     asked, fits = find_convention(convention), found[0].convention
+    names = listed(found[0].tensors, MOST_NAMED)
     text = (
-        f"{source} has the tensors of the convention {fits.name} ({listed(found[0].tensors, 6)}); "
-        f"{asked.name} has {_names_of(asked)}."
+        f"{source} has the tensors of the convention {fits.name} ({names}); {asked.name} has "
+        f"{_names_of(asked)}."
     )
     settings = {
         "gates": asked.storage.gates,
@@ -287,6 +285,9 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 
 
 def _names_of(row: Convention) -> str:
-    """A name of each role that nearly every LSTM has, as it stands in a file."""
-    roles = (role for role in row.names.tensors if role not in _OPTIONAL)
-    return ", ".join(row.tensor_names(role, "0")[0] for role in roles)
+    """The names of the tensors that nearly every LSTM has, as they stand in a file."""
+    names: list[str] = []
+    for role, form in row.names.tensors.items():
+        if role not in _OPTIONAL:
+            names += row.tensor_names(role, "0")[: None if "{gate}" in form else 1]
+    return listed(names, MOST_NAMED)

@@ -186,7 +186,12 @@ def inspect(
         for cell, role, gate, name in found.each_tensor():
             of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
             roles[name] = layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
-    ways = None if results else _ways(shapes, file)
+    ways = None
+    if not results:
+        try:
+            refuse_ways(shapes, file)
+        except UserError as error:
+            ways = error.without(file)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
@@ -372,14 +377,6 @@ def _is_initial(blocks: Array) -> bool:
 
 
 # ---- no LSTM at all
-
-
-def _ways(shapes: Shapes, file: str) -> UserError | None:
-    try:
-        refuse_ways(shapes, file)
-    except UserError as error:
-        return error.without(file)
-    return None
 
 
 def missing_parts(names: Collection[str]) -> list[str]:

@@ -261,11 +261,6 @@ def _folder(path: str) -> tuple[str, ...]:
             "  python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
             f"{shell_word(file_argument(path))} weights.pt",
         )
-    if os.path.isdir(os.path.join(path, "Data", "com.apple.CoreML")):
-        return (
-            f"{path} is a Core ML package; this version does not read it. "
-            "Give the model that it was converted from.",
-        )
     names = sorted(os.listdir(path))
     offered = [name for name in names if name.lower().endswith(MODELS)]
     if not 0 < len(offered) <= FILES_OFFERED:

@@ -234,12 +234,11 @@ def _described(
     tokens, shape, ahead = _parsed(brackets.content, where)
     after = console.text[brackets.stop : end]
     factor = FACTOR.search(before)
-    dtype, label = _dtype(before, after), ""
+    dtype, printed, label = _dtype(before, after), printed_shape(before, after), ""
     if ggml := GGML.search(before.rstrip()):
         name, dtype = ggml[1], SHORT_DTYPES.get(ggml[2])
         printed = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
     else:
-        printed = printed_shape(before, after)
         before = WRAPPER.sub("", before[: factor.start()] if factor else before)
         name, separate_line = _name(before)
         label = "" if name else _label(before)

@@ -40,7 +40,7 @@ from lstmcli.formats.text.number_text import (
     refuse_decimal_commas,
 )
 
-INDEXED = re.compile(r"(.+)\[(\d+)\]")
+INDEXED = re.compile(r"(.+)\[(\d{1,15})\]")
 
 
 def read_lines(pieces: Pieces, file: Opened) -> Document:
@@ -189,7 +189,7 @@ def _numbers(cells: list[str], line: int, source: str) -> list[float]:
 
 
 def _checked_names(cells: list[str], source: str) -> list[str]:
-    names = [cell.strip() for cell in cells]
+    names = [re.sub(r"\[0+(?=\d)", "[", cell.strip()) for cell in cells]
     if names[0] == "" and len(names) > 1 and not {*KEYS} & {*names}:
         names[0] = STEP  # the index of pandas
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -220,12 +220,7 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
         if name in keys:
             continue
         if match := INDEXED.fullmatch(name):
-            if len(match[2]) > len(str(MOST_STEPS)):
-                raise UserError(
-                    f"{source}: a column of {match[1]} has {len(match[2])} digits in []"
-                )
-            if indexed.setdefault(match[1], {}).setdefault(int(match[2]), column) != column:
-                raise UserError(f"{source} has two columns {match[1]}[{int(match[2])}].")
+            indexed.setdefault(match[1], {})[int(match[2])] = column
         else:
             single[name] = Columns([column], single=True)
     for name in indexed.keys() & single.keys():

@@ -152,18 +152,13 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
             continue
         if full in document.arrays or full in document.attributes:
             raise UserError(f'{document.source} has two members of the name "{full}".')
-        _file_under(document, full, value)
-
-
-def _file_under(document: Document, name: str, value: Any) -> None:
-    # numbers such as "NaN" are strings too
-    texts = isinstance(value, list) and {*map(type, value)} == {str} and not {*value} <= {*SPECIAL}
-    if isinstance(value, list) and not texts:
-        document.arrays[name] = to_array(value, f"{document.source}: {name}")
-    elif isinstance(value, str):
-        document.attributes[name] = _printable(value, document.source)
-    else:
-        document.attributes[name] = value
+        is_list = isinstance(value, list)
+        # numbers such as "NaN" are strings too
+        if is_list and not ({*map(type, value)} == {str} and not {*value} <= {*SPECIAL}):
+            document.arrays[full] = to_array(value, f"{document.source}: {full}")
+        else:
+            is_text = isinstance(value, str)
+            document.attributes[full] = _printable(value, document.source) if is_text else value
 
 
 def _printable(text: str, source: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import Try, UserError, listed
 from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
 from lstmcli.formats.npy import rows_of
 
@@ -270,7 +270,7 @@ class TableWriter(StepWriter):
         axes[0] = range(first_step, first_step + len(table))
         is_json = self.format == "jsonl"
         texts = row_texts(table, JSON_NAMES if is_json else PLAIN_NAMES, self._delimiter)
-        lines = (
+        lines: Iterator[str] = (
             self._delimiter.join((*map(str, place), text))
             for place, text in zip(product(*axes), texts, strict=True)
         )
@@ -285,7 +285,7 @@ class TableWriter(StepWriter):
 
     def _refuse_sizes(self, sizes: Sequence[int]) -> None:
         if len({*sizes}) > 1:
-            found = ", ".join(f"{n} {name}" for n, name in zip(sizes, self.names, strict=True))
+            found = listed([f"{n} {k}" for n, k in zip(sizes, self.names, strict=True)], 4)
             raise UserError(
                 "a tidy file has a row for each unit of all arrays, which differ in their units: "
                 f"{found}.",

@@ -123,11 +123,11 @@ def test_numbers_that_are_solved_for_have_few_digits() -> None:
     found = asked(lstm(X * 0.37).h.astype(np.float32))
     assert "inputs.factor=0.37" in found.edits
     wide = random_weights(N, 6)  # more units than inputs
-    for x, edits in (
+    for x, named in (
         (X * [0.5, 1, 2] + [0, 0.25, 0], ("inputs.factor=0.5,1,2", "inputs.offset=0,0.25,0")),
         (X * 2 - 1, ("inputs.factor=2", "inputs.offset=-1")),
     ):
-        assert asked(lstm(x, wide).h.astype(np.float32), tensors(wide)).edits == edits
+        assert asked(lstm(x, wide).h.astype(np.float32), tensors(wide)).edits == named
 
 
 SOLVED: dict[str, Callable[[], Array]] = {
@@ -229,7 +229,7 @@ def test_edits_that_are_given_are_kept() -> None:
 def test_a_new_edit_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     row = replace(
         edits.EDITS["inputs.factor"], name="inputs.cubed", function=lambda x, _: x**3,
-        words="inputs cubed", code="x = x ** 3", read=edits.no_value, values=(edits.FLAG,),
+        words="inputs cubed", code="x = x ** 3", read=edits.NO_VALUE, values=(edits.FLAG,),
         solved=None,
     )  # fmt: skip
     monkeypatch.setitem(edits.EDITS, "inputs.cubed", row)

@@ -170,9 +170,6 @@ def test_core_ml_is_named(tmp_path: Path) -> None:
     path.write_bytes(message((1, 5), (2, "a model"), (500, b"")))
     with pytest.raises(UserError, match="If it is a Core ML model, give the model"):
         formats.read(str(path))
-    (tmp_path / "m.mlpackage" / "Data" / "com.apple.CoreML").mkdir(parents=True)
-    with pytest.raises(UserError, match="is a Core ML package; this version does not read it"):
-        formats.read(str(tmp_path / "m.mlpackage"))
 
 
 def test_without_the_library_the_command_that_installs_it_is_named(

@@ -75,7 +75,10 @@ def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
 def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
     for block in BLOCKS:
         if block in fate:
-            return _block(BLOCK_DEFAULTS | (fate[block] or {}))
+            numbers = BLOCK_DEFAULTS | (fate[block] or {})
+            if numbers["cell_clip"] <= 0:  # -1 turns it off
+                del numbers["cell_clip"]
+            return {name: numbers[name] for name in BLOCK_DEFAULTS if name in numbers}
     forget_bias = _number(fate, _FORGET_BIAS)
     if forget_bias is None:  # none of the cells that are known
         return {}
@@ -86,13 +89,6 @@ def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
     names = {ACTIVATIONS.get(op, "") for op in ops}
     if len(names) == 1 and (name := names.pop()) not in ("", "tanh"):
         settings["activation"] = name
-    return settings
-
-
-def _block(numbers: Mapping[str, float]) -> dict[str, Any]:
-    settings = {"forget_bias": numbers["forget_bias"]}
-    if numbers["cell_clip"] > 0:  # -1 turns it off
-        settings["cell_clip"] = numbers["cell_clip"]
     return settings
 
 
