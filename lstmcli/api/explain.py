@@ -28,8 +28,8 @@ from lstmcli.core.diff.operand import Side, with_all_steps
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, WorkDone
+from lstmcli.core.explain.causes import spelled_out
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.verify import (
@@ -272,7 +272,7 @@ class EditedRuns:
         that were tried costs its bits.
         """
         size = np.minimum(np.log2(np.maximum(np.abs(off), 1)), MOST_BITS)
-        distinct = self.case.expected.distinct(self.allowance.of)
+        distinct = self.case.expected.distinct(self.allowance)
         share = min(1.0, distinct / max(1, off.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
         bits = float(counted.sum()) * share - math.log2(max(2, self.tried))

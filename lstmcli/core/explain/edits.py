@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import KNOWN_ORDERS
+from lstmcli.core.explain.causes import KNOWN_ORDERS, Change, Changes, settings_of
 from lstmcli.core.explain.edited_runs import (
     ITERATIONS,
     USUAL,
@@ -29,7 +29,6 @@ from lstmcli.core.explain.edited_runs import (
     gauss_newton,
 )
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare
@@ -426,7 +425,9 @@ def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
     """The nearest changes, and then the usual ones as far as they are known of a network."""
     usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
-    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][: Budget.BESIDE]
+    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][
+        : 2 * Budget.LISTED
+    ]
 
 
 def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:
