@@ -21,6 +21,7 @@ import lstmcli
 from lstmcli import formats, run
 from lstmcli.api.load import load
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
+from tests.cli.test_outputs import in_shell
 from tests.paths import TOP
 from tests.recorded import GOLDEN, held
 
@@ -217,13 +218,10 @@ def test_an_interrupt_while_numpy_is_imported_is_silent(tmp_path: Path) -> None:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.slow
 def test_a_closed_stream_that_is_not_needed_changes_nothing(closed: str, tmp_path: Path) -> None:
-    command = f"{sys.executable} -m lstmcli run -q {WEIGHTS} {INPUTS} -o {tmp_path}/o.npz {closed}"
-    done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert in_shell("run", "-q", WEIGHTS, INPUTS, "-o", tmp_path / "o.npz", closed) == (0, "", "")
     assert np.load(tmp_path / "o.npz")["h"].shape == (1, 7, 3)
-    command = f"{sys.executable} -m lstmcli run nowhere.npz {closed}"
-    done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (2, b"")
+    done = in_shell("run", "nowhere.npz", closed)
+    assert (done.status, done.out) == (2, "")
 
 
 def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import re
 import zipfile
@@ -24,7 +23,6 @@ from tests.fuzz.guard import withstand
 from tests.paths import TESTS
 
 FOLDER = TESTS / "golden" / "torch_files"
-UNSAFE = [os.system, eval, exec, os.remove, os.posix_spawn, getattr, open, Path.touch]
 
 
 def pickled(text: bytes) -> bytes:
@@ -39,41 +37,6 @@ def with_pickle(data: bytes, name: str = "module_zip-2.13.0.pt") -> bytes:
 
 
 # ---- nothing is run
-
-
-class Trap:
-    """Calls a function when it is unpickled."""
-
-    def __init__(self, function: Any, *args: Any) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> Any:
-        return self.call
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("function", UNSAFE, ids=lambda f: f.__name__)
-def test_nothing_is_run(tmp_path: Path, function: Any, protocol: int) -> None:
-    mark = tmp_path / "sprung"
-    args: Any = {
-        os.system: (f"touch {mark}",),
-        open: (str(mark), "w"),
-        os.remove: (str(tmp_path / "kept"),),
-        os.posix_spawn: ("/bin/touch", ["touch", str(mark)], {}),
-        getattr: (mark, "touch"),
-        Path.touch: (mark,),
-    }.get(function, (f"open({str(mark)!r}, 'w')",))
-    (tmp_path / "kept").touch()
-    state = {"trap": Trap(function, *args), "w": np.ones((2, 3), np.float32)}
-    data = pickle.dumps(state, protocol)
-    assert list(piped(data).arrays) == ["w"]
-    assert list(piped(with_pickle(data)).arrays) == ["w"]
-    assert sorted(os.listdir(tmp_path)) == ["kept"]
-
-
-def test_the_trap_would_have_sprung(tmp_path: Path) -> None:
-    pickle.loads(pickle.dumps(Trap(Path.touch, tmp_path / "sprung")))
-    assert (tmp_path / "sprung").exists()
 
 
 def test_states_build_items_and_calls_of_results_are_inert() -> None:
