@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
 from subprocess import DEVNULL, PIPE, Popen
 from threading import Thread
 from typing import Any
@@ -95,6 +95,13 @@ def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int)
     assert on_a_terminal(code, *words, "-q") == ""
 
 
+class HttpGreeting(BaseRequestHandler):
+    """What a server of HTTP says to a connection."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     ("address", "cause"),
     [
@@ -113,9 +120,9 @@ def test_a_scheduler_that_is_not_there(
     pytest.importorskip("distributed", reason="needs lstmcli[dask]")  # takes a second to import
     network(tmp_path / "w.npz", 9, 4)
     np.save(tmp_path / "x.npy", np.zeros((3, 13, 9)))
-    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+    with TCPServer(("127.0.0.1", 0), HttpGreeting) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        address = address.format(server.server_port)
+        address = address.format(server.server_address[1])
         begun = time.monotonic()
         done = lstm("run", "w.npz", "x.npy", "--scheduler", address)
         assert time.monotonic() - begun < 9
