@@ -171,8 +171,7 @@ def onnx_net(directions: int) -> dict[str, Array]:
     return {name: rng.normal(size=shape) for name, shape in shapes.items()}
 
 
-above = {name.replace("l0", "l1"): array for name, array in pytorch(3, 2).items()}
-TWO_WIDTHS = pytorch(2, 3) | above
+TWO_WIDTHS = {**pytorch(2, 3), **{k.replace("l0", "l1"): a for k, a in pytorch(3, 2).items()}}
 NETS = {
     "onnx": onnx_net(1), "onnx both ways": onnx_net(2), "torch": pytorch(2, 2),
     "torch both ways": pytorch(2, 2, directions=2), "stacked": pytorch(2, 2, layers=2),
