@@ -52,7 +52,7 @@ Choices = tuple[Choice | None, ...]
 """What is selected of steps, batch items and units; None: all."""
 
 
-class Beside(NamedTuple):
+class Interpretation(NamedTuple):
     """Two sides whose axes differ, of which one is interpreted as a full run."""
 
     pair: Pair
@@ -167,7 +167,8 @@ def arrange(
     listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
     for n, m in ((0, 1), (1, 0)):
         said = layouts[n], layouts[m]
-        listed += _candidates(Beside(pair, n, arrays[n], arrays[m], said, choices, cells, sides[m]))
+        of = Interpretation(pair, n, arrays[n], arrays[m], said, choices, cells, run=sides[m])
+        listed += _candidates(of)
     listed.sort(key=lambda one: -one.cost)
     found = [*{one.key: one for one in listed}.values()]
     agreeing = [one for one in found if one.pair.numbers_agree]
@@ -260,7 +261,7 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
 # ---- every candidate
 
 
-def _candidates(at: Beside) -> Iterator[Candidate]:
+def _candidates(at: Interpretation) -> Iterator[Candidate]:
     is_state = at.pair.kind == FINAL
     for run in _runs(at) if at.narrow.values.size and at.wide.values.size else ():
         for full, one in product(at.lying(True, run), [*at.lying(False, run)]):
@@ -288,7 +289,7 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _runs(at: Beside) -> Iterator[RunShape]:
+def _runs(at: Interpretation) -> Iterator[RunShape]:
     """What run the wide side may be next to the narrow one.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
@@ -335,7 +336,7 @@ def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | Non
 
 
 def _taken_so(
-    at: Beside, one: Arrangement, full: Arrangement, wide: Numbers, last: str, at_ends: bool
+    at: Interpretation, one: Arrangement, full: Arrangement, wide: Numbers, last: str, at_ends: bool
 ) -> Candidate:
     """The candidate of the narrow side as it lies on the full run, next to what it is of that."""
     pair, n, both = at.pair, at.n, (one, full)
