@@ -172,7 +172,8 @@ TWO_WIDTHS = pytorch(2, 3) | above
 NETS = {
     "onnx": onnx_net(1), "onnx both ways": onnx_net(2), "torch": pytorch(2, 2),
     "torch both ways": pytorch(2, 2, directions=2), "stacked": pytorch(2, 2, layers=2),
-    "stacked, of two widths": TWO_WIDTHS, "stacked both ways": pytorch(2, 2, layers=2, directions=2),
+    "stacked, of two widths": TWO_WIDTHS,
+    "stacked both ways": pytorch(2, 2, layers=2, directions=2),
 }  # fmt: skip
 INPUTS: tuple[Shape, ...] = ((3, 2), (1, 2), (3, 1, 2), (1, 3, 2), (1, 1, 2), (2, 2, 2), (3, 4, 2))
 SHAPES = [shape for rank in range(6) for shape in product((0, 1, 2, 3, 4), repeat=rank)]
