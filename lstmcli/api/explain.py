@@ -28,8 +28,8 @@ from lstmcli.core.diff.operand import Side, with_all_steps
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, WorkDone
+from lstmcli.core.explain.causes import spelled_out
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
@@ -241,12 +241,17 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
         further = f"{asked.typed('explain', asked.expected)} --thorough"
         return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
-    against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
+    is_h = side.name != STDIN and all(one.setting != "array" for one in explanation.changes)
+    against = side.name if is_h and _lies_alike(job.model, explanation) else None
     if explanation.edits:
         settings[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
-    return replace(explanation, next=_next(start, comparison, against, several))
+    further = _next(start, comparison, against, several)
+    if explanation.verdict == "not_finite" and is_h and not further:
+        against = typed_command("lstm", "diff", "-", file_argument(side.name))
+        further = f"{explanation.command} -f npy -q | {against}"
+    return replace(explanation, next=further)
 
 
 def _writing(
@@ -346,7 +351,7 @@ def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[
     loaded = explanation.measured
     if explanation.verdict == "not_finite":
         found = {k: v for one in explanation.changes for k, v in one.settings.items()}
-        return explanation.not_finite, found
+        return explanation.not_finite, {k: v for k, v in found.items() if k != "array"}
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)

@@ -17,7 +17,7 @@ from lstmcli.api.values import Path
 from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, joined, sequence, single_as_h, stacked
+from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, joined, sequence, single_as_h
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
@@ -336,7 +336,7 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
     """An array as (T, B, H), and what had to be assumed; None if its axes are not known."""
     numbers, layout, texts = side.numbers(name), side.layout, []
     if numbers.ndim == 4 and 1 not in numbers.shape[:3]:
-        axes = stacked(numbers)
+        axes = [axis for axis, size in enumerate(numbers.shape[:3]) if size == 2]
         if len(axes) != 1:
             return None, ""
         layout = "time" if numbers.shape[1] == 2 else layout  # ONNX's (T, 2, B, H)

@@ -13,11 +13,9 @@ from lstmcli import run
 from lstmcli.api.check import BATCH, STEPS, Check
 from lstmcli.api.check import check_job as check
 from lstmcli.api.job import Job
-from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Cell, Inputs, Model
-from lstmcli.engines import find_engine
 from lstmcli.engines.engine import Network, Prepared, Result
 from lstmcli.errors import UserError
 from tests.conformance.grid import KINDS
@@ -271,18 +269,3 @@ def test_the_same_nan_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.equal
     assert found.truth_abs is not None
     assert np.isfinite(found.truth_abs)
-
-
-def test_layers_of_different_sizes_are_refused_where_a_framework_has_one_size() -> None:
-    def of(units: int, width: int) -> Cell:
-        zeros = np.zeros
-        return Cell(
-            zeros((4, units, width), np.float32), zeros((4, units, units), np.float32),
-            zeros((4, units), np.float32), CONVENTIONS["pytorch"],
-        )  # fmt: skip
-
-    model = Model(((of(3, 5),), (of(2, 3),)), {})
-    plan = prepare(model, Inputs(np.zeros((4, 1, 5), np.float32), "time"))
-    assert find_engine("torch").network(plan)[1] == ["layers of different sizes"]
-    for name in ("onnxruntime", "openvino", "keras", "tensorflow", "jax"):
-        assert find_engine(name).network(plan)[1] == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lstmcli.api import load
-from lstmcli.api.convert import convert, target_of
+from lstmcli.api.convert import COMMON, convert, target_of
 from lstmcli.core.forward.equivalence import compared_runs, same_weights
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
@@ -223,3 +223,7 @@ def test_a_document_of_rtneural(tmp_path: Path) -> None:
         assert layer["shape"] == [None, None, 3]
         for ours, theirs in zip(layer["weights"], weights, strict=True):
             np.testing.assert_array_equal(np.array(ours, np.float32), theirs)
+
+
+def test_the_choices_named_without_to_are_conventions() -> None:
+    assert set(COMMON) <= set(CONVENTIONS)

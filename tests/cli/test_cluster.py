@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from http.server import HTTPServer, SimpleHTTPRequestHandler
+from contextlib import contextmanager
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
 from subprocess import DEVNULL, PIPE, Popen
 from threading import Thread
 from typing import Any
@@ -39,19 +40,27 @@ if __name__ == "__main__":
 """
 
 
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[Popen[bytes], str, list[int]]]:
+    """A cluster, the address of its scheduler, and the process numbers of its workers."""
+    pytest.importorskip("distributed", reason="needs lstmcli[dask]")
+    (folder / "cluster.py").write_text(CLUSTER)
+    with Popen(
+        [sys.executable, folder / "cluster.py"], stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        address, workers = (process.stdout.readline().decode().split() for _ in range(2))
+        yield process, address[0], [int(number) for number in workers]
+        process.stdin.close()
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
     """The address of a scheduler, and the process numbers of its workers."""
-    pytest.importorskip("distributed", reason="needs lstmcli[dask]")
-    script = tmp_path_factory.mktemp("cluster") / "cluster.py"
-    script.write_text(CLUSTER)
-    environment = {**os.environ, "PYTHONPATH": str(TOP)}
-    with Popen([sys.executable, script], stdin=PIPE, stdout=PIPE, env=environment) as process:
-        assert process.stdout
-        address, workers = (process.stdout.readline().decode().split() for _ in range(2))
-        yield address[0], [int(number) for number in workers]
-        assert process.stdin
-        process.stdin.close()
+    with started(tmp_path_factory.mktemp("cluster")) as (_, address, workers):
+        yield address, workers
 
 
 @pytest.mark.parametrize("output", ["out.npz", "out.json"])
@@ -86,6 +95,13 @@ def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int)
     assert on_a_terminal(code, *words, "-q") == ""
 
 
+class HttpGreeting(BaseRequestHandler):
+    """What a server of HTTP says to a connection."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     ("address", "cause"),
     [
@@ -104,9 +120,9 @@ def test_a_scheduler_that_is_not_there(
     pytest.importorskip("distributed", reason="needs lstmcli[dask]")  # takes a second to import
     network(tmp_path / "w.npz", 9, 4)
     np.save(tmp_path / "x.npy", np.zeros((3, 13, 9)))
-    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+    with TCPServer(("127.0.0.1", 0), HttpGreeting) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        address = address.format(server.server_port)
+        address = address.format(server.server_address[1])
         begun = time.monotonic()
         done = lstm("run", "w.npz", "x.npy", "--scheduler", address)
         assert time.monotonic() - begun < 9
@@ -118,25 +134,15 @@ def test_a_scheduler_that_is_not_there(
 
 
 def test_a_scheduler_that_is_killed_during_the_run(tmp_path: Path) -> None:
-    pytest.importorskip("distributed", reason="needs lstmcli[dask]")
-    script = tmp_path / "cluster.py"
-    script.write_text(CLUSTER)
     network(tmp_path / "w.npz", 64, 256)
     np.save(tmp_path / "x.npy", np.zeros((2048, 400, 64), np.float32))
     words = ["run", tmp_path / "w.npz", tmp_path / "x.npy", "--layout", "batch", "--only", "h"]
     words += ["-o", tmp_path / "out.npz"]
-    with Popen(
-        [sys.executable, script], stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(TOP)},
-    ) as cluster:  # fmt: skip
-        assert cluster.stdout
-        address, *workers = cluster.stdout.read1().decode().split()  # type: ignore[attr-defined]
-        while not workers:
-            workers = cluster.stdout.readline().decode().split()
+    with started(tmp_path) as (cluster, address, workers):
         process = start(*words, "--scheduler", address)
-        wait_for_work(int(workers[0]))
+        wait_for_work(workers[0])
         assert process.poll() is None
-        for number in (cluster.pid, *map(int, workers)):
+        for number in (cluster.pid, *workers):
             os.kill(number, signal.SIGKILL)
         err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 2

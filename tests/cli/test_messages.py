@@ -98,3 +98,24 @@ def test_no_message_is_longer_than_a_screen(lstm: Lstm, words: str) -> None:
 def test_a_remark_is_bounded_too(capfd: pytest.CaptureFixture[str]) -> None:
     remark("x" * 100_000)
     assert len(capfd.readouterr().err) == 1501
+
+
+WEIGHTS = SAMPLE / "weights.npz"
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [
+        ("matplotlib", ("plot", WEIGHTS, SAMPLE / "inputs.npy", "-o", "plot.png")),
+        ("safetensors.numpy", ("convert", WEIGHTS, "net.safetensors", "--to", "pytorch-cell")),
+        ("onnx", ("convert", WEIGHTS, "net.onnx", "--to", "onnx")),
+    ],
+)
+def test_without_a_library_a_line_says_what_to_install(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str, words: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    done = lstm(*words)
+    assert done.status == 2
+    assert f"  pip install '{package.partition('.')[0]}>=" in done.err
+    assert list(tmp_path.iterdir()) == []

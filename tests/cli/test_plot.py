@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,16 +104,6 @@ def test_a_figure_shows_the_numbers(lstm: Lstm) -> None:
     a, b = (QUESTION / name for name in ("tensorflow.txt", "numpy.txt"))
     assert lstm("plot", a, b, "-o", "lines.svg", "--units", 2).status == 0
     assert ">a - b<" in Path("lines.svg").read_text()
-
-
-def test_without_matplotlib_one_line_says_what_to_install(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    done = lstm("plot", WEIGHTS, INPUTS, "-o", "plot.png")
-    assert done.status == 2
-    assert done.err.endswith("pip install 'matplotlib>=3.6'\n")
-    assert not Path("plot.png").exists()
 
 
 def _cells(out: str) -> list[str]:

@@ -21,6 +21,7 @@ import lstmcli
 from lstmcli import formats, run
 from lstmcli.api.load import load
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start
+from tests.cli.test_outputs import in_shell
 from tests.paths import TOP
 from tests.recorded import GOLDEN, held
 
@@ -117,6 +118,22 @@ def test_json_lines_of_inputs_are_recognised_by_content(lstm: Lstm, name: str, b
         assert from_file.out == streamed.out
         h = np.array([json.loads(line)["h"] for line in streamed.out.splitlines()])
         np.testing.assert_array_equal(h, wanted if batch else wanted[:, 0])
+
+
+def test_the_other_members_of_an_archive_are_not_unpacked(lstm: Lstm, tmp_path: Path) -> None:
+    x, path = np.load(INPUTS), tmp_path / "x.npz"
+    train = np.random.default_rng(0).normal(size=(5000, 7, 4))
+    np.savez(path, x_train=train, x_val=x)
+    data = path.read_bytes()
+    at = data.index(train[-1].tobytes())
+    path.write_bytes(data[:at] + bytes(8) + data[at + 8 :])
+    full = lstm("inspect", "x.npz")
+    assert full.status == 2
+    assert "corrupt" in full.err
+    done = lstm("run", WEIGHTS, "x.npz:x_val", "-o", "out.npy", "-q")
+    assert done == (0, "", "")
+    np.testing.assert_array_equal(np.load("out.npy"), lstmcli.run(str(WEIGHTS), x).h)
+    assert "corrupt" in lstm("run", WEIGHTS, "x.npz:x_train").err
 
 
 # ---- what is written
@@ -217,13 +234,10 @@ def test_an_interrupt_while_numpy_is_imported_is_silent(tmp_path: Path) -> None:
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.slow
 def test_a_closed_stream_that_is_not_needed_changes_nothing(closed: str, tmp_path: Path) -> None:
-    command = f"{sys.executable} -m lstmcli run -q {WEIGHTS} {INPUTS} -o {tmp_path}/o.npz {closed}"
-    done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert in_shell("run", "-q", WEIGHTS, INPUTS, "-o", tmp_path / "o.npz", closed) == (0, "", "")
     assert np.load(tmp_path / "o.npz")["h"].shape == (1, 7, 3)
-    command = f"{sys.executable} -m lstmcli run nowhere.npz {closed}"
-    done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (2, b"")
+    done = in_shell("run", "nowhere.npz", closed)
+    assert (done.status, done.out) == (2, "")
 
 
 def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:

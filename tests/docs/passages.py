@@ -142,6 +142,10 @@ def _codes_of(node: ast.AST) -> Iterator[str]:
                 match key, value:
                     case ast.Constant(value="code"), ast.Constant(value=str(code)):
                         yield code
+                    case ast.Constant(value=bool()), ast.Tuple(
+                        elts=[ast.Constant(value=str(code)), _]
+                    ):
+                        yield code
 
 
 # ---- tables of the program

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lstmcli.cli.group import COMMANDS
 from lstmcli.engines import NAMES
+from tests.benchmarks.__main__ import BLOCK, PAGE
 from tests.docs.documents import documents
 from tests.paths import TOP
 from tests.transcripts.shell import Shell
@@ -104,3 +105,12 @@ def test_the_columns_that_readme_gives_for_a_tidy_table_are_those_of_its_sample(
     sample = "samples/forget-bias"
     command = f"lstm run {sample}/weights.npz {sample}/inputs.npy -f csv --tidy -q"
     assert Shell(tmp_path).run(command).out.startswith(shown[1])
+
+
+def test_each_block_of_the_page_is_written_by_a_part() -> None:
+    blocks = BLOCK.findall((TOP / "docs" / "performance.md").read_text())
+    assert len(blocks) == len(PAGE)
+    for words, block in zip(PAGE, blocks, strict=True):
+        assert f"; threads {2 if '2' in words else 1}\n" in block
+    for contender in ("naive", "torch", "onnxruntime", "openvino"):
+        assert f"/ {contender}" in blocks[0]

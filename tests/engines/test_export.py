@@ -18,6 +18,7 @@ from lstmcli.core.weights.encode import fold_forget_bias
 from lstmcli.core.weights.metadata.onnx import activation_attributes
 from lstmcli.engines.export import graph_of, serialised
 from lstmcli.errors import UserError
+from tests import networks
 from tests.recorded import GOLDEN, held
 
 onnx: Any = pytest.importorskip("onnx", reason="needs lstmcli[onnx]")
@@ -84,16 +85,11 @@ def test_a_model_names_its_producer_and_what_is_none_is_never_written() -> None:
 
 def uneven(folder: Path, dtype: str) -> str:
     """Two LSTMs of PyTorch, 5 -> 6 and 12 -> 4 units, each in two directions."""
-    rng = np.random.default_rng(3)
+    sizes = {"enc": (5, 6), "dec": (12, 4)}
     tensors: dict[str, Any] = {
-        f"{name}.{role}_l0{mark}": rng.normal(size=shape).astype(dtype)
-        for name, inputs, units in (("enc", 5, 6), ("dec", 12, 4))
-        for mark in ("", "_reverse")
-        for role, shape in (
-            ("weight_ih", (4 * units, inputs)),
-            ("weight_hh", (4 * units, units)),
-            ("bias_ih", (4 * units,)),
-        )
+        f"{name}.{key}": array
+        for name, size in sizes.items()
+        for key, array in networks.pytorch(*size, directions=2, dtype=dtype).items()
     }
     np.savez(folder / "uneven.npz", **tensors)
     return str(folder / "uneven.npz")
@@ -122,7 +118,6 @@ STACKS = [
 
 def mixed(folder: Path, stack: Sequence[tuple[int, int]]) -> tuple[str, dict[str, str]]:
     """Layers of Keras of 5 inputs, and what runs them in turn."""
-    rng = np.random.default_rng(5)
     tensors: dict[str, Any] = {}
     layers: list[str] = []
     inputs = 5
@@ -131,12 +126,8 @@ def mixed(folder: Path, stack: Sequence[tuple[int, int]]) -> tuple[str, dict[str
         count = sum(name.startswith(kind) for name in layers)
         layers.append(f"{kind}_{count}" if count else kind)
         for inner in ("forward_lstm/", "backward_lstm/") if directions == BOTH else ("",):
-            for role, shape in (
-                ("kernel", (inputs, 4 * units)),
-                ("recurrent_kernel", (units, 4 * units)),
-                ("bias", (4 * units,)),
-            ):
-                tensors[f"{layers[-1]}/{inner}{role}"] = rng.normal(size=shape).astype("f4")
+            made = networks.keras(inputs, units, f"{layers[-1]}/{inner}", len(layers))
+            tensors |= {name: array.astype("f4") for name, array in made.items()}
         inputs = directions * units
     np.savez(folder / "mixed.npz", **tensors)
     return str(folder / "mixed.npz"), {"layer": ",".join(layers)}

@@ -193,12 +193,6 @@ def _prints() -> list[Sample]:
     return [_single(f"{n}-{path.name}", path.read_bytes()) for n, path in enumerate(paths)]
 
 
-def _notations() -> list[Sample]:
-    return [
-        _single(path.name, path.read_bytes()) for path in sorted(GOLDEN.glob("languages/*.txt"))
-    ]
-
-
 def _safetensors() -> list[Sample]:
     recorded = GOLDEN / "bfloat16/jax.safetensors"
     return [
@@ -207,12 +201,8 @@ def _safetensors() -> list[Sample]:
     ]
 
 
-def _rtneural() -> list[Sample]:
-    return [_single("model.json", json.dumps(rtneural()).encode())]
-
-
-def _guitarml() -> list[Sample]:
-    return [_single("model.json", json.dumps(guitarml()).encode())]
+def _model(made: Callable[[], object]) -> Callable[[], list[Sample]]:
+    return lambda: [_single("model.json", json.dumps(made()).encode())]
 
 
 def _onnx_external() -> list[Sample]:
@@ -288,7 +278,7 @@ TABLE = {
     "csv": Row(_steps("csv"), text, inputs=True),
     "tsv": Row(_steps("tsv"), text, inputs=True),
     "text": Row(_prints, text, inputs=True),
-    "notation": Row(_notations, text, inputs=True),
+    "notation": Row(_golden("languages/*.txt"), text, inputs=True),
     "gguf": Row(_golden("gguf/*.gguf"), _always(mutations.binary)),
     "safetensors": Row(_safetensors, _always(one_of(mutations.safetensors, mutations.binary))),
     "torch-zip": Row(_golden("torch_files/*zip-*", "torch_files/*-2.13.0.pt"), _always(archived)),
@@ -336,8 +326,8 @@ TABLE = {
     ),
     "tflite": Row(_golden("tflite_files/*.tflite"), _always(mutations.binary)),
     "tfjs": Row(_together("model.json", ("*.json", "*.bin"), "tfjs_files/*[!z]"), _of_tfjs),
-    "rtneural": Row(_rtneural, json_text),
-    "guitarml": Row(_guitarml, json_text),
+    "rtneural": Row(_model(rtneural), json_text),
+    "guitarml": Row(_model(guitarml), json_text),
     "nam": Row(_golden("nam/*.nam"), json_text),
     "keras-h5": Row(_golden(*WHOLE_MODELS), _always(containers.hdf5_file), hdf5=True),
     "keras-weights": Row(_golden(WEIGHTS_ALONE), _always(containers.hdf5_file), hdf5=True),

@@ -34,20 +34,6 @@ def rows(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: A
     return list(sheet(a, b, width, asked, **shown).rows())
 
 
-@pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 200, None])
-def test_no_number_is_cut_in_any_width(width: int | None) -> None:
-    """What a narrow table shows, the widest shows in the same words."""
-    a = of(h=normal(50, 4, 6), c=normal(50, 4, 6), kernel=normal(3, 4))
-    b = of(h=normal(50, 4, 6, seed=1), c=normal(50, 4, 6), kernel=normal(3, 4, seed=2))
-    whole_text = set(re.findall(r"[\d.e-]+\d", sheet(a, b, None).plain()))
-    text = sheet(a, b, width).plain()
-    figures = re.sub(r"\(needs \d+ columns, the terminal has \d+\)", "", " ".join(text.split()))
-    assert set(re.findall(r"[\d.e-]+\d", figures)) <= whole_text
-    assert "…" not in text
-    if width is not None and width >= 80:
-        assert max(map(len, text.splitlines())) <= width
-
-
 def test_sides_show_arrays_of_one_shape_together() -> None:
     h = normal(7, 1, 3)
     a = of(name="a.npz", h=h, c=h, final_h=h[0])

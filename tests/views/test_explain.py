@@ -33,22 +33,8 @@ def sample(name: str = "numpy.txt") -> Explanation:
     return asked(str(SAMPLE / name))
 
 
-@cache
-def without_an_answer() -> Explanation:
-    return asked(np.linspace(-0.5, 0.5, 21).reshape(7, 3))
-
-
 def lines(explanation: Explanation, width: int | None = 80) -> list[str]:
     return list(explanation_sheet(explanation, "e.npy", width=Width.of(width)).rows())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [40, 60, 80, 200])
-def test_nothing_is_wider_than_the_terminal_but_the_command(width: int) -> None:
-    for explanation in (sample(), without_an_answer()):
-        for line in lines(explanation, width):
-            if not line.startswith(("reproduce", "next")) and "nearest configurations" not in line:
-                assert len(line) <= max(width, 62), line
 
 
 @pytest.mark.parametrize("setting", COLUMNS)

@@ -10,17 +10,10 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
 from lstmcli.core.diff.axes import Choices, among, arrange, several_cells
-from lstmcli.core.diff.operand import (
-    Side,
-    joined,
-    layout_by_shape,
-    padded_steps,
-    sequence,
-    without_ones,
-    zeroed,
-)
+from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.selection import Indices, format_indices, numbers_on_axis, take
 from lstmcli.errors import Try, UserError
@@ -58,19 +51,35 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     padded = padded_steps(sides, *(pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1)))
     if not padded.any():
         return pair
-    a, b = (zeroed(side, padded) for side in (pair.a, pair.b))
+
+    def zeroed(array: Array) -> Array:
+        return np.where(padded[..., None], array.dtype.type(0), array)
+
+    a, b = pair.a.moved(zeroed), pair.b.moved(zeroed)
     return replace(pair, a=a, b=b, padded=padded)
+
+
+_EXCHANGED = {"batch": ("time", "steps, batch"), "time": ("batch", "batch, steps")}
 
 
 def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
     """Both sides as (T, B, H) by their layouts; last states of several cells by their axes."""
     a, b = pair.a, pair.b
     if pair.kind == FINAL:
-        if max(len(without_ones(a)), len(without_ones(b))) > 1 or several_cells((a, b), sides):
+        several = any(np.count_nonzero(np.not_equal(x.shape[:-1], 1)) > 1 for x in (a, b))
+        if several or several_cells((a, b), sides):
             return pair
         a, b = (x.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for x in (a, b))
         return replace(pair, a=a, b=b, placed=True)
     layouts = [side.layout for side in sides]
+    for n, silent in enumerate((a, b)):  # that has all steps of the run the other is a part of
+        steps, said = sides[1 - n].numbering.of_steps, layouts[1 - n]
+        if layouts[n] is None and said in _EXCHANGED and silent.ndim == 3:
+            as_said, if_not = silent.shape[1::-1] if said == "batch" else silent.shape[:2]
+            if as_said != steps == if_not:
+                layouts[n], lead = _EXCHANGED[said]
+                text = f"{{{'ab'[n]}}} is interpreted as ({lead}, units), with the {steps} steps"
+                pair = replace(pair, taken_as=f"{text} as the run has", axes_known=True)
     axes = (2, 1) if "batch" in layouts else (1, 2)
     axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
     if a.ndim == b.ndim == 4 and not a.shape[0] == b.shape[0] == 1 and axis is not None:
@@ -150,7 +159,6 @@ def _indices(
 
 
 def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
-    """A placed pair cut to what is selected of each axis, by the indices of the run."""
     if not pair.placed and pair.kind == FINAL and any(choices):
         text = "in full, as no file tells which axes are those of cells and batch items"
         return replace(pair, unaligned=text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 from math import inf, isclose
 from typing import NamedTuple
 
@@ -38,6 +38,7 @@ from lstmcli.errors import UserError
 # Of the distance of every other candidate. In 1,050 pairs of runs of two directions, one with wrong
 # gates, no bias or other weights, the nearest was never the wrong one at 0.7.
 _CLEARLY_NEARER = 0.5
+_MOST_LISTED = 2**14  # places on a run that are tried, each by a comparison of 75 us
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
 LAST = "the last step"  # as `words` has it
@@ -51,7 +52,7 @@ Choices = tuple[Choice | None, ...]
 """What is selected of steps, batch items and units; None: all."""
 
 
-class Beside(NamedTuple):
+class Interpretation(NamedTuple):
     """Two sides whose axes differ, of which one is interpreted as a full run."""
 
     pair: Pair
@@ -75,7 +76,8 @@ class Beside(NamedTuple):
         steps = [run.steps - 1] if steps is None else steps
         if is_full:
             steps, items = [0], [0]
-        for one in arrangements(shape, run._replace(layout=usual), steps, items):
+        listed = arrangements(shape, run._replace(layout=usual), steps, items)
+        for one in islice(listed, _MOST_LISTED):
             row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
             row &= one.steps.is_all and run.directions == 1
             width = run.units * (run.directions if "w" in one.axes else 1)
@@ -103,13 +105,16 @@ class Beside(NamedTuple):
         The last step of a run of which some are padding is the last valid one; of two directions
         it may be the last of each.
         """
-        (T, B, D, K), run = (part.of for part in one.parts), self.wide.moved(full.read)
+        T, B, D, K = (part.of for part in one.parts)
+        run = self.wide.moved(full.read)
         is_last = one.steps.is_last_step and one.sequences.is_all and self.pair.kind == SEQUENCE
         if not is_last or self.choices[0] is not None:
             yield run[one.place], LAST, False
             return
         valid = ~padded_steps([self.run], self.indices(0, T), self.indices(1, B))  # (T, B)
-        items, first, last = np.arange(B), valid.argmax(axis=0), T - 1 - valid[::-1].argmax(axis=0)
+        items = np.arange(B)
+        first = valid.argmax(axis=0)
+        last = T - 1 - valid[::-1].argmax(axis=0)
         is_padded = not valid.all()
         yield run[last, items][None], LAST_VALID if is_padded else LAST, is_padded
         if D * K % 2 == 0:
@@ -157,11 +162,13 @@ def arrange(
     """
     # no layout gives the axes of last states
     layouts = tuple(None if pair.kind == FINAL else side.layout for side in sides)
-    silent, cells = layouts == (None, None), pair.kind == FINAL and several_cells(arrays, sides)
+    silent = layouts == (None, None)
+    cells = pair.kind == FINAL and several_cells(arrays, sides)
     listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
     for n, m in ((0, 1), (1, 0)):
         said = layouts[n], layouts[m]
-        listed += _candidates(Beside(pair, n, arrays[n], arrays[m], said, choices, cells, sides[m]))
+        of = Interpretation(pair, n, arrays[n], arrays[m], said, choices, cells, run=sides[m])
+        listed += _candidates(of)
     listed.sort(key=lambda one: -one.cost)
     found = [*{one.key: one for one in listed}.values()]
     agreeing = [one for one in found if one.pair.numbers_agree]
@@ -254,8 +261,7 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
 # ---- every candidate
 
 
-def _candidates(at: Beside) -> Iterator[Candidate]:
-    """Every candidate in which the narrow side is all of the other one, or a part of it."""
+def _candidates(at: Interpretation) -> Iterator[Candidate]:
     is_state = at.pair.kind == FINAL
     for run in _runs(at) if at.narrow.values.size and at.wide.values.size else ():
         for full, one in product(at.lying(True, run), [*at.lying(False, run)]):
@@ -283,7 +289,7 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _runs(at: Beside) -> Iterator[RunShape]:
+def _runs(at: Interpretation) -> Iterator[RunShape]:
     """What run the wide side may be next to the narrow one.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
@@ -330,11 +336,12 @@ def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | Non
 
 
 def _taken_so(
-    at: Beside, one: Arrangement, full: Arrangement, wide: Numbers, last: str, at_ends: bool
+    at: Interpretation, one: Arrangement, full: Arrangement, wide: Numbers, last: str, at_ends: bool
 ) -> Candidate:
     """The candidate of the narrow side as it lies on the full run, next to what it is of that."""
     pair, n, both = at.pair, at.n, (one, full)
-    lead, K, first = (one.steps.size, one.sequences.size), one.units.of, one.directions.first
+    lead = one.steps.size, one.sequences.size
+    K, first = one.units.of, one.directions.first
     exchanged = [of for of, side in zip(at.said, both, strict=True) if side.exchanged]
     cost = sum(side.cost - EXCHANGED * side.exchanged for side in both)
     if pair.kind == FINAL:  # no axis is out of place

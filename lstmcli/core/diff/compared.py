@@ -18,8 +18,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Hint, join_with_and
 
 # Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
-# Of 60,000 random layers four have an h above 0.1 and agree within float32's 1e-5 with i and o
-# exchanged (0.17 at most); with other orders, activations or biases none above 0.04.
+# Of 60,000 random layers with i and o exchanged four agree and have an h above 0.1 (0.17 at most).
 _SHOWN = 200
 
 NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")

@@ -1,10 +1,9 @@
 """What a difference may come from: what was proved first, then at most one suspicion.
 
 A hint needs a proof: the data are equal once rearranged, or the settings in two files differ. Only
-where neither explains the difference is a pattern named, as a suspicion, whose code starts with
-``suspect_``. Measured on random nets, a forgotten forget bias, a transposed recurrent kernel,
-recurrent weights in another gate order and coupled gates all look the same: step 0 agrees, then
-the two diverge. So no pattern names a cause; each names what is possible and what is excluded.
+where neither explains the difference is a pattern named, as a suspicion (``suspect_``): what is
+possible and what is excluded, as a forgotten forget bias, a transposed recurrent kernel and
+coupled gates all look the same: step 0 agrees, then the two diverge.
 """
 
 from __future__ import annotations
@@ -84,8 +83,8 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
 _CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
 _EXCHANGED = {  # by whether h and c are mistaken for each other
-    True: ("h_is_c", "One side returns or reads (c, h), the other (h, c)."),
-    False: ("names_exchanged", "The two sides give the same numbers different names."),
+    True: Hint("h_is_c", "One side returns or reads (c, h), the other (h, c)."),
+    False: Hint("names_exchanged", "The two sides give the same numbers different names."),
 }
 
 
@@ -107,9 +106,9 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
             text += f" If the first axis is the batch, the {other} are in another order."
         hints.append(Hint(found.code, compared.say(text)))
     for of_states, texts in exchanged.items():
-        code, why = _EXCHANGED[of_states]
-        text = compared.say(f"{', '.join(texts.values())}. {why}")
-        hints += [Hint(code, text)] * bool(texts)
+        found = _EXCHANGED[of_states]
+        text = compared.say(f"{', '.join(texts.values())}. {found.seen}")
+        hints += [replace(found, seen=text)] * bool(texts)
     hints += [hint for pair in compared.differing for hint in _forget_bias(compared, pair)]
     named = [*groups.values(), *exchanged.values()]
     return hints, {name for names in named for name in names}
@@ -141,10 +140,7 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
 
 
 def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
-    """f of the first divergence is the same but for a constant before its sigmoid.
-
-    At the first step that differs only: later gates depend on states that differ already.
-    """
+    """f of the first divergence is the same but for a constant before its sigmoid."""
     step = compared.first_step
     if pair.name != compared.first_array or ArrayName.of(pair.name).base != "f" or step is None:
         return
@@ -298,10 +294,10 @@ def _indices(noun: str, numbers: Sequence[int]) -> str:
 
 
 def _exchanged_gates(layer: FirstLayer) -> Facts:
-    """At the first step the gates of one side are those of the other under other names."""
     if layer.at != 0:
         return None
-    gates, step = [gate for gate in "ifo" if gate in layer.pairs], -bool(layer.pair.backward)
+    gates = [gate for gate in "ifo" if gate in layer.pairs]
+    step = -bool(layer.pair.backward)
     taken = [
         f"{of_b} is {of_a}"
         for of_b in layer.differ(*gates)
@@ -313,10 +309,7 @@ def _exchanged_gates(layer: FirstLayer) -> Facts:
 
 
 def _without_activation(layer: FirstLayer) -> Facts:
-    """At the first step that differs the gates of one side are parts of the other's z.
-
-    What follows from a wrong gate is wrong in z too.
-    """
+    """At the first step that differs the gates of one side are parts of the other's z."""
     differ, names = layer.differ(*GATES), layer.compared.names
     for side in (0, 1) if differ else ():
         if all(_is_raw(layer, gate, side) for gate in differ):
@@ -326,13 +319,13 @@ def _without_activation(layer: FirstLayer) -> Facts:
 
 
 def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
-    """Whether a gate of a side is its part of the other side's z."""
     start, order = layer.pair.name.removesuffix(layer.first), 1 - 2 * side
     if f"{start}z" not in layer.compared.sides[1 - side].arrays:
         return False
     pair = layer.compared.cross(*(start + gate, start + "z")[::order])
     one, z = (pair.a, pair.b)[::order]
-    units, step = one.shape[-1], -1 - layer.at if pair.backward else layer.at
+    units = one.shape[-1]
+    step = -1 - layer.at if pair.backward else layer.at
     first = GATES.index(gate) * units
     is_z = pair.placed and z.shape == (*one.shape[:-1], 4 * units)
     return is_z and _same(one[step], z[step, ..., first : first + units], pair.tolerance)

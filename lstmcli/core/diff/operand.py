@@ -177,21 +177,11 @@ def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: st
 # ---- one array
 
 
-def stacked(side: Numbers) -> list[int]:
-    """The axes of length 2 that may be that of the directions."""
-    return [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
-
-
 def joined(side: Numbers, axis: int) -> Numbers:
     """Directions on a separate axis, side by side: (T, 2, B, H) becomes (T, B, 2 H)."""
     lead = [n for at, n in enumerate(side.shape[:-1]) if at != axis]
     width = side.shape[axis] * side.shape[-1]
     return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, width))
-
-
-def without_ones(side: Numbers) -> list[int]:
-    """The lengths of all axes but the last, without those of 1."""
-    return [n for n in side.shape[:-1] if n != 1]
 
 
 def layout_by_shape(*sides: Numbers) -> str:
@@ -383,11 +373,6 @@ def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[in
     known = bool(valid) and len(valid) == len(found)
     padded: Mask = ~np.any(valid, axis=0) if known else np.zeros((len(steps), len(batch)), bool)
     return padded
-
-
-def zeroed(numbers: Numbers, padded: Mask) -> Numbers:
-    """Numbers (T, B, K) with exact zeros at padded steps (T, B)."""
-    return numbers.moved(lambda array: np.where(padded[..., None], array.dtype.type(0), array))
 
 
 def shown_padding(value: Any) -> Any:

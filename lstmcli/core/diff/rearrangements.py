@@ -1,7 +1,6 @@
 """Rearrangements of one array under which it equals the other: each is a proof, not a guess.
 
-A rearrangement proves nothing about numbers that are all alike, so each has to make several
-elements agree that disagreed before and that the tolerance distinguishes.
+It has to make several elements agree that disagreed and that the tolerance distinguishes.
 """
 
 from __future__ import annotations
@@ -92,12 +91,10 @@ def rearranged(pair: Pair) -> Hint | None:
 
 
 def _moved(pair: Pair, a: Numbers, **facts: Any) -> Moved:
-    """A side a with its elements moved, next to b as it is."""
     return Moved(a, pair.b, pair.agrees, facts)
 
 
 def _of_a(*ways: Callable[[Array], Array]) -> Callable[[Pair], Iterator[Moved]]:
-    """The elements of a, each way in turn."""
     return lambda pair: (_moved(pair, pair.a.moved(way)) for way in ways)
 
 
@@ -136,7 +133,6 @@ def _turned(units: Mask, array: Array) -> Array:
 
 
 def _permuted(axis: int) -> Callable[[Pair], Iterator[Moved]]:
-    """The units, or the sequences, of a in another order."""
 
     def moves(pair: Pair) -> Iterator[Moved]:
         a, b = (side.moved(lambda v: v.swapaxes(axis, 2)) for side in (pair.a, pair.b))
@@ -213,7 +209,6 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
 
 
 def _shifted(pair: Pair) -> Iterator[Moved]:
-    """The steps of one side come one step later in the other."""
     if pair.agrees is None or len(pair.a.values) < 2:
         return
     late = Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1])
@@ -225,7 +220,6 @@ def _shifted(pair: Pair) -> Iterator[Moved]:
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:
-    """One side contains some successive steps of the other."""
     sides, sizes = (pair.a, pair.b), (len(pair.a.values), len(pair.b.values))
     short, long = min(sizes), max(sizes)
     part = "{a}" if sizes[0] == short else "{b}"
@@ -240,7 +234,6 @@ def _windows(pair: Pair) -> Iterator[Moved]:
 
 
 def _blocks(pair: Pair) -> Iterator[Moved]:
-    """The quarters of an axis in every order but the one they have."""
     for axis, size in enumerate(pair.a.shape if pair.agrees is not None else ()):
         for order in list(permutations(range(4)))[1:] if size and size % 4 == 0 else ():
             index = np.arange(size).reshape(4, -1)[[*order]].ravel()

@@ -12,24 +12,19 @@ from lstmcli.core.diff.tolerance import Mask, widened
 from lstmcli.core.model.arrays import round_to_format
 from lstmcli.core.model.selection import format_size
 
-# The error that a type predicts, in its eps and relative to the largest number. Over 15 seeds and
-# five sizes (up to 128 units, 60 steps), a run in a type is off by 0.5 to 2.4 eps, numbers that are
-# stored in it by 0.1 to 0.5; the rest is for nets whose rounding grows. In float16 a mistake may
-# leave as little (inputs times 255 / 256: 1.7 to 17 eps), so that only numbers that are all of it
-# show the cause.
+# The error that a type predicts, relative to the largest number: 0.5 to 2.4 eps, more where
+# rounding grows. In float16 a mistake may leave as little (inputs times 255 / 256: 1.7 to 17 eps),
+# so that only numbers that are all of it show the cause.
 _ROUNDING = (("float64", 64 * 2.0**-52), ("float32", 64 * 2.0**-23))
 _FLOAT16 = ("float16", 4 * 2.0**-10)
 _HALVES = (("bfloat16", 4 * 2.0**-7), _FLOAT16)  # so coarse that size alone does not tell them
 _LEAST_DISTINCT = 8  # different numbers, all of such a type, that show it
-# Of the largest error: that of the first step. In those nets it is 0.06 or more; 0.009 or less is
-# that of chaotic ones, and 0 that of most mistakes in the forget gate or recurrent weights.
+# Of the largest error: that of the first step. In those nets it is 0.06 or more; most mistakes: 0.
 _ROUNDING_START = 0.01
 
-# Signal-to-noise ratio from which a difference that shows everywhere counts as noise, in dB. In
-# those nets mistakes in gate order, rows, transposes, axes and direction leave at most 12.4 dB
-# where their first step differs, all others of the tests' matrix at most 24.9 but for the peepholes
-# of o on the c before (30.2); noise of 1e-2 on h leaves 24 to 33, int8 weights 28 to 50, an
-# approximated tanh 25 to 36, and in all of these 86 % of the values or more differ.
+# Signal-to-noise ratio from which a difference that shows everywhere counts as noise, in dB.
+# Mistakes leave at most 24.9 there, but for peepholes of o on the c before (30.2); noise of 1e-2 on
+# h leaves 24 to 33, int8 weights 28 to 50, an approximated tanh 25 to 36.
 NOISE_SNR = 24.0
 _NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of printed output hide some
 
@@ -42,7 +37,6 @@ FADED = "a state that was lost some steps before"  # and shows in a last state, 
 
 
 def _odd_numbers(compared: ComparedSides) -> Facts:
-    """Numbers that differ by far more than those that agree, named one by one."""
     pairs, found = compared.differing, []
     for pair in pairs:
         if pair.agrees is None or np.count_nonzero(pair.differs) > _MAX_NAMED:
@@ -69,30 +63,23 @@ def _odd_numbers(compared: ComparedSides) -> Facts:
 
 
 def _not_a_number(compared: ComparedSides) -> Facts:
-    """NaN on one side only, in the first step that differs."""
     for pair in compared.differing:
-        nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
         if not pair.stepwise or pair.agrees is None:
             continue
-        differs: Mask = np.not_equal(*nan)
-        at_steps: tuple[Mask, ...] = tuple(
-            np.any(which, axis=(1, 2)) for which in (differs, pair.differs)
-        )
-        steps, wrong = map(pair.in_order, at_steps)
-        if not steps.any() or wrong.argmax() != steps.argmax():
+        nan = [pair.in_order(np.isnan(side.values)) for side in (pair.a, pair.b)]
+        steps: Mask = np.any(nan[0] != nan[1], axis=(1, 2))  # (T,)
+        at = int(pair.in_order(pair.differs).any(axis=(1, 2)).argmax())
+        if not steps[at]:
             continue
-        at = int(np.flatnonzero(at_steps[0])[-1 if pair.backward else 0])
-        side = compared.names[not nan[0][at][differs[at]].any()]
-        step = pair.numbers_of((at, 0, 0))[0]
-        is_kept = steps[steps.argmax() :].all()
-        where = f" from step {step} on" if is_kept else f", first at step {step}"
-        kept = " Once in the state, a NaN stays." if is_kept else ""
+        side = compared.names[not (nan[0] & ~nan[1])[at].any()]
+        step = pair.numbers_of((len(steps) - 1 - at if pair.backward else at, 0, 0))[0]
+        where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
+        kept = " Once in the state, a NaN stays." * bool(steps[at:].all())
         return {"name": pair.name, "side": side, "step": step, "where": where, "kept": kept}
     return None
 
 
 def _rounding(compared: ComparedSides) -> Facts:
-    """Differences of the size that a dtype predicts, from the start on."""
     pairs = compared.differing
     if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
         return None
@@ -136,7 +123,6 @@ def _is_of(pair: Pair, side: int, name: str) -> bool:
 
 
 def _noise(compared: ComparedSides) -> Facts:
-    """Small differences everywhere, from the start on."""
     ratios = []
     for pair in compared.pairs.values():
         if pair.agrees is None or pair.differs.mean() < _NOISE_SHARE:

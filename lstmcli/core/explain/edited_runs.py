@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.verify import (
@@ -138,17 +138,14 @@ class EditedRuns:
         expected, location = self.case.expected, self.location
         if location.are_gates and edits[0].kind.takes == "z":
             parts = [expected.arrays[gate] for gate in location.arrays[0].arrays]
-            both = (
-                np.concatenate([getattr(p, k) for p in parts], axis=-1) for k in ("values", "half")
-            )
-            return replace(self.case, expected=Expected({"h": KnownValues(*both)}))
+            joined = [
+                np.concatenate([getattr(p, k) for p in parts], -1) for k in ("values", "half")
+            ]
+            return replace(self.case, expected=Expected({"h": KnownValues(*joined)}))
         if not any(ArrayName.of(name).kind == FINAL for name in expected.arrays):
             return self.case
-        if (
-            location.state != "the last h"
-            or self.case.lengths is not None
-            or self.case.mask is not None
-        ):
+        is_padded = self.case.lengths is not None or self.case.mask is not None
+        if location.state != "the last h" or is_padded:
             return None
         (known,) = expected.arrays.values()
         shape = self.case.size[0], *known.values.shape
@@ -176,21 +173,10 @@ class EditedRuns:
                 parts.append(off[np.isfinite(part.values)])
         return np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
-    def misses(
-        self, given: Mapping[str, Array] | None, case: Case | None = None, until: int | None = None
-    ) -> Array:
-        """How far off each known number is, in tolerances."""
-        return np.abs(self.off(given, case, until))
-
     @cached_property
     def base(self) -> Mapping[str, Array]:
         """The run without further edits."""
         return self.run(()) or {}
-
-    @cached_property
-    def base_misses(self) -> Array:
-        """How far off the run without further edits is."""
-        return self.misses(self.base)
 
     @cached_property
     def _growth(self) -> float:
@@ -201,7 +187,7 @@ class EditedRuns:
         return verify(self.case, (*self.of_run, *self.changes), self.allowance).growth
 
     @cached_property
-    def causal(self) -> tuple[str, ...]:
+    def _causal(self) -> tuple[str, ...]:
         """EXPECTED's arrays of steps of which each needs only those before it."""
         names = [n for n, one in self.case.expected.arrays.items() if one.values.ndim == 3]
         if runs_forward(self.model):
@@ -216,14 +202,14 @@ class EditedRuns:
         """The cells of which EXPECTED has numbers, and the run without further edits gives them."""
         wrong = {""}
         for name, known in self.case.expected.arrays.items():
-            off = self.misses(self.base, replace(self.case, expected=Expected({name: known})))
-            if not off.size or off.max() > 1:
+            off = self.off(self.base, replace(self.case, expected=Expected({name: known})))
+            if not off.size or np.abs(off).max() > 1:
                 wrong.add(ArrayName.of(name).prefix)
         return frozenset(ArrayName.of(name).prefix for name in self.case.expected.arrays) - wrong
 
     def _in_order(self, case: Case | None) -> Sequence[str]:
         """The arrays of which first steps are compared; an edited output is one of them."""
-        return self.causal if case in (None, self.case) else ("h",)
+        return self._causal if case in (None, self.case) else ("h",)
 
     @cached_property
     def first_off(self) -> int | None:
@@ -233,7 +219,7 @@ class EditedRuns:
     def first_wrong(self, given: Mapping[str, Array]) -> int | None:
         """The first step at which a run is off; None if none is, or steps need later ones."""
         first: list[int] = []
-        for name in self.causal:
+        for name in self._causal:
             known, array = self.case.expected.arrays[name], given.get(name)
             if array is not None and array.shape == known.values.shape:
                 off = np.abs(array - known.values) > self.allowance.of(known)
@@ -248,20 +234,17 @@ class EditedRuns:
         self.tried += 1
         if self.first_off is not None:  # what is solved for fits there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
-            if (
-                self.misses(self.run(variant.edits, until, case), case, until).max(initial=0)
-                > SLACK
-            ):
+            first = self.off(self.run(variant.edits, until, case), case, until)
+            if np.abs(first).max(initial=0) > SLACK:
                 return None
-        misses = self.misses(self.run(variant.edits, case=case), case)
-        worst, allowance = float(misses.max(initial=0)), self.allowance
+        off = self.off(self.run(variant.edits, case=case), case)
+        worst, allowance = float(np.abs(off).max(initial=0)), self.allowance
+        is_rounding = worst <= 1 or worst * allowance.absolute <= ROUNDED
+        if worst > SLACK * self._growth or not is_rounding:
+            return None
         if variant.solved > 1:
             looser = SOLVED_WITHIN * allowance.absolute, SOLVED_WITHIN * allowance.relative
             allowance = allowance._replace(absolute=looser[0], relative=looser[1])
-        if worst > SLACK * self._growth or (
-            worst > 1 and worst * self.allowance.absolute > ROUNDED
-        ):
-            return None
         every = Change("edits", (*self.model.edits, *variant.edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None
@@ -271,30 +254,29 @@ class EditedRuns:
         case = self.case_for(variant.edits)
         if case is None:
             return None
-        base = self.base_misses if case is self.case else self.misses(self.base, case)
-        bits = [self._bits(base, variant.solved)] if variant.edits else []
+        bits = [self._bits(self.off(self.base, case), variant.solved)] if variant.edits else []
         agreement = self.fits(variant) if all(bits) else None
         if agreement is None:
             return None
         if self.changes:
             alone = self.adding(())
-            misses = alone.misses(alone.run(variant.edits, case=case), case)
-            bits.append(self._bits(misses, variant.solved))
+            off = alone.off(alone.run(variant.edits, case=case), case)
+            bits.append(self._bits(off, variant.solved))
         return (agreement, min(bits)) if all(bits) else None
 
-    def _bits(self, misses: Array, solved: int) -> float:
+    def _bits(self, off: Array, solved: int) -> float:
         """The bits of evidence; 0 where these, or the numbers that show them, are too few.
 
         Each of EXPECTED's numbers counts by how far off the run as loaded is. What was solved for
         may account for as many numbers, those that were furthest off; and the choice among all
         that were tried costs its bits.
         """
-        size = np.minimum(np.log2(np.maximum(misses, 1)), MOST_BITS)
-        distinct = self.case.expected.distinct(self.allowance.of)
-        share = min(1.0, distinct / max(1, misses.size))
+        size = np.minimum(np.log2(np.maximum(np.abs(off), 1)), MOST_BITS)
+        distinct = self.case.expected.distinct(self.allowance)
+        share = min(1.0, distinct / max(1, off.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
         bits = float(counted.sum()) * share - math.log2(max(2, self.tried))
-        is_shown = int((misses > 1).sum() * share) >= solved + MORE_NUMBERS
+        is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
         return bits if bits >= LEAST_BITS and is_shown else 0.0
 
     # ---- variants
@@ -303,14 +285,17 @@ class EditedRuns:
         """The values of the table, the usual ones first, of all cells at once or of each."""
         for kind, cell, sizes in self._kinds(each):
             if kind.name not in LATER:
-                yield from islice(self._of_kind(kind, cell, sizes), most)
+                yield from islice(_variants(kind, cell, sizes), most)
         if len(self.model.layers) > 1 and not each and most is None:
             names = [name for name, cell in self.model.cells if cell.inputs == cell.outputs]
             yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
 
     def solutions(self, *, each: bool = False) -> Iterator[Variant]:
-        """The edits with a number, at the number that comes nearest."""
-        for kind, cell, _ in self._kinds(each):
+        """The edits with a number, at the number that comes nearest; those of a bound first.
+
+        A bound is the largest number of EXPECTED, or none.
+        """
+        for kind, cell, _ in sorted(self._kinds(each), key=lambda one: not one[0].bound):
             if kind.solved is not None:
                 yield from self._solved(kind, cell)
 
@@ -318,7 +303,7 @@ class EditedRuns:
         """Rows and columns that are zero or exchanged, in the only cell or in each."""
         for kind, cell, sizes in self._kinds(each=len(self.model.cells) > 1):
             if kind.name in LATER:
-                yield from self._of_kind(kind, cell, sizes)
+                yield from _variants(kind, cell, sizes)
 
     def _kinds(self, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
         """The kinds of edits, of all cells at once or of each of several, if it may be wrong."""
@@ -328,9 +313,6 @@ class EditedRuns:
         for kind in EDITS.values():
             if not each or kind.stage not in OF_MODEL:
                 yield from ((kind, cell, sizes) for cell, sizes in both)
-
-    def _of_kind(self, kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
-        return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
 
     def restarts(self) -> Iterator[Variant]:
         """The initial state, h or c again: in chunks of one length, or at each step that is off.
@@ -391,7 +373,7 @@ class EditedRuns:
         """An edit that lists a number last, with that which comes nearest; None if none is near."""
         *place, number = edit.value
         until = self._steps_after_first(2)
-        if self.misses(self.run((edit,), until), None, until).max(initial=0) > NEARLY:
+        if np.abs(self.off(self.run((edit,), until), until=until)).max(initial=0) > NEARLY:
             return None
         solved = self.solved_number(
             lambda a: replace(edit, value=(*place, a)), (number,), self.case
@@ -401,6 +383,10 @@ class EditedRuns:
     def _steps_after_first(self, count: int) -> int | None:
         """Where this many steps from the first one that is off end; None where all are needed."""
         return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
+
+
+def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
+    return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
 
 
 LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
@@ -416,7 +402,7 @@ def gauss_newton(
     """
     p, (B, N) = start.copy(), start.shape
     damping, r, better = np.full(B, 1e-6), residual(p), np.ones(B, bool)
-    first = float((r**2).sum())
+    first, shorter = float((r**2).sum()), 0.5 * (N == 1)  # along one number a stride is shortened
     for n in range(iterations):
         if better.any():
             d = 1e-7 * np.maximum(1, np.abs(p))
@@ -432,7 +418,7 @@ def gauss_newton(
         better = (new**2).sum(axis=1) < (r**2).sum(axis=1)
         p[better] -= stride[better]
         r[better] = new[better]
-        damping = np.where(better, damping * 0.1, np.maximum(damping * 20, 0.5))
+        damping = np.where(better, damping * 0.1, np.maximum(damping * 20, shorter)).clip(1e-14)
         if n >= HALFWAY[0] * iterations and (r**2).sum() > HALFWAY[1] * first:
             break
         is_done = (np.abs(stride) < 1e-10 * np.maximum(1, np.abs(p))).all(axis=1)

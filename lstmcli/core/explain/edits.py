@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import KNOWN_ORDERS
+from lstmcli.core.explain.causes import KNOWN_ORDERS, Change, Changes, settings_of
 from lstmcli.core.explain.edited_runs import (
     ITERATIONS,
     USUAL,
@@ -29,7 +29,6 @@ from lstmcli.core.explain.edited_runs import (
     gauss_newton,
 )
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare
@@ -47,7 +46,7 @@ SHORT = 8  # steps that show a start state, or an order of features
 MOST_EXCHANGED = 16_000  # units of all exchanges of two features that are tried at once
 MOST_STATE = 48  # numbers of a state that are solved for
 SMALL = 1e-4  # a number that counts as 0, or as another, in a relation
-ALIKE = 1e-2  # of a number, by which sequences may differ in what they imply
+ALIKE = 1e-2  # of a number, by which those that EXPECTED implies for it may differ
 DAMAGED_UNITS = 3  # at most, where a damaged row is looked for
 FAR = 40.0  # a pre-activation beyond which a gate does not change
 HALVINGS = 60
@@ -333,17 +332,14 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
         return
     if known.values.shape != given.shape or not np.isfinite(known.values).all():
         return
-    with np.errstate(all="ignore"):
-        factors = np.where(known.values == 0, 0, known.values / given)
+    factors = np.where(known.values == 0, 0, known.values / given)
     kept = np.abs(factors) > SMALL
-    scale = float(np.median(factors[kept])) if kept.any() else 0.0
-    if not kept.any(axis=2).all():  # no dropout leaves out all units of a step
-        scale = 0.0
-    if not kept.all() and scale and np.abs(factors[kept] / scale - 1).max() < 1e-2:
-        mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
-        arrays = {"mask": mask}
-        solved = 1 + mask.size // MASK_BITS
-        yield Variant((Edit("outputs.mask", arrays, file="mask.npz"),), solved)
+    if kept.any(axis=2).all() and not kept.all():  # no dropout leaves out all units of a step
+        scale = float(np.median(factors[kept]))
+        if np.abs(factors[kept] / scale - 1).max() < ALIKE:
+            mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
+            found = Edit("outputs.mask", {"mask": mask}, file="mask.npz")
+            yield Variant((found,), 1 + mask.size // MASK_BITS)
     h, y = (array.reshape(-1, array.shape[-1]) for array in (given, known.values))
     if len(h) > h.shape[1] + 3:
         ones = np.concatenate([h, np.ones((len(h), 1))], axis=1)
@@ -429,7 +425,9 @@ def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
     """The nearest changes, and then the usual ones as far as they are known of a network."""
     usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
-    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][: Budget.BESIDE]
+    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][
+        : 2 * Budget.LISTED
+    ]
 
 
 def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:

@@ -5,23 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from lstmcli.core.diff.small import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
-from lstmcli.core.explain.causes import CANDIDATE
-from lstmcli.core.explain.hypotheses import Change, Changes, prior
+from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
+from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Expected
-from lstmcli.core.explain.verify import (
-    LEAST_COMPARED,
-    Agreement,
-    Remark,
-    remark,
-)
+from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark, remark
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
-from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import setting_text
 
 
@@ -59,7 +53,7 @@ def plain_of(changed: Sequence[Changed]) -> Changes:
     return tuple(Change(*item) for one in changed for item in one.settings.items())
 
 
-def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
+def with_assumed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
     """Changes with what was assumed, the likelier ones first.
 
     The search knows another activation of the candidate alone as two settings; here it is one.
@@ -93,11 +87,6 @@ class Near:
 
     changes: tuple[Changed, ...]
     comparison: Agreement
-
-    @property
-    def settings(self) -> frozenset[tuple[str, Any]]:
-        """What is changed, and to what."""
-        return frozenset((change.setting, change.found) for change in self.changes)
 
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
@@ -222,39 +211,23 @@ NOT_SEARCHED = (
 )  # fmt: skip
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
-CHANCE = 1e-5  # see `_factor`
 MANY_ZEROS = 0.05  # of all numbers
 APPROXIMATED = (
     3e-3  # a difference that an approximated function makes, and hardly any wrong setting
 )
 DISTANT = 30.0  # times further off all other configurations are then
-NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision", "within_tolerance"})
-"""Codes of remarks on weights that are right, or nearly so."""
 
 
 def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
     """The configurations clearly nearer than the run as loaded, and that run; each figure once.
 
-    Changes to one that is listed have to come clearly nearer than that.
+    Of fewer than `LEAST_COMPARED` numbers one of so many is near by chance.
     """
     found: dict[tuple[str, int], Near] = {}
-    factor = _factor(as_loaded.comparison.total)
-    for near in nears:
-        fewer = [one for one in found.values() if one.settings < near.settings]
-        least = min(one.comparison.rms for one in (as_loaded, *fewer))
-        if near.comparison.rms < factor * least:
+    for near in nears if as_loaded.comparison.total >= LEAST_COMPARED else ():
+        if near.comparison.rms < LISTED_RATIO * as_loaded.comparison.rms:
             found.setdefault((f"{near.comparison.rms:.3g}", near.comparison.agreeing), near)
     return (*found.values(), as_loaded)
-
-
-def _factor(numbers: int) -> float:
-    """By how much a configuration has to be nearer, in this many numbers.
-
-    Of n numbers of noise, a change takes away all but a share r with a chance of about r^(n - 1);
-    about 1e3 are tried. In 88 questions whose EXPECTED was off by noise, the nearest of them left
-    0.24 of 4 numbers, 0.58 of 6, 0.65 of 9 and 0.83 of 24.
-    """
-    return float(min(LISTED_RATIO, CHANCE ** (1 / max(numbers - 1, 1))))
 
 
 BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no_first_step"}
@@ -296,14 +269,6 @@ def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
             yield remark("all_cells", cells=len(names))
 
 
-def runs_otherwise(remarks: Sequence[Remark]) -> bool:
-    """Whether all of EXPECTED is another way of running the weights, or an arrangement.
-
-    That tells more than many numbers that were solved for.
-    """
-    return any(one.code in RUN_OTHERWISE and one.facts.get("complete", True) for one in remarks)
-
-
 def agreement(comparison: Agreement) -> Iterator[Remark]:
     """Where a run that does not fit agrees: in some arrays, or else at some steps."""
     if comparison.nearly:
@@ -318,7 +283,6 @@ def agreement(comparison: Agreement) -> Iterator[Remark]:
 
 
 def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
-    """The indices that agree, and those that differ."""
     each = [*enumerate(agrees)]
     return [n for n, one in each if one], [n for n, one in each if one is False]
 
@@ -371,29 +335,16 @@ def _noise(loaded: Agreement) -> float | None:
     return decibels if decibels >= NOISE_SNR else None
 
 
+def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:
+    """What the lengths that are found are of those given: in another order, or longer."""
+    more = [n - length for n, length in zip(found, given.tolist(), strict=True)]
+    if sorted(found) == sorted(given):
+        yield remark("lengths_reordered")
+    elif min(more) >= 0:
+        yield remark("longer", steps=sorted({*more} - {0}))
+
+
 # ---- what further data would decide
-
-
-class Data(NamedTuple):
-    """What EXPECTED is made of."""
-
-    steps: int  # known of a sequence
-    sequences: int
-    units: int
-    zero_bias: bool
-    final: bool  # only the last state is known
-
-    @classmethod
-    def of(cls, model: Model, expected: Expected, sequences: int) -> Data:
-        """The data of EXPECTED on a run of a model."""
-        cells = [cell for _, cell in model.cells]
-        return cls(
-            expected.steps,
-            sequences,
-            units=max(cell.units for cell in cells),
-            zero_bias=not any(cell.bias.any() for cell in cells),
-            final=not expected.has_steps,
-        )
 
 
 _BIAS = {"bias", "bias_gates"}
@@ -401,7 +352,7 @@ _SECOND_STEP = {"recurrent_gates", "forget_bias", "coupled", "state", "transpose
 
 
 def wanted(
-    data: Data,
+    case: Case,
     unseen: Sequence[str],
     equivalent: Sequence[Sequence[Changed]],
     proven: bool,
@@ -411,19 +362,22 @@ def wanted(
 
     ``elsewhere``: one of those equivalent takes EXPECTED as another part of the run.
     """
+    cells = [cell for _, cell in case.model({}).cells]
     settings = {*unseen, *(c.setting for changes in equivalent for c in changes)}
     if not settings and proven:
         return ()
-    second_step = bool(settings & _SECOND_STEP) and data.steps == 1 and proven
-    alone = data.sequences == 1 and bool(equivalent)
+    second_step = bool(settings & _SECOND_STEP) and case.expected.steps == 1 and proven
+    alone = case.size[1] == 1 and bool(equivalent)
     asked = {
         "more_numbers": not proven,
-        "biases": bool(settings & _BIAS) and data.zero_bias,
+        "biases": bool(settings & _BIAS) and not any(cell.bias.any() for cell in cells),
         "second_step": second_step,
         "second_sequence": alone and bool({"layout", "state"} & settings),
         "whole_run": elsewhere and not second_step,
-        "two_units": data.units == 1 and bool(settings & {"interleaved", "transposed"}) and proven,
-        "all_steps": data.final,
+        "two_units": all(cell.units == 1 for cell in cells)
+        and bool(settings & {"interleaved", "transposed"})
+        and proven,
+        "all_steps": not case.expected.has_steps,
         "larger_inputs": any(name.endswith("_clip") for name in settings),
     }
     return tuple(remark(code) for code, is_wanted in asked.items() if is_wanted)

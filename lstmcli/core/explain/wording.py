@@ -275,7 +275,6 @@ def precision_text(explanation: Explanation) -> str:
 
 
 def _options(changes: Sequence[Changed]) -> str:
-    """Changes as they are typed."""
     settings = {name: value for one in changes for name, value in one.settings.items()}
     return " ".join(as_options(settings))
 
@@ -292,14 +291,12 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "nearest": lambda changes: f", perhaps {_options(changes)}: the nearest" if changes else "",
     "prefix": lambda changes: f"With {configuration(changes)}: " if changes else "",
     "count": lambda count: {1: "one change", 2: "two changes", 3: "three changes"}[count],
-    "option": lambda layout: f" (--layout {layout})" if layout else "",
     "other": lambda layout: "time" if layout == "batch" else "batch",
     "layout": partial(value_of, "layout"),
     "options": lambda settings: " ".join(as_options(settings)),
     "all": lambda count: f"all {count} values",
     "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
-    "digits": lambda n: f": the inputs have only {n} digits after the point" if n else "",
     "location": lambda one: location_text(one) or "EXPECTED is interpreted as the full run",
     "shape": lambda shape: f", interpreted as {shape} as in the inputs" if shape else "",
     "settings": lambda given: join_with_and(
@@ -319,7 +316,7 @@ class _Formatter(Formatter):
 
 def text_of(one: Remark) -> str:
     """A remark in words."""
-    texts, facts = TEXTS[one.code], {"layout": "", **one.facts}
+    texts, facts = TEXTS[one.code], one.facts
     if not isinstance(texts, str):
         texts = next(text for fact, text in texts.items() if not fact or facts.get(fact))
     return _Formatter().vformat(texts, (), facts)
@@ -368,8 +365,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "EXPECTED.",
     "stored_as": "All of EXPECTED are values of {dtype}, each within half a unit of the run: the "
     "output was stored in {dtype}.",
-    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 "
-    "precision{places:digits}.",
+    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision.",
     "chaotic": "This network is chaotic: rounding grows {growth:size} times. The {numbers:,} "
     "values that rounding can change entirely are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this network, which is allowed for.",
@@ -416,7 +412,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
-    "out{option} {numbers:all} agree{layout:option}.",
+    "out{option} {numbers:all} agree.",
     "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
     "last step, as with another initial state: give the other side's by --initial-state.",
     "other_units": "As {units:unit} of the run, {numbers:all} of EXPECTED agree.",

@@ -26,7 +26,6 @@ from lstmcli.core.model.settings import (
     CELL,
     MOST_SHOWN,
     OneOf,
-    read_count,
     read_number,
     setting_text,
 )
@@ -50,13 +49,6 @@ FILE = "@"
 FLAG = "true"
 """The value of an edit that takes none."""
 MASKED = "masked"
-
-
-def no_value(value: Any) -> str:
-    """A reader where there is nothing to choose."""
-    if str(value) != FLAG:
-        raise ValueError("no value")
-    return FLAG
 
 
 _FIRST = "The first step is off already"
@@ -91,7 +83,7 @@ class EditKind:
     words: str  # what it is; {} is the value
     code: str | Callable[[Any], str]  # the line of a program that does it
     about: About
-    read: Callable[[Any], Any] = no_value
+    read: Listed | OneOf | Arrays = field(default_factory=lambda: NO_VALUE)
     values: Values = (FLAG,)  # that are tried, the usual ones first
     solved: float | None = None  # where it does nothing: the number is solved for from there
     bound: bool = False  # the number is one that |h| or |c| does not exceed
@@ -135,13 +127,7 @@ class EditKind:
     @property
     def takes_words(self) -> str:
         """The values that it takes, in words."""
-        if isinstance(self.read, OneOf):
-            return ", ".join(self.read.values)
-        try:
-            self.read("")
-        except ValueError as error:
-            return str(error.args[0])
-        raise AssertionError(f"{self.name} takes an empty text")
+        return ", ".join(self.read.values) if isinstance(self.read, OneOf) else self.read.words
 
     def accepts(self, value: Any) -> bool:
         """Whether it takes a value."""
@@ -253,7 +239,8 @@ def read_edit(text: Any, where: str, arrays_of: Callable[[str], Mapping[str, Arr
     try:
         read = kind.read(given)
     except ValueError as error:
-        text = f"{error.args[0].rstrip('.')}."
+        text = str(error.args[0])
+        text += "." * (text[-1] not in ".?")
         if isinstance(kind.read, OneOf) and len(kind.read.values) > MOST_NAMED:
             near = did_you_mean(value, kind.read.values)
             text = f"{listed(kind.read.values, MOST_NAMED)}.{near}"
@@ -269,11 +256,12 @@ class Arrays:
 
     def __init__(self, *names: str) -> None:
         self._names = names
+        self.words = f"a file with {' and '.join(names)}: @FILE.npz"
 
     def __call__(self, value: Any) -> Mapping[str, Array]:
         """The arrays."""
         if not isinstance(value, Mapping) or not value.keys() >= {*self._names}:
-            raise ValueError(f"a file with {' and '.join(self._names)}: @FILE.npz")
+            raise ValueError(self.words)
         return {name: value[name] for name in self._names}
 
 
@@ -281,7 +269,7 @@ class Listed:
     """A reader of values between commas, of a kind for each; or of some words."""
 
     def __init__(self, form: str, words: str, *others: str) -> None:
-        self._form, self._words, self._others = form, words, others
+        self._form, self.words, self._others = form, words, others
         self.example = words.rpartition(" ")[2]
 
     def __call__(self, value: Any) -> Any:
@@ -289,52 +277,47 @@ class Listed:
         if str(value) in self._others:
             return str(value)
         parts = [*value] if isinstance(value, list | tuple) else str(value).split(",")
-        form = self._form.replace("+", self._form[0] * (len(parts) - 1))
+        form = self._form.replace("+", self._form[:1] * (len(parts) - 1))
         try:
-            read = tuple(_READERS[kind](part) for kind, part in zip(form, parts, strict=True))
-        except (KeyError, ValueError):
-            raise ValueError(self._words) from None
-        return read if len(self._form) > 1 else read[0]
+            kinds = [(*_KINDS[kind], part) for kind, part in zip(form, parts, strict=True)]
+            values = tuple(read(part) for read, _, part in kinds)
+            _require(all(fits(one) for one, (_, fits, _) in zip(values, kinds, strict=True)))
+        except ValueError:
+            raise ValueError(self.words) from None
+        return values if len(self._form) > 1 else values[0]
 
 
 def _whole(part: Any) -> int:
-    if not re.fullmatch(r"-?\d{1,9}", text := str(part).strip()):
-        raise ValueError
+    _require(bool(re.fullmatch(r"-?\d{1,6}", text := str(part).strip())))
     return int(text)
 
 
-def _if(reader: Callable[[Any], Any], fits: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    """A reader of some of the values of another."""
-
-    def read(part: Any) -> Any:
-        if not fits(value := reader(part)):
-            raise ValueError
-        return value
-
-    return read
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "g": {gate: gate for gate in GATES}.__getitem__,
-    "u": _if(_whole, lambda n: n >= 0),  # a unit, feature or step
-    "d": _if(_whole, lambda n: n != 0),  # steps in either direction
-    "n": read_number,
-    "p": _if(read_number, lambda number: number > 0),
-    "s": _if(read_number, lambda number: 0 < number < 1),
+_KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], bool]]] = {
+    "g": (lambda part: str(part).strip(), (*GATES,).__contains__),
+    "c": (_whole, lambda n: n >= 1),
+    "u": (_whole, lambda n: n >= 0),  # a unit, feature or step
+    "d": (_whole, lambda n: n != 0),  # steps in either direction
+    "n": (read_number, lambda number: True),
+    "p": (read_number, lambda number: number > 0),
+    "s": (read_number, lambda number: 0 < number < 1),
 }
+"""Of a value, what reads it and which fit."""
+
+NO_VALUE: Listed = Listed("", "no value", FLAG)
+_COUNT = Listed("c", "an integer from 1 on")
 _NUMBER = Listed("n", "a number")
 _POSITIVE = Listed("p", "a number above 0")
 _SHARE = Listed("s", "a number between 0 and 1")
 _OF_FEATURES = Listed("n+", "a number, or one for each feature, such as 0.5,2")
 
 
-# ---- inputs (T, B, I)
-
-
 def _require(fits: bool, text: str = "") -> None:
-    """UserError or, without a text, ValueError where an edit does not fit what it is given."""
+    """UserError or, without a text, ValueError where a value does not fit."""
     if not fits:
         raise UserError(text) if text else ValueError
+
+
+# ---- inputs (T, B, I)
 
 
 def _moved(x: Array, steps: int) -> Array:
@@ -884,8 +867,9 @@ def _weight_rows() -> Iterator[EditKind]:
             words = name.replace("_", " ") if part else "all weights and biases"
             yield EditKind(
                 f"weights.{f'{part}.' * bool(part)}factor", CELLS, partial(_share_of, arrays, ""),
-                f"{words} times {{}}", f"{name} *= {{}}", _SCALED, read_number,
-                (0.5, 2.0, 0.1, *_KEPT) if part == "recurrent" else (0.5, 2.0, 0.1), solved=1.0,
+                f"{words} times {{}}", f"{name} *= {{}}", _SCALED, _NUMBER,
+                values=(0.5, 2.0, 0.1, *_KEPT) if part == "recurrent" else (0.5, 2.0, 0.1),
+                solved=1.0,
                 same={2.0: ("bias", "twice")} if part == "bias" else {},
             )  # fmt: skip
 
@@ -909,7 +893,8 @@ def _of_gate(part: str, gate: str) -> EditKind:
         f"weights.{part}.{gate}", CELLS, partial(_share_of, PARTS[part], gate),
         f"{name.replace('_', ' ')} of gate {gate} {{}}", code,
         About("code that repeats a line per gate", f"keep {name}[{gate}]", _ONE_GATE[gate]),
-        Listed("n", f"a number, or {', '.join(others)}", *others), (*values, *others), say=words,
+        Listed("n", f"a number, or {', '.join(others)}", *others), values=(*values, *others),
+        say=words,
     )  # fmt: skip
 
 
@@ -929,7 +914,7 @@ def _of_place(part: str, form: str, words: str, read: Listed) -> EditKind:
         f"{name.replace('_', ' ')} damaged, {words}", code,
         About("an index that is off by one, a file cut or edited by hand",
               f"compare {name} with the original", shows),
-        read, () if form == "number" else partial(_places, name, form), example=read.example,
+        read, values=() if form == "number" else partial(_places, name, form), example=read.example,
     )  # fmt: skip
 
 
@@ -969,58 +954,62 @@ _SAME = {
 _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
     EditKind("inputs.late", INPUTS, _moved, "inputs {} steps late, zeros first",
-        "x = concat(zeros({}), x[:-{}])", _SHIFTED, read_count, _STEPS, of_sequence=True),
+        "x = concat(zeros({}), x[:-{}])", _SHIFTED, _COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.repeated", INPUTS, lambda x, n: x[np.maximum(np.arange(len(x)) - n, 0)],
         "inputs {} steps late, the first one repeated", "x = concat([x[0]] * {}, x[:-{}])",
-        _SHIFTED, read_count, _STEPS[:3], of_sequence=True),
+        _SHIFTED, _COUNT, values=_STEPS[:3], of_sequence=True),
     EditKind("inputs.early", INPUTS, lambda x, n: _moved(x, -n),
         "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED,
-        read_count, _STEPS, of_sequence=True),
+        _COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _SHIFTED,
-        Listed("d", "an integer number of steps, such as 1 or -1"), (1, -1, 2, -2, 3, -3),
+        Listed("d", "an integer number of steps, such as 1 or -1"), values=(1, -1, 2, -2, 3, -3),
         of_sequence=True),
     EditKind("inputs.skipped", INPUTS, _skipped, "first {} steps left out", "x = x[{}:]",
         About(_SHIFTED.used_by, "run all steps",
               "The outputs are those of later steps, as if these came first"),
-        read_count, (1, 2, 3), of_sequence=True),
+        _COUNT, values=(1, 2, 3), of_sequence=True),
     EditKind("inputs.padded", INPUTS,
         lambda x, n: np.concatenate([np.zeros((n, *x.shape[1:]), x.dtype), x]),
         "{} steps of zeros in front", "x = concat(zeros({}), x)", _PADDED,
-        read_count, (1, 2, 3, 4), of_sequence=True),
+        _COUNT, values=(1, 2, 3, 4), of_sequence=True),
     EditKind("inputs.padding_first", PADDING, _padding_first,
         "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', _PADDED,
-        OneOf(FLAG, MASKED), (FLAG, MASKED), say={FLAG: "run over"}.get, of_sequence=True),
+        OneOf(FLAG, MASKED), values=(FLAG, MASKED), say={FLAG: "run over"}.get, of_sequence=True),
     EditKind("inputs.features", INPUTS, lambda x, order: _as_wide(x[..., [*order]], x),
         "features in the order {}", "x = x[..., [{}]]",
         About("columns of another table, RGB and BGR", "keep the order of training"),
-        Listed("u+", "the features in their order, such as 1,0,2"), _orders),
+        Listed("u+", "the features in their order, such as 1,0,2"), values=_orders),
     EditKind("inputs.dropout_scale", INPUTS, lambda x, share: x / (1 - share),
         "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})",
-        About(_TRAINING, "leave the scale out"), _SHARE, _SHARES),
+        About(_TRAINING, "leave the scale out"), _SHARE, values=_SHARES),
     EditKind("inputs.factor", INPUTS, lambda x, a: _as_wide(x * np.array(a), x), "inputs times {}",
         "x = x * [{}]", _PREPARED, _OF_FEATURES,
-        (1 / 255, 255.0, 1 / 256, 1 / 127.5, 0.5, 2.0, 0.1, 10.0, 0.01, 100.0, 1e-3, 1000.0, -1.0,
+        values=(1 / 255, 255.0, 1 / 256, 1 / 127.5, 0.5, 2.0, 0.1, 10.0, 0.01, 100.0, 1e-3, 1000.0,
+        -1.0,
          1 / 128, 1 / 32768, 32768.0), solved=1.0),
     EditKind("inputs.offset", INPUTS, lambda x, a: _as_wide(x + np.array(a), x),
         "{} added to the inputs", "x = x + [{}]", _PREPARED, _OF_FEATURES,
-        (0.5, -0.5, 1.0, -1.0), solved=0.0),
+        values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
     EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised, {}",
-        'x = normalise(x, "{}")', _PREPARED, OneOf(*NORMALISED), NORMALISED, of_sequence=True),
+        'x = normalise(x, "{}")', _PREPARED, OneOf(*NORMALISED), values=NORMALISED,
+        of_sequence=True),
     EditKind("inputs.step", INPUTS, _step_of, "inputs of one step taken from another: {}",
         "x[n] = x[m]: {}",
         About("a token read twice", _SHIFTED.mend, "The steps before that one agree"),
         Listed("uu", "a step and the step whose inputs it takes, such as 5,4"),
-        lambda sizes: ((t, t + d) for t in range(sizes.steps) for d in (-1, 1)
+        values=lambda sizes: ((t, t + d) for t in range(sizes.steps) for d in (-1, 1)
                        if 0 <= t + d < sizes.steps), of_sequence=True),
     EditKind("inputs.array", INPUTS, lambda x, arrays: np.broadcast_to(arrays["x"], x.shape),
-        "other inputs, of {}", 'x = load("{}")["x"]', _PREPARED, Arrays("x"), (), of_sequence=True),
+        "other inputs, of {}", 'x = load("{}")["x"]', _PREPARED, Arrays("x"), values=(),
+        of_sequence=True),
     # ---- state
     *(
         EditKind(f"state.start{which and '.'}{which}", STATE, partial(_start, which),
             f"initial {which or 'h and c'} of {{}}", f"{line} = {{}}",
             About("a buffer that is not cleared", f"{line} = 0"),
-            Listed("n", f"a number, or {ONES}", ONES), (ONES, 0.1, 0.5, -1.0, 0.01), solved=0.0)
+            Listed("n", f"a number, or {ONES}", ONES),
+            values=(ONES, 0.1, 0.5, -1.0, 0.01), solved=0.0)
         for which, line in zip(STATES, ("h0[:] = c0[:]", "h0[:]", "c0[:]"), strict=True)
     ),
     EditKind("state.zero_steps", RUN_BEFORE,
@@ -1028,7 +1017,7 @@ _ROWS: tuple[EditKind, ...] = (
         "{} steps of zeros run first", "for _ in range({}): h, c = cell(zeros, h, c)",
         About("audio code that warms up, padding in front",
               "reset h and c before the first step"),
-        read_count, (1, 2, 3, 4, 5, 8, 10), of_sequence=True),
+        _COUNT, values=(1, 2, 3, 4, 5, 8, 10), of_sequence=True),
     EditKind("state.previous", RUN_BEFORE, _after_previous,
         "each sequence starts from the end of the one before", "h0[b], c0[b] = h, c of b - 1",
         About("loops that reset the state once", "reset h and c for each sequence",
@@ -1040,20 +1029,20 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("state.array", STATE, _given_state, "another initial state, of {}",
         'h0, c0 = load("{}")',
         About("a state of training that is carried on", "h0[:] = c0[:] = 0"),
-        Arrays("h", "c"), ()),
+        Arrays("h", "c"), values=()),
     EditKind("state.passed", EQUATIONS, partial(_variant, "passed", PASSED),
         "what is passed on to the next step: {}", "h, c = {}",
         About("code that unpacks (h, c) in the other order, or forgets one",
               "h, c = cell(x[t], h, c)", _LATER),
-        OneOf(*PASSED), tuple(PASSED), say=lambda name: PASSED[name][0]),
+        OneOf(*PASSED), values=tuple(PASSED), say=lambda name: PASSED[name][0]),
     *(
         EditKind(f"state.{name}{which and '.'}{which}", EQUATIONS, partial(_anew, which),
             words.replace("state", which or "state"), f"if {when}: {line}",
             About("streams that pass no state from call to call",
-                  "pass h and c on to the next call", shows), read, ())
+                  "pass h and c on to the next call", shows), read, values=())
         for name, words, when, read, shows in (
             ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
-             read_count, "The first chunk agrees, later ones do not"),
+             _COUNT, "The first chunk agrees, later ones do not"),
             ("anew", "the initial state again at step {}", "t in ({})",
              Listed("u+", "steps, such as 3,8"), "The steps before the first of them agree"),
         )
@@ -1065,7 +1054,7 @@ _ROWS: tuple[EditKind, ...] = (
         EditKind(f"weights.added.{gate}", CELLS, partial(_added, gate),
             f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}",
             About("a forget bias in the wrong gate order", f"z[{gate}] as it is", _ONE_GATE[gate]),
-            read_number, (1.0, -1.0, 0.5, 2.0), solved=0.0)
+            _NUMBER, values=(1.0, -1.0, 0.5, 2.0), solved=0.0)
         for gate in "igo"
     ),
     EditKind("weights.exchanged", CELLS, _exchanged, "kernel and recurrent kernel exchanged",
@@ -1076,19 +1065,19 @@ _ROWS: tuple[EditKind, ...] = (
         "weights = [weights[n] for n in ({})]",
         About("names sorted as text, an index that is not counted up", "layer n uses n",
               "The first layer may agree"),
-        Listed("u+", "a layer for each, such as 1,0"), _layer_orders),
+        Listed("u+", "a layer for each, such as 1,0"), values=_layer_orders),
     EditKind("weights.directions", NETWORK, _directions,
         "both directions use the weights of the {} one", "backward = forward = {}",
         About("a suffix that is left out", "each direction uses the weights of that direction",
               "One direction agrees, the other does not"),
-        OneOf("forward", "backward"), ("forward", "backward")),
+        OneOf("forward", "backward"), values=("forward", "backward")),
     EditKind("weights.projection", CELLS, _projection, "projection {}", "P: {}",
         About("code that multiplies by P, not its transpose", "h = P h", _ALL),
-        OneOf("transposed", "none"), ("transposed", "none")),
+        OneOf("transposed", "none"), values=("transposed", "none")),
     EditKind("weights.int8", TENSORS, _int8, "stored tensors rounded to 8 bits, a scale per {}",
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}",
         About("quantised models", "run the weights as stored", _NEARLY), OneOf(*_SCALE_PER),
-        _SCALE_PER),
+        values=_SCALE_PER),
     EditKind("weights.uint8", TENSORS, _uint8,
         "stored tensors rounded to 0 to 255, with a zero point per tensor",
         "w = (np.clip(np.round(w / scale) + zero, 0, 255) - zero) * scale",
@@ -1097,26 +1086,27 @@ _ROWS: tuple[EditKind, ...] = (
         lambda array, axis, gates, bits: np.round(array * 2**bits) / array.dtype.type(2**bits),
         "stored tensors in fixed point, with {} bits after the point",
         "w = np.round(w * 2**{}) / 2**{}",
-        About("microcontrollers, FPGAs", "run the weights as stored", _NEARLY), read_count,
-        (12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
+        About("microcontrollers, FPGAs", "run the weights as stored", _NEARLY), _COUNT,
+        values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
     EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
         "stored tensors rounded to {} decimals", "w = np.round(w, {})",
-        About("weights pasted from printed output", _ALL_DIGITS, _NEARLY), read_count, _DECIMALS),
+        About("weights pasted from printed output", _ALL_DIGITS, _NEARLY), _COUNT,
+        values=_DECIMALS),
     # ---- equations
     EditKind("equations.h", EQUATIONS, _output, "h is {}, not o tanh(c)", "h = {}",
         About(_SLIP, "h = o * tanh(c_new)"),
-        OneOf(*H_OF), tuple(H_OF), say=lambda name: H_OF[name][0]),
+        OneOf(*H_OF), values=tuple(H_OF), say=lambda name: H_OF[name][0]),
     EditKind("equations.c", EQUATIONS, partial(_variant, "update", C_OF),
         "c is updated by {}", "c = {}",
         About(_SLIP, "c = f * c + i * g"),
-        OneOf(*C_OF), tuple(C_OF), say=lambda name: C_OF[name][0],
+        OneOf(*C_OF), values=tuple(C_OF), say=lambda name: C_OF[name][0],
         same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
     *(
         EditKind(f"equations.after.{gate}", EQUATIONS, partial(_around, [field], None, np.add),
             f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
             About("a forget bias that is added too late", f"{gate} = {name}(z_{gate})",
                   _FROM[gate]),
-            read_number, (1.0, -1.0), solved=0.0)
+            _NUMBER, values=(1.0, -1.0), solved=0.0)
         for gate, field, name in (
             ("i", "s_i", "sigmoid"), ("f", "s_f", "sigmoid"), ("o", "s_o", "sigmoid"),
             ("g", "t", "tanh"),
@@ -1124,7 +1114,8 @@ _ROWS: tuple[EditKind, ...] = (
     ),
     *(
         EditKind(f"equations.{name}", EQUATIONS, partial(_activation, fields.split()), words,
-            code, about, OneOf(*names), names[:most], say=lambda name: ACTIVATIONS[name].words,
+            code, about, OneOf(*names), values=names[:most],
+            say=lambda name: ACTIVATIONS[name].words,
             same=_SAME.get(name, {}))
         for name, fields, words, code, names, most, about in (
             *((f"sigmoid.{gate}", f"s_{gate}", f"activation of gate {gate}: {{}}", f"{gate} = {{}}",
@@ -1148,26 +1139,26 @@ _ROWS: tuple[EditKind, ...] = (
         "sigmoid(a z) in all gates, a = {}", "sigmoid({} * z)",
         About("a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315",
               "sigmoid(z)"),
-        read_number, (0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0),
+        _NUMBER, values=(0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0),
     EditKind("equations.tanh_slope", EQUATIONS, partial(_around, ("t", "t_c"), np.multiply, None),
         "tanh(a z) of g and c, a = {}", "tanh({} * z)", About("LeCun's tanh in part", "tanh(z)"),
-        read_number, (0.5, 2.0, 2 / 3), solved=1.0),
+        _NUMBER, values=(0.5, 2.0, 2 / 3), solved=1.0),
     EditKind("equations.layer_norm", EQUATIONS, _layer_norm,
         "layer normalisation of each gate, epsilon {}, where none is stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})",
-        About("a cell with layer normalisation", "use z"), _POSITIVE, _EPSILONS[:4]),
+        About("a cell with layer normalisation", "use z"), _POSITIVE, values=_EPSILONS[:4]),
     EditKind("equations.layer_norm.c", CELLS, _without_norm_of_c,
         "layer normalisation of c left out", "h = o * tanh(c)",
         About("a cell of which only the gates were normalised", "h = o * tanh(norm(c))")),
     EditKind("equations.epsilon", CELLS, _epsilon, "layer normalisation with epsilon {}",
         "sqrt(variance + {})",
         About("frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
-              "take the epsilon of training", _NEARLY), _POSITIVE, _EPSILONS),
+              "take the epsilon of training", _NEARLY), _POSITIVE, values=_EPSILONS),
     *(
         EditKind(f"equations.zoneout{which and '.'}{which}", EQUATIONS, partial(_zoneout, which),
             f"a share {{}} of the old {which or 'h and c'} kept, as by zoneout", code,
             About(_TRAINING, f"{which or 'h, c'} = {f'{which}_' * bool(which)}new",
-                  _FROM.get(which, _FIRST)), _SHARE, (0.1, 0.05, 0.2, 0.5), solved=0.0)
+                  _FROM.get(which, _FIRST)), _SHARE, values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
         for which, code in zip(STATES, (
             "new = (1 - {}) * new + {} * old", "h = (1 - {}) * h_new + {} * h",
             "c = (1 - {}) * c_new + {} * c"), strict=True)
@@ -1175,7 +1166,7 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("equations.h_clip", EQUATIONS, _h_clip, "h bounded to +-{} in the cell",
         "h = clip(h, -{}, {})",
         About("fixed-point code", "h = o * tanh(c)", "Numbers of h that are large"),
-        _POSITIVE, (1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True),
+        _POSITIVE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True),
     # ---- outputs
     EditKind("outputs.residual", OUTPUTS, _residual, "inputs of the layer added to h", "h = h + x",
         About("residual layers of a stack", "take h before x is added",
@@ -1185,23 +1176,24 @@ _ROWS: tuple[EditKind, ...] = (
         takes="z", width=lambda units, _: 4 * units),
     EditKind("outputs.applied", OUTPUTS, lambda h, x, name: APPLIED[name](h),
         "{} applied to h", "h = {}(h)", About("a layer after the LSTM", "take h before it", _ALL),
-        OneOf(*APPLIED), tuple(APPLIED)),
+        OneOf(*APPLIED), values=tuple(APPLIED)),
     EditKind("outputs.factor", OUTPUTS, lambda h, x, a: h * h.dtype.type(a), "h times {}",
         "h = {} * h",
         About("a scale for display or audio", "divide by it", "h is a multiple at every step"),
-        read_number, (0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
+        _NUMBER, values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
     EditKind("outputs.clip", OUTPUTS, lambda h, x, a: _bounded(h, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})",
         About("audio code", "take h before it", "Numbers of h that are large"),
-        _POSITIVE, (1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True),
+        _POSITIVE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True),
     EditKind("outputs.mask", OUTPUTS, _masked, "dropout of h, by the factors in {}",
         'h = h * load("{}")["mask"]',
         About(_TRAINING, "model.eval()", "Some numbers are 0, all others a multiple"),
-        Arrays("mask"), (), of_sequence=True),
+        Arrays("mask"), values=(), of_sequence=True),
     EditKind("outputs.dense", OUTPUTS, _dense, "a dense layer after h, of {}",
         'out = h @ load("{}")["weights"] + bias',
         About("a dense layer that belongs to the model", "take h before it", _ALL),
-        Arrays("weights", "bias"), (), width=lambda units, arrays: arrays["weights"].shape[-1]),
+        Arrays("weights", "bias"), values=(),
+        width=lambda units, arrays: arrays["weights"].shape[-1]),
 )  # fmt: skip
 
 EDITS: dict[str, EditKind] = {kind.name: kind for kind in _ROWS}

@@ -249,7 +249,6 @@ def _is_possible(axes: str, run: RunShape) -> bool:
 
 
 def _in_order(some: str, of: str) -> str:
-    """Some axes in the order that they have among others."""
     return "".join(axis for axis in of if axis in some)
 
 

@@ -241,7 +241,7 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
 
 
 def _may_be_recurrent(shape: Shape, kernel: Shape, width: int, gates: int) -> bool:
-    """Whether a matrix near a kernel (I, width) is (H, width) of so many gates; or transposed."""
+    """Whether a matrix near a kernel (I, width) is (H, width) of that many gates; or transposed."""
     axes = [n for n, side in enumerate(kernel) if side == width]
     return len(shape) == len(kernel) == 2 and any(
         shape[n] == width == gates * shape[1 - n] for n in axes

@@ -345,7 +345,7 @@ class LineReader:
         return drained(lambda: next(pieces, b"") or self._read(), STDIN)
 
     def _has(self, count: int, *, wait: bool = True) -> bool:
-        """Whether so many lines that are not blank are there, or come."""
+        """Whether this many lines that are not blank are there, or come."""
         while len(self._lines) < count and not self._ended and (wait or self._ready()):
             self._take()
         return len(self._lines) >= count

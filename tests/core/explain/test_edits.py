@@ -229,7 +229,7 @@ def test_edits_that_are_given_are_kept() -> None:
 def test_a_new_edit_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     row = replace(
         edits.EDITS["inputs.factor"], name="inputs.cubed", function=lambda x, _: x**3,
-        words="inputs cubed", code="x = x ** 3", read=edits.no_value, values=(edits.FLAG,),
+        words="inputs cubed", code="x = x ** 3", read=edits.NO_VALUE, values=(edits.FLAG,),
         solved=None,
     )  # fmt: skip
     monkeypatch.setitem(edits.EDITS, "inputs.cubed", row)

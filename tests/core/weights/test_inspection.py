@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lstmcli.api.inspect import inspect_files
 from lstmcli.core.weights.inspection import Inspection, gate_near_one, missing_parts
+from tests.networks import normal
 from tests.recorded import CASES, GOLDEN, held
 
 Arrays = dict[str, Any]
@@ -25,10 +26,6 @@ def inspect_golden(case: str, **given: Any) -> Inspection:
 def inspect_arrays(path: Path, arrays: Arrays, **given: Any) -> Inspection:
     np.savez(path / "w.npz", **arrays)
     return inspect_files([str(path / "w.npz")], given)
-
-
-def normal(*shape: int) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(0).normal(size=shape)
 
 
 def codes(inspection: Inspection) -> list[str]:
