@@ -147,17 +147,14 @@ def sweep_selected(
         for first in range(0, plan.steps, size):
             steps = slice(first, min(first + size, plan.steps))
             at = positions_between(selected.steps, steps.start, steps.stop)
-            is_shown = observe is not None or at.start < at.stop
-            arrays = stack.advance(plan.block(steps, chunk), plan.keep if is_shown else ())
-            if is_shown:
-                pass_on(chunk, steps, arrays)
+            keep = plan.keep if observe is not None or at.start < at.stop else ()
+            pass_on(chunk, steps, stack.advance(plan.block(steps, chunk), keep))
         return stack.states
 
     finals = [(h.copy(), c.copy()) for h, c in plan.states]
     is_here = executor is None or shares_memory(executor)
     if is_here:
-        tasks: Iterator[tuple[Any, ...]] = ((chunk,) for chunk in chunks)
-        ends: Iterator[list[State]] = _in_order(executor, run_here, tasks, ahead)
+        ends = _in_order(executor, run_here, ((chunk,) for chunk in chunks), ahead)
     else:
         tasks = (task_of_chunk(plan, chunk) for chunk in chunks)
         parts = _in_order(executor, work, tasks, ahead)
