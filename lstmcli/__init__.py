@@ -1,4 +1,4 @@
-"""A calculator for LSTM forward passes: every gate of every step.
+"""Run saved LSTM weights, show every gate, find out why two outputs differ.
 
 The files of the examples, here and in each function, are those of
 ``lstm init --example demo``.
@@ -77,7 +77,6 @@ def __getattr__(name: str) -> Any:
 
 
 def _repr_html_(result: Any) -> str:
-    """The screen of the command as HTML, which notebooks ask for."""
     from importlib import import_module
 
     return str(import_module("lstmcli.views.notebook").html_of(result))

@@ -72,7 +72,6 @@ class UserError(Exception):
         return shortened("\n".join(map(one_line, (first, *further, *self._tries(syntax)))))
 
     def _tries(self, syntax: Syntax) -> Iterator[str]:
-        """One row per that may be typed."""
         settings = [(syntax.settings(one.settings), one.text) for one in self.try_ if not one.call]
         width = max((len(words) for words, _ in settings), default=0)
         for words, text in settings:
@@ -129,7 +128,6 @@ class Syntax:
         return f"{wanted.call}({', '.join((weights, *others, *settings))})"
 
     def _tensors(self, tensors: Mapping[str, tuple[str, str]]) -> str:
-        """Tensors by their roles: of a dict of arrays as such a dict, of files as NAME=FILE."""
         if any(source not in (ARRAYS, ARRAY_LIST) for source, _ in tensors.values()):
             return repr([f"{role}={file}:{member}" for role, (file, member) in tensors.items()])
         items = (
@@ -208,7 +206,6 @@ def refuse_unprintable(value: object, what: str) -> None:
 
 NEAR = 0.75  # share of letters in common: "kears" and "keras" 0.8, "inputs" and "units" 0.55
 SHORT = 3  # letters of a word for which the next share is enough
-LONG = 6  # letters of a name that may have more behind it
 NEAR_SHORT = 0.6  # share of letters in common: "rnu" and "run" 0.67
 
 
@@ -245,12 +242,6 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
         return f" Did you mean '{prefix}{plain[name]}'?"
     typed = _plain(word)
     near = get_close_matches(typed, plain, n=1, cutoff=NEAR if len(typed) > SHORT else NEAR_SHORT)
-    longest = sorted(plain, key=lambda name: (typed.startswith(name), len(name)), reverse=True)
-    near += [  # and more behind it: "forget_bias_value"
-        name
-        for name in longest
-        if len(name) >= LONG and get_close_matches(typed[: len(name)], [name], 1, NEAR)
-    ]
     return f" Did you mean '{prefix}{plain[near[0]]}'?" if near else ""
 
 

@@ -104,7 +104,6 @@ def json_text(document: Any, indent: int | None = None) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """The value with non-finite numbers as their strings, and scalars of NumPy as Python's."""
     if isinstance(value, dict):
         return {name: _finite(member) for name, member in value.items()}
     if isinstance(value, (list, tuple)):

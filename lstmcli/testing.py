@@ -121,9 +121,9 @@ def assert_lstm_close(
 def _padding(
     d: Difference, options: InputOptions, layout: str | None
 ) -> tuple[str | None, Mapping[str, Any]]:
-    """The layout of two results, and the lengths or the mask as in a run of them."""
     lengths, mask = options.padding()
-    shape = next((pair.a.shape[:2] for pair in d.pairs.values() if pair.stepwise), (1, 1))
+    pairs = [array.pair for array in d.arrays.values()]
+    shape = next((pair.a.shape[:2] for pair in pairs if pair.stepwise), (1, 1))
     layout = layout or next((side.layout for side in d.sides if side.layout), None)
     if layout is None and lengths is not None and lengths.size == shape[0] != shape[1]:
         layout, shape = "batch", shape[::-1]  # the first axis was assumed to be time
@@ -135,7 +135,6 @@ def _padding(
 def _of_run(
     sides: Sequence[Side], layout: str | None, run: Mapping[str, Any] | None = None
 ) -> Sequence[Side]:
-    """Two results as those of a run, with its layout where they have none."""
     if any(array.ndim > 2 for side in sides for array in side.arrays.values()):
         sides = [replace(side, layout=side.layout or layout) for side in sides]
     return (
@@ -144,7 +143,6 @@ def _of_run(
 
 
 def _lacking(d: Difference, alone: bool) -> list[str]:
-    """What one side lacks of the other's numbers, and a dict of the second one's arrays."""
     sizes = {name: [prod(shape) for shape in array.shapes] for name, array in d.arrays.items()}
     a, b = (side.name for side in d.sides)
     texts = [

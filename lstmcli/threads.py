@@ -30,7 +30,6 @@ loader_lock = Lock()
 
 @cache
 def _libraries() -> Any:
-    """The BLAS libraries of this process, as a `threadpoolctl.ThreadpoolController`."""
     import numpy  # noqa: F401 (loads its BLAS)
     from threadpoolctl import ThreadpoolController
 
@@ -57,7 +56,6 @@ def versions() -> tuple[str, str]:
 
 
 def _architecture(library: Any) -> str:
-    """The kernels that a BLAS has chosen for this processor; empty where it reports none."""
     name = getattr(library, "architecture", None)
     return f"({name})" if name else ""
 

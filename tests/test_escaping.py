@@ -128,7 +128,6 @@ def test_a_message_is_bounded_and_ends_with_what_to_type(line: str) -> None:
         ("rnu", ["run", "diff"], "run"),
         ("--forgetbias", ["--forget-bias", "--format"], "--forget-bias"),
         ("forget_gate_bias", ["forget_bias", "bias"], "forget_bias"),
-        ("forgett_bias_of_the_cell", ["bias", "forget_bias"], "forget_bias"),
         (
             "recurrent_activation_name",
             ["recurrent_gates", "recurrent_activation"],
@@ -139,7 +138,6 @@ def test_a_message_is_bounded_and_ends_with_what_to_type(line: str) -> None:
         ("--batch-size", ["--digits", "--html"], None),
         ("x", ["h", "c", "i"], None),
         ("torch", ["onnxruntime", "jax"], None),
-        ("pytorch_lstm_layer", ["pytorch", "pytorch-cell"], "pytorch"),
     ],
 )
 def test_only_what_is_near_is_suggested(word: str, known: list[str], near: str | None) -> None:

@@ -69,7 +69,7 @@ class Comparison:
         return [
             name
             for name, array in self.difference.arrays.items()
-            if not (array.equal or self._is_rounding(name))
+            if not (array.equal or (array.max_abs or np.inf) <= self.rounding.get(name, 0) < np.inf)
         ]
 
     @property
@@ -90,10 +90,6 @@ class Comparison:
         figures = [getattr(array, figure) for array in self.difference.arrays.values()]
         known = [value for value in figures if value is not None]
         return next((v for v in known if v != v), max(known, default=None))
-
-    def _is_rounding(self, name: str) -> bool:
-        error, allowed = self.difference.arrays[name].max_abs, self.rounding.get(name)
-        return error is not None and allowed is not None and error <= allowed < np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +126,7 @@ class Checked:
     @property
     def ulp(self) -> int | None:
         """The tolerance in ULPs, if one was asked for."""
-        return next(iter(self.of_run.difference.arrays.values())).tolerance.ulp
+        return next(iter(self.of_run.difference.arrays.values())).pair.tolerance.ulp
 
     @property
     def float64_abs(self) -> float | None:
@@ -354,7 +350,6 @@ class _OurRun(NamedTuple):
 
 
 def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
-    """The run of a plan in float64 by an engine that has it."""
     network, unsupported = engine.network(plan)
     if unsupported or not engine.has_float64:
         return None
@@ -376,7 +371,6 @@ def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job,
 
 
 def _chosen(names: Sequence[str]) -> list[Engine]:
-    """The engines asked for."""
     engines = [find_engine(name) for name in dict.fromkeys(names) if name != ALL]
     if missing := [engine for engine in engines if not engine.installed]:
         raise UserError(*(line for engine in missing for line in not_installed(engine)))
@@ -419,7 +413,6 @@ def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
 
 
 def _widened(model: Model, dtype: DTypeLike) -> Model:
-    """The model with the same numbers in a wider dtype."""
 
     def wide(cell: Cell) -> Cell:
         arrays = {name: a for name, a in vars(cell).items() if isinstance(a, np.ndarray)}

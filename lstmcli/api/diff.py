@@ -21,8 +21,7 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import Difference, compare
-from lstmcli.core.diff.naming import with_trace_names
-from lstmcli.core.diff.operand import Side, spread
+from lstmcli.core.diff.operand import Side, spread, with_trace_names
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
@@ -133,9 +132,9 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
 def _sizes_of(found: Difference) -> Sizes:
     """The steps, batch items and units of the runs that two sides are of."""
     axes = [0, 0, 0]
-    for pair in found.pairs.values():
+    for pair in (array.pair for array in found.arrays.values()):
         for axis, size in enumerate(pair.a.shape[-3:] if pair.stepwise else ()):
-            numbers = pair.numbers_of_part(axis)
+            numbers = pair.numbers[axis]
             axes[axis] = max(axes[axis], numbers[-1] + 1 if numbers else size)
     return Sizes(*axes)
 

@@ -216,7 +216,6 @@ def is_weight(name: str) -> bool:
 
 
 def _goes_with_inputs(name: str) -> bool:
-    """Whether an array of this name is lengths, a mask or a state."""
     return name in _WITH_INPUTS or name.startswith(STATE) or name in chain(*INITIAL_STATES)
 
 
@@ -263,16 +262,12 @@ def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
             if name in tensors:
                 raise UserError(f"{name} is in both {origin[name]} and {document.source}.")
             if len(name) > MAX_NAME or len(tensors) == MAX_TENSORS:
-                raise UserError(_too_large(name, document.source))
+                raise UserError(
+                    f"{document.source} has more than {MAX_TENSORS:,} tensors, or a name of over "
+                    f"{MAX_NAME:,} characters. Save only those of the LSTM."
+                )
             tensors[name], origin[name] = array, document.source
     return fold_weight_norm(tensors)
-
-
-def _too_large(name: str, source: str) -> str:
-    if len(name) > MAX_NAME:
-        length = f"{len(name):,} characters; names have {MAX_NAME:,} at most"
-        return f"{source}: the name of a tensor, {name[:20]!a}..., has {length}."
-    return f"{source} has more than {MAX_TENSORS:,} tensors. Save only those of the LSTM."
 
 
 def settings_in(*documents: Document) -> dict[str, Any]:

@@ -24,13 +24,12 @@ from lstmcli.api.values import (
     type_of,
 )
 from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.partial import at_its_place
+from lstmcli.core.diff.operand import Side, with_all_steps
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, WorkDone
+from lstmcli.core.explain.causes import spelled_out
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.core.explain.hypotheses import spelled_out
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
@@ -40,7 +39,6 @@ from lstmcli.core.model.model import (
     MAX_LENGTHS_SHOWN,
     Model,
     from_time_major,
-    join_with_and,
 )
 from lstmcli.core.model.shell import as_options
 from lstmcli.errors import INPUTS, STDIN, Try, UserError
@@ -236,15 +234,24 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
             explanation = replace(explanation, next=typed_command("python", "-c", write))
         command = _command(explanation, words, settings, job.model.given)
         writing = _writing(explanation, words, side.name, settings)
-        return replace(explanation, command=command, next=writing or explanation.next)
+        explanation = replace(explanation, command=command, next=writing or explanation.next)
+        if explanation.verdict != "not_finite" or explanation.next:
+            return explanation
     if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
         further = f"{asked.typed('explain', asked.expected)} --thorough"
         return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
-    against = side.name if side.name != STDIN and _lies_alike(job.model, explanation) else None
+    is_h = side.name != STDIN and all(one.setting != "array" for one in explanation.changes)
+    against = side.name if is_h and _lies_alike(job.model, explanation) else None
+    if explanation.edits:
+        settings[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
-    return replace(explanation, next=_next(start, comparison, against, several))
+    further = _next(start, comparison, against, several)
+    if explanation.verdict == "not_finite" and is_h and not further:
+        against = typed_command("lstm", "diff", "-", file_argument(side.name))
+        further = f"{explanation.command} -f npy -q | {against}"
+    return replace(explanation, next=further)
 
 
 def _writing(
@@ -295,39 +302,28 @@ def question_of(job: Job, side: Side) -> Question:
 
 def _refuse_not_finite(job: Job) -> None:
     """Refuse NaN and infinities in weights, states, and inputs at a valid step: runs give NaN."""
-    wrong = {
-        f"the {tensor.replace('_', ' ')} of {name}": ~np.isfinite(array)
+    weights = " + ".join(job.model.sources) or "weights"
+    arrays = {
+        f"{weights}: the {tensor.replace('_', ' ')} of {name}": array
         for name, cell in job.model.cells
         for tensor in TENSORS
         if (array := getattr(cell, tensor)) is not None
     }
-    for name, state in job.inputs.initial_state.items():
-        if not np.isfinite(state).all():
+    arrays |= {f"the initial {name}": state for name, state in job.inputs.initial_state.items()}
+    x = np.asarray(job.inputs.x)
+    if not np.isfinite(x).all() and (plan := job.plan()).valid is not None:
+        x = np.where(from_time_major(plan.valid[..., None], plan.layout), x, 0)
+    arrays[job.inputs.name] = x
+    for name, array in arrays.items():
+        if count := np.count_nonzero(~np.isfinite(array)):
+            first = np.argwhere(~np.isfinite(array))[0].tolist()
+            is_x = array is x
             raise UserError(
-                f"the initial {name} has NaN or infinite values; explain compares runs from finite "
-                "states. Fix the state first."
+                f"{name} has NaN or infinite values, {count:,} in all and the first at {first}; "
+                "explain compares runs of finite numbers.",
+                *["  If these are padding, exclude them:"] * is_x,
+                try_=[Try({"lengths": ...}), Try({"mask": ...})] if is_x else (),
             )
-    if count := sum(int(one.sum()) for one in wrong.values()):
-        name = " + ".join(job.model.sources) or "weights"
-        where = join_with_and([tensor for tensor, one in wrong.items() if one.any()])
-        raise UserError(
-            f"{name}: of the weights, {count:,} {'are' if count > 1 else 'is'} NaN or infinite, in "
-            f"{where}; explain compares runs of finite weights. Fix the weights first."
-        )
-    of_x = ~np.isfinite(np.asarray(job.inputs.x))
-    if not of_x.any():
-        return
-    plan = job.plan()
-    if plan.valid is not None:
-        of_x &= from_time_major(plan.valid[..., None], plan.layout)
-    if of_x.any():
-        at = np.argwhere(of_x)[0].tolist()
-        raise UserError(
-            f"{job.inputs.name} has NaN or infinite values, {int(of_x.sum()):,} in all and the "
-            f"first at {at}; explain compares runs of finite inputs. Fix the inputs first.",
-            "  If these are padding, exclude them:",
-            try_=[Try({"lengths": ...}), Try({"mask": ...})],
-        )
 
 
 def _at_its_steps(side: Side, job: Job) -> Side:
@@ -344,16 +340,18 @@ def _at_its_steps(side: Side, job: Job) -> Side:
     if side.numbering.from_the_start:
         return side
     plan = job.plan(NAMES)
-    zeros = {name: np.broadcast_to(0.0, shape) for name, shape in plan.shapes.items()}
-    return at_its_place(side, zeros, plan.layout, 0, 0).side
+    return with_all_steps(side, plan.shapes, plan.layout)
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
     """The run whose arithmetic is worth looking at, with the settings that it changes.
 
-    That of the weights as loaded, or by changes that come much nearer.
+    That of the weights as loaded, or by changes that come much nearer, or that are found.
     """
     loaded = explanation.measured
+    if explanation.verdict == "not_finite":
+        found = {k: v for one in explanation.changes for k, v in one.settings.items()}
+        return explanation.not_finite, {k: v for k, v in found.items() if k != "array"}
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)

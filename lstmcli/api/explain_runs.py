@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +15,11 @@ from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.explanation import Explanation
-from lstmcli.core.explain.locations import by_cell
 from lstmcli.core.explain.observation import SINGLE, Expected
-from lstmcli.core.explain.verify import Mismatch, compared
+from lstmcli.core.explain.shapes import run_shapes
+from lstmcli.core.explain.verify import compared
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import run_selected
+from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import read_edit
 from lstmcli.core.model.selection import Indices
@@ -84,17 +83,14 @@ def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnR
         expected=_with_steps(values, finals),
         loaded=_with_steps(loaded, finals),
         found=_with_steps(found, finals),
-        first=None if at is None else _position(at, array),
+        first=None
+        if at is None
+        else Position(_of(at.array, array), at.given, at.expected, at.step, at.item, at.unit),
         numbering=dict.fromkeys(finals, ((plan.steps - 1,), None)),
         items=items,
         batch=plan.batch,
         commands=(asked.typed("plot"), asked.typed("explain", asked.expected)),
     )
-
-
-def _position(at: Mismatch, array: str) -> Position:
-    """A mismatch in the words of diff."""
-    return Position(_of(at.array, array), at.given, at.expected, at.step, at.item, at.unit)
 
 
 def _of(name: str, array: str) -> str:
@@ -104,7 +100,6 @@ def _of(name: str, array: str) -> str:
 
 
 def _with_steps(arrays: Arrays, finals: Sequence[str]) -> dict[str, Array]:
-    """Arrays of steps, and these last states as one step."""
     return {
         name: np.reshape(array, (-1, *array.shape[-2:]))
         for name, array in arrays.items()
@@ -113,7 +108,6 @@ def _with_steps(arrays: Arrays, finals: Sequence[str]) -> dict[str, Array]:
 
 
 def _changed(job: Job, explanation: Explanation) -> Job:
-    """The job with the changes of an explanation."""
     assert job.reread is not None
     inputs, settings = job.inputs, explanation.settings
     arrays = explanation.arrays.__getitem__  # of files that are not written yet
@@ -130,5 +124,8 @@ def _changed(job: Job, explanation: Explanation) -> Job:
 
 def _by_cell(plan: Plan, items: Indices) -> dict[str, Array]:
     """The arrays of a run of these batch items: (T, B, K), and last states (B, K)."""
-    trace, _ = run_selected(plan, replace(plan.select(), batch=items))
-    return by_cell(trace.members(), plan.model, trace.layout, (trace.steps, len(items)))
+    arrays = run_in_memory(plan)
+    _, cells = next(run_shapes("h", plan.model, plan.layout, (plan.steps, plan.batch)))
+    if cells != ("h",):  # each of these cells has its own
+        del arrays["h"]
+    return {name: one[..., : len(items), :] for name, one in arrays.items()}

@@ -48,7 +48,6 @@ def write_example(folder: str) -> list[str]:
 
 
 def _is_file_with(path: str, data: bytes) -> bool:
-    """Whether a path is a regular file of these contents."""
     if not os.path.isfile(path):
         return False
     with open(path, "rb") as stream:

@@ -32,7 +32,7 @@ from lstmcli.formats import Document
 def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspection:
     """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
 
-    A file without an LSTM is not a mistake, nor is one whose shapes do not fit.
+    A file without an LSTM is not an error, nor is one whose shapes do not fit.
     """
     only_one_stdin(*paths)
     named = [Named.parse(path) for path in paths]
@@ -65,8 +65,8 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
     remarks += dict.fromkeys(text for model in read for text in model.idle)
     remarks += [] if found else idle_without_lstm(settings, source)
     inspection = inspect(source, arrays, models, in_files, remarks)
-    if layer_in_file is None and (order := load.run_in_turn(found, documents)):
-        layer_in_file = ",".join(map(str, order))
+    if layer_in_file is None and len(order := load.run_in_turn(found, documents)) == len(found):
+        layer_in_file = ",".join(map(str, order)) or None
     return replace(inspection, layer=layer_in_file)
 
 

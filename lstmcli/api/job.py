@@ -252,8 +252,6 @@ def with_padding(job: Job, *, ignored: bool = False) -> Job:
     if not inputs.name:
         return job
     if model.lengths:
-        if job.stream is None:
-            job.plan()  # refuses inputs that the lengths do not fit
         return job._replace(inputs=replace(inputs, lengths=np.array(model.lengths)))
     if model.masking is None or job.stream is not None:
         return job
@@ -282,7 +280,6 @@ def _given_inputs(
 def _inputs_within(
     weights: Sequence[Any], documents: Sequence[Document], *, needed: bool
 ) -> tuple[SliceableArray, str, Document | None]:
-    """The inputs in the files of the weights."""
     for document in documents:
         if names := input_names(document):
             return inputs_of(document), f"{document.source}: {names[0]}", document

@@ -348,21 +348,21 @@ def load_one(
         raise error.without(source) from None
 
 
-def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> list[int]:
-    """The numbers of all LSTMs in the order in which the model of one document runs them.
+def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> dict[int, str]:
+    """The numbers of the LSTMs that a model in one document runs one after the other, in order.
 
-    Empty where no document describes a model of all of them.
+    Each with the name of its group; empty if it runs only one so.
     """
     for document in documents:
-        order = [
-            n
+        order = {
+            n: group
             for group in document.in_turn
             for n, one in enumerate(found)
             if all(is_in_group(name, group) for name in one.tensors)
-        ]
-        if len(order) > 1 and sorted(order) == list(range(len(found))):
+        }
+        if len(order) > 1:
             return order
-    return []
+    return {}
 
 
 # ---- which LSTMs
@@ -398,11 +398,13 @@ def _choose(
 ) -> tuple[list[RecognisedLstm], list[str]]:
     """The LSTMs to run one after the other, and remarks on the files and the choice."""
     remarks = [remark for document in documents for remark in document.remarks]
-    if layer is None and (chain := run_in_turn(found, documents)):
+    chain = run_in_turn(found, documents)
+    if layer is None and chain and len(chain) == len(found):
         layer = ",".join(map(str, chain))
-        names = " into ".join(found[n].label for n in chain)
-        remarks.append(f"{source} runs {names}, as its config specifies; --layer N picks one.")
-    left_out, in_turn = _candidates(found, tensors, documents, settings, asked=layer is not None)
+        names = " into ".join(found[n].name or group for n, group in chain.items())
+        remarks.append(f"{source} feeds {names}; --layer N picks one.")
+    left_out, fitting = _candidates(found, tensors, documents, settings, asked=layer is not None)
+    in_turn = [*chain] or fitting
     if layer is None:
         remarks += [f"{source}: {reason} (--layer {n})." for n, reason in left_out.items()]
     try:

@@ -15,11 +15,9 @@ from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path
 from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
-from lstmcli.core.diff.axes import joined, sequence, stacked
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.metrics import Position
-from lstmcli.core.diff.naming import WEIGHT, single_as_h
-from lstmcli.core.diff.operand import UNNAMED, Side
+from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, joined, sequence, single_as_h
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
@@ -338,7 +336,7 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
     """An array as (T, B, H), and what had to be assumed; None if its axes are not known."""
     numbers, layout, texts = side.numbers(name), side.layout, []
     if numbers.ndim == 4 and 1 not in numbers.shape[:3]:
-        axes = stacked(numbers)
+        axes = [axis for axis, size in enumerate(numbers.shape[:3]) if size == 2]
         if len(axes) != 1:
             return None, ""
         layout = "time" if numbers.shape[1] == 2 else layout  # ONNX's (T, 2, B, H)
@@ -358,7 +356,7 @@ def _refuse_part_of_units(*sides: Side) -> None:
 def _of_two(a: Side, b: Side) -> Drawable:
     _refuse_part_of_units(a, b)
     compared = compare(a, b)
-    pairs = compared.pairs
+    pairs = {name: array.pair for name, array in compared.arrays.items()}
     drawn = {
         name: pair
         for name, pair in pairs.items()
@@ -370,7 +368,7 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    numbering = {n: (pairs[n].numbers_of_part(0), pairs[n].numbers_of_part(1)) for n in arrays}
+    numbering = {n: (pairs[n].numbers[0], pairs[n].numbers[1]) for n in arrays}
     sides = [{n: p.a.values for n, p in drawn.items()}, {n: p.b.values for n, p in drawn.items()}]
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,

@@ -197,7 +197,6 @@ class Run:
         return run_plan(self.needed_steps_of(plan), **how)
 
     def _trace_by_engine(self, name: str) -> Trace:
-        """h and the last state, as an engine gives them."""
         from lstmcli.engines import find_engine  # 20 ms that most runs do without
         from lstmcli.engines.engine import run_with
 
@@ -270,7 +269,6 @@ class Run:
     def _write_trace(
         self, trace: Trace, selected: SelectedIndices, stdout: Callable[[], BinaryIO]
     ) -> None:
-        """Write a trace that is cut to what is selected, to the file and to stdout."""
         outputs = self.outputs
 
         def write(stream: BinaryIO, format: str) -> None:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from lstmcli.api.run import Run
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.excerpt import (
-    CellSizes,
     CellSummary,
     Excerpt,
     cell_sizes,
-    run_excerpt,
     summarise,
 )
-from lstmcli.core.forward.run import LayerStack, step_pieces
+from lstmcli.core.forward.run import LayerStack, run_selected, step_pieces
 from lstmcli.core.model.model import State
 
-__all__ = ["CellSizes", "CellSummary", "Excerpt", "excerpt", "pieces", "sizes"]
-
-
-def sizes(run: Run) -> dict[str, CellSizes]:
-    """T, B and the units of each cell of the table."""
-    return cell_sizes(run.plan)
+__all__ = ["Excerpt", "cell_sizes", "excerpt", "pieces"]
 
 
 def pieces(
@@ -40,6 +34,13 @@ def pieces(
 def excerpt(
     run: Run, steps: Sequence[int], summaries: Mapping[str, CellSummary], **how: Any
 ) -> tuple[Excerpt, State]:
-    """Some steps of a run and its final state; ``how`` has the executor and the meter."""
+    """Some steps of a run with summaries of all, and its final state.
+
+    ``how`` has the executor and the meter.
+    """
     plan = run.plan
-    return run_excerpt(run.needed_steps_of(plan), plan, steps, summaries, **how)
+    observe = partial(summarise, summaries) if summaries else None
+    selected = replace(plan.select(), steps=steps)
+    trace, final = run_selected(run.needed_steps_of(plan), selected, observe=observe, **how)
+    arrays = {name: trace.time_major(name) for name in trace.arrays}
+    return Excerpt(steps, plan.steps, arrays, summaries), final

@@ -132,7 +132,6 @@ def _plan_and_blocks(
 
 
 def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:
-    """The blocks, until a stop is asked for."""
     while not stop.status:
         stop.waiting = True
         try:

@@ -37,7 +37,6 @@ def each_of(weights: Any) -> list[Any]:
 
 
 def _is_array(value: Any) -> bool:
-    """Whether a value is an array, or a tensor of a framework."""
     return hasattr(value, "shape")
 
 
@@ -51,16 +50,9 @@ def refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
     for n, item in enumerate(weights):
         if _is_array(item):
             continue
-        hint = ""
-        if item is None:
-            hint = " Leave it out: without a bias, the list has two arrays."
-        elif isinstance(item, list | tuple) and any(map(_is_array, item)):
-            hint = " A list of arrays is one argument: pass it without another list around it."
-        elif is_path(item):
-            hint = " Paths are separate arguments of load(), without a list."
         raise UserError(
-            f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array."
-            + hint
+            f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array. "
+            "Paths, and several lists, are arguments of their own."
         )
 
 

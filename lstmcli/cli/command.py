@@ -17,6 +17,7 @@ from lstmcli.cli.terminal import (
     refuse_without_screen,
     screen,
     screen_options,
+    tell_written,
     write_screen_files,
 )
 
@@ -187,19 +188,21 @@ class Command(click.Command):
         raise_on_signals()
         try:
             with ExitStack() as stack:
-                self._refuse_overwriting(ctx, stack)
+                outputs = self._refuse_overwriting(ctx, stack)
                 screen().hides_results = self._is_answer and screen().quiet
                 refuse_without_screen(ctx, self._of_table)
                 result = super().invoke(ctx)
                 write_screen_files(ctx)
+                if not self.last_is_output:  # its screen begins with it
+                    tell_written(outputs)
                 return result
         except KeyboardInterrupt:  # click would print an empty line for it
             raise Interrupted(INTERRUPTED) from None
         except BrokenPipeError:  # click would exit with the status of a difference
             raise Interrupted(CLOSED_PIPE) from None
 
-    def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> None:
-        """Refuse what the command would overwrite, now and for every file that it reads."""
+    def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> list[str]:
+        """The files that it writes; refuses to overwrite one that it reads, now or later."""
         outputs, inputs = list(screen().files.values()), list[str]()
         for parameter in self.params:
             value = ctx.params.get(str(parameter.name))
@@ -208,11 +211,11 @@ class Command(click.Command):
                 (outputs if parameter.name in OUTPUT_OPTIONS else inputs).extend(words)
         if self.last_is_output and len(inputs) > 1:
             outputs.append(inputs.pop())
-        if not outputs:
-            return
-        from lstmcli.api.documents import files_protected  # with numpy, which help does without
+        if outputs:
+            from lstmcli.api.documents import files_protected  # with numpy, which help does without
 
-        stack.enter_context(files_protected(outputs, inputs))
+            stack.enter_context(files_protected(outputs, inputs))
+        return outputs
 
 
 # ---- signals

@@ -5,9 +5,6 @@ The shell starts ``lstm`` for each word; no file is read for it.
 
 from __future__ import annotations
 
-import os
-import re
-
 import click
 from click.shell_completion import get_completion_class, shell_complete
 
@@ -18,27 +15,17 @@ from lstmcli.errors import UserError
 
 def print_completions(group: click.Group, instruction: str) -> int:
     """Print the completions that a shell asks for, as by ``bash_complete``; return the status."""
-    shell, _, request = instruction.partition("_")
-    if request == "complete" and not _are_words_given(shell):
-        raise UserError(
-            f"{COMPLETION_VARIABLE}={instruction}: the words to complete are in COMP_WORDS and "
-            "COMP_CWORD, which a shell sets.",
-            "  lstm completion bash",
-        )
-    if shell_complete(group, {}, "lstm", COMPLETION_VARIABLE, instruction):
+    try:
+        is_unknown = shell_complete(group, {}, "lstm", COMPLETION_VARIABLE, instruction)
+    except (KeyError, ValueError):  # no words to complete, or none with this number
+        is_unknown = 1
+    if is_unknown:
         raise UserError(
             f"{COMPLETION_VARIABLE}={instruction}: takes bash_complete, zsh_complete or "
-            "fish_complete."
+            "fish_complete, and COMP_WORDS and COMP_CWORD, which a shell sets.",
+            "  lstm completion bash",
         )
     return 0
-
-
-def _are_words_given(shell: str) -> bool:
-    """Whether the variables with the words are there; Fish's second one is a word itself."""
-    number = os.environ.get("COMP_CWORD")
-    if "COMP_WORDS" not in os.environ or number is None:
-        return False
-    return shell == "fish" or bool(re.fullmatch("[0-9]{1,6}", number))
 
 
 # ---- the command

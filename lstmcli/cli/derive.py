@@ -110,7 +110,6 @@ def command(
 
 
 def _term_count(text: str) -> int | None:
-    """The number of terms to show; None for all."""
     if text == "all":
         return None
     if not re.fullmatch(r"0*[1-9]\d{0,17}", text):

@@ -31,7 +31,7 @@ from lstmcli.views.page import MOST_NUMBERS, explain_page
 
 
 @click.command(
-    cls=Command, is_answer=True, status="0 explained, 1 none found or not certain, 2 error"
+    cls=Command, is_answer=True, status="0 explained, 1 not found, not certain or NaN, 2 error"
 )
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @run_options
@@ -123,7 +123,6 @@ class _Progress(Progress):
 
 
 def _incomplete(paths: Sequence[str]) -> UserError:
-    """The mistake where the inputs or EXPECTED are missing."""
     weights = [file_argument(path) for path in paths[:-1] or paths]
     return UserError(
         f"explain needs weights, inputs and expected outputs; given: {', '.join(paths)}.",

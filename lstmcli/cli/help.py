@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import click
 
 from lstmcli.cli.command import Command, one_of
@@ -45,11 +47,11 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
     if name is None:
         click.echo(group.get_help())
         return
-    if name == SETTINGS_TOPIC:
-        click.echo(settings_text(ctx, setting and setting.replace("-", "_")))
-        return
-    if name == EDITS_TOPIC:
-        click.echo(edits_text(ctx, setting and setting.replace("-", "_")))
+    if name in (SETTINGS_TOPIC, EDITS_TOPIC):
+        formatter = ctx.make_formatter()
+        write = _write_settings if name == SETTINGS_TOPIC else _write_edits
+        write(formatter, setting and setting.replace("-", "_"))
+        click.echo(formatter.getvalue().rstrip("\n"))
         return
     if name not in COMMANDS:
         near = did_you_mean(name, TOPICS)
@@ -67,61 +69,65 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
         click.echo(found.get_help(context))
 
 
-def settings_text(ctx: click.Context, name: str | None = None) -> str:
-    """All settings, those with an option first, or one and how to give it, as wide as help is."""
-    formatter = ctx.make_formatter()
-    if name is not None:
-        if name not in SETTINGS:
-            near = did_you_mean(name, SETTINGS)
-            raise UserError(f"unknown setting {name!r}.{near}", "  lstm help settings")
-        formatter.write_dl([(name, _description(SETTINGS[name], SETTINGS[name].rule))])
-        option = f"--{name.replace('_', '-')}" + (" VALUE" if name in WITH_OPTION else "")
-        options = f"{option}, or " if name in (*WITH_OPTION, *FLAGS) else ""
-        formatter.write_paragraph()
-        formatter.write_text(f"Given by {options}--set {name}=VALUE.")
-        return formatter.getvalue().rstrip("\n")
-    formatter.write_text(SETTINGS_TEXT)
+def _write_settings(formatter: click.HelpFormatter, name: str | None) -> None:
+    """Write all settings, those with an option first, or one and how to give it."""
     with_option = [name for name in SETTINGS if name in (*WITH_OPTION, *FLAGS)]
+    if name is not None:
+        _refuse_unknown(name, SETTINGS, "setting")
+        formatter.write_dl([(name, _description(SETTINGS[name], SETTINGS[name].rule))])
+        option = f"--{name.replace('_', '-')}" + " VALUE" * (name in WITH_OPTION)
+        formatter.write_paragraph()
+        given = f"{option}, or " if name in with_option else ""
+        formatter.write_text(f"Given by {given}--set {name}=VALUE.")
+        return
+    formatter.write_text(SETTINGS_TEXT)
     for heading, names in (
         ("With an option", with_option),
         ("By --set NAME=VALUE", [name for name in SETTINGS if name not in with_option]),
     ):
         with formatter.section(heading):
             formatter.write_dl([(name, _description(SETTINGS[name])) for name in names])
-    return formatter.getvalue().rstrip("\n")
 
 
-def edits_text(ctx: click.Context, name: str | None = None) -> str:
-    """All edits by family, or what is known of one, as wide as help is."""
+def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
+    """Write all edits by family, or what is known of one."""
     from lstmcli.core.model.edits import EDITS, HIDES  # with numpy, which help does without
 
-    formatter = ctx.make_formatter()
     if name is not None:
-        if name not in EDITS:
-            near = did_you_mean(name, EDITS)
-            raise UserError(f"unknown edit {name!r}.{near}", "  lstm help edits")
+        _refuse_unknown(name, EDITS, "edit")
         kind = EDITS[name]
-        formatter.write_dl([(name, f"{kind.meaning}. Values: {kind.takes_words}.")])
+        formatter.write_dl([(name, kind.summary)])
+        if values := kind.named_values:
+            with formatter.section("Values"):
+                if any(values.values()):
+                    formatter.write_dl([*values.items()])
+                else:
+                    formatter.write_text(", ".join(values))
         formatter.write_paragraph()
 
         formatter.write_dl([
             ("code", kind.line.replace("{}", "VALUE")),
             ("unseen", f"{HIDES[kind.family]}."),
-            ("effect", f"{kind.shows}."),
-            ("done by", f"{kind.used_by}."),
-            ("correct", kind.mend),
+            ("effect", f"{kind.about.shows}."),
+            ("done by", f"{kind.about.used_by}."),
+            ("correct", kind.about.mend),
         ])  # fmt: skip
-        return formatter.getvalue().rstrip("\n")
+        return
     formatter.write_text(EDITS_TEXT)
     for family in HIDES:
         with formatter.section(family.capitalize()):
             rows = (kind for kind in EDITS.values() if kind.family == family)
-            formatter.write_dl([(kind.name, kind.meaning) for kind in rows])
-    return formatter.getvalue().rstrip("\n")
+            formatter.write_dl([(kind.name, kind.summary) for kind in rows])
+
+
+def _refuse_unknown(name: str, known: Collection[str], kind: str) -> None:
+    if name not in known:
+        raise UserError(
+            f"unknown {kind} {name!r}.{did_you_mean(name, known)}", f"  lstm help {kind}s"
+        )
 
 
 def _description(setting: Setting, rule: str = "") -> str:
-    """What a setting means, its values and its default."""
     values = f"Values: {', '.join(setting.choices) or setting.values}."
     default = f"[default: {setting.default}]" * (setting.default != CONVENTIONS_OWN)
     return " ".join(filter(None, (setting.help, rule, values, default)))

@@ -8,9 +8,9 @@ import click
 
 from lstmcli.api.init import INITIALIZERS, init, write_example
 from lstmcli.cli.command import EXAMPLE, Command
-from lstmcli.cli.terminal import is_typed, screen, tell
+from lstmcli.cli.terminal import is_typed, screen, tell, tell_written
 from lstmcli.errors import UserError
-from lstmcli.escaping import file_argument, one_line, typed_command
+from lstmcli.escaping import file_argument, typed_command
 
 NEEDED = ("inputs", "units", "output")
 
@@ -53,18 +53,14 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
         raise UserError("--batch is the batch size of the inputs; add --steps T, which draws them.")
     if options["steps"] is None and options["initializer"] == "zeros" and is_typed(ctx, "seed"):
         raise UserError("--seed draws nothing: the kernel is zero, and --steps T asks for inputs.")
-    shapes = init(**options)
-    if not screen().quiet:
-        members = "  ".join(f"{name} {shape}" for name, shape in shapes.items())
-        tell(f"wrote {one_line(options['output'])}: {members}")
+    init(**options)
 
 
 def _write_example(ctx: click.Context, folder: str) -> None:
-    """Write the files of the examples, and print the next command."""
     given = [f"--{name}" for name in ctx.params if name != "example" and is_typed(ctx, name)]
     if given:
         raise UserError(f"--example writes files that are fixed; leave out {', '.join(given)}.")
     paths = write_example(folder)
+    tell_written(paths)
     if not screen().quiet:
-        tell(f"wrote {', '.join(map(one_line, paths))}")
         tell(f"  {typed_command('lstm', 'run', *map(file_argument, paths[:2]))}")

@@ -73,12 +73,10 @@ def invoke(args: Sequence[str]) -> int:
 
 
 def _command_name(args: Sequence[str]) -> str:
-    """``lstm run``, or ``lstm`` where no command was typed."""
     return " ".join(["lstm", *[word for word in args if word in COMMANDS][:1]])
 
 
 def _system_message(error: OSError) -> str:
-    """What the system refused to do."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -88,7 +86,6 @@ def _system_message(error: OSError) -> str:
 
 
 def _usage_message(error: click.UsageError) -> str:
-    """What is wrong with a command line, as a clause; a similar option is suggested."""
     if isinstance(error, click.NoSuchOption):
         return f"there is no option {one_line(error.option_name)}.{_similar_option(error)}"
     if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
@@ -113,7 +110,6 @@ def _usage_message(error: click.UsageError) -> str:
 
 
 def _similar_option(error: click.NoSuchOption) -> str:
-    """A suggestion: the setting that has no option, the option that begins so, or a near one."""
     from lstmcli.core.model.settings import SETTINGS  # with the table of settings
 
     known = [option for one in error.ctx.command.params for option in one.opts] if error.ctx else []

@@ -47,7 +47,6 @@ class ProgressBar:
         self._done, self._what = done, what
 
     def _show(self) -> None:
-        """Draw the bar until the work has ended."""
         if self._ended.wait(PATIENCE):
             return
         with threads.loader_lock:
@@ -65,7 +64,6 @@ class ProgressBar:
                     return
 
     def _description(self, speed: float) -> str:
-        """The text of the bar, for a speed in work per second."""
         if self._unit is None:
             return one_line(self._what)
         name, size = self._unit

@@ -200,7 +200,6 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
 
 
 def _format_of(file: str) -> str:
-    """The format of a file's suffix; UserError with the option for other suffixes."""
     try:
         return format_of(file)
     except UserError as error:
@@ -208,7 +207,6 @@ def _format_of(file: str) -> str:
 
 
 def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
-    """The arrays that the table shows."""
     columns = outputs.only or []
     if outputs.screen != "table":
         columns = []
@@ -229,7 +227,6 @@ def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
 
 
 def _run(run: Run, threads: int | None, scheduler: str | None) -> Ended:
-    """Run, then show or write."""
     batch, steps, cells = run.job.sizes
     unit = ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
     quiet = screen().quiet or screen().is_paged or bool(run.engine)

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from lstmcli.api.run import Ended, Run, Trace
-from lstmcli.api.run_table import Excerpt, excerpt, pieces, sizes
+from lstmcli.api.run_table import Excerpt, cell_sizes, excerpt, pieces
 from lstmcli.cli.terminal import screen, show_paged, width
 from lstmcli.views.header import header_sheet
 from lstmcli.views.run import CHUNK, Window, excerpt_sheets, piece_sheets, steps_shown
@@ -21,14 +21,14 @@ def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
         trace = run.trace(**how)
         show_trace(run, trace)
         return Ended((trace.final_h, trace.final_c), steps)
-    of_cells = sizes(run)
+    of_cells = cell_sizes(run.plan)
     every_step = window.steps is not None and window.steps.is_all
     if every_step and len(run.job.model.cells) == 1:
         summary = window.summary()
         computed, state = pieces(run, CHUNK, summary, how["meter"])
         _show_sheets(run, piece_sheets(computed, of_cells[""], window, width(), summary))
         return Ended(state(), steps)
-    shown = [step for part in steps_shown(of_cells.values(), window) for step in part]
+    shown = steps_shown(of_cells.values(), window)
     summaries = {} if window.steps else {cell: window.summary() for cell in of_cells}
     part, final = excerpt(run, shown, summaries, **how)
     _show_excerpt(run, part)
@@ -52,7 +52,6 @@ def _show_excerpt(run: Run, part: Excerpt, engine: str = "") -> None:
 
 
 def _show_sheets(run: Run, sheets: Iterator[Sheet], engine: str = "") -> None:
-    """Print the header and a table."""
     first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
     header = header_sheet(run.plan, width(), engine, quiet=screen().quiet)
     show_paged(chain([header, first], sheets))

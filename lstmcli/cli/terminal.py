@@ -34,7 +34,7 @@ DEPTHS = ("truecolor", "256")  # of colours, in which maps are painted
 
 
 def columns_of(stream: TextIO) -> int:
-    """The width of stdout or stderr as a terminal: COLUMNS, else that of the terminal, else 80."""
+    """The width of stdout or stderr as a terminal: COLUMNS, its own, or 80."""
     if (columns := _columns_of_environment()) is not None:
         return columns
     try:
@@ -44,14 +44,12 @@ def columns_of(stream: TextIO) -> int:
 
 
 def _columns_of_environment() -> int | None:
-    """The value of COLUMNS; None if it is not a number of columns."""
     columns = os.environ.get("COLUMNS", "")
     digits = columns.lstrip("0") if columns.isascii() and columns.isdigit() else ""
     return _usable(int(digits[:9])) if digits else None
 
 
 def _usable(columns: int) -> int:
-    """The width that output is formatted to; a terminal wraps what is longer."""
     return max(NARROWEST, min(columns, WIDEST))
 
 
@@ -273,24 +271,21 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
 
     ``of_table`` are the parameters that only change the table.
     """
-    quiet = screen().hides_results
     current, format = screen(), ctx.params.get("screen", ctx.params.get("format"))
-    output, page = (ctx.params.get(name) is not None for name in ("output", "page"))
-    shown = format == "table" if format else not (output or page)
-    if shown and not quiet:
+    instead = "" if format in (None, "table") else f"-f {format}"
+    if format is None:
+        written = {"-o": ctx.params.get("output"), "--page": ctx.params.get("page")}
+        instead = next((option for option, path in written.items() if path is not None), "")
+    instead = "-q" if current.hides_results else instead
+    if not instead:
         return
     if current.files:
-        other = "--page" if page and not format else "-f or -o"
-        raise _no_screen(current, "-q" if quiet else other)
-    names = [name for name in of_table if is_typed(ctx, name)]
-    names += ["color"] * (current.color == "always") + ["format"] * (quiet and bool(format))
+        raise _no_screen(current, instead)
+    names = {*of_table, *["color"] * (current.color == "always"), *["format"] * (instead == "-q")}
     for parameter in ctx.command.params:
         if parameter.name in names and is_typed(ctx, parameter.name):
-            instead = f"-f {format}" if format else "-o" if output else "--page"
-            instead = "-q" if quiet else instead
             option = max(parameter.opts, key=len)
-            nothing = "nothing" if quiet else "no table"
-            raise UserError(f"{option} changes nothing: {instead} shows {nothing}; leave it out.")
+            raise UserError(f"{option} changes nothing: {instead} shows no table; leave it out.")
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:
@@ -323,13 +318,19 @@ def remark(*texts: str) -> None:
         return
     name = context.command_path if context else "lstm"
     for text in texts:
-        tell(f"{name}: {one_line(text)}")
+        tell(f"{name}: note: {one_line(text)}")
 
 
 def tell_assumed(assumed: Sequence[str]) -> None:
     """Print what was assumed in one line on stderr, where no screen shows it."""
     if assumed and not screen().quiet:
         tell(f"assumed: {'; '.join(assumed)}")
+
+
+def tell_written(paths: Iterable[str]) -> None:
+    """Print which files were written in one line on stderr; with -q, and of pipes, nothing."""
+    if (files := [*filter(os.path.isfile, paths)]) and not screen().quiet:
+        tell(f"wrote {', '.join(map(one_line, files))}")
 
 
 def tell(text: str) -> None:

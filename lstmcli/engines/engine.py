@@ -40,10 +40,15 @@ class Network:
     layers: Layers
     x: Array  # (T, B, I)
     states: Sequence[State]  # h (B, P) and c (B, H) of each cell, forward before backward
-    lengths: Array | None = None  # (B,) valid steps, where a sequence has fewer than T
-    mask: Array | None = None  # (T, B), where each step that counts is given
+    valid: Array | None = None  # (T, B): the steps that count, where some do not
+    masked: bool = False  # a mask tells them, and not lengths
     mask_from: Masking | None = None  # the layer of the model that gives it
     padded_output: str = "zero"  # the output at padded or masked steps: zero, repeat or run
+
+    @property
+    def lengths(self) -> Array | None:
+        """(B,): the steps of each sequence that count, if lengths tell them."""
+        return None if self.valid is None or self.masked else self.valid.sum(axis=0)
 
     @property
     def cell(self) -> Cell:
@@ -142,8 +147,8 @@ class Engine:
             tuple(tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in layers),
             x,
             plan.states,
-            None if valid is None or plan.masked else valid.sum(axis=0),
-            valid if plan.masked else None,
+            valid,
+            plan.masked,
             plan.inputs.mask_from,
             padding_rule(last[0], plan.masked, len(last) == 2),  # no layer reads padded outputs
         )
@@ -156,9 +161,9 @@ class Engine:
             yield f"{network.cell.dtype.name} (it takes dtype {choice}, which rounds the weights)"
         if plan.model.convention.behaviour.arithmetic != "float":
             yield "8-bit arithmetic (it takes arithmetic float)"
-        if network.lengths is None and network.mask is None:
+        if network.valid is None:
             return
-        if network.mask is not None and not self.masks:
+        if network.masked and not self.masks:
             yield "a mask"
         elif network.padded_output not in self.padded_outputs:
             yield (

@@ -48,7 +48,6 @@ def prepare(network: Network) -> Prepared:
 
 
 def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
-    """The RNN of a layer, or the two of both directions."""
     behaviour = cells[0].convention.behaviour
 
     def rnn(cell: Cell) -> Any:

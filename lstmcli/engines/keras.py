@@ -37,16 +37,12 @@ def prepare(network: Network) -> Prepared:
             for _, states in network.by_layer
         ]
         masked = {}
-        valid = network.mask  # (T, B)
-        if network.lengths is not None:
-            valid = np.arange(len(network.x))[:, None] < network.lengths
         if network.mask_from is not None:
             masking = keras.layers.Masking(network.mask_from.value, dtype=network.mask_from.dtype)
             masked = {"mask": masking.compute_mask(x)}  # not passed on next to an initial state
             x = masking(x)
-        elif valid is not None:
-            mask = np.ascontiguousarray(valid.T)
-            masked = {"mask": keras.ops.convert_to_tensor(mask)}
+        elif network.valid is not None:
+            masked = {"mask": keras.ops.convert_to_tensor(np.ascontiguousarray(network.valid.T))}
 
     def run() -> Result:
         y, finals = x, []
@@ -71,7 +67,6 @@ def _float64_enabled(network: Network) -> AbstractContextManager[Any]:
 
 
 def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
-    """One layer with its weights set."""
     cell, behaviour, dtype = layer[0], network.convention.behaviour, layer[0].dtype.name
     lstm = keras.layers.LSTM(
         cell.units,
@@ -117,7 +112,6 @@ def backend() -> str:
 
 
 def _configured() -> str:
-    """The backend that the configuration file of Keras names."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
         named = json.loads((home / "keras.json").read_text())["backend"]
@@ -136,8 +130,8 @@ def notes(network: Network) -> Iterator[str]:
     """Where its backends differ."""
     if backend() == "jax" and network.cell.dtype == np.float64:
         yield "on JAX, Keras takes tanh in float32 whatever it is given (measured with 3.15.1)"
-    mask = network.mask
-    if mask is not None and network.padded_output == "repeat" and not mask[0].all():
+    valid = network.valid
+    if valid is not None and network.padded_output == "repeat" and not valid[0].all():
         yield (
             "before the first step of a sequence that counts, Keras shows zero on TensorFlow and "
             "PyTorch, and the initial h on JAX (measured with 3.15.1)"

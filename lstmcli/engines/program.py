@@ -131,7 +131,6 @@ class Program:
     def _failure(
         self, process: subprocess.Popen[bytes], begun: float, written: Sequence[Path]
     ) -> str:
-        """Why a program did not end well; empty if it did."""
         status = None
         while status is None:
             with suppress(subprocess.TimeoutExpired):
@@ -162,7 +161,6 @@ def _suffixes(command: str) -> dict[str, str]:
 
 
 def _write(path: Path, x: Array) -> None:
-    """Inputs in the format of a file's suffix."""
     if path.suffix == ".npy":
         np.save(path, x)
     elif path.suffix == RAW:

@@ -77,7 +77,6 @@ def _cell(tf: Any, cell: Cell) -> Any:
 
 
 def _set_weights(v1: Any, session: Any, network: Network) -> None:
-    """Give every variable the tensor whose name it bears."""
     layers = [f"layer{n}" for n in range(len(network.layers))]
     for scope, layer in zip(layers, network.layers, strict=True):
         tensors = named_tensors([layer], network.convention)

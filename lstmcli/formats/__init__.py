@@ -18,20 +18,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.detect import BINARY_SUFFIXES, binary_kind, is_unknown, text_kind
+from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Document as Document  # which those who read files need too
 from lstmcli.formats.files.atomic import atomically as atomically
 from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
-from lstmcli.formats.files.source import Opened, in_memory, opened, pieces_of
+from lstmcli.formats.files.source import BINARY, Opened, decode, in_memory, opened, pieces_of
 from lstmcli.formats.npy import BlockWriter, is_raw_form, read_raw
 from lstmcli.formats.text.number_text import (
     ABBREVIATED,
-    ColumnWriter,
     LineWriter,
     StepWriter,
-    TidyWriter,
+    TableWriter,
 )
 from lstmcli.outputs import errors_named
 
@@ -45,16 +44,15 @@ class Format(NamedTuple):
     name: str
     module: str
     function: str = "read"  # of the module, for binary formats
-    stepwise: bool = False  # written step by step (`open_steps`), not at once (`write`)
 
 
 FORMATS: dict[str, Format] = {
     ".npy": Format("npy", "npy"),
     ".npz": Format("npz", "npz"),
     ".json": Format("json", "text.json"),
-    ".jsonl": Format("jsonl", "text.jsonl", stepwise=True),
-    ".csv": Format("csv", "text.csv", stepwise=True),
-    ".tsv": Format("tsv", "text.csv", stepwise=True),
+    ".jsonl": Format("jsonl", "text.jsonl"),
+    ".csv": Format("csv", "text.csv"),
+    ".tsv": Format("tsv", "text.csv"),
     ".txt": Format("text", "text.console_print"),
 }
 
@@ -118,7 +116,6 @@ def read_or_stream(source: str) -> Document | StepStream:
 
 
 def _refuse_abbreviated(document: Document) -> Document:
-    """A document, unless printed output in it leaves numbers out."""
     for gaps in document.gaps.values():
         raise UserError(f"{gaps.where}: {ABBREVIATED}")
     return document
@@ -135,7 +132,7 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
     try:
         return _read_text(file)
     except UserError as error:
-        if file.suffix not in BINARY_SUFFIXES:
+        if file.suffix not in BINARY:
             raise
         raise error.adding(
             f"  A {file.suffix} file is binary, and this one is text: is it the right file?"
@@ -143,10 +140,9 @@ def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> D
 
 
 def _read_text(file: Opened) -> Document:
-    """The arrays of a file of some kind of text."""
     hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
     in_pieces = file.size > MOST_WHOLE
-    text = next(file.pieces(by_lines=False)) if in_pieces else file.text()
+    text = decode(file.head(), file.source, is_cut=True) if in_pieces else file.text()
     if not text.strip() and not in_pieces:
         raise UserError(f"{file.source} is empty.")
     kind = text_kind(text, hint)
@@ -176,8 +172,6 @@ def write(
 
     npy and text have one array and no attributes, which are left out.
     """
-    if _BY_NAME[format].stepwise:
-        raise ValueError(f"{format} is written with open_steps")
     with atomically(target) if isinstance(target, str) else nullcontext(target) as stream:
         _module(format).write(stream, dict(arrays), dict(attributes or {}))
 
@@ -245,10 +239,9 @@ def open_steps(
     run, if only some are written. Tables have them in place of numbers from 0, in the column and
     the header; JSON lines have separate members for them. With ``tidy`` each unit is a row.
     """
-    if not _BY_NAME[format].stepwise:
-        raise ValueError(f"{format} is written with write")
-    writer = TidyWriter if tidy else LineWriter if format == "jsonl" else ColumnWriter
-    return writer(stream, format, names, batched, batch, units or {})
+    if format == "jsonl" and not tidy:
+        return LineWriter(stream, format, names, batched, batch, units or {})
+    return TableWriter(stream, format, names, batched, batch, units or {}, tidy)
 
 
 def has_known_suffix(path: str) -> bool:

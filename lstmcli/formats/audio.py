@@ -30,10 +30,7 @@ def read_nam(value: dict[str, Any], file: Opened) -> Document:
             "not an LSTM."
         )
     inputs, units, layers = _sizes(value["config"], file.source)
-    numbers = value["weights"]
-    if not isinstance(numbers, list):
-        raise UserError(f"{file.source}: weights is not a list of numbers.")
-    flat = to_array(numbers, f"{file.source}: weights").ravel()
+    flat = to_array(value["weights"], f"{file.source}: weights").ravel()
     arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))
     remark = f"{file.source}: its head, {units} units to an output, is not run."
     return Document(file.source, "nam", arrays, dtypes=float32_arrays(arrays), remarks=(remark,))
@@ -50,7 +47,6 @@ def _sizes(config: Any, source: str) -> list[int]:
 def _shapes(
     inputs: int, units: int, layers: int, count: int, source: str
 ) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor, in the order of the list."""
     per_unit = 4 * (inputs + units) + 6 + (layers - 1) * (8 * units + 6)
     outputs, rest = divmod(count - per_unit * units, units + 1)
     if outputs < 1 or rest:
@@ -89,8 +85,6 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
     arrays = {}
     for name, numbers in tensors.items():
         where = f"{file.source}: state_dict.{name}".encode(errors="backslashreplace").decode()
-        if not isinstance(numbers, list):
-            raise UserError(f"{where} is not a list of numbers.")
         arrays[name] = to_array(numbers, where)
     return Document(
         file.source,
@@ -146,12 +140,7 @@ def _weights(layer: Any, where: str) -> list[np.ndarray]:
     weights = layer.get("weights", []) if isinstance(layer, dict) else None
     if not isinstance(weights, list):
         raise UserError(f"{where} is not a layer with a list of weights.")
-    arrays = []
-    for k, numbers in enumerate(weights):
-        if not isinstance(numbers, list):
-            raise UserError(f"{where}: weights[{k}] is not a list of numbers.")
-        arrays.append(to_array(numbers, f"{where}: weights[{k}]"))
-    return arrays
+    return [to_array(numbers, f"{where}: weights[{k}]") for k, numbers in enumerate(weights)]
 
 
 def _layer_type(layer: dict[str, Any], weights: list[np.ndarray]) -> str:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import io
 import re
 import struct
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.limits import damage_reported
-from lstmcli.formats.files.source import BYTE_ORDER_MARKS, Opened, how_raw_numbers_are_read
+from lstmcli.formats.files.source import (
+    BYTE_ORDER_MARKS,
+    MODELS,
+    Opened,
+    how_raw_numbers_are_read,
+)
 from lstmcli.formats.text.number_text import IS_NUMBER
 
 PATTERNS = {  # what the first bytes match -> format
@@ -52,49 +56,28 @@ ARCHIVES = {  # ending of a member's name -> format; without any it is npz
     "model.weights.h5": "keras",
     "model.weights.json": "keras",  # whose name shows that it is in pieces
 }
-WEIGHTS = (
-    ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
-    ".tflite", ".nam", ".npz", ".npy",
-)  # fmt: skip
-BINARY_SUFFIXES = tuple(suffix for suffix in WEIGHTS if suffix != ".nam")  # that is JSON
 MOST_NAMED = 3  # files of an archive that a message names
 WAY_OUT = "Save its arrays with numpy.savez."
 
 
 def unzip(names: Iterable[str]) -> str:
     """What to do with an archive that has files of weights among its members; "" without any."""
-    files = [name for name in names if name.lower().endswith(WEIGHTS)]
+    files = [name for name in names if name.lower().endswith(MODELS)]
     return f"Unzip it, and give {listed(files, MOST_NAMED)}." if files else ""
-
-
-def _unzip_if_useful(names: Sequence[str]) -> str:
-    return unzip(names) or "No file of weights is in it."
-
-
-def _save_packaged(names: Sequence[str]) -> str:
-    """How to save the first pickle of a torch.package.
-
-    The storages of its pickles are elsewhere in the archive: unzipped, none is a file of weights.
-    """
-    pickle = next((name for name in names if name.endswith(".pkl")), "PACKAGE/RESOURCE")
-    *package, resource = pickle.split("/")[-pickle.count("/") :]  # without the folder of all
-    loaded = f"load_pickle({'.'.join(package)!r}, {resource!r}).state_dict()"
-    importer = "torch.package.PackageImporter(FILE)"
-    return f"Save its weights: torch.save({importer}.{loaded}, 'weights.pt')"
 
 
 EXPORTED = (
     "a program of torch.export",
     "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
 )
-UNREAD_ARCHIVES: dict[str, tuple[str, str | Callable[[Sequence[str]], str]]] = {
-    # ending of a member's name -> what an archive is, and the way out, perhaps by its names
+UNREAD_ARCHIVES = {  # ending of a member's name -> what an archive is, and the way out
     "model_weights_config.json": EXPORTED,
     "serialized_exported_program.json": EXPORTED,
-    "MAR-INF/MANIFEST.json": ("an archive of TorchServe", _unzip_if_useful),
-    ".data/extern_modules": ("a torch.package", _save_packaged),
-    "WHEEL": ("a wheel, a package of Python", _unzip_if_useful),
-    "coefficients.bin": ("a DL4J model", ""),
+    ".data/extern_modules": (
+        "a torch.package",
+        "Save its weights: load the model with torch.package.PackageImporter(FILE).load_pickle, "
+        "and torch.save(model.state_dict(), 'weights.pt')",
+    ),
 }
 
 TESSERACT = (
@@ -102,15 +85,8 @@ TESSERACT = (
     "numpy.savez."
 )
 
-GZIP = b"\x1f\x8b"
-GZIPPED = ("a gzip archive", "Unpack it first: gunzip FILE.")
-GZIPPED_TAR = (
-    "a tar archive in gzip",
-    "Unpack it, and give a file of weights in it: tar xzf FILE.",
-)
-TAR_BLOCK = 512  # bytes of the first header of a tar
-
 UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
+    rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE, or tar xzf FILE for a tar."),
     rb"(?=(\./)?(sys_info|pickle|tensors|storages)\0).{257}ustar": (
         "a tar archive of PyTorch 0.1",
         "If you trust it, load it in PyTorch and save it again: "
@@ -165,8 +141,6 @@ def binary_kind(file: Opened) -> str | None:
             return kind
     if head.startswith(tuple(BYTE_ORDER_MARKS)):
         return None
-    if head.startswith(GZIP):
-        raise _unread(file, *(GZIPPED_TAR if _is_gzipped_tar(head) else GZIPPED))
     for pattern, (what, way_out) in UNREAD.items():
         if re.match(pattern, head, re.DOTALL):
             raise _unread(file, what, way_out)
@@ -185,15 +159,6 @@ def _unread(file: Opened, what: str, way_out: str) -> UserError:
     return UserError(
         f"{file.source} is {what}; this version does not read it. {way_out or WAY_OUT}"
     )
-
-
-def _is_gzipped_tar(head: bytes) -> bool:
-    """Whether the first bytes of a gzip archive unpack to the header of a tar."""
-    try:
-        start = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, TAR_BLOCK)
-    except zlib.error:
-        return False
-    return start[257:262] == b"ustar"
 
 
 def is_unknown(file: Opened) -> bool:
@@ -261,7 +226,7 @@ def _archive_kind(file: Opened) -> str:
 
     for ending, (what, way_out) in UNREAD_ARCHIVES.items():
         if has(ending):
-            raise _unread(file, what, way_out if isinstance(way_out, str) else way_out(names))
+            raise _unread(file, what, way_out)
     return next((kind for ending, kind in ARCHIVES.items() if has(ending)), "npz")
 
 

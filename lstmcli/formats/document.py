@@ -60,7 +60,7 @@ class Document:
     """Metadata by the start of tensors' names ("": of all tensors), with the format's keys: the
     config of a layer, the attributes of a node."""
     in_turn: tuple[str, ...] = ()
-    """Names of groups that the model in the file runs one after the other, if it is known."""
+    """Names of groups, each of which feeds the next in the model of the file, if it is known."""
     remarks: tuple[str, ...] = ()
     """What the user should know of the file: tensors left out, another file that was read too."""
 
@@ -94,7 +94,6 @@ class Document:
         )
 
     def _no_member(self, name: str) -> UserError:
-        """The error for a name of an array that the document does not have."""
         start = f"{self.source}:{name}: {self.source} has"
         names = [member for member in self.arrays if member]
         if self.arrays and not names:

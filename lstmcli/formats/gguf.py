@@ -7,7 +7,6 @@ has no path, is not read.
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import Damaged, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 
-VERSIONS = (2, 3)
 MOST_VALUES = 1 << 18  # of a header, 10 us and 300 bytes each; a vocabulary has 2 for each token
 
 
@@ -32,24 +30,15 @@ def read(file: Opened) -> Document:
             f"{file.source} is a GGUF model, which is mapped into memory: save it, and give its "
             "path."
         )
-    with damage_reported(f"{file.source}, a GGUF model,"):
-        _refuse_other_versions(file)
-        with np.errstate(all="ignore"):  # numbers of a damaged file may be infinite
-            tensors = _reader(gguf, file.path).tensors
-            arrays = {tensor.name: _array(gguf, tensor, file.source) for tensor in tensors}
+    where = f"{file.source}, a GGUF model,"
+    with damage_reported(where), np.errstate(all="ignore"):  # of a damaged file, infinite numbers
+        tensors = _reader(gguf, file.path).tensors
+        arrays = {tensor.name: _array(gguf, tensor, file.source) for tensor in tensors}
     left_out = [name for name, array in arrays.items() if array is None]
     shown = ", ".join(left_out[:8]) + ", ..." * (len(left_out) > 8)
     remark = f"{file.source}: left out, of types that the library gguf does not unpack: {shown}."
     found = {name: array for name, array in arrays.items() if array is not None}
     return Document(file.source, "gguf", found, remarks=(remark,) if left_out else ())
-
-
-def _refuse_other_versions(file: Opened) -> None:
-    _, version = struct.unpack("<4sI", file.stream.read(8))
-    if version not in VERSIONS:
-        swapped = struct.unpack(">I", struct.pack("<I", version))[0] in VERSIONS
-        what = "big-endian" if swapped else f"version {version}"
-        raise UserError(f"{file.source} is a {what} GGUF file; versions 2 and 3 are read.")
 
 
 def _reader(gguf: Any, path: str) -> Any:

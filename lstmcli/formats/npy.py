@@ -34,14 +34,6 @@ _HEADER_READERS = {  # by the version: the bytes of a header's length, and its r
 
 MOST_ADDRESSED = 1 << 62  # bytes that a header may claim: NumPy counts them in 63 bits
 
-_REFUSED = {
-    "O": "Python objects, which are never loaded (loading them could run code)",
-    "c": "complex numbers; real ones are needed",
-    "M": "dates; numbers are needed",
-    "m": "time spans; numbers are needed",
-    "V": "records (a structured dtype); plain numbers are needed",
-}
-
 
 class Header(NamedTuple):
     """The header of a .npy file."""
@@ -56,11 +48,6 @@ class Header(NamedTuple):
         """Bytes of all elements."""
         return prod(self.shape) * self.dtype.itemsize
 
-    @property
-    def holds_objects(self) -> bool:
-        """Whether elements are Python objects."""
-        return self.dtype.hasobject
-
 
 def read(source: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
@@ -70,7 +57,7 @@ def read(source: Opened, in_blocks: bool = False) -> Document:
     order is a `FileArray`.
     """
     header = read_header(source.head(), source.source)
-    if header.holds_objects:  # which NumPy pickles behind the header
+    if header.dtype.hasobject:  # which NumPy pickles behind the header
         from lstmcli.formats.torch import read_pickle  # most files need none
 
         return read_pickle(source, header.offset, "npy")
@@ -94,7 +81,7 @@ def read_header(head: bytes, where: str) -> Header:
     except Exception as error:  # a header is Python text: broken, it can raise nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
         if "malformed node" in reason:  # more than the literals that numpy writes: an expression
-            raise UserError(f"{where}: its header is not one that numpy writes.") from None
+            reason = "an expression"
         raise UserError(f"{where}: the .npy header is broken ({reason[:120]}).") from None
     return Header(shape, dtype, fortran, stream.tell())
 
@@ -138,8 +125,8 @@ def check(header: Header, size: int, where: str) -> None:
 def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
     if dtype == BFLOAT16:
         return
-    if dtype.hasobject or dtype.kind in _REFUSED:
-        raise UserError(f"{where} contains {_REFUSED['O' if dtype.hasobject else dtype.kind]}.")
+    if dtype.kind not in "biufUS":
+        raise UserError(f"{where} contains values of the dtype {dtype}; real numbers are needed.")
     if dtype.itemsize == 0:  # any number of these would fit into no bytes
         raise UserError(f"{where} contains strings of length 0.")
 
@@ -264,8 +251,8 @@ class FileArray:
         self._stored, self._start, self._lock = header.dtype, header.offset, Lock()
         is_bfloat16 = self._stored == BFLOAT16
         self.dtype = np.dtype("f4") if is_bfloat16 else self._stored.newbyteorder("=")
-        self._descriptor = os.dup(file.stream.fileno())
-        weakref.finalize(self, os.close, self._descriptor)
+        self._file = io.FileIO(os.dup(file.stream.fileno()))
+        weakref.finalize(self, self._file.close)
 
     @property
     def size(self) -> int:
@@ -301,20 +288,12 @@ class FileArray:
     def _fill(self, array: np.ndarray, at: int) -> None:
         """Read an array from a position in the file; UserError if the file ends before."""
         view = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
-        while view:
-            count = self._read_once(view, at)
-            if not count:
-                raise became_shorter(self.source, len(view), at)
-            view, at = view[count:], at + count
-
-    def _read_once(self, view: memoryview, at: int) -> int:
-        if hasattr(os, "preadv"):
-            return os.preadv(self._descriptor, [view], at)
-        with self._lock:  # Windows and old systems: the position belongs to the descriptor
-            os.lseek(self._descriptor, at, os.SEEK_SET)
-            data = os.read(self._descriptor, len(view))
-        view[: len(data)] = data
-        return len(data)
+        with self._lock:
+            self._file.seek(at)
+            while view:
+                if not (count := self._file.readinto(view)):
+                    raise became_shorter(self.source, len(view), self._file.tell())
+                view = view[count:]
 
 
 class BlockWriter:
@@ -348,20 +327,14 @@ class BlockWriter:
         """Write the file with its header to a stream."""
         import shutil
 
-        self._file.seek(0)
+        with errors_named(self._output):
+            self._file.seek(0)
         shutil.copyfileobj(self._file, stream, COPIED)
 
     def _put(self, at: int, array: np.ndarray) -> None:
-        data = array.reshape(-1).view(np.uint8).data
-        if not hasattr(os, "pwrite"):  # Windows
-            with self._lock:
-                self._file.seek(self._start + at)
-                self._file.write(data)
-            return
-        with errors_named(self._output):
-            while data:
-                written = os.pwrite(self._file.fileno(), data, self._start + at)
-                data, at = data[written:], at + written
+        with errors_named(self._output), self._lock:
+            self._file.seek(self._start + at)
+            self._file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

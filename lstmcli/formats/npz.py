@@ -19,7 +19,7 @@ from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_total, damage_reported
 from lstmcli.formats.files.source import HEAD, Opened
-from lstmcli.formats.files.zip import ENCRYPTED, METHODS, Archive
+from lstmcli.formats.files.zip import Archive
 from lstmcli.formats.npy import (
     BlockWriter,
     check,
@@ -30,6 +30,11 @@ from lstmcli.formats.npy import (
 
 SUFFIX = ".npy"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
+
+OBJECTS = "contains Python objects, which are never loaded."
+SAVED_AS_NUMBERS = (
+    "  Save numbers: np.save(FILE, array, allow_pickle=False) refuses an array of anything else."
+)
 
 
 def read(source: Opened, only: str | None = None) -> Document:
@@ -49,7 +54,7 @@ def read(source: Opened, only: str | None = None) -> Document:
                 header = read_header(stream.read(HEAD), where)
             if only in members and name != only and header.shape:
                 others.append(name)
-            elif header.holds_objects:
+            elif header.dtype.hasobject:
                 left_out.append(name)
             else:
                 check(header, member.file_size, where)
@@ -61,13 +66,11 @@ def read(source: Opened, only: str | None = None) -> Document:
                 else:
                     document.attributes[name] = _decoded(value) if name == "meta" else value
     if only in left_out:
-        raise UserError(f"{source.source}:{only} contains Python objects, which are never loaded.")
+        raise UserError(f"{source.source}:{only} {OBJECTS}", SAVED_AS_NUMBERS)
     if only in members and only not in document.arrays:
         return read(source)  # the caller's message names the arrays
     if not document.arrays and not document.attributes:
-        raise UserError(
-            f"{source.source} contains nothing but Python objects, which are never loaded."
-        )
+        raise UserError(f"{source.source}: {', '.join(left_out)} {OBJECTS}", SAVED_AS_NUMBERS)
     document = replace(document, other_members=tuple(others))
     if left_out:
         remark = (
@@ -84,7 +87,8 @@ def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
         if not member.filename.endswith(SUFFIX):
             continue
         name = member.filename[: -len(SUFFIX)]
-        _check_member(member, name, members, source.source)
+        if name in members:
+            raise UserError(f'{source.source} has two members of the name "{name}".')
         members[name] = member
     if not members:
         way_out = unzip(member.filename for member in archive.members)
@@ -94,18 +98,6 @@ def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
         )
     check_total(sum(member.file_size for member in members.values()), source.size, source.source)
     return members
-
-
-def _check_member(member: ZipInfo, name: str, earlier: dict[str, ZipInfo], source: str) -> None:
-    if name in earlier:
-        raise UserError(f'{source} has two members of the name "{name}".')
-    if member.flag_bits & ENCRYPTED:
-        raise UserError(f'{source}, member "{name}" is encrypted; unpack it first.')
-    if member.compress_type not in METHODS:
-        raise UserError(
-            f'{source}, member "{name}" is compressed by method {member.compress_type}; '
-            "save it with numpy.savez or numpy.savez_compressed."
-        )
 
 
 def _decoded(value: Any) -> Any:

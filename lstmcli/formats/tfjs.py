@@ -13,10 +13,10 @@ import numpy as np
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.document import Document, native
-from lstmcli.formats.files.limits import MOST_LEVELS, check_size, damage_reported
+from lstmcli.formats.files.limits import check_size, damage_reported
 from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.layers import lstm_chain, masks_before
+from lstmcli.formats.keras.layers import all_layers, lstm_chain, masks_before, parse_layers
 
 DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
@@ -36,7 +36,7 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
             _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
         topology = _object({} if is_graph else value.get("modelTopology") or {}, "modelTopology")
-        groups = _groups(topology)
+        groups = _groups(topology, file.source)
         chain = lstm_chain(topology.get("model_config") or topology)
     order = {name: n for n, name in enumerate(groups)}  # the converter in Python sorts by name
     in_order = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
@@ -95,7 +95,6 @@ def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
 
 
 def _stored_bytes(spec: dict[str, Any], source: str) -> int:
-    """The bytes of a tensor in the shards."""
     stored = _stored_dtype(spec)
     itemsize = LEFT_OUT.get(stored) or np.dtype(DTYPES[_known_dtype(stored)]).itemsize
     if not all(type(n) is int for n in spec["shape"]):
@@ -160,42 +159,19 @@ def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) ->
 # ---- the configs of layers
 
 
-def _groups(topology: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The class and config of each layer by the start of its tensors' names."""
+def _groups(topology: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
+    """The class and config of each layer, and of the cells of a stack, by its tensors' names."""
     groups: dict[str, dict[str, Any]] = {}
     if "keras_version" in topology:
         groups[""] = {"keras_version": topology["keras_version"]}
     model = topology.get("model_config") or topology
-    _add_layer(model, groups, 0)
-    for path, mask in masks_before(model).items():
-        groups.get(path.rpartition("/")[2], {})["masked_by"] = mask
+    masks, cells = masks_before(model), set[str]()
+    for layer in all_layers(parse_layers(model, where)):
+        if layer.path not in cells:
+            groups[layer.name] = {**layer.serialized, "masked_by": masks.get(layer.path)}
+        if "cell" in layer.serialized["config"]:
+            cells |= {cell.path for cell in layer.children}
+            for n, cell in enumerate(layer.children):
+                for path in (f"RNNCell_{n}", cell.name, f"stacked_rnn_cells/{cell.name}"):
+                    groups[f"{layer.name}/{path}"] = {**cell.serialized}
     return groups
-
-
-def _add_layer(layer: Any, groups: dict[str, dict[str, Any]], depth: int) -> None:
-    if depth > MOST_LEVELS:
-        raise ValueError("its models are nested too deeply")
-    if not isinstance(layer, dict) or "class_name" not in layer:
-        return
-    config = layer.get("config")
-    inner = config.get("layers") if isinstance(config, dict) else config
-    if isinstance(inner, list):  # a model; early Keras had a list for the config of Sequential
-        for child in inner:
-            _add_layer(child, groups, depth + 1)
-    elif isinstance(config, dict) and isinstance(config.get("name"), str):
-        name = config["name"]
-        groups[name] = {"class_name": layer["class_name"], "config": config}
-        for n, cell in enumerate(_cells(config)):
-            group = {"class_name": cell.get("class_name"), "config": cell.get("config")}
-            cell_name = _object(cell.get("config") or {}, "a cell's config").get("name")
-            for path in (f"RNNCell_{n}", f"{cell_name}", f"stacked_rnn_cells/{cell_name}"):
-                groups[f"{name}/{path}"] = group
-
-
-def _cells(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cells of an RNN layer: one, or those stacked in it."""
-    cell = config.get("cell")
-    if not isinstance(cell, dict):
-        return []
-    stacked = _object(cell.get("config") or {}, "a cell's config").get("cells")
-    return [member for member in stacked or [cell] if isinstance(member, dict)]

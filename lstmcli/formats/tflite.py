@@ -142,8 +142,8 @@ OPTIONS: dict[str, dict[str, tuple[int, str, Any]]] = {  # name -> field, scalar
 }
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 OPERATORS = {
-    6: "DEQUANTIZE", 14: "LOGISTIC", 16: "LSTM", 28: "TANH", 44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    52: "BIDIRECTIONAL_SEQUENCE_LSTM", 105: "REVERSE_V2", 119: "WHILE",
+    6: "DEQUANTIZE", 16: "LSTM", 44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    52: "BIDIRECTIONAL_SEQUENCE_LSTM", 105: "REVERSE_V2",
 }  # fmt: skip
 DTYPES = {
     0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 7: "<i2", 9: "i1", 10: "<f8",
@@ -236,18 +236,11 @@ class _ModelReader:
                 "nothing else; TensorFlow Lite may round more."
             )
         if not groups:
-            raise UserError(self._no_lstm())
+            raise UserError(
+                f"{self._source} is a TensorFlow Lite model without an LSTM operator; one may be "
+                "spelled out in basic operators. Give the model that it was converted from."
+            )
         return Document(self._source, "tflite", arrays, groups=groups, remarks=tuple(remarks))
-
-    def _no_lstm(self) -> str:
-        names = [name for graph in self._graphs for name, _ in graph.operators]
-        message = f"{self._source} is a TensorFlow Lite model without an LSTM operator"
-        advice = "Give the model that it was converted from."
-        if "WHILE" in names:
-            return f"{message}; it has a WHILE loop, as LSTMs become that do not fit it. {advice}"
-        if names.count("TANH") >= 2 and names.count("LOGISTIC") >= 3:
-            return f"{message}; an unrolled one is spelled out in basic operators. {advice}"
-        return f"{message}."
 
     # ---- tensors
 

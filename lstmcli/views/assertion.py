@@ -35,7 +35,7 @@ def failure_text(
     sheet.extend(labelled_lines("", lacking[:MOST_ARRAYS], WIDTH, indent=0))
     indent = max([INDENT, *(len(array.name) + 2 for array in shown)])
     for array in shown:
-        text = f"a has {array.aligned[0]}; b has {array.aligned[1]}"
+        text = f"a has {array.pair.a.shape}; b has {array.pair.b.shape}"
         if array.mismatched is not None:
             where = f" at {array.abs_at.words()}" if array.abs_at else ""
             size = format_size(array.max_abs or 0.0)

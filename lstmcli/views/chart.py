@@ -90,7 +90,6 @@ def _characters(dots: Array) -> Iterator[str]:
 def _axis(
     steps: Sequence[int], across: int, marked: int | None, gutter: int
 ) -> Iterator[list[Span]]:
-    """The indices of some steps, their middles below their dots."""
     last = max(len(steps) - 1, 1)
     text = ""
     every = max(1, -(-(len(str(steps[-1])) + 3) * last // max(across - 1, 1)))

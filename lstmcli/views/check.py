@@ -99,7 +99,6 @@ def _finding(e: Explanation, name: str) -> str:
 
 
 def _engines(check: Check, width: Width) -> Sheet:
-    """The errors of each engine against lstm, and of all against the run in long double."""
     rows = check.rows
     names = [OURS, *(row.engine.name for row in rows)]
     versions = [__version__, *(_version(row.version) for row in rows)]
@@ -132,12 +131,10 @@ def _version(version: str) -> str:
 
 
 def _rounded(check: Check) -> list[str]:
-    """The engines that agree although a difference is beyond the tolerance."""
     return [row.engine.name for row in check.rows if row.equal and row.within_rounding]
 
 
 def _agreement(check: Check) -> tuple[str, str]:
-    """The verdict on all engines, and its colour."""
     count = len(check.rows)
     differing = [row.engine.name for row in check.rows if not row.equal]
     ulp, difference = check.rows[0].ulp, check.rows[0].of_run.difference

@@ -24,11 +24,6 @@ from lstmcli.views.sheet import (
 # ---- the table
 
 
-def _kernel(row: Convention) -> str:
-    storage = row.storage
-    return f"{storage.orientation} x;h" if "fused" in row.names.tensors else storage.orientation
-
-
 def _biases(row: Convention) -> str:
     if row.storage.bias_halves == 2:
         return "8H"
@@ -55,7 +50,7 @@ def description(row: Convention) -> str:
 COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "name": lambda row: row.name,
     "gates": lambda row: "split" if row.names.has_tensor_per_gate else row.storage.gates,
-    "kernel": _kernel,
+    "kernel": lambda row: row.storage.orientation + " x;h" * ("fused" in row.names.tensors),
     "bias": _biases,
     "f +": _added_bias,
     "tested": _was_run,
@@ -91,7 +86,6 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
 
 
 def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Width) -> Sheet:
-    """The table with each text below its line."""
     heading, *lines = table(columns).lines
     sheet = Sheet([heading])
     for line, text in zip(lines, texts, strict=True):
@@ -151,7 +145,6 @@ def _direction(row: Convention) -> str:
 
 
 def _written(row: Convention) -> str:
-    """What convert writes before the names of a single cell."""
     forward = row.names.direction_marks[0]
     plain = row.names.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
     return f"lstm convert writes {plain} before them" if plain else ""
@@ -164,18 +157,6 @@ def _gates(row: Convention) -> str:
     several = {gate: row.names.words_of(gate, "kernel") for gate in row.storage.letters}
     also = [f"; {gate} is named {' or '.join(w)}" for gate, w in several.items() if w[1:]]
     return f"a tensor each, {order}{''.join(also)}"
-
-
-def _absent(row: Convention) -> str:
-    return ", ".join(f"without {gate}, {how}" for gate, how in row.storage.absent.items())
-
-
-def _kernels(row: Convention) -> str:
-    return ", recurrent ".join(row.kernel_shapes().values())
-
-
-def _peephole_order(row: Convention) -> str:
-    return f"in the order {spaced_order(row.storage.peephole_gates)}"
 
 
 def _forget(row: Convention) -> str:
@@ -191,7 +172,6 @@ def _masked_merged(row: Convention) -> str:
 
 
 def _takes(row: Convention) -> str:
-    """The settings that the framework has options for, and the values that it takes."""
     return ", ".join(
         name.replace("_", " ") + (f" ({' or '.join(values.split())})" if values else "")
         for name, values in row.takes.items()
@@ -209,7 +189,7 @@ LINES: Mapping[str, Sequence[Line]] = {
         Line("packed", "packed", "one vector: {} (| starts again at the first layer)"),
         Line("path", "layers", _layer),
         Line("marks", "layers", _direction),
-        Line("scopes", "layers", "a graph in another file goes before these names"),
+        Line("scopes", "layers", "if a graph is in another file, its names are used first"),
         Line("directions_count", "layers", "directions are numbered like layers"),
         Line("stacks", "layers", "each direction is a stack, with skip connections"),
         Line("pairs", "layers", "builders of one layer and size: forward, backward in turn"),
@@ -217,7 +197,7 @@ LINES: Mapping[str, Sequence[Line]] = {
             True: "by these names", False: "only by --convention: other rows have these names",
         }),
         Line("within", "recognised", "where what stands before the name matches {}"),
-        Line("telling", "recognised", "next to other LSTMs: only under a name with {}"),
+        Line("telling", "recognised", "if the file has other LSTMs, only under a name with {}"),
         Line("required", "recognised", "with its {}"),
         Line("not_beside", "recognised", lambda row: row.names.not_beside and OTHER_NAMES),
         Line("shadows", "recognised", "next to it, names of {} are aliases and not read"),
@@ -227,8 +207,11 @@ LINES: Mapping[str, Sequence[Line]] = {
     "layout": (
         Line("gates", "gates", _gates),
         Line("interleaved", "gates", "alternating unit by unit"),
-        Line("absent", "gates", _absent),
-        Line("orientation", "kernel", _kernels),
+        Line("absent", "gates", lambda row: ", ".join(
+            f"without {gate}, {how}" for gate, how in row.storage.absent.items()
+        )),
+        Line("orientation", "kernel",
+            lambda row: ", recurrent ".join(row.kernel_shapes().values())),
         Line("direction_axis", "kernel", "after an axis of directions"),
         Line("rows", "kernel", {"hx": "h before the inputs"}),
         Line("transposed", "kernel", {"both": "each gate's block of both is stored transposed"}),
@@ -236,7 +219,8 @@ LINES: Mapping[str, Sequence[Line]] = {
         Line("bias_row", "bias", "the {} row of the kernel"),
         Line("projection_rows", "projection", {True: "(P, H)", False: "(H, P)"}, "projection"),
         Line("peephole_columns", "peepholes", "three more columns of the recurrent kernel"),
-        Line("peephole_gates", "peepholes", _peephole_order, "peephole"),
+        Line("peephole_gates", "peepholes",
+            lambda row: f"in the order {spaced_order(row.storage.peephole_gates)}", "peephole"),
         Line("output_peephole", "peepholes", {
             "new_c": "that of o takes the new c",
             "after_sigmoid": "that of o is added after the sigmoid",
@@ -283,7 +267,10 @@ LINES: Mapping[str, Sequence[Line]] = {
 def convention_sheet(row: Convention, width: Width) -> Sheet:
     """All fields of a convention in words: names, layout, run, source."""
     values = row.to_json()
-    tensors = [(describe_role(role), _tensor(row, role)) for role in row.names.tensors]
+    tensors = [
+        (describe_role(role), " or ".join(map(", ".join, row.tensor_forms(role))))
+        for role in row.names.tensors
+    ]
     sheet = labelled(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12))
     for heading, lines in LINES.items():
         sheet.add()
@@ -298,11 +285,6 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
     command = f"lstm run WEIGHTS INPUTS --convention {row.name}"
     sheet.extend(labelled_command("next", command, INDENT))
     return sheet
-
-
-def _tensor(row: Convention, role: str) -> str:
-    """The names that the tensors of a role end in."""
-    return " or ".join(map(", ".join, row.tensor_forms(role)))
 
 
 def _style(label: str, row: Convention) -> str:

@@ -36,7 +36,10 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
     source, to = conversion.model, conversion.convention
     proof = _proof(conversion.proof, bool(conversion.rounding))
     sheet = verdict(f"{conversion.target}: {proof}", AGREES, width)
-    sheet.extend(labelled("", _proved_by(conversion.proof), width, indent=2))
+    sequences = f"{conversion.proof.rows} sequences of {conversion.proof.steps} steps"
+    text = "Verified by reading the file back and running both"
+    text = f"{text}: {sequences} from a random state."
+    sheet.extend(labelled("", text, width, indent=2))
     sheet.add()
     sheet.extend(labelled("from", _side(conversion.source, source.settings()), width))
     assumed = () if quiet else source.assumed
@@ -63,7 +66,6 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
 
 
 def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
-    """The steps from the tensors of the source to those of the target."""
     sheet = Sheet()
     for step in steps:
         remaining = Width(width.prose - INDENT)
@@ -74,7 +76,6 @@ def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
 
 
 def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
-    """The file, its convention, its gate order, the dtype, and the forget bias."""
     name, bias = settings["convention"], settings["forget_bias"]
     per_gate = CONVENTIONS[name].names.has_tensor_per_gate
     order = "" if per_gate else f"gates {spaced_order(settings['gates'])}"
@@ -88,8 +89,3 @@ def _proof(proof: Proof, rounded: bool) -> str:
         return f"the same h and c as {source}, bit for bit"
     difference, allowed = format_size(proof.difference), format_size(proof.allowed)
     return f"h and c are within {difference} of {source} ({allowed} is rounding)"
-
-
-def _proved_by(proof: Proof) -> str:
-    sequences = f"{proof.rows} sequences of {proof.steps} steps from a random state"
-    return f"Verified by reading the file back and running both: {sequences}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import NamedTuple
 
@@ -16,9 +16,7 @@ from lstmcli.views.sheet import (
     DIFFERS,
     Column,
     Sheet,
-    Span,
     Width,
-    add_in_width,
     fitting_table,
     labelled,
     verdict,
@@ -27,9 +25,15 @@ from lstmcli.views.text import NumberFormat
 
 DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
-GATE_LABEL = 18  # columns of the labels of the table of gates
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
-PRODUCTS = {"kernel": "x * kernel", "recurrent": "h_prev * recurrent", "peephole": "c * peephole"}
+PARTS = (
+    ("x * kernel", "kernel", None),
+    ("h_prev * recurrent", "recurrent", None),
+    ("c * peephole", "peephole", None),
+    ("bias", "", "bias"),
+    ("forget bias", "", "forget bias"),
+)
+"""The parts of the sum of a gate: label, the matrix of its terms, and the name of a single one."""
 
 
 class Detail(NamedTuple):
@@ -75,7 +79,7 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
         if f"sum_{gate}" in line.formula and (d.gate is not None or line.name == "h"):
             sheet.extend(_terms(gate, d.sums[gate], detail, width))
         sheet.extend(_equation(line, d, detail, width))
-    closing = _closing(d, detail, width)
+    closing = _closing(d, width)
     if closing.lines:
         sheet.add()
         sheet.extend(closing)
@@ -83,7 +87,6 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
 
 
 def _heading(d: Derivation, width: Width) -> Sheet:
-    """What is derived, and from which inputs and states."""
     at = d.place
     name = "h" if d.gate is None else d.gate
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
@@ -166,50 +169,21 @@ def _is_in_table(line: FormulaLine) -> bool:
 
 
 def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """A column for each gate: the parts of its sum, the pre-activation, and the gate.
-
-    Gates that do not fit the width are in a table below.
-    """
+    """A column for each gate: the parts of its sum, the pre-activation, and the gate."""
     rows = [
-        (label, _part_sums(d.sums, matrix, None, detail), "") for matrix, label in PRODUCTS.items()
+        (label, {gate: detail.scalar(of.part(matrix, name)) for gate, of in d.sums.items()}, "")
+        for label, matrix, name in PARTS
     ]
-    rows += [(name, _part_sums(d.sums, "", name, detail), "") for name in ("bias", "forget bias")]
-    rows += _gate_rows(d, detail)
-    rows = [row for row in rows if any(row[1].values())]
-    widths = {g: max(len(cells.get(g, "")) for _, cells, _ in rows) for g in GATES}
-    sheet = Sheet()
-    for n, gates in enumerate(_fitting_gates(widths, width)):
-        if n:
-            sheet.add()
-        heading = "".join(f"  {gate:>{widths[gate]}}" for gate in gates)
-        sheet.add((" " * GATE_LABEL + heading, "dim"))
-        for label, cells, style in rows:
-            text = "".join(f"  {cells.get(gate, ''):>{widths[gate]}}" for gate in gates)
-            if text.strip():
-                sheet.add((f"{label:{GATE_LABEL}}", "dim"), (text, style))
+    rows = [row for row in (*rows, *_gate_rows(d, detail)) if any(row[1].values())]
+    columns = [Column("", [label for label, _, _ in rows], "dim", left=True)]
+    columns += [Column(g, [of_row.get(g, "") for _, of_row, _ in rows], rank=1) for g in GATES]
+    sheet = fitting_table(columns, width)
+    for line, (_, _, style) in zip(sheet.lines[1:], rows, strict=False):
+        line[1:] = [(text, style) for text, _ in line[1:]]
     return sheet
 
 
-def _fitting_gates(widths: Mapping[str, int], width: Width) -> list[list[str]]:
-    """The gates of each table: all in one if their columns fit."""
-    tables: list[list[str]] = [[]]
-    for gate in GATES:
-        used = GATE_LABEL + sum(2 + widths[g] for g in (*tables[-1], gate))
-        if tables[-1] and width.table is not None and used > width.table:
-            tables.append([])
-        tables[-1].append(gate)
-    return tables
-
-
-def _part_sums(
-    sums: Mapping[str, Sum], matrix: str, name: str | None, detail: Detail
-) -> dict[str, str]:
-    """The sum of the terms of a matrix or of one name, for each gate; "" where it has none."""
-    return {gate: detail.scalar(total.part(matrix, name)) for gate, total in sums.items()}
-
-
 def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str], str]]:
-    """Label, cells by gate and style of the lines for z and for the gate itself."""
     lines = {line.name: line for line in d.lines}
     rows: list[tuple[str, dict[str, str], str]] = []
     for label, prefix in (("z", "z_"), ("gate", "")):
@@ -218,9 +192,6 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
             functions = {g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()}
             rows.append(("", functions, ""))
         rows.append((label, {g: detail.scalar(x.value) for g, x in of_gate.items()}, "bold"))
-        if detail.asked is None:
-            ulps = {gate: str(line.ulps) for gate, line in of_gate.items() if line.ulps}
-            rows.append((" ULPs off", ulps, ""))
         given = {gate: line for gate, line in of_gate.items() if line.theirs is not None}
         style = DIFFERS if any(line.agrees is False for line in given.values()) else AGREES
         rows.append((" reference", {g: detail.scalar(x.theirs) for g, x in given.items()}, style))
@@ -241,82 +212,40 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
     result = detail.result(line.value)
-    equals: list[Span] = [("      = ", ""), (result, "bold")]
-    add_in_width(sheet, equals, (_rounding_remark(line, d, detail), ""), width)
+    sheet.add(("      = ", ""), (result, "bold"))
     if line.theirs is not None:
-        label, value, rest = _reference(line, d, detail)
-        add_in_width(sheet, [label, value], rest, width)
+        style = AGREES if line.agrees else DIFFERS
+        sheet.extend(labelled("reference", _reference(line, d, detail), width, style))
     return sheet
 
 
-def _rounding_remark(line: FormulaLine, d: Derivation, detail: Detail) -> str:
-    """The result with a single rounding, where its digits are others."""
-    once = detail.result(line.rounded_once)
-    if _shows_rounding(line, detail):
-        return f"rounded once: {once}, {line.ulps} ULP{'s' if line.ulps != 1 else ''} away"
-    if _sum_is_longer(line, d, detail):
-        return "the sum, rounded once"
-    return f"computed here: {once}" if line.ulps is None else ""
-
-
-def _shows_rounding(line: FormulaLine, detail: Detail) -> bool:
-    """Whether a single rounding gives other digits, of those that are shown."""
-    return bool(line.ulps) and detail.result(line.value) != detail.result(line.rounded_once)
-
-
-def _sum_is_longer(line: FormulaLine, d: Derivation, detail: Detail) -> bool:
-    """Whether the exact sum, as it is shown, has digits that its dtype cannot represent."""
-    if detail.asked is None or line.ulps is None or line.formula != f"sum_{line.name[-1]}":
-        return False
-    return detail.result(line.value) != detail.scalar(d.sums[line.name[-1]].total)
-
-
 def _in_numbers(line: FormulaLine, detail: Detail) -> str:
-    """The formula with numbers in the place of names."""
-
     def value(match: re.Match[str]) -> str:
         return detail.scalar(line.numbers.get(match[0])) or match[0]
 
     return NAME.sub(value, line.formula)
 
 
-def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> list[Span]:
+def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
     """The reference value, and by how much it differs."""
     assert line.theirs is not None
-    label: Span = ("reference  ", "dim")
     value = detail.result(line.theirs)
     if line.agrees:
-        return [label, (value, AGREES), ("agrees", AGREES)]
-    text = f"differs by {format_size(abs(float(line.value) - float(line.theirs)))}"
-    if line is d.first_difference:
-        text += (
-            ", the first of this step to differ" if d.differs_before else ", the first to differ"
-        )
-    return [label, (value, DIFFERS), (text, DIFFERS)]
+        return f"{value}   agrees"
+    first = ", the first of this step to differ" if d.differs_before else ", the first to differ"
+    difference = format_size(abs(float(line.value) - float(line.theirs)))
+    return f"{value}   differs by {difference}" + first * (line is d.first_difference)
 
 
 # ---- the end
 
 
-def _closing(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """The first difference from the reference, and the next command."""
-    sheet = Sheet()
-
-    def add(label: str, text: str) -> None:
-        sheet.extend(labelled(label, text, width))
-
-    first = d.first_difference
+def _closing(d: Derivation, width: Width) -> Sheet:
+    sheet, first = Sheet(), d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
-        add("h", f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h")
-    tabled = [line for line in d.lines if d.gate is None and _is_in_table(line)]
-    in_lines = any(_shows_rounding(line, detail) for line in d.lines if line not in tabled)
-    if in_lines or (detail.asked is None and any(line.ulps for line in tabled)):
-        text = (
-            "units in the last place from the exact result, which is rounded once; lstm run rounds "
-            "after each operation"
-        )
-        add("ULPs", text)
+        text = f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h"
+        sheet.extend(labelled("h", text, width))
     if d.gate is None:
         gate = first.name if first is not None and first.name in GATES else "f"
-        add("next", f"--gate {gate} shows every term of a gate")
+        sheet.extend(labelled("next", f"--gate {gate} shows every term of a gate", width))
     return sheet

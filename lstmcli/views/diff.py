@@ -115,7 +115,7 @@ def _largest(d: Difference) -> str:
 def _tolerance(d: Difference) -> str:
     """The tolerances of the comparison in words."""
     arrays = list(d.arrays.values())
-    ulp = arrays[0].tolerance.ulp
+    ulp = arrays[0].pair.tolerance.ulp
     texts = [] if ulp is None else [f"{ulp} ULP"]
     if d.rtol is not None and d.atol is not None:
         texts += [f"rtol {format_size(d.rtol)}, atol {format_size(d.atol)}"]
@@ -230,7 +230,10 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     by_sizes: dict[str, list[str]] = {}
     for array in (array for array in arrays if array.mismatched is None):
         known = _has_known_axes(d, array)
-        a, b = (_size(shape, known) for shape in (array.aligned if known else array.shapes))
+        a, b = (
+            _size(shape, known)
+            for shape in ((array.pair.a.shape, array.pair.b.shape) if known else array.shapes)
+        )
         text = f"{unbroken(f'a has {a};')} {unbroken(f'b has {b}')}"
         by_sizes.setdefault(text, []).append(array.name)
     texts = (
@@ -244,7 +247,7 @@ def _has_known_axes(d: Difference, array: ArrayDifference) -> bool:
     """Whether the axes are steps, batch and units; those of last states may be the cells."""
     is_state = ArrayName.of(array.name).kind == FINAL
     several = any(ArrayName.of(name).prefix for side in d.sides for name in side.arrays)
-    return array.placed and not (is_state and several)
+    return array.pair.placed and not (is_state and several)
 
 
 def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
@@ -279,7 +282,7 @@ def _accepting(array: ArrayDifference) -> str:
     """The smallest tolerance with which an array is equal, as it is typed; none with NaN."""
     if array.smallest_atol is None:
         return ""
-    test = array.tolerance
+    test = array.pair.tolerance
     if test.ulp is not None and not test.atol and not test.rtol and isinstance(array.max_ulp, int):
         return f"--ulp {array.max_ulp}"
     return f"--atol {rounded_up(array.smallest_atol)}"
@@ -291,11 +294,11 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         final = f"final_{array.name}"
         if final in side.arrays and side.arrays[final].shape == array.shapes[1 - n]:
             return f"compare {side.name}:{final}, which has the shape of {'ba'[n]}"
-    a, b = array.aligned
+    a, b = array.pair.a.shape, array.pair.b.shape
     found = any(not hint.code.startswith(("suspect_", "settings_")) for hint in d.hints)
     if found or not _has_known_axes(d, array):
         return ""
-    if array.unaligned or len(a) != len(b):
+    if array.pair.unaligned or len(a) != len(b):
         return SELECT_COMMON
     if a[0] != a[1] and a == (b[1], b[0], b[2]):
         return "steps and batch look exchanged: save x.swapaxes(0,1) of one of them"
@@ -356,7 +359,7 @@ def _position(array: ArrayDifference, place: Position | None) -> str:
     """``step 3, batch 1, unit 0``; the batch item only if there are several."""
     if place is None:
         return ""
-    return place.words(batch=place.index is not None or array.aligned[0][1] > 1)
+    return place.words(batch=place.index is not None or array.pair.a.shape[1] > 1)
 
 
 def _digits_to_differ(place: Position, fewest: int) -> int:

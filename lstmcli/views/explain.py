@@ -14,7 +14,7 @@ from lstmcli.core.explain.explanation import (
     Explanation,
     Near,
 )
-from lstmcli.core.explain.verify import Agreement, Mismatch
+from lstmcli.core.explain.verify import Agreement, Mismatch, Remark
 from lstmcli.core.explain.wording import (
     configuration,
     familiarity,
@@ -56,6 +56,7 @@ NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 DEPTHS = {1: "one change", 2: "one or two changes", 3: "one, two or three changes"}
 MOST_LISTED = 5  # equivalent configurations, and frameworks
 UNTESTED = {"bias": "number of biases"}  # where the name of a setting alone is not clear
+EXPLAINED = ("found", "not_finite")  # verdicts on changes that are certain
 COLORS = {"agrees": AGREES, "found": AGREES, "unproven": ASSUMED}  # of the verdicts; else DIFFERS
 
 
@@ -90,27 +91,33 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
 
 def title(e: Explanation, expected: str) -> str:
     """The first line."""
-    left_out = sum(one.facts["count"] for one in e.remarks if one.code == "not_finite")
-    rest = f", but for {left_out:,} NaN or infinite" if left_out else ""
+    nan = "".join(f"{one.text} ".replace("EXPECTED", expected) for one in _not_finite(e))
+    if e.verdict == "not_finite" and not e.changes:
+        return f"{nan}The others are what these weights give."
     if e.verdict == "agrees":
         wide = any(one.code == "needs_float64" for one in e.remarks)
         run = " but the dtype: in float64" if wide else ": as loaded"
-        return f"Nothing has to be changed{run}, these weights give {expected}{rest}."
-    if e.verdict == "found":
+        return f"Nothing has to be changed{run}, these weights give {expected}."
+    if e.changes and e.verdict in EXPLAINED:
         changes = len(e.changes)
         numeral = NUMERALS[changes] if changes < len(NUMERALS) else str(changes)
         verb = "change explains" if changes == 1 else "changes explain"
         texts = "; ".join(change.text for change in e.changes)
-        return f"{numeral} {verb} the difference{rest}: {texts}"
+        return f"{nan}{numeral} {verb} the {'others' if nan else 'difference'}: {texts}"
     if e.verdict == "unproven":
         several = len(e.equivalent) + 1
         fitting = "One configuration fits" if several == 1 else f"{several} configurations fit"
-        return f"{fitting}, but {expected} does not prove it."
+        return f"{nan}{fitting}, but {expected} does not prove it."
     if _ran_otherwise(e):
         return f"No setting is wrong, but {expected} was run or arranged otherwise."
     if e.tried > 1:
         return f"None of the {e.tried:,} configurations tried gives {expected}."
     return f"As loaded, these weights do not give {expected}."
+
+
+def _not_finite(e: Explanation) -> list[Remark]:
+    """The remark on NaN and infinite values of EXPECTED, which the first line has if any fit."""
+    return [one for one in e.remarks if one.code == "not_finite" and e.verdict != "none"]
 
 
 def _ran_otherwise(e: Explanation) -> str:
@@ -130,7 +137,7 @@ def details(e: Explanation, expected: str) -> list[str]:
         agreement += [one.text for one in e.remarks if one.code in AGREEMENT]
         first = f"; first mismatch at {position(measured.first)}" if measured.first else ""
         return [f"As loaded, {_agreeing(measured)}; {largest}{first}.", *agreement]
-    finite = "finite " * any(one.code == "not_finite" for one in e.remarks)
+    finite = "finite " * bool(_not_finite(e))
     values = f"all {measured.total} {finite}values in {expected} match"
     if measured.total == 1:
         values = f"the only {finite}value in {expected} matches"
@@ -173,9 +180,9 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         sheet.add()
     for column in hidden:
         cells = column.cells[: len(e.rows)]
-        if len(cells) > 1:
-            cells = [f"{name}: {cell}" for name, cell in zip(setting, cells, strict=False)]
-        sheet.extend(labelled(column.heading, "; ".join(cells), width, indent=len(USED_BY) + 2))
+        named = (f"{name}: {cell}" for name, cell in zip(setting, cells, strict=True))
+        text = "; ".join(dict.fromkeys(named)) if len({*cells}) > 1 else cells[0]
+        sheet.extend(labelled(column.heading, text, width, indent=len(USED_BY) + 2))
     return sheet
 
 
@@ -218,18 +225,19 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     if e.taken:
         yield "assumed", f"{e.taken}."
     for remark in e.remarks:
-        if remark.code not in AGREEMENT and remark.text != _ran_otherwise(e):
+        is_above = remark.code in AGREEMENT or remark in _not_finite(e)
+        if not is_above and remark.text != _ran_otherwise(e):
             yield "note", remark.text
-    if e.verdict == "found" and (lines := [row.mend for row in e.rows if row.mend]):
+    if e.verdict in EXPLAINED and (lines := [row.mend for row in e.rows if row.mend]):
         yield "in code", "; ".join(dict.fromkeys(lines))
     if e.hidden:
         yield hidden_label(e), e.hidden
     if e.like:
         names = sorted(e.like, key=familiarity)
         yield "matches", f"together, the settings of {listed(names, MOST_LISTED)}"
-    if e.verdict == "found" and e.tried > 1:
+    if e.verdict in EXPLAINED and e.tried > 1:
         yield "tested", _tested(e)
-    if e.verdict in ("found", "unproven"):
+    if e.changes and e.verdict != "none":
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
         by = f"; to test them, use {e.decide}" if e.decide else ""

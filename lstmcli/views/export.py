@@ -171,8 +171,6 @@ def _html_curve(curve: Curve) -> str:
 
 
 def _html_style(ground: str = "body", within: str = "") -> str:
-    """The styles of a page, or of the parts ``within`` an element of one."""
-
     def rules(colors: dict[str, str]) -> str:
         return (
             f"{ground} {{ background: {colors['ground']}; color: {colors['ink']}; }}\n"

@@ -72,7 +72,6 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
 
 
 def _title(found: Drawable, window: PlotWindow) -> str:
-    """``weights.npz, inputs.npy, batch item 0``: what is drawn."""
     plan = found.plan
     files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)
     names = listed([*dict.fromkeys(map(file_name, files))], 3)
@@ -105,13 +104,8 @@ def _heat(
     of_kind: dict[str, Scale],
     pool: str,
 ) -> None:
-    """A map of each quantity, and for those of one kind their scale."""
     for kind, scale in of_kind.items():
-        rows = [
-            (axis, quantity)
-            for axis, quantity in zip(axes, drawn, strict=True)
-            if quantity.kind == kind
-        ]
+        rows = [(axis, q) for axis, q in zip(axes, drawn, strict=True) if q.kind == kind]
         for axis, quantity in rows:
             steps, units = quantity.steps, quantity.units  # at the middles of the cells
             cells = pooled(quantity.values, Pooling.to_fit(quantity.values.shape, *FINEST), pool)
@@ -121,7 +115,8 @@ def _heat(
                 extent=(steps[0] - 0.5, steps[-1] + 0.5, units[-1] + 0.5, units[0] - 0.5),
             )  # fmt: skip
             axis.set_ylabel(f"{_plain(quantity.name)}\nunit")
-            _integer_ticks(axis)
+            _integers(axis.xaxis, 5)
+            _integers(axis.yaxis, 5)
             if quantity.marked:
                 step, unit = steps[quantity.marked[0]], units[quantity.marked[1]]
                 axis.plot(step, unit, "x", color="black", markersize=4, markeredgewidth=0.8)
@@ -131,7 +126,6 @@ def _heat(
 
 
 def _step_label(drawn: Sequence[Quantity], pool: str, lines: bool) -> str:
-    """The label of the steps; of a pooled map, how it is pooled."""
     pooling = Pooling.to_fit(drawn[0].values.shape, *FINEST)
     if lines or not pooling.is_needed:
         return "step"
@@ -144,10 +138,9 @@ def _plain(name: str) -> str:
     return one_line(name).replace("$", r"\$")
 
 
-def _integer_ticks(axis: Any) -> None:
-    ticker = import_module("matplotlib.ticker")
-    for one in (axis.xaxis, axis.yaxis):
-        one.set_major_locator(ticker.MaxNLocator(nbins=5, integer=True))
+def _integers(axis: Any, most: int) -> None:
+    """Have an axis number at most this many integers."""
+    axis.set_major_locator(import_module("matplotlib.ticker").MaxNLocator(most, integer=True))
 
 
 def _colors(scale: Scale) -> Any:
@@ -161,7 +154,6 @@ def _share(rgb: Rgb) -> tuple[float, ...]:
 
 
 def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Scale]) -> None:
-    """A chart of each quantity, those of one kind on one scale."""
     for axis, quantity in zip(axes, drawn, strict=True):
         scale = of_kind[quantity.kind]
         axis.plot(
@@ -175,9 +167,7 @@ def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Sc
         difference = f"\n{DIFFERENCE}" * (quantity.kind == DIFFERENCE)
         axis.set_ylabel(f"{_plain(quantity.name)}[{quantity.units[0]}]{difference}")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.xaxis.set_major_locator(
-            import_module("matplotlib.ticker").MaxNLocator(nbins=6, integer=True)
-        )
+        _integers(axis.xaxis, 6)
         if quantity.marked:
             axis.axvline(
                 quantity.steps[quantity.marked[0]], color=MARK, linewidth=0.8, linestyle="--"

@@ -38,7 +38,6 @@ def model_sheet(model: Model, width: Width) -> Sheet:
 
 
 def _weights(model: Model, width: Width) -> Sheet:
-    """The file, its tensors and the sizes of the network."""
     files = listed([*map(file_name, model.sources)], 1)
     texts = [*filter(None, [files]), *_tensors(model), _sizes(model)]
     return labelled("weights", phrases(texts), width)
@@ -50,9 +49,13 @@ def file_name(path: str) -> str:
 
 
 def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
-    """The configuration with its ``mask``, and that of each layer where they differ."""
-    same = all(layer[0].convention == model.convention for layer in model.layers)
-    texts = [*_configuration(model, same, engine), *filter(None, [mask])]
+    convention = model.convention
+    same = all(layer[0].convention == convention for layer in model.layers)
+    gates = f"gates {spaced_order(convention.storage.gates)}"
+    texts = [convention.name, gates, model.cell.dtype.name]
+    texts += _settings(convention, model) if same else []
+    texts += [f"run by {engine}"] * bool(engine)
+    texts += [f"edit {edit.text}" for edit in model.edits] + [mask] * bool(mask)
     sheet = labelled("config", phrases(texts), width)
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
@@ -63,7 +66,6 @@ def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
 
 
 def _tensors(model: Model) -> list[str]:
-    """The tensors with their shapes; of many, the first and how many more."""
     texts = [f"{name} {shape}" for name, shape in model.tensors.items()]
     if len(texts) <= 4:
         return [", ".join(texts)] if len(texts) <= 2 else texts
@@ -71,7 +73,6 @@ def _tensors(model: Model) -> list[str]:
 
 
 def _sizes(model: Model) -> str:
-    """``4 inputs -> 3 units``, with layers, directions and a projection where there are any."""
     cell = model.cell
     text = f"{count(cell.inputs, 'input')} -> {count(cell.units, 'unit')}"
     if cell.projection is not None:
@@ -81,21 +82,7 @@ def _sizes(model: Model) -> str:
     return text + (", both directions" if model.bidirectional else "")
 
 
-def _configuration(model: Model, same: bool, engine: str) -> list[str]:
-    """The convention with its gate order, the dtype, and the settings if all layers share them."""
-    convention = model.convention
-    texts = [
-        convention.name,
-        f"gates {spaced_order(convention.storage.gates)}",
-        model.cell.dtype.name,
-    ]
-    texts += _settings(convention, model) if same else []
-    texts += [f"run by {engine}"] if engine else []
-    return texts + [f"edit {edit.text}" for edit in model.edits]
-
-
 def _settings(convention: Convention, model: Model) -> list[str]:
-    """The forget bias, and the settings that a plain cell does not have."""
     excluded = {"gates", "layout"} | ({"masked_output"} - set(model.given))
     bias = [] if convention.behaviour.forget_bias else ["forget bias 0"]
     return bias + unusual_settings(convention, excluded)

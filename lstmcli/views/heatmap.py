@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import count, groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -142,7 +142,6 @@ def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
 
 
 def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:
-    """One line of cells: one row of levels, or two in the halves of each character."""
     if depth == "none":
         for level in rows[0].tolist():
             yield character(level, scale) * pooling.characters, ""
@@ -159,9 +158,9 @@ def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> I
 
 
 def _step_axis(steps: Sequence[int], pooling: Pooling) -> tuple[str, str]:
-    """Ticks, and the indices of the steps, below the middles of their cells."""
     least = max(len(str(steps[-1])) + 1, TICK * (pooling.characters == 1))
-    every = _round_up(_ceil_div(least, pooling.characters))
+    round_numbers = (n * 10**power for power in count() for n in (1, 2, 5))
+    every = next(n for n in round_numbers if n * pooling.characters >= least)
     text, ticks = "", ""
     for cell in range(0, _ceil_div(len(steps), pooling.steps), every):
         column = cell * pooling.characters + pooling.middle
@@ -169,16 +168,6 @@ def _step_axis(steps: Sequence[int], pooling: Pooling) -> tuple[str, str]:
         ticks = ticks.ljust(column) + "╵"
         text = text.ljust(column - (len(label) - 1) // 2) + label
     return ticks, text
-
-
-def _round_up(cells: int) -> int:
-    """The next of 1, 2, 5, 10, 20, ..."""
-    size = 1
-    while True:
-        for n in (1, 2, 5):
-            if n * size >= cells:
-                return n * size
-        size *= 10
 
 
 def _width(lines: Sequence[Sequence[Span]]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.naming import WEIGHT
+from lstmcli.core.diff.operand import WEIGHT
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.shell import ShellSyntax, as_options
 from lstmcli.core.model.vocabulary import spaced_order
@@ -84,7 +84,10 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
 
     Without an LSTM the first of all are listed, since their names have to be typed.
     """
-    tensors = sorted(inspection.tensors.items(), key=_order)
+    tensors = sorted(  # of the others, those whose names are most like an LSTM's come first
+        inspection.tensors.items(),
+        key=lambda item: -1 if item[1].layer is not None else unlikeness(item[0]),
+    )
     of_lstms = sum(tensor.layer is not None for _, tensor in tensors)
     shown = tensors
     if not show_all and len(tensors) > TENSORS_LISTED:
@@ -108,12 +111,6 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     return sheet
 
 
-def _order(item: tuple[str, TensorInfo]) -> int:
-    """Sorts the tensors of LSTMs first, then those whose names are most like an LSTM's."""
-    name, tensor = item
-    return -1 if tensor.layer is not None else unlikeness(name)
-
-
 def _more_tensors(tensors: Tensors) -> str:
     numbers = count(sum(tensor.size for _, tensor in tensors), "number")
     used = sum(tensor.layer is not None for _, tensor in tensors)
@@ -134,8 +131,11 @@ def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
     sheet.extend(labelled_lines("which?", ways, width, ASSUMED))
     sheet.extend(labelled("", _same_names(lstm.also), width))
     sheet.extend(labelled("sizes", phrases([*_sizes(lstm)]), width))
-    mask = [f"mask from {lstm.model.masking}"] if lstm.model.masking else []
-    sheet.extend(labelled("config", phrases([*_configuration(lstm), *mask]), width))
+    is_split = convention.names.has_tensor_per_gate
+    gates = "a tensor a gate" if is_split else f"gates {spaced_order(convention.storage.gates)}"
+    texts = [gates, *unusual_settings(convention, {"gates"}), lstm.model.cell.dtype.name]
+    texts += [f"mask from {lstm.model.masking}"] * bool(lstm.model.masking)
+    sheet.extend(labelled("config", phrases(texts), width))
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
         sheet.extend(labelled("found", f"{phrases(found)}   in the file", width))
@@ -165,20 +165,7 @@ def _sizes(lstm: InspectedLstm) -> Iterator[str]:
     yield count(lstm.parameters, "parameter")
 
 
-def _configuration(lstm: InspectedLstm) -> list[str]:
-    """The order of the gates, the settings that a plain cell does not have, the dtype."""
-    convention = lstm.model.convention
-    gates = (
-        "a tensor a gate"
-        if convention.names.has_tensor_per_gate
-        else f"gates {spaced_order(convention.storage.gates)}"
-    )
-    settings = unusual_settings(convention, {"gates"})
-    return [gates, *settings, lstm.model.cell.dtype.name]
-
-
 def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
-    """One row per gate of each cell."""
     rows = [
         (cell if n == 0 else "", gate, statistics)
         for cell, gates in lstm.gates().items()
@@ -207,7 +194,6 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
 
 
 def _problems(inspection: Inspection, width: Width) -> Sheet:
-    """LSTMs by their names that cannot be read, or why no LSTM was recognised."""
     sheet = Sheet()
     layers_of: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for unread in inspection.unread:
@@ -244,14 +230,12 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
 
 
 def _is_trace(inspection: Inspection) -> bool:
-    """Whether all arrays are results of a run: h, layer0.f, final_c, ..."""
     names = inspection.tensors
     no_lstm = not (inspection.lstms or inspection.unread)
     return no_lstm and bool(names) and all(ArrayName.of(n).kind != WEIGHTS for n in names)
 
 
 def _may_be_h(inspection: Inspection) -> bool:
-    """Whether there is only one array, of the axes of an h, which is not called as weights are."""
     if inspection.lstms or inspection.unread or inspection.ways or len(inspection.tensors) != 1:
         return False
     ((name, tensor),) = inspection.tensors.items()
@@ -259,7 +243,6 @@ def _may_be_h(inspection: Inspection) -> bool:
 
 
 def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """The command that runs the first LSTM, compares a trace, or lists the conventions."""
     if (_is_trace(inspection) or _may_be_h(inspection)) and len(paths) == 1:
         return f"{typed_command('lstm', 'diff', *map(file_argument, paths))} OTHER"
     words = ["lstm", "run", *map(file_argument, paths)]

@@ -50,7 +50,6 @@ def _sheets(result: Any) -> Iterator[Sheet]:
 
 
 def _settings(trace: Trace) -> Sheet:
-    """What a trace contains, and what was assumed for it."""
     sheet = labelled("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0], WIDTH)
     assumed = map(str, trace.settings.get("assumed", ()))
     sheet.extend(labelled_lines("assumed", assumed, WIDTH, ASSUMED))

@@ -74,7 +74,7 @@ class Annotations(NamedTuple):
 
     @classmethod
     def of(cls, found: Drawable) -> Annotations:
-        """Those of what there is to draw."""
+        """The notes on what is drawn."""
         return cls(found.differs, found.first, found.batch, found.hidden, found.numbering)
 
     def numbers_of(self, name: str) -> tuple[Indices | None, Indices | None]:
@@ -241,24 +241,18 @@ def read_sheet(found: Drawable, width: Width, *, quiet: bool) -> Sheet:
 def saturation_sheets(
     found: Drawable, notes: Annotations, window: PlotWindow, width: Width
 ) -> Iterator[Sheet]:
-    """The saturated gates and dead units of the steps and item that are drawn, for each cell.
+    """The saturated gates of the steps and item that are drawn, for each cell.
 
     A difference has none.
     """
     if found.differs:
         return
+    window = window._replace(units=None)
     for cell in found.cells or [""]:
-        prefix = f"{cell}." * bool(cell)
-        of_cell = {
-            k[len(prefix) :]: a[list(notes.steps_of(k, window.steps, len(a))[1])][
-                :, [notes.sequence_of(k, window.item, a.shape[1])[1]]
-            ]
-            for k, a in found.arrays.items()
-            if k.startswith(prefix)
-        }
+        of_cell = {k: a for k, a in found.arrays.items() if k.rpartition(".")[0] == cell}
         counts = Saturation()
-        counts.add(of_cell)
-        if counts.anything and cell:
+        counts.add({q.base: q.values[:, None] for q in quantities(of_cell, window, notes)})
+        if counts.saturated_gates() and cell:
             yield labelled("cell", cell, width)
         yield saturation_sheet(counts, range(found.units), width, shares=False)
 

@@ -16,7 +16,6 @@ from lstmcli.core.model.selection import (
     Choice,
     Indices,
     below,
-    contiguous_ranges,
     indices_of,
     split_z,
     take,
@@ -121,7 +120,6 @@ def excerpt_sheets(
 
 
 def _gives_output(cell: str, excerpt: Excerpt, window: Window) -> bool:
-    """Whether the table of a cell shows the output of the model too."""
     h, output = excerpt.arrays.get(f"{cell}.h"), excerpt.arrays.get("h")
     if h is None or output is None or "h" not in window.of_cell(cell).show:
         return False
@@ -145,7 +143,6 @@ def piece_sheets(
 
 
 def _block(numbers: Sequence[int], steps: Sequence[int], arrays: Mapping[str, Array]) -> Block:
-    """Some steps, out of arrays of the steps of these numbers."""
     positions = [bisect_left(numbers, step) for step in steps]
     return Block(steps, {name: take(array, positions, 0) for name, array in arrays.items()})
 
@@ -193,19 +190,18 @@ class CellWindow:
 
 
 def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:
-    """All steps in one range if they are at most ``most``, else ``edge`` at each end."""
     if steps <= max(most, 2 * edge):
         return [range(steps)]
     return [range(edge), range(steps - edge, steps)]
 
 
-def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[range]:
-    """The steps that the tables of cells of these sizes will show, in ascending ranges."""
+def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[int]:
+    """The steps that the tables of cells of these sizes will show, ascending."""
     shown: set[int] = set()
     for of_cell in sizes:
         for part in CellWindow.of(*of_cell, window).ranges:
             shown.update(part)
-    return contiguous_ranges(sorted(shown))
+    return sorted(shown)
 
 
 @dataclass(frozen=True)
@@ -237,54 +233,37 @@ class CellTable:
             return
         if self.part.is_summary:
             yield _summary_sheet(summary, self.part.units, width)
-        elif summary.saturation.anything:
+        elif summary.saturation.saturated_gates():
             yield saturation_sheet(summary.saturation, self.part.units, width, shares=False)
 
     def _table(self, blocks: Iterable[Block], width: Width, last: Block | None) -> Iterator[Sheet]:
         """The table in pieces, and a line for the steps between two ranges.
 
-        The format of a column is that which the first block and the last need.
+        Columns have the format and the width that the first block and the last need.
         """
-        first, gap = True, GAP
-        hidden: list[str] = []
-        least: list[int] = []
-        for block in blocks:
-            if first:
-                other = last if last and last.steps[0] != block.steps[0] else None
-                columns = self._first_columns(block, other)
+        gap, hidden, least = GAP, list[str](), list[int]()
+        for n, block in enumerate(blocks):
+            if not n:
+                ends = [block] if last is None else [block, last]
+                arrays = {k: np.concatenate([end.arrays[k] for end in ends]) for k in block.arrays}
+                columns = self._columns(Block([step for end in ends for step in end.steps], arrays))
                 least = [column.width for column in columns]
                 if width.table and total_width(columns, gap) > width.table:
                     gap = GAP if self.part.is_summary else NARROW_GAP
                 hidden = [c.heading for c in fitting_columns(columns, width, gap)[1]]
                 self.hidden.update(dict.fromkeys(hidden, total_width(columns, gap)))
-            else:
-                if len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
-                    yield self._steps_not_shown(width)
-                built = self._columns(block)
-                columns = [c._replace(least=w) for c, w in zip(built, least, strict=True)]
-            shown = [column for column in columns if column.heading not in hidden]
-            rule = first and width.table is not None
-            yield table(shown, gap=gap, rule=rule, headings=first)
-            first = False
+            elif len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
+                yield self._steps_not_shown(width)
+            pairs = zip(self._columns(block), least, strict=True)
+            shown = [c._replace(least=w) for c, w in pairs if c.heading not in hidden]
+            rule = not n and width.table is not None
+            yield table(shown, gap=gap, rule=rule, headings=not n)
 
     def _columns(self, block: Block) -> list[Column]:
-        """The columns of the batch items and units of a block that are shown."""
         selected = Block(block.steps, {k: self.part.select(a) for k, a in block.arrays.items()})
         return self._summary(selected) if self.part.is_summary else self._units(selected)
 
-    def _first_columns(self, block: Block, other: Block | None) -> list[Column]:
-        """The columns of the first block, in the formats and widths that the last needs too."""
-        if other is None:
-            return self._columns(block)
-        self._columns(other)
-        for heading in [k for k, format in self.formats.items() if not format.exponents]:
-            del self.formats[heading]
-        columns, of_last = self._columns(block), self._columns(other)
-        pairs = zip(columns, of_last, strict=True)
-        return [column._replace(least=last.width) for column, last in pairs]
-
     def _steps_not_shown(self, width: Width) -> Sheet:
-        """The line between the first and the last steps."""
         first, last = self.part.ranges
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} shows some"
@@ -311,7 +290,10 @@ class CellTable:
             ]
             + blank
         ]
-        columns = self._labels(labels, ("step", "batch", "unit"))
+        steps, sequences, of_units = zip(*labels, strict=True)
+        columns = [Column("step", steps, "dim")]
+        columns += [Column("batch", sequences, "dim")] * (self.part.batch > 1)
+        columns += [Column("unit", of_units, "dim")]
         for place, (name, array) in enumerate(block.arrays.items()):
             values: list[float | None] = []
             absent = [None] * (len(units) - array.shape[2])
@@ -320,39 +302,27 @@ class CellTable:
                     values += [*map(float, item), *absent]
                 values += [None] * len(blank)
             rank = 0 if name == "h" else 1 if name == "c" else 2 + place
-            columns.append(self._column(name, name, values, self._digits(name), rank))
+            digits = STATE_DIGITS if name in ("h", "c") else GATE_DIGITS
+            columns.append(self._column(name, name, values, digits, rank))
         return columns
 
     def _summary(self, block: Block) -> list[Column]:
         """One row per step: the range of h and c over batch and units, the mean of each gate."""
-        digits = SUMMARY_DIGITS if self.window.digits is None else self.window.digits
         columns = [Column("step", [str(step) for step in block.steps], "dim")]
         for name, array in block.arrays.items():
             values = array.reshape(len(block.steps), -1).astype(float)  # (s, B H)
             if name not in ("h", "c"):
-                columns.append(self._column(name, name, values.mean(axis=1), digits, 2))
+                columns.append(self._column(name, name, values.mean(axis=1), SUMMARY_DIGITS, 2))
                 continue
             rank = 0 if name == "h" else 1
-            for what, reduced, of_rank in (
-                ("min", values.min(axis=1), rank),
-                ("mean", values.mean(axis=1), rank and 3),
-                ("max", values.max(axis=1), rank),
-            ):
-                columns.append(self._column(f"{name} {what}", name, reduced, digits, of_rank))
+            for what, of_rank in (("min", rank), ("mean", rank and 3), ("max", rank)):
+                reduced, heading = getattr(values, what)(axis=1), f"{name} {what}"
+                columns.append(self._column(heading, name, reduced, SUMMARY_DIGITS, of_rank))
         gates = [array for name, array in block.arrays.items() if name in "ifo"]
         if gates:
             shares = np.mean([is_saturated(gate).mean(axis=(1, 2)) for gate in gates], axis=0)
             columns.append(Column("saturated", [percent(float(x)) for x in shares], rank=1))
         return columns
-
-    def _labels(self, labels: Sequence[Sequence[str]], headings: Sequence[str]) -> list[Column]:
-        """The columns of step, batch item and unit; no batch item where there is only one."""
-        columns = zip(headings, zip(*labels, strict=True), strict=True)
-        return [
-            Column(heading, cells, "dim")
-            for heading, cells in columns
-            if heading != "batch" or self.part.batch > 1
-        ]
 
     def _column(
         self,
@@ -362,20 +332,14 @@ class CellTable:
         digits: int,
         rank: int = 0,
     ) -> Column:
-        """Numbers of a quantity; None is blank."""
         numbers = [None if value is None else float(value) for value in values]
+        digits = digits if self.window.digits is None else self.window.digits
         format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
         style = "bold" if quantity == "h" else ""
         return Column(heading, [*map(format.text, numbers)], style, rank=rank)
 
-    def _digits(self, quantity: str) -> int:
-        if self.window.digits is not None:
-            return self.window.digits
-        return STATE_DIGITS if quantity in ("h", "c") else GATE_DIGITS
-
 
 def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> Sheet:
-    """The summary of a cell in words, and the options that show more."""
     ranges = []
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)

@@ -1,21 +1,21 @@
-"""Saturated gates and dead units in words."""
+"""Saturated gates in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstmcli.core.forward.saturation import NEAR, QUIET, SaturatedGate, Saturation
+from lstmcli.core.forward.saturation import NEAR, SaturatedGate, Saturation
 from lstmcli.errors import listed
-from lstmcli.views.sheet import Sheet, Width, labelled, labelled_lines
+from lstmcli.views.sheet import Sheet, Width, labelled_lines
 from lstmcli.views.text import percent, phrases, unbroken
 
-UNITS_NAMED = 6  # saturated or dead units on a line; more are counted
+UNITS_NAMED = 6  # saturated units on a line; more are counted
 
 
 def saturation_sheet(
     saturation: Saturation, units: Sequence[int], width: Width, *, shares: bool = True
 ) -> Sheet:
-    """The gates near 0 or 1, the units where they stay there, and the dead units.
+    """The gates near 0 or 1, and the units where they stay there.
 
     ``units`` are the numbers of the units that were counted. Without ``shares`` it is empty where
     there is no unit to name.
@@ -26,12 +26,7 @@ def saturation_sheet(
         lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
     elif lines:
         lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
-    sheet = labelled_lines("saturated", lines, width)
-    if dead := saturation.dead_units():
-        named = _units([(units[n], share) for n, share in dead])
-        text = f"|h| below {QUIET:g}, share of steps: {named}"
-        sheet.extend(labelled("dead", text, width))
-    return sheet
+    return labelled_lines("saturated", lines, width)
 
 
 def _saturated_units(saturation: Saturation, units: Sequence[int]) -> list[str]:

@@ -147,18 +147,6 @@ def bulleted(
     return sheet
 
 
-def add_in_width(sheet: Sheet, start: Sequence[Span], rest: Span, width: Width) -> None:
-    """Add the start of a line and its rest after three spaces, or below if both do not fit."""
-    text, style = rest
-    used = sum(len(one_line(piece)) for piece, _ in start)
-    if not text or used + 3 + len(one_line(text)) <= width.prose:
-        sheet.add(*start, ("   " * bool(text), ""), rest)
-        return
-    sheet.add(*start)
-    indent = len(start[0][0])
-    sheet.extend(labelled("", text, width, style, indent))
-
-
 def labelled_command(label: str, command: str, indent: int = INDENT) -> Sheet:
     """A label and a command on one line, however long: wrapped it could not be copied."""
     sheet = Sheet()

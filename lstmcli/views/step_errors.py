@@ -54,8 +54,7 @@ def _errors(array: ArrayDifference) -> Array:
 
 
 def _step_indices(array: ArrayDifference) -> Sequence[int]:
-    """The indices of the steps in the run."""
-    return range(len(_errors(array))) if array.steps is None else array.steps
+    return array.pair.numbers[0] or range(len(_errors(array)))
 
 
 def _largest(errors: Array) -> float:

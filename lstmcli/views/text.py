@@ -44,7 +44,7 @@ class NumberFormat(NamedTuple):
 
     @classmethod
     def of(cls, values: Iterable[float | None], digits: int) -> NumberFormat:
-        """That of NumPy: with exponents where one of the numbers would be shown as 0, or is huge.
+        """The format of NumPy: with exponents if a number would be shown as 0, or is huge.
 
         With at most three digits only where all would be shown as 0.
         """

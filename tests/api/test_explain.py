@@ -35,13 +35,22 @@ def test_shapes_that_a_run_cannot_give_are_refused(shape: tuple[int, ...]) -> No
         lstmcli.explain(WEIGHTS, np.load(INPUTS), np.ones(shape))
 
 
-def test_numbers_that_are_not_finite_are_left_out_and_reported() -> None:
-    model = lstmcli.load(WEIGHTS, gates="ifgo")
-    expected = lstmcli.run(model, np.load(INPUTS)).h.copy()
-    expected[0, 3, 1], expected[0, 5, 2] = np.nan, np.inf
-    explanation = lstmcli.explain(WEIGHTS, np.load(INPUTS), expected)
-    assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.notes[0] == "NaN or infinite values of EXPECTED (2) are left out."
+@pytest.mark.parametrize("settings", [{}, {"gates": "ifgo"}], ids=str)
+def test_expected_with_nan_is_not_explained(settings: dict[str, Any]) -> None:
+    """What gives the other values is shown, and the command that looks at the first NaN."""
+    x = np.load(INPUTS)
+    expected = lstmcli.run(lstmcli.load(WEIGHTS, **settings), x).h.copy()
+    expected[0, 3:, 1], expected[0, 5, 2] = np.nan, np.inf
+    explanation = lstmcli.explain(WEIGHTS, x, expected)
+    assert (explanation.verdict, explanation.found) == ("not_finite", False)
+    assert found(explanation) == settings
+    assert explanation.notes[0] == (
+        "5 of 21 values of EXPECTED are NaN or infinite, from step 3 on."
+    )
+    assert "derive" in explanation.next
+    assert "--steps 3 --units 1" in explanation.next
+    expected[0, 2] += 0.1
+    assert lstmcli.explain(WEIGHTS, x, expected, thorough=False).verdict == "none"
 
 
 def test_a_setting_of_one_cell(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--engine", "keras"], "pip install 'keras>=3.3' 'torch>=2.2'"),
         (["--engine", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
         (["--engine", "torch", "--mask", str(INPUTS)], "the mask is"),
-        (["--engine", "torch", "--lengths", "3"], "the batch has 3 sequences"),
+        (["--engine", "torch", "--lengths", "3"], "the inputs have batch 3"),
     ],
 )
 def test_mistakes(

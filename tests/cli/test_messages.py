@@ -70,8 +70,8 @@ def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
     lstm("run", name, "--no-such-option-at-all", "and more words", "that are too many for a line")
     remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
     assert capfd.readouterr().err == (
-        "lstm: a backward cell starts from the last step: runs in\n"
-        "  chunks differ from the whole.\n"
+        "lstm: note: a backward cell starts from the last step: runs\n"
+        "  in chunks differ from the whole.\n"
     )
 
 

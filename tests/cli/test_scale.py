@@ -111,16 +111,16 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
     words = written(tmp_path, 50, f"--layout {layout}", {})
     before = sorted(os.listdir(tmp_path))
     monkeypatch.setattr(save, "PIECES_FROM", 0)
-    read, calls = FileArray._read_once, 0
+    read, calls = FileArray._fill, 0
 
-    def cut_short(array: FileArray, view: memoryview, at: int) -> int:
+    def cut_short(array: FileArray, values: np.ndarray, at: int) -> None:
         nonlocal calls
         calls += 1
         if calls == 3:
             os.truncate(tmp_path / "x.npy", 100_000)
-        return read(array, view, at)
+        read(array, values, at)
 
-    monkeypatch.setattr(FileArray, "_read_once", cut_short)
+    monkeypatch.setattr(FileArray, "_fill", cut_short)
     monkeypatch.setattr(
         "lstmcli.api.run.describe_not_finite", lambda array, name: ""
     )  # reads it all
@@ -163,7 +163,8 @@ def test_pieces_make_what_a_full_run_makes(
     monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
     remarked = "reverse" in options or "directions" in kind  # on how the state was saved
-    assert (done.status, remarked or done.err) == (0, remarked or "")
+    written_files = f"wrote end.npz, pieces.{format}\n"
+    assert (done.status, remarked or done.err) == (0, remarked or written_files)
     pieces, whole = (formats.read(f"{name}.{format}") for name in ("pieces", "whole"))
     assert list(pieces.arrays) == list(whole.arrays)
     assert pieces.attributes == whole.attributes

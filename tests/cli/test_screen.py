@@ -108,7 +108,7 @@ def test_a_page_contains_what_the_terminal_shows(
 ) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
     screen = ESCAPE.sub("", lstm(*words, "--color", "always").out)
-    assert lstm(*words, "--html", "screen.html") == (0, "", "")
+    assert lstm(*words, "--html", "screen.html") == (0, "", "wrote screen.html\n")
     page = Path("screen.html").read_text()
     lines = Text(page).lines
     assert lines[0].startswith(f"$ lstm {words[0]} ")

@@ -17,7 +17,7 @@ import numpy as np
 import lstmcli
 from lstmcli.cli.command import default_in_words, grouped
 from lstmcli.core.explain.causes import CAUSES, ZERO_STATE
-from lstmcli.core.explain.wording import value_of
+from lstmcli.core.explain.wording import TEXTS, value_of
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.edits import EDITS, HIDES
 from lstmcli.core.model.settings import SETTINGS
@@ -118,7 +118,9 @@ WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "NumberPattern", "Rearrange
 
 
 def codes(package: str) -> str:
-    """The codes that a package of core gives its remarks, from its source."""
+    """The codes that a package of core gives its remarks: those with a text, or of its source."""
+    if package == "explain":
+        return ", ".join(f"`{code}`" for code in sorted(TEXTS))
     trees = (ast.parse(path.read_text()) for path in (PACKAGE / "core" / package).rglob("*.py"))
     found = {code for tree in trees for node in ast.walk(tree) for code in _codes_of(node)}
     return ", ".join(f"`{code}`" for code in sorted(found))
@@ -139,6 +141,10 @@ def _codes_of(node: ast.AST) -> Iterator[str]:
             for key, value in zip(keys, values, strict=True):
                 match key, value:
                     case ast.Constant(value="code"), ast.Constant(value=str(code)):
+                        yield code
+                    case ast.Constant(value=bool()), ast.Tuple(
+                        elts=[ast.Constant(value=str(code)), _]
+                    ):
                         yield code
 
 
@@ -201,8 +207,8 @@ def edits(family: str) -> str:
     """A row for each edit of a family."""
     rows = (
         (
-            f"`{name}`", kind.meaning, kind.shows, kind.used_by,
-            *(f"`{code.replace('{}', 'VALUE')}`" for code in (kind.line, kind.mend)),
+            f"`{name}`", kind.meaning, kind.about.shows, kind.about.used_by,
+            *(f"`{code.replace('{}', 'VALUE')}`" for code in (kind.line, kind.about.mend)),
         )
         for name, kind in EDITS.items()
         if kind.family == family

@@ -72,7 +72,7 @@ def test_the_lines_of_a_shell(
     assert re.fullmatch(shown, done.out), done
 
 
-def test_what_stands_twice_is_the_same() -> None:
+def test_code_repeated_in_documents_is_identical() -> None:
     (install,) = blocks("docs/index.md")["sh"]
     assert blocks("README.md")["sh"][0].startswith(install.rpartition(" && ")[0])
     (check,) = blocks("docs/testing.md")["sh"]
@@ -82,7 +82,7 @@ def test_what_stands_twice_is_the_same() -> None:
 
 
 @pytest.mark.parametrize(("n", "name"), [*enumerate(["tf1", "keras", "pytorch", "per-gate"])])
-def test_what_to_save_of_numpy(
+def test_arrays_saved_as_documented_are_recognised(
     n: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -98,15 +98,14 @@ def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
         (claimed("(-8,)"), "impossible shape"),
         (claimed("(True, 8)"), "impossible shape"),
         (claimed("(1.5,)"), "header is broken"),
-        (claimed("tuple()"), "its header is not one that numpy writes"),
+        (claimed("tuple()"), "header is broken"),
         (claimed("(9,)"), "is cut short"),
         (claimed("(7,)"), "contains more than one array"),
         (claimed("(1,)" + "," * 9), "header is broken"),
         (claimed("(" * 3000), "header is broken"),
         (claimed("(8,)", "'|O'"), "is corrupt"),
-        (claimed("(8,)", "[('a', '<f8')]"), "records"),
-        (claimed("(4,)", "'<c16'"), "complex numbers"),
-        (claimed("(8,)", "'<M8[s]'"), "dates"),
+        (claimed("(8,)", "[('a', '<f8')]"), "real numbers are needed"),
+        (claimed("(4,)", "'<c16'"), "the dtype complex128; real numbers are needed"),
         (claimed(f"({10**16},)", "'<U0'", b""), "strings of length 0"),
         (claimed(str((1,) * 40), payload=b"\0" * 8), "too large"),
         (b"\x93NUMPY\x09\x00" + b"\0" * 64, "version 9.0|header is broken"),
@@ -139,13 +138,16 @@ def test_object_members_are_left_out_next_to_others() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (zipped({"a.npy": OBJECTS}), "nothing but Python objects"),
+        (zipped({"a.npy": OBJECTS}), "a contains Python objects"),
         (zipped({}), "without .npy members"),
         (zipped({"notes.txt": b"x"}), "without .npy members"),
-        (zipped({"h.npy": saved(np.ones(2, complex))}), 'member "h" contains complex'),
+        (
+            zipped({"h.npy": saved(np.ones(2, complex))}),
+            "of the dtype complex",
+        ),
         (zipped({"h.npy": claimed(f"({10**16},)")}), 'member "h" is cut short'),
         (zipped({"h.npy": b""}), 'member "h"'),
-        (zipped({"h.npy": saved(np.ones(9))}, zipfile.ZIP_LZMA), "method 14"),
+        (zipped({"h.npy": saved(np.ones(9))}, zipfile.ZIP_LZMA), "is encrypted or packed by 14"),
     ],
 )
 def test_archives_that_are_refused(data: bytes, message: str) -> None:
@@ -158,7 +160,7 @@ def test_an_encrypted_member_is_named() -> None:
     directory = data.index(b"PK\x01\x02")
     data[6] |= 1
     data[directory + 8] |= 1
-    with pytest.raises(UserError, match='member "h" is encrypted'):
+    with pytest.raises(UserError, match=r'member "h" .*is encrypted'):
         piped(bytes(data))
 
 

@@ -69,8 +69,7 @@ def test_an_array_of_a_reference_is_a_member(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (forged(version=1), "version 1 GGUF file; versions 2 and 3 are read"),
-        (b"GGUF" + struct.pack(">IQQ", 3, 1, 0), "big-endian GGUF file"),
+        (forged(version=1), "appears to be version 1 which we cannot handle"),
         (forged(tensors=1 << 60), "ends too early"),
         (forged(fields=1 << 60), "ends too early"),
         (forged(body=struct.pack("<Q", 1 << 62)), "ends too early"),

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import open_steps, write
-from lstmcli.formats.text import jsonl
 from lstmcli.formats.text.jsonl import LineReader, StepStream
 from tests.formats.helpers import NAMES, arrays, filed, piped, same
 
@@ -115,7 +114,7 @@ def test_names_are_joined_and_special_numbers_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": [[1, 2], [3]]}', r"a is ragged: element \[1\] has length 1, element \[0\].* 2"),
+        ('{"a": [[1, 2], [3]]}', r"a: element \[1\] is a list of 1; a list of 2"),
         ('{"a": [[1, 2], 3]}', r"a: element \[1\] is a number; a list of 2"),
         ('{"a": [1, [2]]}', r"a: element \[1\] is a list"),
         ('{"a": [[1, 2], [3, null]]}', r"a: element \[1\]\[1\] is null"),
@@ -208,19 +207,16 @@ KINDS_OF_LINES = {
 
 
 @pytest.mark.parametrize("rows", KINDS_OF_LINES.values(), ids=[*KINDS_OF_LINES])
-def test_lines_are_added_together_and_give_what_each_gives(
-    rows: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    text = "\n".join(rows)
-    with monkeypatch.context() as patched:
-        patched.setattr(jsonl.Steps, "add", None)  # it is not called
-        together = filed(tmp_path, "a.jsonl", text)
-    monkeypatch.setattr(jsonl.Steps, "add_together", lambda *_: False)
-    each = filed(tmp_path, "a.jsonl", text)
-    assert (together.layout, together.numbering) == (each.layout, each.numbering)
-    assert sorted(together.arrays) == sorted(each.arrays)
-    for name, values in each.arrays.items():
-        np.testing.assert_array_equal(together.arrays[name], values)
+def test_lines_have_the_numbers_that_each_has(rows: list[str], tmp_path: Path) -> None:
+    document = filed(tmp_path, "a.jsonl", "\n".join(rows))
+    values = [json.loads(row) for row in rows if row.strip()]
+    lines = [value if isinstance(value, dict) else {"": value} for value in values]
+    steps = [line.pop("step", None) for line in lines]
+    numbers = document.numbering.steps
+    assert (numbers and [*numbers]) == (None if None in steps else steps)
+    for name in lines[0]:
+        expected = np.array([line[name] for line in lines], np.float64)
+        np.testing.assert_array_equal(document.arrays[name], expected)
 
 
 @pytest.mark.parametrize("values", [[1, 2], [2, 1], [0.5, 1], [-1, 0], [[1, 2]], [0, 1, 2]])
@@ -281,7 +277,7 @@ def test_a_single_line_goes_by_its_suffix(tmp_path: Path) -> None:
         ('{"step": 2, "h": [1]}\n{"step": 0, "h": [1]}', "line 2: step 0 follows step 2"),
         ('{"step": -1, "h": [1]}\n', "line 1: step is '-1'"),
         ('{"step": "a", "h": [1]}\n', "line 1: step is 'a'"),
-        ('{"step": 0, "h": 3}\n', "line 1: h is .3.; a list"),
+        ('{"step": 0, "h": 3}\n', "line 1: h is a number; a list"),
         ('{"step": 0, "h": [[[3]]]}\n', "line 1: h is 3 lists deep"),
         ('{"step": 0}\n', "line 1: a list of numbers or an object"),
         ('{"step": 0, "h": [1], "h": [2]}\n', 'line 1 has two members of the name "h"'),
@@ -290,19 +286,6 @@ def test_a_single_line_goes_by_its_suffix(tmp_path: Path) -> None:
 def test_broken_lines(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         piped(text)
-
-
-def test_an_index_names_the_files_that_contain_the_weights() -> None:
-    """As Keras 3.15 writes ``save_weights("w.weights.json", max_shard_size=...)``."""
-    index = {
-        "metadata": {"total_size": 1.94},
-        "weight_map": {
-            "/layers/lstm/cell/vars": ["w_00000.weights.h5", "w_00001.weights.h5"],
-            "/layers/dense/vars": "w_00001.weights.h5",
-        },
-    }
-    with pytest.raises(UserError, match=r"that contain the LSTM: w_00000\S+ w_00001\.weights\.h5$"):
-        piped(json.dumps(index))
 
 
 # ---- lines of standard input: a mistake in any of them is reported as in the first

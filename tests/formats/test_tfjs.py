@@ -14,7 +14,6 @@ from lstmcli import formats
 from lstmcli.api.load import load
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
-from lstmcli.formats.files.limits import MOST_LEVELS
 from tests.paths import TESTS
 
 GOLDEN = TESTS / "golden" / "tfjs_files"
@@ -116,17 +115,6 @@ def _weights(value: Json) -> list[Any]:
 def test_a_wrong_description_is_refused(model: Path, change: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         formats.read(changed(model, change))
-
-
-def test_models_within_models_end_somewhere(model: Path) -> None:
-    def bury(value: Json) -> None:
-        layer: Json = {"class_name": "LSTM", "config": {"name": "x"}}
-        for _ in range(MOST_LEVELS + 8):
-            layer = {"class_name": "Sequential", "config": {"layers": [layer]}}
-        value["modelTopology"] = layer
-
-    with pytest.raises(UserError, match="nested too deeply"):
-        formats.read(changed(model, bury))
 
 
 def test_an_activation_that_is_not_run_is_named(tmp_path: Path) -> None:

@@ -43,9 +43,7 @@ class Case:
     def __init__(self, case: str, target: Path, to: str) -> None:
         one = recorded(case)
         self.case, self.record, self.recorded = one
-        settings: dict[str, Any] = {
-            "dtype": "float32"
-        }  # onnxruntime runs no other, Keras and torch by default
+        settings: dict[str, Any] = {"dtype": "float32"}  # onnxruntime runs no other
         self.model: Model = one.load(**settings)
         convert(one.paths(target), str(target), to, one.options() | settings)
         layout, x = self.record["layout"], self.recorded["inputs"]

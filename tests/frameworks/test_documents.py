@@ -49,7 +49,7 @@ def test_the_ports_from_pytorch(folder: Path) -> None:
     assert lstmcli.diff(lstmcli.run("model.pt", "inputs.npy"), "torch.npy").equal
 
 
-def test_what_to_save_of_keras(folder: Path) -> None:
+def test_keras_layers_saved_as_documented_give_the_recorded_outputs(folder: Path) -> None:
     keras, sample = pytest.importorskip("keras"), SAMPLES / "c-port"
     layer, x = keras.layers.LSTM(H, return_sequences=True), np.load(sample / "inputs.npy")
     model = keras.Sequential([keras.Input(x.shape[1:]), layer])
@@ -62,7 +62,7 @@ def test_what_to_save_of_keras(folder: Path) -> None:
         assert lstmcli.diff(lstmcli.run(saved, "inputs.npy"), "keras.npy").equal
 
 
-def test_what_to_save_of_tensorflow_1(folder: Path) -> None:
+def test_tensorflow_1_variables_saved_as_documented_are_recognised(folder: Path) -> None:
     tf = pytest.importorskip("tensorflow").compat.v1
     with tf.Graph().as_default(), tf.Session() as session:
         for name, shape in {"kernel": (I + H, 4 * H), "bias": (4 * H,)}.items():

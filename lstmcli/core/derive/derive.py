@@ -10,16 +10,15 @@ import numpy as np
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import FormulaLine, UnitAtStep
 from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.diff.compare import matched
-from lstmcli.core.diff.naming import renamed
-from lstmcli.core.diff.operand import UNNAMED, Side
+from lstmcli.core.diff.compare import placed_on
+from lstmcli.core.diff.operand import UNNAMED, Side, renamed
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.partial import at_its_place
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
 from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, join_with_and, similar_cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
@@ -57,7 +56,7 @@ def derive(
             "and plot show its numbers.",
             about={"edit": edit.text},
         )
-    (layer, direction), unit = _chosen_cell(model, cell, unit)
+    layer, direction = _chosen_cell(model, cell)
     plan = prepare(model, inputs, NAMES)
     model = plan.model
     place = _place(plan, layer, direction, (step, batch, unit))
@@ -73,44 +72,22 @@ def derive(
     return found if against is None else with_reference(found, trace, model, against)
 
 
-def _chosen_cell(model: Model, name: str | None, unit: int) -> tuple[tuple[int, int], int]:
-    """Layer and direction of the cell of a name, or of the only one; and the unit there."""
+def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
+    """Layer and direction of the cell of a name, or of the only one."""
     places = [(n, d) for n, layer in enumerate(model.layers) for d in range(len(layer))]
     names = [known for known, _ in model.cells]
-    if name is None and len(names) == 1:
-        return places[0], unit
-    if name in names:
-        return places[names.index(name)], unit
-    if name is None and (found := _cell_of_output(model, unit)):
-        return found
-    listed = ", ".join(names)
-    if name is None:
+    if name is None and len(names) > 1:
         raise UserError(
-            f"the model has {len(names)} cells: {listed}; choose one.", try_={"cell": names[-1]}
+            f"the model has {len(names)} cells: {', '.join(names)}; choose one.",
+            try_={"cell": names[-1]},
         )
-    raise UserError(f"there is no cell {name!r}; there is {listed}.{similar_cell(name, names)}")
-
-
-def _cell_of_output(model: Model, unit: int) -> tuple[tuple[int, int], int] | None:
-    """The cell and its unit of one of the model's outputs, where only one cell can be meant.
-
-    That is so if the outputs are those of both directions side by side, and either there is no
-    other layer or no cell has this many units.
-    """
-    last, cells = model.layers[-1], [cell for _, cell in model.cells]
-    if len(last) == 1 or last[0].convention.behaviour.merge != "concat":
-        return None
-    if any(cell.projection is not None for cell in last):
-        return None
-    if len(model.layers) > 1 and unit < max(cell.units for cell in cells):
-        return None
-    units, layer = last[0].units, len(model.layers) - 1
-    at = _number(unit, sum(cell.units for cell in last), "unit")
-    return ((layer, 0), at) if at < units else ((layer, 1), at - units)
+    if name not in (None, *names):
+        there = f"there is {', '.join(names)}.{similar_cell(str(name), names)}"
+        raise UserError(f"there is no cell {name!r}; {there}")
+    return places[0 if name is None else names.index(name)]
 
 
 def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
-    """The position of a number, checked, with the step before it and the step of its inputs."""
     model = plan.model
     cell = model.layers[layer][direction]
     sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
@@ -175,7 +152,6 @@ def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
 
 
 def _number(at: int, size: int, noun: str) -> int:
-    """A number from 0 to size - 1; a negative one counts from the end."""
     if -size <= at < size:
         return at % size
     plural = "batches" if noun == "batch" else f"{noun}s"
@@ -193,17 +169,16 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     """The derivation with the reference's number at each line for which it has one.
 
     A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
-    unit of the last printed place. The reference may have only some steps of a run, or one
-    sequence: those where its numbers agree, else the first steps, and the sequence and the step of
-    the derivation. Its final_h and final_c are h and c of the last step that is computed.
+    unit of the last printed place. The reference may have only some steps of a run, by their
+    indices in its file, or one step or sequence: that where its numbers agree, else that of the
+    derivation. Its final_h and final_c are h and c of the last step that is computed.
     """
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)
     other = _with_states_as_step(other, place)
-    other, taken, assumed = at_its_place(other, arrays, trace.layout, place.step, place.batch)
-    taken = tuple(f"{words}{ASSUMED}" for words in taken) if assumed else taken
     run = Side("this run", arrays, trace.layout, settings=trace.settings, in_memory=True)
-    pairs = matched(run, other)
+    pairs, assumed = placed_on(run, other, place.step, place.batch)
+    taken = tuple(f"{words}{ASSUMED * assumed}" for words in _taken(pairs))
     units = model.layers[place.layer][place.direction].units
     lines = [_with_number(line, place, pairs, units, first_unit, other) for line in found.lines]
     if all(line.theirs is None for line in lines):
@@ -242,6 +217,26 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
     return renamed(side, {name: name.replace("final_", "") for name in states})
 
 
+def _taken(pairs: Mapping[str, Pair]) -> list[str]:
+    """What of the run the reference is interpreted as, if that is not all of it."""
+    parts = [
+        (noun, part, pair.name) for pair in pairs.values() for n, noun, part in pair.parts if n
+    ]
+    said = [pair.taken_as.rpartition(" is interpreted as ")[2] for pair in pairs.values()]
+    texts = (text.replace("{a}", "this run") for text in (describe_parts(parts), *said))
+    return [*filter(None, dict.fromkeys(texts))]
+
+
+def _index(pair: Pair, *place: int) -> tuple[int, ...] | None:
+    """Where a pair has a step, a batch item and a unit of the run; None if it lacks them."""
+    index = []
+    for n, numbers in zip(place, pair.numbers, strict=False):
+        if numbers is not None and n not in numbers:
+            return None
+        index.append(n if numbers is None else numbers.index(n))
+    return tuple(index)
+
+
 def _no_number(
     place: StepPosition,
     lines: Sequence[FormulaLine],
@@ -249,17 +244,22 @@ def _no_number(
     other: Side,
     taken: Sequence[str],
 ) -> UserError:
-    """The mistake where the reference has no number for any line, and a place where it has one."""
     names = ", ".join(name or "an array without a name" for name in other.arrays)
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
     tries: list[Try] = []
     for pair in pairs.values():
-        if pair.b.left_out is not None:
+        unknown = pair.b.left_out
+        if unknown is not None or any(pair.numbers):
             why = f"interpreted as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
-            for step, item, unit in np.argwhere(~pair.b.left_out)[:1]:
-                at = {"step": int(step), "batch": int(item), "unit": int(unit)}
-                tries = [Try(at, "it has the numbers of this place")]
+            for at in np.argwhere(np.ones(pair.b.shape, bool) if unknown is None else ~unknown)[:1]:
+                step, item, unit = pair.numbers_of(at.tolist())
+                tries = [
+                    Try(
+                        {"step": step, "batch": item, "unit": unit},
+                        "it has the numbers of this place",
+                    )
+                ]
             break
     text = f"{other.name} has {names}; a number for one of {wanted} is needed."
     return UserError(text, try_=tries)
@@ -300,23 +300,24 @@ def _with_number(
     if name not in pairs or not line.in_trace:
         return line
     pair = pairs[name]
-    if pair.agrees is None or not pair.placed:
+    if pair.agrees is None or pair.unaligned or not pair.placed:
         given = other.arrays.get(name, other.arrays.get(UNNAMED, pair.b.values)).shape
+        part = f" of {said}" if (said := other.numbering.description) else ""
         raise UserError(
-            f"{other.name}: {name} is {given}, as (steps, batch, units) {pair.b.shape}; "
+            f"{other.name}: {name} is {given}{part}, as (steps, batch, units) {pair.b.shape}; "
             f"this run's is {pair.a.shape}, and one step of it ({pair.a.shape[-1]},)."
         )
-    where = place.step, place.batch, unit
-    if pair.b.left_out is not None and pair.b.left_out[where]:
+    where = _index(pair, place.step, place.batch, unit)
+    if where is None or (pair.b.left_out is not None and pair.b.left_out[where]):
         return line
     return replace(line, theirs=pair.b.values[where], agrees=bool(pair.agrees[where]))
 
 
 def _differing_state(place: StepPosition, pairs: Mapping[str, Pair]) -> Iterator[str]:
-    """Those of h and c that differ at the step before already."""
     for base in "hc":
         pair = pairs.get(f"{place.prefix}{base}")
         if pair is None or pair.agrees is None or place.before is None:
             continue
-        if not pair.agrees[place.before, place.batch].all():
+        where = _index(pair, place.before, place.batch)
+        if where is not None and not pair.agrees[where].all():
             yield base

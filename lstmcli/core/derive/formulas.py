@@ -10,8 +10,8 @@ nothing is rounded until it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate
@@ -132,6 +132,42 @@ Numbers = dict[str, Scalar]
 
 
 @dataclass(frozen=True)
+class Value:
+    """A number of a unit, or of every unit (H,), with its formula and the numbers in that."""
+
+    formula: str
+    wide: Any  # in the widest type
+    numbers: Numbers  # by the names in the formula
+
+    def __add__(self, other: Value) -> Value:
+        return self._joined("+", other, self.wide + other.wide)
+
+    def __mul__(self, other: Value) -> Value:
+        return self._joined("*", other, self.wide * other.wide)
+
+    def _joined(self, sign: str, other: Value, wide: Any) -> Value:
+        formula = f"{self.formula} {sign} {other.formula}"
+        return Value(formula, wide, {**self.numbers, **other.numbers})
+
+    def applied(self, name: str) -> Value:
+        """An activation of it."""
+        wide = np.atleast_1d(self.wide)
+        out = np.empty_like(wide)
+        activation(name)(wide, out)
+        is_same = name == "identity" and " " not in self.formula
+        formula = self.formula if is_same else f"{name}({self.formula})"
+        return Value(formula, out.reshape(np.shape(self.wide)), self.numbers)
+
+    def clipped(self, limit: float | None, dtype: np.dtype[Any]) -> Value:
+        """It within -limit and limit; as it is without a limit."""
+        if limit is None:
+            return self
+        bound = dtype.type(limit)
+        formula = f"clip({self.formula}, -{limit:g}, {limit:g})"
+        return Value(formula, np.clip(self.wide, -bound, bound), self.numbers)
+
+
+@dataclass(frozen=True)
 class FormulaLine:
     """One number, its formula, and the numbers that the formula's names stand for."""
 
@@ -171,9 +207,9 @@ class UnitAtStep:
             wanted.add(coupled[1])
         for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], GATES.index(g))):
             if letter in coupled[:1]:
-                other = self.computed[coupled[1]][self.unit]
-                value = self.computed[letter][self.unit]
-                self._add(letter, f"1 - {coupled[1]}", {coupled[1]: other}, value, 1 - _up(other))
+                other = self._computed(coupled[1])
+                rest = Value(f"1 - {coupled[1]}", 1 - other.wide, other.numbers)
+                self._add(letter, rest, self.computed[letter])
             else:
                 self._gate(letter)
         late = self.cell.peephole is not None  # o may take the new c
@@ -187,231 +223,121 @@ class UnitAtStep:
     # ---- gates
 
     def _gate(self, gate: str) -> None:
-        """The terms of a gate's sum, its pre-activation, and the gate."""
+        cell, behaviour, k = self.cell, self.cell.convention.behaviour, GATES.index(gate)
         self.sums[gate] = Sum.of(self._terms(gate))
-        self._pre_activation(gate)
-        convention, z, z_name = self.cell.convention, self._z(gate), f"z_{gate}"
-        name = (
-            convention.behaviour.activation
-            if gate == "g"
-            else convention.behaviour.recurrent_activation
-        )
-        formula, numbers = _applied(name, z_name), {z_name: z}
-        value = _wide(name, z)
-        if gate == "o" and self._output_peephole_is("after_sigmoid"):
-            added, symbols = self._peephole_formula()
-            formula, numbers, value = (
-                f"{formula} + {added}",
-                numbers | symbols,
-                value + self._peephole_products()[self.unit],
-            )
-        self._add(gate, formula, numbers, self.computed[gate][self.unit], value)
+        total = self._named(f"sum_{gate}", rounded(self.sums[gate].total, cell.dtype))
+        if cell.norm_scale is not None and cell.norm_shift is not None:
+            of_units = replace(total, wide=self._all_sums(gate))
+            total = self._normalised(of_units, cell.norm_scale[k], cell.norm_shift[k])
+            if gate == "f" and behaviour.forget_bias:
+                total += self._named("forget_bias", cell.dtype.type(behaviour.forget_bias))
+        z = self.computed["z"].reshape(4, -1)[k]
+        self._add(f"z_{gate}", total.clipped(behaviour.gate_clip, cell.dtype), z)
+        name = behaviour.activation if gate == "g" else behaviour.recurrent_activation
+        made = self._named(f"z_{gate}", z).applied(name)
+        where = behaviour.output_peephole
+        if gate == "o" and cell.peephole is not None and where == "after_sigmoid":
+            made += self._named("p_o", cell.peephole[2]) * self._computed("c")
+        self._add(gate, made, self.computed[gate])
 
     def _terms(self, gate: str) -> list[Term]:
         cell, u, k = self.cell, self.unit, GATES.index(gate)
         kernel, recurrent = cell.kernel[k, u], cell.recurrent_kernel[k, u]
         terms = [Term(f"x[{n}]", w, self.x[n], "kernel") for n, w in enumerate(kernel)]
         terms += [Term(f"h[{n}]", w, self.h_prev[n], "recurrent") for n, w in enumerate(recurrent)]
-        terms += self._peephole_terms(gate)
+        for weights, name, c in self._peepholes(gate):
+            at = [(u, weights[u])] if weights.ndim == 1 else enumerate(weights[u])
+            terms += [Term(f"{name}[{n}]", w, c[n], "peephole") for n, w in at]
         if cell.norm_scale is None:  # otherwise they are added after the normalisation
             terms.append(Term("bias", cell.bias[k, u]))
-            if gate == "f" and cell.convention.behaviour.forget_bias:
-                terms.append(
-                    Term("forget bias", self._constant(cell.convention.behaviour.forget_bias))
-                )
+            if gate == "f" and (constant := cell.convention.behaviour.forget_bias):
+                terms.append(Term("forget bias", cell.dtype.type(constant)))
         return terms
 
-    def _peephole_terms(self, gate: str) -> list[Term]:
-        """The terms of c before the step; of the new c where the output peephole takes that."""
+    def _peepholes(self, gate: str) -> Iterator[tuple[Array, str, Array]]:
+        """The peepholes in a gate's sum, (H,) or (H, H), and the c that they take, by its name."""
         where = self.cell.convention.behaviour.output_peephole
         if self.cell.peephole is None or gate == "g":
-            return []
-        if gate == "o" and where not in ("new_c", "old_c"):
-            return []
-        new = gate == "o" and where == "new_c"
-        name, c = ("c", self.computed["c"]) if new else ("c_prev", self.c_prev)
-        weights = self.cell.peephole["ifo".index(gate), self.unit]
-        if np.ndim(weights) == 0:
-            return [Term(f"{name}[{self.unit}]", weights, c[self.unit], "peephole")]
-        return [Term(f"{name}[{n}]", w, c[n], "peephole") for n, w in enumerate(weights)]
+            return
+        weights = self.cell.peephole["ifo".index(gate)]
+        if gate != "o" or where == "old_c":
+            yield weights, "c_prev", self.c_prev
+        elif where == "new_c":
+            yield weights, "c", self.computed["c"]
 
-    def _pre_activation(self, gate: str) -> None:
-        """z: the sum, normalised and bounded where the cell does that."""
-        formula = name = f"sum_{gate}"
-        numbers = {name: rounded(self.sums[gate].total, self.cell.dtype)}
-        value: Any = numbers[name]
-        if self.cell.norm_scale is not None:
-            formula, more, value = self._normalised(gate, name)
-            numbers |= more
-        formula, value = self._clipped(formula, value, self.cell.convention.behaviour.gate_clip)
-        self._add(f"z_{gate}", formula, numbers, self._z(gate), value)
-
-    def _normalised(self, gate: str, name: str) -> tuple[str, Numbers, Any]:
-        """Layer normalisation of a gate's sums over the units."""
-        cell, k = self.cell, GATES.index(gate)
-        assert cell.norm_scale is not None
-        assert cell.norm_shift is not None
-        formula, numbers, value = self._standard(
-            self._all_sums(gate), name, cell.norm_scale[k], cell.norm_shift[k]
-        )
-        if gate == "f" and cell.convention.behaviour.forget_bias:
-            constant = self._constant(cell.convention.behaviour.forget_bias)
-            return f"{formula} + forget_bias", numbers | {"forget_bias": constant}, value + constant
-        return formula, numbers, value
-
-    def _standard(
-        self, values: Array, name: str, scale: Array, shift: Array
-    ) -> tuple[str, Numbers, Any]:
+    def _normalised(self, value: Value, scale: Array, shift: Array) -> Value:
         """(value - mean) / deviation * scale + shift, over the units (H,)."""
-        mean = values.mean()
-        deviation = np.sqrt(
-            ((values - mean) ** 2).mean() + self.cell.convention.behaviour.norm_epsilon
-        )
-        of_unit = scale[self.unit], shift[self.unit]
-        value = (values[self.unit] - mean) / deviation * of_unit[0] + of_unit[1]
-        kind = self.cell.dtype.type
+        wide, kind = value.wide, self.cell.dtype.type
+        mean, epsilon = wide.mean(), self.cell.convention.behaviour.norm_epsilon
+        deviation = np.sqrt(((wide - mean) ** 2).mean() + epsilon)
         numbers = {"mean": kind(mean), "deviation": kind(deviation)}
-        numbers |= {"scale": of_unit[0], "shift": of_unit[1]}
-        return f"({name} - mean) / deviation * scale + shift", numbers, value
+        numbers |= {"scale": scale[self.unit], "shift": shift[self.unit]}
+        formula = f"({value.formula} - mean) / deviation * scale + shift"
+        wide = (wide - mean) / deviation * scale + shift
+        return Value(formula, wide, {**value.numbers, **numbers})
 
     def _all_sums(self, gate: str) -> Array:
         """(H,) the sum of a gate in every unit, at more digits than the run has."""
         cell, k = self.cell, GATES.index(gate)
         total: Array = _up(cell.kernel[k]) @ _up(self.x)
         total = total + _up(cell.recurrent_kernel[k]) @ _up(self.h_prev)
-        if cell.peephole is not None and gate != "g":
-            new = gate == "o" and self._output_peephole_is("new_c")
-            if gate != "o" or new or self._output_peephole_is("old_c"):
-                weights = _up(cell.peephole["ifo".index(gate)])
-                total = total + _times(weights, _up(self.computed["c"] if new else self.c_prev))
+        for weights, _, c in self._peepholes(gate):
+            times = np.matmul if weights.ndim == 2 else np.multiply
+            total = total + times(_up(weights), _up(c))
         return total
 
     # ---- c and h
 
     def _c(self) -> None:
-        cell, u = self.cell, self.unit
-        names = {k: self.computed[k] for k in "ifg"} | {"c_prev": self.c_prev}
-        f, c_prev, i, g = (_up(names[k]) for k in ("f", "c_prev", "i", "g"))
-        value = f * c_prev + i * g  # (H,)
-        numbers = {k: a[u] for k, a in names.items()}
-        limit = cell.convention.behaviour.cell_clip
-        formula, value = self._clipped("f * c_prev + i * g", value, limit)
-        if cell.state_scale is None or cell.state_shift is None:
-            self._add("c", formula, numbers, self.computed["c"][u], value[u])
-            return
-        self._add("c_new", formula, numbers, value[u].astype(cell.dtype), value[u], in_trace=False)
-        formula, numbers, value = self._standard(value, "c_new", cell.state_scale, cell.state_shift)
-        numbers = {"c_new": self.lines[-1].value} | numbers
-        self._add("c", formula, numbers, self.computed["c"][u], value)
+        cell, c_prev = self.cell, self._named("c_prev", self.c_prev)
+        f, i, g = map(self._computed, "fig")
+        c = (f * c_prev + i * g).clipped(cell.convention.behaviour.cell_clip, cell.dtype)
+        if cell.state_scale is not None and cell.state_shift is not None:
+            self._add("c_new", c)
+            c = Value("c_new", c.wide, {"c_new": self.lines[-1].value})
+            c = self._normalised(c, cell.state_scale, cell.state_shift)
+        self._add("c", c, self.computed["c"])
 
     def _h(self) -> None:
-        cell, u, convention = self.cell, self.unit, self.cell.convention
-        name, inner = convention.behaviour.output_activation, "c"
-        numbers = {"o": self.computed["o"][u], "c": self.computed["c"][u]}
-        argument = _up(self.computed["c"])
-        if self._output_peephole_is("in_tanh"):
-            added, symbols = self._peephole_formula()
-            inner, numbers, argument = (
-                f"c + {added}",
-                numbers | symbols,
-                argument + self._peephole_products(),
-            )
-        formula = f"o * {_applied(name, inner)}"
-        value = _up(self.computed["o"]) * _wide(name, argument)  # (H,)
-        if cell.projection is None:
-            self._bounded_h(formula, numbers, value[u])
-            return
-        m = value.astype(cell.dtype)
-        self._add("m", formula, numbers, m[u], value[u], in_trace=False)
-        if u < cell.outputs:
-            self._projected(m)
+        cell, behaviour = self.cell, self.cell.convention.behaviour
+        c = self._computed("c")
+        if cell.peephole is not None and behaviour.output_peephole == "in_tanh":
+            c += self._named("p_o", cell.peephole[2]) * c
+        h = self._computed("o") * c.applied(behaviour.output_activation)
+        if cell.projection is not None:
+            self._add("m", h)
+            if self.unit >= cell.outputs:
+                return
+            h = self._projected(cell.projection[self.unit], h.wide.astype(cell.dtype))
+        self._add("h", h.clipped(behaviour.projection_clip, cell.dtype), self.computed["h"])
 
-    def _projected(self, m: Array) -> None:
-        """h of a projection, which has fewer units."""
-        cell, u = self.cell, self.unit
-        assert cell.projection is not None
-        row = cell.projection[u]
+    def _projected(self, row: Array, m: Array) -> Value:
         terms = [Term(f"m[{n}]", w, m[n], "projection") for n, w in enumerate(row)]
-        if cell.projection_bias is not None:
-            terms.append(Term("projection bias", cell.projection_bias[u]))
+        if self.cell.projection_bias is not None:
+            terms.append(Term("projection bias", self.cell.projection_bias[self.unit]))
         self.sums["h"] = Sum.of(terms)
-        total = rounded(self.sums["h"].total, cell.dtype)
-        self._bounded_h("sum_h", {"sum_h": total}, total)
-
-    def _bounded_h(self, formula: str, numbers: Numbers, value: Any) -> None:
-        limit = self.cell.convention.behaviour.projection_clip
-        formula, value = self._clipped(formula, value, limit)
-        self._add("h", formula, numbers, self.computed["h"][self.unit], value)
-
-    # ---- output peepholes after the gate
-
-    def _output_peephole_is(self, where: str) -> bool:
-        return (
-            self.cell.peephole is not None
-            and self.cell.convention.behaviour.output_peephole == where
-        )
-
-    def _peephole_formula(self) -> tuple[str, Numbers]:
-        """What the output peephole adds after the gate, as a formula with its numbers."""
-        assert self.cell.peephole is not None
-        weight = self.cell.peephole[2, self.unit]
-        return "p_o * c", {"p_o": weight, "c": self.computed["c"][self.unit]}
-
-    def _peephole_products(self) -> Array:
-        assert self.cell.peephole is not None
-        return _times(_up(self.cell.peephole[2]), _up(self.computed["c"]))
+        return self._named("sum_h", rounded(self.sums["h"].total, self.cell.dtype))
 
     # ---- helpers
 
-    def _z(self, gate: str) -> Scalar:
-        number: Scalar = self.computed["z"].reshape(4, -1)[GATES.index(gate), self.unit]
-        return number
+    def _named(self, name: str, values: Any) -> Value:
+        """A number, or that of each unit (H,), by a name."""
+        return Value(name, _up(values), {name: values[self.unit] if np.ndim(values) else values})
 
-    def _clipped(self, formula: str, value: Any, limit: float | None) -> tuple[str, Any]:
-        if limit is None:
-            return formula, value
-        bound = self._constant(limit)
-        return f"clip({formula}, -{limit:g}, {limit:g})", np.clip(value, -bound, bound)
+    def _computed(self, name: str) -> Value:
+        return self._named(name, self.computed[name])
 
-    def _constant(self, number: float) -> Scalar:
-        constant: Scalar = self.cell.dtype.type(number)
-        return constant
-
-    def _add(
-        self,
-        name: str,
-        formula: str,
-        numbers: Numbers,
-        value: Scalar,
-        wide: Any,
-        in_trace: bool = True,
-    ) -> None:
-        self.lines.append(
-            FormulaLine(name, formula, numbers, value, self.cell.dtype.type(wide), in_trace)
-        )
+    def _add(self, name: str, made: Value, computed: Array | None = None) -> None:
+        """Add a line of what the loop ``computed``, or of what no trace has."""
+        wide = made.wide[self.unit] if np.ndim(made.wide) else made.wide
+        once = self.cell.dtype.type(wide)
+        value, in_trace = (once, False) if computed is None else (computed[self.unit], True)
+        line = FormulaLine(name, made.formula, made.numbers, value, once, in_trace)
+        self.lines.append(line)
 
 
 _COUPLED = {"f=1-i": "fi", "i=1-f": "if"}
 
 
 def _up(array: Any) -> Any:
-    """The array in the widest type."""
     return np.asarray(array, np.longdouble)
-
-
-def _times(weights: Array, c: Array) -> Array:
-    """Peepholes, (H,) or (H, H), times c (H,)."""
-    product: Array = weights @ c if weights.ndim == 2 else weights * c
-    return product
-
-
-def _wide(name: str, values: Any) -> Any:
-    """An activation of some numbers, in the widest type."""
-    wide = np.atleast_1d(_up(values))
-    out = np.empty_like(wide)
-    activation(name)(wide, out)
-    return out if np.ndim(values) else out[0]
-
-
-def _applied(name: str, inner: str) -> str:
-    return inner if name == "identity" and " " not in inner else f"{name}({inner})"

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import inf, isclose, prod
-from typing import Any, NamedTuple
+from itertools import islice, product
+from math import inf, isclose
+from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE
-from lstmcli.core.diff.pair import Known, Layouts, Pair, Sides
+from lstmcli.core.diff.operand import Side, padded_steps
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import (
@@ -36,9 +38,96 @@ from lstmcli.errors import UserError
 # Of the distance of every other candidate. In 1,050 pairs of runs of two directions, one with wrong
 # gates, no bias or other weights, the nearest was never the wrong one at 0.7.
 _CLEARLY_NEARER = 0.5
+_MOST_LISTED = 2**14  # places on a run that are tried, each by a comparison of 75 us
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
+LAST = "the last step"  # as `words` has it
+LAST_VALID = "the last valid step of each sequence"
+
 Shape = tuple[int, ...]
+Layouts = tuple[str | None, ...]
+
+
+Choices = tuple[Choice | None, ...]
+"""What is selected of steps, batch items and units; None: all."""
+
+
+class Interpretation(NamedTuple):
+    """Two sides whose axes differ, of which one is interpreted as a full run."""
+
+    pair: Pair
+    n: int  # the other one, which lies on that run
+    narrow: Numbers
+    wide: Numbers
+    said: Layouts  # of the narrow side and of the full run; None: not known
+    choices: Choices
+    cells: bool  # an axis may be that of cells
+    run: Side  # the one that is the full run
+
+    def lying(self, is_full: bool, run: RunShape) -> Iterator[Arrangement]:
+        """How a side may lie on a run by its layout: all of it, a step, a sequence, a direction.
+
+        Its last axis is that of the units, of both directions if these are side by side; of one
+        direction it may have all numbers in a row.
+        """
+        usual = "batch" if (self.said[is_full] or self.said[not is_full]) == "batch" else "time"
+        shape = (self.wide if is_full else self.narrow).shape
+        steps, items = map(among, self.choices[:2], run[:2])
+        steps = [run.steps - 1] if steps is None else steps
+        if is_full:
+            steps, items = [0], [0]
+        listed = arrangements(shape, run._replace(layout=usual), steps, items)
+        for one in islice(listed, _MOST_LISTED):
+            row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
+            row &= one.steps.is_all and run.directions == 1
+            width = run.units * (run.directions if "w" in one.axes else 1)
+            allowed = (
+                one.order == "C" and not one.units_first and one.units.is_all,
+                one.sequences.is_all or "b" not in one.axes,
+                (row and not is_full) or (shape[-1] == width and not one.in_a_row),
+                one.is_all or not is_full,
+                _fits_layout(one, shape, self.said[is_full]) or self.is_state(one),
+            )
+            if all(allowed):
+                yield one
+
+    def is_state(self, one: Arrangement) -> bool:
+        """Whether it is the (1, B, H) of torch, which has that shape in any layout."""
+        is_last = one.steps.is_last_step and one.sequences.is_all
+        shape = self.narrow.shape
+        return is_last and self.said[0] == "batch" and len(shape) == 3 and shape[0] == 1
+
+    def parts_of_run(
+        self, one: Arrangement, full: Arrangement
+    ) -> Iterator[tuple[Numbers, str, bool]]:
+        """What the narrow side is of the full run (T, B, D, K), and the words for a last step.
+
+        The last step of a run of which some are padding is the last valid one; of two directions
+        it may be the last of each.
+        """
+        T, B, D, K = (part.of for part in one.parts)
+        run = self.wide.moved(full.read)
+        is_last = one.steps.is_last_step and one.sequences.is_all and self.pair.kind == SEQUENCE
+        if not is_last or self.choices[0] is not None:
+            yield run[one.place], LAST, False
+            return
+        valid = ~padded_steps([self.run], self.indices(0, T), self.indices(1, B))  # (T, B)
+        items = np.arange(B)
+        first = valid.argmax(axis=0)
+        last = T - 1 - valid[::-1].argmax(axis=0)
+        is_padded = not valid.all()
+        yield run[last, items][None], LAST_VALID if is_padded else LAST, is_padded
+        if D * K % 2 == 0:
+            second = (np.arange(D * K) >= D * K // 2).reshape(D, K)
+            ends = run.moved(lambda v: np.where(second, v[first, items], v[last, items])[None])
+            steps = f"step {T - 1} forward, 0 backward"
+            if is_padded:
+                steps = "the last valid one forward, the first backward"
+            yield ends, f"the last step of each direction ({steps})", is_padded
+
+    def indices(self, axis: int, size: int) -> Indices:
+        """Which of its steps or sequences the full run has in its file."""
+        return self.run.indices(self.pair.name, axis, size) or range(size)
 
 
 class Candidate(NamedTuple):
@@ -63,16 +152,23 @@ class Candidate(NamedTuple):
         return pair.taken_as, pair.a.shape, str(pair.numbers), batch_first
 
 
-def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
+def arrange(
+    pair: Pair, arrays: tuple[Numbers, Numbers], sides: Sequence[Side], choices: Choices
+) -> tuple[Pair | None, str]:
     """The candidate whose numbers agree, or the only likely one; or why none is taken.
 
     If none agrees, it is the only one whose first step does, else the clearly nearest,
     else the only one of about the least cost. A pair of one shape is a candidate too.
     """
-    if pair.kind == FINAL:  # whose axes no layout gives
-        known = known._replace(layouts=(None, None))
+    # no layout gives the axes of last states
+    layouts = tuple(None if pair.kind == FINAL else side.layout for side in sides)
+    silent = layouts == (None, None)
+    cells = pair.kind == FINAL and several_cells(arrays, sides)
     listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
-    listed += [one for n in (0, 1) for one in _candidates(pair, sides, n, known)]
+    for n, m in ((0, 1), (1, 0)):
+        said = layouts[n], layouts[m]
+        of = Interpretation(pair, n, arrays[n], arrays[m], said, choices, cells, run=sides[m])
+        listed += _candidates(of)
     listed.sort(key=lambda one: -one.cost)
     found = [*{one.key: one for one in listed}.values()]
     agreeing = [one for one in found if one.pair.numbers_agree]
@@ -87,7 +183,7 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
     if near := agreeing or _nearest(found):
         # what is the last step of one layout is the last sequence of the other
         best = min(near, key=lambda one: (one.by_numbers, one.is_sequence, one.cost))
-        if not (best.is_sequence and best.batch_first and known.silent):
+        if not (best.is_sequence and best.batch_first and silent):
             return best.pair, ""
         step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
         is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
@@ -99,9 +195,14 @@ def arrange(pair: Pair, sides: Sides, known: Known) -> tuple[Pair | None, str]:
         likeliest = [one for one in likeliest if not one.pair.taken_as] or likeliest
         if len(likeliest) == 1:
             return likeliest[0].pair, ""
-        return None, _several(likeliest, known.silent)
-    cells = "the last states of several cells, on an axis that the other side lacks"
-    return None, cells * (pair.kind == FINAL and known.several_cells(sides))
+        return None, _several(likeliest, silent)
+    return None, "the last states of several cells, on an axis that the other side lacks" * cells
+
+
+def several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
+    """Whether an axis of last states may be that of cells."""
+    both = zip(arrays, sides, strict=True)
+    return any(array.ndim > 2 and len(side.cells - {""}) > 1 for array, side in both)
 
 
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
@@ -160,32 +261,24 @@ def _several(found: Sequence[Candidate], silent: bool) -> str:
 # ---- every candidate
 
 
-def _candidates(pair: Pair, sides: Sides, n: int, known: Known) -> Iterator[Candidate]:
-    """Every candidate in which a side, the n-th, is all of the other one, or a part of it."""
-    narrow, wide = sides[n], sides[1 - n]
-    if not narrow.values.size or not wide.values.size:
-        return
-    said = known.layouts[n], known.layouts[1 - n]
-    usual = "batch" if (said[0] or said[1]) == "batch" else "time"
-    is_state = pair.kind == FINAL
-    cells = is_state and known.several_cells(sides)
-    for full in _full_runs(wide.shape, narrow.shape[-1], said, is_state):
-        T, B, D, K = (part.size for part in full.parts)
-        steps, items = map(among, known.choices[:2], (T, B))
-        run = RunShape(T, B, K, D, usual)
-        for one in arrangements(narrow.shape, run, [T - 1] if steps is None else steps, items):
+def _candidates(at: Interpretation) -> Iterator[Candidate]:
+    is_state = at.pair.kind == FINAL
+    for run in _runs(at) if at.narrow.values.size and at.wide.values.size else ():
+        for full, one in product(at.lying(True, run), [*at.lying(False, run)]):
             part = not (one.steps.is_all and one.sequences.is_all)
-            half = not one.directions.is_all
+            exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
             # last states are complete, and have no other order of axes
-            rearranged = part or one.in_a_row or one.exchanged or full.exchanged
-            rearranged |= narrow.shape[-1] == 1 < K
-            if (half and (part or cells)) or (is_state and rearranged):
+            rearranged = part or one.in_a_row or exchanged or at.narrow.shape[-1] == 1 < run.units
+            half = not one.directions.is_all and (part or at.cells)
+            other = [_with_other_layout(one, part, at.said)]
+            if (
+                half
+                or (is_state and rearranged)
+                or (exchanged and (exchanged != other or one.in_a_row))
+            ):
                 continue
-            if _is_possible(one, narrow.shape, full, said):
-                found = _candidate(pair, sides, n, (one, full), known)
-                yield found
-                if found.pair.kind == SEQUENCE and not known.choices[0]:
-                    yield from _ends(found, wide, one, full, n)
+            for wide, words_of_last, at_ends in at.parts_of_run(one, full):
+                yield _taken_so(at, one, full, wide, words_of_last, at_ends)
 
 
 def among(choice: Choice | None, size: int) -> Indices | None:
@@ -196,34 +289,24 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _full_runs(shape: Shape, width: int, said: Layouts, is_state: bool) -> Iterator[Arrangement]:
-    """How a side may be a full run next to one whose last axis is ``width``.
+def _runs(at: Interpretation) -> Iterator[RunShape]:
+    """What run the wide side may be next to the narrow one.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
     """
+    shape, width, is_state = at.wide.shape, at.narrow.shape[-1], at.pair.kind == FINAL
     K, lead = shape[-1], [n for n in shape[:-1] if n != 1]
-    usual = "batch" if (said[1] or said[0]) == "batch" else "time"
     runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
     if 2 in lead and (width == 2 * K or len(shape) == (3 if is_state else 4)):
-        at = lead.index(2)
-        runs.append(([*lead[:at], *lead[at + 1 :]], 2, K))
+        axis = lead.index(2)
+        runs.append(([*lead[:axis], *lead[axis + 1 :]], 2, K))
     for sizes, D, units in runs:
         x, y, *more = *sizes, 1, 1
-        orders = [(x, y)] + [(y, x)] * (y > 1 or (said[1] is not None and len(shape) == 3))
+        orders = [(x, y)] + [(y, x)] * (y > 1 or (at.said[1] is not None and len(shape) == 3))
         if is_state:
             orders = [(1, x) if y == 1 else (x, y)]
         for T, B in dict.fromkeys(orders) if len(more) < 3 else ():
-            run = RunShape(T, B, units, D, usual)
-            for one in arrangements(shape, run, [0], [0]):
-                is_plain = one.is_all and one.order == "C" and not one.in_a_row
-                if is_plain and _ends_with_units(one, shape) and _fits_layout(one, shape, said[1]):
-                    yield one
-
-
-def _ends_with_units(one: Arrangement, shape: Shape) -> bool:
-    """Whether the last axis is that of the units, of both directions if these are side by side."""
-    directions = one.run.directions if "w" in one.axes else 1
-    return not one.units_first and shape[-1] == one.units.size * directions
+            yield RunShape(T, B, units, D)
 
 
 def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
@@ -236,27 +319,6 @@ def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
     places = zip(one.places or (), one.axes, strict=False)
     in_place = all(named[n : n + 1] == axis for n, axis in places if axis in "tb")
     return in_place or "d" in one.axes or not one.sequences.is_all
-
-
-def _is_possible(one: Arrangement, shape: Shape, full: Arrangement, said: Layouts) -> bool:
-    """Whether a side may lie so on a full run, given the layouts of both.
-
-    It has all units of a direction, as its last axis; of one direction it may have them in a row.
-    """
-    D = one.run.directions
-    part = not (one.steps.is_all and one.sequences.is_all)
-    if one.order == "F" or one.units_first or not one.units.is_all:
-        return False
-    if ("b" in one.axes and not one.sequences.is_all) or (one.in_a_row and (part or D > 1)):
-        return False
-    column_or_row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
-    if not _ends_with_units(one, shape) and (D > 1 or part or not column_or_row):
-        return False
-    if not (_fits_layout(one, shape, said[0]) or _is_state(one, shape, said[0])):
-        return False
-    exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
-    other = [_with_other_layout(one, part, said)]
-    return not exchanged or (exchanged == other and not one.in_a_row)
 
 
 def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | None:
@@ -273,81 +335,54 @@ def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | Non
     return said.index(None) if None in said else None
 
 
-def _is_state(one: Arrangement, shape: Shape, layout: str | None) -> bool:
-    """Whether it is the (1, B, H) of torch, which has that shape in any layout."""
-    is_last = one.steps.is_last_step and one.sequences.is_all
-    return is_last and layout == "batch" and len(shape) == 3 and shape[0] == 1
-
-
-def _candidate(
-    pair: Pair, sides: Sides, n: int, at: tuple[Arrangement, Arrangement], known: Known
+def _taken_so(
+    at: Interpretation, one: Arrangement, full: Arrangement, wide: Numbers, last: str, at_ends: bool
 ) -> Candidate:
-    """The candidate of a side, the n-th, as it lies on the other one, which is a full run."""
-    one, full = at
-    lead, K, first = (one.steps.size, one.sequences.size), one.units.of, one.directions.first
-    said = [known.layouts[n], known.layouts[1 - n]]
-    exchanged = [of for of, side in zip(said, at, strict=True) if side.exchanged]
-    cost = sum(side.cost - EXCHANGED * side.exchanged for side in at)
+    """The candidate of the narrow side as it lies on the full run, next to what it is of that."""
+    pair, n, both = at.pair, at.n, (one, full)
+    lead = one.steps.size, one.sequences.size
+    K, first = one.units.of, one.directions.first
+    exchanged = [of for of, side in zip(at.said, both, strict=True) if side.exchanged]
+    cost = sum(side.cost - EXCHANGED * side.exchanged for side in both)
     if pair.kind == FINAL:  # no axis is out of place
-        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in at)
+        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in both)
     cost += LAST_STEP * (not one.steps.is_all) + EXCHANGED * any(exchanged)
-    cost += IN_A_ROW * (sides[n].shape[-1] == 1 < K)  # column vectors
-    narrow = sides[n].moved(lambda v: one.read(v).reshape(*lead, -1))
-    wide = sides[1 - n].moved(lambda v: full.read(v)[one.place].reshape(*lead, -1))
-    parts: list[Indices | None] = [
-        None if one.steps.is_all else [one.steps.first],
-        None if one.sequences.is_all else [one.sequences.first],
-        None if one.directions.is_all else range(first * K, first * K + K),
+    cost += IN_A_ROW * (at.narrow.shape[-1] == 1 < K)  # column vectors
+    sides = [x.moved(lambda v: v.reshape(*lead, -1)) for x in (at.narrow.moved(one.read), wide)]
+    numbers: list[Indices | None] = [
+        None if part.is_all else at.indices(axis, part.of)[part.indices]
+        for axis, part in enumerate(one.parts[:2])
     ]
-    numbers = tuple(
-        had if new is None else new if had is None else [had[m] for m in new]
-        for had, new in zip(pair.numbers, parts, strict=True)
-    )
-    a, b = (narrow, wide)[n], (narrow, wide)[1 - n]
     is_half = not one.directions.is_all
+    numbers.append(range(first * K, first * K + K) if is_half else None)
     found = replace(
         pair,
-        a=a,
-        b=b,
+        a=sides[n],
+        b=sides[1 - n],
         placed=pair.kind == SEQUENCE or one.steps.of == 1,
-        numbers=numbers,
-        is_half=is_half and known.choices[2] is None,
-        axes_known=pair.axes_known or bool(exchanged) or lead != (one.steps.of, one.sequences.of),
+        numbers=(None, *numbers[1:]) if at_ends else tuple(numbers),
+        is_half=is_half and at.choices[2] is None,
+        axes_known=bool(exchanged) or lead != (one.steps.of, one.sequences.of),
+        at_ends=at_ends,
     )
-    texts = [pair.taken_as]
+    texts = [_words("ab"[n], one, at.narrow.shape).replace(LAST, last, 1)]
+    texts += [_words("ba"[n], full, at.wide.shape)]
     if is_half:
         which = ("first half (forward)", "second half (backward)")[first]
         agrees = "agrees" if found.numbers_agree else "is nearest"
-        part, run = "ab"[n], "ba"[n]
-        texts.append(f"{{{part}}} has {K} units of {{{run}}}'s {2 * K}: the {which} {agrees}")
-    of_sides = [_words("ab"[n], one, sides[n].shape), _words("ba"[n], full, sides[1 - n].shape)]
-    texts += of_sides[:: -1 if n else 1]
+        texts = [
+            f"{{{'ab'[n]}}} has {K} units of {{{'ba'[n]}}}'s {2 * K}: the {which} {agrees}",
+            *texts[:: -1 if n else 1],
+        ]
+    else:
+        texts = texts[:: -1 if n else 1]
     return Candidate(
         cost,
         replace(found, taken_as="; ".join(filter(None, texts))),
-        by_numbers=is_half or _is_state(one, sides[n].shape, said[0]),
+        by_numbers=is_half or at.is_state(one) or last not in (LAST, LAST_VALID),
         batch_first=full.axes.find("b") < full.axes.find("t"),
-        directions=tuple(side.direction_axis for side in at[:: -1 if n else 1]),
+        directions=tuple(side.direction_axis for side in both[:: -1 if n else 1]),
     )
-
-
-def _ends(
-    found: Candidate, wide: Numbers, one: Arrangement, full: Arrangement, n: int
-) -> Iterator[Candidate]:
-    """The last step that is one of each direction: the last of the run, and the first."""
-    T, B, D, K = (part.of for part in one.parts)
-    half = D * K // 2
-    if not one.steps.is_last_step or not one.sequences.is_all or 2 * half != D * K:
-        return
-
-    def ends(array: Array) -> Array:
-        run = full.read(array).reshape(T, B, -1)
-        return np.concatenate([run[-1:, :, :half], run[:1, :, half:]], axis=-1)
-
-    of_each = f"the last step of each direction (step {T - 1} forward, 0 backward)"
-    text = found.pair.taken_as.replace("the last step", of_each, 1)
-    side: dict[str, Any] = {"ba"[n]: wide.moved(ends)}
-    yield found._replace(pair=replace(found.pair, taken_as=text, **side), by_numbers=True)
 
 
 def _words(side: str, one: Arrangement, shape: Shape) -> str:
@@ -355,45 +390,3 @@ def _words(side: str, one: Arrangement, shape: Shape) -> str:
     of_run = words(one._replace(directions=Part(0, one.run.directions, one.run.directions)))
     of_run = of_run or "column vectors" * (shape[-1] == 1 < one.units.size)
     return f"{{{side}}}, {shape}, is interpreted as {of_run}" * bool(of_run)
-
-
-# ---- one array
-
-
-def stacked(side: Numbers) -> list[int]:
-    """The axes of length 2 that may be that of the directions."""
-    return [axis for axis, size in enumerate(side.shape[:-1]) if size == 2]
-
-
-def joined(side: Numbers, axis: int) -> Numbers:
-    """Directions on a separate axis, side by side: (T, 2, B, H) becomes (T, B, 2 H)."""
-    lead = [n for at, n in enumerate(side.shape[:-1]) if at != axis]
-    width = side.shape[axis] * side.shape[-1]
-    return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, width))
-
-
-def without_ones(side: Numbers) -> list[int]:
-    """The lengths of all axes but the last, without those of 1."""
-    return [n for n in side.shape[:-1] if n != 1]
-
-
-def layout_by_shape(*sides: Numbers) -> str:
-    """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
-    firsts = [side.shape[0] for side in sides if side.ndim == 3]
-    return "batch" if firsts and all(n == 1 for n in firsts) else "time"
-
-
-def sequence(array: Numbers, layout: str | None) -> Numbers | None:
-    """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
-    array = array.moved(np.atleast_1d)
-    layout = layout or layout_by_shape(array)
-    spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
-    array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
-    if array.ndim > 3:
-        return None
-    if array.ndim < 3:  # (H,) is one step, (T, H) one sequence
-        steps = prod(array.shape[:-1])
-        return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
-    if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
-        return array.moved(lambda v: v.swapaxes(0, 1))
-    return array

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any, NoReturn
@@ -16,17 +15,16 @@ from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WE
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
-from lstmcli.core.diff.naming import named_alike
-from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.pair import Known, Pair
+from lstmcli.core.diff.operand import Side, named_alike
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
+from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import (
     EVERYTHING,
     Choice,
     Selection,
     columns_by_array,
-    format_indices,
 )
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES
@@ -50,7 +48,6 @@ class Difference:
     assumed: tuple[Hint, ...] = ()  # what no file specifies
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
     cuts: tuple[str, ...] = ()  # one line per selected range that goes beyond the runs
-    pairs: Mapping[str, Pair] = field(default_factory=dict)  # of `arrays`, as they were compared
 
     def __bool__(self) -> NoReturn:
         """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
@@ -87,7 +84,7 @@ class Difference:
         """``step 1, gate f, batch 0, unit 2``; ``named``: with the array."""
         gate = "gate " * (ArrayName.of(place.array).base in GATES)
         array = f"{gate}{place.array}" if named else ""
-        return place.words(batch=self.arrays[place.array].aligned[0][1] > 1, array=array)
+        return place.words(batch=self.arrays[place.array].pair.a.shape[1] > 1, array=array)
 
     @property
     def equal(self) -> bool:
@@ -145,16 +142,19 @@ def compare(
         name: measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
         for name, pair in pairs.items()
     }
-    first = _first_divergence(arrays, pairs)
+    first = min(
+        (x.first for x in arrays.values() if x.first and x.pair.placed),
+        key=lambda one: _when(one, pairs[one.array]),
+        default=None,
+    )
     compared = ComparedSides(
         (a, b),
         pairs,
         cross=lambda x, y: _aligned(a, b, x, y, test, padding=padding),
         first_array=None if first is None else first.array,
-        first_step=first.step if first and pairs[first.array].numbers[0] is None else None,
+        first_step=first.step if first and pairs[first.array].from_the_start else None,
     )
-    is_part = any(pair.is_part and pair.numbers[0] for pair in pairs.values())
-    tolerances = [(array.tolerance.rtol, array.tolerance.atol) for array in arrays.values()]
+    tolerances = [(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()]
     rtol, atol = (
         of_all[0] if len({*of_all}) == 1 and not only_ulp else None
         for of_all in zip(*tolerances, strict=True)
@@ -165,19 +165,30 @@ def compare(
         first_divergence=first,
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=[] if is_part else find_hints(compared),
+        hints=find_hints(compared),
         rtol=rtol,
         atol=atol,
         assumed=tuple(_assumed(a, b, compared)),
         settings=compared.differing_settings,
-        pairs=pairs,
     )
 
 
-def matched(a: Side, b: Side) -> dict[str, Pair]:
-    """The arrays that two sides share by name, aligned, with the tolerance of each."""
-    a, b, common = named_alike(a, b)
-    return {name: _aligned(a, b, name, name) for name in common}
+def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pair], bool]:
+    """The arrays that a side shares with a run, aligned, with the tolerance of each.
+
+    What has no steps, or no sequences, is where its numbers agree, else at ``step`` and ``item``:
+    then it is assumed.
+    """
+    run, side, common = named_alike(run, side)
+    pairs, assumed = {}, False
+    for name in common:
+        for steps, items in ((":", ":"), (":", str(item)), (str(step), str(item))):
+            selection = Selection.parse(steps, items, None)
+            pairs[name] = _aligned(run, side, name, name, selection=selection)
+            if not pairs[name].unaligned:  # it fits one place, or none
+                assumed |= items != ":"
+                break
+    return pairs, assumed
 
 
 def _aligned(
@@ -192,17 +203,10 @@ def _aligned(
     """An array of a aligned with one of b, both cut to what is selected."""
     name, precision = ArrayName.of(of_b), coarser(a.precision(of_a), b.precision(of_b))
     steps = None if name.kind == FINAL else selection.steps
-    known = Known(
-        layouts=(a.layout, b.layout),
-        choices=(steps, selection.batch, selection.units),
-        numbering=(a.numbering, b.numbering),
-        counted=(a.settings is not None, b.settings is not None),
-        cells=(len(a.cells - {""}), len(b.cells - {""})),
-        metas=(a.settings, b.settings),
-    )
     numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
-    pair = align(Pair(of_b, *numbers, tolerance_of(precision), backward=backward), known)
-    return pair if padding else without_padding(pair, known)
+    pair = Pair(of_b, *numbers, tolerance_of(precision), backward=backward)
+    pair = align(pair, (a, b), (steps, selection.batch, selection.units))
+    return pair if padding else without_padding(pair, (a, b))
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
@@ -243,6 +247,7 @@ def _width(shape: tuple[int, ...]) -> int:
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
     """Refuse an array without numbers next to one with some, and prints where only ULPs count."""
+    nothing = not any(side.arrays[name].size for side in (a, b) for name in names)
     for side, other in ((a, b), (b, a)):
         if only_ulp and any(name in side.units for name in names):
             raise UserError(
@@ -251,16 +256,11 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
                 "  Files that contain every digit can be compared in ULPs.",
                 try_=[Try({"atol": ...}), Try({"rtol": ...})],
             )
-        nothing = not any(one.arrays[name].size for one in (a, b) for name in names)
         for name in names:
             array, in_file = side.arrays[name], side.original_names.get(name, name)
             if not array.size and (nothing or other.arrays[name].size):
                 text = f"{in_file} is {array.shape}, without numbers."
                 raise UserError(f"{side.name} is empty: {text}")
-
-
-_BACKWARD = re.compile(r"(^|[^a-z])(backwards?|bwd?|reversed?)([^a-z]|$)", re.IGNORECASE)
-"""What the name of an array of a backward direction has in it."""
 
 
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
@@ -274,9 +274,7 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
         if name.backward:
             reverse = settings.get(f"{name.prefix}.reverse") is not False
         known.append(bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed))
-    full_name = f"{name.prefix}.{name.base}".removeprefix(".")
-    in_files = [side.original_names.get(full_name, "") for side in (a, b)]
-    if known or name.backward or any(map(_BACKWARD.search, in_files)):
+    if known or name.backward:
         return all(known)
     return False if name.prefix else None
 
@@ -302,50 +300,46 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
         count = f"{np.count_nonzero(padded[0]):,} of {padded[0].size:,} steps"
         yield Hint("padding", f"{count} are padding and not compared (lstm diff --padding)")
     for n, side in enumerate(compared.names):
-        parts = [format_indices(steps) for p in compared.pairs.values() if (steps := p.parts[n])]
-        for numbers in dict.fromkeys(parts):
-            text = f"{side} contains steps {numbers} of a run; what both contain is compared"
+        parts = [
+            (noun, p, pair.name)
+            for pair in compared.pairs.values()
+            for m, noun, p in pair.parts
+            if m == n
+        ]
+        if parts:
+            text = (
+                f"{side} contains {describe_parts(parts)} of a run; what both contain is compared"
+            )
             yield Hint("part_of_run", text)
 
 
 def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     """How axes are taken that a side, or both, do not explain."""
-    for silent, other in ((a, b), (b, a)):
-        shapes = {name: silent.arrays[name].shape for name in pairs}
-        names = [
-            name
-            for name, pair in pairs.items()
-            if pair.stepwise and not pair.axes_known
-            if len(shapes[name]) == 3 and min(shapes[name][:2]) > 1
-        ]
-        if silent.layout is None and other.layout in ("batch", "time") and names:
-            axes = "batch, steps" if other.layout == "batch" else "steps, batch"
-            verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
-            text = f"{_named(names)} {verb} ({axes}, units), as in {other.name}"
-            yield Hint("layout", text)
-    unclear = [
+    assumed = [
         name
         for name, pair in pairs.items()
         if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
-        if any(side.arrays[name].ndim == 3 and side.arrays[name].shape[0] > 1 for side in (a, b))
     ]
-    if unclear and not (a.layout or b.layout):
-        text = f"the first axis of {_named(unclear)} is time"
-        yield Hint("layout", f"{text} (not in the files; --layout batch)")
+    for silent, other in ((a, b), (b, a)):
+        said = {"batch": "batch, steps", "time": "steps, batch"}.get(other.layout or "")
+        shapes = {name: silent.arrays[name].shape for name in assumed}
+        names = [n for n, of in shapes.items() if len(of) == 3 and min(of[:2]) > 1]
+        if silent.layout is None and said and names:
+            verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
+            text = f"{_named(names)} {verb} ({said}, units), as in {other.name}"
+            yield Hint("layout", text)
+    if a.layout or b.layout:
+        return
+    sides = {name: [side.arrays[name].shape for side in (a, b)] for name in assumed}
+    if names := [n for n, of in sides.items() if any(len(x) == 3 and x[0] > 1 for x in of)]:
+        text = f"the first axis of {_named(names)} is time (not in the files; --layout batch)"
+        yield Hint("layout", text)
 
 
-def _first_divergence(
-    arrays: Mapping[str, ArrayDifference], pairs: Mapping[str, Pair]
-) -> Position | None:
-    """The earliest of the arrays' first places: layer by layer, step by step, z to h."""
-    firsts = [array.first for name, array in arrays.items() if array.first and pairs[name].placed]
-
-    def when(place: Position) -> tuple[Any, ...]:
-        name, pair = ArrayName.of(place.array), pairs[place.array]
-        step = -1 if place.step is None else place.step
-        step = len(pair.a.values) - 1 - step if pair.backward else step
-        rank = (STEP_ORDER + FINALS).index(name.base)
-        is_output = not name.prefix  # of several cells, it is made of theirs
-        return name.base in FINALS, is_output, name.layer, step, rank, place.batch, place.unit
-
-    return min(firsts, key=when, default=None)
+def _when(place: Position, pair: Pair) -> tuple[Any, ...]:
+    """Sorts places by when they are computed: layer by layer, step by step, z to h."""
+    name, step = ArrayName.of(place.array), -1 if place.step is None else place.step
+    step = len(pair.a.values) - 1 - step if pair.backward else step
+    rank = (STEP_ORDER + FINALS).index(name.base)
+    is_output = not name.prefix  # of several cells, it is made of theirs
+    return name.base in FINALS, is_output, name.layer, step, rank, place.batch, place.unit

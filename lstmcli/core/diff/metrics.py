@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from lstmcli.core.diff.array_name import FINAL
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.tolerance import Mask, Tolerance, excess, jsonable, largest, ulps, widened
+from lstmcli.core.diff.tolerance import Mask, excess, jsonable, largest, ulps, widened
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import Indices
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,8 @@ class ArrayDifference:
     With different shapes nothing can be counted: ``mismatched`` and all figures are None.
     """
 
-    name: str
-    equal: bool
+    pair: Pair  # as they were compared
     shapes: tuple[tuple[int, ...], tuple[int, ...]]  # as in the files
-    aligned: tuple[tuple[int, ...], tuple[int, ...]]
-    placed: bool  # aligned to (T, B, H), or (1, B, H) for a final state
-    tolerance: Tolerance
     mismatched: int | None = None
     total: int | None = None
     max_abs: float | None = None
@@ -75,18 +70,26 @@ class ArrayDifference:
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
     cosine: float | None = None  # of the angle between a and b; None where one is all zeros
     snr: float | None = None  # dB: the power of b over that of a - b; None where b is all zeros
-    arrangement: str = ""  # how axes that differ were aligned
-    unaligned: bool = False  # several alignments fit, and a remark names them
     step_errors: Array | None = None  # (T,) largest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where printed output left out all of the step
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
-    steps: Indices | None = None  # (T,) their numbers in the full run; None: from 0
     left_out: int = 0  # elements that printed output left out: not compared, not in ``total``
+
+    @property
+    def name(self) -> str:
+        """The name of both arrays."""
+        return self.pair.name
+
+    @property
+    def equal(self) -> bool:
+        """Whether all of both agrees."""
+        return self.pair.equal
 
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
         one, other = (list(shape) for shape in self.shapes)
-        optional = {"left_out": self.left_out, "aligned": self.arrangement}
+        aligned = self.pair.taken_as.replace("{a}", "a").replace("{b}", "b")
+        optional = {"left_out": self.left_out, "aligned": aligned}
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,
@@ -103,11 +106,8 @@ class ArrayDifference:
 
 def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> ArrayDifference:
     """Count and measure what differs in one array, which has these shapes in the files."""
-    found = ArrayDifference(
-        pair.name, pair.equal, shapes, (pair.a.shape, pair.b.shape), pair.placed, pair.tolerance
-    )
     if pair.agrees is None:
-        return replace(found, unaligned=bool(pair.unaligned))
+        return ArrayDifference(pair, shapes)
     unknown = _left_out(pair)
     with np.errstate(all="ignore"):
         x, y = widened(pair.a.values, pair.b.values)
@@ -129,8 +129,9 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     at = [place_of(pair, int(np.argmax(each))) if each.size else None for each in errors]
     cosine, snr = similarity(pair)
     by_step = (1, 2) if pair.stepwise else None
-    return replace(
-        found,
+    return ArrayDifference(
+        pair,
+        shapes,
         mismatched=int(np.count_nonzero(pair.differs)),
         total=int(np.count_nonzero(~unknown)),
         max_abs=largest(absolute),
@@ -141,13 +142,11 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         first=_first(pair),
         cosine=cosine,
         snr=snr,
-        arrangement=pair.taken_as.replace("{a}", "a").replace("{b}", "b"),
         smallest_atol=smallest if np.isfinite(smallest) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
         step_mismatches=np.count_nonzero(pair.differs, axis=by_step) if by_step else None,
         left_out=int(np.count_nonzero(unknown)) if pair.padded is None else 0,
-        steps=pair.numbers[0],
     )
 
 

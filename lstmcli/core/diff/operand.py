@@ -6,18 +6,38 @@ them. The printed output may have the length of the axis; otherwise the other ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.diff.tolerance import FLOAT32, Numbers, Precision, precision_of
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE, WEIGHTS, ArrayName
+from lstmcli.core.diff.tolerance import FLOAT32, Mask, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
-from lstmcli.core.model.model import join_with_and
-from lstmcli.errors import UserError
+from lstmcli.core.model.layouts import RunShape, printed_shapes
+from lstmcli.core.model.model import (
+    as_time_major,
+    format_lengths,
+    from_time_major,
+    join_with_and,
+)
+from lstmcli.core.model.selection import Indices
+from lstmcli.core.model.settings import CELL
+from lstmcli.errors import STDIN, Try, UserError
+from lstmcli.escaping import file_argument
+
+FRAMEWORK_NAMES = {
+    "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
+    "Y": "h", "Y_h": "final_h", "Y_c": "final_c", "0": "h", "1.0": "final_h", "1.1": "final_c",
+}  # fmt: skip
+"""What PyTorch's documentation, ONNX's operator and a saved (output, (h_n, c_n)) call results."""
+
+WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE)
+"""What the name of an array of weights has in it."""
 
 UNNAMED = ""
 """What readers call an array that came without a name; here it is `h`."""
@@ -57,6 +77,12 @@ class Side:
         theirs = join_with_and([*self.original_names.values()])
         here = join_with_and([*self.original_names])
         return f"{theirs} of {self.name} {verb} interpreted as {here}".removeprefix(" of ")
+
+    def indices(self, name: str, axis: int, size: int) -> Indices | None:
+        """Which of the run's steps, batch items or units an array has; None: not known."""
+        steps, batch, columns, _ = self.numbering
+        of_axis = (steps, batch, columns.get(name))[axis]
+        return of_axis if of_axis is not None and 0 < len(of_axis) == size else None
 
     def numbers(self, name: str) -> Numbers:
         """One array with the units of its printed output; bools and integers as float64."""
@@ -119,3 +145,241 @@ def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
         for n, ahead in zip(packed, before, strict=True)
     ]
     return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+
+
+def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: str) -> Side:
+    """A side with some steps of a run, by their indices in its file, as one with all of them.
+
+    The steps that it lacks count as left out, as those of abbreviated output do. ``shapes`` are
+    those of the run's arrays, (T, K), (B, T, K) or (T, B, K) by ``layout``.
+    """
+    axes = side.layout if side.layout in ("batch", "time") else layout
+    found: dict[str, Numbers] = {}
+    for name in side.arrays:
+        of_run = shapes.get(name or "h")
+        if of_run is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
+            continue
+        shape = as_time_major(np.broadcast_to(0.0, of_run), layout).shape  # (T, B, K)
+        part = sequence(side.numbers(name), axes)
+        steps = None if part is None else side.indices(name, 0, len(part.values))
+        if part is None or steps is None or steps[-1] >= shape[0] or part.shape[1:] != shape[1:]:
+            raise UserError(
+                f"{side.name}: {name or 'the array'} contains {side.numbering.description}; "
+                f"this run is {shape} as (steps, batch, units)."
+            )
+        full = put_at(part, (np.asarray(steps),), shape)
+        found[name] = full.moved(lambda array: from_time_major(array, axes))
+    dtypes = {name: side.arrays[name].dtype for name in found if name not in side.units}
+    placed = replace(side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED)
+    return replace(placed, dtypes={**dtypes, **side.dtypes})
+
+
+# ---- one array
+
+
+def joined(side: Numbers, axis: int) -> Numbers:
+    """Directions on a separate axis, side by side: (T, 2, B, H) becomes (T, B, 2 H)."""
+    lead = [n for at, n in enumerate(side.shape[:-1]) if at != axis]
+    width = side.shape[axis] * side.shape[-1]
+    return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, width))
+
+
+def layout_by_shape(*sides: Numbers) -> str:
+    """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
+    firsts = [side.shape[0] for side in sides if side.ndim == 3]
+    return "batch" if firsts and all(n == 1 for n in firsts) else "time"
+
+
+def sequence(array: Numbers, layout: str | None) -> Numbers | None:
+    """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
+    array = array.moved(np.atleast_1d)
+    layout = layout or layout_by_shape(array)
+    spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
+    array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
+    if array.ndim > 3:
+        return None
+    if array.ndim < 3:  # (H,) is one step, (T, H) one sequence
+        steps = prod(array.shape[:-1])
+        return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
+    if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
+        return array.moved(lambda v: v.swapaxes(0, 1))
+    return array
+
+
+# ---- names
+
+
+def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
+    """Both sides, an array without a name called h, and the names that they share.
+
+    One array and one array are called alike, whatever their names.
+    """
+    sides = [
+        renamed(side, {UNNAMED: "h"})
+        if "h" not in side.arrays and {UNNAMED, "h"} & {*other.arrays}
+        else side
+        for side, other in ((a, b), (b, a))
+    ]
+    if len(a.arrays) == len(b.arrays) == 1:
+        name = _name_of_both(*sides[0].arrays, *sides[1].arrays)
+        sides = [single_as(name, side) for side in sides]
+    a, b = sides
+    common = [name for name in a.arrays if name in b.arrays]
+    if not common:
+        raise _nothing_shared(a, b)
+    return _filled(a, b, common), _filled(b, a, common), common
+
+
+def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
+    """A side whose abbreviated outputs have the shapes of the other side's arrays."""
+    found: dict[str, Numbers] = {}
+    for name in names:
+        if (before := side.gaps.get(name)) is None:
+            continue
+        numbers, full = side.numbers(name), other.arrays[name]
+        run = sequence(Numbers(full), other.layout)
+        shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
+        if run is not None:
+            T, B, K = run.shape
+            of_run = RunShape(T, B, K, layout=side.layout or other.layout or "time")
+            shapes = printed_shapes(numbers.shape, before, of_run)
+        if name in other.gaps or not shapes:
+            shape = shape_text(before, numbers.shape)
+            text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is {shape}"
+            if name in other.gaps:
+                raise UserError(f"{text}. {other.name} is abbreviated too; print one in full.")
+            raise UserError(f"{text}, but {other.name} has {full.shape}.")
+        found[name] = spread(numbers, before, shapes[0])
+    return side.with_numbers(found)
+
+
+def single_as_h(side: Side) -> Side:
+    """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
+    name = next(iter(side.arrays), "")
+    unknown = len(side.arrays) == 1 and name and ArrayName.of(name).kind == WEIGHTS
+    return single_as("h", side) if unknown else side
+
+
+def single_as(name: str, side: Side) -> Side:
+    """A side with its only array under a name."""
+    (given,) = side.arrays
+    in_file = {name: side.original_names.get(given, given)} if given else {}
+    return side if given == name else renamed(side, {given: name}, in_file)
+
+
+def with_trace_names(side: Side) -> Side:
+    """The results of a run by a framework's names, called as a trace calls them.
+
+    The object that contains all of them is left out: ``h`` of ``result.h``. Only if every array is
+    such a result: of weights none is.
+    """
+    before = {name.rpartition(".")[0] for name in side.arrays}
+    shared = before.pop() if len(before) == 1 else ""
+    for container in ("", "" if CELL.fullmatch(shared) else f"{shared}."):
+        names = {name: name.removeprefix(container) for name in side.arrays}
+        names = {name: FRAMEWORK_NAMES.get(inner, inner) for name, inner in names.items()}
+        known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
+        if known and len({*names.values()}) == len(names) and {*names} != {*names.values()}:
+            renaming = {here: theirs for theirs, here in names.items() if here != theirs}
+            return renamed(side, names, renaming)
+    return side
+
+
+def _name_of_both(one: str, other: str) -> str:
+    """The name of two arrays: that of a trace, if either has one, else h; of weights the second."""
+    known = [n for n in (one, other) if n != UNNAMED and ArrayName.of(n).kind != WEIGHTS]
+    if one == other or not known:
+        return other if one == other or (WEIGHT.search(one) and WEIGHT.search(other)) else "h"
+    prefixes = {ArrayName.of(name).prefix for name in known} - {""}
+    if len(prefixes) == 1 and len({ArrayName.of(name).base for name in known}) == 1:
+        return next(name for name in known if ArrayName.of(name).prefix)
+    finals = [name for name in known if ArrayName.of(name).kind == FINAL]
+    return known[0] if len(known) == 1 else finals[-1] if len(finals) == 2 else "h"
+
+
+def renamed(
+    side: Side, names: Mapping[str, str], original_names: Mapping[str, str] | None = None
+) -> Side:
+    """A side whose arrays have other names; those that are not in ``names`` keep theirs."""
+
+    def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
+        return {names.get(name, name): value for name, value in mapping.items()}
+
+    mappings: dict[str, Any] = {
+        name: named(getattr(side, name)) for name in ("arrays", "units", "dtypes", "gaps")
+    }
+    numbering = side.numbering._replace(columns=named(side.numbering.columns))
+    before = side.original_names if original_names is None else original_names
+    return replace(side, numbering=numbering, original_names=before, **mappings)
+
+
+def _nothing_shared(a: Side, b: Side) -> UserError:
+    def names_in(side: Side) -> str:
+        names = ", ".join(name or "h (unnamed)" for name in side.arrays)
+        return f"{side.name} has {names or 'no arrays'}"
+
+    one, other = _single_array(a, b), _single_array(b, a)
+    text = f"no common array: {names_in(a)}; {names_in(b)}. Select one on each side:"
+    if a.in_memory or b.in_memory:
+        return UserError(text, f"  {one} and {other}")
+    return UserError(text, try_=[Try(call="diff", weights=[one], others=[other])])
+
+
+def _single_array(side: Side, other: Side) -> str:
+    """``a.npz:out``: the first array that has the shape of one of the other side, or the first."""
+    shapes = [array.shape for array in other.arrays.values()]
+    names = sorted(side.arrays, key=lambda name: side.arrays[name].shape not in shapes)
+    name = side.original_names.get(names[0], names[0]) if names else UNNAMED
+    if side.in_memory:
+        return f"{name} of {side.name}" if name else side.name
+    file = "-" if side.name == STDIN else file_argument(side.name)
+    return f"{file}:{name}" if name and len(names) > 1 else file
+
+
+# ---- padding: the steps that lengths or a mask in the settings of a run leave out
+
+
+def valid_steps(meta: Mapping[str, Any], steps: Sequence[int], batch: Sequence[int]) -> Mask | None:
+    """(T, B): true at steps of a run that count, by its ``meta``; None if it has other steps."""
+    lengths, mask = (_array(meta.get(name)) for name in ("lengths", "mask"))
+    layout = meta.get("layout")
+    rows, columns = np.ix_(steps, batch)
+    valid: Mask = np.ones((len(steps), len(batch)), bool)
+    try:
+        if mask is not None and mask.ndim == (1 if layout == "steps" else 2):
+            by_time = mask.T if layout == "batch" else mask.reshape(len(mask), -1)
+            valid = by_time[rows, columns] != 0
+        elif lengths is not None and lengths.ndim == 1:
+            valid = rows < lengths[columns]
+    except IndexError:
+        return None
+    return valid
+
+
+def _array(value: Any) -> Array | None:
+    """Numbers or truth values of a list; None for anything else."""
+    try:
+        array = np.array(value) if isinstance(value, list) else None
+    except ValueError:  # ragged
+        return None
+    return array if array is not None and array.size and array.dtype.kind in "biu" else None
+
+
+def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]) -> Mask:
+    """(T, B): true at steps that no run of some sides computed; one of them may be no run."""
+    metas = [side.settings for side in sides if side.settings is not None]
+    found = [valid_steps(meta, steps, batch) for meta in metas]
+    valid = [one for one in found if one is not None]
+    known = bool(valid) and len(valid) == len(found)
+    padded: Mask = ~np.any(valid, axis=0) if known else np.zeros((len(steps), len(batch)), bool)
+    return padded
+
+
+def shown_padding(value: Any) -> Any:
+    """Lengths or a mask of ``meta`` in a few words; other settings as they are."""
+    array = _array(value)
+    if array is None:
+        return value
+    if array.ndim == 1 and array.dtype.kind != "b":
+        return format_lengths(array.tolist())
+    return f"{np.count_nonzero(array):,} of {array.size:,} steps"

@@ -1,7 +1,6 @@
 """Rearrangements of one array under which it equals the other: each is a proof, not a guess.
 
-A rearrangement proves nothing about numbers that are all alike, so each has to make several
-elements agree that disagreed before and that the tolerance distinguishes.
+It has to make several elements agree that disagreed and that the tolerance distinguishes.
 """
 
 from __future__ import annotations
@@ -84,8 +83,7 @@ def rearranged(pair: Pair) -> Hint | None:
     for row in table:
         for moved in row.moves(pair):
             if proves(pair, *moved[:3]):
-                code = moved.facts.get("code", row.code)
-                return Hint(code, moved.facts.get("text", row.text).format(**moved.facts))
+                return Hint(row.code, row.text.format(**moved.facts))
     return None
 
 
@@ -93,12 +91,10 @@ def rearranged(pair: Pair) -> Hint | None:
 
 
 def _moved(pair: Pair, a: Numbers, **facts: Any) -> Moved:
-    """A side a with its elements moved, next to b as it is."""
     return Moved(a, pair.b, pair.agrees, facts)
 
 
 def _of_a(*ways: Callable[[Array], Array]) -> Callable[[Pair], Iterator[Moved]]:
-    """The elements of a, each way in turn."""
     return lambda pair: (_moved(pair, pair.a.moved(way)) for way in ways)
 
 
@@ -128,17 +124,15 @@ def _halves(pair: Pair) -> Iterator[Moved]:
 def _one_half(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
     second = np.arange(units) >= units // 2  # (H,)
-    for which, columns in (("second", second), ("first", ~second)) if units % 2 == 0 else ():
-        yield _moved(pair, pair.a.moved(partial(_turned, columns)), which=which)
+    for which, turned in (("second", second), ("first", ~second)) if units % 2 == 0 else ():
+        yield _moved(pair, pair.a.moved(partial(_turned, turned)), which=which)
 
 
-def _turned(columns: Mask, array: Array) -> Array:
-    """Some units reversed in time."""
-    return np.where(columns, array[::-1], array)
+def _turned(units: Mask, array: Array) -> Array:
+    return np.where(units, array[::-1], array)
 
 
 def _permuted(axis: int) -> Callable[[Pair], Iterator[Moved]]:
-    """The units, or the sequences, of a in another order."""
 
     def moves(pair: Pair) -> Iterator[Moved]:
         a, b = (side.moved(lambda v: v.swapaxes(axis, 2)) for side in (pair.a, pair.b))
@@ -161,22 +155,19 @@ def _order(a: Numbers, b: Numbers, pair: Pair) -> Array | None:
     units = a.shape[-1]
     if a.shape != b.shape or not 1 < units <= _WIDEST_SEARCH:
         return None
-    order = np.where(pair.tolerance.agree(a, b).all(axis=(0, 1)), np.arange(units), -1)  # (H,)
-    moved = np.flatnonzero(order < 0)
-    one, other = (side.moved(lambda v: v.reshape(-1, units)[:, moved]) for side in (a, b))
-    possible = np.ones((moved.size, moved.size), bool)  # of a, across, may be which of b, down
+    one, other = (side.moved(lambda v: v.reshape(-1, units)) for side in (a, b))
+    stays: Mask = np.all(pair.tolerance.agree(one, other), axis=0)  # (H,)
+    possible = np.where(stays, np.eye(units, dtype=bool), ~stays[:, None])  # of b, then of a
     for row in {*np.linspace(0, len(one.values) - 1, _SAMPLED_ROWS).astype(int).tolist()}:
         possible &= pair.tolerance.agree(one[row : row + 1], other[row, :, None])
-    counts = possible.sum(axis=1)
-    if np.mean(counts == 1) <= 0.5:
+    counts, order = possible.sum(axis=1), np.zeros(units, int)
+    if stays.all() or np.mean(counts[~stays] == 1) <= 0.5:
         return None
-    free = set(range(moved.size))
     for of_b in np.argsort(counts, kind="stable"):  # the surest choose first
-        choice = next((n for n in np.flatnonzero(possible[of_b]).tolist() if n in free), None)
-        if choice is None:
+        if not possible[of_b].any():
             return None
-        free.remove(choice)
-        order[moved[of_b]] = moved[choice]
+        order[of_b] = possible[of_b].argmax()
+        possible[:, order[of_b]] = False
     return order
 
 
@@ -218,41 +209,31 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
 
 
 def _shifted(pair: Pair) -> Iterator[Moved]:
-    """The steps of one side come one step later in the other."""
     if pair.agrees is None or len(pair.a.values) < 2:
         return
     late = Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1])
     early = Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:])
     for moved, side, behind, ahead in ((late, pair.a, "{a}", "{b}"), (early, pair.b, "{b}", "{a}")):
-        why = "is missing in {ahead}."
-        if pair.tolerance.agree(side[:1].moved(np.zeros_like), side[:1]).all():
-            why = (
-                "is zero: the state before the first step, inputs that come one step later, or a "
-                "step that {ahead} lacks."
-            )
-        facts = {"behind": behind, "ahead": ahead, "why": why.format(ahead=ahead)}
-        yield moved._replace(facts=facts)
+        is_zero = pair.tolerance.agree(side[:1].moved(np.zeros_like), side[:1]).all()
+        why = (_ZERO_FIRST if is_zero else "is missing in {ahead}.").format(ahead=ahead)
+        yield moved._replace(facts={"behind": behind, "ahead": ahead, "why": why})
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:
-    """One side contains some successive steps of the other."""
-    steps, more = len(pair.a.values), len(pair.b.values)
-    if steps == more or pair.a.shape[1:] != pair.b.shape[1:]:
-        return
-    short, long = min(steps, more), max(steps, more)
-    part, full = ("{a}", "{b}") if steps < more else ("{b}", "{a}")
-    for start in range(long - short + 1):
-        stop = start + short
-        a, b = (s[start:stop] if len(s.values) == long else s for s in (pair.a, pair.b))
-        typed = f": lstm diff --steps {start}:{stop} compares these" * (not pair.numbers[0])
+    sides, sizes = (pair.a, pair.b), (len(pair.a.values), len(pair.b.values))
+    short, long = min(sizes), max(sizes)
+    part = "{a}" if sizes[0] == short else "{b}"
+    for start in range(long - short + 1) if short < long else ():
+        cut = slice(start, start + short)
+        a, b = (s[cut] if size == long else s for s, size in zip(sides, sizes, strict=True))
+        typed = f": lstm diff --steps {start}:{start + short} compares these" * (
+            not pair.numbers[0]
+        )
         facts = {"part": part, "where": steps_words(Part(start, short, long)), "typed": typed}
-        if start == 1 and long == short + 1 and short > 1:
-            facts = {"code": "shifted_by_one", "part": part, "full": full, "text": _FIRST_LEFT_OUT}
         yield Moved(a, b, None, facts)
 
 
 def _blocks(pair: Pair) -> Iterator[Moved]:
-    """The quarters of an axis in every order but the one they have."""
     for axis, size in enumerate(pair.a.shape if pair.agrees is not None else ()):
         for order in list(permutations(range(4)))[1:] if size and size % 4 == 0 else ():
             index = np.arange(size).reshape(4, -1)[[*order]].ravel()
@@ -262,10 +243,10 @@ def _blocks(pair: Pair) -> Iterator[Moved]:
 
 # ---- in words
 
-_FIRST_LEFT_OUT = (
-    "once the first step of {full} is left out: it is the initial state, or {part} lacks it."
+_ZERO_FIRST = (
+    "is zero: the state before the first step, inputs that come one step later, or a step that "
+    "{ahead} lacks."
 )
-
 _ROUNDED = Rearrangement(
     "rounded", _rounded, "once {full} is rounded to {places}, as all of {rounded} are."
 )

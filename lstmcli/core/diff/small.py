@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
-
 import numpy as np
 
-from lstmcli.core.diff.compared import ComparedSides
+from lstmcli.core.diff.compared import ComparedSides, Facts, Pattern
 from lstmcli.core.diff.metrics import place_of, similarity
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import Mask, widened
 from lstmcli.core.model.arrays import round_to_format
-from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_size
 
-# The error that a type predicts, in its eps and relative to the largest number. Over 15 seeds and
-# five sizes (up to 128 units, 60 steps), a run in a type is off by 0.5 to 2.4 eps, numbers that are
-# stored in it by 0.1 to 0.5; the rest is for nets whose rounding grows. In float16 a mistake may
-# leave as little (inputs times 255 / 256: 1.7 to 17 eps), so that only numbers that are all of it
-# show the cause.
-_ROUNDING = (("float64", 2.0**-52, 64), ("float32", 2.0**-23, 64), ("float16", 2.0**-10, 4))
-_HALVES = (("bfloat16", 2.0**-7, 4), _ROUNDING[2])  # so coarse that size alone does not tell them
+# The error that a type predicts, relative to the largest number: 0.5 to 2.4 eps, more where
+# rounding grows. In float16 a mistake may leave as little (inputs times 255 / 256: 1.7 to 17 eps),
+# so that only numbers that are all of it show the cause.
+_ROUNDING = (("float64", 64 * 2.0**-52), ("float32", 64 * 2.0**-23))
+_FLOAT16 = ("float16", 4 * 2.0**-10)
+_HALVES = (("bfloat16", 4 * 2.0**-7), _FLOAT16)  # so coarse that size alone does not tell them
 _LEAST_DISTINCT = 8  # different numbers, all of such a type, that show it
-# Of the largest error: that of the first step. In those nets it is 0.06 or more; 0.009 or less is
-# that of chaotic ones, and 0 that of most mistakes in the forget gate or recurrent weights.
+# Of the largest error: that of the first step. In those nets it is 0.06 or more; most mistakes: 0.
 _ROUNDING_START = 0.01
 
-# Signal-to-noise ratio from which a difference that shows everywhere counts as noise, in dB. In
-# those nets mistakes in gate order, rows, transposes, axes and direction leave at most 12.4 dB
-# where their first step differs, all others of the tests' matrix at most 24.9 but for the peepholes
-# of o on the c before (30.2); noise of 1e-2 on h leaves 24 to 33, int8 weights 28 to 50, an
-# approximated tanh 25 to 36, and in all of these 86 % of the values or more differ.
+# Signal-to-noise ratio from which a difference that shows everywhere counts as noise, in dB.
+# Mistakes leave at most 24.9 there, but for peepholes of o on the c before (30.2); noise of 1e-2 on
+# h leaves 24 to 33, int8 weights 28 to 50, an approximated tanh 25 to 36.
 NOISE_SNR = 24.0
 _NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of printed output hide some
 
@@ -41,31 +33,10 @@ _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd
 
-Facts = Mapping[str, object]
-"""What is seen, for a text."""
+FADED = "a state that was lost some steps before"  # and shows in a last state, faded
 
 
-class NumberPattern(NamedTuple):
-    """A row of the table: what is seen of all values, and what may cause it."""
-
-    code: str
-    facts: Callable[[ComparedSides], Facts | None]
-    seen: str
-    causes: str = ""  # possible ones, the likeliest first, between semicolons
-    is_small: bool = False  # a small difference, as an initial state may leave too
-
-
-def pattern_of_numbers(compared: ComparedSides, decays: bool) -> Hint | None:
-    """The first that fits; no small difference where the error decays as that of a state does."""
-    for one in _TABLE:
-        if not (one.is_small and decays) and (facts := one.facts(compared)):
-            causes = [one.format(**facts) for one in one.causes.split("; ") if one]
-            return Hint(one.code, one.seen.format(**facts), causes)
-    return None
-
-
-def _odd_numbers(compared: ComparedSides) -> Facts | None:
-    """Numbers that differ by far more than those that agree, named one by one."""
+def _odd_numbers(compared: ComparedSides) -> Facts:
     pairs, found = compared.differing, []
     for pair in pairs:
         if pair.agrees is None or np.count_nonzero(pair.differs) > _MAX_NAMED:
@@ -75,47 +46,40 @@ def _odd_numbers(compared: ComparedSides) -> Facts | None:
         odd, hidden = errors[pair.differs], errors[pair.agrees].max(initial=0)
         if not (np.isnan(odd) | (odd >= hidden * _STANDS_OUT)).all():
             return None
-        found += [(pair, place_of(pair, n)) for n in np.flatnonzero(pair.differs).tolist()]
+        found += [(pair, n) for n in np.flatnonzero(pair.differs).tolist()]
     total = sum(pair.a.values.size for pair in pairs)
     is_row = len(found) > 1 and any(pair.is_dense for pair in pairs)
     if is_row or len(found) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
         return None
     a, b = compared.names
     places = [
-        f"{pair.name} at {at.words(batch=pair.placed and pair.a.shape[1] > 1)} is {at.a} in {a} "
-        f"and {at.b} in {b}"
-        for pair, at in found
+        f"{pair.name} at {place_of(pair, n).words(batch=pair.placed and pair.a.shape[1] > 1)} is "
+        f"{pair.a.values.flat[n]!s} in {a} and {pair.b.values.flat[n]!s} in {b}"
+        for pair, n in found
     ]
     count = "One value" if len(places) == 1 else f"{len(places)} values"
     verb = "differs" if len(places) == 1 else "differ"
     return {"count": count, "total": total, "verb": verb, "places": "; ".join(places)}
 
 
-def _not_a_number(compared: ComparedSides) -> Facts | None:
-    """NaN on one side only, in the first step that differs."""
+def _not_a_number(compared: ComparedSides) -> Facts:
     for pair in compared.differing:
-        nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
         if not pair.stepwise or pair.agrees is None:
             continue
-        differs: Mask = np.not_equal(*nan)
-        at_steps: tuple[Mask, ...] = tuple(
-            np.any(which, axis=(1, 2)) for which in (differs, pair.differs)
-        )
-        steps, wrong = map(pair.in_order, at_steps)
-        if not steps.any() or wrong.argmax() != steps.argmax():
+        nan = [pair.in_order(np.isnan(side.values)) for side in (pair.a, pair.b)]
+        steps: Mask = np.any(nan[0] != nan[1], axis=(1, 2))  # (T,)
+        at = int(pair.in_order(pair.differs).any(axis=(1, 2)).argmax())
+        if not steps[at]:
             continue
-        at = int(np.flatnonzero(at_steps[0])[-1 if pair.backward else 0])
-        side = compared.names[not nan[0][at][differs[at]].any()]
-        step = pair.numbers_of((at, 0, 0))[0]
-        is_kept = steps[steps.argmax() :].all()
-        where = f" from step {step} on" if is_kept else f", first at step {step}"
-        kept = " Once in the state, a NaN stays." if is_kept else ""
+        side = compared.names[not (nan[0] & ~nan[1])[at].any()]
+        step = pair.numbers_of((len(steps) - 1 - at if pair.backward else at, 0, 0))[0]
+        where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
+        kept = " Once in the state, a NaN stays." * bool(steps[at:].all())
         return {"name": pair.name, "side": side, "step": step, "where": where, "kept": kept}
     return None
 
 
-def _rounding(compared: ComparedSides) -> Facts | None:
-    """Differences of the size that a dtype predicts, from the start on."""
+def _rounding(compared: ComparedSides) -> Facts:
     pairs = compared.differing
     if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
         return None
@@ -125,27 +89,21 @@ def _rounding(compared: ComparedSides) -> Facts | None:
             for pair in pairs
         ]
     size = max(size if np.isfinite(size) else np.inf for size in sizes)
-    name, eps = next(((name, eps) for name, eps, many in _ROUNDING if size <= many * eps), ("", 0))
-    stored = [
-        (half, f", and all values of {compared.names[side]} have that precision")
-        for half, of_half, many in _HALVES
-        for side in (
-            (0, 1) if size <= many * of_half and name not in ("float64", "float32") else ()
-        )
-        if all(_is_of(pair, side, half) for pair in pairs)
-    ]
-    if not stored and not name:
-        return None
-    text = _ROUNDED
-    if not stored and name == "float16":
-        text = _AS_FLOAT16
-    name, seen = (stored or [(name, "")])[0]
-    made = "Storing or computing" if size <= eps / 2 else "Computing"
     wrong = sum(int(pair.differs.sum()) for pair in pairs)
     total = sum(pair.a.values.size for pair in compared.pairs.values())
     what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
-    found = text.format(size=format_size(size), name=name, seen=seen, made=made)
-    return {"what": what or "All values differ", "text": found}
+    where = _from_the_start(compared)
+    facts = {"what": what or "All values differ", "size": format_size(size)}
+    for name, most in (*_ROUNDING, *_HALVES):
+        for side in (0, 1) if size <= most else ():
+            seen = f", and all values of {compared.names[side]} have that precision"
+            if (name, most) in _ROUNDING or all(_is_of(pair, side, name) for pair in pairs):
+                seen = seen * ((name, most) in _HALVES)
+                return facts | {"text": _ROUNDED.format(name=name, seen=seen)}
+    made = "Storing or computing" if 8 * size <= _FLOAT16[1] else "Computing"
+    others = "Inputs" if where else f"{FADED.capitalize()}, inputs"
+    text = _AS_FLOAT16.format(made=made, where=where, others=others)
+    return facts | {"text": text} if size <= _FLOAT16[1] else None
 
 
 def _at_the_start(pair: Pair) -> bool:
@@ -164,8 +122,7 @@ def _is_of(pair: Pair, side: int, name: str) -> bool:
     return numbers.unit is None and enough and np.array_equal(round_to_format(values, name), values)
 
 
-def _noise(compared: ComparedSides) -> Facts | None:
-    """Small differences everywhere, from the start on."""
+def _noise(compared: ComparedSides) -> Facts:
     ratios = []
     for pair in compared.pairs.values():
         if pair.agrees is None or pair.differs.mean() < _NOISE_SHARE:
@@ -175,45 +132,58 @@ def _noise(compared: ComparedSides) -> Facts | None:
         if ratio is None or not NOISE_SNR <= ratio < np.inf or not first.any():
             return None
         ratios.append(ratio)
-    return {"ratio": f"{min(ratios):.0f}", "least": f"{NOISE_SNR:.0f}"}
+    where = _from_the_start(compared)
+    return {
+        "ratio": f"{min(ratios):.0f}",
+        "least": f"{NOISE_SNR:.0f}",
+        "where": where,
+        "faded": "" if where else FADED,
+    }
+
+
+def _from_the_start(compared: ComparedSides) -> str:
+    """Where a difference is that shows everywhere; empty of last states and single steps."""
+    several = any(pair.stepwise and len(pair.a.values) > 1 for pair in compared.differing)
+    return " from the first step on" * several
 
 
 _ROUNDED = (
-    "by at most {size} of the largest value. That is the size of {name} rounding{seen}. If one "
+    ". That is the size of {name} rounding{seen}. If one "
     "side was computed or stored in {name}, this is not an error: allow for it with --rtol and "
     "--atol."
 )
 _AS_FLOAT16 = (
-    "by at most {size} of the largest value, from the first step on. {made} in float16 can cause "
-    "that. Inputs that are scaled differently, quantised weights (int8) or weights of another "
+    "{where}. {made} in float16 can cause "
+    "that. {others} that are scaled differently, quantised weights (int8) or weights of another "
     "training step can too: rule these out before you allow for it with --rtol and --atol."
 )
-_TABLE = (
-    NumberPattern(
+NUMBERS = (
+    Pattern(
         "suspect_single",
         _odd_numbers,
         "{count} of {total} {verb}: {places}. Another convention would change nearly all of them.",
-        "an overflow; a value that was changed after it was computed",
+        "a value that was changed after it was computed; an overflow",
     ),
-    NumberPattern(
+    Pattern(
         "suspect_nan",
         _not_a_number,
         "{name} of {side} is NaN{where}, and the other side is not.{kept}",
         "inputs or weights that are not finite; an overflow at or before step {step} (the "
         "largest float16 is 65504)",
     ),
-    NumberPattern("suspect_rounding", _rounding, "{what} {text}", is_small=True),
-    NumberPattern(
+    Pattern(
+        "suspect_rounding", _rounding, "{what} by at most {size} of the largest value{text}", ""
+    ),
+    Pattern(
         "suspect_noise",
         _noise,
-        "Small differences from the first step on (SNR {ratio} dB). A wrong gate order, transpose "
+        "Small differences{where} (SNR {ratio} dB). A wrong gate order, transpose "
         "or direction usually gives less than {least} dB (measured on random networks), so a loss "
         "of precision is more likely.",
-        "weights or states of lower precision (int8, bfloat16, TF32); inputs that are scaled "
-        "differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of another "
-        "training step; a small initial state, dropout or noise; peepholes that read another "
-        "c",
-        is_small=True,
+        "{faded}; weights or states of lower precision (int8, bfloat16, TF32); inputs that are "
+        "scaled differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of "
+        "another training step; a small initial state, dropout or noise; in a cell with peepholes, "
+        "those that read another c",
     ),
 )
 """Tried from top to bottom; the first that fits is reported."""

@@ -13,21 +13,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from functools import partial
-from itertools import chain, product
-from typing import NamedTuple
+from functools import cached_property, partial
+from itertools import chain, islice, product
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain import execution, lengths, rounding
+from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.explain import execution, lengths
 from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.causes import Change, settings_of
 from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.edits import NamedEdits, named_edits, usual_after
+from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
     ALL_ZERO,
     BY_BUDGET,
-    NEARLY_RIGHT,
     NOT_SEARCHED,
+    RUN_OTHERWISE,
     Changed,
     Explanation,
     agreement,
@@ -37,19 +39,13 @@ from lstmcli.core.explain.explanation import (
     first_shown,
     near_miss,
     plain_of,
-    runs_otherwise,
+    remarks_of,
     wanted,
 )
-from lstmcli.core.explain.hypotheses import Change, prior
+from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
-from lstmcli.core.explain.question import (
-    Prepared,
-    Question,
-    in_shape,
-    left_out,
-    prepare,
-)
+from lstmcli.core.explain.question import Question, in_shape, left_out
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
@@ -57,8 +53,6 @@ from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
-RARER_RATIO = 10.0  # times as near as the likeliest placement, another one is compared instead
-
 
 EDITS = "edits"  # the pass after the settings
 
@@ -99,17 +93,17 @@ class Search:
     placements: list[Placement]  # the likeliest first
     left_out: int  # locations of EXPECTED
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.prepared, self.work = prepared, prepared.question.work
+    def __init__(self, question: Question) -> None:
+        self.question, self.work = question, question.work
         self.placements, self.left_out = [], 0
-        for setup in prepared.setups():
+        for setup in question.setups():
             located, left_out = setup.located()
             self.left_out += left_out
             for location in located:
                 self.placements += lengths.placements(setup, location)
         self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.count))
         if not self.placements:
-            raise prepared.no_place()
+            raise question.no_place()
         self.as_loaded = [one for one in self.placements if not one.count]
         self.looser: list[Found] = []  # answers that meet only the last tolerance
 
@@ -118,33 +112,15 @@ class Search:
         """How many hypotheses were tried."""
         return 1 + sum(one.tried for one in self.placements)
 
-    @property
-    def cases(self) -> list[Case]:
-        """How the network as loaded is run, in each layout, the assumed one first."""
-        likely: dict[str, Placement] = {}
-        for one in self.placements:
-            if not (one.of_run or one.setup.of_directions or one.setup.part):
-                likely.setdefault(one.setup.layout, one)
-        assumed = self.prepared.layout
-        return [likely[name].case for name in sorted(likely, key=lambda name: name != assumed)]
-
-    def agreeing(self) -> Explanation | None:
-        """Nothing has to be changed; None if that is not so."""
-        for one in self.as_loaded:
-            for allowance in self.prepared.allowances:
-                if one.fits(allowance):
-                    return one.agreeing(one.verify((), allowance), allowance)
-        return None
-
-    def changes(self, total: int) -> list[Found]:
+    def found_by(self, total: int) -> list[Found]:
         """The answers of this many changes in all that meet the tolerance of the data."""
         found: list[Found] = []
         for turn in (FIRST, SECOND, LAST):
             found = found or self._answers(Placement.answers, total, turn)
             found = found or self._answers(Placement.solved, total, turn)
-        if len(self.prepared.allowances) == 1:
+        tight, *looser = self.question.exactness.allowances
+        if not looser:
             return found
-        tight = self.prepared.allowances[0]
         exact = [
             Found(one, [a for a in answers if one.verify(a.changes, tight).fits], tight)
             for one, answers, _ in found
@@ -158,17 +134,20 @@ class Search:
         """The answers of a search of this many changes, those with the fewest of the cells first.
 
         The likeliest placement is searched whatever work is left, and of those that find lengths
-        the likeliest and the nearest.
+        the likeliest and the nearest. Work is kept for the likely ones with more changes.
         """
-        found, (before, after) = [], Budget.FURTHER[total - 1 : total + 1]
+        found = []
         for size in range(total + 1):
-            part = before + (after - before) * (size + 1) / (total + 1)
+            likely = Budget.LIKELY // 6 ** max(0, size - 1)
             for n, one in enumerate(self._with(total - size, turn)):
                 is_first = one is self.placements[0] or (turn == FIRST and n < 2)
-                is_likely = is_first or n < Budget.LIKELY[size]
-                room = self.work.left(Budget.LEVELS[total] if is_likely else part)
+                is_likely = is_first or n < likely
+                part = 0.4 * max(1, total) if is_likely else 0.3 + 0.1 * total
+                room = self.work.left(part)
                 if (is_first or room) and (answers := search(one, size, room)):
                     found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
+                    if not total:  # as loaded, the likeliest is enough
+                        return found
         return found
 
     def _with(self, changes: int, turn: int) -> list[Placement]:
@@ -177,16 +156,16 @@ class Search:
         The right placement need not be near, and hardly any is near by chance.
         """
         some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
-        nearest = sorted((p for p in some if p.depth), key=lambda p: p.closest)
+        nearest = sorted((p for p in some if p.depth), key=lambda p: p.distances.min())
         by_turns = chain.from_iterable(zip(some, nearest, strict=False))
         return [*dict.fromkeys((*by_turns, *some))]
 
-    def explained(self, found: Sequence[Found]) -> Explanation:
+    def likeliest(self, found: Sequence[Found]) -> Explanation:
         """The likeliest of the answers of the fewest changes; the others are its equals.
 
         A remark names what is equal but takes EXPECTED as another part of the run.
         """
-        each = [(one, one.explained(answers, a, self.tried)) for one, answers, a in found]
+        each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
         listed = {_key(changes): changes for changes in first.equivalent}
         elsewhere: list[Remark] = []
@@ -198,42 +177,76 @@ class Search:
             if is_elsewhere and _key(other.changes) != _key(first.changes):
                 elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
         listed.pop(_key(first.changes), None)
-        equals, proven = tuple(listed.values()), first.verdict == "found"
+        equals, proven = tuple(listed.values()), first.found
+        edits = equal_edits(_edited(placement), first.changes)
         return replace(
             first,
-            equivalent=equals,
+            equivalent=(*equals, *edits),
             remarks=(*first.remarks, *elsewhere),
-            wanted=wanted(placement.data, first.unseen, equals, proven, bool(elsewhere)),
+            wanted=wanted(placement.case, first.unseen, equals, proven, bool(elsewhere)),
         )
+
+    @cached_property
+    def said_last(self) -> list[Remark]:
+        """The remarks of the passes where nothing gives EXPECTED, on the network as loaded."""
+        passes = (one.remark for one in PASSES if one.remark is not None)
+        cases = [one.case for one in self.as_loaded[:1]]
+        return [hint for tell in passes for case in cases for hint in tell(self.question, case)]
 
     def none(self) -> Explanation:
         """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
-        places = self.as_loaded or self.placements
-        one = min(places, key=lambda p: (p.count, bool(p.setup.part)))
-        others = [p for p in self.placements if p.depth and p.changes == one.changes]
-        if others and one.expected.has_steps:
-            nearest = min(others, key=lambda other: other.closest)
-            is_nearer = nearest.verify(()).rms < one.verify(()).rms
-            one = nearest if is_nearer and nearest.closest * RARER_RATIO < one.closest else one
-        p, loaded, answers = self.prepared, one.verify(()), one.nearest()
+        one = min(self.as_loaded or self.placements, key=lambda p: (p.count, bool(p.setup.part)))
+        loaded, answers, said = one.verify(()), one.nearest(), self.said_last
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
-            fewest = min(len(a.changes) for a in fitting)  # in 8 bits: the search was in float
-            fitting = [a for a in fitting if len(a.changes) == fewest]
-            return self.explained([Found(one, fitting, one.allowance)])
+            return self.likeliest([Found(one, fitting, one.allowance)])  # in 8 bits
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
-        size = tuple(rounding.remark_of_size(one.case, loaded, p.coarse, p.grids))
-        merged: tuple[Remark, ...] = ()
-        if (merge := one.setup.merge) and not self.as_loaded:
-            assumed = p.model.convention.behaviour.merge
-            merged = (remark("not_merged_so", assumed=assumed, merge=merge),)
-        return replace(
+        nearest = clearly_nearer(as_loaded, nears)
+        is_near = [*execution.remark_of_size(one.case, loaded, self.question.exactness)]
+        is_near = is_near or ([] if said else [*near_miss(as_loaded, nears)])
+        hints = said or [*lengths.shown(self.placements)]
+        if not hints and not is_near:
+            nearer = [near for near in nearest[:1] if near.changes]
+            hints = [*clues(loaded)]
+            hints = hints or [clue for n in nearer for clue in clues(n.comparison, n.changes)]
+        layout = self.question.assumed_layout
+        if layout != "steps" and self.question.layout is None and not is_near:
+            hints = [*hints, remark("layout_assumed", layout=layout)]
+        untried = (*NOT_SEARCHED, *self._left_out(one))
+        if not hints and any(left.code in BY_BUDGET for left in untried):
+            is_thorough = self.work.times > 1
+            hints = [remark("budget_ended", changes=nearest[0].changes, thorough=is_thorough)]
+            hints += lengths.unknown(self.placements)
+        merged: list[Remark] = []
+        if (merge := settings_of(one.setup.of_directions).get("merge")) and not self.as_loaded:
+            assumed = self.question.model.convention.behaviour.merge
+            merged = [remark("not_merged_so", assumed=assumed, merge=merge)]
+        explanation = replace(
             one.explanation("none", loaded),
             tried=self.tried,
             depth=max((p.depth for p in self.placements), default=0),
-            nearest=clearly_nearer(as_loaded, nears),
-            remarks=(*merged, *(size or near_miss(as_loaded, nears))),
-            untried=(*self._placements_left(), *one.untried),
+            nearest=nearest,
+            remarks=(*(() if said else agreement(loaded)), *merged, *is_near, *hints),
+            untried=untried,
         )
+        if any(hint.code == "other_units" for hint in said):  # it was interpreted as the first ones
+            untried = tuple(left for left in untried if left.code != "units")
+            nowhere: dict[str, Any] = {"location": None, "expected": None, "measured": None}
+            return replace(explanation, **nowhere, nearest=(), untried=untried)
+        return explanation
+
+    def _left_out(self, one: Placement) -> Iterator[Remark]:
+        """What was not tried, at some placements and at one; of three changes first."""
+        every = self.as_loaded or self.placements
+        most = max(each.depth for each in every)
+        for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
+            left = sum(each.depth < size for each in every)
+            if left and size <= most:
+                yield remark(code, left=left, placements=len(every))
+        yield from one.untried
+        if self.left_out:
+            yield remark("windows", left=self.left_out)
+        if first := one.location.first_units:
+            yield remark("units", first=first)
 
     def by_edits(self, found: Sequence[NamedEdits]) -> Explanation:
         """The explanation of the likeliest of edits; the others are its equals."""
@@ -242,38 +255,28 @@ class Search:
         placement = next(one for one in self.placements if one.case is runs.case)
         explanation = placement.explanation("found", first.agreement, runs.changes)
         backward = runs.model.backward
-        lines = {
-            k: "; ".join(dict.fromkeys(getattr(e, k) for e in given)) for k in ("code", "mend")
-        }
+        code, mend = (
+            "; ".join(dict.fromkeys(texts))
+            for texts in ((e.code for e in given), (e.kind.about.mend for e in given))
+        )
         return replace(
             explanation,
             changes=(*edits_changed(given), *explanation.changes),
             edits=tuple(edit.text for edit in given),
             arrays={edit.file: edit.value for edit in given if edit.file},
-            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.EQUAL_EDITS]),
+            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.LISTED]),
             tried=self.tried + runs.tried,
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,
-            remarks=(remark("edit_code", line=lines["code"], mend=lines["mend"]),) * bool(given),
+            remarks=(remark("edit_code", line=code, mend=mend),) * bool(given),
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:
         """The changes next to which edits are tried."""
         one = (self.as_loaded or self.placements)[0]
-        nearest = [answer.changes for answer in one.nearest(pairs=False) if answer.changes]
-        return usual_after(
-            nearest, {one.singles.of(np.array([n])) for n in range(len(one.singles))}
-        )
-
-    def _placements_left(self) -> Iterator[Remark]:
-        """What was not tried at some placements, of three changes first."""
-        every = self.as_loaded or self.placements
-        most = max(one.depth for one in every)
-        for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
-            left = sum(one.depth < size for one in every)
-            if left and size <= most:
-                yield remark(code, left=left, placements=len(every))
+        nearest = [answer.changes for answer in one.nearest() if answer.changes]
+        return usual_after(nearest, one.singles.changes)
 
 
 class Pass(NamedTuple):
@@ -281,40 +284,39 @@ class Pass(NamedTuple):
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
-    remark: Callable[[Prepared, Sequence[Case]], Iterator[Remark]] | None = None
+    remark: Callable[[Question, Case], Iterator[Remark]] | None = None
     """The remarks where nothing gives EXPECTED."""
 
 
 def half_precision(search: Search) -> list[Found]:
     """The weights, inputs or all of it rounded, as loaded or with one change.
 
-    A change is looked for where a first step is known. It has to reduce the error clearly, and only
-    changes that come about as near as the nearest are left.
+    A change is looked for where a first step is known, at the tolerance of the format; only the
+    nearest are run again with a part rounded, which has to give EXPECTED.
     """
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
-    coarse = () if search.looser else search.prepared.coarse
+    coarse = () if search.looser else search.question.exactness.coarse
     for half, one in product(coarse, likely):
-        if one is not likely[0] and not search.work.left(Budget.FURTHER[-1]):
+        if one is not likely[0] and not search.work.left(0.5):
             continue
-        one_change = not one.changes and one.simulator.is_stepwise
-        if not one_change and one.verify(()).max_abs > half.absolute:
+        may_change = not one.changes and one.simulator.is_stepwise
+        if not may_change and one.verify(()).max_abs > half.absolute:
             continue
-        allowance = rounding.tolerance(one.case, one.of_run, half)
-        loaded = Answer((), one.verify((), allowance))
-        found = [loaded] if loaded.comparison.fits else []
-        if one_change and not found:
-            at = one.at_tolerance(allowance)
-            found = at.answers(1, search.work.left())
-            one.tried += at.tried
-        most = rounding.RMS_RATIO * min((a.comparison.rms for a in found), default=np.inf)
-        if loaded not in found and loaded.comparison.rms <= most:
-            continue
-        dtype, every = Change("dtype", half.name), one.of_run
+        allowance = execution.tolerance(one.case, one.of_run, half)
+        at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
+        found = at.answers(0, 0)
+        found = found or (at.answers(1, search.work.left()) if may_change else [])
+        one.tried += at.tried
+        nearest = sorted(found, key=lambda a: a.comparison.rms)[: Budget.FEW]
         answers = [
-            Answer((*a.changes, dtype), basis.comparison, a.solved, basis)
-            for a in sorted(found, key=lambda a: a.comparison.rms)
-            if a.comparison.rms <= most
-            and (basis := rounding.basis(one.case, (*every, *a.changes), allowance, one.allowance))
+            Answer((*a.changes, Change("dtype", half.name)), comparison, a.solved, part)
+            for a in nearest
+            for part, comparison in islice(
+                execution.rounded_runs(
+                    one.case, (*one.of_run, *a.changes), half.name, one.allowance
+                ),
+                1,
+            )
         ]
         if answers:
             return [Found(one, answers, allowance)]
@@ -322,10 +324,10 @@ def half_precision(search: Search) -> list[Found]:
 
 
 PASSES = (
-    Pass("one change", partial(Search.changes, total=1)),
-    Pass("two changes", partial(Search.changes, total=2)),
+    Pass("one change", partial(Search.found_by, total=1)),
+    Pass("two changes", partial(Search.found_by, total=2)),
     Pass("half precision", half_precision),
-    Pass("three changes", partial(Search.changes, total=3)),
+    Pass("three changes", partial(Search.found_by, total=3)),
     Pass("execution", remark=execution.how_run),
     Pass("arrangement", remark=execution.rearranged),
 )
@@ -346,33 +348,37 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         searches = []
         for shaped in shapes:
             with suppress(UserError) if shapes[1:] else nullcontext():  # no run gives that shape
-                searches.append(Search(prepare(shaped)))
-        searches.sort(key=lambda search: search.agreeing() is None)
+                searches.append(Search(shaped))
+        if searches[1:]:
+            searches.sort(key=lambda search: not (search.found_by(0) or search.looser))
         explanations = (_in_shape(search, has_shape, progress) for search in searches)
         first = next(explanations, None)
         if first is None:
-            raise prepare(shapes[0]).no_place()
+            raise shapes[0].no_place()
         others = (one for one in explanations if one.verdict != "none")
         return next(others, first) if first.verdict == "none" else first
 
 
 def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanation:
     """The explanation of EXPECTED in a shape, in words."""
-    prepared = search.prepared
+    question = search.question
     progress(0.0, "weights as loaded")
-    explanation = _explained(search, progress)
-    if explanation.verdict == "none" and not prepared.all_zero:
-        explanation = _with_hints(explanation, search)
-    about = (*left_out(prepared.question, has_shape), *_about_expected(prepared, explanation))
-    explanation = replace(explanation, remarks=(*about, *explanation.remarks))
-    return in_words(explanation, prepared.model.convention)
+    explanation = _by_passes(search, progress)
+    about = (*left_out(question, has_shape), *_about_expected(question, explanation))
+    is_traced = len({ArrayName.of(name).prefix for name in question.arrays} - {""}) > 1
+    cells = [name for name, _ in question.model.cells] if is_traced else []
+    answered = remarks_of(explanation, cells)
+    explanation = replace(explanation, remarks=(*about, *explanation.remarks, *answered))
+    if explanation.found and any(one.code == "not_finite" for one in about):
+        explanation = replace(explanation, verdict="not_finite")
+    return in_words(explanation, question.model.convention)
 
 
-def _explained(search: Search, progress: Progress) -> Explanation:
+def _by_passes(search: Search, progress: Progress) -> Explanation:
     """The explanation of the first pass that gives EXPECTED, without words."""
-    if (agreeing := search.agreeing()) is not None:
-        return agreeing
-    if search.prepared.all_zero:
+    if agreeing := search.found_by(0) or search.looser:
+        return search.likeliest(agreeing)
+    if search.question.all_zero:
         first = (search.as_loaded or search.placements)[0]
         return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
     for one in PASSES:
@@ -383,23 +389,24 @@ def _explained(search: Search, progress: Progress) -> Explanation:
         found = one.search(search)
         progress.passed(one.name, search.tried - tried, sum(len(each.answers) for each in found))
         if found:
-            return search.explained(found)
+            return search.likeliest(found)
     if search.looser:
-        return search.explained(search.looser)
+        return search.likeliest(search.looser)
     search.work.tell = partial(progress, what=EDITS)
-    places = (search.as_loaded or search.placements)[: Budget.EDITED]
-    runs = [EditedRuns(p.case, p.allowance, p.location, p.of_run) for p in places]
+    places = (search.as_loaded or search.placements)[: Budget.FEW]
+    runs = [*map(_edited, places)]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
-    if not named or (named[0].has_file and runs_otherwise(_said_last(search))):
+    # another way of running them all tells more than many numbers that were solved for
+    by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
+    said = search.said_last if by_file else []
+    if not named or any(r.code in RUN_OTHERWISE and r.facts.get("complete", True) for r in said):
         return search.none()
     return search.by_edits(named)
 
 
-def _said_last(search: Search) -> list[Remark]:
-    """The remarks of the passes where nothing gives EXPECTED."""
-    passes = (one.remark for one in PASSES if one.remark is not None)
-    return [hint for tell in passes for hint in tell(search.prepared, search.cases)]
+def _edited(one: Placement) -> EditedRuns:
+    return EditedRuns(one.case, one.allowance, one.location, one.of_run)
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
@@ -412,34 +419,42 @@ def _key(changes: Sequence[Changed]) -> frozenset[Change]:
     return frozenset(plain_of(changes))
 
 
-def _about_expected(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
+def _about_expected(question: Question, explanation: Explanation) -> Iterator[Remark]:
     """The remarks on EXPECTED, the inputs and the weights by themselves."""
-    question, verdict = prepared.question, explanation.verdict
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
-    if prepared.digits is not None and not is_printed(question.side.units.values()):
-        yield remark("taken_as_printed", digits=prepared.digits)
+    digits = question.exactness.digits
+    if digits is not None and not is_printed(question.side.units.values()):
+        yield remark("taken_as_printed", digits=digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
-    yield from _taken_so(prepared, explanation)
-    if count := prepared.not_finite:
-        yield remark("not_finite", count=count)
+    yield from _taken_so(question, explanation)
+    if (broken := explanation.not_finite) and not broken.fits:
+        values = [n.values for n in question.arrays.values()]
+        infinite = any(np.isinf(one).any() for one in values)
+        yield remark(
+            "not_finite",
+            count=broken.total - broken.agreeing,
+            total=broken.total + sum(int(np.isfinite(one).sum()) for one in values),
+            steps=[agrees is False for agrees in broken.steps],
+            kind="NaN or infinite" if infinite else "NaN",
+        )
     located = explanation.location.arrays if explanation.location else ()
-    compared = {one.name if one.name in prepared.arrays else "h" for one in located}
-    others = {name or "h": None for name in (*prepared.arrays, *question.side.arrays)}
+    compared = {one.name if one.name in question.arrays else "h" for one in located}
+    others = {name or "h": None for name in (*question.arrays, *question.side.arrays)}
     if names := [name for name in others if name not in compared] if located else ():
         yield remark("not_compared", names=names)
-    cells = [cell for _, cell in prepared.model.cells]
-    if verdict != "agrees" and any(map(is_eight_bit, cells)):
+    cells = [cell for _, cell in question.model.cells]
+    if explanation.verdict != "agrees" and any(map(is_eight_bit, cells)):
         yield remark("searched_in_float")
 
 
-def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
+def _taken_so(question: Question, explanation: Explanation) -> Iterator[Remark]:
     """How the axes of EXPECTED are taken, where that is not its shape."""
     location = explanation.location
     for one in location.arrays if location else ():
         at = one.at  # a part of the network has another name
-        array = prepared.arrays.get(one.name, next(iter(prepared.arrays.values())))
+        array = question.arrays.get(one.name, next(iter(question.arrays.values())))
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
         if location and location.are_gates:
             yield remark("taken_as_gates", given=array.shape)
@@ -454,38 +469,8 @@ def _taken_so(prepared: Prepared, explanation: Explanation) -> Iterator[Remark]:
         elif array.shape[:-1] == run[-2::-1] != run[:-1]:
             yield remark("axes_exchanged", given=array.shape, run=run)
     # last states of two directions side by side may be the last step of h
-    (*_, (name, _)), layer = prepared.model.cells, prepared.model.layers[-1]
-    widths = {array.shape[-1] for array in prepared.question.side.arrays.values()}
+    (*_, (name, _)), layer = question.model.cells, question.model.layers[-1]
+    widths = {array.shape[-1] for array in question.side.arrays.values()}
     joined = len(layer) == 2 and widths == {sum(cell.outputs for cell in layer)}
     if joined and location and location.state.startswith("the last state"):
         yield remark("may_be_one_step", cell=name)
-
-
-def _with_hints(explanation: Explanation, search: Search) -> Explanation:
-    """Add hints, what was not tried, and a note on an assumed layout."""
-    prepared, loaded, remarks = search.prepared, explanation.measured, explanation.remarks
-    assert loaded is not None
-    if hints := _said_last(search):
-        close = ("near_miss", "within_tolerance", "noise")
-        remarks = tuple(one for one in remarks if one.code not in close)
-    else:
-        remarks = (*agreement(loaded), *remarks)
-    hints = hints or [*lengths.shown(search.placements)]
-    is_near = any(one.code in NEARLY_RIGHT for one in remarks)
-    if not hints and not is_near:
-        nearest = [near for near in explanation.nearest[:1] if near.changes]
-        hints = [*clues(loaded)]
-        hints = hints or [clue for n in nearest for clue in clues(n.comparison, n.changes)]
-    if prepared.layout != "steps" and prepared.question.layout is None and not is_near:
-        hints.append(remark("layout_assumed", layout=prepared.layout))
-    left_out = [remark("windows", left=left)] if (left := search.left_out) else []
-    if any(one.code == "other_units" for one in hints):  # it was interpreted as the first units
-        explanation = replace(explanation, location=None, expected=None, measured=None, nearest=())
-    if explanation.location and (first := explanation.location.first_units):
-        left_out.append(remark("units", first=first))
-    if not hints and any(one.code in BY_BUDGET for one in explanation.untried):
-        changes = explanation.nearest[0].changes if explanation.nearest else ()
-        hints.append(remark("budget_ended", changes=changes, thorough=search.work.times > 1))
-        hints += lengths.unknown(search.placements)
-    untried = (*NOT_SEARCHED, *explanation.untried, *left_out)
-    return replace(explanation, remarks=(*remarks, *hints), untried=untried)

@@ -13,28 +13,20 @@ class Budget:
     """
 
     QUESTION = 6e7  # work, over all shapes and placements of EXPECTED
+    EDITS = 4e7  # work of runs with edits, over all of them
     THOROUGH = 10  # times as much of all that is searched, on request
-    LEVELS = 0.0, 0.4, 0.8, 1.0
-    """The part of it that is done when the likely placements are searched for no more changes."""
-    LIKELY = 40, 40, 6, 2  # such placements, by the number of changes that are left to the cells
-    FURTHER = 0.0, 0.4, 0.5, 0.6
-    """The part of it that is done when the other placements are not."""
+    LIKELY = 40  # placements that are searched while work is left; a sixth for each further change
     NUMBERS = 10_000_000
     """Of the runs of all locations of an array of EXPECTED: further locations are left out."""
-    SHAPES = 4  # of EXPECTED, where printed output shows none
     PAIRED = 80
     """The nearest single changes that each other one is added to, where no first step is known.
 
     One of a pair was among the 25 nearest in 68 of 69 pairs of last states and of stacked nets.
     """
-    SOLVED = 32, 6  # sets whose constant is solved for, over the telling steps and then over all
+    SOLVED = 32  # sets whose constant is solved for over the telling steps; a fifth of them further
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
-    UNSEEN = 12  # settings that are verified before they are called unseen
-    EDITS = 4e7  # work of runs with edits, over all shapes and placements of EXPECTED
-    EDITED = 3  # placements that are run with edits, the likeliest
-    EQUAL_EDITS = 12  # that are listed
-    BESIDE = 24  # settings next to which an edit is tried, the nearest and the usual ones
-    NEAREST = 4  # hypotheses that are shown where none fits
+    LISTED = 12  # settings verified before they are called unseen, equal edits
+    FEW = 4  # shapes of an abbreviated print, placements with edits, hypotheses where none fits
 
 
 class WorkDone:

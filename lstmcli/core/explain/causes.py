@@ -2,16 +2,16 @@
 
 A row has all that `explain` knows of a setting: the values that it searches, how likely a mistake
 in it is, what it is called, how a value is put into words, why the mistake does not show at once,
-who does it that way, a public thread in which it was the cause, and the sample that shows it. A
-setting whose values are searched otherwise (how directions are merged, the dtype) has none here.
+and who does it that way. A setting whose values are searched otherwise (how directions are merged,
+the dtype) has none here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstmcli.core.model.vocabulary import BIASES, GATES, PEEPHOLE_ORDERS, TRANSPOSED
 
@@ -61,8 +61,6 @@ class Cause:
     hides: Texts = field(default_factory=dict)  # why the mistake does not show at once
     used_by: Texts = field(default_factory=dict)  # who does it; else the conventions that do
     if_set: Texts = field(default_factory=dict)  # who can be set to it, where no convention does it
-    thread: str = ""  # a public thread in which it was the cause
-    sample: str = ""  # the folder of samples that shows it
 
 
 _ALL = "All steps are off"
@@ -91,8 +89,7 @@ CAUSES: dict[str, Cause] = {
         Cause("gates", "gate order", prior=1, columns=("kernel_gates", "recurrent_gates",
             "bias_gates"), values=ORDERS, usual=KNOWN_ORDERS,
             shows=_ALL, mend="i, f, g, o = blocks of z, in the order of the weights",
-            hides={ANY: _BLOCKS},
-            thread="https://github.com/CrispStrobe/CrispASR/issues/102"),
+            hides={ANY: _BLOCKS}),
         Cause("kernel_gates", "gate order of the kernel", prior=6.2, values=ORDERS,
             usual=KNOWN_ORDERS,
             shows=_ALL, mend=_ONE_ORDER,
@@ -104,20 +101,16 @@ CAUSES: dict[str, Cause] = {
         Cause("bias_gates", "gate order of the bias", prior=6.4, values=ORDERS,
             usual=KNOWN_ORDERS,
             shows=_ALL, mend=_ONE_ORDER,
-            hides={ANY: _BLOCKS},
-            thread="https://github.com/magenta/magenta/pull/1015"),
+            hides={ANY: _BLOCKS}),
         Cause("interleaved", "gate arrangement", prior=3.2, values=(False, True),
             words={True: "unit by unit", False: "block by block"},
             shows=_ALL, mend="z.reshape(4, units), or unit by unit z.reshape(units, 4).T",
-            hides={ANY: "Blocks and units are on one axis, so both orders have the same shape"},
-            thread="https://nl.mathworks.com/matlabcentral/answers/2005887-what-is-the-order-of-"
-            "weights-in-a-lstm-layer-with-multiple-lstm-neurons"),
+            hides={ANY: "Blocks and units are on one axis, so both orders have the same shape"}),
         Cause("rows", "row order of the kernel", prior=3.4, values=("xh", "hx"),
             words={"xh": "[x; h]", "hx": "[h; x]"},
             shows=_ALL, mend="z = W @ concat(x, h)",
             hides={ANY: "x and h are on the same axis, so no shape shows which comes first"},
-            used_by={"hx": "code that stacks [h; x]"},
-            thread="https://github.com/NVIDIA/TensorRT/issues/403"),
+            used_by={"hx": "code that stacks [h; x]"}),
         Cause("transposed", "storage of gate blocks", prior=3.3, values=TRANSPOSED,
             words={"none": "plain", "kernel": "transposed in the kernel",
             "recurrent": "transposed in the recurrent kernel",
@@ -134,8 +127,7 @@ CAUSES: dict[str, Cause] = {
             "A reshaped matrix has the shape of a transposed one")},
             used_by={"recurrent": "code that multiplies by R, not its transpose",
             **dict.fromkeys(_RESHAPED,
-            "code that calls reshape, not transpose")},
-            thread="https://github.com/keras-team/keras/pull/8307"),
+            "code that calls reshape, not transpose")}),
         Cause("bias", prior=2.4, values=BIASES,
             words={"input_only": "b_ih only", "recurrent_only": "b_hh only",
             "input_twice": "b_ih twice", "recurrent_twice": "b_hh twice"},
@@ -146,28 +138,23 @@ CAUSES: dict[str, Cause] = {
             "input_only": "code that forgot b_hh",
             "recurrent_only": "code that forgot b_ih",
             "input_twice": "code that took b_ih for b_hh too",
-            "recurrent_twice": "code that took b_hh for b_ih too"},
-            thread="https://github.com/pytorch/pytorch/issues/43000"),
+            "recurrent_twice": "code that took b_hh for b_ih too"}),
         # ---- how the cell runs
         Cause("forget_bias", prior=3.5, values=(0.0, 1.0, SOLVE), usual=(0.0,
             1.0), unusual=3.0,
             shows=_LATER, mend="f = sigmoid(z_f + forget_bias)",
-            hides={ANY: _NO_FORGET},
-            thread="https://newbe.dev/index.php/how-exactly-does-lstmcell-from-tensorflow-operates",
-            sample="forget-bias"),
+            hides={ANY: _NO_FORGET}),
         Cause("recurrent_activation", prior=3, values=ACTIVATIONS,
             usual=("sigmoid", *_HARD), words=_HARD,
             shows="All steps are off by a little",
             mend="i, f, o = sigmoid(z), or the hard one of the training",
             hides={ANY: f"{_NO_TENSOR}, and the hard ones are near the sigmoid"},
-            if_set=_IF_SET,
-            thread="https://stackoverflow.com/questions/49759614/lstm-calculation-with-vanilla-numpy"),
+            if_set=_IF_SET),
         Cause("activation", prior=5.4, columns=("activation",
             "output_activation"), values=ACTIVATIONS, usual=("tanh", "relu",
             "identity"), words=_HARD,
             shows=_ALL, mend="g = tanh(z_g), h = o * tanh(c)",
-            hides={ANY: _NO_TENSOR}, if_set=_IF_SET,
-            thread="https://github.com/keras-team/keras/issues/13399"),
+            hides={ANY: _NO_TENSOR}, if_set=_IF_SET),
         Cause("output_activation", prior=5.6, values=ACTIVATIONS,
             usual=("identity", "tanh"), words=_HARD,
             shows="c agrees, h does not", mend="h = o * tanh(c)",
@@ -176,20 +163,17 @@ CAUSES: dict[str, Cause] = {
         Cause("coupled", "gate coupling", prior=5, values=("none", "f=1-i", "i=1-f"),
             words={"f=1-i": "f = 1 - i", "i=1-f": "i = 1 - f"},
             shows=_LATER, mend="f = sigmoid(z_f), with the weights of f",
-            hides={ANY: _NO_FORGET},
-            thread="https://github.com/clab/dynet/issues/154"),
+            hides={ANY: _NO_FORGET}),
         Cause("cell_clip", prior=7, values=(None, SOLVE), usual=(None, 1.0,
             3.0), unusual=3.0,
             shows="Steps agree until c reaches the bound",
             mend="c = clip(c, -bound, bound), before h",
-            hides={ANY: "The bound does nothing until a cell reaches it"},
-            thread="https://github.com/microsoft/onnxruntime/issues/27224"),
+            hides={ANY: "The bound does nothing until a cell reaches it"}),
         Cause("gate_clip", prior=7.5, values=(None, SOLVE), usual=(None, ),
             unusual=3.0,
             shows="Numbers whose z is large are off",
             mend="z = clip(z, -bound, bound), before the activations",
-            hides={ANY: "The bound does nothing until a gate's pre-activation reaches it"},
-            thread="https://github.com/sonos/tract/issues/2751"),
+            hides={ANY: "The bound does nothing until a gate's pre-activation reaches it"}),
         Cause("projection_clip", prior=7.6, values=(None, SOLVE), usual=(None, ), unusual=3.0,
             shows="Numbers of h that are large are off", mend="h = clip(P h, -bound, bound)",
             hides={ANY: "The bound does nothing until a projected h reaches it"}),
@@ -210,44 +194,38 @@ CAUSES: dict[str, Cause] = {
             "time": "(T, B, I)"},
             shows="Only the first step of the first sequence agrees",
             mend="x = x.transpose(1, 0, 2)",
-            hides={ANY: "No shape tells whether the first axis is batch or time"},
-            thread="https://github.com/openvinotoolkit/openvino/issues/37820"),
+            hides={ANY: "No shape tells whether the first axis is batch or time"}),
         Cause("reverse", "direction", prior=2.6, values=(False, True),
             words={True: "last step first", False: "first step first"},
             shows="All steps are off; the last one is the first one of the other run",
             mend="for t in reversed(range(steps))",
             hides={ANY: "The direction is in no tensor"},
-            used_by={True: "a backward cell, go_backwards"},
-            thread="https://github.com/stanfordmlgroup/nlc/issues/8"),
+            used_by={True: "a backward cell, go_backwards"}),
         # what is forgotten is to turn the backward half back
         Cause("flip_output", "order of the outputs", prior=2.7, values=(False,
             True), forward=5.0, words={True: "reversed in time",
             False: "in time order"},
             shows="The steps agree in the other order", mend="h = h[::-1]",
             hides={ANY: "Outputs that are reversed in time have the same shape"},
-            used_by={True: "Keras' go_backwards, in processing order"},
-            thread="https://github.com/microsoft/onnxruntime/issues/4187"),
+            used_by={True: "Keras' go_backwards, in processing order"}),
         Cause("go_backwards", "go_backwards", prior=2.8, columns=("reverse",
             "flip_output"), values=(True, ), words={True: "yes", False: "no"},
             shows="All steps are off; they agree with no order of the forward run",
             mend="h = h[::-1], after a run from the last step on",
             hides={ANY: "The direction is in no tensor"},
-            used_by={True: "Keras with go_backwards=True"},
-            thread="https://github.com/microsoft/onnxruntime/issues/4187"),
+            used_by={True: "Keras with go_backwards=True"}),
         Cause("state", prior=2, values=("carried", "reset"),
             words={"carried": "carried on", "reset": "zero at every step"},
             shows=_LATER, mend="h, c = cell(x[t], h, c)",
             hides={ANY: _NOT_CARRIED},
-            used_by={"reset": "code that forgets to hand h and c on"},
-            thread="https://github.com/rgbkrk/voice/pull/8"),
+            used_by={"reset": "code that forgets to hand h and c on"}),
         Cause("initial_state", prior=2.2, values=("given", "zero", "swapped"),
             of_run=True, words={"given": "as given",
             "swapped": "h and c exchanged"},
             shows="The first steps are off, later ones less and less", mend="h, c = h0, c0",
             hides={ANY: "h and c have the same shape"},
             used_by={"zero": "code that leaves the given state out",
-            "swapped": "code that reads (c, h) as (h, c)"},
-            thread="https://github.com/tracel-ai/burn/pull/5234"),
+            "swapped": "code that reads (c, h) as (h, c)"}),
         Cause("lengths", "sequence length", prior=4.2, values=("given", "ignored",
             "inverted"), of_run=True,
             words={"given": "as given"},
@@ -256,8 +234,7 @@ CAUSES: dict[str, Cause] = {
             hides={ANY: "Padded steps look like data, so nothing fails"},
             used_by={"ignored": "code that runs over the padding",
             "inverted": "a mask that is true at the padding",
-            ANY: "packed sequences, a mask, sequence_length"},
-            thread="https://github.com/NVIDIA/OpenSeq2Seq/issues/69"),
+            ANY: "packed sequences, a mask, sequence_length"}),
         Cause("masked_output", prior=4.4, values=("zero", "repeat", "run"),
             of_run=True,
             shows="Only padded steps differ",
@@ -277,14 +254,12 @@ CAUSES: dict[str, Cause] = {
             "o"), of_run=True,
             shows="EXPECTED is another array of the trace", mend="return h, not c or a gate",
             hides={ANY: "No shape tells which array of a run it is"},
-            used_by={"c": "code that returns (c, h)"},
-            thread="https://github.com/neulab/xnmt/issues/223"),
+            used_by={"c": "code that returns (c, h)"}),
         Cause("dtype", prior=8,
             shows="Nearly all numbers differ slightly",
             mend="float32 from the inputs to the outputs",
             hides={ANY: "Rounding is in no tensor"},
-            used_by={"float16": _HALF, "bfloat16": _HALF},
-            thread="https://github.com/pytorch/pytorch/issues/175845"),
+            used_by={"float16": _HALF, "bfloat16": _HALF}),
     )
 }  # fmt: skip
 """By setting, in the order in which they are searched."""
@@ -346,3 +321,43 @@ def cause_of(setting: str, sense: str = "") -> Cause:
 def text_for(texts: Texts, value: Any) -> str:
     """The text for a value, or for any other; an empty string if there is none."""
     return texts.get(value, "") or texts.get(ANY, "")
+
+
+# ---- changes of settings
+
+
+class Change(NamedTuple):
+    """A setting and the value that it takes instead of the assumed one."""
+
+    setting: str
+    value: Any
+
+
+Changes = tuple[Change, ...]
+KEPT = -1  # the code of a setting that a change leaves
+
+
+def settings_of(changes: Changes) -> dict[str, Any]:
+    """Changes as settings by name."""
+    return {change.setting: change.value for change in changes}
+
+
+def kinds(changes: Iterable[Change]) -> set[str]:
+    """The settings that are changed, of whichever cells."""
+    return {change.setting.rpartition(".")[2] for change in changes}
+
+
+def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the special settings that would otherwise override a changed general one.
+
+    ``activation`` changes the output's too, unless that is given. ``go_backwards`` is not an
+    abbreviation of two settings: it overrides them.
+    """
+    stale = {
+        special: settings[general]
+        for general, specials in SPREADS.items()
+        if general in settings and general != "go_backwards"
+        for special in specials
+        if special != general and special in given and special not in settings
+    }
+    return {**settings, **stale}

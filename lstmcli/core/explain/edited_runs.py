@@ -7,16 +7,17 @@ step at which the run as loaded is off, which nearly all variants fail.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.verify import (
@@ -41,7 +42,7 @@ from lstmcli.core.model.edits import (
     RunSizes,
     edits_in,
 )
-from lstmcli.core.model.model import Inputs, Model
+from lstmcli.core.model.model import Model
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
@@ -56,12 +57,9 @@ SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to 
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
 NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
 STARTS = 4  # usual numbers to begin from where no first step is known
-ITERATIONS = 12  # of Gauss-Newton
-SHRUNK = (1.0, 0.3, 0.05)  # parts of a stride that are tried
-HALFWAY = 5, 0.2  # iterations after which so much of the misfit may be left
+ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
+HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
-
-
 PARTS = ("", ".h", ".c")  # of the state, that begins anew
 LAST_STEPS = 64  # at which it is tried, where only a last state is known
 
@@ -100,7 +98,7 @@ class EditedRuns:
     @property
     def sizes(self) -> RunSizes:
         """The sizes of the run, and its first cell."""
-        return RunSizes(self.model, self.model.cell, *self.case.size)
+        return RunSizes(self.model, self.model.cell, self.case.size[0])
 
     # ---- runs
 
@@ -109,10 +107,9 @@ class EditedRuns:
     ) -> Mapping[str, Array] | None:
         """The arrays of a run, or of its first steps; None where the edits do not fit it."""
         case = case or self.case
-        layout = None if case.layout == "steps" else case.layout
-        inputs = Inputs(case.x, layout, case.initial_state, case.lengths, case.mask)
         try:
-            plan = prepare(self.edited(edits), inputs, case.names(self._settings))
+            inputs, names = case.inputs(self._settings), case.names(self._settings)
+            plan = prepare(self.edited(edits), inputs, names)
             plan = plan if until is None else plan.until(min(until, plan.steps))
             given: Mapping[str, Array] = run_in_memory(plan)
             cells = plan.model.cells
@@ -141,17 +138,14 @@ class EditedRuns:
         expected, location = self.case.expected, self.location
         if location.are_gates and edits[0].kind.takes == "z":
             parts = [expected.arrays[gate] for gate in location.arrays[0].arrays]
-            both = (
-                np.concatenate([getattr(p, k) for p in parts], axis=-1) for k in ("values", "half")
-            )
-            return replace(self.case, expected=Expected({"h": KnownValues(*both)}))
+            joined = [
+                np.concatenate([getattr(p, k) for p in parts], -1) for k in ("values", "half")
+            ]
+            return replace(self.case, expected=Expected({"h": KnownValues(*joined)}))
         if not any(ArrayName.of(name).kind == FINAL for name in expected.arrays):
             return self.case
-        if (
-            location.state != "the last h"
-            or self.case.lengths is not None
-            or self.case.mask is not None
-        ):
+        is_padded = self.case.lengths is not None or self.case.mask is not None
+        if location.state != "the last h" or is_padded:
             return None
         (known,) = expected.arrays.values()
         shape = self.case.size[0], *known.values.shape
@@ -161,36 +155,28 @@ class EditedRuns:
 
     # ---- how far runs are from EXPECTED
 
-    def misses(
+    def off(
         self, given: Mapping[str, Array] | None, case: Case | None = None, until: int | None = None
     ) -> Array:
-        """How far off each known number is, in tolerances; of the steps before ``until``."""
-        expected = (case or self.case).expected
+        """A run less EXPECTED, number by number, in tolerances; of the steps before ``until``.
 
-        def off(name: str, known: KnownValues) -> Array:
-            of_run = None if given is None else given.get(name)
-            values, allowed = known.values[:until], self.allowance.of(known[:until])
-            if of_run is None or of_run.shape != values.shape:
-                return np.full(values.shape, np.inf)
-            miss = np.abs(of_run - values) / allowed
-            return np.where(np.isfinite(of_run), miss, np.inf)
-
-        parts = [
-            off(name, known)[np.isfinite(known.values[:until])]
-            for name, known in expected.arrays.items()
-            if until is None or name in self._in_order(case)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        Infinite where the run has no such number.
+        """
+        parts = [np.zeros(0)]
+        for name, known in (case or self.case).expected.arrays.items():
+            if until is None or name in self._in_order(case):
+                part = known[:until]
+                of_run = None if given is None else given.get(name)
+                if of_run is None or of_run.shape != part.values.shape:
+                    of_run = np.full(part.values.shape, np.inf)
+                off = (of_run - part.values) / self.allowance.of(part)
+                parts.append(off[np.isfinite(part.values)])
+        return np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
     @cached_property
     def base(self) -> Mapping[str, Array]:
         """The run without further edits."""
         return self.run(()) or {}
-
-    @cached_property
-    def base_misses(self) -> Array:
-        """How far off the run without further edits is."""
-        return self.misses(self.base)
 
     @cached_property
     def _growth(self) -> float:
@@ -201,7 +187,7 @@ class EditedRuns:
         return verify(self.case, (*self.of_run, *self.changes), self.allowance).growth
 
     @cached_property
-    def causal(self) -> tuple[str, ...]:
+    def _causal(self) -> tuple[str, ...]:
         """EXPECTED's arrays of steps of which each needs only those before it."""
         names = [n for n, one in self.case.expected.arrays.items() if one.values.ndim == 3]
         if runs_forward(self.model):
@@ -216,14 +202,14 @@ class EditedRuns:
         """The cells of which EXPECTED has numbers, and the run without further edits gives them."""
         wrong = {""}
         for name, known in self.case.expected.arrays.items():
-            off = self.misses(self.base, replace(self.case, expected=Expected({name: known})))
-            if not off.size or off.max() > 1:
+            off = self.off(self.base, replace(self.case, expected=Expected({name: known})))
+            if not off.size or np.abs(off).max() > 1:
                 wrong.add(ArrayName.of(name).prefix)
         return frozenset(ArrayName.of(name).prefix for name in self.case.expected.arrays) - wrong
 
     def _in_order(self, case: Case | None) -> Sequence[str]:
         """The arrays of which first steps are compared; an edited output is one of them."""
-        return self.causal if case in (None, self.case) else ("h",)
+        return self._causal if case in (None, self.case) else ("h",)
 
     @cached_property
     def first_off(self) -> int | None:
@@ -233,7 +219,7 @@ class EditedRuns:
     def first_wrong(self, given: Mapping[str, Array]) -> int | None:
         """The first step at which a run is off; None if none is, or steps need later ones."""
         first: list[int] = []
-        for name in self.causal:
+        for name in self._causal:
             known, array = self.case.expected.arrays[name], given.get(name)
             if array is not None and array.shape == known.values.shape:
                 off = np.abs(array - known.values) > self.allowance.of(known)
@@ -248,20 +234,17 @@ class EditedRuns:
         self.tried += 1
         if self.first_off is not None:  # what is solved for fits there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
-            if (
-                self.misses(self.run(variant.edits, until, case), case, until).max(initial=0)
-                > SLACK
-            ):
+            first = self.off(self.run(variant.edits, until, case), case, until)
+            if np.abs(first).max(initial=0) > SLACK:
                 return None
-        misses = self.misses(self.run(variant.edits, case=case), case)
-        worst, allowance = float(misses.max(initial=0)), self.allowance
+        off = self.off(self.run(variant.edits, case=case), case)
+        worst, allowance = float(np.abs(off).max(initial=0)), self.allowance
+        is_rounding = worst <= 1 or worst * allowance.absolute <= ROUNDED
+        if worst > SLACK * self._growth or not is_rounding:
+            return None
         if variant.solved > 1:
             looser = SOLVED_WITHIN * allowance.absolute, SOLVED_WITHIN * allowance.relative
             allowance = allowance._replace(absolute=looser[0], relative=looser[1])
-        if worst > SLACK * self._growth or (
-            worst > 1 and worst * self.allowance.absolute > ROUNDED
-        ):
-            return None
         every = Change("edits", (*self.model.edits, *variant.edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None
@@ -271,84 +254,65 @@ class EditedRuns:
         case = self.case_for(variant.edits)
         if case is None:
             return None
-        base = self.base_misses if case is self.case else self.misses(self.base, case)
-        bits = [self._bits(base, variant.solved)] if variant.edits else []
+        bits = [self._bits(self.off(self.base, case), variant.solved)] if variant.edits else []
         agreement = self.fits(variant) if all(bits) else None
         if agreement is None:
             return None
         if self.changes:
             alone = self.adding(())
-            misses = alone.misses(alone.run(variant.edits, case=case), case)
-            bits.append(self._bits(misses, variant.solved))
+            off = alone.off(alone.run(variant.edits, case=case), case)
+            bits.append(self._bits(off, variant.solved))
         return (agreement, min(bits)) if all(bits) else None
 
-    def _bits(self, misses: Array, solved: int) -> float:
-        """The bits of evidence; 0 where these, or the numbers that show them, are too few."""
-        bits, numbers = self.evidence(misses, solved)
-        return bits if bits >= LEAST_BITS and numbers >= solved + MORE_NUMBERS else 0.0
+    def _bits(self, off: Array, solved: int) -> float:
+        """The bits of evidence; 0 where these, or the numbers that show them, are too few.
 
-    def evidence(self, misses: Array, solved: int) -> tuple[float, int]:
-        """The bits by which EXPECTED's numbers tell a fit from the run as loaded, and how many.
-
-        Each counts by how far off it was. What was solved for may account for as many numbers,
-        those that were furthest off; and the choice among all that were tried costs its bits.
+        Each of EXPECTED's numbers counts by how far off the run as loaded is. What was solved for
+        may account for as many numbers, those that were furthest off; and the choice among all
+        that were tried costs its bits.
         """
-        size = np.minimum(np.log2(np.maximum(misses, 1)), MOST_BITS)
-        share = self.case.expected.distinct(self.allowance.of) / max(1, misses.size)
+        size = np.minimum(np.log2(np.maximum(np.abs(off), 1)), MOST_BITS)
+        distinct = self.case.expected.distinct(self.allowance)
+        share = min(1.0, distinct / max(1, off.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
-        wrong = int((misses > 1).sum() * min(1.0, share))
-        return float(counted.sum()) * min(1.0, share) - math.log2(max(2, self.tried)), wrong
+        bits = float(counted.sum()) * share - math.log2(max(2, self.tried))
+        is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
+        return bits if bits >= LEAST_BITS and is_shown else 0.0
 
     # ---- variants
 
-    def table(self) -> Iterator[Variant]:
-        """The values of the table, the usual ones first, of all cells at once."""
-        for kind in self._of_all_cells():
+    def table(self, *, each: bool = False, most: int | None = None) -> Iterator[Variant]:
+        """The values of the table, the usual ones first, of all cells at once or of each."""
+        for kind, cell, sizes in self._kinds(each):
             if kind.name not in LATER:
-                yield from self._of_kind(kind, "", self.sizes)
-        if len(self.model.layers) > 1:
+                yield from islice(_variants(kind, cell, sizes), most)
+        if len(self.model.layers) > 1 and not each and most is None:
             names = [name for name, cell in self.model.cells if cell.inputs == cell.outputs]
             yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
 
-    def usual(self) -> Iterator[Variant]:
-        """The first values of each kind of the table."""
-        for kind in self._of_all_cells():
-            if kind.name not in LATER:
-                yield from islice(self._of_kind(kind, "", self.sizes), USUAL)
+    def solutions(self, *, each: bool = False) -> Iterator[Variant]:
+        """The edits with a number, at the number that comes nearest; those of a bound first.
 
-    def table_of_cells(self) -> Iterator[Variant]:
-        """The values of the table in one of several cells."""
-        for kind in EDITS.values():
-            if kind.name not in LATER and kind.stage not in OF_MODEL:
-                for cell, sizes in self._each_cell():
-                    yield from self._of_kind(kind, cell, sizes)
-
-    def solutions(self) -> Iterator[Variant]:
-        """The edits with a number, at the number that comes nearest, of all cells at once."""
-        for kind in self._of_all_cells():
+        A bound is the largest number of EXPECTED, or none.
+        """
+        for kind, cell, _ in sorted(self._kinds(each), key=lambda one: not one[0].bound):
             if kind.solved is not None:
-                yield from self._solved(kind, "")
+                yield from self._solved(kind, cell)
 
-    def solutions_of_cells(self) -> Iterator[Variant]:
-        """The edits with a number in one of several cells."""
+    def damage(self) -> Iterator[Variant]:
+        """Rows and columns that are zero or exchanged, in the only cell or in each."""
+        for kind, cell, sizes in self._kinds(each=len(self.model.cells) > 1):
+            if kind.name in LATER:
+                yield from _variants(kind, cell, sizes)
+
+    def _kinds(self, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
+        """The kinds of edits, of all cells at once or of each of several, if it may be wrong."""
+        cells = self.model.cells if len(self.model.cells) > 1 else ()
+        wrong = [(n, self.sizes._replace(cell=cell)) for n, cell in cells if n not in self._right]
+        both = wrong if each else [("", self.sizes)] if not self._right else []
         for kind in EDITS.values():
-            if kind.solved is not None and kind.stage not in OF_MODEL:
-                for cell, _ in self._each_cell():
-                    yield from self._solved(kind, cell)
-
-    def _of_kind(self, kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
-        return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
-
-    def _of_all_cells(self) -> Iterable[EditKind]:
-        """The kinds of edits that may be of all cells: none where one of them is right."""
-        return () if self._right else EDITS.values()
-
-    def _each_cell(self) -> Iterator[tuple[str, RunSizes]]:
-        """Each of several cells that may be wrong."""
-        if len(self.model.cells) > 1:
-            for name, cell in self.model.cells:
-                if name not in self._right:
-                    yield name, self.sizes._replace(cell=cell)
+            if not each or kind.stage not in OF_MODEL:
+                yield from ((kind, cell, sizes) for cell, sizes in both)
 
     def restarts(self) -> Iterator[Variant]:
         """The initial state, h or c again: in chunks of one length, or at each step that is off.
@@ -373,12 +337,6 @@ class EditedRuns:
             if off is None and found != [*range(0, steps, found[1])]:
                 yield Variant((edit,), len(found) - 1)
 
-    def damage(self) -> Iterator[Variant]:
-        """Rows and columns that are zero or exchanged, in the only cell or in each."""
-        for name in LATER:
-            for cell, sizes in [*self._each_cell()] or [("", self.sizes)]:
-                yield from self._of_kind(EDITS[name], cell, sizes)
-
     def _solved(self, kind: EditKind, cell: str) -> Iterator[Variant]:
         case = self.case_for((Edit(kind.name, kind.solved, cell),))
         if case is None:
@@ -394,19 +352,20 @@ class EditedRuns:
 
     def solved_number(
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
-    ) -> float | None:
+    ) -> Any:
         """The number of an edit that comes nearest, with the fewest decimals that are as near."""
         until = self._steps_after_first(SOLVING_STEPS)
 
-        def residual(number: float) -> Array | None:
-            return self._residual(self.run((edit(number),), until, case), case, until)
+        def off(numbers: Array) -> Array:
+            runs = (self.run((edit(a),), until, case) for a in numbers[:, 0].tolist())
+            return np.array([self.off(one, case, until) for one in runs])
 
-        number = nearest_number(residual, starts)
-        if number is None:
+        solved = (gauss_newton(off, np.array([[a]]), 12) for a in dict.fromkeys(starts))
+        number, rest = min(((p.item(), (r**2).sum()) for p, r in solved), key=itemgetter(1))
+        if not math.isfinite(rest):
             return None
         for decimals in range(DECIMALS):
-            rest = residual(round(number, decimals))
-            if rest is not None and np.abs(rest).max(initial=0) <= 1:
+            if np.abs(off(np.array([[round(number, decimals)]]))).max(initial=0) <= 1:
                 return round(number, decimals) + 0.0  # no -0
         return float(f"{number:.9g}")
 
@@ -414,8 +373,7 @@ class EditedRuns:
         """An edit that lists a number last, with that which comes nearest; None if none is near."""
         *place, number = edit.value
         until = self._steps_after_first(2)
-        rest = self._residual(self.run((edit,), until), self.case, until)
-        if rest is None or np.abs(rest).max(initial=0) > NEARLY:
+        if np.abs(self.off(self.run((edit,), until), until=until)).max(initial=0) > NEARLY:
             return None
         solved = self.solved_number(
             lambda a: replace(edit, value=(*place, a)), (number,), self.case
@@ -426,59 +384,44 @@ class EditedRuns:
         """Where this many steps from the first one that is off end; None where all are needed."""
         return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
 
-    def _residual(
-        self, given: Mapping[str, Array] | None, case: Case, until: int | None
-    ) -> Array | None:
-        """The run less EXPECTED, number by number, in tolerances; None where it is not finite."""
-        if given is None:
-            return None
-        parts = []
-        for name, known in case.expected.arrays.items():
-            if until is not None and name not in self._in_order(case):
-                continue
-            values = known.values[:until]
-            if name not in given or given[name].shape != values.shape:
-                return None
-            off = (given[name] - values) / self.allowance.of(known[:until])
-            parts.append(off[np.isfinite(values)])
-        both = np.concatenate(parts) if parts else np.zeros(0)
-        return both if both.size and np.isfinite(both).all() else None
+
+def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
+    return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
 
 
-LATER = (
-    "weights.kernel.row", "weights.recurrent.row", "weights.kernel.column",
-    "weights.recurrent.column", "weights.recurrent.columns", "weights.kernel.columns",
-)  # fmt: skip
+LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
 """Edits of many values."""
 
 
-def nearest_number(
-    residual: Callable[[float], Array | None], starts: Iterable[float]
-) -> float | None:
-    """The number with the smallest residual that Gauss-Newton finds."""
-    best, found = np.inf, None
-    for a in dict.fromkeys(starts):
-        r = residual(a)
-        if r is None:
-            continue
-        first = size = float(r @ r)
-        for n in range(ITERATIONS):
-            d = 1e-6 * max(1.0, abs(a))
-            moved = residual(a + d)
-            if moved is None or not (slope := (moved - r) / d).any():
+def gauss_newton(
+    residual: Callable[[Array], Array], start: Array, iterations: int = ITERATIONS
+) -> tuple[Array, Array]:
+    """Parameters (B, N) of independent problems, and what is left (B, M); damped.
+
+    ``residual`` takes (B n, N), n sets for each problem in a row, and gives (B n, M).
+    """
+    p, (B, N) = start.copy(), start.shape
+    damping, r, better = np.full(B, 1e-6), residual(p), np.ones(B, bool)
+    first, shorter = float((r**2).sum()), 0.5 * (N == 1)  # along one number a stride is shortened
+    for n in range(iterations):
+        if better.any():
+            d = 1e-7 * np.maximum(1, np.abs(p))
+            moved = (p[:, None] + np.eye(N) * d[:, None]).reshape(B * N, N)
+            J = (residual(moved).reshape(B, N, -1) - r[:, None]) / d[..., None]  # (B, N, M)
+            if not np.isfinite(J).all():
                 break
-            stride = float(slope @ r) / float(slope @ slope)
-            for part in SHRUNK:
-                other = residual(a - part * stride)
-                if other is not None and other @ other < size:
-                    a, r, size = a - part * stride, other, float(other @ other)
-                    break
-            else:
-                break
-            if abs(stride) < 1e-10 * max(1.0, abs(a)) or (
-                n == HALFWAY[0] and size > HALFWAY[1] * first
-            ):
-                break
-        if size < best:
-            best, found = size, a
-    return found
+            U, S, V = np.linalg.svd(J, full_matrices=False)  # normal equations would square it
+            mean = (S**2).mean(axis=1, keepdims=True)
+        along = np.einsum("bkm,bm->bk", V, r) * S / (S**2 + damping[:, None] * mean + 1e-300)
+        stride = np.einsum("bnk,bk->bn", U, along)
+        new = residual(p - stride)
+        better = (new**2).sum(axis=1) < (r**2).sum(axis=1)
+        p[better] -= stride[better]
+        r[better] = new[better]
+        damping = np.where(better, damping * 0.1, np.maximum(damping * 20, shorter)).clip(1e-14)
+        if n >= HALFWAY[0] * iterations and (r**2).sum() > HALFWAY[1] * first:
+            break
+        is_done = (np.abs(stride) < 1e-10 * np.maximum(1, np.abs(p))).all(axis=1)
+        if np.abs(r).max() < 1e-13 or (is_done | (damping > 1e4)).all():
+            break
+    return p, r

@@ -20,28 +20,33 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import KNOWN_ORDERS
-from lstmcli.core.explain.edited_runs import EditedRuns, Variant
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.explain.causes import KNOWN_ORDERS, Change, Changes, settings_of
+from lstmcli.core.explain.edited_runs import (
+    ITERATIONS,
+    USUAL,
+    EditedRuns,
+    Variant,
+    gauss_newton,
+)
+from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EDITS, Edit
-from lstmcli.core.model.model import Cell, Inputs
+from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
-ITERATIONS = 25  # of Gauss-Newton
 SOLVING = 40.0  # the work of a start state, per sequence and cube of its numbers
-HALFWAY = 10, 0.2  # iterations after which so much of the misfit may be left
 WITHIN = 2.0  # tolerances, or the next number, by which what is solved for may miss EXPECTED
 LEAST = 1e-5
 SHORT = 8  # steps that show a start state, or an order of features
 MOST_EXCHANGED = 16_000  # units of all exchanges of two features that are tried at once
 MOST_STATE = 48  # numbers of a state that are solved for
 SMALL = 1e-4  # a number that counts as 0, or as another, in a relation
+ALIKE = 1e-2  # of a number, by which those that EXPECTED implies for it may differ
 DAMAGED_UNITS = 3  # at most, where a damaged row is looked for
 FAR = 40.0  # a pre-activation beyond which a gate does not change
 HALVINGS = 60
@@ -62,9 +67,7 @@ class KnownCell(NamedTuple):
 def known_cells(runs: EditedRuns) -> Iterator[KnownCell]:
     """The cells of which every h is known."""
     case = runs.case
-    layout = None if case.layout == "steps" else case.layout
-    given = Inputs(case.x, layout, case.initial_state, case.lengths, case.mask)
-    plan = prepare(runs.model, given, ("h",))
+    plan = prepare(runs.model, case.inputs(settings_of(runs.of_run)), ("h",))
     several = len(plan.model.cells) > 1
     if len(plan.model.layers) > 1 or plan.valid is not None or "array" in settings_of(runs.of_run):
         return
@@ -81,56 +84,23 @@ def known_cells(runs: EditedRuns) -> Iterator[KnownCell]:
         yield KnownCell(name * several, cell, h, x[reads], reads, plan.states[d])
 
 
-Step = Callable[[Array, Array, Array], tuple[Array, Array]]
+Step = Callable[..., tuple[Array, Array]]
 """Takes x (R, I), h (R, P) and c (R, H), and gives the next h and c."""
 
 
 def stepper(cell: Cell) -> Step:
-    """The step of a cell."""
+    """The step of a cell, in which something may be added to its pre-activations (4, H, R)."""
     parts = parts_of(cell)
     bias = np.zeros_like(cell.bias) if cell.norm_scale is not None else cell.bias.copy()
     if cell.norm_scale is None:
         bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
 
-    def advance(x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-        z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None]
+    def advance(x: Array, h: Array, c: Array, added: Any = 0.0) -> tuple[Array, Array]:
+        z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None] + added
         new_h, new_c = step(z, c.T, parts)
         return new_h.T, new_c.T
 
     return advance
-
-
-def gauss_newton(
-    residual: Callable[[Array], Array], start: Array, iterations: int = ITERATIONS
-) -> tuple[Array, Array]:
-    """Parameters (B, N) of independent problems, and what is left (B, M); damped.
-
-    ``residual`` takes (B n, N), n sets for each problem in a row, and gives (B n, M).
-    """
-    p, (B, N) = start.copy(), start.shape
-    damping, r = np.full(B, 1e-6), residual(p)
-    first = float((r**2).sum())
-    for n in range(iterations):
-        d = 1e-7 * np.maximum(1, np.abs(p))
-        moved = (p[:, None] + np.eye(N) * d[:, None]).reshape(B * N, N)
-        J = (residual(moved).reshape(B, N, -1) - r[:, None]) / d[..., None]  # (B, N, M)
-        if not np.isfinite(J).all():
-            break
-        U, S, V = np.linalg.svd(J, full_matrices=False)  # normal equations would square it
-        mean = (S**2).mean(axis=1, keepdims=True)
-        along = np.einsum("bkm,bm->bk", V, r) * S / (S**2 + damping[:, None] * mean + 1e-300)
-        stride = np.einsum("bnk,bk->bn", U, along)
-        new = residual(p - stride)
-        better = (new**2).sum(axis=1) < (r**2).sum(axis=1)
-        p[better] -= stride[better]
-        r[better] = new[better]
-        damping = np.clip(np.where(better, damping * 0.1, damping * 20), 1e-14, 1e6)
-        if n == HALFWAY[0] and (r**2).sum() > HALFWAY[1] * first:
-            break
-        is_done = better & (np.abs(stride).max(axis=1) < 1e-12)
-        if np.abs(r).max() < 1e-13 or (is_done | (damping > 1e4)).all():
-            break
-    return p, r
 
 
 def _tolerance(runs: EditedRuns) -> float:
@@ -212,11 +182,7 @@ def _related(known: KnownCell, solved: Array) -> Iterator[Variant]:
     """The edits that give inputs (T, B, I) in the order of the steps from those given."""
     T, B, count = solved.shape
     given, wanted = known.x.reshape(T * B, count), solved.reshape(T * B, count)
-    off = np.abs(wanted[:, :, None] - given[:, None, :]).max(axis=0)
-    order = tuple(off.argmin(axis=1).tolist())
-    if sorted(order) == [*range(count)] != [*order]:
-        yield Variant((Edit("inputs.features", order),))
-    near = np.abs(solved[:, None] - known.x[None]).max(axis=(2, 3)).argmin(axis=1)
+    near: Array = np.abs(solved[:, None] - known.x[None]).max(axis=(2, 3)).argmin(axis=1)
     moved = np.flatnonzero(near != np.arange(T))
     if len(moved) == 1:
         steps = int(known.reads[moved[0]]), int(known.reads[near[moved[0]]])
@@ -229,23 +195,19 @@ def _related(known: KnownCell, solved: Array) -> Iterator[Variant]:
 
 
 def _affine(given: Array, wanted: Array) -> Iterator[Variant]:
-    """A factor and an offset for each feature."""
-    ones = np.ones(len(given))
-    each = [
-        np.linalg.lstsq(np.stack([given[:, n], ones], axis=1), wanted[:, n], rcond=None)[0]
-        for n in range(given.shape[1])
-    ]
-    factors, offsets = np.array(each).T
-    factors = np.where(np.abs(factors - 1) < SMALL, 1, factors)
-    offsets = np.where(np.abs(offsets) < SMALL, 0, offsets)
-    solved = int((factors != 1).sum() + (offsets != 0).sum())
+    """A factor and an offset for each feature, or the same one for all."""
+    off = given - given.mean(axis=0)
+    factors = (off * wanted).sum(axis=0) / (off * off).sum(axis=0)
+    each = factors, wanted.mean(axis=0) - factors * given.mean(axis=0)
     for digits in (3, 6, 9):
-        both = {"inputs.factors": factors, "inputs.offsets": offsets}
-        edits = [
-            Edit(name, tuple(float(f"{v:.{digits}g}") for v in numbers.tolist()))
-            for (name, numbers), nothing in zip(both.items(), (1, 0), strict=True)
-            if (numbers != nothing).any()
-        ]
+        edits = []
+        for name, numbers in zip(("inputs.factor", "inputs.offset"), each, strict=True):
+            nothing = float(EDITS[name].solved or 0)
+            near = np.where(np.abs(numbers - nothing) < SMALL, nothing, numbers).tolist()
+            value = tuple(float(f"{v:.{digits}g}") for v in near)
+            if {*value} != {nothing}:
+                edits.append(Edit(name, value if len({*value}) > 1 else value[:1]))
+        solved = sum(v != edit.kind.solved for edit in edits for v in edit.value)
         yield Variant(tuple(edits), solved)
 
 
@@ -288,13 +250,20 @@ def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
     """
     h, c = known.start
     if known.cell.projection is None:
-        low, high = np.full_like(c, -FAR), np.full_like(c, FAR)
-        for _ in range(HALVINGS):  # h grows with c
-            middle = (low + high) / 2
-            is_low = advance(known.x[0], h, middle)[0] < known.h[0]
-            low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-        yield np.concatenate([h, np.clip((low + high) / 2, -5, 5)], axis=1)
+        at_first = _bisected(lambda c: advance(known.x[0], h, c)[0], known.h[0])
+        yield np.concatenate([h, np.clip(at_first, -5, 5)], axis=1)
     yield np.concatenate([h, c], axis=1)
+
+
+def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
+    """The numbers from which a function, which rises or falls with each, gives others."""
+    low, high = np.full_like(wanted, -FAR), np.full_like(wanted, FAR)
+    rising = function(high) >= function(low)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        up = (function(middle) < wanted) == rising
+        low, high = np.where(up, middle, low), np.where(up, high, middle)
+    return (low + high) / 2
 
 
 # ---- damaged weights
@@ -307,10 +276,10 @@ def damage(runs: EditedRuns) -> Iterator[Variant]:
         if cell.projection is not None or cell.norm_scale is not None or cell.peephole is not None:
             return
         advance, (h, c) = stepper(cell), known.start
-        allowed = _tolerance(runs)
         for x, wanted in zip(known.x, known.h, strict=True):
-            new, new_c = advance(x, h, c)
-            units = np.flatnonzero((np.abs(new - wanted) > allowed).any(axis=0))
+            new_h, new_c = advance(x, h, c)
+            off = np.abs(new_h - wanted) > _tolerance(runs)
+            units = np.flatnonzero(off.any(axis=0))
             if len(units) > DAMAGED_UNITS:
                 break
             if len(units):
@@ -325,65 +294,32 @@ def _of_unit(
     known: KnownCell, unit: int, before: tuple[Array, Array, Array], wanted: Array
 ) -> Iterator[Edit]:
     """Numbers of a unit's weights with which it gives the h (B,) that is wanted."""
-    cell, (x, h, _) = known.cell, before
+    cell, (x, h, _), advance = known.cell, before, stepper(known.cell)
     for k, gate in enumerate(GATES):
-        z = _needed(cell, k, unit, before, wanted)
-        if z is None:
+
+        def h_with(z: Array, k: int = k) -> Array:
+            added = np.zeros((4, cell.units, len(z)))
+            added[k, unit] = z
+            return advance(*before, added)[0][:, unit]
+
+        z = _bisected(h_with, wanted)
+        if np.abs(h_with(z) - wanted).max() >= LEAST:
             continue
-        parts: Sequence[tuple[str, Array, Array]] = (
+        places: list[tuple[str, tuple[int, ...], Any]] = [
+            ("bias.number", (), cell.bias[k, unit] + z)
+        ]
+        for part, weights, values in (
             ("kernel", cell.kernel[k, unit], x), ("recurrent", cell.recurrent_kernel[k, unit], h),
-        )  # fmt: skip
-        for part, weights, values in parts:
-            share = values @ weights  # (B,)
-            if (a := _alike(1 + z / _nonzero(share))) is not None:
-                yield _edit(f"weights.{part}.row", (gate, unit), a, known.name)
-            for n in range(len(weights)):
-                if (a := _alike(weights[n] + z / _nonzero(values[:, n]))) is not None:
-                    yield _edit(f"weights.{part}.number", (gate, unit, n), a, known.name)
-        if (a := _alike(cell.bias[k, unit] + z)) is not None:
-            yield _edit("weights.bias.number", (gate, unit), a, known.name)
-
-
-def _edit(name: str, place: tuple[object, ...], number: float, cell: str) -> Edit:
-    return Edit(name, (*place, number), cell)
-
-
-def _nonzero(values: Array) -> Array:
-    return np.where(np.abs(values) < 1e-9, np.nan, values)
-
-
-def _alike(values: Array) -> float | None:
-    """The number that all sequences agree on, as far as each tells."""
-    finite = values[np.isfinite(values)]
-    if not finite.size or np.ptp(finite) > 1e-2 * max(1.0, float(np.abs(finite).max())):
-        return None
-    return float(np.median(finite))
-
-
-def _needed(
-    cell: Cell, k: int, unit: int, before: tuple[Array, Array, Array], wanted: Array
-) -> Array | None:
-    """What has to be added to a unit's pre-activation of a gate (B,); None where nothing does."""
-    x, h, c = before
-    parts, bias = parts_of(cell), cell.bias.copy()
-    bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
-    z = x @ cell.kernel[:, unit].T + h @ cell.recurrent_kernel[:, unit].T + bias[:, unit]  # (B, 4)
-
-    def h_with(added: Array) -> Array:
-        of_unit = z.T[:, None].copy()  # (4, 1, B)
-        of_unit[k] += added
-        of_step: Array = step(of_unit, c[None, :, unit], parts)[0][0]
-        return of_step
-
-    ends = [np.full(len(x), end) for end in (-FAR, FAR)]
-    rising = h_with(ends[1]) >= h_with(ends[0])
-    low, high = ends
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        up = (h_with(middle) < wanted) == rising
-        low, high = np.where(up, middle, low), np.where(up, high, middle)
-    found = (low + high) / 2
-    return found if np.abs(h_with(found) - wanted).max() < LEAST else None
+        ):  # fmt: skip
+            places.append((f"{part}.row", (), 1 + z / (values @ weights)))
+            places += [
+                (f"{part}.number", (n,), w + z / values[:, n]) for n, w in enumerate(weights)
+            ]
+        for name, at, numbers in places:
+            finite = numbers[np.isfinite(numbers)]  # each sequence has its number
+            if finite.size and np.ptp(finite) <= ALIKE * max(1.0, np.abs(finite).max()):
+                value = gate, unit, *at, float(np.median(finite))
+                yield Edit(f"weights.{name}", value, known.name)
 
 
 # ---- outputs
@@ -396,17 +332,14 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
         return
     if known.values.shape != given.shape or not np.isfinite(known.values).all():
         return
-    with np.errstate(all="ignore"):
-        factors = np.where(known.values == 0, 0, known.values / given)
+    factors = np.where(known.values == 0, 0, known.values / given)
     kept = np.abs(factors) > SMALL
-    scale = float(np.median(factors[kept])) if kept.any() else 0.0
-    if not kept.any(axis=2).all():  # no dropout leaves out all units of a step
-        scale = 0.0
-    if not kept.all() and scale and np.abs(factors[kept] / scale - 1).max() < 1e-2:
-        mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
-        arrays = {"mask": mask}
-        solved = 1 + mask.size // MASK_BITS
-        yield Variant((Edit("outputs.mask", arrays, file="mask.npz"),), solved)
+    if kept.any(axis=2).all() and not kept.all():  # no dropout leaves out all units of a step
+        scale = float(np.median(factors[kept]))
+        if np.abs(factors[kept] / scale - 1).max() < ALIKE:
+            mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
+            found = Edit("outputs.mask", {"mask": mask}, file="mask.npz")
+            yield Variant((found,), 1 + mask.size // MASK_BITS)
     h, y = (array.reshape(-1, array.shape[-1]) for array in (given, known.values))
     if len(h) > h.shape[1] + 3:
         ones = np.concatenate([h, np.ones((len(h), 1))], axis=1)
@@ -427,11 +360,6 @@ class NamedEdits(NamedTuple):
     bits: float
 
     @property
-    def has_file(self) -> bool:
-        """Whether an edit has many numbers that were solved for."""
-        return any(edit.file for edit in self.variant.edits)
-
-    @property
     def rank(self) -> tuple[int, int, int]:
         """The fewest numbers solved and edits first, then by the order of the table."""
         names = [*EDITS]
@@ -440,8 +368,9 @@ class NamedEdits(NamedTuple):
 
 
 STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
-    EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage,
-    state, EditedRuns.table_of_cells, EditedRuns.solutions_of_cells, EditedRuns.damage,
+    EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage, state,
+    partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
+    EditedRuns.damage,
 )  # fmt: skip
 """What is tried, in this order; the first with an answer ends the search."""
 
@@ -461,7 +390,7 @@ def named_edits(
         with suppress(UserError):
             both = one.adding(changes)
             given = (Variant(()),) if both.model.edits else ()  # the settings' search ran without
-            if found := _found(both, chain(given, both.usual())):
+            if found := _found(both, chain(given, both.table(most=USUAL))):
                 return found
     return []
 
@@ -481,10 +410,24 @@ BESIDE: Mapping[str, tuple[Any, ...]] = {
 """Settings next to which an edit is tried, where others do not come nearer."""
 
 
+def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[Changed, ...]]:
+    """The edits that are the same run as one of some changes of settings, next to the others."""
+    for one, kind in product(changed, EDITS.values()):
+        cell, _, name = one.setting.rpartition(".")
+        for value, (setting, found) in kind.same.items():
+            if setting != name or one.found != (found(one.assumed) if callable(found) else found):
+                continue
+            edits, others = (Edit(kind.name, value, cell),), [c for c in changed if c is not one]
+            if runs.adding(plain_of(others)).fits(Variant(edits)):
+                yield *edits_changed(edits), *others
+
+
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
     """The nearest changes, and then the usual ones as far as they are known of a network."""
     usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
-    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][: Budget.BESIDE]
+    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][
+        : 2 * Budget.LISTED
+    ]
 
 
 def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:

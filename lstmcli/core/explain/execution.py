@@ -1,79 +1,75 @@
-"""Why nothing gives EXPECTED although the weights are right: how the other side ran the sequences.
+"""How the other side ran the weights: in half precision, with a mask, from another state.
 
-Asked where the search found nothing. A run with a mask is one of the weights as loaded: it is run
-and compared with EXPECTED before it is reported. Outputs that were arranged otherwise are what
-`diff` proves of them.
+Half precision is asked after two changes: a run of which the weights, the inputs, both, or all is
+rounded has to meet EXPECTED at the tolerance of EXPECTED. The others are asked where the search
+found nothing: a run with a mask is compared with EXPECTED before it is reported, and outputs that
+were arranged otherwise are what `diff` proves of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.explain.hypotheses import Change
-from lstmcli.core.explain.observation import Allowance, Expected
-from lstmcli.core.explain.question import Prepared
+from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS, Change, Changes, settings_of
+from lstmcli.core.explain.observation import EPS, Allowance, Exactness, Expected
+from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import (
     FINE,
+    NEVER,
+    Agreement,
+    Arrays,
     Case,
     Remark,
+    arrays_if_run,
+    compared,
     remark,
     verify,
 )
-from lstmcli.core.model.arrays import Array
+from lstmcli.core.forward.run import run_plan
+from lstmcli.core.model.arrays import ROUNDED, round_to_format
 from lstmcli.errors import UserError
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
 FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
 NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both", "rounded"
 """How the codes of diff's other hints begin."""
+FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
+WIDER = 4.0  # times the error of a run that is rounded throughout: the tolerance of the search
+FEW_AGREE = 0.2  # of all values: a rounded run meets some by chance
+RERUNS = ((WEIGHTS, "float64"), (INPUTS, "float64"), (BOTH, "float64"), (EVERY, ""))
+"""The parts that are rounded, and the dtype of the run: the format itself rounds all."""
 
 
-def how_run(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
-    """The remarks on the first way of running that EXPECTED shows; none without one.
-
-    ``cases`` are runs of the network as loaded, in each layout, the assumed one first.
-    """
-    question, allowance = prepared.question, prepared.allowances[-1]
-    is_padded = question.lengths is not None or question.mask is not None
-    if is_padded or not cases:
+def how_run(question: Question, case: Case) -> Iterator[Remark]:
+    """The remark on the first way of running the network as loaded that EXPECTED shows, if any."""
+    if question.is_padded:
         return
-    complete = [*filter(_is_complete, cases)]
-    for case in complete:
-        if found := masked(case, allowance):
-            layout = case.layout if case.layout != prepared.layout else ""
-            yield replace(found, facts={**found.facts, "layout": layout})
-            return
-    hint = other_state if complete else other_units
-    if not prepared.model.backward and (found := hint((complete or cases)[0], allowance)):
+    allowance, outputs = question.exactness.allowances[-1], _outputs(case).arrays.values()
+    is_complete = bool(outputs) and all(np.isfinite(known.values).all() for known in outputs)
+    found = masked(case, allowance) if is_complete else None
+    if not found and not question.model.backward:
+        found = (other_state if is_complete else other_units)(case, allowance)
+    if found:
         yield found
 
 
-def rearranged(prepared: Prepared, cases: Sequence[Case]) -> Iterator[Remark]:
+def rearranged(question: Question, case: Case) -> Iterator[Remark]:
     """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
-    side = prepared.question.side
-    for case in cases[:1]:
-        trace, _ = case.trace(FINE)
-        members, (name, *others) = trace.members(), side.arrays
-        arrays = members if others or name in members else {"h": trace.h}
-        with suppress(UserError):  # no array has the same name
-            found = compare(Side("the run as loaded", arrays, case.layout), side)
-            differing = sum(not array.equal for array in found.arrays.values())
-            for hint in found.hints:
-                if not hint.code.startswith(NO_ARRANGEMENTS):
-                    yield remark("rearranged", hint=hint.text, complete=differing == 1)
-
-
-def _is_complete(case: Case) -> bool:
-    """Whether EXPECTED has all h of the run."""
-    outputs = _outputs(case).arrays.values()
-    return bool(outputs) and all(np.isfinite(known.values).all() for known in outputs)
+    side, trace = question.side, run_plan(case.plan(FINE))
+    members, (name, *others) = trace.members(), side.arrays
+    arrays = members if others or name in members else {"h": trace.h}
+    with suppress(UserError):  # no array has the same name
+        found = compare(Side("the run as loaded", arrays, case.layout), side)
+        differing = sum(not array.equal for array in found.arrays.values())
+        for hint in found.hints:
+            if not hint.code.startswith(NO_ARRANGEMENTS):
+                yield remark("rearranged", hint=hint.text, complete=differing == 1)
 
 
 def _outputs(case: Case) -> Expected:
@@ -99,7 +95,7 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     """Units of the run as loaded that EXPECTED is, where it has fewer."""
     expected = case.expected
     outputs = [*_outputs(case).arrays.items()]
-    if len(outputs) != 1 or expected.distinct(allowance.of) < LEAST_SHOWN:
+    if len(outputs) != 1 or expected.distinct(allowance) < LEAST_SHOWN:
         return None
     ((name, known),) = outputs
     count = int(np.isfinite(known.values).any(axis=(0, 1)).sum())
@@ -136,10 +132,57 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
     return None
 
 
-def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:
-    """What the lengths that are found are of those given: in another order, or longer."""
-    more = np.subtract(found, given)
-    if sorted(found) == sorted(given):
-        yield remark("lengths_reordered")
-    elif (more >= 0).all():
-        yield remark("longer", steps=sorted({*more.tolist()} - {0}))
+# ---- half precision
+
+
+def rounded_runs(
+    case: Case, changes: Changes, name: str, tight: Allowance
+) -> Iterator[tuple[str, Agreement]]:
+    """The parts of which a run with these changes, rounded to a format, gives EXPECTED.
+
+    ``tight`` is the tolerance of EXPECTED itself, which a run without rounding has to miss.
+    """
+    plain = _arrays(case, changes)
+    off = NEVER if plain is None else compared(plain, case.expected, tight)
+    if off.total - off.agreeing >= max(FEWEST_OFF, SHARE_OFF * off.total):
+        for part, dtype in RERUNS:
+            arrays = _arrays(case, changes, name, part, dtype or name)
+            if arrays is not None and (found := compared(arrays, case.expected, tight)).fits:
+                yield part, found
+
+
+def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Iterator[Remark]:
+    """Whether a run as loaded that does not fit is off by as much as rounding leaves.
+
+    In formats of which not all of EXPECTED are numbers hardly any may agree.
+    """
+    for half in exactness.coarse:
+        few_agree = loaded.agreeing <= FEW_AGREE * loaded.total
+        is_close = loaded.max_abs <= tolerance(case, (), half).absolute
+        if is_close and (few_agree or half.name == exactness.grid):
+            facts = {"dtype": half.name, "eps": loaded.max_abs / EPS[half.name]}
+            yield remark("size_of_half_precision", on_grid=half.name == exactness.grid, **facts)
+            return
+
+
+def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
+    """The tolerance of a format for this network with changes, at most the one that is given."""
+    plain, rounded = _arrays(case, changes), _arrays(case, changes, half.name, EVERY, half.name)
+    if plain is None or rounded is None:
+        return half
+    error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])
+    largest = WIDER * float(np.abs(error).max(initial=0))
+    return half._replace(absolute=min(half.absolute, largest), relative=0.0)
+
+
+def _arrays(
+    case: Case, changes: Changes, name: str = "", part: str = "", dtype: str = "float64"
+) -> Arrays | None:
+    """The arrays of a run, a part of it rounded to a format; None if it cannot be run."""
+    settings = {**settings_of(changes), "dtype": dtype}
+    if part in (WEIGHTS, BOTH):
+        settings[ROUNDED] = name
+    if part in (INPUTS, BOTH):
+        case = case.under(x=round_to_format(np.asarray(case.x, np.float64), name))
+    arrays = arrays_if_run(case, settings)
+    return arrays if arrays and case.expected.is_in(arrays) else None

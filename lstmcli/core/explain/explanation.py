@@ -5,23 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from lstmcli.core.diff.small import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
-from lstmcli.core.explain.causes import CANDIDATE
-from lstmcli.core.explain.hypotheses import Change, Changes, prior
+from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
+from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Expected
-from lstmcli.core.explain.verify import (
-    LEAST_COMPARED,
-    Agreement,
-    Remark,
-    remark,
-)
+from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark, remark
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
-from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import setting_text
 
 
@@ -36,6 +30,11 @@ class Changed:
     implied: Mapping[str, Any] = field(default_factory=dict)  # settings that go with it
     edit: Edit | None = None  # that it is, and no setting
     text: str = ""  # put in by `wording`
+
+    @property
+    def cell(self) -> str:
+        """The cell that it is of; empty for all."""
+        return self.edit.cell if self.edit else self.setting.rpartition(".")[0]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def plain_of(changed: Sequence[Changed]) -> Changes:
     return tuple(Change(*item) for one in changed for item in one.settings.items())
 
 
-def changed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
+def with_assumed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
     """Changes with what was assumed, the likelier ones first.
 
     The search knows another activation of the candidate alone as two settings; here it is one.
@@ -89,11 +88,6 @@ class Near:
     changes: tuple[Changed, ...]
     comparison: Agreement
 
-    @property
-    def settings(self) -> frozenset[tuple[str, Any]]:
-        """What is changed, and to what."""
-        return frozenset((change.setting, change.found) for change in self.changes)
-
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
         names, first = ("max_abs", "rms", "agreeing", "total"), self.comparison.first
@@ -119,8 +113,9 @@ class Row:
 class Explanation:
     """What gives EXPECTED, or what comes near.
 
-    ``verdict`` is ``agrees`` (nothing has to be changed), ``found``, ``unproven`` (configurations
-    fit, but EXPECTED contains too few numbers to prove one), or ``none``.
+    ``verdict`` is ``agrees`` (nothing has to be changed), ``found``, ``not_finite`` (either, for
+    all but NaN and infinite values of EXPECTED), ``unproven`` (configurations fit, but EXPECTED
+    contains too few numbers to prove one), or ``none``.
     """
 
     verdict: str
@@ -140,6 +135,7 @@ class Explanation:
     wanted: tuple[Remark, ...] = ()  # data that would decide between those that fit
     location: Location | None = None  # of EXPECTED on the run
     expected: Expected | None = None  # on the axes of the run
+    not_finite: Agreement | None = None  # where EXPECTED is NaN or infinite; None: nowhere
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     edits: tuple[str, ...] = ()  # as --edit takes them
@@ -215,39 +211,23 @@ NOT_SEARCHED = (
 )  # fmt: skip
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
-CHANCE = 1e-5  # see `_factor`
 MANY_ZEROS = 0.05  # of all numbers
 APPROXIMATED = (
     3e-3  # a difference that an approximated function makes, and hardly any wrong setting
 )
 DISTANT = 30.0  # times further off all other configurations are then
-NEARLY_RIGHT = frozenset({"near_miss", "noise", "size_of_half_precision", "within_tolerance"})
-"""Codes of remarks on weights that are right, or nearly so."""
 
 
 def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
-    """Those that come clearly nearer than the run as loaded, and that run; each figure once.
+    """The configurations clearly nearer than the run as loaded, and that run; each figure once.
 
-    Changes to one that is listed have to come clearly nearer than that.
+    Of fewer than `LEAST_COMPARED` numbers one of so many is near by chance.
     """
     found: dict[tuple[str, int], Near] = {}
-    factor = _factor(as_loaded.comparison.total)
-    for near in nears:
-        fewer = [one for one in found.values() if one.settings < near.settings]
-        least = min(one.comparison.rms for one in (as_loaded, *fewer))
-        if near.comparison.rms < factor * least:
+    for near in nears if as_loaded.comparison.total >= LEAST_COMPARED else ():
+        if near.comparison.rms < LISTED_RATIO * as_loaded.comparison.rms:
             found.setdefault((f"{near.comparison.rms:.3g}", near.comparison.agreeing), near)
     return (*found.values(), as_loaded)
-
-
-def _factor(numbers: int) -> float:
-    """By how much a configuration has to be nearer, in this many numbers.
-
-    Of n numbers of noise, a change takes away all but a share r with a chance of about r^(n - 1);
-    about 1e3 are tried. In 88 questions whose EXPECTED was off by noise, the nearest of them left
-    0.24 of 4 numbers, 0.58 of 6, 0.65 of 9 and 0.83 of 24.
-    """
-    return float(min(LISTED_RATIO, CHANCE ** (1 / max(numbers - 1, 1))))
 
 
 BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no_first_step"}
@@ -258,12 +238,35 @@ RUN_OTHERWISE = {"masked", "rearranged", "other_units"}
 """Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
 
 
-def runs_otherwise(remarks: Sequence[Remark]) -> bool:
-    """Whether all of EXPECTED is another way of running the weights, or an arrangement.
+WITH_AN_ANSWER = {
+    "state.chunks": "chunks",
+    "state.anew": "chunks",
+    "state.kept": "resumed",
+    "inputs.padding_first": "padded_before",
+    "lengths": "padded",
+    "lengths of last states": "ended_early",
+}
+"""Codes of remarks that an answer has: a setting or an edit, of h and c or of one of them."""
 
-    That tells more than many numbers that were solved for.
-    """
-    return any(one.code in RUN_OTHERWISE and one.facts.get("complete", True) for one in remarks)
+
+def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
+    """The remarks on what an answer changes; ``names`` of the cells, if EXPECTED has several."""
+    state = " of last states" if answer.location and answer.location.state else ""
+    found = [
+        ".".join(one.edit.name.split(".")[:2]) if one.edit else f"{one.setting}{state}"
+        for one in answer.changes
+        if one.edit or isinstance(one.found, tuple)
+    ]
+    codes = dict.fromkeys(WITH_AN_ANSWER[name] for name in found if name in WITH_AN_ANSWER)
+    yield from map(remark, codes)
+    if answer.changes and names:
+        changes, equal = answer.changes, (one for each in answer.equivalent for one in each)
+        if cells := {one.cell for one in changes} - {""}:
+            yield remark("first_cell", cell=min(cells, key=names.index))
+        elif cells := {one.cell for one in equal} - {""}:
+            yield remark("one_cell_shows", cell=min(cells, key=names.index))
+        else:
+            yield remark("all_cells", cells=len(names))
 
 
 def agreement(comparison: Agreement) -> Iterator[Remark]:
@@ -280,7 +283,6 @@ def agreement(comparison: Agreement) -> Iterator[Remark]:
 
 
 def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
-    """The indices that agree, and those that differ."""
     each = [*enumerate(agrees)]
     return [n for n, one in each if one], [n for n, one in each if one is False]
 
@@ -291,6 +293,9 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Re
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
         yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
     agreeing, differing = _indices(comparison.items)
+    complete = [name for name, known, total in comparison.arrays if known == total > 0]
+    if changes and 0 < len(complete) < len(comparison.arrays):
+        yield remark("cell_fits", changes=of, arrays=complete)
     if agreeing and differing and not comparison.nearly:
         step = comparison.first.step if comparison.first else None
         known = next((n for n, agrees in enumerate(comparison.steps) if agrees is not None), None)
@@ -330,29 +335,16 @@ def _noise(loaded: Agreement) -> float | None:
     return decibels if decibels >= NOISE_SNR else None
 
 
+def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:
+    """What the lengths that are found are of those given: in another order, or longer."""
+    more = [n - length for n, length in zip(found, given.tolist(), strict=True)]
+    if sorted(found) == sorted(given):
+        yield remark("lengths_reordered")
+    elif min(more) >= 0:
+        yield remark("longer", steps=sorted({*more} - {0}))
+
+
 # ---- what further data would decide
-
-
-class Data(NamedTuple):
-    """What EXPECTED is made of."""
-
-    steps: int  # known of a sequence
-    sequences: int
-    units: int
-    zero_bias: bool
-    final: bool  # only the last state is known
-
-    @classmethod
-    def of(cls, model: Model, expected: Expected, sequences: int) -> Data:
-        """That of EXPECTED on a run of a model."""
-        cells = [cell for _, cell in model.cells]
-        return cls(
-            expected.steps,
-            sequences,
-            units=max(cell.units for cell in cells),
-            zero_bias=not any(cell.bias.any() for cell in cells),
-            final=not expected.has_steps,
-        )
 
 
 _BIAS = {"bias", "bias_gates"}
@@ -360,7 +352,7 @@ _SECOND_STEP = {"recurrent_gates", "forget_bias", "coupled", "state", "transpose
 
 
 def wanted(
-    data: Data,
+    case: Case,
     unseen: Sequence[str],
     equivalent: Sequence[Sequence[Changed]],
     proven: bool,
@@ -370,19 +362,22 @@ def wanted(
 
     ``elsewhere``: one of those equivalent takes EXPECTED as another part of the run.
     """
+    cells = [cell for _, cell in case.model({}).cells]
     settings = {*unseen, *(c.setting for changes in equivalent for c in changes)}
     if not settings and proven:
         return ()
-    second_step = bool(settings & _SECOND_STEP) and data.steps == 1 and proven
-    alone = data.sequences == 1 and bool(equivalent)
+    second_step = bool(settings & _SECOND_STEP) and case.expected.steps == 1 and proven
+    alone = case.size[1] == 1 and bool(equivalent)
     asked = {
         "more_numbers": not proven,
-        "biases": bool(settings & _BIAS) and data.zero_bias,
+        "biases": bool(settings & _BIAS) and not any(cell.bias.any() for cell in cells),
         "second_step": second_step,
         "second_sequence": alone and bool({"layout", "state"} & settings),
         "whole_run": elsewhere and not second_step,
-        "two_units": data.units == 1 and bool(settings & {"interleaved", "transposed"}) and proven,
-        "all_steps": data.final,
+        "two_units": all(cell.units == 1 for cell in cells)
+        and bool(settings & {"interleaved", "transposed"})
+        and proven,
+        "all_steps": not case.expected.has_steps,
         "larger_inputs": any(name.endswith("_clip") for name in settings),
     }
     return tuple(remark(code) for code, is_wanted in asked.items() if is_wanted)

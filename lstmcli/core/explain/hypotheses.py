@@ -1,49 +1,35 @@
 """Changes of settings: all single ones, sets of them as integers, and which set is likelier.
 
-In `Space` each setting of a cell is a column of integers: a code is the position of a value in the
-column's list, 0 being the assumed value. `SingleChanges` are those of a network: a set of changes
-is a row of positions among them, and the last position changes nothing. Sets with the same codes
-are one hypothesis.
+`SingleChanges` are those of a network: a set of changes is a row of positions among them, and the
+last position changes nothing. Sets with the same codes are one hypothesis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.explain.causes import (
-    CAUSES,
     COLUMNS,
     CONSTANTS,
+    KEPT,
     KNOWN_ORDERS,
     ORDERS,
     SOLVE,
     SPREADS,
+    Change,
+    Changes,
     cause_of,
+    settings_of,
+    spelled_out,
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.model.vocabulary import GATES
-
-
-def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the special settings that would otherwise override a changed general one.
-
-    ``activation`` changes the output's too, unless that is given. ``go_backwards`` is not an
-    abbreviation of two settings: it overrides them.
-    """
-    stale = {
-        special: settings[general]
-        for general, specials in SPREADS.items()
-        if general in settings and general != "go_backwards"
-        for special in specials
-        if special != general and special in given and special not in settings
-    }
-    return {**settings, **stale}
 
 
 def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,87 +56,24 @@ def _restates(name: str, value: Any, convention: Convention) -> bool:
     return convention.changed({**output, name: value}) == convention
 
 
-class Change(NamedTuple):
-    """A setting and the value that it takes instead of the assumed one."""
-
-    setting: str
-    value: Any
-
-
-Changes = tuple[Change, ...]
-KEPT = -1  # the code of a column that a change does not set
-
-
-def settings_of(changes: Changes) -> dict[str, Any]:
-    """Changes as settings by name."""
-    return {change.setting: change.value for change in changes}
-
-
-def kinds(changes: Iterable[Change]) -> set[str]:
-    """The settings that are changed, of whichever cells."""
-    return {change.setting.rpartition(".")[2] for change in changes}
-
-
-class Space:
-    """All single changes that can make a difference in one cell, as rows of codes.
-
-    ``assumed`` gives each column's value; ``without`` names columns that make no difference, such
-    as peepholes where there are none; ``barred`` are single changes that cannot be run.
-    """
-
-    def __init__(
-        self,
-        assumed: Mapping[str, Any],
-        without: Sequence[str] = (),
-        barred: Sequence[Change] = (),
-    ) -> None:
-        self.values = {
-            name: [assumed[name], *(v for v in values if v != assumed[name])]
-            for name, values in COLUMNS.items()
-        }
-        every = self._singles(assumed, without)
-        self.singles = {single: self._row(single) for single in every if single not in barred}
-
-    def _singles(self, assumed: Mapping[str, Any], without: Sequence[str]) -> Iterator[Change]:
-        """General settings come before special ones, which override them."""
-        for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
-            columns = SPREADS.get(setting, (setting,))
-            if setting in without or columns[0] in without:
-                continue
-            # the assumed output activation is a change next to a changed activation
-            is_change = setting == "output_activation" and "activation" not in without
-            known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
-            for value in dict.fromkeys([*known, *CAUSES[setting].values]):
-                if is_change or any(assumed[name] != value for name in columns):
-                    yield Change(setting, value)
-
-    def _row(self, change: Change) -> list[int]:
-        """The codes (F,) that a change sets; -1 keeps a column."""
-        columns = SPREADS.get(change.setting, (change.setting,))
-        return [
-            values.index(change.value) if name in columns else KEPT
-            for name, values in self.values.items()
-        ]
-
-
 class SingleChanges:
     """The single changes of a network: of all cells, of a layer, of a direction or of one cell.
 
-    ``layers`` are the names of the cells, ``spaces`` has their changes in that order, and
-    ``without`` names settings that make no difference to EXPECTED.
+    ``layers`` are the names of the cells, ``spaces`` has the codes of their changes in that order,
+    and ``without`` names settings that make no difference to EXPECTED.
     """
 
     def __init__(
         self,
         layers: Sequence[Sequence[str]],
-        spaces: Mapping[str, Space],
+        spaces: Mapping[str, Mapping[Change, Sequence[int]]],
         without: Collection[str] = (),
     ) -> None:
         self.layers = layers
         every = dict.fromkeys(
-            (change, tuple(name for name in group if change in spaces[name].singles))
+            (change, tuple(name for name in group if change in spaces[name]))
             for group in groups(layers)
-            for change in dict.fromkeys(c for name in group for c in spaces[name].singles)
+            for change in dict.fromkeys(c for name in group for c in spaces[name])
             if not {change.setting, SPREADS.get(change.setting, "?")[0]} & {*without}
         )
         names = sorted({change.setting for change, _ in every})
@@ -172,7 +95,7 @@ class SingleChanges:
         kept = [KEPT] * len(COLUMNS)
         self._rows = {  # (S + 1, F) of each cell
             name: np.array(
-                [*(s.singles[c] if name in cells else kept for c, cells in every), kept], np.int8
+                [*(s[c] if name in cells else kept for c, cells in every), kept], np.int8
             )
             for name, s in spaces.items()
         }
@@ -193,7 +116,9 @@ class SingleChanges:
         among = np.flatnonzero(self.together >= size)
         found = among[:, None]
         for _ in range(size - 1):
-            found = np.concatenate([self.with_one(found, int(one)) for one in among])
+            each = [np.column_stack([found, np.full(len(found), one)]) for one in among]
+            each = [sets[self._can_be_added(sets[:, :-1], sets[:, -1])] for sets in each]
+            found = np.concatenate(each)
         return found
 
     def pairs(self, order: Array, most: int) -> Array:
@@ -204,11 +129,6 @@ class SingleChanges:
         pairs = np.unique(np.sort(both, axis=1), axis=0)
         found: Array = pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])]
         return found
-
-    def with_one(self, sets: Array, one: int) -> Array:
-        """The sets with one more change, where it can be added, each once."""
-        keep = self._can_be_added(sets, np.full(len(sets), one))
-        return np.concatenate([sets[keep], np.full((keep.sum(), 1), one)], axis=1)
 
     def _can_be_added(self, sets: Array, ones: Array) -> Array:
         """(n,): whether a change comes after those of a set and can be combined with them."""
@@ -244,7 +164,6 @@ class SingleChanges:
         return np.array(sets, int), next((c.value for c in opened), np.nan)
 
     def _are_alike(self, one: Any, other: Any) -> Array:
-        """(n,): whether changes are of one setting of a cell."""
         kinds = self.kinds[other]
         return np.asarray(((self.kinds[one] == kinds) & (kinds != 0)).any(axis=-1))
 

@@ -9,36 +9,25 @@ states of all steps; otherwise one sequence is assumed to end at a step while hy
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import SOLVE
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
+from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.explain.causes import SOLVE, Change, Changes, settings_of
 from lstmcli.core.explain.locations import LAST_VALID, Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
-from lstmcli.core.explain.observation import Allowance, Expected
+from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
-from lstmcli.core.explain.verify import (
-    FINE,
-    NEVER,
-    Agreement,
-    Answer,
-    Remark,
-    arrays_of,
-    remark,
-)
+from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remark, remark
+from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
-from lstmcli.core.model.steps import shown_lengths, valid_until
+from lstmcli.core.model.steps import shown_lengths
 from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
 UNKNOWN = Change("lengths", SOLVE)
-EARLY = 0.15  # of a question's work
 
 
 def placements(setup: Setup, location: Location) -> Iterator[Placement]:
@@ -58,10 +47,9 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
 
 
 def _with_other_lengths(one: Placement) -> Iterator[Placement]:
-    """EXPECTED on runs whose lengths are found."""
     setup, location, (steps, count) = one.setup, one.location, one.setup.size
     assumed = setup.assumed(Change("masked_output", ""))
-    shown = _shown_by_outputs(one.expected, (steps, count))
+    shown = one.expected.shown_lengths
     if not shown and one.valid is None:
         by_inputs = shown_lengths(as_time_major(np.asarray(one.question.x), setup.layout))
         shown = {tuple(by_inputs.tolist()): "run" if one.expected.steps > 1 else assumed}
@@ -71,7 +59,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
             of_run = (Change("lengths", lengths), *further)
             each = [*location.at_ends] or [location]
             yield from (Placement(setup, at, of_run) for at in each)
-    enough = one.expected.distinct(one.allowance.of) >= FEWEST_NUMBERS + count
+    enough = one.expected.distinct(one.allowance) >= FEWEST_NUMBERS + count
     if count > 1 < steps and location.first.sequences.is_all and enough:
         at_ends = [at for at in location.at_ends if at.ends == LAST_VALID and one.model.backward]
         for at in [location] * bool(location.state) + at_ends:
@@ -88,20 +76,6 @@ def _are_known(lengths: Lengths, one: Placement) -> bool:
     return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
 
 
-def _shown_by_outputs(expected: Expected, size: tuple[int, int]) -> dict[Lengths, str]:
-    """Lengths after which all of h is zero or does not change, and which of both it is."""
-    h = [k.values for name, k in expected.arrays.items() if ArrayName.of(name).base == "h"]
-    if not h or not all(np.isfinite(one).all() for one in h):
-        return {}
-    repeats = [np.concatenate([[one[0] == 0], one[1:] == one[:-1]]).all(axis=2) for one in h]
-    zeros = [(one == 0).all(axis=2) for one in h]
-    padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)  # (T, B)
-    lengths = valid_until(padded)
-    is_past = np.arange(size[0])[:, None] >= lengths
-    output = "zero" if np.all(zeros, axis=0)[is_past].all() else "repeat"
-    return {tuple(lengths.tolist()): output} if is_past.any() else {}
-
-
 class OpenLengths(Placement):
     """EXPECTED at the ends of sequences whose lengths are solved for, under each hypothesis.
 
@@ -112,16 +86,8 @@ class OpenLengths(Placement):
         super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
         self._fixed: dict[Lengths, Placement] = {}
-        self._solved: dict[Changes, Lengths | None] = {}
-
-    @cached_property
-    def turn(self) -> int:
-        """When it is searched: first if single changes take little work at every sequence."""
-        steps, count = self.setup.size
-        if self._plain.valid is not None or self._length < steps:
-            return LAST
-        work = self._plain.simulator.work_of_run * len(self.singles)
-        return FIRST if work * count <= Budget.QUESTION * EARLY else LAST
+        self._solved: dict[Changes, Placement | None] = {}
+        self.turn = FIRST if plain.valid is None and length == self.setup.size[0] else LAST
 
     @property
     def valid(self) -> Array:
@@ -157,50 +123,48 @@ class OpenLengths(Placement):
     def _at(self, changes: Changes) -> Placement | None:
         """EXPECTED on runs of the lengths that fit a hypothesis; None: there are none."""
         if changes not in self._solved:
-            self._solved[changes] = self._solve(settings_of(changes))
-        lengths = self._solved[changes]
-        if lengths is None:
-            return None
-        fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
-        return self._fixed.setdefault(lengths, fixed)
+            lengths = self._solve(settings_of(changes))
+            fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
+            self._solved[changes] = self._fixed.setdefault(lengths, fixed) if lengths else None
+        return self._solved[changes]
 
-    def _solve(self, settings: Mapping[str, object]) -> Lengths | None:
-        """The lengths under which a run comes near; None if it does not, or all are as given."""
+    def _solve(self, settings: Mapping[str, object]) -> Lengths:
+        """The lengths under which a run comes near; none if it does not, or all are as given."""
         steps = self.setup.size[0]
         try:
             backward = self.case.model({**settings, **FINE}).backward
             if backward and self._off(settings, self._length)[-1, self._item] > LOOSE:
-                return None
+                return ()
             ends = range(1, steps + 1) if backward else (steps,)
             off = np.concatenate([self._off(settings, end) for end in ends])  # (T, B)
         except UserError:
-            return None
+            return ()
         lengths = tuple((1 + off.argmin(axis=0)).tolist())
         far = off.min(axis=0).max() > LOOSE
-        return None if far or _are_known(lengths, self._plain) else lengths
+        return () if far or _are_known(lengths, self._plain) else lengths
 
     def _off(self, settings: Mapping[str, object], end: int) -> Array:
         """(1, B): how far off, in tolerances, a run up to a step is at its end.
 
         Or (T, B) at each step as its end, where all cells run forward.
         """
-        key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
-        off: Array = self._shared(key, lambda: self._off_of_run(settings, end))
-        return off
 
-    def _off_of_run(self, settings: Mapping[str, object], end: int) -> Array:
-        cut = (slice(None), slice(end)) if self.setup.layout == "batch" else slice(end)
-        case = self.case.under(x=self.question.x[cut], lengths=None, mask=None)
-        trace, model = case.trace({**FINE, **settings})
-        given = arrays_of(trace, model, "h", case.size)
-        worst: Array = np.zeros((1, 1))
-        for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
-            run = given[name.replace("final_", "")]  # (T, B, K)
-            if model.backward:
-                run = given[name][None] if name != name.replace("final_", "") else run[-1:]
-            off = np.abs(run[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
-            worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
-        return worst
+        def run() -> Array:
+            cut = (slice(None), slice(end)) if self.setup.layout == "batch" else slice(end)
+            case = self.case.under(x=self.question.x[cut], lengths=None, mask=None)
+            plan = case.plan({**FINE, **settings})
+            given, worst = run_in_memory(plan), np.zeros((1, 1))
+            for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
+                array = given[name.replace("final_", "")]  # (T, B, K)
+                if plan.model.backward:
+                    array = given[name][None] if ArrayName.of(name).kind == FINAL else array[-1:]
+                off = np.abs(array[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
+                worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
+            return worst
+
+        key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
+        off: Array = self._shared(key, run)
+        return off
 
 
 # ---- what is reported where nothing gives EXPECTED
@@ -218,7 +182,7 @@ def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
 
 
 def unknown(placements: Sequence[Placement]) -> Iterator[Remark]:
-    """That sequences may have had lengths, which neither a file nor the question gives."""
+    """The remark that sequences may have had lengths that are not given."""
     question = placements[0].question
     is_given = question.lengths is not None or question.mask is not None
     if not is_given and any(UNKNOWN in one.of_run for one in placements):

@@ -8,17 +8,17 @@ directions or cells, and are split by cell.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, islice
+from itertools import islice
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
+from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.observation import SINGLE, Allowance, Expected, KnownValues
-from lstmcli.core.forward.sequence import direction_axis
+from lstmcli.core.explain.observation import NEAR, SINGLE, Allowance, Expected, KnownValues
+from lstmcli.core.explain.shapes import run_shapes
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import (
     FIRST_UNITS,
@@ -29,15 +29,13 @@ from lstmcli.core.model.layouts import (
     sequences_words,
     words,
 )
-from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
+from lstmcli.core.model.model import Model, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
-NEAR = 1e-2  # a difference that rounding may make without chaos
 LAST_VALID = "the last valid step of each sequence"
 OUTER = "the last valid step forward and the first one backward of each sequence"
 ENDS = (LAST_VALID, OUTER)
-SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")  # merges that keep the output of each cell
 
 
 class Located(NamedTuple):
@@ -57,10 +55,12 @@ class Located(NamedTuple):
     def known(self, numbers: Numbers) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
         """The numbers of EXPECTED by array of the run, and the index where they lie on it."""
         unit = 0.0 if numbers.unit is None else numbers.unit
-        both = np.stack([numbers.values, np.broadcast_to(unit, numbers.shape)])
+        both = np.stack([numbers.values, np.broadcast_to(unit, numbers.values.shape)])
         if self.units:
             further = self.at.run.lengths["w"] - self.units
-            both = np.pad(both, [*[(0, 0)] * numbers.ndim, (0, further)], constant_values=np.nan)
+            both = np.pad(
+                both, [*[(0, 0)] * numbers.values.ndim, (0, further)], constant_values=np.nan
+            )
         values, half = (self.at.read(one) for one in both)
         is_known = np.isfinite(values)
         values, half = np.where(is_known, values, np.nan), np.where(is_known, half, 0.0) * 0.5
@@ -72,7 +72,7 @@ class Located(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of an array of the run: (T, B, K), or (B, K) of a last state."""
+        """The shape of an array of the run: (T, B, K), or (B, K) of a last state."""
         return self.at.run[1:3] if self.is_state else self.at.run[:3]
 
 
@@ -217,9 +217,9 @@ def locations(
             continue
         first, *others = ((name, runs[k]) for k, name in enumerate(numbers) if runs[k])
         room = max(1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
-        ways = _located(first[0], numbers[first[0]].shape, first[1])
+        ways = _located(first[0], numbers[first[0]].values.shape, first[1])
         for one in islice(ways, room):
-            both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]
+            both = [one, *(_beside(one, k, numbers[k].values.shape, of) for k, of in others)]
             location = _location([each for each in both if each], bool(state), model)
             if None not in both and not location.contradicts_itself(numbers):
                 found.append(location)
@@ -266,10 +266,6 @@ def _located(
                 yield Located(name, arrays, at, is_state)
         *lead, count = shape or (0,)
         is_joined = run.stacked is None and arrays[0].endswith("h")  # not gates
-        if is_joined and count % run.directions == 0 < count < joined:
-            halves = (*lead, run.directions, count // run.directions)  # first units of each
-            each = (at for at in arrangements(halves, run) if at.axes.endswith("dk"))
-            yield from (Located(name, arrays, at._replace(places=None), is_state) for at in each)
         # one direction by itself is another part of the network, but not in a vector
         is_part = count == run.units and prod(lead) > 1
         if is_joined and 0 < count < joined and not is_part:
@@ -280,100 +276,8 @@ def _located(
 
 
 def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Located | None:
-    """Another array at the same steps and sequences."""
     for one in _located(name, shape, runs):
         alike = one.at.sequences[:2] == first.at.sequences[:2]
         if alike and (one.is_state or first.is_state or one.at.steps == first.at.steps):
             return one
     return None
-
-
-def run_shapes(
-    name: str, model: Model, layout: str, size: tuple[int, int], layer: int = -1
-) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
-    """The shapes of a run on which an array lies, each with the arrays of the run by direction.
-
-    ``layer`` is the one whose output h is.
-    """
-    part, (T, B), several = ArrayName.of(name), size, len(model.cells) > 1
-    widths = {one: _width(part.base, cell) for one, cell in model.cells}
-    if not several:  # its arrays have names without a layer
-        name = part.base if part.prefix in widths else name
-        part, widths = ArrayName.of(name), {"": _width(part.base, model.cell)}
-    last, how, layout = model.layers[layer], model.convention, layout.replace("steps", "time")
-    cells: tuple[str, ...]
-    if part.kind == FINAL and several and not part.prefix:
-        axis = {"features": None, "batch": 1}.get(how.behaviour.states, 0)
-        of_states = "batch" if axis == 1 else "time"
-        for cells in dict.fromkeys((tuple(widths), tuple(widths)[-len(last) :])):
-            if len({widths[one] for one in cells}) == 1:
-                run = RunShape(1, B, widths[cells[0]], len(cells), of_states, axis)
-                yield run, tuple(f"{one}.{part.base}" for one in cells)
-    elif part.kind == FINAL and part.prefix in widths:
-        yield RunShape(1, B, widths[part.prefix]), (name,)
-    elif part.kind == SEQUENCE and part.prefix in widths:
-        yield RunShape(T, B, widths[part.prefix], layout=layout), (name,)
-        if name == "h" and not several and len(how.storage.gates) == len(GATES):
-            gates = RunShape(T, B, model.cell.units, len(GATES), layout)  # side by side
-            for order in dict.fromkeys((how.storage.order_of("kernel"), GATES)):
-                yield gates, tuple(order)
-    elif part.kind == SEQUENCE and part.base == "h" and not part.prefix:
-        n, merge = range(len(model.layers))[layer], how.behaviour.merge
-        cells = tuple(cell_name(n, d) for d in range(len(last)))
-        cells = cells[::-1] if merge == "concat_swapped" else cells
-        if len(cells) > 1 and merge not in SIDE_BY_SIDE:
-            yield RunShape(T, B, last[0].outputs, layout=layout), (name,)
-        else:
-            stacked = direction_axis(how, layout) if merge == "stack" else None
-            run = RunShape(T, B, last[0].outputs, len(cells), layout, stacked)
-            yield run, tuple(f"{one}.h" for one in cells)
-
-
-def _width(base: str, cell: Cell) -> int:
-    """The numbers of a step of an array of a cell."""
-    if base in ("h", "final_h"):
-        return cell.shown if base == "h" else cell.outputs
-    return 4 * cell.units if base == "z" else cell.units
-
-
-# ---- the arrays of a run, by cell
-
-
-def by_cell(
-    arrays: Mapping[str, Array], model: Model, layout: str, size: tuple[int, int]
-) -> dict[str, Array]:
-    """The arrays of a run as (T, B, K) and (B, K), those that several cells share split."""
-    found: dict[str, Array] = {}
-    for name, array in split_states(arrays, model).items():
-        run, names = next(run_shapes(name, model, layout, size))
-        read = array.reshape([run.lengths[axis] for axis in run.axes])
-        moved = np.transpose(read, [run.axes.index(axis) for axis in "tbdkw" if axis in run.axes])
-        T, B, K, D = run[:4]
-        moved = moved.reshape(T, B, D, K)
-        is_state = ArrayName.of(name).kind == FINAL
-        found |= {n: moved[0, :, d] if is_state else moved[:, :, d] for d, n in enumerate(names)}
-    return found
-
-
-def split_states(arrays: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """Arrays with last states by cell, where cells of several widths have them side by side."""
-    found: dict[str, Any] = {}
-    for name, array in arrays.items():
-        base = ArrayName.of(name).base
-        widths = [_width(base, cell) for _, cell in model.cells]
-        if name in ("final_h", "final_c") and len({*widths}) > 1 and array.shape[-1] == sum(widths):
-            ends = zip(model.cells, widths, accumulate(widths), strict=True)
-            found |= {f"{cell}.{name}": array[..., end - w : end] for (cell, _), w, end in ends}
-        else:
-            found[name] = array
-    return found
-
-
-def states_shape(name: str, model: Model) -> str:
-    """The shape of the last states of several cells: ``(2, batch, 3)``."""
-    widths = [_width(name, cell) for _, cell in model.cells]
-    how, count = model.convention.behaviour.states, len(widths)
-    if how == "features" or len({*widths}) > 1:
-        return f"(batch, {sum(widths)})"
-    axes = ("batch", str(count)) if how == "batch" else (str(count), "batch")
-    return f"({', '.join(axes)}, {widths[0]})"

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import CONSTANTS, SOLVE
-from lstmcli.core.explain.hypotheses import Changes, SingleChanges, settings_of
+from lstmcli.core.explain.causes import CONSTANTS, SOLVE, Changes, settings_of
+from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import Cached, Case
@@ -32,6 +33,7 @@ MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
 CALL = 2000  # units whose work equals that of the calls of NumPy in a step of a cell, or before it
 SET = 5  # units whose work equals that of making a cell of a set of changes
 TELLING = 12  # known steps after which what is left is verified: rounding grows
+CLOSEST_STEPS = 8  # by which single changes are put in order where a first step is known
 FEWEST, TELLING_NUMBERS = 3, 96  # of steps over which a constant is first solved for
 
 GRIDS = (
@@ -148,11 +150,6 @@ class NetworkSimulator:
         """A cell under sets of changes; with the values of open ``constants``, and their dtype."""
         return self.cells[name].cells(self.singles.codes(name, sets), *constants)
 
-    def codes(self, sets: Array) -> Array:
-        """(N, F): the codes of all cells, equal for sets that are one hypothesis."""
-        each = [self.singles.codes(name, sets) for name in self.cells]
-        return np.concatenate(each, axis=1)
-
     def keys(self, sets: Array) -> Array:
         """(N, C): equal for sets that result in equal cells."""
         self.work.add(SET * sets.shape[0] * len(self.cells))
@@ -171,49 +168,19 @@ class NetworkSimulator:
         """The sets that agree with the first steps of the lowest cells, as far as these show."""
         if not (self.is_stepwise and self.starts_from_zero):
             return sets
-        worst, depends = self._at_first_step(sets)
-        return sets[depends | (worst <= LOOSE)]
-
-    def _solved_at_first_step(self, sets: Array) -> Array:
-        """The sets that agree with the first steps for some value of their open constant."""
-        worst, depends = self._at_first_step(sets)
-        rows = np.flatnonzero(depends & (worst > LOOSE))
-
-        def cost(which: Array, points: Array) -> Array:
-            each = np.repeat(sets[rows[which]], points.shape[1], axis=0)
-            values = self.singles.constants(each, points.ravel())
-            return self._at_first_step(each, values)[0].reshape(points.shape)
-
-        grids = _Grids(self.singles.constant[sets[rows]].max(axis=1), cost)
-        coarse = grids.least.copy()
-        grids.refine(np.arange(len(rows)), cost, *ROUNDS[0])
-        left = np.flatnonzero(grids.least < coarse / GAIN)
-        grids.refine(left, cost, *ROUNDS[0])
-        worst[rows] = grids.least
-        return sets[worst <= LOOSE]
-
-    def _at_first_step(self, sets: Array, values: Array | None = None) -> tuple[Array, Array]:
-        """(N,) how far off sets are at the first steps, and whether an open constant shows there.
-
-        ``values`` (N, K) are those of open constants.
-        """
-        worst, depends = np.zeros(len(sets)), np.zeros(len(sets), bool)
+        passing = np.ones(len(sets), bool)
         for name in self.layers[0]:
-            simulator, units = self.cells[name].sample
-            cells = simulator.cells(self.singles.codes(name, sets), values, np.float32)
-            ends = {0, len(self.x) - 1} & self.known[name].keys()
-            known = {t: [one.of_units(units) for one in self.known[name][t]] for t in ends}
-            shows_f = any(one.array in SHOW_F for of_step in known.values() for one in of_step)
+            simulator, cells = self.cells[name], self._cells(name, sets, None, np.float32)
+            known = {t: self.known[name].get(t, []) for t in (0, len(self.x) - 1)}
+            shows_f = any(one.array in SHOW_F for one in chain(*known.values()))
             forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
-            depends |= np.any(clips, axis=0)
-            depends |= forget_bias & (shows_f | simulator.has(cells, "coupled", "i=1-f"))
-            is_open = values is not None
-            keys = np.arange(len(sets)) if is_open else simulator.keys(cells, True, shows_f)
-            rows, same = distinct(keys)
-            parts = (cells.subset(part) for part in _parts(rows, CHUNK))
+            is_open = np.any(clips, axis=0)
+            is_open |= forget_bias & (shows_f | simulator.has(cells, "coupled", "i=1-f"))
+            rows, same = distinct(simulator.keys(cells, True, shows_f))
+            parts = (cells.subset(rows[part]) for part in self._chunks(len(rows)))
             off = [self._step(simulator, None, part, known, steps=1)[1] for part in parts]
-            worst = np.maximum(worst, np.concatenate([[], *off])[same])
-        return worst, depends
+            passing &= is_open | (np.concatenate([[], *off]) <= LOOSE)[same]
+        return sets[passing]
 
     # ---- runs
 
@@ -237,28 +204,41 @@ class NetworkSimulator:
         values: Array | None = None,
         steps: int | None = None,
         dtype: Any = np.float64,
-        cached: Cached | None = None,
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
 
-        ``values`` (N, K) are those of open constants. With ``cached``, runs are shared with
-        placements that differ in EXPECTED alone.
+        ``values`` (N, K) are those of open constants.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
-        shared = {"c"} if len(self.cells) > 1 else {*"cifgo"}
-        kept = self._compared | shared if cached else self._compared
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
-            run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
-            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
-            runs = cached.get(key, run, lambda runs: runs.nbytes) if cached else run()
+            runs = self._run(sets[part], some, steps, dtype, kept=self._compared)
             found.append(self._off(self.targets, runs, steps))
         return np.concatenate(found)
+
+    def distances(self, cached: Cached) -> Array:
+        """(S + 1,): the rms in tolerances of each single change, and of none.
+
+        Infinite for constants, and where nothing is compared. Placements that differ in EXPECTED
+        alone share the runs.
+        """
+        is_short = self.is_stepwise and len(self.cells) == 1
+        steps = min(CLOSEST_STEPS, len(self.x)) if is_short else len(self.x)
+        sets, found = np.arange(len(self.singles) + 1)[:, None], []
+        kept = self._compared | ({"c"} if len(self.cells) > 1 else {*"cifgo"})
+        for part in self._chunks(len(sets)):
+            run = partial(self._run, sets[part], None, steps, np.float32, kept=kept)
+            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
+            runs = cached.get(key, run, lambda runs: runs.nbytes)
+            found.append(self._off(self.targets, runs, steps))
+        off = np.concatenate(found)
+        return np.where((self.singles.constant >= 0) | (not off.shape[1]), np.inf, rms(off))
 
     def _chunks(self, count: int) -> Iterator[Array]:
         widest = max(one.cell.units for one in self.cells.values())
         room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
-        yield from _parts(np.arange(count), max(8, min(CHUNK, room)))
+        size = max(8, min(CHUNK, room))
+        yield from (np.arange(at, min(at + size, count)) for at in range(0, count, size))
 
     def _run(
         self,
@@ -373,6 +353,23 @@ class NetworkSimulator:
             every = every[np.arange(len(every)), nearest]
         return every
 
+    def neighbours(self, answer: Changes, steps: int | None = None) -> tuple[Array, list[Changes]]:
+        """What the neighbours of an answer give, and those that EXPECTED does not distinguish.
+
+        A neighbour has one more change, or another value of a changed setting. What they give is
+        (N, E), in tolerances, of the numbers that the answer moves, over some first ``steps``.
+        """
+        sets, value = self.singles.neighbours(answer)
+        in_order = np.sort(sets, axis=1)
+        codes = np.concatenate([self.singles.codes(name, in_order) for name in self.cells], axis=1)
+        differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
+        differs[[0, -1]] = True
+        sets, in_order = sets[differs], in_order[differs]
+        off = self.off(in_order, self.singles.constants(in_order, np.full(len(sets), value)), steps)
+        moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
+        fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
+        return off[:, moved], [self.singles.of(one, value) for one in sets[1:-1][fits]]
+
     # ---- constants
 
     def solve(self, sets: Array) -> tuple[Array, Array]:
@@ -381,8 +378,6 @@ class NetworkSimulator:
         The value is NaN where it makes no difference on this sequence. Where a constant shows over
         the first steps that tell most, most sets are dropped there.
         """
-        if self.is_stepwise and self.starts_from_zero:
-            sets = self._solved_at_first_step(sets)
         found, values = [], []
         for steps in self._horizons:
             grids, nearest = self._solved_over(sets, steps)
@@ -414,11 +409,11 @@ class NetworkSimulator:
             return rms(off).reshape(points.shape)
 
         grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
-        sampled, refined = map(self.work.most, Budget.SOLVED)
+        sampled = self.work.most(Budget.SOLVED)
         coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
         order = grids.nearest(np.flatnonzero(grids.shows), sampled)
         grids.refine(order, exact, *ROUNDS[0])
-        order = grids.nearest(order, refined)
+        order = grids.nearest(order, sampled // 5)
         least, widths = grids.least[order], grids.widths.copy()
         # finer values hardly reduce the error of a wrong set
         order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]
@@ -479,11 +474,6 @@ def rms(off: Array) -> Array:
     """(N,) the root of the mean square of each hypothesis; 0 where nothing is compared."""
     squares = np.square(off, dtype=float).sum(axis=1)
     return np.asarray(np.sqrt(squares / max(1, off.shape[1])))
-
-
-def _parts(places: Array, size: int) -> Iterator[Array]:
-    for at in range(0, len(places), size):
-        yield places[at : at + size]
 
 
 def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:

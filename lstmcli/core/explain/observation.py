@@ -10,8 +10,9 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.tolerance import BFLOAT16, FLOAT16, FLOAT64, Numbers, last_places
+from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
+from lstmcli.core.model.steps import valid_until
 
 
 class Allowance(NamedTuple):
@@ -31,6 +32,7 @@ class Allowance(NamedTuple):
 EPS32 = float(np.finfo(np.float32).eps)
 SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
 EXACT = Allowance(1e-9, 1e-9, "float64")
+NEAR = 1e-2  # a difference that rounding may make without chaos
 NUMBERS = 600  # of EXPECTED, evenly chosen, on which full runs are compared
 
 
@@ -59,11 +61,6 @@ class WantedNumbers(NamedTuple):
         """Some of the numbers."""
         at = tuple(axis[which] for axis in self.at)
         return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
-
-    def of_units(self, units: Array) -> WantedNumbers:
-        """Of a step, the numbers of some units, as if there were no others."""
-        _, which, places = np.intersect1d(self.at[-1], units, return_indices=True)
-        return self.subset(which)._replace(at=(places,))
 
     def by_step(self) -> Iterator[tuple[int, WantedNumbers]]:
         """The numbers of each step."""
@@ -118,19 +115,14 @@ class Expected:
         """How many numbers are known."""
         return sum(int(np.isfinite(known.values).sum()) for known in self.arrays.values())
 
-    def distinct(
-        self, tolerance: Callable[[KnownValues], Array], among: Array | None = None
-    ) -> int:
+    def distinct(self, allowance: Allowance, among: Array | slice = slice(None)) -> int:
         """How many different numbers there are, as far as a tolerance distinguishes them.
 
         ``among`` is the truth of each known number that counts; without it all do.
         """
-        both = np.stack([
-            self.at_known(lambda _, known: known.values),
-            self.at_known(lambda _, known: tolerance(known)),
-        ])  # fmt: skip
-        both = both if among is None else both[:, among]
-        values, slack = both[:, np.argsort(both[0])]
+        known = self.at_known(lambda _, known: known.values)[among]
+        allowed = self.at_known(lambda _, known: allowance.of(known))[among]
+        values, slack = np.stack([known, allowed])[:, np.argsort(known)]
         return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
 
     def best_known(self, valid: Array | None) -> int:
@@ -144,6 +136,20 @@ class Expected:
         if valid is not None:  # of a sequence without steps nothing is run
             known = np.where(valid.any(axis=0), known, -1)
         return int(np.argmax(known))
+
+    @property
+    def shown_lengths(self) -> dict[tuple[int, ...], str]:
+        """Lengths after which all of h is zero or does not change, and which of both it is."""
+        h = [k.values for name, k in self.arrays.items() if ArrayName.of(name).base == "h"]
+        if not h or not all(np.isfinite(one).all() for one in h):
+            return {}
+        repeats = [np.concatenate([[one[0] == 0], one[1:] == one[:-1]]).all(axis=2) for one in h]
+        zeros = [(one == 0).all(axis=2) for one in h]
+        padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)  # (T, B)
+        lengths = valid_until(padded)
+        is_past = np.arange(len(padded))[:, None] >= lengths
+        output = "zero" if np.all(zeros, axis=0)[is_past].all() else "repeat"
+        return {tuple(lengths.tolist()): output} if is_past.any() else {}
 
     def targets(
         self, allowance: Allowance, item: int, keep: Array, array: str, only: str
@@ -169,12 +175,11 @@ MOST_ROUNDED = 6  # digits after the point: with more, the tolerance of float32 
 GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on which they lie
 
 
-def grids_of(arrays: Mapping[str, Numbers]) -> Iterator[str]:
+def grid_of(arrays: Mapping[str, Numbers]) -> str:
     """The coarser dtype that holds every number of EXPECTED, as far as printed output tells."""
-    for name in (BRAIN.name, HALF.name):  # that of fewer digits first: it is more telling
-        if all(_on_grid(numbers, name) for numbers in arrays.values()):
-            yield name
-            return
+    names = BRAIN.name, HALF.name  # that of fewer digits first: it is more telling
+    held = (name for name in names if all(_on_grid(one, name) for one in arrays.values()))
+    return next(held, "")
 
 
 def _on_grid(numbers: Numbers, name: str) -> bool:
@@ -203,7 +208,7 @@ def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], in
         return arrays, None
     counts = np.isfinite(values) & (values != 0)
     finer = np.log10(np.maximum(unit[counts] / np.spacing(np.abs(values[counts])), 1))
-    if finer.sum() < GRID_DIGITS or any(grids_of(arrays)):
+    if finer.sum() < GRID_DIGITS or grid_of(arrays):
         return arrays, None
     units = np.split(unit, np.cumsum([part.size for part in parts]))
     printed = {
@@ -218,30 +223,41 @@ def is_printed(units: Iterable[Array | None]) -> bool:
     return any(unit is not None and bool(((unit > 0) & (unit < np.inf)).any()) for unit in units)
 
 
-def allowances_of(side: Side, arrays: Mapping[str, Numbers]) -> tuple[tuple[Allowance, ...], str]:
-    """The tolerances of EXPECTED, tight before loose; its dtype, or "printed"."""
+class Exactness(NamedTuple):
+    """How exact EXPECTED is."""
+
+    allowances: tuple[Allowance, ...]  # the tolerances of EXPECTED, tight before loose
+    name: str  # a dtype, or "printed"
+    digits: int | None  # of printed output
+    coarse: tuple[Allowance, ...]  # of half precision, if EXPECTED may come from it
+    grid: str  # the format of which all of EXPECTED are numbers; "": none
+
+
+def exactness_of(
+    side: Side, arrays: Mapping[str, Numbers], rounded: int | None, dtype: str
+) -> Exactness:
+    """How exact EXPECTED is, by its file and its numbers; ``dtype`` is that of the weights."""
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
-    precisions = {side.precision(name).name for name in names}
-    if BFLOAT16.name in precisions:
-        return (BRAIN,), BRAIN.name
-    if FLOAT16.name in precisions:
-        return (HALF,), HALF.name
-    if is_printed(numbers.unit for numbers in arrays.values()):
-        return (SINGLE,), "printed"
+    stored = {side.precision(name).name for name in names}
     known = [n.values[np.isfinite(n.values)] for n in arrays.values()]
     is_single = all(bool((values == values.astype(np.float32)).all()) for values in known)
-    if precisions == {FLOAT64.name} and not is_single:
-        return (EXACT, SINGLE), "float64"
-    return (SINGLE,), "float32"
-
-
-def decimal_places(x: Array) -> int | None:
-    """The digits after the point of numbers that were rounded to 4 to 10; None for others.
-
-    Fewer are what the numbers are, such as counts and one-hot vectors, and no rounding.
-    """
-    places = next((n for n in range(11) if np.array_equal(x, np.round(x, n))), None)
-    return places if places is not None and places >= 4 else None
+    allowances: tuple[Allowance, ...] = (SINGLE,)
+    name = "float32"
+    if half := [one for one in (BRAIN, HALF) if one.name in stored]:
+        allowances, name = (half[0],), half[0].name
+    elif is_printed(numbers.unit for numbers in arrays.values()):
+        name = "printed"
+    elif stored == {FLOAT64.name} and not is_single:
+        allowances, name = (EXACT, SINGLE), "float64"
+    digits = rounded or printed_digits(arrays) if name == "printed" else None
+    grid = name if name in EPS else grid_of(arrays)
+    coarse = tuple(a for a in (HALF, BRAIN) if grid in ("", a.name))
+    if dtype in EPS:  # the network as loaded rounds every operation: nothing finer can be asked
+        coarse = () if name in EPS else coarse
+    elif grid:
+        on_grid = SINGLE._replace(name=grid, stored=grid)
+        allowances = (on_grid,) if name in EPS else (allowances[0], on_grid)
+    return Exactness(allowances, name, digits, coarse, grid)
 
 
 def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:

@@ -10,44 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain, combinations, islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
+from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import ONE_WAY
-from lstmcli.core.explain.execution import other_lengths
+from lstmcli.core.explain.causes import ONE_WAY, Changes, kinds, settings_of
 from lstmcli.core.explain.explanation import (
     Changed,
-    Data,
     Explanation,
     Near,
-    changed,
     first_shown,
-    wanted,
+    other_lengths,
+    with_assumed,
     with_sense,
 )
 from lstmcli.core.explain.hypotheses import (
-    Changes,
     SingleChanges,
     conventions_that_run,
-    kinds,
     rank,
-    settings_of,
     settings_to_load,
 )
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.network_simulator import NetworkSimulator, rms
-from lstmcli.core.explain.observation import EPS, Allowance, Expected, decimal_places
-from lstmcli.core.explain.proof import (
-    ENOUGH,
-    digits,
-    forget_gate_state,
-    moved,
-    neighbours,
-    vanishing,
-)
+from lstmcli.core.explain.network_simulator import NetworkSimulator
+from lstmcli.core.explain.observation import EPS, SINGLE, Allowance, Expected, KnownValues
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import (
@@ -57,16 +45,21 @@ from lstmcli.core.explain.verify import (
     Remark,
     arrays_if_run,
     compared,
+    forget_gate_state,
+    moved,
     remark,
     rerun,
+    vanishing,
     verify,
 )
 from lstmcli.core.model.arrays import Array
 
+ENOUGH = 2.0  # decimal digits of evidence, after as many as it takes to number those tried
+SHORT = 8  # steps from which evidence is computed first
+WEALTH = 12.0  # digits of evidence from these that need no further steps
 LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
-CLOSEST_STEPS = 8  # by which hypotheses are put in order where a first step is known
 MOST_DECIMALS = 10  # of a solved constant
 NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
 FIRST, SECOND, LAST = range(3)
@@ -83,38 +76,35 @@ class Placement:
     """
 
     def __init__(
-        self, setup: Setup, location: Location, of_run: Changes = (), unpadded: bool = False
+        self,
+        setup: Setup,
+        location: Location,
+        of_run: Changes = (),
+        unpadded: bool = False,
+        allowance: Allowance | None = None,
     ) -> None:
         self.setup, self.location, self.of_run = setup, location, of_run
-        self.prepared, self.question = setup.prepared, setup.prepared.question
+        self.question = setup.question
         settings = settings_of(of_run)
         self.unpadded, lengths = unpadded, settings.get("lengths")
         self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
-        self.allowance = self.prepared.allowances[-1]
-        self.has_several_cells = len(setup.model.cells) > 1
+        self.allowance = allowance or self.question.exactness.allowances[-1]
+        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND  # when it is searched
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
-        self._open = np.zeros((0, 1), int)  # sets of the last size with an open constant
-
-    def at_tolerance(self, allowance: Allowance) -> Placement:
-        """The same, searched at another tolerance."""
-        prepared = replace(self.prepared, allowances=(allowance,))
-        setup = replace(self.setup, prepared=prepared)
-        return Placement(setup, self.location, self.of_run, self.unpadded)
-
-    @cached_property
-    def turn(self) -> int:
-        """When it is searched."""
-        return LAST if self.unpadded else FIRST if self.lengths else SECOND
+        self._tried: dict[int, Array] = {}  # sets by their size
 
     @cached_property
     def case(self) -> Case:
         """How the network is run, with EXPECTED on its axes."""
-        expected = self.location.expected(self.setup.numbers, self.valid)
-        return self._case(expected.at(self.valid) if self.unpadded else expected)
+        return self._case(self._on_run(self.setup.numbers))
+
+    def _on_run(self, numbers: Mapping[str, Numbers]) -> Expected:
+        expected = self.location.expected(numbers, self.valid)
+        return expected.at(self.valid) if self.unpadded else expected
 
     @cached_property
     def valid(self) -> Array | None:
@@ -159,10 +149,10 @@ class Placement:
         without: tuple[str, ...] = ()
         if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
-        elif not self.has_several_cells:
+        elif len(self.model.cells) == 1:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
-        spaces = {name: cell.space for name, cell in self._cells.items()}
+        spaces = {name: cell.singles for name, cell in self._cells.items()}
         singles: SingleChanges = self._shared(
             ("singles", self.setup.of_directions, without),
             lambda: SingleChanges(self.setup.layers, spaces, without),
@@ -170,26 +160,12 @@ class Placement:
         return singles
 
     def _shared(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What placements of a question share, made once."""
         return self.question.runs.get(key, make, lambda _: 0)
 
     @cached_property
     def distances(self) -> Array:
-        """(S + 1,): the rms in tolerances of each single change, and of none.
-
-        Infinite for constants, and where nothing is compared.
-        """
-        sets, simulator = np.arange(len(self.singles) + 1)[:, None], self.simulator
-        stepwise = simulator.is_stepwise and not self.has_several_cells
-        steps = CLOSEST_STEPS if stepwise else None
-        off = simulator.off(sets, None, steps, np.float32, self.question.runs)
-        unknown = (self.singles.constant >= 0) | (not off.shape[1])
-        return np.where(unknown, np.inf, rms(off))
-
-    @property
-    def closest(self) -> float:
-        """How near any single change comes, or none."""
-        return float(self.distances.min())
+        """(S + 1,): the rms in tolerances of each single change, and of none."""
+        return self.simulator.distances(self.question.runs)
 
     # ---- the search
 
@@ -199,8 +175,12 @@ class Placement:
 
     def fits(self, allowance: Allowance) -> bool:
         """Whether the network as loaded gives EXPECTED here."""
-        given = arrays_if_run(self._case(Expected({})), settings_of(self.of_run))
-        numbers = self.setup.numbers
+        names = (name for one in self.location.arrays for name in one.arrays)
+        like = Expected(dict.fromkeys(names, KnownValues(*np.zeros((2, 0)))))
+        given, numbers = (
+            arrays_if_run(self._case(like), settings_of(self.of_run)),
+            self.setup.numbers,
+        )
         if given is None or not self.location.may_fit(numbers, self.valid, given, allowance):
             return False
         return self.verify((), allowance).fits
@@ -210,67 +190,67 @@ class Placement:
         yield self, [*answers]
 
     def answers(self, size: int, room: float) -> list[Answer]:
-        """The sets of this many changes of the cells, without open constants, that give EXPECTED.
+        """The sets of this many changes of the cells that give EXPECTED, without open constants.
 
         ``room`` is the work that full runs of several changes may take.
         """
         if size == 0:
             return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
-        simulator, before = self.simulator, self.simulator.tried
-        self.work.add(SEARCH)
-        sets, keys = self._sets(size, room)
-        self.depth = max(self.depth, size) if len(sets) else self.depth
-        sets = simulator.new(sets, keys)
-        self.tried += simulator.tried - before
-        if size > 1:
-            sets = simulator.passing_first_step(sets)
-        are_open = self.singles.are_open(sets)
-        self._open = sets[are_open]
-        sets = sets[~are_open]
+        sets = self._passing(size, room)
+        sets = sets[~self.singles.are_open(sets)]
         if size == 1:
             sets = sets[self.distances[sets[:, 0]] <= WORTH_MORE]
-        return self._confirmed(simulator.staying(sets))
+        return self._confirmed(self.simulator.staying(sets))
 
     def solved(self, size: int, room: float) -> list[Answer]:
-        """The answers among the sets with an open constant that `answers` left."""
-        if not size:
+        """The same with an open constant."""
+        if size == 0:
             return []
-        simulator, sets = self.simulator, self._open
-        if not simulator.is_stepwise and len(sets):
+        simulator, sets = self.simulator, self._passing(size, room)
+        sets = sets[self.singles.are_open(sets)]
+        most = max(self.work.most(Budget.SOLVED), int(room / (simulator.work_of_run * GRID)))
+        if size > 1 and len(sets) > most and not simulator.is_stepwise:
+            self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
             order = np.argsort(self.distances[sets].min(axis=1), kind="stable")
-            most = max(self.work.most(Budget.SOLVED[0]), int(room / (simulator.work_of_run * GRID)))
-            if size > 1 and len(sets) > most:
-                self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
-                sets = sets[order[:most]]
+            sets = sets[order[:most]]
         return self._confirmed(*simulator.solve(sets))
+
+    def _passing(self, size: int, room: float) -> Array:
+        if size not in self._tried:
+            before = self.simulator.tried
+            self.work.add(SEARCH)
+            sets, keys = self._sets(size, room)
+            self.depth = max(self.depth, size) if len(sets) else self.depth
+            sets = self.simulator.new(sets, keys)
+            self.tried += self.simulator.tried - before
+            self._tried[size] = self.simulator.passing_first_step(sets) if size > 1 else sets
+        return self._tried[size]
 
     def _sets(self, size: int, room: float) -> tuple[Array, Array]:
         """The sets that are worth a try, with their keys: pairs of the nearest if no first step is.
 
         Those that do not depend on EXPECTED are made once for all placements.
         """
-        simulator, several = self.simulator, self.has_several_cells
+        simulator, several = self.simulator, len(self.model.cells) > 1
 
         def with_keys(sets: Array) -> tuple[Array, Array]:
             return sets, simulator.keys(sets)
 
-        def every() -> tuple[Array, Array]:
-            return with_keys(self.singles.sets(size))
-
         is_stepwise = simulator.is_stepwise
-        too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance.of) <= size
+        too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance) <= size
         if too_few or (size > 2 and (several or not is_stepwise)):
-            cells = len(self._cells) * several
-            left_out = remark("none_at_once", changes=size, too_few=too_few, cells=cells)
-            self.untried.append(left_out)
+            facts = {"too_few": too_few, "cells": len(self._cells) * several}
+            self.untried.append(remark("none_at_once", changes=size, **facts))
             return with_keys(np.zeros((0, size), int))
         if size > 2 or (size > 1 and several):
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))
         if is_stepwise or size == 1:
-            found: tuple[Array, Array] = self._shared(("sets", id(self.singles), size), every)
+            key = "sets", id(self.singles), size
+            found: tuple[Array, Array]
+            found = self._shared(key, lambda: with_keys(self.singles.sets(size)))
             return found
         affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
-        most = min(self.work.most(Budget.PAIRED), max(Budget.NEAREST, affordable))
+        most = min(self.work.most(Budget.PAIRED), max(Budget.FEW, affordable))
         if most < len(self.singles):
             self.untried.append(remark("no_first_step", changes=size, singles=most))
         nearest = np.argsort(self.distances[:-1], kind="stable")
@@ -311,7 +291,7 @@ class Placement:
         if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
             return None
         without = self.verify(plain)
-        if self.has_several_cells and without.total - without.agreeing < 2:
+        if len(self.model.cells) > 1 and without.total - without.agreeing < 2:
             return None  # in one cell or another a constant always fits one number
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
@@ -322,76 +302,86 @@ class Placement:
         loaded, telling = self.verify(()), self.simulator
         if loaded.first and loaded.items[telling.item]:  # another sequence shows a difference
             telling = self._simulator_on(loaded.first.item)
-        return neighbours(self.singles, telling, answer, self.setup.size[0])
+        first = SHORT if telling.is_stepwise and self.setup.size[0] > SHORT else None
+        off, near = telling.neighbours(answer, first)
+        if first and digits(off, 0, 1) < WEALTH:
+            off, near = telling.neighbours(answer)
+        return off, near
 
     # ---- the explanation
 
-    def explained(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
+    def proved(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
         """The likeliest of answers with what proves it; the others are its equals."""
         if not (self.changes or any(one.changes for one in answers)):
-            return self.agreeing(self.verify((), allowance), allowance)
+            answer = Answer((), self.verify((), allowance))
+            return replace(
+                self.explanation("agrees", answer.comparison),
+                tried=1,
+                unseen=self._unseen(self.neighbours(())[1], (), allowance),
+                remarks=tuple(self._remarks(answer, allowance)),
+            )
         distinct = {frozenset(answer.changes): answer for answer in reversed(answers)}
         answer, *others = sorted(
             distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
         )
-        basis, every = answer.basis, (*self.changes, *answer.changes)
+        every, rounded = (*self.changes, *answer.changes), answer.rounded
         proof, near = self._proof(answer, others, allowance, tried)
         unseen = self._unseen(near, answer.changes, allowance)
-        equals = tuple(self.changed(other.changes) for other in others)
+        equals = tuple(self.described(other.changes) for other in others)
         backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
         if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
             first = first_shown(self.verify((), allowance), backward)
-        layout = str(settings_of(every).get("layout", self.prepared.layout))
-        about = self._remarks(answer, allowance)
+        layout = str(settings_of(every).get("layout", self.question.assumed_layout))
+        about, changes = [*self._remarks(answer, allowance)], self.described(answer.changes)
+        if rounded:
+            changes = with_sense(changes, "dtype", rounded)
+            about.insert(0, remark("half_precision_run", part=rounded, dtype=allowance.name))
+        if state := forget_gate_state(answer.changes, lambda other: self.verify(other, allowance)):
+            changes = with_sense(changes, "forget_bias", state)
+        fitting = [{c for c in a.changes if c.setting != "dtype"} for a in (answer, *others)]
+        rest = [
+            one
+            for one in self.nearest()
+            if not (one.comparison.fits or any(f <= {*one.changes} for f in fitting if f))
+        ]
         proven = proof >= ENOUGH
         return replace(
             self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
-            changes=self._with_senses(answer, allowance),
+            changes=changes,
             equivalent=equals,
             tried=tried,
-            nearest=self._nearest_but([answer, *others]),
+            nearest=tuple(map(self.near, rest[:1])),
             like=tuple(conventions_that_run(every, self.how, layout)),
             first_step=first,
             backward=backward,
             unseen=unseen,
-            remarks=(*([basis.remark] if basis else []), *about),
+            remarks=tuple(about),
             evidence=proof,
-        )
-
-    def agreeing(self, comparison: Agreement, allowance: Allowance) -> Explanation:
-        """Nothing has to be changed."""
-        unseen = self._unseen(self.neighbours(())[1], (), allowance)
-        return replace(
-            self.explanation("agrees", comparison),
-            tried=1,
-            unseen=unseen,
-            wanted=wanted(self.data, unseen, (), proven=True),
-            remarks=tuple(self._remarks(Answer((), comparison), allowance)),
         )
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
         """What has to be known of a run that fits: the precision at which it does."""
-        p, case, changes = self.prepared, self.case, (*self.of_run, *answer.changes)
+        q, case, changes = self.question, self.case, (*self.of_run, *answer.changes)
         settings, again = settings_of(changes), rerun(case, changes, allowance)
-        rounded, model, dtype = settings.get("dtype"), case.model(settings), p.dtype
+        rounded, model, dtype = settings.get("dtype"), case.model(settings), q.dtype
         given, misses = model.given.get("dtype", model.cell.dtype.name), not again.fits
         if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
-            again = compared(case.arrays(settings), case.expected, p.allowances[-1])
+            again = compared(case.arrays(settings), case.expected, q.exactness.allowances[-1])
             dtype, misses = given, not again.fits
-        if again.fits and rounded and again.max_abs > 2 * p.allowances[-1].absolute:
-            run, part = "float64" if dtype in EPS else dtype, answer.basis and answer.basis.rounded
-            facts = {"dtype": rounded, "error": again.max_abs, "part": part, "run": run}
-            yield remark("dtype_rounds_otherwise", **facts)
+        if again.fits and rounded and again.max_abs > 2 * q.exactness.allowances[-1].absolute:
+            facts = {"dtype": rounded, "error": again.max_abs, "part": answer.rounded}
+            run = "float64" if dtype in EPS else dtype
+            yield remark("dtype_rounds_otherwise", run=run, **facts)
         if misses:
             yield remark("needs_float64", dtype=dtype, error=again.max_abs)
         if allowance.stored:
             yield remark("stored_as", dtype=allowance.stored)
-        elif allowance in p.allowances[1:]:
-            yield remark("agrees_as_float32", places=decimal_places(case.x))
+        elif allowance in q.exactness.allowances[1:]:
+            yield remark("agrees_as_float32")
         if self.unpadded:
             yield remark("past_ends")
-        if self.lengths and p.question.lengths is not None:
-            yield from other_lengths(self.lengths, p.question.lengths)
+        if self.lengths and q.lengths is not None:
+            yield from other_lengths(self.lengths, q.lengths)
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
@@ -406,15 +396,26 @@ class Placement:
         return Explanation(
             verdict,
             {k: [*v] if isinstance(v, tuple) else v for k, v in settings.items()},
-            self.changed(changes) if every else (),
+            self.described(changes) if every else (),
             measured,
             tried=self.tried,
             depth=self.depth,
             location=self.location,
             expected=self.expected,
-            precision=self.prepared.precision,
-            digits=self.prepared.digits,
+            not_finite=self._not_finite(changes),
+            precision=self.question.exactness.name,
+            digits=self.question.exactness.digits,
         )
+
+    def _not_finite(self, changes: Changes) -> Agreement | None:
+        """Whether a run is NaN or infinite where EXPECTED is; None where that is nowhere."""
+        marked = self._on_run(self.setup.named(self.question.not_finite))
+        if not marked.numbers:
+            return None
+        run = arrays_if_run(self.case, settings_of((*self.of_run, *changes))) or {}
+        shapes = {name: np.zeros(known.values.shape) for name, known in marked.arrays.items()}
+        of_run = {name: 1.0 - np.isfinite(run.get(name, zeros)) for name, zeros in shapes.items()}
+        return compared(of_run, marked, SINGLE)
 
     def _proof(
         self, answer: Answer, others: Sequence[Answer], allowance: Allowance, tried: int
@@ -424,11 +425,11 @@ class Placement:
         spread, near = self.neighbours(plain)
         ends, settings = sum(n < self.setup.size[0] for n in self.lengths), kinds(answer.changes)
         found = digits(spread, answer.solved + bool(ends), tried)  # of one sequence
-        if answer.basis is not None:
-            numbers = self.expected.distinct(self.allowance.of)
+        if answer.rounded:
+            numbers = self.expected.distinct(self.allowance)
             is_shown = numbers > len(answer.changes) + answer.solved + LEAST_MOVED
         elif self.changes and not answer.changes:
-            is_shown = self.expected.distinct(allowance.of) >= FEWEST_NUMBERS + ends
+            is_shown = self.expected.distinct(allowance) >= FEWEST_NUMBERS + ends
             found = ENOUGH
         else:  # too few numbers are moved, or another mechanism fits too
             changes = () if self.changes else answer.changes  # then all are other numbers
@@ -440,7 +441,6 @@ class Placement:
     def _unseen(
         self, near: Sequence[Changes], answer: Changes, allowance: Allowance
     ) -> tuple[str, ...]:
-        """The settings that could be different without EXPECTED showing it."""
         of_run = () if self.changes else self.setup.changes_of_run(self.location)
         given = [one for one in of_run if one.setting in ("initial_state", "lengths")]
         settings, found = {change.setting for change in answer}, list[str]()
@@ -449,50 +449,41 @@ class Placement:
             for changes in near
             if "." not in changes[-1].setting and changes[-1].setting not in {*settings, *found}
         )
-        for changes in chain(islice(of_cells, Budget.UNSEEN), ((*answer, one) for one in given)):
+        for changes in chain(islice(of_cells, Budget.LISTED), ((*answer, one) for one in given)):
             if changes[-1].setting not in found and self.verify(changes, allowance).fits:
                 found.append(changes[-1].setting)
         return tuple(found)
 
-    def nearest(self, pairs: bool = True) -> list[Answer]:
-        """The hypotheses that come nearest: single changes, and pairs of the best of these."""
-        order = np.argsort(self.distances[:-1], kind="stable")[: Budget.NEAREST]
+    def nearest(self) -> list[Answer]:
+        """The single changes that come nearest."""
+        order = np.argsort(self.distances[:-1], kind="stable")[: Budget.FEW]
         best = [self.singles.of(np.array([n])) for n in order]
-        both = [(*one, *other) for one, other in combinations(best if pairs else (), 2)]
-        both = [c for c in both if c[0].setting != c[-1].setting]
-        answers = [Answer(c, self.verify(c)) for c in ((), *best, *both)]
+        answers = [Answer(c, self.verify(c)) for c in ((), *best)]
         ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
-        return ranked[: Budget.NEAREST]
+        return ranked[: Budget.FEW]
 
     def near(self, answer: Answer) -> Near:
         """A hypothesis that comes near."""
-        return Near(self.changed(answer.changes), answer.comparison)
+        return Near(self.described(answer.changes), answer.comparison)
 
-    def _nearest_but(self, answers: Sequence[Answer]) -> tuple[Near, ...]:
-        """The hypothesis that comes nearest without fitting."""
-        fitting = [{c for c in a.changes if c.setting != "dtype"} for a in answers if a.changes]
-        rest = [
-            self.near(n)
-            for n in self.nearest(pairs=False)
-            if not n.comparison.fits
-            and not any(f <= set(n.changes) if f else not n.changes for f in fitting)
-        ]
-        return tuple(rest[:1])
-
-    def changed(self, changes: Changes) -> tuple[Changed, ...]:
+    def described(self, changes: Changes) -> tuple[Changed, ...]:
         """The changes here with what was assumed."""
-        found = changed((*self.changes, *changes), self.setup.assumed)
+        found = with_assumed((*self.changes, *changes), self.setup.assumed)
         return with_sense(found, "array", ONE_WAY) if self.setup.is_one_direction else found
 
-    def _with_senses(self, answer: Answer, allowance: Allowance) -> tuple[Changed, ...]:
-        """The changes; with a note on a forget bias that any larger one could stand for."""
-        changes = self.changed(answer.changes)
-        if answer.basis:
-            changes = with_sense(changes, "dtype", answer.basis.rounded)
-        state = forget_gate_state(answer.changes, lambda other: self.verify(other, allowance))
-        return with_sense(changes, "forget_bias", state) if state else changes
 
-    @property
-    def data(self) -> Data:
-        """What EXPECTED is made of."""
-        return Data.of(self.model, self.expected, self.setup.size[1])
+def digits(spread: Array, solved: int, tried: int) -> float:
+    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
+
+    ``spread`` (N, E) is what the neighbours of an answer give. Centred and counted in tolerances,
+    its singular values tell in how many directions EXPECTED distinguishes them, and how well:
+    repeated steps, saturated gates and zeros count for nothing. Each ``solved`` constant uses up a
+    direction; ``tried`` is how many hypotheses were.
+    """
+    if not spread.size:
+        return -np.inf
+    centred = spread - spread.mean(axis=0)
+    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
+    sizes = np.sqrt(squares / len(spread))[solved:]
+    return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))

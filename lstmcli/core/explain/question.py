@@ -1,11 +1,13 @@
-"""What is asked, made ready for the search: EXPECTED's arrays, their tolerances, and its setups."""
+"""What is asked: EXPECTED's arrays, how exact they are, and the runs that they can be of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain, islice, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,26 +16,10 @@ from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import CAUSES, SPREADS
-from lstmcli.core.explain.hypotheses import Change, Changes, settings_of
-from lstmcli.core.explain.locations import (
-    Location,
-    locations,
-    run_shapes,
-    split_states,
-    states_shape,
-)
-from lstmcli.core.explain.observation import (
-    BRAIN,
-    EPS,
-    HALF,
-    SINGLE,
-    Allowance,
-    allowances_of,
-    as_printed,
-    grids_of,
-    printed_digits,
-)
+from lstmcli.core.explain.causes import CAUSES, SPREADS, Change, Changes, settings_of
+from lstmcli.core.explain.locations import Location, locations
+from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
+from lstmcli.core.explain.shapes import run_shapes, states_in, states_shape
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
@@ -61,25 +47,47 @@ class Question:
     work: WorkDone = field(default_factory=WorkDone)
     runs: Cached = field(default_factory=Cached)  # and the simulators that they share
 
+    @cached_property
     def model(self) -> Model:
         """The model as assumed, in float64."""
         return self.read(FINE)
 
+    @cached_property
+    def assumed_layout(self) -> str:
+        """The layout of the inputs as given, or as assumed."""
+        state, lengths = self.initial_state, self.lengths
+        inputs = Inputs(np.asarray(self.x), self.layout, state, lengths, name=self.inputs)
+        layout, _ = check_axes(self.model, inputs)
+        return layout
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A question with its model and EXPECTED's arrays by name."""
+    @cached_property
+    def dtype(self) -> str:
+        """The dtype of the weights."""
+        return self.read({}).cell.dtype.name
 
-    question: Question
-    model: Model
-    layout: str
-    arrays: Mapping[str, Numbers]
-    allowances: tuple[Allowance, ...]  # the tolerances of EXPECTED, tight before loose
-    precision: str  # of EXPECTED: a dtype, or "printed"
-    digits: int | None = None  # of printed output
-    coarse: tuple[Allowance, ...] = ()  # of half precision, if EXPECTED may come from it
-    grids: tuple[str, ...] = ()  # the formats of which all of EXPECTED are numbers
-    dtype: str = "float32"  # of the weights
+    @cached_property
+    def _printed(self) -> tuple[Mapping[str, Numbers], int | None]:
+        arrays: dict[str, Numbers] = {}
+        taken, digits = as_printed(_arrays_of(self.side))
+        for name, numbers in taken.items():
+            parts = [*states_in(name, prod(numbers.values.shape[-1:]), self.model)]
+            arrays |= {part: numbers[..., at] for part, at in parts} or {name: numbers}
+        return arrays, digits
+
+    @property
+    def arrays(self) -> Mapping[str, Numbers]:
+        """EXPECTED's arrays by name."""
+        return self._printed[0]
+
+    @cached_property
+    def exactness(self) -> Exactness:
+        """How exact EXPECTED is."""
+        return exactness_of(self.side, *self._printed, self.dtype)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether lengths or a mask are given."""
+        return self.lengths is not None or self.mask is not None
 
     @property
     def all_zero(self) -> bool:
@@ -87,28 +95,40 @@ class Prepared:
         return not any(np.any(n.values[np.isfinite(n.values)]) for n in self.arrays.values())
 
     @property
-    def not_finite(self) -> int:
-        """How many numbers of EXPECTED are NaN or infinite: they count as not known."""
-        unknown = ((~np.isfinite(n.values), n.left_out) for n in self.arrays.values())
-        return sum(int(nan.sum()) - (0 if out is None else int(out.sum())) for nan, out in unknown)
+    def not_finite(self) -> dict[str, Numbers]:
+        """1 where EXPECTED is NaN or infinite, which counts as not known; NaN elsewhere."""
+        found = {}
+        for name, n in self.arrays.items():
+            left_out = False if n.left_out is None else n.left_out
+            found[name] = Numbers(np.where(np.isfinite(n.values) | left_out, np.nan, 1.0))
+        return found
 
     # ---- the runs whose results EXPECTED can be
 
     def setups(self) -> Iterator[Setup]:
-        """The network as assumed, of other directions, and parts of it; each in either layout."""
-        read, model = self.question.read, self.model
-        setups = [Setup(self, read, model, self.layout)]
-        for change in _of_directions(model) if model.bidirectional else ():
+        """The network as assumed, of other directions, and parts of it; each in either layout.
+
+        There is one layout if something gives it by its shape.
+        """
+        read, model, layout = self.read, self.model, self.assumed_layout
+        setups = [Setup(self, read, model, layout)]
+        merged, storage = model.convention.behaviour.merge, model.convention.storage
+        other = "exchanged" if storage.directions == "stored" else "stored"
+        others = [*(Change("merge", m) for m in MERGES if m != merged), Change("directions", other)]
+        for change in others if model.bidirectional else ():
 
             def changed(settings: Mapping[str, Any], change: Change = change) -> Model:
                 return read({**settings_of((change,)), **settings})
 
             with suppress(UserError):  # the layer above takes another width
-                other = changed(FINE)
-                setups.append(Setup(self, changed, other, self.layout, (change,)))
+                setups.append(Setup(self, changed, changed(FINE), layout, (change,)))
         setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
+        starts = [cell.initial_h for _, cell in model.cells]
+        of_items = any(start is not None and start.ndim == 2 for start in starts)
+        is_given = layout == "steps" or of_items or self.initial_state or self.is_padded
+        layouts = [layout, *["time" if layout == "batch" else "batch"] * (not is_given)]
         for setup in setups:
-            yield from (replace(setup, layout=layout) for layout in self._layouts())
+            yield from (replace(setup, layout=layout) for layout in layouts)
 
     def _parts(self) -> Iterator[tuple[str, int]]:
         """Arrays that an output may be: of a lower layer, with that layer, or of one direction."""
@@ -119,48 +139,32 @@ class Prepared:
                 yield from ((f"{name}.final_h", -1),) * name.endswith("_reverse")
                 yield f"{name}.h", -1
 
-    def _layouts(self) -> list[str]:
-        """The assumed layout, and the other one if nothing gives a layout by its shape."""
-        q = self.question
-        starts = (cell.initial_h for _, cell in self.model.cells)
-        of_items = any(start is not None and start.ndim == 2 for start in starts)
-        is_given = of_items or q.initial_state or q.lengths is not None or q.mask is not None
-        if self.layout == "steps" or is_given:
-            return [self.layout]
-        return [self.layout, "time" if self.layout == "batch" else "batch"]
-
     def no_place(self) -> UserError:
         """The mistake where EXPECTED cannot be a result of such a run."""
-        model, x = self.model, self.question.x
-        several, (last, *other) = len(model.cells) > 1, model.layers[-1]
-        for name in ("final_h", "final_c"):
-            if name in self.arrays and several:
-                return UserError(
-                    f"EXPECTED's {name} is {self.arrays[name].shape}; that of {len(model.cells)} "
-                    f"cells is {states_shape(name, model)}."
-                )
-        size = steps_and_batch(x.shape, self.layout)
+        model, x, file = self.model, self.x, self.side.name
+        (last, *other), states = model.layers[-1], states_shape("final_h", model)
+        of_cells = f" of every cell, {states}" if len(model.cells) > 1 else ""
+        size, layout = steps_and_batch(x.shape, self.assumed_layout), self.assumed_layout
         of_run: dict[str, str] = {}
         for name in self.arrays:
-            runs = run_shapes(name, model, self.layout, size)
-            for array in chain.from_iterable(of for _, of in runs):
+            runs = [*run_shapes(name, model, layout, size)]
+            for array in chain.from_iterable(arrays for _, arrays in runs):
                 if (taken := of_run.setdefault(array, name)) != name:
-                    file = self.question.side.name
                     return UserError(
                         f"{file} contains {taken} and {name}, which are one array of this run, "
                         "with different values.",
                         f"  FILE:MEMBER is one array: {file}:{taken} or {file}:{name}",
                     )
-        run, _ = next(run_shapes("h", model, self.layout, size))
+        run, _ = next(run_shapes("h", model, layout, size))
         axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
         both = " (both directions)" * ("w" in axes)
         given = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
         lines = [
-            f"{self.question.side.name} contains {given}; a run over inputs {x.shape} gives "
+            f"{file} contains {given}; a run over inputs {x.shape} gives "
             f"{run.lengths[axes[-1]]} values of h a step{both}: "
             f"{tuple(run.lengths[axis] for axis in axes)}.",
             f"  EXPECTED is all steps of it, the first few, one sequence of the batch, "
-            f"{'the last step, ' * bool(other)}or final_h{' of every cell' * several}.",
+            f"{'the last step, ' * bool(other)}or final_h{of_cells}.",
         ]
         if last.units != last.outputs:
             lines.append(
@@ -169,19 +173,11 @@ class Prepared:
         return UserError(*lines)
 
 
-def _of_directions(model: Model) -> Iterator[Change]:
-    """What two directions share: each other merge, and the weights of each other."""
-    merged = model.convention.behaviour.merge
-    yield from (Change("merge", merge) for merge in MERGES if merge != merged)
-    are_stored = model.convention.storage.directions == "stored"
-    yield Change("directions", "exchanged" if are_stored else "stored")
-
-
 @dataclass(frozen=True, eq=False)
 class Setup:
     """The network as it is run: its layout, its merge, and which of its arrays EXPECTED is."""
 
-    prepared: Prepared
+    question: Question
     read: Reader
     model: Model
     layout: str
@@ -193,14 +189,9 @@ class Setup:
     @property
     def changes(self) -> Changes:
         """What is changed in all hypotheses: array, merge, layout, if not as assumed."""
-        layout = self.layout if self.layout != self.prepared.layout else ""
+        layout = self.layout if self.layout != self.question.assumed_layout else ""
         of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
         return tuple(change for change in of_run if change.value)
-
-    @property
-    def merge(self) -> str:
-        """How directions are merged, if not as assumed."""
-        return str(settings_of(self.of_directions).get("merge", ""))
 
     @property
     def is_one_direction(self) -> bool:
@@ -231,19 +222,18 @@ class Setup:
 
     def assumed(self, change: Change) -> Any:
         """The assumed value of a changed setting, of all cells or of one."""
-        p, (cell, _, plain) = self.prepared, change.setting.rpartition(".")
-        loaded = p.model.convention
+        q, (cell, _, plain) = self.question, change.setting.rpartition(".")
+        loaded = q.model.convention
         of_run = {
-            "array": "h", "layout": p.layout, "dtype": p.dtype, "merge": loaded.behaviour.merge,
-            "directions": loaded.storage.directions,
+            "array": "h", "layout": q.assumed_layout, "dtype": q.dtype,
+            "merge": loaded.behaviour.merge, "directions": loaded.storage.directions,
         }  # fmt: skip
         if plain in of_run:
             return of_run[plain]
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
-        if plain == "lengths" and isinstance(change.value, tuple) and p.question.mask is None:
-            lengths = p.question.lengths
-            return None if lengths is None else tuple(map(int, lengths))
-        if plain == "masked_output" and p.question.mask is None:
+        if plain == "lengths" and isinstance(change.value, tuple) and q.mask is None:
+            return None if q.lengths is None else tuple(map(int, q.lengths))
+        if plain == "masked_output" and q.mask is None:
             return how.behaviour.past_length
         if plain == "reverse" and cell.endswith("_reverse"):
             return not how.behaviour.forward
@@ -254,30 +244,29 @@ class Setup:
     @property
     def size(self) -> tuple[int, int]:
         """T and B."""
-        return steps_and_batch(self.prepared.question.x.shape, self.layout)
+        return steps_and_batch(self.question.x.shape, self.layout)
 
     @property
     def numbers(self) -> Mapping[str, Numbers]:
         """EXPECTED's arrays under their names in this run."""
-        arrays = self.prepared.arrays
+        return self.named(self.question.arrays)
+
+    def named(self, arrays: Mapping[str, Numbers]) -> Mapping[str, Numbers]:
+        """Arrays by EXPECTED's names under their names in this run."""
         return {self.part: arrays["h"]} if self.is_one_direction else arrays
 
     def located(self) -> tuple[list[Location], int]:
         """Where EXPECTED can lie on the run, the likeliest first; how many are left out."""
-        layout = self.prepared.question.side.layout
-        # a file may count n sequences of one step as n steps
-        layouts = dict.fromkeys(
-            (layout if layout in ("batch", "time") else self.layout, self.layout)
-        )
-        each = (
-            locations(self.numbers, self.model, layout, self.size, self.layer) for layout in layouts
-        )
-        return next((found for found in each if found[0]), ([], 0))
+        layout = self.question.side.layout
+        if layout in ("batch", "time"):  # it may count n sequences of one step as n steps
+            found = locations(self.numbers, self.model, layout, self.size, self.layer)
+            if found[0]:
+                return found
+        return locations(self.numbers, self.model, self.layout, self.size, self.layer)
 
     def changes_of_run(self, location: Location) -> Iterator[Change]:
         """Changes of the run that no step of a cell shows."""
-        question = self.prepared.question
-        is_padded = question.lengths is not None or question.mask is not None
+        question = self.question
         projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
         names = [ArrayName.of(name) for one in location.arrays for name in one.arrays]
         of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
@@ -286,8 +275,8 @@ class Setup:
         possible: dict[str, Iterable[Any]] = {
             "layout": (),  # that is another setup
             "initial_state": given if question.initial_state else (),
-            "lengths": ["ignored", "inverted"] * is_padded,
-            "masked_output": CAUSES["masked_output"].values * is_padded,
+            "lengths": ["ignored", "inverted"] * question.is_padded,
+            "masked_output": CAUSES["masked_output"].values * question.is_padded,
             "array": ("cifgo" if of_one_step else "c") * of_outputs,
         }
         for name, cause in CAUSES.items():
@@ -297,34 +286,7 @@ class Setup:
                     yield change
 
 
-def prepare(question: Question) -> Prepared:
-    """The question with its model, and what EXPECTED contains."""
-    model = question.model()
-    _refuse_exchanged(question, model)
-    state, lengths, name = question.initial_state, question.lengths, question.inputs
-    inputs = Inputs(np.asarray(question.x), question.layout, state, lengths, name=name)
-    layout = check_axes(model, inputs)
-    taken, rounded = as_printed(_arrays_of(question))
-    arrays = split_states(taken, model)
-    allowances, precision = allowances_of(question.side, arrays)
-    digits = rounded or printed_digits(arrays) if precision == "printed" else None
-    dtype = question.read({}).cell.dtype.name
-    grids = (precision,) if precision in EPS else tuple(grids_of(arrays))
-    coarse = tuple(a for a in (HALF, BRAIN) if not grids or a.name in grids)
-    if dtype in EPS:  # the network as loaded rounds every operation: nothing finer can be asked
-        coarse = () if precision in EPS else coarse
-    elif grids:
-        stored = SINGLE._replace(name=grids[0], stored=grids[0])
-        allowances = (stored,) if precision in EPS else (allowances[0], stored)
-    return Prepared(
-        question, model, layout, arrays, allowances, precision, digits, coarse=coarse, grids=grids,
-        dtype=dtype,
-    )  # fmt: skip
-
-
-def _arrays_of(question: Question) -> dict[str, Numbers]:
-    """EXPECTED's arrays by name; one without a name is h."""
-    side = question.side
+def _arrays_of(side: Side) -> dict[str, Numbers]:
     names = [name for name in side.arrays if ArrayName.of(name or "h").kind != WEIGHTS]
     arrays = {name or "h": side.numbers(name) for name in names}
     if not arrays and len(side.arrays) == 1:  # under a name that no run gives
@@ -346,19 +308,6 @@ def _arrays_of(question: Question) -> dict[str, Numbers]:
     return arrays
 
 
-def _refuse_exchanged(question: Question, model: Model) -> None:
-    """Refuse EXPECTED of the width of inputs next to inputs of the width of an output."""
-    takes, shape = model.cell.inputs, np.shape(question.x)
-    widths = {sum(cell.outputs for cell in model.layers[-1]), model.layers[-1][0].outputs}
-    for array in question.side.arrays.values():
-        if array.shape[-1:] == (takes,) and takes not in widths and {*shape[-1:]} & widths:
-            raise UserError(
-                f"the weights take {takes} inputs; {question.inputs} is {shape} and "
-                f"{question.side.name} {array.shape}: they look exchanged.",
-                "  lstm explain WEIGHTS... INPUTS EXPECTED",
-            )
-
-
 # ---- EXPECTED whose shape its file does not store: the model and the inputs decide it
 
 
@@ -368,8 +317,7 @@ def in_shape(question: Question) -> Iterator[Question]:
     if not side.gaps:
         yield question
         return
-    model, x = question.model(), question.x
-    layout = question.layout or model.convention.behaviour.layout if x.ndim > 2 else "steps"
+    model, x, layout = question.model, question.x, question.assumed_layout
     size = steps_and_batch(x.shape, layout)
     possible = []
     for name, before in side.gaps.items():
@@ -385,7 +333,7 @@ def in_shape(question: Question) -> Iterator[Question]:
                 f"{count} values a step has such a shape."
             )
         possible.append(list(shapes))
-    for chosen in islice(product(*possible), Budget.SHAPES):
+    for chosen in islice(product(*possible), Budget.FEW):
         filled = {
             name: spread(side.numbers(name), before, shape)
             for (name, before), shape in zip(side.gaps.items(), chosen, strict=True)

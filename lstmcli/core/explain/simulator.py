@@ -1,6 +1,6 @@
 """One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
-A hypothesis is a row of codes (`hypotheses.Space`), which stand for tensors, functions and
+A hypothesis is a row of codes, which stand for tensors, functions and
 constants (`Cells`). Each distinct tensor is decoded once, and multiplied once for all hypotheses
 that share it. The equations are `forward.equations.step`, on arrays (N, H) for N hypotheses and H
 units. `NetworkSimulator` steps the cells; what it finds is run again by the loop itself.
@@ -8,8 +8,8 @@ units. `NetworkSimulator` steps the cells; what it finds is run again by the loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from itertools import chain
@@ -18,8 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.explain.causes import COLUMNS, CONSTANTS, SOLVE
-from lstmcli.core.explain.hypotheses import Change, Space
+from lstmcli.core.explain.causes import (
+    CAUSES,
+    COLUMNS,
+    CONSTANTS,
+    KEPT,
+    KNOWN_ORDERS,
+    SOLVE,
+    SPREADS,
+    Change,
+)
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
     Activation,
@@ -45,7 +53,6 @@ OFF = np.array([0.0, np.inf, np.inf, np.inf])
 """Each constant where it does nothing."""
 HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step next to its units
 PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
-SAMPLE = 12  # units of a first step that are computed: enough to distinguish any two hypotheses
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 
@@ -79,7 +86,7 @@ class Cells:
         return len(self.codes["state"])
 
     def subset(self, which: Any) -> Cells:
-        """Those of a subset of the hypotheses."""
+        """The values of a subset of the hypotheses."""
         codes, tensors = (
             {name: one[which] for name, one in part.items()} for part in (self.codes, self.tensors)
         )
@@ -101,6 +108,44 @@ def _groups_of(values: Array) -> Groups:
     return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
 
 
+def single_changes(
+    values: Mapping[str, Sequence[Any]],
+    without: Collection[str] = (),
+    barred: Collection[Change] = (),
+) -> dict[Change, list[int]]:
+    """All single changes that can make a difference in one cell, each as a row of codes (F,).
+
+    ``values`` are those of each column, the assumed one first: a code is a position among them.
+    ``without`` names columns that make no difference, such as peepholes where there are none;
+    ``barred`` are changes that cannot be run. General settings come before special ones, which
+    override them.
+    """
+    found = {}
+    for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
+        columns = SPREADS.get(setting, (setting,))
+        if setting in without or columns[0] in without:
+            continue
+        # the assumed output activation is a change next to a changed activation
+        is_change = setting == "output_activation" and "activation" not in without
+        known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
+        for value in dict.fromkeys([*known, *CAUSES[setting].values]):
+            change = Change(setting, value)
+            differs = is_change or any(values[name][0] != value for name in columns)
+            if differs and change not in barred:
+                found[change] = [
+                    values[name].index(value) if name in columns else KEPT for name in COLUMNS
+                ]
+    return found
+
+
+def values_from(assumed: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The values of each column, the assumed one first."""
+    return {
+        name: [assumed[name], *(v for v in values if v != assumed[name])]
+        for name, values in COLUMNS.items()
+    }
+
+
 class Simulator:
     """One cell under all hypotheses; ``how`` is its assumed convention."""
 
@@ -115,42 +160,23 @@ class Simulator:
         self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
-        self.space = Space(_assumed(how), [*self._idle()], [*self._barred()])
-        self._constants = {
-            name: np.array([_number(value, off) for value in self.space.values[name]])
-            for name, off in zip(CONSTANTS, OFF, strict=True)
-        }
+        assumed = {name: how.setting(name) for name in COLUMNS}
+        is_coupled = len(how.storage.gates) < len(GATES)  # then three blocks have no other order
+        for tensor in ("kernel", "recurrent", "bias"):
+            assumed[f"{tensor}_gates"] = "ifgo" if is_coupled else how.storage.order_of(tensor)
+        self.values = values_from(assumed)
+        self.singles = single_changes(self.values, [*self._idle()], [*self._barred()])
+        self._constants = {}  # NaN: open
+        for name, off in zip(CONSTANTS, OFF, strict=True):
+            known = {None: off, SOLVE: np.nan}
+            self._constants[name] = np.array([known.get(v, v) for v in self.values[name]], float)
         self._functions = {
-            name: [activation(value) for value in self.space.values[name]]
-            for name in _ACTIVATIONS_OF
+            name: [activation(value) for value in self.values[name]] for name in _ACTIVATIONS_OF
         }
-
-    @cached_property
-    def sample(self) -> tuple[Simulator, Array]:
-        """A cell of some of the units, as good at a first step from zero, and which these are.
-
-        It has all of them where one takes what the others give.
-        """
-        cell, every = self.cell, np.arange(self.cell.units)
-        has_matrices = cell.peephole is not None and cell.peephole.ndim == 3
-        joined = has_matrices or cell.norm_scale is not None or cell.projection is not None
-        if joined or len(every) <= SAMPLE:
-            return self, every
-        units = every[np.linspace(0, len(every) - 1, SAMPLE).astype(int)]
-
-        def decode(settings: Mapping[str, Any]) -> Cell:
-            cell = self.decode(**settings)
-            names = ("kernel", "recurrent_kernel", "bias", "peephole")
-            tensors = {name: getattr(cell, name) for name in names}
-            some = {name: one[:, units] for name, one in tensors.items() if one is not None}
-            return replace(cell, **some)
-
-        return Simulator(decode, self.how), units
 
     # ---- which hypotheses there are
 
     def _idle(self) -> Iterator[str]:
-        """Columns that make no difference in this cell."""
         how, storage = self.how.behaviour, self.how.storage
         orders, coupled = self.peepholes, [self.decode(coupled=way) for way in COLUMNS["coupled"]]
         idle = {
@@ -201,7 +227,7 @@ class Simulator:
 
     def has(self, cells: Cells, name: str, value: Any) -> Array:
         """(N,): which cells have a value of a setting."""
-        return np.equal(cells.codes[name], self.space.values[name].index(value))
+        return np.equal(cells.codes[name], self.values[name].index(value))
 
     def orders(self, cells: Cells) -> Array:
         """(N,): of steps; 2 where a cell starts from the last, and 1 where it gives that first."""
@@ -224,14 +250,14 @@ class Simulator:
             codes |= {name: codes[name] * shown for name in ("coupled", "forget_bias")}
             codes |= {"state": 0 * codes["state"]}
             tensors |= {"recurrent_kernel": 0 * tensors["recurrent_kernel"]}
-        sizes = (len(self.space.values[name]) for name in _SETTINGS)
+        sizes = (len(self.values[name]) for name in _SETTINGS)
         most = (MOST_TENSORS,) * len(tensors)
         keys: Array = np.ravel_multi_index((*tensors.values(), *codes.values()), (*most, *sizes))
         return keys
 
     def _tensors_of(self, part: str, codes: Mapping[str, Array]) -> Array:
         """A tensor (N, 6), from a table by the codes that choose it, filled on demand."""
-        values = [self.space.values[name] for name in _CHOOSE[part]]
+        values = [self.values[name] for name in _CHOOSE[part]]
         sizes = [*map(len, values)]
         table = self._tables.setdefault(part, np.full((prod(sizes), 6), -1))
         rows = np.ravel_multi_index([codes[name] for name in _CHOOSE[part]], sizes)
@@ -313,7 +339,6 @@ class Simulator:
         return self._cast[key][tensors[:, 1, None], tensors[:, 2:]]
 
     def _parts(self, cells: Cells) -> Parts:
-        """The parts of the equations, for arrays (N, U)."""
         cell, constants = self.cell, cells.constants
         normalize, peepholes, of_cell = no_change, NO_PEEPHOLES, self._parts_of_cell
         if cell.peephole is not None:
@@ -404,19 +429,6 @@ def _blocks(part: str, cell: Cell) -> Array:
         return kernel
     shift = cell.bias if cell.norm_shift is None else cell.norm_shift
     return np.stack([shift] if cell.norm_scale is None else [shift, cell.norm_scale], axis=-1)
-
-
-def _assumed(how: Convention) -> dict[str, Any]:
-    """The value of each column in a convention."""
-    assumed = {name: how.setting(name) for name in COLUMNS}
-    is_coupled = len(how.storage.gates) < len(GATES)  # then three blocks have no other order
-    for tensor in ("kernel", "recurrent", "bias"):
-        assumed[f"{tensor}_gates"] = "ifgo" if is_coupled else how.storage.order_of(tensor)
-    return assumed
-
-
-def _number(value: Any, off: float) -> float:
-    return np.nan if value == SOLVE else off if value is None else float(value)
 
 
 def _clip(limits: Array) -> Any:

@@ -10,21 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
 from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.explain.budget import WorkDone
-from lstmcli.core.explain.hypotheses import Changes, settings_of, spelled_out
-from lstmcli.core.explain.locations import NEAR, by_cell
-from lstmcli.core.explain.observation import EPS32, SINGLE, Allowance, Expected
+from lstmcli.core.explain.causes import OPEN, SHUT, Change, Changes, settings_of, spelled_out
+from lstmcli.core.explain.observation import EPS32, NEAR, SINGLE, Allowance, Expected
+from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import run_plan
+from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Inputs, Model, Trace, steps_and_batch
+from lstmcli.core.model.model import Inputs, Model, steps_and_batch
 from lstmcli.errors import UserError
 
 Arrays = Mapping[str, Array]
@@ -46,6 +46,9 @@ ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
 FEW, A_FEW = 3, 0.05  # this many wrong numbers, or this share, are outliers, not a convention
 FINE = {"dtype": "float64"}
+SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
+FAR_BIAS = 100.0  # a forget bias that does
+LESS = 0.1  # of a clip: if a clip this much tighter fits too, it only makes a cell vanish
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
@@ -98,6 +101,11 @@ class Case:
         of_model = {k: v for k, v in settings.items() if not is_of_data.get(k)}
         return self.read(spelled_out(of_model, self.given))
 
+    def inputs(self, settings: Mapping[str, Any]) -> Inputs:
+        """The inputs of a run."""
+        layout = None if self.layout == "steps" else self.layout
+        return Inputs(self.x, layout, self.initial_state, *self.padding(settings))
+
     def padding(self, settings: Mapping[str, Any]) -> tuple[Array | None, Array | None]:
         """The lengths and the mask of a run: the lengths among its settings, or those given."""
         found = settings.get("lengths")
@@ -105,33 +113,22 @@ class Case:
 
     def valid(self, settings: Mapping[str, Any]) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
-        becomes = settings.get("lengths", "given")
-        valid = valid_steps(*self.padding(settings), self.size, self.layout)
-        if valid is None or becomes == "ignored":
-            return None
-        return ~valid if becomes == "inverted" else valid
+        becomes = settings.get("lengths")
+        return valid_steps(*self.padding(settings), self.size, self.layout, becomes)
 
-    def trace(self, settings: Mapping[str, Any]) -> tuple[Trace, Model]:
-        """Run under settings."""
+    def plan(self, settings: Mapping[str, Any]) -> Plan:
+        """A run under settings, which is counted as work."""
         model = self.model(settings)
-        layout = None if self.layout == "steps" else self.layout
-        inputs = Inputs(self.x, layout, self.initial_state, *self.padding(settings))
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
-        plan = prepare(model, inputs, self.names(settings))
-        return run_plan(plan), plan.model
+        return prepare(model, self.inputs(settings), self.names(settings))
 
     def arrays(self, settings: Mapping[str, Any]) -> Arrays:
-        """The arrays of a run by cell; those of another ``array`` stand for h."""
-        array = settings.get("array", "h")
+        """The arrays (T, B, K) of a run by cell; those of another ``array`` stand for h."""
         of_run = {name: value for name, value in settings.items() if name != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
-        trace, model = self.cached.get(
-            key, lambda: self.trace(settings), lambda run: _nbytes(run[0].members())
-        )
-        arrays: Arrays = self.cached.get(
-            (array, *key), lambda: arrays_of(trace, model, array, self.size), _nbytes
-        )
-        return arrays
+        given: Arrays = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), _nbytes)
+        given = {name: in_steps(one, self.size[0]) for name, one in given.items()}
+        return with_array(given, settings.get("array", "h"))
 
     def names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """The arrays of each cell that a run keeps."""
@@ -210,14 +207,6 @@ def remark(code: str, **facts: Any) -> Remark:
     return Remark(code, facts)
 
 
-class Basis(NamedTuple):
-    """The run with a part rounded that gives EXPECTED."""
-
-    rounded: str  # the part
-    comparison: Agreement
-    remark: Remark
-
-
 @dataclass(frozen=True)
 class Answer:
     """A hypothesis that fits: its changes with constants put in, and how it compares."""
@@ -225,7 +214,7 @@ class Answer:
     changes: Changes
     comparison: Agreement
     solved: int = 0  # constants that were solved for
-    basis: Basis | None = None  # in half precision
+    rounded: str = ""  # the part that is rounded to half precision
 
 
 def _nbytes(arrays: Arrays) -> int:
@@ -269,13 +258,6 @@ def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
         return case.arrays({**FINE, **settings})
     except UserError:
         return None
-
-
-def arrays_of(trace: Trace, model: Model, array: str, size: tuple[int, int]) -> Arrays:
-    """A trace by cell, (T, B, K) and last states (B, K); ``array`` is what h is replaced by."""
-    steps, batch = size
-    given = by_cell(trace.members(), model, trace.layout, (trace.steps, batch))
-    return with_array({name: in_steps(one, steps) for name, one in given.items()}, array)
 
 
 def in_steps(array: Array, steps: int) -> Array:
@@ -373,7 +355,6 @@ def _comparison(
 
 
 def _agreeing(index: Array, wrong: Array, count: int) -> tuple[bool | None, ...]:
-    """Whether all of each step or sequence agrees; None: nothing of it is known."""
     known, bad = (np.bincount(of, minlength=count).tolist() for of in (index, index[wrong]))
     pairs = zip(known, bad, strict=True)
     return tuple(not is_bad if is_known else None for is_known, is_bad in pairs)
@@ -405,3 +386,37 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
         else:
             found[name] = np.full(known.values.ndim * (1,), off.max(initial=0))
     return found
+
+
+# ---- what else would fit
+
+
+def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
+    """How many different numbers of EXPECTED changes give, and the run as loaded does not.
+
+    All of them without changes, or where the network as loaded cannot be run.
+    """
+    expected = case.expected
+    loaded, answer = (arrays_if_run(case, settings_of(one)) for one in ((), changes))
+    if not changes or loaded is None or answer is None:
+        return expected.distinct(allowance)
+    off = expected.at_known(lambda name, _: answer[name] - loaded[name])
+    slack = expected.at_known(lambda _, known: allowance.of(known))
+    return expected.distinct(allowance, np.abs(off) > slack)
+
+
+def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
+    """Whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
+    clips = {c.setting: c.value * LESS for c in changes if c.setting.endswith("_clip") and c.value}
+    tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
+    return bool(clips) and verify(tighter).fits
+
+
+def forget_gate_state(changes: Changes, verify: Callable[[Changes], Agreement]) -> str:
+    """``open`` or ``shut`` where a far greater forget bias fits as well; else empty."""
+    bias = next((one.value for one in changes if one.setting == "forget_bias"), None)
+    if bias is None or abs(bias) < SATURATING:
+        return ""
+    others = tuple(one for one in changes if one.setting != "forget_bias")
+    far = Change("forget_bias", FAR_BIAS if bias > 0 else -FAR_BIAS)
+    return (OPEN if bias > 0 else SHUT) if verify((*others, far)).fits else ""

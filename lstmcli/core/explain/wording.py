@@ -38,7 +38,6 @@ WELL_KNOWN = (
 """Conventions that are named first, and not all of the others."""
 
 MOST_NAMED = 4  # conventions
-MOST_STARTS = 5  # of chunks
 MOST_NUMBERED = 8  # steps or sequences
 FEW_VALUES = 12  # of EXPECTED, that a constant and a setting may fit by chance
 
@@ -149,7 +148,7 @@ def familiarity(name: str) -> tuple[int, str]:
 def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of the table for a change; it names the convention that has what was assumed."""
     if one.edit:
-        return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.used_by)
+        return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.about.used_by)
     row = CONVENTIONS.get(assumed.name)
     usual = None if row is None else row.setting(one.setting.rpartition(".")[2])
     is_usual = usual == one.assumed and usual not in (None, False, "none", "given")
@@ -252,6 +251,14 @@ def _numbered(name: str, numbers: Sequence[int]) -> str:
     return f"{name}s {', '.join(map(str, numbers))}"
 
 
+def _at_steps(steps: Sequence[bool]) -> str:
+    """``, from step 9 on``, ``, at steps 3 to 5``, of the truth of each; empty of last states."""
+    at = [n for n, is_so in enumerate(steps) if is_so]
+    if len(at) > 1 and all(steps[at[0] :]):
+        return f", from step {at[0]} on"
+    return f", at {_numbered('step', at)}" if at else ""
+
+
 def location_text(location: Location | None) -> str:
     """How EXPECTED is interpreted; empty where that is plain."""
     text = "" if location is None else location.words
@@ -268,7 +275,6 @@ def precision_text(explanation: Explanation) -> str:
 
 
 def _options(changes: Sequence[Changed]) -> str:
-    """Changes as they are typed."""
     settings = {name: value for one in changes for name, value in one.settings.items()}
     return " ".join(as_options(settings))
 
@@ -277,20 +283,20 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "size": lambda value: format_size(value, 2),
     "and": join_with_and,
     "agree": lambda items: "agrees" if len(items) == 1 else "agree",
+    "is": lambda count: "is" if count == 1 else "are",
     "do": lambda items: "does" if len(items) == 1 else "do",
     **{name: partial(_numbered, name) for name in ("step", "sequence", "unit", "Step", "Sequence")},
+    "where": _at_steps,
     "changes": lambda changes: f"With {configuration(changes)}" if changes else "As loaded",
-    "nearest": lambda changes: f": the nearest is {_options(changes)}" if changes else "",
+    "nearest": lambda changes: f", perhaps {_options(changes)}: the nearest" if changes else "",
     "prefix": lambda changes: f"With {configuration(changes)}: " if changes else "",
     "count": lambda count: {1: "one change", 2: "two changes", 3: "three changes"}[count],
-    "option": lambda layout: f" (--layout {layout})" if layout else "",
     "other": lambda layout: "time" if layout == "batch" else "batch",
     "layout": partial(value_of, "layout"),
     "options": lambda settings: " ".join(as_options(settings)),
     "all": lambda count: f"all {count} values",
     "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
-    "digits": lambda n: f": the inputs have only {n} digits after the point" if n else "",
     "location": lambda one: location_text(one) or "EXPECTED is interpreted as the full run",
     "shape": lambda shape: f", interpreted as {shape} as in the inputs" if shape else "",
     "settings": lambda given: join_with_and(
@@ -310,7 +316,7 @@ class _Formatter(Formatter):
 
 def text_of(one: Remark) -> str:
     """A remark in words."""
-    texts, facts = TEXTS[one.code], {"layout": "", **one.facts}
+    texts, facts = TEXTS[one.code], one.facts
     if not isinstance(texts, str):
         texts = next(text for fact, text in texts.items() if not fact or facts.get(fact))
     return _Formatter().vformat(texts, (), facts)
@@ -320,9 +326,10 @@ def text_of(one: Remark) -> str:
 
 _PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
+_LENGTHS = "As a member lengths of an .npz of the inputs, every command takes them."
 _AXES = "EXPECTED has the axes {given}; "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
-_NO_FIRST_STEP = ": EXPECTED lacks the first step, which distinguishes most"
+_NO_FIRST_STEP = ": EXPECTED lacks a first step of each layer, which distinguishes most"
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
     # of EXPECTED and the inputs
@@ -342,7 +349,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
     "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
     "{merge} of both directions.",
-    "not_finite": "NaN or infinite values of EXPECTED ({count:,}) are left out.",
+    "not_finite": "{count:,} of {total:,} values of EXPECTED {count:is} {kind}{steps:where}.",
     "not_compared": "These arrays are not of this run, and were not compared: {names:and}.",
     "layout_assumed": "Input layout {layout:layout} assumed; for the other one add --layout "
     "{layout:other}.",
@@ -358,8 +365,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "EXPECTED.",
     "stored_as": "All of EXPECTED are values of {dtype}, each within half a unit of the run: the "
     "output was stored in {dtype}.",
-    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 "
-    "precision{places:digits}.",
+    "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision.",
     "chaotic": "This network is chaotic: rounding grows {growth:size} times. The {numbers:,} "
     "values that rounding can change entirely are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this network, which is allowed for.",
@@ -369,6 +375,16 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
+    # of what is found
+    "chunks": "lstm run --save-state writes the last state of a chunk, and --initial-state starts "
+    "the next one from it.",
+    "resumed": "lstm run --save-state writes such a state, and --initial-state starts from it.",
+    "padded_before": "Lengths leave out padding at the end only; at the start, --mask does.",
+    "padded": _LENGTHS,
+    "ended_early": _LENGTHS,
+    "first_cell": "{cell} is the first layer or direction that needs a change.",
+    "one_cell_shows": "{cell} shows it; whether others have it too, EXPECTED does not show.",
+    "all_cells": "All {cells} layers and directions have it.",
     # where nothing fits
     "size_of_half_precision": "All differences are small (at most {eps:size} eps of "
     "{dtype}{on_grid:grid}). Typical causes: half precision, 8-bit weights, an approximated tanh, "
@@ -392,10 +408,11 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). A wrong gate order, "
     "transpose or direction usually gives less than {least:.0f} dB. Possible causes: weights of "
     "another training step or of lower precision, noise, dropout.",
+    "cell_fits": "{changes:changes}, {arrays:and} {arrays:agree}; the others do not yet.",
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
-    "out{option} {numbers:all} agree{layout:option}.",
+    "out{option} {numbers:all} agree.",
     "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
     "last step, as with another initial state: give the other side's by --initial-state.",
     "other_units": "As {units:unit} of the run, {numbers:all} of EXPECTED agree.",

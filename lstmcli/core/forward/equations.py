@@ -192,42 +192,28 @@ def no_projection(h: Array) -> Array:
     return h
 
 
-class NoPeepholes:
-    """The peepholes of a cell without any."""
-
-    def add_c(self, z_i: Array, z_f: Array, c: Array) -> None:
-        """Add p_i c to z_i and p_f c to z_f."""
-
-    def add_c_new(self, z_o: Array, c: Array, c_new: Array) -> None:
-        """Add p_o c' to z_o; p_o c where the output peephole takes the old c."""
-
-    def output_argument(self, o: Array, c_new: Array) -> Array:
-        """A new array of what the output activation takes: c', in most cells."""
-        return c_new.copy()
-
-
-NO_PEEPHOLES = NoPeepholes()
-
-
 @dataclass(frozen=True)
-class Peepholes(NoPeepholes):
-    """Peepholes of a convention's ``output_peephole``.
+class Peepholes:
+    """Peepholes of a convention's ``output_peephole``, or none.
 
     ``times(k, c)`` is the product of the peephole of i, f or o (k = 0, 1, 2) and c. ``old`` is
     true where the output peephole takes the old c instead, and broadcasts with c.
     """
 
-    times: Callable[[int, Array], Array]
-    output: str
+    times: Callable[[int, Array], Array] | None = None
+    output: str = "new_c"
     old: Array | None = None
 
     def add_c(self, z_i: Array, z_f: Array, c: Array) -> None:
         """Add p_i c to z_i and p_f c to z_f."""
-        z_i += self.times(0, c)
-        z_f += self.times(1, c)
+        if self.times is not None:
+            z_i += self.times(0, c)
+            z_f += self.times(1, c)
 
     def add_c_new(self, z_o: Array, c: Array, c_new: Array) -> None:
         """Add p_o c' or p_o c to z_o, unless the output peephole acts after the gate."""
+        if self.times is None:
+            return
         if self.output == "old_c":
             z_o += self.times(2, c)
         elif self.output == "new_c":
@@ -237,7 +223,7 @@ class Peepholes(NoPeepholes):
 
     def output_argument(self, o: Array, c_new: Array) -> Array:
         """A new array: c', or c' + p_o c' as in Sonnet 1; Lasagne 0.1 adds p_o c' to o instead."""
-        if self.output not in ("after_sigmoid", "in_tanh"):
+        if self.times is None or self.output not in ("after_sigmoid", "in_tanh"):
             return c_new.copy()
         product = self.times(2, c_new)
         if self.old is not None:
@@ -246,6 +232,9 @@ class Peepholes(NoPeepholes):
             return c_new + product
         o += product
         return c_new.copy()
+
+
+NO_PEEPHOLES = Peepholes()
 
 
 @dataclass(frozen=True)
@@ -270,7 +259,7 @@ class Parts:
     couple: Callable[[Array, Array], None] = no_change  # one of i and f from the other
     normalize: Callable[[Array, int], None] = no_change  # layer norm
     normalize_c: Callable[[Array, int], None] = no_change
-    peepholes: NoPeepholes = NO_PEEPHOLES
+    peepholes: Peepholes = NO_PEEPHOLES
     project: Callable[[Array], Array] = no_projection
     update: Callable[[Array, Array, Array, Array], Array] = updated
     output: Callable[[Array, Array, Array, Activation], Array] = gated_output
@@ -296,18 +285,13 @@ def parts_of(cell: Cell) -> Parts:
     if cell.state_scale is not None and cell.state_shift is not None:
         scale, shift = cell.state_scale[None, :, None], cell.state_shift[None, :, None]
         normalize_c = layer_norm(scale, shift, epsilon, axis=0)
-    project: Callable[[Array], Array] = no_projection
-    if cell.projection is not None:
-        project = _projection(cell)
+    project = no_projection if cell.projection is None else _projection(cell)
     limits = (behaviour.gate_clip, behaviour.cell_clip, behaviour.projection_clip)
     clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
     s = activation(behaviour.recurrent_activation)
+    t, t_c = activation(behaviour.activation), activation(behaviour.output_activation)
     parts = Parts(
-        s,
-        s,
-        s,
-        activation(behaviour.activation),
-        activation(behaviour.output_activation),
+        *(s, s, s, t, t_c),
         clip=clip,
         clip_c=clip_c,
         clip_h=clip_h,
@@ -323,7 +307,6 @@ def parts_of(cell: Cell) -> Parts:
 
 
 def _projection(cell: Cell) -> Callable[[Array], Array]:
-    """The function from h (H, R) to (P, R)."""
     P, b = cell.projection, cell.projection_bias
     assert P is not None
     if cell.convention.behaviour.arithmetic.startswith("hybrid"):
@@ -416,7 +399,6 @@ def round_to_8_bits(numbers: Array) -> Array:
 
 
 def _symmetric(numbers: Array, axis: int) -> Array:
-    """-127 to 127 over a range around 0."""
     kind = numbers.dtype.type
     largest = np.abs(numbers).max(axis, keepdims=True)
     largest[largest == 0] = 1

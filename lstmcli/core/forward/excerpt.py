@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import run_selected
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import State, Trace
+from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Choice, Indices, below, indices_of, take
 
 SUMMARISED = ("h", "c", "i", "f", "g", "o")
@@ -24,7 +21,7 @@ CellSizes = tuple[int, int, int]
 
 
 class CellSummary:
-    """Ranges of h and c, saturated gates and dead units of the selected numbers of a cell."""
+    """Ranges of h and c, and the saturated gates, of the selected numbers of a cell."""
 
     def __init__(self, batch: Choice | None, units: Indices | None) -> None:
         self.saturation = Saturation()
@@ -40,15 +37,12 @@ class CellSummary:
             units = range(array.shape[2]) if self._units is None else self._units
             # h of a projection has fewer
             selected[name] = take(take(array, items, 1), below(units, array.shape[2]), 2)
-        if not selected:
-            return
-        self.saturation.add(selected)
         with self._lock:
-            for name in ("h", "c"):
-                if name in selected:
-                    low, high = self.ranges.get(name, (float("inf"), float("-inf")))
-                    array = selected[name]
-                    self.ranges[name] = min(low, float(array.min())), max(high, float(array.max()))
+            self.saturation.add(selected)
+            for name in (name for name in ("h", "c") if name in selected):
+                low, high = self.ranges.get(name, (float("inf"), float("-inf")))
+                array = selected[name]
+                self.ranges[name] = min(low, float(array.min())), max(high, float(array.max()))
 
 
 class Excerpt(NamedTuple):
@@ -64,20 +58,6 @@ class Excerpt(NamedTuple):
         """All of a trace, which may have only the first of the steps of its run."""
         arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
         return cls(range(trace.steps), of_steps or trace.steps, arrays)
-
-
-def run_excerpt(
-    plan: Plan, full: Plan, steps: Sequence[int], summaries: Mapping[str, CellSummary], **how: Any
-) -> tuple[Excerpt, State]:
-    """Some steps of a run with summaries of all, and its final state.
-
-    ``plan`` is the part of the ``full`` run that is computed; ``how`` has its executor and meter.
-    """
-    observe = partial(summarise, summaries) if summaries else None
-    selected = replace(full.select(), steps=steps)
-    trace, final = run_selected(plan, selected, observe=observe, **how)
-    arrays = {name: trace.time_major(name) for name in trace.arrays}
-    return Excerpt(steps, full.steps, arrays, summaries), final
 
 
 def summarise(summaries: Mapping[str, CellSummary], arrays: Mapping[str, Array]) -> None:

@@ -130,7 +130,6 @@ class Packed:
         return matrix
 
     def _negate(self, gate: str, rows: Array) -> None:
-        """Negate a plain cell's rows of f, i or o in place."""
         if self.plain and gate != "g":
             with np.errstate(invalid="ignore"):  # a signalling NaN, as damaged files have
                 rows *= -1  # np.negative of NumPy 2.4 takes a stride of 4 for contiguous
@@ -316,7 +315,6 @@ class Loop:
             self._c[:] = self._cg[count, 0]
 
     def _copy_results(self, count: int, gates: Array | None, c: Array | None) -> None:
-        """Write the gates and c of the steps of a single sequence."""
         if gates is not None:
             np.divide(self._one, self._q[:count], gates[:, :3])
             gates[:, 3] = self._cg[:count, 1]
@@ -326,7 +324,6 @@ class Loop:
     def _run_in_full(
         self, count: int, gates: Array | None, c: Array | None, z: Array | None
     ) -> None:
-        """Step any cell, writing its gates, c and pre-activations where these are given."""
         before, step, product, out = self._c, self._step, self._product, self._product_out
         targets = (
             repeat(self._gates, count) if gates is None else gates,
@@ -360,7 +357,6 @@ def flat(array: Array) -> Array:
 
 
 def _flat_together(*arrays: Array) -> tuple[Array, ...]:
-    """The arrays on one axis if that is possible of all."""
     together = tuple(map(flat, arrays))
     return together if {array.ndim for array in together} == {1} else arrays
 

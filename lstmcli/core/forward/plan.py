@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lstmcli.core.forward.sequence import check_lengths, has_direction_axis, valid_steps
+from lstmcli.core.forward.sequence import has_direction_axis, valid_steps
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.model import (
     Inputs,
@@ -39,7 +39,7 @@ NAMES = ("h", "c", "i", "f", "g", "o", "z")
 """The arrays that a trace may have, of each cell."""
 
 DEFAULT_KEEP = NAMES[:-1]
-"""Those that it has by default: z, the pre-activations, only on request."""
+"""The arrays that it has by default: z, the pre-activations, only on request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,25 +162,13 @@ class Plan:
 def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
     """The plan of a run over these inputs that keeps these arrays, without the model's edits."""
     names = kept_names(keep)
-    given = inputs.layout or model.given.get("layout")
-    layout = check_axes(model, inputs)
-    shape = inputs.x.shape
-    assumed = ""
-    if len(shape) == 3 and given is None:
-        assumed = layout_words(shape, layout, inputs.lengths)
-    steps, batch = steps_and_batch(shape, layout)
-    valid = _valid_steps(model, inputs, layout, steps, batch)
+    layout, assumed = check_axes(model, inputs)
+    steps, batch = steps_and_batch(inputs.x.shape, layout)
+    becomes = model.convention.behaviour.lengths
+    valid = valid_steps(inputs.lengths, inputs.mask, (steps, batch), layout, becomes)
     states = split_state(inputs.initial_state, model, batch)
     return Plan(
-        model,
-        inputs,
-        keep=names,
-        layout=layout,
-        assumed_layout=assumed,
-        steps=steps,
-        batch=batch,
-        valid=valid,
-        states=states,
+        model, inputs, names, layout, assumed, steps=steps, batch=batch, valid=valid, states=states
     )
 
 
@@ -210,11 +198,10 @@ def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -
 # ---- the layout
 
 
-def check_axes(model: Model, inputs: Inputs) -> str:
-    """The layout of the inputs: "steps", "batch" or "time".
+def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
+    """The layout of the inputs, "steps", "batch" or "time", and the words for one that is assumed.
 
-    One that is not given is that of the model's file, else `assumed_layout`. UserError if they have
-    another number of axes or of features, or no steps.
+    UserError if they have another number of axes or of features, or no steps.
     """
     x, name = inputs.x, inputs.name
     if x.ndim not in (2, 3):
@@ -229,66 +216,44 @@ def check_axes(model: Model, inputs: Inputs) -> str:
         raise _tokens(model, x, name, embedding.layer)
     if x.shape[-1] != model.cell.inputs:
         raise _wrong_features(model, x, name)
-    layout = inputs.layout
-    if x.ndim == 2:
-        layout = "steps"
-    elif layout is None:
-        layout = model.convention.behaviour.layout
-        if "layout" not in model.given:
-            layout = assumed_layout(model, x.shape, inputs.initial_state, inputs.lengths)
     if 0 in x.shape:
         raise UserError(f"{name} is {x.shape}: there is nothing to run.")
-    return layout
+    if x.ndim == 2:
+        return "steps", ""
+    if inputs.layout is not None or "layout" in model.given:
+        return inputs.layout or model.convention.behaviour.layout, ""
+    layout, why = _assumed_layout(model, inputs)
+    other = "batch" if layout == "time" else "time"
+    return layout, Assumption(f"layout {layout}", why, "--layout", other)
 
 
-def assumed_layout(
-    model: Model,
-    shape: Sequence[int],
-    initial_state: Mapping[str, ArrayLike] | None = None,
-    lengths: ArrayLike | None = None,
-) -> str:
-    """The layout of inputs of three axes that no file and no option gives.
+def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
+    """The layout of inputs of three axes specified neither by a file nor by an option, and why.
 
     It is the convention's, unless lengths are as many as one axis has, and the other has not.
     (1, T, I) is one sequence: time first, it would be T sequences of one step. A state of T
     sequences means time first.
     """
-    if len(shape) != 3 or shape[0] == shape[1]:
-        return model.convention.behaviour.layout
-    if of_lengths := _layout_of(shape, lengths):
-        return of_lengths
-    if shape[0] != 1:
-        return model.convention.behaviour.layout
-    return "time" if _fits_only(initial_state, model, shape[1]) else "batch"
+    shape, layout = inputs.x.shape, model.convention.behaviour.layout
+    count = -1 if inputs.lengths is None else np.size(inputs.lengths)
+    fits = [one for one, size in zip(("batch", "time"), shape, strict=False) if size == count]
+    if len(fits) == 1:
+        return fits[0], "there is one length" if count == 1 else f"there are {count} lengths"
+    if shape[0] == 1 < shape[1]:
+        layout = "time" if _fits_only(inputs.initial_state, model, shape[1]) else "batch"
+    is_one = layout == "batch" and shape[0] == 1
+    return layout, f"{tuple(shape)} is one sequence" if is_one else "not stored in the weights"
 
 
-def _layout_of(shape: Sequence[int], lengths: ArrayLike | None) -> str:
-    """The layout in which there are as many sequences as lengths; "" where they decide nothing."""
-    fits = [axis for axis in (0, 1) if lengths is not None and np.size(lengths) == shape[axis]]
-    return ("batch", "time")[fits[0]] if len(fits) == 1 else ""
-
-
-def _fits_only(state: Mapping[str, ArrayLike] | None, model: Model, batch: int) -> bool:
-    """Whether a state is one of this many sequences, and not one of a single sequence."""
-
+def _fits_only(state: Mapping[str, ArrayLike], model: Model, batch: int) -> bool:
     def fits(batch: int) -> bool:
         try:
-            split_state(state or {}, model, batch)
+            split_state(state, model, batch)
         except UserError:
             return False
         return True
 
     return bool(state) and fits(batch) and not fits(1)
-
-
-def layout_words(shape: Sequence[int], layout: str, lengths: ArrayLike | None = None) -> str:
-    """The words for a layout that was assumed."""
-    is_one = layout == "batch" and shape[0] == 1
-    why = f"{tuple(shape)} is one sequence" if is_one else "not stored in the weights"
-    if _layout_of(shape, lengths) == layout and lengths is not None:
-        why = f"there {'is one length' if is_one else f'are {np.size(lengths)} lengths'}"
-    other = "batch" if layout == "time" else "time"
-    return Assumption(f"layout {layout}", why, "--layout", other)
 
 
 def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
@@ -328,16 +293,3 @@ def _tokens(model: Model, x: SliceableArray, name: str, layer: str) -> UserError
         f"  E = model.get_layer({layer!r}).get_weights()[0]",
         '  np.savez("inputs.npz", inputs=E[tokens], mask=tokens != 0)',
     )
-
-
-def _valid_steps(model: Model, inputs: Inputs, layout: str, steps: int, batch: int) -> Array | None:
-    """(T, B) truth of the steps that count, as given or as in the model's file; None: all."""
-    becomes = model.convention.behaviour.lengths
-    if becomes == "ignored":
-        return None
-    lengths = inputs.lengths
-    if lengths is None and inputs.mask is None and model.lengths:
-        check_lengths(model, batch, steps)
-        lengths = np.array(model.lengths)
-    valid = valid_steps(lengths, inputs.mask, (steps, batch), layout)
-    return valid if valid is None or becomes == "given" else ~valid

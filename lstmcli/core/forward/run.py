@@ -40,7 +40,6 @@ from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_
 from lstmcli.core.model.selection import (
     Choice,
     SelectedIndices,
-    contiguous_ranges,
     cut_final_state,
     positions_between,
     take,
@@ -61,7 +60,6 @@ Observe = Callable[[Mapping[str, Array]], None]
 """Takes the arrays (s, R, K) of some steps of some sequences; called from several threads."""
 
 AHEAD = 8  # chunks of sequences that an executor gets before the first of them is waited for
-MAX_GAPS = 64  # between selected steps; the quick path over steps in between stops at each of them
 
 
 def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None = None) -> Trace:
@@ -115,14 +113,11 @@ def sweep_selected(
     """Run, and ``put`` what is selected piece by piece, bit for bit as in a run at once.
 
     Gives the full ``final_h`` and ``final_c``. ``observe`` is called with every piece of the run;
-    without it, a model that runs forward takes the quick path over steps that are not selected.
+    without it, pieces without selected steps are computed for their last state alone.
     Memory is that of some pieces of inputs and results; where a model needs all steps at once
     (backward, masked), that of a chunk of sequences, of which ``ahead`` are computed at a time.
     """
     model = plan.model
-    shown = contiguous_ranges(selected.steps)
-    if observe is not None or len(shown) > MAX_GAPS:
-        shown = [range(plan.steps) if observe else range(shown[0].start, shown[-1].stop)]
     work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
     chunks = batch_chunks(plan.batch, model)
     size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
@@ -149,22 +144,28 @@ def sweep_selected(
         if plan.valid is not None or not runs_forward(model):
             return pass_on_all(chunk, work(*task_of_chunk(plan, chunk)))
         stack = LayerStack(plan, work.packed, chunk, meter)
-        for steps, shown_here in _cuts(plan.steps, size, shown):
-            arrays = stack.advance(plan.block(steps, chunk), plan.keep if shown_here else ())
-            if shown_here:
+        for first in range(0, plan.steps, size):
+            steps = slice(first, min(first + size, plan.steps))
+            at = positions_between(selected.steps, steps.start, steps.stop)
+            is_shown = observe is not None or at.start < at.stop
+            arrays = stack.advance(plan.block(steps, chunk), plan.keep if is_shown else ())
+            if is_shown:
                 pass_on(chunk, steps, arrays)
         return stack.states
 
     finals = [(h.copy(), c.copy()) for h, c in plan.states]
-    if executor is None or shares_memory(executor):
+    is_here = executor is None or shares_memory(executor)
+    if is_here:
         tasks: Iterator[tuple[Any, ...]] = ((chunk,) for chunk in chunks)
         ends: Iterator[list[State]] = _in_order(executor, run_here, tasks, ahead)
     else:
         tasks = (task_of_chunk(plan, chunk) for chunk in chunks)
         parts = _in_order(executor, work, tasks, ahead)
-        ends = map(pass_on_all, chunks, _metered(parts, chunks, plan, meter))
+        ends = map(pass_on_all, chunks, parts)
     with one_thread():
         for chunk, states in zip(chunks, ends, strict=True):
+            if meter and not is_here:
+                meter((chunk.stop - chunk.start) * plan.steps * len(states))
             for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
                 h[chunk], c[chunk] = chunk_h, chunk_c
     return join_states(finals, model.convention.behaviour.states, plan.layout)
@@ -286,28 +287,7 @@ def _advance(
     return arrays, (h, c)
 
 
-def _metered(
-    parts: Iterable[SequenceResults], chunks: Iterable[slice], plan: Plan, meter: Meter | None
-) -> Iterator[SequenceResults]:
-    """Parts from other processes; the meter is called as each arrives."""
-    for chunk, part in zip(chunks, parts, strict=True):
-        if meter:
-            meter((chunk.stop - chunk.start) * plan.steps * len(plan.model.cells))
-        yield part
-
-
-def _cuts(steps: int, size: int, shown: Sequence[range]) -> Iterator[tuple[slice, bool]]:
-    """All steps in order, in slices of at most this size, and whether they are shown."""
-    at = 0
-    for start, stop in [*((r.start, r.stop) for r in shown), (steps, steps)]:
-        for last, shown_here in ((start, False), (stop, True)):
-            while at < last:
-                yield slice(at, min(at + size, last)), shown_here
-                at = min(at + size, last)
-
-
 def _steps_of_piece(plan: Plan, batch: int) -> int:
-    """The steps whose results, or inputs if these are more, fill a piece."""
     model, keep = plan.model, plan.keep
     numbers = sum(cell.units for _, cell in model.cells) * (len(keep) + 3 * ("z" in keep))
     numbers = max(numbers, model.cell.inputs)
@@ -320,7 +300,6 @@ def _in_order(
     arguments: Iterable[tuple[Any, ...]],
     ahead: int,
 ) -> Iterator[Any]:
-    """The results in order; this many calls are submitted before the first is waited for."""
     if executor is None:
         yield from starmap(function, arguments)
         return
@@ -404,7 +383,6 @@ def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
 
 
 def _needs_all_steps(model: Model) -> UserError | None:
-    """Why a step of some layer needs more than those before it; None if none does."""
     behaviours = [cell.convention.behaviour for _, cell in model.cells]
     for edit in (edit for edit in model.edits if edit.kind.of_sequence):
         text = "the edit takes other steps of the sequence; give the inputs as a file."

@@ -1,9 +1,8 @@
-"""Saturated gates and dead units: in what share of the steps a gate is near 0 or 1, h near 0."""
+"""Saturated gates: in what share of the steps a gate is near 0 or 1."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 
 NEAR = 0.01  # a gate nearer than this to 0 or 1 is saturated
-QUIET = 1e-3  # a unit whose |h| stays below this is dead
 MOSTLY = 0.5  # of the steps: from this share a unit is named
 GATES = ("i", "f", "o")
 
@@ -43,36 +41,26 @@ class SaturatedGate(NamedTuple):
 
 
 class Saturation:
-    """Counts of a cell's gates and outputs, added up over its steps; from any thread."""
+    """Counts of a cell's gates, added up over its steps."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self._near: dict[str, Array] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
-        self._dead: Array | None = None  # (P,) steps x sequences with |h| below QUIET
         self._seen: dict[str, int] = {}  # steps x sequences
 
     def add(self, arrays: Mapping[str, Array]) -> None:
-        """Count some steps: i, f, o and h among arrays (s, B, K); other arrays are ignored.
+        """Count some steps: i, f and o among arrays (s, B, K); other arrays are ignored.
 
         Steps past the length of a sequence, where every gate is exactly 0, do not count.
         """
-        counted = {name: arrays[name] for name in (*GATES, "h") if name in arrays}
-        gates = [counted[name] for name in GATES if name in counted] or list(counted.values())
-        if not any(array.all() for array in gates):  # most have no 0, which is quick to find out
+        counted = {name: arrays[name] for name in GATES if name in arrays}
+        gates = counted.values()
+        if gates and not any(array.all() for array in gates):  # most have no 0: quick to find out
             valid = np.any([(array != 0).any(axis=2) for array in gates], axis=0)  # (s, B)
             counted = {name: array[valid][:, None] for name, array in counted.items()}
-        with self._lock:
-            for name, array in counted.items():
-                self._add(name, array)
-
-    def _add(self, name: str, array: Array) -> None:
-        self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
-        if name == "h":
-            dead = _counts(np.abs(array) < QUIET)
-            self._dead = dead if self._dead is None else self._dead + dead
-            return
-        near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
-        self._near[name] = near + self._near[name] if name in self._near else near
+        for name, array in counted.items():
+            self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
+            near = np.stack([_counts(array < NEAR), _counts(array > 1 - NEAR)])
+            self._near[name] = self._near.get(name, 0) + near
 
     def shares(self) -> dict[str, tuple[float, float]]:
         """For each gate, the share of all its numbers near 0 and near 1."""
@@ -92,16 +80,3 @@ class Saturation:
             for end, unit in zip(*np.nonzero(share >= MOSTLY), strict=True)
         ]
         return sorted(found, key=lambda one: -one.share)
-
-    def dead_units(self) -> list[tuple[int, float]]:
-        """Units whose |h| is below `QUIET` in most of the steps, with the share of the steps."""
-        if self._dead is None:
-            return []
-        shares = self._dead / max(self._seen["h"], 1)
-        units = np.flatnonzero(shares >= MOSTLY)
-        return sorted(((int(u), float(shares[u])) for u in units), key=lambda pair: -pair[1])
-
-    @property
-    def anything(self) -> bool:
-        """Whether a gate or a unit has to be named."""
-        return bool(self.saturated_gates() or self.dead_units())

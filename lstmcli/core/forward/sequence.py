@@ -83,7 +83,6 @@ def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
 def _state_at(
     lengths: Array, arrays: Mapping[str, Array], first: tuple[Array, Array], empty_rows: str
 ) -> tuple[Array, Array]:
-    """The state (B, P), (B, H) after the last valid step of each sequence."""
     last, item = np.maximum(lengths - 1, 0), np.arange(len(lengths))
     empty = (lengths == 0)[:, None]
     h, c = (np.zeros_like(a) for a in first) if empty_rows == "zero" else first
@@ -136,45 +135,44 @@ def has_direction_axis(model: Model) -> bool:
     return len(last) == 2 and last[0].convention.behaviour.merge == "stack"
 
 
-def check_lengths(model: Model, batch: int, steps: int) -> None:
-    """Refuse inputs that the lengths in the model's file do not fit."""
-    if len(model.lengths) != batch or max(model.lengths) > steps or min(model.lengths) < 0:
-        raise UserError(
-            f"the lengths {format_lengths(model.lengths)} are for "
-            f"{len(model.lengths)} sequence{'s' * (len(model.lengths) != 1)} of "
-            f"{max(model.lengths)} steps or more; the inputs have batch {batch} x {steps} steps.",
-            try_=[
-                Try({"lengths": ...}, "one for each sequence"),
-                Try({"lengths": "ignored"}, "runs all steps"),
-            ],
-        )
-
-
 def valid_steps(
-    lengths: ArrayLike | None, mask: ArrayLike | None, shape: tuple[int, ...], layout: str
+    lengths: ArrayLike | None,
+    mask: ArrayLike | None,
+    shape: tuple[int, ...],
+    layout: str,
+    becomes: object = "given",
 ) -> Array | None:
     """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
 
-    UserError for both at once, other shapes, or lengths that are not integers of 0 to T.
+    ``becomes`` is the setting of that name: "ignored", "inverted", or as they are. UserError for
+    both at once, other shapes, or lengths that are not integers of 0 to T.
     """
     steps, batch = shape[:2]
-    if mask is not None:
-        if lengths is not None:
-            raise UserError("lengths and a mask are both given; give one of them.")
+    if becomes == "ignored" or (lengths is None and mask is None):
+        return None
+    if lengths is None:
         array: Array = np.asarray(mask).astype(bool)
         expected = {"steps": (steps,), "batch": (batch, steps), "time": (steps, batch)}[layout]
         if array.shape != expected:
             raise UserError(f"the mask is {array.shape}; these inputs need {expected}.")
-        return array.T if layout == "batch" else array.reshape(steps, batch)
-    if lengths is None:
-        return None
-    array = np.atleast_1d(np.asarray(lengths))
-    if array.shape != (batch,) or array.dtype.kind not in "iuf" or (array != np.floor(array)).any():
-        sequences = f"{batch} sequence{'s' * (batch > 1)}"
-        raise UserError(
-            f"lengths are {array.tolist()}, but the batch has {sequences}; give one for each."
-        )
-    if array.min() < 0 or array.max() > steps:
-        raise UserError(f"lengths are {array.tolist()}, but the inputs have {steps} steps.")
-    valid: Array = np.arange(steps)[:, None] < array
-    return valid
+        valid = array.T if layout == "batch" else array.reshape(steps, batch)
+    else:
+        if mask is not None:
+            raise UserError("lengths and a mask are both given; give one of them.")
+        array = np.atleast_1d(np.asarray(lengths))
+        is_number = array.dtype.kind in "iuf" and np.isfinite(array).all()
+        if not is_number or (array != np.floor(array)).any() or (array < 0).any():
+            raise UserError(f"lengths are {array.tolist()}; they are integers from 0 on.")
+        if array.shape != (batch,) or array.max() > steps:
+            sequences = f"{array.size} sequence{'s' * (array.size != 1)}"
+            raise UserError(
+                f"the lengths {format_lengths(array.ravel().tolist())} are for {sequences} of "
+                f"{array.max(initial=0)} steps or more; the inputs have batch {batch} x {steps} "
+                "steps.",
+                try_=[
+                    Try({"lengths": ...}, "one for each sequence"),
+                    Try({"lengths": "ignored"}, "runs all steps"),
+                ],
+            )
+        valid = np.arange(steps)[:, None] < array
+    return ~valid if becomes == "inverted" else valid

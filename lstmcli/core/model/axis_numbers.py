@@ -70,7 +70,7 @@ class AxisNumbers(NamedTuple):
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> AxisNumbers:
-        """Those in a trace's ``meta`` (`SelectedIndices.settings`), for arrays of these widths."""
+        """The numbers in a trace's ``meta`` (`SelectedIndices.settings`), for these widths."""
         selected = (meta or {}).get("selected")
         if not isinstance(selected, dict):
             return UNNUMBERED

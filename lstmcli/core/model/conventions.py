@@ -44,7 +44,14 @@ TORCH_CELL = {
 }
 TORCH_LAYERS = {role: f"{name}_l{{layer}}{{direction}}" for role, name in TORCH_CELL.items()}
 
-# fields that the rows of a framework share
+# fields that rows share
+ROWS_IN_TIME = {"orientation": "rows", "layout": "time"}  # as in PyTorch
+TORCH7: dict[str, Any] = {
+    "tensors": {"kernel": "i2g.weight", "bias": "i2g.bias", "recurrent_kernel": "o2g.weight"},
+    "gates": "igfo",
+    "under": " | lstm{nth}.",
+    **ROWS_IN_TIME,
+}
 KERAS: dict[str, Any] = {
     "masked_output": "repeat", "takes": KERAS_TAKES, "hidden": ("recurrent_activation",),
 }  # fmt: skip
@@ -249,11 +256,11 @@ class Convention:
     ) -> Convention:
         """A row of the table from the fields of `Names`, `Storage` and `Behaviour` together."""
         values["tensors"] = tensors
-        grouped: dict[str, dict[str, Any]] = {group: {} for group in _GROUPS}
-        for field_name in [*values]:
-            if group := _GROUP_OF.get(field_name):
-                grouped[group][field_name] = values.pop(field_name)
-        return cls(name, title, **{g: kind(**grouped[g]) for g, kind in _GROUPS.items()}, **values)
+        groups = {
+            group: kind(**{f.name: values.pop(f.name) for f in fields(kind) if f.name in values})
+            for group, kind in _GROUPS.items()
+        }
+        return cls(name, title, **groups, **values)
 
     def changed(self, settings: Mapping[str, Any]) -> Convention:
         """Replace some settings; unknown names are ignored.
@@ -593,9 +600,8 @@ _ROWS = (
         "TFLite basic LSTM: one fused matrix of rows",
         {"fused": "weights", "bias": "bias"},
         telling="lstm|rnn|cell",
-        orientation="rows",
+        **ROWS_IN_TIME,
         gates="igfo",
-        layout="time",
         under="lstm{nth}/",
         source="tensorflow/lite/kernels/lstm.cc (2.21)",
         verified="run: TensorFlow Lite of TensorFlow 2.21",
@@ -606,8 +612,7 @@ _ROWS = (
         "PyTorch nn.LSTM: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
         TORCH_LAYERS | {"projection": "weight_hr_l{layer}{direction}"},
         marks=("", "_reverse"),
-        orientation="rows",
-        layout="time",
+        **ROWS_IN_TIME,
         source="torch/nn/modules/rnn.py (2.13)",
         verified="run: torch 2.13",
         hidden=("layout",),
@@ -616,9 +621,8 @@ _ROWS = (
         "pytorch-cell",
         "PyTorch nn.LSTMCell: weight_ih, weight_hh, bias_ih, bias_hh",
         TORCH_CELL,
-        orientation="rows",
+        **ROWS_IN_TIME,
         under=" | lstm{nth}.",
-        layout="time",
         source="torch/nn/modules/rnn.py (2.13)",
         verified="run: torch 2.13",
     ),
@@ -627,9 +631,8 @@ _ROWS = (
         "tinygrad nn.LSTMCell: PyTorch's names",
         TORCH_CELL,
         by_name=False,
-        orientation="rows",
+        **ROWS_IN_TIME,
         under=" | lstm{nth}.",
-        layout="time",
         source="tinygrad/nn/__init__.py (0.14)",
         verified="run: tinygrad 0.14",
     ),
@@ -658,23 +661,15 @@ _ROWS = (
     Convention.row(
         "torch7",
         "Torch7 nn.FastLSTM of Element-Research: i2g, o2g",
-        {"kernel": "i2g.weight", "bias": "i2g.bias", "recurrent_kernel": "o2g.weight"},
-        orientation="rows",
-        gates="igfo",
-        layout="time",
-        under=" | lstm{nth}.",
+        **TORCH7,
         source="Element-Research/rnn FastLSTM.lua",
     ),
     Convention.row(
         "torch7-flat",
         "Torch7 nn.FastLSTM: all its parameters in one vector",
-        {"kernel": "i2g.weight", "bias": "i2g.bias", "recurrent_kernel": "o2g.weight"},
+        **TORCH7,
         packed="kernel bias recurrent_kernel",
         by_name=False,
-        orientation="rows",
-        gates="igfo",
-        layout="time",
-        under=" | lstm{nth}.",
         source="Element-Research/rnn FastLSTM.lua; torch/nn Module.lua, getParameters",
     ),
     Convention.row(
@@ -684,8 +679,7 @@ _ROWS = (
         packed="kernel recurrent_kernel | bias recurrent_bias",
         marks=("", "_reverse"),
         by_name=False,
-        orientation="rows",
-        layout="time",
+        **ROWS_IN_TIME,
         source="cuDNN, cudnnGetRNNWeightParams; jax/experimental/rnn.py (0.10.2)",
         verified="run: jax 0.10.2, on a CPU",
     ),
@@ -697,12 +691,11 @@ _ROWS = (
             "kernel": "W", "recurrent_kernel": "R", "bias": "B", "peephole": "P",
             "initial_h": "initial_h", "initial_c": "initial_c",
         },
-        orientation="rows",
+        **ROWS_IN_TIME,
         direction_axis=True,
         bias_halves=2,
         peephole_gates="iof",
         gates="iofg",
-        layout="time",
         merge="stack",
         empty_rows="zero",
         takes=THREE_ACTIVATIONS
@@ -736,9 +729,8 @@ _ROWS = (
         },
         marks=("", "_back"),
         by_name=False,
-        orientation="rows",
+        **ROWS_IN_TIME,
         gates="ifog",
-        layout="time",
         states="features",
         takes={"reverse": ANY},
         source="coremltools/converters/mil/mil/ops/defs/iOS15/recurrent.py (9.0)",
@@ -755,8 +747,7 @@ _ROWS = (
             "peephole": "{gate}PeepholeVector",
         },
         words={"i": "inputGate", "f": "forgetGate", "g": "blockInput", "o": "outputGate"},
-        orientation="rows",
-        layout="time",
+        **ROWS_IN_TIME,
         takes={"forget_bias": "0 1", "cell_clip": ANY, "coupled": "f=1-i", "reverse": ANY},
         source="apple/coremltools mlmodel/format/NeuralNetwork.proto",
         hidden=("forget_bias", "cell_clip"),
@@ -858,8 +849,7 @@ _ROWS = (
         },
         marks=("l", "r"),
         path=r"unfused_(?P<layer>\d{1,9})(?:_(?P<direction>l|r)_cell)?(?=_|$)",  # save_parameters
-        orientation="rows",
-        layout="time",
+        **ROWS_IN_TIME,
         source="python/mxnet/gluon/rnn/rnn_layer.py (1.9.1)",
         verified="run: mxnet 1.9.1",
     ),
@@ -867,10 +857,9 @@ _ROWS = (
         "chainer",
         "Chainer L.LSTM, StatelessLSTM: upward, lateral; gates alternate unit by unit",
         {"kernel": "upward/W", "recurrent_kernel": "lateral/W", "bias": "upward/b"},
-        orientation="rows",
+        **ROWS_IN_TIME,
         gates="gifo",
         interleaved=True,
-        layout="time",
         source="chainer/functions/rnn/lstm.py (7.8.1)",
         verified="run: chainer 7.8.1",
     ),
@@ -968,9 +957,8 @@ _ROWS = (
         "caffe",
         "Caffe LSTM: W_xc, b_c, W_hc; i f o g",
         {"kernel": "W_xc", "recurrent_kernel": "W_hc", "bias": "b_c"},
-        orientation="rows",
+        **ROWS_IN_TIME,
         gates="ifog",
-        layout="time",
         source="BVLC/caffe src/caffe/layers/lstm_layer.cpp",
     ),
     Convention.row(

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations, permutations
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,13 +26,12 @@ from lstmcli.core.model.settings import (
     CELL,
     MOST_SHOWN,
     OneOf,
-    read_count,
     read_number,
     setting_text,
 )
 from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
+from lstmcli.errors import UserError, did_you_mean, listed, refuse_unprintable
 
 if TYPE_CHECKING:
     from lstmcli.core.model.model import Cell, Model
@@ -42,7 +42,8 @@ EQUATIONS, OUTPUTS = "equations", "outputs"
 OF_MODEL = (NETWORK, INPUTS, PADDING, RUN_BEFORE)
 """Stages whose edits are of the model, and not of one cell."""
 
-MOST_NAMED = 12  # names of a value in a message
+MOST_NAMED = 12  # values in a message
+FEW_NAMES = 4  # in a table
 FILE = "@"
 """Begins a value that is a file of arrays."""
 FLAG = "true"
@@ -50,11 +51,15 @@ FLAG = "true"
 MASKED = "masked"
 
 
-def no_value(value: Any) -> str:
-    """A reader where there is nothing to choose."""
-    if str(value) != FLAG:
-        raise ValueError("no value")
-    return FLAG
+_FIRST = "The first step is off already"
+
+
+class About(NamedTuple):
+    """What is known of an edit, whatever its value."""
+
+    used_by: str  # who does it
+    mend: str  # what the line should be
+    shows: str = _FIRST
 
 
 class RunSizes(NamedTuple):
@@ -63,7 +68,6 @@ class RunSizes(NamedTuple):
     model: Model
     cell: Cell  # that an edit is of, or the first one
     steps: int
-    batch: int
 
 
 Values = tuple[Any, ...] | Callable[[RunSizes], Iterable[Any]]
@@ -78,17 +82,17 @@ class EditKind:
     function: Callable[..., Any]  # takes what the stage has, and the value
     words: str  # what it is; {} is the value
     code: str | Callable[[Any], str]  # the line of a program that does it
-    read: Callable[[Any], Any] = no_value
+    about: About
+    read: Listed | OneOf | Arrays = field(default_factory=lambda: NO_VALUE)
     values: Values = (FLAG,)  # that are tried, the usual ones first
     solved: float | None = None  # where it does nothing: the number is solved for from there
     bound: bool = False  # the number is one that |h| or |c| does not exceed
-    shows: str = ""  # what shows it
-    used_by: str = ""  # who does it
-    mend: str = ""  # what the line should be
     say: Callable[[Any], str | None] = lambda value: None  # a value in words, where it is none
     of_sequence: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
+    same: Mapping[Any, tuple[str, Any]] = field(default_factory=dict)
+    """The setting that is the same run, by value; its value may follow from the one assumed."""
     example: str = "0"  # a value, where the line is made from one
 
     @property
@@ -102,6 +106,20 @@ class EditKind:
         return self.words.replace("{}", "VALUE")
 
     @property
+    def summary(self) -> str:
+        """What it is, and the values that it takes; of many names the first."""
+        takes, names = self.takes_words, [*self.named_values]
+        if len(names) > FEW_NAMES:
+            takes = f"{', '.join(names[:FEW_NAMES])}, ..."
+        return f"{self.meaning} ({takes})" if "{}" in self.words else self.meaning
+
+    @property
+    def named_values(self) -> dict[str, str]:
+        """The names that it takes, in words."""
+        names = self.read.values if isinstance(self.read, OneOf) else ()
+        return {name: self.say(name) or "" for name in names}
+
+    @property
     def line(self) -> str:
         """The line of a program that does it, whatever its value."""
         return self.code if isinstance(self.code, str) else self.code(self.read(self.example))
@@ -109,13 +127,7 @@ class EditKind:
     @property
     def takes_words(self) -> str:
         """The values that it takes, in words."""
-        if isinstance(self.read, OneOf):
-            return ", ".join(self.read.values)
-        try:
-            self.read("")
-        except ValueError as error:
-            return str(error.args[0])
-        raise AssertionError(f"{self.name} takes an empty text")
+        return ", ".join(self.read.values) if isinstance(self.read, OneOf) else self.read.words
 
     def accepts(self, value: Any) -> bool:
         """Whether it takes a value."""
@@ -152,11 +164,6 @@ class Edit:
         return name if value == FLAG else f"{name}={value}"
 
     @property
-    def found(self) -> str:
-        """Name and value without the cell's name."""
-        return replace(self, cell="").text
-
-    @property
     def words(self) -> str:
         """What it is."""
         of = f" ({self.cell})" if self.cell else ""
@@ -168,17 +175,15 @@ class Edit:
         code = self.kind.code
         return self._filled(code) if isinstance(code, str) else code(self.value)
 
-    @property
-    def mend(self) -> str:
-        """What the line should be."""
-        return self.kind.mend
-
-    def apply(self, *of_stage: Any) -> Any:
+    def apply(self, given: Any, *others: Any) -> Any:
         """What the stage has, changed; UserError where the edit does not fit it."""
         try:
-            return self.kind.function(*of_stage, self.value)
+            return self.kind.function(given, *others, self.value)
         except UserError as error:
-            raise UserError(*error.lines, about={"edit": self.text}) from None
+            lines: Sequence[str] = error.lines
+        except (IndexError, ValueError):
+            lines = [f"it does not fit {_size_of(given, self.kind.family)}."]
+        raise UserError(*lines, about={"edit": self.text})
 
     def is_for(self, cell: str) -> bool:
         """Whether it changes a cell of that name."""
@@ -187,6 +192,16 @@ class Edit:
     def _filled(self, text: str) -> str:
         value = self.file or self.kind.say(self.value) or setting_text(self.value)
         return text.replace("{} steps", f"{value} step{'s' * (value != '1')}").replace("{}", value)
+
+
+def _size_of(given: Any, family: str) -> str:
+    """The sizes of what a stage has, in words."""
+    if isinstance(given, np.ndarray):
+        axes = ", ".join(("steps", "batch", "values")[-given.ndim :])
+        return f"{family} of shape {given.shape}: {axes}"
+    if isinstance(given, tuple):
+        return f"a model of {len(given)} layers"
+    return f"a cell that takes {given.inputs} inputs and has {given.units} units"
 
 
 def edits_in(stage: str, edits: Iterable[Edit]) -> list[Edit]:
@@ -224,9 +239,12 @@ def read_edit(text: Any, where: str, arrays_of: Callable[[str], Mapping[str, Arr
     try:
         read = kind.read(given)
     except ValueError as error:
-        text = f"takes {error.args[0]}"
-        text += "" if text[-1] in ".?" else "."
-        raise UserError(text, about={"edit": shown}) from None
+        text = str(error.args[0])
+        text += "." * (text[-1] not in ".?")
+        if isinstance(kind.read, OneOf) and len(kind.read.values) > MOST_NAMED:
+            near = did_you_mean(value, kind.read.values)
+            text = f"{listed(kind.read.values, MOST_NAMED)}.{near}"
+        raise UserError(f"takes {text}", about={"edit": shown}) from None
     return Edit(name, read, cell, value.removeprefix(FILE) if from_file else "")
 
 
@@ -237,106 +255,82 @@ class Arrays:
     """A reader of the arrays of a file, with these members."""
 
     def __init__(self, *names: str) -> None:
-        self.names = names
+        self._names = names
+        self.words = f"a file with {' and '.join(names)}: @FILE.npz"
 
     def __call__(self, value: Any) -> Mapping[str, Array]:
         """The arrays."""
-        missing = [n for n in self.names if not isinstance(value, Mapping) or n not in value]
-        if missing:
-            members = " and ".join(self.names)
-            raise ValueError(f"a file with {members}: @FILE.npz")
-        return {name: value[name] for name in self.names}
+        if not isinstance(value, Mapping) or not value.keys() >= {*self._names}:
+            raise ValueError(self.words)
+        return {name: value[name] for name in self._names}
 
 
 class Listed:
-    """A reader of values between commas: gates, integers and numbers, by a letter for each."""
+    """A reader of values between commas, of a kind for each; or of some words."""
 
-    def __init__(self, form: str, words: str) -> None:
-        self._form, self._words = form, words
+    def __init__(self, form: str, words: str, *others: str) -> None:
+        self._form, self.words, self._others = form, words, others
         self.example = words.rpartition(" ")[2]
 
-    def __call__(self, value: Any) -> tuple[Any, ...]:
-        """``f,3,0.5`` for "gun": a gate, a unit and a number; "u+" takes any count."""
-        parts = [*value] if isinstance(value, list | tuple) else str(value).split(",")
-        is_long = self._form.endswith("+")
-        form = self._form[0] * len(parts) if is_long else self._form
-        try:
-            return tuple(self._read(*one) for one in zip(form, parts, strict=True))
-        except ValueError:
-            raise ValueError(self._words) from None
-
-    def _read(self, kind: str, part: Any) -> Any:
-        text = str(part).strip()
-        if kind == "g":
-            if text not in (*GATES,):
-                raise ValueError
-            return text
-        if kind == "u":
-            if not text.isdecimal() or len(text) > 9:
-                raise ValueError
-            return int(text)
-        return read_number(text)
-
-
-class ManyWords(OneOf):
-    """A reader of one of many names, of which a message has the first."""
-
-    def __call__(self, value: Any) -> str:
-        """The name."""
-        if str(value) not in self.values:
-            first = ", ".join(self.values[:MOST_NAMED])
-            raise ValueError(f"{first}, ...{did_you_mean(str(value), self.values)}")
-        return str(value)
-
-
-class NumberOr:
-    """A reader of a number, or of one of some words."""
-
-    def __init__(self, *words: str) -> None:
-        self.words = words
-
     def __call__(self, value: Any) -> Any:
-        """The number or the word."""
-        if str(value) in self.words:
+        """``f,3,0.5`` for "gun": a gate, a unit and a number; "u+" takes any count."""
+        if str(value) in self._others:
             return str(value)
+        parts = [*value] if isinstance(value, list | tuple) else str(value).split(",")
+        form = self._form.replace("+", self._form[:1] * (len(parts) - 1))
         try:
-            return read_number(value)
+            kinds = [(*_KINDS[kind], part) for kind, part in zip(form, parts, strict=True)]
+            values = tuple(read(part) for read, _, part in kinds)
+            _require(all(fits(one) for one, (_, fits, _) in zip(values, kinds, strict=True)))
         except ValueError:
-            raise ValueError(f"a number, or {', '.join(self.words)}") from None
+            raise ValueError(self.words) from None
+        return values if len(self._form) > 1 else values[0]
 
 
-def _shift(value: Any) -> int:
-    text = str(value)
-    if not re.fullmatch(r"-?0*[1-9]\d{0,5}", text):
-        raise ValueError("an integer number of steps, such as 1 or -1")
+def _whole(part: Any) -> int:
+    _require(bool(re.fullmatch(r"-?\d{1,6}", text := str(part).strip())))
     return int(text)
 
 
-def _above_zero(value: Any) -> float:
-    if (number := read_number(value)) <= 0:
-        raise ValueError("a number above 0")
-    return number
+_KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], bool]]] = {
+    "g": (lambda part: str(part).strip(), (*GATES,).__contains__),
+    "c": (_whole, lambda n: n >= 1),
+    "u": (_whole, lambda n: n >= 0),  # a unit, feature or step
+    "d": (_whole, lambda n: n != 0),  # steps in either direction
+    "n": (read_number, lambda number: True),
+    "p": (read_number, lambda number: number > 0),
+    "s": (read_number, lambda number: 0 < number < 1),
+}
+"""Of a value, what reads it and which fit."""
+
+NO_VALUE: Listed = Listed("", "no value", FLAG)
+_COUNT = Listed("c", "an integer from 1 on")
+_NUMBER = Listed("n", "a number")
+_POSITIVE = Listed("p", "a number above 0")
+_SHARE = Listed("s", "a number between 0 and 1")
+_OF_FEATURES = Listed("n+", "a number, or one for each feature, such as 0.5,2")
 
 
-def _share(value: Any) -> float:
-    if not 0 < (number := read_number(value)) < 1:
-        raise ValueError("a number between 0 and 1")
-    return number
-
-
-NUMBERS = Listed("n+", "a number for each feature, such as 0.5,2")
-PERMUTATION = Listed("u+", "the features in their order, such as 1,0,2")
-STEPS = Listed("uu", "a step and the step whose inputs it takes, such as 5,4")
-TWO_COLUMNS = Listed("uu", "two columns, such as 2,7")
+def _require(fits: bool, text: str = "") -> None:
+    """UserError or, without a text, ValueError where a value does not fit."""
+    if not fits:
+        raise UserError(text) if text else ValueError
 
 
 # ---- inputs (T, B, I)
 
 
-def _within(count: int, x: Array) -> int:
-    if abs(count) >= len(x):
-        raise UserError(f"the inputs have {len(x)} steps; {count} are too many.")
-    return count
+def _moved(x: Array, steps: int) -> Array:
+    """Late, or early if negative; zeros in the place of what is not known."""
+    _require(abs(steps) < len(x))
+    moved = np.roll(x, steps, axis=0)
+    moved[slice(steps) if steps > 0 else slice(steps, None)] = 0
+    return moved
+
+
+def _skipped(x: Array, steps: int) -> Array:
+    _require(steps < len(x))
+    return x[steps:]
 
 
 def _padding_first(x: Array, valid: Array | None, how: str) -> tuple[Array, Array | None]:
@@ -348,81 +342,46 @@ def _padding_first(x: Array, valid: Array | None, how: str) -> tuple[Array, Arra
     return moved, np.take_along_axis(counts, at, axis=0) if how == MASKED else None
 
 
-def _features(x: Array, order: Sequence[int]) -> Array:
-    if sorted(order) != [*range(x.shape[2])]:
-        raise UserError(f"the inputs have {x.shape[2]} features; all are needed, each once.")
-    return x[..., [*order]]
-
-
-def _zeroed(x: Array, columns: Sequence[int]) -> Array:
-    if max(columns) >= x.shape[2]:
-        raise UserError(f"the inputs have {x.shape[2]} features, from 0 on.")
-    return x * ~np.isin(np.arange(x.shape[2]), columns)
-
-
 def _step_of(x: Array, steps: tuple[int, int]) -> Array:
-    if max(steps) >= len(x):
-        raise UserError(f"the inputs have {len(x)} steps, from 0 on.")
     x = x.copy()
     x[steps[0]] = x[steps[1]]
     return x
 
 
-def _of_each(change: Any) -> Callable[[Array, Sequence[float]], Array]:
-    """A number for each feature."""
-
-    def function(x: Array, numbers: Sequence[float]) -> Array:
-        if len(numbers) != x.shape[2]:
-            raise UserError(f"the inputs have {x.shape[2]} features, and not {len(numbers)}.")
-        changed: Array = change(x, np.array(numbers))
-        return changed
-
-    return function
-
-
-def _given_inputs(x: Array, arrays: Mapping[str, Array]) -> Array:
-    if arrays["x"].shape != x.shape:
-        raise UserError(f"x is {arrays['x'].shape}; in (steps, batch, inputs) it is {x.shape}.")
-    return arrays["x"]
+def _as_wide(changed: Any, x: Array) -> Any:
+    """Inputs with the batch and the features of others; ValueError where they have not."""
+    return np.broadcast_to(changed, (len(changed), *x.shape[1:]))
 
 
 AXES: dict[str, tuple[int, ...]] = {
     "all": (0, 1, 2), "feature": (0, 1), "sequence": (0, 2), "sequence_feature": (0,), "step": (2,),
 }  # fmt: skip
-SCALES: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
-    "standard": lambda x, axes: _centred(x, axes) / x.std(axis=axes, keepdims=True),
-    "sample": lambda x, axes: _centred(x, axes) / _sample_deviation(x, axes),
-    "centred": lambda x, axes: _centred(x, axes),
-    "largest": lambda x, axes: x / np.abs(x).max(axis=axes, keepdims=True),
-    "minmax": lambda x, axes: _minmax(x, axes),
-    "signed": lambda x, axes: 2 * _minmax(x, axes) - 1,
-    "length": lambda x, axes: x / np.sqrt((x * x).sum(axis=axes, keepdims=True)),
+SCALES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "standard": (np.mean, np.std),
+    "sample": (np.mean, lambda x, **over: _sample_deviation(x, **over)),
+    "centred": (np.mean, lambda x, **over: 1),
+    "largest": (lambda x, **over: 0, lambda x, **over: np.abs(x).max(**over)),
+    "minmax": (np.min, np.ptp),
+    "signed": (
+        lambda x, **over: (x.min(**over) + x.max(**over)) / 2,
+        lambda x, **over: np.ptp(x, **over) / 2,
+    ),
+    "length": (lambda x, **over: 0, lambda x, **over: np.sqrt((x * x).sum(**over))),
 }
+"""What is subtracted, and what the rest is divided by."""
 NORMALISED = tuple(f"{scale}_{axes}" for axes in AXES for scale in SCALES)
 
 
-def _sample_deviation(x: Array, axes: tuple[int, ...]) -> Array:
-    """The deviation of a sample, over n - 1."""
-    count = int(np.prod([x.shape[axis] for axis in axes]))
-    deviation: Array = x.std(axis=axes, keepdims=True) * np.sqrt(count / max(count - 1, 1))
-    return deviation
+def _sample_deviation(x: Array, **over: Any) -> Any:
+    off = x - x.mean(**over)
+    return np.sqrt((off * off).sum(**over) / (x.size / x.mean(**over).size - 1))
 
 
-def _centred(x: Array, axes: tuple[int, ...]) -> Array:
-    centred: Array = x - x.mean(axis=axes, keepdims=True)
-    return centred
-
-
-def _minmax(x: Array, axes: tuple[int, ...]) -> Array:
-    low, high = (f(axis=axes, keepdims=True) for f in (x.min, x.max))
-    scaled: Array = (x - low) / (high - low)
-    return scaled
-
-
-def _normalised(x: Array, how: str) -> Array:
+def _normalised(x: Array, how: str) -> Any:
     scale, _, axes = how.partition("_")
     with np.errstate(all="ignore"):
-        return np.nan_to_num(SCALES[scale](x, AXES[axes]), posinf=0, neginf=0)
+        offset, size = (f(x, axis=AXES[axes], keepdims=True) for f in SCALES[scale])
+        return np.nan_to_num((x - offset) / size, posinf=0, neginf=0)
 
 
 MOST_PERMUTED = 5  # features of which every order is tried: 120
@@ -431,35 +390,39 @@ MOST_SWAPPED = 16  # features of which every exchange of two is tried: 120
 
 def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
     plain = tuple(range(sizes.cell.inputs))
-    yield from dict.fromkeys((plain[::-1], *(tuple(np.roll(plain, k).tolist()) for k in (1, -1))))
+    yield from (plain[::-1], plain[-1:] + plain[:-1], plain[1:] + plain[:1])
     if len(plain) <= MOST_PERMUTED:
         yield from permutations(plain)
     elif len(plain) <= MOST_SWAPPED:
-        for a, b in combinations(plain, 2):
-            yield tuple({a: b, b: a}.get(n, n) for n in plain)
+        yield from (_put(plain, {a: b, b: a}) for a, b in combinations(plain, 2))
+
+
+def _put(plain: Sequence[int], others: Mapping[int, int]) -> tuple[int, ...]:
+    """Numbers with others in the place of some."""
+    return tuple(others.get(n, n) for n in plain)
 
 
 # ---- states h (B, P), c (B, H)
 
-
-def _start(h: bool, c: bool) -> Callable[..., tuple[Array, Array]]:
-    def function(of_h: Array, of_c: Array, value: Any) -> tuple[Array, Array]:
-        number = 1.0 if value == ONES else value
-        return (
-            np.full_like(of_h, number) if h else of_h,
-            np.full_like(of_c, number) if c else of_c,
-        )
-
-    return function
-
-
 ONES = "ones"
+STATES = ("", "h", "c")  # both, or one of them
+States = tuple[Array, Array]
 
 
-def _given_state(h: Array, c: Array, arrays: Mapping[str, Array]) -> tuple[Array, Array]:
-    if arrays["h"].shape != h.shape or arrays["c"].shape != c.shape:
-        raise UserError(f"h and c are needed as {h.shape} and {c.shape}, of one cell.")
-    return arrays["h"].astype(h.dtype), arrays["c"].astype(c.dtype)
+def _chosen(which: str, new: States, old: States) -> States:
+    """The new h, c or both, and the old ones of the others."""
+    return old[0] if which == "c" else new[0], old[1] if which == "h" else new[1]
+
+
+def _start(which: str, h: Array, c: Array, value: Any) -> States:
+    number = 1.0 if value == ONES else value
+    return _chosen(which, (np.full_like(h, number), np.full_like(c, number)), (h, c))
+
+
+def _given_state(h: Array, c: Array, arrays: Mapping[str, Array]) -> States:
+    given = (np.broadcast_to(arrays[name], old.shape) for name, old in (("h", h), ("c", c)))
+    new_h, new_c = (array.astype(h.dtype) for array in given)
+    return new_h, new_c
 
 
 Run = Callable[[Array, Any, Any], Any]
@@ -488,39 +451,48 @@ PARTS: dict[str, tuple[str, ...]] = {
 ALL = ("kernel", "recurrent_kernel", "bias", "peephole", "projection", "projection_bias")
 
 
-def _of_gate(parts: Sequence[str], gate: str) -> Callable[[Cell, Any], Cell]:
-    """A gate's part multiplied by a number, or that of another gate in its place."""
-    k = GATES.index(gate)
-
-    def function(cell: Cell, value: Any) -> Cell:
-        arrays = {name: getattr(cell, name).copy() for name in parts}
-        for array in arrays.values():
-            array[k] = array[GATES.index(value)] if isinstance(value, str) else array[k] * value
-        return replace(cell, **arrays)
-
-    return function
+def _share_of(parts: Sequence[str], gate: str, cell: Cell, value: Any) -> Cell:
+    """A gate's part, or all gates', times a number; or that of another gate in its place."""
+    k = GATES.index(gate) if gate else ...
+    arrays = {name: a.copy() for name in parts if (a := getattr(cell, name)) is not None}
+    for a in arrays.values():
+        a[k] = a[GATES.index(value)] if isinstance(value, str) else a[k] * a.dtype.type(value)
+    return replace(cell, **arrays)
 
 
-def _scaled(parts: Sequence[str]) -> Callable[[Cell, float], Cell]:
-    def function(cell: Cell, factor: float) -> Cell:
-        given = {n: a for n in parts if (a := getattr(cell, n)) is not None}
-        return replace(cell, **{n: a * a.dtype.type(factor) for n, a in given.items()})
-
-    return function
+def _added(gate: str, cell: Cell, number: float) -> Cell:
+    bias = cell.bias.copy()
+    bias[GATES.index(gate)] += number
+    return replace(cell, bias=bias)
 
 
-def _added(gate: str) -> Callable[[Cell, float], Cell]:
-    def function(cell: Cell, number: float) -> Cell:
-        bias = cell.bias.copy()
-        bias[GATES.index(gate)] += number
-        return replace(cell, bias=bias)
+def _damaged(part: str, form: str, cell: Cell, value: tuple[Any, ...]) -> Cell:
+    """A number, row or column of a part that is another one, or is multiplied by a factor."""
+    array = getattr(cell, part).copy()
+    *place, last = (GATES.index(v) if isinstance(v, str) else v for v in value)
+    at = (..., *place) if form == "column" else tuple(place)
+    if form == "columns":
+        array[..., [*place, last]] = array[..., [last, *place]]
+    else:
+        array[at] = last if form == "number" else array[at] * last
+    return replace(cell, **{part: array})
 
-    return function
+
+MOST_EXCHANGED = 40  # columns of which every two are exchanged: 780
+
+
+def _places(part: str, form: str, sizes: RunSizes) -> Iterable[tuple[Any, ...]]:
+    """The rows and columns of a part that may be zero or exchanged; numbers are solved for."""
+    units, columns = getattr(sizes.cell, part).shape[1:]
+    if form == "row":
+        return product(GATES, range(units), (0.0,))
+    if form == "column":
+        return product(range(columns), (0.0,))
+    return combinations(range(columns if columns <= MOST_EXCHANGED else 0), 2)
 
 
 def _exchanged(cell: Cell, _: Any) -> Cell:
-    if cell.inputs != cell.outputs:
-        raise UserError(f"the cell takes {cell.inputs} inputs and {cell.outputs} h: not as many.")
+    _require(cell.inputs == cell.outputs)
     return replace(cell, kernel=cell.recurrent_kernel, recurrent_kernel=cell.kernel)
 
 
@@ -531,32 +503,14 @@ def _projection(cell: Cell, value: str) -> Cell:
     return replace(cell, projection=other)
 
 
-def _damaged(part: str, form: str) -> Callable[[Cell, tuple[Any, ...]], Cell]:
-    """A number, row or column of a part that is another one, or is multiplied by a factor."""
-
-    def function(cell: Cell, value: tuple[Any, ...]) -> Cell:
-        array = getattr(cell, part).copy()
-        try:
-            if form == "number":
-                gate, *at, number = value
-                array[(GATES.index(gate), *at)] = number
-            elif form == "row":
-                gate, unit, factor = value
-                array[GATES.index(gate), unit] *= factor
-            elif form == "column":
-                array[..., value[0]] *= value[1]
-            else:
-                array[..., [*value]] = array[..., [*value[::-1]]]
-        except IndexError:
-            raise UserError(f"the {part} is {array.shape}: no such place.") from None
-        return replace(cell, **{part: array})
-
-    return function
+def _without_norm_of_c(cell: Cell, _: Any) -> Cell:
+    _require(cell.state_scale is not None, "the cell has no layer normalisation of c.")
+    return replace(cell, state_scale=None, state_shift=None)
 
 
 def _epsilon(cell: Cell, epsilon: float) -> Cell:
-    if cell.norm_scale is None and cell.state_scale is None:
-        raise UserError("the cell has no layer normalisation; equations.layer_norm adds one.")
+    is_normed = cell.norm_scale is not None or cell.state_scale is not None
+    _require(is_normed, "the cell has no layer normalisation; equations.layer_norm adds one.")
     return replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon))
 
 
@@ -564,8 +518,6 @@ Layers = tuple[tuple["Cell", ...], ...]
 
 
 def _layers(layers: Layers, order: Sequence[int]) -> Layers:
-    if len(order) != len(layers) or max(order) >= len(layers):
-        raise UserError(f"the model has {len(layers)} layers; each needs the layer that it uses.")
     return tuple(
         tuple(_weights_of(other, cell) for cell, other in zip(layer, layers[n], strict=True))
         for layer, n in zip(layers, order, strict=True)
@@ -573,25 +525,22 @@ def _layers(layers: Layers, order: Sequence[int]) -> Layers:
 
 
 def _directions(layers: Layers, used: str) -> Layers:
-    if any(len(layer) < 2 for layer in layers):
-        raise UserError("the model does not run in both directions.")
+    in_both = all(len(layer) == 2 for layer in layers)
+    _require(in_both, "the model does not run in both directions.")
     n = int(used == "backward")
     return tuple(tuple(_weights_of(layer[n], cell) for cell in layer) for layer in layers)
 
 
 def _weights_of(other: Cell, cell: Cell) -> Cell:
-    shapes = [(one.kernel.shape, one.recurrent_kernel.shape) for one in (other, cell)]
-    if shapes[0] != shapes[1]:
-        raise UserError("the cells differ in their sizes.")
+    shapes = {(one.kernel.shape, one.recurrent_kernel.shape) for one in (other, cell)}
+    _require(len(shapes) == 1)
     return replace(other, convention=cell.convention, edits=cell.edits)
 
 
 def _layer_orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
-    plain = tuple(range(len(sizes.model.layers)))
+    plain = range(len(sizes.model.layers))
     for a, b in combinations(plain, 2):
-        yield tuple({a: b, b: a}.get(n, n) for n in plain)
-        yield tuple({b: a}.get(n, n) for n in plain)
-        yield tuple({a: b}.get(n, n) for n in plain)
+        yield from (_put(plain, others) for others in ({a: b, b: a}, {b: a}, {a: b}))
 
 
 # ---- stored tensors: an array, the axis of its gates and units, and how many gates it has
@@ -615,9 +564,25 @@ def _rounded_to_int8(array: Array, axes: tuple[int, ...] | None) -> Array:
     return rounded
 
 
+def _uint8(array: Array, axis: int, gates: int, _: Any) -> Any:
+    if array.ndim < 2:
+        return array
+    scale = np.ptp(array) / 255 or 1
+    zero = np.round(-array.min() / scale)
+    return (np.clip(np.round(array / scale) + zero, 0, 255) - zero) * scale
+
+
 # ---- equations: functions in place of tanh and the sigmoid
 
 Function = Callable[[Array], Array]
+
+
+class Near(NamedTuple):
+    """A function in place of tanh, and one in place of the sigmoid."""
+
+    words: str
+    tanh: Function | None = None
+    sigmoid: Function | None = None
 
 
 def _sigmoid(x: Array) -> Array:
@@ -625,26 +590,19 @@ def _sigmoid(x: Array) -> Array:
     return s
 
 
-def _of_tanh(t: Function) -> Function:
-    """The sigmoid by a tanh."""
-    return lambda x: 0.5 * t(0.5 * x) + 0.5
+def _by_tanh(words: str, t: Function) -> Near:
+    return Near(words, t, lambda x: 0.5 * t(0.5 * x) + 0.5)
 
 
-def _of_exp(exp: Function) -> tuple[Function, Function]:
-    """Tanh and sigmoid by an exponential function."""
-    return lambda x: 2 / (1 + exp(-2 * x)) - 1, lambda x: 1 / (1 + exp(-x))
+def _by_exp(words: str, exp: Function) -> Near:
+    return Near(words, lambda x: 2 / (1 + exp(-2 * x)) - 1, lambda x: 1 / (1 + exp(-x)))
 
 
-def _ratio(above: Sequence[float], below: Sequence[float], limit: float) -> Function:
+def _ratio(above: Sequence[float], below: Sequence[float], x: Array, limit: float = np.inf) -> Any:
     """x P(x^2) / Q(x^2), lowest power first, of x that is bounded."""
-
-    def function(x: Array) -> Array:
-        x = np.clip(x, -limit, limit)
-        y = x * x
-        ratio: Array = x * np.polyval(above[::-1], y) / np.polyval(below[::-1], y)
-        return np.clip(ratio, -1, 1)
-
-    return function
+    x = np.clip(x, -limit, limit)
+    y = x * x
+    return np.clip(x * np.polyval(above[::-1], y) / np.polyval(below[::-1], y), -1, 1)
 
 
 def _schraudolph(x: Array) -> Array:
@@ -654,244 +612,181 @@ def _schraudolph(x: Array) -> Array:
     return bits.astype(np.int64).astype(np.int32).view(np.float32).astype(x.dtype)
 
 
-def _power(n: int) -> Function:
-    """Exp as (1 + x/n)^n, in float32."""
-    one = np.float32(1)
-    return lambda x: ((one + x.astype(np.float32) / np.float32(n)) ** n).astype(x.dtype)
+def _table(function: Function, grid: Array, linear: bool, x: Array) -> Array:
+    at = np.interp(x, grid, np.arange(len(grid)))
+    found = np.interp(at if linear else np.round(at), np.arange(len(grid)), function(grid))
+    return found.astype(x.dtype)
 
 
-def _table(function: Function, size: int, limit: float, linear: bool) -> Function:
-    """A function by its values at points from -limit to limit, the nearest or a line between."""
-    grid = np.linspace(-limit, limit, size)
-    values = function(grid)
-    if linear:
-        return lambda x: np.interp(x, grid, values).astype(x.dtype)
-    scale = (size - 1) / (2 * limit)
-    return lambda x: values[np.clip(np.round((x + limit) * scale), 0, size - 1).astype(int)].astype(
-        x.dtype
-    )
+def _cut(n: int, limit: float, x: Array) -> Array:
+    """Tanh from a table whose index is cut and not rounded, and -1 or 1 outside."""
+    width = 2 * limit / n
+    looked_up = np.tanh(np.floor((x + limit) / width) * width - limit)
+    return np.where(np.abs(x) < limit, looked_up, np.sign(x)).astype(x.dtype)
 
 
-def _plan(x: Array) -> Array:
-    """The sigmoid in four straight pieces: PLAN, of Amin, Curtis & Hayes-Gill (1997)."""
-    a = np.abs(x)
-    pieces = [np.ones_like(a), a / 32 + 0.84375, a / 8 + 0.625]
-    y = np.select([a >= 5, a >= 2.375, a >= 1], pieces, a / 4 + 0.5)
-    return np.where(x < 0, 1 - y, y)
+def _tables() -> Iterator[tuple[str, Near]]:
+    """Functions by their values at points from -limit to limit, the nearest or a line between."""
+    for n, limit, linear in product((256, 512, 1024, 128), (8, 6, 5, 4), (False, True)):
+        words = f"a table of {n} values from -{limit} to {limit}{', interpolated' * linear}"
+        grid = np.linspace(-limit, limit, n)
+        both = (partial(_table, function, grid, linear) for function in (np.tanh, _sigmoid))
+        yield f"table_{n}_{limit}{'_linear' * linear}", Near(words, *both)
+        if not linear:
+            name, words = f"table_{n}_{limit}_cut", f"{words}, whose index is cut"
+            yield name, _by_tanh(words, partial(_cut, n, limit))
 
 
-_LAMBERT = _ratio((27, 1), (27, 9), np.inf)
-_EIGEN = _ratio(  # Eigen 3.3, MathFunctionsImpl.h
+_EIGEN = partial(_ratio,  # Eigen 3.3, MathFunctionsImpl.h
     (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08,
      -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16),
     (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06),
-    7.90531110763549805,
+    limit=7.90531110763549805,
 )  # fmt: skip
-_PADES = {
-    "pade_3_2": _ratio((15, 1), (15, 6), np.inf),
-    "pade_5_4": _ratio((945, 105, 1), (945, 420, 15), np.inf),
-    "pade_7_6": _ratio((135135, 17325, 378, 1), (135135, 62370, 3150, 28), np.inf),
+APPROXIMATED: dict[str, Near] = {
+    "lambert": _by_tanh(
+        "Lambert's fraction x (27 + x^2) / (27 + 9 x^2)", partial(_ratio, (27, 1), (27, 9))
+    ),
+    "pade_3_2": _by_tanh("Pade's fraction 3/2", partial(_ratio, (15, 1), (15, 6))),
+    "pade_5_4": _by_tanh("Pade's fraction 5/4", partial(_ratio, (945, 105, 1), (945, 420, 15))),
+    "pade_7_6": _by_tanh(
+        "Pade's fraction 7/6",
+        partial(_ratio, (135135, 17325, 378, 1), (135135, 62370, 3150, 28)),
+    ),
+    "eigen": _by_tanh("Eigen's rational approximation", _EIGEN),
+    "softsign": Near(
+        "x / (1 + |x|)",
+        lambda x: x / (1 + np.abs(x)),
+        lambda x: 0.5 * x / (1 + np.abs(x)) + 0.5,
+    ),
+    "fast_exp": _by_exp("Schraudolph's fast exp", _schraudolph),
+    **dict(_tables()),
 }
-_TABLES = [
-    (n, limit, linear)
-    for n in (256, 512, 1024, 128)
-    for limit in (8, 6, 5, 4)
-    for linear in (False, True)
-]
-APPROXIMATED: dict[str, tuple[Function, Function]] = {
-    "lambert": (_LAMBERT, _of_tanh(_LAMBERT)),
-    **{name: (t, _of_tanh(t)) for name, t in _PADES.items()},
-    "eigen": (_EIGEN, _of_tanh(_EIGEN)),
-    "softsign": (lambda x: x / (1 + np.abs(x)), lambda x: 0.5 * x / (1 + np.abs(x)) + 0.5),
-    "fast_exp": _of_exp(_schraudolph),
-    **{f"exp_{n}": _of_exp(_power(n)) for n in (256, 1024, 4096)},
-    **{
-        f"table_{n}_{limit}{'_linear' * linear}": (
-            _table(np.tanh, n, limit, linear), _table(_sigmoid, n, limit, linear),
-        )
-        for n, limit, linear in _TABLES
-    },
-}  # fmt: skip
-"""Of each name, a function near tanh and one near the sigmoid."""
+"""By name, what is near tanh and near the sigmoid."""
 
-TANHS: dict[str, Function] = {
-    "hard": lambda x: np.clip(x, -1, 1),
-    "twice": lambda x: np.tanh(np.tanh(x)),
-    "sigmoid": _sigmoid,
-    "arctan": lambda x: (2 / np.pi) * np.arctan(np.pi / 2 * x),
-    "lecun": lambda x: 1.7159 * np.tanh(2 / 3 * x),
-    "taylor": lambda x: x - x * x * x / 3,
-    "sine": np.sin,
-    **{name: t for name, (t, _) in APPROXIMATED.items()},
+ACTIVATIONS: dict[str, Near] = {
+    "one": Near("1, as if there were no gate", None, np.ones_like),
+    "identity": Near("z, without a sigmoid", None, lambda x: x),
+    "hard": Near("the hard tanh clip(x, -1, 1)", lambda x: np.clip(x, -1, 1)),
+    "twice": Near(
+        "the function applied twice", lambda x: np.tanh(np.tanh(x)), lambda x: _sigmoid(_sigmoid(x))
+    ),
+    "sigmoid": Near("sigmoid", _sigmoid),
+    "arctan": Near("an arctangent", lambda x: (2 / np.pi) * np.arctan(np.pi / 2 * x)),
+    "lecun": Near("1.7159 tanh(2/3 x)", lambda x: 1.7159 * np.tanh(2 / 3 * x)),
+    "taylor": Near("x - x^3/3", lambda x: x - x * x * x / 3),
+    "sine": Near("sine", np.sin),
+    "negated": Near("sigmoid(-z)", None, lambda x: _sigmoid(-x)),
+    "tanh": Near("tanh", None, np.tanh),
+    "hard_quarter": Near("clip(0.25 x + 0.5, 0, 1)", None, lambda x: np.clip(0.25 * x + 0.5, 0, 1)),
+    "exp": Near("exp", None, np.exp),
+    **APPROXIMATED,
 }
-SIGMOIDS: dict[str, Function] = {
-    "one": np.ones_like,
-    "identity": lambda x: x,
-    "twice": lambda x: _sigmoid(_sigmoid(x)),
-    "negated": lambda x: _sigmoid(-x),
-    "tanh": np.tanh,
-    "hard_quarter": lambda x: np.clip(0.25 * x + 0.5, 0, 1),
-    "plan": _plan,
-    "exp": np.exp,
-    **{name: s for name, (_, s) in APPROXIMATED.items()},
-}
-_WORDS: dict[str, str] = {
-    "lambert": "Lambert's fraction x (27 + x^2) / (27 + 9 x^2)",
-    "eigen": "Eigen's rational approximation",
-    "softsign": "x / (1 + |x|)",
-    "fast_exp": "Schraudolph's fast exp",
-    **{name: f"Pade's fraction {name[5:].replace('_', '/')}" for name in _PADES},
-    **{f"exp_{n}": f"exp as (1 + x/{n})^{n}" for n in (256, 1024, 4096)},
-    **{
-        f"table_{n}_{limit}{'_linear' * linear}":
-        f"a table of {n} values from -{limit} to {limit}{', interpolated' * linear}"
-        for n, limit, linear in _TABLES
-    },
-    "hard": "the hard tanh clip(x, -1, 1)",
-    "hard_quarter": "clip(0.25 x + 0.5, 0, 1)",
-    "lecun": "1.7159 tanh(2/3 x)",
-    "arctan": "an arctangent",
-    "taylor": "x - x^3/3",
-    "one": "1, as if there were no gate",
-    "identity": "z, without a sigmoid",
-    "twice": "the function applied twice",
-    "negated": "sigmoid(-z)",
-    "plan": "the piecewise linear PLAN",
-}  # fmt: skip
+TANHS = tuple(name for name, one in ACTIVATIONS.items() if one.tanh)
+SIGMOIDS = tuple(name for name, one in ACTIVATIONS.items() if one.sigmoid)
 
 
-def _written(function: Function) -> Callable[[Array, Array], None]:
-    """A function in the form of an activation, which writes to an array that may be its input."""
-    return lambda x, out: np.copyto(out, function(x))
+def _activation(fields: Sequence[str], parts: Any, name: str) -> Any:
+    """Other functions in these parts of the step, which write to arrays that may be their input."""
+
+    def written(function: Any) -> Callable[[Array, Array], None]:
+        return lambda x, out: np.copyto(out, function(x))
+
+    one = ACTIVATIONS[name]
+    functions = {field: one.tanh if field.startswith("t") else one.sigmoid for field in fields}
+    return replace(parts, **{field: written(one) for field, one in functions.items()})
 
 
-def _activation(*fields: str, named: Mapping[str, Function]) -> Callable[[Any, str], Any]:
-    def function(parts: Any, name: str) -> Any:
-        return replace(parts, **dict.fromkeys(fields, _written(named[name])))
-
-    return function
-
-
-def _approximated(parts: Any, name: str) -> Any:
-    t, s = map(_written, APPROXIMATED[name])
-    return replace(parts, s_i=s, s_f=s, s_o=s, t=t, t_c=t)
-
-
-def _around(
-    *fields: str, before: Any = lambda x, n: x, after: Any = lambda out, n: out
-) -> Callable[[Any, float], Any]:
+def _around(fields: Sequence[str], before: Any, after: Any, parts: Any, number: float) -> Any:
     """What changes an activation's argument, or its result, by a number."""
 
-    def changed(activation: Any, number: float) -> Callable[[Array, Array], None]:
+    def changed(activation: Any) -> Callable[[Array, Array], None]:
         def function(x: Array, out: Array) -> None:
-            activation(before(x, x.dtype.type(number)), out)
-            np.copyto(out, after(out, x.dtype.type(number)))
+            activation(before(x, x.dtype.type(number)) if before else x, out)
+            np.copyto(out, after(out, x.dtype.type(number)) if after else out)
 
         return function
 
-    return lambda parts, number: replace(
-        parts, **{name: changed(getattr(parts, name), number) for name in fields}
-    )
+    return replace(parts, **{name: changed(getattr(parts, name)) for name in fields})
 
 
 def _bounded(x: Array, bound: Any) -> Array:
     return np.clip(x, -bound, bound)
 
 
-def _evaluated(t: Any, x: Array) -> Array:
-    out = np.empty_like(x)
-    t(x, out)
-    return out
+Variants = Mapping[str, tuple[str, Callable[..., Any]]]
+"""By name, the words of a part of the step and its function."""
 
 
-H_OF: dict[str, Callable[[Array, Array, Array, Any], Array]] = {
-    "old_c": lambda o, new, c, t: o * _evaluated(t, c),
-    "tanh_of_oc": lambda o, new, c, t: _evaluated(t, o * new),
-    "tanh_twice": lambda o, new, c, t: _evaluated(t, o * _evaluated(t, new)),
-    "sum": lambda o, new, c, t: o + _evaluated(t, new),
-    "o": lambda o, new, c, t: o.copy(),
-    "c": lambda o, new, c, t: new,
+H_OF: Variants = {
+    "old_c": ("o * tanh(c_old)", lambda o, new, c, t: o * t(c)),
+    "tanh_of_oc": ("tanh(o * c)", lambda o, new, c, t: t(o * new)),
+    "tanh_twice": ("tanh(o * tanh(c))", lambda o, new, c, t: t(o * t(new))),
+    "sum": ("o + tanh(c)", lambda o, new, c, t: o + t(new)),
+    "o": ("o", lambda o, new, c, t: o.copy()),
+    "c": ("c", lambda o, new, c, t: new),
 }
-C_OF: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
-    "i_of_all": lambda f, c, i, g: i * (f * c + g),
-    "negated": lambda f, c, i, g: f * c - i * g,
-    "tanh": lambda f, c, i, g: np.tanh(f * c + i * g),
-    "gates_exchanged": lambda f, c, i, g: i * c + f * g,
-    "f_of_all": lambda f, c, i, g: f * (c + i * g),
+C_OF: Variants = {
+    "i_of_all": ("i * (f * c + g)", lambda f, c, i, g: i * (f * c + g)),
+    "negated": ("f * c - i * g", lambda f, c, i, g: f * c - i * g),
+    "tanh": ("tanh(f * c + i * g)", lambda f, c, i, g: np.tanh(f * c + i * g)),
+    "gates_exchanged": ("i * c + f * g", lambda f, c, i, g: i * c + f * g),
+    "f_of_all": ("f * (c + i * g)", lambda f, c, i, g: f * (c + i * g)),
 }
 
 
-def _swapped(h: Array, c: Array, first_h: Array, first_c: Array, done: int) -> tuple[Array, Array]:
-    if h.shape != c.shape:
-        text = f"state.passed=swapped: the cell has {len(h)} h and {len(c)} c, not as many."
-        raise UserError(text)
+def _swapped(h: Array, c: Array, first_h: Array, first_c: Array, done: int) -> States:
+    _require(h.shape == c.shape, "state.passed=swapped: as many h as c are needed.")
     return c.copy(), h.copy()
 
 
-PASSED: dict[str, Callable[[Array, Array, Array, Array, int], tuple[Array, Array]]] = {
-    "swapped": _swapped,
-    "c_only": lambda h, c, first_h, first_c, done: (first_h, c),
-    "h_only": lambda h, c, first_h, first_c, done: (h, first_c.copy()),
-    "tanh_of_h": lambda h, c, first_h, first_c, done: (np.tanh(h), c),
-    "tanh_of_c": lambda h, c, first_h, first_c, done: (h, np.tanh(c)),
+PASSED: Variants = {
+    "swapped": ("c, h", _swapped),
+    "c_only": ("h0, c", lambda h, c, first_h, first_c, done: (first_h, c)),
+    "h_only": ("h, c0", lambda h, c, first_h, first_c, done: (h, first_c.copy())),
+    "tanh_of_h": ("tanh(h), c", lambda h, c, first_h, first_c, done: (np.tanh(h), c)),
+    "tanh_of_c": ("h, tanh(c)", lambda h, c, first_h, first_c, done: (h, np.tanh(c))),
 }
 
 
-H_WORDS = {
-    "old_c": "o * tanh(c_old)", "tanh_of_oc": "tanh(o * c)", "tanh_twice": "tanh(o * tanh(c))",
-    "sum": "o + tanh(c)", "o": "o", "c": "c",
-}  # fmt: skip
-C_WORDS = {
-    "i_of_all": "i * (f * c + g)", "negated": "f * c - i * g", "tanh": "tanh(f * c + i * g)",
-    "gates_exchanged": "i * c + f * g", "f_of_all": "f * (c + i * g)",
-}  # fmt: skip
+def _variant(field: str, named: Variants, parts: Any, name: str) -> Any:
+    """A part of the step that is one of several."""
+    return replace(parts, **{field: named[name][1]})
 
 
-def _anew(h: bool, c: bool) -> Callable[[Any, Any], Any]:
+def _output(parts: Any, name: str) -> Any:
+    def output(o: Array, new: Array, c: Array, activation: Any) -> Any:
+        def t(x: Array) -> Array:
+            out = np.empty_like(x)
+            activation(x, out)
+            return out
+
+        return H_OF[name][1](o, new, c, t)
+
+    return replace(parts, output=output)
+
+
+def _anew(which: str, parts: Any, steps: int | tuple[int, ...]) -> Any:
     """The initial h, c or both again, at multiples of a step or at those that are listed."""
 
-    def function(parts: Any, steps: int | tuple[int, ...]) -> Any:
-        def passed(
-            last_h: Array, last_c: Array, first_h: Array, first_c: Array, done: int
-        ) -> tuple[Array, Array]:
-            if done % steps if isinstance(steps, int) else done not in steps:
-                return last_h, last_c
-            return (first_h if h else last_h), (first_c.copy() if c else last_c)
+    def passed(h: Array, c: Array, first_h: Array, first_c: Array, done: int) -> States:
+        if done % steps if isinstance(steps, int) else done not in steps:
+            return h, c
+        return _chosen(which, (first_h, first_c.copy()), (h, c))
 
-        return replace(parts, passed=passed)
-
-    return function
+    return replace(parts, passed=passed)
 
 
-PASSED_WORDS = {
-    "swapped": "c, h", "c_only": "h0, c", "h_only": "h, c0", "tanh_of_h": "tanh(h), c",
-    "tanh_of_c": "h, tanh(c)",
-}  # fmt: skip
+def _zoneout(which: str, parts: Any, share: float) -> Any:
+    def kept(h: Array, c: Array, old_h: Array, old_c: Array) -> States:
+        mixed = (1 - share) * h + share * old_h, (1 - share) * c + share * old_c
+        return _chosen(which, mixed, (h, c))
 
-
-def _part(field: str, named: Mapping[str, Any]) -> Callable[[Any, str], Any]:
-    """A part of the step that is one of several."""
-    return lambda parts, name: replace(parts, **{field: named[name]})
-
-
-def _zoneout(h: bool, c: bool) -> Callable[[Any, float], Any]:
-    def function(parts: Any, share: float) -> Any:
-        def kept(new_h: Array, new_c: Array, old_h: Array, old_c: Array) -> tuple[Array, Array]:
-            return (
-                (1 - share) * new_h + share * old_h if h else new_h,
-                (1 - share) * new_c + share * old_c if c else new_c,
-            )
-
-        return replace(parts, kept=kept)
-
-    return function
+    return replace(parts, kept=kept)
 
 
 def _h_clip(parts: Any, bound: float) -> Any:
-    def clip(h: Array) -> None:
-        np.clip(h, -bound, bound, h)
-
-    return replace(parts, clip_h=clip)
+    return replace(parts, clip_h=lambda h: np.clip(h, -bound, bound, h))
 
 
 def _layer_norm(parts: Any, epsilon: float) -> Any:
@@ -906,8 +801,7 @@ def _layer_norm(parts: Any, epsilon: float) -> Any:
 
 
 def _residual(h: Array, x: Array, _: Any) -> Array:
-    if h.shape != x.shape:
-        raise UserError(f"the layer takes {x.shape[2]} inputs and gives {h.shape[2]} values.")
+    _require(h.shape == x.shape)
     added: Array = h + x.astype(h.dtype)
     return added
 
@@ -921,20 +815,14 @@ APPLIED: dict[str, Function] = {
 }
 
 
-def _masked(h: Array, x: Array, arrays: Mapping[str, Array]) -> Array:
-    mask = arrays["mask"][: len(h)]  # of the first steps
-    if mask.shape != h.shape:
-        raise UserError(f"mask is {arrays['mask'].shape}; in (steps, batch, units) h is {h.shape}.")
-    masked: Array = h * mask.astype(h.dtype)
-    return masked
+def _masked(h: Array, x: Array, arrays: Mapping[str, Array]) -> Any:
+    mask = arrays["mask"][: len(h)].astype(h.dtype)  # of the first steps
+    return h * np.broadcast_to(mask, h.shape)
 
 
 def _dense(h: Array, x: Array, arrays: Mapping[str, Array]) -> Array:
     weights, bias = (arrays[name].astype(h.dtype) for name in ("weights", "bias"))
-    if weights.ndim != 2 or len(weights) != h.shape[2] or bias.shape != weights.shape[1:]:
-        shapes = f"weights {weights.shape} and bias {bias.shape}"
-        raise UserError(f"it has {shapes}; {h.shape[2]} units need ({h.shape[2]}, N) and (N,).")
-    dense: Array = h @ weights + bias
+    dense: Array = np.einsum("srh,hn->srn", h, weights) + bias
     return dense
 
 
@@ -949,376 +837,363 @@ HIDES: dict[str, str] = {
 }
 """Why an edit of a family does not show at once."""
 
-_OFF_BY_ONE = "loops that start at 1, sequences cut by another rule than in training"
-_PREPARED = "preprocessing that the weights' program does inside, or did before training"
-_APPROXIMATION = "C and shader code, microcontrollers, audio plugins"
-_DAMAGE = "an index that is off by one, a file cut or edited by hand"
 _TRAINING = "a layer of training that stays on"
-_FIRST = "The first step is off already"
 _LATER = "The first step agrees, later ones do not"
 _ALL = "All steps are off"
 _NEARLY = "Nearly all numbers differ slightly"
 _UNITS = "Some units are off at the first step, all others from the second step on"
 
+_SHIFTED = About(
+    "loops that start at 1, sequences cut by another rule than in training", "feed x[t] at step t"
+)
+_PREPARED = About(
+    "preprocessing that the weights' program does inside, or did before training",
+    "feed x as it is",
+)
+_PADDED = About("pad_sequences, which pads in front", 'pad_sequences(x, padding="post")')
+_SLIP = "equations copied with a slip"
+_APPROXIMATION = "C and shader code, microcontrollers, audio plugins"
 
-def _factor_words(value: Any) -> str:
-    """A gate's share that is multiplied, or that of another gate."""
-    if isinstance(value, str):
-        return f"taken from gate {value}"
-    plain = {0.0: "left out (0)", -1.0: "with the other sign", 2.0: "twice"}
-    return plain.get(value, f"times {setting_text(value)}")
+
+def _weight_rows() -> Iterator[EditKind]:
+    """Rows on parts of the weights: a gate's share, one number, a row, a column, a factor."""
+    yield from (_of_gate(part, gate) for part in PARTS for gate in GATES)
+    for part in ("kernel", "recurrent"):
+        yield from (_of_place(part, *row) for row in _PLACES[:-1])
+    yield _of_place("bias", *_PLACES[-1])
+    for part, arrays in (("", ALL), *PARTS.items()):
+        if part != "block":
+            name = arrays[0] if part else "weights"
+            words = name.replace("_", " ") if part else "all weights and biases"
+            yield EditKind(
+                f"weights.{f'{part}.' * bool(part)}factor", CELLS, partial(_share_of, arrays, ""),
+                f"{words} times {{}}", f"{name} *= {{}}", _SCALED, _NUMBER,
+                values=(0.5, 2.0, 0.1, *_KEPT) if part == "recurrent" else (0.5, 2.0, 0.1),
+                solved=1.0,
+                same={2.0: ("bias", "twice")} if part == "bias" else {},
+            )  # fmt: skip
 
 
-def _code_of_gate(name: str, gate: str) -> Callable[[Any], str]:
-    """The line of a program that changes a gate's share."""
+def _of_gate(part: str, gate: str) -> EditKind:
+    name = "weights" if part == "block" else PARTS[part][0]
+    others, usual = GATES.replace(gate, ""), {0.0: "left out (0)", -1.0: "with the other sign"}
+    values = {"bias": (*usual, 2.0), "block": (2.0, 0.5)}.get(part, (*usual,))
+
+    def words(value: Any) -> str:
+        if isinstance(value, str):
+            return f"taken from gate {value}"
+        return (usual | {2.0: "twice"}).get(value, f"times {setting_text(value)}")
 
     def code(value: Any) -> str:
         if isinstance(value, str):
             return f"{name}[{gate}] = {name}[{value}]"
         return f"{name}[{gate}] {'*=' if value else '='} {value:g}"
 
-    return code
+    return EditKind(
+        f"weights.{part}.{gate}", CELLS, partial(_share_of, PARTS[part], gate),
+        f"{name.replace('_', ' ')} of gate {gate} {{}}", code,
+        About("code that repeats a line per gate", f"keep {name}[{gate}]", _ONE_GATE[gate]),
+        Listed("n", f"a number, or {', '.join(others)}", *others), values=(*values, *others),
+        say=words,
+    )  # fmt: skip
 
 
-def _code_of_place(name: str, form: str) -> Callable[[Any], str]:
-    """The line of a program that changes a number, a row or a column."""
+def _of_place(part: str, form: str, words: str, read: Listed) -> EditKind:
+    name, of_unit = PARTS[part][0], form in ("row", "number")
 
     def code(value: Any) -> str:
         *place, last = value
         if form == "columns":
             return f"exchange {name}[..., {place[0]}] and {name}[..., {last}]"
-        at = ", ".join(map(str, ("...", *place) if form == "column" else place))
+        at = ", ".join(map(str, place if of_unit else ("...", *place)))
         return f"{name}[{at}] {'=' if form == 'number' else '*='} {last:g}"
 
-    return code
-
-
-def _kernel_rows() -> Iterator[EditKind]:
-    """Rows on parts of the weights: a gate's share, one number, a row, a column, a factor."""
-    for part, names in PARTS.items():
-        name = part.replace("recurrent", "recurrent_kernel").replace("block", "weights")
-        words = name.replace("_", " ")
-        for gate in GATES:
-            others = tuple(g for g in GATES if g != gate)
-            first = {"bias": (0.0, -1.0, 2.0), "block": (2.0, 0.5)}.get(part, (0.0, -1.0))
-            yield EditKind(
-                f"weights.{part}.{gate}", CELLS, _of_gate(names, gate),
-                f"{words} of gate {gate} {{}}", _code_of_gate(name, gate),
-                NumberOr(*others), (*first, *others), say=_factor_words,
-                shows=f"Gate {gate} is off at every step",
-                used_by="code that repeats a line per gate", mend=f"keep {name}[{gate}]",
-            )  # fmt: skip
-    for part, name in (("kernel", "kernel"), ("recurrent", "recurrent_kernel")):
-        words = name.replace("_", " ")
-        rows: tuple[tuple[str, str, Listed], ...] = (
-            ("number", "gate, unit and column of a number, and what it is: {}",
-             Listed("guun", "a gate, unit, column and value, such as f,3,5,0.25")),
-            ("row", "gate and unit of a row, and its factor: {}",
-             Listed("gun", "a gate, unit and factor, such as f,3,0")),
-            ("column", "column and its factor: {}",
-             Listed("un", "a column and a factor, such as 5,0")),
-            ("columns", "columns exchanged: {}", TWO_COLUMNS),
-        )  # fmt: skip
-        for form, form_words, read in rows:
-            yield EditKind(
-                f"weights.{part}.{form}", CELLS, _damaged(name, form),
-                f"{words} damaged, {form_words}", _code_of_place(name, form), read,
-                _places(name, form),
-                shows=_UNITS if form in ("row", "number") else _LATER if part != "kernel" else _ALL,
-                used_by=_DAMAGE, mend=f"compare {name} with the original", example=read.example,
-            )  # fmt: skip
-    yield EditKind(
-        "weights.bias.number", CELLS, _damaged("bias", "number"),
-        "bias damaged, gate and unit of a number, and what it is: {}",
-        _code_of_place("bias", "number"),
-        Listed("gun", "a gate, unit and value, such as f,3,0.25"), (),
-        shows=_UNITS, used_by=_DAMAGE, mend="compare bias with the original", example="f,3,0.25",
+    shows = _UNITS if of_unit else _LATER if part == "recurrent" else _ALL
+    return EditKind(
+        f"weights.{part}.{form}", CELLS, partial(_damaged, name, form),
+        f"{name.replace('_', ' ')} damaged, {words}", code,
+        About("an index that is off by one, a file cut or edited by hand",
+              f"compare {name} with the original", shows),
+        read, values=() if form == "number" else partial(_places, name, form), example=read.example,
     )  # fmt: skip
-    for part, names in (("", ALL), *PARTS.items()):
-        if part != "block":
-            name = names[0].replace("_", " ") if part else "all weights and biases"
-            yield EditKind(
-                f"weights.{f'{part}.' * bool(part)}factor", CELLS, _scaled(names),
-                f"{name} times {{}}", f"{names[0] if part else 'weights'} *= {{}}", read_number,
-                (0.5, 2.0, 0.1, *_KEPT) if part == "recurrent" else (0.5, 2.0, 0.1),
-                solved=1.0, shows=_ALL, mend="divide by the factor",
-                used_by="weights scaled for a fixed-point format, or by dropout",
-            )  # fmt: skip
 
 
+_PLACES: tuple[tuple[str, str, Listed], ...] = (
+    ("number", "gate, unit and column of a number, and what it is: {}",
+     Listed("guun", "a gate, unit, column and value, such as f,3,5,0.25")),
+    ("row", "gate and unit of a row, and its factor: {}",
+     Listed("gun", "a gate, unit and factor, such as f,3,0")),
+    ("column", "column and its factor: {}", Listed("un", "a column and a factor, such as 5,0")),
+    ("columns", "columns exchanged: {}", Listed("uu", "two columns, such as 2,7")),
+    ("number", "gate and unit of a number, and what it is: {}",
+     Listed("gun", "a gate, unit and value, such as f,3,0.25")),
+)  # fmt: skip
+"""Form, words and values of what is damaged; the last one is of the bias."""
+
+_ONE_GATE = {gate: f"Gate {gate} is off at every step" for gate in GATES}
+_SCALED = About(
+    "weights scaled for a fixed-point format, or by dropout", "divide by the factor", _ALL
+)
 _SHARES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)  # of dropout, as in frameworks' examples
 _KEPT = tuple(1 - share for share in _SHARES)
+_STEPS = tuple(range(1, 9))  # by which inputs are late or early
+_DECIMALS = (4, 3, 5, 2, 1, 6)
+_EPSILONS = (1e-5, 1e-3, 1e-6, 1e-12, 1e-8)
+_SCALE_PER = ("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias")
+_ALL_DIGITS = "save every digit: %.9g"
+_FROM = {gate: _LATER if gate in "fc" else _FIRST for gate in "ifgohc"}
 
-
-def _places(name: str, form: str) -> Values:
-    """The rows and columns of a part that may be zero, negated or exchanged; numbers are solved."""
-
-    def values(sizes: RunSizes) -> Iterator[tuple[Any, ...]]:
-        cell = sizes.cell
-        columns = getattr(cell, name).shape[2]
-        if form == "row":
-            yield from ((g, u, 0.0) for g in GATES for u in range(cell.units))
-        elif form == "column":
-            yield from ((n, 0.0) for n in range(columns))
-        elif form == "columns" and columns <= MOST_EXCHANGED:
-            yield from combinations(range(columns), 2)
-
-    return values
-
-
-MOST_EXCHANGED = 40  # columns of which every two are exchanged: 780
-_SHIFTS = tuple(range(1, 9))  # steps by which inputs are late or early
+_SAME = {
+    "sigmoid": {name: ("recurrent_activation", name) for name in ("tanh", "identity")},
+    "tanh": {"sigmoid": ("activation", "sigmoid")},
+    "tanh.g": {"sigmoid": ("activation", "sigmoid")},
+    "tanh.c": {"sigmoid": ("output_activation", "sigmoid")},
+}
+"""Activations that are settings too."""
 
 _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
-    EditKind("inputs.late", INPUTS,
-        lambda x, n: np.concatenate([np.zeros_like(x[:n]), x[: -_within(n, x)]]),
-        "inputs {} steps late, zeros first",
-        "x = concat(zeros({}), x[:-{}])", read_count, _SHIFTS, of_sequence=True, shows=_FIRST,
-        used_by=_OFF_BY_ONE, mend="feed x[t] at step t"),
-    EditKind("inputs.early", INPUTS,
-        lambda x, n: np.concatenate([x[_within(n, x) :], np.zeros_like(x[:n])]),
-        "inputs {} steps early, zeros last",
-        "x = concat(x[{}:], zeros({}))", read_count, _SHIFTS, of_sequence=True, shows=_FIRST,
-        used_by=_OFF_BY_ONE, mend="feed x[t] at step t"),
+    EditKind("inputs.late", INPUTS, _moved, "inputs {} steps late, zeros first",
+        "x = concat(zeros({}), x[:-{}])", _SHIFTED, _COUNT, values=_STEPS, of_sequence=True),
+    EditKind("inputs.repeated", INPUTS, lambda x, n: x[np.maximum(np.arange(len(x)) - n, 0)],
+        "inputs {} steps late, the first one repeated", "x = concat([x[0]] * {}, x[:-{}])",
+        _SHIFTED, _COUNT, values=_STEPS[:3], of_sequence=True),
+    EditKind("inputs.early", INPUTS, lambda x, n: _moved(x, -n),
+        "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED,
+        _COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
-        "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _shift,
-        (1, -1, 2, -2, 3, -3), of_sequence=True, shows=_FIRST, used_by=_OFF_BY_ONE,
-        mend="feed x[t] at step t"),
-    EditKind("inputs.skipped", INPUTS, lambda x, n: x[_within(n, x) :],
-        "first {} steps left out", "x = x[{}:]", read_count, (1, 2, 3), of_sequence=True,
-        shows="The outputs are those of later steps, as if these came first", used_by=_OFF_BY_ONE,
-        mend="run all steps"),
+        "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _SHIFTED,
+        Listed("d", "an integer number of steps, such as 1 or -1"), values=(1, -1, 2, -2, 3, -3),
+        of_sequence=True),
+    EditKind("inputs.skipped", INPUTS, _skipped, "first {} steps left out", "x = x[{}:]",
+        About(_SHIFTED.used_by, "run all steps",
+              "The outputs are those of later steps, as if these came first"),
+        _COUNT, values=(1, 2, 3), of_sequence=True),
     EditKind("inputs.padded", INPUTS,
         lambda x, n: np.concatenate([np.zeros((n, *x.shape[1:]), x.dtype), x]),
-        "{} steps of zeros in front", "x = concat(zeros({}), x)", read_count, (1, 2, 3, 4),
-        of_sequence=True, shows=_FIRST, used_by="pad_sequences, which pads in front",
-        mend='pad_sequences(x, padding="post")'),
+        "{} steps of zeros in front", "x = concat(zeros({}), x)", _PADDED,
+        _COUNT, values=(1, 2, 3, 4), of_sequence=True),
     EditKind("inputs.padding_first", PADDING, _padding_first,
-        "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")',
-        OneOf(FLAG, MASKED), (FLAG, MASKED), say={FLAG: "run over"}.get, of_sequence=True,
-        shows=_FIRST, used_by="pad_sequences, which pads in front",
-        mend='pad_sequences(x, padding="post")'),
-    EditKind("inputs.features", INPUTS, _features, "features in the order {}", "x = x[..., [{}]]",
-        PERMUTATION, _orders, shows=_FIRST, used_by="columns of another table, RGB and BGR",
-        mend="keep the order of training"),
-    EditKind("inputs.zeroed", INPUTS, _zeroed, "features {} are 0", "x[..., [{}]] = 0",
-        Listed("u+", "features, such as 0,3"),
-        lambda sizes: ((n,) for n in range(sizes.cell.inputs)),
-        shows=_FIRST, used_by="a column that is missing", mend="feed all features"),
+        "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', _PADDED,
+        OneOf(FLAG, MASKED), values=(FLAG, MASKED), say={FLAG: "run over"}.get, of_sequence=True),
+    EditKind("inputs.features", INPUTS, lambda x, order: _as_wide(x[..., [*order]], x),
+        "features in the order {}", "x = x[..., [{}]]",
+        About("columns of another table, RGB and BGR", "keep the order of training"),
+        Listed("u+", "the features in their order, such as 1,0,2"), values=_orders),
     EditKind("inputs.dropout_scale", INPUTS, lambda x, share: x / (1 - share),
-        "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})", _share, _SHARES,
-        shows=_FIRST, used_by=_TRAINING, mend="leave the scale out"),
-    EditKind("inputs.factor", INPUTS, lambda x, a: x * a, "inputs times {}", "x = {} * x",
-        read_number,
-        (1 / 255, 255.0, 1 / 256, 1 / 127.5, 0.5, 2.0, 0.1, 10.0, 0.01, 100.0, 1e-3, 1000.0, -1.0,
-         1 / 128, 1 / 32768, 32768.0),
-        solved=1.0, shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
-    EditKind("inputs.offset", INPUTS, lambda x, a: x + a, "{} added to the inputs", "x = x + {}",
-        read_number, (0.5, -0.5, 1.0, -1.0), solved=0.0, shows=_FIRST, used_by=_PREPARED,
-        mend="feed x as it is"),
-    EditKind("inputs.factors", INPUTS, _of_each(np.multiply), "features times {}",
-        "x = x * [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
-    EditKind("inputs.offsets", INPUTS, _of_each(np.add), "{} added to the features",
-        "x = x + [{}]", NUMBERS, (), shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
+        "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})",
+        About(_TRAINING, "leave the scale out"), _SHARE, values=_SHARES),
+    EditKind("inputs.factor", INPUTS, lambda x, a: _as_wide(x * np.array(a), x), "inputs times {}",
+        "x = x * [{}]", _PREPARED, _OF_FEATURES,
+        values=(1 / 255, 255.0, 1 / 256, 1 / 127.5, 0.5, 2.0, 0.1, 10.0, 0.01, 100.0, 1e-3, 1000.0,
+        -1.0,
+         1 / 128, 1 / 32768, 32768.0), solved=1.0),
+    EditKind("inputs.offset", INPUTS, lambda x, a: _as_wide(x + np.array(a), x),
+        "{} added to the inputs", "x = x + [{}]", _PREPARED, _OF_FEATURES,
+        values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
     EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised, {}",
-        'x = normalise(x, "{}")', ManyWords(*NORMALISED), NORMALISED, of_sequence=True,
-        shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
+        'x = normalise(x, "{}")', _PREPARED, OneOf(*NORMALISED), values=NORMALISED,
+        of_sequence=True),
     EditKind("inputs.step", INPUTS, _step_of, "inputs of one step taken from another: {}",
-        "x[n] = x[m]: {}", STEPS,
-        lambda sizes: ((t, t + d) for t in range(sizes.steps) for d in (-1, 1)
-                       if 0 <= t + d < sizes.steps),
-        of_sequence=True, shows="The steps before that one agree", used_by="a token read twice",
-        mend="feed x[t] at step t"),
-    EditKind("inputs.array", INPUTS, _given_inputs, "other inputs, of {}", 'x = load("{}")["x"]',
-        Arrays("x"), (), of_sequence=True, shows=_FIRST, used_by=_PREPARED, mend="feed x as it is"),
+        "x[n] = x[m]: {}",
+        About("a token read twice", _SHIFTED.mend, "The steps before that one agree"),
+        Listed("uu", "a step and the step whose inputs it takes, such as 5,4"),
+        values=lambda sizes: ((t, t + d) for t in range(sizes.steps) for d in (-1, 1)
+                       if 0 <= t + d < sizes.steps), of_sequence=True),
+    EditKind("inputs.array", INPUTS, lambda x, arrays: np.broadcast_to(arrays["x"], x.shape),
+        "other inputs, of {}", 'x = load("{}")["x"]', _PREPARED, Arrays("x"), values=(),
+        of_sequence=True),
     # ---- state
-    EditKind("state.start", STATE, _start(True, True), "initial h and c of {}",
-        "h0[:] = c0[:] = {}", NumberOr(ONES), (ONES, 0.1, 0.5, -1.0, 0.01), solved=0.0,
-        shows=_FIRST, used_by="a buffer that is not cleared", mend="h0[:] = c0[:] = 0"),
-    EditKind("state.start.h", STATE, _start(True, False), "initial h of {}", "h0[:] = {}",
-        NumberOr(ONES), (ONES, 0.1, 0.5), solved=0.0, shows=_FIRST,
-        used_by="a buffer that is not cleared", mend="h0[:] = 0"),
-    EditKind("state.start.c", STATE, _start(False, True), "initial c of {}", "c0[:] = {}",
-        NumberOr(ONES), (ONES, 0.1, 0.5), solved=0.0, shows=_FIRST,
-        used_by="a buffer that is not cleared", mend="c0[:] = 0"),
+    *(
+        EditKind(f"state.start{which and '.'}{which}", STATE, partial(_start, which),
+            f"initial {which or 'h and c'} of {{}}", f"{line} = {{}}",
+            About("a buffer that is not cleared", f"{line} = 0"),
+            Listed("n", f"a number, or {ONES}", ONES),
+            values=(ONES, 0.1, 0.5, -1.0, 0.01), solved=0.0)
+        for which, line in zip(STATES, ("h0[:] = c0[:]", "h0[:]", "c0[:]"), strict=True)
+    ),
     EditKind("state.zero_steps", RUN_BEFORE,
         lambda run, x, valid, states, n: run(np.zeros((n, *x.shape[1:]), x.dtype), None, states),
-        "{} steps of zeros run first",
-        "for _ in range({}): h, c = cell(zeros, h, c)", read_count, (1, 2, 3, 4, 5, 8, 10),
-        of_sequence=True, shows=_FIRST, used_by="audio code that warms up, padding in front",
-        mend="reset h and c before the first step"),
+        "{} steps of zeros run first", "for _ in range({}): h, c = cell(zeros, h, c)",
+        About("audio code that warms up, padding in front",
+              "reset h and c before the first step"),
+        _COUNT, values=(1, 2, 3, 4, 5, 8, 10), of_sequence=True),
     EditKind("state.previous", RUN_BEFORE, _after_previous,
         "each sequence starts from the end of the one before", "h0[b], c0[b] = h, c of b - 1",
-        of_sequence=True, shows="The first sequence agrees, later ones do not",
-        used_by="loops that reset the state once", mend="reset h and c for each sequence"),
+        About("loops that reset the state once", "reset h and c for each sequence",
+              "The first sequence agrees, later ones do not"), of_sequence=True),
     EditKind("state.kept", RUN_BEFORE, lambda run, x, valid, states, _: run(x, valid, states),
         "the state that a run over the same inputs ended in, kept", "h0, c0 = h, c of the last run",
-        of_sequence=True, shows=_FIRST, used_by="stateful=True, a state object that is used twice",
-        mend="reset h and c before each run"),
+        About("stateful=True, a state object that is used twice",
+              "reset h and c before each run"), of_sequence=True),
     EditKind("state.array", STATE, _given_state, "another initial state, of {}",
-        'h0, c0 = load("{}")', Arrays("h", "c"), (), shows=_FIRST,
-        used_by="a state of training that is carried on", mend="h0[:] = c0[:] = 0"),
-    EditKind("state.passed", EQUATIONS, _part("passed", PASSED),
-        "what is passed on to the next step: {}",
-        "h, c = {}", OneOf(*PASSED), tuple(PASSED), say=PASSED_WORDS.get, shows=_LATER,
-        used_by="code that unpacks (h, c) in the other order, or forgets one",
-        mend="h, c = cell(x[t], h, c)"),
+        'h0, c0 = load("{}")',
+        About("a state of training that is carried on", "h0[:] = c0[:] = 0"),
+        Arrays("h", "c"), values=()),
+    EditKind("state.passed", EQUATIONS, partial(_variant, "passed", PASSED),
+        "what is passed on to the next step: {}", "h, c = {}",
+        About("code that unpacks (h, c) in the other order, or forgets one",
+              "h, c = cell(x[t], h, c)", _LATER),
+        OneOf(*PASSED), values=tuple(PASSED), say=lambda name: PASSED[name][0]),
     *(
-        EditKind(f"state.{name}{part and '.'}{part}", EQUATIONS, _anew(part != "c", part != "h"),
-            words.replace("state", part or "state"), f"if {when}: {line}", read, (),
-            shows=shows, used_by="streams that pass no state from call to call",
-            mend="pass h and c on to the next call")
+        EditKind(f"state.{name}{which and '.'}{which}", EQUATIONS, partial(_anew, which),
+            words.replace("state", which or "state"), f"if {when}: {line}",
+            About("streams that pass no state from call to call",
+                  "pass h and c on to the next call", shows), read, values=())
         for name, words, when, read, shows in (
             ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
-             read_count, "The first chunk agrees, later ones do not"),
+             _COUNT, "The first chunk agrees, later ones do not"),
             ("anew", "the initial state again at step {}", "t in ({})",
              Listed("u+", "steps, such as 3,8"), "The steps before the first of them agree"),
         )
-        for part, line in (("", "h, c = h0, c0"), ("h", "h = h0"), ("c", "c = c0"))
+        for which, line in zip(STATES, ("h, c = h0, c0", "h = h0", "c = c0"), strict=True)
     ),
     # ---- weights
-    *_kernel_rows(),
+    *_weight_rows(),
     *(
-        EditKind(f"weights.added.{gate}", CELLS, _added(gate),
-            f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}", read_number,
-            (1.0, -1.0, 0.5, 2.0), solved=0.0, shows=f"Gate {gate} is off at every step",
-            used_by="a forget bias in the wrong gate order", mend=f"z[{gate}] as it is")
+        EditKind(f"weights.added.{gate}", CELLS, partial(_added, gate),
+            f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}",
+            About("a forget bias in the wrong gate order", f"z[{gate}] as it is", _ONE_GATE[gate]),
+            _NUMBER, values=(1.0, -1.0, 0.5, 2.0), solved=0.0)
         for gate in "igo"
     ),
     EditKind("weights.exchanged", CELLS, _exchanged, "kernel and recurrent kernel exchanged",
-        "K, R = R, K", shows=_ALL, used_by="code that reads the tensors by their order",
-        mend="K, R = kernel, recurrent_kernel"),
+        "K, R = R, K",
+        About("code that reads the tensors by their order", "K, R = kernel, recurrent_kernel",
+              _ALL)),
     EditKind("weights.layers", NETWORK, _layers, "layers use the weights of layers {}",
-        "weights = [weights[n] for n in ({})]", Listed("u+", "a layer for each, such as 1,0"),
-        _layer_orders, shows="The first layer may agree",
-        used_by="names sorted as text, an index that is not counted up", mend="layer n uses n"),
+        "weights = [weights[n] for n in ({})]",
+        About("names sorted as text, an index that is not counted up", "layer n uses n",
+              "The first layer may agree"),
+        Listed("u+", "a layer for each, such as 1,0"), values=_layer_orders),
     EditKind("weights.directions", NETWORK, _directions,
         "both directions use the weights of the {} one", "backward = forward = {}",
-        OneOf("forward", "backward"), ("forward", "backward"),
-        shows="One direction agrees, the other does not", used_by="a suffix that is left out",
-        mend="each direction uses the weights of that direction"),
+        About("a suffix that is left out", "each direction uses the weights of that direction",
+              "One direction agrees, the other does not"),
+        OneOf("forward", "backward"), values=("forward", "backward")),
     EditKind("weights.projection", CELLS, _projection, "projection {}", "P: {}",
-        OneOf("transposed", "none"), ("transposed", "none"), shows=_ALL,
-        used_by="code that multiplies by P, not its transpose", mend="h = P h"),
+        About("code that multiplies by P, not its transpose", "h = P h", _ALL),
+        OneOf("transposed", "none"), values=("transposed", "none")),
     EditKind("weights.int8", TENSORS, _int8, "stored tensors rounded to 8 bits, a scale per {}",
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}",
-        OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"),
-        ("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"), shows=_NEARLY,
-        used_by="quantised models", mend="run the weights as stored"),
+        About("quantised models", "run the weights as stored", _NEARLY), OneOf(*_SCALE_PER),
+        values=_SCALE_PER),
+    EditKind("weights.uint8", TENSORS, _uint8,
+        "stored tensors rounded to 0 to 255, with a zero point per tensor",
+        "w = (np.clip(np.round(w / scale) + zero, 0, 255) - zero) * scale",
+        About("quantised models", "run the weights as stored", _NEARLY)),
+    EditKind("weights.fixed", TENSORS,
+        lambda array, axis, gates, bits: np.round(array * 2**bits) / array.dtype.type(2**bits),
+        "stored tensors in fixed point, with {} bits after the point",
+        "w = np.round(w * 2**{}) / 2**{}",
+        About("microcontrollers, FPGAs", "run the weights as stored", _NEARLY), _COUNT,
+        values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
     EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
-        "stored tensors rounded to {} decimals",
-        "w = np.round(w, {})", read_count, (4, 3, 5, 2, 1, 6), shows=_NEARLY,
-        used_by="weights pasted from printed output", mend="save every digit: %.9g"),
-    EditKind("weights.truncated", TENSORS,
-        lambda array, axis, gates, n: np.trunc(array * 10**n) / array.dtype.type(10**n),
-        "stored tensors cut after {} decimals",
-        "w = np.trunc(w * 1e{}) / 1e{}", read_count, (4, 3, 5, 2, 1, 6), shows=_NEARLY,
-        used_by="weights written as text of this many digits", mend="save every digit: %.9g"),
+        "stored tensors rounded to {} decimals", "w = np.round(w, {})",
+        About("weights pasted from printed output", _ALL_DIGITS, _NEARLY), _COUNT,
+        values=_DECIMALS),
     # ---- equations
-    EditKind("equations.h", EQUATIONS, _part("output", H_OF), "h is {}, not o tanh(c)", "h = {}",
-        OneOf(*H_OF), tuple(H_OF), say=H_WORDS.get, shows=_FIRST,
-        used_by="equations copied with a slip",
-        mend="h = o * tanh(c_new)"),
-    EditKind("equations.c", EQUATIONS, _part("update", C_OF), "c is updated by {}", "c = {}",
-        OneOf(*C_OF), tuple(C_OF), say=C_WORDS.get, shows=_FIRST,
-        used_by="equations copied with a slip",
-        mend="c = f * c + i * g"),
+    EditKind("equations.h", EQUATIONS, _output, "h is {}, not o tanh(c)", "h = {}",
+        About(_SLIP, "h = o * tanh(c_new)"),
+        OneOf(*H_OF), values=tuple(H_OF), say=lambda name: H_OF[name][0]),
+    EditKind("equations.c", EQUATIONS, partial(_variant, "update", C_OF),
+        "c is updated by {}", "c = {}",
+        About(_SLIP, "c = f * c + i * g"),
+        OneOf(*C_OF), values=tuple(C_OF), say=lambda name: C_OF[name][0],
+        same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
     *(
-        EditKind(f"equations.sigmoid.{gate}", EQUATIONS,
-            _activation(f"s_{gate}", named=SIGMOIDS), f"activation of gate {gate}: {{}}",
-            f"{gate} = {{}}", ManyWords(*SIGMOIDS), tuple(SIGMOIDS)[:8], say=_WORDS.get,
-            shows=_LATER if gate == "f" else _FIRST, used_by="equations copied with a slip",
-            mend=f"{gate} = sigmoid(z_{gate})")
-        for gate in "ifo"
-    ),
-    *(
-        EditKind(f"equations.after.{gate}", EQUATIONS, _around(field, after=np.add),
+        EditKind(f"equations.after.{gate}", EQUATIONS, partial(_around, [field], None, np.add),
             f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
-            read_number, (1.0, -1.0), solved=0.0, shows=_LATER if gate == "f" else _FIRST,
-            used_by="a forget bias that is added too late", mend=f"{gate} = {name}(z_{gate})")
+            About("a forget bias that is added too late", f"{gate} = {name}(z_{gate})",
+                  _FROM[gate]),
+            _NUMBER, values=(1.0, -1.0), solved=0.0)
         for gate, field, name in (
             ("i", "s_i", "sigmoid"), ("f", "s_f", "sigmoid"), ("o", "s_o", "sigmoid"),
             ("g", "t", "tanh"),
         )
     ),
-    EditKind("equations.approximated", EQUATIONS, _approximated,
-        "tanh and sigmoid approximated by {}", "tanh, sigmoid = {}", ManyWords(*APPROXIMATED),
-        tuple(APPROXIMATED), say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION,
-        mend="compare with the same approximation, or use tanh"),
-    EditKind("equations.tanh", EQUATIONS, _activation("t", "t_c", named=TANHS),
-        "tanh of g and of c: {}", "tanh = {}", ManyWords(*TANHS), tuple(TANHS),
-        say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION, mend="use tanh"),
-    EditKind("equations.sigmoid", EQUATIONS, _activation("s_i", "s_f", "s_o", named=SIGMOIDS),
-        "sigmoid of all gates: {}", "sigmoid = {}", ManyWords(*SIGMOIDS), tuple(SIGMOIDS),
-        say=_WORDS.get, shows=_NEARLY, used_by=_APPROXIMATION, mend="use 1 / (1 + exp(-x))"),
-    EditKind("equations.tanh.g", EQUATIONS, _activation("t", named=TANHS),
-        "tanh of the candidate: {}", "g = {}", ManyWords(*TANHS), tuple(TANHS)[:16],
-        say=_WORDS.get, shows=_FIRST, used_by=_APPROXIMATION, mend="g = tanh(z_g)"),
-    EditKind("equations.tanh.c", EQUATIONS, _activation("t_c", named=TANHS),
-        "tanh of c on its way out: {}", "h = o * {}", ManyWords(*TANHS), tuple(TANHS)[:16],
-        say=_WORDS.get, shows="c agrees, h does not", used_by=_APPROXIMATION,
-        mend="h = o * tanh(c)"),
+    *(
+        EditKind(f"equations.{name}", EQUATIONS, partial(_activation, fields.split()), words,
+            code, about, OneOf(*names), values=names[:most],
+            say=lambda name: ACTIVATIONS[name].words,
+            same=_SAME.get(name, {}))
+        for name, fields, words, code, names, most, about in (
+            *((f"sigmoid.{gate}", f"s_{gate}", f"activation of gate {gate}: {{}}", f"{gate} = {{}}",
+               SIGMOIDS, 8, About(_SLIP, f"{gate} = sigmoid(z_{gate})", _FROM[gate]))
+              for gate in "ifo"),
+            ("approximated", "s_i s_f s_o t t_c", "tanh and sigmoid approximated by {}",
+             "tanh, sigmoid = {}", tuple(APPROXIMATED), None,
+             About(_APPROXIMATION, "compare with the same approximation, or use tanh", _NEARLY)),
+            ("tanh", "t t_c", "tanh of g and of c: {}", "tanh = {}", TANHS, None,
+             About(_APPROXIMATION, "use tanh", _NEARLY)),
+            ("sigmoid", "s_i s_f s_o", "sigmoid of all gates: {}", "sigmoid = {}", SIGMOIDS, None,
+             About(_APPROXIMATION, "use 1 / (1 + exp(-x))", _NEARLY)),
+            ("tanh.g", "t", "tanh of the candidate: {}", "g = {}", TANHS, 16,
+             About(_APPROXIMATION, "g = tanh(z_g)")),
+            ("tanh.c", "t_c", "tanh of c on its way out: {}", "h = o * {}", TANHS, 16,
+             About(_APPROXIMATION, "h = o * tanh(c)", "c agrees, h does not")),
+        )
+    ),
     EditKind("equations.sigmoid_slope", EQUATIONS,
-        _around("s_i", "s_f", "s_o", before=np.multiply), "sigmoid(a z) in all gates, a = {}",
-        "sigmoid({} * z)", read_number, (0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0, shows=_FIRST,
-        used_by="a sigmoid by tanh without its factor", mend="sigmoid(z)"),
-    EditKind("equations.tanh_slope", EQUATIONS, _around("t", "t_c", before=np.multiply),
-        "tanh(a z) of g and c, a = {}", "tanh({} * z)", read_number, (0.5, 2.0, 2 / 3), solved=1.0,
-        shows=_FIRST, used_by="LeCun's tanh in part", mend="tanh(z)"),
+        partial(_around, ("s_i", "s_f", "s_o"), np.multiply, None),
+        "sigmoid(a z) in all gates, a = {}", "sigmoid({} * z)",
+        About("a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315",
+              "sigmoid(z)"),
+        _NUMBER, values=(0.5, 2.0, 1.702, 0.2, 1.5), solved=1.0),
+    EditKind("equations.tanh_slope", EQUATIONS, partial(_around, ("t", "t_c"), np.multiply, None),
+        "tanh(a z) of g and c, a = {}", "tanh({} * z)", About("LeCun's tanh in part", "tanh(z)"),
+        _NUMBER, values=(0.5, 2.0, 2 / 3), solved=1.0),
     EditKind("equations.layer_norm", EQUATIONS, _layer_norm,
         "layer normalisation of each gate, epsilon {}, where none is stored",
-        "z = (z - z.mean()) / sqrt(z.var() + {})", _above_zero, (1e-5, 1e-3, 1e-6, 1e-12),
-        shows=_FIRST, used_by="a cell with layer normalisation", mend="use z"),
+        "z = (z - z.mean()) / sqrt(z.var() + {})",
+        About("a cell with layer normalisation", "use z"), _POSITIVE, values=_EPSILONS[:4]),
+    EditKind("equations.layer_norm.c", CELLS, _without_norm_of_c,
+        "layer normalisation of c left out", "h = o * tanh(c)",
+        About("a cell of which only the gates were normalised", "h = o * tanh(norm(c))")),
     EditKind("equations.epsilon", CELLS, _epsilon, "layer normalisation with epsilon {}",
-        "sqrt(variance + {})", _above_zero, (1e-5, 1e-3, 1e-6, 1e-12, 1e-8), shows=_NEARLY,
-        used_by="frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
-        mend="take the epsilon of training"),
-    EditKind("equations.zoneout", EQUATIONS, _zoneout(True, True),
-        "a share {} of the old h and c kept, as by zoneout", "new = (1 - {}) * new + {} * old",
-        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_FIRST, used_by=_TRAINING,
-        mend="h, c = new"),
-    EditKind("equations.zoneout.h", EQUATIONS, _zoneout(True, False),
-        "a share {} of the old h kept, as by zoneout", "h = (1 - {}) * h_new + {} * h",
-        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_FIRST, used_by=_TRAINING,
-        mend="h = h_new"),
-    EditKind("equations.zoneout.c", EQUATIONS, _zoneout(False, True),
-        "a share {} of the old c kept, as by zoneout", "c = (1 - {}) * c_new + {} * c",
-        _share, (0.1, 0.05, 0.2, 0.5), solved=0.0, shows=_LATER, used_by=_TRAINING,
-        mend="c = c_new"),
+        "sqrt(variance + {})",
+        About("frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
+              "take the epsilon of training", _NEARLY), _POSITIVE, values=_EPSILONS),
+    *(
+        EditKind(f"equations.zoneout{which and '.'}{which}", EQUATIONS, partial(_zoneout, which),
+            f"a share {{}} of the old {which or 'h and c'} kept, as by zoneout", code,
+            About(_TRAINING, f"{which or 'h, c'} = {f'{which}_' * bool(which)}new",
+                  _FROM.get(which, _FIRST)), _SHARE, values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
+        for which, code in zip(STATES, (
+            "new = (1 - {}) * new + {} * old", "h = (1 - {}) * h_new + {} * h",
+            "c = (1 - {}) * c_new + {} * c"), strict=True)
+    ),
     EditKind("equations.h_clip", EQUATIONS, _h_clip, "h bounded to +-{} in the cell",
-        "h = clip(h, -{}, {})", _above_zero, (1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True,
-        shows="Numbers of h that are large", used_by="fixed-point code", mend="h = o * tanh(c)"),
-    EditKind("equations.c_clip", EQUATIONS, _around("t_c", before=_bounded),
-        "c bounded to +-{} on its way out only", "h = o * tanh(clip(c, -{}, {}))", _above_zero,
-        (1.0, 3.0, 0.5), solved=1.0, bound=True, shows="c agrees, large h do not",
-        used_by="fixed-point code", mend="h = o * tanh(c)"),
+        "h = clip(h, -{}, {})",
+        About("fixed-point code", "h = o * tanh(c)", "Numbers of h that are large"),
+        _POSITIVE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True),
     # ---- outputs
-    EditKind("outputs.residual", OUTPUTS, _residual, "inputs of the layer added to h",
-        "h = h + x", shows="h is off by x at every step", used_by="residual layers of a stack",
-        mend="take h before x is added"),
-    EditKind("outputs.z", OUTPUTS, lambda z, x, _: z, "pre-activations z in place of h",
-        "return z", shows=_ALL, used_by="code that returns before the activations",
-        mend="return h", takes="z", width=lambda units, _: 4 * units),
+    EditKind("outputs.residual", OUTPUTS, _residual, "inputs of the layer added to h", "h = h + x",
+        About("residual layers of a stack", "take h before x is added",
+              "h is off by x at every step")),
+    EditKind("outputs.z", OUTPUTS, lambda z, x, _: z, "pre-activations z in place of h", "return z",
+        About("code that returns before the activations", "return h", _ALL),
+        takes="z", width=lambda units, _: 4 * units),
     EditKind("outputs.applied", OUTPUTS, lambda h, x, name: APPLIED[name](h),
-        "{} applied to h", "h = {}(h)", OneOf(*APPLIED), tuple(APPLIED), shows=_ALL,
-        used_by="a layer after the LSTM", mend="take h before it"),
+        "{} applied to h", "h = {}(h)", About("a layer after the LSTM", "take h before it", _ALL),
+        OneOf(*APPLIED), values=tuple(APPLIED)),
     EditKind("outputs.factor", OUTPUTS, lambda h, x, a: h * h.dtype.type(a), "h times {}",
-        "h = {} * h", read_number, (0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0,
-        shows="h is a multiple at every step", used_by="a scale for display or audio",
-        mend="divide by it"),
+        "h = {} * h",
+        About("a scale for display or audio", "divide by it", "h is a multiple at every step"),
+        _NUMBER, values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
     EditKind("outputs.clip", OUTPUTS, lambda h, x, a: _bounded(h, a),
-        "h bounded to +-{} after the cell", "out = clip(h, -{}, {})", _above_zero,
-        (1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True, shows="Numbers of h that are large",
-        used_by="audio code", mend="take h before it"),
+        "h bounded to +-{} after the cell", "out = clip(h, -{}, {})",
+        About("audio code", "take h before it", "Numbers of h that are large"),
+        _POSITIVE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True),
     EditKind("outputs.mask", OUTPUTS, _masked, "dropout of h, by the factors in {}",
-        'h = h * load("{}")["mask"]', Arrays("mask"), (), of_sequence=True,
-        shows="Some numbers are 0, all others a multiple", used_by=_TRAINING,
-        mend="model.eval()"),
+        'h = h * load("{}")["mask"]',
+        About(_TRAINING, "model.eval()", "Some numbers are 0, all others a multiple"),
+        Arrays("mask"), values=(), of_sequence=True),
     EditKind("outputs.dense", OUTPUTS, _dense, "a dense layer after h, of {}",
-        'out = h @ load("{}")["weights"] + bias', Arrays("weights", "bias"), (),
-        shows=_ALL, used_by="a dense layer that belongs to the model",
-        mend="take h before it", width=lambda units, arrays: arrays["weights"].shape[-1]),
+        'out = h @ load("{}")["weights"] + bias',
+        About("a dense layer that belongs to the model", "take h before it", _ALL),
+        Arrays("weights", "bias"), values=(),
+        width=lambda units, arrays: arrays["weights"].shape[-1]),
 )  # fmt: skip
 
 EDITS: dict[str, EditKind] = {kind.name: kind for kind in _ROWS}

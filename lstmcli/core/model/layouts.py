@@ -162,24 +162,17 @@ def arrangements(
     ``steps``, or ``sequences``, of which an array without that axis is one; an array that has steps
     then has all of them.
     """
-    places = tuple(n for n, size in enumerate(shape) if size != 1)
-    slim = tuple(shape[n] for n in places)
-    named = places if len(shape) == len(run.axes) else ()
+    named = len(shape) == len(run.axes)
     T, B, K, D = run[:4]
     full = Part(0, T, T), Part(0, B, B), Part(0, D, D), Part(0, K, K)
     found: list[Iterator[Arrangement]] = []
-    for read, order, extra in _readings(slim, run):
+    for read, order, extra, places in _readings(shape, run):
         for axes in _axes(read, run):
-            cost = extra + _unusual(axes, named if read == slim else (), run)
-            at = places if read == slim else None
-            one = Arrangement(cost, axes, *full, shape=read, order=order, places=at, run=run)
+            if 1 in read and not axes.endswith("k"):
+                continue
+            cost = extra + _unusual(axes, places if named and places else (), run)
+            one = Arrangement(cost, axes, *full, shape=read, order=order, places=places, run=run)
             found += _parts(one, steps, sequences)
-    if K > 1 and tuple(shape[-1:]) == (1,):  # the first unit
-        places, read = (*places, len(shape) - 1), (*slim, 1)
-        for axes in _axes(read, run):
-            cost = _unusual(axes, places if named else (), run)
-            one = Arrangement(cost, axes, *full, shape=read, places=places, run=run)
-            found += _parts(one, steps, sequences) if axes.endswith("k") else []
     return merge(*found, key=lambda one: one.cost)
 
 
@@ -207,10 +200,17 @@ def printed_shapes(
 
 
 def _readings(
-    slim: tuple[int, ...], run: RunShape
-) -> Iterator[tuple[tuple[int, ...], Literal["C", "F"], float]]:
-    """The array as it is; or its numbers, in a row or in rows of a step's, in the run's axes."""
-    yield slim, "C", 0.0
+    shape: Sequence[int], run: RunShape
+) -> Iterator[tuple[tuple[int, ...], Literal["C", "F"], float, tuple[int, ...] | None]]:
+    """The array as it is; or its numbers, in a row or in rows of a step's, in the run's axes.
+
+    A last axis of 1 may be the first unit. Other axes of 1 are dropped.
+    """
+    places = tuple(n for n, size in enumerate(shape) if size != 1)
+    slim = tuple(shape[n] for n in places)
+    yield slim, "C", 0.0, places
+    if run.units > 1 and tuple(shape[-1:]) == (1,):
+        yield (*slim, 1), "C", 0.0, (*places, len(shape) - 1)
     lengths, letters = run.lengths, run.axes
     exchanged = letters.translate(str.maketrans("tb", "bt"))
     width = lengths[letters[-1]]
@@ -221,13 +221,13 @@ def _readings(
         if full in seen or slim not in (count, (prod(full) // width, width)):
             continue
         seen.add(full)
-        yield full, "C", IN_A_ROW
+        yield full, "C", IN_A_ROW, None
         if slim == count:
-            yield full, "F", BY_COLUMNS
+            yield full, "F", BY_COLUMNS, None
     if len(slim) == 1 and 1 < width < slim[0] and slim[0] % width == 0:
         rows = (slim[0] // width, width)
         if rows not in seen:
-            yield rows, "C", IN_A_ROW
+            yield rows, "C", IN_A_ROW, None
 
 
 def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
@@ -249,7 +249,6 @@ def _is_possible(axes: str, run: RunShape) -> bool:
 
 
 def _in_order(some: str, of: str) -> str:
-    """Some axes in the order that they have among others."""
     return "".join(axis for axis in of if axis in some)
 
 
@@ -336,21 +335,16 @@ def words(one: Arrangement) -> str:
     texts += [f"({lead}, units)"] * (one.exchanged and not one.units_first)
     texts += ["units before steps"] * one.units_first
     texts += [_directions_words(one)]
-    texts += [part_words(one.steps, one.sequences)]
+    parts = [*filter(None, [steps_words(one.steps), sequences_words(one.sequences)])]
+    if one.steps.is_last_step and len(parts) > 1:
+        only = f"sequence {one.sequences.first}" if one.sequences.size == 1 else parts[1]
+        parts = [f"{parts[0]} of {only}"]
+    texts += parts
     if not one.units.is_all:
         count = one.units.size
         first = f"the first {count}" if count > 1 else "unit 0"
         texts.append(f"{first} of {one.units.of} units")
     return ", ".join(filter(None, texts))
-
-
-def part_words(steps: Part, sequences: Part) -> str:
-    """``the first 3 of 7 steps, sequence 2 of 4``; empty for all of both."""
-    texts = [*filter(None, [steps_words(steps), sequences_words(sequences)])]
-    if steps.is_last_step and len(texts) > 1:
-        only = f"sequence {sequences.first}" if sequences.size == 1 else texts[1]
-        return f"{texts[0]} of {only}"
-    return ", ".join(texts)
 
 
 def steps_words(part: Part) -> str:

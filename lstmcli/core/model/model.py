@@ -299,7 +299,6 @@ class Trace:
 
 
 def _assumed(texts: Sequence[str]) -> str:
-    """What was assumed, without the reasons: ``; assumed: forget bias +1``."""
     short = [text.partition(" (")[0] for text in texts]
     return f"; assumed: {', '.join(short)}" if short else ""
 

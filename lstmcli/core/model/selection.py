@@ -15,7 +15,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import Try, UserError, listed
+from lstmcli.errors import UserError, listed
 
 Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
 
@@ -138,7 +138,7 @@ class Choice:
             )
 
     def first_of(self, start: int, stop: int) -> Indices:
-        """Those of ``start`` to ``stop`` that are chosen, whatever comes after."""
+        """The chosen indices from ``start`` to ``stop``, whatever comes after."""
         if self.bounds is None:
             return [one for one in self.numbers if start <= one < stop]
         numbers = range(stop)[self.bounds]
@@ -163,12 +163,9 @@ def numbers_on_axis(
     if choice is None:
         return numbers, range(size)
     from_the_end = choice.counts_from_the_end
-    try:
-        chosen = () if from_the_end else choice.among(numbers[-1] + 1)
-    except UserError:  # it proposes numbers from 0
-        chosen = ()
+    chosen = () if from_the_end else choice.first_of(0, numbers[-1] + 1)
     both = np.intersect1d(numbers, chosen).tolist()
-    if not both or (choice.numbers and len(both) < len(chosen)):
+    if not both or len(both) < len(choice.numbers):
         why = "it counts from the end of the full run; " * from_the_end
         there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
         raise UserError(f"{why}{there}.", about=choice.typed)
@@ -217,16 +214,9 @@ class Selection(NamedTuple):
                 )
         units, columns = columns_by_array(self.units if widths else None, widths)
         if self.units and (without := [name for name, picked in columns.items() if not picked]):
-            kinds = dict.fromkeys(name.rpartition(".")[2] for name in columns)
-            having = [k for k in kinds if not any(is_named(other, k) for other in without)]
-            if not having and "h" not in without:  # without a cell, h is that of the model
-                having = ["h"] * ("h" in columns)
             most = min(units_of(name, widths[name]) for name in without) - 1
-            raise UserError(
-                f"units of {listed(without, 3)} are 0 to {most}; choose among these.",
-                about=self.units.typed,
-                try_=[Try({"only": ",".join(having)})] if having else (),
-            )
+            text = f"units of {listed(without, 3)} are 0 to {most}; choose among these."
+            raise UserError(text, about=self.units.typed)
         width = max((units_of(name, w) for name, w in widths.items()), default=0)
         sizes = Sizes(steps, batch, width)
         return SelectedIndices(
@@ -267,7 +257,7 @@ def split_z(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def below(numbers: Indices, size: int) -> Indices:
-    """Those of ascending numbers that are below ``size``."""
+    """The ascending numbers that are below ``size``."""
     return numbers[: bisect_left(numbers, size)]
 
 

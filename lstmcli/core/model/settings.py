@@ -336,7 +336,6 @@ def read_setting(name: str, value: Any, where: str) -> Any:
 
 
 def _found(name: str, value: Any, where: str) -> str:
-    """The start of the message about a value: of an option as it was typed."""
     if not where.startswith("-"):
         return f"{where}: {name} is {value!r}; it"
     return f"{where}:" if "=" in where else f"{where} {str(value)[:MOST_SHOWN]}:"

@@ -33,7 +33,6 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _has_option(name: str, text: str) -> bool:
-    """Whether a value is given by an option of that name, as all are that are not settings."""
     plain = split_cell(name)[1]
     if name in ("initial_state", "lengths"):  # options of a file, or of what becomes of it
         return text not in SETTINGS[name].choices
@@ -71,5 +70,4 @@ class ShellSyntax(Syntax):
 
 
 def _named(settings: Settings) -> dict[str, object]:
-    """The settings by the names of options."""
     return {OTHER_NAMES.get(name, name): value for name, value in settings.items()}

@@ -97,7 +97,6 @@ def read_activation_name(value: object) -> str:
 
 
 def _numbers_inside(text: str, name: str) -> tuple[float, ...]:
-    """The numbers of ``1.5,0.2)``."""
     try:
         numbers = tuple(map(float, text.removesuffix(")").split(",")))
     except ValueError:

@@ -61,7 +61,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
 
 
 def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
-    """That matrices are transposed, where their shapes show it and their names do not."""
+    """The assumption that matrices are transposed, shown by shapes and not by names."""
     row, orientation = found.convention, cell.convention.storage.orientation
     if found.by_shape or row.required_settings or orientation == row.storage.orientation:
         return []
@@ -110,7 +110,7 @@ def refuse_open(
 def unused_assumptions(
     chosen: Sequence[RecognisedLstm], found: Sequence[RecognisedLstm], names: Collection[str]
 ) -> list[str]:
-    """That tensors next to an LSTM which only its shapes tell are not part of it, as peepholes are.
+    """The assumption that tensors next to an LSTM that only shapes show are not part of it.
 
     ``names``: of all tensors but initial states; those of any LSTM ``found`` are not meant.
     """
@@ -237,12 +237,9 @@ def idle_settings(
         cell, setting = split_cell(name)
         names = [cell] if cell else [*goes_backwards]
         if setting == "reverse" and all(goes_backwards[name] for name in names):
-            typed = {"go_backwards", f"{cell}.go_backwards"} & {*given}
             why[name] = (
-                "go_backwards=true runs backward too, and leaves the outputs in that order"
-                if typed
-                else "the layer goes backwards by itself; with --set go_backwards=false too, its "
-                "outputs are in the order of the inputs"
+                "go_backwards=true runs backward already; with go_backwards=false, the outputs are "
+                "in the order of the inputs"
             )
         elif setting == "reverse" and all(backward[name] for name in names):
             why[name] = "the layer runs backward by itself"

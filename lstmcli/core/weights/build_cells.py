@@ -107,7 +107,6 @@ def _gates_axis(
 
 
 def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
-    """The dtype of the computation: the weights', unless another is asked for."""
     if asked is not None:
         return np.dtype("float32" if asked == BFLOAT16 else asked)
     floats = [a.dtype for a in tensors if a.dtype.kind == "f"]
@@ -115,7 +114,6 @@ def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
 
 
 def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of single cells by cell: ``layer1_reverse.forget_bias``."""
     by_cell: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
         cell, setting = split_cell(name)
@@ -133,12 +131,10 @@ def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool)
 def _of_role(
     name: str | Mapping[str, str], tensors: Mapping[str, Array]
 ) -> Array | dict[str, Array]:
-    """A tensor, or the tensors of the gates, as they are stored."""
     return tensors[name] if isinstance(name, str) else {g: tensors[n] for g, n in name.items()}
 
 
 def _typed(tensor: Array | dict[str, Array], dtype: np.dtype[Any]) -> Array | dict[str, Array]:
-    """A tensor, or the tensors of the gates, in the dtype of the computation."""
     if isinstance(tensor, dict):
         return {gate: one.astype(dtype) for gate, one in tensor.items()}
     with np.errstate(all="ignore"):
@@ -283,7 +279,6 @@ def _shape(role: str, units: int, inputs: int) -> tuple[int, ...]:
 
 
 def _count(row: Convention, inputs: int, units: int, layers: int, directions: int) -> int:
-    """How many numbers such a network has."""
     return sum(
         int(np.prod(_shape(role, units, inputs if layer == 0 else units * directions)))
         for layer, _, role in _order(row, layers, directions)

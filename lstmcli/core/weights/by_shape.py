@@ -149,7 +149,6 @@ class Way(NamedTuple):
 
     convention: str
     roles: Roles
-    doubtful: bool = False  # another tensor may be its recurrent kernel
 
 
 class PossibleCell(NamedTuple):
@@ -163,7 +162,7 @@ class PossibleCell(NamedTuple):
     def only_way(self) -> tuple[Convention | None, Roles]:
         """The convention and the roles, if there is one way to read them."""
         ways = fitting_names(self.ways())
-        if len(ways) != 1 or ways[0].doubtful:
+        if len(ways) != 1:
             return None, {}
         return self.row or CONVENTIONS[ways[0].convention], ways[0].roles
 
@@ -211,8 +210,8 @@ def vector_size(shape: Shape) -> int:
 def _fused_ways(group: PossibleCell) -> Iterator[Way]:
     """A kernel for inputs and h together, with its bias; without one if a convention is given.
 
-    Next to other tensors only if the two are called so: a dense layer's have such shapes too. It
-    is doubtful where one of these has as many columns: a recurrent kernel, of a GRU perhaps.
+    Next to other tensors only if the two are called so: a dense layer's have such shapes too; and
+    if none of these is called a recurrent kernel, or may be a GRU's.
     """
     names, shapes, row, _ = group
     if row and len(names) == 1 and len(shapes[names[0]]) == 2:
@@ -224,10 +223,11 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
         if others and not called_so:
             continue
         others &= {*without_output_layer(names)}
-        recurrent = [name for name in others if may_be_recurrent(shapes[name], sides, size)]
+        recurrent = [name for name in others if _may_be_recurrent(shapes[name], sides, size, 4)]
         if not recurrent and any(vector_size(shapes[name]) == size for name in others):
             continue  # a second bias
-        if any(is_called(RECURRENT, name) for name in recurrent):
+        of_gru = row is None and any(_may_be_recurrent(shapes[n], sides, size, 3) for n in others)
+        if of_gru or any(is_called(RECURRENT, name) for name in recurrent):
             continue
         if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
             continue  # weight and bias are a dense layer's
@@ -235,17 +235,16 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
             if gates == size and depth > size // 4:
                 oriented = "tf1" if gates == sides[1] else "tflite-basic"
                 convention = oriented if sides[0] == sides[1] else "tf1"
-                doubtful = bool(recurrent) and row is None
-                yield Way(convention, {"fused": kernel, "bias": bias}, doubtful)
+                yield Way(convention, {"fused": kernel, "bias": bias})
             if row and gates == depth:
                 break  # its orientation decides
 
 
-def may_be_recurrent(shape: Shape, kernel: Shape, width: int) -> bool:
-    """Whether a matrix near a kernel (I, width) is (H, 4H), or a GRU's (H, 3H); or transposed."""
+def _may_be_recurrent(shape: Shape, kernel: Shape, width: int, gates: int) -> bool:
+    """Whether a matrix near a kernel (I, width) is (H, width) of this many gates; or transposed."""
     axes = [n for n, side in enumerate(kernel) if side == width]
     return len(shape) == len(kernel) == 2 and any(
-        shape[n] == width and width in (4 * shape[1 - n], 3 * shape[1 - n]) for n in axes
+        shape[n] == width == gates * shape[1 - n] for n in axes
     )
 
 

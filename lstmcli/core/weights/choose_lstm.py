@@ -16,12 +16,13 @@ from lstmcli.core.weights.recognise import (
     recognise,
 )
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
-from lstmcli.errors import ARRAY_LIST, ARRAYS, INPUTS, Try, UserError, did_you_mean, listed
+from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 
 OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 _TRAINING = re.compile(  # where training stores copies of a model: callbacks, optimizers, averages
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
 )
+MOST_NAMED = 12  # tensors: three for each gate
 _OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
 
 
@@ -73,10 +74,7 @@ def choose_lstms(
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
             choices.append(Try({"layer": numbers}, "runs them one after the other"))
-        directions = _as_directions([found[n] for n in counted], tensors, source)
-        raise UserError(
-            f"{source} has {len(counted)} LSTMs; choose one:", try_=[*choices, *directions]
-        )
+        raise UserError(f"{source} has {len(counted)} LSTMs; choose one:", try_=choices)
     if layer is not None:
         chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
     else:
@@ -109,29 +107,7 @@ def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> R
     )
 
 
-def _as_directions(
-    found: Sequence[RecognisedLstm], tensors: Collection[str], source: str
-) -> list[Try]:
-    """What to type where two LSTMs that shapes show may be the directions of one layer."""
-    if not isinstance(tensors, Mapping) or len(found) != 2 or not all(f.by_shape for f in found):
-        return []
-    cells = [one.cells[0, 0] for one in found]
-    forms = [{role: tensors[name].shape for role, name in cell.items()} for cell in cells]
-    if forms[0] != forms[1]:
-        return []
-    fused = "fused" in forms[0]  # TensorFlow 1's kernel, else Keras'
-    prefixes = ("lstm_fw", "lstm_bw") if fused else ("forward_lstm", "backward_lstm")
-    tensors = {
-        f"{prefix}_{'kernel' if role == 'fused' else role}": (source, str(name))
-        for prefix, cell in zip(prefixes, cells, strict=True)
-        for role, name in cell.items()
-    }
-    text = "If they are the two directions of one layer, name the tensors"
-    return [Try(text=text, call="run", weights=tensors, others=[INPUTS])]
-
-
 def _check_complete(found: RecognisedLstm, source: str) -> None:
-    """Refuse a network of which only some layers or directions are in the file."""
     for (layer, direction), role in found.lacking.items():
         where = f"layer {layer}" + ", backward" * direction
         what = role.replace("_", " ")
@@ -216,7 +192,6 @@ def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
 
 
 def _choices(found: list[RecognisedLstm], numbers: Collection[int] | None = None) -> list[Try]:
-    """What ``layer`` takes for each, which is its number, and its name."""
     return [
         Try({"layer": n}, one.label)
         for n, one in enumerate(found)
@@ -225,7 +200,6 @@ def _choices(found: list[RecognisedLstm], numbers: Collection[int] | None = None
 
 
 def _nothing_found(tensors: Collection[str], source: str, convention: str | None) -> UserError:
-    """The mistake where no LSTM is recognised."""
     if not tensors:
         return UserError(
             f"{source} has no tensors of an LSTM.",
@@ -244,24 +218,21 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         needed = "  A cell needs all its tensors: save them all, or give the other file too."
         return UserError(f"{source}: {missing}.", needed)
     shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
+    tables = {
+        "Keras": "kernel, recurrent_kernel, bias",
+        "TensorFlow 1": "kernel, bias",
+        "PyTorch": "weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
+        "gate by gate": "Wi, Ui, bi, Wf, Uf, bf, Wg, Ug, bg, Wo, Uo, bo",
+    }
     if rows:
-        names = [rows[0].tensor_names(role, "0")[0] for role in rows[0].names.tensors]
-        named = f"{names[0]}=FILE:{next(iter(tensors))}"
-        text = "NAME=FILE:MEMBER gives an array its name"
-        return UserError(
-            f"{source} has {shown}; these are neither by name nor by shape what {rows[0].name} "
-            f"stores: {', '.join(names)}.",
-            try_=[Try(text=text, call="run", weights=[named], others=[INPUTS])],
-        )
+        tables = {rows[0].name: _names_of(rows[0])}
     ways = {
         "To name the tensor of a .npy file": ["kernel=k.npy", "bias=b.npy"],
         "To name a tensor of another file": ["kernel=w.npz:W", "bias=w.npz:b"],
     }
     return UserError(
         f"{source} has {shown}; no LSTM is recognised in these names.",
-        "  Keras         kernel, recurrent_kernel, bias",
-        "  TensorFlow 1  kernel, bias",
-        "  PyTorch       weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0",
+        *(f"  {name:<12}  {names}" for name, names in tables.items()),
         try_=[
             Try(text=text, call="run", weights=files, others=["x.npy"])
             for text, files in ways.items()
@@ -300,19 +271,11 @@ def refuse_partial(
 def other_names(convention: str, found: list[RecognisedLstm], source: str) -> UserError:
     """The error where tensors have the names of another convention than is asked for."""
     asked, fits = find_convention(convention), found[0].convention
-    expected = [name for role in _main_roles(asked) for name in asked.tensor_names(role, "0")]
-    missing = [name for name in expected if name not in found[0].tensors]
-    others = [name for name in found[0].tensors if name not in expected]
-    if others and 0 < len(missing) < len(expected):  # W_g where Keras 1 has W_c
-        text = (
-            f"{source} has {listed(others, 6)}, names of the convention {fits.name}; "
-            f"{asked.name} has {listed(missing, 6)}."
-        )
-    else:
-        text = (
-            f"{source} has the tensors of the convention {fits.name} ({_names_of(fits)}); "
-            f"{asked.name} has {_names_of(asked)}."
-        )
+    names = listed(found[0].tensors, MOST_NAMED)
+    text = (
+        f"{source} has the tensors of the convention {fits.name} ({names}); {asked.name} has "
+        f"{_names_of(asked)}."
+    )
     settings = {
         "gates": asked.storage.gates,
         "forget_bias": asked.behaviour.forget_bias,
@@ -322,9 +285,9 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 
 
 def _names_of(row: Convention) -> str:
-    """A name of each role that nearly every LSTM has, as it stands in a file."""
-    return ", ".join(row.tensor_names(role, "0")[0] for role in _main_roles(row))
-
-
-def _main_roles(row: Convention) -> list[str]:
-    return [role for role in row.names.tensors if role not in _OPTIONAL]
+    """The names of the tensors that nearly every LSTM has, as they stand in a file."""
+    names: list[str] = []
+    for role, form in row.names.tensors.items():
+        if role not in _OPTIONAL:
+            names += row.tensor_names(role, "0")[: None if "{gate}" in form else 1]
+    return listed(names, MOST_NAMED)

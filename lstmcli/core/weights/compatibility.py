@@ -138,7 +138,6 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
 def _settings(
     source: Convention, convention: Convention, *, both: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """The changes that make ``convention`` run as ``source``, and what it has no option for."""
     changes: dict[str, Any] = {}
     lacks = []
     settings = {name: source.setting(name) for name in _RUNNING}
@@ -238,73 +237,78 @@ def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
     """From the convention of these cells, as loaded, to another that can store them."""
     cell = layers[0][0]
     source = cell.convention
-    steps = [*_gates(source, target), *_kernels(source, target, cell)]
-    steps += [*_biases(source, target, cell), *_forget_bias(source, target)]
-    if cell.peephole is not None or target.names.peephole_matrices:
-        steps += _peepholes(source, target, cell)
-    if cell.projection is not None:
-        axes = ["(P, H)" if row.storage.projection_rows else "(H, P)" for row in (source, target)]
-        steps.append(Step("projection", _describe_change(*axes)))
+    pairs = {what: [form(row, cell) for row in (source, target)] for what, form in _FORMS.items()}
+    if len(names := _bias_names(target)) == 2:
+        pairs["bias"][1] = f"{names[0]}; {names[1]} is zero"
+    steps = [
+        Step(what, f"{before}: unchanged" if before == after else " -> ".join(filter(None, pair)))
+        for what, pair in pairs.items()
+        for before, after in [pair]
+        if before or after
+    ]
+    coupled = target.behaviour.coupled
+    for gate in sorted({*present_gates(source)} - {*present_gates(target)}):
+        steps.append(Step("gates", f"{gate} is computed from another ({coupled}): it is left out"))
     if target.storage.direction_axis != source.storage.direction_axis:
         put = "put on a first axis" if target.storage.direction_axis else "split"
         steps.append(Step("directions", put))
-    return steps
+    return [*steps, *_forget_bias(source, target)]
 
 
-def _gates(source: Convention, target: Convention) -> Iterator[Step]:
+def _gates(row: Convention, cell: Cell) -> str:
     """The gate order; of each of the three tensors where they differ."""
-    kinds = ("kernel", "recurrent", "bias")
-    orders = [tuple(_order(row, kind) for row in (source, target)) for kind in kinds]
-    if len(set(orders)) == 1:
-        yield Step("gates", _describe_order_change(*orders[0]))
-    else:
-        for kind, pair in zip(kinds, orders, strict=True):
-            yield Step(f"gates of {kind}", _describe_order_change(*pair))
-    left_out = set(source.storage.letters) - set(present_gates(target))
-    for gate in sorted(left_out & set(present_gates(source))):
-        coupled = target.behaviour.coupled
-        yield Step(
-            "gates", f"{gate} is computed from another ({coupled}): its weights are left out"
-        )
-
-
-def _order(row: Convention, kind: str) -> str:
     if row.names.has_tensor_per_gate:
         return "a tensor per gate"
-    order = spaced_order(row.storage.order_of(kind))
+    kinds = ("kernel", "recurrent", "bias")
+    orders = {kind: spaced_order(row.storage.order_of(kind)) for kind in kinds}
+    each = ", ".join(f"{order} in the {kind}" for kind, order in orders.items())
+    order = each if len({*orders.values()}) > 1 else orders["kernel"]
     return f"{order}, alternating unit by unit" if row.storage.interleaved else order
 
 
-def _describe_order_change(before: str, after: str) -> str:
-    if before == after:
-        return f"{before}: as they are"
-    if "tensor" in before + after:
-        return f"{before} -> {after}"
-    return f"{before} -> {after}: permuted"
+def _kernels(row: Convention, cell: Cell) -> str:
+    shapes = row.kernel_shapes("H" if cell.projection is None else "P")
+    text = " and ".join(f"{_name(row, role)} {shape}" for role, shape in shapes.items())
+    stored = row.storage.transposed
+    if stored == "none":
+        return text
+    return text + (", reshaped" if "reshaped" in stored else ", each gate's block transposed")
 
 
-def _kernels(source: Convention, target: Convention, cell: Cell) -> Iterator[Step]:
-    """What is cut, joined and transposed."""
-    outputs = "H" if cell.projection is None else "P"
-    before, after = (
-        [f"{_name(row, role)} {shape}" for role, shape in row.kernel_shapes(outputs).items()]
-        for row in (source, target)
-    )
-    a, b = source.storage, target.storage
-    transposed = " and transposed" if a.orientation != b.orientation else ""
-    if not transposed and a.rows == b.rows and len(before) == len(after):
-        verb = ""
-    elif len(before) < len(after):
-        verb = f": split{transposed}"
-    elif len(before) > len(after):
-        verb = f": joined{transposed}"
-    else:
-        verb = transposed.replace(" and", ":") or ": the two parts change places"
-    yield Step("kernels", f"{' and '.join(before)} -> {' and '.join(after)}{verb}")
-    if a.transposed != b.transposed:
-        reshaped = "reshaped" in a.transposed + b.transposed
-        stored = "each gate's block of a matrix is stored transposed"
-        yield Step("blocks", f"{'a matrix is reshaped' if reshaped else stored} on one side")
+def _biases(row: Convention, cell: Cell) -> str:
+    if cell.norm_scale is not None and "norm_shift" in row.roles:
+        return "what is added after the normalisation"
+    text = " + ".join(_bias_names(row))
+    times = row.storage.bias
+    return text if times == "once" else f"{times.replace('_', ' ')} of {text}"
+
+
+def _peepholes(row: Convention, cell: Cell) -> str:
+    matrices = row.names.peephole_matrices
+    if cell.peephole is None:
+        return "zeros, which it always has" if matrices else ""
+    order = spaced_order(row.storage.peephole_gates)
+    if row.storage.peephole_columns:
+        return f"columns of the recurrent kernel, {order}"
+    template = row.names.tensors.get("peephole", "")
+    if "{gate}" in template or matrices:
+        return "a tensor per gate"
+    return f"tensor {template} (3H,), {order}"
+
+
+def _projection(row: Convention, cell: Cell) -> str:
+    if cell.projection is None:
+        return ""
+    return "(P, H)" if row.storage.projection_rows else "(H, P)"
+
+
+_FORMS = {  # part -> a function of a row and a cell: how the row stores it; "" if it is not there
+    "gates": _gates,
+    "kernels": _kernels,
+    "bias": _biases,
+    "peepholes": _peepholes,
+    "projection": _projection,
+}
 
 
 def _name(row: Convention, role: str) -> str:
@@ -313,20 +317,6 @@ def _name(row: Convention, role: str) -> str:
         return describe_role(role)
     names = row.tensor_names(role)
     return f"{names[0]}, ..." if "{gate}" in row.names.tensors[role] else names[0]
-
-
-def _biases(source: Convention, target: Convention, cell: Cell) -> Iterator[Step]:
-    before, after = (_bias_names(row) for row in (source, target))
-    if source.storage.bias != "once":
-        text = f"{source.storage.bias.replace('_', ' ')} of {' + '.join(before)}"
-    else:
-        text = " + ".join(before)
-    text += f" -> {after[0]}"
-    if len(after) == 2:
-        text += f"; {after[1]} is zero"
-    if cell.norm_scale is not None and "norm_shift" in target.roles:
-        text = "none: what is added after the normalisation stands for it"
-    yield Step("bias", text)
 
 
 def _bias_names(row: Convention) -> list[str]:
@@ -351,24 +341,3 @@ def _forget_bias(source: Convention, target: Convention) -> Iterator[Step]:
         if row.behaviour.forget_bias
     ]
     yield Step("forget bias", "; ".join([goes, *adds]))
-
-
-def _peepholes(source: Convention, target: Convention, cell: Cell) -> Iterator[Step]:
-    if cell.peephole is None:
-        yield Step("peepholes", f"zero, as {target.name} always has them")
-        return
-    forms = ["peephole " + _peephole_form(row) for row in (source, target)]
-    yield Step("peepholes", _describe_change(*forms))
-
-
-def _peephole_form(row: Convention) -> str:
-    if row.storage.peephole_columns:
-        return f"columns of the recurrent kernel, {spaced_order(row.storage.peephole_gates)}"
-    template = row.names.tensors.get("peephole", "")
-    if "{gate}" in template or row.names.peephole_matrices:
-        return "a tensor per gate"
-    return f"tensor {template} (3H,), {spaced_order(row.storage.peephole_gates)}"
-
-
-def _describe_change(before: str, after: str) -> str:
-    return f"{before}: as it is" if before == after else f"{before} -> {after}"

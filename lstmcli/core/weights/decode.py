@@ -318,7 +318,6 @@ class _Decoder:
         return fits[0] if fits else None
 
     def _no_fused(self, fused: Array) -> tuple[str, ...]:
-        """The message about a fused kernel of impossible shape: its lines."""
         (a, b), bias = fused.shape, self.tensors.get("bias")
         text = f"the kernel is {fused.shape}"
         if b % 4 == 0 and a <= b // 4 and "projection" not in self.tensors:

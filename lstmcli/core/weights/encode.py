@@ -89,9 +89,12 @@ class _Encoder:
                 tensors[role] = a.T.reshape(a.shape)
         if self.storage.extra_columns:  # the bias is in the fused kernel
             del tensors["bias"]
-        return {
-            role: _contiguous(a) for role, a in tensors.items() if role in self.convention.roles
-        }
+        for role, a in tensors.items():
+            if isinstance(a, Mapping):
+                tensors[role] = {gate: np.ascontiguousarray(one) for gate, one in a.items()}
+            else:
+                tensors[role] = np.ascontiguousarray(a)
+        return {role: a for role, a in tensors.items() if role in self.convention.roles}
 
     # ---- kernels
 
@@ -191,12 +194,6 @@ class _Encoder:
         return self.cell.peephole[["ifo".index(gate) for gate in self.storage.peephole_gates]]
 
 
-def _contiguous(tensor: Array | Mapping[str, Array]) -> Array | Mapping[str, Array]:
-    if isinstance(tensor, Mapping):
-        return {gate: np.ascontiguousarray(a) for gate, a in tensor.items()}
-    return np.ascontiguousarray(tensor)
-
-
 # ---- names
 
 
@@ -212,7 +209,12 @@ def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> d
         for d, tensors in enumerate(cells):
             number = n * len(layer) + d if convention.storage.directions_count else n
             pair = convention.names.pairs if len(layer) == 2 else ""
-            for role, gate, array in _each_tensor(tensors):
+            each = (
+                (role, gate, array)
+                for role, tensor in tensors.items()
+                for gate, array in (tensor if isinstance(tensor, Mapping) else {"": tensor}).items()
+            )
+            for role, gate, array in each:
                 form = forms[n] + _template(convention, role, gate, 0 if pair else n)
                 if pair and (builder := 2 * n + d):
                     form = form.replace("{builder}", f"_{builder}")
@@ -260,16 +262,6 @@ def _prefix_form(convention: Convention, layers: int, both: bool) -> str | None:
         if needs <= given:
             return form
     return None
-
-
-def _each_tensor(tensors: Tensors) -> Iterator[tuple[str, str, Array]]:
-    """Role, gate (or nothing) and array of every tensor."""
-    for role, tensor in tensors.items():
-        if isinstance(tensor, Mapping):
-            for gate, array in tensor.items():
-                yield role, gate, array
-        else:
-            yield role, "", tensor
 
 
 def _template(convention: Convention, role: str, gate: str, layer: int) -> str:

@@ -186,7 +186,12 @@ def inspect(
         for cell, role, gate, name in found.each_tensor():
             of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
             roles[name] = layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
-    ways = None if results else _ways(shapes, file)
+    ways = None
+    if not results:
+        try:
+            refuse_ways(shapes, file)
+        except UserError as error:
+            ways = error.without(file)
     return Inspection(
         file,
         {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
@@ -271,16 +276,13 @@ def _without_numbers(name: str) -> str:
 def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
     """Mean and spread of each gate that has weights; a coupled gate is made of another."""
     made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
-    return {gate: _numbers(cell, n) for n, gate in enumerate(GATES) if gate != made}
-
-
-def _numbers(cell: Cell, n: int) -> GateNumbers:
+    arrays = [a.astype(np.float64) for a in (cell.kernel, cell.recurrent_kernel, cell.bias)]
+    found = {}
     with np.errstate(all="ignore"):  # of weights that are not finite; the list of tensors shows it
-        kernel, recurrent, bias = (
-            array[n].astype(np.float64) for array in (cell.kernel, cell.recurrent_kernel, cell.bias)
-        )
-        means = (kernel.mean(), kernel.std(), recurrent.mean(), recurrent.std(), bias.mean())
-        return GateNumbers(*map(float, means))
+        for n, gate in enumerate(GATES):
+            k, r, b = (array[n] for array in arrays)
+            found[gate] = GateNumbers(*map(float, (k.mean(), k.std(), r.mean(), r.std(), b.mean())))
+    return {gate: numbers for gate, numbers in found.items() if gate != made}
 
 
 # ---- weak hints: shown to the user, never used to decide
@@ -375,15 +377,6 @@ def _is_initial(blocks: Array) -> bool:
 
 
 # ---- no LSTM at all
-
-
-def _ways(shapes: Shapes, file: str) -> UserError | None:
-    """The ways in which tensors may be an LSTM, where shapes leave several."""
-    try:
-        refuse_ways(shapes, file)
-    except UserError as error:
-        return error.without(file)
-    return None
 
 
 def missing_parts(names: Collection[str]) -> list[str]:

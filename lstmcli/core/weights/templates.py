@@ -118,51 +118,46 @@ def gates_of(row: Convention, role: str) -> str:
     return "ifo" if role == "peephole" else row.storage.letters
 
 
-@cache
-def _templates(row_name: str) -> tuple[Template, ...]:
-    row = CONVENTIONS[row_name]
-    return tuple(
-        Template(row, role, form)
-        for role, forms in row.names.tensors.items()
-        for form in forms.split(" | ")
-    )
-
-
-Places = dict[str, list[tuple[str, int]]]  # text -> rows, each with the number of a template
+Places = dict[str, list[int]]  # text -> numbers of templates
 
 
 @cache
-def _index() -> tuple[Places, tuple[int, ...], Places]:
-    """The templates of all rows by what a name must have for them to match.
+def _index() -> tuple[list[Template], Places, tuple[int, ...], Places]:
+    """The templates of all rows, and their numbers by what a name must have for them to match.
 
     Those without fields by their text, the lengths of these texts, and those with fields by their
     longest text. A file may have a hundred thousand names, and the table five hundred templates;
     compiling the patterns of all would take most of the time of a small run.
     """
+    templates = [
+        Template(row, role, form)
+        for row in CONVENTIONS.values()
+        for role, forms in row.names.tensors.items()
+        for form in forms.split(" | ")
+    ]
     by_text: Places = {}
     by_longest: Places = {}
-    for row in CONVENTIONS:
-        for number, template in enumerate(_templates(row)):
-            places = by_text if len(template.texts) == 1 else by_longest
-            places.setdefault(max(template.texts, key=len), []).append((row, number))
-    return by_text, tuple(sorted(set(map(len, by_text)))), by_longest
+    for number, template in enumerate(templates):
+        places = by_text if len(template.texts) == 1 else by_longest
+        places.setdefault(max(template.texts, key=len), []).append(number)
+    return templates, by_text, tuple(sorted(set(map(len, by_text)))), by_longest
 
 
 @cache
 def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
     """What the templates of each row find at the end of a name, in the row's order."""
-    plain, (by_text, lengths, by_longest) = normalise(name), _index()
-    near: list[tuple[str, int]] = []
+    plain, (templates, by_text, lengths, by_longest) = normalise(name), _index()
+    near: list[int] = []
     for length in lengths:
         near += by_text.get(plain[-length:], ())
     for text, places in by_longest.items():
         near += places if text in plain else ()
-    found = [(row, end) for row, n in sorted(near) if (end := _templates(row)[n].end(plain))]
-    within = [e.length for row, e in found if re.search(CONVENTIONS[row].names.within, e.prefix)]
+    found = [end for n in sorted(near) if (end := templates[n].end(plain))]
+    within = [e.length for e in found if re.search(e.template.row.names.within, e.prefix)]
     by_row: dict[str, list[NameEnd]] = {}
-    for row, end in found:  # so `recurrent_kernel` is not interpreted as the `kernel` of a scope
+    for end in found:  # so `recurrent_kernel` is not interpreted as the `kernel` of a scope
         is_longest = end.length >= max(within, default=0)
-        by_row.setdefault(row, []).append(end._replace(is_longest=is_longest))
+        by_row.setdefault(end.template.row.name, []).append(end._replace(is_longest=is_longest))
     return by_row
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import os
 import stat
@@ -22,29 +21,18 @@ PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 
 NEAR = 0.75  # how similar a name is at least that is suggested (SequenceMatcher.ratio)
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
 
-MODELS = (
-    ".npz",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".safetensors",
-    ".onnx",
-    ".keras",
-    ".h5",
-    ".hdf5",
-    ".tflite",
-    ".nam",
-    "model.json",
-    "pytorch_model.bin",
-)
-"""Ends of the names of models; a folder's only such file is suggested in place of the folder."""
-
-NUMBERS = (
-    ".npy", ".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".gguf", ".bin", ".pkl", ".pb",
+BINARY = (
+    ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
+    ".tflite", ".npz", ".npy",
 )  # fmt: skip
-"""Ends of the names of other files that are read."""
+"""Suffixes of binary files that are read."""
 
-TABLES = (".npy", ".csv", ".tsv")  # where such a file is, it may be meant, and not the model
+MODELS = (*BINARY, ".nam", "model.json", "pytorch_model.bin")
+"""Ends of the names of files that may be models, which are suggested in place of their folder."""
+
+TEXTS = (".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".nam", ".bin", ".pb")
+"""Suffixes of other files that are read."""
+
 FILES_OFFERED = 6  # in place of their folder
 
 BYTE_ORDER_MARKS = {
@@ -95,50 +83,26 @@ class Opened(NamedTuple):
             raise became_shorter(self.source, size - len(data), start + len(data))
         return data
 
-    def pieces(self, *, by_lines: bool = True) -> Iterator[str]:
-        """The text in pieces, from the start, without a byte-order mark.
-
-        A piece ends with a line, unless ``by_lines`` is false. A line has at most `MOST_WHOLE`
-        characters.
-        """
+    def pieces(self) -> Iterator[str]:
+        """The text in pieces that end with a line, from the start, without a byte-order mark."""
         self.stream.seek(0)
-        start = self.stream.read(4)
-        self.stream.seek(0)
-        decoder = codecs.getincrementaldecoder(_coding(start))()
-        begun: list[str] = []
-        size = done = 0
-        last = False
-        while not last:
-            data = self.stream.read(PIECE)
-            last = not data
-            try:
-                text = decoder.decode(data, final=last)
-            except UnicodeDecodeError as error:
-                # its bytes end with the piece, and begin with what the piece before left undecoded
-                at = done + len(data) - len(error.object) + error.start
-                raise UserError(
-                    f"{self.source}: byte {at:,} is not {error.encoding} text."
-                ) from None
-            _refuse_zero_bytes(text, self.source)
-            done += len(data)
-            if not by_lines:
-                if text:
-                    yield text
-                continue
-            lines, end, rest = text.rpartition("\n")
-            if end:
-                yield "".join([*begun, lines, end])
-                begun, size = [], 0
-            begun.append(rest)
-            size += len(rest)
-            if size > MOST_WHOLE:
-                raise UserError(
-                    f"{self.source}: a line of more than {MOST_WHOLE:,} characters. "
-                    "Save the numbers as .npy or .npz."
-                )
-        _refuse_shorter(self, done)
-        if text := "".join(begun):
-            yield text
+        coding = _coding(self.head())
+        lines = io.TextIOWrapper(self.stream, coding, newline="\n")
+        try:
+            while text := lines.read(PIECE):
+                text += lines.readline(MOST_WHOLE)
+                if len(text) >= MOST_WHOLE and not text.endswith("\n"):
+                    raise UserError(
+                        f"{self.source}: a line of more than {MOST_WHOLE:,} characters. "
+                        "Save the numbers as .npy or .npz."
+                    )
+                _refuse_zero_bytes(text, self.source)
+                yield text
+            _refuse_shorter(self, self.stream.tell())
+        except UnicodeDecodeError:
+            raise UserError(f"{self.source} is not {coding} text.") from None
+        finally:
+            lines.detach()
 
     def text(self) -> str:
         """The text, at most 1 GiB, without a byte-order mark."""
@@ -177,13 +141,13 @@ def pieces_of(text: str) -> Iterator[str]:
         start = stop
 
 
-def decode(data: bytes, source: str) -> str:
+def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
     """Bytes as text: UTF-8, or what a byte-order mark specifies.
 
-    UserError, with the position, if the bytes are not such text.
+    UserError, with the position, if the bytes are not such text; they are ignored if it ``is_cut``.
     """
     try:
-        text = data.decode(_coding(data))
+        text = data.decode(_coding(data), "ignore" if is_cut else "strict")
     except UnicodeDecodeError as error:
         # of the bytes in the error: a UTF-8 decoder has taken the byte-order mark off them
         before = error.object[: error.start].decode(error.encoding).removeprefix("\ufeff")
@@ -205,7 +169,6 @@ def how_raw_numbers_are_read(source: str) -> list[str]:
 
 
 def _coding(data: bytes) -> str:
-    """The encoding of the byte-order mark at the start of a text; UTF-8 without."""
     marks = (name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark))
     return next(marks, "utf-8")
 
@@ -272,12 +235,10 @@ def _refuse_special(path: str) -> None:
     number = os.path.basename(path).replace("stdin", "0")
     if given and (stat.S_ISFIFO(mode) or (number.isdecimal() and os.isatty(int(number)))):
         return
-    kinds = [
-        (stat.S_ISFIFO, "a named pipe. Give - in its place, and it as standard input."),
-        (stat.S_ISSOCK, "a socket; a file was expected."),
-    ]
-    kind = next((text for of, text in kinds if of(mode)), "a device; a file was expected.")
-    raise UserError(f"{path} cannot be read: it is {kind}")
+    raise UserError(
+        f"{path} cannot be read: it is neither a file nor a folder. Give - in its place, and it as "
+        "standard input."
+    )
 
 
 def _open(path: str) -> BinaryIO:
@@ -294,22 +255,14 @@ def _open(path: str) -> BinaryIO:
 
 
 def _folder(path: str) -> tuple[str, ...]:
-    """The lines of the message for a folder in place of a file."""
     if os.path.exists(os.path.join(path, ".metadata")):
         return (
             f"{path} is a distributed checkpoint of PyTorch. Make it one file:",
             "  python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
             f"{shell_word(file_argument(path))} weights.pt",
         )
-    if os.path.isdir(os.path.join(path, "Data", "com.apple.CoreML")):
-        return (
-            f"{path} is a Core ML package; this version does not read it. "
-            "Give the model that it was converted from.",
-        )
     names = sorted(os.listdir(path))
     offered = [name for name in names if name.lower().endswith(MODELS)]
-    if any(name.lower().endswith(TABLES) for name in names):
-        offered = [name for name in names if name.lower().endswith((*MODELS, *NUMBERS))]
     if not 0 < len(offered) <= FILES_OFFERED:
         return (f"{path} is a folder; name a file in it.",)
     inner = [shell_word(file_argument(os.path.join(path, name))) for name in offered]
@@ -318,7 +271,6 @@ def _folder(path: str) -> tuple[str, ...]:
 
 
 def _near(path: str) -> str:
-    """A suggestion of a file with a similar name in the same folder."""
     folder, name = os.path.split(path)
     try:
         names = os.listdir(folder or ".")
@@ -332,7 +284,7 @@ def _alike(one: str, other: str) -> bool:
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
-    kind = end.lower() in (*MODELS, *NUMBERS, other_end.lower())
+    kind = end.lower() in (*BINARY, *TEXTS, other_end.lower())
     return kind and SequenceMatcher(None, a, b).ratio() >= NEAR
 
 

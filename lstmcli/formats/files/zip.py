@@ -93,7 +93,6 @@ def _check_directory(stream: BinaryIO, size: int) -> tuple[int, int]:
 
 
 def _end_of(member: ZipInfo, stream: BinaryIO, size: int) -> int:
-    """The position behind the packed bytes of a member."""
     start = member.header_offset + _LOCAL.size
     if start > size:  # before seek, which takes no numbers beyond 63 bits
         raise Damaged(f"it ends before byte {start:,}")

@@ -97,7 +97,6 @@ def _groups(model: Any, layers: Sequence[LayerConfig]) -> dict[str, dict[str, An
 def _weights(
     found: Contents, top: str, layers: Sequence[str], where: str
 ) -> dict[str, dict[str, str]]:
-    """The names of each layer's weights with their paths in the file."""
     weights: dict[str, dict[str, str]] = {}
     for layer in layers:
         group = _joined(top, layer)

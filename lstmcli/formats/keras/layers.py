@@ -228,7 +228,6 @@ def _layer_groups(
 
 
 def _number(name: str, base: str) -> int | None:
-    """N of ``base_N``, 0 of ``base``; None for another name."""
     rest = name.removeprefix(base)
     if rest == name or not re.fullmatch(r"(_[1-9]\d{0,8})?", rest):
         return None
@@ -314,22 +313,30 @@ def _runs_an_lstm(layer: Config) -> bool:
     return "LSTM" in class_name and "Conv" not in class_name
 
 
+def _before(
+    name: str, layers: Mapping[str, Config], sources: Mapping[str, str | None]
+) -> Iterator[tuple[str, Config, Any]]:
+    """The layers whose outputs reach a layer, the nearest first, and whether each gives steps."""
+    for _ in range(MOST_HOPS):
+        before = sources.get(name)
+        if before is None or before not in layers:
+            return
+        layer = layers[before]
+        inner = config_of(layer).get("layer")
+        config = config_of(inner if isinstance(inner, dict) else layer)
+        yield before, layer, config.get("return_sequences")
+        name = before
+
+
 def _lstm_before(
     name: str, layers: Mapping[str, Config], sources: Mapping[str, str | None]
 ) -> str | None:
     """The LSTM whose steps are the inputs of this layer; None if they come from another layer."""
-    for _ in range(MOST_HOPS):
-        before = sources.get(name)
-        if before is None or before not in layers:
-            return None
-        layer = layers[before]
+    for before, layer, gives_steps in _before(name, layers, sources):
         if _runs_an_lstm(layer):
-            inner = config_of(layer).get("layer")
-            config = config_of(inner if isinstance(inner, dict) else layer)
-            return before if config.get("return_sequences") is True else None
+            return before if gives_steps is True else None
         if _class_name(layer) not in PASSING:
-            return None
-        name = before
+            break
     return None
 
 
@@ -374,18 +381,12 @@ def _mask_before(
 ) -> dict[str, Any]:
     """The layer that masks this one's inputs; ``last`` where they come by an unknown way."""
     unchanged = True
-    for _ in range(MOST_HOPS):
-        before = sources.get(name)
-        if before is None or before not in layers:
-            break
-        layer = layers[before]
+    for before, layer, gives_steps in _before(name, layers, sources):
         if _masks_steps(layer):
             return {**layer, "name": before, "unchanged": unchanged}
-        inner = config_of(layer).get("layer")
-        config = config_of(inner if isinstance(inner, dict) else layer)
-        if _class_name(layer) == "RepeatVector" or config.get("return_sequences") is False:
+        if _class_name(layer) == "RepeatVector" or gives_steps is False:
             return {}  # which ends a mask
-        unchanged, name = unchanged and _class_name(layer) in PASSING, before
+        unchanged &= _class_name(layer) in PASSING
     return dict(last)
 
 

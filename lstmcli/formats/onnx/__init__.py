@@ -28,9 +28,7 @@ from lstmcli.formats.onnx.lstm import (
     input_source,
     is_lstm,
 )
-from lstmcli.formats.wire.protobuf import fields
 
-CORE_ML_FIELDS = (303, 403, 500, 502)  # of a Core ML model, whose first fields are the same
 CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell that was exported as basic operators
 PRODUCTS = ("MatMul", "Gemm")
 USE_ORIGINAL = (
@@ -45,9 +43,8 @@ def read(source: Opened) -> Document:
 
     A group NODE has the attributes, its ``directions`` and ``units``, ``cell_width`` (of a known
     initial_c), ``sequence_lens`` (constant ones) and ``transposed`` (X is an input of the model
-    with batch and time exchanged). Equal nodes are given once. Where the graph feeds every LSTM
-    into the next, the attribute ``layer`` has them all. Without LSTM nodes the document is of the
-    format "onnx initializers"; one with only GRUs or plain RNNs can be listed, not run.
+    with batch and time exchanged). Equal nodes are given once. Without LSTM nodes the document is
+    of the format "onnx initializers"; one with only GRUs or plain RNNs can be listed, not run.
     """
     if source.size > MOST_PROTOBUF:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
@@ -55,12 +52,10 @@ def read(source: Opened) -> Document:
     with damage_reported(f"{source.source}, interpreted as an ONNX model,"):
         model = OnnxModel(source.contents())
         if not model.has_graph:
-            if any(field.number in CORE_ML_FIELDS for field in fields(source.contents())):
-                raise UserError(
-                    f"{source.source} is a Core ML model; this version does not read it. "
-                    "Give the model that it was converted from."
-                )
-            raise UserError(f"{source.source} is not an ONNX model: it has no graph.")
+            raise UserError(
+                f"{source.source} is not an ONNX model: it has no graph. If it is a Core ML model, "
+                "give the model that it was converted from."
+            )
         with np.errstate(all="ignore"):  # weights may have infinities and NaN
             return _Reader(source, model).document()
 
@@ -90,14 +85,13 @@ class _Reader:
         if not lstms:
             reasons = (f"  {reason}" for reason in self.left_out)
             raise UserError(f"{self.source.source}: none of its LSTMs can be read.", *reasons)
-        chain = self._chain(lstms)
         return Document(
             self.source.source,
             "onnx",
             {f"{lstm.name}/{key}": a for lstm in lstms for key, a in lstm.arrays.items()},
-            {"layer": ",".join(map(str, chain))} if len(chain) == len(lstms) > 1 else {},
             groups={lstm.name: lstm.attributes for lstm in lstms},
-            remarks=tuple(self._remarks(lstms, chain)),
+            in_turn=max((self._chain(lstm) for lstm in lstms), key=len),
+            remarks=tuple(self._remarks(lstms)),
         )
 
     def _add(self, node: Node, scope: Scope) -> None:
@@ -131,31 +125,20 @@ class _Reader:
         self.names[_normalised(name)] = name
         return name
 
-    def _chain(self, lstms: list[LstmNode]) -> list[int]:
-        """The positions of LSTMs that feed each other in turn; the longest such chain."""
-        positions = {lstm: n for n, lstm in enumerate(lstms)}
+    def _chain(self, first: LstmNode) -> tuple[str, ...]:
+        """The names of LSTMs that feed each other in turn, from one on that none feeds."""
         feeds = {below: lstm for lstm, below in self.fed_by.items()}
-        longest: list[int] = []
-        for lstm in lstms:
-            chain: list[int] = []
-            following: LstmNode | None = None if lstm in self.fed_by else lstm
-            while following is not None:
-                chain.append(positions[following])
-                following = feeds.get(following)
-            longest = max(longest, chain, key=len)
-        return longest
+        chain, following = list[str](), None if first in self.fed_by else first
+        while following is not None:
+            chain.append(following.name)
+            following = feeds.get(following)
+        return tuple(chain)
 
-    def _remarks(self, lstms: list[LstmNode], chain: list[int]) -> Iterator[str]:
+    def _remarks(self, lstms: list[LstmNode]) -> Iterator[str]:
         source = self.source.source
         yield from self.left_out
         if len(self.read_as) > len(lstms):
             yield f"{source} has {len(self.read_as)} LSTM nodes, {len(lstms)} of them distinct."
-        if len(chain) > 1:
-            names = " into ".join(lstms[n].name for n in chain)
-            layer = ",".join(map(str, chain))
-            yield f"{source} feeds {names}: --layer {layer}" + (
-                " is meant where no other is given." if len(chain) == len(lstms) else " runs them."
-            )
         for lstm in lstms:
             yield from lstm.remarks
         if form := self._basic_operators():

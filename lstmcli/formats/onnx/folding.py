@@ -182,7 +182,6 @@ class ConstantFolder:
         check_size((self._bytes,), 1, f"{self._source.source}: what its graph computes")
 
     def _value_of(self, definition: Definition, inputs: Sequence[Definition]) -> Value:
-        """The value of a name, once those of the inputs of its node are known."""
         if definition.tensor is not None:
             return self._stored_array(definition.tensor, definition.name)
         node = definition.node
@@ -311,5 +310,4 @@ def _is_known(node: Node | None) -> bool:
 
 
 def _inputs(definition: Definition) -> list[str]:
-    """The names of the inputs of a known operator."""
     return definition.node.inputs if definition.node and _is_known(definition.node) else []

@@ -178,7 +178,6 @@ class OnnxModel:
         )
 
     def _call(self, function: Any, node: Node, scope: Scope) -> Scope:
-        """The body of a function as one node calls it."""
         self._count(function.node)
         defaults = _attributes(function.attribute_proto, {})
         pairs = zip(function.input, node.inputs, strict=False)
@@ -200,7 +199,6 @@ def _domain(domain: str | bytes) -> str:
 
 
 def _opset(imports: Iterable[Any]) -> int:
-    """The version of ONNX's operators that a model or function asks for."""
     return next((int(one.version) for one in imports if _domain(one.domain) == ""), 1)
 
 
@@ -280,18 +278,10 @@ def _external(tensor: Any, source: Opened, size: int, where: str) -> bytes:
     path = sidecar_path(source.path, name)
     if path is None:
         raise UserError(f"{where} is in {name!a}, which is not in the folder of the model.")
-    offset, length = (_digits(entries.get(key), key) for key in ("offset", "length"))
-    if length not in (None, size):
+    offset, length = (int(entries.get(key, n)) for key, n in (("offset", 0), ("length", size)))
+    if length != size:
         raise Damaged(f"{where} needs {size:,} bytes and declares {length:,}")
     with opened(path) as part:
-        if (offset or 0) + size > part.size:
+        if offset + size > part.size:
             raise UserError(f"{where} reaches past the end of {part.source}.")
-        return part.part(offset or 0, size)
-
-
-def _digits(value: str | None, key: str) -> int | None:
-    if value is None:
-        return None
-    if not value.isascii() or not value.isdigit() or len(value) > 18:
-        raise Damaged(f"an {key} in it is {value[:20]!a}")
-    return int(value)
+        return part.part(offset, size)

@@ -119,7 +119,6 @@ def _with_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str
 
 
 def _graph_path(path: str | None) -> str | None:
-    """The file with the graph of a checkpoint."""
     if path is None:
         return None
     name = os.path.basename(path).removesuffix(INDEX)

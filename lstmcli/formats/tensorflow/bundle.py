@@ -48,7 +48,6 @@ from lstmcli.formats.wire.protobuf import Message, varint
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of a table
 FOOTER = 48  # bytes
 TRAILER = 5  # bytes after a block: how it is compressed, its checksum
-COMPRESSIONS = {1: "Snappy", 2: "Zstandard"}
 MOST_KEYS = 64 << 20  # bytes of all keys; each may share the start of the one before
 LONGEST_KEY = 1 << 13  # bytes
 
@@ -81,7 +80,6 @@ class SortedTable:
                 yield key, value
 
     def _index(self) -> memoryview:
-        """The block with the positions of the others."""
         footer = memoryview(self._bytes(self._size - FOOTER, FOOTER))
         if footer[-len(MAGIC) :] != MAGIC:
             raise Damaged("it does not end as a table does")
@@ -96,8 +94,7 @@ class SortedTable:
         if has_checksum(data[: length + 1], stored) is False:
             raise Damaged(f"the checksum of the block at byte {start:,} is wrong")
         if kind:
-            name = COMPRESSIONS.get(kind, f"method {kind}")
-            raise Damaged(f"a block is compressed by {name}; TensorFlow writes none that are")
+            raise Damaged(f"a block is compressed by method {kind}, which TensorFlow never does")
         return data[:length]
 
     def _bytes(self, start: int, count: int) -> bytes:

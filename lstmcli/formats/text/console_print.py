@@ -137,7 +137,6 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
 
 
 def _refuse_many(text: str, source: str) -> None:
-    """Refuse more than `MOST_PRINTED` numbers and brackets."""
     count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
     if count > MOST_PRINTED:
         raise UserError(
@@ -234,30 +233,22 @@ def _described(
     where = console.at(brackets.start)
     tokens, shape, ahead = _parsed(brackets.content, where)
     after = console.text[brackets.stop : end]
+    factor = FACTOR.search(before)
+    dtype, printed, label = _dtype(before, after), printed_shape(before, after), ""
     if ggml := GGML.search(before.rstrip()):
         name, dtype = ggml[1], SHORT_DTYPES.get(ggml[2])
-        sizes = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
-        gaps = gaps_of(shape, ahead, sizes, where)
-        return Print(name, tokens, shape, where, rounded, dtype=dtype, gaps=gaps), heading
-    dtype = _dtype(before, after)
-    gaps = gaps_of(shape, ahead, printed_shape(before, after), where)
-    factor = FACTOR.search(before)
-    before = WRAPPER.sub("", before[: factor.start()] if factor else before)
-    name, separate_line = _name(before)
-    label = "" if name else _label(before)
-    if separate_line or label:
-        heading = name
+        printed = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
+    else:
+        before = WRAPPER.sub("", before[: factor.start()] if factor else before)
+        name, separate_line = _name(before)
+        label = "" if name else _label(before)
+        if separate_line or label:
+            heading = name
+        name = name or heading
     found = Print(
-        name or heading,
-        tokens,
-        shape,
-        where,
-        rounded,
-        factor=float(factor[1]) if factor else 1.0,
-        dtype=dtype,
-        label=label,
-        gaps=gaps,
-    )
+        name, tokens, shape, where, rounded, float(factor[1]) if factor else 1.0, dtype, label,
+        gaps_of(shape, ahead, printed, where),
+    )  # fmt: skip
     return found, heading
 
 
@@ -283,7 +274,6 @@ def _array_brackets(console: Console) -> Iterator[Brackets]:
 
 
 def _brackets(console: Console) -> Iterator[tuple[int, int]]:
-    """The spans of outermost brackets."""
     depth = start = 0
     for match in re.finditer(r"[\[\]]", console.text):
         if match[0] == "[":

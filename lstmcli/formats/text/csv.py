@@ -13,9 +13,8 @@ import csv
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +40,7 @@ from lstmcli.formats.text.number_text import (
     refuse_decimal_commas,
 )
 
-INDEXED = re.compile(r"(.+)\[(\d+)\]")
+INDEXED = re.compile(r"(.+)\[(\d{1,15})\]")
 
 
 def read_lines(pieces: Pieces, file: Opened) -> Document:
@@ -74,12 +73,12 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         line += len(lines)
     if not table.rows:
         raise UserError(f"{source} has no row of numbers.")
-    return document_of(table, kind, lambda row: _line_of(row, pieces(), delimiter, source))
+    return document_of(table, kind)
 
 
-def document_of(table: CsvTable, kind: str, line_of: Callable[[int], int]) -> Document:
-    """What a table contains; ``line_of`` gives the line of a row, for messages."""
-    keys, values = _in_order(table, line_of)
+def document_of(table: CsvTable, kind: str) -> Document:
+    """What a table contains."""
+    keys, values = _in_order(table)
     batch, units = keys.get(BATCH), keys.get(UNIT)
     sizes = [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]
     arrays, indexes = {}, {}
@@ -171,13 +170,6 @@ def _cells(
         raise UserError(f"{source}, line {start + reader.line_num}: {error}.") from None
 
 
-def _line_of(row: int, pieces: Iterator[str], delimiter: str, source: str) -> int:
-    """The number of the line of a row of numbers, after a header."""
-    lines = chain.from_iterable(text.splitlines(keepends=True) for text in pieces)
-    rows = _cells(lines, delimiter, source)
-    return next(line for n, (line, _) in enumerate(rows, -1) if n == row)
-
-
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -197,7 +189,7 @@ def _numbers(cells: list[str], line: int, source: str) -> list[float]:
 
 
 def _checked_names(cells: list[str], source: str) -> list[str]:
-    names = [cell.strip() for cell in cells]
+    names = [re.sub(r"\[0+(?=\d)", "[", cell.strip()) for cell in cells]
     if names[0] == "" and len(names) > 1 and not {*KEYS} & {*names}:
         names[0] = STEP  # the index of pandas
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -228,12 +220,7 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
         if name in keys:
             continue
         if match := INDEXED.fullmatch(name):
-            if len(match[2]) > len(str(MOST_STEPS)):
-                raise UserError(
-                    f"{source}: a column of {match[1]} has {len(match[2])} digits in []"
-                )
-            if indexed.setdefault(match[1], {}).setdefault(int(match[2]), column) != column:
-                raise UserError(f"{source} has two columns {match[1]}[{int(match[2])}].")
+            indexed.setdefault(match[1], {})[int(match[2])] = column
         else:
             single[name] = Columns([column], single=True)
     for name in indexed.keys() & single.keys():
@@ -294,20 +281,47 @@ class CsvTable:
         return np.frombuffer(self._numbers).reshape(-1, self._width)
 
 
-def _in_order(
-    table: CsvTable, line_of: Callable[[int], int]
-) -> tuple[dict[str, Sequence[int]], np.ndarray]:
-    """The numbers of each key of a table, and its rows sorted by step, batch and unit."""
+def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
+    """The numbers of each key of a table, and its rows sorted by step, batch and unit.
+
+    UserError unless each combination of these is there once.
+    """
     values = table.values
     if not table.keys:
         return {}, values
-    places = _as_integers(table, line_of)
-    order = np.lexsort(places.T[::-1])
-    numbers = [_distinct(column) for column in places.T]
-    _check_complete(places[order], numbers, lambda row: line_of(int(order[row])), table)
+    keys = values[:, table.key_columns]
+    wrong = ~((keys >= 0) & (keys < MOST_STEPS) & (keys == np.floor(keys)))
+    if wrong.any():
+        row, key = np.argwhere(wrong)[0]
+        raise UserError(
+            f"{table.source}: {table.keys[key]} is {keys[row, key]:g}; an integer was expected."
+        )
+    numbers = [_distinct(column) for column in keys.T]
+    # the position of each row in the complete table; beyond 2**53 it only has to be large
+    strides = np.cumprod([1.0, *(len(each) for each in numbers[:0:-1])])[::-1]
+    places = [np.searchsorted(each, k) for each, k in zip(numbers, keys.T, strict=True)]
+    at = strides @ np.stack(places)
+    order = np.argsort(at, kind="stable")
+    odd = np.flatnonzero(at[order] != np.arange(len(at)))
+    if odd.size or len(at) < strides[0] * len(numbers[0]):
+        first = int(odd[0]) if odd.size else len(at)
+        is_twice = bool(odd.size) and at[order[first]] < first
+        _refuse_place(table, numbers, first - is_twice, is_twice)
     if np.any(order[1:] < order[:-1]):
         values = values[order]
-    return dict(zip(table.keys, map(compact, numbers), strict=True)), values
+    return {k: compact(each) for k, each in zip(table.keys, numbers, strict=True)}, values
+
+
+def _refuse_place(
+    table: CsvTable, numbers: Sequence[np.ndarray], place: int, is_twice: bool
+) -> None:
+    """Refuse a position of the complete table that no row has, or that several have."""
+    words: list[str] = []
+    for key, each in zip(table.keys[::-1], numbers[::-1], strict=True):
+        place, n = divmod(place, len(each))
+        words.insert(0, f"{key} {each[n]:.0f}")
+    what = "occurs a second time" if is_twice else "is missing"
+    raise UserError(f"{table.source}: {', '.join(words)} {what}.")
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
@@ -319,53 +333,3 @@ def _distinct(values: np.ndarray) -> np.ndarray:
     is_first = np.ones(len(ordered), bool)
     is_first[1:] = ordered[1:] != ordered[:-1]
     return np.compress(is_first, ordered)
-
-
-def _as_integers(table: CsvTable, line_of: Callable[[int], int]) -> np.ndarray:
-    """The columns of the keys, (R, 1 to 3), as integers."""
-    values = table.values[:, table.key_columns]
-    wrong = ~((values >= 0) & (values < MOST_STEPS) & (values == np.floor(values)))
-    if wrong.any():
-        row, key = np.argwhere(wrong)[0]
-        raise UserError(
-            f"{table.source}, line {line_of(int(row))}: {table.keys[key]} is "
-            f"{values[row, key]:g}; an integer was expected."
-        )
-    return values.astype(np.int64)
-
-
-def _check_complete(
-    places: np.ndarray,
-    numbers: Sequence[np.ndarray],
-    line_of: Callable[[int], int],
-    table: CsvTable,
-) -> None:
-    """Refuse sorted places unless each of a step, a batch item and a unit is there once."""
-    total, source = prod(map(len, numbers)), table.source
-
-    def expected_at(rows: np.ndarray) -> np.ndarray:
-        found = []
-        for each in reversed(numbers):
-            found.append(each[rows % len(each)])
-            rows = rows // len(each)
-        return np.stack(found[::-1], axis=-1)
-
-    def named(place: np.ndarray) -> str:
-        pairs = zip(table.keys, place.tolist(), strict=True)
-        return ", ".join(f"{name} {number}" for name, number in pairs)
-
-    if np.any(repeated := (places[1:] == places[:-1]).all(axis=1)):
-        row = int(np.argmax(repeated)) + 1
-        raise UserError(
-            f"{source}, line {line_of(row)}: {named(places[row])} occurs a second time."
-        )
-    expected = expected_at(np.arange(len(places)))
-    wrong = (places != expected).any(axis=1)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise UserError(
-            f"{source}: {named(expected[row])} is missing (before line {line_of(row)})."
-        )
-    if len(places) < total:
-        missing = named(expected_at(np.array(len(places))))
-        raise UserError(f"{source}: {missing} is missing.")

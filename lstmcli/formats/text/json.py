@@ -33,8 +33,6 @@ from lstmcli.formats.text.number_text import (
 )
 from lstmcli.outputs import json_text
 
-MAX_LISTED = 8  # names of files
-
 MODELS = {  # members of the outermost object of a model file -> module and function
     ("weightsManifest",): ("tfjs", "read_value"),
     ("architecture", "config", "weights"): ("audio", "read_nam"),
@@ -66,10 +64,9 @@ def _document(value: Any, source: str) -> Document:
     document = Document(source, "json", {})
     if records := has_records(value):
         value = as_columns(value, source)
-    if isinstance(value, (list, np.ndarray)):
+    if isinstance(value, list):
         document.arrays[""] = to_array(value, f"{source}: the list")
     elif isinstance(value, dict):
-        _refuse_index(value, source)
         _collect(value, "", document)
     else:
         raise UserError(f"{source} is a single value; an object or a list was expected.")
@@ -116,7 +113,7 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
     """
     where = source if line is None else f"{source}, line {line}"
     try:
-        return _decoder().decode(text) if line is None else _decode_line(text)
+        return _decoder().decode(text)
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:]
         at = f"line {line or error.lineno}, column {error.colno}"
@@ -134,31 +131,6 @@ def _decoder() -> Any:
     return json.JSONDecoder(object_pairs_hook=_unique)
 
 
-def _decode_line(text: str) -> Any:
-    """The value of a line, in half the time of `decode`, if it has no blanks around it."""
-    try:
-        value, end = _decoder().raw_decode(text)
-    except json.JSONDecodeError:  # of blanks before it too
-        end = -1
-    return value if end == len(text) else _decoder().decode(text)
-
-
-def _refuse_index(members: dict[str, Any], source: str) -> None:
-    """Refuse an index of Keras or Hugging Face, with the names of the files that it lists."""
-    places = members.get("weight_map")
-    if not isinstance(places, dict) or "metadata" not in members:
-        return
-    named = [
-        one for files in places.values() for one in (files if isinstance(files, list) else [files])
-    ]
-    files = dict.fromkeys(_printable(one, source) for one in named if isinstance(one, str))
-    shown = " ".join(list(files)[:MAX_LISTED]) + " ..." * (len(files) > MAX_LISTED)
-    raise UserError(
-        f"{source} contains no weights, only in which files they are. "
-        f"Give those that contain the LSTM: {shown}"
-    )
-
-
 class _TwiceError(Exception):
     """A name occurs twice in one object."""
 
@@ -171,7 +143,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
-    """Sort an object's members into arrays and attributes."""
     if prefix.count(".") > MOST_LEVELS:
         raise UserError(f"{document.source} is nested too deeply.")
     for name, value in members.items():
@@ -181,18 +152,13 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
             continue
         if full in document.arrays or full in document.attributes:
             raise UserError(f'{document.source} has two members of the name "{full}".')
-        _file_under(document, full, value)
-
-
-def _file_under(document: Document, name: str, value: Any) -> None:
-    # numbers such as "NaN" are strings too
-    texts = isinstance(value, list) and {*map(type, value)} == {str} and not {*value} <= {*SPECIAL}
-    if isinstance(value, (list, np.ndarray)) and not texts:
-        document.arrays[name] = to_array(value, f"{document.source}: {name}")
-    elif isinstance(value, str):
-        document.attributes[name] = _printable(value, document.source)
-    else:
-        document.attributes[name] = value
+        is_list = isinstance(value, list)
+        # numbers such as "NaN" are strings too
+        if is_list and not ({*map(type, value)} == {str} and not {*value} <= {*SPECIAL}):
+            document.arrays[full] = to_array(value, f"{document.source}: {full}")
+        else:
+            is_text = isinstance(value, str)
+            document.attributes[full] = _printable(value, document.source) if is_text else value
 
 
 def _printable(text: str, source: str) -> str:
@@ -275,11 +241,7 @@ def as_columns(value: Any, where: str) -> Any:
         return {name: as_columns(member, f"{where}.{name}") for name, member in value.items()}
     if not isinstance(value, list) or not has_records(value):
         return value
-    first, items = value[0], value
-    nested = isinstance(first, dict) and any(isinstance(m, (list, dict)) for m in first.values())
-    if not isinstance(first, dict) or nested or _tensor_of(first) is not None:
-        # of plain objects, of which there may be millions, nothing is converted
-        items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
+    items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
     if all(isinstance(item, dict) and _tensor_of(item) is not None for item in value):
         names = [item.get("name") for item in value]  # such as the outputs of a server
         if None not in names and len({*map(str, names)}) == len(names):
@@ -305,20 +267,19 @@ def _joined(items: list[Any], where: str) -> Any:
     return {name: _joined(column, f"{where}.{name}") for name, column in columns.items()}
 
 
-def _tensor_of(members: Mapping[str, Any]) -> np.ndarray | None:
-    """The array of an object with numbers and their shape; of numbered members, a vector."""
+def _tensor_of(members: Mapping[str, Any]) -> list[Any] | None:
+    """The nested list of an object with numbers and their shape, or with numbered members."""
     shape = next((members[name] for name in _SHAPES if name in members), None)
     data = next((members[name] for name in _NUMBERS if name in members), None)
-    if isinstance(data, dict):
-        data = _numbered(data)
-    if shape is None or data is None or not isinstance(shape, list):
-        vector = _numbered(members)
-        return None if vector is None else np.array(vector, dtype=np.float64)
+    data = _numbered(data) if isinstance(data, dict) else data
+    if not isinstance(shape, list) or data is None:
+        return _numbered(members)
     plain = isinstance(data, list) and all(type(x) in (int, float) for x in data)
-    sizes = [size for size in shape if type(size) is int]
-    if not plain or len(sizes) < len(shape) or prod(sizes) != len(data):
+    if not plain or any(type(n) is not int for n in shape) or prod(shape) != len(data):
         return None
-    return np.array(data, dtype=np.float64).reshape(sizes)
+    for size in shape[:0:-1]:
+        data = [data[n : n + size] for n in range(0, len(data), size)]
+    return cast(list[Any], data)
 
 
 def _numbered(members: Mapping[str, Any]) -> list[Any] | None:

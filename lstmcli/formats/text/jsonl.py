@@ -31,7 +31,6 @@ from lstmcli.formats.text.number_text import (
     UNIT,
     UNITS,
     float32_arrays,
-    numbers_of,
     to_array,
 )
 
@@ -52,16 +51,8 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         return _read_tidy(pieces(), names, source, file.size)
     steps, before = Steps(source, file.size), 0
     for piece in pieces():
-        lists = _bare_lists(piece)
-        if lists is None or not steps.add_together(lists):
-            records = {
-                number: parse_line(line, source, number)
-                for number, line in enumerate(piece.split("\n"), before + 1)
-                if line.strip()
-            }
-            if not steps.add_together([*records.values()]):
-                for number, record in records.items():
-                    steps.add(record, f"{source}, line {number}")
+        lines = enumerate(piece.split("\n"), before + 1)
+        steps.add({n: parse_line(line, source, n) for n, line in lines if line.strip()})
         before += piece.count("\n")
     arrays = steps.arrays()
     numbering = _taken_numbering(arrays, steps.numbers)
@@ -73,21 +64,6 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     )  # fmt: skip
 
 
-def _bare_lists(piece: str) -> list[dict[str, Any]] | None:
-    """`parse_line` of lines that are lists, in a quarter of the time; None for other lines.
-
-    Each becomes the member of an object, so that no line goes on with the list of another.
-    """
-    if not {'"', "{", "}"}.isdisjoint(piece):
-        return None
-    text = '},{"":'.join(filter(str.strip, piece.split("\n")))
-    try:
-        records = json.loads(f'[{{"":{text}}}]')
-    except (ValueError, RecursionError):
-        return None
-    return records if all(type(record[""]) is list for record in records) else None
-
-
 def _tidy_names(text: str) -> list[str]:
     """The members of the first line, if it is one unit of a step: a number each."""
     value = _tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
@@ -97,10 +73,9 @@ def _tidy_names(text: str) -> list[str]:
 
 
 def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) -> Document:
-    """The arrays of lines that are one unit of a step each."""
     from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
 
-    table, numbers, before = CsvTable(names, len(names), source, size), array("q"), 0
+    table, before = CsvTable(names, len(names), source, size), 0
     for piece in pieces:
         rows = []
         for number, line in enumerate(piece.split("\n"), before + 1):
@@ -112,11 +87,10 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
                     f"{source}, line {number}: an object of {', '.join(names)} was expected."
                 )
             rows.append(to_array([record[name] for name in names], f"{source}, line {number}"))
-            numbers.append(number)
         if rows:
             table.add(np.stack(rows))
         before += piece.count("\n")
-    return document_of(table, "jsonl", lambda row: numbers[row])
+    return document_of(table, "jsonl")
 
 
 def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None) -> Numbering:
@@ -163,53 +137,61 @@ class Steps:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, array[float]] = {}
 
-    def add(self, record: dict[str, Any], where: str) -> None:
-        """Append a line's members."""
-        step = _step_of(record, self._steps, where)
-        names = [name for name in record if name != STEP]
-        if self._count and self._shapes.keys() != set(names):
-            expected, found = _members(self._shapes), _members(names)
-            raise UserError(f"{where} is {found}; the lines before it are {expected}.")
-        arrays = {
-            name: step_array(
-                record[name], f"{where}: {name}" if name else where, self._shapes.get(name)
-            )
-            for name in names
-        }
-        self._append({name: values[None] for name, values in arrays.items()})
-        if step is not None:
-            self._steps.append(step)
-
     @property
     def numbers(self) -> Sequence[int] | None:
         """The numbers of the steps; None unless every line has one."""
         all_ = self._count and len(self._steps) == self._count
         return compact(self._steps) if all_ else None
 
-    def add_together(self, records: list[dict[str, Any]]) -> bool:
-        """Append the members of several lines, faster than `add`; False if anything is irregular.
-
-        Nothing is appended then: `add`, line by line, raises what is wrong.
-        """
-        kinds = {kind - {STEP} for kind in set(map(frozenset, records))}
-        steps = [record[STEP] for record in records if STEP in record]
-        if len(kinds) != 1 or (steps and not self._ascend(steps)):
-            return False
+    def add(self, records: Mapping[int, dict[str, Any]]) -> None:
+        """Append the members of lines, by the numbers of the lines."""
+        if not records:
+            return
+        lines = [*records.values()]
+        kinds = {kind - {STEP} for kind in set(map(frozenset, lines))}
+        steps = [record[STEP] for record in lines if STEP in record]
         try:
+            if len(kinds) != 1 or (steps and not self._ascend(steps)):
+                raise UserError("the lines are of several kinds")
             arrays = {
-                name: to_array([record[name] for record in records], self._source)
-                for name in records[0]
+                name: to_array([record[name] for record in lines], self._source)
+                for name in lines[0]
                 if name != STEP
             }
+            shapes = {name: array.shape[1:] for name, array in arrays.items()}
+            if shapes != (self._shapes or shapes) or {*map(len, shapes.values())} - {1, 2}:
+                raise UserError("the steps differ in shape")
         except UserError:
-            return False
-        shapes = {name: array.shape[1:] for name, array in arrays.items()}
-        known = self._shapes if self._count else shapes
-        if shapes != known or {len(shape) for shape in shapes.values()} - {1, 2}:
-            return False
-        self._append(arrays)
+            for number, record in records.items():
+                self._check(record, f"{self._source}, line {number}")
+            raise
+        for name, values in arrays.items():
+            self._shapes[name] = values.shape[1:]
+            shape = (self._count + len(values), *values.shape[1:])
+            where = f"{self._source}: {name}" if name else self._source
+            check_growth(shape, values.itemsize, self._size, where)
+            self._numbers.setdefault(name, array("d")).frombytes(values.tobytes())
+        self._count += len(lines)
         self._steps.extend(steps)
-        return True
+
+    def _check(self, record: dict[str, Any], where: str) -> None:
+        """Refuse a line that does not fit those before it, which it then is one of."""
+        if STEP in record:
+            step = record[STEP]
+            if type(step) is not int or not 0 <= step < MOST_STEPS:
+                raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
+            if self._steps and step <= self._steps[-1]:
+                raise UserError(
+                    f"{where}: step {step} follows step {self._steps[-1]}; they ascend."
+                )
+            self._steps.append(step)
+        names = [name for name in record if name != STEP]
+        if self._shapes and self._shapes.keys() != set(names):
+            expected, found = _members(self._shapes), _members(names)
+            raise UserError(f"{where} is {found}; the lines before it are {expected}.")
+        for name in names:
+            of = f"{where}: {name}" if name else where
+            self._shapes[name] = step_array(record[name], of, self._shapes.get(name)).shape
 
     def _ascend(self, steps: list[Any]) -> bool:
         """Whether these are numbers of steps, each after the one before."""
@@ -218,20 +200,10 @@ class Steps:
         first = self._steps[-1] if self._steps else -1
         return steps[-1] < MOST_STEPS and all(map(lt, [first, *steps], steps))
 
-    def _append(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Append steps (n, K) or (n, B, K) of every member."""
-        for name, values in arrays.items():
-            self._shapes[name] = values.shape[1:]
-            shape = (self._count + len(values), *values.shape[1:])
-            where = f"{self._source}: {name}" if name else self._source
-            check_growth(shape, values.itemsize, self._size, where)
-            self._numbers.setdefault(name, array("d")).frombytes(values.tobytes())
-        self._count += len(next(iter(arrays.values())))
-
     def arrays(self) -> dict[str, np.ndarray]:
         """Each member as one array, stacked along the lines."""
         return {
-            name: numbers_of(numbers).reshape(self._count, *self._shapes[name])
+            name: np.asarray(numbers).reshape(self._count, *self._shapes[name])
             for name, numbers in self._numbers.items()
         }
 
@@ -248,18 +220,6 @@ def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
     )
 
 
-def _step_of(record: dict[str, Any], before: Sequence[int], where: str) -> int | None:
-    """The record's step, which is greater than those before; None if it has none."""
-    if STEP not in record:
-        return None
-    step = record[STEP]
-    if type(step) is not int or not 0 <= step < MOST_STEPS:
-        raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
-    if len(before) and step <= before[-1]:
-        raise UserError(f"{where}: step {step} follows step {before[-1]}; steps ascend.")
-    return step
-
-
 def _members(names: Iterable[str]) -> str:
     shown = ", ".join(names)
     return f"an object of {shown}" if shown else "a bare list"
@@ -270,8 +230,6 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 
     Anything else is a UserError that starts with ``where``.
     """
-    if not isinstance(value, list):
-        raise UserError(f"{where} is {str(value)[:40]!a}; a list of numbers was expected.")
     numbers = to_array(value, where)
     if numbers.ndim > 2:
         raise UserError(
@@ -351,31 +309,23 @@ class LineReader:
             self._descriptor: int | None = stream.fileno()
         except (OSError, AttributeError):  # in memory
             self._descriptor = None
-        self._lines: deque[bytes] = deque()  # complete, without their ends
+        self._lines: deque[tuple[int, bytes]] = deque()  # that are complete and not blank; numbers
         self._begun: list[bytes] = []  # pieces of a line whose end has not come yet
-        self._begun_size = 0
+        self._begun_size = self._count = 0  # bytes of these, and lines that are complete
+        self._taken: list[bytes] | None = []  # all bytes, until a line is returned
         self._ended = False
 
     def next(self) -> bytes | None:
         """The next line that is not blank, once it is complete; None at the end."""
-        while True:
-            self._drop_blank()
-            if self._lines:
-                self.number += 1
-                return self._lines.popleft()
-            if self._ended:
-                return None
-            self._take()
+        if not self._has(1):
+            return None
+        self._taken = None
+        self.number, line = self._lines.popleft()
+        return line
 
     def waiting(self) -> bool:
         """Whether another line that is not blank can be read without waiting."""
-        while True:
-            self._drop_blank()
-            if self._lines:
-                return True
-            if self._ended or not self._ready():
-                return False
-            self._take()
+        return self._has(1, wait=False)
 
     def are_inputs(self) -> bool:
         """Whether the first line shows that the lines are inputs, one step each.
@@ -383,31 +333,22 @@ class LineReader:
         Nothing is consumed. A second line is waited for only if the first one alone would be a
         document.
         """
-        first = self._peek(0)
+        first = self._lines[0][1] if self._has(1) else b""
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
             return False
         kind = kind_of_line(decode(first, STDIN))
-        return kind == "inputs" or (kind == "either" and bool(self._peek(1)))
+        return kind == "inputs" or (kind == "either" and self._has(2))
 
     def rest(self) -> bytes:
-        """All bytes that `next` has not returned."""
-        begun = [b"".join(self._begun)] if not self._ended else []
-        pieces = iter([b"\n".join([*self._lines, *begun])])
-        self._lines.clear()
+        """All bytes, if `next` has returned none of them."""
+        pieces = iter([b"".join(self._taken or ())])
         return drained(lambda: next(pieces, b"") or self._read(), STDIN)
 
-    def _peek(self, number: int) -> bytes:
-        """The line of this number, from 0, without blank ones; empty if there is none."""
-        while True:
-            full = [line for line in self._lines if line.strip()]
-            if len(full) > number or self._ended:
-                return full[number] if len(full) > number else b""
+    def _has(self, count: int, *, wait: bool = True) -> bool:
+        """Whether this many lines that are not blank are there, or come."""
+        while len(self._lines) < count and not self._ended and (wait or self._ready()):
             self._take()
-
-    def _drop_blank(self) -> None:
-        while self._lines and not self._lines[0].strip():
-            self._lines.popleft()
-            self.number += 1
+        return len(self._lines) >= count
 
     def _ready(self) -> bool:
         if self._descriptor is None:
@@ -420,10 +361,11 @@ class LineReader:
     def _take(self) -> None:
         """Take the bytes that come next, and split off the lines they complete."""
         piece = self._read()
+        if self._taken is not None:
+            self._taken.append(piece)
         *ends, begun = piece.split(b"\n")
         if ends:
             ends[0] = b"".join([*self._begun, ends[0]])
-            self._lines.extend(ends)
             self._begun, self._begun_size = [], 0
         self._begun.append(begun)
         self._begun_size += len(begun)
@@ -431,7 +373,11 @@ class LineReader:
             raise UserError(f"{STDIN}: a line of more than {MOST_PARSED:,} bytes.")
         if not piece:
             self._ended = True
-            self._lines.append(b"".join(self._begun))
+            ends = [b"".join(self._begun)]
+        for line in ends:
+            self._count += 1
+            if line.strip():
+                self._lines.append((self._count, line))
 
     def _read(self) -> bytes:
         if self._ended:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, product
 from typing import Any, BinaryIO
 
@@ -83,18 +81,13 @@ def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", 
     specification = "%d"
     if values.dtype.kind == "f":
         specification = "%.9g" if values.dtype.itemsize <= 4 else "%r"
-    template = _template(specification, values.shape[-1], separator)
+    template = separator.join([specification] * values.shape[-1])
     for rows in rows_of(values):
         for numbers in rows.tolist():
             text = template % tuple(numbers)
             if "n" in text or "-0" + separator in text + separator:  # nan, inf have a letter n
                 text = separator.join(_renamed(text.split(separator), names))
             yield text
-
-
-@lru_cache(maxsize=64)
-def _template(specification: str, width: int, separator: str) -> str:
-    return separator.join([specification] * width)
 
 
 def _renamed(numerals: list[str], names: Mapping[str, str]) -> list[str]:
@@ -159,110 +152,63 @@ _KINDS = {
     str: "a string",
     type(None): "null",
     bool: "a truth value",
-    list: "a list",
     dict: "an object",
-    np.ndarray: "a list",
 }
 
 
-def to_array(value: list[Any] | np.ndarray, where: str) -> np.ndarray:
-    """A nested list as a float64 array; an array is returned unchanged.
+def to_array(value: Any, where: str) -> np.ndarray:
+    """A nested list as a float64 array; UserError for anything else.
 
-    Lists may contain arrays: those of tensors that a JSON has with their shape. The strings "NaN",
-    "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and has the position of
-    a ragged list or of anything else.
+    The strings "NaN", "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and
+    has the position of a list of another length or of anything else.
     """
-    if isinstance(value, np.ndarray):
-        return value
-    if value and type(value[0]) not in (list, np.ndarray):  # faster, for each line of a stream
-        check_size([len(value)], 8, where)
-        return _floats(value, [len(value)], where)
+    if type(value) is not list:
+        raise UserError(f"{where} is {_kind(value)}; a list of numbers was expected.")
     shape: list[int] = []
     level: list[Any] = [value]
-    while True:
-        _even(level, shape, where)
-        shape.append(len(level[0]))
-        level = list(chain.from_iterable(level))
-        if not level or type(level[0]) not in (list, np.ndarray):
+    while level and type(level[0]) is list and len(shape) <= MOST_AXES:
+        if {*map(type, level)} != {list} or len({*map(len, level)}) > 1:
             break
-        if np.ndarray in set(map(type, level)):
-            return _stacked(value, where)
-        if len(shape) == MOST_AXES:
-            raise UserError(f"{where} is nested more than {MOST_AXES} lists deep.")
+        shape.append(len(level[0]))
+        level = [*chain.from_iterable(level)]
+    if len(shape) > MOST_AXES:
+        raise UserError(f"{where} is nested more than {MOST_AXES} lists deep.")
+    if not {*map(type, level)} <= {float, int}:
+        if odd := _odd_element(value, _shape_of(value)):
+            raise UserError(f"{where}: element {odd} was expected there.")
+        level = [SPECIAL.get(x, x) if type(x) is str else x for x in level]
     check_size(shape, 8, where)
-    return _floats(level, shape, where).reshape(shape)
-
-
-def _stacked(value: list[Any], where: str) -> np.ndarray:
-    """The array of a list in which there are arrays at some level."""
-    arrays: list[np.ndarray] = []
-    for number, one in enumerate(value):
-        if not isinstance(one, (list, np.ndarray)):
-            raise UserError(
-                f"{where}: element [{number}] is {_kind(one)}; a list was expected there."
-            )
-        arrays.append(to_array(one, f"{where}[{number}]"))
-        if arrays[-1].shape != arrays[0].shape:
-            raise UserError(
-                f"{where} is ragged: element [{number}] has the shape {arrays[-1].shape}, "
-                f"element [0] has the shape {arrays[0].shape}."
-            )
-    check_size((len(arrays), *arrays[0].shape), 8, where)
-    return np.stack(arrays)
-
-
-def numbers_of(buffer: array[float]) -> np.ndarray:
-    """The numbers of a buffer that grew, as an array in the same memory."""
-    return np.frombuffer(buffer) if buffer else np.empty(0)
-
-
-def _even(level: list[Any], shape: list[int], where: str) -> None:
-    """Raise UserError for a level of anything other than lists of one length."""
-    expected = len(level[0])
-    if set(map(type, level)) == {list} and set(map(len, level)) == {expected}:
-        return
-    for number, row in enumerate(level):
-        if type(row) is not list:
-            raise UserError(
-                f"{where}: element {place(number, shape)} is {_kind(row)}; "
-                f"a list of {expected} was expected there."
-            )
-        if len(row) != expected:
-            raise UserError(
-                f"{where} is ragged: element {place(number, shape)} has length {len(row)}, "
-                f"element {place(0, shape)} has length {expected}."
-            )
-
-
-def _floats(numbers: list[Any], shape: list[int], where: str) -> np.ndarray:
-    if not set(map(type, numbers)) <= {float, int}:
-        numbers = [
-            SPECIAL[x] if type(x) is str and x in SPECIAL else _number(x, n, shape, where)
-            for n, x in enumerate(numbers)
-        ]
     try:
-        return np.array(numbers, dtype=np.float64)
+        return np.array(level, dtype=np.float64).reshape(shape)
     except OverflowError:
         raise UserError(f"{where} contains an integer too large for float64.") from None
 
 
-def _number(value: Any, number: int, shape: list[int], where: str) -> float:
-    if type(value) in (float, int):
-        return value  # type: ignore[no-any-return]
-    shown = f' "{value[:20]}"' if type(value) is str else ""
-    raise UserError(
-        f"{where}: element {place(number, shape)} is {_kind(value)}{shown}; "
-        "a number was expected there."
-    )
+def _shape_of(value: Any) -> list[int]:
+    """The lengths of a nested list and of the first list of each list, at most `MOST_AXES`."""
+    shape: list[int] = []
+    while type(value) is list and len(shape) < MOST_AXES:
+        shape.append(len(value))
+        value = value[0] if value else None
+    return shape
+
+
+def _odd_element(value: Any, shape: Sequence[int], place: str = "") -> str:
+    """The first element of a nested list that does not fit a shape, what it is and what fits."""
+    if not shape:
+        fits = type(value) in (float, int) or (type(value) is str and value in SPECIAL)
+        return "" if fits else f"{place} is {_kind(value)}; a number"
+    if type(value) is not list or len(value) != shape[0]:
+        return f"{place} is {_kind(value)}; a list of {shape[0]}"
+    odd = (_odd_element(one, shape[1:], f"{place}[{n}]") for n, one in enumerate(value))
+    return next(filter(None, odd), "")
 
 
 def _kind(value: Any) -> str:
-    return _KINDS.get(type(value), "a number")
-
-
-def place(number: int, shape: list[int]) -> str:
-    """``[2][0]``: the index of the element that has this number in C order of the shape."""
-    return "".join(f"[{index}]" for index in np.unravel_index(number, shape))
+    if type(value) is list:
+        return f"a list of {len(value)}"
+    shown = f' "{value[:20]}"' if type(value) is str else ""
+    return _KINDS.get(type(value), "a number") + shown
 
 
 # ---- traces written step by step: rows of CSV and TSV, JSON lines, tidy rows
@@ -291,8 +237,14 @@ class StepWriter(ABC):
 
 
 @dataclass
-class ColumnWriter(StepWriter):
-    """Writes steps as rows of a table, under one header."""
+class TableWriter(StepWriter):
+    """Writes rows of a table: a step, or a step's batch item; if it is ``tidy``, one unit of these.
+
+    ``step,batch,unit,h,c,i,f,g,o``, tidy, are the columns of one sequence and of a batch alike, in
+    CSV, TSV and JSON lines; the arrays have the same units then.
+    """
+
+    tidy: bool = False
 
     def __post_init__(self) -> None:
         self._delimiter = DELIMITERS[self.format]
@@ -300,20 +252,45 @@ class ColumnWriter(StepWriter):
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
-        chosen = {name: arrays[name] for name in self.names}
-        if self._is_first:
-            keys = KEYS[: 1 + self.batched]
-            columns = ((k, self.units.get(k, range(a.shape[-1]))) for k, a in chosen.items())
-            self._line([*keys, *(f"{name}[{n}]" for name, numbers in columns for n in numbers)])
-            self._is_first = False
-        rows = [row_texts(array, PLAIN_NAMES, self._delimiter) for array in chosen.values()]
-        steps, *items = next(iter(chosen.values())).shape[:-1]
-        axes = [self.batch or range(n) for n in items]
-        for place in product(range(first_step, first_step + steps), *axes):
-            self._line([*map(str, place), *(next(texts) for texts in rows)])
+        chosen = [np.asarray(arrays[name]) for name in self.names]
+        keys = KEYS if self.tidy else KEYS[: 1 + self.batched]
+        if self.tidy:
+            self._refuse_sizes([array.shape[-1] for array in chosen])
+            chosen = [array if array.ndim == 3 else array[:, None] for array in chosen]
+            table, columns = np.stack(chosen, axis=-1), list(self.names)  # (S, B, K, N)
+        else:
+            table = np.concatenate(chosen, axis=-1)
+            columns = [
+                f"{name}[{n}]"
+                for name, array in zip(self.names, chosen, strict=True)
+                for n in self.units.get(name, range(array.shape[-1]))
+            ]
+        numbers = [None, self.batch, self.units.get(self.names[0])]
+        axes = [of or range(n) for of, n in zip(numbers, table.shape[:-1], strict=False)]
+        axes[0] = range(first_step, first_step + len(table))
+        is_json = self.format == "jsonl"
+        texts = row_texts(table, JSON_NAMES if is_json else PLAIN_NAMES, self._delimiter)
+        lines: Iterator[str] = (
+            self._delimiter.join((*map(str, place), text))
+            for place, text in zip(product(*axes), texts, strict=True)
+        )
+        if is_json:
+            names = [json.dumps(name) for name in (*keys, *columns)]
+            pairs = (zip(names, line.split(self._delimiter), strict=True) for line in lines)
+            lines = (f"{{{', '.join(f'{name}: {n}' for name, n in pair)}}}" for pair in pairs)
+        elif self._is_first:
+            lines = chain([self._delimiter.join((*keys, *columns))], lines)
+        self._is_first = False
+        self.stream.write("".join(f"{line}\n" for line in lines).encode())
 
-    def _line(self, cells: Sequence[str]) -> None:
-        self.stream.write(f"{self._delimiter.join(cells)}\n".encode())
+    def _refuse_sizes(self, sizes: Sequence[int]) -> None:
+        if len({*sizes}) > 1:
+            found = listed([f"{n} {k}" for n, k in zip(sizes, self.names, strict=True)], 4)
+            raise UserError(
+                "a tidy file has a row for each unit of all arrays, which differ in their units: "
+                f"{found}.",
+                try_=[Try({"only": self.names[0]}), Try({"cell": ...})],
+            )
 
 
 @dataclass
@@ -350,65 +327,3 @@ class LineWriter(StepWriter):
         return (
             "[" + ", ".join(f"[{next(rows)}]" for _ in range(batch)) + "]" for _ in range(steps)
         )
-
-
-@dataclass
-class TidyWriter(StepWriter):
-    """Writes steps of arrays that have the same units, a row for each step, batch item and unit.
-
-    ``step,batch,unit,h,c,i,f,g,o``: the columns are the same for one sequence and for a batch, as
-    CSV, TSV and JSON lines.
-    """
-
-    def __post_init__(self) -> None:
-        is_json = self.format == "jsonl"
-        self._delimiter = DELIMITERS[self.format]
-        self._row = _json_row(self.names) if is_json else self._delimiter.join
-        self._number_names = JSON_NAMES if is_json else PLAIN_NAMES
-        self._header = "" if is_json else self._delimiter.join((*KEYS, *self.names)) + "\n"
-
-    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or (S, B, K)."""
-        chosen = [np.asarray(arrays[name]) for name in self.names]
-        chosen = [array if array.ndim == 3 else array[:, None] for array in chosen]
-        self._refuse_sizes([array.shape[-1] for array in chosen])
-        stacked = np.stack(chosen, axis=-1)  # (S, B, K, N)
-        steps, items, units, _ = stacked.shape
-        rows = product(
-            range(first_step, first_step + steps),
-            self.batch or range(items),
-            self.units.get(self.names[0]) or range(units),
-        )
-        texts = row_texts(stacked, self._number_names, self._delimiter)
-        lines = (
-            self._row([*map(str, row), *text.split(self._delimiter)])
-            for row, text in zip(rows, texts, strict=True)
-        )
-        self.stream.write((self._header + "\n".join(lines) + "\n").encode())
-        self._header = ""
-
-    def _refuse_sizes(self, sizes: Sequence[int]) -> None:
-        by_size: dict[int, list[str]] = {}
-        for name, size in zip(self.names, sizes, strict=True):
-            by_size.setdefault(size, []).append(name)
-        if len(by_size) > 1:
-            found = "; ".join(f"{size} in {listed(n, 3)}" for size, n in by_size.items())
-            raise UserError(
-                "a tidy file has a row for each unit of all arrays, which differ in their units: "
-                f"{found}.",
-                try_=[
-                    *(Try({"only": ",".join(names[:2])}) for names in by_size.values()),
-                    Try({"cell": ...}),
-                ],
-            )
-
-
-def _json_row(names: Sequence[str]) -> Callable[[Sequence[str]], str]:
-    """A function that writes the numbers of a row as one JSON object."""
-    keys = [json.dumps(name) for name in (*KEYS, *names)]
-
-    def row(numbers: Sequence[str]) -> str:
-        pairs = (f"{key}: {number}" for key, number in zip(keys, numbers, strict=True))
-        return f"{{{', '.join(pairs)}}}"
-
-    return row

@@ -109,7 +109,6 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
 
 
 def _refuse_unlike(group: list[Print]) -> None:
-    """Refuse to stack prints that differ in shape, dtype or label."""
     label = next((each.label for each in group if each.label), "")
 
     def compared(each: Print) -> dict[str, object]:
@@ -306,8 +305,6 @@ def find_log_lines(text: str, source: str) -> list[Print]:
 
 @dataclass
 class _Row:
-    """The numbers of a line behind one name."""
-
     index: tuple[int, ...]
     step: int | None
     tokens: list[str]

@@ -23,7 +23,7 @@ from lstmcli.formats.files.limits import LARGE, check_size, check_total, damage_
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.files.zip import Archive
 from lstmcli.formats.torch.state_dict import Tree, describe_network, document, flatten
-from lstmcli.formats.torch.tensors import MAKERS, StorageView, TensorStorage, kind_of_storage
+from lstmcli.formats.torch.tensors import MAKERS, TensorStorage, kind_of_storage
 from lstmcli.formats.torch.torchscript import CONSTANTS, MODEL, Script
 from lstmcli.formats.wire import pickle as pickles
 
@@ -122,7 +122,6 @@ class _Zip:
         self.order: Literal["<", ">"] = ">" if is_big else "<"
 
     def _prefix(self) -> str:
-        """The folder of all members; "" if in none."""
         for ending in (PICKLE, "model.json"):
             fits = [name for name in self.members if f"/{name}".endswith(f"/{ending}")]
             fits = [name for name in fits if name.count("/") < 2]
@@ -201,11 +200,11 @@ class _Legacy:
     def _persistent(self, reference: Any) -> Any:
         if reference[0] == "module":  # a class with the text of its source
             return reference[1]
-        storage = _storage(reference, self.storages)
-        view = reference[5] if len(reference) > 5 else None
-        if view is None:
-            return storage
-        return StorageView(storage, pickles.identifier(view[0]), view[1], view[2])
+        if len(reference) > 5 and reference[5] is not None:
+            raise ValueError(
+                "a view of a storage, as PyTorch before 0.4 wrote; a later can save it"
+            )
+        return _storage(reference, self.storages)
 
     def _place(self, storage: TensorStorage, at: int) -> None:
         count = struct.unpack("<q", self._bytes(at, 8))[0]

@@ -215,21 +215,12 @@ def describe_network(document: Document) -> Document:
     lstms = [
         n for n, path in enumerate(layers) if path in functions or _is_bidirectional(path, groups)
     ]
-    is_chain = len(lstms) > 1 and lstms[-1] - lstms[0] == len(lstms) - 1
-    if not is_chain:
-        return replace(document, groups=groups)
-    names = [layers[n] for n in lstms]
-    text = f"{document.source} runs {' into '.join(names)}; --layer N picks one."
-    return replace(
-        document,
-        groups=groups,
-        attributes={**document.attributes, "layer": ",".join(names)},
-        remarks=(*document.remarks, text),
-    )
+    names = tuple(layers[n] for n in lstms)
+    is_chain = bool(lstms) and lstms[-1] - lstms[0] == len(lstms) - 1
+    return replace(document, groups=groups, in_turn=names if is_chain else ())
 
 
 def _is_bidirectional(path: str, groups: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a layer runs an LSTM in both directions."""
     parts = [groups.get(f"{path}.{direction}_layer", {}) for direction in ("fwd", "bwd")]
     return groups[path].get("class") == BIDIRECTIONAL and all(
         part.get("class") == LSTM for part in parts

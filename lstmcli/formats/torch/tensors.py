@@ -62,22 +62,6 @@ class TensorStorage:
         return np.frombuffer(self._bytes, np.dtype(CODES[kind]).newbyteorder(self.order))
 
 
-class StorageView(TensorStorage):
-    """A range of another storage, as PyTorch saved before 0.4."""
-
-    def __init__(self, storage: TensorStorage, name: str, start: Any, count: Any) -> None:
-        if not isinstance(storage, TensorStorage):
-            raise TypeError("a view of what is not a storage")
-        super().__init__(name, storage.kind, count)
-        if type(start) is not int or start < 0 or start + self.count > storage.count:
-            raise ValueError("a view that is not inside its storage")
-        self.storage, self.start = storage, start
-
-    def elements(self, kind: str) -> np.ndarray:
-        """The numbers of its range."""
-        return self.storage.elements(kind)[self.start : self.start + self.count]
-
-
 class Tensor(Leaf):
     """A tensor as pickled."""
 

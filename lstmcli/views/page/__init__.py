@@ -105,7 +105,6 @@ class Page(NamedTuple):
         return quantities(view.arrays, self.window._replace(item=item), notes)
 
     def _planes(self) -> tuple[list[Plane], Pooling]:
-        """The heat maps of each array of each view, one for each batch item."""
         first = [self._quantities(view, self.items[0]) for view in self.views]
         shapes = [quantity.values.shape for of_view in first for quantity in of_view]
         pooling = _pooling(shapes, len(self.items))
@@ -121,7 +120,6 @@ class Page(NamedTuple):
         return sorted(found, key=lambda plane: names.index(plane.quantity.name)), pooling
 
     def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
-        """What the reader has to know of the numbers."""
         if pooling.is_needed:
             yield f"Pooled: {pooled_words(pooling, self.window.pool)}. {PARTS}."
         shown = len(self.items)
@@ -133,7 +131,6 @@ class Page(NamedTuple):
             yield f"Beyond float32, and shown as infinite: {count(beyond, 'number')}."
 
     def _data(self, planes: Sequence[Plane], pooling: Pooling) -> dict[str, Any]:
-        """The document that the script reads."""
         prefixes = [*dict.fromkeys(plane.prefix for plane in planes)]
         is_exact = sum(plane.cells.size for plane in planes) <= EXACT_CELLS
         return {
@@ -154,7 +151,6 @@ class Page(NamedTuple):
         }
 
     def _place(self, planes: Sequence[Plane], prefixes: Sequence[str]) -> dict[str, Any] | None:
-        """Where two sides first differ; None if that is not drawn."""
         if (first := self.notes.first) is None:
             return None
         place = {"item": first.batch or 0, "step": first.step, "unit": first.unit}
@@ -166,7 +162,6 @@ class Page(NamedTuple):
         return None
 
     def _picture(self, plane: Plane) -> str:
-        """A heat map of the item that is shown first, as an image with its caption."""
         quantity, scale = plane.quantity, plane.scale
         cells = plane.cells[self.items.index(self.window.item)]
         cells = pooled(cells, Pooling.to_fit(cells.shape, *PICTURE, "none"), self.window.pool)
@@ -310,7 +305,6 @@ def _scale(scale: Scale) -> dict[str, Any]:
 
 
 def _colors(colors: Mapping[str, str]) -> str:
-    """The colours of text by name, as the variables of the style sheet."""
     return f":root {{ {' '.join(f'--{name}: {color};' for name, color in colors.items())} }}\n"
 
 

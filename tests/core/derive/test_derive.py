@@ -20,7 +20,9 @@ from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.formulas import Sum, Term, exactly, rounded, ulps_between
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.plan import NAMES
+from lstmcli.core.model.axis_numbers import AxisNumbers
 from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.selection import format_indices
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 from tests.networks import model_of, random_net
@@ -241,8 +243,6 @@ def test_the_model_s_output_serves_its_last_layer(cell: str) -> None:
     [
         (lambda h: h[2], "sequence 2 of 5"),
         (lambda h: h[2:3], "sequence 2 of 5"),
-        (lambda h: h[2, :3], "the first 3 of 6 steps, sequence 2 of 5"),
-        (lambda h: h[:, :3], "the first 3 of 6 steps"),
         (lambda h: h[2, 1], "step 1 of 6, sequence 2 of 5"),
     ],
 )
@@ -260,27 +260,29 @@ def test_a_part_of_a_run_is_shown_at_its_position(
     assert found.line("h").agrees
     off = Side("theirs", {"": theirs + 1e-6})  # within the bounds of float32, not of float64
     assert not derive(model, x, 1, 0, batch=2, against=off, layout=layout).line("h").agrees
-    if "first" in taken:
-        with pytest.raises(UserError, match=r"first 3 of 6 steps.* not the numbers of this place"):
-            derive(model, x, 3, 0, batch=2, against=Side("theirs", {"": theirs}), layout=layout)
 
 
-@pytest.mark.parametrize(
-    ("part", "step", "taken"),
-    [
-        (lambda h: h[2, 3:], 4, "the last 3 of 6 steps, sequence 2 of 5"),
-        (lambda h: h[:, 3:], 4, "the last 3 of 6 steps"),
-        (lambda h: h[2, 2:5], 4, "steps 2 to 4 of 6, sequence 2 of 5"),
-        (lambda h: h[:, 4], 4, "step 4 of 6"),  # of all sequences, not 5 steps of one
-    ],
-)
-def test_steps_are_taken_for_those_whose_numbers_they_have(
-    part: Callable[[Array], Array], step: int, taken: str
-) -> None:
+@pytest.mark.parametrize("steps", [[0, 1, 2], [3, 4, 5], [2, 4]])
+def test_some_steps_are_those_whose_indices_the_file_has(steps: list[int]) -> None:
     model, x = small()  # (5, 6, I)
     h = np.asarray(run(model, x, layout="batch").h)
-    found = derive(model, x, step, 0, batch=2, against=Side("theirs", {"": part(h)}))
-    assert found.taken == (taken,)
+    side = Side("theirs", {"": h[:, steps]}, "batch", numbering=AxisNumbers(steps))
+    found = derive(model, x, steps[-1], 0, batch=2, against=side)
+    assert found.taken == (f"steps {format_indices(steps)}",)
+    assert found.line("h").theirs == h[2, steps[-1], 0]
+    assert found.line("h").agrees
+    with pytest.raises(UserError, match=r"not the numbers of this place(?s:.)*it has the numbers"):
+        derive(model, x, 5 - steps[-1] if steps[-1] < 5 else 1, 0, batch=2, against=side)
+    silent = Side("theirs", {"": h[:, steps]}, "batch")
+    with pytest.raises(UserError, match=rf"h is \(5, {len(steps)}, 3\), as .steps, batch, units"):
+        derive(model, x, 0, 0, batch=2, against=silent)
+
+
+def test_one_step_of_all_sequences_is_that_whose_numbers_it_has() -> None:
+    model, x = small()
+    h = np.asarray(run(model, x, layout="batch").h)
+    found = derive(model, x, 4, 0, batch=2, against=Side("theirs", {"": h[:, 4]}))
+    assert found.taken == ("step 4 of 6",)  # not 5 steps of one sequence
     assert found.line("h").agrees
 
 
@@ -317,20 +319,19 @@ def test_a_sequence_in_a_row_is_its_steps(shape: tuple[int, ...]) -> None:
     model, x = small()
     row = np.asarray(run(model, x, layout="batch").h)[2].reshape(shape)
     found = derive(model, x, 4, 1, batch=2, against=Side("theirs", {"": row}))
-    assert found.taken == ("sequence 2 of 5",)
+    assert found.taken[0].endswith("sequence 2 of 5")
     assert found.line("h").agrees
     short = Side("theirs", {"": row.ravel()[:-1]})
     with pytest.raises(UserError, match=r"h is \(17,\), as .steps, batch, units. \(1, 1, 17\)"):
         derive(model, x, 4, 1, batch=2, against=short)
 
 
-def test_steps_that_fit_nowhere_are_interpreted_as_the_first_and_reported() -> None:
+def test_one_sequence_that_fits_nowhere_is_that_of_the_derivation_and_reported() -> None:
     model, x = small()
-    theirs = np.asarray(run(model, x, layout="batch").h)[2, 3:] + 0.1
-    found = derive(model, x, 1, 0, batch=2, against=Side("theirs", {"": theirs}))
-    assert found.taken[0].startswith("the first 3 of 6 steps, sequence 2 of 5 (assumed")
-    with pytest.raises(UserError, match=r"the first 3 of 6 steps.*assumed.*column step"):
-        derive(model, x, 4, 0, batch=2, against=Side("theirs", {"": theirs}))
+    theirs = np.asarray(run(model, x, layout="batch").h)[2] * np.array([3.0, -2, 5])
+    found = derive(model, x, 1, 0, batch=3, against=Side("theirs", {"": theirs}))
+    assert found.taken[0].startswith("batch 3 of this run (assumed")
+    assert not found.line("h").agrees
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (0, 3)])

@@ -360,8 +360,8 @@ def test_last_states_of_several_cells_are_compared_in_full_and_reported() -> Non
         (np.s_[3:5], ("-4:-2", None, None), " is interpreted as steps -4:-2 of full"),
         (np.s_[:, [1, 3]], (None, "1,3", None), " is interpreted as batch 1,3 of full"),
         (np.s_[..., [0, 2]], (None, None, "0,2"), " is interpreted as units 0,2 of full"),
-        (np.s_[3, 1], ("3", "1", None), " is interpreted as steps 3 batch 1 of full"),
-        (np.s_[2:5, 1], ("2:5", "1", None), " is interpreted as steps 2:5 batch 1 of full"),
+        (np.s_[3, 1], ("3", "1", None),
+         " is interpreted as steps 3 of full; part is interpreted as batch 1 of full"),
         (np.s_[3, 1], ("3", None, None), ", (5,), is interpreted as step 3 of 7, sequence 1 of 4"),
         (np.s_[3], ("3", None, None), ", (4, 5), is interpreted as step 3 of 7"),
         (np.s_[3], ("-4", None, None), ", (4, 5), is interpreted as step 3 of 7"),
@@ -458,7 +458,7 @@ def test_any_shapes_are_compared_or_refused(
         return
     json.dumps(d.to_json(), allow_nan=False)
     for array in d.arrays.values():
-        assert (array.mismatched is None) == (array.aligned[0] != array.aligned[1])
+        assert (array.mismatched is None) == (array.pair.a.shape != array.pair.b.shape)
 
 
 @pytest.mark.parametrize("swapped", [False, True])

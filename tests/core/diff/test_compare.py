@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from lstmcli.core.diff.compare import Difference, compare
-from lstmcli.core.diff.naming import with_trace_names
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.operand import Side, with_trace_names
 from lstmcli.errors import UserError
 from tests.networks import normal
 from tests.recorded import read
@@ -312,30 +311,3 @@ def test_an_array_that_is_taken_as_another_is_reported() -> None:
     found = compare(ours, with_trace_names(_side("output", "cn")))
     assert found.remarks == ("output and cn of b.npz are interpreted as h and final_c",)
     assert list(found.arrays) == ["h"]
-
-
-@pytest.mark.parametrize(
-    ("file", "final"),
-    [
-        ("hn.npy", "final_h"), ("runs/torch_h_n.npy", "final_h"), ("cn2.npy", "final_c"),
-        ("final_c.npy", "final_c"), ("last-h.txt", "final_h"), ("hnew.npy", None), ("h.npy", None),
-        ("h_final.npy", None), ("chn.npy", None), ("final_h_v1.npy", None), ("h_n_seq.npy", None),
-        ("hn", "final_h"),
-    ],
-)  # fmt: skip
-def test_the_name_of_a_file_tells_last_states(file: str, final: str | None) -> None:
-    """Last states of several cells have no steps; (L, B, H) looks like steps of a batch."""
-    states = np.arange(24.0).reshape(2, 4, 3)
-    silent = Side(file, {"": states})
-    both = compare(silent, Side(f"a/{file}", {"": states + 1}))
-    first = both.first_divergence
-    assert (first is None) == (final is not None)
-    trace = Side("a.npz", {"h": np.zeros((5, 4, 3)), "final_h": states, "final_c": states}, "time")
-    beside = compare(trace, silent)
-    assert list(beside.arrays) == [final or "h"]
-    if final is not None:
-        assert beside.equal
-        assert f"{file} is interpreted as {final}" in beside.remarks
-    steps = compare(trace, Side(file, {"": np.zeros((5, 4, 3))}))
-    assert steps.equal
-    assert list(steps.arrays) == ["h"]

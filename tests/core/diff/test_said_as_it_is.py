@@ -128,14 +128,14 @@ def test_one_step_of_each_padded_sequence_is_the_end_that_fits() -> None:
     run_of = Side("a", {"h": h}, "batch", settings={"layout": "batch", "lengths": lengths})
     at_last, final = h[np.arange(4), last], np.concatenate([*PACKED["final_h"]], axis=-1)
     wrong = np.where(np.arange(4)[:, None] == 3, at_last + 1, at_last)
-    states = "final states of both"
+    states = "the last valid one forward, the first backward"
     ends = (final, states), (final[None], states), (PACKED["final_h"], states)
     for end, words in ((at_last, ""), (wrong, ""), *ends):
         one = Side("b", {"h": end})
         for sides in ((run_of, one), (one, run_of)):
             found = compare(*sides)
             assert found.equal == (end is not wrong)
-            assert f"b is interpreted as the {words or 'last valid step'}" in found.remarks[0]
+            assert (words or "the last valid step of each sequence") in found.remarks[0]
     first = compare(run_of, Side("b", {"h": wrong})).first_divergence
     assert first is not None
     assert (first.step, first.batch, first.unit) == (None, 3, 0)
@@ -196,7 +196,7 @@ def test_the_last_states_of_two_layers_are_not_a_batch() -> None:
     two = Side("two", {**cells, "h": normal(T, 1, H), "final_h": normal(2, 1, H)}, "time")
     d = compare(one, two, only=["final_h"])
     assert d.arrays["final_h"].mismatched is None
-    assert not d.arrays["final_h"].placed
+    assert not d.arrays["final_h"].pair.placed
     assert "several cells" in d.remarks[0]
 
 

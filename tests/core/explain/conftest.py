@@ -2,10 +2,10 @@
 
 import pytest
 
-from lstmcli.core.explain.budget import Budget
+from lstmcli.core import explain
 
 
 @pytest.fixture
 def without_edits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare a question that no setting answers the search for edits, nine tenths of its time."""
-    monkeypatch.setattr(Budget, "EDITED", 0)
+    monkeypatch.setattr(explain, "named_edits", lambda *_: [])

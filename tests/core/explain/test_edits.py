@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.core.explain.causes import CAUSES
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.model import edits
 from lstmcli.core.model.arrays import Array
@@ -122,9 +123,11 @@ def test_numbers_that_are_solved_for_have_few_digits() -> None:
     found = asked(lstm(X * 0.37).h.astype(np.float32))
     assert "inputs.factor=0.37" in found.edits
     wide = random_weights(N, 6)  # more units than inputs
-    expected = lstm(X * [0.5, 1, 2] + [0, 0.25, 0], wide).h.astype(np.float32)
-    found = asked(expected, tensors(wide))
-    assert found.edits == ("inputs.factors=0.5,1,2", "inputs.offsets=0,0.25,0")
+    for x, named in (
+        (X * [0.5, 1, 2] + [0, 0.25, 0], ("inputs.factor=0.5,1,2", "inputs.offset=0,0.25,0")),
+        (X * 2 - 1, ("inputs.factor=2", "inputs.offset=-1")),
+    ):
+        assert asked(lstm(x, wide).h.astype(np.float32), tensors(wide)).edits == named
 
 
 SOLVED: dict[str, Callable[[], Array]] = {
@@ -180,6 +183,39 @@ def test_any_order_of_features_is_found() -> None:
 def test_a_setting_is_the_answer_where_it_is_one() -> None:
     found = asked(lstm(gate={"f": lambda z: s(z + 1)}).h.astype(np.float32))
     assert [change.setting for change in found.changes] == ["forget_bias"]
+    both = asked(lstm(w=changed(b=lambda b: 2 * b), gate={"f": lambda z: s(z + 1)}).h)
+    assert {change.setting for change in both.changes} == {"bias", "forget_bias"}
+    assert "weights.bias.factor=2" in texts(both)
+
+
+@pytest.mark.slow
+def test_every_edit_that_is_the_same_run_as_a_setting_is_declared() -> None:
+    def runs(**how: Any) -> Array | None:
+        try:
+            return lstmcli.run(weights, x, "h", layout="time", **how).h
+        except (lstmcli.UserError, TypeError):  # not a setting of this run
+            return None
+
+    weights, x = tensors(random_weights(4, 4)), RNG.normal(size=(6, 2, 4))
+    model = lstmcli.load(weights)
+    plain = lstmcli.run(model, x, "h", layout="time").h
+    settings = {
+        (cause.setting, value, *alone): h
+        for cause in CAUSES.values()
+        for value in cause.values
+        for alone in ({}, {"output_activation": "tanh"})  # of the candidate alone
+        if (h := runs(**{**alone, cause.setting: value})) is not None and not np.allclose(h, plain)
+    }
+    assert len(settings) > 100
+    same, declared = set(), set()
+    for kind in edits.EDITS.values():
+        for value in kind.values_for(edits.RunSizes(model, model.cell, len(x))):
+            h = runs(edits=[edits.Edit(kind.name, value)])
+            for (setting, *_), other in settings.items():
+                if h is not None and h.shape == other.shape and np.allclose(h, other, atol=1e-7):
+                    same.add((kind.name, value, setting))
+        declared |= {(kind.name, value, setting) for value, (setting, _) in kind.same.items()}
+    assert same == declared
 
 
 @pytest.mark.slow
@@ -193,7 +229,7 @@ def test_edits_that_are_given_are_kept() -> None:
 def test_a_new_edit_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     row = replace(
         edits.EDITS["inputs.factor"], name="inputs.cubed", function=lambda x, _: x**3,
-        words="inputs cubed", code="x = x ** 3", read=edits.no_value, values=(edits.FLAG,),
+        words="inputs cubed", code="x = x ** 3", read=edits.NO_VALUE, values=(edits.FLAG,),
         solved=None,
     )  # fmt: skip
     monkeypatch.setitem(edits.EDITS, "inputs.cubed", row)

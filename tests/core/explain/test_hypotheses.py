@@ -10,18 +10,11 @@ import pytest
 
 from lstmcli.api.load import load
 from lstmcli.core.diff.tolerance import Numbers
-from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE
-from lstmcli.core.explain.hypotheses import (
-    Change,
-    SingleChanges,
-    Space,
-    conventions_with,
-    rank,
-    spelled_out,
-)
+from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE, Change, spelled_out
+from lstmcli.core.explain.hypotheses import SingleChanges, conventions_with, rank
 from lstmcli.core.explain.locations import Location, locations
-from lstmcli.core.explain.observation import Expected, KnownValues, as_printed
-from lstmcli.core.explain.simulator import permutation
+from lstmcli.core.explain.observation import Allowance, Expected, KnownValues, as_printed
+from lstmcli.core.explain.simulator import permutation, single_changes, values_from
 from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Model
@@ -40,7 +33,7 @@ def assumed(**other: Any) -> dict[str, Any]:
 
 def test_every_value_of_every_setting_is_there() -> None:
     by_setting: dict[str, set[Any]] = {}
-    for setting, value in Space(assumed()).singles:
+    for setting, value in single_changes(values_from(assumed())):
         by_setting.setdefault(setting, set()).add(value)
     assert len(by_setting["gates"]) == len(by_setting["recurrent_gates"]) == 23
     assert by_setting["forget_bias"] == {0.0, SOLVE}
@@ -51,7 +44,7 @@ def test_every_value_of_every_setting_is_there() -> None:
 
 
 def test_a_rare_order_of_one_tensor_is_a_change_by_itself_in_a_network() -> None:
-    spaces = {name: Space(assumed()) for name in ("layer0", "layer1")}
+    spaces = {name: single_changes(values_from(assumed())) for name in ("layer0", "layer1")}
     singles = SingleChanges([[name] for name in spaces], spaces)
     rare, known = (singles.changes.index((Change("bias_gates", o),)) for o in ("ofgi", "iofg"))
     assert len(singles.sets(1)) == len(singles)
@@ -60,14 +53,14 @@ def test_a_rare_order_of_one_tensor_is_a_change_by_itself_in_a_network() -> None
 
 
 def test_every_change_can_be_typed() -> None:
-    for setting, value in Space(assumed()).singles:
+    for setting, value in single_changes(values_from(assumed())):
         if value != SOLVE and setting != "array":
             assert setting in SETTINGS
             assert read_setting(setting, value, "here") == value
 
 
 def test_sets_never_contain_a_setting_twice() -> None:
-    singles = SingleChanges([["layer0"]], {"layer0": Space(assumed())})
+    singles = SingleChanges([["layer0"]], {"layer0": single_changes(values_from(assumed()))})
     pairs = singles.sets(2)
     for pair in pairs[::97]:
         one, other = singles.of(pair, 0.5)
@@ -79,7 +72,7 @@ def test_sets_never_contain_a_setting_twice() -> None:
 
 
 def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
-    spaces = {name: Space(assumed()) for name in ("layer0", "layer0_reverse")}
+    spaces = {name: single_changes(values_from(assumed())) for name in ("layer0", "layer0_reverse")}
     singles = SingleChanges([[*spaces]], spaces)
     order = np.roll(np.arange(len(singles)), -70)
     every = singles.sets(2)
@@ -93,19 +86,20 @@ def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
 
 
 def test_a_special_setting_is_stronger_than_a_general_one() -> None:
-    space = Space(assumed())
-    singles = SingleChanges([["layer0"]], {"layer0": space})
+    values = values_from(assumed())
+    singles = SingleChanges([["layer0"]], {"layer0": single_changes(values)})
     changes = (Change("gates", "iofg"),), (Change("recurrent_gates", "ifgo"),)
     codes = singles.codes("layer0", np.array([[singles.changes.index(one) for one in changes]]))
     for tensor, order in (("kernel", "iofg"), ("recurrent", "ifgo")):
         name = f"{tensor}_gates"
-        assert space.values[name][codes[0, [*COLUMNS].index(name)]] == order
+        assert values[name][codes[0, [*COLUMNS].index(name)]] == order
 
 
 def test_settings_that_are_left_out_or_excluded_are_not_searched() -> None:
-    space = Space(assumed(), ["coupled"], [Change("bias", "input_only")])
-    assert "coupled" not in {single.setting for single in space.singles}
-    assert Change("bias", "input_only") not in space.singles
+    barred = Change("bias", "input_only")
+    singles = single_changes(values_from(assumed()), ["coupled"], [barred])
+    assert "coupled" not in {single.setting for single in singles}
+    assert barred not in singles
 
 
 def test_a_permutation_is_what_decoding_does() -> None:
@@ -173,7 +167,7 @@ def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one(cell: Mo
 def test_differing_values_are_counted_by_the_tolerance() -> None:
     values = np.array([[1.0, 1.0 + 1e-9], [2.0, 0.5]])
     one = Expected({"final_h": KnownValues(values, np.zeros((2, 2)))})
-    assert one.distinct(lambda known: np.full(known.values.shape, 1e-6)) == 3
+    assert one.distinct(Allowance(1e-6, 0.0)) == 3
 
 
 def test_numbers_that_were_rounded_have_the_digits_as_their_units() -> None:

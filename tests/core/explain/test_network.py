@@ -138,7 +138,7 @@ def test_a_refusal_takes_so_many_steps_and_runs(
         monkeypatch.setattr(of, name, call)
 
     counted(Simulator, "step")
-    counted(Case, "trace")
+    counted(Case, "plan")
     deep = top_of_four(tmp_path, units=units, steps=steps)
     explanation = deep.explain(np.random.default_rng(1).normal(0, 0.3, 2 * units))
     assert explanation.verdict == "none"

@@ -84,7 +84,7 @@ PORTS = {
     ),
     "padded at the start": Port(
         lambda run, x: run(_padded_first(x)), {"edit": "inputs.padding_first"},
-        "--edit inputs.padding_first", 'padding="pre"',
+        "--edit inputs.padding_first", "at the start, --mask does",
     ),
     "padded at the start, and masked": Port(
         lambda run, x: _within(run, _padded_first(x), VALID[:, ::-1]),

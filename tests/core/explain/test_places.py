@@ -140,7 +140,6 @@ PARTS_OF_BOTH: dict[str, tuple[int, Any]] = {  # the sequences of the batch, and
     "step 0 of 7, sequence 0 of 3, the first 5 of 6 units": (3, lambda h: h[0, 0, :5]),
     "the last step, the first 4 of 6 units": (3, lambda h: h[:, -1, :4]),
     "the first 5 of 6 units": (3, lambda h: h[..., :5]),
-    "the first 2 of 3 units": (3, lambda h: h[..., [0, 1, 3, 4]]),
 }
 
 

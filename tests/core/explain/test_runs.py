@@ -58,12 +58,21 @@ def test_a_state_that_is_not_carried_from_chunk_to_chunk_is_found(
     net, x, _ = _net()
     expected = _chunks(net, x, starts, carried)
     found = _asked(tmp_path, net, x, expected)
-    assert found.edits == (edit,)
+    assert (found.edits, found.remarks[-1].code) == ((edit,), "chunks")
     model = lstmcli.load(tmp_path / "w.npz", edits=[edit])
     np.testing.assert_allclose(lstmcli.run(model, x).h, expected, atol=2e-6)
     if not carried and starts[-1] < T - 1:  # of the last state, the last start shows
         last = _asked(tmp_path, net, x, expected[:, -1])
         assert last.edits == (f"state.anew={starts[-1]}",)
+
+
+@pytest.mark.slow
+def test_a_state_that_another_run_left_is_found(tmp_path: Path) -> None:
+    net, x, _ = _net()
+    first = outputs(net, x, {})
+    again = outputs(net, x, {}, (first["h"][:, -1], first["c"][:, -1]))["h"]
+    found = _asked(tmp_path, net, x, again)
+    assert (found.edits, found.remarks[-1].code) == (("state.kept",), "resumed")
 
 
 def _with_the_last(h: Array) -> Array:

@@ -126,7 +126,12 @@ def test_one_direction_does_not_show_what_the_other_has(direction: str) -> None:
 def test_both_directions_do_not_match_at_step_0() -> None:
     """The backward direction ends there: no zero state hides a forget bias in it."""
     x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
-    explanation = explain(BOTH, x, h, layout="time")
-    assert found(explanation) == {"forget_bias": 1.0}
+    _, loaded = of_both(np.random.default_rng(2), 6, 2)
+    for change, expected, code in (
+        ({"layer0_reverse.forget_bias": 1.0}, h | {"layer0.h": loaded["layer0.h"]}, "first_cell"),
+        ({"forget_bias": 1.0}, h, "all_cells"),
+    ):
+        explanation = explain(BOTH, x, expected, layout="time")
+        assert (found(explanation), [r.code for r in explanation.remarks]) == (change, [code])
     assert explanation.first_step is None
     assert "state is zero" not in explanation.hidden

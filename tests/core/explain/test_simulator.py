@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,10 @@ import pytest
 from lstmcli import run
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
-from lstmcli.core.explain.causes import COLUMNS
-from lstmcli.core.explain.hypotheses import SingleChanges, spelled_out
+from lstmcli.core.explain.causes import spelled_out
+from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.model.model import Cell, Model, as_time_major, split_state
-from tests.core.explain.asking import write
-from tests.core.explain.reference import outputs, random_net
+from lstmcli.core.model.model import Model, as_time_major, split_state
 from tests.recorded import CASES, SEVERAL, recorded
 
 QUICK = (
@@ -66,22 +63,6 @@ def test_a_first_state_in_the_weights(rows: int, tmp_path: Path) -> None:
     assert [(c.setting, c.found) for c in wrong.changes] == [("forget_bias", 0.0)]
 
 
-def test_a_sample_of_the_units_gives_what_they_give(tmp_path: Path) -> None:
-    """At a first step from zero, where none takes what the others give."""
-    rng = np.random.default_rng(0)
-    net, x = random_net(rng, 3, 40), rng.normal(size=(1, 1, 3))
-    weights = write(net, tmp_path / "w.npz", 3)
-
-    def decode(settings: Mapping[str, Any]) -> Cell:
-        return load(weights, **{"dtype": "float64", **settings}).cell
-
-    sample, units = Simulator(decode, decode({}).convention).sample
-    assert 1 < len(units) < 40
-    cells = sample.cells(np.zeros((1, len(COLUMNS)), int))
-    given = sample.step(0, x[0], sample.start(1, None, np.float64), cells)
-    np.testing.assert_allclose(given["h"][0], outputs(net, x, {})["h"][0, 0, units], rtol=1e-9)
-
-
 def check(case: str) -> None:
     model = model_of(case)
     record = recorded(case)
@@ -101,7 +82,7 @@ def check(case: str) -> None:
         wanted.append({k: trace.time_major(k) for k in "hcifgo"})
         changes.append(settings)
     simulator = Simulator(lambda settings: model_of(case, **settings).cell, model.convention)
-    singles = SingleChanges([["layer0"]], {"layer0": simulator.space})
+    singles = SingleChanges([["layer0"]], {"layer0": simulator.singles})
     places = {change: n for n, one in enumerate(singles.changes) for change in one}
     rows = [sorted(places[k] for k in of.items() if k in places) for of in changes]
     sets = [row + [len(singles)] * (2 - len(row)) for row in rows]

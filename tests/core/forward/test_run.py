@@ -217,7 +217,7 @@ def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
     [
         ({"initial_state": {"h": np.zeros(3)}}, "lacks c"),
         ({"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}}, r"initial h is \(4,\)"),
-        ({"lengths": [3]}, "give one for each"),
+        ({"lengths": [3]}, "one for each sequence"),
         ({"lengths": [3, 9]}, "7 steps"),
         ({"keep": ("q",)}, "no 'q'"),
     ],
@@ -301,18 +301,16 @@ def test_arrays_of_several_cells_are_named_where_one_is_asked_for() -> None:
         _ = trace.i
 
 
-# ---- saturated gates and quiet units, counted from steps as they come
+# ---- saturated gates, counted from steps as they come
 
 
 def arrays() -> dict[str, np.ndarray]:
     """Ten steps of two sequences of three units, gates at 0.5 but for what is set here."""
     rng = np.random.default_rng(0)
     made = {name: rng.uniform(0.1, 0.9, (10, 2, 3)) for name in ("i", "f", "o")}
-    made["h"] = rng.uniform(0.1, 0.9, (10, 2, 3))
     made["f"][:, :, 1] = 0.999
     made["i"][:7, :, 2] = 1e-4
     made["o"][:4, :, 0] = 1e-4  # less than half of the steps
-    made["h"][:9, :, 2] = -1e-5
     return made
 
 
@@ -323,8 +321,6 @@ def test_gates_saturated_in_most_steps_are_named_with_their_share() -> None:
         SaturatedGate("f", 1, 1, 1.0),
         SaturatedGate("i", 2, 0, 0.7),
     ]
-    assert counts.dead_units() == [(2, 0.9)]
-    assert counts.anything
     shares = counts.shares()
     assert shares["f"] == (0.0, 20 / 60)
     assert shares["i"] == (14 / 60, 0.0)
@@ -338,7 +334,6 @@ def test_pieces_count_as_all_steps_at_once() -> None:
                         (slice(3, 10), slice(1, 2))):  # fmt: skip
         pieces.add({k: a[steps, rows] for k, a in arrays().items()})
     assert pieces.saturated_gates() == whole.saturated_gates()
-    assert pieces.dead_units() == whole.dead_units()
     assert pieces.shares() == whole.shares()
 
 
@@ -351,11 +346,10 @@ def test_steps_past_the_length_of_a_sequence_do_not_count() -> None:
     expected.add({k: a[:, :1] for k, a in arrays().items()})
     expected.add({k: a[:4, 1:] for k, a in arrays().items()})
     assert counts.saturated_gates() == expected.saturated_gates()
-    assert counts.dead_units() == expected.dead_units()
     for names, shares in ((("i", "f", "o", "h"), None), (("z_i",), {})):
         nothing = Saturation()
         nothing.add({k: np.zeros((3, 2, 1)) for k in names})
-        assert not nothing.anything
+        assert not nothing.saturated_gates()
         assert shares is None or nothing.shares() == shares
 
 
@@ -363,12 +357,11 @@ def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
     counts = Saturation()
     gate = np.full((4, 1, 1), 0.0)
     gate[2:] = 1.0
-    counts.add({"f": gate, "i": np.full((4, 1, 1), np.nan), "h": np.full((4, 1, 1), np.nan)})
+    counts.add({"f": gate, "i": np.full((4, 1, 1), np.nan)})
     assert counts.saturated_gates() == [
         SaturatedGate("f", 0, 0, 0.5),
         SaturatedGate("f", 0, 1, 0.5),
     ]
-    assert counts.dead_units() == []
 
 
 def test_a_gate_is_saturated_within_a_hundredth_of_0_and_of_1() -> None:

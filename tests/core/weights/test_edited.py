@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from lstmcli.api.load import checked, load_model
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.edits import EDITS, TENSORS
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
@@ -13,6 +17,12 @@ from lstmcli.core.weights.encode import named_tensors
 from lstmcli.formats import Document
 from tests.core.weights.test_encode import ALWAYS, cell_for
 
+Rounding = Callable[[Array, int], Any]
+ROUNDED: dict[str, Rounding] = {
+    "weights.decimals": np.round,
+    "weights.fixed": lambda a, bits: np.round(a * 2**bits) / 2**bits,
+}
+LEVELS = {"weights.int8": 127, "weights.uint8": 255 / 2}  # up to the largest number
 STORED = [kind for kind in EDITS.values() if kind.stage == TENSORS]
 
 
@@ -29,10 +39,8 @@ def test_stored_tensors_are_edited_before_they_are_decoded(name: str) -> None:
         for value in kind.values:  # type: ignore[union-attr]
             edits = checked({"edits": [f"{kind.name}={value}"]}, "load")
             cell = load_model([document], {"dtype": "float64", **edits}).cell
-            kernel, recurrent = plain.kernel, plain.recurrent_kernel
-            if kind.name == "weights.decimals":
-                kernel, recurrent = np.round(kernel, value), np.round(recurrent, value)
-            half = 0.51 * largest / 127 if kind.name == "weights.int8" else 1e-12
-            half = 10.0**-value if kind.name == "weights.truncated" else half
+            rounded: Rounding = ROUNDED.get(kind.name, lambda a, _: a)
+            kernel, recurrent = (rounded(a, value) for a in (plain.kernel, plain.recurrent_kernel))
+            half = 0.51 * largest / LEVELS[kind.name] if kind.name in LEVELS else 1e-12
             np.testing.assert_allclose(cell.kernel, kernel, atol=half, rtol=0)
             np.testing.assert_allclose(cell.recurrent_kernel, recurrent, atol=half, rtol=0)

@@ -38,7 +38,7 @@ def test_only_the_base_name_counts(name: str, whole: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "/", "a\0b", "../secret", "/etc/passwd", "\ud800"])
-def test_nothing_else_is_found(name: str, whole: Path) -> None:
+def test_paths_out_of_the_folder_are_refused(name: str, whole: Path) -> None:
     with pytest.raises(UserError, match=r"model\.json names "):
         read(whole, name)
 

@@ -40,7 +40,7 @@ def test_every_row_of_the_table_writes_and_reads_back(tmp_path: Path) -> None:
     for suffix, row in FORMATS.items():
         path = str(tmp_path / f"h{suffix}")
         assert format_of(path.upper()) == row.name
-        if row.stepwise:
+        if row.name in ("jsonl", "csv", "tsv"):
             with atomically(path) as stream:
                 open_steps(stream, row.name, ["h"], False).write(0, {"h": h})
         else:
@@ -50,28 +50,13 @@ def test_every_row_of_the_table_writes_and_reads_back(tmp_path: Path) -> None:
         assert [array.tolist() for array in document.arrays.values()] == [h.tolist()]
 
 
-def test_full_and_stepwise_writers_are_separate() -> None:
-    with pytest.raises(ValueError, match="open_steps"):
-        write(io.BytesIO(), "csv", {}, {})
-    with pytest.raises(ValueError, match="with write"):
-        open_steps(io.BytesIO(), "npz", [], False)
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "is empty"),
         (b" \n\t\n", "is empty"),
-        (b"\x1f\x8b\x08" + bytes(20), "a gzip archive"),
-        (gzip.compress(b"1 2 3", mtime=0), "a gzip archive.* gunzip FILE"),
-        (
-            gzip.compress(bytes(257) + b"ustar" + bytes(900), mtime=0),
-            "a tar archive in gzip.* tar xzf FILE",
-        ),
-        (zipped({"a.dist-info/WHEEL": b"", "a/w.h5": b""}), r"a wheel.* give a/w\.h5\."),
-        (zipped({"a.dist-info/WHEEL": b"", "a/b.py": b""}), "a wheel.* No file of weights"),
+        (gzip.compress(b"1 2 3", mtime=0), "a gzip archive.* gunzip FILE, or tar xzf FILE"),
         (zipped({"a/w.pt": b"", "b.txt": b""}), r"without \.npy members.* give a/w\.pt\."),
-        (zipped({"m/coefficients.bin": b"1"}), "a DL4J model"),
         (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
         (b"a\0b", "neither text nor of a known kind"),
         (bytes(range(128, 256)), "line 1, column 1 is not utf-8"),
@@ -101,15 +86,14 @@ def test_only_messages_about_files_explain_raw_numbers(tmp_path: Path, data: byt
     assert "Raw numbers" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("mark", "at"), [(b"", 19), (b"\xef\xbb\xbf", 22)])
-def test_the_byte_of_a_large_file_that_is_not_text_is_counted_from_its_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes, at: int
+def test_a_large_file_that_is_not_text_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lstmcli.formats.MOST_WHOLE", 8)
     for piece in (5, 6, 64):  # a character that is cut by the end of a piece, or none
         monkeypatch.setattr("lstmcli.formats.files.source.PIECE", piece)
-        with pytest.raises(UserError, match=f"byte {at} is not utf-8 text"):
-            filed(tmp_path, "a.csv", mark + b"1,2\n" * 4 + b"3,4\xe2\x82\n")
+        with pytest.raises(UserError, match="is not utf-8 text"):
+            filed(tmp_path, "a.csv", b"1,2\n" * 4 + b"3,4\xe2\x82\n")
 
 
 def test_a_file_of_no_known_kind_is_refused_with_all_that_is_read(tmp_path: Path) -> None:
@@ -129,7 +113,7 @@ def test_a_folder_offers_its_files_where_it_cannot_tell_which_is_meant(tmp_path:
         return [Path(line.strip()).name for line in caught.value.lines[1:]]
 
     assert offered("best.pt", "last.pt", "notes.txt") == ["best.pt", "last.pt"]
-    assert offered("inputs.npy") == ["best.pt", "inputs.npy", "last.pt", "notes.txt"]
+    assert offered("inputs.npy") == ["best.pt", "inputs.npy", "last.pt"]
     assert offered(*(f"{n}.npy" for n in range(9))) == []
 
 
@@ -275,17 +259,15 @@ def test_a_pipe_of_the_shell_is_read() -> None:
     os.close(reading)
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"), [("socket", "a socket"), ("/dev/zero", "a device"), ("pipe", "a named pipe")]
-)
+@pytest.mark.parametrize("path", ["socket", "/dev/zero", "pipe"])
 def test_devices_and_named_pipes_are_refused_unopened(
-    path: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")  # without a writer: opening it would wait for ever
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
-        with pytest.raises(UserError, match=f"^{path} cannot be read: it is {kind}"):
+        with pytest.raises(UserError, match=f"^{path} cannot be read: it is neither"):
             read(path)
 
 

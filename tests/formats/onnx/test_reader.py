@@ -64,31 +64,31 @@ def transposed(source: str, target: str, *perm: int) -> bytes:
 
 
 BETWEEN = {
-    "nothing is no chain: four axes": ([], "y", None),
-    "Squeeze": ([node("Squeeze", ["y", "one"], ["x2"])], "x2", "0,1"),
-    "Squeeze of another axis": ([node("Squeeze", ["y", "zero"], ["x2"])], "x2", None),
+    "nothing is no chain: four axes": ([], "y", False),
+    "Squeeze": ([node("Squeeze", ["y", "one"], ["x2"])], "x2", True),
+    "Squeeze of another axis": ([node("Squeeze", ["y", "zero"], ["x2"])], "x2", False),
     "Identity and Cast": (
         [node("Squeeze", ["y", "one"], ["s"]), node("Identity", ["s"], ["i"]),
-         node("Cast", ["i"], ["x2"], attribute("to", 2, 3, 1))], "x2", "0,1",
+         node("Cast", ["i"], ["x2"], attribute("to", 2, 3, 1))], "x2", True,
     ),
     "Transpose and Reshape": (
         [transposed("y", "t", 0, 2, 1, 3),
-         node("Reshape", ["t", "shape"], ["x2"])], "x2", "0,1",
+         node("Reshape", ["t", "shape"], ["x2"])], "x2", True,
     ),
-    "only a Reshape": ([node("Reshape", ["y", "shape"], ["x2"])], "x2", None),
+    "only a Reshape": ([node("Reshape", ["y", "shape"], ["x2"])], "x2", False),
     "batch and time exchanged": (
         [node("Squeeze", ["y", "one"], ["s"]),
          transposed("s", "x2", 1, 0, 2)],
-        "x2", None,
+        "x2", False,
     ),
     "exchanged twice": (
         [node("Squeeze", ["y", "one"], ["s"]), transposed("s", "t", 1, 0, 2),
-         transposed("t", "x2", 1, 0, 2)], "x2", "0,1",
+         transposed("t", "x2", 1, 0, 2)], "x2", True,
     ),
     "another operation": (
-        [node("Squeeze", ["y", "one"], ["s"]), node("Relu", ["s"], ["x2"])], "x2", None,
+        [node("Squeeze", ["y", "one"], ["s"]), node("Relu", ["s"], ["x2"])], "x2", False,
     ),
-    "the last state": ([], "y_h", None),
+    "the last state": ([], "y_h", False),
 }  # fmt: skip
 
 
@@ -98,9 +98,7 @@ def test_a_chain_is_plain_or_none(tmp_path: Path, between: str) -> None:
     constants = (numbers("one", 1), numbers("zero", 0), numbers("shape", 0, 0, -1))
     first = node("LSTM", ["X", "a", "R"], ["y", "y_h"])
     document = read(tmp_path / "m.onnx", first, *nodes, lstm(x, "b", "z"), tensors=constants)
-    assert document.attributes.get("layer") == chain
-    expected = "feeds lstm_0 into lstm_1: --layer 0,1"
-    assert any(expected in remark for remark in document.remarks) == (chain is not None)
+    assert document.in_turn == (("lstm_0", "lstm_1") if chain else ("lstm_0",))
 
 
 def test_a_chain_in_a_model_with_another_lstm_must_be_asked_for(tmp_path: Path) -> None:
@@ -109,15 +107,15 @@ def test_a_chain_in_a_model_with_another_lstm_must_be_asked_for(tmp_path: Path) 
         tmp_path / "m.onnx", lstm("X", "a", "y"), squeeze, lstm("x2", "b", "z"),
         lstm("X", "c", "w"), tensors=(numbers("one", 1), weights("c", 1, 1, 3)),
     )  # fmt: skip
-    assert document.attributes == {}
-    assert any("--layer 0,1 runs them" in remark for remark in document.remarks)
+    assert document.in_turn == ("lstm_0", "lstm_1")
+    with pytest.raises(UserError) as caught:
+        load(document.source)
+    assert [one.settings["layer"] for one in caught.value.try_] == [0, 1, 2, "0,1"]
 
 
 def test_inspect_shows_the_chain_and_the_command_that_runs_it() -> None:
     inspection = inspect_files([str(FILES / "stacked.onnx")], {})
     assert inspection.layer == "0,1,2"
-    assert "feeds /lstm/LSTM into /lstm/LSTM_1 into /lstm/LSTM_2" in inspection.remarks[0]
-    assert inspection.to_json()["remarks"] == list(inspection.remarks)
 
 
 def test_a_part_of_the_nodes_may_be_left_out(tmp_path: Path) -> None:
@@ -170,11 +168,8 @@ def test_lstms_in_turn_with_different_lengths_are_refused(tmp_path: Path) -> Non
 def test_core_ml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.mlmodel"
     path.write_bytes(message((1, 5), (2, "a model"), (500, b"")))
-    with pytest.raises(UserError, match="is a Core ML model; this version does not read it"):
+    with pytest.raises(UserError, match="If it is a Core ML model, give the model"):
         formats.read(str(path))
-    (tmp_path / "m.mlpackage" / "Data" / "com.apple.CoreML").mkdir(parents=True)
-    with pytest.raises(UserError, match="is a Core ML package; this version does not read it"):
-        formats.read(str(tmp_path / "m.mlpackage"))
 
 
 def test_without_the_library_the_command_that_installs_it_is_named(

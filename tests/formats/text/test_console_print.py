@@ -248,7 +248,7 @@ def test_layouts(text: str, layout: str | None, shape: tuple[int, ...]) -> None:
         ("0.1 0.2\n... ...\n0.3 0.4\n", "line 2: the printed output is abbreviated"),
         ("[[1. 2.]\n [3. 4.]", "line 1: this bracket is never closed"),
         ("[1. 2.]\n3. 4.]]", "line 2: a closing bracket that nothing opened"),
-        ("[[1. 2.]\n [3.]]", r"ragged: element \[1\] has length 1"),
+        ("[[1. 2.]\n [3.]]", r"element \[1\] is a list of 1; a list of 2"),
         ("[1. 2.]\n[3.]", r"line 2: this array has the shape \(1,\)"),
         ("[1. 2.]\n3. 4.\n", "line 2: numbers outside of brackets"),
         ("[1. O.2]", '"O.2" in the brackets is not a number'),

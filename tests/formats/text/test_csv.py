@@ -95,17 +95,17 @@ def test_blanks_between_numbers_are_rows_of_text_under_any_suffix(tmp_path: Path
         ("a,b\n1,2\n \n3,4\n5,0x1\n", 'line 5, column 2 is "0x1"'),
         ("a,b\n1,2,3\n", "line 2 has 3 columns; expected 2"),
         ("a,a\n1,2\n", 'two columns of the name "a"'),
-        ("h[0],h[00]\n1,2\n", r"two columns h\[0\]"),
+        ("h[0],h[00]\n1,2\n", r"two columns of the name .h\[0\]"),
         ("step,h[0],h\n0,1,2\n", r'columns h\[n\] and a column "h"'),
         ("a,b\n1,1_0\n", 'column 2 is "1_0"; a number was expected'),
-        ("step,h[0]\n0,1\n0,2\n", "line 3: step 0 occurs a second time"),
+        ("step,h[0]\n0,1\n0,2\n", "step 0 occurs a second time"),
         ("step,batch,h[0]\n0,0,1\n0,1,2\n1,0,3\n", "step 1, batch 1 is missing"),
         ("step,batch,h[0]\n0,0,1\n1,0,2\n1,1,3\n", "step 0, batch 1 is missing"),
         ("step,batch,h[0]\n0,0,1\n0,0,2\n", "step 0, batch 0 occurs a second time"),
-        ("step,h[0]\n0.5,1\n", "line 2: step is 0.5; an integer"),
-        ("step,h[0]\nnan,1\n", "line 2: step is nan"),
-        ("step,h[0]\n-1,1\n", "line 2: step is -1"),
-        ("step,h[0]\n1e300,1\n", "line 2: step is 1e"),
+        ("step,h[0]\n0.5,1\n", "step is 0.5; an integer"),
+        ("step,h[0]\nnan,1\n", "step is nan"),
+        ("step,h[0]\n-1,1\n", "step is -1"),
+        ("step,h[0]\n1e300,1\n", "step is 1e"),
         ("batch,h[0]\n0,1\n", 'a column "batch" but none called "step"'),
         ("step,batch\n0,0\n", "no columns but step and batch"),
         ('1,2\n3,"4\n', "line 2"),
@@ -165,12 +165,6 @@ def test_a_semicolon_may_be_in_a_name(tmp_path: Path) -> None:
     assert filed(tmp_path, "a.csv", "step,h;x\n0,1\n").arrays[""].tolist() == [[1]]
 
 
-def test_an_index_of_thousands_of_digits_is_refused() -> None:
-    """Python makes no integer of more than 4,300 digits."""
-    with pytest.raises(UserError, match=r"a column of h has 5000 digits in \[\]"):
-        piped(f"step,h[{'9' * 5000}]\n0,1\n".encode())
-
-
 def test_numbers_of_steps_items_and_columns_are_those_of_the_full_run() -> None:
     table = piped("step,batch,h[1],h[4],c[0]\n9,3,1,2,3\n2,3,4,5,6\n2,0,7,8,9\n9,0,1,2,3\n")
     assert table.layout == "time"
@@ -183,4 +177,4 @@ def test_keys_whose_product_is_beyond_integers_are_refused() -> None:
     table = CsvTable(["step", "batch", "unit", "h"], 4, "t.csv", 1 << 30)
     table.add(np.repeat(np.arange(count, dtype=np.float64)[:, None], 4, axis=1))
     with pytest.raises(UserError, match="step 0, batch 0, unit 1 is missing"):
-        document_of(table, "csv", lambda row: row)
+        document_of(table, "csv")

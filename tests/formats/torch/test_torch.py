@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import re
 import zipfile
@@ -23,6 +24,7 @@ from tests.fuzz.guard import withstand
 from tests.paths import TESTS
 
 FOLDER = TESTS / "golden" / "torch_files"
+UNSAFE = [os.system, eval, exec, os.remove, os.posix_spawn, getattr, open, Path.touch]
 
 
 def pickled(text: bytes) -> bytes:
@@ -37,6 +39,41 @@ def with_pickle(data: bytes, name: str = "module_zip-2.13.0.pt") -> bytes:
 
 
 # ---- nothing is run
+
+
+class Trap:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("function", UNSAFE, ids=lambda f: f.__name__)
+def test_pickles_run_no_code(tmp_path: Path, function: Any, protocol: int) -> None:
+    mark = tmp_path / "sprung"
+    args: Any = {
+        os.system: (f"touch {mark}",),
+        open: (str(mark), "w"),
+        os.remove: (str(tmp_path / "kept"),),
+        os.posix_spawn: ("/bin/touch", ["touch", str(mark)], {}),
+        getattr: (mark, "touch"),
+        Path.touch: (mark,),
+    }.get(function, (f"open({str(mark)!r}, 'w')",))
+    (tmp_path / "kept").touch()
+    state = {"trap": Trap(function, *args), "w": np.ones((2, 3), np.float32)}
+    data = pickle.dumps(state, protocol)
+    assert list(piped(data).arrays) == ["w"]
+    assert list(piped(with_pickle(data)).arrays) == ["w"]
+    assert sorted(os.listdir(tmp_path)) == ["kept"]
+
+
+def test_the_trap_would_have_sprung(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Trap(Path.touch, tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
 
 
 def test_states_build_items_and_calls_of_results_are_inert() -> None:
@@ -130,16 +167,9 @@ def legacy(view: bytes) -> bytes:
     return head + body + pickle.dumps(["0"], 2) + pack("<q4f", 4, 0, 1, 2, 3)
 
 
-def test_a_storage_may_be_a_view_of_another() -> None:
-    assert piped(legacy(b"K\x01K\x03")).arrays["w"].tolist() == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "view", [b"K\x02K\x03", b"J\xfe\xff\xff\xffK\x02", b"X\x01\x00\x00\x000K\x02"]
-)
-def test_a_view_that_is_not_inside_its_storage_is_refused(view: bytes) -> None:
-    with pytest.raises(UserError, match="a view that is not inside its storage"):
-        piped(legacy(view))
+def test_a_view_of_a_storage_is_refused() -> None:
+    with pytest.raises(UserError, match=r"a view of a storage, as PyTorch before 0\.4 wrote"):
+        piped(legacy(b"K\x01K\x03"))
 
 
 def test_ten_numbers_that_are_to_be_repeated_very_often() -> None:
@@ -268,9 +298,8 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
         ((FOLDER / "exported-2.13.0.pt2").read_bytes(), r"torch\.export\.load\(FILE\)"),
         ((FOLDER / "sparse-2.13.0.pt").read_bytes(), "a tensor is sparse"),
         (zipped({"a/serialized_exported_program.json": b"{}"}), "a program of torch.export"),
-        (zipped({"MAR-INF/MANIFEST.json": b"{}", "m.pt": b""}), r"TorchServe.* give m\.pt\."),
         (zipped({"p/.data/extern_modules": b"", "p/a/b/m.pkl": b""}),
-         r"a torch\.package.*PackageImporter\(FILE\)\.load_pickle\('a\.b', 'm\.pkl'\)"),
+         r"a torch\.package.*PackageImporter\(FILE\)\.load_pickle"),
         (zipped({"a/b/c/data.pkl": b""}), "a data.pkl in an odd place"),
         (pickled(b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81"), "a dump of joblib"),
         (pickled(b"ctorch.distributed.checkpoint.metadata\nMetadata\n)\x81}X\x01\x00\x00\x00aK\x01sb"),

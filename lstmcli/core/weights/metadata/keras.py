@@ -205,7 +205,6 @@ class _LayerSettings:
         self._activations(forward)
 
     def _runs(self, config: Config) -> None:
-        """How a layer steps its cell."""
         for word, (setting, value) in RUN_LEVEL.items():
             if config.get(word) is True and (setting == "layout" or not self.wrapped):
                 self.settings[setting] = value
@@ -234,7 +233,6 @@ class _LayerSettings:
             self.settings["bias"] = "none"
 
     def _activation(self, setting: str, value: Any) -> None:
-        """One activation, by the version that wrote the file."""
         name = _activation_name(value)
         if name == "hard_sigmoid":
             name = self._hard_sigmoid(setting)

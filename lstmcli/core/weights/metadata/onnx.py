@@ -51,7 +51,10 @@ def read(around: Groups) -> MetadataSettings:
         settings["coupled"] = "f=1-i"
     if attributes.get("quantized"):  # DynamicQuantizeLSTM
         settings["arithmetic"] = "8bit"
-    settings["gate_clip"] = _clip(attributes["clip"]) if "clip" in attributes else None
+    clip = attributes.get("clip")
+    if clip is not None and not 0 < clip < float("inf"):
+        raise UserError(f"the node's clip is {clip}; a finite number above 0 is needed.")
+    settings["gate_clip"] = None if clip is None else _shortest(clip)
     origin = attributes.get("lengths_from")
     return MetadataSettings(
         settings,
@@ -91,14 +94,8 @@ def _direction(attributes: Mapping[str, Any]) -> str:
     return str(direction)
 
 
-def _clip(clip: Any) -> float:
-    if not isinstance(clip, float) or not clip > 0 or clip == float("inf"):
-        raise UserError(f"the node's clip is {clip}; a finite number above 0 is needed.")
-    return _shortest(clip)
-
-
 def _activations(attributes: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Those of the gates, the candidate and the output, of the first and of the last direction."""
+    """The activations of gates, candidate and output, of the first and of the last direction."""
     names = attributes.get("activations") or USUAL * attributes["directions"]
     if len(names) != 3 * attributes["directions"]:
         raise UserError(

@@ -51,7 +51,10 @@ def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
     settings: dict[str, Any] = {}
     for variable, fate in group.items():
         if isinstance(fate, dict):
-            settings |= _projection(fate) if "projection" in variable else _cell(fate)
+            if "projection" not in variable:
+                settings |= _cell(fate)
+            elif (clip := _number(fate, _PROJECTION_CLIP)) is not None:
+                settings["projection_clip"] = clip
     found = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
     turned = group.get("reversed")
     if turned is not None and _DIRECTION.search(group["folder"]):
@@ -72,7 +75,10 @@ def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
 def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
     for block in BLOCKS:
         if block in fate:
-            return _block(BLOCK_DEFAULTS | (fate[block] or {}))
+            numbers = BLOCK_DEFAULTS | (fate[block] or {})
+            if numbers["cell_clip"] <= 0:  # -1 turns it off
+                del numbers["cell_clip"]
+            return {name: numbers[name] for name in BLOCK_DEFAULTS if name in numbers}
     forget_bias = _number(fate, _FORGET_BIAS)
     if forget_bias is None:  # none of the cells that are known
         return {}
@@ -84,18 +90,6 @@ def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
     if len(names) == 1 and (name := names.pop()) not in ("", "tanh"):
         settings["activation"] = name
     return settings
-
-
-def _block(numbers: Mapping[str, float]) -> dict[str, Any]:
-    settings = {"forget_bias": numbers["forget_bias"]}
-    if numbers["cell_clip"] > 0:  # -1 turns it off
-        settings["cell_clip"] = numbers["cell_clip"]
-    return settings
-
-
-def _projection(fate: Mapping[str, Any]) -> dict[str, Any]:
-    clip = _number(fate, _PROJECTION_CLIP)
-    return {} if clip is None else {"projection_clip": clip}
 
 
 def _number(fate: Mapping[str, Any], row: re.Pattern[str]) -> float | None:

@@ -17,7 +17,6 @@ MADMOM_NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoi
 
 
 def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
-    """The activations of a layer of madmom; those that are not supported are unknown."""
     settings: dict[str, Any] = {}
     unknown: dict[str, str] = {}
     for word, setting in MADMOM_SETTINGS.items():
