@@ -15,7 +15,7 @@ from lstmcli import UserError, load, run
 from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.engines.fake import fake, install
-from tests.paths import TOP
+from tests.recorded import GOLDEN, held
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 T, I, H = 7, 4, 3
@@ -158,8 +158,7 @@ def test_the_command_that_convert_prints_gives_the_same_numbers(
 # ---- an ONNX node whose sequence_lens is a constant of the file, as it is run, converted, checked
 
 
-FOLDER = TOP / "tests" / "golden" / "onnx_files"
-MODEL = FOLDER / "constant_lengths.onnx"
+MODEL = GOLDEN / "onnx_files" / "constant_lengths.onnx"
 LINE = "lengths 7,3,5,1 (sequence_lens of the file; --lengths)"
 
 
@@ -167,7 +166,7 @@ LINE = "lengths 7,3,5,1 (sequence_lens of the file; --lengths)"
 def inputs(tmp_path: Path) -> Path:
     """The inputs of the case, (7, 4, 5)."""
     path = tmp_path / "inputs.npy"
-    np.save(path, np.load(MODEL.with_suffix(".npz"))["inputs"])
+    np.save(path, held("onnx_files/constant_lengths")["inputs"])
     return path
 
 
@@ -189,7 +188,7 @@ def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
     np.testing.assert_array_equal(run(load("out.onnx"), x).h, run(load(str(MODEL)), x).h)
     ort = pytest.importorskip("onnxruntime", reason="needs lstmcli[onnxruntime]")
     answers = ort.InferenceSession("out.onnx").run(None, {"X": x})
-    expected = np.load(MODEL.with_suffix(".npz"))
+    expected = held("onnx_files/constant_lengths")
     for answer, name in zip(answers, ("h", "final_h", "final_c"), strict=True):
         np.testing.assert_allclose(answer, expected[name], atol=1e-6)
 

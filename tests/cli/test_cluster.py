@@ -148,7 +148,7 @@ def test_a_scheduler_that_is_killed_during_the_run(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert err == (
         f"lstm run: error: --scheduler {address}: the connection to the scheduler was lost during "
-        "the run.\n  Start it again, or leave out --scheduler to run here.\n"
+        "the run; start it again.\n  Try without --scheduler: the run is here\n"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"cluster.py", "w.npz", "x.npy"}
 

@@ -18,6 +18,10 @@ from tests.transcripts.shell import Shell
 CODE = re.compile(r"`([a-z-]+)`")
 
 
+def test_contributing_fits_on_one_page() -> None:
+    assert len((TOP / "CONTRIBUTING.md").read_text().splitlines()) <= 100
+
+
 def commands_with(option: str) -> set[str]:
     modules = {name: import_module(f"lstmcli.cli.{name}") for name in COMMANDS}
     return {

@@ -11,9 +11,8 @@ import pytest
 from lstmcli.api.inspect import inspect_files
 from lstmcli.views.inspect import inspection_sheet
 from lstmcli.views.sheet import Width
-from tests.paths import TESTS
+from tests.recorded import GOLDEN
 
-GOLDEN = TESTS / "golden"
 CASES = ("torch/two_layers_bidirectional", "keras/stacked", "haiku/deep", "chainer/lstm",
          "tensorflow1/lstm_cell", "tensorflow1/block_lstm_peepholes", "tflite/coupled",
          "paddle/cell_projection", "onnxruntime/no_bias")  # fmt: skip
