@@ -318,8 +318,8 @@ class Asked:
             return printed(h, int(form.split()[0]), self.folder / "expected.txt")
         return h
 
-    def explain(self, expected: Array | str, **assumed: Any) -> Explanation:
+    def explain(self, expected: Any, **assumed: Any) -> Explanation:
         return self.asking(expected, **assumed).explain()
 
-    def asking(self, expected: Array | str, **assumed: Any) -> Asking:
+    def asking(self, expected: Any, **assumed: Any) -> Asking:
         return Asking(self.weights, self.x, expected, {**AS_STORED, "layout": "batch", **assumed})
