@@ -12,7 +12,7 @@ from lstmcli.core.explain.explanation import (
     APPROXIMATED,
     RUN_OTHERWISE,
     Explanation,
-    Near,
+    NearRun,
 )
 from lstmcli.core.explain.verify import Agreement, Mismatch, Remark
 from lstmcli.core.explain.wording import (
@@ -186,7 +186,7 @@ def _changes(e: Explanation, width: Width) -> Sheet:
     return sheet
 
 
-def _nearest_table(nearest: Sequence[Near], width: Width) -> Sheet:
+def _nearest_table(nearest: Sequence[NearRun], width: Width) -> Sheet:
     configurations = [configuration(n.changes) for n in nearest]
     return fitting_table(
         [

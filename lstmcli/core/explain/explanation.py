@@ -82,7 +82,7 @@ def with_sense(changes: Sequence[Changed], setting: str, sense: str) -> tuple[Ch
 
 
 @dataclass(frozen=True)
-class Near:
+class NearRun:
     """A configuration that comes near, and how near."""
 
     changes: tuple[Changed, ...]
@@ -127,7 +127,7 @@ class Explanation:
     equivalent: tuple[tuple[Changed, ...], ...] = ()
     tried: int = 0
     depth: int = 3  # changes at once that were tried
-    nearest: tuple[Near, ...] = ()
+    nearest: tuple[NearRun, ...] = ()
     like: tuple[str, ...] = ()  # conventions that run weights just so
     first_step: int | None = None  # at which the changes show, after others that agree
     backward: bool = False  # whether the last step is run first
@@ -218,12 +218,12 @@ APPROXIMATED = (
 DISTANT = 30.0  # times further off all other configurations are then
 
 
-def clearly_nearer(as_loaded: Near, nears: Sequence[Near]) -> tuple[Near, ...]:
+def clearly_nearer(as_loaded: NearRun, nears: Sequence[NearRun]) -> tuple[NearRun, ...]:
     """The configurations clearly nearer than the run as loaded, and that run; each figure once.
 
     Of fewer than `LEAST_COMPARED` numbers one of so many is near by chance.
     """
-    found: dict[tuple[str, int], Near] = {}
+    found: dict[tuple[str, int], NearRun] = {}
     for near in nears if as_loaded.comparison.total >= LEAST_COMPARED else ():
         if near.comparison.rms < LISTED_RATIO * as_loaded.comparison.rms:
             found.setdefault((f"{near.comparison.rms:.3g}", near.comparison.agreeing), near)
@@ -306,7 +306,7 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Re
         )
 
 
-def near_miss(as_loaded: Near, nears: Sequence[Near]) -> Iterator[Remark]:
+def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
     """Whether the weights as loaded differ by no more than `diff` allows, and nothing is nearer.
 
     Otherwise, whether one configuration comes near and all others are far, so that it is no

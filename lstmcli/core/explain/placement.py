@@ -21,7 +21,7 @@ from lstmcli.core.explain.causes import ONE_WAY, Changes, kinds, settings_of
 from lstmcli.core.explain.explanation import (
     Changed,
     Explanation,
-    Near,
+    NearRun,
     first_shown,
     other_lengths,
     with_assumed,
@@ -462,9 +462,9 @@ class Placement:
         ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
         return ranked[: Budget.FEW]
 
-    def near(self, answer: Answer) -> Near:
+    def near(self, answer: Answer) -> NearRun:
         """A hypothesis that comes near."""
-        return Near(self.described(answer.changes), answer.comparison)
+        return NearRun(self.described(answer.changes), answer.comparison)
 
     def described(self, changes: Changes) -> tuple[Changed, ...]:
         """The changes here with what was assumed."""
