@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -347,8 +348,9 @@ class EditedRuns:
         further = numbers[: 1 if self.first_off is not None else STARTS]
         starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]
         number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
-        if number not in (None, kind.solved) and kind.accepts(number):
-            yield Variant((Edit(kind.name, number, cell),), 1)
+        if number not in (None, kind.solved):
+            with suppress(ValueError):  # the kind does not take every number
+                yield Variant((Edit(kind.name, kind.read(number), cell),), 1)
 
     def solved_number(
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case

@@ -129,14 +129,6 @@ class EditKind:
         """The values that it takes, in words."""
         return ", ".join(self.read.values) if isinstance(self.read, OneOf) else self.read.words
 
-    def accepts(self, value: Any) -> bool:
-        """Whether it takes a value."""
-        try:
-            self.read(value)
-        except ValueError:
-            return False
-        return True
-
     def values_for(self, sizes: RunSizes) -> Iterator[Any]:
         """The values that are tried in a run."""
         yield from self.values(sizes) if callable(self.values) else self.values
