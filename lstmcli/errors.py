@@ -146,7 +146,7 @@ class Undecided(UserError):
 
 
 class MissingExtra(UserError):
-    """What was asked for needs a package that an extra of this one installs."""
+    """An error: a package is missing, which an extra of this one installs."""
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(f"{purpose} needs {package}:", f"  {install_command(extra)}")
@@ -180,7 +180,7 @@ PACKAGES = {
     "dask": ("distributed>=2024.1",),
     "plot": ("matplotlib>=3.6",),
 }
-"""What the extras of pyproject.toml install, by name; a test compares."""
+"""Packages that the extras of pyproject.toml install, by name; a test compares."""
 
 
 def install_command(extra: str) -> str:

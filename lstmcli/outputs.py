@@ -81,7 +81,7 @@ class DeviceWriter(io.BufferedWriter):
     """
 
     def seekable(self) -> bool:
-        """Whether positions mean anything."""
+        """Return whether positions mean anything."""
         return False
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:

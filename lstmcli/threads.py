@@ -39,7 +39,7 @@ def _libraries() -> Any:
 
 @cache
 def has_unpacked_kernels() -> bool:
-    """Whether this BLAS multiplies small matrices without packing them: see `matmul.product`."""
+    """Tell whether this BLAS multiplies small matrices unpacked: see `matmul.product`."""
     openblas = _libraries().select(internal_api="openblas").lib_controllers
     return bool(openblas) and all(library.architecture in _UNPACKED for library in openblas)
 

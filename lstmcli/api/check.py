@@ -74,7 +74,7 @@ class Comparison:
 
     @property
     def within_rounding(self) -> bool:
-        """Whether it is beyond the tolerance, and only by what rounding may do."""
+        """Return whether it is beyond the tolerance, and only by what rounding may do."""
         return not (self.difference.equal or self.differing)
 
     @property
@@ -115,7 +115,7 @@ class Checked:
 
     @property
     def equal(self) -> bool:
-        """Whether it agrees with us within the tolerance or rounding."""
+        """Return whether it agrees with us within the tolerance or rounding."""
         return self.differs_in is None
 
     @property
@@ -136,7 +136,7 @@ class Checked:
 
     @property
     def within_rounding(self) -> bool:
-        """Whether a difference is beyond the tolerance and counts as rounding."""
+        """Return whether a difference is beyond the tolerance and counts as rounding."""
         return any(one.within_rounding for one in self.comparisons.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -169,7 +169,7 @@ class Check:
 
     @property
     def equal(self) -> bool:
-        """Whether all agree."""
+        """Return whether all agree."""
         return all(row.equal for row in self.rows)
 
     @property
@@ -218,7 +218,7 @@ class ProgramCheck:
 
     @property
     def equal(self) -> bool:
-        """Whether the program agrees with us."""
+        """Return whether the program agrees with us."""
         return self.difference.equal
 
     def to_json(self) -> dict[str, Any]:

@@ -135,7 +135,7 @@ class Conversion:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the user should know of the file that is written."""
+        """Return what the user should know of the file that is written."""
         lines = []
         if self.options and not self.file.settings:
             lines.append(f"{self.target} has only tensors; run it with {self.options}")

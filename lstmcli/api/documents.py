@@ -211,7 +211,7 @@ _LIKE_INPUTS = re.compile(
 
 
 def is_weight(name: str) -> bool:
-    """Whether an array of this name is a weight, not an input or a state."""
+    """Return whether an array of this name is a weight, not an input or a state."""
     return not (_goes_with_inputs(name) or _LIKE_INPUTS.fullmatch(name))
 
 

@@ -127,7 +127,7 @@ def explain(
 
 
 class Request(NamedTuple):
-    """What explain was asked."""
+    """A question to explain."""
 
     job: Job
     side: Side  # EXPECTED
@@ -190,7 +190,7 @@ def _typed(value: Any, otherwise: str) -> str:
 
 
 def _loaded_from(model: Model) -> tuple[list[Any], dict[str, Any], int | None]:
-    """What a model was loaded from: the weights, the settings and the limit of bytes."""
+    """Return what a model was loaded from: the weights, the settings and the limit of bytes."""
     if model.loaded_from is None:
         raise UserError(
             "explain reads weights under other settings: it takes a model that load made, or what "
@@ -361,7 +361,7 @@ def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[
 
 
 def _lies_alike(model: Model, explanation: Explanation) -> bool:
-    """Whether `derive` takes EXPECTED for the same steps and sequences as is taken here."""
+    """Return whether `derive` takes EXPECTED for the same steps and sequences as is taken here."""
     location = explanation.location
     if location is None or not location.is_from_the_start:
         return False
@@ -400,7 +400,7 @@ def _settings(explanation: Explanation, given: Mapping[str, Any]) -> dict[str, A
 
 
 def _is_rounded_in_part(explanation: Explanation) -> bool:
-    """Whether only rounded weights or inputs give EXPECTED, which no dtype of a run does."""
+    """Return whether only rounded weights or inputs give EXPECTED, which no dtype of a run does."""
     facts = {one.code: one.facts for one in explanation.remarks}
     return bool(facts.get("dtype_rounds_otherwise", {}).get("part"))
 

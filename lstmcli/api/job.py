@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 class InputOptions(NamedTuple):
-    """What comes with the inputs: values, or files of them; lengths may be a text, ``3,2``."""
+    """State, lengths and mask of the inputs, as values or files; lengths may be a text, ``3,2``."""
 
     initial_state: Mapping[str, ArrayLike] | Path | None = None
     lengths: ArrayLike | Path | None = None
@@ -59,7 +59,7 @@ class InputOptions(NamedTuple):
 
     @property
     def unmasked(self) -> bool:
-        """Whether a run of all steps is asked for."""
+        """Return whether a run of all steps is asked for."""
         return isinstance(self.mask, str) and self.mask == NO_MASK
 
     def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
@@ -74,7 +74,7 @@ class InputOptions(NamedTuple):
         return None, None
 
     def is_idle(self, model: Model, holder: Document | None) -> bool:
-        """Whether a run of all steps is asked for where nothing leaves any out."""
+        """Return whether a run of all steps is asked for where nothing leaves any out."""
         in_file = () if holder is None else ("lengths" in holder.arrays, "mask" in holder.arrays)
         return self.unmasked and not any((*in_file, model.lengths, model.masks, model.masking))
 

@@ -296,7 +296,7 @@ class _LayerList:
 def _metadata(
     documents: Sequence[Document], found: RecognisedLstm, index: CellIndex
 ) -> MetadataSettings:
-    """What files specify of a cell of an LSTM; the mistakes of each under its name."""
+    """Return what files specify of a cell of an LSTM; the mistakes of each under its name."""
     per_file = []
     for document in documents:
         try:
@@ -310,7 +310,7 @@ def _metadata(
 def _goes_into(
     document: Document, chosen: Sequence[RecognisedLstm], tensors: Mapping[str, Array]
 ) -> bool:
-    """Whether a tensor or a setting of a document goes into the model of the chosen LSTMs."""
+    """Tell whether a tensor or a setting of a document goes into the model of the chosen LSTMs."""
     if document.in_turn and len(chosen) > 1:
         return True
     if any(name in SETTINGS or name == "layer" for name in document.attributes):

@@ -46,7 +46,7 @@ StepsAndItems = tuple[Indices | None, Indices | None]
 
 
 class Drawable(NamedTuple):
-    """What there is to draw.
+    """Arrays to draw, and their sources.
 
     Of a run only the requested steps are stored, and of its batch one sequence: its arrays are
     views that repeat it in every row.
@@ -67,7 +67,7 @@ class Drawable(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether the numbers are differences."""
+        """Return whether the numbers are differences."""
         return len(self.sources) == 2
 
     @property
@@ -135,7 +135,7 @@ class Drawable(NamedTuple):
 
 
 def _is_named(key: str, name: str) -> bool:
-    """Whether a name is an array's, its cell's, or that of all four parts of its z."""
+    """Return whether a name is an array's, its cell's, or that of all four parts of its z."""
     cell, dot, base = key.rpartition(".")
     full = base.rpartition("_")[0] or base  # z of z_i
     return name in (key, cell, base, full, f"{cell}{dot}{full}")
@@ -155,7 +155,7 @@ def plot(
     mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Drawable:
-    """What some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
+    """Tell what some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
     weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps
@@ -258,7 +258,7 @@ def _refuse_unknown(side: Side, path: str) -> None:
 
 
 def _is_result(side: Side) -> bool:
-    """Whether a file contains results of a run; an initial state is none."""
+    """Return whether a file contains results of a run; an initial state is none."""
     names = [name for name in side.arrays if not name.startswith(STATE)]
     bases = {name.rpartition(".")[2] for name in names}
     return UNNAMED in bases or bool(bases & {*STEP_ORDER, *FINALS})

@@ -183,7 +183,7 @@ class Run:
 
     @property
     def is_long(self) -> bool:
-        """Whether a table need not keep all that it shows a part of, and can do so."""
+        """Return whether a table need not keep all that it shows a part of, and can do so."""
         plan = self.plan
         in_order = plan.valid is None and runs_forward(plan.model) and not self.engine
         return in_order and plan.nbytes >= LONG and self.selection.batch is None
@@ -357,7 +357,7 @@ def _of_model(
 
 
 def _can_stream(job: Job) -> bool:
-    """Whether each step of the results is final once it is computed."""
+    """Return whether each step of the results is final once it is computed."""
     masked = job.inputs.lengths is not None or job.inputs.mask is not None
     masking = job.model.masking
     if job.stream and (masked or masking):

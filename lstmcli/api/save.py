@@ -63,12 +63,12 @@ class Outputs(NamedTuple):
 
     @property
     def needs_final_state(self) -> bool:
-        """Whether the state behind the last step is written."""
+        """Return whether the state behind the last step is written."""
         return bool(self.save_state) or not {*FINAL}.isdisjoint(self.members)
 
     @property
     def is_by_step(self) -> bool:
-        """Whether there is one output, in a format by step."""
+        """Return whether there is one output, in a format by step."""
         to_one = self.file_format is None or self.screen is None
         return to_one and (self.file_format or self.screen) in BY_STEP
 
@@ -117,7 +117,7 @@ def names_of_cell(only: Sequence[str], cell: str) -> list[str]:
 
 
 def kept_for(names: Sequence[str]) -> list[str]:
-    """What a run must keep for these members: h for ``final_h`` too, f for ``layer0.f``."""
+    """Return what a run must keep for these members: h for ``final_h`` too, f for ``layer0.f``."""
     bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
     if any("." in name for name in names):
         bases["c"] = None  # only h is the model's: with another array that of each cell is kept
@@ -256,7 +256,7 @@ def _by_step(trace: Trace, name: str) -> Array:
 
 
 def are_large(plan: Plan, format: str, names: Sequence[str], selected: SelectedIndices) -> bool:
-    """Whether the results are so large that `write_pieces` is to write them."""
+    """Return whether the results are so large that `write_pieces` is to write them."""
     if format not in BINARY or has_direction_axis(plan.model):
         return False
     if any("." in name for name in names):

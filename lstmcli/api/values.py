@@ -1,4 +1,4 @@
-"""What Python callers pass: paths, arrays and dicts of them, and names of arguments."""
+"""Arguments of Python callers: paths, arrays and dicts of them, and their names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTING = (str, bool, int, float, type(None))
 
 
 def is_path(value: Any) -> TypeGuard[Path]:
-    """Whether a value names a file."""
+    """Return whether a value names a file."""
     return isinstance(value, str | os.PathLike)
 
 

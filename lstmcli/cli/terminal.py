@@ -81,21 +81,21 @@ class Screen:
 
     @property
     def rich(self) -> bool:
-        """Whether the screen has a width: a terminal, what is made one, or a file of a screen."""
+        """Tell whether the screen has a width: a terminal, or a file of a screen."""
         if self.files or self.color == "always":
             return True
         return sys.stdout.isatty() or (self.color == "auto" and bool(os.environ.get("FORCE_COLOR")))
 
     @property
     def colored(self) -> bool:
-        """Whether it has styles; --color goes before NO_COLOR, and that before FORCE_COLOR."""
+        """Tell whether it has styles; --color goes before NO_COLOR, and that before FORCE_COLOR."""
         if self.color != "auto":
             return self.color == "always"
         return self.rich and not os.environ.get("NO_COLOR")
 
     @property
     def is_paged(self) -> bool:
-        """Whether it goes through a pager, if there is one."""
+        """Return whether it goes through a pager, if there is one."""
         return self.is_long and not self.files and sys.stdout.isatty()
 
     @property
@@ -289,7 +289,7 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:
-    """Whether a parameter is given on the command line."""
+    """Return whether a parameter is given on the command line."""
     return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 

@@ -121,12 +121,12 @@ class Engine:
 
     @property
     def installed(self) -> bool:
-        """Whether its packages are there; none is imported."""
+        """Return whether its packages are there; none is imported."""
         return self.has_backend() and all(find_spec(package) for package in self.packages)
 
     @property
     def has_float64(self) -> bool:
-        """Whether it computes in float64 throughout."""
+        """Return whether it computes in float64 throughout."""
         return "float64" in self.dtypes and self.all_in_float64()
 
     @property

@@ -59,11 +59,11 @@ class Program:
 
     @property
     def name(self) -> str:
-        """What messages and screens call it."""
+        """Return what messages and screens call it."""
         return one_line(os.path.basename(self.words[0]))
 
     def run(self, x: Array, form: str) -> tuple[Document, float]:
-        """What it computes from inputs, and the seconds that it took.
+        """Return what it computes from inputs, and the seconds that it took.
 
         ``x`` is (T, I), or a batch where it is written as .npy; ``form`` is the shape of raw
         outputs, ``7x3``. UserError if it cannot be started, fails, takes too long, or gives no

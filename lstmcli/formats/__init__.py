@@ -178,7 +178,7 @@ def write(
 
 @dataclass
 class Pieces:
-    """What is written: arrays in blocks, and arrays and attributes that are set at the end."""
+    """A trace to write: arrays in blocks, and arrays and attributes that are set at the end."""
 
     writers: dict[str, BlockWriter]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
@@ -245,7 +245,7 @@ def open_steps(
 
 
 def has_known_suffix(path: str) -> bool:
-    """Whether a path's suffix is that of a format that is written."""
+    """Return whether a path's suffix is that of a format that is written."""
     return os.path.splitext(path)[1].lower() in FORMATS
 
 

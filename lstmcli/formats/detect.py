@@ -61,7 +61,7 @@ WAY_OUT = "Save its arrays with numpy.savez."
 
 
 def unzip(names: Iterable[str]) -> str:
-    """What to do with an archive that has files of weights among its members; "" without any."""
+    """Tell what to do with an archive that has files of weights in it; "" without any."""
     files = [name for name in names if name.lower().endswith(MODELS)]
     return f"Unzip it, and give {listed(files, MOST_NAMED)}." if files else ""
 
@@ -162,7 +162,7 @@ def _unread(file: Opened, what: str, way_out: str) -> UserError:
 
 
 def is_unknown(file: Opened) -> bool:
-    """Whether a file is neither of a known format nor text: its bytes may be plain numbers."""
+    """Tell whether a file is neither of a known format nor text: its bytes may be plain numbers."""
     try:
         kind = binary_kind(file)
     except UserError:
@@ -172,7 +172,7 @@ def is_unknown(file: Opened) -> bool:
 
 
 def _is_traineddata(head: bytes) -> bool:
-    """Whether a file is traineddata: a count of components, then their offsets, -1 if absent.
+    """Tell whether a file is traineddata: a count of components, then their offsets, -1 if absent.
 
     The first component follows. Source: tesseract, ccutil/tessdatamanager.cpp (5.3).
     """
@@ -186,7 +186,7 @@ def _is_traineddata(head: bytes) -> bool:
 
 
 def _is_old_pickle(file: Opened) -> bool:
-    """Whether a file is a pickle of protocol 0 or 1, which begin with no magic number.
+    """Return whether a file is a pickle of protocol 0 or 1, which begin with no magic number.
 
     It has to start with opcodes, with names that Python can import, and end with the opcode STOP.
     """
@@ -250,7 +250,7 @@ def text_kind(text: str, hint: str | None) -> str:
 
 
 def _looks_printed(text: str) -> bool:
-    """Whether a text that starts with a bracket is console output, not JSON.
+    """Return whether a text that starts with a bracket is console output, not JSON.
 
     JSON has commas between numbers and between lists, digits after a point, and no nan.
     """

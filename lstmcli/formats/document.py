@@ -62,7 +62,7 @@ class Document:
     in_turn: tuple[str, ...] = ()
     """Names of groups, each of which feeds the next in the model of the file, if it is known."""
     remarks: tuple[str, ...] = ()
-    """What the user should know of the file: tensors left out, another file that was read too."""
+    """A remark on the file: tensors that were left out, another file that was read too."""
 
     gaps: dict[str, Gaps] = field(default_factory=dict)
     """Printed text only, and only with `read(abbreviated=True)`: what was left out."""

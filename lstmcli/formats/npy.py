@@ -211,7 +211,7 @@ _DTYPES = {"f16": "<f2", "bf16": "<u2", "f32": "<f4", "f64": "<f8"}
 
 
 def is_raw_form(member: str | None) -> bool:
-    """Whether what follows a file's name is a type and a shape: ``f32:7x3``."""
+    """Return whether what follows a file's name is a type and a shape: ``f32:7x3``."""
     return member is not None and _FORM.fullmatch(member) is not None
 
 

@@ -39,7 +39,7 @@ class Scale(NamedTuple):
 
     @property
     def signed(self) -> bool:
-        """Whether zero is the middle of the scale."""
+        """Return whether zero is the middle of the scale."""
         return self.stops is SIGNED
 
     def levels(self, values: Array) -> Array:

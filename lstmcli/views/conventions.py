@@ -42,7 +42,7 @@ def _was_run(row: Convention) -> str:
 
 
 def description(row: Convention) -> str:
-    """What the convention is of, without the names of its tensors."""
+    """Return what the convention is of, without the names of its tensors."""
     alternate = ", gates alternate" if row.storage.interleaved else ""
     return row.title.split(": ")[0] + alternate
 

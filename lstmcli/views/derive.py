@@ -102,7 +102,7 @@ def _heading(d: Derivation, width: Width) -> Sheet:
 
 
 def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """Whether the numbers of the reference agree; nothing without one."""
+    """Return whether the numbers of the reference agree; nothing without one."""
     first = d.first_difference
     if d.against is None:
         return Sheet()
@@ -163,7 +163,7 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
 
 
 def _is_in_table(line: FormulaLine) -> bool:
-    """Whether the table of gates shows all that an equation does."""
+    """Return whether the table of gates shows all that an equation does."""
     plain = line.formula.startswith(("sum_", "1 - ")) or line.formula.endswith(f"(z_{line.name})")
     return plain and line.name not in ("c", "h")
 

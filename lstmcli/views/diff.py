@@ -244,7 +244,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
 
 
 def _has_known_axes(d: Difference, array: ArrayDifference) -> bool:
-    """Whether the axes are steps, batch and units; those of last states may be the cells."""
+    """Return whether the axes are steps, batch and units; those of last states may be the cells."""
     is_state = ArrayName.of(array.name).kind == FINAL
     several = any(ArrayName.of(name).prefix for side in d.sides for name in side.arrays)
     return array.pair.placed and not (is_state and several)
@@ -289,7 +289,7 @@ def _accepting(array: ArrayDifference) -> str:
 
 
 def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
-    """What compares two arrays of different shapes: last states, or what both have first."""
+    """Return what compares two arrays of different shapes: last states, or what both have first."""
     for n, side in enumerate(d.sides):
         final = f"final_{array.name}"
         if final in side.arrays and side.arrays[final].shape == array.shapes[1 - n]:
@@ -413,7 +413,7 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
 
 
 def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
-    """What was found and what is suspected, with a bullet for each possible cause."""
+    """Return what was found and what is suspected, with a bullet for each possible cause."""
     sheet = Sheet()
     for hint in hints:
         if hint.code == "settings_differ":  # at the top of the sheet
@@ -427,12 +427,12 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
 
 
 def hint_label(hint: Hint) -> str:
-    """Whether it is proved or only suspected."""
+    """Return whether it is proved or only suspected."""
     return "suspects" if hint.code.startswith("suspect_") else "found"
 
 
 def _next(d: Difference, command: str, width: Width) -> Sheet:
-    """What compares arrays of different shapes, and the command that searches for the cause."""
+    """Return what compares arrays of other shapes, and the command that searches for the cause."""
     mismatched = (array for array in d.arrays.values() if array.mismatched is None)
     texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched)
     if len(texts) > 1:
@@ -446,7 +446,7 @@ def _next(d: Difference, command: str, width: Width) -> Sheet:
 
 
 def next_command(d: Difference, expected: Side | None = None) -> str:
-    """What asks `explain` for the cause; empty where no configuration of weights can be one.
+    """Return what asks `explain` for the cause; empty where no configuration of weights can be one.
 
     EXPECTED is the side without settings of a run, else b, if none is given.
     """

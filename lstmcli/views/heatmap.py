@@ -50,7 +50,7 @@ class Pooling(NamedTuple):
 
     @property
     def is_needed(self) -> bool:
-        """Whether a cell stands for several numbers."""
+        """Return whether a cell stands for several numbers."""
         return self.steps * self.units > 1
 
     @property
@@ -102,7 +102,7 @@ class Quantity(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What the quantity is called."""
+        """Return what the quantity is called."""
         return QUANTITIES.get(self.base, "")
 
 

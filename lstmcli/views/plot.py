@@ -59,12 +59,12 @@ class PlotWindow(NamedTuple):
 
     @property
     def is_single(self) -> bool:
-        """Whether it is a single unit, which is drawn as lines."""
+        """Return whether it is a single unit, which is drawn as lines."""
         return self.units is not None and SINGLE.fullmatch(self.units) is not None
 
 
 class Annotations(NamedTuple):
-    """What a plot shows in addition to its pictures."""
+    """The texts of a plot, in addition to its pictures."""
 
     differs: bool = False  # the numbers are differences, a - b
     first: Position | None = None  # the first difference
@@ -133,7 +133,7 @@ def _quantity(
 
 
 def _kind(name: str, values: Array, differs: bool) -> str:
-    """What shares a scale: gates of 0 to 1; pre-activations; all differences."""
+    """Return what shares a scale: gates of 0 to 1; pre-activations; all differences."""
     base = name.rpartition(".")[2]
     if differs:
         return DIFFERENCE
@@ -296,7 +296,7 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
 
 
 def difference_verdict(notes: Annotations, width: Width) -> Sheet:
-    """Whether two results differ, and where first."""
+    """Return whether two results differ, and where first."""
     first = notes.first
     if first is None:
         text, color = "equal: all values agree within the tolerance of their dtype", AGREES

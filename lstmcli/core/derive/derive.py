@@ -218,7 +218,7 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
 
 
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
-    """What of the run the reference is interpreted as, if that is not all of it."""
+    """Return what of the run the reference is interpreted as, if that is not all of it."""
     parts = [
         (noun, part, pair.name) for pair in pairs.values() for n, noun, part in pair.parts if n
     ]

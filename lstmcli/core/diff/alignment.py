@@ -140,7 +140,7 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
 def _indices(
     of_files: Sequence[Indices | None], sizes: Sequence[int], selected: Indices | None
 ) -> list[Indices] | None:
-    """What each side contains of an axis; None if neither its file nor the selection tells it.
+    """Tell what each side contains of an axis; None if neither its file nor the selection tells it.
 
     A side that does not tell counts from 0, if it is then long enough to contain all of the
     other's; if it has just as many, it has the other's, or what is selected of the longer one.

@@ -34,7 +34,7 @@ class ArrayName:
 
     @property
     def backward(self) -> bool:
-        """Whether the last step was computed first."""
+        """Return whether the last step was computed first."""
         return self.prefix.endswith("_reverse")
 
     @property

@@ -49,7 +49,7 @@ Layouts = tuple[str | None, ...]
 
 
 Choices = tuple[Choice | None, ...]
-"""What is selected of steps, batch items and units; None: all."""
+"""The selected steps, batch items and units; None: all."""
 
 
 class Interpretation(NamedTuple):
@@ -92,7 +92,7 @@ class Interpretation(NamedTuple):
                 yield one
 
     def is_state(self, one: Arrangement) -> bool:
-        """Whether it is the (1, B, H) of torch, which has that shape in any layout."""
+        """Return whether it is the (1, B, H) of torch, which has that shape in any layout."""
         is_last = one.steps.is_last_step and one.sequences.is_all
         shape = self.narrow.shape
         return is_last and self.said[0] == "batch" and len(shape) == 3 and shape[0] == 1
@@ -100,7 +100,7 @@ class Interpretation(NamedTuple):
     def parts_of_run(
         self, one: Arrangement, full: Arrangement
     ) -> Iterator[tuple[Numbers, str, bool]]:
-        """What the narrow side is of the full run (T, B, D, K), and the words for a last step.
+        """Tell what the narrow side is of the full run (T, B, D, K), and the words for a last step.
 
         The last step of a run of which some are padding is the last valid one; of two directions
         it may be the last of each.
@@ -141,7 +141,7 @@ class Candidate(NamedTuple):
 
     @property
     def is_sequence(self) -> bool:
-        """Whether one side is a sequence of the other."""
+        """Return whether one side is a sequence of the other."""
         return self.pair.numbers[1] is not None
 
     @property
@@ -200,7 +200,7 @@ def arrange(
 
 
 def several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
-    """Whether an axis of last states may be that of cells."""
+    """Return whether an axis of last states may be that of cells."""
     both = zip(arrays, sides, strict=True)
     return any(array.ndim > 2 and len(side.cells - {""}) > 1 for array, side in both)
 
@@ -282,7 +282,7 @@ def _candidates(at: Interpretation) -> Iterator[Candidate]:
 
 
 def among(choice: Choice | None, size: int) -> Indices | None:
-    """What is chosen of an axis; empty if that is not there, None without a choice."""
+    """Return what is chosen of an axis; empty if that is not there, None without a choice."""
     try:
         return None if choice is None else choice.among(size)
     except UserError:
@@ -290,7 +290,7 @@ def among(choice: Choice | None, size: int) -> Indices | None:
 
 
 def _runs(at: Interpretation) -> Iterator[RunShape]:
-    """What run the wide side may be next to the narrow one.
+    """Return what run the wide side may be next to the narrow one.
 
     A single axis is that of the steps, unless the side's layout has that of the sequences there.
     """
@@ -310,7 +310,7 @@ def _runs(at: Interpretation) -> Iterator[RunShape]:
 
 
 def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
-    """Whether steps and sequences are the axes that the layout of a side names."""
+    """Return whether steps and sequences are the axes that the layout of a side names."""
     named = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
     if not named or len(shape) - ("d" in one.axes) != len(named) + 1:
         return True

@@ -88,12 +88,12 @@ class Difference:
 
     @property
     def equal(self) -> bool:
-        """Whether every shared array agrees."""
+        """Return whether every shared array agrees."""
         return all(array.equal for array in self.arrays.values())
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What was assumed, in words."""
+        """Return what was assumed, in words."""
         return tuple(one.text for one in self.assumed)
 
     def to_json(self) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> 
 
 
 def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> dict[str, Choice]:
-    """What ``--units`` selects of the columns of each array of a run; empty without it."""
+    """Return what ``--units`` selects of the columns of each array of a run; empty without it."""
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     for choice in selection[:3] if not computed else ():
         if choice is not None:
@@ -264,7 +264,7 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
 
 
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
-    """Whether an array's last step was computed first; None if no side tells it."""
+    """Return whether an array's last step was computed first; None if no side tells it."""
     known = []
     for settings in (side.settings for side in (a, b) if side.settings is not None):
         reverse, go_backwards, flip_output = (  # a file may have anything there
@@ -285,7 +285,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
-    """What was assumed of names, axes, layouts and parts of a run."""
+    """Return what was assumed of names, axes, layouts and parts of a run."""
     yield from (Hint("renamed", side.renaming) for side in (a, b) if side.renaming)
     by_text: dict[str, list[str]] = {}
     for name, pair in compared.pairs.items():

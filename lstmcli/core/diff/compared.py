@@ -22,12 +22,12 @@ from lstmcli.core.model.model import Hint, join_with_and
 _SHOWN = 200
 
 NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
-"""What ``meta`` contains besides the settings of a run; axes are aligned whatever the layout."""
+"""Keys of ``meta`` that are not settings of a run; axes are aligned whatever the layout."""
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
 Facts = Mapping[str, Any] | None
-"""What a pattern finds, for its texts."""
+"""Findings of a pattern, for its texts."""
 
 
 class Pattern(NamedTuple):
@@ -61,7 +61,7 @@ class ComparedSides:
 
     @cached_property
     def names(self) -> tuple[str, str]:
-        """What messages call the sides."""
+        """Return what messages call the sides."""
         a, b = self.sides
         return (a.name, b.name) if a.name != b.name else ("a", "b")
 
@@ -83,7 +83,7 @@ class ComparedSides:
 
     @property
     def forget_bias_differs(self) -> bool:
-        """Whether the sides themselves have different ones, in any cell."""
+        """Return whether the sides themselves have different ones, in any cell."""
         return any(n.rpartition(".")[2] == "forget_bias" for n in self.differing_settings or {})
 
     @property
@@ -93,18 +93,18 @@ class ComparedSides:
 
     @property
     def two_directions(self) -> bool:
-        """Whether a side's file has cells of both."""
+        """Return whether a side's file has cells of both."""
         return any(cell.endswith("_reverse") for side in self.sides for cell in side.cells)
 
     @property
     def both_ways(self) -> bool:
-        """Whether what differs first is made of two directions, so that no step is only early."""
+        """Tell whether the first that differs has two directions, so that no step is only early."""
         of_one = self.is_half or ArrayName.of(self.first_array or "").prefix.startswith("layer0")
         return self.two_directions and not of_one
 
     @property
     def axes_assumed(self) -> bool:
-        """Whether the axes of what differs first may as well be batch and time.
+        """Return whether the axes of what differs first may as well be batch and time.
 
         No side has a layout, neither is 1, and it has no step by a side's axes.
         """
@@ -168,7 +168,7 @@ class FirstLayer:
         return {base: pair.in_order(np.any(pair.differs, axis=(1, 2))) for base, pair in pairs}
 
     def agree(self, *bases: str) -> bool:
-        """Whether these are all there and agree at the step where others differ first."""
+        """Return whether these are all there and agree at the step where others differ first."""
         return all(base in self.wrong and not self.wrong[base][self.at] for base in bases)
 
     def differ(self, *bases: str) -> list[str]:
@@ -183,7 +183,7 @@ class FirstLayer:
 
     @property
     def facts(self) -> dict[str, object]:
-        """What texts may name: the sides, some steps, and what depends on the arrays there are."""
+        """Names for texts: the sides, some steps, and what depends on the arrays there are."""
         names: dict[str, object] = dict(zip("ab", self.compared.names, strict=True))
         steps = {"start": 0, "here": self.at, "before": max(self.at - 1, 0)}
         carried = "a c that is not carried on, or carried wrongly" if self.at else "the initial c"
@@ -193,24 +193,24 @@ class FirstLayer:
         return names | {key: self.name(at) for key, at in steps.items()}
 
     def before(self, pair: Pair) -> Numbers:
-        """What b computed in the steps that agree."""
+        """Return what b computed in the steps that agree."""
         return pair.b.moved(lambda v: pair.in_order(v)[: self.at])
 
     @cached_property
     def is_conclusive(self) -> bool:
-        """Whether what agrees before is more than zeros."""
+        """Return whether what agrees before is more than zeros."""
         before = self.before(self.pair)
         return not self.pair.tolerance.agree(before.moved(np.zeros_like), before).all()
 
     @cached_property
     def shows_all(self) -> bool:
-        """Whether h before the first difference is large enough to exclude what made it."""
+        """Return whether h before the first difference is large enough to exclude what made it."""
         pair = self.pairs.get("h")
         return pair is not None and shows_all(self.before(pair), pair.tolerance)
 
     @property
     def decays(self) -> bool:
-        """Whether the error is largest at the first step and dies out, as that of a state does."""
+        """Tell whether the error is largest at the first step and dies out, as a state's does."""
         if self.at != 0 or self.steps < 4:
             return False
         with np.errstate(all="ignore"):
@@ -226,7 +226,7 @@ def _as_one_step(last: Array) -> Array:
 
 
 def shows_all(h: Numbers, test: Tolerance) -> bool:
-    """Whether these h are large enough to differ where i, g, o or activations do."""
+    """Return whether these h are large enough to differ where i, g, o or activations do."""
     size = float(np.abs(h.values.astype(np.float64)).max(initial=0))
     unit = 0.0 if h.unit is None else float(h.unit.max(initial=0))
     return size**3 >= _SHOWN * (test.atol + test.rtol * size + unit)

@@ -1,4 +1,4 @@
-"""What a difference may come from: what was proved first, then at most one suspicion.
+"""Hints on a difference: what was proved first, then at most one suspicion.
 
 A hint needs a proof: the data are equal once rearranged, or the settings in two files differ. Only
 where neither explains the difference is a pattern named, as a suspicion (``suspect_``): what is
@@ -89,7 +89,7 @@ _EXCHANGED = {  # by whether h and c are mistaken for each other
 
 
 def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
-    """What rearranging proves, and the arrays that are explained by it."""
+    """Return what rearranging proves, and the arrays that are explained by it."""
     groups: dict[Hint, list[str]] = {}  # one hint for h, c and all gates, not seven
     exchanged: dict[bool, dict[str, str]] = {True: {}, False: {}}
     for pair in compared.differing:
@@ -198,7 +198,7 @@ def _worded(one: Pattern, layer: FirstLayer, facts: Mapping[str, Any]) -> Hint:
 
 
 def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
-    """Whether step 0 was computed first, and the files do not differ in what is excluded."""
+    """Return whether step 0 was computed first, and the files do not differ in what is excluded."""
     compared, at_once = layer.compared, layer.at == 0
     if not excludes or compared.both_ways or (at_once and compared.rows_assumed):
         return False
@@ -235,7 +235,7 @@ def _turned(layer: FirstLayer) -> Facts:
 
 
 def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
-    """What steps that agree exclude; or that they are too small to exclude anything."""
+    """Return what steps that agree exclude; or that they are too small to exclude anything."""
     return (
         {"excludes": _MADE_FIRST.format(steps=steps)}
         if shown
@@ -332,7 +332,7 @@ def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
 
 
 def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
-    """Whether numbers agree, and are enough to tell."""
+    """Return whether numbers agree, and are enough to tell."""
     enough = a.shape == b.shape and distinct(b, np.ones(b.shape, bool), test) >= ENOUGH
     return enough and bool(test.agree(a, b).all())
 

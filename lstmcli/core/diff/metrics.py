@@ -82,7 +82,7 @@ class ArrayDifference:
 
     @property
     def equal(self) -> bool:
-        """Whether all of both agrees."""
+        """Return whether all of both agrees."""
         return self.pair.equal
 
     def to_json(self) -> dict[str, Any]:

@@ -34,13 +34,13 @@ FRAMEWORK_NAMES = {
     "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
     "Y": "h", "Y_h": "final_h", "Y_c": "final_c", "0": "h", "1.0": "final_h", "1.1": "final_c",
 }  # fmt: skip
-"""What PyTorch's documentation, ONNX's operator and a saved (output, (h_n, c_n)) call results."""
+"""Results by the names of PyTorch, of ONNX and of a saved (output, (h_n, c_n))."""
 
 WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE)
-"""What the name of an array of weights has in it."""
+"""The parts of names by which an array is one of weights."""
 
 UNNAMED = ""
-"""What readers call an array that came without a name; here it is `h`."""
+"""The name that readers give an array without one; here it is `h`."""
 
 
 Gaps = tuple[int | None, ...]
@@ -114,7 +114,7 @@ class Side:
 
 
 def fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool:
-    """Whether a full array of ``shape`` would have been printed as these packed numbers."""
+    """Return whether a full array of ``shape`` would have been printed as these packed numbers."""
     return len(shape) == len(packed) and all(
         n == m if ahead is None else n < m
         for n, ahead, m in zip(packed, before, shape, strict=True)
@@ -139,7 +139,7 @@ def spread(numbers: Numbers, before: Gaps, shape: tuple[int, ...]) -> Numbers:
 
 
 def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
-    """What printed output shows of the shape of the full array: ``(4, more than 6, 8)``."""
+    """Return what printed output shows of the shape of the full array: ``(4, more than 6, 8)``."""
     parts = [
         f"{n}" if ahead is None else f"more than {n}"
         for n, ahead in zip(packed, before, strict=True)

@@ -52,12 +52,12 @@ class Pair:
 
     @property
     def stepwise(self) -> bool:
-        """Whether the first axis is time."""
+        """Return whether the first axis is time."""
         return self.placed and self.kind == SEQUENCE
 
     @property
     def from_the_start(self) -> bool:
-        """Whether the first step that is compared is the one that was computed first."""
+        """Return whether the first step that is compared is the one that was computed first."""
         steps = self.numbers[0]
         return steps is None or (counts_from_0(steps) and not self.backward)
 
@@ -83,7 +83,7 @@ class Pair:
 
     @cached_property
     def is_dense(self) -> bool:
-        """Whether most units differ in the rows that do: what acts in the cell reaches them all."""
+        """Tell whether most units differ in rows that do: a cause in the cell reaches them all."""
         return bool(self.differs[self.differs.any(axis=-1)].mean() > 0.5)
 
     @cached_property
@@ -96,10 +96,10 @@ class Pair:
 
     @property
     def numbers_agree(self) -> bool:
-        """Whether all that is compared agrees."""
+        """Return whether all that is compared agrees."""
         return self.agrees is not None and bool(self.agrees.all())
 
     @property
     def equal(self) -> bool:
-        """Whether it agrees, and no side lacks units or a direction."""
+        """Return whether it agrees, and no side lacks units or a direction."""
         return self.numbers_agree and not self.is_half

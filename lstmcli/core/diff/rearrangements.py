@@ -29,7 +29,7 @@ _MOST_LISTED = 16  # units whose order is listed; of more their count
 
 
 def proves(pair: Pair, a: Numbers, b: Numbers, agreed: Mask | None) -> bool:
-    """Whether a and b, as rearranged, agree, and tell enough.
+    """Return whether a and b, as rearranged, agree, and tell enough.
 
     ``agreed`` marks the elements of b that did before; None: none, as their shapes were different.
     """

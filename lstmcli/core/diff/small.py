@@ -107,7 +107,7 @@ def _rounding(compared: ComparedSides) -> Facts:
 
 
 def _at_the_start(pair: Pair) -> bool:
-    """Whether the first step has its share of the largest error, or there is only one step."""
+    """Tell whether the first step has its share of the largest error, or there is only one step."""
     if not pair.stepwise or len(pair.a.values) == 1:
         return True
     errors = pair.in_order(pair.errors.max(axis=(1, 2)))
@@ -115,7 +115,7 @@ def _at_the_start(pair: Pair) -> bool:
 
 
 def _is_of(pair: Pair, side: int, name: str) -> bool:
-    """Whether all values of a side are exact in a dtype, and there are enough of them to tell."""
+    """Tell whether all values of a side are exact in a dtype, and enough to tell."""
     numbers = (pair.a, pair.b)[side]
     values = numbers.values
     enough = distinct(numbers, np.isfinite(values), pair.tolerance) >= _LEAST_DISTINCT

@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Precision:
-    """What a dtype is worth in a comparison, and how its ULPs are counted."""
+    """The tolerance of a dtype in a comparison, and how its ULPs are counted."""
 
     name: str
     rtol: float

@@ -60,7 +60,7 @@ def batch_blocks(batch: int, cell: Cell) -> list[slice]:
 
 
 def worth_threads(batch: int, model: Model) -> bool:
-    """Whether every block of every cell has enough work a step for threads to be quicker."""
+    """Return whether every block of every cell has enough work a step for threads to be quicker."""
     return all(
         batch_blocks(batch, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells
     )
@@ -165,7 +165,7 @@ def cores() -> list[int]:
 
 
 def shares_memory(executor: Executor) -> bool:
-    """Whether an executor's workers are threads of this process."""
+    """Return whether an executor's workers are threads of this process."""
     from concurrent.futures import ThreadPoolExecutor
 
     return isinstance(executor, ThreadPoolExecutor)

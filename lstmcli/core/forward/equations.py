@@ -184,7 +184,7 @@ def gated_output(o: Array, c_new: Array, c: Array, t: Activation) -> Array:
 
 
 def no_change(*arrays: Any) -> None:
-    """What a part does that the cell does not have."""
+    """Return what a part does that the cell does not have."""
 
 
 def no_projection(h: Array) -> Array:
@@ -375,7 +375,7 @@ LOWEST, HIGHEST = -128, 127  # of signed numbers
 
 
 def is_eight_bit(cell: Cell) -> bool:
-    """Whether inputs and h of a cell are rounded to 8 bits."""
+    """Return whether inputs and h of a cell are rounded to 8 bits."""
     return cell.convention.behaviour.arithmetic != "float"
 
 

@@ -1,4 +1,4 @@
-"""Whether two networks are equivalent: the same weights, the same outputs of random inputs."""
+"""Equivalence of two networks: the same weights, the same outputs of random inputs."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Proof(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the networks agree."""
+        """Return whether the networks agree."""
         return self.difference <= self.allowed
 
 
 def same_weights(ours: Layers, theirs: Layers) -> bool:
-    """Whether all weights are equal bit for bit, but for those that nothing is computed from.
+    """Tell whether all weights are equal bit for bit, but for those that nothing is computed from.
 
     These are the weights of a gate that is computed from another, and a bias before a
     normalisation. Peepholes of zero count as no peepholes.

@@ -136,7 +136,7 @@ class Packed:
 
 
 def _bias(cell: Cell, gate: int) -> Array:
-    """What is added to a gate's products (H,); zero where the normalisation adds it instead."""
+    """Return the bias of a gate's products (H,); zero where the normalisation adds it instead."""
     if cell.norm_scale is not None:
         return np.zeros_like(cell.bias[gate])
     constant = cell.convention.behaviour.forget_bias if GATES[gate] == "f" else 0
@@ -145,7 +145,7 @@ def _bias(cell: Cell, gate: int) -> Array:
 
 
 def is_plain(cell: Cell) -> bool:
-    """Whether the gates are sigmoids of the products: no peephole, clip, norm, projection."""
+    """Tell whether the gates are sigmoids of the products: no peephole, clip, norm, projection."""
     convention = cell.convention
     return (
         convention.behaviour.recurrent_activation == "sigmoid"

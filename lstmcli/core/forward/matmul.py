@@ -116,7 +116,7 @@ def columns(K: tuple[int, int], batch: int) -> int:
 
 
 def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> bool:
-    """Whether arrays are (R, K) in memory, where a small batch is quicker so than with (K, R).
+    """Tell whether arrays are (R, K) in memory, where a small batch is quicker so than with (K, R).
 
     The vectors of the kernels that pack nothing then contain units. On AMD Zen 5 runs took 0.68 to
     0.92 of the time; of smaller cells, whose product is not cut, 1.2 to 1.6.
@@ -259,13 +259,13 @@ def _distinct_numbers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
-    """Whether one block is quicker than several: unless only these are multiplied unpacked."""
+    """Tell whether one block is quicker than several: unless only these are multiplied unpacked."""
     size = blocks[0].stop - blocks[0].start
     return piece(K.shape, batch) < len(K) or piece(K.shape, size) == len(K)
 
 
 def is_same_in_one_block(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
-    """Whether one block of all sequences gives the same bits as these blocks.
+    """Return whether one block of all sequences gives the same bits as these blocks.
 
     That is a property of the kernels that BLAS chooses for these shapes, not of the numbers, so
     one product of some shows it, once. A small block may be multiplied in another way.

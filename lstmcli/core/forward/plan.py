@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def masked(self) -> bool:
-        """Whether a mask, or what lengths leave out, tells which steps count."""
+        """Return whether a mask, or what lengths leave out, tells which steps count."""
         is_inverted = self.model.convention.behaviour.lengths == "inverted"
         return self.inputs.mask is not None or is_inverted
 

@@ -177,7 +177,7 @@ class SequenceResults(NamedTuple):
 
 
 def task_of_chunk(plan: Plan, chunk: slice) -> tuple[slice, Array, list[State], Array | None]:
-    """What `ChunkRun` takes for a chunk of sequences."""
+    """Return what `ChunkRun` takes for a chunk of sequences."""
     valid = None if plan.valid is None else plan.valid[:, chunk]
     return chunk, plan.block(batch=chunk), plan.states_of(chunk), valid
 
@@ -225,7 +225,7 @@ class ChunkRun:
         return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
 
     def advance(self, packed: Packed, blocks: Sequence[slice]) -> Advance:
-        """What steps a cell over inputs in their order."""
+        """Return what steps a cell over inputs in their order."""
         return partial(_advance, packed, blocks, self.meter)
 
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
@@ -368,7 +368,7 @@ class LayerStack:
 
 
 def runs_forward(model: Model) -> bool:
-    """Whether a step needs only those before it."""
+    """Return whether a step needs only those before it."""
     return not _needs_all_steps(model)
 
 

@@ -70,7 +70,7 @@ def counted(cell: Cell, valid: Array | None) -> Array | None:
 
 
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
-    """What the outputs are where no step is valid.
+    """Return what the outputs are where no step is valid.
 
     ``zero``; ``repeat``: the last valid one again; ``run``: computed as if the step were valid.
     """
@@ -130,7 +130,7 @@ def direction_axis(convention: Convention, layout: str) -> int:
 
 
 def has_direction_axis(model: Model) -> bool:
-    """Whether h has an axis of directions."""
+    """Return whether h has an axis of directions."""
     last = model.layers[-1]
     return len(last) == 2 and last[0].convention.behaviour.merge == "stack"
 

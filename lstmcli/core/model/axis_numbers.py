@@ -35,7 +35,7 @@ class AxisNumbers(NamedTuple):
 
     @property
     def from_the_start(self) -> bool:
-        """Whether every known axis counts from 0 without gaps."""
+        """Return whether every known axis counts from 0 without gaps."""
         return not self.description
 
     @property
@@ -88,7 +88,7 @@ UNNUMBERED = AxisNumbers()
 
 
 def counts_from_0(numbers: Indices) -> bool:
-    """Whether ascending numbers are 0, 1, 2, ..."""
+    """Return whether ascending numbers are 0, 1, 2, ..."""
     return not len(numbers) or (numbers[0] == 0 and numbers[-1] == len(numbers) - 1)
 
 

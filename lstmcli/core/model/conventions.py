@@ -129,12 +129,12 @@ class Names:
 
     @property
     def peephole_matrices(self) -> bool:
-        """Whether peepholes are matrices (H, H), as in DyNet's coupled cell."""
+        """Return whether peepholes are matrices (H, H), as in DyNet's coupled cell."""
         return any(role.startswith("peephole.") for role in self.numbered)
 
     @property
     def has_tensor_per_gate(self) -> bool:
-        """Whether there is a tensor per gate, and so no order of gates."""
+        """Return whether there is a tensor per gate, and so no order of gates."""
         kernels = (self.tensors.get(role, "") for role in ("kernel", "fused"))
         return any("{gate}" in form for form in kernels) or any("." in r for r in self.numbered)
 
@@ -186,7 +186,7 @@ class Storage:
         return 0 if self.bias_row == "none" else 1
 
     def is_reshaped(self, role: str) -> bool:
-        """Whether a matrix was reshaped to its exchanged axes, where it had to be transposed."""
+        """Tell whether a matrix was reshaped to exchanged axes in place of a transposition."""
         roles = {
             "reshaped_kernel": ("kernel",),
             "reshaped_recurrent": ("recurrent_kernel",),
@@ -318,7 +318,7 @@ class Convention:
         return flat | members
 
     def can_be_set_to(self, name: str, value: Any) -> bool:
-        """Whether layers of the convention have a setting, and it takes the value."""
+        """Return whether layers of the convention have a setting, and it takes the value."""
         if name not in self.takes:
             return False
         values = self.takes[name].split()
@@ -368,7 +368,7 @@ class Convention:
 
     @property
     def roles(self) -> frozenset[str]:
-        """What the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
+        """Return what the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
         numbered = {role.partition(".")[0] for role in self.names.numbered}
         columns = {"peephole"} if self.storage.peephole_columns else set()
         columns |= {"bias"} if self.storage.extra_columns else set()
@@ -381,7 +381,7 @@ def describe_role(role: str) -> str:
 
 
 def has_setting(name: str) -> bool:
-    """Whether a convention has a setting of this name."""
+    """Return whether a convention has a setting of this name."""
     return name in _GROUP_OF
 
 

@@ -55,7 +55,7 @@ _FIRST = "The first step is off already"
 
 
 class About(NamedTuple):
-    """What is known of an edit, whatever its value."""
+    """Texts on an edit, whatever its value."""
 
     used_by: str  # who does it
     mend: str  # what the line should be
@@ -102,12 +102,12 @@ class EditKind:
 
     @property
     def meaning(self) -> str:
-        """What it is, whatever its value."""
+        """Return what it is, whatever its value."""
         return self.words.replace("{}", "VALUE")
 
     @property
     def summary(self) -> str:
-        """What it is, and the values that it takes; of many names the first."""
+        """Return what it is, and the values that it takes; of many names the first."""
         takes, names = self.takes_words, [*self.named_values]
         if len(names) > FEW_NAMES:
             takes = f"{', '.join(names[:FEW_NAMES])}, ..."
@@ -150,14 +150,14 @@ class Edit:
 
     @property
     def text(self) -> str:
-        """What ``--edit`` takes: ``layer1.weights.bias.o=0``."""
+        """Return what ``--edit`` takes: ``layer1.weights.bias.o=0``."""
         name = f"{self.cell}.{self.name}" if self.cell else self.name
         value = f"{FILE}{self.file}" if self.file else setting_text(self.value)
         return name if value == FLAG else f"{name}={value}"
 
     @property
     def words(self) -> str:
-        """What it is."""
+        """Return what it is."""
         of = f" ({self.cell})" if self.cell else ""
         return self._filled(self.kind.words) + of
 
@@ -168,7 +168,7 @@ class Edit:
         return self._filled(code) if isinstance(code, str) else code(self.value)
 
     def apply(self, given: Any, *others: Any) -> Any:
-        """What the stage has, changed; UserError where the edit does not fit it."""
+        """Return what the stage has, changed; UserError where the edit does not fit it."""
         try:
             return self.kind.function(given, *others, self.value)
         except UserError as error:
@@ -178,7 +178,7 @@ class Edit:
         raise UserError(*lines, about={"edit": self.text})
 
     def is_for(self, cell: str) -> bool:
-        """Whether it changes a cell of that name."""
+        """Return whether it changes a cell of that name."""
         return self.cell in ("", cell)
 
     def _filled(self, text: str) -> str:
@@ -360,7 +360,7 @@ SCALES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     ),
     "length": (lambda x, **over: 0, lambda x, **over: np.sqrt((x * x).sum(**over))),
 }
-"""What is subtracted, and what the rest is divided by."""
+"""The number that is subtracted, and the one by which the rest is divided."""
 NORMALISED = tuple(f"{scale}_{axes}" for axes in AXES for scale in SCALES)
 
 
@@ -690,7 +690,7 @@ def _activation(fields: Sequence[str], parts: Any, name: str) -> Any:
 
 
 def _around(fields: Sequence[str], before: Any, after: Any, parts: Any, number: float) -> Any:
-    """What changes an activation's argument, or its result, by a number."""
+    """Return what changes an activation's argument, or its result, by a number."""
 
     def changed(activation: Any) -> Callable[[Array, Array], None]:
         def function(x: Array, out: Array) -> None:

@@ -69,12 +69,12 @@ class Part(NamedTuple):
 
     @property
     def is_all(self) -> bool:
-        """Whether it is the full axis."""
+        """Return whether it is the full axis."""
         return self.size == self.of
 
     @property
     def is_last_step(self) -> bool:
-        """Whether it is the last index alone, of several."""
+        """Return whether it is the last index alone, of several."""
         return self.size == 1 < self.of == self.first + 1
 
     @property
@@ -114,22 +114,22 @@ class Arrangement(NamedTuple):
 
     @property
     def is_all(self) -> bool:
-        """Whether the array contains all numbers of the run."""
+        """Return whether the array contains all numbers of the run."""
         return all(part.is_all for part in self.parts)
 
     @property
     def is_plain(self) -> bool:
-        """Whether the array is all of the run, in the layout of the arrays of the run."""
+        """Return whether the array is all of the run, in the layout of the arrays of the run."""
         return self.is_all and self.cost == 0
 
     @property
     def in_a_row(self) -> bool:
-        """Whether the numbers, not the axes, of the array are those of the run."""
+        """Return whether the numbers, not the axes, of the array are those of the run."""
         return self.places is None
 
     @property
     def exchanged(self) -> bool:
-        """Whether steps and sequences are in another order than in the arrays of the run."""
+        """Return whether steps and sequences are in another order than in the arrays of the run."""
         both = _in_order("tb", self.axes)
         return len(both) == 2 and both != _in_order("tb", self.run.axes)
 
@@ -140,7 +140,7 @@ class Arrangement(NamedTuple):
 
     @property
     def units_first(self) -> bool:
-        """Whether the units are not the last axis."""
+        """Return whether the units are not the last axis."""
         return any(axis in self.axes[:-1] for axis in "kw")
 
     def read(self, array: Array) -> Array:
@@ -231,7 +231,7 @@ def _readings(
 
 
 def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
-    """What the axes of an array may be, as far as their lengths allow."""
+    """Return what the axes of an array may be, as far as their lengths allow."""
     lengths = run.lengths
     for axes in map("".join, permutations(lengths, len(shape))):
         fits = _is_possible(axes, run) and all(
@@ -243,7 +243,7 @@ def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
 
 
 def _is_possible(axes: str, run: RunShape) -> bool:
-    """Whether each axis is there at most once, and one has the units."""
+    """Return whether each axis is there at most once, and one has the units."""
     lacks_units = not set("kw") & set(axes) and run.units > 1
     return len({*axes}) == len(axes) and not lacks_units and not ("w" in axes and {*"dk"} & {*axes})
 

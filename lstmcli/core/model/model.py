@@ -138,7 +138,7 @@ _MASKED_AT_ONCE = 1 << 20  # numbers of inputs in a file that are read for a par
 
 
 class LoadedFrom(NamedTuple):
-    """What `lstmcli.load` was given: it can be loaded again under other settings."""
+    """Arguments of `lstmcli.load`, to load a model again under other settings."""
 
     weights: tuple[Any, ...]  # paths, or arrays
     settings: Mapping[str, Any]
@@ -207,12 +207,12 @@ class Model:
 
     @property
     def bidirectional(self) -> bool:
-        """Whether any layer runs in both directions."""
+        """Return whether any layer runs in both directions."""
         return any(len(layer) > 1 for layer in self.layers)
 
     @property
     def backward(self) -> bool:
-        """Whether any cell runs from the last step to the first."""
+        """Return whether any cell runs from the last step to the first."""
         behaviours = [cell.convention.behaviour for _, cell in self.cells]
         return self.bidirectional or any(one.reverse or one.go_backwards for one in behaviours)
 
@@ -234,7 +234,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    """What a run computed, in the axes of its inputs.
+    """Arrays that a run computed, in the axes of its inputs.
 
     ``arrays`` has those of h, c, i, f, g, o and z that were asked for: (T, H) for one sequence,
     else (B, T, H) or (T, B, H) by ``layout``; z, the pre-activations, has the four gates i, f, g, o

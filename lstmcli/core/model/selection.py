@@ -63,7 +63,7 @@ class Choice:
 
     @property
     def is_all(self) -> bool:
-        """Whether it is the range of all: ``:``, ``0:`` or ``::1``."""
+        """Return whether it is the range of all: ``:``, ``0:`` or ``::1``."""
         of = self.bounds
         return of is not None and (of.start or 0, of.stop, of.step or 1) == (0, None, 1)
 
@@ -110,7 +110,7 @@ class Choice:
         return stop if stop is not None and len(self.first_of(0, stop)) else None
 
     def cut(self, size: int) -> str:
-        """What a range contains that begins before the first or ends after the last; "" of others.
+        """Return what a range contains that begins too early or ends too late; "" of others.
 
         NumPy cuts it to those that are there.
         """
@@ -124,7 +124,7 @@ class Choice:
 
     @property
     def counts_from_the_end(self) -> bool:
-        """Whether a number is below 0."""
+        """Return whether a number is below 0."""
         given = self.numbers or (self.bounds and (self.bounds.start, self.bounds.stop)) or ()
         return any(one is not None and one < 0 for one in given)
 
@@ -173,7 +173,7 @@ def numbers_on_axis(
 
 
 class Selection(NamedTuple):
-    """What a run shows and writes, as typed; None is all of it, or the digits of each output."""
+    """Choices for what a run shows and writes, as typed; None: all, or each output's digits."""
 
     steps: Choice | None = None
     batch: Choice | None = None
@@ -199,7 +199,7 @@ class Selection(NamedTuple):
 
     @property
     def selects(self) -> bool:
-        """Whether anything may be left out."""
+        """Return whether anything may be left out."""
         return any(c is not None and not c.is_all for c in (self.steps, self.batch, self.units))
 
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
@@ -335,7 +335,7 @@ def split_names(text: str) -> list[str]:
 
 
 def is_named(member: str, name: str) -> bool:
-    """Whether a member of a trace is what a name asks for: ``layer0.f`` is an ``f``."""
+    """Return whether a member of a trace is what a name asks for: ``layer0.f`` is an ``f``."""
     return name in (member, member.rpartition(".")[2])
 
 

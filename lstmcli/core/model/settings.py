@@ -267,7 +267,7 @@ def setting_text(value: Any) -> str:
 
 
 class Assumption(str):
-    """What is assumed, with the reason and the option that sets it: all of it in one text.
+    """An assumption, with the reason and the option that sets it: all of it in one text.
 
     ``forget bias +1 (not stored in the weights; --forget-bias)``; ``more`` follows the option.
     """
@@ -289,7 +289,7 @@ def without_option(assumed: Sequence[str]) -> list[str]:
 
 
 CELL = re.compile(r"layer\d+(?:_reverse)?")
-"""What the cells of a model are called."""
+"""A name of a cell of a model."""
 
 MODEL_SETTINGS = (
     "convention",

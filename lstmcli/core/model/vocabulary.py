@@ -38,7 +38,7 @@ TRANSPOSED = (
 """Which matrices are stored with exchanged axes, block by block or reshaped as one matrix."""
 
 ONE_OF_TWO = ("input_only", "recurrent_only", "input_twice", "recurrent_twice")
-"""What can be done with one of two biases, the other being forgotten."""
+"""Uses of one of two biases, the other being forgotten."""
 
 BIASES = ("once", "twice", "none", *ONE_OF_TWO)
 """How often the bias is added."""

@@ -1,4 +1,4 @@
-"""What is assumed of an LSTM because neither a file nor an option gives it."""
+"""Assumptions on an LSTM, because neither a file nor an option specifies it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
 def has_ambiguous_names(found: RecognisedLstm) -> bool:
-    """Whether other programs give tensors such names too, and nothing before them tells."""
+    """Return whether other programs give tensors such names too, and nothing before them tells."""
     telling = found.convention.names.telling
     return bool(telling) and not re.search(telling, found.prefix)
 
 
 def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
-    """What neither a tensor nor a setting gives: one line each."""
+    """Return what neither a tensor nor a setting gives: one line each."""
     assumed: list[str] = []
     row = found.convention
     if found.by_shape:

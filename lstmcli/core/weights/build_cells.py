@@ -159,7 +159,7 @@ def direction_settings(
 
 
 def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Mapping[str, Any]) -> bool:
-    """Whether a cell runs backward by its index and its `direction_settings`."""
+    """Return whether a cell runs backward by its index and its `direction_settings`."""
     layer, direction = cell
     by_index = direction == 1 and (layer, 0) in found.cells and not settings.get(_FORWARD)
     return bool(settings.get("reverse", by_index))

@@ -78,7 +78,7 @@ def find_by_shape(
 
 
 def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
-    """Whether a numbered matrix W1 with its b1 feeds another: W2 takes all of its columns."""
+    """Tell whether a numbered matrix W1 with its b1 feeds another: W2 takes all of its columns."""
     if "fused" not in roles or not prefix.isdigit():
         return False
     sides, width = shapes[roles["fused"]], vector_size(shapes[roles["bias"]])
@@ -88,12 +88,12 @@ def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
 
 
 def is_numbered(name: str) -> bool:
-    """Whether an exporter numbered an initializer of an LSTM: ``onnx::LSTM_784``."""
+    """Return whether an exporter numbered an initializer of an LSTM: ``onnx::LSTM_784``."""
     return _ONNX.fullmatch(name) is not None
 
 
 def is_letter(name: str) -> bool:
-    """Whether a name ends in a letter that any script may give a tensor: ``W``, ``lstm_b``."""
+    """Tell whether a name ends in a letter that any script may give a tensor: ``W``, ``lstm_b``."""
     return _LETTER.fullmatch(name) is not None
 
 
@@ -137,7 +137,7 @@ def _leaf(name: str) -> str:
 
 
 def is_called(pattern: re.Pattern[str], name: str) -> bool:
-    """Whether a name's last part, without ``lstm`` before or after it, is what a pattern has."""
+    """Tell whether a name's last part, without ``lstm`` around it, is what a pattern has."""
     return pattern.fullmatch(_OF_LSTM.sub("", _leaf(name))) is not None
 
 
@@ -241,7 +241,7 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
 
 
 def _may_be_recurrent(shape: Shape, kernel: Shape, width: int, gates: int) -> bool:
-    """Whether a matrix near a kernel (I, width) is (H, width) of that many gates; or transposed."""
+    """Tell whether a matrix near a kernel (I, width) may be (H, width), or transposed."""
     axes = [n for n, side in enumerate(kernel) if side == width]
     return len(shape) == len(kernel) == 2 and any(
         shape[n] == width == gates * shape[1 - n] for n in axes
@@ -329,7 +329,7 @@ def _in_order(
 
 
 def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Mapping[str, Shape]) -> bool:
-    """Whether two cells in order are the directions of a layer, as in Keras' Bidirectional.
+    """Return whether two cells in order are the directions of a layer, as in Keras' Bidirectional.
 
     They are where the array that follows takes the outputs of both; or, if none follows, where the
     second cell cannot take the outputs of the first.

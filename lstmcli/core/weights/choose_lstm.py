@@ -178,7 +178,7 @@ def _refuse_cell(found: Sequence[RecognisedLstm], word: str, source: str) -> Non
 
 
 def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
-    """What ``layer`` takes for each LSTM: its label where that is unique, else its number.
+    """Return what ``layer`` takes for each LSTM: its label where that is unique, else its number.
 
     A label of digits would be a number, one with a comma several.
     """

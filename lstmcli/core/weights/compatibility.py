@@ -1,4 +1,4 @@
-"""Whether a convention can store a network, with which settings, and by which recipe.
+"""Conventions that can store a network: with which settings, and by which recipe.
 
 The roles of a row's tensors are the parts it has, its ``takes`` the settings. What fits neither is
 rejected, and the message names it: a conversion that dropped it would give another network.

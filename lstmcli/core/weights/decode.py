@@ -108,7 +108,7 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def units_along_rows(shapes: Mapping[str, tuple[int, ...]]) -> bool | None:
-    """Whether the tensors of one gate, by role, have the units first; None if shapes leave it open.
+    """Tell whether the tensors of one gate, by role, have the units first; None if it is open.
 
     They do not tell where there are as many inputs as units, unless the bias is (H, 1) or (1, H).
     """
@@ -304,7 +304,7 @@ class _Decoder:
         return matrix[..., outputs:], matrix[..., :outputs]
 
     def _gates_along_rows(self, fused: Array) -> bool | None:
-        """Whether a fused kernel is (4H, I + H), not (I + H, 4H); None if it can be neither."""
+        """Tell whether a fused kernel is (4H, I + H) and not (I + H, 4H); None if neither."""
         gates, bias = len(self.storage.gates), self.tensors.get("bias")
         smallest = 1 if "projection" in self.tensors else 0
         fits = []

@@ -232,7 +232,7 @@ def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> d
 
 
 def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> list[str] | None:
-    """What is written before the templates of each layer; None if the row has no such names.
+    """Return what is written before the templates of each layer; None if the row has no such names.
 
     Layers of one direction and of two are stored together only where they have prefixes of their
     own, or an axis of directions.

@@ -289,7 +289,7 @@ def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
 
 
 def hints(model: Model, *, named: bool) -> list[Hint]:
-    """What the biases suggest, each hint once with the cells that show it.
+    """Return what the biases suggest, each hint once with the cells that show it.
 
     ``named``: the names of the tensors identify the convention.
     """
@@ -357,7 +357,7 @@ def _other_block(gate: str, convention: Convention) -> str:
 
 
 def _alternates(cell: Cell) -> bool:
-    """Whether the bias in the other of the two arrangements is an initial one: f 1, the rest 0."""
+    """Tell whether the bias is an initial one, f 1 and the rest 0, if arranged otherwise."""
     convention = cell.convention
     order = convention.storage.order_of("bias")
     if convention.names.has_tensor_per_gate or len(order) != len(GATES):
@@ -368,7 +368,7 @@ def _alternates(cell: Cell) -> bool:
 
 
 def _is_initial(blocks: Array) -> bool:
-    """Whether a bias (gates, H) is as it was started: every number of one near 1, the rest near 0.
+    """Tell whether a bias (gates, H) is an initial one: one gate near 1, the rest near 0.
 
     Asked where a mean near 1 may be chance: names tell the order, or there are two arrangements.
     """
@@ -380,7 +380,7 @@ def _is_initial(blocks: Array) -> bool:
 
 
 def missing_parts(names: Collection[str]) -> list[str]:
-    """What tensors lack to be an LSTM, by their names."""
+    """Return what tensors lack to be an LSTM, by their names."""
     if text := describe_gru(names):
         return [f"{text} and is not an LSTM"]
     if gru := [name for name in names if "gru" in name.lower()]:
@@ -390,7 +390,7 @@ def missing_parts(names: Collection[str]) -> list[str]:
 
 
 LIKE_LSTM = ("lstm", "rnn|recurrent|cell|gate", "kernel|weight|bias")
-"""What has to be in a name, the likeliest to be an LSTM's first."""
+"""Parts of names, the likeliest to be an LSTM's first."""
 
 
 def unlikeness(name: str) -> int:

@@ -105,7 +105,7 @@ def _with_found_by_shape(
 
 
 def _leaves_bias(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Whether its row's names leave out the vector that stands where its bias would."""
+    """Return whether its row's names leave out the vector that stands where its bias would."""
     roles = [role for names in found.cells.values() for role in names]
     others = set(shapes) - set(found.tensors)
     if len(others) != 1 or any(role.endswith("bias") for role in roles):
@@ -204,7 +204,7 @@ def _missing_role(row: Convention, names: TensorNames) -> str:
 
 
 def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Whether the shapes can be this row's, so far as rows of the same names differ in them."""
+    """Tell whether the shapes can be this row's, as far as rows of equal names differ in them."""
     row = found.convention
     if pattern := row.names.not_beside:
         others = (name for name in map(normalise, shapes) if name.startswith(found.prefix))
@@ -367,7 +367,7 @@ def describe_gru(names: Iterable[str]) -> str:
 
 
 def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
+    """Return whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
     for names in found.cells.values():
         if isinstance(recurrent := names.get("recurrent_kernel"), str):
             *other_axes, a, b = shapes[recurrent]
@@ -417,7 +417,7 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
 
 
 def _is_telling(row: Convention, members: TensorNames) -> bool:
-    """Whether a name has the number of its layer, as the row's names do."""
+    """Return whether a name has the number of its layer, as the row's names do."""
     names = [name for name in members.values() if isinstance(name, str)]
     return any("{layer}" in end.template.form for n in names for end in name_ends(n)[row.name])
 

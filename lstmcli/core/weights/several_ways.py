@@ -1,4 +1,4 @@
-"""What to type for tensors whose shapes leave several ways to read them as an LSTM, or none."""
+"""Commands for tensors whose shapes leave several ways to read them as an LSTM, or none."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class RecognisedLstm:
 
     @property
     def label(self) -> str:
-        """What ``--layer`` calls it."""
+        """Return what ``--layer`` calls it."""
         return self.name or self.prefix
 
     @cached_property
@@ -60,7 +60,7 @@ def normalise(name: str) -> str:
 
 
 class NameEnd(NamedTuple):
-    """What a template finds at the end of a normalised name."""
+    """A match of a template with the end of a normalised name."""
 
     template: Template
     prefix: str
@@ -145,7 +145,7 @@ def _index() -> tuple[list[Template], Places, tuple[int, ...], Places]:
 
 @cache
 def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
-    """What the templates of each row find at the end of a name, in the row's order."""
+    """Return what the templates of each row find at the end of a name, in the row's order."""
     plain, (templates, by_text, lengths, by_longest) = normalise(name), _index()
     near: list[int] = []
     for length in lengths:

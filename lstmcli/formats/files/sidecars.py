@@ -182,10 +182,10 @@ def split_member(source: str) -> tuple[str, str | None]:
 
 
 def is_source(path: str) -> bool:
-    """Whether a path is a file, the prefix of a checkpoint, or ``-``."""
+    """Return whether a path is a file, the prefix of a checkpoint, or ``-``."""
     return path == "-" or os.path.lexists(path) or (path != "" and main_file(path) != path)
 
 
 def is_standard_input(source: str | None) -> bool:
-    """Whether a source is ``-``, or a member of it."""
+    """Return whether a source is ``-``, or a member of it."""
     return source is not None and split_member(source)[0] == "-"

@@ -280,7 +280,7 @@ def _near(path: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether names are similar but for their suffix, which is the same or one that is read."""
+    """Tell whether names are similar but for a suffix that is the same or is read."""
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))

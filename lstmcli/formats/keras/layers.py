@@ -298,7 +298,7 @@ def _class_name(layer: Config) -> str:
 
 
 def _runs_an_lstm(layer: Config) -> bool:
-    """Whether a layer returns the outputs of an LSTM, both directions in one array."""
+    """Return whether a layer returns the outputs of an LSTM, both directions in one array."""
     class_name, config = _class_name(layer), config_of(layer)
     if class_name == "Bidirectional":
         inner = config.get("layer")

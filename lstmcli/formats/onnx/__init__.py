@@ -198,7 +198,7 @@ class _Reader:
 
 
 def _is_cell(operators: Counter[str]) -> bool:
-    """Whether a graph has the operators of a cell: sigmoids one by one, or split afterwards."""
+    """Tell whether a graph has the operators of a cell: sigmoids singly, or split afterwards."""
     gates = operators["Sigmoid"] >= CELL_SIGMOIDS or operators["Split"]
     return bool(gates and operators["Tanh"] >= CELL_TANHS and any(operators[p] for p in PRODUCTS))
 

@@ -55,7 +55,7 @@ def _gathered(call: OperatorCall) -> Shape:
 
 
 class KnownOperator(NamedTuple):
-    """What of a node is handed on to the library, and how large the result may be."""
+    """The parts of a node that the library gets, and how large the result may be."""
 
     attributes: Sequence[str] = ()  # whose values are integers
     # with at least as many elements as the result

@@ -79,7 +79,7 @@ def _value(proto: Any) -> Any:
 
 
 class Definition(NamedTuple):
-    """What defines a name: a node, a tensor of the file, or an input that the file lacks."""
+    """The definition of a name: a node, a tensor of the file, or an input that the file lacks."""
 
     scope: Scope
     name: str
@@ -214,7 +214,7 @@ TWO_A_BYTE = ("int4", "uint4")
 
 
 def is_numeric(tensor: Any) -> bool:
-    """Whether `decode` reads the data type of a TensorProto."""
+    """Return whether `decode` reads the data type of a TensorProto."""
     return _dtype(tensor) is not None
 
 

@@ -53,7 +53,7 @@ class LstmNode:
 
 
 def is_lstm(node: Node) -> bool:
-    """Whether a node is an LSTM by its operator."""
+    """Return whether a node is an LSTM by its operator."""
     return OPERATORS.get(node.op) == node.domain
 
 

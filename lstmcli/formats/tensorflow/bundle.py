@@ -145,7 +145,7 @@ PIECE = 1 << 20  # bytes handed to the library at once: it takes `bytes`, which 
 
 
 def has_checksum(data: bytes | memoryview, stored: int) -> bool | None:
-    """Whether data has the stored checksum; None without the library."""
+    """Return whether data has the stored checksum; None without the library."""
     extend = checksum_library()
     if extend is None:
         return None
@@ -237,7 +237,7 @@ class Bundle:
         return [str(key, "utf-8") for key in self._entries if not key.startswith(b"\0")]
 
     def is_numeric(self, key: str) -> bool:
-        """Whether NumPy has the data type of a tensor."""
+        """Return whether NumPy has the data type of a tensor."""
         return self._entries[key.encode()].spec.data_type in DTYPES
 
     def tensor(self, key: str) -> np.ndarray:

@@ -314,7 +314,7 @@ class TensorFlowGraph:
                     waiting.append((after, longer, steps + 1))
 
     def is_reversed(self, variable: str) -> bool | None:
-        """Whether the cell with this kernel runs backwards over the inputs' steps.
+        """Return whether the cell with this kernel runs backwards over the inputs' steps.
 
         It does if the values that enter its loop come from an operation of `REVERSING`. None if the
         graph has no loop, or the variable is not a kernel.

@@ -211,7 +211,7 @@ def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
 
 
 def _only_count(console: Console, arrays: list[Brackets]) -> bool:
-    """Whether brackets number the lines of a log, whose numbers follow: ``[0] h: 0.1 0.2``."""
+    """Tell whether brackets number the lines of a log, whose numbers follow: ``[0] h: 0.1 0.2``."""
     for brackets in arrays:
         before = console.text[: brackets.start].rpartition("\n")[2]
         if before.strip() or not COUNT.fullmatch(brackets.content):
@@ -290,7 +290,7 @@ def _brackets(console: Console) -> Iterator[tuple[int, int]]:
 
 
 def _is_array(content: str, where: str) -> bool:
-    """Whether brackets contain an array; UserError for numbers mixed with something else."""
+    """Return whether brackets contain an array; UserError for numbers mixed with something else."""
     words = re.findall(r"[^\s,\[\]]+", content)
     strange = [word for word in words if not IS_NUMBER.fullmatch(word)]
     if not strange:

@@ -77,7 +77,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
 
 
 def document_of(table: CsvTable, kind: str) -> Document:
-    """What a table contains."""
+    """Return what a table contains."""
     keys, values = _in_order(table)
     batch, units = keys.get(BATCH), keys.get(UNIT)
     sizes = [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]
@@ -149,7 +149,7 @@ def _unquoted(lines: list[str], delimiter: str) -> list[str]:
 
 
 def _are_plain(lines: list[str], delimiter: str) -> bool:
-    """Whether lines have cells without quotes, and no more digits in a row than a number has."""
+    """Tell whether lines have no quoted cells, and no more digits in a row than a number has."""
     long = chain.from_iterable(line.split(delimiter) for line in lines if len(line) > MOST_RUN)
     return not (
         any('"' in line for line in lines)

@@ -223,7 +223,7 @@ _SHAPES = ("dims", "shape", "size")
 
 
 def has_records(value: Any) -> bool:
-    """Whether objects in a list, or tensors with a shape, are anywhere in a JSON value."""
+    """Return whether objects in a list, or tensors with a shape, are anywhere in a JSON value."""
     if isinstance(value, dict):
         return _tensor_of(value) is not None or any(map(has_records, value.values()))
     while isinstance(value, list) and value:

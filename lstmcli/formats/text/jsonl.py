@@ -194,7 +194,7 @@ class Steps:
             self._shapes[name] = step_array(record[name], of, self._shapes.get(name)).shape
 
     def _ascend(self, steps: list[Any]) -> bool:
-        """Whether these are numbers of steps, each after the one before."""
+        """Return whether these are numbers of steps, each after the one before."""
         if set(map(type, steps)) != {int}:
             return False
         first = self._steps[-1] if self._steps else -1
@@ -241,7 +241,7 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 
 
 def kind_of_line(line: str) -> str:
-    """What a first line of JSON lines has: "inputs" or "trace"; "" for something else.
+    """Return what a first line of JSON lines has: "inputs" or "trace"; "" for something else.
 
     Inputs are a list of numbers, or an object with "inputs" or "x" that has no other list (with
     others it is a document of weights and inputs); a trace is an object with "step". A single line
@@ -324,11 +324,11 @@ class LineReader:
         return line
 
     def waiting(self) -> bool:
-        """Whether another line that is not blank can be read without waiting."""
+        """Return whether another line that is not blank can be read without waiting."""
         return self._has(1, wait=False)
 
     def are_inputs(self) -> bool:
-        """Whether the first line shows that the lines are inputs, one step each.
+        """Return whether the first line shows that the lines are inputs, one step each.
 
         Nothing is consumed. A second line is waited for only if the first one alone would be a
         document.
@@ -345,7 +345,7 @@ class LineReader:
         return drained(lambda: next(pieces, b"") or self._read(), STDIN)
 
     def _has(self, count: int, *, wait: bool = True) -> bool:
-        """Whether this many lines that are not blank are there, or come."""
+        """Return whether this many lines that are not blank are there, or come."""
         while len(self._lines) < count and not self._ended and (wait or self._ready()):
             self._take()
         return len(self._lines) >= count
@@ -409,7 +409,7 @@ class StepStream:
         return self._lines.number
 
     def waiting(self) -> bool:
-        """Whether another step can be read without waiting; if not, the caller flushes."""
+        """Return whether another step can be read without waiting; if not, the caller flushes."""
         return self._lines.waiting()
 
     def _plain(self, line: bytes) -> np.ndarray | None:

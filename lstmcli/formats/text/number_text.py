@@ -102,7 +102,7 @@ SHORT = 7  # digits of a decimal that nearly always identifies one float32
 
 
 def counts_as_float32(values: np.ndarray) -> bool:
-    """Whether every number is a float32, or a decimal that identifies one.
+    """Return whether every number is a float32, or a decimal that identifies one.
 
     ``values`` is float64 of any shape. The nine digits of a float32 identify it, and so does its
     shortest decimal (what NumPy, Rust, JavaScript and orjson write); a number of more digits must
@@ -128,7 +128,7 @@ def counts_as_float32(values: np.ndarray) -> bool:
 
 
 def _is_long(name: str) -> bool:
-    """Whether a decimal has more than `SHORT` significant digits and places."""
+    """Return whether a decimal has more than `SHORT` significant digits and places."""
     digits, _, exponent = name.partition("e")
     places = len(digits.partition(".")[2]) - int(exponent or 0)
     return len(digits.replace(".", "").lstrip("-0")) > SHORT and places > SHORT

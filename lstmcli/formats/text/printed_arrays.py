@@ -55,7 +55,7 @@ def gaps_of(
     printed: tuple[int, ...] | None,
     where: str,
 ) -> Gaps | None:
-    """What abbreviated output leaves out; None if it has all numbers.
+    """Return what abbreviated output leaves out; None if it has all numbers.
 
     ``ahead`` has, by depth, the numbers of items before ``...`` in the lists of that depth.
     """

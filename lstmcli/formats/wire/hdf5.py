@@ -226,7 +226,7 @@ class _Traversal:
         return {name: _texts(item.attrs[name]) for name in names}
 
     def _is_read(self, dataset: Any, path: str) -> bool:
-        """Whether a dataset is one of numbers, which must be in this file."""
+        """Return whether a dataset is one of numbers, which must be in this file."""
         dtype, shape = dataset.dtype, dataset.shape
         if shape is None or (dtype.kind not in "fiub" and dtype != BFLOAT16):
             return False

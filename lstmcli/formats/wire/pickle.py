@@ -246,7 +246,7 @@ class _Machine:
         return Global(f"{module}.{name}")
 
     def call(self, what: Any, args: Any, *named: Any) -> Any:
-        """What a maker makes of the arguments, or a record of both."""
+        """Return what a maker makes of the arguments, or a record of both."""
         if not isinstance(args, tuple):
             raise TypeError("arguments that are not a tuple")
         args = (*args, *named)

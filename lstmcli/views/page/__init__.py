@@ -69,7 +69,7 @@ class View(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What is on a page."""
+    """The contents of a page."""
 
     title: str
     answer: Callable[[Width], Sequence[Sheet]]

@@ -109,7 +109,7 @@ def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
 
 
 def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> bool:
-    """Whether the layer with tensors of these names is a Keras Dense layer by its metadata.
+    """Return whether the layer with tensors of these names is a Keras Dense layer by its metadata.
 
     Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1 calls that so too.
     """
@@ -118,5 +118,5 @@ def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> b
 
 
 def is_in_group(name: str, key: str) -> bool:
-    """Whether a tensor is one of a group's; "" is the group of all."""
+    """Return whether a tensor is one of a group's; "" is the group of all."""
     return not key or (name.startswith(key) and name[len(key) : len(key) + 1] in ("", "/", "."))

@@ -94,7 +94,7 @@ def _config(part: Any) -> Config:
 
 
 def _runs_a_cell(kind: str, config: Config) -> bool:
-    """Whether a config is that of an LSTM, of a cell, or of a layer that runs one."""
+    """Return whether a config is that of an LSTM, of a cell, or of a layer that runs one."""
     words = (*RECURRENT, "cell")
     return "LSTM" in kind or kind == "Bidirectional" or any(word in config for word in words)
 

@@ -1,4 +1,4 @@
-"""What the attributes of an ONNX node LSTM mean for a run.
+"""Attributes of an ONNX node LSTM, as settings of a run.
 
 github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; where it leaves something open, what
 onnxruntime 1.32 does.

@@ -1,4 +1,4 @@
-"""What a TensorFlow graph does to a cell's kernel, Keras' metadata, TFLite's options, as settings.
+"""TensorFlow's operations on a cell's kernel, Keras' metadata, TFLite's options, as settings.
 
 A graph group has rows of ops that a variable's values go through, with a number where an
 op takes one: in TensorFlow 1's cells the product is split into gates, the forget bias is added to
