@@ -206,9 +206,7 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
     x, name = inputs.x, inputs.name
     if x.ndim not in (2, 3):
         hint = (f"  One step of {len(x)} inputs is (1, {len(x)}).",) if x.ndim == 1 else ()
-        raise UserError(
-            f"{name} is {x.shape}; inputs are (steps, inputs) or (batch, steps, inputs).", *hint
-        )
+        raise UserError(f"{name} is {x.shape}; inputs are (T, I), (B, T, I) or (T, B, I).", *hint)
     if x.dtype.kind not in "fiub":
         raise UserError(f"{name} is {x.dtype}, not numbers.")
     embedding = next((one for one in model.masks if one.kind == "Embedding"), None)

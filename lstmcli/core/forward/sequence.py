@@ -166,8 +166,8 @@ def valid_steps(
         if array.shape != (batch,) or array.max() > steps:
             sequences = f"{array.size} sequence{'s' * (array.size != 1)}"
             raise UserError(
-                f"the lengths {format_lengths(array.ravel().tolist())} are for {sequences} of "
-                f"{array.max(initial=0)} steps or more; the inputs have batch {batch} x {steps} "
+                f"the lengths {format_lengths(array.ravel().tolist())} are of {sequences} and at "
+                f"most {array.max(initial=0)} steps; the inputs have batch {batch} x {steps} "
                 "steps.",
                 try_=[
                     Try({"lengths": ...}, "one for each sequence"),
