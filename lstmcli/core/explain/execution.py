@@ -61,7 +61,7 @@ def how_run(question: Question, case: Case) -> Iterator[Remark]:
 
 
 def rearranged(question: Question, case: Case) -> Iterator[Remark]:
-    """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
+    """Return what `diff` proves of the run as loaded and EXPECTED: outputs arranged otherwise."""
     side, trace = question.side, run_plan(case.plan(FINE))
     members, (name, *others) = trace.members(), side.arrays
     arrays = members if others or name in members else {"h": trace.h}
@@ -148,7 +148,7 @@ def rounded_runs(
 
 
 def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Iterator[Remark]:
-    """Whether a run as loaded that does not fit is off by as much as rounding leaves.
+    """Return whether a run as loaded that does not fit is off by as much as rounding leaves.
 
     In formats of which not all of EXPECTED are numbers hardly any may agree.
     """

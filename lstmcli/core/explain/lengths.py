@@ -72,7 +72,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
 
 
 def _are_known(lengths: Lengths, one: Placement) -> bool:
-    """Whether lengths leave out what is left out anyway, or nothing."""
+    """Return whether lengths leave out what is left out anyway, or nothing."""
     steps = one.setup.size[0]
     counts = np.arange(steps)[:, None] < np.array(lengths)
     return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
@@ -105,7 +105,7 @@ class OpenLengths(Placement):
         )  # fmt: skip
 
     def fits(self, allowance: Allowance) -> bool:
-        """Whether the network as loaded gives EXPECTED for some lengths."""
+        """Return whether the network as loaded gives EXPECTED for some lengths."""
         return self.verify((), allowance).fits
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:

@@ -81,7 +81,7 @@ class Expected:
 
     @property
     def has_steps(self) -> bool:
-        """Whether it has more than last states."""
+        """Return whether it has more than last states."""
         return any(ArrayName.of(name).kind != FINAL for name in self.arrays)
 
     def at_known(self, of: Callable[[str, KnownValues], Array]) -> Array:
@@ -90,7 +90,7 @@ class Expected:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def is_in(self, given: Mapping[str, Array]) -> bool:
-        """Whether a run has all these arrays, each of the same shape."""
+        """Return whether a run has all these arrays, each of the same shape."""
         return all(n in given and given[n].shape == k.values.shape for n, k in self.arrays.items())
 
     def at(self, valid: Array | None) -> Expected:
@@ -179,7 +179,7 @@ def grid_of(arrays: Mapping[str, Numbers]) -> str:
 
 
 def _on_grid(numbers: Numbers, name: str) -> bool:
-    """Whether a dtype holds all these numbers, and their digits are too many for chance."""
+    """Return whether a dtype holds all these numbers, and their digits are too many for chance."""
     is_known = np.isfinite(numbers.values)
     values = numbers.values[is_known].astype(np.float64)
     off = np.abs(round_to_format(values, name) - values)
@@ -215,7 +215,7 @@ def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], in
 
 
 def is_printed(units: Iterable[Array | None]) -> bool:
-    """Whether a number was printed, not just left out."""
+    """Return whether a number was printed, not just left out."""
     return any(unit is not None and bool(((unit > 0) & (unit < np.inf)).any()) for unit in units)
 
 

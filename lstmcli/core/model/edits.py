@@ -885,8 +885,8 @@ def _of_gate(part: str, gate: str) -> EditKind:
         f"weights.{part}.{gate}", CELLS, partial(_share_of, PARTS[part], gate),
         f"{name.replace('_', ' ')} of gate {gate} {{}}", code,
         About("code that repeats a line per gate", f"keep {name}[{gate}]", _ONE_GATE[gate]),
-        Listed("n", f"a number, or {', '.join(others)}", *others), values=(*values, *others),
-        say=words,
+        Listed("n", f"a factor, or another gate: {', '.join(others)}", *others),
+        values=(*values, *others), say=words,
     )  # fmt: skip
 
 
