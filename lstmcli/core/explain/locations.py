@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.diff.axes import LAST_VALID
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.observation import NEAR, SINGLE, Allowance, Expected, KnownValues
@@ -33,7 +34,6 @@ from lstmcli.core.model.model import Model, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
-LAST_VALID = "the last valid step of each sequence"
 OUTER = "the last valid step forward and the first one backward of each sequence"
 ENDS = (LAST_VALID, OUTER)
 

@@ -12,7 +12,6 @@ from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
-from lstmcli.core.model.steps import valid_until
 
 
 class Allowance(NamedTuple):
@@ -138,18 +137,15 @@ class Expected:
         return int(np.argmax(known))
 
     @property
-    def shown_lengths(self) -> dict[tuple[int, ...], str]:
-        """Lengths after which all of h is zero or does not change, and which of both it is."""
+    def padded(self) -> tuple[Array, str]:
+        """Steps (T, B) at which all of h is zero or does not change, and which of both it is."""
         h = [k.values for name, k in self.arrays.items() if ArrayName.of(name).base == "h"]
         if not h or not all(np.isfinite(one).all() for one in h):
-            return {}
+            return np.zeros((1, 1), bool), ""
         repeats = [np.concatenate([[one[0] == 0], one[1:] == one[:-1]]).all(axis=2) for one in h]
         zeros = [(one == 0).all(axis=2) for one in h]
-        padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)  # (T, B)
-        lengths = valid_until(padded)
-        is_past = np.arange(len(padded))[:, None] >= lengths
-        output = "zero" if np.all(zeros, axis=0)[is_past].all() else "repeat"
-        return {tuple(lengths.tolist()): output} if is_past.any() else {}
+        padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)
+        return padded, "zero" if np.all(zeros, axis=0)[padded].all() else "repeat"
 
     def targets(
         self, allowance: Allowance, item: int, keep: Array, array: str, only: str

@@ -104,17 +104,15 @@ class Case:
     def inputs(self, settings: Mapping[str, Any]) -> Inputs:
         """The inputs of a run."""
         layout = None if self.layout == "steps" else self.layout
-        return Inputs(self.x, layout, self.initial_state, *self.padding(settings))
-
-    def padding(self, settings: Mapping[str, Any]) -> tuple[Array | None, Array | None]:
-        """The lengths and the mask of a run: the lengths among its settings, or those given."""
+        inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
         found = settings.get("lengths")
-        return (np.array(found), None) if isinstance(found, tuple) else (self.lengths, self.mask)
+        if isinstance(found, tuple):
+            return replace(inputs, lengths=np.array(found), mask=None)
+        return inputs
 
     def valid(self, settings: Mapping[str, Any]) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
-        becomes = settings.get("lengths")
-        return valid_steps(*self.padding(settings), self.size, self.layout, becomes)
+        return valid_steps(self.inputs(settings), self.layout, settings.get("lengths"))
 
     def plan(self, settings: Mapping[str, Any]) -> Plan:
         """A run under settings, which is counted as work."""

@@ -255,10 +255,8 @@ def idle_settings_of_run(
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
     """
-    steps = not masked and "there are no lengths and no mask"
     why = {
-        "masked_output": steps,
-        "lengths": steps,
+        "masked_output": not masked and "there are no lengths and no mask",
         "initial_state": not started and "there is no initial state",
     }
     return _idle(given, why, source)
